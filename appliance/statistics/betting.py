@@ -1,21 +1,29 @@
 """A monitor that may be looked at after every label: is the error rate above a bound?
 
 Rules: one bet a group, with the share of its items that were wrong; every stake is fixed before
-the group is seen; the evidence is the mean of the wealth of all stakes; under a true rate of at
-most `bound` it reaches 1 / delta with probability at most delta, however often it is looked at;
-the state is JSON.
+the group is seen; half of the capital bets from the first group on, and of the other half one part
+in `STARTS` begins at each group, so that losses of good months do not hide a rate that rises later;
+the evidence is the mean of the capital over all stakes; under a true rate of at most `bound` it
+reaches 1 / delta with probability at most delta, however often it is looked at; the state is JSON.
 Sources: Ville 1939; Waudby-Smith & Ramdas, J. R. Stat. Soc. B 86, 2024, "Estimating means of
-bounded random variables by betting"; Shafer, J. R. Stat. Soc. A 184, 2021.
+bounded random variables by betting"; Shafer, J. R. Stat. Soc. A 184, 2021; Shin, Ramdas & Rinaldo,
+"E-detectors", arXiv 2203.03532, for the restarts, here with a finite capital.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from appliance.errors import Refused
 
 STAKES: Final = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of the largest stake that can never lose everything, 1 / bound."""
+STARTS: Final = 365
+"""Groups at which a part of the capital begins: the days of a certificate."""
+_PART: Final = math.log(0.5 / STARTS)
 
 
 @dataclass
@@ -23,15 +31,20 @@ class Monitor:
     """The evidence against an error rate of at most `bound`.
 
     Attributes:
-        wealth: natural logarithm of what each stake has made of 1.
+        wealth: natural logarithm of what each stake has made of 1 since the first group.
         groups: how many bets were settled.
         peak: the largest evidence so far, natural logarithm.
+        restarted: natural logarithm of what each stake has made of the parts that began; empty
+            before the first one.
+        starts: how many parts began.
     """
 
     bound: float
     wealth: list[float] = field(default_factory=lambda: [0.0] * len(STAKES))
     groups: int = 0
     peak: float = 0.0
+    restarted: list[float] = field(default_factory=list)
+    starts: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.bound < 1:
@@ -41,15 +54,20 @@ class Monitor:
         """Settle the bets on one group, and return the evidence.
 
         Args:
-            wrong: share of the group's items that were wrong; an overdue label is wrong.
+            wrong: share of the group's labelled items that were wrong.
 
         Raises:
             ValueError: the share is not within 0 and 1.
         """
         if not 0 <= wrong <= 1:
             raise ValueError("a share is within 0 and 1")
-        for index, stake in enumerate(STAKES):
-            self.wealth[index] += math.log1p(stake / self.bound * (wrong - self.bound))
+        gains = [math.log1p(stake / self.bound * (wrong - self.bound)) for stake in STAKES]
+        self.wealth = [wealth + gain for wealth, gain in zip(self.wealth, gains, strict=True)]
+        if self.starts < STARTS:
+            self.starts += 1
+            running = self.restarted or [-math.inf] * len(STAKES)
+            self.restarted = [_sum((wealth, _PART)) for wealth in running]
+        self.restarted = [w + gain for w, gain in zip(self.restarted, gains, strict=True)]
         self.groups += 1
         self.peak = max(self.peak, self._log())
         return self.evidence
@@ -70,31 +88,48 @@ class Monitor:
             "wealth": list(self.wealth),
             "groups": self.groups,
             "peak": self.peak,
+            "restarted": list(self.restarted),
+            "starts": self.starts,
         }
 
     def _log(self) -> float:
-        top = max(self.wealth)
-        return top + math.log(math.fsum(math.exp(w - top) for w in self.wealth) / len(self.wealth))
+        stakes = math.log(len(STAKES))
+        parts = [wealth + math.log(0.5) - stakes for wealth in self.wealth]
+        parts += [wealth - stakes for wealth in self.restarted]
+        if self.starts < STARTS:
+            parts.append(math.log(STARTS - self.starts) + _PART)
+        return _sum(parts)
+
+
+def _sum(logarithms: Sequence[float]) -> float:
+    """The logarithm of the sum."""
+    top = max(logarithms)
+    return top + math.log(math.fsum(math.exp(one - top) for one in logarithms))
 
 
 def read(value: object) -> Monitor:
-    """A monitor from its state.
+    """A monitor from its state; one of an earlier version begins to restart now.
 
     Raises:
         Refused: `coefficients_invalid`.
     """
-    table = value if isinstance(value, dict) else {}
-    wealth, groups = table.get("wealth"), table.get("groups")
-    numbers = [table.get("bound"), table.get("peak"), *(wealth if isinstance(wealth, list) else [])]
+    try:
+        monitor = msgspec.convert(value, Monitor)
+    except msgspec.ValidationError as error:
+        raise _unusable() from error
+    numbers = (monitor.bound, monitor.peak, *monitor.wealth, *monitor.restarted)
     if (
-        set(table) != {"bound", "wealth", "groups", "peak"}
-        or any(type(v) not in (int, float) or not math.isfinite(v) for v in numbers)
-        or len(numbers) != len(STAKES) + 2
-        or type(groups) is not int
-        or groups < 0
-        or not 0 < numbers[0] < 1
+        not isinstance(value, dict)
+        or set(value) - set(monitor.state())
+        or not all(map(math.isfinite, numbers))
+        or len(monitor.wealth) != len(STAKES)
+        or len(monitor.restarted) != (len(STAKES) if monitor.starts else 0)
+        or monitor.groups < 0
+        or not 0 <= monitor.starts <= STARTS
     ):
-        raise Refused("coefficients_invalid", "The state of a monitor cannot be used.")
-    return Monitor(
-        float(numbers[0]), [float(v) for v in numbers[2:]], groups, max(0.0, float(numbers[1]))
-    )
+        raise _unusable()
+    return monitor
+
+
+def _unusable() -> Refused:
+    return Refused("coefficients_invalid", "The state of a monitor cannot be used.")

@@ -88,6 +88,9 @@ def test_the_state_survives_json() -> None:
         {"groups": -1},
         {"groups": 1.5},
         {"peak": float("inf")},
+        {"starts": 1},
+        {"starts": 400, "restarted": [0.0] * 6},
+        {"restarted": [0.0] * 6},
         {"more": 1},
     ],
 )
@@ -95,6 +98,47 @@ def test_a_state_that_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(Refused) as refused:
         betting.read(Monitor(0.1).state() | change)
     assert refused.value.code == "coefficients_invalid"
+
+
+def year(random: np.random.Generator, good: int, bad: float, labels: int, starts: bool) -> bool:
+    """Whether an alarm is raised in a year of days, the first `good` of them at the bound."""
+    monitor = Monitor(0.05)
+    if not starts:  # the monitor as it was: all capital bets from the first day on
+        monitor = Monitor(0.05, starts=betting.STARTS, restarted=[-np.inf] * len(betting.STAKES))
+    for day in range(365):
+        truth = 0.05 if day >= good and bad == 0 else (0.02 if day < good else bad)
+        monitor.observe(random.binomial(labels, truth) / labels)
+        if monitor.alarm(0.05 if starts else 0.1):  # its half of the capital was the whole
+            return True
+    return False
+
+
+def test_good_months_do_not_blind_it() -> None:
+    """25 % wrong after 300 good days at two labels a day; without restarts it is hardly found."""
+    assert rate(100, 21, lambda r: year(r, 300, 0.25, 2, starts=True)) > 0.95
+    assert rate(100, 22, lambda r: year(r, 300, 0.25, 2, starts=False)) < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", [2, 5, 20])
+@pytest.mark.parametrize(("good", "found"), [(0, 0.97), (90, 0.85), (180, 0.6), (300, 0.08)])
+def test_a_doubled_error_after_good_days(labels: int, good: int, found: float) -> None:
+    assert rate(200, 23 + good, lambda r: year(r, good, 0.10, labels, starts=True)) > found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", [2, 5, 20])
+def test_false_alarms_in_a_year_of_days(labels: int) -> None:
+    assert within(rate(400, 24, lambda r: year(r, 0, 0, labels, starts=True)), 0.05, 400)
+
+
+def test_a_state_of_an_earlier_version_goes_on() -> None:
+    old = {"bound": 0.05, "wealth": [-1.0] * 6, "groups": 200, "peak": 0.3}
+    monitor = betting.read(old)
+    assert monitor.evidence == pytest.approx(0.5 * np.exp(-1) + 0.5)
+    before = monitor.evidence
+    assert monitor.observe(1) > before
+    assert (monitor.groups, monitor.starts) == (201, 1)
 
 
 def test_what_is_no_bet() -> None:
