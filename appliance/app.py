@@ -163,6 +163,7 @@ _MIGRATIONS: Final = (
     upstream_records.TABLES,
     deferred.TABLES,
     route_certificates.REPLAYS,
+    route_monitor.MISSING,
 )
 
 _OTHERS: Final = {
@@ -565,6 +566,7 @@ def open_services(
             functools.cache(secret),
             config.routes.sample_percent / 100 if config.audit.content == "encrypted" else 0.0,
             config.routes.label_days,
+            lambda: load_policy(data / "trust").tasks.grace_days,
             take_away,
         )
 

@@ -364,10 +364,19 @@ def _watched(found: Route) -> str:
     seen = found.watched
     if seen is None:
         return "monitor: no certificate"
-    return (
+    told = (
         f"monitor: {seen.labelled} answers labelled, {seen.wrong} wrong, {seen.waiting} waiting; "
         f"{seen.days} days, evidence against the bound {seen.evidence:.2f}"
     )
+    if seen.missing:
+        shares = (seen.missing_doubtful, seen.missing_sure)
+        doubtful, sure = ("-" if share is None else f"{share:.0%}" for share in shares)
+        told += (
+            f"; {seen.missing} labels missing ({doubtful} of the doubtful half, {sure} of the sure)"
+        )
+    if seen.asked_again:
+        told += f"; asked again {seen.asked_again}, {seen.asked_again_wrong} wrong"
+    return told + (f"; not watched since {seen.unwatched}" if seen.unwatched else "")
 
 
 def _shares(found: Route) -> str:

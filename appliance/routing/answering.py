@@ -82,12 +82,14 @@ class Accepted:
     Attributes:
         request: what was asked, with the route as its model.
         text: the answer.
+        confidence_micros: what it scored.
     """
 
     standing: Standing
     caller: Caller
     request: GenerationRequest
     text: str
+    confidence_micros: int
 
 
 @dataclass(frozen=True)
@@ -366,7 +368,7 @@ class Walk:
         route, stage, last = self._standing.route, self._stage, pieces[-1]
         if stage is None:
             return False
-        certificate, about = "", last.about
+        certificate, about, score = "", last.about, None
         if stage == route.small:
             # Again: it may have been suspended while the stage answered.
             self._standing = await self._use.parts.routes.standing(route.id)
@@ -383,9 +385,9 @@ class Walk:
             self.about = replace(about, routed=routed)
             pieces[-1] = replace(last, about=self.about)
         self._use.shares[route.id, stage.name] += 1
-        if certificate:
+        if certificate and score is not None:
             text = "".join(piece.text for piece in pieces)
-            asked = Accepted(self._standing, self.caller, self.request, text)
+            asked = Accepted(self._standing, self.caller, self.request, text, score)
             self._use.parts.accepted(asked)
         return True
 

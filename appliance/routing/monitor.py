@@ -4,21 +4,26 @@ Rules:
 - A secret uniform sample of the answers that a first stage was let give waits for labels; the text
   stays in the log, encrypted, and only answers whose texts the log keeps are drawn.
 - Answers of later stages, and labels of what was deferred, never count.
-- One bet a day, on the share of the day's sample that was wrong; a label that is overdue counts as
-  wrong; days are settled in their order, each once.
-- When the evidence reaches 1 / delta, the certificate is out of use: recorded first, then done.
-- Who labels sees the input and not the answer.
+- One bet a day, on the share of the day's labels that were wrong, once the day is over and each of
+  its labels is given or overdue. An overdue label is not known: it convicts nobody and delays no
+  other day.
+- Up to ten overdue answers of each fortnight are drawn and asked again: labels may be missing where
+  answers are wrong.
+- When the evidence reaches 1 / delta, or too many labels are missing for too long, the certificate
+  is out of use: recorded first, then done.
+- A person who labels sees the input and not the answer.
 Source: `statistics.betting`.
 """
 
 import asyncio
 import hashlib
 import hmac
+import itertools
 import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -53,6 +58,13 @@ CREATE TABLE route_monitors (
 ) STRICT;
 """
 """SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+MISSING: Final = """
+ALTER TABLE route_samples ADD COLUMN confidence_micros INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE route_samples ADD COLUMN again_us INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE route_monitors ADD COLUMN unwatched_us INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX route_samples_due ON route_samples (certificate, due_us);
+"""
+"""Confidence of an answer; until when it is asked again; since when too many labels are missing."""
 
 _SAMPLES: Final = sa.table(
     "route_samples",
@@ -60,12 +72,19 @@ _SAMPLES: Final = sa.table(
         sa.column,
         (
             "id", "certificate", "route", "request_id", "key_id", "day", "answer", "bound_micros",
-            "delta_micros", "due_us", "label", "actor", "settled",
+            "delta_micros", "due_us", "label", "actor", "settled", "confidence_micros", "again_us",
         ),
     ),
 )  # fmt: skip
-_MONITORS: Final = sa.table("route_monitors", sa.column("certificate"), sa.column("state"))
+_MONITORS: Final = sa.table(
+    "route_monitors", sa.column("certificate"), sa.column("state"), sa.column("unwatched_us")
+)
 _DAY_US: Final = 86_400_000_000
+_FORTNIGHT_US: Final = 14 * _DAY_US
+MOST_MISSING: Final = 0.2
+"""Share of a fortnight's labels that may be missing."""
+ASKED_AGAIN: Final = 10
+"""Overdue answers of a fortnight that are asked again."""
 _LOOK_S: Final = 60.0
 _log = logging.getLogger("appliance")
 
@@ -89,9 +108,15 @@ class Standing:
     """What the monitor of a certificate has seen.
 
     Attributes:
-        waiting: answers without a label.
+        waiting: answers without a label that are not overdue.
         days: bets that were settled.
         evidence: how many times over the bets multiplied what was staked; 1 / delta is the alarm.
+        missing: answers whose label is overdue.
+        missing_doubtful, missing_sure: share of the labels that are missing, of the half of the
+            answers with the lower and with the higher confidence; None where none is due.
+        asked_again, asked_again_wrong: overdue answers that were labelled after all, and how many
+            of these are wrong.
+        unwatched: since when too many labels are missing, ISO 8601; "" where they are not.
     """
 
     waiting: int
@@ -99,6 +124,25 @@ class Standing:
     wrong: int
     days: int
     evidence: float
+    missing: int
+    missing_doubtful: float | None
+    missing_sure: float | None
+    asked_again: int
+    asked_again_wrong: int
+    unwatched: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A thing about the labels of a route that a person should know.
+
+    Attributes:
+        code: `route_unwatched` or `route_missing_wrong`.
+    """
+
+    route: str
+    code: Literal["route_unwatched", "route_missing_wrong"]
+    message: str
 
 
 class Monitors:
@@ -109,6 +153,7 @@ class Monitors:
         secret: nobody outside can say from it which answers are drawn.
         share: of the accepted answers that is drawn, 0 to 1.
         days: until a label is overdue.
+        grace_days: how long too many labels may be missing, by the trust policy.
         alarm: takes a certificate out of use, if it is in use: certificate, route, reason.
     """
 
@@ -119,10 +164,12 @@ class Monitors:
         secret: Callable[[], bytes],
         share: float,
         days: int,
+        grace_days: Callable[[], int],
         alarm: Callable[[str, str, str], None],
     ) -> None:
         self._database, self._clock, self._secret = database, clock, secret
         self._share, self._days, self._alarm = share, days, alarm
+        self._grace_days = grace_days
         self._writing: set[asyncio.Task[None]] = set()
 
     def note(self, answer: Accepted) -> None:
@@ -142,6 +189,7 @@ class Monitors:
             "bound_micros": certificate.wanted.error_micros,
             "delta_micros": certificate.wanted.delta_micros,
             "due_us": now + self._days * _DAY_US,
+            "confidence_micros": answer.confidence_micros,
         }
         writing = asyncio.create_task(asyncio.to_thread(self._keep, row))
         self._writing.add(writing)
@@ -161,14 +209,14 @@ class Monitors:
             await asyncio.sleep(_LOOK_S)
 
     def next(self, route: str) -> Sample | None:
-        """The oldest answer of a route that waits for a label and is not overdue."""
+        """The oldest answer of a route that waits for a label, or is asked again."""
+        until = sa.func.max(_SAMPLES.c.due_us, _SAMPLES.c.again_us)
         wanted = (
-            sa.select(_SAMPLES.c.id, _SAMPLES.c.request_id, _SAMPLES.c.key_id, _SAMPLES.c.due_us)
+            sa.select(_SAMPLES.c.id, _SAMPLES.c.request_id, _SAMPLES.c.key_id, until)
             .where(
                 _SAMPLES.c.route == route,
                 _SAMPLES.c.label == "",
-                _SAMPLES.c.settled == 0,
-                _SAMPLES.c.due_us > self._clock.wall_us(),
+                until > self._clock.wall_us(),
             )
             .order_by(_SAMPLES.c.id)
             .limit(1)
@@ -199,7 +247,7 @@ class Monitors:
             _SAMPLES.c.id == sample,
             _SAMPLES.c.route == route,
             _SAMPLES.c.label == "",
-            _SAMPLES.c.settled == 0,
+            sa.or_(_SAMPLES.c.settled == 0, _SAMPLES.c.again_us > 0),
         )
         with self._database.begin() as connection:
             answer = connection.execute(sa.select(_SAMPLES.c.answer).where(*where)).scalar()
@@ -221,38 +269,70 @@ class Monitors:
         return None if row is None else str(row[0]) != str(row[1])
 
     def settle(self) -> None:
-        """Settle the days that are over and wholly labelled or overdue, and raise alarms."""
+        """Settle the days that are over, look for missing labels, and raise alarms."""
+        now, grace_us = self._clock.wall_us(), self._grace_days() * _DAY_US
         with self._database.begin() as connection:
-            open_ = connection.execute(
-                sa.select(_SAMPLES.c.certificate).where(_SAMPLES.c.settled == 0).distinct()
-            ).scalars()
-            for certificate in open_.all():
-                self._settle(connection, str(certificate))
-            alarms = _alarms(connection)
+            known = connection.execute(sa.select(_SAMPLES.c.certificate).distinct()).scalars()
+            for certificate in known.all():
+                self._settle(connection, str(certificate), now)
+                self._miss(connection, str(certificate), now)
+            alarms = _alarms(connection, now - grace_us)
         for alarm in alarms:  # again and again, until it is done
             self._alarm(*alarm)
 
     def standing(self, certificate: str) -> Standing:
         """What the monitor of a certificate has seen."""
-        mine = _SAMPLES.c.certificate == certificate
         with self._database.begin() as connection:
             rows = connection.execute(
-                sa.select(_SAMPLES.c.answer, _SAMPLES.c.label).where(mine)
+                sa.select(_SAMPLES).where(_SAMPLES.c.certificate == certificate)
             ).all()
-            monitor = _monitor(connection, certificate, 0.5)
-        labelled = [(answer, label) for answer, label in rows if label]
+            monitor, unwatched = _monitor(connection, certificate, 0.5)
+        now = self._clock.wall_us()
+        labelled = [row for row in rows if row.label]
+        again = [row for row in labelled if row.again_us]
+        due = sorted((r for r in rows if r.due_us <= now), key=lambda r: int(r.confidence_micros))
+        half = len(due) // 2
         return Standing(
-            waiting=len(rows) - len(labelled),
+            waiting=sum(not row.label and row.due_us > now for row in rows),
             labelled=len(labelled),
-            wrong=sum(answer != label for answer, label in labelled),
+            wrong=sum(row.answer != row.label for row in labelled),
             days=monitor.groups,
             evidence=monitor.evidence,
+            missing=sum(not row.label for row in due),
+            missing_doubtful=_missing_share(due[:half]),
+            missing_sure=_missing_share(due[half:]),
+            asked_again=len(again),
+            asked_again_wrong=sum(row.answer != row.label for row in again),
+            unwatched=iso(unwatched) if unwatched else "",
         )
 
+    def notices(self) -> list[Notice]:
+        """Which routes have too few labels, or missing ones that are wrong more often."""
+        now, found = self._clock.wall_us(), []
+        recent = (_SAMPLES.c.due_us > now - 2 * self._grace_days() * _DAY_US,)
+        with self._database.begin() as connection:
+            known = connection.execute(
+                sa.select(_SAMPLES.c.certificate, _SAMPLES.c.route).where(*recent).distinct()
+            ).all()
+            for certificate, route in known:
+                since = _monitor(connection, certificate, 0.5)[1]
+                if since:
+                    message = f"more than {MOST_MISSING:.0%} of its labels are missing"
+                    found.append(
+                        Notice(route, "route_unwatched", f"{message} since {iso(since)[:10]}")
+                    )
+                if (wrong := _missing_wrong(connection, certificate)) is not None:
+                    found.append(Notice(route, "route_missing_wrong", wrong))
+        return found
+
     def _drawn(self, answer: Accepted, certificate: str) -> bool:
-        said = f"{certificate}/{answer.caller.request_id}".encode()
-        ticket = hmac.new(self._secret(), said, hashlib.sha256).digest()[:8]
-        return int.from_bytes(ticket, "big") < self._share * 2**64
+        ticket = self._ticket(f"{certificate}/{answer.caller.request_id}")
+        return ticket < self._share * 2**64
+
+    def _ticket(self, said: str) -> int:
+        """A number below 2**64 that nobody outside can say."""
+        ticket = hmac.new(self._secret(), said.encode(), hashlib.sha256).digest()[:8]
+        return int.from_bytes(ticket, "big")
 
     def _keep(self, row: dict[str, Any]) -> None:
         try:
@@ -261,22 +341,23 @@ class Monitors:
         except sa.exc.SQLAlchemyError as error:
             _log.warning("a sample of %s is lost: %s", row["route"], error)
 
-    def _settle(self, connection: Connection, certificate: str) -> None:
-        """Settle the days of one certificate."""
-        now = self._clock.wall_us()
-        today = iso(now)[:10]
+    def _settle(self, connection: Connection, certificate: str, now: int) -> None:
+        """Settle the days of one certificate whose labels are all given or overdue."""
         rows = connection.execute(
             sa.select(_SAMPLES)
             .where(_SAMPLES.c.certificate == certificate, _SAMPLES.c.settled == 0)
             .order_by(_SAMPLES.c.day, _SAMPLES.c.id)
         ).all()
-        monitor = _monitor(connection, certificate, rows[0].bound_micros / MILLION)
+        if not rows:
+            return
+        monitor, unwatched = _monitor(connection, certificate, rows[0].bound_micros / MILLION)
         done: list[str] = []
-        for day in sorted({row.day for row in rows}):
+        for day in sorted({row.day for row in rows} - {iso(now)[:10]}):
             that = [row for row in rows if row.day == day]
-            if day >= today or any(not row.label and row.due_us > now for row in that):
-                break
-            monitor.observe(wrong_share([(row.answer, row.label) for row in that]))
+            if any(not row.label and row.due_us > now for row in that):
+                continue
+            if labelled := [(row.answer, row.label) for row in that if row.label]:
+                monitor.observe(wrong_share(labelled))
             done.append(day)
         if not done:
             return
@@ -285,20 +366,82 @@ class Monitors:
             .where(_SAMPLES.c.certificate == certificate, _SAMPLES.c.day.in_(done))
             .values(settled=1)
         )
-        connection.execute(sa.delete(_MONITORS).where(_MONITORS.c.certificate == certificate))
-        state = json.dumps(monitor.state())
-        connection.execute(sa.insert(_MONITORS).values(certificate=certificate, state=state))
+        _keep_monitor(connection, certificate, monitor, unwatched)
+
+    def _miss(self, connection: Connection, certificate: str, now: int) -> None:
+        """See whether too many labels are missing, and ask some of the overdue ones again."""
+        mine = _SAMPLES.c.certificate == certificate
+        due = connection.execute(
+            sa.select(_SAMPLES).where(
+                mine, _SAMPLES.c.due_us > now - _FORTNIGHT_US, _SAMPLES.c.due_us <= now
+            )
+        ).all()
+        share = _missing_share(due) or 0.0
+        bound = due[0].bound_micros / MILLION if due else 0.5
+        monitor, unwatched = _monitor(connection, certificate, bound)
+        since = (unwatched or now) if share > MOST_MISSING else 0
+        if since != unwatched:
+            _keep_monitor(connection, certificate, monitor, since)
+        ended = now // _FORTNIGHT_US * _FORTNIGHT_US
+        window = (_SAMPLES.c.due_us > ended - _FORTNIGHT_US, _SAMPLES.c.due_us <= ended)
+        rows = connection.execute(sa.select(_SAMPLES).where(mine, *window)).all()
+        if any(row.again_us for row in rows):
+            return
+        overdue = [row for row in rows if not row.label]
+        overdue.sort(key=lambda row: self._ticket(f"again/{certificate}/{row.request_id}"))
+        connection.execute(
+            sa.update(_SAMPLES)
+            .where(_SAMPLES.c.id.in_([row.id for row in overdue[:ASKED_AGAIN]]))
+            .values(again_us=now + self._days * _DAY_US)
+        )
 
 
 def wrong_share(pairs: Sequence[tuple[str, str]]) -> float:
-    """The share of answers that are not what was labelled; without a label it is wrong."""
+    """The share of answers that are not what was labelled."""
     return sum(answer != label for answer, label in pairs) / len(pairs)
 
 
-def _alarms(connection: Connection) -> list[tuple[str, str, str]]:
-    """Certificates whose evidence reached the alarm, with their routes and why."""
+def _missing_share(due: Sequence[sa.Row[Any]]) -> float | None:
+    return sum(not row.label for row in due) / len(due) if due else None
+
+
+def _missing_wrong(connection: Connection, certificate: str) -> str | None:
+    """Evidence that answers whose labels were missing are wrong more often than the bound says.
+
+    One bet a day, as for the other labels.
+    """
+    rows = connection.execute(
+        sa.select(_SAMPLES)
+        .where(
+            _SAMPLES.c.certificate == certificate, _SAMPLES.c.again_us > 0, _SAMPLES.c.label != ""
+        )
+        .order_by(_SAMPLES.c.day, _SAMPLES.c.id)
+    ).all()
+    if not rows:
+        return None
+    monitor = Monitor(rows[0].bound_micros / MILLION)
+    for _, day in itertools.groupby(rows, lambda row: row.day):
+        monitor.observe(wrong_share([(row.answer, row.label) for row in day]))
+    if not monitor.alarm(rows[0].delta_micros / MILLION):
+        return None
+    wrong = sum(row.answer != row.label for row in rows)
+    return f"of {len(rows)} answers whose labels were missing, {wrong} are wrong"
+
+
+def _keep_monitor(connection: Connection, certificate: str, monitor: Monitor, since: int) -> None:
+    connection.execute(sa.delete(_MONITORS).where(_MONITORS.c.certificate == certificate))
+    row = {
+        "certificate": certificate,
+        "state": json.dumps(monitor.state()),
+        "unwatched_us": since,
+    }
+    connection.execute(sa.insert(_MONITORS).values(row))
+
+
+def _alarms(connection: Connection, patience_us: int) -> list[tuple[str, str, str]]:
+    """Certificates that end now, with their routes and why."""
     found = []
-    for certificate, state in connection.execute(sa.select(_MONITORS)).all():
+    for certificate, state, unwatched in connection.execute(sa.select(_MONITORS)).all():
         monitor = betting.read(json.loads(state))
         row = connection.execute(
             sa.select(_SAMPLES.c.route, _SAMPLES.c.delta_micros)
@@ -307,15 +450,25 @@ def _alarms(connection: Connection) -> list[tuple[str, str, str]]:
         ).one()
         if monitor.alarm(row.delta_micros / MILLION):
             reason = (
-                f"{monitor.groups} days of labels are evidence against an accepted error of "
+                f"labels of {monitor.groups} days are evidence against an accepted error of "
                 f"{monitor.bound:.1%}"
             )
-            found.append((str(certificate), str(row.route), reason))
+        elif unwatched and unwatched <= patience_us:
+            reason = (
+                f"not watched: more than {MOST_MISSING:.0%} of its labels are missing since "
+                f"{iso(unwatched)[:10]}"
+            )
+        else:
+            continue
+        found.append((str(certificate), str(row.route), reason))
     return found
 
 
-def _monitor(connection: Connection, certificate: str, bound: float) -> Monitor:
+def _monitor(connection: Connection, certificate: str, bound: float) -> tuple[Monitor, int]:
+    """The bets of a certificate, and since when too many labels are missing; 0: they are not."""
     known = connection.execute(
-        sa.select(_MONITORS.c.state).where(_MONITORS.c.certificate == certificate)
+        sa.select(_MONITORS).where(_MONITORS.c.certificate == certificate)
     ).first()
-    return Monitor(bound) if known is None else betting.read(json.loads(known[0]))
+    if known is None:
+        return Monitor(bound), 0
+    return betting.read(json.loads(known.state)), int(known.unwatched_us)

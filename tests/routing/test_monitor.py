@@ -1,13 +1,14 @@
 """The monitor of accepted answers: who is drawn, what counts, and what takes a certificate away."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
-from appliance.clock import FixedClock
+from appliance.clock import FixedClock, iso
 from appliance.db import open_database
 from appliance.errors import StateRefused
 from appliance.routing import monitor as monitors
@@ -30,12 +31,12 @@ class World:
     def __init__(self, path: Path, share: float = 1.0) -> None:
         self.clock = FixedClock(1_790_000_000_000_000)
         self.alarms: list[tuple[str, str, str]] = []
-        self.database = open_database(path / "a.db", [monitors.TABLES])
+        self.database = open_database(path / "a.db", [monitors.TABLES, monitors.MISSING])
         read = statements.verify(certificate(), policy())
         self.standing = Standing(parse(ROUTE.encode()), "1" * 64, 1, read)
         self.monitors = Monitors(
             self.database, self.clock, lambda: b"secret", share, 7,
-            self.alarm,
+            lambda: 30, self.alarm,
         )  # fmt: skip
         self.number = 0
 
@@ -44,12 +45,14 @@ class World:
         if alarm[0] not in {taken for taken, _, _ in self.alarms}:
             self.alarms.append((alarm[0], alarm[1], alarm[2]))
 
-    async def accept(self, count: int = 1, text: str = "mit", **more: Any) -> None:
+    async def accept(
+        self, count: int = 1, text: str = "mit", confidence: int = 900_000, **more: Any
+    ) -> None:
         for _ in range(count):
             self.number += 1
             caller = Caller(Principal("k", "app", **more), f"req-{self.number}", "", "/")
             asked = GenerationRequest("licences", prompt="x")
-            self.monitors.note(Accepted(self.standing, caller, asked, text))
+            self.monitors.note(Accepted(self.standing, caller, asked, text, confidence))
         await self.monitors.settled()
 
     def label_all(self, label: str) -> int:
@@ -127,17 +130,23 @@ async def test_a_day_is_settled_when_it_is_over_and_labelled(world: World) -> No
     assert world.seen.days == 1  # the next day's label is missing
 
 
-async def test_overdue_labels_count_as_wrong(world: World) -> None:
-    for _ in range(3):
-        await world.accept(3)
+async def test_a_christmas_without_labels_convicts_nobody(world: World) -> None:
+    """Labels of twelve days are missing; before and after, all answers are right."""
+    for day in range(40):
+        await world.accept(2)
+        if not 10 <= day < 22:
+            world.label_all("mit")
         world.pass_days()
-    world.pass_days(7)
-    assert world.monitors.next("licences") is None
-    world.monitors.settle()
-    assert world.seen.days == 3 and world.alarms
+        world.monitors.settle()
+        if day == 23:
+            (notice,) = world.monitors.notices()
+            assert (notice.route, notice.code) == ("licences", "route_unwatched")
+            assert world.seen.unwatched
+    assert not world.alarms and not world.monitors.notices() and not world.seen.unwatched
+    assert world.seen.evidence < 1
 
 
-async def test_days_are_settled_in_their_order(world: World) -> None:
+async def test_a_day_that_waits_for_a_label_holds_no_other_day_back(world: World) -> None:
     await world.accept(1)
     world.pass_days()
     await world.accept(1)
@@ -146,10 +155,59 @@ async def test_days_are_settled_in_their_order(world: World) -> None:
     assert first is not None
     world.monitors.label("licences", first.id + 1, "mit", "uid:0")
     world.monitors.settle()
-    assert world.seen.days == 0
+    assert world.seen.days == 1
     world.monitors.label("licences", first.id, "mit", "uid:0")
     world.monitors.settle()
     assert world.seen.days == 2
+
+
+async def test_a_route_that_nobody_watches_goes_to_its_safe_side(world: World) -> None:
+    for day in range(45):
+        await world.accept(2)
+        if day % 2:  # the control, below: a half of the labels is given
+            world.label_all("mit")
+        world.pass_days()
+        world.monitors.settle()
+    assert not world.alarms
+    for _ in range(60):
+        await world.accept(2)
+        world.pass_days()
+        world.monitors.settle()
+    ((_, route, reason),) = world.alarms
+    assert route == "licences" and reason.startswith("not watched")
+
+
+async def quarter(world: World, leaves_out: Callable[[Any], bool]) -> None:
+    """Twelve weeks of days, one of eight answers wrong; who labels leaves some out at first."""
+    for _ in range(84):
+        await world.accept(7)
+        await world.accept(1, text="gpl", confidence=600_000)
+        world.pass_days()
+        with world.database.begin() as connection:
+            rows = connection.execute(
+                sa.text(
+                    "SELECT * FROM route_samples WHERE label = '' "
+                    "AND (settled = 0 AND day >= :day OR again_us > 0)"
+                ),
+                {"day": iso(world.clock.wall_us() - 86_400_000_000)[:10]},
+            ).all()
+        for row in rows:
+            if row.again_us or not leaves_out(row):
+                world.monitors.label("licences", row.id, "mit", "uid:0")
+        world.monitors.settle()
+
+
+async def test_labels_left_out_where_answers_are_wrong_are_found(world: World) -> None:
+    await quarter(world, lambda row: row.answer == "gpl")
+    assert world.seen.missing_doubtful and world.seen.missing_sure == 0.0
+    assert world.seen.asked_again_wrong == world.seen.asked_again > 5
+    assert [notice.code for notice in world.monitors.notices()] == ["route_missing_wrong"]
+
+
+async def test_labels_left_out_by_chance_are_no_alarm(world: World) -> None:
+    await quarter(world, lambda row: row.answer == "mit" and row.id % 7 == 0)
+    assert world.seen.asked_again > 5 and not world.seen.asked_again_wrong
+    assert not world.monitors.notices()
 
 
 async def test_a_label_is_given_once_and_to_a_sample_of_the_route(world: World) -> None:

@@ -98,6 +98,10 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
     ]
     alarms += watch.alarms(services.data / watch.DIRECTORY)
     alarms += [
+        f"Route {notice.route}: {notice.message} ({notice.code})."
+        for notice in services.monitors.notices()
+    ]
+    alarms += [
         f"Model {worker.model} computes on the processor: {worker.device.warning}"
         for worker in services.supervisor.status()
         if worker.device.warning

@@ -83,9 +83,15 @@ class Watched(Reply):
     """What the monitor of a certificate has seen.
 
     Attributes:
-        waiting: accepted answers that were drawn and have no label.
+        waiting: accepted answers that were drawn and have no label yet.
         days: bets that were settled, one a day.
         evidence: against the bound; the certificate is suspended at 1 / delta.
+        missing: answers whose label is overdue.
+        missing_doubtful, missing_sure: share of the labels that are missing, of the half of the
+            answers with the lower and with the higher confidence.
+        asked_again, asked_again_wrong: overdue answers that were labelled after all, and how many
+            of these are wrong.
+        unwatched: since when more than a fifth of the labels are missing; "" where they are not.
     """
 
     waiting: int
@@ -93,6 +99,12 @@ class Watched(Reply):
     wrong: int
     days: int
     evidence: float
+    missing: int = 0
+    missing_doubtful: float | None = None
+    missing_sure: float | None = None
+    asked_again: int = 0
+    asked_again_wrong: int = 0
+    unwatched: str = ""
 
 
 class Route(Reply):
