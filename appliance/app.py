@@ -164,6 +164,7 @@ _MIGRATIONS: Final = (
     deferred.TABLES,
     route_certificates.REPLAYS,
     route_monitor.MISSING,
+    deferred.SAME,
 )
 
 _OTHERS: Final = {
@@ -538,7 +539,14 @@ def open_services(
             gate_parts, certified, approved_routes.forget, elsewhere
         )
         jobs.add(Calibration(calibration_parts))
-        people = People(database, audit, clock, cast(ContentMode, config.audit.content))
+
+        @functools.cache
+        def secret(purpose: bytes) -> bytes:
+            kek = LogFiles(data / "audit").key_encryption_key()
+            return sha256(purpose + kek).digest()
+
+        content = cast(ContentMode, config.audit.content)
+        people = People(database, audit, clock, content, lambda: secret(b"queue of people"))
         targets = Targets(ready, elsewhere, Deferring(people, ready))
 
         def take_away(certificate: str, route: str, reason: str) -> None:
@@ -556,14 +564,10 @@ def open_services(
 
         jobs.add(RouteCarry(calibration_parts, take_away))
 
-        def secret() -> bytes:
-            kek = LogFiles(data / "audit").key_encryption_key()
-            return sha256(b"route samples" + kek).digest()
-
         monitors = Monitors(
             database,
             clock,
-            functools.cache(secret),
+            lambda: secret(b"route samples"),
             config.routes.sample_percent / 100 if config.audit.content == "encrypted" else 0.0,
             config.routes.label_days,
             lambda: load_policy(data / "trust").tasks.grace_days,

@@ -20,7 +20,7 @@
     │   ├── NotFound
     │   ├── TooLarge
     │   ├── Deferred           no stage of a route may answer
-    │   │   └── Queued         a person will: no answer yet                      (HTTP 202)
+    │   │   └── Queued         a person will: no answer yet
     │   └── Overloaded
     ├── Unavailable            the appliance cannot serve now                   (HTTP 503)
     │   ├── AuditUnavailable   the log cannot be written: no record, no answer
@@ -200,7 +200,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "task_queued": Code(
         "no stage of the route may answer this input, and it waits for a person",
-        "Read GET /v1/queue/{id} until its state is answered or expired.",
+        "Read GET /v1/queue/{id} until its state is answered or expired; `item` of the error is "
+        "the id. Sending the request again within a day names the same item.",
     ),
     "route_not_certified": Code(
         "the route has no certificate that lets its first stage answer",
@@ -1443,7 +1444,7 @@ class Deferred(RequestRefused):
 
 
 class Queued(Deferred):
-    """No stage may answer, and a person will be asked: no answer yet, and no failure.
+    """No stage may answer, and a person will be asked: no answer yet.
 
     Args:
         item: the item of the queue, as the app may read it.

@@ -64,19 +64,24 @@ KEYED: Final[Responses] = {
 }
 """Of every operation that needs a key."""
 
+_LOCATION: Final = {
+    "location": {
+        "description": "Where the answer of a person is read.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^/v1/queue/wait-[0-9a-f]{32}$"},
+    }
+}
 QUEUED: Final[Responses] = {
     202: {
         "model": QueueItem,
-        "description": "No stage of the route may answer; it waits for a person.",
-        "headers": {
-            **_REQUEST_ID,
-            "location": {
-                "description": "Where the answer is read.",
-                "required": True,
-                "schema": {"type": "string", "pattern": "^/v1/queue/wait-[0-9a-f]{32}$"},
-            },
-        },
-    }
+        "description": "With `Prefer: respond-async` instead of 422 `task_queued`.",
+        "headers": {**_REQUEST_ID, **_LOCATION},
+    },
+    422: _error(
+        "No stage of the route may answer. With `task_queued` it waits for a person: `item` is its"
+        " id under `/v1/queue/`, and `location` says where the answer is read.",
+        location={**_LOCATION["location"], "required": False},
+    ),
 }
 """Replies of paths whose model may be a route that defers."""
 
@@ -85,11 +90,13 @@ RECORDED: Final[Responses] = {
 }
 """Of an answer that a model gave, whole."""
 
+_MAYBE: Final = {name: {**header, "required": False} for name, header in _RECEIPT.items()}
 STREAMED: Final[Responses] = {
     **QUEUED,
     200: {
-        "description": "The answer; with `stream` as server-sent events.",
-        "headers": {**_REQUEST_ID, **_RECEIPT},
+        "description": "The answer; with `stream` as server-sent events. A stream of what waits for"
+        " a person is the error event `task_queued` alone, and may have no receipt.",
+        "headers": {**_REQUEST_ID, **_MAYBE},
         "content": {"text/event-stream": {}},
     },
 }

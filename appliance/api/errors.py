@@ -2,8 +2,9 @@
 
 Rules:
 - Every body that is not an answer is `{"error": {"message", "type", "param", "code"}}`, the
-  shape of the OpenAI API; `code` is one of `appliance.errors.CODES`. What waits for a person is
-  no failure: 202 with the item of the queue.
+  shape of the OpenAI API; `code` is one of `appliance.errors.CODES`. What waits for a person has
+  the id of its item as `item` beside them; a client that prefers it (`Prefer: respond-async`,
+  RFC 7240) gets 202 with the item instead. No SDK tries 422 again.
 - A client's fault is a 4xx and never retried by the SDKs; 429 and 503 carry `Retry-After`, and
   `x-should-retry` says whether trying again can help.
 - An unexpected exception answers 500 `internal_error` with no detail; it is logged with the
@@ -101,7 +102,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "task_answer_invalid": 500,
     "route_stage_away": 503,
     "task_deferred": 422,
-    "task_queued": 202,
+    "task_queued": 422,
     "request_cancelled": 503,
     "upstream_busy": 503,
     "upstream_certificate": 503,
@@ -153,6 +154,7 @@ _CODE_OF_HTTP_STATUS: Final[Mapping[int, str]] = {
     413: "request_too_large",
     415: "unsupported_media_type",
 }
+_APPLIED: Final = {"preference-applied": "respond-async"}
 _READING: Final = (ValueError, RecursionError, ClientDisconnect)
 """What reading a body may raise; the framework wraps any exception as an answer of 400."""
 _logger = logging.getLogger("appliance.api")
@@ -166,10 +168,13 @@ def status_of(error: ApplianceError) -> int:
 
 
 def error_body(error: ApplianceError) -> dict[str, Any]:
-    """The inner object of an error answer: message, type, param, code."""
+    """The inner object of an error answer: message, type, param, code; of what waits its item."""
     status = status_of(error)
     kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
-    return {"message": error.message, "type": kind, "param": error.param, "code": error.code}
+    body = {"message": error.message, "type": kind, "param": error.param, "code": error.code}
+    if isinstance(error, Queued) and error.item:
+        body["item"] = error.item["id"]
+    return body
 
 
 class ErrorAnswer(JSONResponse):
@@ -189,7 +194,6 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
     extra = dict(headers or {})
     body: dict[str, Any] = {"error": error_body(error)}
     if isinstance(error, Queued) and error.item:
-        body = {"object": "queue.item", **error.item}
         extra["location"] = f"/v1/queue/{error.item['id']}"
     if status == 401:
         extra["www-authenticate"] = 'Bearer realm="appliance"'
@@ -217,10 +221,20 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
 
 
-async def _on_error(_request: Request, error: Exception) -> JSONResponse:
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ApplianceError):
         raise error
-    return error_response(error)
+    answer = error_response(error)
+    if isinstance(error, Queued) and error.item and _prefers_async(request):
+        item = {"object": "queue.item", **error.item}
+        return JSONResponse(item, 202, {"location": answer.headers["location"], **_APPLIED})
+    return answer
+
+
+def _prefers_async(request: Request) -> bool:
+    """Whether the client takes an answer that comes later for a success (RFC 7240, 4.1)."""
+    said = ",".join(request.headers.getlist("prefer")).lower().split(",")
+    return any(one.partition(";")[0].strip() == "respond-async" for one in said)
 
 
 async def _on_validation(_request: Request, error: Exception) -> JSONResponse:

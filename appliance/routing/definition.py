@@ -106,7 +106,8 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
         stages: in the order in which they are asked.
         rules: the first that holds decides.
         on_defer: what an app gets for an input that no stage may answer: `error` (422
-            `task_deferred`) or `queue` (202 with an id, from the stage of kind `queue`).
+            `task_deferred`) or `queue` (422 `task_queued` with an id, from the stage of kind
+            `queue`).
         on_drift: what an alarm of drift on the first stage's task does to the certificate:
             `suspend` takes it out of use, `warn` leaves it.
     """

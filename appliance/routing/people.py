@@ -3,6 +3,8 @@
 Rules:
 - An item keeps the input as the app sent it, so only texts that the log keeps may wait here.
 - An answer has the form of the task; one item has one answer, and none after its deadline.
+- The same request of the same key names the same item for a day, unless that has expired: an app
+  that asks again, or a client that tries again, makes no second one.
 - What has expired stays so, whatever the clock says later.
 - The queue is bounded, and so is the part of it that one key can have: what does not fit is
   refused, never answered.
@@ -11,9 +13,11 @@ Rules:
 """
 
 import hashlib
+import hmac
 import json
 import secrets
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -48,6 +52,11 @@ CREATE INDEX deferred_items_by_state ON deferred_items (state, deadline_us);
 CREATE INDEX deferred_items_by_key ON deferred_items (key_id, created_us);
 """
 """SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+SAME: Final = """
+ALTER TABLE deferred_items ADD COLUMN same TEXT;
+CREATE INDEX deferred_items_by_same ON deferred_items (same, created_us);
+"""
+"""The next one: the keyed digest of what was asked, by which the same request is known again."""
 
 MOST_WAITING: Final = 10_000
 KEYS_PART: Final = 10
@@ -56,13 +65,14 @@ that one app could fill the queue of all."""
 MOST_SHOWN: Final = 200
 MOST_LABELS: Final = 100_000
 _MOST_ANSWER: Final = 64 << 10
+_DAY_US: Final = 86_400_000_000
 _ITEMS: Final = sa.table(
     "deferred_items",
     *map(
         sa.column,
         (
             "id", "request_id", "key_id", "app", "task", "reason", "input", "form", "created_us",
-            "deadline_us", "state", "answer", "actor", "ended_us",
+            "deadline_us", "state", "answer", "actor", "ended_us", "same",
         ),
     ),
 )  # fmt: skip
@@ -104,6 +114,7 @@ class Deferred:
         task: the name that the app asked under.
         reason: why no stage answered, in words for a person.
         answer, actor: what a person said, and who it was; None before.
+        same: equal for the same request of the same key; None in items of older versions.
     """
 
     id: str
@@ -120,6 +131,7 @@ class Deferred:
     answer: Any = None
     actor: str | None = None
     ended_us: int | None = None
+    same: str | None = None
 
     def document(self) -> dict[str, Any]:
         """The item as its app may read it; times in seconds."""
@@ -159,6 +171,7 @@ class People:
     Args:
         database: an engine whose migrations include `TABLES`.
         content: what the log keeps of texts of keys without a rule of their own.
+        secret: without it nobody can tell from a digest what was asked.
         most: items that wait at once.
     """
 
@@ -168,10 +181,12 @@ class People:
         audit: AuditLog,
         clock: Clock,
         content: ContentMode,
+        secret: Callable[[], bytes],
         most: int = MOST_WAITING,
     ) -> None:
         self._database, self._audit, self._clock = database, audit, clock
-        self._content, self._most = content, most
+        self._content, self._secret, self._most = content, secret, most
+        self._putting = threading.Lock()
 
     def put(
         self,
@@ -185,6 +200,9 @@ class People:
     ) -> Deferred:
         """Let a request wait for a person; recorded before it does.
 
+        Returns:
+            The item; of the same request within a day the one that is there, answered or not.
+
         Args:
             given: the input fields of the app.
             hours: how long it waits.
@@ -196,13 +214,11 @@ class People:
         """
         if (caller.principal.content or self._content) != "encrypted":
             raise Forbidden("queue_retention", "Texts of this key are not kept, so none can wait.")
-        now = self._clock.wall_us()
-        self._expire(now)
-        self._check_room(caller.principal.key_id)
+        now, key_id = self._clock.wall_us(), caller.principal.key_id
         made = Deferred(
             id=f"wait-{secrets.token_hex(16)}",
             request_id=caller.request_id,
-            key_id=caller.principal.key_id,
+            key_id=key_id,
             app=caller.principal.name,
             task=task,
             reason=reason,
@@ -211,10 +227,16 @@ class People:
             created_us=now,
             deadline_us=now + round(hours * 3_600_000_000),
             state="waiting",
+            same=self._digest(key_id, task, dict(given), _text(form)),
         )
-        self._note("queue_put", f"key:{made.key_id}", made, {"deadline": iso(made.deadline_us)})
-        with self._database.begin() as connection:
-            connection.execute(sa.insert(_ITEMS).values(_row(made)))
+        with self._putting:
+            self._expire(now)
+            if (there := self._like(made)) is not None:
+                return there
+            self._check_room(key_id)
+            self._note("queue_put", f"key:{key_id}", made, {"deadline": iso(made.deadline_us)})
+            with self._database.begin() as connection:
+                connection.execute(sa.insert(_ITEMS).values(_row(made)))
         return made
 
     def get(self, item_id: str) -> Deferred:
@@ -276,6 +298,22 @@ class People:
             raise StateRefused("queue_item_closed", "Somebody was faster.")
         return self.get(item_id)
 
+    def _digest(self, *asked: Any) -> str:
+        """The keyed digest of a request: the order of its fields makes no difference."""
+        said = json.dumps(asked, sort_keys=True).encode()
+        return hmac.new(self._secret(), said, hashlib.sha256).hexdigest()
+
+    def _like(self, made: Deferred) -> Deferred | None:
+        """The item of the same request that is not older than a day and has not expired."""
+        asked = (
+            sa.select(_ITEMS)
+            .where(_ITEMS.c.same == made.same, _ITEMS.c.state != "expired")
+            .where(_ITEMS.c.created_us > made.created_us - _DAY_US)
+        )
+        with self._database.begin() as connection:
+            row = connection.execute(asked).mappings().first()
+        return None if row is None else _item(dict(row))
+
     def _check_room(self, key_id: str) -> None:
         """Refuse what does not fit. Raises Overloaded (`people_queue_full`)."""
         waiting = _ITEMS.c.state == "waiting"
@@ -304,9 +342,13 @@ class People:
 
 
 def _row(item: Deferred) -> dict[str, Any]:
-    schema = None if item.form.schema is None else dict(item.form.schema)
-    form = json.dumps({"labels": item.form.labels, "schema": schema})
-    return {**vars(item), "input": json.dumps(dict(item.input)), "form": form, "answer": None}
+    given = json.dumps(dict(item.input))
+    return {**vars(item), "input": given, "form": _text(item.form), "answer": None}
+
+
+def _text(form: Form) -> str:
+    schema = None if form.schema is None else dict(form.schema)
+    return json.dumps({"labels": form.labels, "schema": schema})
 
 
 def _item(row: Mapping[str, Any]) -> Deferred:

@@ -184,7 +184,7 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
             text.
         max_tokens: longest answer; 0 for what the form needs.
         on_defer: what an app gets for an input that no stage may answer: `error` (422
-            `task_deferred`) or `queue` (202 with an id).
+            `task_deferred`) or `queue` (422 `task_queued` with an id).
     """
 
     id: _Id

@@ -29,7 +29,7 @@ async def test_each_operation_names_its_statuses_and_its_keys(document: Any) -> 
                 assert "security" not in operation
             else:
                 assert operation["security"] == [{"bearer": []}, {"key": []}]
-                waits = {"202"} if path in ROUTED else set()
+                waits = {"202", "422"} if path in ROUTED else set()
                 assert set(operation["responses"]) == KEYED | {"200"} | waits
             for status, response in operation["responses"].items():
                 if status == "202":
@@ -38,6 +38,7 @@ async def test_each_operation_names_its_statuses_and_its_keys(document: Any) -> 
                 elif status != "200":
                     assert response["content"]["application/json"]["schema"] == ERROR
                     assert "x-request-id" in response["headers"]
+                    assert ("location" in response["headers"]) == (status == "422")
                     assert ("retry-after" in response["headers"]) == (status in ("429", "503"))
     schemes = document["components"]["securitySchemes"]
     assert schemes["bearer"]["scheme"] == "bearer" and schemes["key"]["name"] == "x-api-key"

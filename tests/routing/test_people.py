@@ -1,6 +1,7 @@
 """The queue of people: deadline, one answer in the task's form, labels, and what is refused."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from tests.routing.upstreams.site import caller, entries
 LABELS = Form(("leak", "noise"))
 SCHEMA = Form(schema={"type": "object", "required": ["part"]})
 GIVEN = {"order": "The pump drips."}
+
+
+def secret() -> bytes:
+    return bytes(32)
 
 
 class Clock:
@@ -47,12 +52,16 @@ def clock() -> Clock:
 @pytest.fixture
 def people(opened: Services, clock: Clock) -> People:
     made = opened.people
-    return People(made._database, opened.audit, clock, "encrypted")
+    return People(made._database, opened.audit, clock, "encrypted", secret)
 
 
-def put(people: People, form: Form = LABELS, request: str = "req-1", **more: Any) -> Deferred:
-    who = replace(caller("k-people", **more), request_id=request)
-    return people.put(who, "orders", GIVEN, form, hours=2, reason="in doubt")
+def put(
+    people: People, form: Form = LABELS, request: str = "req-1", key: str = "k-people", **more: Any
+) -> Deferred:
+    """Let an input of its own wait."""
+    given = {**GIVEN, "request": request}
+    who = replace(caller(key, **more), request_id=request)
+    return people.put(who, "orders", given, form, hours=2, reason="in doubt")
 
 
 def code_of(call: Any, *arguments: Any, **named: Any) -> str:
@@ -73,7 +82,8 @@ def test_an_item_waits_is_answered_once_and_becomes_a_label(
     assert code_of(people.answer, made.id, "noise", "uid:8") == "queue_item_closed"
     assert people.get(made.id).answer == "leak"
     item = done.item()
-    assert (item.id, item.expected, item.input) == ("req-1", "leak", GIVEN)
+    assert (item.id, item.expected) == ("req-1", "leak")
+    assert item.input == {**GIVEN, "request": "req-1"}
     assert item.group == "k-people 2025-11-24"
     noted = [e for e in entries(opened, "admin") if e.get("item") == made.id]
     assert [entry["action"] for entry in noted] == ["queue_put", "queue_answer"]
@@ -105,6 +115,53 @@ def test_an_answer_has_the_form_of_the_task(form: Form, good: Any, bad: list[Any
         assert code_of(form.check, answer) == "queue_answer_unfit"
 
 
+def test_the_same_request_names_the_same_item_for_a_day(
+    people: People, opened: Services, clock: Clock
+) -> None:
+    clock.hours(200)
+    given = {"order": "It drips.", "place": "Hall 3"}
+
+    def ask(request: str, key: str = "k-same", *, form: Form = LABELS, **other: str) -> Deferred:
+        who = replace(caller(key), request_id=request)
+        fields = dict(reversed((given | other).items()))
+        return people.put(who, "orders", fields, form, hours=30, reason=request)
+
+    first = people.put(caller("k-same"), "orders", given, LABELS, hours=30, reason="in doubt")
+    assert ask("req-again") == people.get(first.id)
+    others = [
+        ask("req-2", place="Hall 4"), ask("req-3", key="k-else"),
+        ask("req-4", form=Form(("leak", "noise", "rust"))),
+    ]  # fmt: skip
+    assert len({first.id, *(other.id for other in others)}) == 4
+    people.answer(first.id, "leak", "uid:7")
+    clock.hours(23)
+    assert (ask("req-5").id, ask("req-5").answer) == (first.id, "leak")
+    noted = [e for e in entries(opened, "admin") if e.get("item") == first.id]
+    assert [entry["action"] for entry in noted] == ["queue_put", "queue_answer"]
+    clock.hours(1)
+    fresh = ask("req-6")
+    assert fresh.id != first.id and fresh.state == "waiting"
+    # Nobody without the secret can tell from the digest what was asked.
+    other = People(people._database, opened.audit, clock, "encrypted", lambda: b"other")
+    assert other.put(caller("k-same"), "orders", given, LABELS, hours=1, reason="").id != fresh.id
+
+
+def test_an_expired_item_is_not_named_again(people: People, clock: Clock) -> None:
+    clock.hours(400)
+    made = put(people)
+    clock.hours(3)
+    again = put(people)
+    assert (people.get(made.id).state, again.state) == ("expired", "waiting")
+    assert again.id != made.id
+
+
+def test_requests_at_the_same_moment_make_one_item(people: People, clock: Clock) -> None:
+    clock.hours(500)
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: put(people).id, range(16)))
+    assert len(set(made)) == 1
+
+
 def test_texts_that_are_not_kept_do_not_wait(people: People) -> None:
     before = len(people.list(state=None))
     for mode in ("off", "commit-only"):
@@ -114,16 +171,16 @@ def test_texts_that_are_not_kept_do_not_wait(people: People) -> None:
 
 def test_a_full_queue_refuses(opened: Services, clock: Clock) -> None:
     full = People(
-        opened.people._database, opened.audit, clock, "encrypted", most=0
+        opened.people._database, opened.audit, clock, "encrypted", secret, most=0
     )  # fmt: skip
-    assert code_of(put, full) == "people_queue_full"
+    assert code_of(put, full, request="req-full") == "people_queue_full"
 
 
 def test_one_key_has_a_part_of_the_queue(opened: Services, clock: Clock) -> None:
-    clock.hours(100)  # what other tests let wait has expired
-    few = People(opened.people._database, opened.audit, clock, "encrypted", most=20)
+    clock.hours(900)  # what other tests let wait has expired
+    few = People(opened.people._database, opened.audit, clock, "encrypted", secret, most=20)
     made = [put(few, request=f"req-p{n}") for n in range(2)]
-    assert code_of(put, few) == "people_queue_full"
+    assert code_of(put, few, request="req-p2") == "people_queue_full"
     other = replace(caller("k-other"), request_id="req-o")
     few.put(other, "orders", GIVEN, LABELS, hours=2, reason="in doubt")
     few.answer(made[0].id, "leak", "uid:7")

@@ -5,7 +5,8 @@ Rules:
   nothing is streamed. Its start is never cut in half: an intent that is on its way into the
   log is waited for, so that it gets its outcome.
 - The status line waits for the first delta: what fails before it has a true status, and the
-  SDKs try again by themselves. What fails later ends the stream with an error event.
+  SDKs try again by themselves. What fails later ends the stream with an error event, and so does
+  what waits for a person at any time: clients of streams read events.
 - While a stream waits for its turn or its first text, a comment now and then says that it lives:
   clients skip it, proxies and time-outs do not cut it off. After the first one its status is 200.
 """
@@ -19,8 +20,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from appliance.api.errors import unexpected
-from appliance.api.openai.formats import Choice, Format
-from appliance.errors import ApplianceError, Unavailable
+from appliance.api.openai.formats import Choice, Format, error_event
+from appliance.errors import ApplianceError, Queued, Unavailable
 
 if TYPE_CHECKING:
     from appliance.serving.generation import Generation
@@ -91,7 +92,7 @@ class Answer(Response):
         self._start = start
         self._form = form
         self._request_id = request_id
-        self._write = self._write_events if stream else self._write_document
+        self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; returns in silence when the client has gone."""
@@ -101,11 +102,18 @@ class Answer(Response):
             return
 
     async def _answer(self, send: Send) -> None:
-        generation = await unbroken(self._start())
+        write = self._write_events if self._stream else self._write_document
         try:
-            await self._write(generation, send)
-        finally:
-            await generation.cancel()
+            generation = await unbroken(self._start())
+            try:
+                await write(generation, send)
+            finally:
+                await generation.cancel()
+        except Queued as error:
+            if not self._stream:
+                raise
+            await send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
+            await send(_body(error_event(error), last=True))
 
     async def _write_document(self, generation: "Generation", send: Send) -> None:
         form = self._form(generation)

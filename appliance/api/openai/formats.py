@@ -63,6 +63,11 @@ def token_usage(generation: "Generation") -> Usage:
     )
 
 
+def error_event(error: ApplianceError) -> bytes:
+    """What ends a stream that failed: the SDKs raise it; no `[DONE]` follows."""
+    return b"data: " + _ENCODER.encode({"error": error_body(error)}) + b"\n\n"
+
+
 class Format(ABC):
     """How one generation is written; chat and completions differ in their choices.
 
@@ -112,8 +117,8 @@ class Format(ABC):
         return end + DONE
 
     def failing(self, error: ApplianceError) -> bytes:
-        """What ends a stream that failed: the SDKs raise it; no `[DONE]` follows."""
-        return b"data: " + _ENCODER.encode({"error": error_body(error)}) + b"\n\n"
+        """What ends a stream that failed after it began."""
+        return error_event(error)
 
     def usage(self) -> Usage:
         """The token counts so far."""

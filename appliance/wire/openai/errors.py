@@ -7,12 +7,16 @@ from pydantic import BaseModel
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong; `code` is stable, `param` names the field at fault."""
+    """What went wrong; `code` is stable, `param` names the field at fault.
+
+    `item` is there with `task_queued` alone: the id under `/v1/queue/`.
+    """
 
     message: str
     type: str
     param: str | None
     code: str
+    item: str | None = None
 
 
 class ErrorResponse(BaseModel):

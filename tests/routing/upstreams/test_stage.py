@@ -1,6 +1,7 @@
 """A route whose second stage is on another host, and people after it."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from appliance.api.app import create_lan_app
 from appliance.app import Services, initialise, open_services
@@ -39,7 +41,8 @@ from tests.routing.world import (
     write_dataset,
     write_route,
 )
-from tests.smol import SMALL
+from tests.smol import SMALL, until
+from tests.system.test_docs_snippets import APP_GUIDE, blocks, execute
 
 QUEUED = 'on_defer = "queue"\n'
 PEOPLE = '\n[[stages]]\nname = "people"\nkind = "queue"\nhours = 2\n'
@@ -147,6 +150,9 @@ async def test_what_the_host_cannot_or_must_not_answer_waits_for_a_person(lab: P
     async with serving(lab, keeps_content=True) as (services, engine):
 
         async def why(caller: Caller) -> str:
+            # Each under a key of its own: the same input of one key names one item.
+            key_id = caller.request_id[-8:]
+            caller = replace(caller, principal=replace(caller.principal, key_id=key_id))
             error = await refused(services, caller)
             assert isinstance(error, Queued), error
             item = services.people.get(str(error.item["id"]))
@@ -187,7 +193,7 @@ async def test_what_the_host_cannot_or_must_not_answer_waits_for_a_person(lab: P
         assert told["why"] == "route_stage_away"
 
 
-async def test_the_app_gets_202_and_reads_the_answer_of_the_person(lab: Path) -> None:
+async def test_the_app_is_told_what_waits_and_reads_the_answer_of_the_person(lab: Path) -> None:
     async with serving(lab) as (services, engine):
         engine.mode = "full"
         _, secret = services.keys.create("app")
@@ -198,21 +204,37 @@ async def test_the_app_gets_202_and_reads_the_answer_of_the_person(lab: Path) ->
         ) as client:
             turn = {"role": "user", "content": DOUBTFUL}
             body = {"model": ROUTE_ID, "messages": [turn]}
-            bodies = [
+            bodies: list[tuple[str, dict[str, Any]]] = [
                 ("chat/completions", body),
-                ("chat/completions", {**body, "stream": True}),
                 ("completions", {"model": ROUTE_ID, "prompt": DOUBTFUL}),
                 ("responses", {"model": ROUTE_ID, "input": DOUBTFUL, "store": False}),
                 ("classify", {"model": ROUTE_ID, "input": [DOUBTFUL]}),
             ]
+            named: set[str] = set()
             item: dict[str, Any] = {}
             where = ""
             for path, given in bodies:
                 reply = await client.post(f"/v1/{path}", json=given)
+                error = reply.json()["error"]
+                assert (reply.status_code, error["code"]) == (422, "task_queued"), error
+                assert "x-should-retry" not in reply.headers
+                where = reply.headers["location"]
+                named |= {error["item"], where.removeprefix("/v1/queue/")}
+                wanted = {"prefer": "wait=5, Respond-Async;x=1"}
+                reply = await client.post(f"/v1/{path}", json=given, headers=wanted)
                 item = reply.json()
                 assert (reply.status_code, item["object"]) == (202, "queue.item"), item
-                where = reply.headers["location"]
+                assert reply.headers["preference-applied"] == "respond-async"
                 assert (item["state"], item["labels"]) == ("waiting", ["hydraulics", "engine"])
+                named |= {item["id"], reply.headers["location"].removeprefix("/v1/queue/")}
+                if path != "classify":
+                    reply = await client.post(f"/v1/{path}", json={**given, "stream": True})
+                    assert reply.headers["content-type"].startswith("text/event-stream")
+                    *_, event, end = reply.text.split("\n\n")
+                    told = json.loads(event.removeprefix("data: "))["error"]
+                    assert (reply.status_code, told["code"], end) == (200, "task_queued", "")
+                    named.add(told["item"])
+            assert named == {item["id"]}  # one request of one key, however it is asked
             services.people.answer(item["id"], "engine", "uid:0")
             read = (await client.get(where)).json()
             assert (read["id"], read["state"], read["answer"]) == (item["id"], "answered", "engine")
@@ -229,6 +251,39 @@ async def test_the_app_gets_202_and_reads_the_answer_of_the_person(lab: Path) ->
         assert about(pieces[-1]).stage == BIG
         hops = entries(services, kind="intent", request_id=caller.request_id)
         assert [hop["hop"]["before"] for hop in hops] == ["", "route_suspended"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_the_lines_of_the_guide_wait_for_the_person(
+    lab: Path, tmp_path: Path, streamed: bool
+) -> None:
+    (lines,) = blocks(APP_GUIDE.read_text(), "<!-- tested with a person -->")
+    sent = "messages=[order]"
+    assert lines.code.count(sent) == 1 and DOUBTFUL in lines.code
+    if streamed:
+        made = lines.code.replace(sent, f"{sent}, stream=True")
+        lines = replace(lines, code=made.replace("    print(answer.", "    print(*answer)  #"))
+    async with serving(lab) as (services, engine):
+        engine.mode = "full"
+        key, secret = services.keys.create(f"guide {streamed}")
+        app = create_lan_app(services)
+        config = uvicorn.Config(app, "127.0.0.1", 0, log_config=None, lifespan="off")
+        server = uvicorn.Server(config)
+        listening = asyncio.create_task(server.serve())
+        await until(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        given = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": secret,
+                 "ROUTE": ROUTE_ID}  # fmt: skip
+        asking = asyncio.create_task(asyncio.to_thread(execute, lines, tmp_path, given))
+        try:
+            await until(lambda: asking.done() or services.people.list(key_id=key.id))
+            assert not asking.done(), await asking
+            (item,) = services.people.list(key_id=key.id)
+            services.people.answer(item.id, "engine", "uid:0")
+            assert await asking == "answered engine\n"
+        finally:
+            server.should_exit = True
+            await listening
 
 
 async def test_an_upstream_that_is_not_approved_is_away(lab: Path) -> None:

@@ -10,7 +10,7 @@ DETAIL = {"message": "No.", "type": "invalid_request_error", "param": None, "cod
 
 def test_a_body_reads_back_as_it_was_written() -> None:
     body = ErrorResponse(error=ErrorDetail.model_validate(DETAIL))
-    assert body.model_dump() == {"error": DETAIL}
+    assert body.model_dump(exclude_unset=True) == {"error": DETAIL}
     assert ErrorResponse.model_validate_json(body.model_dump_json()) == body
 
 
