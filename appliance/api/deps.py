@@ -1,4 +1,7 @@
-"""What routes ask for: the services, and who calls."""
+"""What routes ask for: the services, and who calls.
+
+Rules: a dependency is a coroutine, since the framework sends a plain function to the thread pool.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +20,7 @@ def services_of(request: Request) -> "Services":
     return services
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """The app behind a request, as `transport.KeyGate` let it pass.
 
     Raises:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Final
 
 from appliance.clock import Clock
 from appliance.config import Config
@@ -76,6 +77,8 @@ class Supervisor:
         self._recheck = recheck
         self._seal_again = seal_again
         self._changed = changed
+        self.engine_version: Final = version(ENGINE)
+        """For the trust policy; asked once, since it reads files."""
         self._served: dict[str, SupervisedModel] = {}
         self._ending: set[str] = set()
         self._early: dict[str, Child] = {}  # processes that wait for their models
@@ -90,11 +93,6 @@ class Supervisor:
         """Name and version of the engine, as audit records and fingerprints carry it."""
         variant = self._variant.name if self._variant else "not loaded"
         return f"{ENGINE} {self.engine_version} {variant}"
-
-    @property
-    def engine_version(self) -> str:
-        """Version of the engine, for the trust policy."""
-        return version(ENGINE)
 
     def estimate(self, model_id: str, facts: GgufFacts, adapters: int = 0) -> Estimate:
         """The memory that a model takes with the settings of its id, and its adapters."""

@@ -2,7 +2,7 @@
 
 Rules: everything is installed with `--require-hashes`, our own package in place and without
 dependencies; a stamp keyed by the locks and `pyproject.toml` makes a second run cost nothing;
-another Python than the one asked for starts the environment afresh.
+an environment of another Python is left as it is, since others may use it.
 """
 
 import argparse
@@ -32,14 +32,21 @@ def prepare(directory: Path, checkout: Path) -> None:
     """Bring the environment in `directory` to the state of the locks.
 
     Raises:
-        BundleError: pip refused a package.
+        BundleError: another Python's environment is there; pip refused a package.
     """
+    found = _python_of(directory)
+    if found and found != sys.version:
+        raise BundleError(
+            f"{directory.name} has Python {found.split()[0]}, not {sys.version.split()[0]}, and"
+            f" other programs may use it. `make PYTHON={directory.name}/bin/python` goes on with"
+            " it; `make clean` removes it, then another Python can take its place."
+        )
     wanted = key(checkout)
     stamp = directory / STAMP
-    if stamp.is_file() and stamp.read_text() == wanted and _python_of(directory):
+    if stamp.is_file() and stamp.read_text() == wanted and found:
         return
     stamp.unlink(missing_ok=True)
-    if not _python_of(directory):
+    if not found:
         say(f"Making {directory.name} with Python {sys.version.split()[0]}")
         venv.create(directory, clear=True, with_pip=True, symlinks=True)
     packages = {locked.name for name in LOCK_FILES for locked in read_lock(LOCKS / name)}
@@ -50,8 +57,8 @@ def prepare(directory: Path, checkout: Path) -> None:
     stamp.write_text(wanted)
 
 
-def _python_of(directory: Path) -> bool:
-    """Whether the environment's python runs and is of our version."""
+def _python_of(directory: Path) -> str | None:
+    """The version of the environment's python; None where there is none that runs, with pip."""
     try:
         done = subprocess.run(
             [directory / "bin" / "python", "-c", "import sys, pip; print(sys.version)"],
@@ -60,8 +67,8 @@ def _python_of(directory: Path) -> bool:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError):
-        return False
-    return done.stdout.strip() == sys.version
+        return None
+    return done.stdout.strip()
 
 
 def _pip(directory: Path, *arguments: str) -> None:

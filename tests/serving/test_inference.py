@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from dataclasses import replace
+from importlib import metadata
 from typing import NoReturn
 
 import pytest
@@ -218,3 +219,21 @@ async def test_many_at_once_get_an_outcome_each_and_leave_nothing(ready: Service
     await until(lambda: not ready.inference.running())
     (status,) = ready.supervisor.status()
     assert (status.running, status.queued, status.kv_used) == (0, 0, 0)
+
+
+async def test_a_request_reads_no_metadata_of_packages(
+    ready: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reading opens and parses files, in the event loop."""
+    asked: list[str] = []
+    found = metadata.Distribution.from_name
+
+    def counted(name: str) -> metadata.Distribution:
+        asked.append(name)
+        return found(name)
+
+    monkeypatch.setattr(metadata.Distribution, "from_name", counted)
+    text, _ = await collect(await ready.inference.start(caller(), request()))
+    assert "Paris" in text and asked == []
+    assert metadata.version("llama-cpp-python") == ready.supervisor.engine_version
+    assert asked == ["llama-cpp-python"]  # the control

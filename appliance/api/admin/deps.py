@@ -4,7 +4,7 @@ Rules: no route without `Viewer`, `Operator`, `Approver` or `Admin` in its signa
 walks them); the role comes from the peer of the socket alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -47,19 +47,19 @@ class Person:
         return f"uid:{self.uid}"
 
 
-def _state(request: Request) -> AdminState:
+async def _state(request: Request) -> AdminState:
     state: AdminState = request.app.state.admin
     return state
 
 
-def require(needed: Role) -> Callable[..., Person]:
+def require(needed: Role) -> Callable[..., Awaitable[Person]]:
     """A dependency that lets a caller with this role or a higher one pass.
 
     The dependency raises:
         Forbidden: `forbidden`.
     """
 
-    def check(request: Request, state: Annotated[AdminState, Depends(_state)]) -> Person:
+    async def check(request: Request, state: Annotated[AdminState, Depends(_state)]) -> Person:
         peer: Peer | None = getattr(request.state, "peer", None)
         if peer is None:
             raise Forbidden("forbidden", "The caller's user is not known.")
@@ -85,7 +85,7 @@ def demand(person: Person, needed: Role) -> None:
         )
 
 
-def _services(state: Annotated[AdminState, Depends(_state)]) -> Services:
+async def _services(state: Annotated[AdminState, Depends(_state)]) -> Services:
     return state.services
 
 

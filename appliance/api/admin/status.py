@@ -1,11 +1,11 @@
 """The status route: the whole appliance at a glance, and what needs a person's attention."""
 
 import contextlib
-from importlib.metadata import version
 from typing import Literal, TypeAlias, cast
 
 from fastapi import APIRouter
 
+import appliance
 from appliance.advisor import watch
 from appliance.api.admin.deps import AdminState, State, Viewer
 from appliance.api.admin.models import model_of
@@ -29,7 +29,7 @@ def show_status(person: Viewer, state: State) -> wire.Status:
     facts = hardware.host_facts(services.data)
     workers = services.supervisor.status()
     return wire.Status(
-        version=version("appliance"),
+        version=appliance.__version__,
         profile=services.profile,
         state=server_state(state.served, services.audit.latched, workers),
         role=person.role,

@@ -11,6 +11,8 @@ import pytest
 from installer.bundle import environment
 from installer.bundle.environment import LOCK_FILES, STAMP, key, prepare
 from installer.bundle.locks import LOCKS, canonical, read_lock
+from installer.bundle.steps import BundleError
+from tests.conftest import CHECKOUT
 
 
 @pytest.fixture
@@ -69,3 +71,39 @@ def test_made_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     subprocess.run([python, "-c", "import appliance, pytest, fastapi"], check=True, cwd=tmp_path)
     prepare(tmp_path / "venv", LOCKS.parent)
     assert len(started) == 2
+
+
+def of_another_python(directory: Path) -> Path:
+    """An environment whose python says that it is older, and a file that somebody uses."""
+    (directory / "bin").mkdir(parents=True)
+    python = directory / "bin" / "python"
+    python.write_text("#!/bin/sh\necho '3.11.1 (main, Dec 6 2022) [GCC 12]'\n")
+    python.chmod(0o755)
+    (directory / "in-use").touch()
+    return directory
+
+
+def test_an_environment_of_another_python_is_left_as_it_is(no_pip: None, tmp_path: Path) -> None:
+    directory = of_another_python(tmp_path / ".venv")
+    with pytest.raises(BundleError, match=r"\.venv has Python 3\.11\.1, not .*make clean"):
+        prepare(directory, LOCKS.parent)
+    assert (directory / "in-use").exists()
+
+
+def test_what_it_says_to_do_is_possible(tmp_path: Path) -> None:
+    """`make PYTHON=.venv/bin/python` passes the first look of every target."""
+    done = subprocess.run(
+        ["make", "-C", CHECKOUT, "preflight", f"PYTHON={sys.executable}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_environment_that_does_not_run_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = of_another_python(tmp_path / ".venv")
+    (directory / "bin" / "python").write_text("#!/nowhere/python\n")
+    monkeypatch.setattr(environment, "_pip", lambda *_: None)
+    prepare(directory, LOCKS.parent)
+    assert not (directory / "in-use").exists()
