@@ -38,8 +38,8 @@ def prepare(directory: Path, checkout: Path) -> None:
     if found and found != sys.version:
         raise BundleError(
             f"{directory.name} has Python {found.split()[0]}, not {sys.version.split()[0]}, and"
-            f" other programs may use it. `make PYTHON={directory.name}/bin/python` goes on with"
-            " it; `make clean` removes it, then another Python can take its place."
+            f" other programs may use it. `make PYTHON={directory.name}/bin/python` uses it, too;"
+            " `make clean` removes it, and then another Python can take its place."
         )
     wanted = key(checkout)
     stamp = directory / STAMP
