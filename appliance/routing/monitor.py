@@ -5,8 +5,8 @@ Rules:
   stays in the log, encrypted, and only answers whose texts the log keeps are drawn.
 - Answers of later stages, and labels of what was deferred, never count.
 - One bet a day, on the share of the day's labels that were wrong, once the day is over and each of
-  its labels is given or overdue. An overdue label is not known: it speaks against no answer, and the days
-  after it are judged without it.
+  its labels is given or overdue. An overdue label is not known: it speaks against no answer,
+  and the days after it are judged without it.
 - Up to ten overdue answers of each fortnight are drawn and asked again: labels may be missing where
   answers are wrong.
 - When the evidence reaches 1 / delta, or too many labels are missing for too long, the certificate
