@@ -495,9 +495,9 @@ class AdminClient:
         """Make a queue of a dataset's unlabelled items."""
         return self._post(labelwire.LabelQueue, "/admin/labels", wanted, slow=True)
 
-    def next_label(self, name: str, rater: str) -> labelwire.LabelNext:
-        """The item that a person labels next."""
-        return self._get(labelwire.LabelNext, _queue(name) + "/next", {"rater": rater})
+    def next_label(self, name: str) -> labelwire.LabelNext:
+        """The item that this person labels next."""
+        return self._get(labelwire.LabelNext, _queue(name) + "/next")
 
     def set_label(self, name: str, wanted: labelwire.LabelSet) -> labelwire.LabelQueue:
         """Keep a label."""

@@ -33,7 +33,6 @@ class Desk:
         files: what the files say while the server is down; None until they were read.
         offline: answers from the files.
         verified: the last entry of the log that this person had verified, and it held.
-        rater: the name that this person labels under.
     """
 
     client: AdminClient
@@ -48,7 +47,6 @@ class Desk:
     history: History = field(default_factory=History)
     files: Files | None = None
     verified: int | None = None
-    rater: str = ""
     offline: Offline = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,11 +1,10 @@
 """`label`: people label the unlabelled items of a dataset, two of them and blind.
 
 Rules: a rater is shown an item and the labels to choose from, never what another said or a model
-answered; labels stay in the server's database until `finish` writes them into the dataset's
-directory, which takes its signature away.
+answered; who labels is the user who runs the command; labels stay in the server's database until
+`finish` writes them into the dataset's directory, which takes its signature away.
 """
 
-import getpass
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,13 +33,6 @@ def _queue_argument(command: Decorated) -> Decorated:
     )(command)
 
 
-def _rater_option(command: Decorated) -> Decorated:
-    return click.option(
-        "--as", "rater", metavar="NAME", default=getpass.getuser, show_default="your user name",
-        help="Who labels.",
-    )(command)  # fmt: skip
-
-
 @click.group()
 def label() -> None:
     """Labelling from zero: two people, blind, with their agreement."""
@@ -49,7 +41,7 @@ def label() -> None:
 @label.command()
 @click.argument("path", metavar="DATASET_DIR", type=_DIRECTORY)
 @click.option("--rater", "raters", multiple=True, required=True, metavar="NAME",
-              help="One of the two people who label every item; give two.")  # fmt: skip
+              help="User on this host who labels every item; give two.")  # fmt: skip
 @click.option("--label", "labels", multiple=True, metavar="LABEL", help="One of the labels.")
 @click.option("--task", type=_DIRECTORY, metavar="TASK_DIR", help="Take the labels of this task.")
 @click.option("--name", metavar="QUEUE", help="By default the name of the directory.")
@@ -79,7 +71,11 @@ def new(
     )
     with admin_client(data) as client:
         made = client.new_label_queue(wanted)
-    lines = [*_lines(made), f"  appliance label next {made.name} --as {safe(made.raters[0])}"]
+    who = " and ".join(map(safe, made.raters))
+    lines = [
+        *_lines(made),
+        f"  appliance label next {made.name}    # as {who}, each for themselves",
+    ]
     output.data(made, lines)
 
 
@@ -116,23 +112,22 @@ def show(output: Output, data: Path, queue: str) -> None:
             for each in differ.differences
         ]
         lines += table(("ITEM", *(safe(name).upper() for name in differ.raters), "INPUT"), rows)
-        lines.append(f"  appliance label set {queue} ITEM LABEL --as NAME --together")
+        lines.append(f"  appliance label set {queue} ITEM LABEL --together")
         document["differences"] = [each.model_dump() for each in differ.differences]
     output.data(document, lines)
 
 
 @label.command("next")
 @_queue_argument
-@_rater_option
 @data_option
 @json_option
 @click.pass_obj
-def next_(output: Output, data: Path, queue: str, rater: str) -> None:
-    """Show the item to label next and the labels to choose from."""
+def next_(output: Output, data: Path, queue: str) -> None:
+    """Show the item that you label next and the labels to choose from."""
     with admin_client(data) as client:
-        found = client.next_label(queue, rater)
+        found = client.next_label(queue)
     if found.item is None:
-        output.data(found, [f"{safe(rater)} has labelled all {found.total} items"])
+        output.data(found, [f"{safe(found.rater)} has labelled all {found.total} items"])
         return
     lines = [
         f"item {safe(found.item)}, {found.done} of {found.total} done",
@@ -146,16 +141,13 @@ def next_(output: Output, data: Path, queue: str, rater: str) -> None:
 @_queue_argument
 @click.argument("item", metavar="ITEM")
 @click.argument("chosen", metavar="LABEL")
-@_rater_option
 @click.option("--together", is_flag=True, help="The two raters agreed on it afterwards.")
 @data_option
 @json_option
 @click.pass_obj
-def set_(
-    output: Output, data: Path, queue: str, item: str, chosen: str, rater: str, together: bool
-) -> None:
-    """Keep a label of an item."""
-    wanted = LabelSet.of(item=item, label=chosen, rater=rater, together=together)
+def set_(output: Output, data: Path, queue: str, item: str, chosen: str, together: bool) -> None:
+    """Keep your label of an item."""
+    wanted = LabelSet.of(item=item, label=chosen, together=together)
     with admin_client(data) as client:
         found = client.set_label(queue, wanted)
     output.data(found, _lines(found))

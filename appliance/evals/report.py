@@ -275,6 +275,22 @@ def _compared(evaluated: Evaluated) -> Section:
     )
 
 
+_ITEMS: Final = "Flips"
+"""The section of the page that shows items and answers."""
+
+
+def without_items(html: str) -> str:
+    """The page of an evaluation without the section that shows items and answers.
+
+    Texts in a page are escaped, so that none of them ends the section.
+    """
+    begin = html.find(f"<section>\n<h2>{_ITEMS}</h2>")
+    if begin < 0:
+        return html
+    end = html.index("</section>\n", begin) + len("</section>\n")
+    return html[:begin] + html[end:]
+
+
 def _flipped(evaluated: Evaluated) -> Section:
     sides = dict.fromkeys(flip.side for flip in evaluated.flips)
     shown = [
@@ -289,7 +305,7 @@ def _flipped(evaluated: Evaluated) -> Section:
     best = max(evaluated.comparisons, key=lambda c: c.difference.value)
     columns = ("item", "group", "right", "expected", best.first, best.second)
     return Section(
-        "Flips",
+        _ITEMS,
         (
             f"{len(evaluated.flips)} items that {best.first} or {evaluated.baseline} has right and "
             f"the other one has not; {len(shown)} of them are listed.",

@@ -5,7 +5,8 @@ Rules:
   that may not be read has no influence on the passages, their scores or their number.
 - One search reads one state of the database, lists of access included, so that a right that was
   taken away is gone at the next query.
-- What a passage is called says nothing of other documents: version digest, begin and end.
+- What a passage is called says nothing of other documents: version digest, begin and end. Nor does
+  the state that was searched: it is a digest of the documents that the caller may read.
 - The index in memory is taken out of the budget of all memory before it is made. Models and jobs
   displace it, since it can be made again; where it does not fit, the search is refused.
 """
@@ -17,18 +18,20 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from appliance.errors import CollectionRefused, StateRefused, Unavailable
 from appliance.retrieval import ranking
 from appliance.retrieval.access import AccessSet
-from appliance.retrieval.collection import Collection, readable
+from appliance.retrieval.collection import Collection, current, readable
 from appliance.retrieval.index import EMPTY, Index, estimate, exact, renewed
 from appliance.retrieval.ranking import Bools, Floats, Ranked
 from appliance.retrieval.terms import query_terms
 from appliance.workers.memory_budget import Budget
 
 MOST_PASSAGES: Final = 100
+_MOST_STATES: Final = 1_000
 _DEPTH: Final = 100
 """Candidates of each generator that a fusion looks at."""
 
@@ -63,7 +66,9 @@ class Found:
     """What a search gave.
 
     Attributes:
-        generation: the state of the collection that was searched.
+        generation: the state of the collection that was searched: counted for who may read all of
+            it; for others a digest of what they may read, so that it stays when other documents
+            change.
         ranking: how it was searched.
         documents: how many the caller may read.
         readable: digest of which these are, in this state of the collection.
@@ -88,6 +93,7 @@ class Searcher:
         self._name = f"index of {collection.path.stem}"
         self._lock = threading.Lock()
         self._index = EMPTY
+        self._states: dict[str, int] = {}
 
     @property
     def size(self) -> int:
@@ -122,9 +128,30 @@ class Searcher:
             rows = index.readable(documents)
             ranked = _ranked(connection, index, rows, query, vector, how, wanted)
             passages = tuple(_passage(connection, int(index.ids[n]), s) for n, s in ranked)
-        seen = f"{self._collection.path.name} {index.generation} ".encode() + documents.tobytes()
-        digest = hashlib.sha256(seen).hexdigest()
-        return Found(passages, index.generation, how, len(documents), digest)
+            name = f"{self._collection.path.name} {index.generation} ".encode()
+            seen = name + documents.tobytes()
+            digest = hashlib.sha256(seen).hexdigest()
+            state = index.generation if access.all else self._state(connection, documents, digest)
+        return Found(passages, state, how, len(documents), digest)
+
+    def _state(self, connection: Connection, documents: NDArray[np.int64], seen: str) -> int:
+        """The state of these documents as a number; nothing of the others is in it.
+
+        Args:
+            seen: names the documents in this generation; their state is kept under it.
+        """
+        with self._lock:
+            if (known := self._states.get(seen)) is not None:
+                return known
+        hashed = hashlib.sha256()
+        for one in current(connection, documents):
+            hashed.update(f"{one}\n".encode())
+        found = int.from_bytes(hashed.digest()[:6], "big")
+        with self._lock:
+            if len(self._states) >= _MOST_STATES:
+                self._states.clear()
+            self._states[seen] = found
+        return found
 
     def forget(self) -> None:
         """Throw away what is in memory."""

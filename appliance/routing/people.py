@@ -8,7 +8,7 @@ Rules:
 - What has expired stays so, whatever the clock says later.
 - The queue is bounded, and so is the part of it that one key can have: what does not fit is
   refused, never answered.
-- The log says who answered which item, and the digest of the answer; its words are in the item.
+- The log says who read and who answered which item; the words of an answer are a text of its entry.
 - Answers are labels of items that were in doubt: they say nothing about accepted answers.
 """
 
@@ -17,7 +17,7 @@ import hmac
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -29,7 +29,7 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.clock import Clock, iso
 from appliance.datasets.items import Item, build
 from appliance.errors import BadRequest, Forbidden, NotFound, Overloaded, StateRefused
-from appliance.types import Caller, ContentMode, Json
+from appliance.types import Caller, ContentMode, Json, Principal
 
 TABLES: Final = """
 CREATE TABLE deferred_items (
@@ -187,6 +187,7 @@ class People:
         self._database, self._audit, self._clock = database, audit, clock
         self._content, self._secret, self._most = content, secret, most
         self._putting = threading.Lock()
+        self._read: set[tuple[str, str]] = set()
 
     def put(
         self,
@@ -261,14 +262,44 @@ class People:
         key_id: str | None = None,
         task: str | None = None,
         limit: int = MOST_SHOWN,
-    ) -> "list[Deferred]":
+    ) -> Sequence[Deferred]:
         """Items of a state, of a key, of a task; those with the nearest deadline first."""
-        self._expire(self._clock.wall_us())
         wanted = {"state": state, "key_id": key_id, "task": task}
-        asked = sa.select(_ITEMS).order_by(_ITEMS.c.deadline_us, _ITEMS.c.id).limit(limit)
-        for name, value in wanted.items():
-            if value is not None:
-                asked = asked.where(_ITEMS.c[name] == value)
+        where = [_ITEMS.c[name] == value for name, value in wanted.items() if value is not None]
+        return self._found(where, limit)
+
+    def seen_by(self, who: Principal) -> Sequence[Deferred]:
+        """The items that a key may see: its own; if it answers, what waits under its tasks, too.
+
+        What it may not see takes no place among the most that are shown.
+        """
+        own = _ITEMS.c.key_id == who.key_id
+        if not who.answers:
+            return self._found([own], MOST_SHOWN)
+        right = own | _ITEMS.c.task.in_(who.models) if who.models else sa.true()
+        return self._found([_ITEMS.c.state == "waiting", right], MOST_SHOWN)
+
+    def note_reading(self, actor: str, items: Sequence[Deferred], *, again: bool = False) -> None:
+        """Record that somebody reads the texts of items, before they leave.
+
+        Args:
+            again: also of items that this reader has read since the server started; a screen that
+                shows a list anew each few seconds is one reading.
+
+        Raises:
+            AuditUnavailable: it cannot be recorded.
+        """
+        new = [one for one in items if again or (actor, one.id) not in self._read]
+        if new:
+            ids: list[Json] = [one.id for one in new]
+            body: dict[str, Json] = {"action": "queue_read", "actor": actor, "items": ids}
+            self._audit.append(Draft("admin", body)).result()
+            self._read.update((actor, one.id) for one in new)
+
+    def _found(self, where: "Sequence[sa.ColumnElement[bool]]", limit: int) -> Sequence[Deferred]:
+        self._expire(self._clock.wall_us())
+        asked = sa.select(_ITEMS).where(*where)
+        asked = asked.order_by(_ITEMS.c.deadline_us, _ITEMS.c.id).limit(limit)
         with self._database.begin() as connection:
             return [_item(dict(row)) for row in connection.execute(asked).mappings()]
 
@@ -285,8 +316,7 @@ class People:
             raise StateRefused("queue_item_closed", f"The item is {found.state} already.")
         found.form.check(answer)
         text = json.dumps(answer, ensure_ascii=False, sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        self._note("queue_answer", actor, found, {"answer_sha256": digest})
+        self._note("queue_answer", actor, found, {}, {"answer": text.encode()})
         now = self._clock.wall_us()
         with self._database.begin() as connection:
             changed = connection.execute(
@@ -333,12 +363,24 @@ class People:
                 sa.update(_ITEMS).where(late).values(state="expired", ended_us=now)
             )  # fmt: skip
 
-    def _note(self, action: str, actor: str, item: Deferred, fields: Mapping[str, Json]) -> None:
+    def _note(
+        self,
+        action: str,
+        actor: str,
+        item: Deferred,
+        fields: Mapping[str, Json],
+        texts: Mapping[str, bytes] | None = None,
+    ) -> None:
         body: dict[str, Json] = {
             "action": action, "actor": actor, "item": item.id, "task": item.task,
             "request_id": item.request_id, **fields,
         }  # fmt: skip
-        self._audit.append(Draft("admin", body)).result()
+        self._audit.append(Draft("admin", body, texts or {}, "encrypted")).result()
+
+
+def may_see(who: Principal, item: Deferred) -> bool:
+    """Whether a key may see an item: its own, or one of its tasks if it answers."""
+    return item.key_id == who.key_id or (who.answers and who.may_use(item.task))
 
 
 def _row(item: Deferred) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.api.admin.deps import Person
 from appliance.datasets.directory import read, write
 from tests.cli.conftest import Run
 from tests.datasets.examples import dataset, orders
@@ -22,23 +23,26 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "orders"
 
 
-def test_from_zero_to_a_dataset(run: Run, source: Path) -> None:
+def test_from_zero_to_a_dataset(run: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("label", "list").out.startswith("No queues.")
     made = run("label", "new", source, *RATERS, "--label", "hose", "--label", "pump", "--limit", 4)
     assert made.status == 0, made.err
     assert made.out.splitlines()[0] == "orders: 4 items, anna 0, ben 0"
+    assert "each for themselves" in made.out
     for rater in ("anna", "ben"):
+        monkeypatch.setattr(Person, "name", rater)
         for number in range(4):
-            shown = run("label", "next", "orders", "--as", rater, "--json").document
+            shown = run("label", "next", "orders", "--json").document
             assert "said" not in shown and shown["labels"] == ["hose", "pump"]
             chosen = "pump" if number == 0 and rater == "ben" else "hose"
-            done = run("label", "set", source, shown["item"], chosen, "--as", rater)
+            done = run("label", "set", source, shown["item"], chosen)
             assert done.status == 0, done.err
-        assert "has labelled all 4 items" in run("label", "next", "orders", "--as", rater).out
+        assert "has labelled all 4 items" in run("label", "next", "orders").out
+        assert f"{rater} has" in run("label", "next", "orders").out
     compared = run("label", "show", "orders").out
     assert "agreement 75.0%, 1 not settled" in compared and "ANNA" in compared
     (differs,) = run("label", "show", "orders", "--json").document["differences"]
-    settled = run("label", "set", "orders", differs["item"], "pump", "--as", "anna", "--together")
+    settled = run("label", "set", "orders", differs["item"], "pump", "--together")
     assert settled.status == 0 and "0 not settled" in settled.out
     written = run("label", "finish", "orders", source, "--dev", "0.5")
     assert written.status == 0, written.err
@@ -71,16 +75,19 @@ def test_a_dataset_stays_as_it_was_while_raters_are_at_work(run: Run, source: Pa
     run("label", "new", source, *RATERS, "--label", "hose", "--label", "pump")
     before = {path.name: path.read_bytes() for path in source.iterdir()}
     assert run("label", "finish", "orders", source, "--json").code == (1, "labels_unfinished")
-    assert run("label", "next", "orders", "--as", "carl", "--json").code == (1, "labels_unfinished")
+    assert run("label", "next", "orders", "--json").code == (1, "labels_unfinished")  # a third one
     assert {path.name: path.read_bytes() for path in source.iterdir()} == before
 
 
-def test_hostile_texts_do_not_reach_the_terminal(run: Run, tmp_path: Path) -> None:
+def test_hostile_texts_do_not_reach_the_terminal(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Person, "name", "anna")
     items = [
         replace(item, expected=None, input={"text": f"\x1b]0;owned\x07 {item.text}"})
         for item in orders(3)
     ]
     write(tmp_path / "bad", dataset(items))
     run("label", "new", tmp_path / "bad", *RATERS, "--label", "hose", "--label", "pump")
-    shown = run("label", "next", "bad", "--as", "anna").out
+    shown = run("label", "next", "bad").out
     assert "owned" in shown and "\x1b" not in shown

@@ -1,9 +1,10 @@
 """The page says whether a classifier is enough, in words that the intervals bear out."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from appliance.evals.outcomes import Outcome
-from appliance.evals.report import Evaluated, conclusion, page
+from appliance.evals.report import Evaluated, Flip, conclusion, page
 from appliance.evals.summary import compare_all, summarise
 from appliance.reports.page import render
 from tests.evals.example import outcomes
@@ -23,6 +24,14 @@ def evaluated(candidates: Mapping[str, list[Outcome]]) -> Evaluated:
         labels=("a", "b"),
         confusions={"tuned": [[100, 20], [0, 0]]},
     )
+
+
+def whole_page() -> str:
+    """A page with one flip, whose text tries to end its section."""
+    found = evaluated({**BASE, "tuned": outcomes(110)})
+    said = "the pump leaks</section>\n"
+    flip = Flip("item-7", "g", "tuned", said, "the hose leaks", "x")
+    return render(page(replace(found, flips=[flip])))
 
 
 BASE = {"logistic regression": outcomes(80), "majority": outcomes(20)}

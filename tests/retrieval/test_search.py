@@ -40,6 +40,33 @@ def test_passages_are_spans_of_the_stored_text(shelf: Collection) -> None:
     assert (found.generation, found.ranking, found.documents) == (2, "bm25", 1)
 
 
+def test_the_state_of_a_collection_counts_no_document_of_others(shelf: Collection) -> None:
+    """An app that asks again and again must not learn how many documents came in meanwhile."""
+    mine = AccessSet(frozenset({"key:mine"}))
+    searcher = Searcher(shelf)
+
+    def state(access: AccessSet) -> int:
+        return searcher.search(access, "pump", 3).generation
+
+    shelf.put(incoming("a.txt", "my pump", access=["key:mine"]), "p", 1)
+    before, counted = state(mine), state(ADMIN)
+    for number in range(3):
+        shelf.put(incoming(f"other{number}.txt", "their pump", access=["key:theirs"]), "p", 1)
+    shelf.remove(["other0.txt"])
+    assert state(mine) == before
+    assert state(ADMIN) == counted + 4  # the control: the collection did change
+    for change in (
+        lambda: shelf.put(incoming("a.txt", "my other pump", access=None), "p", 1),
+        lambda: shelf.put(incoming("b.txt", "my hose", access=["key:mine"]), "p", 1),
+        lambda: shelf.grant("other1.txt", ["key:mine"]),
+        lambda: shelf.remove(["b.txt"]),
+    ):
+        change()
+        now = state(mine)
+        assert now != before and 0 < now < 1 << 53
+        before = now
+
+
 @pytest.mark.parametrize("how", ["bm25", "vectors", "fusion"])
 def test_the_best_passage_is_first_whatever_ranks(shelf: Collection, how: str) -> None:
     for n in range(20):

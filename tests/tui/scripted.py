@@ -453,7 +453,7 @@ class Script(AdminClient):
         self._answer()
         return LabelQueueList(queues=self.queues)
 
-    def next_label(self, name: str, rater: str) -> LabelNext:
+    def next_label(self, name: str) -> LabelNext:
         self._answer()
         return self.to_label[0] if self.to_label else LabelNext(done=2, total=2)
 

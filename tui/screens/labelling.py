@@ -21,12 +21,9 @@ from tui.background import background
 from tui.desk import Desk
 from tui.text import Cell, alarm, cell, line, lines, quiet
 from tui.view import labels as view
-from tui.widgets.entry import EntryLine
 from tui.widgets.keys import KeyLine
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
-
-_NAME_HELP = "your name, as the queue names its raters"
 
 
 class LabellingScreen(ModalScreen[None]):
@@ -51,7 +48,6 @@ class LabellingScreen(ModalScreen[None]):
     def __init__(self, desk: Desk, queue: str, *, together: bool) -> None:
         super().__init__()
         self._desk, self._queue, self._together = desk, queue, together
-        self._rater = EntryLine(desk.rater, name="rater", help=_NAME_HELP, entered=self._named)
         self._head, self._item = Part("labelling-head"), Part("labelling-item")
         self._rows: Rows[str] = Rows("choices", view.CHOICES, str, self._choice, "nothing to label")
         self._shown: LabelNext | None = None
@@ -60,10 +56,9 @@ class LabellingScreen(ModalScreen[None]):
         self._waits = False
 
     def compose(self) -> ComposeResult:
-        """Who labels, the item, the labels."""
+        """How far this person is, the item, the labels."""
         with Vertical(id="whole") as box:
             box.border_title = "LABEL"
-            yield self._rater
             yield self._head
             with VerticalScroll(id="labelled-text", can_focus=False):
                 yield self._item
@@ -71,10 +66,9 @@ class LabellingScreen(ModalScreen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Ask who labels, unless that is known."""
-        self._rows.display = False
-        self._head.say(quiet("Your name, then enter."))
-        self.set_focus(self._rater)
+        """Ask for the first item."""
+        self.set_focus(self._rows)
+        self._next()
 
     def on_resize(self) -> None:
         """Use the room that there is."""
@@ -89,22 +83,12 @@ class LabellingScreen(ModalScreen[None]):
     def _choice(self, label: str) -> Sequence[Cell]:
         return view.choice(label, self._labels.index(label) + 1)
 
-    def _named(self) -> None:
-        """Enter after the name."""
-        name = self._rater.value.strip()
-        if name:
-            self._desk.rater = name
-            self._rater.display = False
-            self._rows.display = True
-            self.set_focus(self._rows)
-            self._next()
-
     def _next(self) -> None:
-        client, queue, rater = self._desk.client, self._queue, self._desk.rater
+        client, queue = self._desk.client, self._queue
         if self._together:
             self._send(partial(client.label_differences, queue))
         else:
-            self._send(partial(client.next_label, queue, rater))
+            self._send(partial(client.next_label, queue))
 
     def _send(self, work: Callable[[], object]) -> None:
         self._waits = True
@@ -151,7 +135,7 @@ class LabellingScreen(ModalScreen[None]):
             self._item.say(lines(view.item(pair.input, width)))
         elif self._shown is not None:
             shown = self._shown
-            self._head.say(view.place(self._desk.rater, shown.done, shown.total))
+            self._head.say(view.place(shown.rater, shown.done, shown.total))
             done = [cell("You have labelled all that is yours.", "bold")]
             self._item.say(lines(view.item(shown.input, width) if shown.item else done))
 
@@ -163,9 +147,7 @@ class LabellingScreen(ModalScreen[None]):
             return
         if self._shown is not None and not self._together:
             self._labelled.append(self._shown)
-        wanted = LabelSet.of(
-            item=item, label=label, rater=self._desk.rater, together=self._together
-        )
+        wanted = LabelSet.of(item=item, label=label, together=self._together)
         self._send(partial(self._desk.client.set_label, self._queue, wanted))
 
     def on_key(self, event: events.Key) -> None:

@@ -4,6 +4,7 @@ Rules: no route without `Viewer`, `Operator`, `Approver` or `Admin` in its signa
 walks them); the role comes from the peer of the socket alone.
 """
 
+import pwd
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -45,6 +46,14 @@ class Person:
     def actor(self) -> str:
         """The name in the audit log."""
         return f"uid:{self.uid}"
+
+    @property
+    def name(self) -> str:
+        """The name of the user on this host, by which label queues name raters."""
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return self.actor
 
 
 async def _state(request: Request) -> AdminState:

@@ -1,6 +1,7 @@
 """Routes of evaluations: the page of one that is done, and two candidates side by side.
 
-Rules: their jobs are started like every job; items and answers are shown to operators alone.
+Rules: their jobs are started like every job; items and answers are shown to operators alone, so a
+viewer has the page without them.
 """
 
 import asyncio
@@ -9,10 +10,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path
 
 from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.api.admin.roles import allows
 from appliance.evals.comparing import compare_stored
 from appliance.evals.job import DIRECTORY
-from appliance.evals.report import Flip
+from appliance.evals.report import Flip, without_items
 from appliance.evals.store import read_neighbours, read_report, read_result
+from appliance.types import Role
 from appliance.wire.admin import evaluations as wire
 
 router = APIRouter(prefix="/admin/evaluations")
@@ -21,11 +24,11 @@ _MOST_FLIPS: Final = 1_000
 
 @router.get("/{job_id}/report")
 async def report(
-    _: Viewer, services: ServicesDep, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
+    person: Viewer, services: ServicesDep, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
 ) -> wire.Report:
     """The page of an evaluation, as one HTML file."""
     html = await asyncio.to_thread(read_report, services.data / DIRECTORY, job_id)
-    return wire.Report(html=html)
+    return wire.Report(html=html if allows(person.role, Role.OPERATOR) else without_items(html))
 
 
 @router.get("/{job_id}/neighbours")

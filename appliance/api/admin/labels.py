@@ -1,16 +1,15 @@
 """Routes of the label queues: make, label, compare, take the answers, remove.
 
-Rules: what compares labels is refused until both raters have finished; the log says who labelled
-which item and not how, because a rater may read the log; that answers were taken is recorded with
-their digest.
+Rules: a rater is the user at the other end of the socket, whatever a request says; what compares
+labels is refused until both raters have finished; the log says who labelled which item and not how,
+because a rater may read the log; the entry of the answers that were taken commits to them.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi import Path as InPath
 
 from appliance.api.admin.deps import Operator, Person, ServicesDep, Viewer
@@ -24,7 +23,6 @@ from appliance.wire.admin import labels as wire
 
 router = APIRouter(prefix="/admin/labels")
 Name = Annotated[str, InPath(pattern=wire.NAME)]
-Rater = Annotated[str, Query(min_length=1, max_length=64)]
 
 
 @router.get("")
@@ -58,14 +56,15 @@ def show_queue(_: Viewer, services: ServicesDep, name: Name) -> wire.LabelQueue:
 
 
 @router.get("/{name}/next")
-def next_item(_: Operator, services: ServicesDep, name: Name, rater: Rater) -> wire.LabelNext:
+def next_item(person: Operator, services: ServicesDep, name: Name) -> wire.LabelNext:
     """The item that a person labels next, without the labels of others."""
-    work = services.labels.get(name).labelling
+    work, rater = services.labels.get(name).labelling, person.name
     item = work.next_item(rater)
     total = len(work.asked_of(rater))
     if item is None:
-        return wire.LabelNext(done=total, total=total)
+        return wire.LabelNext(rater=rater, done=total, total=total)
     return wire.LabelNext(
+        rater=rater,
         item=item,
         input=dict(services.labels.input_of(name, item)),
         labels=list(work.labels),
@@ -79,7 +78,7 @@ def set_label(
     person: Operator, services: ServicesDep, name: Name, wanted: wire.LabelSet
 ) -> wire.LabelQueue:
     """Keep the label that a person gave an item; recorded before it is kept."""
-    new = labelling.Given(wanted.item, wanted.rater, wanted.label, wanted.together)
+    new = labelling.Given(wanted.item, person.name, wanted.label, wanted.together)
     services.labels.get(name).labelling.admit(new)
     _record(
         services, person, "label_set", queue=name, item=new.item, rater=new.rater,
@@ -110,10 +109,8 @@ def take_answers(person: Operator, services: ServicesDep, name: Name) -> wire.La
     """The settled labels, for the dataset that they make; recorded before they leave."""
     work = services.labels.get(name).labelling
     answers, report = work.answers(), labelling.report(work)
-    digest = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()
-    _record(
-        services, person, "labels_taken", queue=name, answers=len(answers), answers_sha256=digest
-    )
+    kept = json.dumps(answers, sort_keys=True).encode()
+    _record(services, person, "labels_taken", kept, queue=name, answers=len(answers))
     return wire.LabelAnswers(answers=answers, report=dict(report))
 
 
@@ -144,7 +141,9 @@ def _shown(queue: LabelQueue) -> wire.LabelQueue:
     )
 
 
-def _record(services: Services, person: Person, action: str, **fields: Json) -> None:
-    services.audit.append(
-        Draft("admin", {"action": action, "actor": person.actor, **fields})
-    ).result()
+def _record(
+    services: Services, person: Person, action: str, committed: bytes | None = None, **fields: Json
+) -> None:
+    texts = {} if committed is None else {"answers": committed}
+    body = {"action": action, "actor": person.actor, **fields}
+    services.audit.append(Draft("admin", body, texts, "commit-only")).result()

@@ -110,14 +110,22 @@ async def suspend(
 
 
 @router.get("/{route}/sample")
-async def sample(_: Operator, services: ServicesDep, route: str) -> wire.SampleToLabel:
-    """The oldest accepted answer that waits for a label: its input, not what was answered."""
+async def sample(person: Operator, services: ServicesDep, route: str) -> wire.SampleToLabel:
+    """The oldest accepted answer that waits for a label: its input, not what was answered.
+
+    That a person reads it is recorded first.
+    """
     record = _record(services, route)
     found = await asyncio.to_thread(services.monitors.next, record.id)
     if found is None:
         return wire.SampleToLabel(id=0, input={}, labels=[], due="")
     form = form_of(await _small(services, record))
     shown = await asyncio.to_thread(_input, services, found)
+    read: dict[str, Json] = {
+        "action": "sample_read", "actor": person.actor, "route": record.id, "sample": found.id,
+        "request_id": found.request_id,
+    }  # fmt: skip
+    await append(services.audit, Draft("admin", read))
     schema = None if form.schema is None else dict(form.schema)
     labels = list(form.labels)
     return wire.SampleToLabel(id=found.id, input=shown, labels=labels, form=schema, due=found.due)

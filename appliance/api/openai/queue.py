@@ -1,13 +1,14 @@
 """`/v1/queue`, `/v1/queue/{id}` and its `/answer`: items that wait for a person."""
 
 import asyncio
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
 from appliance.api.json_body import JsonRoute
 from appliance.errors import Forbidden, NotFound
-from appliance.routing.people import Deferred
+from appliance.routing.people import Deferred, may_see
 from appliance.types import Principal
 from appliance.wire.openai.queue import AnswerRequest, QueueItem, QueueList
 
@@ -18,17 +19,18 @@ router = APIRouter(tags=["queue"], route_class=JsonRoute)
 async def queue(request: Request, caller: CallerDep) -> QueueList:
     """The app's own items; for a key that answers, what waits under the tasks that it may use."""
     who, people = caller.principal, services_of(request).people
-    if who.answers:
-        found = await asyncio.to_thread(people.list)
-    else:
-        found = await asyncio.to_thread(people.list, state=None, key_id=who.key_id)
-    return QueueList(data=[_shown(item) for item in found if _may_see(who, item)])
+    found = await asyncio.to_thread(people.seen_by, who)
+    await asyncio.to_thread(people.note_reading, *_of_others(who, found))
+    return QueueList(data=[_shown(item) for item in found])
 
 
 @router.get("/v1/queue/{item_id}")
 async def item(request: Request, caller: CallerDep, item_id: str) -> QueueItem:
     """One item, with its answer once a person gave one."""
-    return _shown(await _found(request, caller.principal, item_id))
+    found = await _found(request, caller.principal, item_id)
+    reading = _of_others(caller.principal, [found])
+    await asyncio.to_thread(services_of(request).people.note_reading, *reading)
+    return _shown(found)
 
 
 @router.post("/v1/queue/{item_id}/answer")
@@ -46,13 +48,14 @@ async def answer(
 async def _found(request: Request, who: Principal, item_id: str) -> Deferred:
     """The item; one that the key may not see is not there."""
     found = await asyncio.to_thread(services_of(request).people.get, item_id)
-    if not _may_see(who, found):
+    if not may_see(who, found):
         raise NotFound("queue_item_unknown", "The queue has no such item.")
     return found
 
 
-def _may_see(who: Principal, item: Deferred) -> bool:
-    return item.key_id == who.key_id or (who.answers and who.may_use(item.task))
+def _of_others(who: Principal, items: Sequence[Deferred]) -> tuple[str, list[Deferred]]:
+    """Who reads, and the items that other apps sent."""
+    return f"key:{who.key_id}", [item for item in items if item.key_id != who.key_id]
 
 
 def _shown(item: Deferred) -> QueueItem:

@@ -24,11 +24,10 @@ class LabelsNew(Request):
 
 
 class LabelSet(Request):
-    """One label of one person; `together` settles a difference of the two raters."""
+    """One label of the person who sends it; `together` settles a difference of the two raters."""
 
     item: str = Field(min_length=1, max_length=256)
     label: str = Field(min_length=1, max_length=200)
-    rater: str = Field(min_length=1, max_length=64)
     together: bool = False
 
 
@@ -64,9 +63,11 @@ class LabelNext(Reply):
     """The item to label next; null where this person has labelled all that is theirs.
 
     Attributes:
+        rater: who asked, as queues name raters: the user on the server's host.
         done, total: how far this person is.
     """
 
+    rater: str = ""
     item: str | None = None
     input: dict[str, Any] = Field(default={})
     labels: list[str] = Field(default=[])

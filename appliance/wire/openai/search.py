@@ -69,6 +69,6 @@ class SearchResult(BaseModel):
 
     object: Literal["list"] = "list"
     collection: str
-    generation: int = Field(description="the state of the collection that was searched")
+    generation: int = Field(description="the state of the documents that the key may read")
     ranking: str
     data: list[PassageFound]

@@ -1,12 +1,15 @@
 """Label queues on the admin socket: blind, recorded, and refused where they compare too early."""
 
 import json
+import os
+import pwd
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appliance.api.admin.deps import Person
 from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
@@ -46,32 +49,53 @@ def queue(client: AdminClient, source: Path) -> str:
     return made.name
 
 
-def label(client: AdminClient, queue: str, rater: str, choose: Callable[[str], str]) -> list[str]:
+Label = Callable[[str, Callable[[str], str]], list[str]]
+
+
+@pytest.fixture
+def acts(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have the user of this process pass for another one, of whom the kernel tells nothing here."""
+    return lambda name: monkeypatch.setattr(Person, "name", name)
+
+
+@pytest.fixture
+def label(client: AdminClient, queue: str, acts: Callable[[str], None]) -> Label:
     """All that is asked of a person; what they saw."""
-    saw = []
-    while (shown := client.next_label(queue, rater)).item is not None:
-        saw.append(shown.model_dump_json())
-        client.set_label(queue, LabelSet.of(item=shown.item, label=choose(shown.item), rater=rater))
-    return saw
+
+    def labelled(rater: str, choose: Callable[[str], str]) -> list[str]:
+        acts(rater)
+        saw = []
+        while (shown := client.next_label(queue)).item is not None:
+            assert shown.rater == rater
+            saw.append(shown.model_dump_json())
+            client.set_label(queue, LabelSet.of(item=shown.item, label=choose(shown.item)))
+        return saw
+
+    return labelled
 
 
 def test_two_people_label_blind_and_a_third_decides(
-    services: Services, client: AdminClient, queue: str
+    services: Services,
+    client: AdminClient,
+    queue: str,
+    label: Label,
+    acts: Callable[[str], None],
 ) -> None:
-    label(client, queue, "anna", lambda _: "hose")
+    label("anna", lambda _: "hose")
     early = client.label_queue(queue)
     assert (early.kappa, early.agreement, early.unsettled) == (None, None, None)
     assert code_of(lambda: client.label_differences(queue)) == "labels_unfinished"
     assert code_of(lambda: client.take_labels(queue)) == "labels_unfinished"
-    odd = client.next_label(queue, "ben").item
-    saw = label(client, queue, "ben", lambda item: "pump" if item == odd else "hose")
+    acts("ben")
+    odd = client.next_label(queue).item
+    saw = label("ben", lambda item: "pump" if item == odd else "hose")
     assert not any("anna" in text for text in saw)
     assert {json.dumps(json.loads(text)["labels"]) for text in saw} == {'["hose", "pump"]'}
     done = client.label_queue(queue)
     assert done.finished and done.unsettled == 1 and done.agreement == pytest.approx(5 / 6)
     (pair,) = client.label_differences(queue).differences
     assert (pair.item, pair.said) == (odd, ["hose", "pump"]) and "text" in pair.input
-    assert label(client, queue, "carl", lambda _: "pump")[0].count("hose") == 1  # as a choice
+    assert label("carl", lambda _: "pump")[0].count("hose") == 1  # as a choice
     taken = client.take_labels(queue)
     assert taken.answers[str(odd)] == "pump" and len(taken.answers) == 6
     assert taken.report["settled_by_a_third"] == 1
@@ -80,20 +104,24 @@ def test_two_people_label_blind_and_a_third_decides(
         "labels_new", *["label_set"] * 13, "labels_taken",
     ]  # fmt: skip
     assert recorded[1]["rater"] == "anna"
+    assert "answers_sha256" not in recorded[-1]
+    assert recorded[-1]["content"]["mode"] == "commit-only"  # type: ignore[index, call-overload]
     assert not any("label" in body for body in recorded)  # the log does not say what was chosen
 
 
 def test_a_label_that_is_refused_leaves_no_entry(
-    services: Services, client: AdminClient, queue: str
+    services: Services, client: AdminClient, queue: str, acts: Callable[[str], None]
 ) -> None:
     before = entries(services)
-    item = str(client.next_label(queue, "anna").item)
-    for wrong, code in (
-        ({"item": "nosuch", "label": "hose", "rater": "anna"}, "item_unknown"),
-        ({"item": item, "label": "valve", "rater": "anna"}, "label_unknown"),
-        ({"item": item, "label": "hose", "rater": "carl"}, "labels_unfinished"),
+    acts("anna")
+    item = str(client.next_label(queue).item)
+    for who, said, chosen, code in (
+        ("anna", "nosuch", "hose", "item_unknown"),
+        ("anna", item, "valve", "label_unknown"),
+        ("carl", item, "hose", "labels_unfinished"),
     ):
-        wanted = LabelSet.of(**wrong)
+        acts(who)
+        wanted = LabelSet.of(item=said, label=chosen)
         assert code_of(lambda wanted=wanted: client.set_label(queue, wanted)) == code  # type: ignore[misc]
     assert entries(services) == before
     assert client.label_queue(queue).done == {"anna": 0, "ben": 0}
@@ -111,6 +139,19 @@ def test_a_queue_is_refused_and_removed(
     assert entries(services)[-1]["action"] == "labels_remove"
     assert code_of(lambda: client.label_queue(queue)) == "label_queue_unknown"
     assert code_of(lambda: client.label_queue("no/such")) == "label_queue_unknown"
+
+
+def test_a_rater_is_the_user_of_the_socket_and_no_word(client: AdminClient, source: Path) -> None:
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    wanted = LabelsNew.of(name="q", data=str(source), labels=["a", "b"], raters=[me, "ben"])
+    item = client.next_label(client.new_label_queue(wanted).name)
+    assert item.rater == me
+    with pytest.raises(ApplianceError):  # who else labels is nothing that a request can say
+        LabelSet.of(item=item.item, label="a", rater="ben")
+    asked = client._http.get("/admin/labels/q/next", params={"rater": "ben"})
+    assert asked.json()["rater"] == me
+    done = client.set_label("q", LabelSet.of(item=item.item, label="a"))
+    assert done.done == {me: 1, "ben": 0}
 
 
 def test_a_part_of_the_items(client: AdminClient, source: Path) -> None:

@@ -1,5 +1,9 @@
 """Routes of the queue of people on the admin socket."""
 
+import hashlib
+import json
+import os
+
 import pytest
 
 from appliance.app import Services
@@ -34,3 +38,43 @@ def test_items_are_listed_answered_and_taken(services: Services, client: AdminCl
     with pytest.raises(Refused) as caught:
         client.waiting_item("wait-0")
     assert caught.value.code == "queue_item_unknown"
+
+
+def reads(services: Services) -> list[object]:
+    found = [entry for entry in entries(services, "admin") if entry["action"] == "queue_read"]
+    return [entry["items"] for entry in found]
+
+
+def test_a_person_who_reads_texts_is_recorded(services: Services, client: AdminClient) -> None:
+    one, two = put(services), put(services, "req-2")
+    assert reads(services) == []  # the control: what waits unread is no entry
+    client.waiting()
+    (first,) = reads(services)
+    assert isinstance(first, list) and set(first) == {one.id, two.id}
+    client.waiting()  # a list that a screen asks for again and again is one reading
+    assert len(reads(services)) == 1
+    three = put(services, "req-3")
+    client.waiting()
+    assert reads(services)[-1] == [three.id]
+    for number in (3, 4):
+        client.waiting_item(one.id)
+        assert reads(services)[-1] == [one.id] and len(reads(services)) == number
+    assert entries(services, "admin")[-1]["actor"] == f"uid:{os.geteuid()}"
+
+
+def test_the_log_commits_to_answers_and_does_not_tell_them(
+    services: Services, client: AdminClient
+) -> None:
+    """Whoever reads the log and tries every label learns nothing."""
+    one = put(services)
+    client.answer_waiting(one.id, "leak")
+    client.waiting_labels("orders")
+    for entry in entries(services, "admin")[-2:]:
+        said = json.dumps(entry)
+        for label in ("leak", "noise"):
+            for text in (label, json.dumps(label)):
+                assert hashlib.sha256(text.encode()).hexdigest() not in said
+        assert "sha256" not in said
+    answered, taken = entries(services, "admin")[-2:]
+    assert (answered["content"]["mode"], taken["content"]["mode"]) == ("encrypted", "commit-only")
+    assert services.reader.content(answered["seq"], "answer") == b'"leak"'

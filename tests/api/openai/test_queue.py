@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.routing.people import Deferred, Form
+from appliance.audit.search import Query
+from appliance.routing.people import MOST_SHOWN, Deferred, Form
 from appliance.types import Caller, Principal
 from tests.api.conftest import Lan
 
@@ -75,3 +76,21 @@ async def test_a_key_is_needed(lan: Lan, waiting: Deferred) -> None:
     async with lan.anonymous() as client:
         for path in ("/v1/queue", f"/v1/queue/{waiting.id}"):
             assert (await client.get(path)).status_code == 401
+
+
+async def test_what_a_key_may_not_see_takes_no_place_in_its_list(lan: Lan, desk: str) -> None:
+    """The items with the nearest deadlines are of a task that the key may not use."""
+    people, form = lan.services.people, Form(("leak", "noise"))
+    for number in range(MOST_SHOWN):
+        who = Caller(Principal(f"k-other-{number % 8}", "other"), f"req-o{number}", "", "")
+        people.put(who, "secret", {"order": "x"}, form, hours=1, reason="r")
+    mine = people.put(
+        Caller(Principal("k-mine", "mine"), "req-mine", "", ""), "orders", {"order": "It drips."},
+        form, hours=9, reason="r",
+    )  # fmt: skip
+    async with lan.anonymous(authorization=f"Bearer {desk}") as client:
+        listed = (await client.get("/v1/queue")).json()["data"]
+    assert mine.id in [item["id"] for item in listed]
+    assert {item["task"] for item in listed} == {"orders"}
+    newest = lan.services.reader.search(Query(kind="admin", newest_first=True, limit=1)).entries[0]
+    assert newest.body["action"] == "queue_read" and mine.id in newest.body["items"]  # type: ignore[operator]

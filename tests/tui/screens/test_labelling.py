@@ -13,7 +13,12 @@ LABELS = ["hydraulics", "engine", "electrical"]
 def item(number: int) -> LabelNext:
     text = f"hose {number} leaks"
     return LabelNext(
-        item=f"w{number}", input={"text": text}, labels=LABELS, done=number - 1, total=2
+        rater="anna",
+        item=f"w{number}",
+        input={"text": text},
+        labels=LABELS,
+        done=number - 1,
+        total=2,
     )
 
 
@@ -24,12 +29,12 @@ async def labelling(
     async with terminal(script, size=size) as opened:
         await opened.press("t")
         await opened.refresh()
-        await opened.press(key, *"anna", "enter")
+        await opened.press(key)
         yield opened
 
 
 def given(item: str, label: str, *, together: bool = False) -> tuple[object, ...]:
-    wanted = LabelSet.of(item=item, label=label, rater="anna", together=together)
+    wanted = LabelSet.of(item=item, label=label, together=together)
     return ("label", "orders", wanted)
 
 
@@ -90,13 +95,3 @@ async def test_a_long_text_leaves_the_labels_their_room() -> None:
     async with labelling(script, size=(60, 20)) as opened:
         shown = await opened.wait("hydraulics")
         assert "electrical" in shown and "word word" in shown
-
-
-async def test_the_name_is_asked_for_once() -> None:
-    script = Script(queues=[queue("orders")], to_label=[item(1)])
-    async with labelling(script) as opened:
-        await opened.wait("hose 1 leaks")
-        await opened.press("escape", "B")
-        assert "anna" in opened.text
-        await opened.press("enter")
-        await opened.wait("hose 1 leaks")
