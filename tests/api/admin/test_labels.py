@@ -105,7 +105,7 @@ def test_two_people_label_blind_and_a_third_decides(
     ]  # fmt: skip
     assert recorded[1]["rater"] == "anna"
     assert "answers_sha256" not in recorded[-1]
-    assert recorded[-1]["content"]["mode"] == "commit-only"  # type: ignore[index, call-overload]
+    assert recorded[-1]["content"]["mode"] == "commit-only"  # type: ignore[index]
     assert not any("label" in body for body in recorded)  # the log does not say what was chosen
 
 
