@@ -5,7 +5,8 @@ Rules:
   open items say cannot be certified takes no look.
 - Function, thresholds and start are fixed on `dev`, and their digest stands in the entry of the
   look, which is durable before the split is opened.
-- The stages answer through the path of apps, at batch priority.
+- The items that the rules of the route let reach its first stage are what is certified. The stages
+  answer them through the path of apps, at batch priority.
 - Killed at any step, the job keeps its look, resumes at the item and comes to the same verdict.
 - Items stay encrypted; shares of the sealed split leave to the point.
 """
@@ -14,9 +15,9 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
@@ -37,6 +38,7 @@ from appliance.routing import certifying, confidence, report
 from appliance.routing import subject as subjects
 from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable, Verdict
 from appliance.routing.confidence import MILLION, Confidence
+from appliance.routing.rules import unclaimed
 from appliance.routing.subject import CalibrationParts, Subject, envelope_of, subject_of
 from appliance.serving.inference import Inference
 from appliance.tasks.backends import TaskBackends
@@ -94,18 +96,21 @@ class Calibration(Kind):
         terms = terms_of(subject)
         open_items = tuple(i for i in subject.dataset.splits["dev"] if i.labelled)
         subjects.check_items(subject, open_items)
-        dev = await self._observed(job, subject, DEV, open_items)
-        groups = subject.part.groups
+        reaching = subjects.reaching(subject, open_items)
+        dev = await self._observed(job, subject, DEV, reaching)
+        groups = round(subject.part.groups * len(reaching) / max(1, len(open_items)))
         fixed = await job.in_thread(certifying.plan, dev, terms, groups, subject.noise)
         if isinstance(fixed, Uncertifiable):
-            made = _refused(subject, fixed, dev)
+            made = _refused(subject, _in_all(fixed, groups / subject.part.groups), dev)
         else:
             digest = plan_digest(fixed)
             look, number = await job.in_thread(self._look, job, subject, digest)
-            items = await job.in_thread(subjects.opened, gate, subject)
+            drawn = await job.in_thread(subjects.opened, gate, subject)
+            items = subjects.reaching(subject, drawn)
             seen = await self._observed(job, subject, SEALED, items)
+            reach = len(items) / len(drawn)
             made = await job.in_thread(
-                _concluded, self._parts, subject, look, number, fixed, dev, seen
+                _concluded, self._parts, subject, look, number, fixed, dev, seen, reach
             )
         await job.in_thread(job.save, made)
         return await job.in_thread(self._finished, job, subject)
@@ -320,8 +325,12 @@ def root_of(seen: Sequence[Observed]) -> str:
     return tree.root().hex()
 
 
-def found_of(plan: Plan, verdict: Verdict, terms: Terms, root: str) -> Found:
-    """What the certificate says: shares of the sealed split outward to the point."""
+def found_of(plan: Plan, verdict: Verdict, terms: Terms, root: str, reach: float = 1.0) -> Found:
+    """What the certificate says: shares of the sealed split outward to the point.
+
+    Args:
+        reach: share of the groups that the rules let reach the first stage.
+    """
     low = None
     if verdict.difference is not None:
         low = _outward(verdict.difference[1], math.floor)
@@ -341,11 +350,26 @@ def found_of(plan: Plan, verdict: Verdict, terms: Terms, root: str) -> Found:
         doubtful=plan.doubtful,
         low_micros=low,
         merkle_root=root,
+        reach_micros=_outward(reach, round),
     )
 
 
 def _outward(share: float, toward: Callable[[float], int]) -> int:
     return toward(share * MILLION / COARSE) * COARSE
+
+
+_V = TypeVar("_V", Uncertifiable, Verdict)
+
+
+def _in_all(found: _V, reach: float) -> _V:
+    """A verdict on the groups that reach the first stage, with the groups needed in all."""
+    if found.needed is None or not reach:
+        return replace(found, needed=None)
+    return replace(found, needed=math.ceil(found.needed / reach))
+
+
+def _more(subject: Subject, needed: int | None) -> int:
+    return max(0, (needed or 0) - subject.part.groups)
 
 
 def _refused(subject: Subject, why: Uncertifiable, dev: Sequence[Observed]) -> JsonObject:
@@ -356,7 +380,10 @@ def _refused(subject: Subject, why: Uncertifiable, dev: Sequence[Observed]) -> J
         "reason": why.reason,
         "groups": subject.part.groups,
         "groups_needed": why.needed,
-        "answer": report.sentence(why.reason, why.message, subject.part.groups, why.needed),
+        "reach": None,
+        "answer": report.sentence(
+            why.reason, why.message, subject.part.groups, _more(subject, why.needed)
+        ),
         "doubtful": None,
         "origins": [],
         "difference": None,
@@ -382,6 +409,7 @@ def _result(subject: Subject) -> JsonObject:
         "small": wanted.small,
         "larger": wanted.larger or None,
         "noise": round(subject.noise, 4),
+        "unclaimed": sorted(unclaimed(subject.route)),
     }
 
 
@@ -393,13 +421,14 @@ def _concluded(
     plan: Plan,
     dev: Sequence[Observed],
     seen: Sequence[Observed],
+    reach: float,
 ) -> JsonObject:
     """Judge, sign and write the page: what the job keeps before anything of it is told."""
     gate, wanted, terms = parts.gate, subject.wanted, terms_of(subject)
     past = certifying.drawn(dev, wanted.seed)
     whole = wanted.delta_micros / MILLION
-    verdict = certifying.judge(plan, seen, past, terms, whole)
-    found = found_of(plan, verdict, terms, root_of(seen))
+    verdict = _in_all(certifying.judge(plan, seen, past, terms, whole), reach)
+    found = found_of(plan, verdict, terms, root_of(seen), reach)
     now = gate.clock.wall_us()
     needs_model = bool(subject.small.task.candidate.model)
     larger = next(iter(subject.route.larger), None)
@@ -426,6 +455,7 @@ def _concluded(
         "groups_needed": verdict.needed,
         "threshold": None if verdict.threshold is None else verdict.threshold / MILLION,
         "coverage": found.coverage_micros / MILLION,
+        "reach": (found.reach_micros or 0) / MILLION,
         "limit": found.limit_micros / MILLION,
         "certificate": certificate if verdict.certified else None,
         "doubtful": plan.doubtful,
@@ -440,7 +470,9 @@ def _concluded(
         "dev_error": round(plan.error, 4),
     }
     figures = report.figures(verdict)
-    result["answer"] = report.sentence(verdict.reason, figures, verdict.groups, verdict.needed)
+    result["answer"] = report.sentence(
+        verdict.reason, figures, verdict.groups, _more(subject, verdict.needed), result["alpha"]
+    )
     made_of = {
         "route": wanted.route_digest,
         f"first stage {wanted.small}": wanted.small_digest,

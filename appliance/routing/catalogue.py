@@ -239,10 +239,15 @@ class ApprovedRoutes:
 
 
 def check_small(certificate: Certificate, route: Route) -> None:
-    """Refuse a certificate whose first stage is another one. Raises PolicyRefused."""
+    """Refuse a certificate whose first stage or rules are others. Raises PolicyRefused."""
     wanted, small = certificate.wanted, route.small
     if (wanted.small, wanted.small_digest) != (small.task, small.digest):
         raise PolicyRefused("route_certificate_other", f"Its first stage is {wanted.small}.")
+    if route.rules and certificate.found.reach_micros is None:
+        raise PolicyRefused(
+            "route_certificate_other",
+            "It was measured without the rules of the route: calibrate the route again.",
+        )
 
 
 def describe(certificate: Certificate) -> str:

@@ -5,7 +5,8 @@ Rules:
 - Stages stand in the order in which they are asked: the certified stage first, which answers only
   what a certificate lets it answer; then stages that answer whatever reaches them; people last.
 - Every stage that answers names a task by its digest: prompt and form are the task's.
-- Rules send an input past stages or to no stage at all; no rule makes a stage answer more.
+- Rules send an input past stages or to no stage at all; what they leave to the first stage is what
+  is certified.
 
 docs/routes.md has the format.
 """

@@ -47,7 +47,7 @@ def figures(verdict: Verdict) -> str:
     if verdict.certified:
         return (
             f"{verdict.coverage:.0%} of the groups are accepted at confidence "
-            f"{(verdict.threshold or 0) / 1e6:.3f}, with at most {verdict.limit:.1%} errors"
+            f"{(verdict.threshold or 0) / 1e6:.3f}"
         )
     if verdict.reason == "unstable over time":
         return "; ".join(_origin(origin._asdict()) for origin in verdict.origins)
@@ -57,14 +57,19 @@ def figures(verdict: Verdict) -> str:
     return f"the upper limit of the accepted error is {verdict.limit:.0%} at its most cautious"
 
 
-def sentence(reason: str, figures: str, groups: int, needed: int | None) -> str:
-    """The verdict in words."""
+def sentence(reason: str, figures: str, groups: int, more: int, error: float = 0.0) -> str:
+    """The verdict in words.
+
+    Args:
+        groups: that the verdict counts.
+        more: groups that may do; 0 where no number is known.
+        error: what is certified: most of the accepted answers that may be wrong.
+    """
     if not reason:
-        return f"Certified: {figures}; {groups} groups."
-    more = ""
-    if needed is not None and needed > groups:
-        more = f" About {needed - groups} more independent groups may do."
-    return f"Not certifiable, {reason}: {figures}; {groups} groups.{more}"
+        bound = f"at most {error:.1%} of accepted answers are wrong"
+        return f"Certified: {bound}; {figures}; {groups} groups."
+    added = f" About {more} more independent groups may do." if more else ""
+    return f"Not certifiable, {reason}: {figures}; {groups} groups.{added}"
 
 
 def page(told: Told) -> Page:
@@ -79,7 +84,11 @@ def page(told: Told) -> Page:
         facts=(
             Fact("verdict", "certified" if certified else "not certifiable", result["reason"]),
             Fact("accepted", f"{result['coverage']:.0%}", "of the groups, by the first stage"),
-            Fact("allowed error", f"{result['alpha']:.1%}", f"delta {result['delta']:g}"),
+            Fact(
+                "certified error" if certified else "allowed error",
+                f"at most {result['alpha']:.1%}",
+                f"with {1 - result['delta']:.0%} confidence",
+            ),
             Fact("groups", str(result["groups"]), "independent; the verdict counts these"),
             Fact(
                 "seconds avoided",
@@ -90,7 +99,10 @@ def page(told: Told) -> Page:
         ),
         figure=_curve(result),
         sections=tuple(
-            filter(None, (_help(result), _time(result), _ablation(result), _terms(told)))
+            filter(
+                None,
+                (_help(result), _promise(result), _time(result), _ablation(result), _terms(told)),
+            )
         ),
         made_of=tuple(told.made_of.items()),
         when=told.when,
@@ -123,6 +135,27 @@ def _curve(result: Mapping[str, Any]) -> Figure | None:
 def _help(result: Mapping[str, Any]) -> Section | None:
     text = _HELP.get(result["reason"])
     return None if text is None else Section("What would help", (text,))
+
+
+def _promise(result: Mapping[str, Any]) -> Section | None:
+    """For whom the certificate holds."""
+    if result["verdict"] != "certified":
+        return None
+    said = [
+        f"By the labels of this dataset, and for groups like the sealed ones that reach the first "
+        f"stage, at most {result['alpha']:.1%} of the answers that it gives are wrong: with "
+        f"{1 - result['delta']:.0%} confidence, each group counting once.",
+        "The past was tested and nothing forecasts: the monitor and drift watch what comes. Not "
+        "replayed: requests that the stage's time limit or its share of requests at once sends "
+        "further, and repeats that the dataset left out when it was sealed.",
+    ]
+    if result["unclaimed"]:
+        names = ", ".join(result["unclaimed"])
+        said.append(
+            f"Nothing is promised to the keys {names}: a rule looks at them and at something else, "
+            "and the first stage does not answer them."
+        )
+    return Section("What is promised", tuple(said))
 
 
 def _time(result: Mapping[str, Any]) -> Section | None:
@@ -171,6 +204,8 @@ def _terms(told: Told) -> Section:
         ("contradicting labels of repeated texts", f"{result['noise']:.1%}"),
         ("doubtful items go to", str(result["doubtful"] or "-")),
     ]
+    if result["reach"] is not None:
+        rows.append(("groups that the rules leave to the first stage", f"{result['reach']:.0%}"))
     if difference:
         low, high = (f"{100 * value:+.0f}" for value in difference[1:])
         rows.append(("route minus second stage, points", f"{low} to {high}"))

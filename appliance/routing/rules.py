@@ -1,7 +1,9 @@
 """Which stage an input goes to by what it is: length, script, words and the app's key. Pure.
 
 Rules: the first rule whose conditions all hold decides; without one the first stage is asked.
-A rule reads the input alone, never an answer.
+A rule reads the input alone, never an answer. A calibration replays rules on its items, which
+have no key: where a rule looks at a key and at something else, nothing is known of what that key
+sends to the first stage, and the first stage is not asked.
 """
 
 import unicodedata
@@ -25,11 +27,26 @@ def stages_for(route: Route, sent: Mapping[str, str], key: str) -> tuple[Stage, 
     """
     rule = next((rule for rule in route.rules if holds(rule, sent, key)), None)
     if rule is None:
-        return route.stages
+        return route.stages[1:] if key in unclaimed(route) else route.stages
     if rule.to == DEFER:
         return ()
     names = [stage.name for stage in route.stages]
     return route.stages[names.index(rule.to) :]
+
+
+def reaches(route: Route, sent: Mapping[str, str]) -> bool:
+    """Whether the rules let an input of a calibration reach the first stage."""
+    return stages_for(route, sent, "")[:1] == route.stages[:1]
+
+
+def unclaimed(route: Route) -> frozenset[str]:
+    """The keys for which nothing is certified: a rule looks at them and at something else."""
+    return frozenset(
+        key
+        for rule in route.rules
+        if rule.longer_than is not None or rule.scripts or rule.contains
+        for key in rule.keys
+    )
 
 
 def holds(rule: Rule, sent: Mapping[str, str], key: str) -> bool:

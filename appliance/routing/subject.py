@@ -20,7 +20,7 @@ from appliance.errors import PolicyRefused, StateRefused, TaskRefused
 from appliance.evals import scoring
 from appliance.evals.gate_subject import GateParts, sealed_dataset, task_of
 from appliance.jobs.kind import JsonObject
-from appliance.routing import catalogue
+from appliance.routing import catalogue, rules
 from appliance.routing.definition import Route, Stage
 from appliance.serving.backend import Backends
 from appliance.statistics.agreement import repeated_labels
@@ -197,6 +197,12 @@ def opened(parts: GateParts, subject: Subject) -> tuple[Item, ...]:
     drawn = tuple(items[place] for place in places)
     check_items(subject, drawn)
     return drawn
+
+
+def reaching(subject: Subject, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """The items that the rules of the route let reach its first stage."""
+    task = subject.small.task
+    return tuple(i for i in items if rules.reaches(subject.route, scoring.input_of(task, i)))
 
 
 def check_items(subject: Subject, items: tuple[Item, ...]) -> None:

@@ -89,6 +89,8 @@ class Found(Struct, frozen=True, forbid_unknown_fields=True):
         low_micros: lower limit of route minus second stage; None without one.
         groups_needed: in all, where nothing is certified and a number is known.
         merkle_root: hex root over the lines of the outcomes.
+        reach_micros: share of the groups that the rules of the route let reach the first stage, to
+            which all other numbers refer; None where rules were not replayed (before 0.2.0).
     """
 
     reason: _Text
@@ -101,6 +103,7 @@ class Found(Struct, frozen=True, forbid_unknown_fields=True):
     doubtful: Literal["larger", "people"]
     low_micros: _Micros | None
     merkle_root: _Digest
+    reach_micros: _Micros | None = None
 
     @property
     def certified(self) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,8 +13,9 @@ import pytest_asyncio
 
 from appliance.api.admin.gates import seal_of
 from appliance.app import Services, open_services
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, PolicyRefused
 from appliance.evals.job import DIRECTORY
+from appliance.routing import catalogue
 from appliance.trust import route as statements
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import load_policy
@@ -33,6 +35,7 @@ from tests.routing.world import (
     envelope,
     terms,
     write_dataset,
+    write_route,
 )
 from tests.smol import SMALL
 
@@ -92,6 +95,27 @@ async def test_a_route_is_certified_and_then_its_first_stage_answers(
     assert certificate.found.threshold_micros == round(result["threshold"] * 1e6)
     page = (place / "report.html").read_text()
     assert "Certified" in page and "accepted error against coverage" in page
+
+
+async def test_what_the_rules_leave_is_certified(lab: Services, tmp_path: Path) -> None:
+    """An easy half is ruled away; a certificate that was measured with it lets nothing through."""
+    rule = '\n[[rules]]\nto = "large"\ncontains = ["hose"]\n'
+    write_route(lab, tmp_path / "ruled", tail=rule)
+    write_dataset(lab, tmp_path / "more", dev=160)
+    result = await calibrate(lab, terms(lab, route="ruled", dataset="more"))
+    place = lab.data / DIRECTORY / str(result["job"])
+    assert 0 < result["reach"] < 1 and result["groups"] == round(result["reach"] * GROUPS)
+    asked = [e["request_id"] for e in entries(lab, kind="intent", key_id="evaluation")]
+    mine = [a for a in asked if a.startswith(f"route-{result['job']}-certify")]
+    assert len(mine) == 2 * result["groups"]
+    assert result["certificate"] and "What is promised" in (place / "report.html").read_text()
+    old = lab.routes.certificates.of(terms(lab).route_digest, _policy(lab))[0]
+    route = lab.routes._look("ruled").route
+    with pytest.raises(PolicyRefused) as caught:
+        catalogue.check_small(
+            replace(old, found=msgspec.structs.replace(old.found, reach_micros=None)), route
+        )
+    assert caught.value.code == "route_certificate_other"
 
 
 async def test_a_suspended_certificate_lets_nothing_through(lab: Services) -> None:

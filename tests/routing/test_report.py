@@ -15,7 +15,7 @@ RESULT: dict[str, Any] = {
     "groups": 660, "certificate": "ab" * 32, "avoided": [0.68, 0.64, 0.72], "doubtful": "larger",
     "difference": [0.0, -0.02, 0.02], "origins": [], "ablation": {"all": 0.02, "top alone": 0.03},
     "curve": [[900_000, 0.2, 0.01, 0.0, 0.04], [500_000, 1.0, 0.12, 0.1, 0.15]], "noise": 0.01,
-    "answer": "Certified: all of it.",
+    "answer": "Certified: all of it.", "reach": 0.31, "unclaimed": ["desk"],
 }  # fmt: skip
 
 
@@ -25,7 +25,17 @@ def page(**changes: Any) -> str:
 
 def test_a_certificate_has_its_figures_and_its_curve() -> None:
     html = page()
-    for shown in ("Certified: all of it.", "69%", "68%", "64% to 72%", "<svg", "top alone"):
+    for shown in (
+        "Certified: all of it.",
+        "69%",
+        "68%",
+        "64% to 72%",
+        "<svg",
+        "top alone",
+        "31%",
+        "at most 5.0%",
+        "desk",
+    ):
         assert shown in html
     assert "What would help" not in html
 
@@ -76,5 +86,6 @@ def test_a_verdict_is_told_with_its_figures(verdict: Verdict, said: str) -> None
 
 
 def test_missing_groups_are_told() -> None:
-    assert "About 340 more" in report.sentence("underpowered", "x", 660, 1_000)
-    assert "more" not in report.sentence("too many errors", "x", 660, None)
+    assert "About 340 more" in report.sentence("underpowered", "x", 660, 340)
+    assert "more" not in report.sentence("too many errors", "x", 660, 0)
+    assert "at most 5.0% of accepted answers" in report.sentence("", "x", 660, 0, 0.05)

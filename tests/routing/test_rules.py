@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from appliance.routing.definition import Rule, parse
-from appliance.routing.rules import holds, stages_for
+from appliance.routing.rules import holds, reaches, stages_for, unclaimed
 from tests.routing.example import ROUTE, RULES
 
 
@@ -28,6 +28,21 @@ def test_the_first_rule_that_holds_decides(notice: str, stages: list[str]) -> No
 def test_without_rules_the_first_stage_is_asked() -> None:
     route = parse(ROUTE.encode())
     assert stages_for(route, {"notice": "x" * 1000}, "app") == route.stages
+
+
+def test_nothing_is_claimed_for_a_key_that_a_rule_looks_at_beside_the_input() -> None:
+    alone = '[[rules]]\nto = "large"\nkeys = ["batch"]\n'
+    beside = '[[rules]]\nto = "large"\nkeys = ["desk"]\ncontains = ["recall"]\n'
+    route = parse((ROUTE + alone + beside).encode())
+    assert unclaimed(route) == {"desk"}
+    for text, key, first in (
+        ("recall", "desk", "large"),
+        ("easy", "desk", "large"),
+        ("easy", "batch", "large"),
+        ("recall", "app", "small"),
+    ):
+        assert stages_for(route, {"notice": text}, key)[0].name == first
+    assert reaches(route, {"notice": "recall"})
 
 
 @pytest.mark.parametrize(
