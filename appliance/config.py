@@ -129,7 +129,7 @@ class RoutesConfig:
         2, "Share of the accepted answers that waits for labels of people.", low=0, high=100
     )
     label_days: int = _key(
-        7, "Days after which a label that is missing counts as an error.", low=1, high=365
+        7, "Days after which a label that is missing is overdue.", low=1, high=365
     )
 
 
@@ -161,8 +161,9 @@ class DriftConfig:
     )
     suspend: bool = _key(
         False,
-        "Suspend a task whose requests have drifted; without it there is an alarm only. "
-        "Certificates of routes follow `on_drift` of the route.",
+        "Suspend a task whose requests have drifted, and the certificates of routes that begin "
+        "with it, but where `on_drift` of the route says `warn`. Without it, and in the first 13 "
+        "months of a reference, there is an alarm only.",
     )
 
 
@@ -382,6 +383,10 @@ class Config:
         return f"{'https' if self.tls.enabled else 'http'}://{shown}:{port}"
 
 
+_NAMED: Final = ("roles", "models", "upstreams")
+"""Fields of `Config` that are not one table of their name with fixed keys."""
+
+
 def data_directory(option: str | None) -> Path:
     """`--data`, else `APPLIANCE_DATA`, else refuse.
 
@@ -422,9 +427,8 @@ def parse_config(text: str) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
-    tables = {"server", "tls", "engine", "jobs", "tuning", "trust", "audit", "admin", "models",
-              "upstreams"}  # fmt: skip
-    _refuse_unknown(table, tables, "")
+    plain = {spec.name: spec.default_factory for spec in fields(Config) if spec.name not in _NAMED}
+    _refuse_unknown(table, {*plain, "admin", "models", "upstreams"}, "")
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
@@ -432,13 +436,10 @@ def parse_config(text: str) -> Config:
         if ":" in name:  # an adapter: all else is its base's
             _refuse_unknown(_table(models, name, "models."), {"autoload"}, f"models.{name}.")
     return Config(
-        server=_section(ServerConfig, _table(table, "server", ""), "server."),
-        tls=_section(TlsConfig, _table(table, "tls", ""), "tls."),
-        engine=_section(EngineConfig, _table(table, "engine", ""), "engine."),
-        jobs=_section(JobsConfig, _table(table, "jobs", ""), "jobs."),
-        tuning=_section(TuningConfig, _table(table, "tuning", ""), "tuning."),
-        trust=_section(TrustConfig, _table(table, "trust", ""), "trust."),
-        audit=_section(AuditConfig, _table(table, "audit", ""), "audit."),
+        **{
+            name: _section(cast(Any, kind), _table(table, name, ""), f"{name}.")
+            for name, kind in plain.items()
+        },
         roles=_section(RolesConfig, _table(admin, "roles", "admin."), "admin.roles."),
         models={
             name: _section(ModelConfig, _table(models, name, "models."), f"models.{name}.")

@@ -1,5 +1,6 @@
 """The configuration file."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import (
-    AuditConfig,
     Config,
-    EngineConfig,
-    JobsConfig,
     ModelConfig,
     RolesConfig,
-    ServerConfig,
-    TuningConfig,
     data_directory,
     load_config,
     parse_config,
 )
 from appliance.errors import UsageError
+from docs import generate
 
 SECTIONS: dict[str, type[Any]] = {
-    "server": ServerConfig,
-    "engine": EngineConfig,
-    "jobs": JobsConfig,
-    "tuning": TuningConfig,
-    "audit": AuditConfig,
-    "admin.roles": RolesConfig,
-    "models.default": ModelConfig,
-}
+    spec.name: type(getattr(Config(), spec.name))
+    for spec in fields(Config)
+    if spec.name not in ("roles", "models", "upstreams")
+} | {"admin.roles": RolesConfig, "models.default": ModelConfig}
 
 
 def refusal(text: str) -> UsageError:
@@ -49,8 +42,18 @@ def test_an_empty_file_is_the_defaults() -> None:
 def test_every_key_is_documented_and_refuses_another_type(section: str) -> None:
     for key in fields(SECTIONS[section]):
         assert key.metadata["doc"].endswith(".")
-        error = refusal(f"[{section}]\n{key.name} = 1.5\n")
+        error = refusal(f"[{section}]\n{key.name} = {{ x = 1 }}\n")
         assert error.param == f"{section}.{key.name}"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_default_that_the_document_shows_can_be_written(section: str) -> None:
+    shown = re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", generate.config_document(), re.MULTILINE)
+    names = {key.name for key in fields(SECTIONS[section])}
+    lines = [f"{name} = {value}" for name, value in shown if name in names]
+    for line in dict.fromkeys(lines):  # names of other sections may be the same
+        parse_config(f"[{section}]\n{line}\n")
+    assert len({line.partition(" ")[0] for line in lines}) == len(names)
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -38,6 +38,8 @@ _READ_A_DAY: Final = 100
 _PAGES_A_DAY: Final = 20
 """Pages of the log that are read to find them among what the appliance asked itself."""
 _MOST_WEEKS: Final = 520
+_THIRTEEN_MONTHS: Final = 56
+"""Weeks."""
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +57,8 @@ class Parts:
         overridden: whether a person's label of a request's answer differs; None without a label.
         withdraw: ends the certificates of routes that rest on a task, with the reason; what is
             ended already stays so.
-        suspend: takes a task out of service; None where the configuration only warns.
+        suspend: takes a task out of service. Without it, and in the first 13 months of a
+            reference, which knows no season twice, an alarm is all.
     """
 
     directory: Path
@@ -100,11 +103,13 @@ class Watching(Kind):
             await append(parts.audit, _reading(job.actor, task, read))
         found = watch.alarm is not None and before.alarm is None
         if found:
-            await append(parts.audit, _alarm(job.actor, watch, parts.suspend is not None))
+            suspends = parts.suspend is not None and _knows_seasons(watch)
+            await append(parts.audit, _alarm(job.actor, watch, suspends))
             # Before the alarm is kept: a job that is killed here does it again.
-            await job.in_thread(parts.withdraw, task, watch.sentence().rstrip("."))
+            if suspends:
+                await job.in_thread(parts.withdraw, task, watch.sentence().rstrip("."))
         await job.in_thread(keep, parts.directory, watch)
-        if found and parts.suspend is not None:
+        if found and parts.suspend is not None and _knows_seasons(watch):
             await parts.suspend(task, Refused("drift_found", watch.sentence()))
         return result(watch)
 
@@ -302,6 +307,12 @@ def _reading(actor: str, task: str, read: list[Json]) -> Draft:
         "last": max(numbers),
     }
     return Draft("admin", fields)
+
+
+def _knows_seasons(watch: Watch) -> bool:
+    """Whether the reference has seen a month of the year twice."""
+    first, last = watch.profile, watch.last_week
+    return first is not None and last is not None and last - first.week >= _THIRTEEN_MONTHS
 
 
 def _alarm(actor: str, watch: Watch, suspends: bool) -> Draft:

@@ -33,7 +33,7 @@ KIND: Final = "route"
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ON_DRIFT: Final = {
-    "suspend": "an alarm of drift suspends the certificate",
+    "suspend": "an alarm of drift suspends the certificate where [drift] suspend is set",
     "warn": "an alarm of drift only warns",
 }
 _BELOW_ONE: Final = click.FloatRange(0, 1, min_open=True, max_open=True)

@@ -110,7 +110,8 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
             `task_deferred`) or `queue` (422 `task_queued` with an id, from the stage of kind
             `queue`).
         on_drift: what an alarm of drift on the first stage's task does to the certificate:
-            `suspend` takes it out of use, `warn` leaves it.
+            `suspend` takes it out of use where `[drift] suspend` of the configuration is set,
+            `warn` leaves it.
     """
 
     id: _Id

@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,11 @@ async def test_weeks_are_read_once_and_a_change_is_an_alarm(tmp_path: Path) -> N
         log.clock.now_us = START + 16 * WEEK_US + WEEK_US // 2
         assert (await log.look())["weeks"] == 14  # a week that is not over is not read
         log.clock.now_us = START + 17 * WEEK_US
+        place = log.services.data / watch.DIRECTORY
+        young = load(place, TASK)
+        assert young.profile is not None
+        older = replace(young.profile, week=young.profile.week - 60)
+        watch.keep(place, replace(young, profile=older))
         found = await log.look(suspends=True)
         assert found["state"] == "alarm" and found["alarm"]["window"] == 3
         (alarm,) = log.recorded("drift_alarm")
@@ -148,13 +154,16 @@ async def test_without_consent_no_text_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # seventeen weeks again
-async def test_where_the_configuration_only_warns_no_task_is_suspended(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suspends", [False, True])
+async def test_without_the_setting_or_thirteen_months_an_alarm_is_all(
+    tmp_path: Path, suspends: bool
+) -> None:
     with logged(tmp_path) as log:
         for number in range(17):
             log.week(number, sure=200_000 if number >= 14 else 910_000)
         log.clock.now_us = START + 17 * WEEK_US
-        found = await log.look(agreed=False)
-        assert found["state"] == "alarm" and log.suspended == []
+        found = await log.look(agreed=False, suspends=suspends)
+        assert found["state"] == "alarm" and log.suspended == [] and log.withdrawn == []
         assert log.recorded("drift_alarm")[0]["suspends"] is False
 
 

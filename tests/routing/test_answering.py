@@ -16,7 +16,7 @@ from appliance.advisor.drift import Watch
 from appliance.app import Services, open_services
 from appliance.audit.log import Draft
 from appliance.clock import FixedClock, SystemClock
-from appliance.config import RoutesConfig
+from appliance.config import DriftConfig, RoutesConfig
 from appliance.errors import (
     ApplianceError,
     AuditUnavailable,
@@ -248,14 +248,15 @@ async def test_an_alarm_of_drift_ends_certificates_but_those_of_routes_that_only
     data = certified.copy(tmp_path)
     clock = FixedClock(SystemClock().wall_us())
     week = week_of(clock.now_us)
-    with open_services(data, config=SMALL, clock=clock) as services:
+    config = replace(SMALL, drift=DriftConfig(suspend=True))
+    with open_services(data, config=config, clock=clock) as services:
         write_route(services, tmp_path / "warned", head='on_drift = "warn"\n')
         other = write_dataset(services, tmp_path / "warned-data")
         made = await calibrate(services, terms(services, route="warned", dataset=other))
         assert made["verdict"] == "certified"
         known = [Block(week - 13 + n, 30, {"prompt": 3.7 + n % 4 / 100}) for n in range(12)]
         known += [Block(week - 1 + n, 30, {"prompt": 6.0}) for n in range(2)]
-        kept = Watch(SMALL_ID, profile(week - 14, []), tuple(known), last_week=week)
+        kept = Watch(SMALL_ID, profile(week - 60, []), tuple(known), last_week=week)
         watch.keep(services.data / watch.DIRECTORY, kept)
         clock.now_us = (week + 1) * WEEK_US
         said: dict[str, Json] = {"request_id": "r", "key_id": "k", "model": SMALL_ID}
@@ -270,7 +271,8 @@ async def test_an_alarm_of_drift_ends_certificates_but_those_of_routes_that_only
         (taken,) = entries(services, action="route_suspended")
         assert taken["route"] == ROUTE_ID and "length of the prompt rose" in taken["reason"]
         assert stage(await answer(services, app(), SURE)) == "large"
-        assert stage(await answer(services, app(), SURE, "warned")) == "small"
+        # The task itself is suspended, too; the certificate of the other route stays.
+        assert stage(await answer(services, app(), SURE, "warned")) == "large"
         (told,) = services.routes.alarms(load_policy(services.data / "trust"))
         assert told.startswith("The certificate of route orders is suspended: Drift.")
         assert services.routes.ending_with_drift(SMALL_ID) == []
