@@ -1,4 +1,4 @@
-"""An upstream that computes nothing: one token at once, over connections that stay.
+"""An upstream that computes nothing: one token at once, over connections that stay if they may.
 
 usage: python -m benchmarks.null_upstream
 It prints its port and serves until it is ended.
@@ -46,6 +46,8 @@ class _Protocol(asyncio.Protocol):
         if found and len(body) >= size and self._transport is not None:
             self._rest = body[size:]
             self._transport.write(_answer(head, body[:size]))
+            if b"connection: close" in head.lower():
+                self._transport.close()
 
 
 def _answer(head: bytes, body: bytes) -> bytes:

@@ -7,12 +7,9 @@ Rules:
   RFC 7240) gets 202 with the item instead. No SDK tries 422 again.
 - A client's fault is a 4xx and never retried by the SDKs; 429 and 503 carry `Retry-After`, and
   `x-should-retry` says whether trying again can help.
-- An unexpected exception answers 500 `internal_error` with no detail; it is logged with the
-  request id and without its message, which may quote a prompt.
+- An unexpected exception answers 500 `internal_error` with no detail.
 """
 
-import logging
-import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -157,7 +154,6 @@ _CODE_OF_HTTP_STATUS: Final[Mapping[int, str]] = {
 _APPLIED: Final = {"preference-applied": "respond-async"}
 _READING: Final = (ValueError, RecursionError, ClientDisconnect)
 """What reading a body may raise; the framework wraps any exception as an answer of 400."""
-_logger = logging.getLogger("appliance.api")
 
 
 def status_of(error: ApplianceError) -> int:
@@ -205,13 +201,6 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
     answer = ErrorAnswer(body, status_code=status, headers=extra)
     answer.code = error.code
     return answer
-
-
-def unexpected(error: BaseException, request_id: str) -> ApplianceError:
-    """Log an exception that nobody expected and return what the client may know of it."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    _logger.error("%s: unexpected %s\n%s", request_id, type(error).__name__, frames)
-    return ApplianceError("internal_error", f"{CODES['internal_error'].meaning} ({request_id}).")
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -22,8 +22,9 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from appliance.api.errors import error_response, unexpected
+from appliance.api.errors import error_response
 from appliance.errors import BadRequest, RequestRefused, TooLarge, Unauthenticated
+from appliance.observability.unexpected import unexpected
 from appliance.text import visible
 from appliance.types import Principal
 

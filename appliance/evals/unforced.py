@@ -4,7 +4,7 @@ Rules: the prompt is the task's; no schema, grammar or set of labels holds the m
 is read as kindly as the form allows, and scores what it is worth.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -94,7 +94,7 @@ class _Unforced:
         )
         return await self.task.model.prepare(free, principal, seed)
 
-    def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """As `Backend.run`."""
         return self.task.model.run(prepared)
 

@@ -43,6 +43,11 @@ class Metrics:
         self.refusals = Counter(
             "appliance_refusals_total", "Answers that are errors.", ["code"], registry=self.registry
         )
+        self.unexpected = Counter(
+            "appliance_unexpected_errors_total",
+            "Errors that nobody expected.",
+            registry=self.registry,
+        )
         self.generations = Counter(
             "appliance_generations_total",
             "Ended answers.",

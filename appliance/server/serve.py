@@ -17,7 +17,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ from appliance.audit.log import Draft
 from appliance.auth import certificates
 from appliance.errors import Refused, Unavailable, UsageError
 from appliance.observability import log_file, log_lines
+from appliance.observability.unexpected import kept
 from appliance.registry.audit_entries import SYSTEM
 from appliance.server.address import keep
 from appliance.server.connection import ConnectionLimits, Connections, LanProtocol
@@ -193,23 +194,23 @@ async def _serve(
     await services.jobs.serve()
     loading = asyncio.create_task(_autoload(services))
     await _carry(services)
-    sweeping = asyncio.create_task(_sweep(services))
-    watching = asyncio.create_task(_drift(services))
-    keeping = [
-        asyncio.create_task(services.inference.watch_keys()),
-        asyncio.create_task(services.renewal.watch()),
-        asyncio.create_task(services.shadows.run(services.inference)),
-        asyncio.create_task(services.monitors.watch()),
-        asyncio.create_task(services.upstreams.run()),
-        asyncio.create_task(keep_writing_counts(services.rejected, services.audit)),
-    ]
+    changing = _kept(services, {"re-check": _sweep, "drift": _drift})
+    keeping = _kept(
+        services,
+        {
+            "keys": lambda of: of.inference.watch_keys(),
+            "trust": lambda of: of.renewal.watch(),
+            "shadows": lambda of: of.shadows.run(of.inference),
+            "monitors": lambda of: of.monitors.watch(),
+            "upstreams": lambda of: of.upstreams.run(),
+            "counts": lambda of: keep_writing_counts(of.rejected, of.audit),
+        },
+    )
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     _log.info("stopping: running answers have %s seconds", drain)
-    loading.cancel()
-    sweeping.cancel()
-    watching.cancel()
-    stopped.cancel()
+    for task in (loading, *changing, stopped):
+        task.cancel()
     for server in servers:
         server.should_exit = True
     await services.pool.close()
@@ -224,6 +225,16 @@ async def _serve(
     await write_counts(services.rejected, services.audit, everything=True)
     with contextlib.suppress(Exception):  # a latched log must not keep the server from ending
         await append(services.audit, Draft("stop", {}))
+
+
+def _kept(
+    services: Services, works: Mapping[str, Callable[[Services], Awaitable[None]]]
+) -> list[asyncio.Task[None]]:
+    """Tasks that go on for ever, by what they watch; none of them dies in silence."""
+    return [
+        asyncio.create_task(kept(what, functools.partial(work, services), services.metrics))
+        for what, work in works.items()
+    ]
 
 
 async def _carry(services: Services) -> None:

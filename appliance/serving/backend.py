@@ -8,7 +8,7 @@ Rules:
 - A backend raises `ApplianceError` with a stable code and nothing else.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
@@ -116,7 +116,7 @@ class Backend(Protocol):
         """
         ...
 
-    def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """Start a prepared request; its pieces as they come, those of all choices together.
 
         Raises:

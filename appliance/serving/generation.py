@@ -4,12 +4,13 @@ Rules:
 - The last piece of an answer, with its finish reason, leaves only after the outcome is durable;
   of an answer with several choices, the last piece of each.
 - A buffered answer hands out nothing before that: no piece exists whose outcome is unknown.
-- A generation records exactly one outcome: ok, cancelled or error. A crash leaves `unknown`,
-  which the next start writes.
+- A generation records exactly one outcome: ok, cancelled or error, whatever its backend raises. A
+  crash leaves `unknown`, which the next start writes.
 - It leaves its place in the queue after its outcome is recorded.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -157,13 +158,25 @@ class Generation:
 
     async def _follow(self) -> None:
         try:
-            await self._run()
-            await self._conclude()
-        except ApplianceError as error:
-            await self._fail(error)
+            try:
+                await self._run()
+                await self._conclude()
+            except (Exception, asyncio.CancelledError) as error:
+                if _is_ending(error):
+                    raise
+                await self._fail(error)
+        except BaseException as error:  # nothing can be recorded; nobody may wait for it
+            self._out.put_nowait(self._known(error))
+            if _is_ending(error):
+                raise
         finally:
-            self._place.leave(self.prompt_tokens, self.completion_tokens)
             self._ended.set()
+            self._place.leave(self.prompt_tokens, self.completion_tokens)
+
+    def _known(self, error: BaseException) -> ApplianceError:
+        if isinstance(error, ApplianceError) and error.code != "internal_error":
+            return error
+        return self._recording.unexpected(error, self.caller.request_id)
 
     async def _run(self) -> None:
         turn = not self._cancelled and await self._place.turn()
@@ -174,8 +187,11 @@ class Generation:
             return
         self._runs, self._started = True, time.monotonic()
         self._metrics.queue_seconds.labels(self.card.id).observe(self._started - self._begun)
-        async for piece in self._backend.run(self._prepared):
-            self._take(piece)
+        async with contextlib.aclosing(self._backend.run(self._prepared)) as pieces:
+            async for piece in pieces:
+                self._take(piece)
+        if self._parts.running:
+            raise RuntimeError("the backend ended without a finish reason for each choice")
 
     def _take(self, piece: Delta) -> None:
         """Hand out what may leave; the last piece of each choice waits for the outcome."""
@@ -216,13 +232,17 @@ class Generation:
         for delta in [*(self._held or []), *self._parts.last()]:
             self._out.put_nowait(delta)
 
-    async def _fail(self, error: ApplianceError) -> None:
-        if not isinstance(error, AuditUnavailable):
+    async def _fail(self, error: BaseException) -> None:
+        known = self._known(error)
+        if self._runs and known is not error:  # the backend may not know that it has ended
+            with contextlib.suppress(Exception):
+                await self._backend.cancel(self._prepared)
+        if not isinstance(known, AuditUnavailable) and self.outcome is None:
             try:
-                self.outcome = await self._record("error", error.code)
+                self.outcome = await self._record("error", known.code)
             except AuditUnavailable as unavailable:
-                error = unavailable
-        self._out.put_nowait(error)
+                known = unavailable
+        self._out.put_nowait(known)
 
     async def _record(self, status: str, finish: str) -> Receipt:
         now = time.monotonic()
@@ -250,3 +270,11 @@ class Generation:
         self._metrics.completion_tokens.labels(self.card.id).inc(self.completion_tokens)
         draft = Draft("outcome", fields, texts, self.caller.principal.content)
         return await self._recording.append(draft)
+
+
+def _is_ending(error: BaseException) -> bool:
+    """Whether the server ends; a backend that lets its own cancellation out is only wrong."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return not isinstance(error, Exception)

@@ -4,7 +4,7 @@ Rules: a request is answered by the worker that prepared it. The rows of the wor
 of an answer; a row that says that no answer can be finished becomes an error.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from appliance.admission.places import Place
@@ -52,7 +52,7 @@ class LocalWorker:
             form=_form(request, prepared),
         )
 
-    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The rows of the worker as pieces; raises as `Backend.run`."""
         rows = await self.worker.run(prepared.number, prepared.choices)
         left = prepared.choices

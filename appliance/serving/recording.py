@@ -4,8 +4,9 @@ import time
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
-from appliance.errors import AuditUnavailable
+from appliance.errors import ApplianceError, AuditUnavailable
 from appliance.observability.metrics import Metrics
+from appliance.observability.unexpected import unexpected
 from appliance.types import Receipt
 
 
@@ -28,6 +29,11 @@ class Recording:
         """
         if self._audit.latched:
             raise AuditUnavailable("audit_unavailable", self._audit.latched)
+
+    def unexpected(self, error: BaseException, request_id: str) -> ApplianceError:
+        """Log and count an error that nobody expected; what may be known of it."""
+        self.metrics.unexpected.inc()
+        return unexpected(error, request_id)
 
     async def append(self, draft: Draft) -> Receipt:
         """Append an intent or an outcome and wait until it is durable.

@@ -11,7 +11,7 @@ Rules:
 import asyncio
 import json
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -123,7 +123,7 @@ class TaskBackend:
             return replace(asked, constraint=Constraint("grammar", task.output.grammar))
         return asked
 
-    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The answer in the task's form; raises as `Backend.run`.
 
         Raises:

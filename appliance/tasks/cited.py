@@ -15,7 +15,7 @@ Rules:
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -120,7 +120,7 @@ class CitedBackend:
         shared = common(replace(prepared, provenance=provenance, request=bare))
         return _PreparedCited(**shared, passages=passages, generation=found.generation)
 
-    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The verified answer, or the refusal, in one piece; raises as `Backend.run`."""
         if not isinstance(prepared, _PreparedCited):
             raise TypeError("it was prepared by another backend")

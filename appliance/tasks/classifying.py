@@ -9,7 +9,7 @@ Rules:
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -62,7 +62,7 @@ class ClassifierBackend:
         recorded = replace(request, messages=None, prompt=text)
         return PreparedRequest(recorded, next(_numbers), seed, 0, 0, self._provenance())
 
-    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The label, in one piece; raises as `Backend.run`."""
         text, vector, last = prepared.request.prompt or "", None, Delta("", 0, "stop")
         if self.embedder is not None:

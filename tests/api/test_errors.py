@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import logging
 import re
 from typing import Any
 
@@ -24,7 +23,6 @@ from appliance.api.errors import (
     install_error_handlers,
     refusal_of,
     status_of,
-    unexpected,
 )
 from appliance.errors import (
     CODES,
@@ -106,21 +104,6 @@ def test_retry_headers_tell_the_sdks_whether_it_is_worth_it(
 ) -> None:
     headers = error_response(error).headers
     assert (headers.get("retry-after"), headers.get("x-should-retry")) == (after, again)
-
-
-def test_an_unexpected_error_is_logged_without_its_message(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    def fail(prompt: str) -> None:
-        raise KeyError(prompt)
-
-    with pytest.raises(KeyError) as caught:
-        fail("secret" + " plan")
-    with caplog.at_level(logging.ERROR):
-        known = unexpected(caught.value, "req-1")
-    assert known.code == "internal_error" and "req-1" in known.message
-    assert "req-1" in caplog.text and "KeyError" in caplog.text and "in fail" in caplog.text
-    assert "secret plan" not in caplog.text + known.message
 
 
 async def test_other_http_exceptions_of_the_framework_are_not_swallowed() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from appliance.admission.places import Place, Shares
 from appliance.app import Services
 from appliance.errors import ApplianceError, BadRequest, Overloaded, WorkerLost
+from appliance.observability.unexpected import alarms
 from appliance.serving.backend import Backend, Backends, PreparedRequest, Provenance
 from appliance.serving.inference import Inference
 from appliance.serving.recording import Recording
@@ -31,7 +32,7 @@ class Scripted:
         hold: waits after the first piece until it is cancelled.
     """
 
-    pieces: tuple[Delta | ApplianceError, ...] = PIECES
+    pieces: tuple[Delta | BaseException, ...] = PIECES
     refusal: ApplianceError | None = None
     hold: bool = False
     card: ModelCard = CARD
@@ -47,11 +48,11 @@ class Scripted:
         origin = Provenance("far", CARD.digest, 7, "upstream far.example")
         return PreparedRequest(request, 1, seed, 3, request.max_tokens or 100, origin)
 
-    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The script."""
         self.ran.append(prepared.number)
         for piece in self.pieces:
-            if isinstance(piece, ApplianceError):
+            if isinstance(piece, BaseException):
                 raise piece
             yield piece
             if self.hold:
@@ -159,3 +160,48 @@ async def test_a_client_that_leaves_cancels_at_the_backend(services: Services) -
     assert backend.cancelled.is_set()
     outcome = outcome_of(services, generation.intent.seq)
     assert outcome is not None and outcome["status"] == "cancelled"
+
+
+FIRST = PIECES[0]
+NOBODY_EXPECTS = {
+    "an error of another kind": (FIRST, TypeError("unhashable type: 'list'")),
+    "an error before the first piece": (OverflowError("int too large"),),
+    "a cancellation of its own": (FIRST, asyncio.CancelledError()),
+    "an end without a finish reason": (FIRST,),
+    "nothing at all": (),
+    "a piece of a choice that was not asked for": (FIRST, Delta("", 0, "stop", 7)),
+    "a code without a cause": (FIRST, ApplianceError("internal_error", "It is broken.")),
+}
+
+
+@pytest.mark.parametrize("case", NOBODY_EXPECTS)
+async def test_whatever_a_backend_raises_ends_the_answer(services: Services, case: str) -> None:
+    """With an outcome, a count that an alarm reads, and an error for whoever waits."""
+    backend, shares = Scripted(NOBODY_EXPECTS[case]), Shares(1, 1)
+    for number in (1, 2):  # the second has the place of the first
+        generation = await inference(services, backend, shares=shares).start(caller(), asked())
+        with pytest.raises(ApplianceError) as caught:
+            await asyncio.wait_for(collect(generation), 10)
+        assert caught.value.code == "internal_error"
+        await asyncio.wait_for(generation.finished(), 10)
+        outcome = outcome_of(services, generation.intent.seq)
+        assert outcome is not None
+        assert (outcome["status"], outcome["finish"]) == ("error", "internal_error")
+        assert alarms(services.metrics)[0].startswith(str(number))
+    assert backend.cancelled.is_set()
+
+
+async def test_an_outcome_that_cannot_be_written_for_any_reason(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generation = await inference(services, Scripted(hold=True)).start(caller(), asked())
+
+    async def fails(*_: object) -> None:
+        raise KeyError("status")
+
+    monkeypatch.setattr(Recording, "append", fails)
+    await generation.cancel()
+    with pytest.raises(ApplianceError) as caught:
+        await asyncio.wait_for(collect(generation), 10)
+    assert caught.value.code == "internal_error"
+    await asyncio.wait_for(generation.finished(), 10)

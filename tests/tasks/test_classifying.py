@@ -1,7 +1,7 @@
 """A classifier answers like a model: prepared, run, cancelled, and bounded."""
 
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import numpy as np
@@ -91,7 +91,7 @@ class Embedder:
         self.asked.append(request)
         return PreparedRequest(request, 7, seed, 3, 0, Provenance("minilm", "ab" * 32, 1, "e"))
 
-    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         vector = np.array([0, 1, 0], "<f4").tobytes()
         yield Delta("", 0, self._finish, vector=vector)
 

@@ -1,7 +1,7 @@
 """P(True): within the same request the model is asked whether its answer is right."""
 
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -71,7 +71,7 @@ class Leaving:
             await self.leave[0]()
         return prepared
 
-    def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         return self.model.run(prepared)
 
     async def cancel(self, prepared: PreparedRequest) -> None:

@@ -14,6 +14,7 @@ from appliance.audit import checkpoint
 from appliance.clock import iso
 from appliance.errors import Refused
 from appliance.host import hardware
+from appliance.observability import unexpected
 from appliance.trust.store import load_policy
 from appliance.wire.admin import models as wire
 from appliance.workers.memory_estimate import MIB
@@ -96,6 +97,7 @@ def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
         for record in services.lifecycle.records()
         if record.state == "suspended" and (record.code or "").startswith("evaluation_")
     ]
+    alarms += unexpected.alarms(services.metrics)
     alarms += watch.alarms(services.data / watch.DIRECTORY)
     alarms += [
         f"Route {notice.route}: {notice.message} ({notice.code})."

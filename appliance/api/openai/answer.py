@@ -19,9 +19,9 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from appliance.api.errors import unexpected
 from appliance.api.openai.formats import Choice, Format, error_event
 from appliance.errors import ApplianceError, Queued, Unavailable
+from appliance.observability.unexpected import unexpected
 
 if TYPE_CHECKING:
     from appliance.serving.generation import Generation

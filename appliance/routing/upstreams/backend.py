@@ -7,14 +7,15 @@ Rules:
   handed out whole.
 - A request is sent again only if it was not sent, to a host that was not tried, within one budget
   of hops and one deadline for all of them. After it was sent, a failure is the end.
-- Whatever is not a whole answer is an error with a code, never an answer.
+- Whatever is not a whole answer is an error with a code, never an answer. An error that nobody
+  expected ends the hop like any other.
 """
 
 import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
@@ -31,7 +32,7 @@ from appliance.routing.upstreams import kinds, labels
 from appliance.routing.upstreams.connection import NotSent
 from appliance.routing.upstreams.hosts import Host, Upstream
 from appliance.routing.upstreams.kinds import Asked
-from appliance.routing.upstreams.stream import Answer
+from appliance.routing.upstreams.stream import BYTES_PER_TOKEN, Answer
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.text import visible
 from appliance.trust.upstream import CLAIMED
@@ -40,7 +41,6 @@ from appliance.types import ContentMode, Delta, GenerationRequest, Json, ModelCa
 HOPS: Final = 3
 """Hosts that one request is offered to at most."""
 _PREFIX: Final = 1024
-_BYTES_PER_TOKEN: Final = 3
 _TOKENS_PER_MESSAGE: Final = 8
 _END_S: Final = 1.0
 _NOTHING: Final = Asked("", b"")
@@ -140,7 +140,7 @@ class UpstreamBackend:
         )
         return _Prepared(request, next(_numbers), seed, length, most, answers, asked=asked)
 
-    async def run(self, prepared: PreparedRequest) -> AsyncIterator[Delta]:
+    async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The answer of the first host that takes the request; raises as `Backend.run`.
 
         Raises:
@@ -158,8 +158,10 @@ class UpstreamBackend:
                 tried.append(host)
                 host.outstanding += 1
                 try:
-                    async for delta in self._hop(host, prepared, call, end, len(tried)):
-                        yield delta
+                    hop = self._hop(host, prepared, call, end, len(tried))
+                    async with contextlib.aclosing(hop):
+                        async for delta in hop:
+                            yield delta
                     return
                 except NotSent:
                     if len(tried) == HOPS:
@@ -184,7 +186,7 @@ class UpstreamBackend:
 
     async def _hop(
         self, host: Host, prepared: _Prepared, call: _Call, end: float, number: int
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta, None]:
         """One try at one host, recorded before and after."""
         about: dict[str, Json] = {
             "request_id": prepared.request.request_id,
@@ -198,20 +200,27 @@ class UpstreamBackend:
         answer = Answer(
             self.upstream.config.answer_kib << 10,
             prepared.max_tokens,
+            prepared.prompt_tokens,
             host.seen if self.upstream.kind.new_ids else None,
         )
+        pieces = self._received(host, prepared, call, end, answer)
         try:
             last: Delta | None = None
-            async for delta in self._received(host, prepared, call, end, answer):
-                if delta.finish_reason is None:
-                    yield delta
-                else:
-                    last = delta
-        except ApplianceError as error:
-            if _is_fault(error):
-                self.upstream.failed(host, error)
-            event = "refused" if isinstance(error, NotSent) else "failed"
-            await self.record({**about, **_said(answer), "event": event, "code": error.code})
+            async with contextlib.aclosing(pieces):
+                async for delta in pieces:
+                    if delta.finish_reason is None:
+                        yield delta
+                    else:
+                        last = delta
+        except Exception as error:
+            known = error if isinstance(error, ApplianceError) else _surprised(error)
+            if _is_fault(known):
+                self.upstream.failed(host, known)
+            event = "refused" if isinstance(known, NotSent) else "failed"
+            await self.record({**about, **_said(answer), "event": event, "code": known.code})
+            raise
+        except (GeneratorExit, asyncio.CancelledError):  # nobody takes the answer any more
+            await self.record({**about, **_said(answer), "event": "cancelled"})
             raise
         event = "cancelled" if call.cancelled else "answered"
         if not call.cancelled:
@@ -223,7 +232,7 @@ class UpstreamBackend:
 
     async def _received(
         self, host: Host, prepared: _Prepared, call: _Call, end: float, answer: Answer
-    ) -> AsyncIterator[Delta]:
+    ) -> AsyncGenerator[Delta, None]:
         """The pieces of one answer; the last has the finish reason, or says `cancelled`."""
         asked, request = prepared.asked, prepared.request
         held: list[Delta] = []
@@ -238,7 +247,7 @@ class UpstreamBackend:
                 chunks = await call.wait(partial(stack.enter_async_context, stream), min(live, end))
                 more = partial(anext, chunks, None)
                 while (data := await call.wait(more, min(live, end))) is not None:
-                    pieces, event = answer.feed(data)
+                    pieces, event = await answer.feed(data)
                     live = clock() + idle if event else live
                     for piece in pieces:
                         told += piece.tokens
@@ -278,21 +287,29 @@ def estimate(request: GenerationRequest) -> int:
 
 
 def _tokens(text: str) -> int:
-    return -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
 def _said(answer: Answer) -> dict[str, Json]:
-    """What the host said of itself and of its answer: claims, kept as it made them."""
-    return {
+    """What the host said of itself and of its answer: claims, kept as it made them.
+
+    `counts` says that its counts of tokens are not believed, and ours were taken.
+    """
+    said: dict[str, Json] = {
         "answer": visible(answer.id),
         "model": visible(answer.model),
         "fingerprint": visible(answer.fingerprint),
         "finish": answer.finish,
     }
+    return said | {"counts": "ours"} if answer.doubted else said
+
+
+def _surprised(error: Exception) -> ApplianceError:
+    return ApplianceError("internal_error", f"Its answer led to a {type(error).__name__} here.")
 
 
 def _is_fault(error: ApplianceError) -> bool:
     """Whether an error says something about the host, and not about the request."""
-    if isinstance(error, AuditUnavailable):
+    if isinstance(error, AuditUnavailable) or error.code == "upstream_busy":
         return False
-    return isinstance(error, Unavailable) and error.code != "upstream_busy"
+    return isinstance(error, Unavailable) or error.code == "internal_error"

@@ -6,18 +6,18 @@ Rules:
 - Nothing of a client is forwarded: the body is ours, and the headers are named here.
 - An error says whether the request can have reached the engine. `NotSent` is the only one after
   which it may be sent again.
-- What comes back is bounded and not decompressed.
+- Each request has a connection of its own, so that its certificate is looked at each time.
+- What comes back is bounded, decoded by a schema, and not decompressed.
 """
 
+import asyncio
 import json
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
-
-import httpcore
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from appliance.config import UpstreamConfig
 from appliance.errors import (
@@ -27,18 +27,16 @@ from appliance.errors import (
     UpstreamLost,
     UsageError,
 )
-from appliance.routing.upstreams.stream import invalid
+from appliance.routing.upstreams.events import decoded
+from appliance.routing.upstreams.exchange import Exchange, invalid, told
 from appliance.text import visible
 
 _MOST_ERROR: Final = 64 << 10
 _MOST_PROBE: Final = 1 << 20
-# Shorter than what engines keep an idle connection for, so that none ends while we send.
-_KEEP_S: Final = 2.0
 _OK, _REDIRECTS, _REJECTS = 200, 3, 4
-_NOT_SENT: Final = (httpcore.ConnectError, httpcore.ConnectTimeout)
-_FAILED: Final = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 _BUSY: Final = frozenset({429, 503})
 _DENIED: Final = frozenset({401, 403})
+T = TypeVar("T")
 
 
 class NotSent(Unavailable):
@@ -89,49 +87,6 @@ def api_key(config: UpstreamConfig, data: Path) -> str:
     return text
 
 
-class _Kept:
-    """Idle connections to a host, the one that was used last first.
-
-    The library's own pool looks at each of its connections twice for every request.
-
-    Args:
-        most: that are kept.
-    """
-
-    def __init__(self, origin: httpcore.Origin, tls: ssl.SSLContext | None, most: int) -> None:
-        self._origin, self._tls, self._most = origin, tls, most
-        self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
-
-    def fresh(self) -> httpcore.AsyncHTTPConnection:
-        """A connection that was not used yet."""
-        return httpcore.AsyncHTTPConnection(self._origin, self._tls, keepalive_expiry=_KEEP_S)
-
-    async def take(self) -> httpcore.AsyncHTTPConnection:
-        """An idle connection that the host did not close, else a fresh one."""
-        while self._idle:
-            found = self._idle.pop()
-            if not found.has_expired():
-                return found
-            await found.aclose()
-        return self.fresh()
-
-    async def give(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        """Keep a connection for the next request, or close it if it is of no more use."""
-        if not connection.is_idle() or connection.has_expired():
-            await connection.aclose()
-            return
-        self._idle.append(connection)
-        while len(self._idle) > self._most or self._idle[0].has_expired():
-            await self._idle.popleft().aclose()
-            if not self._idle:
-                break
-
-    async def close(self) -> None:
-        """Close all of them."""
-        while self._idle:
-            await self._idle.pop().aclose()
-
-
 class Connection:
     """Requests to one host.
 
@@ -142,23 +97,21 @@ class Connection:
     """
 
     def __init__(self, url: str, config: UpstreamConfig, tls: ssl.SSLContext | None, key: str):
-        self._url = httpcore.URL(url)
-        self._headers = [
-            (b"host", url.partition("://")[2].encode()),
-            (b"user-agent", b"appliance"),
-            (b"accept-encoding", b"identity"),
-            (b"content-type", b"application/json"),
-        ]
+        parts = urlsplit(url)
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._root, self._tls = parts.path.rstrip("/"), tls
+        headers = {
+            "host": parts.netloc,
+            "user-agent": "appliance",
+            "accept-encoding": "identity",
+            "connection": "close",
+            "content-type": "application/json",
+        }
         if key:
-            self._headers.append((b"authorization", f"Bearer {key}".encode()))
-        connect, idle = config.connect_ms / 1000, float(config.idle_seconds)
-        self._times = {"connect": connect, "read": idle, "write": idle}
-        # How many there are at once is bounded by the places of requests.
-        self._kept = _Kept(self._url.origin, tls, config.slots)
-
-    async def close(self) -> None:
-        """Close the connections that are idle; the others end with their requests."""
-        await self._kept.close()
+            headers["authorization"] = f"Bearer {key}"
+        self._headers = headers
+        self._connect_s, self._idle_s = config.connect_ms / 1000, float(config.idle_seconds)
 
     @asynccontextmanager
     async def stream(
@@ -176,88 +129,77 @@ class Connection:
             Unavailable: `upstream_busy`.
             BadRequest: `upstream_rejected`.
         """
-        more = [(b"x-request-id", call.encode()), (b"accept", b"text/event-stream")]
-        connection = await self._kept.take()
+        more = {"x-request-id": call, "accept": "text/event-stream"}
+        async with self._sent(path, body, more) as exchange:
+            if exchange.status != _OK:
+                raise _refusal(exchange.status, await _bounded(exchange, _MOST_ERROR))
+            _check_form(exchange.headers, "text/event-stream")
+            yield exchange.body()
+
+    async def ask(self, path: str, body: dict[str, Any], form: type[T]) -> T:
+        """Send a probe and read its answer, a JSON document of a form; raises as `stream`."""
         try:
-            response = await self._sent(connection, path, body, more)
-            try:
-                if response.status != _OK:
-                    raise _refusal(response.status, await _bounded(response, _MOST_ERROR))
-                _check_form(response, "text/event-stream")
-                yield _received(response)
-            finally:
-                await response.aclose()
+            async with asyncio.timeout(self._idle_s):
+                async with self._sent(path, json.dumps(body).encode(), {}) as exchange:
+                    data = await _bounded(exchange, _MOST_PROBE)
+        except TimeoutError as error:
+            message = "The upstream sent nothing for too long."
+            raise UpstreamLost("upstream_timeout", message) from error
+        if exchange.status != _OK:
+            raise _refusal(exchange.status, data)
+        _check_form(exchange.headers, "application/json")
+        return await decoded(data, form)
+
+    @asynccontextmanager
+    async def _sent(self, path: str, body: bytes, more: dict[str, str]) -> AsyncIterator[Exchange]:
+        """A connection whose request was sent, once the head of its answer is there."""
+        lines = {**self._headers, **more, "content-length": str(len(body))}
+        head = f"POST {self._root}{path} HTTP/1.1\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        exchange = await self._connected()
+        try:
+            exchange.send(f"{head}\r\n".encode() + body)
+            await exchange.answered()
+            yield exchange
         finally:
-            await self._kept.give(connection)
+            exchange.close()
 
-    async def ask(self, path: str, body: dict[str, Any]) -> Any:
-        """Send a probe and read its answer, a JSON document; raises as `stream`.
-
-        Each has a connection of its own, so that certificates are looked at each time.
-        """
-        connection, data = self._kept.fresh(), json.dumps(body).encode()
+    async def _connected(self) -> Exchange:
+        loop = asyncio.get_running_loop()
+        name = self._host if self._tls is not None else None
+        exchange = Exchange()
         try:
-            response = await self._sent(connection, path, data, [(b"connection", b"close")])
-            data = await _bounded(response, _MOST_PROBE)
-            if response.status != _OK:
-                raise _refusal(response.status, data)
-            _check_form(response, "application/json")
-        finally:
-            await connection.aclose()
-        try:
-            return json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise invalid("its answer is not JSON") from error
-
-    async def _sent(
-        self,
-        connection: httpcore.AsyncHTTPConnection,
-        path: str,
-        body: bytes,
-        more: list[tuple[bytes, bytes]],
-    ) -> httpcore.Response:
-        url, target = self._url, self._url.target.rstrip(b"/") + path.encode()
-        request = httpcore.Request(
-            b"POST",
-            httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=target),
-            headers=[*self._headers, *more, (b"content-length", b"%d" % len(body))],
-            content=body,
-            extensions={"timeout": self._times},
-        )
-        try:
-            return await connection.handle_async_request(request)
-        except _NOT_SENT as error:
+            async with asyncio.timeout(self._connect_s):
+                await loop.create_connection(
+                    lambda: exchange, self._host, self._port, ssl=self._tls, server_hostname=name
+                )
+        except (OSError, TimeoutError) as error:
             certificate = "CERTIFICATE" in str(error).upper()
             code = "upstream_certificate" if certificate else "upstream_unavailable"
-            gone = isinstance(error, httpcore.ConnectError)
-            raise NotSent(code, f"The host was not reached: {_told(error)}.", gone=gone) from error
-        except _FAILED as error:
-            raise _lost(error) from error
+            late = isinstance(error, TimeoutError)
+            message = f"The host was not reached: {told(error)}."
+            raise NotSent(code, message, gone=not late) from error
+        return exchange
 
 
-async def _received(response: httpcore.Response) -> AsyncIterator[bytes]:
-    try:
-        async for data in response.aiter_stream():
-            yield data
-    except _FAILED as error:
-        raise _lost(error) from error
-
-
-async def _bounded(response: httpcore.Response, most: int) -> bytes:
-    data = b""
-    async for part in _received(response):
+async def _bounded(exchange: Exchange, most: int) -> bytes:
+    data = bytearray()
+    async for part in exchange.body():
         data += part
         if len(data) > most:
             raise invalid(f"its answer is larger than {most} bytes")
-    return data
+    return bytes(data)
 
 
-def _check_form(response: httpcore.Response, wanted: str) -> None:
-    headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
-    found = headers.get(b"content-type", "").partition(";")[0].strip()
+def _check_form(headers: dict[bytes, bytes], wanted: str) -> None:
+    def value(name: bytes, usual: str) -> str:
+        return headers.get(name, usual.encode()).decode("latin-1").strip().lower()
+
+    found = value(b"content-type", "").partition(";")[0].strip()
     if found != wanted:
         raise invalid(f"its answer is {visible(found)[:60] or 'nothing'} in place of {wanted}")
-    if headers.get(b"content-encoding", "identity") != "identity":
+    encodings = value(b"content-encoding", "identity"), value(b"transfer-encoding", "chunked")
+    if encodings != ("identity", "chunked"):
         raise invalid("its answer is compressed, and none was asked for")
 
 
@@ -272,14 +214,3 @@ def _refusal(status: int, data: bytes) -> ApplianceError:
     if status // 100 == _REJECTS:
         return BadRequest("upstream_rejected", f"The upstream answered {status}: {told}")
     return UpstreamLost("upstream_incomplete", f"The upstream answered {status}: {told}")
-
-
-def _lost(error: Exception) -> UpstreamLost:
-    if isinstance(error, httpcore.TimeoutException):
-        return UpstreamLost("upstream_timeout", "The upstream sent nothing for too long.")
-    code = "upstream_certificate" if "ALERT" in str(error).upper() else "upstream_lost"
-    return UpstreamLost(code, f"The upstream is lost: {_told(error)}.")
-
-
-def _told(error: BaseException) -> str:
-    return visible(str(error) or type(error).__name__)[:200].rstrip(".")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.errors import ApplianceError, StateRefused
+from appliance.routing.upstreams.events import Choice, Probed
+from appliance.routing.upstreams.exchange import invalid
 from appliance.routing.upstreams.kinds import Kind
-from appliance.routing.upstreams.stream import invalid, tokens_of
 from appliance.trust import strict_json
 
 PROMPTS: Final = (
@@ -77,35 +78,24 @@ def probe_body(kind: Kind, model: str, prompt: str) -> dict[str, Any]:
     return body | {"logprobs": _TOP} if kind.logprobs else body
 
 
-def read_row(kind: Kind, answer: Any) -> tuple[tuple[str, int], ...]:
+def read_row(kind: Kind, answer: Probed) -> tuple[tuple[str, int], ...]:
     """The likeliest tokens of an answer to a probe.
 
     Raises:
         UpstreamLost: `upstream_invalid`.
     """
-    try:
-        (choice,) = answer["choices"]
-        if not kind.logprobs:
-            return ((str(choice["text"]), 0),)
-        (first,) = tokens_of(choice["logprobs"])
-        row = [(t.decode("utf-8", "replace"), round(v * _MICRO)) for t, v in first.top[:_TOP]]
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-        raise invalid("its answer to a probe has no first token with alternatives") from error
+    choice = answer.choices[0] if len(answer.choices) == 1 else Choice()
+    if not kind.logprobs:
+        if not choice.text:
+            raise invalid("its answer to a probe has no text")
+        return ((choice.text, 0),)
+    tokens = choice.logprobs.read() if choice.logprobs is not None else ()
+    if len(tokens) != 1:
+        raise invalid("its answer to a probe has no first token with alternatives")
+    row = [(t.decode("utf-8", "replace"), round(v * _MICRO)) for t, v in tokens[0].top[:_TOP]]
     if not row or any(value > 0 for _, value in row):
         raise invalid("the log-probabilities of its answer to a probe are none")
     return tuple(row)
-
-
-def read_ids(answer: Any) -> tuple[int, ...]:
-    """The ids that a text has.
-
-    Raises:
-        UpstreamLost: `upstream_invalid`.
-    """
-    found = answer.get("tokens") if isinstance(answer, dict) else None
-    if not isinstance(found, list) or not all(type(one) is int for one in found):
-        raise invalid("it told no ids of a text")
-    return tuple(found)
 
 
 def learnt(kind: Kind, seen: Sequence[Fingerprint]) -> Fingerprint:

@@ -20,6 +20,7 @@ from appliance.errors import ApplianceError, StateRefused, UpstreamLost
 from appliance.routing.upstreams import fingerprint
 from appliance.routing.upstreams.breaker import Breaker
 from appliance.routing.upstreams.connection import Connection, NotSent
+from appliance.routing.upstreams.events import Probed, TokenIds
 from appliance.routing.upstreams.fingerprint import Fingerprint
 from appliance.routing.upstreams.kinds import KINDS, Kind
 from appliance.routing.upstreams.stream import SeenIds
@@ -191,12 +192,13 @@ class Upstream:
         kind, model, ids, rows, system = self.kind, self.config.model, [], [], ""
         for prompt in fingerprint.PROMPTS:
             body = fingerprint.probe_body(kind, model, prompt)
-            answer = await host.connection.ask("/v1/completions", body)
+            answer = await host.connection.ask("/v1/completions", body, Probed)
             rows.append(fingerprint.read_row(kind, answer))
-            system = str(answer.get("system_fingerprint") or "") if kind.fingerprint else ""
+            system = (answer.system_fingerprint or "") if kind.fingerprint else ""
             if kind.tokenize is not None:
-                told = await host.connection.ask("/tokenize", kind.tokenize(model, prompt))
-                ids.append(fingerprint.read_ids(told))
+                asked = kind.tokenize(model, prompt)
+                told = await host.connection.ask("/tokenize", asked, TokenIds)
+                ids.append(tuple(told.tokens))
         return Fingerprint(tuple(ids), tuple(rows), system)
 
 

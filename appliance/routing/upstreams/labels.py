@@ -13,7 +13,7 @@ import math
 from array import array
 from collections.abc import Sequence
 
-from appliance.routing.upstreams.stream import invalid
+from appliance.routing.upstreams.exchange import invalid
 from appliance.types import TokenLogprob
 
 _LEAST = 1e-12

@@ -198,13 +198,10 @@ class Upstreams:
             await asyncio.sleep(_LOOK_S)
 
     async def close(self) -> None:
-        """End all probes and connections."""
+        """End all probes; requests close their connections themselves."""
         for task in self._probing:
             task.cancel()
         await asyncio.gather(*self._probing, return_exceptions=True)
-        for upstream in self.all.values():
-            for host in upstream.hosts:
-                await host.connection.close()
 
     async def hop(self, fields: Mapping[str, Json]) -> object:
         """Make an entry of a hop durable."""

@@ -3,22 +3,32 @@
 Rules:
 - An answer is whole only with a finish reason, without an error, and in one piece: one id, one
   choice, nothing of it after the finish reason.
-- Everything is bounded: the bytes in all, one line, the text, the tokens that are counted.
+- Everything is bounded: bytes, lines, text, pieces. Each byte is looked at once.
+- A host's counts are believed as far as they are like ours.
 - What is no answer of the API is refused; nothing of it is guessed.
 - An id that an earlier answer of the host had is refused where the engine makes new ones.
 """
 
-import json
 from collections import deque
-from typing import Any, Final
+from typing import Final
+
+from msgspec import MsgspecError, Raw
+from msgspec.json import decode as parse
 
 from appliance.errors import UpstreamLost
+from appliance.routing.upstreams.events import Choice, Event, Failure, Usage, decoded
+from appliance.routing.upstreams.exchange import invalid
 from appliance.text import visible
 from appliance.types import Delta, TokenLogprob
 
 _MOST_LINE: Final = 1 << 20
 _REMEMBERED: Final = 4096
 _FINISHES: Final = frozenset({"stop", "length"})
+BYTES_PER_TOKEN: Final = 3
+"""Of a text whose tokens nobody counted; rather fewer than there are."""
+# No vocabulary has a longer token.
+_LONGEST_TOKEN: Final = 256
+_COUNT_SLACK: Final = 64
 
 
 class SeenIds:
@@ -39,36 +49,78 @@ class SeenIds:
         self._known.add(name)
 
 
+class _Lines:
+    """Bytes as they come, cut into lines."""
+
+    def __init__(self) -> None:
+        self.rest = bytearray()
+
+    def take(self, data: bytes) -> list[bytes]:
+        """The lines that end with these bytes, without the empty ones.
+
+        Raises:
+            UpstreamLost: `upstream_invalid` for one that is too long.
+        """
+        seen = len(self.rest)
+        self.rest += data
+        end = self.rest.rfind(b"\n", seen) + 1
+        lines = bytes(self.rest[:end]).split(b"\n") if end else []
+        del self.rest[:end]
+        if max(len(self.rest), *map(len, lines), 0) > _MOST_LINE:
+            raise invalid(f"one line of its answer is longer than {_MOST_LINE} bytes")
+        return [stripped for line in lines if (stripped := line.rstrip(b"\r"))]
+
+
 class Answer:
     """One answer as it comes in.
 
     Args:
         most_bytes: of the whole body.
-        most_tokens: that may be counted.
+        most_tokens: that it may have.
+        prompt: about how many tokens the prompt has.
         seen: ids of earlier answers; None where ids mean nothing.
 
     Attributes:
         id: what the upstream calls it.
         model, fingerprint: what it says of itself, untrusted.
         finish: the finish reason, once there is one.
-        prompt_tokens, tokens: as it counted them, or as pieces came.
+        ended: whether the end was announced.
     """
 
-    def __init__(self, most_bytes: int, most_tokens: int, seen: SeenIds | None) -> None:
+    def __init__(
+        self, most_bytes: int, most_tokens: int, prompt: int, seen: SeenIds | None
+    ) -> None:
         self._left, self._most, self._seen = most_bytes, most_tokens, seen
-        self._rest = b""
-        self._ended = False
-        self._offset = 0
+        self._lines = _Lines()
+        self._prompt = prompt
+        self._pieces = self._text = self._offset = 0
+        self._usage = Usage()
         self.id = self.model = self.fingerprint = ""
         self.finish: str | None = None
-        self.prompt_tokens = self.tokens = 0
+        self.ended = False
 
     @property
-    def ended(self) -> bool:
-        """Whether the end was announced."""
-        return self._ended
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt: the host's count, or ours where nobody would believe that."""
+        return _believed(self._usage.prompt_tokens, self._prompt)
 
-    def feed(self, data: bytes) -> tuple[list[Delta], bool]:
+    @property
+    def tokens(self) -> int:
+        """Tokens of the answer so far, counted likewise."""
+        return min(self._most, _believed(self._usage.completion_tokens, self._counted))
+
+    @property
+    def doubted(self) -> bool:
+        """Whether a count of the host is not believed."""
+        usage, counted = self._usage, self._counted
+        told = (usage.prompt_tokens, self._prompt), (usage.completion_tokens, counted)
+        return any(count is not None and not _fits(count, ours) for count, ours in told)
+
+    @property
+    def _counted(self) -> int:
+        return min(self._most, max(self._pieces, -(-self._text // BYTES_PER_TOKEN)))
+
+    async def feed(self, data: bytes) -> tuple[list[Delta], bool]:
         """Read what came in.
 
         Returns:
@@ -80,21 +132,17 @@ class Answer:
         self._left -= len(data)
         if self._left < 0:
             raise invalid("its answer is larger than `answer_kib`")
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _MOST_LINE:
-            raise invalid(f"one line of its answer is longer than {_MOST_LINE} bytes")
         found: list[Delta] = []
         live = False
-        for line in lines:
-            line = line.rstrip(b"\r")
+        for line in self._lines.take(data):
             if line.startswith(b"error:"):
                 raise _broken(line[6:].decode("utf-8", "replace"))
             if line.startswith(b"data:"):
                 live = True
-                piece = self._event(line[5:].strip())
+                piece = await self._event(line[5:].strip())
                 if piece is not None:
                     found.append(piece)
-            elif line and not line.startswith((b":", b"event:", b"id:", b"retry:")):
+            elif not line.startswith((b":", b"event:", b"id:", b"retry:")):
                 raise invalid("its answer is no stream of events")
         return found, live
 
@@ -104,7 +152,7 @@ class Answer:
         Raises:
             UpstreamLost: `upstream_incomplete` for an answer that has no finish reason.
         """
-        if self._rest.strip() or self.finish is None:
+        if self._lines.rest.strip() or self.finish is None:
             raise UpstreamLost(
                 "upstream_incomplete", "The upstream ended its answer without a finish reason."
             )
@@ -112,143 +160,85 @@ class Answer:
             self._seen.add(self.id)
         return Delta("", 0, self.finish, prompt=self.prompt_tokens)
 
-    def _event(self, data: bytes) -> Delta | None:
+    async def _event(self, data: bytes) -> Delta | None:
         if data == b"[DONE]":
-            self._ended = True
+            if self.ended:
+                raise invalid("its answer ends twice")
+            self.ended = True
             return None
-        if self._ended:
+        if self.ended:
             raise invalid("an event follows the end of its answer")
-        event = _object(data)
-        if (error := event.get("error")) is not None:
-            raise _broken(error.get("message", "") if isinstance(error, dict) else str(error))
+        event = await decoded(data, Event)
+        if bytes(event.error) not in (b"", b"null"):
+            raise _broken(_message(event.error))
         self._name(event)
-        self._count(event.get("usage"))
-        choices = event.get("choices")
-        if not isinstance(choices, list) or len(choices) > 1:
+        self._usage = event.usage or self._usage
+        if event.choices is None or len(event.choices) > 1:
             raise invalid("an event has no list of one choice")
-        return self._choice(choices[0]) if choices else None
+        return self._choice(event.choices[0]) if event.choices else None
 
-    def _name(self, event: dict[str, Any]) -> None:
-        found = event.get("id")
-        if not isinstance(found, str) or not found or len(found) > 256:
+    def _name(self, event: Event) -> None:
+        if not event.id:
             raise invalid("an event has no id")
         if not self.id:
-            if self._seen is not None and found in self._seen:
+            if self._seen is not None and event.id in self._seen:
                 raise invalid("its answer has the id of an earlier one")
-            self.id = found
-        if found != self.id:
+            self.id = event.id
+        if event.id != self.id:
             raise invalid("an event belongs to another answer")
-        self.model = str(event.get("model") or self.model)[:256]
-        self.fingerprint = str(event.get("system_fingerprint") or self.fingerprint)[:256]
+        self.model = event.model or self.model
+        self.fingerprint = event.system_fingerprint or self.fingerprint
 
-    def _count(self, usage: Any) -> None:
-        if not isinstance(usage, dict):
-            return
-        prompt, tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if type(prompt) is int and 0 <= prompt < 1 << 31:
-            self.prompt_tokens = prompt
-        if type(tokens) is int and 0 <= tokens < 1 << 31:
-            self.tokens = min(tokens, self._most)
-
-    def _choice(self, choice: Any) -> Delta | None:
-        if not isinstance(choice, dict) or choice.get("index", 0) != 0:
+    def _choice(self, choice: Choice) -> Delta | None:
+        if choice.index != 0:
             raise invalid("an event has a choice that was not asked for")
-        delta = choice.get("delta")
-        text = choice.get("text") if delta is None else _content(delta)
-        logprobs = self._logprobs(choice.get("logprobs"))
-        if text is not None and not isinstance(text, str):
-            raise invalid("the text of an event is no text")
-        if self.finish is not None and (text or logprobs):
-            raise invalid("text follows the finish reason")
-        finish = choice.get("finish_reason")
-        if finish is not None:
-            if finish not in _FINISHES:
-                raise UpstreamLost(
-                    "upstream_incomplete",
-                    f"The upstream ended its answer with {visible(str(finish))[:40]!r}.",
-                )
-            self.finish = finish
-        if not text and not logprobs:
-            return None
-        count = max(1, len(logprobs))
-        self.tokens = min(self.tokens + count, self._most)
-        return Delta(text or "", count, logprobs=logprobs)
+        if choice.delta is not None and choice.delta.tool_calls:
+            raise invalid("an event has no text to read")
+        text = (choice.text if choice.delta is None else choice.delta.content) or ""
+        logprobs = choice.logprobs.read(self._offset) if choice.logprobs is not None else ()
+        reason = _finish(choice.finish_reason)
+        if self.finish is not None and (text or logprobs or reason not in (None, self.finish)):
+            raise invalid("something follows the finish reason")
+        self.finish = reason or self.finish
+        return self._piece(text, logprobs) if text or logprobs else None
 
-    def _logprobs(self, found: Any) -> tuple[TokenLogprob, ...]:
-        try:
-            read = tokens_of(found, self._offset)
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-            raise invalid("the log-probabilities of an event cannot be read") from error
-        self._offset += sum(len(token.token.decode("utf-8", "replace")) for token in read)
-        return read
+    def _piece(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Delta:
+        """A piece that may leave; an engine may tell what it held back with the finish reason."""
+        self._offset += sum(len(token.token.decode("utf-8", "replace")) for token in logprobs)
+        self._text += len(text.encode())
+        left = self._most - self._pieces
+        if (left <= 0 and self.finish is None) or self._text > _LONGEST_TOKEN * self._most:
+            raise invalid("its answer is longer than `max_tokens`")
+        count = min(max(1, len(logprobs)), max(0, left))
+        self._pieces += count
+        return Delta(text, count, logprobs=logprobs)
 
 
-def tokens_of(found: Any, offset: int = 0) -> tuple[TokenLogprob, ...]:
-    """The log-probabilities of an answer in either of the two forms of the API.
-
-    Raises:
-        TypeError, ValueError, KeyError, AttributeError, IndexError: they are in neither.
-    """
-    if not found:
-        return ()
-    tokens: list[tuple[bytes, float | None, tuple[tuple[bytes, float], ...]]]
-    if found.get("content") is not None:
-        tokens = [
-            (_token(one), float(one["logprob"]), _ranked(one.get("top_logprobs")))
-            for one in found["content"]
-        ]
-    else:
-        names = found.get("tokens") or []
-        values = found.get("token_logprobs") or []
-        tops = found.get("top_logprobs") or [{}] * len(names)
-        if not len(names) == len(values) == len(tops):
-            raise ValueError
-        tokens = [
-            (str(name).encode(), None if value is None else float(value), _mapped(top or {}))
-            for name, value, top in zip(names, values, tops, strict=True)
-        ]
-    read = []
-    for token, value, top in tokens:
-        read.append(TokenLogprob(token, value, top, offset))
-        offset += len(token.decode("utf-8", "replace"))
-    return tuple(read)
+def _finish(reason: str | None) -> str | None:
+    if reason is not None and reason not in _FINISHES:
+        told = visible(reason)[:40]
+        message = f"The upstream ended its answer with {told!r}."
+        raise UpstreamLost("upstream_incomplete", message)
+    return reason
 
 
-def _token(one: Any) -> bytes:
-    raw = one.get("bytes")
-    return bytes(raw) if raw else str(one["token"]).encode()
+def _fits(told: int, ours: int) -> bool:
+    """Whether a count is between half and twice ours, and a few more."""
+    return ours <= 2 * told and told <= 2 * ours + _COUNT_SLACK
 
 
-def _ranked(found: Any) -> tuple[tuple[bytes, float], ...]:
-    return tuple((_token(one), float(one["logprob"])) for one in (found or ())[:64])
+def _believed(told: int | None, ours: int) -> int:
+    return told if told is not None and _fits(told, ours) else ours
 
 
-def _mapped(found: Any) -> tuple[tuple[bytes, float], ...]:
-    pairs = [(str(name).encode(), float(value)) for name, value in found.items()]
-    return tuple(sorted(pairs, key=lambda pair: -pair[1])[:64])
-
-
-def _content(delta: Any) -> Any:
-    if not isinstance(delta, dict) or delta.get("tool_calls"):
-        raise invalid("an event has no text to read")
-    return delta.get("content")
-
-
-def _object(data: bytes) -> dict[str, Any]:
+def _message(error: Raw) -> str:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise invalid("an event is not JSON") from error
-    if not isinstance(found, dict):
-        raise invalid("an event is no object")
-    return found
+        found = parse(error, type=Failure | str)
+    except (MsgspecError, UnicodeDecodeError, RecursionError):
+        return bytes(error)[:200].decode("utf-8", "replace")
+    return found if isinstance(found, str) else found.message
 
 
-def _broken(message: object) -> UpstreamLost:
-    told = visible(str(message))[:200]
+def _broken(message: str) -> UpstreamLost:
+    told = visible(message)[:200]
     return UpstreamLost("upstream_incomplete", f"The upstream ended its answer with: {told}")
-
-
-def invalid(what: str) -> UpstreamLost:
-    """The error for something that is no answer."""
-    return UpstreamLost("upstream_invalid", f"The upstream was not understood: {what}.")

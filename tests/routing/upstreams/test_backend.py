@@ -141,7 +141,6 @@ async def test_a_refused_connection_is_tried_elsewhere_once_each(tmp_path: Path)
         ready(tmp_path / "d", config(one.url, two.url)) as services,
     ):
         for host in services.upstreams.get(BIG).hosts:
-            await host.connection.close()
             host.connection = _refusing(host.url)
         with pytest.raises(ApplianceError) as caught:
             await answer(services, caller(), chat())

@@ -17,6 +17,7 @@ from appliance.clock import FixedClock, SystemClock
 from appliance.config import UpstreamConfig
 from appliance.errors import ApplianceError, UsageError
 from appliance.routing.upstreams.connection import Connection, api_key, tls_context
+from appliance.routing.upstreams.events import Probed
 from tests.routing.upstreams.engine import Engine
 
 PROBE = {"prompt": "Once"}
@@ -36,11 +37,9 @@ async def code_of(engine: Engine, directory: Path, **more: Any) -> str:
     config = UpstreamConfig(urls=(engine.url,), model="m", idle_seconds=5, **more)
     connection = Connection(engine.url, config, tls_context(config, directory), "")
     try:
-        await connection.ask("/v1/completions", dict(PROBE))
+        await connection.ask("/v1/completions", dict(PROBE), Probed)
     except ApplianceError as error:
         return error.code
-    finally:
-        await connection.close()
     return ""
 
 
@@ -63,9 +62,8 @@ async def test_the_pinned_authority_and_no_other(issued: Path) -> None:
         config = UpstreamConfig(urls=(loose,), model="m", ca="a/ca.pem")
         connection = Connection(loose, config, tls_context(config, issued), "")
         with pytest.raises(ApplianceError) as caught:
-            await connection.ask("/v1/completions", dict(PROBE))
+            await connection.ask("/v1/completions", dict(PROBE), Probed)
         assert caught.value.code == "upstream_certificate"
-        await connection.close()
 
 
 async def test_an_expired_certificate_of_the_host(issued: Path) -> None:
@@ -144,6 +142,5 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
 async def test_our_key_is_sent_and_nothing_else() -> None:
     async with Engine().serve() as engine:
         connection = Connection(engine.url, UpstreamConfig(), None, "sk-there")
-        await connection.ask("/v1/completions", dict(PROBE))
-        await connection.close()
+        await connection.ask("/v1/completions", dict(PROBE), Probed)
         assert engine.requests[0].headers["authorization"] == "Bearer sk-there"

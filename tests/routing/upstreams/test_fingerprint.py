@@ -1,17 +1,18 @@
 """A fingerprint: the same build passes, other weights trip, and one that wanders is not learnt."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from appliance.errors import StateRefused, UpstreamLost
+from appliance.routing.upstreams.events import Probed, TokenIds, decode
 from appliance.routing.upstreams.fingerprint import (
     Fingerprint,
     compare,
     learnt,
     probe_body,
-    read_ids,
     read_row,
 )
 from appliance.routing.upstreams.kinds import KINDS
@@ -70,7 +71,8 @@ def test_a_probe_asks_for_one_token_and_keeps_nothing() -> None:
     body = probe_body(KINDS["llama-server"], "m", "Once")
     assert (body["max_tokens"], body["temperature"], body["cache_prompt"]) == (1, 0, False)
     assert "logprobs" not in probe_body(KINDS["ollama"], "m", "Once")
-    assert read_row(KINDS["ollama"], {"choices": [{"text": " a"}]}) == ((" a", 0),)
+    told = decode(b'{"choices": [{"text": " a"}]}', Probed)
+    assert read_row(KINDS["ollama"], told) == ((" a", 0),)
 
 
 def first(value: float, top: dict[str, float]) -> Any:
@@ -87,12 +89,12 @@ def first(value: float, top: dict[str, float]) -> Any:
 )  # fmt: skip
 def test_an_answer_to_a_probe_that_is_none(answer: Any) -> None:
     with pytest.raises(UpstreamLost) as caught:
-        read_row(VLLM, answer)
+        read_row(VLLM, decode(json.dumps(answer).encode(), Probed))
     assert caught.value.code == "upstream_invalid"
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"tokens": "x"}, {"tokens": [True]}])
 def test_ids_that_are_none(answer: Any) -> None:
     with pytest.raises(UpstreamLost):
-        read_ids(answer)
-    assert read_ids({"tokens": [3, 4]}) == (3, 4)
+        decode(json.dumps(answer).encode(), TokenIds)
+    assert decode(b'{"tokens": [3, 4], "count": 2}', TokenIds).tokens == [3, 4]

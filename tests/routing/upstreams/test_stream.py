@@ -1,5 +1,7 @@
 """Answers as engines of each kind send them, recorded, and every way to be no answer."""
 
+import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import UpstreamLost
-from appliance.routing.upstreams.stream import Answer, SeenIds, tokens_of
+from appliance.routing.upstreams.stream import Answer, SeenIds, _Lines
 
 RECORDED = {
     "vllm chat": (
@@ -52,14 +54,18 @@ RECORDED = {
 }
 
 
-def read(data: bytes, *, size: int = 1 << 20, step: int = 7, seen: SeenIds | None = None) -> Answer:
-    answer = Answer(size, 64, seen)
+async def fed(answer: Answer, data: bytes, step: int) -> str:
     text = ""
     for at in range(0, len(data), step):
-        pieces, _ = answer.feed(data[at : at + step])
+        pieces, _ = await answer.feed(data[at : at + step])
         text += "".join(piece.text for piece in pieces)
     answer.last()
-    assert text == "Hi!"
+    return text
+
+
+def read(data: bytes, *, size: int = 1 << 20, step: int = 7, seen: SeenIds | None = None) -> Answer:
+    answer = Answer(size, 64, 20, seen)
+    assert asyncio.run(fed(answer, data, step)) == "Hi!"
     return answer
 
 
@@ -80,6 +86,12 @@ def test_recorded_answers(recorded: str, step: int) -> None:
 def piece(text: str = "Hi!", finish: str | None = None, **more: Any) -> bytes:
     event = {"id": "a", "choices": [{"index": 0, "text": text, "finish_reason": finish}], **more}
     return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+def told(token: str) -> bytes:
+    return b'data: {"id": "a", "choices": [{"text": "a", "logprobs": {"content": [%s]}}]}\n\n' % (
+        token.encode()
+    )
 
 
 END = piece("", "stop")
@@ -106,6 +118,21 @@ END = piece("", "stop")
         piece(choices=[{"index": 0, "delta": {"tool_calls": [{}]}}]),
         piece(choices=[{"index": 0, "text": "a", "logprobs": {"content": [{}]}}]),
         piece(choices=[{"index": 0, "text": "a", "logprobs": 3}]),
+        piece(choices=[{"index": 0, "text": "a", "finish_reason": []}]),
+        piece(choices=[{"index": 0, "delta": {"content": ["a"]}}]),
+        told('{"token": "a", "logprob": -1, "bytes": 3000000000}'),
+        told('{"token": "a", "logprob": -1, "bytes": [256]}'),
+        told('{"token": "a", "logprob": NaN}'),
+        told('{"token": "a", "logprob": -Infinity}'),
+        told('{"token": "a", "logprob": -1e999}'),
+        told('{"token": "a", "logprob": -' + "9" * 400 + "}"),
+        told('{"token": "\\ud800", "logprob": -1}'),
+        told('{"token": "a", "logprob": 1}'),
+        told(",".join(['{"token": "a", "logprob": -1}'] * 70_000)),
+        piece().replace(b"Hi!", b"\\ud800"),
+        piece(usage={"prompt_tokens": 1.5}),
+        piece().replace(b"{", b'{"usage": {"prompt_tokens": %s}, ' % (b"9" * 400), 1),
+        piece() + END + b"data: [DONE]\n\ndata: [DONE]\n\n",
         b"data: " + b"x" * (2 << 20),
     ],
 )  # fmt: skip
@@ -135,32 +162,56 @@ def test_an_id_of_an_earlier_answer() -> None:
     read(piece() + END, seen=seen)  # so long ago that it is forgotten
 
 
-def test_claims_about_tokens_are_bounded() -> None:
-    usage = {"prompt_tokens": -1, "completion_tokens": 1 << 60}
+LIES = [
+    {"prompt_tokens": -1, "completion_tokens": 1},
+    {"prompt_tokens": 9, "completion_tokens": 1},
+    {"prompt_tokens": 105, "completion_tokens": 1},
+    {"prompt_tokens": (1 << 31) - 1, "completion_tokens": 1},
+    {"prompt_tokens": 20, "completion_tokens": 0},
+    {"prompt_tokens": 20, "completion_tokens": 67},
+    {"prompt_tokens": 20, "completion_tokens": 1 << 60},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("usage", LIES)
+def test_counts_that_nobody_would_believe_are_ours(usage: dict[str, int]) -> None:
     answer = read(piece() + piece("", "stop", usage=usage))
-    assert (answer.prompt_tokens, answer.tokens) == (0, 1)
-    usage = {"prompt_tokens": True, "completion_tokens": 1 << 20}
-    assert read(piece() + piece("", "stop", usage=usage)).tokens == 64
+    assert (answer.prompt_tokens, answer.tokens, answer.doubted) == (20, 1, True)
 
 
-def test_log_probabilities_in_both_forms() -> None:
-    old = {
-        "tokens": ["a", "b"], "token_logprobs": [None, -1.0],
-        "top_logprobs": [None, {"c": -2.0, "b": -1.0}],
-    }  # fmt: skip
-    first, second = tokens_of(old)
-    assert (first.logprob, first.top, second.offset) == (None, (), 1)
-    assert second.top == ((b"b", -1.0), (b"c", -2.0))
-    new = {"content": [{"token": "?", "bytes": [195, 164], "logprob": -1, "top_logprobs": None}]}
-    (only,) = tokens_of(new)
-    assert (only.token, only.logprob) == ("ä".encode(), -1.0)
+@pytest.mark.parametrize(("prompt", "tokens"), [(10, 1), (104, 66), (31, 2)])
+def test_counts_that_are_like_ours_are_the_hosts(prompt: int, tokens: int) -> None:
+    usage = {"prompt_tokens": prompt, "completion_tokens": tokens}
+    answer = read(piece() + piece("", "stop", usage=usage))
+    assert (answer.prompt_tokens, answer.tokens) == (prompt, min(tokens, 64))
+    assert not answer.doubted and not read(piece() + END).doubted
+
+
+def test_nothing_beyond_max_tokens_leaves() -> None:
+    """Not a piece too many, and not in one piece; what comes with the finish reason may."""
+    answer = Answer(8 << 20, 4, 20, None)
+    assert asyncio.run(fed(answer, piece("x") * 4 + piece("y", "length"), 99)) == "xxxxy"
+    assert answer.tokens == 4
+    for data in (piece("x") * 5, piece("x" * 2000), piece("x", "stop") + piece("x" * 2000)):
+        answer = Answer(8 << 20, 4, 20, None)
+        with pytest.raises(UpstreamLost) as caught:
+            asyncio.run(fed(answer, data + END, 99))
+        assert caught.value.code == "upstream_invalid"
+
+
+def test_a_line_is_looked_at_once() -> None:
+    """A MiB in chunks of one byte: the bytes that are kept never move for a byte that comes."""
+    lines, line = _Lines(), b"data: " + b"x" * ((1 << 20) - 7)
+    kept = lines.rest
+    for at in range(len(line)):
+        assert lines.take(line[at : at + 1]) == []
+    assert lines.rest is kept and kept == line
+    assert lines.take(b"\r\n\n\r\nnext") == [line]
+    assert lines.rest is kept and kept == b"next"
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
-    answer = Answer(200, 8, None)
-    try:
-        answer.feed(b"data: " + data + b"\n\n")
-        answer.last()
-    except UpstreamLost:
-        pass
+    answer = Answer(200, 8, 1, None)
+    with contextlib.suppress(UpstreamLost):
+        asyncio.run(fed(answer, b"data: " + data + b"\n\n", 1000))

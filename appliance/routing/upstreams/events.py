@@ -1,0 +1,170 @@
+"""The forms of what hosts answer, decoded once: what fits no form is refused.
+
+Rules: every list, text and number is bounded, and no number says how much is built. A large
+document is decoded in a thread. Members that mean nothing here are left out.
+"""
+
+import asyncio
+from typing import Annotated, Final, TypeVar
+
+from msgspec import Meta, MsgspecError, Raw, Struct, field
+from msgspec.json import Decoder
+
+from appliance.routing.upstreams.exchange import invalid
+from appliance.types import TokenLogprob
+
+_LARGE: Final = 64 << 10
+_TOP: Final = 64
+_MOST_TOKENS: Final = 1 << 16
+T = TypeVar("T")
+
+# What float32 can say; engines have their lowest number for what is impossible.
+Logarithm = Annotated[float, Meta(ge=-3.5e38, le=0.01)]
+Count = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Name = Annotated[str, Meta(max_length=256)]
+Piece = Annotated[str, Meta(max_length=4096)]
+Byte = Annotated[int, Meta(ge=0, le=255)]
+Bytes = Annotated[list[Byte], Meta(max_length=4096)]
+
+
+class Ranked(Struct):
+    """A token with its log-probability, as chat tells it."""
+
+    token: Piece
+    logprob: Logarithm
+    spelt: Bytes | None = field(default=None, name="bytes")
+
+    @property
+    def raw(self) -> bytes:
+        """Its bytes."""
+        return bytes(self.spelt) if self.spelt else self.token.encode()
+
+
+class Generated(Ranked):
+    """A generated token with those that were likely in its place."""
+
+    top_logprobs: Annotated[list[Ranked], Meta(max_length=_TOP)] | None = None
+
+
+class Logprobs(Struct):
+    """Log-probabilities, in either of the two forms of the API."""
+
+    content: Annotated[list[Generated], Meta(max_length=_MOST_TOKENS)] | None = None
+    tokens: Annotated[list[Piece], Meta(max_length=_MOST_TOKENS)] | None = None
+    token_logprobs: Annotated[list[Logarithm | None], Meta(max_length=_MOST_TOKENS)] | None = None
+    top_logprobs: (
+        Annotated[
+            list[Annotated[dict[Piece, Logarithm], Meta(max_length=_TOP)] | None],
+            Meta(max_length=_MOST_TOKENS),
+        ]
+        | None
+    ) = None
+
+    def read(self, offset: int = 0) -> tuple[TokenLogprob, ...]:
+        """The tokens.
+
+        Args:
+            offset: where the first one begins in the answer, in characters.
+
+        Raises:
+            UpstreamLost: `upstream_invalid` for lists that do not belong together.
+        """
+        told: list[tuple[bytes, float | None, tuple[tuple[bytes, float], ...]]]
+        if self.content is not None:
+            told = [(one.raw, one.logprob, _ranked(one.top_logprobs)) for one in self.content]
+        else:
+            names, values = self.tokens or [], self.token_logprobs or []
+            tops = self.top_logprobs or [None] * len(names)
+            if not len(names) == len(values) == len(tops):
+                raise invalid("the log-probabilities of an event do not belong together")
+            told = [
+                (name.encode(), value, _mapped(top or {}))
+                for name, value, top in zip(names, values, tops, strict=True)
+            ]
+        read = []
+        for token, value, top in told:
+            read.append(TokenLogprob(token, value, top, offset))
+            offset += len(token.decode("utf-8", "replace"))
+        return tuple(read)
+
+
+class Message(Struct):
+    """What an event adds to a chat."""
+
+    content: str | None = None
+    tool_calls: Annotated[list[Raw], Meta(max_length=_TOP)] | None = None
+
+
+class Choice(Struct):
+    """What an event adds to a choice."""
+
+    index: Count = 0
+    text: str | None = None
+    delta: Message | None = None
+    finish_reason: Name | None = None
+    logprobs: Logprobs | None = None
+
+
+class Usage(Struct):
+    """How many tokens a host says that it counted."""
+
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+
+
+class Event(Struct):
+    """One event of an answer."""
+
+    id: Name = ""
+    choices: Annotated[list[Choice], Meta(max_length=_TOP)] | None = None
+    model: Name | None = None
+    system_fingerprint: Name | None = None
+    usage: Usage | None = None
+    error: Raw = Raw()
+
+
+class Failure(Struct):
+    """An error in place of an answer."""
+
+    message: str = ""
+
+
+class Probed(Struct):
+    """A whole completion: the answer to a probe."""
+
+    choices: Annotated[list[Choice], Meta(max_length=_TOP)]
+    system_fingerprint: Name | None = None
+
+
+class TokenIds(Struct):
+    """The ids of a text."""
+
+    tokens: Annotated[list[Count], Meta(max_length=_MOST_TOKENS)]
+
+
+async def decoded(data: bytes, form: type[T]) -> T:
+    """A document of a form, decoded in a thread if it is large.
+
+    Raises:
+        UpstreamLost: `upstream_invalid`.
+    """
+    if len(data) > _LARGE:
+        return await asyncio.to_thread(decode, data, form)
+    return decode(data, form)
+
+
+def decode(data: bytes, form: type[T]) -> T:
+    """A document of a form; raises as `decoded`."""
+    try:
+        return Decoder(form).decode(data)
+    except (MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid(f"it sent no {form.__name__.lower()}: {str(error)[:100]}") from error
+
+
+def _ranked(found: list[Ranked] | None) -> tuple[tuple[bytes, float], ...]:
+    return tuple((one.raw, one.logprob) for one in found or ())
+
+
+def _mapped(found: dict[str, float]) -> tuple[tuple[bytes, float], ...]:
+    pairs = [(name.encode(), value) for name, value in found.items()]
+    return tuple(sorted(pairs, key=lambda pair: -pair[1]))

@@ -1,0 +1,192 @@
+"""One request to a host, and the bytes of its answer, over a connection of its own.
+
+Rules:
+- A connection carries one request and is closed with its answer, so that nothing that a host writes
+  late, twice or for somebody else can be read as the answer to another request.
+- An answer begins after the whole request was sent and is the last thing on its connection: an
+  early or a doubled one is refused.
+- Each byte is looked at once. Heads, trailers and informational answers are bounded, and reading
+  pauses while nobody takes the bytes.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from typing import Final, cast
+
+import httptools
+
+from appliance.errors import UpstreamLost
+from appliance.text import visible
+
+_MOST_HEAD: Final = 64 << 10
+_MOST_INFORMATIONAL: Final = 8
+_MOST_WAITING: Final = 256 << 10
+_PART: Final = 64 << 10
+_OK: Final = 200
+
+
+def invalid(what: str) -> UpstreamLost:
+    """The error for something that is no answer."""
+    return UpstreamLost("upstream_invalid", f"The upstream was not understood: {what}.")
+
+
+class Exchange(asyncio.Protocol):
+    """The protocol of one connection.
+
+    Attributes:
+        status: of the answer, once `answered` returned.
+        headers: of the answer; of those that came twice the last.
+    """
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._news = asyncio.Event()
+        self._parts: list[bytes] = []
+        self._waiting = self._beside = self._informational = 0
+        self._sent = self._head = self._whole = self._paused = False
+        self._why: Exception | None = None
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+
+    def send(self, request: bytes) -> None:
+        """Send the request, once."""
+        if self._transport is None or self._sent:
+            raise RuntimeError("a connection carries one request")
+        self._sent = True
+        self._transport.write(request)
+
+    async def answered(self) -> None:
+        """Wait for the head of the answer.
+
+        Raises:
+            UpstreamLost: `upstream_invalid`, `upstream_lost`, `upstream_certificate`.
+        """
+        while not self._head and self._why is None:
+            await self._next()
+        if not self._head and self._why is not None:
+            raise self._why
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The bytes of the answer as they come, not more than 64 KiB at once.
+
+        Raises:
+            UpstreamLost: as `answered`; also after the last byte, for what follows it.
+        """
+        while True:
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._waiting = 0
+            for at in range(0, len(data), _PART):
+                yield data[at : at + _PART]
+            if self._parts:
+                continue
+            if self._why is not None:
+                raise self._why
+            if self._whole:
+                return
+            if self._paused and self._transport is not None:
+                self._paused = False
+                self._transport.resume_reading()
+            await self._next()
+
+    def close(self) -> None:
+        """Close the connection at once, whatever is still under way on it."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _next(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the transport; that of uvloop has all of `Transport` without being one."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came in."""
+        if self._transport is None or self._why is not None:
+            return
+        under_way = not self._sent or self._transport.get_write_buffer_size() > 0
+        self._beside += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            what = f"its answer is no HTTP: {visible(str(error))[:100]}"
+            self._refuse("something follows its answer" if self._whole else what)
+        if under_way and not (self._sent and self._head and self.status != _OK):
+            self._refuse("its answer came before the request was sent")
+        elif self._beside > _MOST_HEAD:
+            self._refuse(f"{_MOST_HEAD} bytes of it hold nothing of an answer")
+        elif self._informational > _MOST_INFORMATIONAL:
+            self._refuse("it does not come to its answer")
+        if self._waiting > _MOST_WAITING and not (self._paused or self._transport.is_closing()):
+            self._paused = True
+            self._transport.pause_reading()
+        self._news.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end; it is that of an answer whose length nothing else tells."""
+        lengths = {b"content-length", b"transfer-encoding"}
+        if self._why is None and not self._whole:
+            if exc is None and self._head and not lengths & self.headers.keys():
+                self._whole = True
+            else:
+                self._why = lost(exc)
+        self._paused = False
+        self._news.set()
+
+    def _refuse(self, what: str) -> None:
+        self._why = self._why or invalid(what)
+        self.close()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        """A head begins: the first one, or one behind an informational one."""
+        if self._whole:
+            self._refuse("something follows its answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header; trailers mean nothing."""
+        if not self._head:
+            self.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Note the status, unless it is an informational one."""
+        if self._whole or self._why is not None:
+            return
+        status = self._parser.get_status_code()
+        if status // 100 == 1:
+            self._informational += 1
+            self.headers.clear()
+            return
+        self.status, self._head = status, True
+
+    def on_body(self, data: bytes) -> None:
+        """Keep bytes of the answer."""
+        if not self._whole and self._why is None:
+            self._beside = 0
+            self._waiting += len(data)
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end of the answer."""
+        self._whole = self._head
+
+
+def lost(error: Exception | None) -> UpstreamLost:
+    """The error for a connection that ended too early."""
+    refused = isinstance(error, ssl.SSLError) and "ALERT" in str(error).upper()
+    code = "upstream_certificate" if refused else "upstream_lost"
+    return UpstreamLost(code, f"The upstream is lost: {told(error)}.")
+
+
+def told(error: BaseException | None) -> str:
+    """An error's own words, safe to show."""
+    if error is None:
+        return "it closed the connection"
+    return visible(str(error) or type(error).__name__)[:200].rstrip(".")
