@@ -1,7 +1,7 @@
-"""Errors that nobody expected.
+"""Unexpected errors: exceptions that are none of ours.
 
 Rules: the log line names the kind of the error and where it was raised. It never quotes the error's
-own words, which may hold a prompt. Whoever waits learns `internal_error` and the request id.
+own words, which may hold a prompt. The client learns `internal_error` and the request id.
 """
 
 import asyncio

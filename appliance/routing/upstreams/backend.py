@@ -7,8 +7,8 @@ Rules:
   handed out whole.
 - A request is sent again only if it was not sent, to a host that was not tried, within one budget
   of hops and one deadline for all of them. After it was sent, a failure is the end.
-- Whatever is not a whole answer is an error with a code, never an answer. An error that nobody
-  expected ends the hop like any other.
+- Whatever is not a whole answer is an error with a code, never an answer. An unexpected error
+  ends the hop like any other.
 """
 
 import asyncio

@@ -6,7 +6,7 @@ Rules:
 - An answer begins after the whole request was sent and is the last thing on its connection: an
   early or a doubled one is refused.
 - Each byte is looked at once. Heads, trailers and informational answers are bounded, and reading
-  pauses while nobody takes the bytes.
+  pauses while too many bytes wait.
 """
 
 import asyncio
