@@ -9,6 +9,7 @@ Rules:
 - An id that an earlier answer of the host had is refused where the engine makes new ones.
 """
 
+import re
 from collections import deque
 from typing import Final
 
@@ -22,6 +23,7 @@ from appliance.text import visible
 from appliance.types import Delta, TokenLogprob
 
 _MOST_LINE: Final = 1 << 20
+_FILLED: Final = re.compile(rb"[^\r\n]+")
 _REMEMBERED: Final = 4096
 _FINISHES: Final = frozenset({"stop", "length"})
 BYTES_PER_TOKEN: Final = 3
@@ -64,11 +66,11 @@ class _Lines:
         seen = len(self.rest)
         self.rest += data
         end = self.rest.rfind(b"\n", seen) + 1
-        lines = bytes(self.rest[:end]).split(b"\n") if end else []
+        lines: list[bytes] = _FILLED.findall(bytes(self.rest[:end])) if end else []
         del self.rest[:end]
         if max(len(self.rest), *map(len, lines), 0) > _MOST_LINE:
             raise invalid(f"one line of its answer is longer than {_MOST_LINE} bytes")
-        return [stripped for line in lines if (stripped := line.rstrip(b"\r"))]
+        return lines
 
 
 class Answer:
