@@ -40,10 +40,9 @@ from appliance.types import ContentMode, Delta, GenerationRequest, Json, ModelCa
 
 HOPS: Final = 3
 """Hosts that one request is offered to at most."""
-_PREFIX: Final = 1024
 _TOKENS_PER_MESSAGE: Final = 8
 _END_S: Final = 1.0
-_NOTHING: Final = Asked("", b"")
+_NOTHING: Final = Asked("", b"", b"")
 _numbers = itertools.count()
 T = TypeVar("T")
 
@@ -177,7 +176,7 @@ class UpstreamBackend:
             call.cancel()
 
     def _next(self, prepared: _Prepared, tried: list[Host]) -> Host:
-        host = self.upstream.choose(prepared.asked.body[:_PREFIX], tried)
+        host = self.upstream.choose(prepared.asked.beginning, tried)
         if host is None:
             raise Unavailable(
                 "upstream_unavailable", f"No host of {self.upstream.name} can be asked now."

@@ -151,6 +151,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 _PLAIN: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 _LABEL_TOKENS: Final = 32
+_BEGINNING: Final = 1024
 ALTERNATIVES: Final = 20
 """Alternatives that are asked for where a distribution over labels is wanted."""
 
@@ -162,10 +163,12 @@ class Asked:
     Attributes:
         path: where to.
         body: the JSON document.
+        beginning: what its prompt has in common with others that begin alike.
     """
 
     path: str
     body: bytes
+    beginning: bytes
 
 
 def asked(kind: Kind, model: str, request: GenerationRequest, seed: int, max_tokens: int) -> Asked:
@@ -201,7 +204,20 @@ def asked(kind: Kind, model: str, request: GenerationRequest, seed: int, max_tok
     if kind.exact_lengths and (request.min_tokens or request.ignore_eos):
         body |= {"min_tokens": request.min_tokens, "ignore_eos": request.ignore_eos}
     path = "/v1/chat/completions" if chat else "/v1/completions"
-    return Asked(path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+    return Asked(path, _bytes(body), _beginning(request))
+
+
+def _bytes(document: object) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _beginning(request: GenerationRequest) -> bytes:
+    """The first KiB of a prompt: what later turns of a chat share, and what is a task's own."""
+    turns = request.messages
+    if turns is None:
+        return _bytes(_prompt(request))[:_BEGINNING]
+    first = next((at for at, turn in enumerate(turns, 1) if turn.get("role") == "user"), None)
+    return _bytes(turns[: request.common or first])[:_BEGINNING]
 
 
 def _refuse(kind: Kind, request: GenerationRequest) -> None:

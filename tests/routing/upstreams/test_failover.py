@@ -17,7 +17,7 @@ from appliance.app import Services
 from appliance.errors import ApplianceError
 from tests.conftest import CHECKOUT
 from tests.evals.test_gate_simulation import told
-from tests.routing.upstreams.engine import WORDS
+from tests.routing.upstreams.engine import WORDS, Engine
 from tests.routing.upstreams.site import BIG, answer, caller, chat, config, entries, ready, until
 
 REQUESTS, AT_ONCE, SLOTS = 200, 24, 8
@@ -148,3 +148,18 @@ async def test_an_engine_is_killed_twenty_times(tmp_path: Path) -> None:
     assert lasted, "no request met a host that was away"
     p50, p99 = (lasted[math.ceil(share * len(lasted)) - 1] / 1e3 for share in (0.5, 0.99))
     told(f"failover of {len(lasted)} requests: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+
+
+async def test_what_begins_alike_goes_to_one_host(tmp_path: Path) -> None:
+    """With the seeds that requests draw; what begins otherwise goes elsewhere, too."""
+    async with (
+        Engine().serve() as one,
+        Engine().serve() as two,
+        ready(tmp_path / "d", config(one.url, two.url)) as services,
+    ):
+        for _ in range(8):
+            await answer(services, caller(), chat())
+        assert sorted((len(one.streams), len(two.streams))) == [0, 8]
+        for number in range(16):
+            await answer(services, caller(), chat(f"question {number}"))
+        assert min(len(one.streams), len(two.streams)) > 0

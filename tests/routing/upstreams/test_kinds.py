@@ -98,3 +98,24 @@ def test_nothing_is_left_out_silently() -> None:
     assert biased["logit_bias"] == {"3": 1.0}
     tokens = body("vllm", request(messages=None, tokens=(1, 2), logprobs=3))
     assert (tokens["prompt"], tokens["logprobs"]) == ([1, 2], 3)
+
+
+def test_prompts_that_begin_alike_have_one_beginning() -> None:
+    """Whatever seed was drawn, and whatever is asked for beside the prompt."""
+
+    def beginning(seed: int, **more: Any) -> bytes:
+        return asked(KINDS["vllm"], "m", request(**more), seed, 5).beginning
+
+    system = {"role": "system", "content": "You sort orders. " * 100}
+    talk = (TURN, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "More."})
+    other = {"role": "user", "content": "Another order"}
+    assert beginning(1) == beginning(2) == beginning(3, messages=talk, stop=("x",), logprobs=2)
+    assert beginning(1, messages=(system, TURN)) == beginning(2, messages=(system, other))
+    assert beginning(1) != beginning(1, messages=(other,))
+    task = {"role": "system", "content": "Short."}
+    mine, theirs = ({"messages": (task, turn), "common": 1} for turn in (TURN, other))
+    assert beginning(1, **mine) == beginning(2, **theirs)
+    texts = ["Once upon a time " * 90 + end for end in ("a", "b")]
+    one, two = (beginning(1, messages=None, prompt=text) for text in texts)
+    assert one == two != beginning(1, messages=None, prompt="Twice")
+    assert beginning(1, messages=None, tokens=(1, 2)) == beginning(2, messages=None, tokens=(1, 2))
