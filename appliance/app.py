@@ -50,9 +50,12 @@ from appliance.governance.retention import Retention
 from appliance.governance.trust_updates import Renewal, TrustState
 from appliance.host.hardware import available_cores
 from appliance.host.usage import peak
+from appliance.incidents.disk_trend import DiskTrend
+from appliance.incidents.seen import Seen
 from appliance.jobs import store as job_store
 from appliance.jobs.jobs import Jobs
 from appliance.jobs.store import JobStore
+from appliance.observability.log_file import Kept
 from appliance.observability.metrics import Metrics
 from appliance.pool.adapters import AdapterLoader
 from appliance.pool.candidates import Catalogue
@@ -215,6 +218,9 @@ class Services:
     shares: Shares
     rejected: Rejected
     metrics: Metrics
+    seen: Seen
+    disk_trend: DiskTrend
+    log_file: Kept
     started_us: int
 
 
@@ -226,6 +232,7 @@ def initialise(
     root: bytes = b"",
     fingerprint: str = "",
     names: Sequence[str] = (),
+    ca_key: certificates.CaKey | None = None,
     evaluated: bool = False,
 ) -> None:
     """Make a data directory: configuration, trust, audit genesis, with names also TLS.
@@ -233,6 +240,7 @@ def initialise(
     Args:
         root: of a site, the trust root that people compared the fingerprint of.
         names: DNS names and addresses that a local CA is limited to; TLS is then on.
+        ca_key: where that CA's key is kept; by default it is gone.
         evaluated: of a lab, every task needs an evaluation; a site's policy says it.
 
     Raises:
@@ -249,7 +257,7 @@ def initialise(
     clock = clock or SystemClock()
     data.mkdir(parents=True, exist_ok=True, mode=0o750)
     if names:
-        certificates.issue(data / "tls", names, clock)
+        certificates.issue(data / "tls", names, clock, ca_key)
     for name, mode in (("audit", 0o700), ("models", 0o700), ("run", 0o750)):
         (data / name).mkdir(mode=mode)
     origin = _ORIGIN.format(profile) + secrets.token_hex(8)
@@ -331,7 +339,12 @@ def open_services(
         def changed() -> None:
             pool.look_soon()
 
-        supervisor = Supervisor(config, clock, record, recheck, seal_again, changed)
+        metrics = Metrics()
+
+        def restarted(model_id: str) -> None:
+            metrics.restarts.labels(model_id).inc()
+
+        supervisor = Supervisor(config, clock, record, recheck, seal_again, changed, restarted)
         library = Library(data / COLLECTIONS, supervisor.budget)
         stack.callback(library.close)
 
@@ -385,7 +398,6 @@ def open_services(
         pool = Pool(config, catalogue, lifecycle, supervisor, shares, loader, withdrawal, jobs)
         sweep = Sweep(models, read_policy, supervisor, lifecycle, pool)
         renewal = Renewal(data / "trust", clock, trust, audit, reader, supervisor, pool, sweep)
-        metrics = Metrics()
         upstreams = Upstreams(
             config.upstreams,
             data,
@@ -643,6 +655,9 @@ def open_services(
             shares=shares,
             rejected=Rejected(clock),
             metrics=metrics,
+            seen=Seen(),
+            disk_trend=DiskTrend(),
+            log_file=Kept(),
             started_us=clock.wall_us(),
         )
 

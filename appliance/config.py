@@ -61,8 +61,9 @@ class ServerConfig:
     )
     log: str = _key("text", "How log lines are written.", choices=("text", "json"))
     log_file_mib: int = _key(
-        4,
-        "Size of DATA/logs/server.jsonl and of the file before it; 0 keeps none.",
+        16,
+        "Size of DATA/logs/server.jsonl and of the file before it; 0 keeps none. An alarm says it "
+        "where both together hold less than a week.",
         low=0,
         high=1024,
     )
@@ -176,6 +177,25 @@ class TrustConfig:
         "How often approved models are re-hashed and re-checked against the policy; 0 means never.",
         low=0,
         high=1 << 20,
+    )
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """`[watch]`: when the person on watch is told."""
+
+    backup_days: int = _key(
+        7,
+        "Days after which the newest backup is too old; 0 is any age. A lab is told only once it"
+        " has been backed up.",
+        low=0,
+        high=365,
+    )
+    witness_days: int = _key(
+        7,
+        "Days without a new cosignature after which a witness counts as silent; 0 is never.",
+        low=0,
+        high=365,
     )
 
 
@@ -368,6 +388,7 @@ class Config:
     drift: DriftConfig = field(default_factory=DriftConfig)
     trust: TrustConfig = field(default_factory=TrustConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
     roles: RolesConfig = field(default_factory=RolesConfig)
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
     upstreams: Mapping[str, UpstreamConfig] = field(default_factory=dict)

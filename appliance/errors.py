@@ -742,6 +742,11 @@ CODES: Final[dict[str, Code]] = {
         "Bring the artifact with the digest that `model show` names, and import it under the same"
         " id: its approvals are kept.",
     ),
+    "model_suspended": Code(
+        "a person, a check or the deaths of its engine took the model out of service",
+        "An operator finds the reason with `appliance status`; approvals or a new load bring it"
+        " back.",
+    ),
     "artifact_unreadable": Code(
         "the artifact cannot be read", "Check the medium and the permissions of the files."
     ),
@@ -992,6 +997,20 @@ CODES: Final[dict[str, Code]] = {
     "ceremony_plan": Code(
         "the plan of the ceremony would not be accepted",
         "A root takes at least two signers; every holder has one name and one key for each role.",
+    ),
+    "certificate_foreign": Code(
+        "the server's certificate comes from a CA that this appliance did not make",
+        "Have your CA renew it, and put the new files in the place of the old ones: a running"
+        " server takes them.",
+    ),
+    "ca_key_missing": Code(
+        "the key of the server's CA is not on this host",
+        "Name it with --ca-key; where it is gone, --new-ca makes a new CA, and every client needs"
+        " the new file once.",
+    ),
+    "ca_ends": Code(
+        "the CA ends before a new certificate of it would",
+        "`appliance tls renew --new-ca`; every client needs the new file once.",
     ),
     "passphrase_refused": Code(
         "the passphrase is too short, or does not open the key", "Try again with the right one."

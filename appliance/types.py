@@ -54,6 +54,20 @@ KeyState: TypeAlias = Literal["valid", "expired", "revoked"]
 
 
 @dataclass(frozen=True)
+class Told:
+    """One thing that is wrong, as the part that found it tells it.
+
+    Attributes:
+        subject: what it is about, such as the id of a task; "" is the appliance.
+        since_us: since when; None where that part does not know.
+    """
+
+    subject: str
+    message: str
+    since_us: int | None = None
+
+
+@dataclass(frozen=True)
 class Principal:
     """The app behind an API key.
 

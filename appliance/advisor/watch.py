@@ -29,7 +29,7 @@ from appliance.datasets import capture
 from appliance.errors import AuditRefused, EvaluationRefused, NotFound, Refused
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.serving.inference import OWN
-from appliance.types import Json, Role
+from appliance.types import Json, Role, Told
 
 DIRECTORY: Final = "drift"
 _DAY_US: Final = WEEK_US // 7
@@ -155,10 +155,14 @@ def keep(directory: Path, watch: Watch) -> None:
         alarm.write_text(watch.sentence(), encoding="utf-8")
 
 
-def alarms(directory: Path) -> list[str]:
-    """A sentence for each task that has an alarm, until its watch begins again."""
+def alarms(directory: Path) -> list[Told]:
+    """Each task that has an alarm, until its watch begins again."""
     return [
-        f"Task {path.stem}: {path.read_text(encoding='utf-8')}"
+        Told(
+            path.stem,
+            f"Task {path.stem}: {path.read_text(encoding='utf-8')}",
+            path.stat().st_mtime_ns // 1_000,
+        )
         for path in sorted(directory.glob("*.alarm"))
     ]
 

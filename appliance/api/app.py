@@ -18,6 +18,7 @@ from appliance.api.errors import install_error_handlers
 from appliance.api.large_bodies import LargeBodies
 from appliance.api.observe import Observer
 from appliance.api.openai import (
+    ca,
     chat,
     classify,
     completions,
@@ -82,7 +83,7 @@ def create_lan_app(services: "Services") -> FastAPI:
     app.include_router(health.router)
     for module in (
         chat, completions, responses, classify, embeddings, rerank, search, models, receipts, queue,
-        tokenize,
+        tokenize, ca,
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     return app

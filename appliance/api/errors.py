@@ -94,6 +94,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "model_loading": 503,
     "model_unavailable": 503,
     "model_missing": 503,
+    "model_suspended": 503,
     "task_model_changed": 503,
     "task_model_missing": 503,
     "task_answer_invalid": 500,
@@ -134,9 +135,9 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
 # Trying again at once cannot help, or may cost the work a second time.
 _HOPELESS: Final = frozenset(
     {
-        "audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined", "output_invalid",
-        "upstream_denied", "upstream_incomplete", "upstream_invalid", "upstream_lost",
-        "upstream_redirect", "upstream_timeout",
+        "audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined",
+        "model_suspended", "output_invalid", "upstream_denied", "upstream_incomplete",
+        "upstream_invalid", "upstream_lost", "upstream_redirect", "upstream_timeout",
     }
 )  # fmt: skip
 _TYPES: Final[Mapping[int, str]] = {

@@ -27,6 +27,7 @@ from appliance.wire.openai.characters import half_pair
 
 _UNREAD: Final = 32 << 20
 """Bytes of large bodies after which the garbage that grew old with them is collected."""
+_MODEL: Final = re.compile(r"[A-Za-z0-9._:-]{1,129}")
 _MAY_SPELL_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -50,10 +51,19 @@ class _JsonRequest(Request):
         principal = self.scope["state"]["principal"]
         await self.app.state.large_bodies.turn(principal.key_id, len(body))
         if len(body) <= SMALL:
-            return parsed(body)
+            value = parsed(body)
+            self._note(value)
+            return value
         value = await asyncio.to_thread(parsed_at_once, body)  # the loop serves others meanwhile
+        self._note(value)
         check_messages(value, services_of(self).pool, principal)
         return value
+
+    def _note(self, value: Any) -> None:
+        """Leave the model's id in the scope for the line of the log."""
+        model = value.get("model") if isinstance(value, dict) else None
+        if isinstance(model, str) and _MODEL.fullmatch(model):
+            self.scope["state"]["model"] = model
 
 
 class _Twice(ValueError):

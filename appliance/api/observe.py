@@ -1,9 +1,9 @@
 """What is noticed of every HTTP exchange: counts, metrics, and one line of the log.
 
 Rules: a refused request, and one that runs no model (a poll of the models, a tokenisation), are
-counted for the audit log, by source and minute; the line names request, route, key, status and
-time, never a text of the client. Routes are labels only where they are ours: an address that
-somebody made up is `other`.
+counted for the audit log, by source and minute; the line names request, route, key, app, model,
+status, code and time, never a text of the client, and what failed is a warning or an error. Routes
+are labels only where they are ours: an address that somebody made up is `other`.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.auth.rejected import Rejected
 from appliance.errors import AuditUnavailable
 from appliance.observability.metrics import Metrics
+from appliance.text import visible
 
 _WRITE_EVERY_S: Final = 5.0
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
@@ -59,8 +60,7 @@ class Observer:
         elif route in _POLLS:
             self.rejected.note(source, _POLLS[route], key_id)
         _logger.log(
-            # A probe asks every second and says nothing new.
-            logging.DEBUG if route in _PROBES and status != 500 else logging.INFO,
+            _level(route, status),
             "%s %s %s",
             scope["method"],
             route,
@@ -68,6 +68,8 @@ class Observer:
             extra={
                 "request_id": state.get("request_id", ""),
                 "key_id": key_id,
+                "app": visible(principal.name, limit=200) if principal else "",
+                "model": state.get("model", ""),
                 "code": code,
                 "status": status,
                 "milliseconds": round((time.monotonic() - begun) * 1000, 1),
@@ -78,6 +80,14 @@ class Observer:
         """Note what was no HTTP request at all."""
         self.metrics.refusals.labels(code).inc()
         self.rejected.note(source, code)
+
+
+def _level(route: str, status: int) -> int:
+    if route in _PROBES and status != 500:
+        return logging.DEBUG  # a probe asks every second and says nothing new
+    if status >= 500:
+        return logging.WARNING if status == 503 else logging.ERROR
+    return logging.INFO
 
 
 async def write_counts(rejected: Rejected, audit: AuditLog, *, everything: bool = False) -> None:

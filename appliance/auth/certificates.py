@@ -1,9 +1,11 @@
-"""TLS of the LAN listener: a local CA, its one server certificate, and the context.
+"""TLS of the LAN listener: a local CA, its server certificates, and the context.
 
 Rules:
-- The CA's key exists in memory only: it signs one server certificate and is gone. No person can
-  issue another from this CA, so a stolen data directory yields one host's key and no more. Other
-  names mean a new CA, which clients then have to be given.
+- The CA's key is kept encrypted, at a place that a person chooses, and is read by the command that
+  renews; the server never has it. So a stolen data directory yields one host's key and no more.
+  Other names mean a new CA, which clients then have to be given.
+- Where the key is gone, a certificate of a new CA waits in `next/` until its day, which is where
+  its validity begins; until then clients are given both CAs.
 - The CA is limited by critical name constraints to exactly the names and addresses that were
   asked for (RFC 5280, 4.2.1.10), so that trusting it cannot be turned against any other host.
 - TLS 1.2 or newer. A context is kept for the life of the server: reading the files again changes
@@ -14,6 +16,7 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -22,66 +25,294 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.clock import Clock
-from appliance.errors import UsageError
+from appliance.errors import Refused, UsageError
 
 DAYS: Final = 397
-"""How long the certificates hold; browsers and some clients take no longer ones."""
+"""How long a server's certificate holds; browsers and some clients take no longer ones."""
+CA_DAYS: Final = 3_652
+MIN_PASSPHRASE: Final = 12
+OVERLAP_DAYS: Final = 30
+"""How long clients are given the file of a new CA before the server changes to it."""
+CA_KEY: Final = "ca.key"
+NEXT: Final = "next"
+CLIENTS: Final = "clients.pem"
+_CHANGED: Final = (CA_KEY, "ca.pem", "server.key", "server.pem")
+"""What a change replaces, the file that says its day last: one that was cut off goes on."""
 
 _BEFORE: Final = timedelta(hours=1)  # for clients whose clock is a little behind
 
 
-def issue(directory: Path, names: Sequence[str], clock: Clock) -> x509.Certificate:
+@dataclass(frozen=True)
+class CaKey:
+    """Where the key of a CA is kept, and what opens it; a lab's has no passphrase."""
+
+    path: Path
+    passphrase: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How long a certificate holds.
+
+    Attributes:
+        ends: when it ends.
+        own: whether the CA beside it signed it.
+        renewable: whether that CA's key is beside it.
+        changes: when one of a new CA replaces it; None where none waits.
+    """
+
+    ends: datetime
+    own: bool
+    renewable: bool
+    changes: datetime | None
+
+
+def issue(
+    directory: Path, names: Sequence[str], clock: Clock, key: CaKey | None = None
+) -> x509.Certificate:
     """Make `ca.pem`, `server.pem` and `server.key` in a directory; older ones are replaced.
 
     Args:
         names: DNS names and IP addresses under which clients reach the server.
+        key: where the CA's key is kept; by default it is gone when this returns.
 
     Returns:
         The CA's certificate.
 
     Raises:
         UsageError: `certificate_unusable` for a name that cannot be one.
+        Refused: `file_unusable` where the key cannot be kept; nothing was replaced then.
     """
     alternatives = [_general_name(name) for name in dict.fromkeys(names)]
     if not alternatives:
         raise UsageError("certificate_unusable", "A certificate needs at least one name.")
-    now = datetime.fromtimestamp(clock.wall_us() // 1_000_000, UTC)
-    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca_name = _name("appliance CA of " + names[0][:40])
+    return _issue(directory, alternatives, _now(clock), _now(clock), key)
+
+
+def renew(directory: Path, clock: Clock, key: CaKey) -> datetime:
+    """Replace the server's certificate and key by newer ones of the same CA.
+
+    Returns:
+        When the new one ends.
+
+    Raises:
+        UsageError: `certificate_unusable` when the files are not those of a CA of `issue`.
+        Refused: `key_unreadable`, `passphrase_refused`; `ca_ends` when the CA itself ends before a
+            new certificate would.
+    """
+    ca, signer, now = _read(directory / "ca.pem"), open_key(key), _now(clock)
+    if _public(signer.public_key()) != _public(ca.public_key()):
+        raise Refused("key_unreadable", f"{key.path} is not the key of {directory / 'ca.pem'}.")
+    names = _names(_read(directory / "server.pem"))
+    if ca.not_valid_after_utc < now + timedelta(days=DAYS):
+        raise Refused("ca_ends", f"The CA itself ends at {ca.not_valid_after_utc:%Y-%m-%d}.")
+    leaf = ec.generate_private_key(ec.SECP256R1())
+    server = _server(ca.subject, names, leaf.public_key(), signer, now)
+    _write_leaf(directory, server, leaf)
+    return server.not_valid_after_utc
+
+
+def replace_ca(directory: Path, clock: Clock, key: CaKey | None = None) -> datetime:
+    """Make a new CA and a certificate of it, which replaces the present one on a later day.
+
+    `clients.pem` then has both CAs; `change` does the change.
+
+    Returns:
+        The day: in 30 days, or when the present certificate ends, if that is before.
+
+    Raises:
+        UsageError: `certificate_unusable` when there is none of a CA of `issue` now.
+        Refused: `file_unusable` where the key cannot be kept.
+    """
+    ca, server, now = _read(directory / "ca.pem"), _read(directory / "server.pem"), _now(clock)
+    day = min(now + timedelta(days=OVERLAP_DAYS), server.not_valid_after_utc)
+    day = max(now, day).replace(microsecond=0)
+    there = directory / NEXT
+    if key is None or key.path == directory / CA_KEY:
+        key = CaKey(there / CA_KEY, key.passphrase) if key else None
+    fresh = _issue(there, _names(server), now, day, key)
+    both = [one.public_bytes(Encoding.PEM) for one in (ca, fresh)]
+    _write(directory / CLIENTS, b"".join(both), 0o644)
+    return day
+
+
+def change(directory: Path, clock: Clock) -> bool:
+    """Put the certificate of a new CA in place on its day; whether that was done."""
+    day = _change_day(directory)
+    if day is None or _now(clock) < day:
+        return False
+    for name in _CHANGED:
+        waiting = directory / NEXT / name
+        if waiting.exists():
+            waiting.replace(directory / name)
+        elif name == CA_KEY and (directory / NEXT / "ca.pem").exists():
+            (directory / name).unlink(missing_ok=True)  # the key of the CA before
+    (directory / CLIENTS).unlink(missing_ok=True)
+    (directory / NEXT).rmdir()
+    return True
+
+
+def standing(certificate: Path) -> Standing:
+    """How long the certificate of the listener holds.
+
+    Raises:
+        UsageError: `certificate_unusable`.
+    """
+    directory, server = certificate.parent, _read(certificate)
+    own = False
+    if (directory / "ca.pem").exists():
+        own = _read(directory / "ca.pem").subject == server.issuer
+    renewable = own and (directory / CA_KEY).exists()
+    return Standing(server.not_valid_after_utc, own, renewable, _change_day(directory))
+
+
+def for_clients(certificate: Path) -> bytes | None:
+    """What clients are given: the CA, and the next one while it waits; None where it is not ours.
+
+    Raises:
+        UsageError: `certificate_unusable`.
+    """
+    if not standing(certificate).own:
+        return None
+    both = certificate.with_name(CLIENTS)
+    return (both if both.exists() else certificate.with_name("ca.pem")).read_bytes()
+
+
+def open_key(key: CaKey) -> ec.EllipticCurvePrivateKey:
+    """The key of a CA.
+
+    Raises:
+        Refused: `key_unreadable`, `passphrase_refused`.
+    """
+    try:
+        data = key.path.read_bytes()
+        found = load_pem_private_key(data, key.passphrase.encode() or None)
+    except OSError as error:
+        raise Refused("key_unreadable", f"{key.path}: {error.strerror}.") from error
+    except (ValueError, TypeError) as error:
+        message = f"{key.path} does not open with this passphrase."
+        raise Refused("passphrase_refused", message) from error
+    if not isinstance(found, ec.EllipticCurvePrivateKey):
+        raise Refused("key_unreadable", f"{key.path} is no key of a CA of this appliance.")
+    return found
+
+
+def encrypted(path: Path) -> bool:
+    """Whether a key file takes a passphrase; False where it cannot be read."""
+    try:
+        return b"ENCRYPTED" in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _issue(
+    directory: Path,
+    names: Sequence[x509.GeneralName],
+    now: datetime,
+    begin: datetime,
+    kept: CaKey | None,
+) -> x509.Certificate:
+    """Make a CA and a certificate that holds from `begin` on."""
+    ca_key, leaf = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    # A CA of its own name each time: clients that hold two tell them apart.
+    told = f"appliance CA {x509.random_serial_number() % 10**6:06} of {names[0].value}"
+    ca_name = _name(told[:64])
     ca = (
-        _builder(ca_name, ca_name, ca_key.public_key(), now)
+        _builder(ca_name, ca_name, ca_key.public_key(), now, CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(
-            x509.NameConstraints([_constraint(n) for n in alternatives], None), critical=True
-        )
+        .add_extension(x509.NameConstraints([_constraint(n) for n in names], None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), False)
         .sign(ca_key, SHA256())
     )
-    server = (
-        _builder(_name("appliance"), ca_name, key.public_key(), now)
+    server = _server(ca_name, names, leaf.public_key(), ca_key, begin)
+    directory.mkdir(mode=0o750, exist_ok=True)
+    _give(directory)
+    if kept is not None:
+        _keep_key(ca_key, kept)
+    elif (directory / CA_KEY).exists():
+        (directory / CA_KEY).unlink()  # it belongs to the CA before
+    _write(directory / "ca.pem", ca.public_bytes(Encoding.PEM), 0o644)
+    _write_leaf(directory, server, leaf)
+    return ca
+
+
+def _server(
+    issuer: x509.Name,
+    names: Sequence[x509.GeneralName],
+    public: ec.EllipticCurvePublicKey,
+    signer: ec.EllipticCurvePrivateKey,
+    begin: datetime,
+) -> x509.Certificate:
+    return (
+        _builder(_name("appliance"), issuer, public, begin, DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
-        .add_extension(x509.SubjectAlternativeName(alternatives), False)
+        .add_extension(x509.SubjectAlternativeName(names), False)
         .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), False
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False
         )
-        .sign(ca_key, SHA256())
+        .sign(signer, SHA256())
     )
-    directory.mkdir(mode=0o750, exist_ok=True)
+
+
+def _write_leaf(directory: Path, server: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    """The key first: a server that reads in between refuses the pair and keeps what it has."""
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     _write(directory / "server.key", private, 0o600)
-    _write(directory / "ca.pem", ca.public_bytes(Encoding.PEM), 0o644)
     _write(directory / "server.pem", server.public_bytes(Encoding.PEM), 0o644)
-    return ca
+
+
+def _keep_key(key: ec.EllipticCurvePrivateKey, kept: CaKey) -> None:
+    passphrase = kept.passphrase.encode()
+    lock = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    try:
+        _write(kept.path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock), 0o600)
+    except OSError as error:
+        raise Refused("file_unusable", f"{kept.path}: {error.strerror}.") from error
+
+
+def _read(path: Path) -> x509.Certificate:
+    """The first certificate of a file."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _unusable(path, error) from error
+
+
+def _names(server: x509.Certificate) -> list[x509.GeneralName]:
+    try:
+        found = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound as error:
+        raise UsageError("certificate_unusable", "The server's certificate has no name.") from error
+    return list(found)
+
+
+def _change_day(directory: Path) -> datetime | None:
+    """When the certificate that waits replaces the present one: where its validity begins."""
+    waiting = directory / NEXT / "server.pem"
+    return _read(waiting).not_valid_before_utc + _BEFORE if waiting.exists() else None
+
+
+def _public(key: object) -> bytes:
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        return b""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _now(clock: Clock) -> datetime:
+    return datetime.fromtimestamp(clock.wall_us() // 1_000_000, UTC)
 
 
 def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
@@ -120,7 +351,11 @@ def load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, now: datetime
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: ec.EllipticCurvePublicKey,
+    begin: datetime,
+    days: int,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -128,8 +363,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BEFORE)
-        .not_valid_after(now + timedelta(days=DAYS))
+        .not_valid_before(begin - _BEFORE)
+        .not_valid_after(begin + timedelta(days=days))
     )
 
 
@@ -181,7 +416,15 @@ def _write(path: Path, content: bytes, mode: int) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    _give(fresh)
     fresh.replace(path)
+
+
+def _give(path: Path) -> None:
+    """Made by root for the service's account, a file is that account's, as its directory is."""
+    if os.geteuid() == 0:
+        above = path.parent.stat()
+        os.chown(path, above.st_uid, above.st_gid)
 
 
 def _unusable(path: Path, error: Exception) -> UsageError:

@@ -11,8 +11,9 @@ Rules:
 Pure: the clock is injected, and the holder of the log takes what is due.
 """
 
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from appliance.clock import Clock
@@ -22,6 +23,8 @@ SOURCES: Final = 64
 OTHERS: Final = "others"
 _MINUTE_US: Final = 60_000_000
 _MOST_CODES: Final = 32
+_MINUTES: Final = 4
+"""Whole minutes that are remembered beside the present one."""
 
 
 @dataclass
@@ -66,12 +69,24 @@ class Rejected:
         self._minute = 0
         self._counts: dict[tuple[str, str], Count] = {}
         self._due: dict[tuple[str, str], Count] = {}
+        self._recent: deque[list[Count]] = deque(maxlen=_MINUTES)
 
     def note(self, source: str, code: str, key_id: str = "") -> None:
         """Count one request."""
         now = self._clock.wall_us()
         self._turn(now)
         _count(self._counts, source, key_id, now).add(code, 1, now)
+
+    def lately(self, codes: Iterable[str]) -> dict[str, dict[str, int]]:
+        """How often keys met these codes in the last five minutes; by key, then by code."""
+        self._turn(self._clock.wall_us())
+        wanted, found = set(codes), dict[str, dict[str, int]]()
+        for count in (*(c for minute in self._recent for c in minute), *self._counts.values()):
+            for code, number in count.codes.items():
+                if count.key_id and code in wanted:
+                    own = found.setdefault(count.key_id, {})
+                    own[code] = own.get(code, 0) + number
+        return found
 
     def take(self, *, everything: bool = False) -> list[Count]:
         """The counts of the minutes that are over, or of this one, too."""
@@ -90,7 +105,10 @@ class Rejected:
             kept.until_us = max(kept.until_us, count.until_us)
 
     def _turn(self, now_us: int) -> None:
-        if now_us // _MINUTE_US != self._minute:
+        passed = now_us // _MINUTE_US - self._minute
+        if passed:
+            self._recent.append([replace(c, codes=dict(c.codes)) for c in self._counts.values()])
+            self._recent.extend([] for _ in range(min(abs(passed) - 1, _MINUTES)))
             self._minute = now_us // _MINUTE_US
             self._close()
 

@@ -12,7 +12,7 @@ import click
 from tuf.api.metadata import Metadata, Root
 
 from appliance.cli.ceremony_record import write
-from appliance.cli.output import Output, json_option, safe, state
+from appliance.cli.output import Output, json_option, passphrase_of, safe, state
 from appliance.clock import SystemClock, iso
 from appliance.errors import Refused
 from appliance.trust.ceremony import officer, policy_words
@@ -123,7 +123,7 @@ def _key_file(directory: Path, role: str, holder: str) -> Path:
 def _own_key(output: Output, path: Path, passphrase_file: Path | None) -> bytes:
     """The public half of a new private key, or of the one that a step before left there."""
     new = not path.exists()
-    passphrase = _passphrase_of(passphrase_file, path, new=new)
+    passphrase = passphrase_of(passphrase_file, path, new=new)
     if new:
         pem = officer.new_key(path, passphrase)
         output.note(f"private key: {path}, mode 0600; move it to a medium of its holder")
@@ -196,7 +196,7 @@ def sign(
     """Sign every draft that these keys may sign."""
     made = _open(directory)
     for key_file in key_files:
-        signer = officer.open_key(key_file, _passphrase_of(passphrase_file, key_file))
+        signer = officer.open_key(key_file, passphrase_of(passphrase_file, key_file))
         signed = made.sign(signer)
         told = ", ".join(signed) or "nothing that this key may sign is drafted"
         output.note(f"signed with {safe(key_file.name)}: {told}")
@@ -271,7 +271,7 @@ def guide(output: Output, directory: Path) -> None:
         for name, (count, people) in lacking.items():
             click.echo(f"{name} lacks {count}: {', '.join(people)}")
         path = click.prompt("Private key of the next one who signs", value_proc=Path)
-        made.sign(officer.open_key(path, _passphrase_of(None, path)))
+        made.sign(officer.open_key(path, passphrase_of(None, path)))
     out = click.prompt("Directory or stick to publish to", value_proc=Path)
     made.publish(out)
     for line in write(made):
@@ -280,15 +280,6 @@ def guide(output: Output, directory: Path) -> None:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _passphrase_of(file: Path | None, key_file: Path, *, new: bool = False) -> str:
-    if file is not None:
-        return (file.read_text().splitlines() or [""])[0]
-    text: str = click.prompt(
-        f"Passphrase of {key_file.name}", hide_input=True, confirmation_prompt=new, err=True
-    )
-    return text
 
 
 def _show(output: Output, made: Ceremony) -> None:

@@ -1,19 +1,20 @@
 """`doctor`: host facts and every problem found, in one report.
 
 Rules: it needs no server, changes nothing and does not stop at the first problem; exit 1 when
-there is one.
+there is one. While a server runs, it tells the same table of alarms that the screens show.
 """
 
 import contextlib
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance.api.admin.facts import artifact, standing
 from appliance.api.admin.roles import role_table
 from appliance.audit.reader import LogReader
 from appliance.cli.connect import server_answers
@@ -26,6 +27,10 @@ from appliance.db import OLDEST_SQLITE, open_readonly
 from appliance.errors import ApplianceError, Refused, StateRefused
 from appliance.governance.trust_updates import TrustState
 from appliance.host import hardware
+from appliance.incidents import rules
+from appliance.incidents.facts import Facts
+from appliance.jobs.store import JobStore
+from appliance.trust import trusted_file
 from appliance.trust.intake import missing
 from appliance.trust.records import Records
 from appliance.trust.store import load_policy
@@ -33,6 +38,25 @@ from appliance.workers.cpu_variants import best_variant, library_directory
 from appliance.workers.gpu_devices import driver_missing
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, and what to do about it."""
+
+    code: str
+    message: str
+    hint: str
+
+    @classmethod
+    def of(cls, error: ApplianceError) -> "Problem":
+        """The problem that an error tells."""
+        return cls(error.code, error.message, error.hint)
+
+    @classmethod
+    def told(cls, message: str) -> "Problem":
+        """A problem of the host."""
+        return cls.of(Refused("host_unsuitable", message))
 
 
 @click.command()
@@ -49,7 +73,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
     try:
         library = str(best_variant(library_directory()))
     except StateRefused as error:
-        problems.append(error)
+        problems.append(Problem.of(error))
     url, served = _address(data)
     document: dict[str, Any] = {
         "ok": not problems,
@@ -59,10 +83,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
         "host": {**asdict(facts), "cpu_flags": sorted(facts.cpu_flags)},
         "processor_backend": library,
         "gpu": gpu.document(),
-        "problems": [
-            {"code": problem.code, "message": problem.message, "hint": problem.hint}
-            for problem in problems
-        ],
+        "problems": [asdict(problem) for problem in problems],
     }
     output.data(document, _lines(data, facts, problems, gpu, library, url, served))
     if problems:
@@ -71,34 +92,69 @@ def doctor(ctx: click.Context, data: Path) -> None:
 
 def find_problems(
     data: Path, facts: hardware.HostFacts, gpu: GpuReport | None = None
-) -> Iterator[ApplianceError]:
-    """Everything that is wrong with the host and the data directory."""
-    for text in hardware.problems(facts):
-        yield Refused("host_unsuitable", text)
+) -> Iterator[Problem]:
+    """Everything that is wrong with the host and the data directory.
+
+    The table of alarms comes from the server; without one, from what the files say.
+    """
     try:
         config = load_config(data)
     except ApplianceError as error:
-        yield error
+        yield from map(Problem.told, hardware.problems(facts))
+        yield Problem.of(error)
         return
-    yield from _configured(config, facts)
-    yield from _open_to_others(data)
+    yield from _budget(config, facts)
+    yield from map(Problem.of, _open_to_others(data))
     models = (config.model("default"), *config.models.values())
     if gpu and any(model.device != "cpu" for model in models):
-        yield from gpu.problems
+        yield from map(Problem.of, gpu.problems)
     if gpu and not gpu.driver and any(model.device == "cuda" for model in models):
-        yield driver_missing()
+        yield Problem.of(driver_missing())
     checks: tuple[Callable[[], object], ...] = (
         lambda: load_policy(data / "trust"),
-        lambda: _check_freshness(data),
         lambda: _check_database(data / "appliance.db"),
-        lambda: _check_models(data),
-        lambda: server_answers(data),
     )
     for check in checks:
         try:
             check()
         except ApplianceError as error:
-            yield error
+            yield Problem.of(error)
+    try:
+        yield from _alarms(data, config, facts)
+    except ApplianceError as error:
+        yield Problem.of(error)
+
+
+def _alarms(data: Path, config: Config, host: hardware.HostFacts) -> list[Problem]:
+    """The table of alarms."""
+    if server_answers(data):
+        with AdminClient(socket_path(data)) as client:
+            return [Problem(i.code, i.message, i.next) for i in client.status().incidents]
+    found = rules.alarms(_facts(data, config, host))
+    return [Problem(alarm.code, alarm.message, alarm.next) for alarm in found]
+
+
+def _facts(data: Path, config: Config, host: hardware.HostFacts) -> Facts:
+    """What the files say while no server runs."""
+    database, reader = open_readonly(data / "appliance.db"), LogReader(data / "audit")
+    clock = SystemClock()
+    try:
+        profile = "site" if trusted_file.exists(data / "trust") else "lab"
+        jobs = JobStore(database, clock)
+        found = standing(data, config, host, reader, jobs, profile, clock.wall_us())
+        found = replace(found, unknown_roles=tuple(role_table(config.roles).unresolved))
+        with contextlib.suppress(ApplianceError):  # the check of the policy says so
+            found = replace(found, trust=TrustState(data / "trust", reader, clock).freshness())
+        with contextlib.suppress(SQLAlchemyError):  # the check of the database says so
+            records = [
+                replace(record, state="missing") if missing(data / "models", record) else record
+                for record in Records(database).all()
+            ]
+            found = replace(found, artifacts=tuple(map(artifact, records)))
+        return found
+    finally:
+        reader.close()
+        database.dispose()
 
 
 def _address(data: Path) -> tuple[str, bool]:
@@ -112,28 +168,18 @@ def _address(data: Path) -> tuple[str, bool]:
     return "", False
 
 
-def _configured(config: Config, facts: hardware.HostFacts) -> Iterator[ApplianceError]:
-    for name in role_table(config.roles).unresolved:
-        yield Refused("role_name_unknown", f"[admin.roles] names {name!r}.")
-    reserve = config.audit.reserve_mib << 20
-    if facts.disk_free < reserve:
-        yield Refused(
-            "insufficient_disk",
-            f"{size(facts.disk_free)} of disk are free; below {size(reserve)} the audit log"
-            " takes no new requests.",
-        )
+def _budget(config: Config, facts: hardware.HostFacts) -> Iterator[Problem]:
     budget = config.engine.memory_mib << 20
     if budget > facts.memory:
-        yield Refused(
-            "insufficient_memory",
-            f"engine.memory_mib is {size(budget)}; the host has {size(facts.memory)}.",
-        )
+        message = f"engine.memory_mib is {size(budget)}; the host has {size(facts.memory)}."
+        yield Problem.of(Refused("insufficient_memory", message))
 
 
 def _open_to_others(data: Path) -> Iterator[ApplianceError]:
     """Private files that more than their owner may use."""
     private = [data / "audit" / "signing.pem", data / "audit" / "kek", data / "appliance.db"]
-    for path in [*private, *sorted((data / "keys").rglob("*.pem"))]:
+    keys = [*sorted((data / "keys").rglob("*.pem")), *sorted((data / "tls").rglob("*.key"))]
+    for path in private + keys:
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
@@ -143,20 +189,6 @@ def _open_to_others(data: Path) -> Iterator[ApplianceError]:
             continue
         if mode & _OTHERS:
             yield Refused("file_too_open", f"{path} has mode {stat.S_IMODE(mode):04o}, not 0600.")
-
-
-def _check_freshness(data: Path) -> None:
-    """Metadata that is expired, or a clock that is behind what was recorded."""
-    reader = LogReader(data / "audit")
-    try:
-        state = TrustState(data / "trust", reader, SystemClock())
-        fresh = state.freshness()
-        fresh.check_serve()
-        fresh.check_change()
-        if alarms := fresh.alarms():
-            raise Refused("trust_expires_soon", " ".join(alarms))
-    finally:
-        reader.close()
 
 
 def _check_database(path: Path) -> None:
@@ -175,27 +207,10 @@ def _check_database(path: Path) -> None:
         raise Refused("database_unusable", f"{path}: {verdict}.")
 
 
-def _check_models(data: Path) -> None:
-    """Models whose files are not on this host, as after a restore without models."""
-    engine = open_readonly(data / "appliance.db")
-    try:
-        gone = [
-            f"{record.id} ({record.digest})"
-            for record in Records(engine).all()
-            if missing(data / "models", record)
-        ]
-    except SQLAlchemyError:
-        return  # the check before says so
-    finally:
-        engine.dispose()
-    if gone:
-        raise Refused("model_missing", f"No files on this host: {', '.join(gone)}.")
-
-
 def _lines(
     data: Path,
     facts: hardware.HostFacts,
-    problems: list[ApplianceError],
+    problems: list[Problem],
     gpu: GpuReport,
     library: str | None,
     url: str,
@@ -218,4 +233,4 @@ def _lines(
         yield f"{state('ok')}: no problem found"
     for problem in problems:
         yield f"[!] {problem.code}: {safe(problem.message)}"
-        yield f"    {problem.hint}"
+        yield f"    {safe(problem.hint)}"

@@ -6,6 +6,7 @@ import click
 
 from appliance.app import initialise
 from appliance.cli.output import Output, data_option, json_option, safe
+from appliance.cli.tls import ca_key_option, kept_key, passphrase_option
 from appliance.trust.metadata import LIMITS
 
 
@@ -33,6 +34,8 @@ from appliance.trust.metadata import LIMITS
     help="A DNS name or address of the server; may be repeated. Makes a local CA limited to them"
     " and a certificate, and turns TLS on.",
 )
+@ca_key_option
+@passphrase_option
 @click.option(
     "--evaluated", is_flag=True, help="Of a lab: every task needs an evaluation that passed."
 )
@@ -46,6 +49,8 @@ def init(
     root: Path | None,
     fingerprint: str | None,
     names: tuple[str, ...],
+    ca_key: Path | None,
+    passphrase_file: Path | None,
     evaluated: bool,
 ) -> None:
     """Make a data directory: configuration, trust policy, audit log, with names also TLS."""
@@ -54,12 +59,15 @@ def init(
         raise click.UsageError("--profile site takes --root and --fingerprint; lab takes neither.")
     if evaluated and profile == "site":
         raise click.UsageError("At a site the trust policy says whether tasks need an evaluation.")
+    if (ca_key or passphrase_file) and not names:
+        raise click.UsageError("--ca-key and --passphrase-file go with --name.")
+    kept = kept_key(ca_key, data, passphrase_file, lab=profile == "lab") if names else None
     if root is None or fingerprint is None:
-        initialise(data, profile, names=names, evaluated=evaluated)
+        initialise(data, profile, names=names, ca_key=kept, evaluated=evaluated)
     else:
         with root.open("rb") as file:
             text = file.read(LIMITS["root.json"] + 1)
-        initialise(data, profile, root=text, fingerprint=fingerprint, names=names)
+        initialise(data, profile, root=text, fingerprint=fingerprint, names=names, ca_key=kept)
     genesis = data / "audit" / "genesis.pub"
     keys = data / "keys" / "lab"
     document = {"data": str(data), "profile": profile, "genesis_key": str(genesis)}
@@ -67,10 +75,13 @@ def init(
         f"{profile.upper()} data directory {data}",
         f"  key that proofs are checked with: {genesis} (keep a copy elsewhere)",
     ]
-    if names:
+    if kept is not None:
         ca = data / "tls" / "ca.pem"
-        document["ca"] = str(ca)
-        lines.append(f"  CA for the clients: {ca}, limited to {', '.join(map(safe, names))}")
+        document |= {"ca": str(ca), "ca_key": str(kept.path)}
+        lines += [
+            f"  CA for the clients: {ca}, limited to {', '.join(map(safe, names))}",
+            f"  its key, for `appliance tls renew`: {kept.path}",
+        ]
     if profile == "lab":
         document["keys"] = str(keys)
         lines += [

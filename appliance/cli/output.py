@@ -231,3 +231,13 @@ def json_option(command: Decorated) -> Decorated:
         callback=choose,
         help="Print one JSON document.",
     )(command)
+
+
+def passphrase_of(file: Path | None, key_file: Path, *, new: bool = False) -> str:
+    """The passphrase of a key: the first line of a file, or from a prompt that shows nothing."""
+    if file is not None:
+        return (file.read_text(encoding="utf-8").splitlines() or [""])[0]
+    text: str = click.prompt(
+        f"Passphrase of {key_file.name}", hide_input=True, confirmation_prompt=new, err=True
+    )
+    return text

@@ -5,9 +5,38 @@ from pathlib import Path
 import click
 
 from appliance.auth import certificates
-from appliance.cli.output import Output, data_option, json_option, safe
+from appliance.auth.certificates import CaKey
+from appliance.cli.output import Output, data_option, json_option, passphrase_of, safe
 from appliance.clock import SystemClock
 from appliance.config import load_config
+from appliance.errors import Refused
+from appliance.trust import trusted_file
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+ca_key_option = click.option(
+    "--ca-key", type=_FILE, help="Where the CA's key is, such as on a stick; default DATA/tls."
+)
+passphrase_option = click.option(
+    "--passphrase-file", type=_FILE, help="Its first line opens the CA's key; default is a prompt."
+)
+
+
+def kept_key(path: Path | None, data: Path, passphrase_file: Path | None, *, lab: bool) -> CaKey:
+    """Where the key of a new CA is kept, and the passphrase that it gets; a lab's needs none.
+
+    Raises:
+        Refused: `passphrase_refused` for a short one.
+    """
+    place = path or data / "tls" / certificates.CA_KEY
+    if lab and passphrase_file is None:
+        return CaKey(place)
+    passphrase = passphrase_of(passphrase_file, place, new=True)
+    if len(passphrase) < certificates.MIN_PASSPHRASE:
+        raise Refused(
+            "passphrase_refused",
+            f"A passphrase takes at least {certificates.MIN_PASSPHRASE} characters.",
+        )
+    return CaKey(place, passphrase)
 
 
 @click.group()
@@ -17,23 +46,85 @@ def tls() -> None:
 
 @tls.command()
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
+@ca_key_option
+@passphrase_option
 @data_option
 @json_option
 @click.pass_obj
-def issue(output: Output, data: Path, names: tuple[str, ...]) -> None:
+def issue(
+    output: Output,
+    data: Path,
+    names: tuple[str, ...],
+    ca_key: Path | None,
+    passphrase_file: Path | None,
+) -> None:
     """Make a local CA and a certificate for these DNS names and addresses.
 
-    The CA is limited to them, and its key is gone when the command ends. Give ca.pem to the
-    clients; a running server takes the new certificate on SIGHUP.
+    The CA is limited to them. Its key is kept with a passphrase, for `appliance tls renew`. Give
+    ca.pem to the clients; a running server takes the new certificate by itself.
     """
     load_config(data)
-    certificates.issue(data / "tls", names, SystemClock())
+    kept = kept_key(ca_key, data, passphrase_file, lab=not trusted_file.exists(data / "trust"))
+    certificates.issue(data / "tls", names, SystemClock(), kept)
     ca = data / "tls" / "ca.pem"
     output.data(
-        {"ca": str(ca), "names": list(names), "days": certificates.DAYS},
+        {"ca": str(ca), "ca_key": str(kept.path), "names": list(names), "days": certificates.DAYS},
         [
             f"{ca} is for the clients; it is limited to {', '.join(map(safe, names))}",
+            f"{kept.path} is the CA's key, for `appliance tls renew`",
             f"valid for {certificates.DAYS} days",
             "Next: enabled = true under [tls] in appliance.toml",
+        ],
+    )
+
+
+@tls.command()
+@ca_key_option
+@passphrase_option
+@click.option(
+    "--new-ca", is_flag=True, help="The CA's key is gone: make a new CA; clients need its file."
+)
+@data_option
+@json_option
+@click.pass_obj
+def renew(
+    output: Output, data: Path, ca_key: Path | None, passphrase_file: Path | None, new_ca: bool
+) -> None:
+    """Renew the server's certificate; clients notice nothing.
+
+    A running server takes it within ten seconds. With --new-ca the change comes in 30 days, or when
+    the present certificate ends: give clients.pem to every client before, once.
+    """
+    config = load_config(data)
+    directory, clock = data / "tls", SystemClock()
+    if not certificates.standing(data / config.tls.certificate).own:
+        raise Refused(
+            "certificate_foreign",
+            f"{config.tls.certificate} is not of a CA that this appliance made.",
+        )
+    if new_ca:
+        kept = kept_key(ca_key, data, passphrase_file, lab=not trusted_file.exists(data / "trust"))
+        day = certificates.replace_ca(directory, clock, kept)
+        certificates.change(directory, clock)
+        given = directory / certificates.CLIENTS
+        given = given if given.exists() else directory / "ca.pem"
+        output.data(
+            {"changes": f"{day:%Y-%m-%dT%H:%M:%SZ}", "clients": str(given)},
+            [
+                f"the server changes to a certificate of a new CA at {day:%Y-%m-%d %H:%M} UTC",
+                f"Next: give {given} to every client before; one with a key can fetch /ca.pem",
+            ],
+        )
+        return
+    place = ca_key or directory / certificates.CA_KEY
+    if not place.exists():
+        raise Refused("ca_key_missing", f"{place} is not there.")
+    passphrase = passphrase_of(passphrase_file, place) if certificates.encrypted(place) else ""
+    ends = certificates.renew(directory, clock, CaKey(place, passphrase))
+    output.data(
+        {"ends": f"{ends:%Y-%m-%dT%H:%M:%SZ}"},
+        [
+            f"the new certificate holds until {ends:%Y-%m-%d}; clients of ca.pem take it",
+            "a running server takes it within ten seconds",
         ],
     )

@@ -145,6 +145,11 @@ class Jobs:
         """End a job for good at its next safe point. Raises as `pause`."""
         return await self._steer(job_id, "cancel", actor)
 
+    @property
+    def store(self) -> JobStore:
+        """Where they are kept."""
+        return self._store
+
     @contextlib.contextmanager
     def watching(self, live: Live) -> Iterator[None]:
         """Be a watcher of a job: work that nobody watches or wants any more stops."""

@@ -140,6 +140,24 @@ class JobStore:
         """Jobs that are queued or under way by their rows, the oldest first."""
         return self._in_states(LIVE | {State.QUEUED})
 
+    def failed(self, since_us: int) -> list[Job]:
+        """Jobs that failed since then, but for loads, unless a later one like it did not."""
+        sql = text(
+            "SELECT * FROM jobs AS one WHERE state IN ('failed', 'interrupted') AND kind != 'load'"
+            " AND ended_us >= :since AND NOT EXISTS (SELECT 1 FROM jobs AS later"
+            " WHERE later.kind = one.kind AND later.title = one.title AND later.id > one.id"
+            " AND later.state IN ('done', 'failed', 'interrupted')) ORDER BY id DESC LIMIT 20"
+        )
+        with self._database.connect() as connection:
+            rows = connection.execute(sql, {"since": since_us}).mappings()
+            return [_job(row) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        sql = text("SELECT state, COUNT(*) AS number FROM jobs GROUP BY state")
+        with self._database.connect() as connection:
+            return {row["state"]: row["number"] for row in connection.execute(sql).mappings()}
+
     def advance(self, job_id: int, event: str, **columns: Any) -> Job:
         """Change the state of a job, and columns with it.
 

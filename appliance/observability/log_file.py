@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,18 +53,38 @@ def log_file(data: Path) -> Path:
     return data / "logs" / "server.jsonl"
 
 
+@dataclass
+class Kept:
+    """How the file fares.
+
+    Attributes:
+        problem: why the newest line could not be written; "" where it was.
+        kept_from_us: when the oldest line that is left was written, once older ones were dropped.
+    """
+
+    problem: str = ""
+    kept_from_us: int | None = None
+
+
 @contextlib.contextmanager
-def kept(data: Path, mib: int) -> Iterator[None]:
+def kept(data: Path, mib: int, fares: Kept | None = None) -> Iterator[None]:
     """Write this process's log lines to the file as well while the block runs; with 0 to none.
 
     Args:
         mib: size at which the file becomes the predecessor, and a new one begins.
+        fares: told how the file fares.
     """
     if not mib:
         yield
         return
-    log_file(data).parent.mkdir(mode=0o700, exist_ok=True)
-    file = _File(log_file(data), mib << 20)
+    fares = fares or Kept()
+    try:
+        log_file(data).parent.mkdir(mode=0o700, exist_ok=True)
+        file = _File(log_file(data), mib << 20, fares)
+    except OSError as error:  # a log file that cannot be had must not keep the server from serving
+        fares.problem = error.strerror or str(error)
+        yield
+        return
     handler = Unwaited(file.write)
     handler.setFormatter(_Numbered())
     logging.getLogger().addHandler(handler)
@@ -82,22 +103,43 @@ class _File:
     also against the end of the process.
     """
 
-    def __init__(self, path: Path, most: int) -> None:
-        self._path, self._most = path, most
+    def __init__(self, path: Path, most: int, fares: Kept) -> None:
+        self._path, self._most, self._fares = path, most, fares
         self._descriptor = _appended(path)
 
     def write(self, line: bytes) -> None:
         """Add a line; where there is no room, the file becomes the predecessor."""
-        if os.fstat(self._descriptor).st_size + len(line) > self._most:
-            with contextlib.suppress(FileNotFoundError):  # somebody took it away
-                self._path.replace(f"{self._path}.1")
-            old, self._descriptor = self._descriptor, _appended(self._path)
-            os.close(old)
-        write_all(self._descriptor, line)
+        try:
+            if os.fstat(self._descriptor).st_size + len(line) > self._most:
+                self._begin_again()
+            write_all(self._descriptor, line)
+        except OSError as error:
+            self._fares.problem = error.strerror or str(error)
+            raise
+        self._fares.problem = ""
+
+    def _begin_again(self) -> None:
+        before = self._path.with_name(self._path.name + ".1")
+        if before.exists():  # its lines go; the file itself holds the oldest that are left
+            self._fares.kept_from_us = _begun_us(self._path)
+        with contextlib.suppress(FileNotFoundError):  # somebody took it away
+            self._path.replace(before)
+        old, self._descriptor = self._descriptor, _appended(self._path)
+        os.close(old)
 
     def close(self) -> None:
         """Write no more."""
         os.close(self._descriptor)
+
+
+def _begun_us(path: Path) -> int | None:
+    """When the first line of a file was written; None where it cannot be told."""
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+        found = _parsed(file.readline(_BLOCK))
+        if found is not None:
+            begun = datetime.strptime(found.time, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+            return int(begun.timestamp() * 1e6)
+    return None
 
 
 def _appended(path: Path) -> int:

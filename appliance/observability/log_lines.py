@@ -19,7 +19,7 @@ from typing import Final
 
 from appliance.text import visible
 
-_FIELDS: Final = ("request_id", "key_id", "code", "status", "milliseconds")
+_FIELDS: Final = ("request_id", "key_id", "app", "model", "code", "status", "milliseconds")
 _MOST_WAITING: Final = 4096
 _LAST_LINES_S: Final = 2.0
 
@@ -43,13 +43,16 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """Level, message and the request id."""
+    """Level, message and the request id; of what failed also app, model and code."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
-        request_id = record.__dict__.get("request_id")
+        names: tuple[str, ...] = ("request_id",)
+        if record.levelno >= logging.WARNING:
+            names += ("app", "model", "code")
+        told = [str(record.__dict__[name]) for name in names if record.__dict__.get(name)]
         text = f"{record.levelname} {visible(record.getMessage(), limit=4_000)}"
-        return f"{text} {request_id}" if request_id else text
+        return " ".join((text, *(visible(each, limit=200) for each in told)))
 
 
 class Unwaited(logging.Handler):

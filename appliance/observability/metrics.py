@@ -112,8 +112,8 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
-        self.restarts = Gauge(
-            "appliance_worker_restarts",
+        self.restarts = Counter(
+            "appliance_worker_restarts_total",
             "Times the engine was started again.",
             ["model"],
             registry=self.registry,
@@ -126,6 +126,57 @@ class Metrics:
         )
         self.entries = Gauge(
             "appliance_audit_entries", "Durable entries of the log.", [], registry=self.registry
+        )
+        self.info = Gauge(
+            "appliance_info",
+            "Always 1; what runs here.",
+            ["version", "profile", "engine"],
+            registry=self.registry,
+        )
+        self.state = Gauge(
+            "appliance_state", "1 for the state that holds.", ["state"], registry=self.registry
+        )
+        self.alarms = Gauge(
+            "appliance_alarms",
+            "Alarms that hold, by their code; docs/operator-guide.md has the table.",
+            ["code", "level"],
+            registry=self.registry,
+        )
+        self.disk_free = Gauge(
+            "appliance_disk_free_bytes",
+            "Free space of the file system of the data directory.",
+            [],
+            registry=self.registry,
+        )
+        self.disk_total = Gauge(
+            "appliance_disk_bytes", "Size of that file system.", [], registry=self.registry
+        )
+        self.certificate_ends = Gauge(
+            "appliance_certificate_end_seconds",
+            "When the server's certificate ends, in seconds since 1970; absent without TLS.",
+            ["use"],
+            registry=self.registry,
+        )
+        self.unwitnessed = Gauge(
+            "appliance_audit_unwitnessed",
+            "Entries after the last head that a witness cosigned.",
+            [],
+            registry=self.registry,
+        )
+        self.jobs = Gauge(
+            "appliance_jobs", "Jobs that are listed, by state.", ["state"], registry=self.registry
+        )
+        self.upstream_hosts = Gauge(
+            "appliance_upstream_hosts",
+            "Hosts of upstreams, by state.",
+            ["upstream", "state"],
+            registry=self.registry,
+        )
+        self.backup = Gauge(
+            "appliance_backup_seconds",
+            "When the newest backup was made, in seconds since 1970; 0 where none is known.",
+            [],
+            registry=self.registry,
         )
         self.connections = Gauge(
             "appliance_connections",

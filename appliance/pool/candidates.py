@@ -50,6 +50,22 @@ class Catalogue:
         found = (record for record in self._store.inventory.records() if record.id == model_id)
         return any(r.state == "approved" and self._store.inventory.missing(r) for r in found)
 
+    def suspended(self, artifact_id: str) -> str | None:
+        """Why an artifact is suspended; None where it is not."""
+        for record in self._store.inventory.records():
+            if record.id == artifact_id and record.state == "suspended":
+                return record.message
+        return None
+
+    def suspended_models(self) -> set[str]:
+        """The ids of the models that are suspended."""
+        records = self._store.inventory.records()
+        return {record.id for record in records if record.is_model and record.state == "suspended"}
+
+    def fits(self, model_id: str) -> bool:
+        """Whether a request may have a model loaded, once others have made room."""
+        return any(self.loadable(model_id))
+
     def loadable(self, model_id: str | None = None) -> Iterator[ModelRecord]:
         """Those of them that a request may load."""
         for record in self.approved(model_id):

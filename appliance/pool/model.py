@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from appliance.config import ModelConfig
+from appliance.errors import ApplianceError
 from appliance.pool.attempt import LoadAttempt
 from appliance.pool.waiting import Waiters
 from appliance.workers.memory_estimate import Estimate
@@ -35,6 +36,8 @@ class PooledModel:
         closed: whether it admits no new requests until it has made room for another model.
         used: when a request entered or left it last, in seconds of the steady clock.
         failed_until: until when no request loads it, after a load that failed.
+        failed: why its last load failed, and whether a request asked for it; None after one that
+            did not.
         took: seconds that its last load took.
         why_unloaded: the reason of its last unload.
     """
@@ -59,6 +62,7 @@ class PooledModel:
         self.closed = False
         self.used = 0.0
         self.failed_until = 0.0
+        self.failed: tuple[ApplianceError, bool] | None = None
         self.took = 0.0
         self.why_unloaded = ""
 

@@ -115,7 +115,7 @@ class Pool:
 
         Raises:
             NotFound: `model_not_found`.
-            Unavailable: `model_missing` when its files are not on this host.
+            Unavailable: `model_missing` when its files are not on this host, `model_suspended`.
         """
         if self._supervisor.is_loaded(model_id):
             return self._supervisor.card(model_id)
@@ -123,9 +123,30 @@ class Pool:
             for card in self._catalogue.cards(record):
                 if card.id == model_id:
                     return card
-        if self._catalogue.missing(model_id):
-            raise Unavailable("model_missing", f"The files of {model_id} are not on this host.")
-        raise _unknown(model_id)
+        raise self._absent(model_id)
+
+    def _absent(self, model_id: str) -> ApplianceError:
+        """Why an artifact does not answer."""
+        for each in dict.fromkeys((model_id, base_of(model_id) or model_id)):
+            if self._catalogue.missing(each):
+                return Unavailable("model_missing", f"The files of {each} are not on this host.")
+            if (why := self._catalogue.suspended(each)) is not None:
+                return Unavailable("model_suspended", f"{each} is suspended{why and ': '}{why}")
+        return NotFound("model_not_found", f"The model {model_id!r} does not exist.", param="model")
+
+    def suspended(self) -> list[str]:
+        """The models that a person, a check or the deaths of their engines took out of service."""
+        crashed = {w.model for w in self._supervisor.status() if w.state == "suspended"}
+        return sorted(crashed | self._catalogue.suspended_models())
+
+    def unloadable(self, model_id: str) -> str:
+        """Why a model could not be loaded, where that keeps requests from it; "" where it could."""
+        if (failed := self.model(model_id).failed) is None:
+            return ""
+        error, on_demand = failed
+        # Beside others at the start or by hand; a request makes room for it.
+        waits = error.code == "insufficient_memory" and not on_demand
+        return "" if waits and self._catalogue.fits(model_id) else error.message
 
     def _coming(self, model_id: str | None = None) -> Iterator[ModelRecord]:
         """Those that a request waits for: not in memory, or there before their adapters are."""
@@ -361,6 +382,10 @@ class Pool:
 
     def _load_ended(self, model: PooledModel, reason: str, error: ApplianceError | None) -> None:
         if error is None:
+            model.failed = None
+        elif isinstance(error, Refused) and error.code not in ("job_cancelled", "wrong_state"):
+            model.failed = error, reason == _ON_DEMAND
+        if error is None:
             model.failed_until = 0.0
         elif error.code == "job_cancelled":
             self._fail(model)
@@ -412,7 +437,7 @@ class Pool:
                 continue
             if not model.in_memory:
                 if not model.settings.on_demand or not any(self._catalogue.approved(model.id)):
-                    model.waiters.reject(_unknown(model.id))
+                    model.waiters.reject(self._absent(model.id))
             elif not model.closed:
                 model.waiters.admit(functools.partial(self._enter, model))
 
@@ -448,10 +473,6 @@ class Pool:
         taken = [model_id for model_id, _ in self.budget]
         loading = [model.id for model in self._models.values() if model.attempt]
         return [self.model(model_id) for model_id in dict.fromkeys((*taken, *loading))]
-
-
-def _unknown(model_id: str) -> NotFound:
-    return NotFound("model_not_found", f"The model {model_id!r} does not exist.", param="model")
 
 
 def _unavailable(model_id: str, retry_after: int) -> Unavailable:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from appliance.errors import StateRefused
-from appliance.trust.records import ModelState
+from appliance.trust.records import OTHER_KINDS, ModelState
 
 S = ModelState
 TABLE: Final[Mapping[ModelState, Mapping[str, ModelState]]] = {
@@ -69,18 +69,21 @@ ACTIONS: Final = ("load", "unload", "approve", "suspend", "retire", "revoke")
 MISSING: Final = "missing"
 """What people see in place of the state while the files are not on this host."""
 _WITHOUT_FILES: Final = ("retire", "revoke")
+_IN_MEMORY: Final = ("load", "unload")
 
 
-def actions(state: str) -> tuple[str, ...]:
+def actions(state: str, kind: str = "") -> tuple[str, ...]:
     """What people may do with an artifact in this state.
 
     Args:
         state: as people see it: of the table, or `MISSING`.
+        kind: what it is; what is no model is in no memory.
     """
     if state == MISSING:
         return _WITHOUT_FILES
     allowed = TABLE[ModelState(state)]
-    return tuple(action for action in ACTIONS if action in allowed)
+    never = _IN_MEMORY if kind in OTHER_KINDS else ()
+    return tuple(action for action in ACTIONS if action in allowed and action not in never)
 
 
 def following(model_id: str, state: str, event: str) -> ModelState:

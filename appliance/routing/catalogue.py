@@ -27,7 +27,7 @@ from appliance.trust.records import ModelRecord, ModelState
 from appliance.trust.route import Certificate
 from appliance.trust.route_certificates import RouteCertificates
 from appliance.trust.store import ModelStore
-from appliance.types import Json, ModelCard
+from appliance.types import Json, ModelCard, Told
 
 KIND: Final = "route"
 TERMS: Final = ("error_micros", "delta_micros", "margin_micros")
@@ -189,15 +189,16 @@ class ApprovedRoutes:
                     found.append(self.certificates.valid(record.digest or "", terms, policy))
         return found
 
-    def alarms(self, policy: TrustPolicy) -> list[str]:
-        """A sentence for each approved route whose certificate is suspended."""
+    def alarms(self, policy: TrustPolicy) -> list[Told]:
+        """Each approved route whose certificate is suspended."""
         found = []
         for record in self._store.inventory.records():
             if record.kind == KIND and record.state == ModelState.APPROVED:
                 for newest in self.certificates.of(record.digest or "", policy)[:1]:
                     reason = self.certificates.why_suspended(newest)
                     if reason is not None:
-                        found.append(f"The certificate of route {record.id} is suspended: {reason}")
+                        message = f"The certificate of route {record.id} is suspended: {reason}"
+                        found.append(Told(record.id, message))
         return found
 
     def forget(self) -> None:
@@ -214,10 +215,14 @@ class ApprovedRoutes:
             record = self._store.inventory.record(route_id)
         except StateRefused:
             return None
-        return record if record.kind == KIND and record.state == ModelState.APPROVED else None
+        return record if self._serves(record) else None
+
+    def _serves(self, record: ModelRecord) -> bool:
+        approved = record.kind == KIND and record.state == ModelState.APPROVED
+        return approved and not self._store.inventory.missing(record)
 
     def _card(self, record: ModelRecord) -> ModelCard | None:
-        if record.kind != KIND or record.state != ModelState.APPROVED:
+        if not self._serves(record):
             return None
         stages = record.facts["stages"]
         entry = self._tasks.entry(str(stages[0]["task"]))

@@ -1,9 +1,9 @@
 """`appliance serve`: the LAN listener and the admin socket in one event loop.
 
 Rules: the admin socket is made with mode 0660 in a directory of mode 0750, never wider for an
-instant; a non-loopback address takes TLS and a key; SIGHUP reads the certificate again; on
-SIGTERM or SIGINT new work is refused, running answers may end, then workers and log are closed in
-that order.
+instant; a non-loopback address takes TLS and a key; a certificate whose files change is read again,
+at SIGHUP at once; on SIGTERM or SIGINT new work is refused, running answers may end, then workers
+and log are closed in that order.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ from appliance.observability.unexpected import kept
 from appliance.registry.audit_entries import SYSTEM
 from appliance.server.address import keep
 from appliance.server.connection import ConnectionLimits, Connections, LanProtocol
+from appliance.server.onlooker import Onlooker
 from appliance.server.tls_listener import TlsAcceptor
 from appliance.tasks.catalogue import KIND as TASK_KIND
 from appliance.trust.store import load_policy
@@ -124,7 +125,7 @@ def serve(
     with (
         open_services(data, patience=_LOCK_S) as services,
         log_lines.configured(services.config.server.log),
-        log_file.kept(data, services.config.server.log_file_mib),
+        log_file.kept(data, services.config.server.log_file_mib, services.log_file),
     ):
         address = host or services.config.server.host
         _check_address(services, address)
@@ -153,8 +154,9 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    onlooker = Onlooker(services, context)
     if context is not None:
-        loop.add_signal_handler(signal.SIGHUP, _reload, services, context)
+        loop.add_signal_handler(signal.SIGHUP, onlooker.reload)
     drain = services.config.server.drain_seconds
     shared = _connections(services)
     url = services.config.url(*lan.getsockname()[:2])
@@ -203,6 +205,7 @@ async def _serve(
             "shadows": lambda of: of.shadows.run(of.inference),
             "monitors": lambda of: of.monitors.watch(),
             "upstreams": lambda of: of.upstreams.run(),
+            "alarms": lambda of: onlooker.run(),
             "counts": lambda of: keep_writing_counts(of.rejected, of.audit),
         },
     )
@@ -308,18 +311,9 @@ def _tls_context(services: Services) -> ssl.SSLContext | None:
     tls, data = services.config.tls, services.data
     if not tls.enabled:
         return None
+    certificates.change((data / tls.certificate).parent, services.clock)
     client_ca = data / tls.client_ca if tls.client_ca else None
     return certificates.server_context(data / tls.certificate, data / tls.key, client_ca)
-
-
-def _reload(services: Services, context: ssl.SSLContext) -> None:
-    """Take the certificate from its files; a bad one changes nothing."""
-    tls = services.config.tls
-    try:
-        certificates.load(context, services.data / tls.certificate, services.data / tls.key)
-        _log.info("the certificate was read again")
-    except UsageError as error:
-        _log.error("the certificate was not changed: %s", error.message)
 
 
 def _connections(services: Services) -> Connections:

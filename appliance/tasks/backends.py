@@ -74,8 +74,12 @@ class TaskBackends:
         """The id of the task that answers an app under a name; any other id as it is."""
         if self._names is None or self._tasks.entry(model_id) is not None:
             return model_id
-        found = self._names.answers(model_id, app)
-        return model_id if found is None else found.id
+        if (found := self._names.answers(model_id, app)) is not None:
+            return found.id
+        signed = self._names.pointer(model_id)
+        task = model_id if signed is None else signed.pointer.live.task
+        # A task that is out of service says why; one of another digest stays unknown.
+        return task if self._tasks.entry(task) is None else model_id
 
     def slots(self, model_id: str) -> int:
         """Requests that run at once; raises as `Backends.slots`."""

@@ -24,6 +24,15 @@ _TOLERANCE_US: Final = 300_000_000
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One thing that the time says, with a stable code; `since_us` is since when, if known."""
+
+    code: str
+    message: str
+    since_us: int | None = None
+
+
+@dataclass(frozen=True)
 class Freshness:
     """What the time says, in microseconds since the epoch.
 
@@ -119,37 +128,60 @@ class Freshness:
         left = end_us - self._time
         return min((days for days in WARN_DAYS if left <= days * _DAY_US), default=None)
 
-    def alarms(self) -> list[str]:
-        """What a person must know now, in sentences."""
+    def findings(self) -> list[Finding]:
+        """What a person must know now."""
         told = []
         if self.clock_behind:
             told.append(
-                f"The clock says {iso(self.now_us)}, but {iso(self.floor_us)} has been already: "
-                "imports, approvals and updates are refused until it is set."
+                Finding(
+                    "clock_behind",
+                    f"The clock says {iso(self.now_us)}, but {iso(self.floor_us)} has been "
+                    "already: imports, approvals and updates are refused until it is set.",
+                )
             )
         if self.undone:
             told.append(
-                f"{self.undone} Imports and approvals are refused: find out who changed the data "
-                "directory, and run `appliance trust update DIR` with the newest publication."
+                Finding(
+                    "trust_rollback",
+                    f"{self.undone} Imports and approvals are refused: find out who changed the "
+                    "data directory, and run `appliance trust update DIR` with the newest "
+                    "publication.",
+                )
             )
         if self.expires_us is None or self.serve_until_us is None:
             return told
         if self.stale:
             told.append(
-                f"The trust metadata expired at {iso(self.expires_us)}, and serving ended at "
-                f"{iso(self.serve_until_us)}: run `appliance trust update DIR`."
+                Finding(
+                    "trust_stale",
+                    f"The trust metadata expired at {iso(self.expires_us)}, and serving ended at "
+                    f"{iso(self.serve_until_us)}: run `appliance trust update DIR`.",
+                    self.serve_until_us,
+                )
             )
         elif self.expired:
             told.append(
-                f"The trust metadata expired at {iso(self.expires_us)}: imports and approvals are "
-                f"refused; models are served for {self._left(self.serve_until_us)} more."
+                Finding(
+                    "trust_expired",
+                    f"The trust metadata expired at {iso(self.expires_us)}: imports and approvals "
+                    f"are refused; models are served for {self._left(self.serve_until_us)} more.",
+                    self.expires_us,
+                )
             )
-        elif self._days_to(self.expires_us):
+        elif days := self._days_to(self.expires_us):
             told.append(
-                f"The trust metadata expires in {self._left(self.expires_us)}, at "
-                f"{iso(self.expires_us)}: get newer from the security officer."
+                Finding(
+                    "trust_expires_soon",
+                    f"The trust metadata expires in {self._left(self.expires_us)}, at "
+                    f"{iso(self.expires_us)}: get newer from the security officer.",
+                    self.expires_us - days * _DAY_US,
+                )
             )
         return told
+
+    def alarms(self) -> list[str]:
+        """The findings as sentences."""
+        return [found.message for found in self.findings()]
 
     def _left(self, end_us: int) -> str:
         hours = max(0, end_us - self._time) // 3_600_000_000

@@ -39,6 +39,7 @@ from appliance.trust.policy_file import load_policy
 from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
 from appliance.trust.sealed import Progress
 from appliance.trust.verified import Verified, VerifiedAdapter, VerifiedModel
+from appliance.types import Told
 
 __all__ = [
     "ROUNDS",
@@ -346,16 +347,18 @@ class ModelStore:
                     found.append(record.id)
         return found
 
-    def alarms(self, policy: TrustPolicy) -> list[str]:
+    def alarms(self, policy: TrustPolicy) -> list[Told]:
         """Approved tasks whose evaluations expire soon, or that serve on their grace."""
-        told = []
+        told: list[Told] = []
         for record in self.inventory.records():
             if record.is_model or record.state != ModelState.APPROVED or record.digest is None:
                 continue
             with contextlib.suppress(Refused), self.inventory.open(record.id) as artifact:
                 files = artifact.covered.keys()
                 if artifacts.needs_evaluation(policy, record.id, record.digest, files):
-                    told += self.evaluations.alarms(record.id, record.digest, record.facts, policy)
+                    digest, facts = record.digest, record.facts
+                    found = self.evaluations.alarms(record.id, digest, facts, policy)
+                    told += [Told(record.id, message) for message in found]
         return told
 
     def _digest_of(self, artifact_id: str) -> str | None:

@@ -75,13 +75,17 @@ class Deaths:
         """Why the model must be suspended; "" when it need not be."""
         if len([t for t in self._stuck if now - t < STUCK_WINDOW_S]) >= STUCK:
             return "three times in a day a step of its engine took absurdly long"
-        if len(self._recent(self._model, now)) >= MODEL_DEATHS:
+        if self.lately(now) >= MODEL_DEATHS:
             return "its engine died five times in ten minutes"
         return ""
 
+    def lately(self, now: float) -> int:
+        """Deaths of the model in the last ten minutes."""
+        return len(self._recent(self._model, now))
+
     def backoff(self, now: float) -> float:
         """Seconds to wait before the next start."""
-        count = len(self._recent(self._model, now))
+        count = self.lately(now)
         return _BACKOFF_S[min(max(count - 1, 0), len(_BACKOFF_S) - 1)]
 
     @staticmethod

@@ -1,6 +1,7 @@
 """A model that the supervisor keeps alive, and how it looks from outside."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field, replace
 
 from appliance.config import ModelConfig
@@ -77,6 +78,8 @@ class SupervisedModel:
             threads=(worker.threads or threads_most) if worker else 0,
             threads_most=threads_most,
             restarts=self.restarts,
+            deaths=self.deaths.lately(time.monotonic()),
+            reason=self.reason,
             memory_mib=self.needs.total // MIB,
             variant=variant,
             confinement=dict(worker.ready.confinement) if worker else {},

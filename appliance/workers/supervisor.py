@@ -10,6 +10,7 @@ is recorded.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -19,8 +20,9 @@ from typing import Final
 from appliance.clock import Clock
 from appliance.config import Config
 from appliance.engine.protocol import Load
-from appliance.errors import NotFound, Overloaded, Refused, StateRefused, Unavailable, WorkerLost
+from appliance.errors import NotFound, Overloaded, Refused, StateRefused, Unavailable
 from appliance.host.hardware import available_cores, available_memory, compute_threads, total_memory
+from appliance.text import visible
 from appliance.trust.adapter import base_of
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.store import VerifiedModel
@@ -37,6 +39,7 @@ from appliance.workers.process import WorkerProcess
 from appliance.workers.spawn import Child, spawn
 from appliance.workers.supervised import SupervisedModel
 
+_log = logging.getLogger("appliance")
 Record = Callable[[str, Mapping[str, Json]], Awaitable[None]]
 ENGINE = "llama-cpp-python"
 _ADDRESS_SLACK = 3 << 30  # thread stacks, malloc arenas and mappings that are never touched
@@ -56,6 +59,7 @@ class Supervisor:
         recheck: raises Refused when the trust policy no longer allows a model or an adapter.
         seal_again: checks and seals the stored file of a model once more.
         changed: called when a model can answer, or memory has come back.
+        restarted: told the id of each model whose engine was started again.
 
     Attributes:
         adapters: those beside the models.
@@ -70,6 +74,7 @@ class Supervisor:
         recheck: Callable[[Verified], None],
         seal_again: Callable[[VerifiedModel], VerifiedModel],
         changed: Callable[[], None] = lambda: None,
+        restarted: Callable[[str], None] = lambda model_id: None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -79,10 +84,13 @@ class Supervisor:
         self._changed = changed
         self.engine_version: Final = version(ENGINE)
         """For the trust policy; asked once, since it reads files."""
+        self._restarted = restarted
         self._served: dict[str, SupervisedModel] = {}
         self._ending: set[str] = set()
         self._early: dict[str, Child] = {}  # processes that wait for their models
-        self._deaths: dict[str, Deaths] = {}  # they count on when a model is loaded again
+        # Both count on when a model is loaded again.
+        self._deaths: dict[str, Deaths] = {}
+        self._restarts: dict[str, int] = {}
         self.variant = HostVariant()
         self._variant: Variant | None = None  # that of the workers
         self.budget = Budget(config.engine.memory_mib * MIB or total_memory() * 8 // 10)
@@ -181,6 +189,7 @@ class Supervisor:
             needs,
             since_us=self._clock.wall_us(),
             deaths=self._deaths.setdefault(model.id, Deaths()),
+            restarts=self._restarts.get(model.id, 0),
         )
         self._served[model.id] = served
         served.keeper = asyncio.create_task(self._launch(served, loading))
@@ -268,7 +277,7 @@ class Supervisor:
         Raises:
             NotFound: `model_not_found`.
             Overloaded: `key_quarantined` after deaths attributed to the key.
-            Unavailable: `model_loading` while it starts again, `worker_lost` when suspended.
+            Unavailable: `model_loading` while it starts again, `model_suspended`.
         """
         served = self._served.get(base_of(model_id) or model_id)
         if served is None or not self.is_loaded(model_id):
@@ -281,7 +290,7 @@ class Supervisor:
                 "key_quarantined", f"This key may use {model_id} again in {int(left) + 1} seconds."
             )
         if served.state == "suspended":
-            raise WorkerLost("worker_lost", f"{model_id} is suspended: {served.reason}")
+            raise Unavailable("model_suspended", f"{model_id} is suspended: {served.reason}.")
         if served.state != "ready" or served.worker is None:
             raise Unavailable("model_loading", f"{model_id} is not ready yet.")
         return served.model, served.worker
@@ -357,6 +366,16 @@ class Supervisor:
             pid, served.worker, served.state = served.worker.pid, None, "restarting"
             now = time.monotonic()
             served.deaths.record(now, death.suspects, stuck=death.stuck)
+            count = served.deaths.lately(now)
+            _log.warning(
+                "the engine of %s (process %d) ended with status %d, death %d in ten minutes: %s",
+                served.model.id,
+                pid,
+                death.status,
+                count,
+                visible(death.reason[-300:].strip(), limit=300) or "it said nothing",
+                extra={"model": served.model.id, "code": "worker_lost"},
+            )
             await self._note_death(served, pid, death)
             if reason := served.deaths.reason(now):
                 return await self._suspend(served, reason)
@@ -371,10 +390,23 @@ class Supervisor:
                 await self._hold_again(served)
                 await self._launch(served)
                 served.restarts += 1
+                self._restarts[served.model.id] = served.restarts
+                self._restarted(served.model.id)
+                _log.info(
+                    "the engine of %s runs again",
+                    served.model.id,
+                    extra={"model": served.model.id},
+                )
             except (Refused, OSError) as error:  # OSError: no process or descriptor to be had
                 if isinstance(error, Refused) and error.code not in _MAY_PASS:
                     return await self._suspend(served, error.message)
                 served.deaths.record(time.monotonic(), ())
+                _log.warning(
+                    "the engine of %s was not started again: %s",
+                    served.model.id,
+                    error,
+                    extra={"model": served.model.id, "code": getattr(error, "code", "")},
+                )
                 if served.deaths.must_suspend(time.monotonic()):
                     return await self._suspend(served, str(error))
 
@@ -392,6 +424,12 @@ class Supervisor:
 
     async def _suspend(self, served: SupervisedModel, reason: str) -> None:
         await self._note(served, "suspend", reason=reason)  # recorded first, then true
+        _log.error(
+            "%s is suspended: %s",
+            served.model.id,
+            reason,
+            extra={"model": served.model.id, "code": "model_suspended"},
+        )
         served.state, served.reason = "suspended", reason
         # Its worker is gone: what is left are the sealed files of its adapters.
         _let_go(served.model)

@@ -8,6 +8,7 @@ holds secrets and is readable by its owner only. A backup says which models it l
 and drill say which must be brought.
 """
 
+import datetime
 import io
 import json
 import os
@@ -32,6 +33,8 @@ from installer.host.product import product
 from installer.host.service import Service
 
 _INDEX: Final = "backup.json"
+_NOTES: Final = "backups.json"
+_KEPT_NOTES: Final = 100
 _SKIPPED: Final = frozenset({"lock", "run/admin.sock", "audit/ballast"})
 _USED: Final = frozenset({"verified", "approved", "serving", "suspended", "missing"})
 """States of models that have files, or should."""
@@ -80,6 +83,7 @@ def backup(
     part.rename(target)
     sync_directory(target.parent)
     size = target.stat().st_size
+    _note(layout, answers, target, release, size)
     return {"release": release, "files": files, "bytes": size, "left_out": left}
 
 
@@ -190,6 +194,24 @@ def drill(layout: Layout, answers: Answers, path: Path) -> dict[str, Any]:
         remove(place)
     facts = {"entries": found["entries"], "root": found.get("root"), "bring": bring}
     return {"release": index["release"], **facts}
+
+
+def _note(layout: Layout, answers: Answers, target: Path, release: str, size: int) -> None:
+    """Note the backup in the data directory, where the product tells when it is too old."""
+    path = layout.data / _NOTES
+    try:
+        known = list(json.loads(path.read_text(encoding="utf-8"))["backups"])
+    except (OSError, ValueError, KeyError, TypeError):
+        known = []
+    made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    known.append({"time": made, "file": target.name, "release": release, "bytes": size})
+    part = path.with_name(path.name + ".part")
+    with explained(part):
+        part.write_text(json.dumps({"backups": known[-_KEPT_NOTES:]}), encoding="utf-8")
+        if not layout.user:
+            shutil.chown(part, answers.account, answers.operators)
+        part.chmod(0o640)
+        part.replace(path)
 
 
 def _left_out(layout: Layout, answers: Answers, release: str, models: bool) -> Left:

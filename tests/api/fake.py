@@ -146,6 +146,10 @@ class FakeSupervisor:
 
     states: list[str]
 
+    def suspended(self) -> list[str]:
+        """Those that died too often."""
+        return [CARD.id for state in self.states if state == "suspended"]
+
     def ready(self) -> bool:
         """Whether one can answer; nothing is loaded on demand here."""
         return "ready" in self.states

@@ -274,7 +274,7 @@ async def test_an_alarm_of_drift_ends_certificates_but_those_of_routes_that_only
         # The task itself is suspended, too; the certificate of the other route stays.
         assert stage(await answer(services, app(), SURE, "warned")) == "large"
         (told,) = services.routes.alarms(load_policy(services.data / "trust"))
-        assert told.startswith("The certificate of route orders is suspended: Drift.")
+        assert told.message.startswith("The certificate of route orders is suspended: Drift.")
         assert services.routes.ending_with_drift(SMALL_ID) == []
         assert [each.wanted.route for each in services.routes.holding(SMALL_ID)] == ["warned"]
         await services.inference.drain(30)

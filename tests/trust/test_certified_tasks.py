@@ -186,10 +186,10 @@ async def test_an_expired_certificate_serves_for_its_grace(
     assert lab.store.alarms(rules) == []
     clock.advance(350 * DAY)
     (soon,) = lab.store.alarms(rules)
-    assert soon.startswith("The evaluation of orders expires at ")
+    assert soon.message.startswith("The evaluation of orders expires at ")
     clock.advance(30 * DAY)
     (late,) = lab.store.alarms(rules)
-    assert "expired at" in late and "it serves until" in late
+    assert "expired at" in late.message and "it serves until" in late.message
     assert use(lab) and await lab.sweep.run() == []
     assert code(lambda: lab.lifecycle.subject(task)) == "evaluation_expired"
     clock.advance(30 * DAY)

@@ -10,7 +10,7 @@ from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Vie
 from appliance.api.admin.stream import Report, stream_job, stream_task
 from appliance.app import Services
 from appliance.clock import iso
-from appliance.errors import Refused
+from appliance.errors import CODES, Refused
 from appliance.jobs.kind import JsonObject
 from appliance.registry.states import actions
 from appliance.trust import bom
@@ -26,17 +26,21 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
     """A record of the store as the admin socket tells it."""
     model = services.pool.model(record.id)
     needs, idle, load = model.needs, model.idle_seconds, model.attempt
+    served = model.served
+    allowed, why = actions(record.state, record.kind), None
+    if served is not None and served.state == "suspended":  # its files are as they were
+        why = f"{served.reason}; `appliance model unload`, then `load`, starts it again"
     return wire.Model(
         id=record.id,
-        state=record.state,
+        state=record.state if why is None else "suspended",
         digest=record.digest,
         loaded=services.lifecycle.is_loaded(record.id),
         kind=str(record.facts.get("kind", "")),
-        code=record.code,
-        message=record.message,
-        hint=record.hint,
+        code=record.code if why is None else "model_suspended",
+        message=record.message if why is None else why,
+        hint=record.hint if why is None else CODES["model_suspended"].hint,
         created=iso(record.created_us),
-        actions=list(actions(record.state)),
+        actions=list(allowed),
         activity=model.activity,
         pinned=model.settings.pinned,
         on_demand=model.settings.on_demand,

@@ -204,8 +204,9 @@ def _record(services: Services, route: str) -> ModelRecord:
 def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire.Route:
     certificates, shares = services.routes.certificates, services.inference.shares
     facts, digest = record.facts, record.digest or ""
-    why = "not_approved"
-    if record.state == ModelState.APPROVED:
+    state = services.lifecycle.shown(record).state
+    why = "model_missing" if state == "missing" else "not_approved"
+    if state == ModelState.APPROVED:
         try:
             certificates.valid(digest, {name: int(facts[name]) for name in catalogue.TERMS}, policy)
             why = ""
@@ -219,7 +220,7 @@ def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire
         id=record.id,
         version=int(facts["version"]),
         description=str(facts["description"]),
-        state=record.state,
+        state=state,
         digest=digest,
         on_defer=str(facts["on_defer"]),
         certified=not why,

@@ -1,21 +1,19 @@
 """The status route: the whole appliance at a glance, and what needs a person's attention."""
 
-import contextlib
 from typing import Literal, TypeAlias, cast
 
 from fastapi import APIRouter
 
 import appliance
-from appliance.advisor import watch
-from appliance.api.admin.deps import AdminState, State, Viewer
+from appliance.api.admin.deps import State, Viewer
+from appliance.api.admin.facts import gathered
 from appliance.api.admin.models import model_of
 from appliance.app import Services
 from appliance.audit import checkpoint
 from appliance.clock import iso
-from appliance.errors import Refused
 from appliance.host import hardware
-from appliance.observability import unexpected
-from appliance.trust.store import load_policy
+from appliance.incidents import rules
+from appliance.incidents.rules import Alarm
 from appliance.wire.admin import models as wire
 from appliance.workers.memory_estimate import MIB
 
@@ -29,6 +27,7 @@ def show_status(person: Viewer, state: State) -> wire.Status:
     services = state.services
     facts = hardware.host_facts(services.data)
     workers = services.supervisor.status()
+    found = incidents(services, tuple(state.roles.unresolved))
     return wire.Status(
         version=appliance.__version__,
         profile=services.profile,
@@ -44,8 +43,25 @@ def show_status(person: Viewer, state: State) -> wire.Status:
         workers=workers,
         audit=_audit_head(services),
         host=_host_of(facts),
-        alarms=_alarms(state, facts),
+        alarms=[alarm.message for alarm in found],
+        incidents=[
+            wire.Incident(
+                code=alarm.code,
+                level=alarm.level,
+                subject=alarm.subject,
+                message=alarm.message,
+                since=iso(alarm.since_us or 0),
+                next=alarm.next,
+            )
+            for alarm in found
+        ],
     )
+
+
+def incidents(services: Services, unknown_roles: tuple[str, ...]) -> tuple[Alarm, ...]:
+    """Everything that is wrong now, critical things first, with the time since when. Blocks."""
+    facts = gathered(services, unknown_roles)
+    return services.seen.dated(rules.alarms(facts), facts.now_us)
 
 
 def server_state(served: bool, latched: str | None, workers: list[wire.Worker]) -> ServerState:
@@ -58,67 +74,6 @@ def server_state(served: bool, latched: str | None, workers: list[wire.Worker]) 
     if "ready" in states:
         return "serving"
     return "loading" if states & {"starting", "restarting"} else "idle"
-
-
-def _alarms(state: AdminState, facts: hardware.HostFacts) -> list[str]:
-    services = state.services
-    alarms = list(hardware.problems(facts))
-    if services.audit.latched:
-        alarms.append(f"The audit log cannot be written: {services.audit.latched}.")
-    if services.audit.alarm:
-        alarms.append(services.audit.alarm)
-    reserve = services.config.audit.reserve_mib << 20
-    if facts.disk_free < reserve:
-        alarms.append(
-            f"{facts.disk_free >> 20} MiB of disk are free; below {reserve >> 20} MiB"
-            " new requests are refused."
-        )
-    try:
-        alarms += services.trust.freshness().alarms()
-    except Refused as error:
-        alarms.append(f"{error.message} ({error.code})")
-    with contextlib.suppress(Refused):  # without a policy nothing is served, and trust says so
-        policy = load_policy(services.data / "trust")
-        alarms += [*services.store.alarms(policy), *services.routes.alarms(policy)]
-    alarms += [f"[admin.roles] names {name!r}, who is unknown." for name in state.roles.unresolved]
-    alarms += [
-        f"The files of model {record.id} are not on this host: import the artifact with the digest"
-        f" {record.digest} under the same id."
-        for record in services.lifecycle.records()
-        if record.state == "missing"
-    ]
-    alarms += [
-        f"Model {record.id} is served, but a re-check found {record.code}: {record.message}"
-        for record in services.lifecycle.records()
-        if record.state == "serving" and record.code
-    ]
-    alarms += [
-        f"Task {record.id} is suspended: {record.message}"
-        for record in services.lifecycle.records()
-        if record.state == "suspended" and (record.code or "").startswith("evaluation_")
-    ]
-    alarms += unexpected.alarms(services.metrics)
-    alarms += watch.alarms(services.data / watch.DIRECTORY)
-    alarms += [
-        f"Route {notice.route}: {notice.message} ({notice.code})."
-        for notice in services.monitors.notices()
-    ]
-    alarms += [
-        f"Model {worker.model} computes on the processor: {worker.device.warning}"
-        for worker in services.supervisor.status()
-        if worker.device.warning
-    ]
-    alarms += [
-        f"Model {worker.model} is held on the disk, not in sealed memory: a weaker claim."
-        for worker in services.supervisor.status()
-        if worker.held == "disk"
-    ]
-    alarms += [
-        f"Model {worker.model} is {worker.state}."
-        for worker in services.supervisor.status()
-        if worker.state in ("restarting", "suspended")
-    ]
-    return alarms
 
 
 def _audit_head(services: Services) -> wire.AuditHead:

@@ -22,14 +22,17 @@ async def readyz(request: Request) -> Health:
 
     Until the models of the start are loaded, one of them must be ready; after that, a model that
     a request would load is enough. A task that a classifier answers is always ready; so is an
-    upstream with a host that can be asked.
+    upstream with a host that can be asked. Models that are suspended are named.
     """
     services = services_of(request)
     if services.inference.draining:
         raise Unavailable("shutting_down", "The server is stopping.")
     if services.audit.latched:
         raise AuditUnavailable("audit_unavailable", "The audit log cannot be written.")
+    suspended = services.pool.suspended()
     ready = services.pool.ready() or services.upstreams.ready
     if not ready and not services.inference.answers_without_models():
+        if suspended:
+            raise Unavailable("model_suspended", f"Suspended: {', '.join(suspended)}.")
         raise Unavailable("model_loading", "No model is ready.")
-    return Health(status="ready")
+    return Health(status="ready", suspended=suspended)

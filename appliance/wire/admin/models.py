@@ -58,6 +58,9 @@ class Worker(_Reply):
         adapters: ids of those that are loaded beside the model.
         threads: that computed the last step.
         threads_most: that compute when no other process needs the cores.
+        restarts: times that its engine was started again since the server started.
+        deaths: of its engine within the last ten minutes.
+        reason: why it is suspended.
         confinement: what the worker reports to be in force.
         kind: what the model is for.
         variant: name of the engine's processor backend.
@@ -81,6 +84,8 @@ class Worker(_Reply):
     threads: int = 0
     threads_most: int = 0
     restarts: int
+    deaths: int = 0
+    reason: str = ""
     confinement: dict[str, Any]
     kind: str = "generate"
     variant: str
@@ -155,13 +160,29 @@ class Model(_Reply):
     actions: list[str] = Field(default=[])
 
 
+class Incident(_Reply):
+    """One thing that is wrong: its stable code, what it is about, since when, and the next step.
+
+    `level` is "critical" (somebody must act now) or "warning" (soon). `subject` is "" for the
+    appliance as a whole.
+    """
+
+    code: str
+    level: Literal["critical", "warning"]
+    subject: str = ""
+    message: str
+    since: str
+    next: str
+
+
 class Status(_Reply):
     """The whole appliance at a glance.
 
     `state` is "serving" (a worker is ready), "loading" (one is starting), "idle" (none),
     "refusing" (the log cannot be written) or "stopped" (no server runs). `role` is the caller's.
     `url` is where apps reach the server; while it is stopped, where they will. Of `taken_mib`,
-    `indexes_mib` are taken by indexes of collections, which give way to models.
+    `indexes_mib` are taken by indexes of collections, which give way to models. `alarms` has the
+    messages of `incidents`.
     """
 
     version: str
@@ -179,6 +200,7 @@ class Status(_Reply):
     audit: AuditHead
     host: Host
     alarms: list[str]
+    incidents: list[Incident] = Field(default=[])
 
 
 # models

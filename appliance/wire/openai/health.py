@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 
 class Health(BaseModel):
-    """A sign of life."""
+    """A sign of life; `suspended` names the models that are out of service."""
 
     status: Literal["ok", "ready"]
+    suspended: list[str] = []

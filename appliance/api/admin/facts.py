@@ -1,0 +1,200 @@
+"""The facts that the table of alarms judges, gathered.
+
+Rules: `standing` is what the files of a data directory say, with or without a server; `gathered`
+adds what only the running process knows. Both block, so the event loop calls them in a thread. A
+fact that cannot be had is left out, and never stops the others.
+"""
+
+import contextlib
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.advisor import watch
+from appliance.auth import certificates
+from appliance.errors import NotFound, Refused, StateRefused, UsageError
+from appliance.governance import backups
+from appliance.host import hardware
+from appliance.incidents.facts import (
+    Artifact,
+    Backup,
+    Certificate,
+    Disk,
+    Facts,
+    FailedJob,
+    Log,
+    LogFile,
+    Refusals,
+    UpstreamHost,
+    Worker,
+)
+from appliance.trust.store import load_policy
+from appliance.types import Told
+
+if TYPE_CHECKING:
+    from appliance.app import Services
+    from appliance.audit.reader import LogReader
+    from appliance.config import Config
+    from appliance.jobs.store import Job, JobStore
+    from appliance.trust.records import ModelRecord
+
+_TOO_MUCH: Final = ("queue_full", "rate_limit_exceeded")
+_JOBS_DAYS: Final = 3
+"""How long a job that failed is told, where none like it has succeeded."""
+_DAY_US: Final = 86_400_000_000
+
+
+def standing(
+    data: Path,
+    config: "Config",
+    host: hardware.HostFacts,
+    reader: "LogReader",
+    jobs: "JobStore",
+    profile: str,
+    now_us: int,
+) -> Facts:
+    """What the files of a data directory say."""
+    failed: list[Job] = []
+    with contextlib.suppress(SQLAlchemyError):  # `doctor` looks at databases that are broken
+        failed = jobs.failed(now_us - _JOBS_DAYS * _DAY_US)
+    last = reader.last_witness()
+    seen = 0 if last is None else cast(int, last.body["size"])
+    return Facts(
+        now_us=now_us,
+        host=tuple(hardware.problems(host)),
+        disk=Disk(host.disk_free, host.disk_total, config.audit.reserve_mib << 20),
+        log=Log(
+            unwitnessed=reader.size - seen,
+            witnessed_us=None if last is None else last.time_us,
+            witness_days=config.watch.witness_days,
+        ),
+        certificate=certificate(data, config),
+        drifts=tuple(watch.alarms(data / watch.DIRECTORY)),
+        jobs=tuple(
+            FailedJob(j.id, j.kind, j.title, j.code, j.message, j.ended_us or 0) for j in failed
+        ),
+        backup=_backup(data, config, reader, profile, now_us),
+    )
+
+
+def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts:
+    """Everything that this process knows."""
+    config, now_us = services.config, services.clock.wall_us()
+    host = hardware.host_facts(services.data)
+    facts = standing(
+        services.data,
+        config,
+        host,
+        services.reader,
+        services.jobs.store,
+        services.profile,
+        now_us,
+    )
+    reserve = config.audit.reserve_mib << 20
+    with contextlib.suppress(Refused):  # without a policy nothing is served, and trust says so
+        policy = load_policy(services.data / "trust")
+        facts = replace(
+            facts,
+            evaluations=tuple(services.store.alarms(policy)),
+            routes=tuple(services.routes.alarms(policy)),
+        )
+    try:
+        facts = replace(facts, trust=services.trust.freshness())
+    except Refused as error:
+        facts = replace(facts, trust_problem=f"{error.message} ({error.code})")
+    return replace(
+        facts,
+        disk=Disk(
+            host.disk_free, host.disk_total, reserve, services.disk_trend.seconds_to(reserve)
+        ),
+        log=replace(
+            facts.log, latched=services.audit.latched or "", alarm=services.audit.alarm or ""
+        ),
+        log_file=LogFile(services.log_file.problem, services.log_file.kept_from_us),
+        unknown_roles=unknown_roles,
+        artifacts=tuple(
+            artifact(record, services.pool.unloadable(record.id))
+            for record in services.lifecycle.records()
+        ),
+        workers=tuple(
+            Worker(w.model, w.state, w.reason, w.deaths, w.device.warning, w.held)
+            for w in services.supervisor.status()
+        ),
+        monitors=tuple(
+            Told(n.route, f"Route {n.route}: {n.message} ({n.code}).")
+            for n in services.monitors.notices()
+        ),
+        refusals=_refusals(services),
+        upstreams=tuple(
+            UpstreamHost(
+                upstream.name,
+                host.url,
+                host.state,
+                host.usable,
+                host.approved,
+                host.tripped or host.problem,
+            )
+            for upstream in services.upstreams.all.values()
+            for host in upstream.hosts
+        ),
+        broken_upstreams=tuple(
+            Told(name, f"Upstream {name} cannot be used: {why}")
+            for name, why in services.upstreams.broken.items()
+        ),
+    )
+
+
+def artifact(record: "ModelRecord", unloadable: str = "") -> Artifact:
+    """A record of the store as the rules see it."""
+    return Artifact(
+        record.id,
+        record.kind,
+        record.state,
+        record.digest or "",
+        record.code or "",
+        record.message,
+        unloadable,
+    )
+
+
+def certificate(data: Path, config: "Config") -> Certificate | None:
+    """The certificate of the listener; None without TLS."""
+    if not config.tls.enabled:
+        return None
+    try:
+        found = certificates.standing(data / config.tls.certificate)
+    except UsageError as error:
+        return Certificate(None, problem=error.message)
+    changes = None if found.changes is None else _us(found.changes)
+    return Certificate(_us(found.ends), "", found.renewable, found.own, changes)
+
+
+def _backup(
+    data: Path, config: "Config", reader: "LogReader", profile: str, now_us: int
+) -> Backup | None:
+    """The newest backup; None where none is asked for, as in a lab that never had one."""
+    made = backups.known(data)
+    if not made and profile == "lab":
+        return None
+    try:
+        begun_us = reader.entry(0).time_us
+    except NotFound:  # pruned
+        begun_us = 0
+    return Backup(made[-1].made_us if made else None, begun_us, config.watch.backup_days)
+
+
+def _refusals(services: "Services") -> tuple[Refusals, ...]:
+    found = []
+    for key_id, codes in services.rejected.lately(_TOO_MUCH).items():
+        name = key_id
+        with contextlib.suppress(StateRefused):
+            name = services.keys.get(key_id).name
+        found.append(Refusals(name, sum(codes.values()), codes.get("queue_full", 0)))
+    return tuple(found)
+
+
+def _us(at: datetime) -> int:
+    return int(at.timestamp()) * 1_000_000

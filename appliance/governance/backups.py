@@ -1,0 +1,45 @@
+"""The backups that the installer made of this data directory, as it noted them.
+
+Rules: `DATA/backups.json` is written by the installer, which imports none of the product; here it
+is only read, and a file that cannot be read has no backups.
+"""
+
+import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+FILE: Final = "backups.json"
+
+
+class Backup(msgspec.Struct, frozen=True):
+    """One backup.
+
+    Attributes:
+        time: when it was made, ISO 8601 in UTC.
+        file: name of the archive, wherever it is now.
+    """
+
+    time: datetime.datetime
+    file: str = ""
+    release: str = ""
+    bytes: int = 0
+
+    @property
+    def made_us(self) -> int:
+        """When it was made, in microseconds since the epoch."""
+        return int(self.time.timestamp() * 1e6)
+
+
+class _File(msgspec.Struct, frozen=True):
+    backups: list[Backup]
+
+
+def known(data: Path) -> list[Backup]:
+    """The backups, the oldest first."""
+    try:
+        found = msgspec.json.decode((data / FILE).read_bytes(), type=_File).backups
+    except (OSError, msgspec.MsgspecError):
+        return []
+    return sorted(found, key=lambda backup: backup.made_us)

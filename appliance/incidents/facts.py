@@ -1,0 +1,196 @@
+"""The facts that the rules judge, as plain values.
+
+Rules: nothing here reads anything; a fact that is not known has its default, which no rule finds
+wrong, so that a command without a server judges what it can see. Times are microseconds of the
+wall clock, sizes bytes.
+"""
+
+from dataclasses import dataclass
+
+from appliance.trust.freshness import Freshness
+from appliance.types import Told
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The file system of the data directory.
+
+    Attributes:
+        reserve: below it new requests are refused.
+        full_in_s: seconds until only the reserve is left, as the last hours went; None where the
+            disk does not fill, or too little was seen.
+    """
+
+    free: int
+    total: int
+    reserve: int
+    full_in_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Log:
+    """The audit log.
+
+    Attributes:
+        latched: why it takes no new work.
+        alarm: what is wrong with it while it goes on.
+        unwitnessed: entries after the last head that a witness cosigned.
+        witnessed_us: when that was; None where there is no witness.
+        witness_days: days after which a witness counts as silent; 0 is never.
+    """
+
+    latched: str = ""
+    alarm: str = ""
+    unwitnessed: int = 0
+    witnessed_us: int | None = None
+    witness_days: int = 0
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """The file of log lines.
+
+    Attributes:
+        problem: why the newest line could not be written.
+        kept_from_us: when the oldest line that is left was written, once older ones were dropped.
+    """
+
+    problem: str = ""
+    kept_from_us: int | None = None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The certificate of the LAN listener.
+
+    Attributes:
+        ends_us: when it ends; None where it cannot be read, and `problem` says why.
+        renewable: whether the key of its CA is kept, so that clients notice no renewal.
+        own: whether it comes from a CA that this appliance made.
+        changes_us: when a certificate of a new CA replaces it; None where none waits.
+    """
+
+    ends_us: int | None
+    problem: str = ""
+    renewable: bool = False
+    own: bool = True
+    changes_us: int | None = None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One artifact of the store.
+
+    Attributes:
+        state: as people see it.
+        code, message: what was found wrong with it.
+        unloadable: why its last load failed; "" after one that did not.
+    """
+
+    id: str
+    kind: str
+    state: str
+    digest: str = ""
+    code: str = ""
+    message: str = ""
+    unloadable: str = ""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One engine process and its model.
+
+    Attributes:
+        state: starting, ready, restarting or suspended.
+        reason: why it is suspended, or how it died last.
+        deaths: within the last ten minutes.
+        warning: why the model is on the processor.
+        held: "disk" where the weaker claim holds.
+    """
+
+    model: str
+    state: str
+    reason: str = ""
+    deaths: int = 0
+    warning: str = ""
+    held: str = "memory"
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Requests of one app that were refused in the last minutes: too many, or no room."""
+
+    app: str
+    count: int
+    no_room: int = 0
+
+
+@dataclass(frozen=True)
+class UpstreamHost:
+    """One host of an upstream.
+
+    Attributes:
+        state: as `routing.upstreams` names it.
+        usable: whether a request may be sent to it now.
+        approved: whether enough people approved it; until then it is not missed.
+    """
+
+    upstream: str
+    url: str
+    state: str
+    usable: bool
+    approved: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """A job that failed, and none like it has succeeded since."""
+
+    id: int
+    kind: str
+    title: str
+    code: str
+    message: str
+    ended_us: int
+
+
+@dataclass(frozen=True)
+class Backup:
+    """The newest backup.
+
+    Attributes:
+        made_us: when it was made; None where none is known.
+        since_us: since when there has been something to lose.
+        days: how old it may be; 0 is any age.
+    """
+
+    made_us: int | None
+    since_us: int
+    days: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the rules look at, at one moment."""
+
+    now_us: int
+    host: tuple[str, ...] = ()
+    disk: Disk | None = None
+    log: Log = Log()
+    log_file: LogFile = LogFile()
+    certificate: Certificate | None = None
+    trust: Freshness | None = None
+    trust_problem: str = ""
+    unknown_roles: tuple[str, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    evaluations: tuple[Told, ...] = ()
+    routes: tuple[Told, ...] = ()
+    monitors: tuple[Told, ...] = ()
+    drifts: tuple[Told, ...] = ()
+    workers: tuple[Worker, ...] = ()
+    refusals: tuple[Refusals, ...] = ()
+    upstreams: tuple[UpstreamHost, ...] = ()
+    broken_upstreams: tuple[Told, ...] = ()
+    jobs: tuple[FailedJob, ...] = ()
+    backup: Backup | None = None

@@ -1,0 +1,101 @@
+"""The ten-second look of the server: alarms that begin or end, and its own certificate.
+
+Rules: each alarm that begins or ends is one line of the log, at its level; a certificate whose
+files changed is read again, and a pair that cannot be used changes nothing; the certificate of a
+new CA takes its place on its day.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from pathlib import Path
+from typing import Final
+
+from appliance.api.admin.facts import gathered
+from appliance.api.admin.roles import role_table
+from appliance.app import Services
+from appliance.auth import certificates
+from appliance.errors import UsageError
+from appliance.incidents import rules
+
+LOOK_S: Final = 10.0
+_LEVELS: Final = {"critical": logging.ERROR, "warning": logging.WARNING}
+_log = logging.getLogger("appliance")
+
+
+class Onlooker:
+    """Looks at one appliance.
+
+    Args:
+        context: of the LAN listener; None without TLS.
+    """
+
+    def __init__(self, services: Services, context: ssl.SSLContext | None) -> None:
+        self._services, self._context = services, context
+        self._unknown = tuple(role_table(services.config.roles).unresolved)
+        self._stamp = self._files()
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        while True:
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception as error:  # whatever is wrong must not end the watch
+                _log.error("a look at the alarms failed: %s", type(error).__name__, exc_info=error)
+            await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Look once; blocks."""
+        services = self._services
+        self._look_at_certificate()
+        facts = gathered(services, self._unknown)
+        if facts.disk is not None:
+            services.disk_trend.note(time.monotonic(), facts.disk.free)
+        seen = services.seen.look(rules.alarms(facts), facts.now_us)
+        for alarm in seen.began:
+            _log.log(
+                _LEVELS[alarm.level],
+                "alarm %s: %s",
+                alarm.code,
+                alarm.message,
+                extra={"code": alarm.code},
+            )
+        for alarm in seen.ended:
+            _log.info("alarm %s is over: %s", alarm.code, alarm.message)
+
+    def reload(self) -> None:
+        """Take the certificate from its files for new handshakes; a bad one changes nothing."""
+        if self._context is None:
+            return
+        self._stamp = self._files()
+        tls, data = self._services.config.tls, self._services.data
+        try:
+            certificates.load(self._context, data / tls.certificate, data / tls.key)
+            _log.info("the certificate was read again")
+        except UsageError as error:
+            _log.error("the certificate was not changed: %s", error.message)
+
+    def _look_at_certificate(self) -> None:
+        if self._context is None:
+            return
+        certificate = self._services.data / self._services.config.tls.certificate
+        try:
+            if certificates.change(certificate.parent, self._services.clock):
+                _log.warning("the server changed to the certificate of its new CA")
+        except (OSError, UsageError) as error:
+            _log.error("the certificate of the new CA was not put in place: %s", error)
+        if self._files() != self._stamp:
+            self.reload()
+
+    def _files(self) -> list[tuple[int, int] | None]:
+        tls, data = self._services.config.tls, self._services.data
+        return [_stamp(data / tls.certificate), _stamp(data / tls.key)]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
