@@ -43,7 +43,7 @@ T = TypeVar("T", bound=BaseModel)
 Report: TypeAlias = Callable[[str, int, int], None]
 
 _CONNECT_SECONDS = 2.0
-_ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _IDENTIFIER = re.compile(f"{_NAME}(:{_NAME})?", re.ASCII)  # an adapter's is BASE:NAME
 
@@ -69,14 +69,14 @@ class AdminClient:
 
     Args:
         path: the Unix socket.
-        answer_seconds: how long any answer but those of long work may take.
+        answer_seconds: how long any answer but those of long work may take; None is without end.
 
     Every method raises:
         ServerUnreachable: `server_unreachable` when nothing answers.
         Refused, Unavailable: the server said no or cannot; the code is the server's.
     """
 
-    def __init__(self, path: Path, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+    def __init__(self, path: Path, *, answer_seconds: float | None = ANSWER_SECONDS) -> None:
         self._path = path
         transport = httpx.HTTPTransport(uds=str(path))
         timeout = httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS)

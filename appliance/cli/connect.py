@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from appliance.cli.imports import importing
-from appliance.client import AdminClient, probe, socket_path
+from appliance.client import ANSWER_SECONDS, AdminClient, probe, socket_path
 from appliance.config import load_config
 from appliance.errors import ServerUnreachable, StateRefused
 
@@ -70,6 +70,7 @@ def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminCli
         StateRefused: `data_locked` when another command or a starting server has the lock.
     """
     with contextlib.ExitStack() as stack:
+        seconds: float | None = ANSWER_SECONDS
         if server_answers(data):
             path = socket_path(data)
         elif needs_server:
@@ -81,9 +82,8 @@ def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminCli
                 from appliance.api.admin.private import serve_privately
 
             services = _opened(stack, data)
-            path = (
-                socket_path(data)
-                if services is None
-                else stack.enter_context(serve_privately(services))
-            )
-        yield stack.enter_context(AdminClient(path))
+            if services is None:
+                path = socket_path(data)
+            else:  # this process answers itself, however long that takes on a loaded host
+                path, seconds = stack.enter_context(serve_privately(services)), None
+        yield stack.enter_context(AdminClient(path, answer_seconds=seconds))

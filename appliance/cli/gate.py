@@ -211,7 +211,8 @@ def ledger(output: Output, data: Path, dataset: str | None) -> None:
 def _ledger(found: Ledger) -> list[str]:
     lines = []
     for part in found.splits:
-        lines.append(f"{part.split}: {part.groups} groups, {part.left} looks left")
+        only = f", for {safe(part.only)} alone, which passed" if part.only else ""
+        lines.append(f"{part.split}: {part.groups} groups, {part.left} looks left{only}")
         rows = [
             (
                 str(look["taken"]),

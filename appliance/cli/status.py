@@ -102,8 +102,11 @@ def lines(found: Status) -> Iterator[str]:
     yield f"you     {found.role}"
     yield ""
     yield from _models(found)
+    told = {incident.message: incident for incident in found.incidents}
     for alarm in found.alarms:
         yield f"[!] {safe(alarm)}"
+        if (incident := told.get(alarm)) is not None:
+            yield f"    {incident.code} since {incident.since}; {safe(incident.next)}"
 
 
 def _models(found: Status) -> Iterator[str]:

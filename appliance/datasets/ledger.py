@@ -144,6 +144,18 @@ class Ledger:
                 .values(verdict=verdict, certificate=certificate)
             )
 
+    def counted(self, job: int) -> tuple[int, int] | None:
+        """Looks taken at the groups that a job looked at, and those left for its task, as of now.
+
+        None where the job took none.
+        """
+        with self._database.begin() as connection:
+            for look in _select(connection, _LOOKS.c.job == job):
+                own = connection.execute(sa.select(_MARKS.c.mark).where(_MARKS.c.look == look.id))
+                looks = _sharing(connection, {str(mark) for (mark,) in own})
+                return len(looks), left(looks, look.task_digest)
+        return None
+
     def looks(self, marks: Iterable[str]) -> list[Look]:
         """The looks that a split with these marks has behind it, the oldest first."""
         with self._database.begin() as connection:
@@ -155,6 +167,11 @@ def left(looks: list[Look], task_digest: str = "") -> int:
     if _passed_by_others(looks, task_digest):
         return 0
     return max(0, LOOKS - len(looks))
+
+
+def holder(looks: list[Look]) -> Look | None:
+    """The look that passed, whose task alone may look again; None while every task may."""
+    return next((look for look in looks if look.verdict == "pass"), None)
 
 
 def _passed_by_others(looks: list[Look], task_digest: str) -> bool:

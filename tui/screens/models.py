@@ -80,8 +80,9 @@ class ModelsPage(ListPage[Model]):
         return self.desk.status is not None
 
     def items(self) -> list[Model]:
-        """All models."""
-        return self.desk.status.models if self.desk.status else []
+        """All artifacts, models first, then by kind."""
+        found = self.desk.status.models if self.desk.status else []
+        return sorted(found, key=view.place)
 
     def words(self, model: Model) -> str:
         """What the filter looks at."""

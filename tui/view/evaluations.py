@@ -133,7 +133,7 @@ def ledger(found: Sequence[Ledger], width: int) -> list[Content]:
     for each in found:
         for split in each.splits:
             spent = f"{count(len(split.looks))} looks spent"
-            left = f"{count(split.left)} left"
+            left = f"{count(split.left)} left" + (f" for {split.only} alone" if split.only else "")
             told = cell(left) if split.left else alarm("none left")
             groups = quiet(f"{count(split.groups)} groups")
             said.append(line(cell(f"{each.dataset}, {split.split}", "bold"), spent, told, groups))

@@ -33,6 +33,22 @@ _NEXT: Final = {
 }
 
 
+_KINDS: Final = ("task", "route", "dataset")
+"""What is never in memory, below the models and in this order."""
+
+
+def place(model: Model) -> int:
+    """Where a kind stands in the list."""
+    return _KINDS.index(model.kind) + 1 if model.kind in _KINDS else 0
+
+
+def following(model: Model) -> str:
+    """What comes next, by the state and what may be done."""
+    if model.state == "approved" and "load" not in model.actions:
+        return "" if model.kind == "dataset" else "It answers under its name."
+    return _NEXT.get(model.state, "")
+
+
 def row(model: Model, engines: Mapping[str, Worker]) -> Sequence[Cell]:
     """One artifact of the store."""
     return (
@@ -61,9 +77,8 @@ def detail(model: ModelDetail, worker: Worker | None, width: int) -> list[Conten
     if model.code or model.message:
         reason = ": ".join(part for part in (model.code or "", model.message) if part)
         said += labelled("why", reason, width)
-    following = model.hint if model.code else _NEXT.get(model.state, "")
-    if following:
-        said += labelled("what to do", following, width)
+    if step := model.hint if model.code else following(model):
+        said += labelled("what to do", step, width)
     if model.publisher:
         said += labelled("signed by", line(model.publisher, state("verified")), width)
     of = f"{len(model.approvals)} of {model.approvals_needed} needed"

@@ -258,7 +258,12 @@ def host(status: Status) -> list[Content]:
 
 
 def alarms(status: Status) -> list[Content]:
-    """What needs a person; where it is a lot, how much."""
+    """What needs a person, with the next step; where it is a lot, how much."""
     told, most = status.alarms, _ALARMS
+    steps = {incident.message: incident.next for incident in status.incidents}
     more = [f"{len(told)} alarms, the first {most}; appliance status has all"]
-    return [alarm(text) for text in (more if len(told) > most else []) + told[:most]]
+    shown = [alarm(text) for text in (more if len(told) > most else [])]
+    return shown + [
+        line(alarm(text), quiet(steps[text])) if text in steps else alarm(text)
+        for text in told[:most]
+    ]

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from appliance.audit.reader import LogReader
     from appliance.config import Config
     from appliance.jobs.store import Job, JobStore
+    from appliance.routing.monitor import Notice
     from appliance.trust.records import ModelRecord
 
 _TOO_MUCH: Final = ("queue_full", "rate_limit_exceeded")
@@ -105,6 +106,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
         facts = replace(facts, trust=services.trust.freshness())
     except Refused as error:
         facts = replace(facts, trust_problem=f"{error.message} ({error.code})")
+    notices = services.monitors.notices()
     return replace(
         facts,
         disk=Disk(
@@ -123,10 +125,8 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             Worker(w.model, w.state, w.reason, w.deaths, w.device.warning, w.held)
             for w in services.supervisor.status()
         ),
-        monitors=tuple(
-            Told(n.route, f"Route {n.route}: {n.message} ({n.code}).")
-            for n in services.monitors.notices()
-        ),
+        unwatched=tuple(_notice(each) for each in notices if each.code == "route_unwatched"),
+        missing_wrong=tuple(_notice(n) for n in notices if n.code == "route_missing_wrong"),
         refusals=_refusals(services),
         upstreams=tuple(
             UpstreamHost(
@@ -194,6 +194,10 @@ def _refusals(services: "Services") -> tuple[Refusals, ...]:
             name = services.keys.get(key_id).name
         found.append(Refusals(name, sum(codes.values()), codes.get("queue_full", 0)))
     return tuple(found)
+
+
+def _notice(notice: "Notice") -> Told:
+    return Told(notice.route, f"Route {notice.route}: {notice.message}.")
 
 
 def _us(at: datetime) -> int:

@@ -112,8 +112,16 @@ def ledger(_: Viewer, services: ServicesDep, dataset: str) -> wire.Ledger:
     for name, part in sorted(seal_of(services, dataset).parts.items()):
         looks = services.ledger.looks(part.marks)
         rows = [{**vars(look), "taken": iso(look.taken_us)} for look in looks]
-        left = ledgers.left(looks)
-        splits.append(wire.LedgerSplit(split=name, groups=part.groups, left=left, looks=rows))
+        passed = ledgers.holder(looks)
+        splits.append(
+            wire.LedgerSplit(
+                split=name,
+                groups=part.groups,
+                left=ledgers.left(looks, passed.task_digest if passed else ""),
+                only=passed.task if passed else "",
+                looks=rows,
+            )
+        )
     return wire.Ledger(dataset=dataset, splits=splits)
 
 

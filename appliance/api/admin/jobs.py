@@ -1,7 +1,9 @@
 """Routes of the jobs: look, start, pause, resume, cancel.
 
 Rules: a person who steers a job has the role that its kind asks for, at least operator; which
-actions a job allows comes from the table of its states.
+actions a job allows comes import asyncio
+import asyncio
+from the table of its states.
 """
 
 from typing import Annotated
@@ -32,7 +34,17 @@ async def list_jobs(
 @router.get("/{job_id}")
 async def show_job(_: Viewer, services: ServicesDep, job_id: JobId) -> wire.Job:
     """One job with its result."""
-    return job_of(await services.jobs.get(job_id))
+    found = job_of(await services.jobs.get(job_id))
+    counted = None
+    if found.result and "looks_left" in found.result:
+        counted = await asyncio.to_thread(services.ledger.counted, job_id)
+    if counted is None:
+        return found
+    # As the ledger counts them now: other gates have looked since.
+    taken, left = counted
+    return found.model_copy(
+        update={"result": {**(found.result or {}), "looks": taken, "looks_left": left}}
+    )
 
 
 @router.post("")

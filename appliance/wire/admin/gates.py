@@ -54,11 +54,12 @@ class Plan(Reply):
 
 
 class LedgerSplit(Reply):
-    """One sealed split."""
+    """One sealed split; the looks that are `left` are those of the task `only`, where it passed."""
 
     split: str
     groups: int
     left: int
+    only: str = ""
     looks: list[dict[str, Any]]
 
 

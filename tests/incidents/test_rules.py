@@ -1,0 +1,160 @@
+"""Each rule finds what it is there for, and nothing in facts that are well."""
+
+import importlib
+import re
+from dataclasses import replace
+
+import click
+import pytest
+
+from appliance.incidents.facts import (
+    Artifact,
+    Backup,
+    Certificate,
+    Disk,
+    Facts,
+    FailedJob,
+    Log,
+    LogFile,
+    Refusals,
+    UpstreamHost,
+    Worker,
+)
+from appliance.incidents.rules import BY_CODE, RULES, alarms
+from appliance.trust.freshness import Freshness
+from appliance.types import Told
+
+DAY = 86_400_000_000
+NOW = 1_000 * DAY
+MIB = 1 << 20
+WELL = Facts(
+    now_us=NOW,
+    disk=Disk(free=4_096 * MIB, total=1 << 40, reserve=256 * MIB, full_in_s=30 * 86_400.0),
+    log=Log(unwitnessed=3, witnessed_us=NOW - DAY, witness_days=7),
+    log_file=LogFile(kept_from_us=NOW - 8 * DAY),
+    certificate=Certificate(NOW + 31 * DAY, renewable=True),
+    trust=Freshness(NOW, NOW - DAY, NOW + 40 * DAY, NOW + 70 * DAY),
+    artifacts=(
+        Artifact("m", "generate", "serving"),
+        Artifact("n", "generate", "approved"),
+        Artifact("old", "task", "retired", code="model_revoked", message="It was."),
+    ),
+    workers=(Worker("m", "ready"),),
+    refusals=(Refusals("planner", 99),),
+    upstreams=(
+        UpstreamHost("big", "https://a", "ready", usable=True, approved=True),
+        UpstreamHost("big", "https://new", "unapproved", usable=False, approved=False),
+        UpstreamHost("big", "https://out", "drained", usable=False, approved=True),
+    ),
+    backup=Backup(NOW - 6 * DAY, 0, 7),
+)
+"""An appliance on a good night, close to each limit."""
+
+
+def told(subject: str = "x") -> tuple[Told, ...]:
+    return (Told(subject, "It is so."),)
+
+
+def host(state: str, *, usable: bool = False) -> UpstreamHost:
+    return UpstreamHost("big", "https://a", state, usable=usable, approved=True, problem="gone")
+
+
+BAD = {
+    "host_unsuitable": replace(WELL, host=("Landlock is missing.",)),
+    "log_unwritable": replace(WELL, log=Log(latched="the disk is full")),
+    "log_behind": replace(WELL, log=Log(alarm="It grows.")),
+    "insufficient_disk": replace(WELL, disk=Disk(255 * MIB, 1 << 40, 256 * MIB)),
+    "disk_low": replace(WELL, disk=Disk(1_023 * MIB, 1 << 40, 256 * MIB)),
+    "disk_fills": replace(WELL, disk=Disk(1 << 38, 1 << 40, 256 * MIB, 3 * 86_400.0)),
+    "log_file_unwritable": replace(WELL, log_file=LogFile("No space left on device")),
+    "log_file_short": replace(WELL, log_file=LogFile(kept_from_us=NOW - 6 * DAY)),
+    "certificate_ended": replace(WELL, certificate=Certificate(NOW)),
+    "certificate_ends": replace(WELL, certificate=Certificate(NOW + 30 * DAY)),
+    "certificate_changes": replace(
+        WELL, certificate=Certificate(NOW + 3 * DAY, changes_us=NOW + 2 * DAY)
+    ),
+    "clock_behind": replace(WELL, trust=Freshness(NOW, NOW + DAY)),
+    "trust_rollback": replace(WELL, trust=Freshness(NOW, NOW, undone="It is older.")),
+    "trust_stale": replace(WELL, trust=Freshness(NOW, NOW, NOW - 9 * DAY, NOW - DAY)),
+    "trust_expired": replace(WELL, trust=Freshness(NOW, NOW, NOW - DAY, NOW + DAY)),
+    "trust_expires_soon": replace(WELL, trust=Freshness(NOW, NOW, NOW + 29 * DAY, NOW + 60 * DAY)),
+    "trust_unreadable": replace(WELL, trust=None, trust_problem="No. (policy_signature)"),
+    "role_name_unknown": replace(WELL, unknown_roles=("nobody9",)),
+    "model_suspended": replace(
+        WELL, artifacts=(Artifact("m", "task", "suspended", message="by hand"),)
+    ),
+    "model_doubtful": replace(
+        WELL, artifacts=(Artifact("m", "generate", "serving", code="x", message="y"),)
+    ),
+    "model_missing": replace(WELL, artifacts=(Artifact("r", "route", "missing", "ab12"),)),
+    "model_unloadable": replace(
+        WELL, artifacts=(Artifact("m", "generate", "approved", unloadable="m needs 9 MiB"),)
+    ),
+    "engine_suspended": replace(WELL, workers=(Worker("m", "suspended", "it died", 5),)),
+    "engine_died": replace(WELL, workers=(Worker("m", "ready", deaths=1),)),
+    "model_on_processor": replace(WELL, workers=(Worker("m", "ready", warning="no plugin"),)),
+    "model_on_disk": replace(WELL, workers=(Worker("m", "ready", held="disk"),)),
+    "evaluation_expires": replace(WELL, evaluations=told()),
+    "route_suspended": replace(WELL, routes=told()),
+    "route_unwatched": replace(WELL, unwatched=told()),
+    "route_missing_wrong": replace(WELL, missing_wrong=told()),
+    "drift_found": replace(WELL, drifts=told()),
+    "queue_full": replace(WELL, refusals=(Refusals("planner", 5, no_room=5),)),
+    "app_floods": replace(WELL, refusals=(Refusals("planner", 100),)),
+    "upstream_down": replace(WELL, upstreams=(host("drained"),)),
+    "upstream_host_down": replace(
+        WELL, upstreams=(host("tripped"), replace(host("ready", usable=True), url="https://b"))
+    ),
+    "upstream_broken": replace(WELL, broken_upstreams=told()),
+    "witness_silent": replace(WELL, log=Log("", "", 9, NOW - 7 * DAY, 7)),
+    "job_failed": replace(WELL, jobs=(FailedJob(3, "import", "m", "c", "It failed.", NOW - 5),)),
+    "backup_old": replace(WELL, backup=Backup(NOW - 7 * DAY, 0, 7)),
+}
+"""Facts in which one rule alone finds something."""
+
+
+def test_a_good_night_has_no_alarm() -> None:
+    assert alarms(WELL) == []
+
+
+def test_every_rule_has_its_bad_night() -> None:
+    assert set(BAD) == {rule.code for rule in RULES} == set(BY_CODE)
+
+
+@pytest.mark.parametrize("code", BAD)
+def test_one_fault_is_one_alarm(code: str) -> None:
+    (found,) = alarms(BAD[code])
+    assert (found.code, found.level) == (code, BY_CODE[code].level)
+    assert found.message.endswith((".", ")", "down", "hand", "MiB", "y", "died", "plugin", "gone"))
+    assert found.next and "{" not in found.next and ".." not in found.message
+
+
+def test_what_is_critical_comes_first() -> None:
+    both = replace(BAD["disk_low"], host=("Landlock is missing.",), backup=Backup(None, 0, 7))
+    assert [alarm.level for alarm in alarms(both)] == ["critical", "warning", "warning"]
+
+
+@pytest.mark.parametrize(("left", "threshold"), [(30, 30), (8, 30), (7, 7), (2, 7), (1, 1)])
+def test_the_end_of_a_certificate_is_told_at_30_7_and_1_days(left: int, threshold: int) -> None:
+    (found,) = alarms(replace(WELL, certificate=Certificate(NOW + left * DAY)))
+    assert found.since_us == NOW + (left - threshold) * DAY
+    assert "every client" in found.message  # its CA's key is gone
+    renewable = replace(WELL, certificate=Certificate(NOW + left * DAY, renewable=True))
+    assert "every client" not in alarms(renewable)[0].message
+
+
+def test_alarms_of_an_upstream_name_the_worse_alone() -> None:
+    found = alarms(replace(WELL, upstreams=(host("unreachable"),)))
+    assert [alarm.code for alarm in found] == ["upstream_down", "upstream_host_down"]
+
+
+@pytest.mark.parametrize("code", BY_CODE)
+def test_next_steps_name_commands_that_exist(code: str) -> None:
+    for words in re.findall(r"`appliance ([a-z -]+)", BY_CODE[code].next):
+        first, *rest = words.split()
+        command = getattr(importlib.import_module(f"appliance.cli.{first}"), first)
+        if isinstance(command, click.Group):
+            assert rest and rest[0] in command.commands, words
+            command, rest = command.commands[rest[0]], rest[1:]
+        options = {name for each in command.params for name in each.opts}
+        assert {word for word in rest if word.startswith("--")} <= options, words
