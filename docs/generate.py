@@ -1,9 +1,9 @@
-"""Writes docs/errors.md, docs/config.md and a part of docs/api.md from the tables of the product.
+"""Writes docs/errors.md, docs/config.md, and parts of docs/api.md and docs/operator-guide.md.
 
 Rules: nothing is said here that the source does not say; `tests/test_docs.py` fails while a file
 differs from what this makes. Run `.venv/bin/python docs/generate.py` after changing
-`appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py` or
-`appliance/wire/openai/fields.py`.
+`appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
+`appliance/wire/openai/fields.py` or `appliance/incidents/rules.py`.
 """
 
 import dataclasses
@@ -15,11 +15,14 @@ from typing import Any
 from appliance import config
 from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
 from appliance.errors import CODES
+from appliance.incidents.rules import RULES
 from appliance.wire.openai.fields import TABLE, Row
 
 DOCS = Path(__file__).parent
 _BEGIN = "<!-- fields: made by docs/generate.py from appliance/wire/openai/fields.py -->\n"
 _END = "<!-- end of fields -->\n"
+_ALARMS_BEGIN = "<!-- alarms: made by docs/generate.py from appliance/incidents/rules.py -->\n"
+_ALARMS_END = "<!-- end of alarms -->\n"
 _NOTE = "<!-- Made by docs/generate.py; change the source, not this file. -->"
 
 
@@ -88,6 +91,22 @@ def api_document() -> str:
     return before + _BEGIN + "\n".join(lines) + "\n" + _END + after
 
 
+def operator_document() -> str:
+    """docs/operator-guide.md, with the table of alarms made new."""
+    text = (DOCS / "operator-guide.md").read_text(encoding="utf-8")
+    before, rest = text.split(_ALARMS_BEGIN)
+    after = rest.split(_ALARMS_END)[1]
+    lines = ["", "| code | what is wrong | told after | next step |", "|---|---|---|---|"]
+    for level in ("critical", "warning"):
+        for rule in RULES:
+            if rule.level == level:
+                code = f"**`{rule.code}`**" if level == "critical" else f"`{rule.code}`"
+                lines.append(
+                    _row([code, rule.means, rule.after, rule.next.replace("{subject}", "ID")])
+                )
+    return before + _ALARMS_BEGIN + "\n".join(lines) + "\n\n" + _ALARMS_END + after
+
+
 def _field_row(row: Row) -> str:
     names = ", ".join(f"`{name}`" for name in row.names)
     return _row([names, ", ".join(row.routes), row.reason])
@@ -119,7 +138,12 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-DOCUMENTS = {"errors.md": errors_document, "config.md": config_document, "api.md": api_document}
+DOCUMENTS = {
+    "errors.md": errors_document,
+    "config.md": config_document,
+    "api.md": api_document,
+    "operator-guide.md": operator_document,
+}
 
 if __name__ == "__main__":
     for name, make in DOCUMENTS.items():

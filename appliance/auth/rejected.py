@@ -107,13 +107,13 @@ class Rejected:
     def _turn(self, now_us: int) -> None:
         passed = now_us // _MINUTE_US - self._minute
         if passed:
-            self._recent.append([replace(c, codes=dict(c.codes)) for c in self._counts.values()])
-            self._recent.extend([] for _ in range(min(abs(passed) - 1, _MINUTES)))
             self._minute = now_us // _MINUTE_US
             self._close()
+            self._recent.extend([] for _ in range(min(abs(passed) - 1, _MINUTES)))
 
     def _close(self) -> None:
         counts, self._counts = self._counts, {}
+        self._recent.append([replace(c, codes=dict(c.codes)) for c in counts.values()])
         self.put_back(counts.values())
 
 

@@ -368,10 +368,10 @@ RULES: Final[tuple[Rule, ...]] = (
          "Free memory, or lower its n_ctx and slots; then `appliance model load {subject}`.",
          _unloadable),
     Rule("engine_suspended", "critical", "The engine of a model died too often", "10 s",
-         "`appliance logs --text {subject}`, then `appliance model unload {subject}` and"
+         "`appliance logs --grep {subject}`, then `appliance model unload {subject}` and"
          " `appliance model load {subject}`.", _crashed),
     Rule("engine_died", "warning", "The engine of a model died and is started again", "10 s",
-         "`appliance logs --text {subject}`", _died),
+         "`appliance logs --grep {subject}`", _died),
     Rule("model_on_processor", "warning", "A model computes on the processor beside a GPU", "10 s",
          "`appliance doctor` says what the GPU lacks.", _on_processor),
     Rule("model_on_disk", "warning", "A model is held on the disk: a weaker claim", "10 s",

@@ -79,11 +79,11 @@ def backup(
     finally:
         if ran:
             service.start()
-    read(part)
+    index = read(part)
     part.rename(target)
     sync_directory(target.parent)
     size = target.stat().st_size
-    _note(layout, answers, target, release, size)
+    _note(layout, answers, layout.data, target, index)
     return {"release": release, "files": files, "bytes": size, "left_out": left}
 
 
@@ -140,6 +140,7 @@ def restore(
                 archive.extractall(part, members=_below_data(archive), filter="tar")
             if not layout.user:
                 shutil.chown(part, answers.account, answers.operators)
+            _note(layout, answers, part, path, index)
             sync_tree(part)
             if target.is_dir():
                 target.rmdir()
@@ -196,15 +197,20 @@ def drill(layout: Layout, answers: Answers, path: Path) -> dict[str, Any]:
     return {"release": index["release"], **facts}
 
 
-def _note(layout: Layout, answers: Answers, target: Path, release: str, size: int) -> None:
-    """Note the backup in the data directory, where the product tells when it is too old."""
-    path = layout.data / _NOTES
+def _note(
+    layout: Layout, answers: Answers, data: Path, archive: Path, index: dict[str, Any]
+) -> None:
+    """Note a backup in a data directory, where the product tells when it is too old."""
+    if "made" not in index:  # of an older release
+        return
+    path = data / _NOTES
     try:
         known = list(json.loads(path.read_text(encoding="utf-8"))["backups"])
     except (OSError, ValueError, KeyError, TypeError):
         known = []
-    made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    known.append({"time": made, "file": target.name, "release": release, "bytes": size})
+    size = archive.stat().st_size
+    noted = {"time": index["made"], "release": index["release"], "bytes": size}
+    known.append({"file": archive.name, **noted})
     part = path.with_name(path.name + ".part")
     with explained(part):
         part.write_text(json.dumps({"backups": known[-_KEPT_NOTES:]}), encoding="utf-8")
@@ -235,7 +241,8 @@ def _write(layout: Layout, part: Path, release: str, models: bool, left: Left) -
     for path in paths:
         if path.is_file():
             digests[f"data/{path.relative_to(layout.data)}"] = hash_file(path)[0]
-    table = {"format": 1, "release": release, "files": digests, "left_out": left}
+    made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    table = {"format": 1, "made": made, "release": release, "files": digests, "left_out": left}
     index = json.dumps(table, sort_keys=True).encode()
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as archive:

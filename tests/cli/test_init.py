@@ -69,7 +69,9 @@ def test_names_make_a_certificate_and_turn_tls_on(tmp_path: Path) -> None:
     done = run_command("init", *named, "--json", data=tmp_path / "data")
     made = tmp_path / "data" / "tls"
     assert (done.status, done.document["ca"]) == (0, str(made / "ca.pem"))
-    assert {path.name for path in made.iterdir()} == {"ca.pem", "server.pem", "server.key"}
+    assert {path.name for path in made.iterdir()} == {
+        "ca.key", "ca.pem", "server.pem", "server.key",
+    }  # fmt: skip
     assert load_config(tmp_path / "data").tls.enabled
     refused = run_command("init", "--name", "a b", "--json", data=tmp_path / "other")
     assert refused.code == (2, "certificate_unusable")

@@ -254,17 +254,42 @@ async def test_a_model_that_the_policy_no_longer_allows_does_not_come_back(
     await supervisor.start(sealed(services))
     os.kill(pid(supervisor), signal.SIGKILL)
     await until(lambda: supervisor.status()[0].state == "suspended")
-    with pytest.raises(WorkerLost, match="revoked"):
+    with pytest.raises(Unavailable, match="revoked") as caught:
         supervisor.worker(ID, "k")
+    assert caught.value.code == "model_suspended"
     assert not supervisor.ready()
     assert noted == ["start", "exit", "suspend"]
     await supervisor.close()
 
 
+async def test_restarts_count_on_when_the_model_is_loaded_again(services: Services) -> None:
+    told: list[str] = []
+
+    async def record(_kind: str, _fields: object) -> None:
+        """Not the point here."""
+
+    supervisor = Supervisor(
+        SMALL, services.clock, record, lambda _: None, again(services), restarted=told.append
+    )
+    for expected in (1, 2):
+        await supervisor.start(await asyncio.to_thread(sealed, services))
+        assert supervisor.status()[0].restarts == expected - 1
+        os.kill(pid(supervisor), signal.SIGKILL)
+        await until(functools.partial(_restarted, supervisor, expected))
+        assert supervisor.status()[0].deaths == expected
+        await supervisor.stop(ID)
+    assert told == [ID, ID]
+
+
+def _restarted(supervisor: Supervisor, times: int) -> bool:
+    return supervisor.ready() and supervisor.status()[0].restarts == times
+
+
 async def test_five_deaths_suspend_the_model(
-    services: Services, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(crashes, "_BACKOFF_S", (0.0,))
+    caplog.set_level("INFO", "appliance")
     async with loaded(services) as supervisor:
         for death in range(1, 6):
             await until(supervisor.ready)
@@ -272,8 +297,14 @@ async def test_five_deaths_suspend_the_model(
             if death < 5:
                 await until(supervisor.ready)
         await until(lambda: supervisor.status()[0].state == "suspended")
-        with pytest.raises(WorkerLost, match="five times"):
+        with pytest.raises(Unavailable, match="five times"):
             supervisor.worker(ID, "k")
+    lines = [r for r in caplog.records if getattr(r, "model", "") == ID]
+    died = [r for r in lines if "ended with status -9" in r.getMessage()]
+    assert [r.levelname for r in died] == ["WARNING"] * 5
+    (suspended,) = [r for r in lines if getattr(r, "code", "") == "model_suspended"]
+    assert suspended.levelname == "ERROR" and "died five times" in suspended.getMessage()
+    assert sum("runs again" in r.getMessage() for r in lines) == 4
     assert events(services)[-2:] == ["exit", "suspend"]
 
 
@@ -295,7 +326,7 @@ async def test_three_steps_that_took_too_long_suspend_the_model_and_blame_nobody
                 await preparing
             await until(functools.partial(_replaced, supervisor, worker.pid))
         await until(lambda: supervisor.status()[0].state == "suspended")
-        with pytest.raises(WorkerLost, match="absurdly long"):
+        with pytest.raises(Unavailable, match="absurdly long"):
             supervisor.worker(ID, "k")
     assert events(services)[-2:] == ["exit", "suspend"]
 

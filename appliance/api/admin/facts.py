@@ -97,16 +97,18 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
     reserve = config.audit.reserve_mib << 20
     with contextlib.suppress(Refused):  # without a policy nothing is served, and trust says so
         policy = load_policy(services.data / "trust")
+        notices = services.monitors.notices()
         facts = replace(
             facts,
             evaluations=tuple(services.store.alarms(policy)),
             routes=tuple(services.routes.alarms(policy)),
+            unwatched=tuple(_notice(n) for n in notices if n.code == "route_unwatched"),
+            missing_wrong=tuple(_notice(n) for n in notices if n.code == "route_missing_wrong"),
         )
     try:
         facts = replace(facts, trust=services.trust.freshness())
     except Refused as error:
         facts = replace(facts, trust_problem=f"{error.message} ({error.code})")
-    notices = services.monitors.notices()
     return replace(
         facts,
         disk=Disk(
@@ -125,8 +127,6 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             Worker(w.model, w.state, w.reason, w.deaths, w.device.warning, w.held)
             for w in services.supervisor.status()
         ),
-        unwatched=tuple(_notice(each) for each in notices if each.code == "route_unwatched"),
-        missing_wrong=tuple(_notice(n) for n in notices if n.code == "route_missing_wrong"),
         refusals=_refusals(services),
         upstreams=tuple(
             UpstreamHost(

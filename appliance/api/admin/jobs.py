@@ -1,11 +1,10 @@
 """Routes of the jobs: look, start, pause, resume, cancel.
 
 Rules: a person who steers a job has the role that its kind asks for, at least operator; which
-actions a job allows comes import asyncio
-import asyncio
-from the table of its states.
+actions a job allows comes from the table of its states.
 """
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query

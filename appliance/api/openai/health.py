@@ -10,13 +10,13 @@ from appliance.wire.openai.health import Health
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", response_model_exclude_none=True)
 async def healthz() -> Health:
     """The server is alive."""
     return Health(status="ok")
 
 
-@router.get("/readyz", responses=PROBED)
+@router.get("/readyz", responses=PROBED, response_model_exclude_none=True)
 async def readyz(request: Request) -> Health:
     """A request can be answered and the answer be recorded; 503 while not.
 
@@ -35,4 +35,4 @@ async def readyz(request: Request) -> Health:
         if suspended:
             raise Unavailable("model_suspended", f"Suspended: {', '.join(suspended)}.")
         raise Unavailable("model_loading", "No model is ready.")
-    return Health(status="ready", suspended=suspended)
+    return Health(status="ready", suspended=suspended or None)

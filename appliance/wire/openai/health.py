@@ -9,4 +9,4 @@ class Health(BaseModel):
     """A sign of life; `suspended` names the models that are out of service."""
 
     status: Literal["ok", "ready"]
-    suspended: list[str] = []
+    suspended: list[str] | None = None
