@@ -183,6 +183,7 @@ class Facts:
     trust: Freshness | None = None
     trust_problem: str = ""
     unknown_roles: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     evaluations: tuple[Told, ...] = ()
     routes: tuple[Told, ...] = ()

@@ -356,6 +356,9 @@ RULES: Final[tuple[Rule, ...]] = (
          "Correct [admin.roles] in appliance.toml, then restart.",
          lambda facts: (Told(name, f"[admin.roles] names {name!r}, who is unknown.")
                         for name in facts.unknown_roles)),
+    Rule("unexpected_errors", "warning", "The product has failed in a way that is not foreseen",
+         "10 s", "`appliance logs --level error`; send the places to those who maintain this.",
+         lambda facts: (Told("", text) for text in facts.unexpected)),
     Rule("model_suspended", "critical", "A person or a check suspended an artifact",
          "10 s; a changed file at the next re-check (`recheck_minutes`) or load",
          "`appliance model show {subject}`; approvals bring it back.", _suspended),

@@ -39,10 +39,7 @@ class Onlooker:
     async def run(self) -> None:
         """Look, for ever."""
         while True:
-            try:
-                await asyncio.to_thread(self.look)
-            except Exception as error:  # whatever is wrong must not end the watch
-                _log.error("a look at the alarms failed: %s", type(error).__name__, exc_info=error)
+            await asyncio.to_thread(self.look)
             await asyncio.sleep(LOOK_S)
 
     def look(self) -> None:

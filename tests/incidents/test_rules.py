@@ -80,6 +80,7 @@ BAD = {
     "trust_expires_soon": replace(WELL, trust=Freshness(NOW, NOW, NOW + 29 * DAY, NOW + 60 * DAY)),
     "trust_unreadable": replace(WELL, trust=None, trust_problem="No. (policy_signature)"),
     "role_name_unknown": replace(WELL, unknown_roles=("nobody9",)),
+    "unexpected_errors": replace(WELL, unexpected=("2 errors.",)),
     "model_suspended": replace(
         WELL, artifacts=(Artifact("m", "task", "suspended", message="by hand"),)
     ),

@@ -31,6 +31,7 @@ from appliance.incidents.facts import (
     UpstreamHost,
     Worker,
 )
+from appliance.observability import unexpected
 from appliance.trust.store import load_policy
 from appliance.types import Told
 
@@ -119,6 +120,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
         ),
         log_file=LogFile(services.log_file.problem, services.log_file.kept_from_us),
         unknown_roles=unknown_roles,
+        unexpected=tuple(unexpected.alarms(services.metrics)),
         artifacts=tuple(
             artifact(record, services.pool.unloadable(record.id))
             for record in services.lifecycle.records()
