@@ -44,7 +44,7 @@ def test_every_code_and_every_key_is_in_its_document() -> None:
     tables = re.findall(r"^## `(\[.*?\])`", made["config.md"], re.MULTILINE)
     assert tables == [
         "[server]", "[tls]", "[engine]", "[jobs]", "[routes]", "[tuning]", "[drift]", "[trust]",
-        "[audit]", '[models."ID"]', "[admin.roles]", '[upstreams."NAME"]',
+        "[watch]", "[audit]", '[models."ID"]', "[admin.roles]", '[upstreams."NAME"]',
     ]  # fmt: skip
 
 
@@ -59,5 +59,6 @@ def test_the_api_document_names_every_route() -> None:
     routes = {
         *PUBLIC, "/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/{id}",
         "/v1/receipts/{request-id}",
+        "/ca.pem",
     }  # fmt: skip
     assert {r for r in routes if f"`{r}`" not in text} == set()

@@ -36,6 +36,7 @@ ROUTES = {
     "/v1/models": {"GET"},
     "/v1/models/{model_id:path}": {"GET"},
     "/v1/receipts/{request_id}": {"GET"},
+    "/ca.pem": {"GET"},
     "/v1/queue": {"GET"},
     "/v1/queue/{item_id}": {"GET"},
     "/v1/queue/{item_id}/answer": {"POST"},

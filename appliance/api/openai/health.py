@@ -5,19 +5,19 @@ from fastapi import APIRouter, Request
 from appliance.api.deps import services_of
 from appliance.api.described import PROBED
 from appliance.errors import AuditUnavailable, Unavailable
-from appliance.wire.openai.health import Health
+from appliance.wire.openai.health import Health, Ready
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", response_model_exclude_none=True)
+@router.get("/healthz")
 async def healthz() -> Health:
     """The server is alive."""
     return Health(status="ok")
 
 
 @router.get("/readyz", responses=PROBED, response_model_exclude_none=True)
-async def readyz(request: Request) -> Health:
+async def readyz(request: Request) -> Ready:
     """A request can be answered and the answer be recorded; 503 while not.
 
     Until the models of the start are loaded, one of them must be ready; after that, a model that
@@ -35,4 +35,4 @@ async def readyz(request: Request) -> Health:
         if suspended:
             raise Unavailable("model_suspended", f"Suspended: {', '.join(suspended)}.")
         raise Unavailable("model_loading", "No model is ready.")
-    return Health(status="ready", suspended=suspended or None)
+    return Ready(status="ready", suspended=suspended or None)

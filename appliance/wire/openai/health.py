@@ -6,7 +6,12 @@ from pydantic import BaseModel
 
 
 class Health(BaseModel):
-    """A sign of life; `suspended` names the models that are out of service."""
+    """A sign of life."""
 
     status: Literal["ok", "ready"]
+
+
+class Ready(Health):
+    """That a request can be answered; `suspended` names the models that are out of service."""
+
     suspended: list[str] | None = None
