@@ -41,6 +41,7 @@ from appliance.routing.confidence import MILLION, Confidence
 from appliance.routing.rules import unclaimed
 from appliance.routing.subject import CalibrationParts, Subject, envelope_of, subject_of
 from appliance.serving.inference import Inference
+from appliance.statistics.power import GroupsNeeded
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
@@ -345,7 +346,7 @@ def found_of(plan: Plan, verdict: Verdict, terms: Terms, root: str, reach: float
         coverage_micros=_outward(verdict.coverage, round),
         limit_micros=limit,
         groups=verdict.groups,
-        groups_needed=verdict.needed,
+        groups_needed=verdict.needed and verdict.needed.likely,
         function=plan.function.document(),
         doubtful=plan.doubtful,
         low_micros=low,
@@ -365,11 +366,30 @@ def _in_all(found: _V, reach: float) -> _V:
     """A verdict on the groups that reach the first stage, with the groups needed in all."""
     if found.needed is None or not reach:
         return replace(found, needed=None)
-    return replace(found, needed=math.ceil(found.needed / reach))
+    low, likely, high = found.needed
+    scaled = GroupsNeeded(
+        math.ceil(low / reach), math.ceil(likely / reach), high and math.ceil(high / reach)
+    )
+    return replace(found, needed=scaled)
 
 
-def _more(subject: Subject, needed: int | None) -> int:
-    return max(0, (needed or 0) - subject.part.groups)
+def _more(subject: Subject, needed: GroupsNeeded | None) -> str:
+    """How many groups are missing, in words; "" where no number is known to help."""
+    if needed is None or needed.likely <= subject.part.groups:
+        return ""
+    low = max(1, needed.low - subject.part.groups)
+    if needed.high is None:
+        return f"At least {low} more independent groups may do."
+    return f"{low} to {needed.high - subject.part.groups} more independent groups may do."
+
+
+def _told(needed: GroupsNeeded | None) -> dict[str, Any]:
+    if needed is None:
+        return {"groups_needed": None, "groups_needed_range": None}
+    return {
+        "groups_needed": needed.likely,
+        "groups_needed_range": [needed.low, needed.high],
+    }
 
 
 def _refused(subject: Subject, why: Uncertifiable, dev: Sequence[Observed]) -> JsonObject:
@@ -379,7 +399,7 @@ def _refused(subject: Subject, why: Uncertifiable, dev: Sequence[Observed]) -> J
         **_result(subject),
         "reason": why.reason,
         "groups": subject.part.groups,
-        "groups_needed": why.needed,
+        **_told(why.needed),
         "reach": None,
         "answer": report.sentence(
             why.reason, why.message, subject.part.groups, _more(subject, why.needed)
@@ -452,7 +472,7 @@ def _concluded(
         "verdict": "certified" if verdict.certified else "not_certifiable",
         "reason": verdict.reason,
         "groups": verdict.groups,
-        "groups_needed": verdict.needed,
+        **_told(verdict.needed),
         "threshold": None if verdict.threshold is None else verdict.threshold / MILLION,
         "coverage": found.coverage_micros / MILLION,
         "reach": (found.reach_micros or 0) / MILLION,

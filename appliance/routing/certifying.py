@@ -24,7 +24,12 @@ from appliance.routing import confidence
 from appliance.routing.confidence import MILLION, Confidence, Features
 from appliance.statistics import groups as grouped
 from appliance.statistics.groups import draw_one_each
-from appliance.statistics.power import groups_for_bound, groups_without_error
+from appliance.statistics.power import (
+    GroupsNeeded,
+    chance_for_bound,
+    groups_range,
+    groups_without_error,
+)
 from appliance.statistics.proportions import lower_limit
 from appliance.statistics.risk import Certified, certify
 from appliance.statistics.verdict import FEWEST
@@ -32,11 +37,13 @@ from appliance.statistics.verdict import FEWEST
 FEWEST_ACCEPTED: Final = 60
 """Answers that the first threshold must accept."""
 _COVERAGES: Final = tuple(round(0.05 + 0.025 * n, 3) for n in range(39))
-_START: Final = 0.6
+_START: Final = 0.3
 """The first threshold accepts this share of what the open items seem to allow."""
 _ORIGINS: Final = (0.5, 0.75)
 """Shares of the groups, in the order of time, that the backtest takes as the past."""
 
+_HOPELESS: Final = 0.1
+"""Probability of a certificate below which no look is taken."""
 _AFTER: Final = 0.1
 """Probability that a stable source is found not to hold in the times after."""
 
@@ -96,6 +103,7 @@ class Plan:
 
     Attributes:
         thresholds: in millionths, strictly falling.
+        start: the first one if there were groups enough; the number that is missing is told for it.
         doubtful: what answers what the first stage may not: the larger stage, or a person where
             the larger one is not better on such items.
         error: of the first stage on all open items.
@@ -104,6 +112,7 @@ class Plan:
 
     function: Confidence
     thresholds: tuple[int, ...]
+    start: int
     doubtful: Literal["larger", "people"]
     error: float
     areas: Mapping[str, float] = field(default_factory=dict)
@@ -120,7 +129,7 @@ class Uncertifiable:
 
     reason: Reason
     message: str
-    needed: int | None = None
+    needed: GroupsNeeded | None = None
 
 
 class Origin(NamedTuple):
@@ -153,7 +162,7 @@ class Verdict:
         limit: upper limit of the accepted error at the threshold, or at the first one that failed.
         difference: route minus second stage: value, lower and upper limit; None without one.
         avoided: share of the second stage's seconds that are not spent, with its interval.
-        needed: groups in all that would probably do; None where no number is known to.
+        needed: groups in all that would do; None where no number is known to.
     """
 
     reason: Reason
@@ -161,7 +170,7 @@ class Verdict:
     coverage: float
     groups: int
     limit: float
-    needed: int | None = None
+    needed: GroupsNeeded | None = None
     difference: tuple[float, float, float] | None = None
     avoided: tuple[float, float, float] | None = None
     origins: tuple[Origin, ...] = ()
@@ -188,9 +197,6 @@ def plan(
         noise: share of wrong labels that even the best answerer would be charged with.
     """
     enough = groups_without_error(terms.error, terms.delta)
-    if groups < FEWEST:
-        needed = max(FEWEST, enough)
-        return _refused("underpowered", f"{groups} sealed groups are too few", needed)
     open_groups = len({o.group for o in dev})
     if open_groups < FEWEST:
         message = f"{open_groups} groups in dev are fewer than {FEWEST}, so that nothing can be set"
@@ -217,15 +223,24 @@ def plan(
         best = min(errors.values(), default=1.0)
         message = f"on dev no threshold has fewer than {best:.1%} errors among accepted answers"
         return _refused("too many errors", message)
-    start = _START * coverage[min(good)]
+    start = next(t for t in falling if coverage[t] >= _START * coverage[min(good)])
+    needed = _needed(start, choice.function, dev, terms)
+    if groups < FEWEST:
+        return _refused("underpowered", f"{groups} sealed groups are too few", needed)
     fewest = max(FEWEST_ACCEPTED, enough)
-    kept = [t for t in falling if coverage[t] >= start and coverage[t] * groups >= fewest]
+    kept = [t for t in falling if t <= start and coverage[t] * groups >= fewest]
     if not kept:
         message = f"of {groups} sealed groups fewer than {fewest} would be accepted"
-        return _refused("underpowered", message, math.ceil(fewest / coverage[min(good)]))
+        return _refused("underpowered", message, needed)
+    accepted = int((scores >= kept[0]).sum())
+    rate = (errors[kept[0]] * accepted + 0.5) / (accepted + 1)
+    chance = chance_for_bound(terms.error, rate, int(coverage[kept[0]] * groups), terms.delta)
+    if chance < _HOPELESS:
+        message = f"by dev a look has a chance of {chance:.0%}"
+        return _refused("underpowered", message, needed)
     doubtful = [o for o, score in zip(dev, scores, strict=True) if score < min(good)]
     error = 1 - float(right.mean())
-    return Plan(choice.function, tuple(kept), _better(doubtful), error, choice.areas)
+    return Plan(choice.function, tuple(kept), start, _better(doubtful), error, choice.areas)
 
 
 def judge(
@@ -247,7 +262,7 @@ def judge(
         limit = found.steps[0].limit if found.steps else 1.0
         return _nothing("unstable over time", sealed, limit, origins=origins)
     if found.threshold is None:
-        return _unshown(found, sealed, plan, terms, origins)
+        return _unshown(found, [*dev, *sealed], len(sealed), plan, terms, origins)
     kept, difference = None, None
     for step in (step for step in found.steps if step.limit <= terms.error):
         told = _difference(sealed, scores, step.threshold, terms)
@@ -260,7 +275,7 @@ def judge(
             "worse than the larger stage", sealed, found.steps[0].limit, difference=difference
         )
     if origins and not held(origins, terms.error):  # too few earlier groups to say it
-        needed = math.ceil(len(sealed) / _ORIGINS[0])
+        needed = GroupsNeeded(len(sealed), math.ceil(len(sealed) / _ORIGINS[0]), None)
         return _nothing("underpowered", sealed, kept.limit, needed=needed, origins=origins)
     return Verdict(
         reason="",
@@ -355,30 +370,43 @@ def _certified(
 
 def _unshown(
     found: Certified,
-    sealed: Sequence[Observed],
+    seen: Sequence[Observed],
+    size: int,
     plan: Plan,
     terms: Terms,
     origins: tuple[Origin, ...],
 ) -> Verdict:
-    """Nothing is certified: because of errors, or because of too few groups."""
-    size = len(sealed)
-    if not found.steps:
-        enough = groups_without_error(terms.error, terms.delta)
-        most = sum(o.score(plan.function) >= plan.thresholds[-1] for o in sealed)
-        needed = math.ceil(enough * size / most) if most else None
-        return _nothing("underpowered", sealed, 1.0, needed=needed, origins=origins)
-    step = found.steps[0]
-    accepted = groups_for_bound(terms.error, step.errors / step.accepted, terms.delta)
-    needed = None if accepted is None else math.ceil(accepted * size / step.accepted)
-    reason: Reason = "too many errors" if needed is None else "underpowered"
-    return _nothing(reason, sealed, step.limit, needed=needed, origins=origins)
+    """Nothing is certified: because of errors, or because of too few groups.
+
+    Args:
+        seen: open and sealed items; the sealed ones alone were unlucky.
+        size: how many of them are sealed.
+    """
+    needed = _needed(plan.start, plan.function, seen, terms)
+    limit = found.steps[0].limit if found.steps else 1.0
+    reason: Reason = "too many errors" if found.steps and needed is None else "underpowered"
+    return Verdict(reason, None, 0.0, size, limit, needed, origins=origins)
+
+
+def _needed(
+    start: int, function: Confidence, seen: Sequence[Observed], terms: Terms
+) -> GroupsNeeded | None:
+    """How many groups would do at the planned start, by one item of each group that was seen."""
+    one = list({o.group: o for o in seen}.values())
+    inside = [o for o in one if o.score(function) >= start]
+    errors = sum(not o.small for o in inside)
+    found = groups_range(terms.error, errors, len(inside), len(one), terms.delta)
+    if found is None:
+        return None
+    low, likely, high = found
+    return GroupsNeeded(max(FEWEST, low), max(FEWEST, likely), high and max(FEWEST, high))
 
 
 def _nothing(
     reason: Reason,
     sealed: Sequence[Observed],
     limit: float,
-    needed: int | None = None,
+    needed: GroupsNeeded | None = None,
     difference: tuple[float, float, float] | None = None,
     origins: tuple[Origin, ...] = (),
 ) -> Verdict:
@@ -431,5 +459,5 @@ def _avoided(
     return ratio, ratio - 1.96 * error, ratio + 1.96 * error
 
 
-def _refused(reason: Reason, message: str, needed: int | None = None) -> Uncertifiable:
+def _refused(reason: Reason, message: str, needed: GroupsNeeded | None = None) -> Uncertifiable:
     return Uncertifiable(reason, message, needed)

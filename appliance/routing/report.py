@@ -57,19 +57,18 @@ def figures(verdict: Verdict) -> str:
     return f"the upper limit of the accepted error is {verdict.limit:.0%} at its most cautious"
 
 
-def sentence(reason: str, figures: str, groups: int, more: int, error: float = 0.0) -> str:
+def sentence(reason: str, figures: str, groups: int, more: str, error: float = 0.0) -> str:
     """The verdict in words.
 
     Args:
         groups: that the verdict counts.
-        more: groups that may do; 0 where no number is known.
+        more: how many groups are missing; "" where no number is known to help.
         error: what is certified: most of the accepted answers that may be wrong.
     """
     if not reason:
         bound = f"at most {error:.1%} of accepted answers are wrong"
         return f"Certified: {bound}; {figures}; {groups} groups."
-    added = f" About {more} more independent groups may do." if more else ""
-    return f"Not certifiable, {reason}: {figures}; {groups} groups.{added}"
+    return f"Not certifiable, {reason}: {figures}; {groups} groups. {more}".rstrip()
 
 
 def page(told: Told) -> Page:

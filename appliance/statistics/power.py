@@ -5,10 +5,10 @@ it never decides; the exact binomial plans certificates.
 """
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 from appliance.statistics.proportions import upper_limit
-from appliance.statistics.special import binomial_cdf, normal_quantile
+from appliance.statistics.special import beta_quantile, binomial_cdf, normal_quantile
 
 ALPHA: Final = 0.05
 POWER: Final = 0.8
@@ -86,6 +86,41 @@ def groups_for_bound(
         else:
             high = middle
     return high
+
+
+class GroupsNeeded(NamedTuple):
+    """How many groups would do, as a range; `high` is None where no number may do."""
+
+    low: int
+    likely: int
+    high: int | None
+
+
+def groups_range(
+    bound: float, errors: int, accepted: int, seen: int, delta: float = ALPHA
+) -> GroupsNeeded | None:
+    """How many groups there must be in all to certify `bound`, by what was seen so far.
+
+    Rate and coverage have Jeffreys' distribution; the medians are likely, the low end takes the
+    5 % quantile of the rate and the 90 % quantile of the coverage, the high end 90 and 10 %. None:
+    the likely rate is not below the bound.
+
+    Args:
+        accepted: of `seen` groups, how many were accepted at the threshold; `errors` of them wrong.
+    """
+    found = []
+    for quantile, covered in ((0.05, 0.9), (0.5, 0.5), (0.9, 0.1)):
+        rate = beta_quantile(quantile, errors + 0.5, accepted - errors + 0.5)
+        share = beta_quantile(covered, accepted + 0.5, seen - accepted + 0.5)
+        inside = groups_for_bound(bound, rate, delta)
+        found.append(None if inside is None else math.ceil(inside / share))
+    low, likely, high = found
+    return None if low is None or likely is None else GroupsNeeded(low, likely, high)
+
+
+def chance_for_bound(bound: float, rate: float, groups: int, delta: float = ALPHA) -> float:
+    """The probability that so many groups certify `bound` where `rate` is true."""
+    return _power(bound, rate, delta, groups) if groups else 0.0
 
 
 def allowed_errors(bound: float, groups: int, delta: float = ALPHA) -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from appliance.routing import certifying
 from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable
+from appliance.statistics.power import groups_for_bound
 from appliance.statistics.risk import certify
 from tests.evals.test_gate_simulation import told
 
@@ -202,7 +203,8 @@ def test_fewer_than_fifty_groups_take_no_look() -> None:
     dev = drawn(np.random.default_rng(1), 300)
     found = certifying.plan(dev, TERMS, 49)
     assert isinstance(found, Uncertifiable)
-    assert found.reason == "underpowered" and (found.needed or 0) >= 59
+    assert found.reason == "underpowered"
+    assert found.needed is not None and found.needed.likely >= 59
     few = certifying.plan(dev[:49], TERMS, 1_000)
     assert isinstance(few, Uncertifiable) and few.reason == "underpowered"
 
@@ -225,7 +227,7 @@ def test_a_stage_that_errs_everywhere_takes_no_look() -> None:
 def test_too_few_sealed_groups_for_the_first_threshold_take_no_look() -> None:
     found = certifying.plan(drawn(np.random.default_rng(1), 300), TERMS, 55)
     assert isinstance(found, Uncertifiable) and found.reason == "underpowered"
-    assert (found.needed or 0) > 55
+    assert found.needed is not None and found.needed.likely > 55
 
 
 def test_a_failure_is_never_accepted() -> None:
@@ -325,6 +327,46 @@ def test_how_often_the_backtest_rejects_a_stable_source(groups: int) -> None:
     shares = {reason or "certified": f"{n / certified:.1%}" for reason, n in reasons.items()}
     told(f"stable source, {groups} groups: {certified} certificates without times, with: {shares}")
     assert reasons["unstable over time"] <= allowed(certified, 0.1) * certified
+
+
+def ranges(worlds: int, groups: int) -> tuple[float, int]:
+    """How often the number that is needed lies in the range that is told, and of how many."""
+    held = told_ = 0
+    for seed in range(worlds):
+        generator = np.random.default_rng(seed)
+        found: Plan | Uncertifiable | certifying.Verdict
+        found = certifying.plan(drawn(generator, 300), TERMS, groups)
+        if isinstance(found, Uncertifiable):
+            continue
+        plan = found
+        found = certifying.judge(plan, drawn(generator, groups), [], TERMS, DELTA)
+        if found.certified or found.needed is None:
+            continue
+        share = coverage_of(plan, plan.start)
+        inside = groups_for_bound(ERROR, 0.19 * share**_B, DELTA)
+        true = math.inf if inside is None else max(50, inside / share)
+        told_ += 1
+        held += found.needed.low <= true and (found.needed.high or math.inf) >= true
+    return held / max(1, told_), told_
+
+
+def test_the_groups_that_are_missing_lie_in_their_range() -> None:
+    share, count = ranges(16, 120)
+    assert count > 5 and share >= 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [110, 150, 200])
+def test_ranges_of_five_hundred_worlds(groups: int) -> None:
+    share, count = ranges(500, groups)
+    told(f"{groups} groups: {share:.1%} of {count} ranges hold the number that is needed")
+    assert share >= 0.8
+
+
+def test_a_look_without_a_chance_is_not_taken() -> None:
+    dev = drawn(np.random.default_rng(1), 300)
+    found = certifying.plan(dev, replace(TERMS, delta=DELTA / 4), 95)
+    assert isinstance(found, Uncertifiable) and found.reason == "underpowered"
 
 
 def test_the_curve_falls_from_the_most_cautious_on() -> None:
