@@ -101,10 +101,10 @@ async def test_what_the_rules_leave_is_certified(lab: Services, tmp_path: Path) 
     """An easy half is ruled away; a certificate that was measured with it lets nothing through."""
     rule = '\n[[rules]]\nto = "large"\ncontains = ["hose"]\n'
     write_route(lab, tmp_path / "ruled", tail=rule)
-    write_dataset(lab, tmp_path / "more", dev=160)
+    write_dataset(lab, tmp_path / "more", dev=160, certify=160)
     result = await calibrate(lab, terms(lab, route="ruled", dataset="more"))
     place = lab.data / DIRECTORY / str(result["job"])
-    assert 0 < result["reach"] < 1 and result["groups"] == round(result["reach"] * GROUPS)
+    assert 0 < result["reach"] < 1 and result["groups"] == round(result["reach"] * 160)
     asked = [e["request_id"] for e in entries(lab, kind="intent", key_id="evaluation")]
     mine = [a for a in asked if a.startswith(f"route-{result['job']}-certify")]
     assert len(mine) == 2 * result["groups"]
