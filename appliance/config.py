@@ -373,6 +373,13 @@ class UpstreamConfig:
     )
     answer_kib: int = _key(4096, "Largest answer, as its bytes come in.", low=16, high=1 << 20)
     probe_seconds: int = _key(30, "Time between two probes of a host.", low=1, high=3600)
+    quiet_seconds: int = _key(
+        300,
+        "Time within which a host that differs beside requests is compared alone: new requests to"
+        " it wait for one probe, up to `idle_seconds`.",
+        low=1,
+        high=86_400,
+    )
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def _lines(found: list[wire.Upstream]) -> list[str]:
                 safe(host.url),
                 state(host.state),
                 str(host.outstanding),
-                safe(host.tripped or host.problem) or "-",
+                safe(host.tripped or host.suspect or host.problem) or "-",
             )
             for host in one.hosts
         ]

@@ -83,8 +83,9 @@ def _host(services: Services, host: Host) -> wire.UpstreamHost:
             for one in services.upstreams.approvals(host)
         ],
         record=None if host.record is None else host.record.document(),
-        outstanding=host.outstanding,
-        breaker=host.breaker.state,
-        problem=host.problem,
-        tripped=host.tripped,
+        outstanding=host.health.running,
+        breaker=host.health.reach,
+        problem=host.health.problem,
+        suspect=host.health.suspect,
+        tripped=host.health.tripped,
     )

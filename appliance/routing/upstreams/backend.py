@@ -153,9 +153,12 @@ class UpstreamBackend:
         tried: list[Host] = []
         try:
             while True:
-                host = self._next(prepared, tried)
+                host = await self._next(prepared, tried, call, end)
+                if host is None:
+                    yield Delta("", 0, "cancelled")
+                    return
                 tried.append(host)
-                host.outstanding += 1
+                self.upstream.begin(host)
                 try:
                     hop = self._hop(host, prepared, call, end, len(tried))
                     async with contextlib.aclosing(hop):
@@ -166,7 +169,7 @@ class UpstreamBackend:
                     if len(tried) == HOPS:
                         raise
                 finally:
-                    host.outstanding -= 1
+                    self.upstream.end(host)
         finally:
             del self._calls[prepared.number]
 
@@ -175,9 +178,15 @@ class UpstreamBackend:
         if (call := self._calls.get(prepared.number)) is not None:
             call.cancel()
 
-    def _next(self, prepared: _Prepared, tried: list[Host]) -> Host:
-        host = self.upstream.choose(prepared.asked.beginning, tried)
-        if host is None:
+    async def _next(
+        self, prepared: _Prepared, tried: list[Host], call: _Call, end: float
+    ) -> Host | None:
+        """The host to ask; None if the call was cancelled before there was one."""
+        chosen = partial(self.upstream.chosen, prepared.asked.beginning, tried)
+        host = None
+        with contextlib.suppress(TimeoutError):
+            host = await call.wait(chosen, end)
+        if host is None and not call.cancelled:
             raise Unavailable(
                 "upstream_unavailable", f"No host of {self.upstream.name} can be asked now."
             )
@@ -223,8 +232,7 @@ class UpstreamBackend:
             raise
         event = "cancelled" if call.cancelled else "answered"
         if not call.cancelled:
-            host.breaker.succeeded()
-            host.problem = ""
+            host.health.answered()
         await self.record({**about, **_said(answer), "event": event})
         if last is not None:
             yield last

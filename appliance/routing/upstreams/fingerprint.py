@@ -2,8 +2,8 @@
 
 Rules: a fingerprint is the ids of fixed texts under its tokeniser, and the likeliest first tokens
 after fixed prompts, greedy, with their log-probabilities; the texts are ours and hold no data. The
-tolerance is learnt from repeats and is never below what one build of the kind is known to need.
-It notices other weights behind the same name; it proves nothing about what computes.
+tolerance is learnt from repeats and is never below what one build of the kind is known to need; no
+load widens it. It notices other weights behind one name; it proves nothing about what computes.
 """
 
 import json
@@ -11,19 +11,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.errors import ApplianceError, StateRefused
+from appliance.errors import StateRefused
 from appliance.routing.upstreams.events import Choice, Probed
 from appliance.routing.upstreams.exchange import invalid
+from appliance.routing.upstreams.health import Probe, Verdict
 from appliance.routing.upstreams.kinds import Kind
 from appliance.trust import strict_json
 
-PROMPTS: Final = (
+ALL: Final = (
     "The capital of France is",
     "def fibonacci(n):\n    if n",
     "1, 1, 2, 3, 5, 8,",
     "Once upon a time, in a land far away, there lived a",
+    "Water boils at a temperature of",
+    "The opposite of hot is",
+    "Monday, Tuesday, Wednesday,",
+    "To be, or not to be, that is the",
+    "import numpy as",
+    "The largest planet of the solar system is",
+    "A list of fruits: apple, banana,",
+    "Dear Sir or Madam,\n\nI am writing to",
+    "SELECT name FROM users WHERE",
+    "In the year 1969, the first man walked on the",
+    "The chemical symbol for gold is",
+    "Please find attached the report for the",
 )
-"""One token is asked for after each."""
+"""One token is asked for after each. What was learnt of fewer holds for the first of them."""
+FIRST: Final = ALL[:4]
+"""Those that every probe asks; the others where these differ beside requests."""
 REPEATS: Final = 3
 """How often the prompts are asked to learn from."""
 _TOP: Final = 5
@@ -31,7 +46,7 @@ _UNSTABLE: Final = 1.0
 _MARGIN: Final = 4.0
 _MICRO: Final = 1e6
 
-Rows = tuple[tuple[tuple[str, int], ...], ...]
+Row = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,7 @@ class Fingerprint:
     """
 
     ids: tuple[tuple[int, ...], ...]
-    rows: Rows
+    rows: tuple[Row, ...]
     system: str = ""
     tolerance: int = 0
 
@@ -78,7 +93,7 @@ def probe_body(kind: Kind, model: str, prompt: str) -> dict[str, Any]:
     return body | {"logprobs": _TOP} if kind.logprobs else body
 
 
-def read_row(kind: Kind, answer: Probed) -> tuple[tuple[str, int], ...]:
+def read_row(kind: Kind, answer: Probed) -> Row:
     """The likeliest tokens of an answer to a probe.
 
     Raises:
@@ -107,7 +122,7 @@ def learnt(kind: Kind, seen: Sequence[Fingerprint]) -> Fingerprint:
     first = seen[0]
     if any((one.ids, one.system) != (first.ids, first.system) for one in seen):
         raise StateRefused("upstream_unstable", "The upstream tells other ids of the same text.")
-    spread = max(_distance(first.rows, one.rows) for one in seen)
+    spread = max(max(map(_distance, first.rows, one.rows), default=0) for one in seen)
     if spread > _UNSTABLE * _MICRO:
         raise StateRefused(
             "upstream_unstable", "The log-probabilities of the same prompt differ by more than 1."
@@ -116,44 +131,42 @@ def learnt(kind: Kind, seen: Sequence[Fingerprint]) -> Fingerprint:
     return Fingerprint(first.ids, first.rows, first.system, tolerance)
 
 
-def compare(known: Fingerprint, seen: Fingerprint) -> None:
-    """Refuse what is not known.
-
-    Raises:
-        StateRefused: `upstream_tripped`, with what differs.
-    """
-    if known.ids != seen.ids:
-        raise _tripped("its tokeniser makes other ids of the same text")
+def compare(known: Fingerprint, seen: Fingerprint) -> Probe:
+    """What the answers to the first prompts, or to all, say of a host."""
+    if not _begins(known.ids, seen.ids):
+        return Probe(Verdict.OTHER, "its tokeniser makes other ids of the same text", exact=True)
     if known.system != seen.system:
-        raise _tripped("it says that its weights are others")
-    distance = _distance(known.rows, seen.rows)
-    if distance > known.tolerance:
-        raise _tripped(
-            f"a log-probability is {distance / _MICRO:.3f} away from what was learnt; "
-            f"{known.tolerance / _MICRO:.3f} is tolerated"
-        )
-
-
-def _distance(known: Rows, seen: Rows) -> int:
-    """The largest difference, in millionths; a missing token counts as the last one told."""
-    if len(known) != len(seen):
-        return 1 << 40
-    return max(
-        (
-            max(_beyond(dict(one), dict(other)), _beyond(dict(other), dict(one)))
-            for one, other in zip(known, seen, strict=True)
-        ),
-        default=0,
+        return Probe(Verdict.OTHER, "it says that its weights are others", exact=True)
+    if not seen.rows:
+        return Probe(Verdict.OTHER, "it tells no tokens", exact=True)
+    # What was learnt of fewer prompts is compared as far as it goes.
+    distances = tuple(map(_distance, known.rows, seen.rows))
+    distance = max(distances, default=1 << 40)
+    if distance <= known.tolerance:
+        return Probe(Verdict.SAME)
+    why = (
+        f"a log-probability is {distance / _MICRO:.3f} away from what was learnt; "
+        f"{known.tolerance / _MICRO:.3f} is tolerated"
     )
+    return Probe(Verdict.OTHER, why, distances=distances, tolerance=known.tolerance)
+
+
+def _begins(known: tuple[tuple[int, ...], ...], seen: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether one begins as the other, and neither is nothing alone."""
+    both = min(len(known), len(seen))
+    return known[:both] == seen[:both] and bool(known) == bool(seen)
+
+
+def _distance(one: Row, other: Row) -> int:
+    """The largest difference, in millionths; a missing token counts as the last one told."""
+    return max(_beyond(dict(one), dict(other)), _beyond(dict(other), dict(one)))
 
 
 def _beyond(one: dict[str, int], other: dict[str, int]) -> int:
+    if len(other) == 1 and not one.keys() & other.keys():
+        return round(_MICRO)  # of an engine that tells no alternatives: another token
     last = min(other.values())
     return max(
         abs(value - other[name]) if name in other else max(0, value - last)
         for name, value in one.items()
     )
-
-
-def _tripped(what: str) -> ApplianceError:
-    return StateRefused("upstream_tripped", f"The upstream is not what was learnt: {what}.")

@@ -1,27 +1,29 @@
 """The hosts of one upstream while the server runs, and which of them is asked next.
 
 Rules:
-- A host is asked only when its record is approved today, its newest probe passed, its breaker is
-  closed, and no person drained it. A host that tripped stays out until a person has it probed.
+- A host is asked only when its record is approved today, its health allows it, and no person
+  drained it. A host that tripped stays out until a person has it probed.
+- While a host is held for a quiet moment, requests go to another one; where there is none they
+  wait, about as long as for a piece of an answer at most.
 - Among those, a prompt goes where its beginning went before, unless that host has more to do than
   another by more than a few requests; then to the one with the fewest.
 - A host is counted as busy from the choice to the end of the answer.
 """
 
 import asyncio
+import contextlib
 import hashlib
-import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from appliance.config import UpstreamConfig
 from appliance.errors import ApplianceError, StateRefused, UpstreamLost
 from appliance.routing.upstreams import fingerprint
-from appliance.routing.upstreams.breaker import Breaker
 from appliance.routing.upstreams.connection import Connection, NotSent
 from appliance.routing.upstreams.events import Probed, TokenIds
 from appliance.routing.upstreams.fingerprint import Fingerprint
+from appliance.routing.upstreams.health import Health, Probe, Verdict
 from appliance.routing.upstreams.kinds import KINDS, Kind
 from appliance.routing.upstreams.stream import SeenIds
 from appliance.trust.upstream import UpstreamRecord
@@ -39,39 +41,29 @@ class Host:
         record: what people approve of it; None before anything was learnt.
         approved: whether enough people approved the record.
         drained: whether a person keeps requests from it.
-        tripped: why it is believed to be another one; "" if it is not.
-        problem: the code and words of its newest failure, "" after a whole answer or probe.
-        outstanding: requests under way.
-        probed: when the newest probe ended, of a steady clock; None before the first.
     """
 
     url: str
     connection: Connection
+    health: Health
     record: UpstreamRecord | None = None
     approved: bool = False
     drained: bool = False
-    tripped: str = ""
-    problem: str = ""
-    outstanding: int = 0
-    probed: float | None = None
-    breaker: Breaker = field(default_factory=Breaker)
     seen: SeenIds = field(default_factory=SeenIds)
 
     @property
     def usable(self) -> bool:
-        """Whether a request may be sent to it now."""
-        return self.approved and not self.drained and not self.tripped and self.breaker.closed
+        """Whether a request may be sent to it."""
+        return self.approved and not self.drained and self.health.usable
 
     @property
     def state(self) -> str:
         """In a word, what a person wants to know first."""
         if not self.approved:
             return "unapproved" if self.record else "unlearnt"
-        if self.tripped:
-            return "tripped"
-        if self.drained:
+        if self.drained and not self.health.tripped:
             return "drained"
-        return "ready" if self.breaker.closed else "unreachable"
+        return self.health.state
 
 
 class Upstream:
@@ -79,7 +71,6 @@ class Upstream:
 
     Args:
         hosts: in the order of the configuration.
-        now: a steady clock, in seconds.
 
     Attributes:
         kind: of its engines.
@@ -92,13 +83,12 @@ class Upstream:
         name: str,
         config: UpstreamConfig,
         hosts: Iterable[Host],
-        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.config, self.hosts = name, config, list(hosts)
         self.kind: Kind = KINDS[config.kind]
         self.known: Fingerprint | None = None
         self.hidden = False
-        self._now = now
+        self._changed = asyncio.Event()
 
     @property
     def identity(self) -> str:
@@ -133,64 +123,102 @@ class Upstream:
             prefix: how the prompt begins.
             tried: hosts that this request was refused by.
         """
-        usable = [host for host in self.hosts if host.usable and host not in tried]
+        usable = [host for host in self._left(tried) if not host.health.held]
         if not usable:
             return None
         near = max(usable, key=lambda host: _weight(host.url, prefix))
-        least = min(host.outstanding for host in usable)
-        if near.outstanding <= least + SLACK:
+        least = min(host.health.running for host in usable)
+        if near.health.running <= least + SLACK:
             return near
-        return min(usable, key=lambda host: (host.outstanding, _weight(host.url, prefix)))
+        return min(usable, key=lambda host: (host.health.running, _weight(host.url, prefix)))
+
+    async def chosen(self, prefix: bytes, tried: Collection[Host] = ()) -> Host | None:
+        """The host to ask, as soon as one is not held; None where none can be asked."""
+        while (host := self.choose(prefix, tried)) is None and self._left(tried):
+            await self._changed.wait()
+        return host
+
+    def begin(self, host: Host) -> None:
+        """A request is sent to a host."""
+        host.health.begin()
+
+    def end(self, host: Host) -> None:
+        """It ended, in whatever way."""
+        host.health.end()
+        self.tell()
+
+    def tell(self) -> None:
+        """Wake everybody who waits for a host to change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def failed(self, host: Host, error: ApplianceError) -> None:
         """Note that a host gave no whole answer."""
-        host.problem = f"{error.code}: {error.message}"
-        host.breaker.failed(self._now(), gone=isinstance(error, NotSent) and error.gone)
+        host.health.failed(_words(error), gone=_gone(error), last=self._last(host))
 
     def due(self, host: Host) -> bool:
         """Whether it is time for a probe."""
-        if not host.approved or host.tripped or host.breaker.probing:
-            return False
-        now = self._now()
-        if not host.breaker.closed:
-            return host.breaker.may_probe(now)
-        return host.probed is None or now - host.probed >= self.config.probe_seconds
+        return host.approved and host.health.due
 
-    async def probe(self, host: Host) -> None:
-        """Look whether a host is there and answers as what was learnt.
+    async def probe(self, host: Host) -> Probe:
+        """Look whether a host is there and answers as what was learnt; at a quiet moment, if it is
+        time for one and the requests that run there end soon enough.
 
         Raises:
-            StateRefused: `upstream_tripped`, `upstream_unlearnt`.
-            ApplianceError: as `Connection.ask`.
+            StateRefused: `upstream_unlearnt`.
         """
         if self.known is None:
             raise StateRefused("upstream_unlearnt", f"Nothing was learnt of {self.name}.")
-        host.breaker.probe()
-        passed = False
+        health = host.health
+        health.probe()
         try:
-            fingerprint.compare(self.known, await self.seen(host))
-            passed, host.problem, host.tripped = True, "", ""
-        except StateRefused as error:
-            host.tripped = error.message
-            raise
-        except ApplianceError as error:
-            host.problem = f"{error.code}: {error.message}"
-            raise
+            if health.wants_quiet:
+                await self._quieted(host)
+            found = await self._found(host, self.known)
+            health.probed(found, last=self._last(host))
         finally:
-            host.probed = self._now()
-            host.breaker.probed(host.probed, passed=passed)
+            health.release()
+            self.tell()
+        return found
 
-    async def seen(self, host: Host) -> Fingerprint:
+    async def _quieted(self, host: Host) -> None:
+        """Hold new requests back, and wait until those that run there have ended."""
+        host.health.hold()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.idle_seconds):
+                while host.health.running:
+                    await self._changed.wait()
+
+    async def _found(self, host: Host, known: Fingerprint) -> Probe:
+        """What a probe finds; beside requests a difference is looked at more closely."""
+        host.health.asking()
+        try:
+            seen = await self.seen(host, fingerprint.FIRST)
+            found = fingerprint.compare(known, seen)
+            if found.verdict is Verdict.OTHER and host.health.company and not found.exact:
+                found = fingerprint.compare(known, await self.seen(host, fingerprint.ALL))
+        except ApplianceError as error:
+            return Probe(_verdict(error), _words(error))
+        return found
+
+    def _left(self, tried: Collection[Host]) -> list[Host]:
+        return [host for host in self.hosts if host.usable and host not in tried]
+
+    def _last(self, host: Host) -> bool:
+        """Whether no other host can be asked."""
+        return not self._left([host])
+
+    async def seen(self, host: Host, prompts: Sequence[str] = fingerprint.ALL) -> Fingerprint:
         """The fingerprint that a host has now; raises as `Connection.ask`."""
         try:
             async with asyncio.timeout(self.config.idle_seconds):
-                return await self._seen(host)
+                return await self._seen(host, prompts)
         except TimeoutError as error:
             raise UpstreamLost("upstream_timeout", "A probe took too long.") from error
 
-    async def _seen(self, host: Host) -> Fingerprint:
+    async def _seen(self, host: Host, prompts: Sequence[str]) -> Fingerprint:
         kind, model, ids, rows, system = self.kind, self.config.model, [], [], ""
-        for prompt in fingerprint.PROMPTS:
+        for prompt in prompts:
             body = fingerprint.probe_body(kind, model, prompt)
             answer = await host.connection.ask("/v1/completions", body, Probed)
             rows.append(fingerprint.read_row(kind, answer))
@@ -205,3 +233,19 @@ class Upstream:
 def _weight(url: str, prefix: bytes) -> bytes:
     """Rendezvous hashing (Thaler and Ravishankar 1998): a host that goes moves only its own."""
     return hashlib.blake2b(prefix + url.encode(), digest_size=8).digest()
+
+
+def _words(error: ApplianceError) -> str:
+    return f"{error.code}: {error.message}"
+
+
+def _gone(error: ApplianceError) -> bool:
+    """Whether nothing listens there, or its certificate is another."""
+    return error.code == "upstream_certificate" or (isinstance(error, NotSent) and error.gone)
+
+
+def _verdict(error: ApplianceError) -> Verdict:
+    if _gone(error):
+        return Verdict.GONE
+    slow = isinstance(error, NotSent) or error.code in ("upstream_timeout", "upstream_busy")
+    return Verdict.SLOW if slow else Verdict.FAILED

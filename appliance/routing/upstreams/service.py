@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from appliance.registry.audit_entries import SYSTEM
 from appliance.routing.upstreams import fingerprint
 from appliance.routing.upstreams.connection import Connection, api_key, tls_context
 from appliance.routing.upstreams.fingerprint import Fingerprint
+from appliance.routing.upstreams.health import Health, Intervals
 from appliance.routing.upstreams.hosts import Host, Upstream
 from appliance.trust.approval import Approval, UpstreamSubject
 from appliance.trust.freshness import Freshness
@@ -165,13 +167,17 @@ class Upstreams:
         return given
 
     async def probe(self, actor: str, name: str) -> Upstream:
-        """Probe all approved hosts now; one that tripped is taken back when it passes."""
+        """Probe all approved hosts now, again if one differs; one that tripped is taken back when
+        it agrees.
+        """
         upstream = self.get(name)
         self.refresh(upstream)
         await self._note("upstream_probe", actor, upstream, {})
         for host in upstream.hosts:
             if host.approved:
                 await self._probe(upstream, host)
+                if host.health.suspect:  # a person wants to know
+                    await self._probe(upstream, host)
         return upstream
 
     async def drain(self, actor: str, name: str, url: str, *, drained: bool) -> Upstream:
@@ -181,6 +187,7 @@ class Upstreams:
         fields: dict[str, Json] = {"host": url, "drained": drained}
         await self._note("upstream_drain", actor, upstream, fields)
         host.drained = drained
+        upstream.tell()
         return upstream
 
     async def run(self) -> None:
@@ -191,7 +198,7 @@ class Upstreams:
             for upstream in self.all.values():
                 for host in upstream.hosts:
                     if upstream.due(host):
-                        host.breaker.probe()
+                        host.health.probe()
                         task = asyncio.create_task(self._look(upstream, host))
                         self._probing.add(task)
                         task.add_done_callback(self._probing.discard)
@@ -208,23 +215,33 @@ class Upstreams:
         return await append(self._audit, Draft("hop", dict(fields)))
 
     async def _look(self, upstream: Upstream, host: Host) -> None:
-        await asyncio.to_thread(self.refresh, upstream)
-        await self._probe(upstream, host)
+        try:
+            await asyncio.to_thread(self.refresh, upstream)
+            await self._probe(upstream, host)
+        finally:
+            host.health.release()
 
     async def _probe(self, upstream: Upstream, host: Host) -> None:
-        """One probe; what it finds is the state of the host."""
-        before, known = host.tripped, host.problem
+        """One probe; what it finds is the state of the host.
+
+        A change of what is believed of it is an entry. It takes effect without one, too.
+        """
+        health = host.health
+        before, known = (health.suspect, health.tripped), health.problem
         try:
-            await upstream.probe(host)
-        except ApplianceError as error:
-            _log.debug("a probe of %s failed: %s", host.url, error.code)
-        if host.tripped and not before:
-            _log.error("%s at %s: %s", upstream.name, host.url, host.tripped)
-            fields: dict[str, Json] = {"host": host.url, "reason": host.tripped}
+            found = await upstream.probe(host)
+        except StateRefused as error:
+            _log.warning("%s at %s: %s", upstream.name, host.url, error.message)
+            return
+        action = _change(before, (health.suspect, health.tripped))
+        if action:
+            reason = health.tripped or health.suspect or found.verdict.value
+            _log.error("%s at %s: %s: %s", upstream.name, host.url, action, reason)
+            fields: dict[str, Json] = {"host": host.url, "reason": reason}
             with contextlib.suppress(ApplianceError):
-                await self._note("upstream_tripped", SYSTEM, upstream, fields)
-        elif host.problem and not known:
-            _log.warning("%s at %s: %s", upstream.name, host.url, host.problem)
+                await self._note(action, SYSTEM, upstream, fields)
+        elif health.problem and not known:
+            _log.warning("%s at %s: %s", upstream.name, host.url, health.problem)
 
     async def _repeats(self, upstream: Upstream) -> tuple[Host, list[Fingerprint]]:
         """What the first host that answers makes of the texts, several times."""
@@ -238,8 +255,13 @@ class Upstreams:
 
     def _made(self, name: str, config: UpstreamConfig) -> Upstream:
         tls, key = tls_context(config, self._data), api_key(config, self._data)
+        times = Intervals(config.probe_seconds, config.quiet_seconds, config.idle_seconds)
         hosts = [
-            Host(url, Connection(url, config, tls if url.startswith("https:") else None, key))
+            Host(
+                url,
+                Connection(url, config, tls if url.startswith("https:") else None, key),
+                Health(times, time.monotonic),
+            )
             for url in config.urls
         ]
         return Upstream(name, config, hosts)
@@ -288,6 +310,15 @@ def subject_of(upstream: Upstream, host: Host) -> UpstreamSubject:
 
 def _draft(action: str, actor: str, upstream: Upstream, fields: Mapping[str, Json]) -> Draft:
     return Draft("admin", {"action": action, "actor": actor, "name": upstream.name, **fields})
+
+
+def _change(before: tuple[str, str], after: tuple[str, str]) -> str:
+    """What became of a host, by why it is suspect and why it tripped; "" for nothing."""
+    if bool(before[0]) == bool(after[0]) and bool(before[1]) == bool(after[1]):
+        return ""
+    if after[1]:
+        return "upstream_tripped"
+    return "upstream_suspect" if after[0] else "upstream_taken_back"
 
 
 def _sha256(data: bytes) -> str:

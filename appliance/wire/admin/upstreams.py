@@ -18,6 +18,7 @@ class UpstreamHost(Reply):
     outstanding: int = 0
     breaker: str = ""
     problem: str = ""
+    suspect: str = ""
     tripped: str = ""
 
 

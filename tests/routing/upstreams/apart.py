@@ -140,7 +140,7 @@ async def scenes(services: Services, hosts: dict[str, Far]) -> dict[str, Any]:
     long = {"max_tokens": 900, "ignore_eos": True}
     found["cut"] = await ended(services, "cut", lambda: cable("down"), **long)
     found["nowhere"] = await ended(services, "nowhere")
-    found["problem"] = near.problem
+    found["problem"] = near.health.problem
     cable("up")
     probing = asyncio.create_task(services.upstreams.run())
     await until(lambda: near.usable)

@@ -7,6 +7,7 @@ Each request is a line of LOG: the `x-request-id` that came with it.
 
 import asyncio
 import json
+import random
 import secrets
 import ssl
 import sys
@@ -34,12 +35,17 @@ class Engine:
 
     Attributes:
         weights: what its probes tell.
+        noise: what moves log-probabilities while answers run, by 0.07 to 0.19.
+        queues: whether probes wait until no answer runs.
         delay: seconds before each piece.
         named: whether its answers have the names that requests came with, as those of vLLM have.
     """
 
     mode: str = "whole"
     weights: float = 0.0
+    noise: random.Random | None = None
+    queues: bool = False
+    running: int = 0
     delay: float = 0.0
     named: bool = False
     words: tuple[str, ...] = WORDS
@@ -96,15 +102,28 @@ class Engine:
             text = str(request.body.get("prompt", request.body.get("content")))
             await _whole(writer, {"tokens": list(text.encode())})
         elif not request.body.get("stream"):
+            while self.queues and self.running:
+                await asyncio.sleep(0.01)
             await _whole(writer, self._probed(request.body))
         else:
-            await getattr(self, "_" + self.mode)(writer, request.body)
+            self.running += 1
+            try:
+                await getattr(self, "_" + self.mode)(writer, request.body)
+            finally:
+                self.running -= 1
 
     def _probed(self, body: dict[str, Any]) -> dict[str, Any]:
-        tops = {word: -1.0 - place - self.weights for place, word in enumerate("abcde")}
+        tops = {
+            word: -1.0 - place - self.weights + self._moved() for place, word in enumerate("abcde")
+        }
         logprobs = {"tokens": ["a"], "token_logprobs": [tops["a"]], "top_logprobs": [tops]}
         choice = {"index": 0, "text": "a", "finish_reason": "length", "logprobs": logprobs}
         return {"id": "p", "system_fingerprint": "fp", "choices": [choice]}
+
+    def _moved(self) -> float:
+        if self.noise is None or not self.running:
+            return 0.0
+        return self.noise.choice((-1, 1)) * self.noise.uniform(0.07, 0.19)
 
     # what it does with a request for a stream
 

@@ -165,7 +165,7 @@ async def test_a_cancelled_answer_closes_its_connection(tmp_path: Path) -> None:
         await generation.cancel()
         await generation.finished()
         assert [hop["event"] for hop in entries(services, "hop")] == ["sent", "cancelled"]
-        assert services.upstreams.get(BIG).hosts[0].outstanding == 0
+        assert services.upstreams.get(BIG).hosts[0].health.running == 0
         (outcome,) = entries(services, "outcome")
         assert outcome["status"] == "cancelled"
 

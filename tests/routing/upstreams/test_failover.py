@@ -122,7 +122,7 @@ async def rounds(tmp_path: Path, count: int) -> list[int]:
     """Kill an engine so many times; what `check` returns, of all rounds."""
     lasted: list[int] = []
     async with processes(tmp_path) as (one, two):
-        wanted = config(one.url, two.url, slots=SLOTS, idle_seconds=60)
+        wanted = config(one.url, two.url, slots=SLOTS)
         async with ready(tmp_path / "d", wanted) as services:
             host = services.upstreams.get(BIG).host(one.url)
             probing = asyncio.create_task(services.upstreams.run())

@@ -1,0 +1,64 @@
+"""Probes beside requests: does a host differ by more than company explains? A sequential test.
+
+Rules:
+- For each prompt its distance from what was learnt is ranked among the newest ones that a quiet
+  moment cleared; a prompt is out of line above all of them. Nothing below the tolerance is.
+- The sum of log-likelihood ratios starts anew at zero. While a prompt is out of line with a
+  probability of at most `USUAL`, it calls for a quiet moment without a cause at most once in
+  1 / `ERROR` prompts on average.
+- A false call costs one quiet moment, and what that clears is what later distances are ranked by.
+
+Sources: Wald 1945; Page 1954; the bound: Lorden, Ann. Math. Stat. 42, 1971, theorem 2.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+USUAL: Final = 0.2
+"""How often a prompt may be out of line though nothing changed; by rank among eight it is 0.11."""
+CHANGED: Final = 0.5
+"""How often it is at least when the weights are others."""
+ERROR: Final = 1e-2
+_NEWEST: Final = 8
+_OUT, _IN = math.log(CHANGED / USUAL), math.log((1 - CHANGED) / (1 - USUAL))
+
+
+class Company:
+    """What company did to the answers of one host."""
+
+    def __init__(self) -> None:
+        self._cleared: list[deque[int]] = []
+        self._waiting: deque[tuple[int, ...]] = deque(maxlen=_NEWEST)
+        self._evidence = 0.0
+
+    def observe(self, distances: Sequence[int], tolerance: int) -> None:
+        """One probe beside requests.
+
+        Args:
+            distances: of each prompt, in millionths.
+        """
+        while len(self._cleared) < len(distances):
+            self._cleared.append(deque(maxlen=_NEWEST))
+        for distance, cleared in zip(distances, self._cleared, strict=False):
+            out = distance > max(tolerance, max(cleared, default=0))
+            self._evidence = max(0.0, self._evidence + (_OUT if out else _IN))
+        self._waiting.append(tuple(distances))
+
+    @property
+    def calls(self) -> bool:
+        """Whether a quiet moment has to decide."""
+        return self._evidence >= -math.log(ERROR)
+
+    def clear(self) -> None:
+        """The host answered as what was learnt: company alone made the distances so far."""
+        for distances in self._waiting:
+            for distance, cleared in zip(distances, self._cleared, strict=False):
+                cleared.append(distance)
+        self.forget()
+
+    def forget(self) -> None:
+        """The host differed at a quiet moment: nothing is known of the distances since."""
+        self._waiting.clear()
+        self._evidence = 0.0
