@@ -266,11 +266,21 @@ def _upstream_down(facts: Facts) -> Iterator[Told]:
 
 def _upstream_host(facts: Facts) -> Iterator[Told]:
     for host in facts.upstreams:
-        if host.approved and not host.usable and host.state != "drained":
+        if host.approved and not host.usable and host.state not in ("drained", "suspect"):
             why = f": {host.problem}" if host.problem else "."
             yield Told(
                 f"{host.upstream} {host.url}",
                 f"Upstream {host.upstream}: the host {host.url} is {host.state}{why}",
+            )
+
+
+def _upstream_suspect(facts: Facts) -> Iterator[Told]:
+    for host in facts.upstreams:
+        if host.state == "suspect":
+            yield Told(
+                f"{host.upstream} {host.url}",
+                f"Upstream {host.upstream}: the host {host.url} differs from what was learnt of it:"
+                f" {host.problem}. A second difference at a quiet moment takes it out.",
             )
 
 
@@ -401,6 +411,10 @@ RULES: Final[tuple[Rule, ...]] = (
          "2 probes (`probe_seconds`)", "`appliance upstream show {subject}`", _upstream_down),
     Rule("upstream_host_down", "warning", "A host of an upstream cannot be asked",
          "2 probes (`probe_seconds`)", "`appliance upstream list`", _upstream_host),
+    Rule("upstream_suspect", "warning", "A host of an upstream answered as another model might",
+         "1 probe (`probe_seconds`)",
+         "Find out what changed there; `appliance upstream probe NAME` compares it now.",
+         _upstream_suspect),
     Rule("upstream_broken", "warning", "An upstream cannot be used as it is configured", "10 s",
          'Correct [upstreams."{subject}"] in appliance.toml.',
          lambda facts: facts.broken_upstreams),

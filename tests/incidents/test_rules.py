@@ -106,6 +106,7 @@ BAD = {
     "upstream_host_down": replace(
         WELL, upstreams=(host("tripped"), replace(host("ready", usable=True), url="https://b"))
     ),
+    "upstream_suspect": replace(WELL, upstreams=(host("suspect", usable=True),)),
     "upstream_broken": replace(WELL, broken_upstreams=told()),
     "witness_silent": replace(WELL, log=Log("", "", 9, NOW - 7 * DAY, 7)),
     "job_failed": replace(WELL, jobs=(FailedJob(3, "import", "m", "c", "It failed.", NOW - 5),)),
@@ -126,7 +127,9 @@ def test_every_rule_has_its_bad_night() -> None:
 def test_one_fault_is_one_alarm(code: str) -> None:
     (found,) = alarms(BAD[code])
     assert (found.code, found.level) == (code, BY_CODE[code].level)
-    assert found.message.endswith((".", ")", "down", "hand", "MiB", "y", "died", "plugin", "gone"))
+    assert found.message.endswith(
+        (".", ")", "down", "hand", "MiB", "y", "died", "plugin", "gone", "out.")
+    )
     assert found.next and "{" not in found.next and ".." not in found.message
 
 

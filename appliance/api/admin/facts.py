@@ -137,7 +137,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
                 host.state,
                 host.usable,
                 host.approved,
-                host.tripped or host.problem,
+                host.why,
             )
             for upstream in services.upstreams.all.values()
             for host in upstream.hosts

@@ -3,7 +3,7 @@
 Rules:
 - For each prompt its distance from what was learnt is ranked among the newest ones that a quiet
   moment cleared; a prompt is out of line above all of them. Nothing below the tolerance is.
-- The sum of log-likelihood ratios starts anew at zero. While a prompt is out of line with a
+- The sum of log-likelihood ratios never falls below zero. While a prompt is out of line with a
   probability of at most `USUAL`, it calls for a quiet moment without a cause at most once in
   1 / `ERROR` prompts on average.
 - A false call costs one quiet moment, and what that clears is what later distances are ranked by.

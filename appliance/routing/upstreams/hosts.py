@@ -65,6 +65,11 @@ class Host:
             return "drained"
         return self.health.state
 
+    @property
+    def why(self) -> str:
+        """Why it is in that state; "" for nothing."""
+        return self.health.tripped or self.health.suspect or self.health.problem
+
 
 class Upstream:
     """One upstream.

@@ -100,6 +100,10 @@ async def test_other_weights_trip_and_stay_out_until_a_person_asks(tmp_path: Pat
         running = asyncio.create_task(services.upstreams.run())
         await answer(services, caller(), chat())
         engine.weights = 0.1
+        await until(lambda: state(services) == ["suspect"])
+        (host,) = services.upstreams.get(BIG).hosts
+        assert host.why.startswith("a log-probability is 0.1")
+        await answer(services, caller(), chat())  # it is still asked
         await until(lambda: state(services) == ["tripped"])
         asked = len(engine.streams)
         assert await refusal(services) == "upstream_unavailable"
@@ -110,8 +114,57 @@ async def test_other_weights_trip_and_stay_out_until_a_person_asks(tmp_path: Pat
         assert state(services) == ["tripped"]
         running.cancel()
         await services.upstreams.probe("uid:0", BIG)
-        assert state(services) == ["ready"]
+        assert state(services) == ["ready"] and not host.why
         await answer(services, caller(), chat())
+        done = [entry["action"] for entry in entries(services, "admin")[-4:]]
+        assert done == [
+            "upstream_suspect", "upstream_tripped", "upstream_probe", "upstream_taken_back"
+        ]  # fmt: skip
+
+
+BUSY_CLIENTS = 11
+
+
+async def test_a_probe_that_queues_behind_answers_takes_no_host_out(tmp_path: Path) -> None:
+    """The probe times out, the host is busy, and all eleven that ask then have their answer."""
+    long = ("word",) * 150
+    async with (
+        Engine(queues=True, words=long, delay=0.01).serve() as engine,
+        ready(tmp_path / "d", config(engine.url, slots=32, idle_seconds=1)) as services,
+    ):
+        upstream = services.upstreams.get(BIG)
+        running = [asyncio.create_task(answer(services, caller(), chat())) for _ in range(3)]
+        await until(lambda: engine.running)
+        await services.upstreams._probe(upstream, upstream.hosts[0])
+        assert state(services) == ["busy"]
+        asking = [answer(services, caller(), chat()) for _ in range(BUSY_CLIENTS)]
+        for pieces in await asyncio.gather(*running, *asking):
+            assert pieces[-1].finish_reason == "stop"
+        await services.upstreams.probe("uid:0", BIG)
+        assert state(services) == ["ready"]
+
+
+async def test_a_request_waits_for_a_quiet_moment_no_longer_than_for_a_piece(
+    tmp_path: Path,
+) -> None:
+    async with (
+        Engine(mode="stalled").serve() as engine,
+        ready(tmp_path / "d", config(engine.url, idle_seconds=1, quiet_seconds=1)) as services,
+    ):
+        upstream = services.upstreams.get(BIG)
+        (host,) = upstream.hosts
+        host.health._times = replace(host.health._times, quiet=0)
+        upstream.begin(host)  # an answer that does not end
+        probe = asyncio.create_task(services.upstreams._probe(upstream, host))
+        await until(lambda: host.health.held)
+        engine.mode = "whole"
+        waiting = asyncio.create_task(answer(services, caller(), chat()))
+        await until(lambda: not host.health.held)
+        assert not engine.streams or not waiting.done()
+        assert (await waiting)[-1].finish_reason == "stop"
+        await probe
+        assert state(services) == ["ready"]
+        upstream.end(host)
 
 
 async def test_a_host_is_drained_for_an_upgrade(tmp_path: Path) -> None:
