@@ -214,21 +214,18 @@ def plan(
     )
     scores = np.array([o.score(choice.function) for o in dev])
     right = np.array([o.small for o in dev])
-    levels = {int(np.quantile(scores, 1 - c, method="higher")) for c in _COVERAGES}
-    falling = sorted((level for level in levels if level >= 0), reverse=True)
-    coverage = {t: float((scores >= t).mean()) for t in falling}
-    errors = {t: float((~right[scores >= t]).mean()) for t in falling}
-    good = [t for t in falling if errors[t] <= terms.error]
-    if not good:
+    grid = _grid(scores, right, terms.error)
+    coverage, errors = grid.coverage, grid.errors
+    if grid.start is None:
         best = min(errors.values(), default=1.0)
         message = f"on dev no threshold has fewer than {best:.1%} errors among accepted answers"
         return _refused("too many errors", message)
-    start = next(t for t in falling if coverage[t] >= _START * coverage[min(good)])
+    start = grid.start
     needed = _needed(start, choice.function, dev, terms)
     if groups < FEWEST:
         return _refused("underpowered", f"{groups} sealed groups are too few", needed)
     fewest = max(FEWEST_ACCEPTED, enough)
-    kept = [t for t in falling if t <= start and coverage[t] * groups >= fewest]
+    kept = [t for t in coverage if t <= start and coverage[t] * groups >= fewest]
     if not kept:
         message = f"of {groups} sealed groups fewer than {fewest} would be accepted"
         return _refused("underpowered", message, needed)
@@ -238,9 +235,36 @@ def plan(
     if chance < _HOPELESS:
         message = f"by dev a look has a chance of {chance:.0%}"
         return _refused("underpowered", message, needed)
-    doubtful = [o for o, score in zip(dev, scores, strict=True) if score < min(good)]
+    doubtful = [o for o, score in zip(dev, scores, strict=True) if score < grid.least]
     error = 1 - float(right.mean())
     return Plan(choice.function, tuple(kept), start, _better(doubtful), error, choice.areas)
+
+
+class _Grid(NamedTuple):
+    """Thresholds, the most cautious first, and what they would do.
+
+    Attributes:
+        coverage, errors: of each threshold: share that it accepts, share of those that is wrong.
+        start: the first one of a search; None where each has more errors than the bound.
+        least: the least cautious one whose errors are within the bound.
+    """
+
+    coverage: dict[int, float]
+    errors: dict[int, float]
+    start: int | None
+    least: int
+
+
+def _grid(scores: np.ndarray, right: np.ndarray, error: float) -> _Grid:
+    levels = {int(np.quantile(scores, 1 - c, method="higher")) for c in _COVERAGES}
+    falling = sorted((level for level in levels if level >= 0), reverse=True)
+    coverage = {t: float((scores >= t).mean()) for t in falling}
+    errors = {t: float((~right[scores >= t]).mean()) for t in falling}
+    least = min((t for t in falling if errors[t] <= error), default=None)
+    if least is None:
+        return _Grid(coverage, errors, None, MILLION)
+    start = next(t for t in falling if coverage[t] >= _START * coverage[least])
+    return _Grid(coverage, errors, start, least)
 
 
 def judge(
@@ -257,7 +281,7 @@ def judge(
     found = _certified(scores, wrong, plan.thresholds, terms.error, terms.delta)
     origins: tuple[Origin, ...] = ()
     if all(o.time for o in (*sealed, *dev)):
-        origins = backtest(plan, [*dev, *sealed], terms.error, whole)
+        origins = backtest([*dev, *sealed], terms.error, whole)
     if origins and not held(origins, terms.error) and all(o.share is not None for o in origins):
         limit = found.steps[0].limit if found.steps else 1.0
         return _nothing("unstable over time", sealed, limit, origins=origins)
@@ -289,32 +313,69 @@ def judge(
     )
 
 
-def backtest(
-    plan: Plan, seen: Sequence[Observed], error: float, delta: float
-) -> tuple[Origin, ...]:
+def backtest(seen: Sequence[Observed], error: float, delta: float) -> tuple[Origin, ...]:
     """What certificates of earlier times would have been, and how they held in the time after.
+
+    Function and thresholds are fitted to the past of each origin alone; an item of the past is
+    scored by a function that was fitted to the other half of its groups.
 
     Args:
         seen: one item of each group, with times.
     """
     ordered = sorted(seen, key=lambda o: (o.time, o.group))
-    scores = np.array([o.score(plan.function) for o in ordered])
-    wrong = np.array([not o.small for o in ordered])
     edges = [round(share * len(ordered)) for share in (*_ORIGINS, 1.0)]
-    origins = []
-    for edge, after in itertools.pairwise(edges):
-        past = _certified(
-            scores[:edge].tolist(), wrong[:edge].tolist(), plan.thresholds, error, delta
-        )
-        threshold = None if past.threshold is None else int(past.threshold)
-        first = past.steps[0] if past.steps else None
-        accepted = scores[edge:after] >= (MILLION + 1 if threshold is None else threshold)
-        bad = int((accepted & wrong[edge:after]).sum())
-        until = ordered[edge - 1].time
-        share = first.errors / first.accepted if first else None
-        limit = first.limit if first else 1.0
-        origins.append(Origin(until, edge, threshold, share, limit, int(accepted.sum()), bad))
-    return tuple(origins)
+    return tuple(
+        _origin(ordered[:edge], ordered[edge:after], error, delta)
+        for edge, after in itertools.pairwise(edges)
+    )
+
+
+def _origin(
+    past: Sequence[Observed], after: Sequence[Observed], error: float, delta: float
+) -> Origin:
+    """One origin: certify on the past, look at the time after."""
+    until, groups = past[-1].time, len(past)
+    halves = [past[0::2], past[1::2]]  # every other group in the order of time
+    functions = [_fitted(half) for half in halves]
+    whole = _fitted(past)
+    if whole is None or None in functions:
+        return Origin(until, groups, None, None, 1.0, 0, 0)
+    crossed = [
+        (o.score(function), o.small)
+        for half, function in zip(halves, reversed(functions), strict=True)
+        for o in half
+        if function is not None
+    ]
+    scores = np.array([score for score, _ in crossed])
+    right = np.array([small for _, small in crossed])
+    grid = _grid(scores, right, error)
+    start = max(grid.coverage, default=0) if grid.start is None else grid.start
+    thresholds = [t for t in grid.coverage if t <= start]
+    found = _certified(scores.tolist(), (~right).tolist(), thresholds, error, delta)
+    threshold = None if found.threshold is None else int(found.threshold)
+    first = found.steps[0] if found.steps else None
+    taken = [o for o in after if threshold is not None and o.score(whole) >= threshold]
+    return Origin(
+        until,
+        groups,
+        threshold,
+        first.errors / first.accepted if first else None,
+        first.limit if first else 1.0,
+        len(taken),
+        sum(not o.small for o in taken),
+    )
+
+
+def _fitted(seen: Sequence[Observed]) -> Confidence | None:
+    """The function that these items would have; None where none has features."""
+    answered = [o for o in seen if o.features is not None]
+    if not answered:
+        return None
+    return confidence.fit(
+        [o.features for o in answered if o.features is not None],
+        [o.small for o in answered],
+        [o.group for o in answered],
+    ).function
 
 
 def held(origins: Sequence[Origin], error: float) -> bool:

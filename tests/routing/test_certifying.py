@@ -293,15 +293,14 @@ def test_what_did_not_hold_at_earlier_times_is_unstable() -> None:
 
 
 def test_what_does_not_hold_in_the_time_after_is_unstable() -> None:
-    plan = fixed()
     generator = np.random.default_rng(9)
     dev = drawn(generator, 600, year="2024")
     seen = drawn(generator, 600, year="2025")
     late = [replace(o, small=o.small and (n < 450 or n % 4 > 0)) for n, o in enumerate(seen)]
-    origins = certifying.backtest(plan, [*dev, *late], ERROR, DELTA)
+    origins = certifying.backtest([*dev, *late], ERROR, DELTA)
     assert all(origin.threshold is not None for origin in origins)
     assert not certifying.held(origins, ERROR)
-    assert certifying.held(certifying.backtest(plan, [*dev, *seen], ERROR, DELTA), ERROR)
+    assert certifying.held(certifying.backtest([*dev, *seen], ERROR, DELTA), ERROR)
 
 
 def lost(count: int, groups: int) -> tuple[int, Counter[str]]:
