@@ -77,10 +77,21 @@ class Case:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What has to be known before it has a cost."""
+        """What has to be known before it has a cost; what was not told is asked for, never zero."""
         found = []
-        if requests_day(self.questions, self.facts) is None:
+        volume = requests_day(self.questions, self.facts)
+        if volume is None or volume.high <= 0:
             found.append("load.requests_day")
+        load, price = self.questions.load, self.price
+        if price is not None and max(price.million_in.high, price.million_out.high) > 0:
+            for name, tokens in (("in", load.tokens_in), ("out", load.tokens_out)):
+                if tokens.high <= 0:
+                    found.append(f"load.tokens_{name}")
+        if self.candidate.option == "cascade" and self.candidate.rest == "people":
+            if self.questions.costs.defer_minutes.high <= 0:
+                found.append("costs.defer_minutes")
+            if self.questions.data.hour.high <= 0:
+                found.append("data.hour")
         if self.price is None:
             if self.questions.costs.machine is None:
                 found.append("costs.machine")

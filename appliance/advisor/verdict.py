@@ -310,6 +310,9 @@ def _judge(
         certify = _certify(questions, candidate)
         if certify is None:
             return "below", "its error rate is above the bound that has to be certified", None
+    if quality.groups < limits.groups:
+        why = f"measured on {quality.groups} groups; {limits.groups} are the least"
+        return "open", why, limits.groups - quality.groups
     if domain.quality is None:
         return "shown", "no quality was asked for", None
     if quality.low >= domain.quality:
@@ -326,6 +329,8 @@ def _judge(
 def _more(quality: Quality, wanted: float) -> int | None:
     """Further groups until the lower end of the interval passes the wanted quality, as planned."""
     value = min(quality.value, 1 - 1 / (quality.groups + 2))
+    if quality.value >= 1 and value <= wanted:  # without an error so far
+        return max(1, power.groups_without_error(1 - wanted, 0.025) - quality.groups)
     if value <= wanted:
         return None
     spread = math.sqrt(value * (1 - value))
@@ -381,12 +386,16 @@ def _sentence(questions: Questions, first: Option, others: list[Option], priced:
         start = f"Don't use a language model: {first.name} is good enough."
     elif first.option not in ("tuned", "cascade"):
         start = f"Don't fine-tune: use {first.name} ({NAMES[first.option]})."
-    if not priced or first.cost is None:
-        return (
-            f"{start} It is the simplest that is shown to reach what is wanted; what it costs is "
-            "not known."
-        )
     currency = questions.costs.currency
+    if not priced or first.cost is None:
+        simplest = f"{start} It is the simplest that is shown to reach what is wanted"
+        if first.cost is None:
+            return f"{simplest}; what it costs is not known ({', '.join(first.missing)})."
+        unknown = ", ".join(option.name for option in others if option.cost is None)
+        return (
+            f"{simplest}, at {first.cost.p50:,.2f} {currency} a month; what these cost is not "
+            f"known: {unknown}."
+        )
     said = f"{start} It costs {first.cost.p50:,.2f} {currency} a month"
     if others and others[0].cost is not None:
         return f"{said}; the next, {others[0].name}, {others[0].cost.p50:,.2f}."
@@ -407,8 +416,15 @@ def _none_shown(questions: Questions, facts: Facts, options: tuple[Option, ...])
     examples = questions.data.examples if questions.data.examples is not None else facts.examples
     least = questions.thresholds.examples_try
     if tuned.state == "unmeasured":
-        if examples is None or examples < least:
-            more = least - (examples or 0)
+        if examples is None:
+            return Advice(
+                "not_enough_data",
+                "Nothing that was measured is good enough, and how many labelled examples there "
+                f"are is not known: answer data.examples. Tuning is not tried with fewer than "
+                f"{least}.",
+            )
+        if examples < least:
+            more = least - examples
             return Advice(
                 "not_enough_data",
                 f"Not enough data: {more} more labelled examples. Nothing that was measured is "

@@ -59,8 +59,23 @@ def test_many_uncertain_answers_stay_bounded() -> None:
 
 def test_what_is_missing_has_no_cost() -> None:
     nothing = Case(asked(load=""), facts(), measured("cascade", 0.9, speed=None))
-    assert nothing.missing == ("load.requests_day", "costs.machine", "speed", "coverage")
+    assert nothing.missing == (
+        "load.requests_day", "costs.defer_minutes", "data.hour", "costs.machine", "speed",
+        "coverage",
+    )  # fmt: skip
     assert cost(nothing) is None and tornado(nothing) == [] and break_even(nothing, nothing) is None
+
+
+@pytest.mark.parametrize(
+    ("load", "missing"),
+    [
+        ("requests_day = 100", ("load.tokens_in", "load.tokens_out")),
+        ("requests_day = 0\ntokens_in = 1\ntokens_out = 1", ("load.requests_day",)),
+    ],
+)
+def test_what_was_not_told_is_never_zero(load: str, missing: tuple[str, ...]) -> None:
+    case = paid(asked(CLOUD, LEAVES, load=load))
+    assert case.missing == missing and cost(case) is None
 
 
 def test_break_even_is_where_both_cost_the_same() -> None:

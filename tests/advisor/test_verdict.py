@@ -285,6 +285,31 @@ def test_what_is_not_known_is_missing_and_never_guessed() -> None:
     assert found.verdict == "baseline" and "what it costs is not known" in found.answer
 
 
+def test_a_quality_on_few_groups_decides_nothing() -> None:
+    few = said(asked(MACHINE), facts(measured("prompt", 0.95, groups=30)))
+    assert few.verdict != "prompt"
+    assert said(asked(MACHINE), facts(measured("prompt", 0.95, groups=50))).verdict == "prompt"
+
+
+def test_more_groups_show_what_made_no_error_so_far() -> None:
+    perfect = replace(measured("prompt", 1.0), quality=Quality(1.0, 0.99, 1.0, 400))
+    found = said(asked(MACHINE, domain="quality = 0.999"), facts(perfect))
+    # 3,687 groups without an error bound its rate by 0.1 % at 2.5 %.
+    assert (found.verdict, found.more) == ("not_enough_data", 3_688 - 400)
+
+
+def test_one_option_without_a_speed_hides_no_cost() -> None:
+    known = facts(measured("baseline", 0.92, speed=800), measured("prompt", 0.95, speed=None))
+    found = said(asked(MACHINE, PEOPLE), known)
+    assert found.verdict == "baseline"
+    assert "EUR a month" in found.answer and "not known: the prompt" in found.answer
+
+
+def test_examples_that_nobody_counted_are_asked_for() -> None:
+    found = said(asked(MACHINE), facts(measured("prompt", 0.5), examples=None))
+    assert found.verdict == "not_enough_data" and "data.examples" in found.answer
+
+
 def test_costs_that_overlap_are_not_told_apart() -> None:
     load = "requests_day = [50, 300, 6000]\ntokens_in = 800\ntokens_out = 100"
     known = facts(measured("tuned", 0.93))
