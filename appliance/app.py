@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -43,7 +43,9 @@ from appliance.evals.gate_subject import GateParts
 from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.evals.job import Evaluation, Parts
 from appliance.evals.plan import Messages
+from appliance.evals.store import Texts
 from appliance.evals.subject import ApprovedArtifacts, read_data
+from appliance.governance import erasing
 from appliance.governance.log_jobs import Exporting, Verification
 from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
@@ -168,6 +170,7 @@ _MIGRATIONS: Final = (
     route_certificates.REPLAYS,
     route_monitor.MISSING,
     deferred.SAME,
+    erasing.TABLES,
 )
 
 _OTHERS: Final = {
@@ -206,6 +209,7 @@ class Services:
     retention: Retention
     jobs: Jobs
     labels: LabelQueues
+    erasure: erasing.Erasing
     selftest: SelfTest
     pool: Pool
     inference: RoutedInference
@@ -267,7 +271,7 @@ def initialise(
     else:
         (data / "trust").mkdir(mode=0o700)
         trusted_file.save(data / "trust", begun.held)
-    open_database(data / "appliance.db", _MIGRATIONS).dispose()
+    open_database(data / "appliance.db", _MIGRATIONS, erases=True).dispose()
     # Last, so that a directory with a configuration is a complete one.
     text = _DEFAULT_CONFIG + _TLS if names else _DEFAULT_CONFIG
     (data / FILE_NAME).write_text(text, encoding="utf-8")
@@ -320,7 +324,7 @@ def open_services(
             ),
         )
         stack.callback(audit.close)
-        database = open_database(data / "appliance.db", _MIGRATIONS)
+        database = open_database(data / "appliance.db", _MIGRATIONS, erases=True)
         stack.callback(database.dispose)
         api_keys = KeyStore(database, clock)
         stack.callback(api_keys.close)
@@ -617,6 +621,19 @@ def open_services(
         retrieval = Retrieval(library, key_groups, inference, audit, shares)
         jobs.add(Ingest(library, inference, clock))
         jobs.add(SearchTuning(library, inference, audit))
+        labels = LabelQueues(database, clock)
+        holders: dict[str, erasing.Holder] = {
+            "queue": people,
+            "samples": monitors,
+            "shadows": shadows,
+            "label queues": labels,
+            "evaluations": Texts(data / EVALUATIONS, data / teaching.DIRECTORY),
+        }
+        erasure = erasing.Erasing(
+            data, database, audit, reader, holders, functools.partial(_datasets_with, models)
+        )
+        with contextlib.suppress(Unavailable):  # the next start or erasure goes on with it
+            erasure.catch_up()
         jobs.recover()
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
@@ -642,7 +659,8 @@ def open_services(
             renewal=renewal,
             retention=retention,
             jobs=jobs,
-            labels=LabelQueues(database, clock),
+            labels=labels,
+            erasure=erasure,
             pool=pool,
             inference=inference,
             people=people,
@@ -660,6 +678,21 @@ def open_services(
             log_file=Kept(),
             started_us=clock.wall_us(),
         )
+
+
+def _datasets_with(models: ModelStore, ids: Collection[str]) -> list[str]:
+    """The stored datasets in whose open splits an item has one of these ids."""
+    found = []
+    for record in models.inventory.records():
+        if record.kind != "dataset":
+            continue
+        try:
+            with models.inventory.open(record.id) as artifact:
+                if any(item.id in ids for item in datasets.read_artifact(artifact).items):
+                    found.append(record.id)
+        except Refused:
+            continue  # its files are not there, or not those of the record
+    return found
 
 
 def _profile(trust: Path) -> str:

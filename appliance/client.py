@@ -468,10 +468,10 @@ class AdminClient:
             wire.Entry, "/admin/audit/witness", wire.WitnessAnswer.of(note=note, key=key)
         )
 
-    def erase(self, request_id: str, reason: str) -> wire.Entry:
-        """Destroy the content keys of a request."""
+    def erase(self, request_id: str, reason: str) -> wire.Erased:
+        """Erase the texts of a request wherever they lie."""
         body = wire.Erasure.of(request_id=request_id, reason=reason)
-        return self._post(wire.Entry, "/admin/audit/erase", body)
+        return self._post(wire.Erased, "/admin/audit/erase", body, slow=True)
 
     def capture(self, wanted: datasetwire.Capture) -> datasetwire.Captured:
         """One page of the items that a key's requests make."""

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import pysqlite3.dbapi2
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from appliance.errors import StateRefused
+from appliance.errors import StateRefused, Unavailable
 
 # 3.51.3 fixed the WAL-reset bug.
 OLDEST_SQLITE = (3, 51, 3)
@@ -71,6 +71,27 @@ def open_readonly(path: Path) -> Engine:
     engine = create_engine(url, module=pysqlite3.dbapi2)
     event.listen(engine, "connect", _plain)
     return engine
+
+
+def scrub(engine: Engine) -> None:
+    """Leave nothing of what was deleted: not in the file, its free pages or the log of writes.
+
+    The file is written anew, so that nothing is left of a time when it did not overwrite.
+
+    Raises:
+        Unavailable: `erasure_unfinished` when a reader holds the log of writes for longer than five
+            seconds.
+    """
+    with engine.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection
+        try:
+            raw.execute("PRAGMA temp_store = MEMORY")  # or a copy would lie in a temporary file
+            raw.execute("VACUUM")
+            (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except pysqlite3.dbapi2.OperationalError as error:
+            raise Unavailable("erasure_unfinished", f"{error}.") from error
+    if busy:
+        raise Unavailable("erasure_unfinished", "A reader holds the log of writes.")
 
 
 def check_pragma(statements: Any, name: str, value: str | int) -> None:

@@ -69,6 +69,10 @@ CODES: Final[dict[str, Code]] = {
         "a database cannot be used safely",
         "Use the bundled SQLite; restore the database from a backup if it is from a newer version.",
     ),
+    "erasure_unfinished": Code(
+        "what was erased is still in a database's log of writes",
+        "Give the command again, or start the server again: either ends it.",
+    ),
     "bind_refused": Code(
         "a non-loopback address needs TLS and at least one key",
         "Listen on 127.0.0.1, or run `appliance tls issue`, enable [tls] and create a key.",

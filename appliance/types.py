@@ -431,6 +431,8 @@ class CitedFrom:
         passages: how many the model was given.
         removed: quotations and marks that were taken out, since they are in none of these.
         refused: whether the answer is a refusal, because nothing in it was proven.
+        nonce: opens what the log says of passages and citations; the app keeps it.
+        commitments: what the log says of the citations, in their order.
     """
 
     collection: str
@@ -439,6 +441,8 @@ class CitedFrom:
     citations: tuple[Citation, ...]
     removed: int
     refused: bool
+    nonce: str = ""
+    commitments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -500,7 +504,7 @@ class TaskAnswer:
         if self.p_true is not None:
             shown["p_true"] = round(self.p_true, 6)
         if self.cited is not None:
-            shown |= vars(self.cited)
+            shown |= {k: v for k, v in vars(self.cited).items() if k != "commitments"}
             shown["citations"] = [dict(vars(citation)) for citation in self.cited.citations]
         if self.routed is not None:
             shown["route"] = vars(self.routed)

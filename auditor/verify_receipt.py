@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the receipt of one answer: one file, Python's standard library, nothing else.
 
-    verify_receipt.py RECEIPT GENESIS.pub [--leaf HEX] [--witness WITNESS.pub]
+    verify_receipt.py RECEIPT GENESIS.pub [--leaf HEX] [--witness WITNESS.pub] [--cited ANSWER]
 
 RECEIPT is what `GET /v1/receipts/REQUEST-ID` gave, or a file that `appliance audit proof` wrote.
 GENESIS.pub is the log's first key as you keep it yourself. HEX is the second word of the header
@@ -13,6 +13,10 @@ the place that the entry gives itself; that the tree's head is signed by the key
 epoch; and that this key is reached from GENESIS.pub by signed changes of keys, or that the witness
 cosigned the head. Of a receipt it also checks that request, entry and proof belong together.
 
+ANSWER is the value of `x_appliance` in an answer that cites, or what `/v1/search` answered. With
+it, the entry must commit to each citation or passage in it, under the nonce that the answer has, or
+else the receipt. Once the texts were erased, a receipt says so and has none.
+
 It does not check that the log is whole (verify_export.py does), nor what was asked and answered:
 the entry holds commitments to the texts, not the texts. The site's certificate in place of a key:
     head -n 2 genesis.cert >t; tail -n 1 genesis.cert | base64 -d >s
@@ -23,6 +27,7 @@ Sources: RFC 8032 (Ed25519), RFC 9162 2.1.3.2, c2sp.org/tlog-proof, signed-note,
 
 import argparse
 import base64
+import hmac
 import json
 import re
 import sys
@@ -323,8 +328,27 @@ def belongs(receipt: dict[str, Any], found: Result) -> None:
         raise ValueError("it names another entry than it proves")
     if outcome and (entry["kind"], entry.get("intent")) != ("outcome", intent["seq"]):
         raise ValueError("its outcome belongs to another intent")
-    if not outcome and entry["kind"] != "intent":
-        raise ValueError("its entry is no intent")
+    if not outcome and entry["kind"] not in ("intent", "search"):
+        raise ValueError("its entry is no intent and no search")
+
+
+def cites(answer: dict[str, Any], receipt: dict[str, Any], found: Result) -> str:
+    """The entry must commit to what an answer cites or a search gave. Raises ValueError."""
+    evidence, searched = receipt.get("evidence") or {}, "citations" not in answer
+    word, said = "passage" if searched else "citation", []
+    nonce, state = answer.get("nonce") or evidence.get("nonce"), evidence.get("state", "missing")
+    if nonce is None:
+        raise ValueError(f"the nonce of its citations is {state}".replace("_", " "))
+    for one in answer["data" if searched else "citations"]:
+        names = ("id",) if searched else ("passage", "text_sha256", "start", "end")
+        text = "|".join((f"appliance {word} v1", *(str(one[n]) for n in names), one["sha256"]))
+        said.append(hmac.digest(bytes.fromhex(nonce), text.encode(), "sha256").hex())
+        if sha256(one["text" if searched else "quote"].encode()).hexdigest() != one["sha256"]:
+            raise ValueError(f"the text of a {word} is another one")
+    if found.entry.get(f"{word}s") != ([{"commitment": c} for c in said] if searched else said):
+        raise ValueError("its entry commits to other citations, or to none as older ones do")
+    gone = " The appliance has erased them since." if state == "erased" else ""
+    return f"Its entry commits to what the answer cites: {len(said)}.{gone}"
 
 
 def told(found: Result) -> list[str]:
@@ -351,16 +375,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("genesis", type=Path, metavar="GENESIS.pub")
     parser.add_argument("--leaf", metavar="HEX", help="second word of x-appliance-receipt")
     parser.add_argument("--witness", type=Path, metavar="WITNESS.pub")
+    parser.add_argument("--cited", type=Path, metavar="ANSWER", help="x_appliance, or a search")
     given = parser.parse_args(arguments)
     try:
         witness = given.witness.read_text() if given.witness else None
         data, genesis = given.receipt.read_bytes(), given.genesis.read_text()
         found = check(data, genesis, leaf=given.leaf, witness=witness)
+        more = []
+        if given.cited is not None:
+            more = [cites(json.loads(given.cited.read_bytes()), json.loads(data), found)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         print(f"The receipt does not hold: {why}.")
         return 1
-    print("\n".join(told(found)))
+    print("\n".join(told(found) + more))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Erasure: which entries a request has texts in, and the draft that erases them.
+"""Erasure in the log: the content keys of the entries that an erasure names are destroyed.
 
 Rules:
 - The entry is durable before the keys are destroyed, and names every entry concerned. Opening the
@@ -6,37 +6,25 @@ Rules:
 - Only content keys are destroyed. Entries, commitments and ciphertexts stay, and every proof holds.
 """
 
+from collections.abc import Iterator
 from typing import cast
 
 from appliance.audit import store
-from appliance.audit.entry import Draft, Entry
+from appliance.audit.entry import Entry
 from appliance.audit.erasures import KIND, named
 from appliance.audit.keyring import Keyring
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.audit.segments import Log
-from appliance.errors import NotFound
-from appliance.types import Json
 
 
-def erasure(reader: LogReader, request_id: str, actor: str, reason: str) -> Draft:
-    """The draft that erases the texts of a request.
-
-    Raises:
-        NotFound: `not_found` when no entry of the request keeps a text.
-    """
-    entries: list[Json] = []
+def texts_of(reader: LogReader, request_id: str) -> Iterator[Entry]:
+    """The entries of a request that keep a text. Raises as `LogReader.search`."""
     after: int | None = -1
     while after is not None:
         page = reader.search(Query(request_id=request_id, after=after, limit=1_000))
-        entries += [e.seq for e in page.entries if e.kind != KIND and key_of(e) is not None]
+        yield from (e for e in page.entries if e.kind != KIND and key_of(e) is not None)
         after = page.resume
-    if not entries:
-        raise NotFound("not_found", f"No entry of request {request_id!r} keeps a text.")
-    fields: dict[str, Json] = {
-        "actor": actor, "entries": entries, "reason": reason, "request_id": request_id,
-    }  # fmt: skip
-    return Draft(KIND, fields)
 
 
 def key_of(entry: Entry) -> str | None:

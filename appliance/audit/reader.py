@@ -8,6 +8,7 @@ Rules:
 - Every list is bounded.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,8 @@ class LogReader:
     def find_request(self, request_id: str, key_id: str) -> tuple[Entry, Entry | None]:
         """A request's intent and its outcome, if there is one yet; of several hops the last.
 
+        Of a search it is the entry of the search, which has no outcome.
+
         Raises:
             NotFound: `not_found` when this key made no such request.
             As `entry`.
@@ -86,7 +89,8 @@ class LogReader:
         asked = Query(
             kind="intent", request_id=request_id, key_id=key_id, limit=1, newest_first=True
         )
-        intents = self.search(asked).entries
+        found = self.search(asked).entries
+        intents = found or self.search(dataclasses.replace(asked, kind="search")).entries
         if not intents:
             raise NotFound("not_found", f"There is no request {request_id!r} of this key.")
         with self._opened() as log:

@@ -260,10 +260,25 @@ def witness(output: Output, data: Path, file: Path, witness_key: Path) -> None:
 @json_option
 @click.pass_obj
 def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
-    """Destroy the keys of a request's texts; the log still verifies."""
+    """Erase a request's texts wherever they lie; the log still verifies.
+
+    ID may be that of an item of a dataset. Backups and signed datasets that still hold the texts
+    are named.
+    """
     with admin_client(data) as client:
-        entry = client.erase(request_id, reason)
-    output.data(entry, [f"erased: entries {', '.join(map(str, entry.body['entries']))}"])
+        done = client.erase(request_id, reason)
+    entries = ", ".join(map(str, done.entry.body["entries"])) or "none"
+    lines = [f"erased: entries {entries}"]
+    lines += [f"erased: {safe(place)}, {count} texts" for place, count in done.places.items()]
+    lines += [
+        f"still in the backup of {one.time} {safe(one.file)}: destroy it, or let its time run out"
+        for one in done.backups
+    ]
+    lines += [
+        f"still in the signed dataset {safe(name)}: make a new version without the item"
+        for name in done.datasets
+    ]
+    output.data(done, lines)
 
 
 @audit.command("export")

@@ -7,11 +7,11 @@ transaction; a queue that is removed takes its texts and labels with it.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, bindparam, text
 
 from appliance.clock import Clock
 from appliance.datasets.items import Item
@@ -22,6 +22,7 @@ from appliance.datasets.labelling import (
     check_labels,
     check_raters,
 )
+from appliance.db import scrub
 from appliance.errors import DatasetRefused
 
 TABLES: Final = """\
@@ -170,12 +171,35 @@ class LabelQueues:
             )
             return _read(connection, name)
 
+    def holds(self, ids: Collection[str]) -> Mapping[str, int]:
+        """How many of these items lie in queues, by queue."""
+        with self._database.begin() as connection:
+            return _count(connection, ids)
+
+    def erase(self, ids: Collection[str]) -> None:
+        """Take these items out of every queue, with what people said of them."""
+        sql = text("DELETE FROM label_items WHERE item IN :ids")
+        with self._database.begin() as connection:
+            connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
+
     def remove(self, name: str) -> None:
-        """Forget a queue, its texts and its labels. Raises DatasetRefused."""
+        """Forget a queue, its texts and its labels; nothing of them is left in the files.
+
+        Raises:
+            DatasetRefused: `label_queue_unknown`.
+            Unavailable: `erasure_unfinished`.
+        """
         with self._database.begin() as connection:
             if not _exists(connection, name):
                 raise _unknown(name)
             connection.execute(text("DELETE FROM label_queues WHERE name = :name"), {"name": name})
+        scrub(self._database)
+
+
+def _count(connection: Connection, ids: Collection[str]) -> dict[str, int]:
+    sql = text("SELECT queue, count(*) FROM label_items WHERE item IN :ids GROUP BY queue")
+    rows = connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
+    return {str(queue): int(count) for queue, count in rows}
 
 
 def shuffled(items: Sequence[Item]) -> "list[Item]":

@@ -6,7 +6,7 @@ score of 0; lines are canonical, so that equal outcomes have equal digests.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from appliance.errors import EvaluationRefused
@@ -14,6 +14,7 @@ from appliance.trust import strict_json
 
 _TEXTS: Final = ("item", "group", "stratum", "expected", "failure")
 _CITED: Final = ("cited", "cited_right", "cited_removed")
+_OPTIONAL: Final = (*_CITED, "erased")
 _MOST: Final = 1 << 20
 
 
@@ -33,6 +34,7 @@ class Outcome:
         cited_right: those of them that are from a document which the item names as relevant; None
             where it names none.
         cited_removed: quotations and marks that were taken out of the answer.
+        erased: True once its texts were erased; the score stays.
     """
 
     item: str
@@ -48,15 +50,21 @@ class Outcome:
     cited: int | None = None
     cited_right: int | None = None
     cited_removed: int | None = None
+    erased: bool | None = None
 
     @property
     def score(self) -> float:
         """Between 0 and 1."""
         return self.micros / 1e6
 
+    def without_texts(self) -> "Outcome":
+        """The same outcome, erased."""
+        answer = None if self.answer is None else ""
+        return replace(self, expected="", answer=answer, erased=True)
+
     def line(self) -> bytes:
         """Its line of JSON; what it says of citations is left out where answers do not cite."""
-        table = {k: v for k, v in asdict(self).items() if v is not None or k not in _CITED}
+        table = {k: v for k, v in asdict(self).items() if v is not None or k not in _OPTIONAL}
         return strict_json.dump(table) + b"\n"
 
 
@@ -114,6 +122,8 @@ def _check(outcome: Outcome) -> None:
         raise _invalid("a number of citations is negative or no integer")
     if outcome.answer is not None and not isinstance(outcome.answer, str):
         raise _invalid("an answer is no text")
+    if outcome.erased not in (None, True):
+        raise _invalid("it is erased or it is not")
     if (outcome.answer is None) != bool(outcome.failure) or (outcome.failure and outcome.micros):
         raise _invalid("a failure has a code, no answer and a score of 0")
 

@@ -151,6 +151,8 @@ def flips_of(
 
 
 def _said(outcome: Outcome) -> str:
+    if outcome.erased:
+        return "(erased)"
     return f"({outcome.failure})" if outcome.answer is None else outcome.answer
 
 

@@ -64,7 +64,9 @@ def concluded(
     by_name = {found.candidate.name: found for found in measured}
     outcomes = {name: found.outcomes for name, found in by_name.items()}
     summaries = [summarise(name, m.outcomes, m.seconds) for name, m in by_name.items()]
-    more = {name: details(subject.loaded, some) for name, some in outcomes.items()}
+    # What was erased since it was asked has a score alone.
+    readable = {name: [o for o in some if not o.erased] for name, some in outcomes.items()}
+    more = {name: details(subject.loaded, some) for name, some in readable.items()}
     baseline = LINEAR if LINEAR in by_name else next(iter(by_name))
     compared = {
         name: some for name, some in outcomes.items()
@@ -86,7 +88,7 @@ def concluded(
         when=when,
         ceiling=subject.ceiling,
         labels=labels,
-        confusions={name: _confusion(labels, o) for name, o in outcomes.items()}
+        confusions={name: _confusion(labels, o) for name, o in readable.items()}
         if labels
         else None,
         details=more,

@@ -2,21 +2,27 @@
 
 Rules: outcomes are appended and made durable in batches, so that an evaluation resumes at the item
 where it stopped; a line that a crash cut short is dropped, and its item is answered again; the
-result lies beside them, so that it outlives the record of the job.
+result lies beside them, so that it outlives the record of the job; texts of an item can be erased,
+and then its scores stay.
 """
 
 import json
 import os
-from collections.abc import Iterable
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome, parse
+from appliance.evals.report import without_items
 
 REPORT: Final = "report.html"
 RESULT: Final = "result.json"
 NEIGHBOURS: Final = "neighbours.json"
+_WRITING: Final = threading.Lock()
+"""An erasure writes a file of outcomes anew, and must lose none that is appended meanwhile."""
 
 
 class OutcomeFiles:
@@ -46,13 +52,18 @@ class OutcomeFiles:
 
     def append(self, number: int, outcomes: Iterable[Outcome], pack: str = "") -> None:
         """Add outcomes and make them durable."""
-        with self._path(number, pack).open("ab") as file:
+        with _WRITING, self._path(number, pack).open("ab") as file:
             file.writelines(outcome.line() for outcome in outcomes)
             file.flush()
             os.fsync(file.fileno())
 
     def write_report(self, html: str, result: dict[str, Any] | None = None) -> None:
-        """Keep the page and the result."""
+        """Keep the page and the result.
+
+        The page was made of outcomes in memory: once any is erased here, it shows no items.
+        """
+        if any(b'"erased":true' in p.read_bytes() for p in self._directory.glob("*.jsonl")):
+            html = without_items(html)
         if result is not None:
             self._write(RESULT, json.dumps(result, ensure_ascii=False, sort_keys=True))
         self._write(REPORT, html)
@@ -68,6 +79,61 @@ class OutcomeFiles:
 
     def _path(self, number: int, pack: str) -> Path:
         return self._directory / (f"{number:03}-{pack}.pack" if pack else f"{number:03}.jsonl")
+
+
+class Texts:
+    """The texts of items in the outcomes and pages of all evaluations.
+
+    Args:
+        directories: of evaluations, e.g. `DATA/evaluations`.
+    """
+
+    def __init__(self, *directories: Path) -> None:
+        self._directories = directories
+
+    def holds(self, ids: Collection[str]) -> Mapping[str, int]:
+        """How many outcomes are of these items, by evaluation."""
+        found = Counter(path.parent.name for path, line in self._lines(ids))
+        return dict(found)
+
+    def erase(self, ids: Collection[str]) -> None:
+        """Erase what items asked for and what was answered; scores stay.
+
+        A page loses the section that shows items.
+        """
+        for path in dict.fromkeys(path for path, _ in self._lines(ids)):
+            with _WRITING:
+                lines = path.read_bytes().split(b"\n")
+                _replace(path, b"\n".join(_erased(line, ids) for line in lines))
+            page = path.parent / REPORT
+            if page.exists():
+                _replace(page, without_items(page.read_text(encoding="utf-8")).encode())
+
+    def _lines(self, ids: Collection[str]) -> Iterator[tuple[Path, bytes]]:
+        names = [f'"item":{json.dumps(one, ensure_ascii=False)},'.encode() for one in ids]
+        for directory in self._directories:
+            for path in sorted(directory.glob("*/*.jsonl")):
+                for line in path.read_bytes().split(b"\n"):
+                    if any(name in line for name in names) and _erased(line, ids) != line:
+                        yield path, line
+
+
+def _erased(line: bytes, ids: Collection[str]) -> bytes:
+    """A line of outcomes without the texts of these items; one that cannot be read stays."""
+    try:
+        found = parse(line)
+    except EvaluationRefused:
+        return line
+    return found.without_texts().line()[:-1] if found.item in ids else line
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def read_report(evaluations: Path, job_id: int) -> str:

@@ -244,12 +244,13 @@ class Jobs:
         new = live.job
         try:
             with writable():
+                params = await asyncio.to_thread(live.kind.kept, new.params)
                 live.job = await asyncio.to_thread(
                     self._store.create,
                     new.kind,
                     new.title,
                     new.actor,
-                    new.params,
+                    params,
                     self._runner.served,
                 )
         except Exception as error:

@@ -47,6 +47,13 @@ class Kind:
     def check(self, params: JsonObject) -> None:
         """Refuse parameters that cannot be meant. Raises Refused."""
 
+    def kept(self, params: JsonObject) -> JsonObject:
+        """The parameters as the job's record and the log have them; may block.
+
+        What must not lie there for ever, the kind keeps elsewhere.
+        """
+        return params
+
     def title(self, params: JsonObject) -> str:
         """What the job is about, in a few words."""
         return ""

@@ -35,6 +35,7 @@ from appliance.retrieval.terms import language_of
 RANKINGS: Final = ("bm25", "vectors", "fusion")
 EMBEDDED_BUDGET: Final = 440
 """Default budget in tokens of a chunk that gets a vector; measured on `debfaq`."""
+_FORGOTTEN_US: Final = 30 * 86_400_000_000
 _WORD: Final = re.compile(r"\w+")
 _NONE: Final = np.zeros(0, np.int64)
 
@@ -276,6 +277,45 @@ class Collection:
                 for row in rows
                 if row["document"] in allowed
             ]
+
+    # metadata that an ingest waits with
+
+    def keep_metadata(self, values: Mapping[str, str], now_us: int) -> int:
+        """Keep values until their job has ended; those of jobs that never ran go after a while.
+
+        Returns:
+            The number by which the job finds them.
+        """
+        with self._database.begin() as connection:
+            connection.execute(
+                text("DELETE FROM ingests WHERE created_us < :before"),
+                {"before": now_us - _FORGOTTEN_US},
+            )
+            made = connection.execute(
+                text("INSERT INTO ingests (metadata, created_us) VALUES (:values, :at)"),
+                {"values": json.dumps(dict(values)), "at": now_us},
+            )
+            return int(made.lastrowid)
+
+    def kept_metadata(self, number: int) -> dict[str, str]:
+        """The values of a number.
+
+        Raises:
+            CollectionRefused: `collection_invalid` when they are not there any more.
+        """
+        with self.reading() as connection:
+            found = connection.execute(
+                text("SELECT metadata FROM ingests WHERE id = :id"), {"id": number}
+            ).scalar()
+        if found is None:
+            raise CollectionRefused("collection_invalid", "The job's metadata are gone: add anew.")
+        values: dict[str, str] = json.loads(found)
+        return values
+
+    def forget_metadata(self, number: int) -> None:
+        """Forget the values of a number."""
+        with self._database.begin() as connection:
+            connection.execute(text("DELETE FROM ingests WHERE id = :id"), {"id": number})
 
     # reports and settings
 

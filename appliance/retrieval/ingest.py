@@ -3,6 +3,7 @@
 Rules:
 - A file whose digest is known is not read again; its access list is brought up to date.
 - A file that cannot be read is refused with a code in the job's report, and the rest goes on.
+- Values of metadata lie in the collection alone: the job's record and the log have a number.
 - Each document is in the collection as a whole or not at all, so a job that was stopped resumes
   at the next one.
 """
@@ -43,13 +44,15 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         path: a file or a directory on the host.
         access: who may read what is new or changed; None leaves lists as they are.
-        metadata: of every document of this job.
+        metadata: of every document of this job, as it is asked for.
+        kept: where the collection keeps these values while the job waits and runs.
     """
 
     collection: str
     path: str
     access: tuple[str, ...] | None = None
     metadata: dict[str, str] | None = None
+    kept: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,19 @@ class Ingest(Kind):
             len(k) > 64 or len(v) > 1_000 for k, v in (wanted.metadata or {}).items()
         ):
             raise CollectionRefused("collection_invalid", "Metadata are too many or too long.")
+        if wanted.kept is not None:
+            raise CollectionRefused("collection_invalid", "An ingest is given its metadata.")
         if not Path(wanted.path).exists():
             raise CollectionRefused("document_missing", f"There is no {wanted.path[:200]!r}.")
+
+    def kept(self, params: JsonObject) -> JsonObject:
+        """The parameters without the values of metadata, which the collection keeps."""
+        wanted = _wanted(params)
+        if wanted.metadata is None:
+            return params
+        collection = self._library.get(wanted.collection).collection
+        number = collection.keep_metadata(wanted.metadata, self._clock.wall_us())
+        return {**{k: v for k, v in params.items() if k != "metadata"}, "kept": number}
 
     def title(self, params: JsonObject) -> str:
         """What goes where."""
@@ -102,6 +116,16 @@ class Ingest(Kind):
         """How many documents were added, changed, unchanged and refused."""
         wanted = _wanted(job.params)
         shelf = self._library.get(wanted.collection)
+        if wanted.kept is not None:
+            values = await job.in_thread(shelf.collection.kept_metadata, wanted.kept)
+            wanted = msgspec.structs.replace(wanted, metadata=values)
+        result = await self._all(job, wanted, shelf)
+        if wanted.kept is not None:
+            await job.in_thread(shelf.collection.forget_metadata, wanted.kept)
+        return result
+
+    async def _all(self, job: Context, wanted: Wanted, shelf: Shelf) -> JsonObject:
+        """Bring every file in."""
         files = await job.in_thread(_files, Path(wanted.path))
         total, done = sum(file.size for file in files), 0
         seen = {row["name"] for row in await job.in_thread(shelf.collection.reports, job.id)}

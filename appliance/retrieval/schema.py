@@ -71,4 +71,12 @@ CREATE VIRTUAL TABLE terms USING fts5(
 CREATE VIRTUAL TABLE postings USING fts5vocab(terms, instance);
 INSERT INTO terms (terms, rank) VALUES ('secure-delete', 1);
 """
-MIGRATIONS: Final = (_FIRST,)
+_INGESTS: Final = """
+CREATE TABLE ingests (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  metadata TEXT NOT NULL,
+  created_us INTEGER NOT NULL
+) STRICT;
+"""
+"""Values of metadata that an ingest waits with: its job and the log have the number of the row."""
+MIGRATIONS: Final = (_FIRST, _INGESTS)

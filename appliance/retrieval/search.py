@@ -72,6 +72,9 @@ class Found:
         ranking: how it was searched.
         documents: how many the caller may read.
         readable: digest of which these are, in this state of the collection.
+        nonce: opens what the log says of the passages.
+        request_id: of the entries in the log that have the query, where a model embedded it for
+            this search alone; "" otherwise.
     """
 
     passages: tuple[Passage, ...]
@@ -79,6 +82,8 @@ class Found:
     ranking: str
     documents: int
     readable: str = ""
+    nonce: str = ""
+    request_id: str = ""
 
 
 class Searcher:

@@ -2,8 +2,9 @@
 
 Rules:
 - What a caller may read is decided at each search, from the key's groups and the lists of now.
-- The record of a search is durable before its passages leave: ids and digests of what was found,
-  and the generation of the collection. The query is the client's text, which can be erased.
+- The record of a search is durable before its passages leave: commitments to what was found, and
+  the state of the collection. The query is the client's text, which can be erased; what opens the
+  commitments goes with it.
 - Few searches run at once, and few wait, of one key fewer; each counts as a request of its quota.
 """
 
@@ -19,7 +20,7 @@ from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.auth.groups import KeyGroups
 from appliance.errors import AuditUnavailable, Overloaded
-from appliance.retrieval import access
+from appliance.retrieval import access, commitments
 from appliance.retrieval.access import AccessSet
 from appliance.retrieval.embedder import Embedder
 from appliance.retrieval.library import Library, Shelf
@@ -107,7 +108,8 @@ class Retrieval:
         self._check_log()
         bare = replace(app, limits=Limits(weight=app.limits.weight, priority=app.limits.priority))
         caller = Caller(bare, f"evidence-{secrets.token_hex(8)}", "", RETRIEVAL)
-        return await self._look(caller, query, self.access_of(app.key_id))
+        found = await self._look(caller, query, self.access_of(app.key_id))
+        return replace(found, request_id=caller.request_id)
 
     async def look(self, caller: Caller, query: Query, access_set: AccessSet) -> Found:
         """Search without a record; raises as `search`."""
@@ -130,7 +132,8 @@ class Retrieval:
         if settings.embedder and (query.by or settings.ranking) != "bm25":
             vector = await Embedder(self._inference, settings).query(caller, query.text)
         async with self._gate:
-            return await asyncio.to_thread(_found, shelf, access_set, query, vector)
+            found = await asyncio.to_thread(_found, shelf, access_set, query, vector)
+        return replace(found, nonce=commitments.fresh())
 
     def _check_log(self) -> None:
         if self._audit.latched:
@@ -155,9 +158,6 @@ def _found(shelf: Shelf, access_set: AccessSet, query: Query, vector: Floats | N
 
 def record(caller: Caller, query: Query, found: Found) -> Draft:
     """The entry of a search."""
-    passages: list[Json] = [
-        {"id": passage.id, "sha256": passage.sha256} for passage in found.passages
-    ]
     fields: dict[str, Json] = {
         "request_id": caller.request_id,
         "key_id": caller.principal.key_id,
@@ -168,6 +168,10 @@ def record(caller: Caller, query: Query, found: Found) -> Draft:
         "generation": found.generation,
         "ranking": found.ranking,
         "wanted": query.wanted,
-        "passages": passages,
+        "passages": commitments.passages(found.nonce, found.passages),
     }
-    return Draft("search", fields, {"query": query.text.encode()}, caller.principal.content)
+    texts = {
+        "query": query.text.encode(),
+        commitments.TEXT: commitments.text(found.nonce, found.passages),
+    }
+    return Draft("search", fields, texts, caller.principal.content)

@@ -21,7 +21,7 @@ import hmac
 import itertools
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -86,6 +86,8 @@ MOST_MISSING: Final = 0.2
 ASKED_AGAIN: Final = 10
 """Overdue answers of a fortnight that are asked again."""
 _LOOK_S: Final = 60.0
+_ERASED: Final = "\0erased"
+"""In place of an answer; no model and no person says this."""
 _log = logging.getLogger("appliance")
 
 
@@ -268,6 +270,26 @@ class Monitors:
             row = connection.execute(wanted).first()
         return None if row is None else str(row[0]) != str(row[1])
 
+    def holds(self, ids: Collection[str]) -> Mapping[str, int]:
+        """How many samples are of these requests, by route."""
+        asked = sa.select(_SAMPLES.c.route, sa.func.count()).where(_of(ids))
+        with self._database.begin() as connection:
+            found = connection.execute(asked.group_by(_SAMPLES.c.route)).all()
+        return {str(route): int(count) for route, count in found}
+
+    def erase(self, ids: Collection[str]) -> None:
+        """Erase answers and labels; whether they were equal stays, since days are counted by it.
+
+        A sample without a label goes: it cannot get one any more.
+        """
+        same = _SAMPLES.c.answer == _SAMPLES.c.label
+        label = sa.case((same, _ERASED), else_=f"not {_ERASED}")
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_SAMPLES).where(_of(ids), _SAMPLES.c.label == ""))
+            connection.execute(
+                sa.update(_SAMPLES).where(_of(ids)).values(answer=_ERASED, label=label)
+            )
+
     def settle(self) -> None:
         """Settle the days that are over, look for missing labels, and raise alarms."""
         now, grace_us = self._clock.wall_us(), self._grace_days() * _DAY_US
@@ -394,6 +416,11 @@ class Monitors:
             .where(_SAMPLES.c.id.in_([row.id for row in overdue[:ASKED_AGAIN]]))
             .values(again_us=now + self._days * _DAY_US)
         )
+
+
+def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
+    """Whether a sample still holds a text of one of these requests."""
+    return _SAMPLES.c.request_id.in_(ids) & (_SAMPLES.c.answer != _ERASED)
 
 
 def wrong_share(pairs: Sequence[tuple[str, str]]) -> float:

@@ -17,8 +17,8 @@ import hmac
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import jsonschema_rs
@@ -233,6 +233,9 @@ class People:
         with self._putting:
             self._expire(now)
             if (there := self._like(made)) is not None:
+                # An erasure finds the item by this entry: its text is that of both requests.
+                asked = replace(there, request_id=caller.request_id)
+                self._note("queue_same", f"key:{key_id}", asked, {})
                 return there
             self._check_room(key_id)
             self._note("queue_put", f"key:{key_id}", made, {"deadline": iso(made.deadline_us)})
@@ -328,6 +331,23 @@ class People:
             raise StateRefused("queue_item_closed", "Somebody was faster.")
         return self.get(item_id)
 
+    def holds(self, ids: Collection[str]) -> Mapping[str, int]:
+        """How many items are of these requests, or are these, by task."""
+        asked = sa.select(_ITEMS.c.task, sa.func.count()).where(_of(ids)).group_by(_ITEMS.c.task)
+        with self._database.begin() as connection:
+            return {str(task): int(count) for task, count in connection.execute(asked)}
+
+    def erase(self, ids: Collection[str]) -> None:
+        """Erase what was asked and answered; an item that waits has expired then."""
+        now = self._clock.wall_us()
+        gone = {"input": "{}", "form": _text(Form()), "reason": "", "answer": None, "same": None}
+        waiting = _ITEMS.c.state == "waiting"
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(_ITEMS).where(_of(ids), waiting).values(state="expired", ended_us=now)
+            )
+            connection.execute(sa.update(_ITEMS).where(_of(ids)).values(**gone))
+
     def _digest(self, *asked: Any) -> str:
         """The keyed digest of a request: the order of its fields makes no difference."""
         said = json.dumps(asked, sort_keys=True).encode()
@@ -381,6 +401,12 @@ class People:
 def may_see(who: Principal, item: Deferred) -> bool:
     """Whether a key may see an item: its own, or one of its tasks if it answers."""
     return item.key_id == who.key_id or (who.answers and who.may_use(item.task))
+
+
+def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
+    """Whether an item still holds a text of one of these requests, or is one of these."""
+    mine = _ITEMS.c.request_id.in_(ids) | _ITEMS.c.id.in_(ids)
+    return mine & (_ITEMS.c.input != "{}")
 
 
 def _row(item: Deferred) -> dict[str, Any]:

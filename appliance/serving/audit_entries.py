@@ -1,10 +1,10 @@
 """What the log keeps of a request: the draft of its intent.
 
-Rules: the permanent body holds parameters, counts and digests. Prompts, stop strings, biases and
-functions are the client's text; they go where they can be erased. Bodies hold no floats.
+Rules: the permanent body holds parameters and counts, and digests of what is signed alone: one of a
+client's short text would be found by trying. Prompts, stop strings, biases, functions and forms of
+answers are the client's text; they go where they can be erased. Bodies hold no floats.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 
@@ -50,6 +50,11 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         texts["logit_bias"] = _text(request.sampling.logit_bias)
     if request.tools is not None:
         texts["tools"] = _text(request.tools.functions)
+    if answers.retrieved is not None:
+        texts["retrieved"] = answers.opens
+    own = request.constraint if answers.task is None else None  # a task's follows from it
+    if own is not None and own.kind != "grammar":
+        texts["constraint"] = own.source.encode("utf-8", "replace")
     return Draft("intent", fields, texts, caller.principal.content)
 
 
@@ -86,14 +91,10 @@ def _params(prepared: PreparedRequest) -> dict[str, Json]:
 
 
 def _tools(tools: Tools | None) -> dict[str, Json] | None:
-    """How many functions were on offer, which, and whether one had to be called.
-
-    Their descriptions are the client's text, so that only a digest of them is permanent.
-    """
+    """How many functions were on offer, and whether one had to be called."""
     if tools is None:
         return None
-    digest = hashlib.sha256(_text(tools.functions)).hexdigest()
-    return {"count": len(tools.functions), "forced": len(tools.forced), "sha256": digest}
+    return {"count": len(tools.functions), "forced": len(tools.forced)}
 
 
 def _constraint(
@@ -104,8 +105,7 @@ def _constraint(
     if constraint.kind == "grammar":
         name = constraint.source
         return {"kind": constraint.kind, "name": name, "sha256": grammars[name]}
-    digest = hashlib.sha256(constraint.source.encode("utf-8", "replace")).hexdigest()
-    return {"kind": constraint.kind, "sha256": digest}
+    return {"kind": constraint.kind}
 
 
 def _text(value: object) -> bytes:

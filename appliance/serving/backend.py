@@ -30,8 +30,9 @@ class Provenance:
         template: SHA-256 of the chat template that rendered the prompt; "" if none did.
         grammars: SHA-256 of the grammars that were signed with the model, by name.
         task: digest of the task that asked, if one did.
-        retrieved: ids and digests of the passages in the prompt, and the state of the collection
-            that they were found in; None where there is no collection.
+        retrieved: commitments to the passages in the prompt, and the state of the collection that
+            they were found in; None where there is no collection.
+        opens: the text that opens these commitments.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Provenance:
     grammars: Mapping[str, str] = field(default_factory=dict)
     task: str | None = None
     retrieved: Mapping[str, Json] | None = None
+    opens: bytes = b""
 
 
 @dataclass(frozen=True)

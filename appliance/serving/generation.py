@@ -264,6 +264,8 @@ class Generation:
         }
         if self.about is not None and self.about.confidence is not None:
             fields["confidence_ppm"] = round(1e6 * self.about.confidence)
+        if self.about is not None and self.about.cited is not None:
+            fields["citations"] = list(self.about.cited.commitments)
         self._metrics.generations.labels(self.card.id, status).inc()
         self._metrics.prompt_tokens.labels(self.card.id).inc(self.prompt_tokens)
         self._metrics.cached_tokens.labels(self.card.id).inc(self.cached_tokens)

@@ -9,7 +9,7 @@ Rules:
   number, or the refusal: also a small model cites then, and says nothing of its own.
 - A passage never begins a line of the prompt, has no mark that looks like ours, and its control
   tokens are text, so that it cannot pass for the task's own words or for another passage.
-- The log keeps ids and digests of the passages, never their text: what is removed from a
+- The log commits to passages and citations and never has a passage's text: what is removed from a
   collection must be nowhere. Computed prompts are reused under the same rights only.
 """
 
@@ -21,6 +21,7 @@ from typing import Final, TypeAlias
 
 from appliance.engine.text.grammar import MAX_CHOICES
 from appliance.errors import BadRequest
+from appliance.retrieval import commitments
 from appliance.retrieval.chunking import estimate
 from appliance.retrieval.citations import LONGEST, SHORTEST, neutral, verified
 from appliance.retrieval.search import Found, Passage
@@ -61,6 +62,7 @@ class _PreparedCited(Wrapped):
 
     passages: tuple[Passage, ...] = ()
     generation: int = 0
+    nonce: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,12 @@ class CitedBackend:
             prepared.provenance,
             task=self.task.loaded.digest,
             retrieved=_retrieved(query, found, passages),
+            opens=commitments.text(found.nonce, passages),
         )
         shared = common(replace(prepared, provenance=provenance, request=bare))
-        return _PreparedCited(**shared, passages=passages, generation=found.generation)
+        return _PreparedCited(
+            **shared, passages=passages, generation=found.generation, nonce=found.nonce
+        )
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The verified answer, or the refusal, in one piece; raises as `Backend.run`."""
@@ -151,6 +156,8 @@ class CitedBackend:
             citations=cited.citations,
             removed=cited.removed,
             refused=not cited.evident,
+            nonce=prepared.nonce,
+            commitments=tuple(commitments.citation(prepared.nonce, one) for one in cited.citations),
         )
         about = replace(labelled.about(self.task.loaded), cited=told)
         shown = cited.text if cited.evident else self.output.refusal
@@ -214,10 +221,11 @@ def _shown(
 
 
 def _retrieved(query: Query, found: Found, passages: Sequence[Passage]) -> dict[str, Json]:
-    """What the log keeps of a search, in the order of the numbers."""
+    """What the log says of a search, in the order of the numbers."""
     return {
         "collection": query.collection,
         "generation": found.generation,
         "ranking": found.ranking,
-        "passages": [{"id": one.id, "sha256": one.sha256} for one in passages],
+        "passages": commitments.passages(found.nonce, passages),
+        "search": found.request_id,
     }

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -139,6 +140,18 @@ class Shadows:
             self._dropped[pointer],
             differing,
         )
+
+    def holds(self, ids: Collection[str]) -> Mapping[str, int]:
+        """How many comparisons are of these requests, by pointer."""
+        asked = sa.select(_ANSWERS.c.pointer, sa.func.count()).where(_ANSWERS.c.request.in_(ids))
+        with self._database.begin() as connection:
+            found = connection.execute(asked.group_by(_ANSWERS.c.pointer)).all()
+        return {str(pointer): int(count) for pointer, count in found}
+
+    def erase(self, ids: Collection[str]) -> None:
+        """Forget the comparisons of these requests; the shadow's texts are the log's."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_ANSWERS).where(_ANSWERS.c.request.in_(ids)))
 
     def _keep(self, asked: _Asked, verdict: Verdict) -> None:
         request = asked.caller.request_id.removesuffix(f"-{SHADOW}")

@@ -16,10 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.audit import store
-from appliance.audit.eraser import erasure
 from appliance.audit.log import AuditLog
 from appliance.audit.reader import LogReader
-from tests.audit.logs import intent, open_log, outcome
+from tests.audit.logs import erasure, intent, open_log, outcome
 from tests.audit.segmented import ROWS, open_segments, prune
 
 THREADS = 4

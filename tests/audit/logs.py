@@ -15,9 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.audit.checkpoint import Checkpoint, sign
 from appliance.audit.epoch import EpochLimits
+from appliance.audit.eraser import texts_of
+from appliance.audit.erasures import KIND
 from appliance.audit.files import LogFiles, read_private
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.merkle import Frontier, leaf_hash
+from appliance.audit.reader import LogReader
 from appliance.audit.verification.entries import ChainCheck
 from appliance.audit.verification.verify import verify_log
 from appliance.clock import FixedClock
@@ -331,3 +334,12 @@ def signed_change(intruder: Intruder, seq: int, how: Callable[[dict[str, Any]], 
     bodies[seq] = raw_body(fields)
     intruder.write(intruder.rechain(bodies))
     intruder.resign()
+
+
+def erasure(reader: LogReader, request_id: str, actor: str, reason: str) -> Draft:
+    """The draft that erases the texts of a request in the log."""
+    entries: list[Json] = [entry.seq for entry in texts_of(reader, request_id)]
+    fields: dict[str, Json] = {
+        "actor": actor, "entries": entries, "reason": reason, "request_id": request_id,
+    }  # fmt: skip
+    return Draft(KIND, fields)

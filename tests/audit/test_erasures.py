@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from appliance.audit.eraser import erasure
 from appliance.audit.erasures import Erasures, named
 from appliance.audit.files import LogFiles
 from appliance.audit.reader import LogReader
 from appliance.audit.segments import Segments
-from tests.audit.logs import open_log
+from tests.audit.logs import erasure, open_log
 from tests.audit.segmented import ROWS, open_segments, prune
 
 

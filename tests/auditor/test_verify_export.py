@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.audit.entry import KINDS
-from appliance.audit.eraser import erasure
 from appliance.audit.export import export
 from appliance.audit.reader import LogReader
 from appliance.audit.verification.verify import verify_log
@@ -24,6 +23,7 @@ from tests.audit.logs import (
     Intruder,
     admin,
     consistent,
+    erasure,
     flip,
     key_of,
     keys_sql,

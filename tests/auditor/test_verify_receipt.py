@@ -1,6 +1,7 @@
 """The verifier of receipts says what the appliance says, of true ones and of false ones."""
 
 import ast
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,14 +13,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from appliance.api.openai.receipts import _evidence
+from appliance.audit.log import AuditLog, Draft
 from appliance.audit.proof import check_proof, parse_proof
 from appliance.audit.reader import LogReader
+from appliance.audit.verification.verify import verify_log
 from appliance.errors import AuditRefused
+from appliance.retrieval import commitments
+from appliance.types import Citation, Json
 from appliance.wire.openai.receipts import EntryRef, ReceiptResponse
 from auditor.verify_receipt import check
 from tests.audit.epochs import epochs_log
-from tests.audit.logs import ORIGIN, ask, new_log, open_log
+from tests.audit.logs import ORIGIN, ask, erasure, intent, new_log, open_log, outcome
 from tests.audit.test_prover import KEY, OTHER, witnessed
+from tests.retrieval.test_citations import passage
 
 PROGRAM = Path(__file__).parents[2] / "auditor" / "verify_receipt.py"
 GUARD = [HealthCheck.function_scoped_fixture]
@@ -199,3 +206,115 @@ def test_the_command_says_what_holds_in_sentences(log: Path, tmp_path: Path) -> 
         1,
         ["The receipt does not hold: 'intent' is missing."],
     )
+
+
+SALARY = "The salary of Zq Kanari is 61000 a year."
+
+
+def cited(log: AuditLog) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Leave a search and an answer that cites; what the app got of each."""
+    found, nonce = [passage(1, SALARY)], commitments.fresh()
+    said = SALARY[:30].encode()
+    one = Citation(
+        1, found[0].id, "a.txt", "", 0, 100, 100 + len(said), "f" * 64,
+        hashlib.sha256(said).hexdigest(), said.decode(), 0, 9,
+    )  # fmt: skip
+    opens = {commitments.TEXT: commitments.text(nonce, found)}
+    listed: dict[str, Json] = {"passages": commitments.passages(nonce, found)}
+    asked = intent("cites")
+    retrieved: dict[str, Json] = {"retrieved": {"collection": "c", **listed}}
+    (begun,) = log.append(Draft("intent", {**asked.fields, **retrieved}, opens)).result()
+    ended = outcome(begun.seq, "cites")
+    marks: dict[str, Json] = {"citations": [commitments.citation(nonce, one)]}
+    log.append(Draft("outcome", {**ended.fields, **marks}, ended.contents)).result()
+    fields: dict[str, Json] = {
+        "request_id": "seeks", "key_id": "k1", "collection": "c", **listed
+    }  # fmt: skip
+    log.append(Draft("search", fields, opens)).result()
+    shown = {"id": found[0].id, "sha256": found[0].sha256, "text": SALARY}
+    return {"citations": [vars(one)], "nonce": nonce}, {"data": [shown], "nonce": nonce}
+
+
+def receipt_of(log: Path, request: str) -> dict[str, Any]:
+    """What the API answers, evidence included."""
+    reader = LogReader(log)
+    first, last = reader.find_request(request, "k1")
+    made = ReceiptResponse(
+        request_id=request,
+        intent=EntryRef(seq=first.seq, leaf=first.leaf.hex()),
+        outcome=EntryRef(seq=last.seq, leaf=last.leaf.hex()) if last else None,
+        proof=reader.proof((last or first).seq).decode(),
+        checkpoint=reader.checkpoint(),
+        evidence=_evidence(reader, first),
+    )
+    reader.close()
+    return made.model_dump()
+
+
+def test_a_citation_verifies_offline_until_it_is_erased(tmp_path: Path) -> None:
+    """Verify, erase, verify says erased; and nobody finds the salary by its digest meanwhile."""
+    directory = new_log(tmp_path / "log")
+    with open_log(directory) as opened:
+        answer, search = cited(opened)
+        for number in range(2):
+            for request, got in (("cites", answer), ("seeks", search)):
+                told = receipt_of(directory, request)
+                for name, value in (
+                    ("receipt", told),
+                    ("answer", got),
+                    ("bare", {**got, "nonce": ""}),
+                ):
+                    (tmp_path / name).write_text(json.dumps(value))
+                known = (tmp_path / "receipt", directory / "genesis.pub", "--cited")
+                status, lines = run(*known, tmp_path / "answer")
+                assert status == 0 and "commits to what the answer cites: 1." in lines[-1]
+                assert ("erased" in lines[-1]) is bool(number)
+                status, lines = run(*known, tmp_path / "bare")
+                if number:  # the appliance cannot help any more
+                    assert (status, told["evidence"]) == (1, {"state": "erased", "nonce": None})
+                    assert "the nonce of its citations is erased" in lines[-1]
+                else:
+                    assert status == 0 and told["evidence"]["state"] == "kept"
+                changed = json.loads(
+                    json.dumps(got).replace("61000", "62000").replace("100", "101")
+                )
+                (tmp_path / "bare").write_text(json.dumps(changed))
+                assert run(*known, tmp_path / "bare")[0] == 1
+            if not number:
+                reader = LogReader(directory)
+                for request in ("cites", "seeks"):
+                    opened.append(erasure(reader, request, "uid:0", "asked")).result()
+                reader.close()
+    assert verify_log(directory).ok
+
+
+def test_a_list_of_all_salaries_recovers_nothing_from_the_log(tmp_path: Path) -> None:
+    """The log held SHA-256 of a passage, and all salaries are soon tried."""
+    directory = new_log(tmp_path / "log")
+    with open_log(directory) as opened:
+        answer, _ = cited(opened)
+    reader = LogReader(directory)
+    bodies = " ".join(entry.raw.decode() for entry in reader.tail(20))
+    reader.close()
+    tried = {str(number): SALARY.replace("61000", str(number)) for number in range(60_000, 62_001)}
+    for text in tried.values():
+        for said in (text, text[:30], json.dumps(text)):
+            digest = hashlib.sha256(said.encode()).hexdigest()
+            assert digest not in bodies and digest[:16] not in bodies
+    one = Citation(**answer["citations"][0])
+    assert (
+        commitments.citation(answer["nonce"], one) in bodies
+    )  # the control: with the nonce it opens
+    assert commitments.citation("00" * 32, one) not in bodies
+
+
+def test_a_receipt_of_an_older_log_holds_and_its_citations_cannot_be_checked(
+    log: Path, tmp_path: Path
+) -> None:
+    told = receipt(log)
+    (tmp_path / "receipt").write_text(json.dumps(told))
+    (tmp_path / "answer").write_text(json.dumps({"citations": [], "nonce": "00"}))
+    known = (tmp_path / "receipt", log / "genesis.pub")
+    assert run(*known)[0] == 0
+    status, lines = run(*known, "--cited", tmp_path / "answer")
+    assert status == 1 and "as older ones do" in lines[-1]

@@ -9,6 +9,7 @@ import pytest
 
 from appliance.app import Services, open_services
 from appliance.errors import CollectionRefused, NotFound
+from appliance.retrieval import commitments
 from appliance.retrieval.access import ADMIN
 from appliance.retrieval.checking import verify
 from appliance.retrieval.collection import Settings
@@ -62,7 +63,7 @@ async def test_from_the_file_to_the_passage(embedding: Services, tmp_path: Path)
     assert {e["key_id"] for e in entries} == {"k1"}
     entry = entries[-1]
     assert entry["seq"] == receipt.seq and entry["generation"] == found.generation
-    assert entry["passages"] == [{"id": p.id, "sha256": p.sha256} for p in found.passages]
+    assert entry["passages"] == commitments.passages(found.nonce, found.passages)
     with pytest.raises(NotFound):
         await embedding.retrieval.search(caller("k2"), query)
 

@@ -79,6 +79,26 @@ async def test_documents_of_each_kind_come_in_and_bad_ones_hurt_nothing(
     assert (passage.document, passage.heading) == ("sub/b.md", "Valve")
 
 
+async def test_values_of_metadata_are_in_no_job_and_no_entry(
+    opened: Services, shelf: Collection, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("The pump leaks.")
+    result = await ingested(opened, tmp_path / "a.txt", metadata={"patient": "Zq Kanari 61000"})
+    job = (await opened.jobs.get(result["job"])).job
+    assert "Kanari" not in str(job) and isinstance(job.params["kept"], int)
+    entries = [str(entry.body) for entry in opened.reader.tail(20)]
+    assert any("job_start" in entry for entry in entries)
+    assert not any("Kanari" in entry for entry in entries)
+    searcher = opened.retrieval.library.get("c").searcher
+    wanted = {"patient": "Zq Kanari 61000"}
+    assert searcher.search(ADMIN, "pump", 5, filters=wanted).passages  # the control
+    with shelf.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM ingests").scalar_one() == 0
+    params = {"collection": "c", "path": str(tmp_path), "kept": 1}
+    with pytest.raises(CollectionRefused):
+        await opened.jobs.start("ingest", params, "uid:0")
+
+
 async def test_what_is_known_by_digest_is_not_read_again(
     opened: Services, shelf: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.app import Services, initialise, open_services
 from appliance.errors import AuditUnavailable, NotFound, Overloaded
-from appliance.retrieval import service
+from appliance.retrieval import commitments, service
 from appliance.retrieval.collection import Settings
 from appliance.retrieval.service import Query
 from appliance.types import Limits
@@ -36,13 +36,20 @@ async def names(services: Services, key_id: str) -> set[str]:
     return {passage.document for passage in found.passages}
 
 
-async def test_a_search_is_recorded_with_digests_and_without_passages(opened: Services) -> None:
+async def test_a_search_is_recorded_with_commitments_and_without_passages(opened: Services) -> None:
     found, receipt = await opened.retrieval.search(caller("k1"), QUERY)
     (entry,) = [e for e in opened.reader.tail(5) if e.seq == receipt.seq]
     (passage,) = found.passages
     body = dict(entry.body)
     assert (body["kind"], body["key_id"], body["collection"]) == ("search", "k1", "c")
-    assert body["passages"] == [{"id": passage.id, "sha256": passage.sha256}]
+    committed = commitments.passage(found.nonce, passage.id, passage.sha256)
+    assert body["passages"] == [{"commitment": committed}]
+    for said in (passage.id, passage.id[:16], passage.sha256, passage.text_sha256, found.nonce):
+        assert said not in str(body)
+    kept = opened.reader.content(receipt.seq, commitments.TEXT)
+    assert commitments.nonce_of(kept) == found.nonce and passage.sha256 in kept.decode()
+    again, _ = await opened.retrieval.search(caller("k1"), QUERY)
+    assert again.nonce != found.nonce
     assert body["generation"] == found.generation
     assert "pump of mine" not in str(body)
     assert opened.reader.content(receipt.seq, "query") == b"pump"

@@ -32,8 +32,10 @@ def test_text_of_the_client_is_erasable_and_not_in_the_body() -> None:
     )
     draft = drafted(asked)
     assert SECRET not in json.dumps(draft.fields)
-    assert set(draft.contents) == {"prompt", "stop", "logit_bias", "tools"}
-    assert all(SECRET in draft.contents[name].decode() for name in ("prompt", "stop", "tools"))
+    kept = {"prompt", "stop", "tools", "constraint"}
+    assert set(draft.contents) == {*kept, "logit_bias"}
+    assert all(SECRET in draft.contents[name].decode() for name in kept)
+    assert "sha256" not in json.dumps(draft.fields["params"])  # a short text is found by its digest
     params = draft.fields["params"]
     assert isinstance(params, dict)
     assert (params["stop"], params["logit_bias"], params["seed"]) == (1, 1, "5")
@@ -96,7 +98,8 @@ async def test_verification_in_bulk_knows_every_field_of_a_request(ready: Servic
             "collection": "c",
             "generation": 3,
             "ranking": "bm25",
-            "passages": [{"id": "a:0-9", "sha256": "02" * 32}],
+            "passages": [{"commitment": "02" * 32}],
+            "search": "evidence-1",
         },
     )
     for asked in (

@@ -1,6 +1,7 @@
 """Tasks that cite: nothing gets through that is not in a passage which the caller may read."""
 
 import hashlib
+import json
 import random
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from appliance.app import Services
 from appliance.errors import BadRequest, NotFound, TaskRefused
+from appliance.retrieval import commitments
 from appliance.retrieval.chunking import estimate
 from appliance.retrieval.citations import verified
 from appliance.retrieval.collection import Collection, Settings
@@ -348,9 +350,8 @@ async def test_nothing_of_a_removed_document_is_left_after_an_answer(
     for name in ("req-canary-1", "req-canary-2"):  # the second takes over what the first computed
         await collect(await asking.start(caller("k1", request_id=name), ASKED))
     intent, _ = ready.reader.find_request("req-canary-2", "k1")
-    retrieved = cast(dict[str, Any], intent.body["retrieved"])
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert digest in {one["sha256"] for one in retrieved["passages"]}
+    assert digest.encode() in ready.reader.content(intent.seq, commitments.TEXT)
 
     def left() -> list[str]:
         contents = [path.read_bytes() for path in ready.data.rglob("*") if path.is_file()]
@@ -362,12 +363,24 @@ async def test_nothing_of_a_removed_document_is_left_after_an_answer(
 
 
 async def _recorded(services: Services, generation: Generation) -> None:
-    """The log has ids and digests of the passages, and not their text."""
+    """The log commits to passages and citations, and has no text, id or digest of any."""
     intent = body(services, generation.intent.seq)
     retrieved = cast(dict[str, Any], intent["retrieved"])
-    assert retrieved["collection"] == NAME and retrieved["generation"] == 4
+    assert retrieved["collection"] == NAME and 0 < retrieved["generation"] < 1 << 53
     known = {hashlib.sha256(text.encode()).hexdigest() for text in (MINE, ALSO)}
-    assert {one["sha256"] for one in retrieved["passages"]} <= known and retrieved["passages"]
+    opened = json.loads(services.reader.content(generation.intent.seq, commitments.TEXT))
+    assert {one["sha256"] for one in opened["passages"]} <= known and opened["passages"]
+    assert retrieved["passages"] == [
+        {"commitment": commitments.passage(opened["nonce"], one["id"], one["sha256"])}
+        for one in opened["passages"]
+    ]
+    assert not any(digest[:16] in str(intent) for digest in known)
+    assert generation.about is not None and generation.about.cited is not None
+    assert generation.outcome is not None and generation.about.cited.nonce == opened["nonce"]
+    assert body(services, generation.outcome.seq)["citations"] == [
+        commitments.citation(opened["nonce"], one) for one in generation.about.cited.citations
+    ]
+    assert "constraint" not in cast(dict[str, Any], intent["content"])["parts"]
     kept = services.reader.content(generation.intent.seq, "prompt")
     assert kept and b"12 bar" not in kept and b"too hot in summer" not in kept
 

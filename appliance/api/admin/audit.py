@@ -16,7 +16,6 @@ from appliance.api.admin.times import microseconds
 from appliance.app import Services
 from appliance.audit.cosignature import witness_key
 from appliance.audit.entry import Draft, Entry
-from appliance.audit.eraser import erasure
 from appliance.audit.search import Query as EntrySearch
 from appliance.clock import iso
 from appliance.governance.log_jobs import verified
@@ -114,11 +113,17 @@ def witness(person: Operator, services: ServicesDep, answer: wire.WitnessAnswer)
 
 
 @router.post("/erase")
-def erase(person: Admin, services: ServicesDep, wanted: wire.Erasure) -> wire.Entry:
-    """Destroy the content keys of a request; the log still verifies."""
-    draft = erasure(services.reader, wanted.request_id, person.actor, wanted.reason)
-    (receipt,) = services.audit.append(draft).result()
-    return entry_of(services.reader.entry(receipt.seq))
+def erase(person: Admin, services: ServicesDep, wanted: wire.Erasure) -> wire.Erased:
+    """Erase the texts of a request wherever they lie; the log still verifies."""
+    done = services.erasure.erase(wanted.request_id, person.actor, wanted.reason)
+    return wire.Erased(
+        entry=entry_of(services.reader.entry(done.seq)),
+        places=dict(done.places),
+        backups=[
+            wire.HoldingBackup(time=one.time.isoformat(), file=one.file) for one in done.backups
+        ],
+        datasets=list(done.datasets),
+    )
 
 
 def _contents(services: Services, person: Person, entry: Entry) -> dict[str, str]:

@@ -6,6 +6,8 @@ by digest, so that the log keeps no text that is removed later. Documents come i
 """
 
 import asyncio
+import json
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -16,7 +18,7 @@ from appliance.audit.appending import append
 from appliance.audit.log import Draft
 from appliance.clock import iso
 from appliance.errors import CollectionRefused
-from appliance.retrieval import access, embedder
+from appliance.retrieval import access, commitments, embedder
 from appliance.retrieval.checking import verify
 from appliance.retrieval.collection import EMBEDDED_BUDGET, Collection, Settings
 from appliance.retrieval.embedder import INDEXER
@@ -117,8 +119,8 @@ async def change_access(
     collection = services.retrieval.library.get(name).collection
     listed = access.checked(wanted.access)
     digest = await asyncio.to_thread(_digest, collection, wanted.document)
-    fields: dict[str, Json] = {"document": digest, "access": list(listed)}
-    await _record(services, person, "collection_access", name, fields)
+    fields: dict[str, Json] = {"access": list(listed)}
+    await _record(services, person, "collection_access", name, fields, [digest])
     await asyncio.to_thread(collection.grant, wanted.document, listed)
     return await show_collection(person, services, name)
 
@@ -135,11 +137,9 @@ async def remove(
     if missing := [document for document in names if document not in known]:
         message = f"There is no document {missing[0][:200]!r}."
         raise CollectionRefused("document_missing", message)
-    gone: list[Json] = [known[document] for document in names[:500]]
-    fields: dict[str, Json] = {
-        "documents": gone, "count": len(names), "everything": wanted.everything,
-    }  # fmt: skip
-    await _record(services, person, "collection_remove", name, fields)
+    gone = [known[document] for document in names]
+    fields: dict[str, Json] = {"count": len(names), "everything": wanted.everything}
+    await _record(services, person, "collection_remove", name, fields, gone)
     if wanted.everything:
         await asyncio.to_thread(library.drop, name)
     else:
@@ -162,7 +162,8 @@ async def search(
     found = await retrieval.look(caller, query, reads)
     entry = record(caller, query, found)
     fields = {**entry.fields, "actor": person.actor, "as_key": wanted.key_id}
-    await append(services.audit, Draft("search", fields))
+    opens = {commitments.TEXT: entry.contents[commitments.TEXT]}
+    await append(services.audit, Draft("search", fields, opens))
     return wire.Passages(
         generation=found.generation,
         ranking=found.ranking,
@@ -214,10 +215,17 @@ async def change_group(
 
 
 async def _record(
-    services: Services, person: Person, action: str, name: str, more: dict[str, Json]
+    services: Services,
+    person: Person,
+    action: str,
+    name: str,
+    more: dict[str, Json],
+    digests: Sequence[str] = (),
 ) -> None:
+    """Record a change; digests of documents are a text, since short documents are found by them."""
     fields: dict[str, Json] = {"actor": person.actor, "action": action, "collection": name}
-    await append(services.audit, Draft("admin", {**fields, **more}))
+    texts = {"documents": json.dumps(list(digests)).encode()} if digests else {}
+    await append(services.audit, Draft("admin", {**fields, **more}, texts))
 
 
 def _digests(collection: Collection) -> dict[str, str]:

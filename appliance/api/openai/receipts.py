@@ -6,8 +6,11 @@ from typing import Final
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
-from appliance.errors import NotFound
-from appliance.wire.openai.receipts import EntryRef, ReceiptResponse
+from appliance.audit.entry import Entry
+from appliance.audit.reader import LogReader
+from appliance.errors import AuditRefused, NotFound
+from appliance.retrieval.commitments import TEXT, nonce_of
+from appliance.wire.openai.receipts import EntryRef, Evidence, ReceiptResponse
 
 _REQUEST_ID: Final = re.compile("req-[0-9a-f]{32}")
 router = APIRouter(tags=["receipts"])
@@ -27,4 +30,20 @@ def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResp
         outcome=EntryRef(seq=outcome.seq, leaf=outcome.leaf.hex()) if outcome else None,
         proof=reader.proof((outcome or intent).seq).decode(),
         checkpoint=reader.checkpoint(),
+        evidence=_evidence(reader, intent),
     )
+
+
+def _evidence(reader: LogReader, entry: Entry) -> Evidence | None:
+    """What opens the commitments of an intent or a search; None where it has none."""
+    if entry.kind != "search" and "retrieved" not in entry.body:
+        return None
+    content = entry.body.get("content")
+    if not isinstance(content, dict) or content.get("mode") != "encrypted":
+        return Evidence(state="not_kept")
+    try:
+        return Evidence(state="kept", nonce=nonce_of(reader.content(entry.seq, TEXT)))
+    except AuditRefused as error:
+        if error.code != "content_unavailable":
+            raise
+        return Evidence(state="erased")

@@ -23,5 +23,6 @@ async def search(
         collection=body.collection,
         generation=found.generation,
         ranking=found.ranking,
+        nonce=found.nonce,
         data=[PassageFound(**vars(passage)) for passage in found.passages],
     )

@@ -53,13 +53,13 @@ class Content(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
 class _Constraint(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     kind: str
     name: str | None = None
-    sha256: str
+    sha256: str | None = None
 
 
 class _Tools(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     count: _Int
     forced: _Int
-    sha256: str
+    sha256: str | None = None
 
 
 class _Params(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
@@ -87,16 +87,18 @@ class _Params(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     typical_p: str | None = None
 
 
-class _Passage(msgspec.Struct, kw_only=True, gc=False):
-    id: str
-    sha256: str
+class _Passage(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
+    commitment: str | None = None
+    id: str | None = None
+    sha256: str | None = None
 
 
-class _Retrieved(msgspec.Struct, kw_only=True, gc=False):
+class _Retrieved(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     collection: str
     generation: _Int
     passages: list[_Passage]
     ranking: str
+    search: str | None = None
 
 
 class _Hop(msgspec.Struct, kw_only=True, gc=False):
@@ -115,6 +117,7 @@ class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     app: str | None = None
     boot_id: str
     bytes: _Int | None = None
+    citations: list[str] | None = None
     code: str | None = None
     completion_tokens: _Int | None = None
     confidence_ppm: _Int | None = None

@@ -312,7 +312,7 @@ class WitnessAnswer(_Request):
 
 
 class Erasure(_Request):
-    """Destroy the content keys of a request."""
+    """Erase the texts of a request, or of an item of a dataset by its id."""
 
     request_id: str = Field(min_length=1, max_length=200)
     reason: str = Field(min_length=1, max_length=1_000)
@@ -350,6 +350,28 @@ class Entry(_Reply):
     prev: str
     body: dict[str, Any]
     content: dict[str, str] | None = None
+
+
+class HoldingBackup(_Reply):
+    """A backup that holds what was erased; `time` is ISO 8601, `file` the name of the archive."""
+
+    time: str
+    file: str = ""
+
+
+class Erased(_Reply):
+    """What an erasure did.
+
+    Attributes:
+        entry: its entry, which names the entries of the log that lost their texts.
+        places: how many texts went, by place beside the log.
+        backups, datasets: still hold the texts, and cannot be changed here.
+    """
+
+    entry: Entry
+    places: dict[str, int] = Field(default={})
+    backups: list[HoldingBackup] = Field(default=[])
+    datasets: list[str] = Field(default=[])
 
 
 class EntryList(_Reply):

@@ -1,6 +1,6 @@
 """`GET /v1/receipts/{request_id}`: the evidence of a request."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -12,11 +12,22 @@ class EntryRef(BaseModel):
     leaf: str
 
 
+class Evidence(BaseModel):
+    """What opens the commitments to passages and citations.
+
+    `nonce` is there while `state` is `kept`; `erased` or `not_kept` says why it is not.
+    """
+
+    state: Literal["kept", "erased", "not_kept"]
+    nonce: str | None = None
+
+
 class ReceiptResponse(BaseModel):
-    """The evidence of one request.
+    """The evidence of one request; of a search, `intent` is its only entry.
 
     `proof` is a proof document for the outcome (for the intent while there is no outcome), as
     `appliance audit check-proof` reads it; `checkpoint` is the newest signed head of the log.
+    `evidence` is there where passages of documents were found for the request.
     """
 
     request_id: str
@@ -24,3 +35,4 @@ class ReceiptResponse(BaseModel):
     outcome: EntryRef | None
     proof: Any
     checkpoint: str
+    evidence: Evidence | None = None

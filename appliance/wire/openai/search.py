@@ -71,4 +71,5 @@ class SearchResult(BaseModel):
     collection: str
     generation: int = Field(description="the state of the documents that the key may read")
     ranking: str
+    nonce: str = Field(description="opens what the audit log says of the passages; keep it")
     data: list[PassageFound]

@@ -14,12 +14,14 @@ from appliance.datasets.directory import write
 from appliance.errors import ApplianceError
 from appliance.evals.outcomes import Outcome
 from appliance.evals.store import OutcomeFiles
+from appliance.trust.signing import sign_directory
 from appliance.types import ContentMode, Json
 from appliance.wire.admin.datasets import Capture
 from appliance.wire.admin.keys import KeyCreate
-from tests.api.admin.lab import LabData
+from tests.api.admin.lab import LabData, Reports
 from tests.cli.conftest import run_command
 from tests.datasets.examples import dataset, orders
+from tests.smol import quiet
 
 
 def code_of(call: Callable[[], object]) -> str:
@@ -195,3 +197,15 @@ def test_an_item_stays_when_nobody_can_tell_what_saw_it(tmp_path: Path) -> None:
     )
     assert done.status != 0
     assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+
+
+def test_an_erasure_names_the_stored_datasets_that_have_the_item(
+    lab: LabData, client: AdminClient, tmp_path: Path
+) -> None:
+    """Their files are signed, so that nothing can be taken out of them."""
+    items = orders(60)
+    for name, part in (("with-it", items), ("without", items[1:])):
+        write(tmp_path / name, dataset(part))
+        sign_directory(tmp_path / name, lab.key("publisher").read_bytes(), quiet)
+        client.import_model(tmp_path / name, name, Reports())
+    assert client.erase(items[0].id, "asked for").datasets == ["with-it"]

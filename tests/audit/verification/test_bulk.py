@@ -46,6 +46,17 @@ OUTCOME: dict[str, Json] = {
 GIVEN: list[dict[str, Json]] = [
     *SAMPLES.values(), REQUEST, EMBEDDED, OUTCOME,
     {**OUTCOME, "content": {"key": "k", "mode": "commit-only", "parts": COMMITTED}},
+    {**REQUEST, "retrieved": {
+        "collection": "c", "generation": 3, "ranking": "bm25", "search": "evidence-1",
+        "passages": [{"commitment": DIGEST}],
+    }},
+    {**REQUEST, "retrieved": {  # as the log had it before there were commitments
+        "collection": "c", "generation": 3, "ranking": "bm25",
+        "passages": [{"id": "a:0-9", "sha256": DIGEST}],
+    }},
+    {**OUTCOME, "citations": [DIGEST]},
+    {**REQUEST, "params": {"n": 1, "constraint": {"kind": "regex"},
+                           "tools": {"count": 1, "forced": 0}}},
     {**REQUEST, "task": DIGEST},
     {**REQUEST, "app": "R\u00f6ntgen"},
 ]  # fmt: skip
@@ -62,7 +73,7 @@ def wire(body: Any) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("body", [REQUEST, EMBEDDED, OUTCOME, *GIVEN[-3:]])
+@pytest.mark.parametrize("body", [REQUEST, EMBEDDED, OUTCOME, *GIVEN[-7:]])
 def test_what_a_request_leaves_needs_no_second_look(body: dict[str, Json]) -> None:
     assert undecoded([encode(body)]) is not None
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.content import wrap
-from appliance.audit.eraser import erasure
 from appliance.audit.files import LogFiles
 from appliance.audit.reader import LogReader
 from appliance.audit.verification import texts
@@ -19,6 +18,7 @@ from tests.audit.logs import (
     ANSWER,
     Intruder,
     ask,
+    erasure,
     found,
     intent,
     key_of,

@@ -12,7 +12,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.audit.checkpoint import VerifierKey
-from appliance.audit.eraser import erasure
 from appliance.audit.reader import LogReader
 from appliance.audit.verification.findings import Report
 from appliance.audit.verification.verify import verify_log
@@ -26,6 +25,7 @@ from tests.audit.logs import (
     consistent,
     copy,
     cut,
+    erasure,
     found,
     intent,
     new_log,

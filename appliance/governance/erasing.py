@@ -1,0 +1,197 @@
+"""Erasure: the texts of one request, or of one item of a dataset, in every place where they lie.
+
+Rules:
+- The entry is durable before anything is destroyed. What it says is done again at the next start,
+  or with the next erasure, if a crash or an error came between.
+- A place where texts lie is a `Holder`. Nothing of them is left in free pages of the database or in
+  its log of writes.
+- What cannot be changed is named: backups that were made while the texts were here, with their
+  date, and signed datasets.
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from appliance.audit.entry import Draft, Entry
+from appliance.audit.eraser import key_of, texts_of
+from appliance.audit.erasures import KIND
+from appliance.audit.log import AuditLog
+from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
+from appliance.db import scrub
+from appliance.errors import NotFound
+from appliance.governance import backups
+from appliance.governance.backups import Backup
+from appliance.types import Json
+
+TABLES: Final = """
+CREATE TABLE erasures_done (
+  seq INTEGER NOT NULL
+) STRICT;
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+
+_DONE: Final = sa.table("erasures_done", sa.column("seq"))
+_PAGE: Final = 1_000
+SHADOW: Final = "-shadow"
+_LISTS: Final = {"queue_labels": "task", "labels_taken": "queue"}
+"""Entries that commit to a list with answers of people, and the field that names what it is of."""
+
+
+class Holder(Protocol):
+    """A place where texts of requests and items lie. Methods block."""
+
+    def holds(self, ids: Collection[str]) -> Mapping[str, int]:
+        """What it keeps of these, by the name of a task or queue: how many texts."""
+
+    def erase(self, ids: Collection[str]) -> None:
+        """Destroy them. Nothing happens where it was done before."""
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What an erasure did.
+
+    Attributes:
+        seq: of its entry.
+        places: how many texts went, by place beside the log.
+        backups: still hold them.
+        datasets: signed, and still hold an item of this id.
+    """
+
+    seq: int
+    places: Mapping[str, int]
+    backups: tuple[Backup, ...]
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """What an erasure is about.
+
+    Attributes:
+        requests: ids of requests in the log: the one, its shadow, its searches for evidence.
+        ids: what other places know the texts by.
+        since_us: time of the first entry; 0 where none is.
+    """
+
+    requests: tuple[str, ...]
+    ids: frozenset[str]
+    since_us: int
+
+
+class Erasing:
+    """Erases; one at a time is enough.
+
+    Args:
+        data: the data directory.
+        database: appliance.db, whose migrations include `TABLES`.
+        holders: places beside the log, by name.
+        datasets: which signed datasets have an item of one of these ids.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        database: Engine,
+        audit: AuditLog,
+        reader: LogReader,
+        holders: Mapping[str, Holder],
+        datasets: Callable[[Collection[str]], list[str]],
+    ) -> None:
+        self._data, self._database = data, database
+        self._audit, self._reader = audit, reader
+        self._holders, self._datasets = holders, datasets
+
+    def erase(self, request_id: str, actor: str, reason: str) -> Erased:
+        """Erase what was asked and answered under an id.
+
+        Raises:
+            NotFound: `not_found` when nothing keeps a text of it.
+            AuditUnavailable: it cannot be recorded; nothing was erased.
+            Unavailable: `erasure_unfinished`.
+        """
+        meant = self._meant(request_id)
+        held = {name: holder.holds(meant.ids) for name, holder in self._holders.items()}
+        entries: list[Json] = [
+            e.seq for request in meant.requests for e in texts_of(self._reader, request)
+        ]
+        places = {name: sum(found.values()) for name, found in held.items() if found}
+        datasets = self._datasets(meant.ids)
+        if not entries and not places and not datasets:
+            raise NotFound("not_found", f"Nothing keeps a text of {request_id!r}.")
+        lists = {name for found in held.values() for name in found}
+        entries += [e.seq for e in self._lists(lists, meant)]
+        kept = [one for one in backups.known(self._data) if one.made_us >= meant.since_us]
+        fields: dict[str, Json] = {
+            "actor": actor,
+            "entries": entries,
+            "reason": reason,
+            "request_id": request_id,
+            "places": dict(places),
+            "backups": [one.time.isoformat() for one in kept],
+            "datasets": list(datasets),
+        }
+        (receipt,) = self._audit.append(Draft(KIND, fields)).result()
+        self.catch_up()
+        return Erased(receipt.seq, places, tuple(kept), tuple(datasets))
+
+    def catch_up(self) -> None:
+        """Do what erasures on record say and what was not done yet.
+
+        Raises:
+            Unavailable: `erasure_unfinished`.
+        """
+        after = self._done()
+        todo = list(self._entries(Query(kind=KIND, after=after, limit=_PAGE)))
+        for entry in todo:
+            meant = self._meant(str(entry.body["request_id"]))
+            for holder in self._holders.values():
+                holder.erase(meant.ids)
+        if todo:
+            scrub(self._database)
+            with self._database.begin() as connection:
+                connection.execute(sa.delete(_DONE))
+                connection.execute(sa.insert(_DONE).values(seq=todo[-1].seq))
+
+    def _done(self) -> int:
+        with self._database.begin() as connection:
+            found = connection.execute(sa.select(_DONE.c.seq)).scalar()
+        return -1 if found is None else int(found)
+
+    def _meant(self, request_id: str) -> _Meant:
+        """What belongs to a request, by what its entries say."""
+        requests, ids, since = [request_id, request_id + SHADOW], {request_id}, 0
+        for entry in self._entries(Query(request_id=request_id, limit=_PAGE)):
+            if entry.kind == KIND:
+                continue
+            since = since or entry.time_us
+            if isinstance(item := entry.body.get("item"), str):
+                ids.add(item)
+            retrieved = entry.body.get("retrieved")
+            if isinstance(retrieved, dict) and isinstance(search := retrieved.get("search"), str):
+                requests.append(search)
+        return _Meant(tuple(requests), frozenset(ids), since)
+
+    def _lists(self, names: Collection[str], meant: _Meant) -> Iterator[Entry]:
+        """The entries that commit to lists of answers of these tasks and queues."""
+        if not names:
+            return
+        asked = Query(kind="admin", since_us=meant.since_us or None, limit=_PAGE)
+        for entry in self._entries(asked):
+            field = _LISTS.get(str(entry.body["action"]))
+            if field is not None and entry.body.get(field) in names and key_of(entry) is not None:
+                yield entry
+
+    def _entries(self, query: Query) -> Iterator[Entry]:
+        after: int | None = -1 if query.after is None else query.after
+        while after is not None:
+            page = self._reader.search(dataclasses.replace(query, after=after))
+            yield from page.entries
+            after = page.resume

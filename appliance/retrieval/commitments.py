@@ -1,0 +1,61 @@
+"""What the log says of passages and of citations: commitments that only a nonce opens. Pure.
+
+Rules:
+- A digest of a short text is found by trying texts. So an entry has HMACs under a random nonce that
+  belongs to one search, and neither ids nor digests.
+- The nonce goes to the app with its answer. The appliance keeps it, with the ids and digests, as a
+  text of the entry: encrypted, and erased with the other texts.
+
+The formats are in docs/audit-format.md. Source: RFC 2104 (HMAC).
+"""
+
+import hmac
+import json
+import secrets
+from collections.abc import Iterable
+from typing import Final
+
+from appliance.retrieval.search import Passage
+from appliance.types import Citation, Json
+
+NONCE_BYTES: Final = 32
+TEXT: Final = "retrieved"
+"""Name of the text that keeps the nonce."""
+
+
+def fresh() -> str:
+    """A new nonce, in hex."""
+    return secrets.token_hex(NONCE_BYTES)
+
+
+def passage(nonce: str, passage_id: str, sha256: str) -> str:
+    """What the log says of a passage, in hex."""
+    return _committed(nonce, "passage", passage_id, sha256)
+
+
+def citation(nonce: str, cited: Citation) -> str:
+    """What the log says of a verified quotation, in hex."""
+    place = (cited.passage, cited.text_sha256, str(cited.start), str(cited.end))
+    return _committed(nonce, "citation", *place, cited.sha256)
+
+
+def passages(nonce: str, found: Iterable[Passage]) -> list[Json]:
+    """What an entry says of passages, in their order."""
+    return [{"commitment": passage(nonce, one.id, one.sha256)} for one in found]
+
+
+def text(nonce: str, found: Iterable[Passage]) -> bytes:
+    """The text beside the entry that opens its commitments."""
+    opened = [{"id": one.id, "sha256": one.sha256} for one in found]
+    return json.dumps({"nonce": nonce, "passages": opened}).encode()
+
+
+def nonce_of(kept: bytes) -> str:
+    """The nonce in such a text."""
+    found: str = json.loads(kept)["nonce"]
+    return found
+
+
+def _committed(nonce: str, what: str, *said: str) -> str:
+    words = "|".join((f"appliance {what} v1", *said))
+    return hmac.digest(bytes.fromhex(nonce), words.encode(), "sha256").hex()
