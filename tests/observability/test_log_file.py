@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.clock import iso
 from appliance.observability import log_file
 
 LOG = logging.getLogger("appliance.test")
@@ -167,3 +168,43 @@ def test_writing_by_oneself_would_wait(tmp_path: Path, hanging: int) -> None:
     handler.close()
     thread.join()
     reader.join()
+
+
+def test_a_full_disk_is_known_and_so_is_its_end(tmp_path: Path, all_levels: None) -> None:
+    (tmp_path / "logs").mkdir()
+    log_file.log_file(tmp_path).symlink_to("/dev/full")
+    fares = log_file.Kept()
+    with log_file.kept(tmp_path, 1, fares):
+        LOG.info("lost")
+        written()
+        assert fares.problem == "No space left on device"
+    log_file.log_file(tmp_path).unlink()
+    with log_file.kept(tmp_path, 1, fares):
+        LOG.info("kept")
+        written()
+        assert fares.problem == ""
+
+
+def test_a_place_that_cannot_be_had_stops_no_server(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("no directory")
+    fares = log_file.Kept()
+    with log_file.kept(tmp_path, 1, fares):
+        LOG.warning("on stderr alone")
+    assert fares.problem
+
+
+def test_lines_that_go_are_known_by_the_oldest_that_is_left(
+    tmp_path: Path, all_levels: None
+) -> None:
+    fares = log_file.Kept()
+    with log_file.kept(tmp_path, 1, fares):
+        for _ in range(3):  # the file, its predecessor, and what then goes
+            assert fares.kept_from_us is None
+            for _ in range(90):
+                LOG.info("x" * 10_000)
+            written()
+    first = json.loads(
+        log_file.log_file(tmp_path).with_suffix(".jsonl.1").read_text().split("\n")[0]
+    )
+    assert fares.kept_from_us is not None
+    assert iso(fares.kept_from_us)[:19] == first["time"][:19]

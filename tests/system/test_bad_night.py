@@ -1,0 +1,369 @@
+"""A bad night: each fault of the operator guide's table is really produced, and told everywhere.
+
+Where a fault cannot be produced on a test's machine (a full disk, a clock of the host), the limit
+or the injected clock moves instead. Suspended routes and drift over weeks have worlds of their own:
+tests/routing/test_answering.py, tests/advisor/test_watch.py.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from appliance.advisor import watch
+from appliance.api.admin.private import serve_privately
+from appliance.api.app import create_lan_app
+from appliance.app import Services, open_services
+from appliance.audit.log import Draft
+from appliance.auth import certificates
+from appliance.auth.certificates import CaKey
+from appliance.client import AdminClient, socket_path
+from appliance.clock import Clock, FixedClock, SystemClock
+from appliance.config import AuditConfig, Config, EngineConfig, TlsConfig, UpstreamConfig
+from appliance.errors import ApplianceError, Refused, Unavailable
+from appliance.host.hardware import host_facts
+from appliance.incidents.rules import BY_CODE
+from appliance.observability import log_file
+from appliance.server.onlooker import Onlooker
+from appliance.types import Limits
+from appliance.workers import crashes
+from tests.advisor.weeks import watched
+from tests.api.admin.lab import LabData, Reports, client_of, make_lab
+from tests.cli.conftest import run_command
+from tests.shallow import shallow
+from tests.smol import ID, SMALL, make_data, until
+
+DAY_S = 86_400
+MIB = 1 << 20
+TLS = Config(tls=TlsConfig(enabled=True))
+
+
+class Night:
+    """Where a person looks: the screens' data, doctor, metrics and log lines."""
+
+    def __init__(self, services: Services, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "appliance")
+        self.services, self._caplog = services, caplog
+        self._onlooker = Onlooker(services, None)
+
+    def tells(self, code: str, words: str = "") -> None:
+        """The alarm is in all four places, with the next step and since when."""
+        self._onlooker.look()
+        place = socket_path(self.services.data)
+        with serve_privately(self.services) as path:
+            place.symlink_to(path)
+            try:
+                with AdminClient(path) as client:
+                    status = client.status()
+                done = run_command("doctor", "--json", data=self.services.data)
+                transport = httpx.HTTPTransport(uds=str(path))
+                with httpx.Client(transport=transport, base_url="http://appliance") as http:
+                    metrics = http.get("/metrics").text
+            finally:
+                place.unlink()
+        told = {incident.code: incident for incident in status.incidents}
+        assert code in told, sorted(told)
+        assert words in told[code].message and told[code].message in status.alarms
+        assert told[code].next and told[code].since > "2020"
+        problems = {problem["code"]: problem for problem in done.document["problems"]}
+        assert done.status == 1
+        assert _plain(problems[code]["message"]) == _plain(told[code].message)
+        assert problems[code]["hint"] == told[code].next
+        level = BY_CODE[code].level
+        assert f'appliance_alarms{{code="{code}",level="{level}"}} 0.0' not in metrics
+        assert f'appliance_alarms{{code="{code}",level="{level}"}}' in metrics
+        wanted = logging.ERROR if level == "critical" else logging.WARNING
+        lines = [r for r in self._caplog.records if getattr(r, "code", "") == code]
+        assert any(r.levelno == wanted and r.getMessage().startswith("alarm ") for r in lines)
+
+    def ends(self, code: str) -> None:
+        """The alarm is over, and the log says so."""
+        self._onlooker.look()
+        assert f"alarm {code} is over" in self._caplog.text
+
+
+def _plain(message: str) -> str:
+    """Without its numbers: free space changes from look to look."""
+    return re.sub("[0-9]+", "", message)
+
+
+@contextlib.contextmanager
+def night(
+    lab: LabData,
+    caplog: pytest.LogCaptureFixture,
+    config: Config | None = None,
+    clock: Clock | None = None,
+) -> Iterator[Night]:
+    with open_services(lab.data, config=config, clock=clock) as services:
+        yield Night(services, caplog)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> LabData:
+    return make_lab(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "share"), [("disk_low", 0.5), ("insufficient_disk", 2.0), ("log_unwritable", 2.0)]
+)
+def test_little_disk_is_left(
+    lab: LabData, caplog: pytest.LogCaptureFixture, code: str, share: float
+) -> None:
+    reserve = int(share * host_facts(lab.data).disk_free) // MIB
+    with night(lab, caplog, Config(audit=AuditConfig(reserve_mib=reserve))) as seen:
+        seen.tells(code)
+
+
+def test_the_disk_fills(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    with night(lab, caplog) as seen:
+        free, trend = host_facts(lab.data).disk_free, seen.services.disk_trend
+        now = time.monotonic()
+        for hour in range(13):  # a hundredth of it an hour
+            trend.note(now - 3_600 * (13 - hour), free + (13 - hour) * free // 100)
+        seen.tells("disk_fills", "The disk fills")
+
+
+def test_the_log_file_is_full(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    (lab.data / "logs").mkdir()
+    log_file.log_file(lab.data).symlink_to("/dev/full")  # each write gives ENOSPC
+    with night(lab, caplog) as seen:
+        root = logging.getLogger()
+        with log_file.kept(lab.data, 1, seen.services.log_file):
+            logging.getLogger("appliance").warning("a line that is lost")
+            for handler in root.handlers:
+                handler.flush()
+            seen.tells("log_file_unwritable", "No space left on device")
+
+
+@pytest.mark.parametrize(("code", "days"), [("certificate_ends", 390), ("certificate_ended", 398)])
+def test_the_certificate_ends(
+    lab: LabData, caplog: pytest.LogCaptureFixture, code: str, days: int
+) -> None:
+    tls = lab.data / "tls"
+    made = FixedClock(SystemClock().wall_us() - days * DAY_S * 1_000_000)
+    certificates.issue(tls, ["localhost"], made, CaKey(tls / "ca.key"))
+    with night(lab, caplog, TLS) as seen:
+        seen.tells(code)
+        certificates.renew(tls, SystemClock(), CaKey(tls / "ca.key"))
+        seen.ends(code)
+
+
+def test_the_ca_is_about_to_change(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    certificates.issue(lab.data / "tls", ["localhost"], SystemClock())
+    day = certificates.replace_ca(lab.data / "tls", SystemClock())
+    with night(lab, caplog, TLS) as seen:
+        seen.tells("certificate_changes", f"{day:%Y-%m-%d}")
+
+
+async def test_a_stored_file_changes(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    with night(lab, caplog) as seen:
+        with client_of(seen.services) as client:
+            await asyncio.to_thread(lab.approved, client)
+        (path,) = (lab.data / "models" / "tiny").glob("*.gguf")
+        path.chmod(0o600)
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1  # one bit
+        path.write_bytes(data)
+        await seen.services.sweep.run()
+        await asyncio.to_thread(seen.tells, "model_suspended", "tiny")
+
+
+def test_a_person_suspends_a_model(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    with night(lab, caplog) as seen:
+        with client_of(seen.services) as client:
+            lab.approved(client)
+            client.suspend("tiny", "it gives wrong doses")
+        seen.tells("model_suspended", "it gives wrong doses")
+        with pytest.raises(Unavailable, match="tiny is suspended") as caught:
+            seen.services.pool.card("tiny")
+        assert caught.value.code == "model_suspended"
+        assert seen.services.pool.suspended() == ["tiny"]
+
+
+def test_files_are_missing(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    with night(lab, caplog) as seen:
+        with client_of(seen.services) as client:
+            lab.approved(client)
+        shutil.rmtree(lab.data / "models" / "tiny")
+        seen.tells("model_missing", "tiny")
+
+
+def test_a_job_fails(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    gone = lab.data.parent / "gone"  # as a stick that was pulled out
+    with night(lab, caplog) as seen:
+        with client_of(seen.services) as client, pytest.raises(ApplianceError):
+            client.import_model(gone, "m", Reports())
+        seen.tells("job_failed", "import")
+
+
+def test_the_backup_is_old(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    notes = {"backups": [{"time": "2026-01-01T00:00:00+00:00", "file": "b.tar"}]}
+    (lab.data / "backups.json").write_text(json.dumps(notes))
+    with night(lab, caplog) as seen:
+        seen.tells("backup_old", "2026-01-01")
+
+
+def test_the_clock_goes_back(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    yesterday = FixedClock(SystemClock().wall_us() - DAY_S * 1_000_000)
+    with night(lab, caplog, clock=yesterday) as seen:
+        seen.tells("clock_behind")
+
+
+def test_the_witness_is_silent(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    clock = FixedClock(SystemClock().wall_us())
+    with night(lab, caplog, clock=clock) as seen:
+        audit = seen.services.audit
+        audit.append(
+            Draft("witness", {"actor": "uid:0", "key": "w", "note": "", "size": audit.size})
+        ).result()
+        clock.advance(8 * DAY_S)
+        seen.tells("witness_silent", "not witnessed")
+
+
+def test_a_task_drifts(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    *_, found = watched(np.random.default_rng(41), 18, "words", 16)
+    with night(lab, caplog) as seen:
+        watch.keep(lab.data / watch.DIRECTORY, found)
+        seen.tells("drift_found", "orders")
+
+
+async def test_an_upstream_is_down(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]  # nobody listens there
+    wanted = UpstreamConfig(urls=(f"http://127.0.0.1:{port}",), model="m", connect_ms=200)
+    with night(lab, caplog, Config(upstreams={"big": wanted})) as seen:
+        upstream = seen.services.upstreams.all["big"]
+        (host,) = upstream.hosts
+        host.approved = True  # two people did
+        with pytest.raises(ApplianceError) as caught:
+            await upstream.seen(host)
+        for _ in range(5):
+            upstream.failed(host, caught.value)
+        await asyncio.to_thread(seen.tells, "upstream_down", "big")
+        await seen.services.upstreams.close()
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
+    """The first layers of the default model, approved."""
+    root = tmp_path_factory.mktemp("night")
+    return make_data(root, shallow(default_model_path, root / "shallow.gguf"))
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    stored: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, config: Config = SMALL
+) -> AsyncIterator[Night]:
+    """A night with a model in memory, in a copy of the data."""
+    data = shutil.copytree(stored, tmp_path / "data", symlinks=True)
+    with open_services(data, config=config) as services:
+        try:
+            yield Night(services, caplog)
+        finally:
+            await services.pool.close()
+            await services.inference.drain(30)
+            await services.supervisor.close()
+
+
+async def kill(services: Services) -> None:
+    """Kill -9 the engine, and wait until the supervisor knows."""
+    (status,) = services.supervisor.status()
+    assert status.pid is not None
+    os.kill(status.pid, signal.SIGKILL)
+    await until(lambda: services.supervisor.status()[0].pid != status.pid)
+
+
+async def test_an_engine_is_killed_and_then_dies_again_and_again(
+    stored: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crashes, "_BACKOFF_S", (0.0,))
+    async with serving(stored, tmp_path, caplog) as seen:
+        services = seen.services
+        await services.pool.load("uid:0", ID)
+        await kill(services)
+        await until(services.supervisor.ready)
+        await asyncio.to_thread(seen.tells, "engine_died", "once")
+        text = services.metrics.text()
+        assert f'appliance_worker_restarts_total{{model="{ID}"}} 1.0' in text
+        for _ in range(4):
+            await until(services.supervisor.ready)
+            await kill(services)
+        await until(lambda: services.supervisor.status()[0].state == "suspended")
+        await asyncio.to_thread(seen.tells, "engine_suspended", "five times in ten minutes")
+        with client_of(services) as client:
+            (shown,) = (await asyncio.to_thread(client.models)).models
+        assert (shown.state, shown.code) == ("suspended", "model_suspended")
+        status, code = await asked(services, "app")
+        assert (status, code) == (503, "model_suspended")
+        transport = httpx.ASGITransport(create_lan_app(services))
+        async with httpx.AsyncClient(transport=transport, base_url="http://lan") as http:
+            ready = await http.get("/readyz")
+        assert ready.status_code == 503 and ID in ready.json()["error"]["message"]
+    line = next(r for r in caplog.records if r.name == "appliance.access" and r.levelno > 20)
+    assert line.levelname == "WARNING"
+    told = (getattr(line, "app", ""), getattr(line, "model", ""), getattr(line, "code", ""))
+    assert told == ("app", ID, "model_suspended")
+
+
+async def asked(
+    services: Services, name: str, limits: Limits | None = None, times: int = 1, tokens: int = 1
+) -> tuple[int, str]:
+    """Ask as one app, some times at once; the last answer that is none, or 200."""
+    _, secret = services.keys.create(name, limits=limits or Limits())
+    transport = httpx.ASGITransport(create_lan_app(services))
+    body = {"model": ID, "prompt": "The", "max_tokens": tokens, "ignore_eos": True}
+    async with httpx.AsyncClient(
+        transport=transport,
+        base_url="http://lan",
+        headers={"authorization": f"Bearer {secret}"},
+        timeout=None,
+    ) as http:
+        replies = await asyncio.gather(
+            *(http.post("/v1/completions", json=body) for _ in range(times))
+        )
+    failed = [reply for reply in replies if reply.status_code != 200]
+    if not failed:
+        return 200, ""
+    return failed[-1].status_code, str(failed[-1].json()["error"]["code"])
+
+
+async def test_the_queue_is_full_and_one_app_floods(
+    stored: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = replace(SMALL.model(ID), slots=1)
+    config = Config(engine=EngineConfig(threads=1, max_queued=1), models={"default": settings})
+    async with serving(stored, tmp_path, caplog, config) as seen:
+        await seen.services.pool.load("uid:0", ID)
+        assert await asked(seen.services, "hasty", times=6, tokens=40) == (429, "queue_full")
+        await asyncio.to_thread(seen.tells, "queue_full")
+        refused = await asked(seen.services, "planner", Limits(rpm=1), times=101)
+        assert refused[0] == 429
+        await asyncio.to_thread(seen.tells, "app_floods", "planner")
+
+
+async def test_memory_is_short(
+    stored: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(SMALL, engine=EngineConfig(threads=1, memory_mib=20))
+    async with serving(stored, tmp_path, caplog, config) as seen:
+        with pytest.raises(Refused) as caught:
+            await seen.services.pool.load("uid:0", ID)
+        assert caught.value.code == "insufficient_memory"
+        await asyncio.to_thread(seen.tells, "model_unloadable", "of 20 MiB, 0 MiB are taken")
