@@ -310,9 +310,10 @@ class AdminClient:
         """The key that signs evaluations."""
         return self._get(gatewire.EvidenceKey, "/admin/gates/evidence-key")
 
-    def certificates(self) -> gatewire.CertificateList:
-        """The certificates that are kept."""
-        return self._get(gatewire.CertificateList, "/admin/gates/certificates")
+    def certificates(self, *, doubtful: bool = False) -> gatewire.CertificateList:
+        """The certificates that are kept, or those alone whose interval was too short."""
+        query = {"doubtful": "true"} if doubtful else {}
+        return self._get(gatewire.CertificateList, "/admin/gates/certificates", query)
 
     def certificate(self, certificate_id: str) -> gatewire.Certificate:
         """One certificate with its envelope."""

@@ -12,13 +12,14 @@ FILE of --proof. Exit: 0 it holds, 1 it does not, 2 usage. A refusal begins with
 It checks the signature; that terms, digests and verdict agree with the specification inside and
 with each other; with --person that this person signed the specification; with the digests that it
 is for these; with --at that it was valid then. With the outcomes it computes their root, the
-intervals in closed form, and the verdict again, to the last digit.
+interval that the certificate names, and the verdict again, to the last digit. One that names no
+interval is of an older version, whose interval is too short below 350 groups: it says so.
 
 It does not check that the items are good ones, nor that the model gave these answers: the audit
 log's receipts say that. What was counted on packs is believed, and held against its floor.
 
-Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Bonett & Price 2012,
-Hall 1992 and Dean & Pagano 2015 for the intervals, Berger 1982 for the floors.
+Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Tango 1998, Bonett &
+Price 2012, Hall 1992 and Dean & Pagano 2015 for the intervals, Berger 1982 for the floors.
 """
 
 import argparse
@@ -40,6 +41,7 @@ RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 SPECIFICATION = "https://appliance.invalid/gate-specification/v1"
 PAYLOAD = "application/vnd.in-toto+json"
 RESULTS = {"pass": "PASSED", "fail": "FAILED", "underpowered": "WARNED"}
+INTERVALS = ("", "tango", "two-pseudo-groups")
 HEX = re.compile(r"[0-9a-f]{64}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -309,6 +311,7 @@ class Certificate:
             == wanted["margin_micros"]
             and block["alphaMicros"] == wanted["alpha_micros"]
             and block["looks"] == wanted["looks"]
+            and block.get("schedule", []) == wanted.get("schedule", [])
             and block["metric"] == wanted["metric"]
             and block["threshold"] == -wanted["margin_micros"] / MILLION
             and block["comparator"] == ">",
@@ -317,6 +320,8 @@ class Certificate:
             and packs.keys() == wanted.get("packs", {}).keys(),
             "its digests are not the specification's": predicate["configuration"] == named,
             "its look is none of the budget's": 1 <= block["look"] <= wanted["looks"],
+            "its schedule spends alpha more than once": spent_once(wanted),
+            "its interval is none": block.get("interval", "") in INTERVALS,
             "its numbers do not agree": 1 <= block["groups"] <= block["sampleSize"]
             and block["lowMicros"] <= block["highMicros"],
             "its verdict does not follow from its interval": self._follows(),
@@ -346,6 +351,13 @@ class Certificate:
             "fail": block["highMicros"] < -margin + COARSE,
         }.get(block["comparison"], True)
         return enough and follows and block["verdict"] == all_of(verdicts | self.packs())
+
+
+def spent_once(wanted: dict[str, Any]) -> bool:
+    """Whether the looks have a share of alpha each, and together no more than all of it."""
+    shares = wanted.get("schedule", [])
+    whole = all(type(share) is int and share > 0 for share in shares)
+    return not shares or (whole and len(shares) == wanted["looks"] and sum(shares) <= MILLION)
 
 
 def moment(text: str) -> datetime:
@@ -423,23 +435,84 @@ def quantile(p: float) -> float:
     return NormalDist().inv_cdf(p)
 
 
-class Judged:
-    """The numbers of a certificate, from outcomes and terms."""
+def tango(b: int, c: int, n: int, z: float) -> tuple[float, float]:
+    """Tango's score interval, by bisection: b times the first alone was right, c the other."""
 
-    def __init__(self, wanted: dict[str, Any], outcomes: list[dict[str, Any]]) -> None:
+    def statistic(delta: float) -> float:
+        middle = -b - c + (2 * n - b + c) * delta
+        free = -c * delta * (1 - delta)
+        rest = (math.sqrt(max(0.0, middle * middle - 8 * n * free)) - middle) / (4 * n)
+        spread = n * (2 * rest + delta * (1 - delta))
+        distance = b - c - n * delta
+        if spread <= 0:
+            return 0.0 if distance == 0 else math.copysign(math.inf, distance)
+        return distance / math.sqrt(spread)
+
+    def root(beyond: float, low: float, high: float) -> float:
+        while high - low > 1e-12:
+            middle = (low + high) / 2
+            if statistic(middle) + beyond > 0:
+                low = middle
+            else:
+                high = middle
+        return (low + high) / 2
+
+    value = (b - c) / n
+    return (
+        -1.0 if value <= -1 else root(-z, -1.0, value),
+        1.0 if value >= 1 else root(z, value, 1.0),
+    )
+
+
+def outward(gaps: list[float], added: int, z: float) -> tuple[float, float]:
+    """Bonett & Price's limits with pseudo-groups for each side, moved outward by skewness."""
+    size = len(gaps) + 2 * added
+    middle = math.fsum(gaps) / size
+    spread = (math.fsum(gap * gap for gap in gaps) + 2 * added) / size - middle * middle
+    cubes = math.fsum((g - middle) * (g - middle) * (g - middle) for g in gaps)
+    up, down = 1 - middle, -1 - middle
+    skew = (cubes + added * (up * up * up + down * down * down)) / size
+    skew /= spread * math.sqrt(spread)
+    error = math.sqrt(spread / size)
+    further = error * (2 * z * z + 1) / (6 * math.sqrt(size))
+    low = middle - z * error - further * max(0.0, -skew)
+    return max(-1.0, low), min(1.0, middle + z * error + further * max(0.0, skew))
+
+
+class Judged:
+    """The numbers of a certificate, from outcomes and terms.
+
+    An unnamed interval is that of older versions, with one pseudo-group for each side.
+    """
+
+    def __init__(
+        self,
+        wanted: dict[str, Any],
+        outcomes: list[dict[str, Any]],
+        look: int = 1,
+        *,
+        unnamed: bool = False,
+    ) -> None:
         names = [one["group"] for one in outcomes]
         self.alpha = wanted["alpha_micros"] / MILLION / wanted["looks"]
-        self.confidence = 1 - 2 * wanted["alpha_micros"] / MILLION / wanted["looks"]
-        gaps = means([o["candidate"] / MILLION - o["incumbent"] / MILLION for o in outcomes], names)
+        if wanted.get("schedule"):
+            share = wanted["schedule"][look - 1]
+            self.alpha = wanted["alpha_micros"] * share / MILLION / MILLION
+        self.confidence = 1 - 2 * self.alpha
+        z = quantile((1 + self.confidence) / 2)
+        sides = [(o["candidate"], o["incumbent"]) for o in outcomes]
+        gaps = means([a / MILLION - b / MILLION for a, b in sides], names)
         n = self.groups = len(gaps)
-        total, squares = math.fsum(gaps), math.fsum(gap * gap for gap in gaps)
-        middle = total / (n + 2)
-        error = math.sqrt(max(0.0, (squares + 2) / (n + 2) - middle * middle) / (n + 2))
-        reach = quantile((1 + self.confidence) / 2) * error
-        low, high = max(-1.0, middle - reach), min(1.0, middle + reach)
-        down, up = self._further(gaps, middle, squares)
-        low, high = max(-1.0, low - down), min(1.0, high + up)
-        self.value, spread = total / n, math.sqrt(variance(gaps))
+        self.interval = "two-pseudo-groups"
+        if n == len(sides) and {v for side in sides for v in side} <= {0, MILLION}:
+            self.interval = "tango"
+        if unnamed:
+            self.interval = ""
+        if self.interval == "tango":
+            low, high = tango(sides.count((MILLION, 0)), sides.count((0, MILLION)), n, z)
+        else:
+            low, high = outward(gaps, 1 if unnamed else 2, z)
+        self.value, spread = math.fsum(gaps) / n, math.sqrt(variance(gaps))
         margin = wanted["margin_micros"] / MILLION
         self.comparison, self.needed = "underpowered", self._needed(margin, spread)
         if n >= FEWEST and low > -margin:
@@ -457,17 +530,6 @@ class Judged:
             math.floor(low * points) * COARSE,
             math.ceil(high * points) * COARSE,
         )
-
-    def _further(self, gaps: list[float], middle: float, squares: float) -> tuple[float, float]:
-        """How far skewness moves each limit outward."""
-        size = len(gaps) + 2
-        spread = (squares + 2) / size - middle * middle
-        cubes = math.fsum((g - middle) * (g - middle) * (g - middle) for g in gaps)
-        up, down = 1 - middle, -1 - middle
-        skew = (cubes + up * up * up + down * down * down) / size / (spread * math.sqrt(spread))
-        z = quantile((1 + self.confidence) / 2)
-        further = math.sqrt(spread / size) * (2 * z * z + 1) / (6 * math.sqrt(size))
-        return further * max(0.0, -skew), further * max(0.0, skew)
 
     def _needed(self, margin: float, spread: float) -> int | None:
         """How many groups would decide; None: no number."""
@@ -506,18 +568,19 @@ def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> Non
     block = certificate.block
     if root([leaf(dump(one)) for one in outcomes]).hex() != block["merkleRoot"]:
         refuse("evaluation_inconsistent", "the outcomes are not those that were signed")
-    found = Judged(certificate.wanted, outcomes)
+    named = block.get("interval", "")
+    found = Judged(certificate.wanted, outcomes, block["look"], unnamed=not named)
     verdict = all_of({found.comparison, *found.floors.values()} | certificate.packs())
     signed = (
         block["verdict"], block["comparison"], block["floors"], block["groups"],
         block["groupsNeeded"], block["sampleSize"], block["failures"], block["incumbentFailures"],
-        (block["differenceMicros"], block["lowMicros"], block["highMicros"]),
+        (block["differenceMicros"], block["lowMicros"], block["highMicros"]), named,
     )  # fmt: skip
     again = (
         verdict, found.comparison, found.floors, found.groups, found.needed, len(outcomes),
         sum(1 for o in outcomes if o["candidate_failure"]),
         sum(1 for o in outcomes if o["incumbent_failure"]),
-        found.told,
+        found.told, found.interval,
     )  # fmt: skip
     if signed != again:
         refuse("evaluation_inconsistent", f"from these outcomes follows {again}")
@@ -609,6 +672,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"{block['marginMicros'] / COARSE:g}, {block['groups']} groups, look {block['look']} of "
         f"{block['looks']}, valid until {block['validUntil']}"
     )
+    if not block.get("interval"):
+        print("  it names no interval: an older version made it, too short below 350 groups")
     return 0
 
 

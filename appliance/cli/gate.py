@@ -242,19 +242,31 @@ def key_(output: Output, data: Path) -> None:
 
 
 @click.command()
+@click.option("--doubtful", is_flag=True,
+              help="Those alone whose interval was too short, with today's verdict.")  # fmt: skip
 @data_option
 @json_option
 @click.pass_obj
-def certificates(output: Output, data: Path) -> None:
+def certificates(output: Output, data: Path, doubtful: bool) -> None:
     """List the certificates that are kept here."""
     with admin_client(data) as client:
-        found = client.certificates()
+        found = client.certificates(doubtful=doubtful)
     rows = [
-        (c.id[:16], safe(c.task), c.verdict, c.valid_until, "yes" if c.usable else c.why)
+        (
+            c.id[:16],
+            safe(c.task),
+            c.verdict,
+            *((str(c.groups), c.today or "outcomes not here") if doubtful else ()),
+            c.valid_until,
+            "yes" if c.usable else c.why,
+        )
         for c in found.certificates
     ]
     none = "No certificates. `appliance eval gate` makes one, `appliance eval import` brings one."
-    head = ("ID", "TASK", "VERDICT", "VALID UNTIL", "USABLE")
+    if doubtful:
+        none = "No certificate is doubtful: each names its interval."
+    more = ("GROUPS", "TODAY") if doubtful else ()
+    head = ("ID", "TASK", "VERDICT", *more, "VALID UNTIL", "USABLE")
     output.data(found, table(head, rows) if rows else [none])
 
 
@@ -326,8 +338,7 @@ def verify(output: Output, path: Path, key: Path, lines: Path | None, task: str 
         raise PolicyRefused("evaluation_other_task", f"It is for {found.wanted.task_digest}.")
     if lines is not None:
         outcomes = [pairs.parse(line) for line in _lines(lines)]
-        judged = judging.judge(found.wanted, outcomes, found.found.packs)
-        if judged != found.found:
+        if judging.judged_again(found, outcomes) != found.found:
             raise EvaluationRefused(
                 "evaluation_inconsistent", "The verdict does not follow from these outcomes."
             )

@@ -156,6 +156,11 @@ class Ledger:
                 return len(looks), left(looks, look.task_digest)
         return None
 
+    def of_certificate(self, certificate: str) -> Look | None:
+        """The look that ended in a certificate; None where it was taken elsewhere."""
+        with self._database.begin() as connection:
+            return next(iter(_select(connection, _LOOKS.c.certificate == certificate)), None)
+
     def looks(self, marks: Iterable[str]) -> list[Look]:
         """The looks that a split with these marks has behind it, the oldest first."""
         with self._database.begin() as connection:

@@ -292,7 +292,7 @@ def _concluded(
     """Judge, sign and write the page: what the job keeps before anything of it is told."""
     wanted = subject.wanted
     paired = pairs.pair(measured.candidate, measured.incumbent)
-    found = judging.judge(wanted, paired, measured.packs)
+    found = judging.judge(wanted, paired, measured.packs, look=number)
     files.write_pairs(paired)
     now = parts.clock.wall_us()
     needed = subject.loaded.task.candidate.model  # a classifier may need none
@@ -328,7 +328,7 @@ def _concluded(
         "certificate": kept,
         "statement": certificate,
     }
-    qualities = _qualities(wanted, measured)
+    qualities = _qualities(wanted, number, measured)
     judged = gate_report.Judged(
         wanted=wanted,
         found=found,
@@ -350,7 +350,7 @@ def _concluded(
     }
 
 
-def _qualities(wanted: Specification, measured: Measured) -> Mapping[str, Coarse]:
+def _qualities(wanted: Specification, look: int, measured: Measured) -> Mapping[str, Coarse]:
     """What each reached, to the point, the classifier first."""
     sides = {
         **({LINEAR: measured.advice} if measured.advice is not None else {}),
@@ -359,7 +359,7 @@ def _qualities(wanted: Specification, measured: Measured) -> Mapping[str, Coarse
     }
     return {
         name: judging.coarse(
-            judging.quality(wanted, [o.micros for o in side], [o.group for o in side])
+            judging.quality(wanted, look, [o.micros for o in side], [o.group for o in side])
         )
         for name, side in sides.items()
     }

@@ -9,10 +9,11 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from appliance.statistics import paired
 from appliance.statistics.proportions import Interval, wilson
 from appliance.statistics.special import normal_quantile
 
@@ -99,34 +100,81 @@ def difference(
     return Estimate(total / n, interval, n, math.sqrt(_variance(gaps)))
 
 
+Method: TypeAlias = Literal["tango", "two-pseudo-groups"]
+"""How the interval of a paired difference is made; a certificate names it."""
+
+
+def method_of(
+    first: Sequence[float], second: Sequence[float], groups: Sequence[Hashable]
+) -> Method:
+    """Tango's where every item is its own group and is right or wrong, else two pseudo-groups."""
+    alone = len(set(groups)) == len(groups)
+    return "tango" if alone and {*first, *second} <= {0, 1} else "two-pseudo-groups"
+
+
+def paired_difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    groups: Sequence[Hashable],
+    confidence: float = 0.90,
+) -> Estimate:
+    """As `difference`, for a decision: by the interval that `method_of` names.
+
+    By exact enumeration and simulation at 50 to 2,000 groups each limit errs at most 1.2 times as
+    often as it says, and less than it says in the mean (`tests/statistics/test_noninferiority.py`).
+
+    Raises:
+        ValueError: as `difference`.
+    """
+    plain = difference(first, second, groups, confidence)
+    if method_of(first, second, groups) == "two-pseudo-groups":
+        return _outward(first, second, groups, confidence, 2)
+    table = paired.count([bool(v) for v in first], [bool(v) for v in second])
+    return plain._replace(interval=paired.tango(table, confidence))
+
+
 def cautious_difference(
     first: Sequence[float],
     second: Sequence[float],
     groups: Sequence[Hashable],
     confidence: float = 0.90,
 ) -> Estimate:
-    """As `difference`, with each limit moved outward where skewness makes it too short.
+    """With one pseudo-group a side: the interval of certificates that name none.
 
-    The first term of the Edgeworth expansion of Student's t (Hall, The Bootstrap and Edgeworth
-    Expansion, 1992, section 2.4; Johnson, J. Am. Stat. Assoc. 73, 1978), over the groups and the
-    two that are added. Where one side alone has wrong answers, as when a candidate only loses,
-    the plain limits err up to three times as often as they say; no limit is moved inward.
+    Below 350 groups its limits err up to four times as often as they say.
 
     Raises:
         ValueError: as `difference`.
     """
+    return _outward(first, second, groups, confidence, 1)
+
+
+def _outward(
+    first: Sequence[float],
+    second: Sequence[float],
+    groups: Sequence[Hashable],
+    confidence: float,
+    added: int,
+) -> Estimate:
+    """Bonett & Price's limits with so many pseudo-groups for each side, moved outward by skewness.
+
+    The first term of the Edgeworth expansion of Student's t (Hall, The Bootstrap and Edgeworth
+    Expansion, 1992, section 2.4; Johnson, J. Am. Stat. Assoc. 73, 1978), over the groups and those
+    that are added; no limit is moved inward.
+    """
     plain = difference(first, second, groups, confidence)
     gaps = group_means([a - b for a, b in zip(first, second, strict=True)], groups)
-    size = len(gaps) + 2
+    size = len(gaps) + 2 * added
     middle = math.fsum(gaps) / size
-    variance = (math.fsum(gaps * gaps) + 2) / size - middle * middle
+    variance = (math.fsum(gaps * gaps) + 2 * added) / size - middle * middle
     off, up, down = gaps - middle, 1 - middle, -1 - middle
-    third = (math.fsum(off * off * off) + up * up * up + down * down * down) / size
+    third = (math.fsum(off * off * off) + added * (up * up * up + down * down * down)) / size
     skew = third / (variance * math.sqrt(variance))
     z = normal_quantile((1 + confidence) / 2)
-    further = math.sqrt(variance / size) * (2 * z * z + 1) / (6 * math.sqrt(size))
-    low = max(-1.0, plain.interval.low - further * max(0.0, -skew))
-    high = min(1.0, plain.interval.high + further * max(0.0, skew))
+    error = math.sqrt(variance / size)
+    further = error * (2 * z * z + 1) / (6 * math.sqrt(size))
+    low = max(-1.0, middle - z * error - further * max(0.0, -skew))
+    high = min(1.0, middle + z * error + further * max(0.0, skew))
     return plain._replace(interval=Interval(low, high))
 
 

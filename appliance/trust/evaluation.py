@@ -48,6 +48,10 @@ _WORDS: Final = (
 _OTHER: Final = ("threshold", "passed", "groupsNeeded", "floors", "specification")
 _OPTIONAL: Final = ("replaySha256", "carriedFrom")
 _PACKS: Final = "packs"
+_INTERVAL: Final = "interval"
+INTERVALS: Final = ("", "tango", "two-pseudo-groups")
+"""How the interval of the comparison was made; "" is one pseudo-group, of those that name none."""
+_SCHEDULE: Final = "schedule"
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class Found:
         packs: what was found on each pack that the specification names.
         failures, incumbent_failures: items that each gave no answer to; they count as wrong.
         merkle_root: hex root over the lines of the outcomes, in the order of the items' ids.
+        interval: one of `INTERVALS`.
     """
 
     verdict: str
@@ -98,6 +103,7 @@ class Found:
     failures: int = 0
     incumbent_failures: int = 0
     packs: Mapping[str, Pack] = field(default_factory=dict)
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,8 @@ def sign(
                 **({"replaySha256": c.replay} if c.replay else {}),
                 **({"carriedFrom": c.carried_from} if c.carried_from else {}),
                 **({_PACKS: {n: asdict(p) for n, p in found.packs.items()}} if found.packs else {}),
+                **({_INTERVAL: found.interval} if found.interval else {}),
+                **({_SCHEDULE: list(wanted.schedule)} if wanted.schedule else {}),
             },
         },
     )
@@ -370,7 +378,8 @@ def _read(
     refuse = _malformed
     subjects, predicate = statement.parts(opened.payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
     block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, refuse)
-    strict_json.only(block, {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL, _PACKS}, "evaluation", refuse)
+    known = {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL, _PACKS, _INTERVAL, _SCHEDULE}
+    strict_json.only(block, known, "evaluation", refuse)
     n = {name: strict_json.member(block, name, int, refuse) for name in _NUMBERS}
     w = {name: strict_json.member(block, name, str, refuse) for name in _WORDS}
     floors: dict[str, Any] = strict_json.member(block, "floors", dict, refuse)
@@ -398,7 +407,10 @@ def _read(
         failures=n["failures"],
         incumbent_failures=n["incumbentFailures"],
         packs=_read_packs(block),
+        interval=strict_json.optional(block, _INTERVAL, str, "", refuse),
     )
+    if found.interval not in INTERVALS:
+        raise refuse(f"its interval is none of {', '.join(filter(None, INTERVALS))}")
     at = Circumstances(
         engine=w["engine"],
         template_sha256=w["templateSha256"],
@@ -454,6 +466,7 @@ def _check(subjects: list[Any], predicate: dict[str, Any], c: Certificate, diges
         "its terms are not the specification's": block["marginMicros"] == wanted.margin_micros
         and block["alphaMicros"] == wanted.alpha_micros
         and block["looks"] == wanted.looks
+        and block.get(_SCHEDULE, []) == list(wanted.schedule)
         and block["metric"] == wanted.metric
         and block["threshold"] == -wanted.margin_micros / specification.MILLION
         and block["comparator"] == ">",

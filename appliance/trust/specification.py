@@ -32,6 +32,7 @@ class Specification:
         margin_micros: how much worse the candidate may be, in millionths.
         alpha_micros: probability that a worse one passes, over all looks, in millionths.
         looks: over how many looks alpha is spread.
+        schedule: the share of alpha that each look spends, in millionths; empty: equal shares.
         model, model_digest: what answers for the task.
         incumbent: a baseline (`majority`, `logistic regression`, `none`) or the id of a task.
         incumbent_digest: of that task; "" for a baseline.
@@ -63,12 +64,20 @@ class Specification:
     floors: Mapping[str, int] = field(default_factory=dict)
     packs: Mapping[str, int] = field(default_factory=dict)
     items: str = "all"
+    schedule: tuple[int, ...] = ()
+
+    def alpha_of(self, look: int) -> float:
+        """The probability of a wrong pass that one look spends; looks count from 1."""
+        if self.schedule:
+            return self.alpha_micros * self.schedule[look - 1] / MILLION / MILLION
+        return self.alpha_micros / MILLION / self.looks
 
     def statement(self) -> dict[str, Any]:
         """The in-toto statement."""
         predicate = {name: getattr(self, name) for name in (*_TEXTS, *_INTEGERS)}
         predicate |= {"time": self.time, "incumbent_digest": self.incumbent_digest}
         predicate |= {"packs": dict(self.packs)} if self.packs else {}
+        predicate |= {"schedule": list(self.schedule)} if self.schedule else {}
         named = ((self.task, self.task_digest), (self.dataset, self.dataset_digest))
         subjects = [statement.subject(name, digest) for name, digest in named]
         return statement.document(
@@ -137,12 +146,13 @@ def read(payload: bytes) -> Specification:
     (task, task_digest), (dataset, dataset_digest) = (
         statement.read_subject(each, refuse) for each in subjects
     )
-    known = {*_TEXTS, *_INTEGERS, "time", "floors", "packs", "incumbent_digest"}
+    known = {*_TEXTS, *_INTEGERS, "time", "floors", "packs", "incumbent_digest", "schedule"}
     strict_json.only(predicate, known, "predicate", refuse)
     texts = {name: strict_json.member(predicate, name, str, refuse) for name in _TEXTS}
     numbers = {name: strict_json.member(predicate, name, int, refuse) for name in _INTEGERS}
     floors: dict[str, Any] = strict_json.member(predicate, "floors", dict, refuse)
     packs: dict[str, Any] = strict_json.optional(predicate, "packs", dict, {}, refuse)
+    schedule: list[Any] = strict_json.optional(predicate, "schedule", list, [], refuse)
     found = Specification(
         task=task,
         task_digest=task_digest,
@@ -163,6 +173,7 @@ def read(payload: bytes) -> Specification:
         margin_micros=numbers["margin_micros"],
         alpha_micros=numbers["alpha_micros"],
         looks=numbers["looks"],
+        schedule=tuple(schedule),
     )
     _check(found)
     return found
@@ -178,6 +189,14 @@ def _check(found: Specification) -> None:
         raise _invalid("margin lies within 0 and 1, alpha within 0 and 0.2")
     if not 1 <= found.looks <= 100 or not 8 <= len(found.seed) <= 128:
         raise _invalid("looks are 1 to 100, and a seed has 8 to 128 characters")
+    if found.schedule and not (
+        len(found.schedule) == found.looks
+        and all(type(share) is int and share > 0 for share in found.schedule)
+        and sum(found.schedule) <= MILLION
+    ):
+        raise _invalid(
+            "a schedule has a positive share for each look, and spends alpha at most once"
+        )
     floors = (*found.floors.values(), *found.packs.values())
     if any(type(f) is not int or not 0 < f < MILLION for f in floors):
         raise _invalid("a floor lies within 0 and 1")

@@ -6,6 +6,9 @@ Rules:
 - Divergence rejects what is broken; it cannot rank what is nearly lossless (arXiv 2606.19558), so
   files within the noise have no rank by it.
 
+- A file errs as often as a first look of a gate at alpha 5 % (`ALPHA`), so that picking it is no
+  milder than the gate that follows.
+
 Sources: `statistics.verdict`; flips beside the metric: Dutta et al., arXiv 2407.09141, 2024.
 """
 
@@ -18,6 +21,8 @@ from appliance.evals.outcomes import Outcome
 from appliance.statistics import groups, verdict
 from appliance.statistics.groups import Estimate
 
+ALPHA: Final = 0.035
+"""Probability that a file which is worse by the margin passes: 0.7 of 5 %."""
 NOISE_KLD: Final = 0.01
 """Nats: what kernels of other types make of the same weights here, 0.005 to 0.008."""
 MOST_KLD: Final = 0.1
@@ -69,12 +74,13 @@ def judged(made: Made, source: Sequence[Outcome], margin: float, most_kld: float
     """
     pairs = list(zip(made.outcomes, source, strict=True))
     flips = sum(one.answer != other.answer for one, other in pairs) / len(pairs)
-    found = groups.cautious_difference(
+    found = groups.paired_difference(
         [one.score for one, _ in pairs],
         [other.score for _, other in pairs],
         [one.group for one, _ in pairs],
+        1 - 2 * ALPHA,
     )
-    said = verdict.not_worse(found, margin)
+    said = verdict.not_worse(found, margin, ALPHA)
     if not made.compared.kld <= most_kld:  # one that is no number fails, too
         reason = f"its distributions are {made.compared.kld:.3f} nats from those of the source"
         return Judged(made, flips, found, "fail", 0, reason)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -10,6 +11,9 @@ from appliance.api.admin.private import serve_in_thread
 from appliance.app import Services, initialise, open_services
 from appliance.cli import gate
 from appliance.client import socket_path
+from appliance.datasets.ledger import Look
+from appliance.evals.gate import Gate
+from appliance.evals.gate_outcomes import Files
 from appliance.trust import ecdsa, evidence
 from tests.api.admin.lab import LabData
 from tests.api.admin.test_gates import made
@@ -103,6 +107,28 @@ def test_a_certificate_moves_by_file(lab: LabData, serving: Services, tmp_path: 
     )  # fmt: skip
     key = command(lab, "eval", "key")
     assert "listed as evaluator" in key.out
+
+
+def test_doubtful_certificates_are_listed_with_what_is_said_today(
+    lab: LabData, serving: Services, tmp_path: Path
+) -> None:
+    task, data = add_task(serving, tmp_path / "orders"), add_dataset(serving, tmp_path / "set")
+    assert "No certificate is doubtful" in command(lab, "eval", "certificates", "--doubtful").out
+    file, outcomes = tmp_path / "certificate.json", pairs(62)
+    file.write_bytes(made(serving, task, data, outcomes))
+    command(lab, "eval", "import", file)
+    file.write_bytes(made(serving, task, data, outcomes, unnamed=True))
+    old = command(lab, "eval", "import", file, "--json").document["id"]
+    doubtful = ("eval", "certificates", "--doubtful", "--json")
+    (listed,) = command(lab, *doubtful).document["certificates"]
+    assert (listed["id"], listed["verdict"], listed["today"]) == (old, "pass", "")
+    look = Look("ab" * 32, 7, task, "", data, "", "test", "publisher", 50_000, 1, certificate=old)
+    serving.ledger.take(look, ["cd" * 32], lambda _look, _number: 1)
+    parts = cast("Gate", serving.jobs.kind("gate"))._parts
+    Files(parts, 7).write_pairs(outcomes)
+    (listed,) = command(lab, *doubtful).document["certificates"]
+    assert (listed["groups"], listed["today"]) == (62, "underpowered")
+    assert "underpowered" in command(lab, "eval", "certificates", "--doubtful").out
 
 
 def test_verifying_needs_no_data_directory(lab: LabData, serving: Services, tmp_path: Path) -> None:

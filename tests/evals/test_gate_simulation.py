@@ -157,7 +157,7 @@ def _best_of(real: list[Group], tries: int, confidence: float, seed: int) -> flo
 
 def test_the_best_of_twenty_equal_candidates_within_the_budget(real: list[Group]) -> None:
     """The ledger lets four of the twenty look, each at a quarter of alpha."""
-    budget = _best_of(real, TERMS.looks, judging.confidence(TERMS), 4)
+    budget = _best_of(real, TERMS.looks, judging.confidence(TERMS, 1), 4)
     told(f"best of twenty within the budget: {budget}")
     assert within(budget, ALPHA, RUNS)
 

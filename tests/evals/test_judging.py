@@ -45,10 +45,25 @@ def test_items_of_a_group_count_once() -> None:
 
 def test_each_look_has_its_share_of_alpha() -> None:
     once, often = wanted(looks=1), wanted(looks=4)
-    assert judging.confidence(once) == pytest.approx(0.9)
-    assert judging.confidence(often) == pytest.approx(0.975)
-    one, four = (judging.difference(t, pairs(400, lost=5)).interval for t in (once, often))
-    assert four.low < one.low < one.high < four.high
+    assert judging.confidence(once, 1) == pytest.approx(0.9)
+    assert judging.confidence(often, 4) == pytest.approx(0.975)
+    one, four = (judge(t, pairs(400, lost=5)) for t in (once, often))
+    assert four.low_micros < one.low_micros < one.high_micros < four.high_micros
+
+
+def test_a_schedule_spends_most_of_alpha_at_the_first_look() -> None:
+    terms = wanted(schedule=(700_000, 100_000, 100_000, 100_000))
+    assert judging.confidence(terms, 1) == pytest.approx(0.93)
+    assert judging.confidence(terms, 4) == pytest.approx(0.99)
+    first, second = (judge(terms, pairs(80), look=look) for look in (1, 2))
+    assert (first.verdict, second.verdict) == ("pass", "underpowered")
+
+
+def test_a_certificate_without_the_name_is_judged_by_the_old_interval() -> None:
+    """62 groups without one loss passed; by Tango's interval they do not."""
+    before, now = judge(wanted(), pairs(62), unnamed=True), judge(wanted(), pairs(62))
+    assert (before.verdict, before.interval) == ("pass", "")
+    assert (now.verdict, now.interval) == ("underpowered", "tango")
 
 
 def test_each_floor_must_be_reached() -> None:

@@ -352,7 +352,7 @@ class Script(AdminClient):
             raise NotFound("unknown_model_id", f"No {model_id}.")
         return ModelDetail(**listed.model_dump())
 
-    def certificates(self) -> CertificateList:
+    def certificates(self, *, doubtful: bool = False) -> CertificateList:
         self._answer()
         return CertificateList(certificates=self.evaluated)
 

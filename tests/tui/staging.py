@@ -434,7 +434,8 @@ def give_tasks(server: object) -> None:
 _EVALUATED: dict[str, Any] = {
     "id": "5d1c" * 16, "task": "excavator-system", "task_digest": _TASKS[0]["digest"],
     "dataset": "orders", "verdict": "pass", "metric": "exact_match", "incumbent": "majority",
-    "groups": 481, "issued": "2026-11-17T09:00:00Z", "valid_until": "2027-11-17T09:00:00Z",
+    "groups": 481, "interval": "tango", "issued": "2026-11-17T09:00:00Z",
+    "valid_until": "2027-11-17T09:00:00Z",
     "usable": True, "why": "",
 }  # fmt: skip
 _POINTED: dict[str, Any] = {

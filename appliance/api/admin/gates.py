@@ -25,7 +25,7 @@ from appliance.datasets import ledger as ledgers
 from appliance.datasets import sealing
 from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, Refused, StateRefused
-from appliance.evals import gate_outcomes, gate_subject, pairs
+from appliance.evals import gate_outcomes, gate_subject, judging, pairs
 from appliance.evals.job import DIRECTORY
 from appliance.tasks import catalogue
 from appliance.trust import ecdsa, evaluation, evidence
@@ -146,11 +146,32 @@ def evidence_key(_: Viewer, services: ServicesDep) -> wire.EvidenceKey:
 
 
 @router.get("/certificates")
-def certificates(_: Viewer, services: ServicesDep) -> wire.CertificateList:
-    """The certificates that are kept here."""
+def certificates(_: Viewer, services: ServicesDep, doubtful: bool = False) -> wire.CertificateList:
+    """The certificates that are kept here; of the doubtful ones alone, with today's verdict."""
     found = [_shown(services, envelope) for _, envelope in services.store.evaluations.all()]
-    kept = [each.model_copy(update={"envelope": ""}) for each in found if each is not None]
-    return wire.CertificateList(certificates=kept)
+    kept = [each for each in found if each is not None and not (doubtful and each.interval)]
+    told = [
+        each.model_copy(
+            update={"envelope": "", "today": _today(services, each) if doubtful else ""}
+        )
+        for each in kept
+    ]
+    return wire.CertificateList(certificates=told)
+
+
+def _today(services: Services, shown: wire.Certificate) -> str:
+    """The verdict that the outcomes of a certificate give by the interval of today."""
+    found = evaluation.verify(shown.envelope.encode(), load_policy(services.data / "trust"))
+    look = services.ledger.of_certificate(found.circumstances.carried_from or found.id)
+    if look is None:
+        return ""
+    kek = LogFiles(services.data / "audit").key_encryption_key()
+    try:
+        outcomes = gate_outcomes.read_pairs(services.data / DIRECTORY, look.job, kek)
+    except Refused:  # they are not here any more, or another appliance wrote them
+        return ""
+    number = found.circumstances.look
+    return judging.judge(found.wanted, outcomes, found.found.packs, look=number).verdict
 
 
 @router.get("/certificates/{certificate_id}")
@@ -219,6 +240,7 @@ def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
         metric=found.wanted.metric,
         incumbent=found.wanted.incumbent,
         groups=found.found.groups,
+        interval=found.found.interval,
         issued=iso(found.circumstances.issued_us),
         valid_until=iso(found.circumstances.valid_until_us),
         usable=not why,

@@ -91,7 +91,14 @@ class CertificateUpload(Request):
 
 
 class Certificate(Reply):
-    """A certificate that is kept here, and whether it lets its task be approved now."""
+    """A certificate that is kept here, and whether it lets its task be approved now.
+
+    Attributes:
+        interval: how the interval of its difference was made; "" for the one of older versions,
+            which is too short below 350 groups.
+        today: of a doubtful one, the verdict that its outcomes give by the interval of today;
+            "" where they are not here.
+    """
 
     id: str
     task: str
@@ -101,11 +108,13 @@ class Certificate(Reply):
     metric: str
     incumbent: str
     groups: int
+    interval: str
     issued: str
     valid_until: str
     usable: bool
     why: str
     envelope: str = ""
+    today: str = ""
 
 
 class CertificateList(Reply):

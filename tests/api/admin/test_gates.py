@@ -8,6 +8,7 @@ from appliance.app import Services, initialise, open_services
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused
 from appliance.evals import judging
+from appliance.evals.pairs import Pair
 from appliance.trust import evaluation, evidence
 from appliance.wire.admin.gates import PlanWanted
 from tests.api.admin.lab import client_of
@@ -18,14 +19,21 @@ from tests.smol import SMALL
 DAY_US = 86_400_000_000
 
 
-def made(services: Services, task: str, data: str) -> bytes:
-    """A certificate as the gate signs it."""
+def made(
+    services: Services,
+    task: str,
+    data: str,
+    outcomes: list[Pair] | None = None,
+    *,
+    unnamed: bool = False,
+) -> bytes:
+    """A certificate as the gate signs it, or as older versions did."""
     wanted = terms(services, task, data)
     now = services.clock.wall_us()
     at = circumstances(
         engine=services.store.evaluations.engine, issued_us=now, valid_until_us=now + DAY_US
     )
-    found = judging.judge(wanted, pairs(400, gained=20))
+    found = judging.judge(wanted, outcomes or pairs(400, gained=20), unnamed=unnamed)
     key = evidence.ensure(services.data)
     return evaluation.sign(envelope(services, wanted), wanted, found, at, key)
 
