@@ -122,6 +122,7 @@ from appliance.trust.adapter import base_of
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.pointers import Pointers
 from appliance.trust.policy import PROFILES, TrustPolicy
+from appliance.trust.policy_file import marks_key
 from appliance.trust.route_certificates import RouteCertificates
 from appliance.trust.store import ModelStore, load_policy
 from appliance.trust.verified import Verified, VerifiedModel
@@ -171,6 +172,7 @@ _MIGRATIONS: Final = (
     route_monitor.MISSING,
     deferred.SAME,
     erasing.TABLES,
+    ledgers.SHARES,
 )
 
 _OTHERS: Final = {
@@ -502,6 +504,7 @@ def open_services(
             template_of,
             reader.origin,
             clock,
+            lambda: marks_key(data / "trust"),
             documents,
         )
         jobs.add(Gate(gate_parts))

@@ -325,9 +325,16 @@ class AdminClient:
         body = gatewire.CertificateUpload.of(envelope=envelope.decode(errors="replace"))
         return self._post(gatewire.Certificate, "/admin/gates/certificates", body)
 
-    def outcomes(self, job_id: int, item: str | None = None) -> gatewire.Outcomes:
+    def known(self, marks: gatewire.Marks) -> gatewire.Known:
+        """What the ledger knows of a split that is to be sealed."""
+        return self._post(gatewire.Known, "/admin/gates/known", marks, slow=True)
+
+    def outcomes(
+        self, job_id: int, item: str | None = None, *, end_looks: bool = False
+    ) -> gatewire.Outcomes:
         """The outcomes of a gate, or one of them with its proof; the reading is recorded."""
-        query = {} if item is None else {"item": item}
+        query = {"end_looks": "true"} if end_looks else {}
+        query |= {} if item is None else {"item": item}
         path = f"/admin/gates/{job_id:d}/outcomes"
         response = self._sent("POST", path, params=query, timeout=self._patient())
         return _parsed(gatewire.Outcomes, response.content)

@@ -340,6 +340,23 @@ CODES: Final[dict[str, Code]] = {
         "the sealed split has no look left",
         "Collect new groups; `appliance eval ledger DATASET` lists the looks.",
     ),
+    "looks_would_end": Code(
+        "outcomes that leave end the looks that a sealed split has left",
+        "Keep the looks, or add `--end-looks`.",
+    ),
+    "floor_missing": Code(
+        "a gate without an incumbent needs a floor",
+        "Add `--floor SHARE`, or name what it replaces with `--incumbent`; no look was taken.",
+    ),
+    "gate_interrupted": Code(
+        "too many items of a gate could not be asked",
+        "The engine, an upstream or the queue kept them, not the task. See that they run, then "
+        "begin another gate; `appliance eval ledger DATASET` says whether the look counts.",
+    ),
+    "sealed_item_unfit": Code(
+        "an item of a sealed split does not fit the task",
+        "Hold the items against the task before they are sealed; no look was taken.",
+    ),
     "specification_used": Code(
         "the signed specification was used before", "Sign a new one; it takes a look of its own."
     ),
@@ -1184,6 +1201,10 @@ CODES: Final[dict[str, Code]] = {
     ),
     "template_failed": Code(
         "the model's chat template refused the messages", "Check the roles and their order."
+    ),
+    "place_waited": Code(
+        "an evaluation waited too long for a place",
+        "Other work holds the engine; try again when it is done.",
     ),
     "key_quarantined": Code(
         "requests of this key have ended the model's engine twice",

@@ -79,6 +79,8 @@ class Principal:
         content: what the log keeps of its texts; None is the log's own rule.
         tasks_only: whether it may use tasks alone, no model by itself.
         answers: whether people behind it answer what waits in the queue.
+        padded: whether the log tells sizes and times of its requests by coarse steps alone, so that
+            they do not tell what was answered.
     """
 
     key_id: str
@@ -88,6 +90,11 @@ class Principal:
     content: ContentMode | None = None
     tasks_only: bool = False
     answers: bool = False
+    padded: bool = False
+
+    def step(self, number: int, step: int) -> int:
+        """A number for the log: as it is, or up to the next step."""
+        return max(1, -(-number // step)) * step if self.padded else number
 
     def may_use(self, model: str) -> bool:
         """Whether the key allows this model id."""

@@ -270,6 +270,8 @@ class Certificate:
             refuse(bad, f"a part is missing or of another kind: {error}")
         if self.issued > self.until:
             refuse("evaluation_inconsistent", "its dates do not rise")
+        if (self.until - self.issued).total_seconds() > 366 * 86_400:
+            refuse("evaluation_inconsistent", "it is valid for more than a year")
 
     @property
     def wanted(self) -> dict[str, Any]:
@@ -297,6 +299,7 @@ class Certificate:
         configuration |= {f"pack {name}": p["sha256"] for name, p in sorted(packs.items())}
         named = [{"name": n, "digest": {"sha256": d}} for n, d in configuration.items()]
         verdicts = [block["verdict"], block["comparison"], *block["floors"].values()]
+        unasked = block.get("unasked", 0)
         holds = {
             "its kinds are others": statement["_type"] == self.terms["_type"] == STATEMENT
             and statement["predicateType"] == RESULT
@@ -323,7 +326,8 @@ class Certificate:
             "its schedule spends alpha more than once": spent_once(wanted),
             "its interval is none": block.get("interval", "") in INTERVALS,
             "its numbers do not agree": 1 <= block["groups"] <= block["sampleSize"]
-            and block["lowMicros"] <= block["highMicros"],
+            and block["lowMicros"] <= block["highMicros"]
+            and 0 <= unasked <= 0.04 * (block["sampleSize"] + unasked),
             "its verdict does not follow from its interval": self._follows(),
         }
         for why, held in holds.items():
@@ -672,6 +676,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"{block['marginMicros'] / COARSE:g}, {block['groups']} groups, look {block['look']} of "
         f"{block['looks']}, valid until {block['validUntil']}"
     )
+    if block.get("unasked"):
+        print(f"  {block['unasked']} items could not be asked, and do not count")
     if not block.get("interval"):
         print("  it names no interval: an older version made it, too short below 350 groups")
     return 0

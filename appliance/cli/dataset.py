@@ -27,6 +27,7 @@ from appliance.cli.output import (
     safe,
     table,
 )
+from appliance.client import AdminClient
 from appliance.config import data_directory
 from appliance.datasets import changes, checks, directory, reading, sealing
 from appliance.datasets.checks import Problem
@@ -34,10 +35,12 @@ from appliance.datasets.directory import Dataset, Manifest, read
 from appliance.datasets.duplicates import THRESHOLD
 from appliance.datasets.items import Item, build
 from appliance.datasets.job import Checking
+from appliance.datasets.marks import of_item
 from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, Rule, split
 from appliance.errors import DatasetRefused, Refused
 from appliance.wire.admin.datasets import Capture, SeenBy, SeenWanted
+from appliance.wire.admin.gates import Marks
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -313,12 +316,50 @@ def seal(output: Output, data: Path, path: Path) -> None:
     found = directory.read(path)
     with admin_client(data) as client:
         made = client.sealing_key()
-    key = sealing.SealingKey(
-        made.id, base64.b64decode(made.key), bytes.fromhex(made.wrapped), made.kek
-    )
+        key = sealing.SealingKey(
+            made.id,
+            base64.b64decode(made.key),
+            bytes.fromhex(made.wrapped),
+            made.kek,
+            base64.b64decode(made.marks),
+        )
+        found, told, document = _without_known(client, found, key)
     sealed = directory.seal(path, found, key)
     splits = ", ".join(sorted(sealed.seal.parts)) if sealed.seal else ""
-    _tell(output, path, sealed, [f"sealed: {splits}", _UNSIGNED])
+    _tell(output, path, sealed, [*told, f"sealed: {splits}", _UNSIGNED], document)
+
+
+def _without_known(
+    client: AdminClient, found: Dataset, key: sealing.SealingKey
+) -> tuple[Dataset, list[str], dict[str, Any]]:
+    """The dataset without the few items that earlier looks saw, and what is told of it."""
+    told: list[str] = []
+    taken: list[str] = []
+    inherits: dict[str, int] = {}
+    splits = dict(found.splits)
+    for part in sealing.SEALED:
+        items = splits.get(part, ())
+        if not items:
+            continue
+        marks = sealing.describe(found.manifest.name, items, key.marks).marks
+        known = client.known(
+            Marks.of(
+                names=sorted(marks.names), contents=sorted(marks.contents), items=list(marks.items)
+            )
+        )
+        if known.looks:
+            inherits[part] = known.looks
+            told.append(f"{part}: inherits {known.looks} looks: more than 5 % of it was seen")
+        seen = set(known.items)
+        out = [item.id for item in items if of_item(key.marks, item.text) in seen]
+        if out:
+            shown = ", ".join(safe(item) for item in out[:_SHOWN])
+            more = f" and {len(out) - _SHOWN} more" if len(out) > _SHOWN else ""
+            told.append(f"{part}: {len(out)} items were seen by earlier looks and are taken out: ")
+            told[-1] += shown + more
+        taken += out
+        splits[part] = tuple(item for item in items if item.id not in set(out))
+    return replace(found, splits=splits), told, {"taken_out": taken, "inherits": inherits}
 
 
 @dataset.command()

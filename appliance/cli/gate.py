@@ -25,6 +25,8 @@ from appliance.cli.output import (
 from appliance.clock import SystemClock, iso
 from appliance.errors import EvaluationRefused, PolicyRefused, UsageError
 from appliance.evals import judging, pairs
+from appliance.evals.gate_report import called
+from appliance.evals.gate_subject import check_floor
 from appliance.trust import ecdsa, evaluation, specification
 from appliance.trust.policy import PolicyKey
 from appliance.trust.specification import MILLION, Specification
@@ -77,6 +79,7 @@ def gate(
             )
         )
         wanted = _specification(plan, floors, packs, given)
+        check_floor(wanted)
         for line in _terms(wanted, plan):
             output.note(line)
         envelope = specification.sign(wanted, private)
@@ -118,6 +121,7 @@ def _specification(
         margin_micros=plan.margin_micros if margin is None else round(margin * MILLION),
         alpha_micros=plan.alpha_micros if alpha is None else round(alpha * MILLION),
         looks=plan.looks,
+        schedule=tuple(plan.schedule),
         model=plan.model,
         model_digest=plan.model_digest,
         incumbent=plan.incumbent,
@@ -136,13 +140,16 @@ def _terms(wanted: Specification, plan: Plan) -> list[str]:
         f"{safe(name) or 'the whole'} {floor / MILLION:.1%}"
         for name, floor in wanted.floors.items()
     )
+    shares = f" as {' + '.join(f'{s / MILLION:g}' for s in wanted.schedule)}" * bool(
+        wanted.schedule
+    )
     packs = ", ".join(f"{safe(name)} {floor / MILLION:.1%}" for name, floor in wanted.packs.items())
     return [
         f"{safe(wanted.name)} specifies: {safe(wanted.task)} {wanted.task_digest[:16]} is not "
-        f"worse than {safe(wanted.incumbent)} by {wanted.margin_micros / MILLION:.1%} of "
+        f"worse than {safe(called(wanted.incumbent))} by {wanted.margin_micros / MILLION:.1%} of "
         f"{wanted.metric}",
         f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items",
-        f"  alpha {wanted.alpha_micros / MILLION:g} over {wanted.looks} looks, "
+        f"  alpha {wanted.alpha_micros / MILLION:g} over {wanted.looks} looks{shares}, "
         f"{plan.looks_left} left; floors: {floors or 'none'}; packs: {packs or 'none'}",
     ]
 
@@ -301,14 +308,20 @@ def import_(output: Output, data: Path, path: Path) -> None:
 @click.command()
 @click.argument("job_id", metavar="ID", type=click.IntRange(1))
 @click.option("--item", metavar="ITEM", help="Of this item alone, with its proof.")
+@click.option("--end-looks", is_flag=True, help="Even though the split has looks left.")
 @click.option("--out", type=_OUT, required=True, help="The file to write.")
 @data_option
 @json_option
 @click.pass_obj
-def outcomes(output: Output, data: Path, job_id: int, item: str | None, out: Path) -> None:
-    """Write the outcomes of a gate for an auditor; that they are read is recorded."""
+def outcomes(
+    output: Output, data: Path, job_id: int, item: str | None, end_looks: bool, out: Path
+) -> None:
+    """Write the outcomes of a gate for an auditor; that they are read is recorded.
+
+    Outcomes that leave end the looks that the split has left; the command says so first.
+    """
     with admin_client(data) as client:
-        found = client.outcomes(job_id, item)
+        found = client.outcomes(job_id, item, end_looks=end_looks)
     if found.proof is not None:
         _write(out, json.dumps(found.proof, sort_keys=True) + "\n")
     else:

@@ -269,7 +269,7 @@ def verify(tour: Tour) -> None:
     for job, certificate in tour.certificates:
         signed, outcomes = (tour.directory / f"gate-{job}.{kind}" for kind in ("json", "jsonl"))
         tour.run("eval", "export", certificate, "--out", str(signed))
-        tour.run("eval", "outcomes", str(job), "--out", str(outcomes))
+        tour.run("eval", "outcomes", str(job), "--end-looks", "--out", str(outcomes))
         _audited(tour, tools / "verify_certificate.py", signed, key, "--outcomes", outcomes)
     why(
         "The log names each result by its digest. Verify the log, then that the pages rest on"

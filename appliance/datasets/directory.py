@@ -218,7 +218,7 @@ def seal(path: Path, dataset: Dataset, key: SealingKey) -> Dataset:
     if not chosen:
         raise DatasetRefused("dataset_seal_empty", f"There is nothing in {' or '.join(SEALED)}.")
     name = dataset.manifest.name
-    parts = {split: sealing.describe(name, items) for split, items in chosen.items()}
+    parts = {split: sealing.describe(name, items, key.marks) for split, items in chosen.items()}
     made = Seal(key.id, key.kek, key.wrapped, parts)
     files = {sealing.FILE: made.document()}
     for split, items in chosen.items():

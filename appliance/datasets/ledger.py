@@ -2,26 +2,36 @@
 
 Rules:
 - A look is taken before the split is opened: its audit entry is durable first, then its row.
-- A look is keyed by the marks of the groups that it saw. A dataset that shares one group with it
-  inherits the look, whatever its name, version or seal.
-- A split has `LOOKS` looks. The first pass ends them for all but the task that passed, which may
-  need another certificate, under another engine say.
+- A look is keyed by the marks of what it saw. A split that shares more than `MOST` of its items or
+  groups with it inherits the look, whatever its name, version or seal.
+- A split has `LOOKS` looks, and spends alpha as its first look began. A pass ends them for all but
+  the task that passed and its later versions; outcomes that leave end them for all.
 - A signed specification takes one look, in one job: a job that is resumed keeps its look, and
   another job cannot use the specification.
 - Rows are only added; a verdict is written once.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from appliance.datasets.marks import Marks, parts, shared
 from appliance.errors import StateRefused
 
 LOOKS: Final = 4
-"""Looks at a sealed split, each at alpha / LOOKS (Bonferroni)."""
+"""Looks at a sealed split, which share alpha (Bonferroni)."""
+MILLION: Final = 1_000_000
+QUARTERS: Final = (250_000, 250_000, 250_000, 250_000)
+FALLING: Final = (700_000, 100_000, 100_000, 100_000)
+"""Shares of alpha in millionths: most of it for the look that most gates need alone."""
+MOST: Final = 0.05
+"""The share of items or groups above which a split inherits the looks of another."""
+UNSPENT: Final = "unspent"
+"""The verdict of a look that ended before anything was answered."""
 _CHUNK: Final = 500
 
 TABLES: Final = """
@@ -48,17 +58,35 @@ CREATE TABLE look_marks (
 """
 """SQL script for appliance.db; a migration in the sense of `appliance.db`."""
 
+SHARES: Final = """
+ALTER TABLE looks ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE looks ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE looks ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE looks ADD COLUMN share_micros INTEGER NOT NULL DEFAULT 250000;
+ALTER TABLE looks ADD COLUMN exported INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE look_items (
+  mark TEXT NOT NULL,
+  look TEXT NOT NULL REFERENCES looks (id),
+  item INTEGER NOT NULL,
+  PRIMARY KEY (mark, look, item)
+) STRICT;
+CREATE INDEX look_items_look ON look_items (look);
+"""
+"""A further migration: what each look spent, exports, and marks of items."""
+
 _LOOKS: Final = sa.table(
     "looks",
     *map(
         sa.column,
         (
             "id", "job", "task", "task_digest", "dataset", "dataset_digest", "split", "person",
-            "alpha_micros", "taken_us", "entry", "verdict", "certificate",
+            "alpha_micros", "taken_us", "entry", "verdict", "certificate", "name", "version",
+            "number", "share_micros", "exported",
         ),
     ),
 )  # fmt: skip
 _MARKS: Final = sa.table("look_marks", sa.column("mark"), sa.column("look"))
+_ITEMS: Final = sa.table("look_items", *map(sa.column, ("mark", "look", "item")))
 
 
 @dataclass(frozen=True)
@@ -71,8 +99,12 @@ class Look:
         person: who signed the specification.
         alpha_micros: probability of a wrong pass over all looks, in millionths.
         entry: number of its audit entry.
-        verdict: pass, fail or underpowered; "" until the job says it.
+        verdict: pass, fail, underpowered, interrupted or unspent; "" until the job says it.
         certificate: of a pass.
+        name, version: what the task's definition says; "" of a route and of older looks.
+        number: among the looks at what it saw; 0 of older looks.
+        share_micros: of alpha that it spent.
+        exported: 1 once its outcomes have left.
     """
 
     id: str
@@ -88,27 +120,37 @@ class Look:
     entry: int = 0
     verdict: str = ""
     certificate: str = ""
+    name: str = ""
+    version: int = 0
+    number: int = 0
+    share_micros: int = QUARTERS[0]
+    exported: int = 0
 
 
 class Ledger:
     """The looks of one appliance.
 
     Args:
-        database: an engine whose migrations include `TABLES`.
+        database: an engine whose migrations include `TABLES` and `SHARES`.
     """
 
     def __init__(self, database: Engine) -> None:
         self._database = database
 
     def take(
-        self, look: Look, marks: Iterable[str], record: Callable[[Look, int], int]
+        self,
+        look: Look,
+        marks: Marks,
+        record: Callable[[Look, int], int],
+        schedule: Sequence[int] = QUARTERS,
     ) -> tuple[Look, int]:
         """Take a look, or find the one that the same job took before it was interrupted.
 
         Args:
-            marks: of the groups that will be seen.
+            marks: of what will be seen.
             record: writes the audit entry of a look and its number among all, and returns the
                 entry's number once it is durable. Called inside the transaction.
+            schedule: the share of alpha that each look spends, by the terms that were signed.
 
         Returns:
             The look, and its number, from 1.
@@ -116,23 +158,30 @@ class Ledger:
         Raises:
             StateRefused: `looks_spent`, `specification_used`; nothing was recorded then.
         """
-        wanted = set(marks)
         with self._database.begin() as connection:
-            earlier = _sharing(connection, wanted)
+            earlier = _sharing(connection, marks)
             for number, known in enumerate(earlier, 1):
                 if known.id == look.id:
                     _check_job(known, look)
-                    return known, number
+                    return known, known.number or number
             if known_rows := _select(connection, _LOOKS.c.id == look.id):
                 _check_job(known_rows[0], look)
                 raise StateRefused("specification_used", "It was used for other groups.")
-            _check_left(earlier, look.task_digest)
-            number = len(earlier) + 1
-            entry = record(look, number)
-            connection.execute(sa.insert(_LOOKS).values({**vars(look), "entry": entry}))
-            connection.execute(
-                sa.insert(_MARKS), [{"mark": mark, "look": look.id} for mark in sorted(wanted)]
-            )
+            behind = spent(earlier)
+            _check_left(behind, schedule, look)
+            number = len(behind) + 1
+            taken = replace(look, number=number, share_micros=schedule[number - 1])
+            entry = record(taken, number)
+            connection.execute(sa.insert(_LOOKS).values({**vars(taken), "entry": entry}))
+            groups = [{"mark": mark, "look": look.id} for mark in sorted(marks.groups)]
+            connection.execute(sa.insert(_MARKS), groups)
+            items = [
+                {"mark": mark, "look": look.id, "item": place}
+                for place, held in enumerate(marks.items)
+                for mark in parts(held)
+            ]
+            if items:
+                connection.execute(sa.insert(_ITEMS).prefix_with("OR IGNORE"), items)
             return _select(connection, _LOOKS.c.id == look.id)[0], number
 
     def conclude(self, look_id: str, verdict: str, certificate: str) -> None:
@@ -145,51 +194,122 @@ class Ledger:
             )
 
     def counted(self, job: int) -> tuple[int, int] | None:
-        """Looks taken at the groups that a job looked at, and those left for its task, as of now.
+        """Looks taken at what a job looked at, and those left for its task, as of now.
 
         None where the job took none.
         """
+        looks, look = self.beside(job)
+        if look is None:
+            return None
+        return len(spent(looks)), len(remaining(looks, schedule([look], FALLING), *own(look)))
+
+    def export(self, job: int) -> None:
+        """Remember that outcomes of a job's look have left: its split has no look from now on."""
         with self._database.begin() as connection:
-            for look in _select(connection, _LOOKS.c.job == job):
-                own = connection.execute(sa.select(_MARKS.c.mark).where(_MARKS.c.look == look.id))
-                looks = _sharing(connection, {str(mark) for (mark,) in own})
-                return len(looks), left(looks, look.task_digest)
-        return None
+            connection.execute(sa.update(_LOOKS).where(_LOOKS.c.job == job).values(exported=1))
 
     def of_certificate(self, certificate: str) -> Look | None:
         """The look that ended in a certificate; None where it was taken elsewhere."""
         with self._database.begin() as connection:
             return next(iter(_select(connection, _LOOKS.c.certificate == certificate)), None)
 
-    def looks(self, marks: Iterable[str]) -> list[Look]:
+    def beside(self, job: int) -> tuple[list[Look], Look | None]:
+        """The looks at what a job's look saw, and that look; none where the job took none."""
+        with self._database.begin() as connection:
+            own = next(iter(_select(connection, _LOOKS.c.job == job)), None)
+            if own is None:
+                return [], None
+            of = connection.execute(sa.select(_MARKS.c.mark).where(_MARKS.c.look == own.id))
+            groups = frozenset(str(mark) for (mark,) in of)
+            return _select(connection, _LOOKS.c.id.in_(_by_groups(connection, groups))), own
+
+    def looks(self, marks: Marks) -> list[Look]:
         """The looks that a split with these marks has behind it, the oldest first."""
         with self._database.begin() as connection:
-            return _sharing(connection, set(marks))
+            return _sharing(connection, marks)
+
+    def known(self, marks: Marks) -> list[str]:
+        """Of the items of a split, those that a look saw which the split does not inherit."""
+        with self._database.begin() as connection:
+            inherited = {look.id for look in _sharing(connection, marks)}
+            seen = _by_items(connection, marks)
+        return sorted({m for look, found in seen.items() if look not in inherited for m in found})
 
 
-def left(looks: list[Look], task_digest: str = "") -> int:
-    """How many looks are left after these, for a task; for any other task by default."""
-    if _passed_by_others(looks, task_digest):
-        return 0
-    return max(0, LOOKS - len(looks))
+def spent(looks: Sequence[Look]) -> list[Look]:
+    """The looks that count: all but those in which nothing was answered."""
+    return [look for look in looks if look.verdict != UNSPENT]
 
 
-def holder(looks: list[Look]) -> Look | None:
+def holder(looks: Sequence[Look]) -> Look | None:
     """The look that passed, whose task alone may look again; None while every task may."""
     return next((look for look in looks if look.verdict == "pass"), None)
 
 
-def _passed_by_others(looks: list[Look], task_digest: str) -> bool:
-    return any(look.verdict == "pass" and look.task_digest != task_digest for look in looks)
+def own(look: Look | None) -> tuple[str, str, int]:
+    """Of whom a look is: digest, name and version of its task; of no task without a look."""
+    return ("", "", 0) if look is None else (look.task_digest, look.name, look.version)
 
 
-def _check_left(looks: list[Look], task_digest: str) -> None:
-    if left(looks, task_digest):
+def schedule(looks: Sequence[Look], sealed: Sequence[int]) -> tuple[int, ...]:
+    """How a split spends alpha: as its first look began, else as it was sealed."""
+    behind = spent(looks)
+    first = behind[0].share_micros if behind else sealed[0]
+    return QUARTERS if first == QUARTERS[0] else FALLING
+
+
+def remaining(
+    looks: Sequence[Look],
+    sealed: Sequence[int] = QUARTERS,
+    task_digest: str = "",
+    name: str = "",
+    version: int = 0,
+) -> tuple[int, ...]:
+    """The shares of alpha of the looks that are left after these, for a task; else for another.
+
+    Args:
+        name, version: what the task's own definition says.
+    """
+    behind = spent(looks)
+    if any(look.exported for look in behind) or _passed_by_others(
+        behind, task_digest, name, version
+    ):
+        return ()
+    rest = schedule(behind, sealed)[len(behind) :]
+    free = MILLION - sum(look.share_micros for look in behind)
+    found: list[int] = []
+    for share in rest:
+        if sum(found) + share > free:
+            break
+        found.append(share)
+    return tuple(found)
+
+
+def left(looks: Sequence[Look], task_digest: str = "") -> int:
+    """How many looks are left after these, for a route; for any other one by default."""
+    return len(remaining(looks, QUARTERS, task_digest))
+
+
+def _passed_by_others(looks: Sequence[Look], task_digest: str, name: str, version: int) -> bool:
+    return any(
+        look.verdict == "pass"
+        and look.task_digest != task_digest
+        and not (name and look.name == name and version >= look.version)
+        for look in looks
+    )
+
+
+def _check_left(looks: list[Look], schedule: Sequence[int], look: Look) -> None:
+    after = sum(each.share_micros for each in looks) + schedule[min(len(looks), LOOKS - 1)]
+    rest = remaining(looks, schedule, look.task_digest, look.name, look.version)
+    if rest and after <= MILLION:
         return
-    if _passed_by_others(looks, task_digest):
+    if any(each.exported for each in looks):
+        reason = "Outcomes of these groups were exported, which ends their looks."
+    elif _passed_by_others(looks, look.task_digest, look.name, look.version):
         reason = "Another task passed on these groups, which ends their looks."
     else:
-        reason = f"{len(looks)} of {LOOKS} looks at these groups are taken."
+        reason = f"{len(looks)} of {LOOKS} looks at these groups are taken, or alpha is spent."
     raise StateRefused("looks_spent", reason)
 
 
@@ -198,15 +318,59 @@ def _check_job(known: Look, look: Look) -> None:
         raise StateRefused("specification_used", f"Job {known.job} used this specification.")
 
 
-def _sharing(connection: Connection, marks: set[str]) -> list[Look]:
-    """Looks with a mark in common, oldest first."""
-    found: set[str] = set()
-    ordered = sorted(marks)
-    for start in range(0, len(ordered), _CHUNK):
-        some = ordered[start : start + _CHUNK]
-        rows = connection.execute(sa.select(_MARKS.c.look).where(_MARKS.c.mark.in_(some)))
-        found |= {str(look) for (look,) in rows}
+def _sharing(connection: Connection, marks: Marks) -> list[Look]:
+    """The looks that a split inherits, the oldest first.
+
+    A look whose items have marks is inherited from a share of more than `MOST` of the items, of
+    the names or of the contents of groups on; one without by a single group, as it always was.
+    """
+    found = set()
+    names, contents = (_by_groups(connection, m) for m in (marks.names, marks.contents))
+    items = _by_items(connection, marks)
+    marked = _marked(connection) if marks.items else set()
+    for look in names.keys() | contents.keys() | items.keys():
+        if look not in marked:
+            found.add(look)
+            continue
+        shares = (
+            len(names.get(look, ())) / max(1, len(marks.names)),
+            len(contents.get(look, ())) / max(1, len(marks.contents)),
+            len(items.get(look, ())) / len(marks.items),
+        )
+        if max(shares) > MOST:
+            found.add(look)
     return _select(connection, _LOOKS.c.id.in_(sorted(found))) if found else []
+
+
+def _by_groups(connection: Connection, marks: Iterable[str]) -> dict[str, set[str]]:
+    """For each look the marks of groups that it shares."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for some in _chunks(sorted(marks)):
+        for mark, look in connection.execute(
+            sa.select(_MARKS.c.mark, _MARKS.c.look).where(_MARKS.c.mark.in_(some))
+        ):
+            found[look].add(mark)
+    return found
+
+
+def _by_items(connection: Connection, marks: Marks) -> dict[str, list[str]]:
+    """For each look the items that it shares."""
+    held: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for some in _chunks(sorted({mark for item in marks.items for mark in parts(item)})):
+        for mark, look, item in connection.execute(
+            sa.select(_ITEMS).where(_ITEMS.c.mark.in_(some))
+        ):
+            held[look][mark].append(item)
+    return {look: found for look, by in held.items() if (found := shared(marks.items, by))}
+
+
+def _marked(connection: Connection) -> set[str]:
+    return {look for (look,) in connection.execute(sa.select(_ITEMS.c.look).distinct())}
+
+
+def _chunks(marks: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(marks), _CHUNK):
+        yield marks[start : start + _CHUNK]
 
 
 def _select(connection: Connection, where: sa.ColumnElement[bool]) -> list[Look]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]
 ROWS: Final = 3
 BANDS: Final = 48
+MARK_BANDS: Final = 24
+MARK_ROWS: Final = 5
 MOST_PAIRS: Final = 50_000_000
 """Pairs that are looked at; when there are more, the answer says that it is incomplete."""
 _BLOCK: Final = 1 << 16
@@ -102,3 +104,14 @@ def _signatures(sets: Sequence[Hashes]) -> NDArray[np.uint32]:
         hashed = _mixed(found)[:, None] * odd + shift
         rows[index] = (hashed >> np.uint64(32)).min(axis=0).astype(np.uint32)
     return rows
+
+
+def bands(found: Hashes) -> list[bytes]:
+    """Twenty-four bands of five minima each, as bytes; none of an empty set.
+
+    Two sets of similarity s share a band with probability s to the power of five.
+    """
+    if not len(found):
+        return []
+    row = _signatures([found])[0, : MARK_BANDS * MARK_ROWS].reshape(MARK_BANDS, MARK_ROWS)
+    return [bytes([number]) + part.tobytes() for number, part in enumerate(row)]

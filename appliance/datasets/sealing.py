@@ -5,8 +5,8 @@ Rules:
   stored only wrapped by the appliance's key-encryption key; nothing but `open_part` decrypts one.
 - The seal tells numbers and marks of groups, never items. It is authenticated with each
   ciphertext, so that numbers and marks belong to these items.
-- A group has a mark of its name within its dataset and, where it holds enough text, a mark of its
-  content: renaming groups or re-wording items leaves one of the two.
+- Groups and items have marks (`marks`), by which a ledger knows them again; they are held against
+  the items when a part is opened.
 """
 
 import hashlib
@@ -18,12 +18,15 @@ from typing import Any, Final
 from appliance.audit import content
 from appliance.datasets.duplicates import plain
 from appliance.datasets.items import Item, parse_line
+from appliance.datasets.ledger import FALLING, QUARTERS
+from appliance.datasets.marks import Marks, of_item
 from appliance.errors import ApplianceError, AuditRefused, DatasetRefused
 from appliance.trust import strict_json
 
 FILE: Final = "seal.json"
 SEALED: Final = ("certify", "test")
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""From the second on items have marks, and the first look spends most of alpha."""
 MAX_SEAL: Final = 256 << 20
 _CONTENT_FROM: Final = 64
 """Characters of plain text from which a group's content says which group it is."""
@@ -37,6 +40,7 @@ class SealingKey:
     Attributes:
         id: names the seal.
         key: encrypts its splits; only in memory.
+        marks: the site's key of marks.
         wrapped: the same, encrypted by the key-encryption key.
         kek: names the key-encryption key.
     """
@@ -45,6 +49,7 @@ class SealingKey:
     key: bytes
     wrapped: bytes
     kek: str
+    marks: bytes
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Part:
         groups: how many independent groups it has.
         names, contents: the marks of its groups, sorted.
         strata: the strata that occur.
+        keyed: the marks of its items, sorted; none in a seal of the first format.
     """
 
     items: int
@@ -62,11 +68,12 @@ class Part:
     names: tuple[str, ...]
     contents: tuple[str, ...]
     strata: tuple[str, ...] = ()
+    keyed: tuple[str, ...] = ()
 
     @property
-    def marks(self) -> frozenset[str]:
+    def marks(self) -> Marks:
         """All marks: what a ledger is keyed by."""
-        return frozenset(self.names) | frozenset(self.contents)
+        return Marks(frozenset(self.names), frozenset(self.contents), self.keyed)
 
     def document(self) -> dict[str, Any]:
         """As JSON values."""
@@ -76,6 +83,7 @@ class Part:
             "names": list(self.names),
             "contents": list(self.contents),
             "strata": list(self.strata),
+            **({"marks": list(self.keyed)} if self.keyed else {}),
         }
 
 
@@ -87,11 +95,17 @@ class Seal:
     kek: str
     wrapped: bytes
     parts: Mapping[str, Part]
+    format: int = FORMAT
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """How looks spend alpha, in millionths."""
+        return QUARTERS if self.format == 1 else FALLING
 
     def document(self) -> bytes:
         """The file."""
         table = {
-            "format": FORMAT,
+            "format": self.format,
             "id": self.id,
             "kek": self.kek,
             "key": self.wrapped.hex(),
@@ -115,8 +129,8 @@ def name_mark(dataset: str, group: str) -> str:
     return hashlib.sha256(f"name\0{dataset}\0{group}".encode()).hexdigest()
 
 
-def describe(dataset: str, items: Sequence[Item]) -> Part:
-    """What a seal tells of these items."""
+def describe(dataset: str, items: Sequence[Item], key: bytes | None = None) -> Part:
+    """What a seal tells of these items; their own marks where there is the site's key of marks."""
     texts: dict[str, list[str]] = defaultdict(list)
     for item in items:
         texts[item.group].append(plain(item.text))
@@ -127,6 +141,7 @@ def describe(dataset: str, items: Sequence[Item]) -> Part:
         tuple(sorted(name_mark(dataset, group) for group in texts)),
         tuple(sorted(contents)),
         tuple(sorted({item.stratum for item in items if item.stratum is not None})),
+        () if key is None else tuple(sorted(of_item(key, item.text) for item in items)),
     )
 
 
@@ -137,14 +152,19 @@ def _content(texts: Iterable[str]) -> str:
 
 def seal_part(key: SealingKey, split: str, dataset: str, items: Sequence[Item]) -> bytes:
     """The file of a sealed split: nonce and ciphertext of its lines."""
-    part = describe(dataset, items)
+    part = describe(dataset, items, key.marks)
     text = b"".join(item.line() for item in items)
     found = content.encrypt(key.key, key_id(key.id), _place(split, part), text)
     return found.nonce + found.ciphertext
 
 
-def open_part(seal: Seal, split: str, dataset: str, data: bytes, kek: bytes) -> tuple[Item, ...]:
+def open_part(
+    seal: Seal, split: str, dataset: str, data: bytes, kek: bytes, marks: bytes
+) -> tuple[Item, ...]:
     """The items of a sealed split, in memory.
+
+    Args:
+        marks: the site's key of marks.
 
     Raises:
         DatasetRefused: `dataset_seal_foreign` under another key-encryption key;
@@ -167,7 +187,7 @@ def open_part(seal: Seal, split: str, dataset: str, data: bytes, kek: bytes) -> 
         parse_line(line, f"{split}, line {number}")
         for number, line in enumerate(text.split(b"\n")[:-1], 1)
     )
-    if describe(dataset, items) != part:
+    if describe(dataset, items, None if seal.format == 1 else marks) != part:
         raise _invalid(f"the split {split} holds other items than it tells")
     return items
 
@@ -186,8 +206,9 @@ def parse(data: bytes) -> Seal:
     if not isinstance(value, dict):
         raise _invalid("it is not an object")
     strict_json.only(value, {"format", "id", "kek", "key", "splits"}, "it", _invalid)
-    if strict_json.member(value, "format", int, _invalid) != FORMAT:
-        raise _invalid(f"its format is not {FORMAT}")
+    format_ = strict_json.member(value, "format", int, _invalid)
+    if not 1 <= format_ <= FORMAT:
+        raise _invalid(f"its format is none of 1 to {FORMAT}")
     splits: dict[str, Any] = strict_json.member(value, "splits", dict, _invalid)
     if not splits or not splits.keys() <= set(SEALED):
         raise _invalid(f"it seals other splits than {' and '.join(SEALED)}")
@@ -199,22 +220,30 @@ def parse(data: bytes) -> Seal:
         strict_json.member(value, "id", str, _invalid),
         strict_json.member(value, "kek", str, _invalid),
         wrapped,
-        {name: _part(entry) for name, entry in splits.items()},
+        {name: _part(entry, marked=format_ > 1) for name, entry in splits.items()},
+        format_,
     )
 
 
-def _part(entry: object) -> Part:
+def _part(entry: object, *, marked: bool) -> Part:
     if isinstance(entry, dict):
-        strict_json.only(
-            entry, {"items", "groups", "names", "contents", "strata"}, "a split", _invalid
-        )
+        known = {"items", "groups", "names", "contents", "strata", *(["marks"] if marked else ())}
+        strict_json.only(entry, known, "a split", _invalid)
     items, groups = (strict_json.member(entry, n, int, _invalid) for n in ("items", "groups"))
     names, contents, strata = (
         strict_json.strings(entry, name, _invalid) for name in ("names", "contents", "strata")
     )
-    if not 0 < groups <= items or len(names) != groups or len(contents) > groups:
+    keyed: list[Any] = strict_json.member(entry, "marks", list, _invalid) if marked else []
+    if not all(type(mark) is str for mark in keyed):
+        raise _invalid("a mark is no text")
+    if (
+        not 0 < groups <= items
+        or len(names) != groups
+        or len(contents) > groups
+        or (marked and len(keyed) != items)
+    ):
         raise _invalid("its numbers do not agree")
-    return Part(items, groups, names, contents, strata)
+    return Part(items, groups, names, contents, strata, tuple(keyed))
 
 
 def _invalid(problem: str) -> ApplianceError:

@@ -1,8 +1,12 @@
 """Asking a task's candidate for the answers of items, through the path that apps use.
 
-Rules: every answer is recorded like an app's; evaluation runs at batch priority; a failure of the
-candidate is an outcome, but a server that stops, a model that is not there or a log that cannot be
-written ends it all; waiting for a place or for an engine that starts again is no candidate's fault.
+Rules:
+- Every answer is recorded like an app's; evaluation runs at batch priority.
+- A failure of the candidate is an outcome: an invalid output, a refusal, its own time-out, which
+  begins when it runs.
+- A failure of ours (`OURS`) says nothing about it: waiting for a place counts in no time, and an
+  item whose engine was lost is asked again, `TRIES` times in all.
+- A server that stops, a model that is not there or a log that cannot be written ends it all.
 """
 
 import asyncio
@@ -25,6 +29,16 @@ TIMEOUT_S: Final = 120.0
 PATIENCE_S: Final = 600.0
 """How long an engine that starts again is waited for."""
 _RETRY_S: Final = 0.5
+TRIES: Final = 3
+OURS: Final = frozenset(
+    {
+        "worker_lost", "key_quarantined", "rate_limit_exceeded", "place_waited", "model_loading",
+        "model_unavailable", "route_stage_away", "upstream_busy", "upstream_certificate",
+        "upstream_denied", "upstream_incomplete", "upstream_invalid", "upstream_lost",
+        "upstream_redirect", "upstream_timeout", "upstream_tripped", "upstream_unavailable",
+    }
+)  # fmt: skip
+"""Codes of failures that are not the answerer's."""
 
 ASKER: Final = Principal(EVALUATION, EVALUATION, limits=Limits(priority=Priority.BATCH))
 T = TypeVar("T")
@@ -45,6 +59,9 @@ class Asking:
         label: names the evaluation in the log.
         timeout: seconds that an answer may take.
         read: the answer in what was written.
+        asker: who asks, for the log.
+        alias: an item's id as the log has it.
+        patient: whether what is away after all tries is told as an outcome, too.
     """
 
     task: Task
@@ -52,6 +69,9 @@ class Asking:
     label: str
     timeout: float = TIMEOUT_S
     read: Callable[[str], str] = as_it_is
+    asker: Principal = ASKER
+    alias: Callable[[str], str] = as_it_is
+    patient: bool = False
 
     async def outcome(self, item: Item) -> Outcome:
         """The outcome of one item.
@@ -62,9 +82,23 @@ class Asking:
         sent = json.dumps(scoring.input_of(self.task, item), ensure_ascii=False)
         messages = ({"role": "user", "content": sent},)
         request = GenerationRequest(model=self.task.id, messages=messages)
-        told = await asked(self.inference, f"{self.label}-{item.id}", request, self.timeout)
+        label = f"{self.label}-{self.alias(item.id)}"
+        told = await self._told(label, request)
+        for _ in range(TRIES - 1):
+            if told.failure not in OURS:
+                break
+            await asyncio.sleep(_RETRY_S)
+            told = await self._told(label, request)
         answer = None if told.text is None else self.read(told.text)
         return outcome(self.task, item, answer, told)
+
+    async def _told(self, label: str, request: GenerationRequest) -> "Told":
+        try:
+            return await asked(self.inference, label, request, self.timeout, self.asker)
+        except Unavailable as error:
+            if not self.patient or error.code not in OURS:
+                raise
+            return Told(None, error.code, 0.0)
 
 
 @dataclass(frozen=True)
@@ -88,7 +122,11 @@ class Told:
 
 
 async def asked(
-    inference: Inference, label: str, request: GenerationRequest, timeout: float = TIMEOUT_S
+    inference: Inference,
+    label: str,
+    request: GenerationRequest,
+    timeout: float = TIMEOUT_S,
+    asker: Principal = ASKER,
 ) -> Told:
     """Ask once; a failure of the candidate is told, another one is raised.
 
@@ -104,7 +142,13 @@ async def asked(
     logprobs: list[float | None] = []
     begun = time.perf_counter()
     try:
-        begun, generation = await started(inference, label, request)
+        begun, generation = await started(inference, label, request, asker)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await generation.running()
+        except TimeoutError:
+            raise Overloaded("place_waited", "There was no place in time.") from None
+        begun = time.perf_counter()
         async with asyncio.timeout(timeout):
             async for delta in generation:
                 text += delta.text
@@ -133,10 +177,10 @@ async def asked(
 
 
 async def started(
-    inference: Inference, label: str, request: GenerationRequest
+    inference: Inference, label: str, request: GenerationRequest, asker: Principal = ASKER
 ) -> tuple[float, Generation]:
     """Start a request as soon as there is a place for it, and say when that was."""
-    caller = Caller(ASKER, label[:128], "", EVALUATION)
+    caller = Caller(asker, label[:128], "", EVALUATION)
     end = time.monotonic() + PATIENCE_S
     while True:
         begun = time.perf_counter()

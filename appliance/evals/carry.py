@@ -142,7 +142,7 @@ def _subject_of(parts: GateParts, task: str) -> _Subject:
     policy, record = parts.policy(), parts.store.inventory.record(task)
     loaded = task_of(parts.store, task, record.digest or "", policy)
     envelope, certificate, answers = parts.store.evaluations.carriable(
-        loaded.digest, record.facts, policy
+        loaded.digest, parts.store.facts(task, policy), policy
     )
     wanted = certificate.wanted
     digest, dataset = parts.store.use(

@@ -1,16 +1,18 @@
 """The gate as a job: one look at a sealed split, and the statement that follows from it.
 
 Rules:
-- What is wrong with the specification, the task, the dataset or the key is found before the look.
-- The look is taken, durable in log and ledger, before the split is opened; its key and its items
-  are in this job's memory alone.
-- Candidate and incumbent answer the same items through the path of apps, at batch priority.
+- What is wrong with the specification, the task, the dataset, an item or the key is found before
+  the look; an item is opened in this job's memory alone, and no message tells anything of one.
+- The look is taken, durable in log and ledger, before an item is answered.
+- Candidate and incumbent answer the same items through the path of apps, at batch priority. An item
+  that could not be asked counts on neither side; too many of them end the gate without a verdict.
 - Killed at any step, the job keeps its look, resumes at the item and comes to the same verdict.
 - While the split has looks left, only verdict and coarse intervals leave; items stay encrypted.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from appliance.audit.log import Draft
@@ -21,7 +23,7 @@ from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused, NotFound, Unavailable
 from appliance.evals import gate_report, judging, pairs, replay
-from appliance.evals.asking import Asking, side_by_side
+from appliance.evals.asking import ASKER, OURS, Asking, as_it_is, side_by_side
 from appliance.evals.baselines import LINEAR, battery
 from appliance.evals.gate_outcomes import (
     CANDIDATE,
@@ -36,6 +38,7 @@ from appliance.evals.gate_subject import (
     NONE,
     GateParts,
     Subject,
+    check_items,
     envelope_of,
     opened,
     subject_of,
@@ -60,6 +63,9 @@ from appliance.types import Json, Role
 VALID_DAYS: Final = 365
 _DAY_US: Final = 86_400_000_000
 _BATCH: Final = 32
+MOST_UNASKED: Final = 0.02
+"""Share of the items of either side that may have no answer for a reason of ours."""
+_ASKER: Final = replace(ASKER, padded=True)
 _MISSING: Final = frozenset({"model_not_found", "task_model_missing", "task_model_changed"})
 """Codes that say that the model of a task is not there."""
 
@@ -97,12 +103,15 @@ class Gate(Kind):
         """The verdict, and the certificate of a pass."""
         parts = self._parts
         subject = await job.in_thread(subject_of, parts, job.params)
+        if "result" not in (job.checkpoint or {}):
+            await job.in_thread(check_items, parts, subject)
         await self._try(job, subject)
         look, number = await job.in_thread(self._look, job, subject)
         if "result" not in (job.checkpoint or {}):
             items = await job.in_thread(opened, parts, subject)
             files = await job.in_thread(Files, parts, job.id)
             measured = await self._measured(job, subject, items, files)
+            await job.in_thread(self._check_asked, job, subject, look, measured)
             answers = await self._replayed(job, subject)
             made = await job.in_thread(
                 _concluded, parts, subject, look, number, measured, answers, files
@@ -133,8 +142,11 @@ class Gate(Kind):
                     f"{loaded.task.id} gives no answer to an open item: {failure}.",
                 )
 
-    def _asking(self, loaded: LoadedTask, label: str) -> Asking:
-        return Asking(loaded.task, self._parts.inference(self._backends(loaded)), label)
+    def _asking(self, loaded: LoadedTask, label: str, files: Files | None = None) -> Asking:
+        """Asks a task; with the files of the job for sealed items, whose ids no entry tells."""
+        alias = as_it_is if files is None else files.alias
+        inference = self._parts.inference(self._backends(loaded))
+        return Asking(loaded.task, inference, label, asker=_ASKER, alias=alias, patient=True)
 
     def _backends(self, loaded: LoadedTask) -> TaskBackends:
         drafts = Drafts({loaded.task.id: loaded})
@@ -154,6 +166,8 @@ class Gate(Kind):
             person=wanted.name,
             alpha_micros=wanted.alpha_micros,
             taken_us=parts.clock.wall_us(),
+            name=subject.name,
+            version=subject.loaded.task.version,
         )
 
         def record(taken: Look, number: int) -> int:
@@ -172,10 +186,43 @@ class Gate(Kind):
                 "marks_sha256": _marks_digest(subject.part),
                 "look": number,
                 "looks": ledgers.LOOKS,
+                "share_micros": taken.share_micros,
             }
             return parts.audit.append(Draft("admin", fields)).result()[0].seq
 
-        return parts.ledger.take(look, subject.part.marks, record)
+        schedule = wanted.schedule or ledgers.QUARTERS
+        return parts.ledger.take(look, subject.part.marks, record, schedule)
+
+    def _check_asked(self, job: Context, subject: Subject, look: Look, measured: Measured) -> None:
+        """End a gate in which too many items could not be asked; no verdict, no certificate.
+
+        Raises:
+            EvaluationRefused: `gate_interrupted`.
+        """
+        sides = {subject.wanted.task: measured.candidate}
+        if subject.incumbent is not None:
+            sides[subject.wanted.incumbent] = measured.incumbent
+        lost = {name: sum(o.failure in OURS for o in side) for name, side in sides.items()}
+        items = len(measured.candidate)
+        if max(lost.values()) <= MOST_UNASKED * items:
+            return
+        seen = any(count < items for count in lost.values())
+        verdict = "interrupted" if seen else ledgers.UNSPENT
+        fields: dict[str, Json] = {
+            "action": "gate_verdict",
+            "actor": job.actor,
+            "job": job.id,
+            "specification": subject.signed.digest,
+            "task": subject.wanted.task,
+            "verdict": verdict,
+            "certificate": "",
+            "outcomes": "",
+        }
+        self._parts.audit.append(Draft("admin", fields)).result()
+        self._parts.ledger.conclude(look.id, verdict, "")
+        told = ", ".join(f"{count} of {items} items of {name}" for name, count in lost.items())
+        counts = "The look counts." if seen else "Nothing was answered, so no look was spent."
+        raise EvaluationRefused("gate_interrupted", f"Could not be asked: {told}. {counts}")
 
     async def _measured(
         self, job: Context, subject: Subject, items: Sequence[Item], files: "Files"
@@ -230,7 +277,7 @@ class Gate(Kind):
         files: "Files",
     ) -> list[Outcome]:
         """The outcomes of a task, as many at once as its model has slots."""
-        asking = self._asking(loaded, f"gate-{job.id}-{number}")
+        asking = self._asking(loaded, f"gate-{job.id}-{number}", files)
         done = await job.in_thread(files.read, number)
         left = [item for item in items if item.id not in {o.item for o in done}]
         slots = self._backends(loaded).slots(loaded.task.id)
@@ -275,9 +322,16 @@ class Gate(Kind):
         parts.store.evaluations.keep_replay(kept.id, made["answers"].encode())
         parts.ledger.conclude(look.id, result["verdict"], certificate)
         looks = parts.ledger.looks(subject.part.marks)
-        left = ledgers.left(looks, look.task_digest)
-        share = subject.wanted.alpha_micros / specification.MILLION / ledgers.LOOKS
-        return {**result, "looks": len(looks), "looks_left": left, "alpha_left": left * share}
+        rest = ledgers.remaining(
+            looks, subject.seal.schedule, look.task_digest, look.name, look.version
+        )
+        alpha = subject.wanted.alpha_micros / specification.MILLION
+        return {
+            **result,
+            "looks": len(ledgers.spent(looks)),
+            "looks_left": len(rest),
+            "alpha_left": alpha * sum(rest) / specification.MILLION,
+        }
 
 
 def _concluded(
@@ -291,8 +345,11 @@ def _concluded(
 ) -> JsonObject:
     """Judge, sign and write the page: what the job keeps before anything of it is told."""
     wanted = subject.wanted
-    paired = pairs.pair(measured.candidate, measured.incumbent)
-    found = judging.judge(wanted, paired, measured.packs, look=number)
+    every = pairs.pair(measured.candidate, measured.incumbent)
+    paired = [p for p in every if not {p.candidate_failure, p.incumbent_failure} & OURS]
+    found = judging.judge(
+        wanted, paired, measured.packs, look=number, unasked=len(every) - len(paired)
+    )
     files.write_pairs(paired)
     now = parts.clock.wall_us()
     needed = subject.loaded.task.candidate.model  # a classifier may need none
@@ -323,6 +380,7 @@ def _concluded(
         "margin": wanted.margin_micros / specification.MILLION,
         "groups": found.groups,
         "groups_needed": found.groups_needed,
+        "unasked": found.unasked,
         "floors": dict(found.floors),
         "packs": gate_report.packs(wanted, found),
         "certificate": kept,
@@ -380,4 +438,5 @@ def _made_of(subject: Subject, root: str, at: Circumstances) -> Mapping[str, str
 
 
 def _marks_digest(part: sealing.Part) -> str:
-    return hashlib.sha256("\n".join(sorted(part.marks)).encode()).hexdigest()
+    marks = part.marks
+    return hashlib.sha256("\n".join(sorted((*marks.groups, *marks.items))).encode()).hexdigest()

@@ -4,6 +4,7 @@ Rules: outcomes lie encrypted from the first; a baseline is measured from the be
 an incumbent that answers nothing fails on every item.
 """
 
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,10 @@ class Files:
         self._key = key_of(self._directory, parts.kek())
         self._open = {n: self._lines(f"{n:03}.sealed") for n in (CANDIDATE, INCUMBENT)}
         self._packs = {name: self._lines(f"pack-{name}.sealed") for name in FILES}
+
+    def alias(self, item: str) -> str:
+        """How the log names an item of the sealed split: by the key of this job."""
+        return hmac.new(self._key, b"item\0" + item.encode(), "sha256").hexdigest()[:32]
 
     def _lines(self, name: str) -> SealedLines:
         return SealedLines(self._directory / name, self._key)

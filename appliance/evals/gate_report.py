@@ -6,8 +6,10 @@ Rule: while the split has looks left, every figure is told to the point, and no 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from appliance.evals.baselines import MAJORITY
+from appliance.evals.gate_subject import NONE
 from appliance.evals.judging import Coarse
 from appliance.evals.pairs import MILLION
 from appliance.reports import charts
@@ -15,6 +17,11 @@ from appliance.reports.charts import Estimate
 from appliance.reports.page import Fact, Figure, Page, Section, Table
 from appliance.trust.evaluation import Found, pack_verdicts
 from appliance.trust.specification import Specification
+
+_CALLED: Final = {
+    MAJORITY: "always answering the commonest label",
+    NONE: "nothing, so that the floors decide",
+}
 
 
 @dataclass(frozen=True)
@@ -37,14 +44,22 @@ class Judged:
     when: str
 
 
+def called(incumbent: str) -> str:
+    """What an incumbent is: a baseline says what it does."""
+    return _CALLED.get(incumbent, incumbent)
+
+
 def sentence(judged: Judged) -> str:
     """The verdict in words."""
     wanted, found = judged.wanted, judged.found
-    compared = f"{wanted.task} is not worse than {wanted.incumbent} by {_points(_margin(wanted))}"
+    other = called(wanted.incumbent)
+    if found.verdict == "pass" and wanted.incumbent == NONE:
+        return f"Pass: {wanted.task} reaches every floor; it was compared with nothing."
     if found.verdict == "pass":
+        compared = f"{wanted.task} is not worse than {other} by {_points(_margin(wanted))}"
         return f"Pass: {compared} points or more, and reaches every floor."
     if found.verdict == "fail" and found.comparison == "fail":
-        worse = f"{wanted.task} is worse than {wanted.incumbent}"
+        worse = f"{wanted.task} is worse than {other}"
         return f"Fail: {worse} by more than {_points(_margin(wanted))} points."
     if found.verdict == "fail":
         verdicts = {(n or "the whole"): v for n, v in found.floors.items()}
@@ -83,7 +98,11 @@ def page(judged: Judged) -> Page:
             ),
             Fact("margin", _points(_margin(wanted)), "points, fixed before"),
             Fact("groups", str(found.groups), "independent; the verdict counts these"),
-            Fact("look", f"{judged.look} of {wanted.looks}", f"each at alpha / {wanted.looks}"),
+            Fact(
+                "look",
+                f"{judged.look} of {wanted.looks}",
+                f"at alpha {wanted.alpha_of(judged.look):.3g}",
+            ),
             Fact("certificate", (judged.certificate or "none")[:16]),
         ),
         figure=Figure(
@@ -104,7 +123,8 @@ def _measured(judged: Judged) -> Section:
     )
     failures = (
         f"Without an answer, counted as wrong: {judged.found.failures} of the candidate, "
-        f"{judged.found.incumbent_failures} of the incumbent."
+        f"{judged.found.incumbent_failures} of the incumbent. Could not be asked for a reason of "
+        f"the appliance, counted on neither side: {judged.found.unasked}."
     )
     columns = ("what answered", ">quality", ">interval")
     return Section("What was measured", (failures,), (Table(columns, rows),))
@@ -117,7 +137,9 @@ def _terms(judged: Judged) -> Section:
         ("metric", wanted.metric),
         ("alpha over all looks", f"{wanted.alpha_micros / MILLION:g}"),
         ("items", "all" if wanted.items == "all" else f"one of each group, seed {wanted.seed}"),
+        ("compared with", called(wanted.incumbent)),
         ("comparison", found.comparison),
+        ("interval of the difference", found.interval or "one pseudo-group (older version)"),
     ]
     for name, floor in sorted(wanted.floors.items()):
         rows.append((f"floor {name}".strip(), f"{_percent(floor)}: {found.floors[name]}"))

@@ -21,10 +21,10 @@ from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Item
 from appliance.datasets.ledger import Ledger
 from appliance.datasets.sealing import Seal
-from appliance.errors import PolicyRefused, StateRefused
-from appliance.evals import scoring
+from appliance.errors import EvaluationRefused, PolicyRefused, StateRefused
 from appliance.evals.baselines import LINEAR, MAJORITY
 from appliance.evals.packs.items import FILES
+from appliance.evals.scoring import unfit_reason
 from appliance.jobs.kind import JsonObject
 from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
@@ -65,6 +65,7 @@ class GateParts:
         evidence: the key that signs what was found.
         template_of: hex SHA-256 of a model's chat template; "" for none.
         log: name of the audit log.
+        marks_key: the site's key of marks.
         documents: searches collections, as the app `evaluation`.
     """
 
@@ -81,6 +82,7 @@ class GateParts:
     template_of: Callable[[str], str]
     log: str
     clock: Clock
+    marks_key: Callable[[], bytes]
     documents: Evidence | None = None
 
 
@@ -92,6 +94,7 @@ class Subject:
         seal: of the dataset.
         sealed: the file of the split.
         incumbent: the task that is compared with; None for a baseline.
+        name: of the task, as its definition has it: that of its later versions, too.
     """
 
     signed: Signed
@@ -100,6 +103,7 @@ class Subject:
     seal: Seal
     sealed: bytes
     incumbent: LoadedTask | None
+    name: str
 
     @property
     def wanted(self) -> Specification:
@@ -125,20 +129,21 @@ def baseline_of(loaded_form: str, declared: str) -> str:
     return declared or (MAJORITY if loaded_form == "labels" else NONE)
 
 
-def _check_records(store: ModelStore, wanted: Specification) -> None:
-    """Hold a specification against the records of the store."""
+def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy) -> None:
+    """Hold a specification against the store; the task's terms are those of its signed bytes."""
     task = store.inventory.record(wanted.task)
     if task.kind != catalogue.KIND or task.state not in _USABLE:
         raise _other(f"{wanted.task} is {task.state} and no task that can be evaluated")
     if task.digest != wanted.task_digest:
         raise _other(f"{wanted.task} has the digest {task.digest}")
-    facts = task.facts
+    facts = store.facts(wanted.task, policy)
     if (facts.get("model"), facts.get("model_digest")) != (wanted.model, wanted.model_digest):
         raise _other(f"{wanted.task} names another model")
     if facts.get("metric") != wanted.metric or wanted.looks != ledgers.LOOKS:
         raise _other(f"the metric is {facts.get('metric')} and there are {ledgers.LOOKS} looks")
     evaluation.check_terms(wanted, facts, "specification_other")
     _check_packs(wanted, str(facts.get("candidate", "")))
+    check_floor(wanted)
     if wanted.incumbent not in BASELINES:
         incumbent = store.inventory.record(wanted.incumbent)
         if incumbent.digest != wanted.incumbent_digest or incumbent.kind != catalogue.KIND:
@@ -159,6 +164,23 @@ def _check_packs(wanted: Specification, kind: str) -> None:
         raise _other("a classifier answers no pack")
 
 
+def check_floor(wanted: Specification) -> None:
+    """A candidate that replaces nothing must reach something. Raises PolicyRefused."""
+    if wanted.incumbent == NONE and not wanted.floors.get(""):
+        raise PolicyRefused(
+            "floor_missing",
+            f"{wanted.task} is compared with nothing, and no floor is to be reached.",
+        )
+
+
+def _check_schedule(parts: GateParts, wanted: Specification, seal: Seal) -> None:
+    """The looks must spend alpha as the split does."""
+    looks = parts.ledger.looks(seal.parts[wanted.split].marks)
+    schedule = ledgers.schedule(looks, seal.schedule)
+    if (wanted.schedule or ledgers.QUARTERS) != schedule:
+        raise _other(f"the looks at {wanted.split} spend alpha as {list(schedule)} millionths")
+
+
 def _other(problem: str) -> PolicyRefused:
     return PolicyRefused("specification_other", f"Specification: {problem}.")
 
@@ -175,7 +197,7 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     signed = specification.verify(envelope_of(params), policy)
     policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
     wanted = signed.wanted
-    _check_records(parts.store, wanted)
+    _check_records(parts.store, wanted, policy)
     loaded = task_of(parts.store, wanted.task, wanted.task_digest, policy)
     incumbent = None
     if wanted.incumbent not in BASELINES:
@@ -186,7 +208,10 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     )
     if digest != wanted.dataset_digest:
         raise _other(f"{wanted.dataset} has the digest {digest}")
-    return Subject(signed, loaded, dataset, seal, sealed, incumbent)
+    _check_schedule(parts, wanted, seal)
+    with parts.store.inventory.open(wanted.task) as artifact:
+        name = catalogue.read_artifact(artifact).task.id
+    return Subject(signed, loaded, dataset, seal, sealed, incumbent, name)
 
 
 def sealed_dataset(split: str, artifact: Artifact) -> tuple[Dataset, Seal, bytes]:
@@ -212,21 +237,35 @@ def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -
     return replace(loaded, task=msgspec.structs.replace(loaded.task, id=task_id), digest=digest)
 
 
+def check_items(parts: GateParts, subject: Subject) -> None:
+    """Hold every item of the split against the task before the look; nothing of one is told.
+
+    Raises:
+        DatasetRefused: what `sealing.open_part` raises.
+        EvaluationRefused: `sealed_item_unfit`, with the number of such items.
+    """
+    tasks = [loaded.task for loaded in (subject.loaded, subject.incumbent) if loaded is not None]
+    items = opened(parts, subject)
+    unfit = [reason for item in items for task in tasks if (reason := unfit_reason(task, item))]
+    if unfit:
+        raise EvaluationRefused(
+            "sealed_item_unfit", f"{len(unfit)} of {len(items)} do not fit, one because {unfit[0]}."
+        )
+
+
 def opened(parts: GateParts, subject: Subject) -> tuple[Item, ...]:
     """The items of the split, in memory; one of each group where that was specified.
 
     Raises:
         DatasetRefused: what `sealing.open_part` raises.
-        EvaluationRefused: `item_unfit`.
     """
     wanted, name = subject.wanted, subject.dataset.manifest.name
-    items = sealing.open_part(subject.seal, wanted.split, name, subject.sealed, parts.kek())
+    items = sealing.open_part(
+        subject.seal, wanted.split, name, subject.sealed, parts.kek(), parts.marks_key()
+    )
     if wanted.items == "one":
         places = draw_one_each([i.id for i in items], [i.group for i in items], wanted.seed)
         items = tuple(items[place] for place in places)
-    for item in items:
-        scoring.expected_of(subject.loaded.task, item)
-        scoring.input_of(subject.loaded.task, item)
     return items
 
 

@@ -64,6 +64,7 @@ def judge(
     *,
     look: int = 1,
     unnamed: bool = False,
+    unasked: int = 0,
 ) -> Found:
     """What a gate found.
 
@@ -71,6 +72,7 @@ def judge(
         packs: what the candidate's model did on each pack of the specification.
         look: number of the look, which says how much of alpha it spends.
         unnamed: by the interval of certificates that name none.
+        unasked: items that do not count, because they could not be asked.
 
     Raises:
         EvaluationRefused: `evaluation_empty`.
@@ -108,14 +110,21 @@ def judge(
         incumbent_failures=sum(1 for p in pairs if p.incumbent_failure),
         packs=packs,
         interval="" if unnamed else groups.method_of(*sides),
+        unasked=unasked,
     )
 
 
 def judged_again(certificate: Certificate, pairs: Sequence[Pair]) -> Found:
     """What follows from the outcomes of a certificate, by the interval that it names."""
     found = certificate.found
-    look = certificate.circumstances.look
-    return judge(certificate.wanted, pairs, found.packs, look=look, unnamed=not found.interval)
+    return judge(
+        certificate.wanted,
+        pairs,
+        found.packs,
+        look=certificate.circumstances.look,
+        unnamed=not found.interval,
+        unasked=found.unasked,
+    )
 
 
 def _floor(

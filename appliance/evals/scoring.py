@@ -138,5 +138,18 @@ def _check_values(task: Task, item: Item, expected: Mapping[str, Any]) -> None:
                 raise _unfit(item, f"expects {value[:80]!r}, which is no pattern") from error
 
 
+def unfit_reason(task: Task, item: Item) -> str:
+    """Why an item does not fit a task, in words that tell nothing of it; "" where it fits."""
+    try:
+        expected_of(task, item)
+    except EvaluationRefused:
+        return "the task's form cannot give its answer"
+    try:
+        input_of(task, item)
+    except EvaluationRefused:
+        return "it lacks a field that the task requires"
+    return ""
+
+
 def _unfit(item: Item, reason: str) -> EvaluationRefused:
     return EvaluationRefused("item_unfit", f"The item {item.id[:80]!r} {reason}.")

@@ -192,7 +192,9 @@ def opened(parts: GateParts, subject: Subject) -> tuple[Item, ...]:
         EvaluationRefused: `item_unfit`.
     """
     wanted, name = subject.wanted, subject.dataset.manifest.name
-    items = sealing.open_part(subject.seal, wanted.split, name, subject.sealed, parts.kek())
+    items = sealing.open_part(
+        subject.seal, wanted.split, name, subject.sealed, parts.kek(), parts.marks_key()
+    )
     places = draw_one_each([i.id for i in items], [i.group for i in items], wanted.seed)
     drawn = tuple(items[place] for place in places)
     check_items(subject, drawn)

@@ -7,10 +7,16 @@ answers are the client's text; they go where they can be erased. Bodies hold no 
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
 from appliance.audit.log import Draft
 from appliance.serving.backend import PreparedRequest
 from appliance.types import Caller, Constraint, Json, Tools
+
+TOKENS: Final = 256
+BYTES: Final = 4_096
+MICROSECONDS: Final = 10_000_000
+"""The steps by which the log tells sizes and times of padded requests."""
 
 
 def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
@@ -29,7 +35,7 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         "policy": answers.policy,
         "engine": answers.engine,
         "template": answers.template,
-        "prompt_tokens": prepared.prompt_tokens,
+        "prompt_tokens": caller.principal.step(prepared.prompt_tokens, TOKENS),
         "params": _params(prepared),
     }
     if answers.task is not None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from appliance.admission.places import Place
 from appliance.audit.log import Draft
 from appliance.errors import ApplianceError, AuditUnavailable
+from appliance.serving.audit_entries import BYTES, MICROSECONDS, TOKENS
 from appliance.serving.backend import Backend, PreparedRequest
 from appliance.serving.choices import Choices
 from appliance.serving.recording import Recording
@@ -106,7 +107,7 @@ class Generation:
         self._parts = Choices(self._request)
         self._held: list[Delta] | None = [] if buffered else None
         self._out: asyncio.Queue[Delta | ApplianceError] = asyncio.Queue()
-        self._ended = asyncio.Event()
+        self._turn, self._ended = asyncio.Event(), asyncio.Event()
         self._cancelled = self._runs = False
         self._why: ApplianceError | None = None
         # The record is written whatever becomes of the client's task.
@@ -152,6 +153,10 @@ class Generation:
         """Have `call` called with this answer once its outcome is recorded or has failed to be."""
         self._task.add_done_callback(lambda _: call(self))
 
+    async def running(self) -> None:
+        """Wait until it runs, or has ended before."""
+        await self._turn.wait()
+
     async def finished(self) -> None:
         """Wait until the outcome is recorded or has failed to be."""
         await self._ended.wait()
@@ -170,6 +175,7 @@ class Generation:
             if _is_ending(error):
                 raise
         finally:
+            self._turn.set()
             self._ended.set()
             self._place.leave(self.prompt_tokens, self.completion_tokens)
 
@@ -186,6 +192,7 @@ class Generation:
                 self._parts.take(Delta("", 0, "cancelled", index))
             return
         self._runs, self._started = True, time.monotonic()
+        self._turn.set()
         self._metrics.queue_seconds.labels(self.card.id).observe(self._started - self._begun)
         async with contextlib.aclosing(self._backend.run(self._prepared)) as pieces:
             async for piece in pieces:
@@ -247,6 +254,11 @@ class Generation:
     async def _record(self, status: str, finish: str) -> Receipt:
         now = time.monotonic()
         texts = self._parts.contents()
+        step = self.caller.principal.step
+
+        def took(end: float) -> int:
+            return step(int((end - self._begun) * 1e6), MICROSECONDS)
+
         fields: dict[str, Json] = {
             "intent": self.intent.seq,
             "request_id": self.caller.request_id,
@@ -255,14 +267,15 @@ class Generation:
             "model": self.card.id,
             "status": status,
             "finish": finish,
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "queued_us": int(((self._started or now) - self._begun) * 1e6),
-            "ttft_us": int(((self._first or now) - self._begun) * 1e6),
-            "duration_us": int((now - self._begun) * 1e6),
-            "bytes": sum(map(len, texts.values())),
+            "prompt_tokens": step(self.prompt_tokens, TOKENS),
+            "completion_tokens": step(self.completion_tokens, TOKENS),
+            "queued_us": took(self._started or now),
+            "ttft_us": took(self._first or now),
+            "duration_us": took(now),
+            "bytes": step(sum(map(len, texts.values())), BYTES),
         }
-        if self.about is not None and self.about.confidence is not None:
+        padded = self.caller.principal.padded
+        if not padded and self.about is not None and self.about.confidence is not None:
             fields["confidence_ppm"] = round(1e6 * self.about.confidence)
         if self.about is not None and self.about.cited is not None:
             fields["citations"] = list(self.about.cited.commitments)

@@ -35,6 +35,7 @@ RESULTS: Final[Mapping[str, str]] = {"pass": "PASSED", "fail": "FAILED", "underp
 _TESTS: Final[Mapping[str, str]] = {
     "pass": "passedTests", "fail": "failedTests", "underpowered": "warnedTests",
 }  # fmt: skip
+MOST_VALID_US: Final = 366 * 86_400_000_000
 _TOLERANCE_US: Final = 300_000_000
 _DAY_US: Final = 86_400_000_000
 _NUMBERS: Final = (
@@ -52,6 +53,9 @@ _INTERVAL: Final = "interval"
 INTERVALS: Final = ("", "tango", "two-pseudo-groups")
 """How the interval of the comparison was made; "" is one pseudo-group, of those that name none."""
 _SCHEDULE: Final = "schedule"
+_UNASKED: Final = "unasked"
+MOST_UNASKED: Final = 0.04
+"""Share of the items that may be left out: 2 % for each side."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class Found:
         failures, incumbent_failures: items that each gave no answer to; they count as wrong.
         merkle_root: hex root over the lines of the outcomes, in the order of the items' ids.
         interval: one of `INTERVALS`.
+        unasked: items that could not be asked, for no fault of either side, and do not count.
     """
 
     verdict: str
@@ -104,6 +109,7 @@ class Found:
     incumbent_failures: int = 0
     packs: Mapping[str, Pack] = field(default_factory=dict)
     interval: str = ""
+    unasked: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,7 @@ class Certificate:
     Attributes:
         id: hex SHA-256 of the signed payload.
         key: hint of the evidence key.
+        specifier: hint of the key that signed the specification.
         person: who signed the specification.
     """
 
@@ -147,6 +154,7 @@ class Certificate:
     found: Found
     circumstances: Circumstances
     key: str
+    specifier: str
 
     @property
     def person(self) -> str:
@@ -215,6 +223,7 @@ def sign(
                 **({"carriedFrom": c.carried_from} if c.carried_from else {}),
                 **({_PACKS: {n: asdict(p) for n, p in found.packs.items()}} if found.packs else {}),
                 **({_INTERVAL: found.interval} if found.interval else {}),
+                **({_UNASKED: found.unasked} if found.unasked else {}),
                 **({_SCHEDULE: list(wanted.schedule)} if wanted.schedule else {}),
             },
         },
@@ -276,10 +285,14 @@ def carries(certificate: Certificate, origin: Certificate) -> bool:
 def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
     """Check a certificate's signature under a policy, and that it follows from what it says.
 
+    The specification inside must be signed by one who may specify, under that person's own name.
+
     Raises:
-        PolicyRefused: what `read` raises; what `TrustPolicy.evaluator` raises; `digest_revoked`.
+        PolicyRefused: what `read` raises; what `TrustPolicy.evaluator` and `TrustPolicy.specifier`
+            raise; `digest_revoked`.
     """
-    certificate = read(envelope, policy.evaluator, policy.keys, policy.revoked.keys)
+    certificate = read(envelope, policy.evaluator, policy.keys)
+    policy.specifier(certificate.specifier, certificate.person)
     wanted = certificate.wanted
     policy.check_digests(
         certificate.id, wanted.task_digest, wanted.dataset_digest, wanted.model_digest
@@ -291,22 +304,20 @@ def read(
     envelope: bytes,
     evaluator: Callable[[str], PolicyKey],
     people: Mapping[str, PolicyKey] = MappingProxyType({}),
-    revoked: frozenset[str] = frozenset(),
 ) -> Certificate:
     """Check a certificate's signature, and that it follows from what it says.
 
     Args:
         evaluator: the key of an evaluator by its hint, or it raises.
         people: keys by hint; the specification's signature is checked where its signer is one.
-        revoked: hints of keys that are not trusted any more.
 
     Raises:
         PolicyRefused: `evaluation_malformed`, `evaluation_signature`, `evaluation_inconsistent`;
-            `key_revoked` of who signed the specification; what `evaluator` raises.
+            what `evaluator` raises.
     """
     opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
     opened.check(evaluator(opened.hint).public, _unsigned)
-    return _read(opened, people, revoked)
+    return _read(opened, people)
 
 
 def check_use(
@@ -372,13 +383,11 @@ def check_terms(wanted: Specification, facts: Mapping[str, Any], code: str) -> N
         raise _refused(code, f"The task's floor is {floor} millionths.")
 
 
-def _read(
-    opened: statement.Opened, people: Mapping[str, PolicyKey], revoked: frozenset[str]
-) -> Certificate:
+def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certificate:
     refuse = _malformed
     subjects, predicate = statement.parts(opened.payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
     block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, refuse)
-    known = {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL, _PACKS, _INTERVAL, _SCHEDULE}
+    known = {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL, _PACKS, _INTERVAL, _SCHEDULE, _UNASKED}
     strict_json.only(block, known, "evaluation", refuse)
     n = {name: strict_json.member(block, name, int, refuse) for name in _NUMBERS}
     w = {name: strict_json.member(block, name, str, refuse) for name in _WORDS}
@@ -392,7 +401,7 @@ def _read(
     if not all(HEX.fullmatch(digest) for digest in (w["merkleRoot"], *filter(None, optional))):
         raise refuse("a digest is no lower-case SHA-256")
     envelope = strict_json.dump(strict_json.member(block, "specification", dict, refuse))
-    wanted, digest = _specified(envelope, people, revoked)
+    wanted, digest, specifier = _specified(envelope, people)
     found = Found(
         verdict=w["verdict"],
         comparison=w["comparison"],
@@ -408,6 +417,7 @@ def _read(
         incumbent_failures=n["incumbentFailures"],
         packs=_read_packs(block),
         interval=strict_json.optional(block, _INTERVAL, str, "", refuse),
+        unasked=strict_json.optional(block, _UNASKED, int, 0, refuse),
     )
     if found.interval not in INTERVALS:
         raise refuse(f"its interval is none of {', '.join(filter(None, INTERVALS))}")
@@ -422,7 +432,7 @@ def _read(
         replay=optional[0],
         carried_from=optional[1],
     )
-    certificate = Certificate(opened.digest, wanted, found, at, opened.hint)
+    certificate = Certificate(opened.digest, wanted, found, at, opened.hint, specifier)
     _check(subjects, predicate, certificate, digest)
     return certificate
 
@@ -441,17 +451,13 @@ def _read_packs(block: dict[str, Any]) -> dict[str, Pack]:
     return packs
 
 
-def _specified(
-    envelope: bytes, people: Mapping[str, PolicyKey], revoked: frozenset[str]
-) -> tuple[Specification, str]:
-    """The specification inside; its signature is checked where its signer is known here."""
+def _specified(envelope: bytes, people: Mapping[str, PolicyKey]) -> tuple[Specification, str, str]:
+    """The specification inside, its digest and who signed it; checked where the key is known."""
     opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
     hint = opened.hint
-    if hint in revoked:
-        raise _refused("key_revoked", f"Key {hint}, which signed the specification, is revoked.")
     if hint in people:
         opened.check(people[hint].public, _unsigned)
-    return specification.read(opened.payload), opened.digest
+    return specification.read(opened.payload), opened.digest, hint
 
 
 def _check(subjects: list[Any], predicate: dict[str, Any], c: Certificate, digest: str) -> None:
@@ -476,8 +482,10 @@ def _check(subjects: list[Any], predicate: dict[str, Any], c: Certificate, diges
         == _configuration(wanted, found, digest),
         "its look is none of the budget's": 1 <= at.look <= wanted.looks,
         "its numbers do not agree": 1 <= found.groups <= found.items
+        and 0 <= found.unasked <= MOST_UNASKED * (found.items + found.unasked)
         and found.low_micros <= found.high_micros,
         "its dates do not rise": at.issued_us <= at.valid_until_us,
+        "it is valid for more than a year": at.valid_until_us - at.issued_us <= MOST_VALID_US,
         "its verdict does not follow from its interval": _follows(wanted, found),
     }
     for problem, holds in agree.items():

@@ -1,5 +1,6 @@
 """Reading the trust policy of a data directory: a lab's own, or the one that a site trusts."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,20 @@ from appliance.trust import ecdsa, policy_document, trusted_file
 from appliance.trust.policy import TrustPolicy
 
 _MAX_POLICY: Final = 4 << 20
+
+
+def marks_key(directory: Path) -> bytes:
+    """The site's key of marks: of its first trust root, which all of its appliances hold.
+
+    Raises:
+        PolicyRefused: as `load_policy`.
+    """
+    if trusted_file.exists(directory):
+        root = trusted_file.load(directory).held.roots[0]
+    else:
+        load_policy(directory)
+        root = (directory / "root.pub").read_bytes()
+    return hashlib.sha256(b"marks of sealed items\0" + root).digest()
 
 
 def load_policy(directory: Path) -> TrustPolicy:

@@ -39,7 +39,7 @@ from appliance.trust.policy_file import load_policy
 from appliance.trust.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
 from appliance.trust.sealed import Progress
 from appliance.trust.verified import Verified, VerifiedAdapter, VerifiedModel
-from appliance.types import Told
+from appliance.types import Json, Told
 
 __all__ = [
     "ROUNDS",
@@ -136,6 +136,19 @@ class ModelStore:
         if isinstance(facts, AdapterFacts):
             self.check_base(model_id, facts, policy)
         return facts
+
+    def facts(self, model_id: str, policy: TrustPolicy) -> dict[str, Json]:
+        """What a stored artifact that is no model says, from its bytes as they were signed.
+
+        The record says the same, in a table that no key signed: it never decides.
+
+        Raises:
+            StateRefused, SignatureRefused, PolicyRefused: the first check that fails.
+        """
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+            found = self.check_artifact(model_id, artifact, signed, policy, _silent)
+        return {**found.summary()}
 
     def use(
         self,
@@ -332,7 +345,7 @@ class ModelStore:
     def _certificates(
         self, model_id: str, signed: Signed, policy: TrustPolicy, *, new: bool
     ) -> list[Certificate]:
-        facts = self.inventory.record(model_id).facts
+        facts = self.facts(model_id, policy)
         return self.evaluations.valid(signed.manifest.root, facts, policy, new=new)
 
     def of_other_engine(self, policy: TrustPolicy) -> list[str]:
@@ -393,7 +406,7 @@ class ModelStore:
         wanted = artifacts.subject(root, data, record.round)
         if policy is None or not artifacts.needs_evaluation(policy, model_id, root, files):
             return wanted
-        valid = self.evaluations.valid(root, record.facts, policy, new=True)
+        valid = self.evaluations.valid(root, self.facts(model_id, policy), policy, new=True)
         return replace(wanted, certificate=valid[0].id)
 
     def add_approval(self, model_id: str, envelope: bytes, policy: TrustPolicy) -> list[Approval]:
@@ -465,3 +478,7 @@ def _check_distinct(policy: TrustPolicy, given: Approval, certificate: Certifica
         raise PolicyRefused(
             "approver_not_distinct", f"{given.name} signed the specification of the evaluation."
         )
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress without a watcher."""

@@ -1,5 +1,7 @@
 """`eval gate` and what goes with it, by commands, without a model."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -11,7 +13,9 @@ from appliance.api.admin.private import serve_in_thread
 from appliance.app import Services, initialise, open_services
 from appliance.cli import gate
 from appliance.client import socket_path
-from appliance.datasets.ledger import Look
+from appliance.datasets import directory
+from appliance.datasets.ledger import FALLING, Look, remaining
+from appliance.datasets.marks import Marks
 from appliance.evals.gate import Gate
 from appliance.evals.gate_outcomes import Files
 from appliance.trust import ecdsa, evidence
@@ -19,7 +23,7 @@ from tests.api.admin.lab import LabData
 from tests.api.admin.test_gates import made
 from tests.cli.conftest import Done, run_command
 from tests.evals.gates import pairs
-from tests.evals.sealed import add_dataset, add_task, write_dataset
+from tests.evals.sealed import add_dataset, add_task, sealing_key, write_dataset
 from tests.tui.scripted import evaluation
 
 
@@ -123,12 +127,55 @@ def test_doubtful_certificates_are_listed_with_what_is_said_today(
     (listed,) = command(lab, *doubtful).document["certificates"]
     assert (listed["id"], listed["verdict"], listed["today"]) == (old, "pass", "")
     look = Look("ab" * 32, 7, task, "", data, "", "test", "publisher", 50_000, 1, certificate=old)
-    serving.ledger.take(look, ["cd" * 32], lambda _look, _number: 1)
+    serving.ledger.take(look, Marks(frozenset(["cd" * 32]), frozenset()), lambda _look, _number: 1)
     parts = cast("Gate", serving.jobs.kind("gate"))._parts
     Files(parts, 7).write_pairs(outcomes)
     (listed,) = command(lab, *doubtful).document["certificates"]
     assert (listed["groups"], listed["today"]) == (62, "underpowered")
     assert "underpowered" in command(lab, "eval", "certificates", "--doubtful").out
+
+
+def test_outcomes_that_leave_end_the_looks_and_the_command_says_so_first(
+    lab: LabData, serving: Services, tmp_path: Path
+) -> None:
+    marks = Marks(frozenset(["cd" * 32]), frozenset())
+    look = Look("ab" * 32, 7, "orders", "", "set", "", "test", "publisher", 50_000, 1)
+    serving.ledger.take(look, marks, lambda _look, _number: 1, FALLING)
+    Files(cast("Gate", serving.jobs.kind("gate"))._parts, 7).write_pairs(pairs(62))
+    asked = ("eval", "outcomes", "7", "--out", tmp_path / "o.jsonl")
+    refused = command(lab, *asked, "--json")
+    assert refused.code == (1, "looks_would_end") and "3 looks left" in refused.out
+    assert remaining(serving.ledger.looks(marks)) == FALLING[1:]
+    assert not any(e.body.get("action") == "outcomes_read" for e in serving.reader.tail(50))
+    assert command(lab, *asked, "--end-looks").status == 0
+    assert remaining(serving.ledger.looks(marks)) == ()
+    one = ("eval", "outcomes", "7", "--item", "i0001", "--out", tmp_path / "p.json")
+    assert command(lab, *one).status == 0  # nothing is left to end
+
+
+def test_sealing_takes_out_the_few_items_that_a_look_saw(
+    lab: LabData, serving: Services, tmp_path: Path
+) -> None:
+    """2 of 52 items of another collection are repeats: named, counted and left out."""
+    first = write_dataset(tmp_path / "first", seal=sealing_key(serving))
+    sealed = directory.read(first).seal
+    assert sealed is not None
+    look = Look("ab" * 32, 7, "orders", "", "first", "", "test", "publisher", 50_000, 1)
+    serving.ledger.take(look, sealed.parts["test"].marks, lambda _look, _number: 1, FALLING)
+    again = write_dataset(tmp_path / "first-again")
+    shutil.copy(write_dataset(tmp_path / "other" / "first") / "test.jsonl", again)
+    told = command(lab, "dataset", "seal", again, "--json").document
+    assert told["taken_out"] == [] and told["inherits"] == {"test": 1}
+    second = write_dataset(tmp_path / "second")
+    lines = (second / "test.jsonl").read_text().splitlines()
+    repeats = (tmp_path / "other" / "first" / "test.jsonl").read_text().splitlines()[:2]
+    renamed = [json.dumps({**json.loads(r), "id": f"r{n}", "group": f"r{n}"})
+               for n, r in enumerate(repeats)]  # fmt: skip
+    (second / "test.jsonl").write_text("\n".join([*lines[2:], *renamed]) + "\n")
+    done = command(lab, "dataset", "seal", second, "--json").document
+    assert done["taken_out"] == ["r0", "r1"] and done["items"]["test"] == 50
+    found = directory.read(second).seal
+    assert found is not None and serving.ledger.looks(found.parts["test"].marks) == []
 
 
 def test_verifying_needs_no_data_directory(lab: LabData, serving: Services, tmp_path: Path) -> None:

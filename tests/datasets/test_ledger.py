@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from appliance.datasets import ledger as ledgers
-from appliance.datasets.ledger import LOOKS, Ledger, Look, left
+from appliance.datasets.ledger import FALLING, LOOKS, QUARTERS, Ledger, Look, left
+from appliance.datasets.marks import Marks
 from appliance.db import open_database
 from appliance.errors import StateRefused
 
-MARKS = ["a", "b", "c"]
+
+def marked(*groups: str) -> Marks:
+    """Marks of groups alone, as in a seal of the first format."""
+    return Marks(frozenset(groups), frozenset())
+
+
+MARKS = marked("a", "b", "c")
 
 
 def look(number: int = 1, **changes: object) -> Look:
@@ -23,7 +30,7 @@ def look(number: int = 1, **changes: object) -> Look:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    database = open_database(tmp_path / "a.db", [ledgers.TABLES])
+    database = open_database(tmp_path / "a.db", [ledgers.TABLES, ledgers.SHARES])
     yield Ledger(database)
     database.dispose()
 
@@ -39,7 +46,7 @@ class Log:
         return 40 + len(self.entries)
 
 
-def code(ledger: Ledger, wanted: Look, marks: list[str], log: Log) -> str:
+def code(ledger: Ledger, wanted: Look, marks: Marks, log: Log) -> str:
     before = ledger.looks(MARKS)
     with pytest.raises(StateRefused) as caught:
         ledger.take(wanted, marks, log)
@@ -51,7 +58,7 @@ def test_a_look_is_recorded_then_kept(ledger: Ledger) -> None:
     log = Log()
     taken, number = ledger.take(look(), MARKS, log)
     assert (taken.entry, number) == (41, 1) and log.entries == [("spec1", 1)]
-    assert ledger.looks(["b"]) == [taken] and ledger.looks(["z"]) == []
+    assert ledger.looks(marked("b")) == [taken] and ledger.looks(marked("z")) == []
     assert left(ledger.looks(MARKS)) == LOOKS - 1
 
 
@@ -66,7 +73,7 @@ def test_a_specification_is_used_once(ledger: Ledger) -> None:
     log = Log()
     ledger.take(look(), MARKS, log)
     assert code(ledger, look(job=2), MARKS, log) == "specification_used"
-    assert code(ledger, look(), ["elsewhere"], log) == "specification_used"
+    assert code(ledger, look(), marked("elsewhere"), log) == "specification_used"
     assert len(log.entries) == 1
 
 
@@ -82,9 +89,9 @@ def test_shared_groups_inherit_what_was_spent(ledger: Ledger) -> None:
     log = Log()
     for number in range(1, LOOKS + 1):
         ledger.take(look(number), MARKS, log)
-    resealed = ["c", "x", "y"]  # one group of before under another seal
+    resealed = marked("c", "x", "y")  # one group of before under another seal
     assert code(ledger, look(9, dataset="other"), resealed, log) == "looks_spent"
-    assert ledger.take(look(9), ["x", "y"], log)[1] == 1  # the control: new groups alone
+    assert ledger.take(look(9), marked("x", "y"), log)[1] == 1  # the control: new groups alone
 
 
 def test_the_first_pass_ends_the_looks_of_other_tasks(ledger: Ledger) -> None:
@@ -136,6 +143,66 @@ def test_what_the_log_refuses_takes_no_look(ledger: Ledger) -> None:
 
 
 def test_many_marks_are_looked_up(ledger: Ledger) -> None:
-    many = [f"m{n}" for n in range(3_000)]
+    many = marked(*(f"m{n}" for n in range(3_000)))
     ledger.take(look(), many, Log())
-    assert len(ledger.looks(["m2999"])) == 1
+    assert len(ledger.looks(marked("m2999"))) == 1
+
+
+def spending(ledger: Ledger, schedule: tuple[int, ...], numbers: range) -> list[int]:
+    taken = (ledger.take(look(n), MARKS, Log(), schedule)[0] for n in numbers)
+    return [each.share_micros for each in taken]
+
+
+def test_the_first_look_spends_most_of_alpha(ledger: Ledger) -> None:
+    assert ledgers.schedule([], FALLING) == FALLING
+    assert spending(ledger, FALLING, range(1, 5)) == list(FALLING)
+    looks = ledger.looks(MARKS)
+    assert [each.number for each in looks] == [1, 2, 3, 4]
+    assert sum(each.share_micros for each in looks) == ledgers.MILLION
+    assert ledgers.remaining(looks, FALLING) == ()
+
+
+def test_a_split_that_has_begun_keeps_its_quarters(ledger: Ledger) -> None:
+    spending(ledger, QUARTERS, range(1, 2))
+    looks = ledger.looks(MARKS)
+    assert ledgers.schedule(looks, FALLING) == QUARTERS
+    assert ledgers.remaining(looks, FALLING) == QUARTERS[1:]
+
+
+def test_alpha_is_never_spent_twice_where_two_splits_are_joined(ledger: Ledger) -> None:
+    """0.7 here and 0.25 there leave 0.05: less than a look."""
+    ledger.take(look(1), marked("a"), Log(), FALLING)
+    ledger.take(look(2), marked("b"), Log(), QUARTERS)
+    both = ledger.looks(marked("a", "b"))
+    assert ledgers.remaining(both, FALLING) == ()
+    assert code(ledger, look(3), marked("a", "b"), Log()) == "looks_spent"
+    with pytest.raises(StateRefused):  # a route that spends quarters after 0.7 and 0.25
+        ledger.take(look(4), marked("a", "b"), Log())
+
+
+def test_a_quarter_after_most_of_alpha_is_taken_once(ledger: Ledger) -> None:
+    """A route's look spends a quarter: 0.7 and 0.25, and then no more."""
+    ledger.take(look(1), MARKS, Log(), FALLING)
+    assert ledger.take(look(2), MARKS, Log())[0].share_micros == 250_000
+    assert code(ledger, look(3), MARKS, Log()) == "looks_spent"
+
+
+def test_later_versions_of_the_task_that_passed_may_look(ledger: Ledger) -> None:
+    ledger.take(look(1, name="orders", version=2), MARKS, Log(), FALLING)
+    ledger.conclude("spec1", "pass", "cert")
+    looks = ledger.looks(MARKS)
+    later = {"task_digest": "ee" * 32, "name": "orders"}
+    assert ledgers.remaining(looks, FALLING, version=3, **later) == FALLING[1:]
+    assert ledgers.remaining(looks, FALLING, version=1, **later) == ()  # an earlier one
+    assert ledgers.remaining(looks, FALLING, "ee" * 32, "another", 3) == ()
+    ledger.export(1)
+    assert ledgers.remaining(ledger.looks(MARKS), FALLING, version=3, **later) == ()
+    assert ledgers.remaining(ledger.looks(MARKS), FALLING, look().task_digest) == ()
+
+
+def test_a_look_in_which_nothing_was_answered_is_not_spent(ledger: Ledger) -> None:
+    ledger.take(look(1), MARKS, Log(), FALLING)
+    ledger.conclude("spec1", ledgers.UNSPENT, "")
+    taken, number = ledger.take(look(2), MARKS, Log(), FALLING)
+    assert (number, taken.share_micros) == (1, FALLING[0])
+    assert code(ledger, look(1, job=9), MARKS, Log()) == "specification_used"

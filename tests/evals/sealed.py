@@ -1,5 +1,6 @@
 """A task and a sealed dataset in a lab's store, and specifications of their gate."""
 
+import hashlib
 import json
 import secrets
 from pathlib import Path
@@ -9,8 +10,10 @@ from appliance.app import Services
 from appliance.audit import content
 from appliance.audit.files import LogFiles
 from appliance.datasets import directory, sealing
+from appliance.datasets.ledger import FALLING
 from appliance.datasets.sealing import SealingKey
 from appliance.trust import signing, specification
+from appliance.trust.policy_file import marks_key
 from appliance.trust.specification import Specification
 from tests.evals.orders import TASK, item, write_task
 from tests.smol import APPROVERS, approve, key, quiet
@@ -24,7 +27,9 @@ def sealing_key(services: Services) -> SealingKey:
     kek = LogFiles(services.data / "audit").key_encryption_key()
     name, secret = secrets.token_hex(16), secrets.token_bytes(32)
     wrapped = content.wrap(kek, sealing.key_id(name), secret)
-    return SealingKey(name, secret, wrapped, content.kek_name(kek))
+    return SealingKey(
+        name, secret, wrapped, content.kek_name(kek), marks_key(services.data / "trust")
+    )
 
 
 def write_dataset(
@@ -33,10 +38,12 @@ def write_dataset(
 ) -> Path:  # fmt: skip
     """A dataset of work orders: a test item for each group, sealed with a key.
 
+    Each has the numbers of parts of its own, so that no two datasets share looks.
+
     Args:
         first: the number that train begins with; the texts of other splits begin with 0.
     """
-    path.mkdir()
+    path.mkdir(parents=True)
     name = path.name
     manifest = {"format": 1, "version": 1, "name": name, "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))
@@ -45,7 +52,8 @@ def write_dataset(
         lines, start = [], first if split == "train" else 0
         for n in range(start, start + count):
             found = item(n, split)
-            text = f"{found['input']['text']} of machine {n} in {name}"  # type: ignore[index]
+            part = hashlib.sha256(f"{name} {split} {n}".encode()).hexdigest()[:48]
+            text = f"{found['input']['text']} {part[:24]} {part[24:]}"  # type: ignore[index]
             found |= {"input": {"text": text}, "group": f"{split}-g{n}"}
             lines.append(json.dumps(found))
         (path / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
@@ -89,6 +97,8 @@ def terms(services: Services, task: str, data: str, **changes: Any) -> Specifica
         "model": facts["model"],
         "model_digest": facts["model_digest"],
         "incumbent": "none",
+        "floors": {"": 1_000},
+        "schedule": FALLING,
         "seed": secrets.token_hex(16),
         "name": "publisher",
         "time": "2026-09-21T00:00:00Z",

@@ -11,12 +11,14 @@ from appliance.datasets.items import Item
 from appliance.errors import (
     ApplianceError,
     AuditUnavailable,
+    BadRequest,
     NotFound,
     Overloaded,
     Unavailable,
+    UpstreamLost,
     WorkerLost,
 )
-from appliance.evals.asking import ASKER, Asking
+from appliance.evals.asking import ASKER, OURS, TRIES, Asking
 from appliance.serving.inference import Inference
 from appliance.tasks.definition import parse
 from appliance.types import Caller, Delta, GenerationRequest, Priority, TaskAnswer
@@ -34,7 +36,7 @@ class Answer:
 
     def __init__(self, *steps: Delta | BaseException | None) -> None:
         self.steps = steps
-        self.cancelled = False
+        self.cancelled = self.waits = False
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
         for step in self.steps:
@@ -44,6 +46,10 @@ class Answer:
                 raise step
             else:
                 yield step
+
+    async def running(self) -> None:
+        if self.waits:
+            await asyncio.Event().wait()
 
     async def cancel(self) -> None:
         self.cancelled = True
@@ -83,18 +89,56 @@ async def test_an_answer_is_scored_with_its_confidence_and_time() -> None:
     assert request.messages == ({"role": "user", "content": '{"text": "no start"}'},)
 
 
-@pytest.mark.parametrize(
-    ("start", "code"),
-    [
-        (Answer(WorkerLost("worker_lost", "It ended.")), "worker_lost"),
-        (Overloaded("key_quarantined", "No."), "key_quarantined"),
-        (Answer(Delta("eng", 1), WorkerLost("worker_lost", "It ended.")), "worker_lost"),
-    ],
-)
-async def test_a_failure_of_the_candidate_is_wrong(start: Any, code: str) -> None:
-    over, _ = asking(start)
+async def test_a_failure_of_the_candidate_is_wrong_and_not_asked_again() -> None:
+    over, double = asking(Answer(BadRequest("output_invalid", "It is no JSON.")))
+    outcome = await over.outcome(ITEM)
+    assert (outcome.answer, outcome.score, outcome.failure) == (None, 0, "output_invalid")
+    assert len(double.asked) == 1
+
+
+LOST: list[tuple[Any, str]] = [
+    (lambda: Answer(WorkerLost("worker_lost", "It ended.")), "worker_lost"),
+    (lambda: Overloaded("key_quarantined", "No."), "key_quarantined"),
+    (lambda: Answer(Delta("eng", 1), WorkerLost("worker_lost", "It ended.")), "worker_lost"),
+    (lambda: Answer(UpstreamLost("upstream_lost", "It is away.")), "upstream_lost"),
+]
+
+
+@pytest.mark.parametrize(("start", "code"), LOST)
+async def test_what_is_lost_is_asked_again_three_times_in_all(
+    start: Any, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.evals.asking._RETRY_S", 0)
+    over, double = asking(start(), start(), start())
     outcome = await over.outcome(ITEM)
     assert (outcome.answer, outcome.score, outcome.failure) == (None, 0, code)
+    assert code in OURS and len(double.asked) == TRIES
+    over, double = asking(start(), start(), Answer(Delta("engine", 1, "stop")))
+    assert (await over.outcome(ITEM)).score == 1  # the control: the third time it runs
+
+
+async def test_waiting_for_a_place_is_no_time_of_the_candidate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A candidate that is kept waiting fails as ours, never as its own time-out."""
+    monkeypatch.setattr("appliance.evals.asking._RETRY_S", 0)
+    monkeypatch.setattr("appliance.evals.asking.PATIENCE_S", 0.01)
+    kept = [Answer(Delta("engine", 1, "stop")) for _ in range(TRIES)]
+    for answer in kept:
+        answer.waits = True
+    over, _ = asking(*kept)
+    outcome = await over.outcome(ITEM)
+    assert outcome.failure == "place_waited" and all(answer.cancelled for answer in kept)
+
+
+async def test_a_patient_one_tells_what_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.evals.asking._RETRY_S", 0)
+    away = [Unavailable("upstream_unavailable", "No host.") for _ in range(TRIES)]
+    over, _ = asking(*away)
+    assert (await replace(over, patient=True).outcome(ITEM)).failure == "upstream_unavailable"
+    over, _ = asking(Unavailable("shutting_down", "The server is stopping."))
+    with pytest.raises(Unavailable):
+        await replace(over, patient=True).outcome(ITEM)
 
 
 async def test_an_answer_that_never_ends_is_a_timeout_and_is_cancelled() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from appliance.app import Services, open_services
 from appliance.audit.files import LogFiles
+from appliance.datasets import ledger as ledgers
 from appliance.datasets import sealing
+from appliance.datasets.items import Item
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals import gate as gates
 from appliance.evals import judging
@@ -18,6 +21,7 @@ from appliance.evals.asking import Asking
 from appliance.evals.gate import Gate
 from appliance.evals.gate_outcomes import Files, read_pairs
 from appliance.evals.job import DIRECTORY
+from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import FILES, PINS, items
 from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Stop
@@ -37,7 +41,11 @@ def lab_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path)
     data = make_data(root, default_model_path, evaluated=True)
     with open_services(data, config=SMALL) as services:
         add_task(services, root / "orders", model=ID)
-        add_task(services, root / "next", TASK.replace("version = 1", "version = 2"), model=ID)
+        later = TASK.replace("version = 1", "version = 2")
+        add_task(services, root / "next", later, model=ID)
+        other = later.replace('id = "excavator-system"', 'id = "another"')
+        assert other != later
+        add_task(services, root / "other", other, model=ID)
         fitted = write_task(
             root / "fitted",
             CLASSIFIER.replace(', "electrical"', ""),
@@ -45,7 +53,7 @@ def lab_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path)
         )
         signing.sign_directory(fitted, key(data, "publisher"), quiet)
         services.lifecycle.import_model("uid:0", fitted, None, quiet)
-        for name in ("passing", "failing", "killed", "twice", "untouched", "plain"):
+        for name in ("passing", "failing", "killed", "twice", "untouched", "plain", "lost"):
             add_dataset(services, root / name)
     yield data
     shutil.rmtree(root)
@@ -97,7 +105,7 @@ async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services, few: 
     outcomes = read_pairs(lab.data / DIRECTORY, result["job"], kek)
     pack = found.found.packs["general"]
     assert (pack.items, pack.sha256) == (8, PINS[FILES["general"]]) and pack.right > 0
-    assert judging.judge(found.wanted, outcomes, found.found.packs) == found.found
+    assert judging.judged_again(found, outcomes) == found.found
     (look,) = [e for e in entries(lab, "gate_look") if e["job"] == result["job"]]
     assert (look["look"], look["dataset"], look["groups"]) == (1, "passing", GROUPS)
     assert found.circumstances.entry == look["seq"]
@@ -113,8 +121,14 @@ async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services, few: 
     approve(lab, "orders", *APPROVERS)
     assert lab.store.inventory.record("orders").state == "approved"
     with pytest.raises(ApplianceError) as caught:
-        await run(lab, terms(lab, "next", "passing"))
+        await run(lab, terms(lab, "other", "passing"))
     assert caught.value.code == "looks_spent"
+    assert result["alpha_left"] == pytest.approx(0.05 * 0.3)
+    ids = [str(e.body["request_id"]) for e in asked]
+    assert not any(pair.item in name for pair in outcomes for name in ids)  # ids are keyed
+    ended = [e.body for e in asked if str(e.body["request_id"]).startswith(prefix)]
+    sizes = {(b["bytes"], b["completion_tokens"]) for b in ended if "bytes" in b}
+    assert len(sizes) == 1  # no size tells which label was answered
     with pytest.raises(ApplianceError) as caught:  # a classifier writes nothing
         await run(lab, terms(lab, "fitted", "plain", packs={"general": 1_000}))
     assert caught.value.code == "specification_other"
@@ -143,7 +157,7 @@ async def test_a_failure_is_no_certificate_and_leaves_looks(lab: Services, few: 
     assert result["packs"]["general"]["verdict"] == "fail"
     assert result["verdict"] == "fail" and result["certificate"] is None
     assert result["looks_left"] == 3 and result["advice"] == 1
-    assert result["alpha_left"] == pytest.approx(0.05 * 3 / 4)
+    assert result["alpha_left"] == pytest.approx(0.05 * 0.3)
     statement = lab.store.evaluations.envelope(result["statement"])
     found = evaluation.verify(statement, load_policy(lab.data / "trust"))
     assert found.found.verdict == "fail"
@@ -152,6 +166,52 @@ async def test_a_failure_is_no_certificate_and_leaves_looks(lab: Services, few: 
         await (await lab.jobs.start("gate", params, "uid:0")).outcome()
     assert caught.value.code == "specification_used"
     assert looks(lab, "failing") == 1
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+async def test_too_many_failures_of_ours_end_a_gate_without_a_verdict(
+    lab: Services, monkeypatch: pytest.MonkeyPatch, answered: int
+) -> None:
+    """52 of 52: the look is not spent; one answer that was seen spends it."""
+    real, seen = Asking.outcome, 0
+
+    async def lost(self: Asking, one: Item) -> Outcome:
+        nonlocal seen
+        found = await real(self, one)
+        if not one.id.startswith("test"):
+            return found
+        seen += 1
+        if seen <= answered:
+            return found
+        return replace(found, answer=None, micros=0, failure="worker_lost")
+
+    monkeypatch.setattr(Asking, "outcome", lost)
+    with pytest.raises(EvaluationRefused) as caught:
+        await run(lab, terms(lab, "orders", "lost"))
+    assert caught.value.code == "gate_interrupted"
+    told = entries(lab, "gate_verdict")[-1]
+    assert told["verdict"] == ("interrupted" if answered else "unspent")
+    with lab.store.inventory.open("lost") as artifact:
+        seal = sealing.parse(artifact.prefix(sealing.FILE, 1 << 20))
+    left = ledgers.remaining(lab.ledger.looks(seal.parts["test"].marks), seal.schedule)
+    assert left == (ledgers.FALLING[1:] if answered else ledgers.FALLING)
+
+
+async def test_invalid_outputs_of_the_candidate_fail(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: as many failures, of the answerer's."""
+    real = Asking.outcome
+
+    async def invalid(self: Asking, one: Item) -> Outcome:
+        found = await real(self, one)
+        if not one.id.startswith("test"):
+            return found
+        return replace(found, answer=None, micros=0, failure="output_invalid")
+
+    monkeypatch.setattr(Asking, "outcome", invalid)
+    result = await run(lab, terms(lab, "orders", "lost", incumbent="majority"))
+    assert result["verdict"] == "fail" and result["unasked"] == 0
 
 
 async def test_a_model_that_does_not_answer_takes_no_look(lab: Services, tmp_path: Path) -> None:
@@ -199,8 +259,8 @@ def dying(real: Callable[..., Any], first: bool) -> Callable[..., Any]:
 
 
 STEPS: tuple[tuple[Any, str], ...] = (
-    (gates, "subject_of"), ("ledger", "take"), (gates, "opened"), (Files, "append"),
-    (Files, "write_pairs"), (gates, "_concluded"), (Job, "save"),
+    (gates, "subject_of"), (gates, "check_items"), ("ledger", "take"), (gates, "opened"),
+    (Files, "append"), (Files, "write_pairs"), (gates, "_concluded"), (Job, "save"),
     (OutcomeFiles, "write_report"), ("evaluations", "add"), ("ledger", "conclude"),
 )  # fmt: skip
 
@@ -234,7 +294,7 @@ async def test_killed_at_any_step_the_look_counts_once_and_the_verdict_is_the_sa
     assert len({p.item for p in outcomes}) == len(outcomes) == GROUPS
     certificate = lab.store.evaluations.envelope(result["certificate"])
     found = evaluation.verify(certificate, load_policy(lab.data / "trust"))
-    assert judging.judge(found.wanted, outcomes) == found.found
+    assert judging.judged_again(found, outcomes) == found.found
 
 
 @pytest.mark.slow

@@ -32,8 +32,12 @@ def judged(outcomes: list[Pair], terms: Specification | None = None) -> Judged:
 @pytest.mark.parametrize(
     ("outcomes", "terms", "words"),
     [
-        (pairs(400, gained=20), wanted(), "Pass: orders is not worse than majority by 5 points"),
-        (pairs(400, lost=80), wanted(), "Fail: orders is worse than majority by more than 5"),
+        (pairs(400, gained=20), wanted(), "not worse than always answering the commonest label"),
+        (
+            pairs(400, lost=80),
+            wanted(),
+            "Fail: orders is worse than always answering the commonest",
+        ),
         (pairs(400, gained=20), wanted(floors={"": 900_000}), "Fail: the floor of the whole"),
         (pairs(400, gained=20), wanted(packs={"general": 760_000}), "the floor of pack general"),
         (pairs(60, lost=1), wanted(), "more independent groups can"),

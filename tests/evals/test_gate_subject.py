@@ -1,5 +1,6 @@
 """What a gate works on: whatever is wrong is found before the look, and takes none."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,20 @@ import pytest
 from appliance.app import Services, initialise, open_services
 from appliance.audit.log import Draft
 from appliance.clock import FixedClock
+from appliance.datasets import directory
 from appliance.errors import ApplianceError
 from appliance.evals.gate_subject import baseline_of
 from appliance.trust import evidence, signing
 from appliance.trust.specification import Specification
 from tests.evals.gates import edited
-from tests.evals.sealed import add_dataset, add_task, envelope, terms, write_dataset
+from tests.evals.sealed import (
+    add_dataset,
+    add_task,
+    envelope,
+    sealing_key,
+    terms,
+    write_dataset,
+)
 from tests.registry.test_lifecycle import ACTOR
 from tests.smol import APPROVERS, SMALL, approve, key, quiet
 
@@ -66,7 +75,18 @@ REFUSED: dict[str, tuple[Callable[[Services, Specification], bytes], str]] = {
     "milder alpha": (
         lambda s, t: envelope(s, replace(t, alpha_micros=90_000)), "specification_other",
     ),
-    "more looks": (lambda s, t: envelope(s, replace(t, looks=9)), "specification_other"),
+    "more looks": (
+        lambda s, t: envelope(s, replace(t, looks=9, schedule=())), "specification_other",
+    ),
+    "quarters of alpha at a split that spends more first": (
+        lambda s, t: envelope(s, replace(t, schedule=())), "specification_other",
+    ),
+    "nothing against nothing": (
+        lambda s, t: envelope(s, replace(t, floors={})), "floor_missing",
+    ),
+    "a floor of one stratum against nothing": (
+        lambda s, t: envelope(s, replace(t, floors={"north": 500_000})), "floor_missing",
+    ),
     "another task": (
         lambda s, t: envelope(s, replace(t, task_digest="11" * 32)), "specification_other",
     ),
@@ -101,6 +121,29 @@ async def test_what_is_wrong_takes_no_look(lab: Services, case: str) -> None:
 async def test_the_control_gets_as_far_as_its_model(lab: Services) -> None:
     good = envelope(lab, terms(lab, "orders", "untouched"))
     assert await attempt(lab, good) == "candidate_fails"
+    assert looked(lab) == 0
+
+
+async def test_an_item_that_does_not_fit_takes_no_look_and_is_not_told(
+    lab: Services, tmp_path: Path
+) -> None:
+    """Of a sealed split viewers and the log learn how many do not fit, and nothing of one."""
+    path = tmp_path / "secret-set"
+    write_dataset(path)
+    lines = (path / "test.jsonl").read_text().splitlines()
+    odd = {**json.loads(lines[7]), "id": "case-of-mister-x", "expected": "embezzlement"}
+    (path / "test.jsonl").write_text("\n".join([*lines[:7], json.dumps(odd), *lines[8:]]) + "\n")
+    directory.seal(path, directory.read(path), sealing_key(lab))
+    signing.sign_directory(path, key(lab.data, "publisher"), quiet)
+    lab.lifecycle.import_model(ACTOR, path, None, quiet)
+    approve(lab, "secret-set", *APPROVERS)
+    signed = envelope(lab, terms(lab, "orders", "secret-set"))
+    live = await lab.jobs.start("gate", {"specification": signed.decode()}, "uid:0")
+    with pytest.raises(ApplianceError) as caught:
+        await live.outcome()
+    assert caught.value.code == "sealed_item_unfit" and "1 of 52 " in caught.value.message
+    told = caught.value.message + str([dict(e.body) for e in lab.reader.tail(2_000)])
+    assert "mister-x" not in told and "embezzlement" not in told
     assert looked(lab) == 0
 
 

@@ -23,6 +23,8 @@ from appliance.trust import (
     signing,
     strict_json,
 )
+from appliance.trust.artifact import OtherFacts
+from appliance.trust.records import ModelState
 from appliance.trust.store import load_policy
 from tests import site
 from tests.evals.gates import EVALUATOR, STRANGER, certificate, circumstances, pairs
@@ -100,6 +102,24 @@ def test_a_task_without_a_certificate_is_not_approved(lab: Services, tmp_path: P
     assert lab.store.inventory.record(task).state == "approved"
     assert use(lab) == lab.store.inventory.record(task).digest
     assert lab.store.alarms(load_policy(lab.data / "trust")) == []
+
+
+def test_terms_come_from_signed_bytes_and_from_no_table(lab: Services, tmp_path: Path) -> None:
+    """A margin of 0.99 in the table passes a wrong classifier through nothing."""
+    task = add_task(lab, tmp_path / "orders")
+    record = lab.store.inventory.record(task)
+    told = {**record.facts, "margin_micros": 990_000, "model_digest": "11" * 32}
+    lab.store.inventory.set_state(task, record.state, facts=OtherFacts(told))
+    assert lab.store.inventory.record(task).facts["margin_micros"] == 990_000
+    found = load_policy(lab.data / "trust")
+    assert lab.store.facts(task, found)["margin_micros"] == 50_000
+    certify(lab, task)  # with the terms of the table
+    assert code(lambda: approve(lab, task, *APPROVERS)) == "evaluation_other_task"
+    lab.store.inventory.set_state(task, record.state, facts=OtherFacts(dict(record.facts)))
+    certify(lab, task)  # the control
+    approve(lab, task, *APPROVERS)
+    lab.store.inventory.set_state(task, ModelState.APPROVED, facts=OtherFacts(told))
+    assert use(lab)  # the table decides nothing against it either
 
 
 def test_a_lab_that_asks_for_none_approves_as_before(tmp_path: Path) -> None:
@@ -240,7 +260,7 @@ def test_only_tasks_can_be_asked_for_an_evaluation(lab: Services, tmp_path: Path
 
 
 def test_a_certificate_moves_with_its_task_to_a_site(tmp_path: Path) -> None:
-    """Another appliance signed it, on the specification of a person who is unknown here."""
+    """Another appliance signed it, on the specification of a person whom this policy knows, too."""
     sim = Simulator()
     sim.policy["keys"] |= policies.bound(EVALUATOR, "evidence of the test host")
     sim.policy["roles"]["evaluator"] = {"keys": [policies.hint(EVALUATOR)], "threshold": 1}
@@ -251,17 +271,20 @@ def test_a_certificate_moves_with_its_task_to_a_site(tmp_path: Path) -> None:
     with made.services() as services:
         services.lifecycle.import_model("uid:0", path, None, lambda *_: None)
         assert code(lambda: site.approve(services, "orders", "Alice")) == "evaluation_missing"
-        elsewhere = {"dataset": "elsewhere", "dataset_digest": DATASET_DIGEST}
+        elsewhere = {"dataset": "elsewhere", "dataset_digest": DATASET_DIGEST, "name": "Paula"}
         wanted = terms(services, "orders", "orders", **elsewhere)
         now = services.clock.wall_us()
         when = circumstances(
             engine=services.store.evaluations.engine, issued_us=now, valid_until_us=now + 10**12
         )
-        brought = certificate(pairs(400, gained=20), wanted, when, person=STRANGER)
+        unknown = certificate(pairs(400, gained=20), wanted, when, person=STRANGER)
+        keep = services.store.evaluations.add
+        refused = code(lambda: keep(unknown, load_policy(made.data / "trust")))
+        assert refused == "specifier_not_allowed"
+        brought = certificate(pairs(400, gained=20), wanted, when)
         services.store.evaluations.add(brought, load_policy(made.data / "trust"))
         site.approve(services, "orders", "Alice", "Bob")
         assert services.store.inventory.record("orders").state == "approved" and use(services)
         own = certificate(pairs(400, gained=20), wanted, when, key=STRANGER)
-        keep = services.store.evaluations.add
         unlisted = code(lambda: keep(own, load_policy(made.data / "trust")))
         assert unlisted == "evaluator_not_allowed"

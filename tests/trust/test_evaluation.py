@@ -126,8 +126,20 @@ def test_who_signed_counts() -> None:
     assert code(certificate(), without) == "evaluator_not_allowed"
 
 
-def test_who_specified_may_be_unknown_here() -> None:
-    assert evaluation.verify(certificate(person=STRANGER), policy()).person == "Paula"
+def test_who_specified_must_be_a_specifier_under_that_name() -> None:
+    assert code(certificate(person=STRANGER)) == "specifier_not_allowed"
+    assert code(certificate(person=policies.ALICE)) == "specifier_not_allowed"  # signs as Paula
+    assert evaluation.verify(certificate(), policy()).person == "Paula"  # the control
+
+
+def test_validity_is_bounded() -> None:
+    for days, refused in ((366, ""), (367, "evaluation_inconsistent"), (36_500, "e")):
+        until = circumstances(valid_until_us=NOW_US + days * DAY_US)
+        made = certificate(at=until)
+        if refused:
+            assert code(made) == "evaluation_inconsistent"
+        else:
+            assert evaluation.verify(made, policy()).found.verdict == "pass"
 
 
 def test_a_specification_that_its_person_did_not_sign_is_refused() -> None:
@@ -254,7 +266,7 @@ def test_it_is_carried_over_with_all_that_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"validUntil": "2028-01-01T00:00:00Z"}, {"failures": 1}, {"look": 2}, {"entry": 8}]
+    "change", [{"validUntil": "2027-09-20T00:00:00Z"}, {"failures": 1}, {"look": 2}, {"entry": 8}]
 )
 def test_what_says_more_is_not_carried_over(change: dict[str, Any]) -> None:
     first = certificate()

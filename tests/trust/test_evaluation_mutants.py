@@ -16,6 +16,7 @@ from tests.evals.gates import (
     TASK,
     block,
     certificate,
+    circumstances,
     edited,
     forged,
     pairs,
@@ -71,7 +72,17 @@ INCONSISTENT = "evaluation_inconsistent"
 CASES: dict[str, Case] = {
     "a revoked specifier": Case(
         _verify(certificate(), _revoked(policies.PUBLISHER)), "key_revoked",
-        "evaluation._specified", "hint in revoked",
+        "policy.TrustPolicy.specifier", "hint in self.revoked.keys",
+    ),
+    "a stranger as specifier": Case(
+        _verify(certificate(person=STRANGER)), "specifier_not_allowed",
+        "evaluation.verify", "policy.specifier(certificate.specifier, certificate.person)", "None",
+    ),
+    "a validity of years": Case(
+        _verify(
+            certificate(at=circumstances(valid_until_us=NOW_US + 36_500 * DAY_US))
+        ), INCONSISTENT,
+        "evaluation._check", "at.valid_until_us - at.issued_us <= MOST_VALID_US", "True",
     ),
     "a stranger as evaluator": Case(
         _verify(certificate(key=STRANGER)), "evaluator_not_allowed",

@@ -23,12 +23,14 @@ from appliance.clock import iso
 from appliance.datasets import directory as datasets
 from appliance.datasets import ledger as ledgers
 from appliance.datasets import sealing
+from appliance.datasets.marks import Marks
 from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.evals import gate_outcomes, gate_subject, judging, pairs
 from appliance.evals.job import DIRECTORY
 from appliance.tasks import catalogue
 from appliance.trust import ecdsa, evaluation, evidence
+from appliance.trust.policy_file import marks_key
 from appliance.trust.store import load_policy
 from appliance.types import Json
 from appliance.wire.admin import gates as wire
@@ -50,7 +52,16 @@ async def sealing_key(person: Operator, services: ServicesDep) -> wire.SealingKe
         key=base64.b64encode(key).decode(),
         wrapped=wrapped.hex(),
         kek=content.kek_name(kek),
+        marks=base64.b64encode(marks_key(services.data / "trust")).decode(),
     )
+
+
+@router.post("/known")
+def known(_: Operator, services: ServicesDep, told: wire.Marks) -> wire.Known:
+    """Which looks a split inherits, and which of its items other looks saw."""
+    marks = Marks(frozenset(told.names), frozenset(told.contents), tuple(told.items))
+    looks = ledgers.spent(services.ledger.looks(marks))
+    return wire.Known(looks=len(looks), items=services.ledger.known(marks))
 
 
 @router.post("/plan")
@@ -64,7 +75,8 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         raise StateRefused(
             "wrong_state", f"{wanted.task} was imported by an older version; import it again."
         )
-    part = seal_of(services, wanted.dataset).parts.get(wanted.split)
+    seal = seal_of(services, wanted.dataset)
+    part = seal.parts.get(wanted.split)
     if part is None or data.digest is None:
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
     facts = task.facts
@@ -73,6 +85,11 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
     digest = ""
     if incumbent not in gate_subject.BASELINES:
         digest = inventory.record(incumbent).digest or ""
+    looks = services.ledger.looks(part.marks)
+    with inventory.open(task.id) as artifact:
+        definition = catalogue.read_artifact(artifact).task
+    rest = ledgers.remaining(looks, seal.schedule, task.digest, definition.id, definition.version)
+    schedule = ledgers.schedule(looks, seal.schedule)
     return wire.Plan(
         task=task.id,
         task_digest=task.digest,
@@ -84,7 +101,8 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         alpha_micros=int(facts["alpha_micros"]),
         floor_micros=int(facts["floor_micros"]),
         looks=ledgers.LOOKS,
-        looks_left=ledgers.left(services.ledger.looks(part.marks), task.digest),
+        looks_left=len(rest),
+        schedule=[] if schedule == ledgers.QUARTERS else list(schedule),
         model=str(facts["model"]),
         model_digest=str(facts["model_digest"]),
         incumbent=incumbent,
@@ -109,7 +127,8 @@ def ledgers_(_: Viewer, services: ServicesDep) -> wire.LedgerList:
 def ledger(_: Viewer, services: ServicesDep, dataset: str) -> wire.Ledger:
     """The looks at the sealed splits of a stored dataset."""
     splits = []
-    for name, part in sorted(seal_of(services, dataset).parts.items()):
+    seal = seal_of(services, dataset)
+    for name, part in sorted(seal.parts.items()):
         looks = services.ledger.looks(part.marks)
         rows = [{**vars(look), "taken": iso(look.taken_us)} for look in looks]
         passed = ledgers.holder(looks)
@@ -117,7 +136,7 @@ def ledger(_: Viewer, services: ServicesDep, dataset: str) -> wire.Ledger:
             wire.LedgerSplit(
                 split=name,
                 groups=part.groups,
-                left=ledgers.left(looks, passed.task_digest if passed else ""),
+                left=len(ledgers.remaining(looks, seal.schedule, *ledgers.own(passed))),
                 only=passed.task if passed else "",
                 looks=rows,
             )
@@ -255,8 +274,20 @@ async def outcomes(
     services: ServicesDep,
     job_id: JobId,
     item: Annotated[str | None, Query(max_length=1_000)] = None,
+    end_looks: bool = False,
 ) -> wire.Outcomes:
-    """The outcomes of a gate for an auditor; of one item with the proof that it is one of them."""
+    """The outcomes of a gate for an auditor; of one item with the proof that it is one of them.
+
+    They end the looks that the split has left, so that this has to be asked for.
+    """
+    looks, own = services.ledger.beside(job_id)
+    if own is not None and not end_looks:
+        rest = ledgers.remaining(looks, ledgers.FALLING, own.task_digest, own.name, own.version)
+        if rest:
+            raise StateRefused(
+                "looks_would_end",
+                f"{own.split} of {own.dataset} has {len(rest)} looks left; this ends them.",
+            )
     kek = LogFiles(services.data / "audit").key_encryption_key()
     found = await asyncio.to_thread(
         gate_outcomes.read_pairs, services.data / DIRECTORY, job_id, kek
@@ -270,6 +301,7 @@ async def outcomes(
         "items": len(found) if item is None else 1,
     }
     await append(services.audit, Draft("admin", fields))
+    services.ledger.export(job_id)
     if proof is not None:
         return wire.Outcomes(lines=[str(proof["line"])], proof=proof)
     return wire.Outcomes(lines=[each.line().decode() for each in found])

@@ -10,12 +10,37 @@ ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
 
 
 class SealingKey(Reply):
-    """A fresh key for one seal, in base64, and the same as it is stored."""
+    """A fresh key for one seal, in base64, and the same as it is stored.
+
+    Attributes:
+        marks: the site's key of marks, in base64.
+    """
 
     id: str
     key: str
     wrapped: str
     kek: str
+    marks: str
+
+
+class Marks(Request):
+    """The marks of a split that is to be sealed."""
+
+    names: list[str]
+    contents: list[str]
+    items: list[str]
+
+
+class Known(Reply):
+    """What the ledger knows of a split.
+
+    Attributes:
+        looks: how many it inherits.
+        items: marks of items that looks saw which it does not inherit.
+    """
+
+    looks: int
+    items: list[str]
 
 
 class PlanWanted(Request):
@@ -32,7 +57,11 @@ class PlanWanted(Request):
 
 
 class Plan(Reply):
-    """The terms that the stored task and dataset give to a specification."""
+    """The terms that the stored task and dataset give to a specification.
+
+    Attributes:
+        schedule: the share of alpha of each look, in millionths; empty: equal shares.
+    """
 
     task: str
     task_digest: str
@@ -45,6 +74,7 @@ class Plan(Reply):
     floor_micros: int
     looks: int
     looks_left: int
+    schedule: list[int]
     model: str
     model_digest: str
     incumbent: str
