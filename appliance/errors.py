@@ -348,6 +348,10 @@ CODES: Final[dict[str, Code]] = {
         "a gate without an incumbent needs a floor",
         "Add `--floor SHARE`, or name what it replaces with `--incumbent`; no look was taken.",
     ),
+    "yearly_delta_spent": Code(
+        "the policy allows no further certificate with this alpha within a year",
+        "Give a smaller `--alpha`, or wait until older certificates are a year old.",
+    ),
     "gate_interrupted": Code(
         "too many items of a gate could not be asked",
         "The engine, an upstream or the queue kept them, not the task. See that they run, then "
@@ -426,6 +430,11 @@ CODES: Final[dict[str, Code]] = {
     "evaluation_no_replay": Code(
         "the answers that another engine must give again are not here",
         "Evaluate with the engine that serves: `appliance eval gate`.",
+    ),
+    "evaluation_contradicted": Code(
+        "a later gate of the task failed",
+        "Read it (`appliance eval certificates`). Who approves the task all the same names its id "
+        "in `--meaning`.",
     ),
     "evaluation_expired": Code(
         "the certificate is expired", "Evaluate again, on groups that were not seen."

@@ -41,14 +41,14 @@ def key(data: Path, name: str) -> bytes:
     return (data / "keys" / "lab" / f"{name}.pem").read_bytes()
 
 
-def approve(services: Services, model_id: str, *names: str) -> None:
+def approve(services: Services, model_id: str, *names: str, meaning: str = "fit for use") -> None:
     """Approve as these people."""
     for name in names:
         subject = services.lifecycle.subject(model_id)
         envelope = approval.sign(
             subject,
             name=name,
-            meaning="fit for use",
+            meaning=meaning,
             time_us=services.clock.wall_us(),
             private_key=key(services.data, name),
         )

@@ -40,6 +40,7 @@ from appliance.evals.gate_subject import (
     Subject,
     check_items,
     envelope_of,
+    issued,
     opened,
     subject_of,
 )
@@ -395,6 +396,7 @@ def _concluded(
         certificate=kept,
         made_of=_made_of(subject, found.merkle_root, at),
         when=iso(now),
+        issued=tuple(c.wanted.alpha_micros for c in issued(parts)),
     )
     advice = qualities.get(LINEAR)
     result["advice"] = None if advice is None else advice.value / specification.MILLION

@@ -33,6 +33,8 @@ class Judged:
         look: number of this look.
         certificate: its id; None where there is none.
         made_of: digests and versions, for the last table.
+        issued: alpha of the certificates of gates that this appliance keeps of the last year,
+            without this one.
     """
 
     wanted: Specification
@@ -42,6 +44,7 @@ class Judged:
     certificate: str | None
     made_of: Mapping[str, str]
     when: str
+    issued: tuple[int, ...] = ()
 
 
 def called(incumbent: str) -> str:
@@ -146,9 +149,14 @@ def _terms(judged: Judged) -> Section:
     for name, told in packs(wanted, found).items():
         share = f"{_percent(told['floor'])}: {told['verdict']}"
         rows.append((f"pack {name}", f"{share}, {told['right']} of {told['items']} items"))
+    passed = [*judged.issued, *([wanted.alpha_micros] if judged.certificate else [])]
+    many = (
+        f"Certificates of gates that are kept here of the last 365 days: {len(passed)}. By the "
+        f"alpha of each, {sum(passed) / MILLION:g} of them may be false."
+    )
     return Section(
         "Terms",
-        ("A person signed these terms before the items were opened.",),
+        ("A person signed these terms before an item was answered.", many),
         (Table(("term", "value"), tuple(rows)),),
     )
 

@@ -34,9 +34,10 @@ from appliance.tasks.cited import Evidence
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust import ecdsa, evaluation, specification
 from appliance.trust.directory import Artifact
+from appliance.trust.evaluation import Certificate
 from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
-from appliance.trust.specification import Signed, Specification
+from appliance.trust.specification import MILLION, Signed, Specification
 from appliance.trust.store import ModelStore
 
 NONE: Final = "none"
@@ -173,6 +174,26 @@ def check_floor(wanted: Specification) -> None:
         )
 
 
+def issued(parts: GateParts) -> list[Certificate]:
+    """The certificates of gates that this appliance keeps of the last year."""
+    year = parts.clock.wall_us() - 365 * 86_400_000_000
+    return parts.store.evaluations.passed_since(year, parts.policy())
+
+
+def _check_yearly(parts: GateParts, wanted: Specification, policy: TrustPolicy) -> None:
+    """What the policy allows a year's certificates to promise wrongly, together."""
+    allowed = policy.tasks.yearly_delta
+    if allowed is None:
+        return
+    spent = sum(c.wanted.alpha_micros for c in issued(parts)) / MILLION
+    if spent + wanted.alpha_micros / MILLION > allowed + 1e-9:
+        raise PolicyRefused(
+            "yearly_delta_spent",
+            f"A year's certificates allow {spent:g} false ones, the policy {allowed:g}, and this "
+            f"gate's alpha is {wanted.alpha_micros / MILLION:g}.",
+        )
+
+
 def _check_schedule(parts: GateParts, wanted: Specification, seal: Seal) -> None:
     """The looks must spend alpha as the split does."""
     looks = parts.ledger.looks(seal.parts[wanted.split].marks)
@@ -209,6 +230,7 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     if digest != wanted.dataset_digest:
         raise _other(f"{wanted.dataset} has the digest {digest}")
     _check_schedule(parts, wanted, seal)
+    _check_yearly(parts, wanted, policy)
     with parts.store.inventory.open(wanted.task) as artifact:
         name = catalogue.read_artifact(artifact).task.id
     return Subject(signed, loaded, dataset, seal, sealed, incumbent, name)

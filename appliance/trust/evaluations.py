@@ -7,7 +7,7 @@ stays as evidence.
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -46,6 +46,15 @@ _REPLAYS: Final = sa.table("replays", *map(sa.column, ("certificate", "answers")
 _CERTIFICATES: Final = sa.table(
     "certificates", *map(sa.column, ("id", "task_digest", "envelope", "added_us"))
 )
+
+
+NAMED: Final = 12
+"""Digits of a certificate's id that a person writes to name it."""
+
+
+def names(text: str, certificate: Certificate) -> bool:
+    """Whether a text names a certificate."""
+    return certificate.id[:NAMED] in text
 
 
 class Evaluations:
@@ -188,14 +197,58 @@ class Evaluations:
             raise error
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
 
+    def contradicting(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
+        """The gates that a task failed after it last passed one, the oldest first."""
+        found = []
+        for envelope in self._of(task_digest):
+            with contextlib.suppress(Refused):
+                found.append(evaluation.verify(envelope, policy))
+        passed = [c.circumstances.issued_us for c in found if c.found.verdict == "pass"]
+        return [
+            c
+            for c in found
+            if passed and c.found.verdict == "fail" and c.circumstances.issued_us > max(passed)
+        ]
+
+    def passed_since(self, since_us: int, policy: TrustPolicy) -> list[Certificate]:
+        """The passes that gates gave since then and that are kept here; carried ones count once."""
+        found = []
+        for _, envelope in self.all():
+            with contextlib.suppress(Refused):
+                certificate = evaluation.verify(envelope, policy)
+                at = certificate.circumstances
+                if certificate.found.verdict == "pass" and at.issued_us >= since_us:
+                    found += [] if at.carried_from else [certificate]
+        return found
+
     def alarms(
-        self, task: str, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy
+        self,
+        task: str,
+        task_digest: str,
+        facts: Mapping[str, Any],
+        policy: TrustPolicy,
+        meanings: Iterable[str] = (),
     ) -> list[str]:
         """What a person must know of a task's evaluation now, in sentences.
+
+        Args:
+            meanings: what the approvals say that count; a failure that one names is decided.
 
         Raises:
             PolicyRefused: as `valid`, where none lets it serve.
         """
+        told, said = [], " ".join(meanings)
+        for failed in self.contradicting(task_digest, policy):
+            if not names(said, failed):
+                told.append(
+                    f"A later gate of {task} failed on {failed.wanted.dataset}: suspend the task, "
+                    f"or approve it with a meaning that names {failed.id[:NAMED]}."
+                )
+        return told + self._ending(task, task_digest, facts, policy)
+
+    def _ending(
+        self, task: str, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy
+    ) -> list[str]:
         valid = self.valid(task_digest, facts, policy, new=False)
         end = max(certificate.circumstances.valid_until_us for certificate in valid)
         days = (end - self.now_us()) // _DAY_US

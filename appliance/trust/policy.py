@@ -101,10 +101,13 @@ class TaskRule:
 
     Attributes:
         grace_days: how long a task serves on an evaluation that expired.
+        yearly_delta: how many false certificates of gates a year may allow together; None: as
+            many as are asked for.
     """
 
     require: frozenset[str] = frozenset()
     grace_days: int = 30
+    yearly_delta: float | None = None
 
 
 @dataclass(frozen=True)

@@ -247,14 +247,17 @@ def _stale(table: dict[str, Any]) -> Stale:
 
 def _tasks(table: dict[str, Any]) -> TaskRule:
     refuse = _refuse("policy_invalid")
-    strict_json.only(table, {"require", "grace_days"}, "tasks", refuse)
+    strict_json.only(table, {"require", "grace_days", "yearly_delta"}, "tasks", refuse)
     require = frozenset(strict_json.strings(table, "require", refuse))
     if not require <= KNOWN_REQUIREMENTS:
         raise refuse("tasks asks for what cannot be checked")
     days = strict_json.optional(table, "grace_days", int, TaskRule.grace_days, refuse)
     if not 0 <= days <= _MOST_DAYS:
         raise refuse(f"tasks.grace_days must be 0 to {_MOST_DAYS}")
-    return TaskRule(require, days)
+    delta = table.get("yearly_delta")
+    if delta is not None and not (type(delta) in (int, float) and 0 < delta <= 100):
+        raise refuse("tasks.yearly_delta must be above 0 and at most 100")
+    return TaskRule(require, days, delta)
 
 
 def _digest(entry: object, name: str) -> str | None:

@@ -30,7 +30,7 @@ from appliance.trust.approval import Approval, ApprovalSubject
 from appliance.trust.artifact import AnyFacts, F, Signed, Vet, VetWhole, vet_model
 from appliance.trust.directory import Artifact
 from appliance.trust.evaluation import OTHER_ENGINE, Certificate
-from appliance.trust.evaluations import Evaluations
+from appliance.trust.evaluations import Evaluations, names
 from appliance.trust.gguf.lora import check_shapes
 from appliance.trust.intake import Intake
 from appliance.trust.inventory import Inventory
@@ -369,8 +369,10 @@ class ModelStore:
             with contextlib.suppress(Refused), self.inventory.open(record.id) as artifact:
                 files = artifact.covered.keys()
                 if artifacts.needs_evaluation(policy, record.id, record.digest, files):
+                    signed = self._signed(artifact, record.id, policy)
+                    meanings = [a.meaning for a in self._valid(record.id, signed, policy)]
                     digest, facts = record.digest, record.facts
-                    found = self.evaluations.alarms(record.id, digest, facts, policy)
+                    found = self.evaluations.alarms(record.id, digest, facts, policy, meanings)
                     told += [Told(record.id, message) for message in found]
         return told
 
@@ -418,7 +420,8 @@ class ModelStore:
         Raises:
             StateRefused: `unknown_model_id`, `wrong_state`.
             PolicyRefused: what `approval.verify` raises; `approver_not_distinct`,
-                `approval_duplicate`.
+                `approval_duplicate`; `evaluation_contradicted` where the meaning does not name a
+                gate that the task failed after it passed.
         """
         subject = self.subject(model_id, policy)
         with self.inventory.open(model_id) as artifact:
@@ -427,6 +430,12 @@ class ModelStore:
             envelope, self._records.approvals(model_id), policy, subject, signed.publisher
         )
         if subject.certificate is not None:
+            for failed in self.evaluations.contradicting(subject.digest, policy):
+                if not names(given.meaning, failed):
+                    raise PolicyRefused(
+                        "evaluation_contradicted",
+                        f"A later gate failed on {failed.wanted.dataset}: {failed.id}.",
+                    )
             certificates = self._certificates(model_id, signed, policy, new=True)
             _check_distinct(policy, given, certificates[0])
         self._records.add_approval(model_id, given.key, envelope)

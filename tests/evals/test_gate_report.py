@@ -1,5 +1,7 @@
 """The page of a gate: the verdict in words, the classifier first, figures to the point."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.evals import gate_report, judging
@@ -54,6 +56,18 @@ def test_the_classifier_stands_first_and_no_item_is_shown() -> None:
     assert html.index("logistic regression") < html.index("incumbent: majority")
     assert "Pass: orders" in html and "<svg" in html
     assert not any(pair.item in html for pair in pairs(400))
+
+
+def test_the_page_tells_how_many_certificates_may_be_false() -> None:
+    found = replace(judged(pairs(400, gained=20)), issued=(50_000, 50_000), certificate="ab" * 32)
+    html = render(gate_report.page(found))
+    assert "of the last 365 days: 3. By the alpha of each, 0.15 of them may be false" in html
+
+
+def test_against_nothing_no_page_says_not_worse() -> None:
+    terms = wanted(incumbent="none", floors={"": 600_000})
+    said = gate_report.sentence(judged(pairs(400, gained=20), terms))
+    assert said == "Pass: orders reaches every floor; it was compared with nothing."
 
 
 def test_the_packs_stand_among_the_terms() -> None:

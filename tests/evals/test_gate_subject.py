@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from appliance.errors import ApplianceError
 from appliance.evals.gate_subject import baseline_of
 from appliance.trust import evidence, signing
 from appliance.trust.specification import Specification
-from tests.evals.gates import edited
+from tests.evals.gates import edited, wanted
 from tests.evals.sealed import (
     add_dataset,
     add_task,
@@ -26,6 +27,7 @@ from tests.evals.sealed import (
 )
 from tests.registry.test_lifecycle import ACTOR
 from tests.smol import APPROVERS, SMALL, approve, key, quiet
+from tests.trust.test_certified_tasks import change_policy
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,23 @@ async def test_an_item_that_does_not_fit_takes_no_look_and_is_not_told(
     told = caught.value.message + str([dict(e.body) for e in lab.reader.tail(2_000)])
     assert "mister-x" not in told and "embezzlement" not in told
     assert looked(lab) == 0
+
+
+async def test_a_policy_may_bound_a_years_false_certificates(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of gates that a year's certificates allow; the control: a policy that says nothing."""
+    change_policy(lab, lambda d: d.setdefault("tasks", {}).update(yearly_delta=0.1))
+    old = wanted(alpha_micros=60_000)
+    monkeypatch.setattr(
+        lab.store.evaluations, "passed_since", lambda _since, _policy: [SimpleNamespace(wanted=old)]
+    )
+    good = terms(lab, "orders", "untouched")
+    assert await attempt(lab, envelope(lab, good)) == "yearly_delta_spent"
+    smaller = envelope(lab, replace(good, alpha_micros=40_000))
+    assert await attempt(lab, smaller) == "candidate_fails"  # as far as its model
+    change_policy(lab, lambda d: d["tasks"].pop("yearly_delta"))
+    assert await attempt(lab, envelope(lab, good)) == "candidate_fails"
 
 
 async def test_an_open_dataset_has_nothing_to_open(lab: Services, tmp_path: Path) -> None:

@@ -122,6 +122,31 @@ def test_terms_come_from_signed_bytes_and_from_no_table(lab: Services, tmp_path:
     assert use(lab)  # the table decides nothing against it either
 
 
+def test_a_later_gate_that_fails_is_told_until_a_person_names_it(
+    lab: Services, tmp_path: Path, clock: FixedClock
+) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task)
+    approve(lab, task, APPROVERS[0])
+    clock.advance(60)
+    failed = certify(lab, task, outcomes=pairs(400, lost=80))
+    with pytest.raises(Refused) as caught:
+        approve(lab, task, APPROVERS[1])
+    assert caught.value.code == "evaluation_contradicted" and failed in caught.value.message
+    approve(lab, task, APPROVERS[1], meaning=f"read {failed[:12]}: labels of that week were wrong")
+    assert lab.store.inventory.record(task).state == "approved" and use(lab)
+    told = lab.store.alarms(load_policy(lab.data / "trust"))
+    assert told == []  # decided: an approval names it
+    clock.advance(60)
+    again = certify(lab, task, outcomes=pairs(400, lost=90))
+    (alarm,) = lab.store.alarms(load_policy(lab.data / "trust"))
+    assert again[:12] in alarm and "failed on elsewhere" in alarm
+    assert use(lab)  # it serves on, by policy
+    clock.advance(60)
+    certify(lab, task)  # a later pass ends it
+    assert lab.store.alarms(load_policy(lab.data / "trust")) == []
+
+
 def test_a_lab_that_asks_for_none_approves_as_before(tmp_path: Path) -> None:
     initialise(tmp_path / "data", "lab")
     with open_services(tmp_path / "data", config=SMALL) as services:

@@ -70,6 +70,8 @@ def _tasks(rule: TaskRule) -> Iterator[str]:
         yield f"every task needs {', '.join(sorted(rule.require))}"
     if rule != TaskRule(rule.require):
         yield f"a task serves for {rule.grace_days} days after its evaluation expired"
+    if rule.yearly_delta is not None:
+        yield f"a year's certificates of gates may allow {rule.yearly_delta:g} false ones"
 
 
 def _rule(rule: ModelRule) -> str:
