@@ -206,3 +206,22 @@ def test_a_look_in_which_nothing_was_answered_is_not_spent(ledger: Ledger) -> No
     taken, number = ledger.take(look(2), MARKS, Log(), FALLING)
     assert (number, taken.share_micros) == (1, FALLING[0])
     assert code(ledger, look(1, job=9), MARKS, Log()) == "specification_used"
+
+
+def test_looks_of_an_older_version_have_spent_a_quarter_each(tmp_path: Path) -> None:
+    older = open_database(tmp_path / "old.db", [ledgers.TABLES])
+    with older.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO looks (id, job, task, task_digest, dataset, dataset_digest, split, person,"
+            " alpha_micros, taken_us, entry) VALUES ('old', 1, 't', 'd', 'x', 'y', 'test', 'P',"
+            " 50000, 1, 1)"
+        )
+        connection.exec_driver_sql("INSERT INTO look_marks VALUES ('a', 'old')")
+    older.dispose()
+    database = open_database(tmp_path / "old.db", [ledgers.TABLES, ledgers.SHARES])
+    found = Ledger(database)
+    (known,) = found.looks(MARKS)
+    assert (known.share_micros, known.exported, known.number) == (250_000, 0, 0)
+    assert found.take(look(2), MARKS, Log(), QUARTERS)[1] == 2
+    assert found.counted(2) == (2, 2)
+    database.dispose()

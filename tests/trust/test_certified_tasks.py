@@ -140,7 +140,7 @@ def test_a_later_gate_that_fails_is_told_until_a_person_names_it(
     clock.advance(60)
     again = certify(lab, task, outcomes=pairs(400, lost=90))
     (alarm,) = lab.store.alarms(load_policy(lab.data / "trust"))
-    assert again[:12] in alarm and "failed on elsewhere" in alarm
+    assert again[:12] in alarm.message and "failed on elsewhere" in alarm.message
     assert use(lab)  # it serves on, by policy
     clock.advance(60)
     certify(lab, task)  # a later pass ends it
