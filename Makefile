@@ -63,7 +63,7 @@ test: check wheels  ## checks, then the tests
 test-fast: check  ## checks, then the tests that load no model and are quick: what one runs all day
 	$(TESTS) -m "not slow and not model and not long and not tune"
 
-test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, agents, LangChain, LlamaIndex, LiteLLM, evals) and schemathesis
+test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, LangChain, LlamaIndex, agents, frameworks, evals) and schemathesis
 	$(RUN) -m pytest tests/contract
 
 test-upstream: setup  ## a running engine as an upstream: KIND=vllm URL=http://127.0.0.1:8000 MODEL=m
@@ -128,6 +128,7 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group oracle-statistics -o offline-wheels/lock-oracle-statistics.txt
 	$(UV) --group clients -o offline-wheels/lock-clients.txt
 	$(UV) --group inspect -o offline-wheels/lock-inspect.txt
+	$(UV) --group frameworks -o offline-wheels/lock-frameworks.txt
 	$(UV) --group engines -o offline-wheels/lock-engines.txt
 	$(UV) --group bench -o offline-wheels/lock-bench.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt

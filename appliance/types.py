@@ -1,14 +1,24 @@
 """Value types that several packages share. Plain data: no behaviour that needs another module."""
 
 import enum
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 """What an audit body may hold: no floats (see audit/entry.py)."""
 
 ModelKind: TypeAlias = Literal["generate", "embed", "rerank"]
 """What a model is for: it writes text, makes a vector of a text, or scores texts for a query."""
+
+ModelUse: TypeAlias = Literal["chat", "task", "route", "embedder", "reranker"]
+"""What an app does with what it names as `model`."""
+
+_USES: Final[Mapping[ModelKind, ModelUse]] = {
+    "generate": "chat",
+    "embed": "embedder",
+    "rerank": "reranker",
+}
 
 
 class Role(enum.StrEnum):
@@ -561,6 +571,10 @@ class ModelCard:
         fewest: tokens that a message takes at least; 0 where that is unknown.
         form: of a task, the form of its answers: labels, fields or text; "" for a model.
         worker: of a task, id of the model whose worker answers.
+        stages: of a route, the tasks and upstreams that it asks.
+        upstream: the kind of the engine on another host that answers; "" where it is here.
+        tools: whether a chat may offer functions.
+        json_schema: whether an answer may be held to a JSON schema.
     """
 
     id: str
@@ -575,7 +589,17 @@ class ModelCard:
     fewest: int = 0
     form: str = ""
     worker: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
+    stages: tuple[str, ...] = ()
+    upstream: str = ""
+    tools: bool = True
+    json_schema: bool = True
+
+    @property
+    def use(self) -> ModelUse:
+        """What an app does with it."""
+        if self.stages:
+            return "route"
+        return "task" if self.form else _USES[self.kind]
 
     @property
     def engine(self) -> str:

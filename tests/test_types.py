@@ -1,10 +1,11 @@
 """The shared value types."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
-from appliance.types import Principal, Receipt, Role, Sampling
+from appliance.types import ModelCard, Principal, Receipt, Role, Sampling
 
 
 def test_an_empty_list_of_models_allows_all() -> None:
@@ -28,3 +29,18 @@ def test_the_roles_are_ordered_from_least_to_most() -> None:
 def test_value_types_do_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Sampling().seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("fields", "use"),
+    [
+        ({}, "chat"),
+        ({"kind": "embed"}, "embedder"),
+        ({"kind": "rerank"}, "reranker"),
+        ({"form": "labels"}, "task"),
+        ({"form": "labels", "kind": "embed"}, "task"),  # by nearest neighbours
+        ({"form": "labels", "stages": ("small", "large")}, "route"),
+    ],
+)
+def test_a_card_says_what_an_app_does_with_it(fields: dict[str, Any], use: str) -> None:
+    assert ModelCard("m", "ab", 512, 0, **fields).use == use

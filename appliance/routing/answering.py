@@ -127,8 +127,16 @@ class RoutedInference(Inference):
         self.busy: Counter[tuple[str, str]] = Counter()
 
     def cards(self, principal: Principal) -> list[ModelCard]:
-        """The routes that an app may use, then tasks and models."""
-        routes = [card for card in self.parts.routes.cards() if principal.may_answer(card)]
+        """The routes that an app may use, then tasks and models.
+
+        A route takes what its longest stage takes, since the others pass longer inputs on.
+        """
+        longest = {card.id: card.n_ctx for card in self._backends.cards()}
+        routes = [
+            replace(card, n_ctx=max(longest.get(name, 0) for name in card.stages))
+            for card in self.parts.routes.cards()
+            if principal.may_answer(card)
+        ]
         return [*routes, *super().cards(principal)]
 
     async def start(

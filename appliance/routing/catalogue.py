@@ -72,9 +72,12 @@ def vet(artifact: Artifact) -> OtherFacts:
     """
     route = read_artifact(artifact)
     stages: list[Json] = [
-        {"name": s.name, "kind": s.kind, "task": s.task or "", "digest": s.digest or ""}
+        {
+            "name": s.name, "kind": s.kind, "task": s.task or "", "digest": s.digest or "",
+            "upstream": s.upstream or "",
+        }
         for s in route.stages
-    ]
+    ]  # fmt: skip
     table: dict[str, Json] = {
         "kind": KIND,
         "name": route.id,
@@ -228,7 +231,8 @@ class ApprovedRoutes:
         entry = self._tasks.entry(str(stages[0]["task"]))
         form = entry.form if entry is not None else "labels"
         created = record.created_us // 1_000_000
-        return ModelCard(record.id, record.digest or "", 0, created, form=form)
+        asked = tuple(str(stage.get("upstream") or stage["task"]) for stage in stages)
+        return ModelCard(record.id, record.digest or "", 0, created, form=form, stages=asked)
 
     def _look(self, route_id: str) -> Standing:
         policy = self._policy()

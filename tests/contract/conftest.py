@@ -24,16 +24,20 @@ from appliance.app import Services, initialise, open_services
 from installer.bundle.cache import cache_root, exclusive
 from installer.bundle.locks import LOCKS
 from tests import oracle
-from tests.api.admin.lab import APPROVERS, make_lab
+from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
 from tests.cli.conftest import Done, run_command
 from tests.conftest import need_tool, unavailable
 from tests.evals import orders
+from tests.routing import world
 
 # They run in an environment of their own: test_clients.py.
 collect_ignore = ["clients"]
 EMBEDDER, RERANKER, TASK = "minilm", "ranker", "part-name"
+CITING, SMALL, ROUTE = "manual-answers", "part-name-small", "part-route"
+"""A task that cites the collection, one without a model, and a route from it to `TASK`."""
 COLLECTION = "manuals"  # as in the document's example
+ORIGIN = "https://intranet.example"  # of a page that may read answers
 NODE = Path(__file__).parent / "node"
 NODE_LOCK = NODE / "package-lock.json"
 
@@ -110,6 +114,7 @@ class Live:
     model: str
     run: Callable[..., Done]
     process: "subprocess.Popen[str]"
+    data: Path
 
     @property
     def running(self) -> int:
@@ -145,11 +150,12 @@ def three_models(
     embedder_path: Path,
     reranker_path: Path,
 ) -> Iterator[Live]:
-    """In reproducible mode, with an embedding model, a reranker, a task and a collection."""
+    """In reproducible mode, with an embedding model, a reranker, tasks, a route, a collection."""
     config = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx = 512\n"
     others = {EMBEDDER: embedder_path, RERANKER: reranker_path}
     directory = tmp_path_factory.mktemp("three")
-    with live(directory, default_model_path, config, others, task=True) as server:
+    listener = f'cors_origins = ["{ORIGIN}"]\n'
+    with live(directory, default_model_path, config, others, listener, method=True) as server:
         manual = directory / "manual.md"
         manual.write_text("# Pumps\n\nThe relief valve opens at 12 bar.", "utf-8")
         server.run("collection", "new", COLLECTION)
@@ -165,7 +171,7 @@ def live(
     others: Mapping[str, Path] = MappingProxyType({}),
     listener: str = "",
     program: tuple[str, ...] = ("-m", "appliance"),
-    task: bool = False,
+    method: bool = False,
 ) -> Iterator[Live]:
     """Sign, approve and serve the default model.
 
@@ -174,7 +180,7 @@ def live(
         others: more models by their ids.
         listener: what is added to its table `[server]`.
         program: what Python runs as the server; tests spoil it.
-        task: whether to approve the task `TASK` of the default model, too.
+        method: whether to approve tasks and a route, too.
     """
     lab = make_lab(directory)
     file = lab.data / "appliance.toml"
@@ -196,15 +202,8 @@ def live(
         for name in APPROVERS:
             key = lab.key(name)
             run("model", "approve", model, "--as", name, "--key", key, "--meaning", "fit")
-    if task:
-        digest = run("model", "show", "smol", "--json").document["digest"]
-        named = orders.TASK.replace("excavator-system", TASK)
-        text = re.sub(r'digest = "[0-9a-f]+"', f'digest = "{digest}"', named)
-        path = orders.write_task(lab.data.parent / TASK, text)
-        run("task", "sign", path, "--key", lab.key("publisher"))
-        run("task", "import", path)
-        for name in APPROVERS:
-            run("model", "approve", TASK, "--as", name, "--key", lab.key(name), "--meaning", "fit")
+    if method:
+        add_method(lab, run)
     secret = run("key", "create", "contract", "--json").document["secret"]
     command = [sys.executable, *program, "serve", "--port", "0", "--data", str(lab.data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -212,12 +211,44 @@ def live(
         try:
             address = _address(process, {"smol", *others})
             reader.start()  # else a pipe full of log lines would stop the server
-            yield Live(f"{address}/v1", secret, "smol", run, process)
+            yield Live(f"{address}/v1", secret, "smol", run, process, lab.data)
         finally:
             process.terminate()
             process.wait(180)  # it lets answers end first
             if reader.ident is not None:
                 reader.join(60)
+
+
+def add_method(lab: LabData, run: Callable[..., Done]) -> None:
+    """Two tasks of the default model, one of a classifier, and a route over them; approved."""
+
+    def approved(kind: str, name: str, text: str, **files: str) -> str:
+        path = orders.write_task(lab.data.parent / name, text, **files)
+        if kind == "route":
+            (path / "task.toml").rename(path / "route.toml")
+        run(kind, "sign", path, "--key", lab.key("publisher"))
+        run(kind, "import", path)
+        for person in APPROVERS:
+            key = lab.key(person)
+            run("model", "approve", name, "--as", person, "--key", key, "--meaning", "fit")
+        return digest_of(name)
+
+    def digest_of(name: str) -> str:
+        return str(run("model", "show", name, "--json").document["digest"])
+
+    smol = f'digest = "{digest_of("smol")}"'
+    plain = re.sub(r'digest = "[0-9a-f]+"', smol, orders.TASK)
+    large = approved("task", TASK, plain.replace("excavator-system", TASK))
+    cited = f'form = "text"\ncollection = "{COLLECTION}"\nquotes = true\n'
+    text = re.sub(r"(?s)(?<=\[output\]\n).*?(?=\[gate\])", cited, plain)
+    text = "max_tokens = 60\n" + text
+    approved("task", CITING, text.replace("excavator-system", CITING))
+    fitted = orders.FITTED.replace("excavator-system", SMALL)
+    small = approved("task", SMALL, fitted, classifier_json=world.coefficients({**orders.WORDS}))
+    text = world.ROUTE.format(more="", small=small, large=large)
+    for old, new in ((world.ROUTE_ID, ROUTE), (world.SMALL_ID, SMALL), (world.LARGE_ID, TASK)):
+        text = text.replace(f'"{old}"', f'"{new}"')
+    approved("route", ROUTE, text)
 
 
 def _read_on(process: "subprocess.Popen[str]") -> None:
@@ -251,6 +282,12 @@ def python() -> Path:
 def inspect_python() -> Path:
     """The interpreter that has inspect-ai, which wants a newer `openai` than others allow."""
     return oracle.environment(LOCKS / "lock-inspect.txt", "--no-deps", "--prefer-binary")
+
+
+@pytest.fixture(scope="session")
+def frameworks_python() -> Path:
+    """The interpreter that has the clients which want another `pydantic`."""
+    return oracle.environment(LOCKS / "lock-frameworks.txt", "--no-deps", "--prefer-binary")
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,10 @@ OFFLINE = {
     "OPENAI_AGENTS_DISABLE_TRACING": "1",
 }
 LM, INSPECT = "test_lm_eval.py", "test_inspect.py"
+FRAMEWORKS = {
+    "test_dspy.py", "test_haystack.py", "test_llm.py", "test_semantic_kernel.py",
+    "test_smolagents.py",
+}  # fmt: skip
 FAR = 1800  # seconds
 
 
@@ -56,7 +60,7 @@ def run(python: Path, server: Live, directory: Path, name: str) -> None:
 @pytest.mark.timeout(FAR + 1300)
 @pytest.mark.parametrize(
     "name",
-    sorted(path.name for path in CLIENTS.glob("test_*.py") if path.name not in (LM, INSPECT)),
+    sorted({path.name for path in CLIENTS.glob("test_*.py")} - {LM, INSPECT} - FRAMEWORKS),
 )
 def test_client(python: Path, three_models: Live, tmp_path: Path, name: str) -> None:
     run(python, three_models, tmp_path, name)
@@ -66,6 +70,13 @@ def test_client(python: Path, three_models: Live, tmp_path: Path, name: str) -> 
 @pytest.mark.timeout(FAR + 1300)
 def test_inspect(inspect_python: Path, three_models: Live, tmp_path: Path) -> None:
     run(inspect_python, three_models, tmp_path, INSPECT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(FAR + 1300)
+@pytest.mark.parametrize("name", sorted(FRAMEWORKS))
+def test_framework(frameworks_python: Path, three_models: Live, tmp_path: Path, name: str) -> None:
+    run(frameworks_python, three_models, tmp_path, name)
 
 
 @pytest.fixture(scope="module")

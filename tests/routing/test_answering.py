@@ -91,6 +91,19 @@ async def test_a_route_is_listed_for_the_apps_that_may_use_it(lab: Services) -> 
     assert await refused(lab, app(SMALL_ID), SURE) == "model_not_found"
 
 
+async def test_a_route_is_as_long_as_its_longest_stage(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (before,) = (card for card in lab.inference.cards(app().principal) if card.id == ROUTE_ID)
+    assert (before.use, before.n_ctx) == ("route", 0)  # neither classifier reads tokens
+    known = lab.inference._backends.cards()
+    lengths = {SMALL_ID: 256, LARGE_ID: 4096}
+    longer = [replace(card, n_ctx=lengths.get(card.id, 0)) for card in known]
+    monkeypatch.setattr(lab.inference._backends, "cards", lambda: longer)
+    (route,) = (card for card in lab.inference.cards(app().principal) if card.id == ROUTE_ID)
+    assert route.n_ctx == 4096
+
+
 async def test_the_key_must_be_allowed_every_stage_that_answers(lab: Services) -> None:
     assert stage(await answer(lab, app(ROUTE_ID, SMALL_ID), SURE)) == "small"
     assert await refused(lab, app(ROUTE_ID, SMALL_ID), DOUBTFUL) == "task_deferred"

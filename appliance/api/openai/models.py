@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from appliance.api.deps import CallerDep, services_of
 from appliance.errors import NotFound
 from appliance.types import ModelCard
-from appliance.wire.openai.models import Model, ModelList
+from appliance.wire.openai.models import Model, ModelList, ModelMeta
 
 router = APIRouter(tags=["models"])
 
@@ -28,17 +28,24 @@ async def model(request: Request, caller: CallerDep, model_id: str) -> Model:
 
 
 def _model(card: ModelCard) -> Model:
-    meta = {"digest": card.digest, "kind": card.kind, "loaded": card.loaded, **card.extra}
-    if card.form:
-        meta["form"] = card.form
-    if card.parent is not None:
-        meta["base_digest"] = card.base_digest
-    if card.kind == "embed":
-        meta["dimensions"] = card.n_embd
+    chats = card.use == "chat"
+    meta = ModelMeta(
+        type=card.use,
+        digest=card.digest,
+        kind=card.kind,
+        loaded=card.loaded,
+        tools=chats and card.tools,
+        json_schema=chats and card.json_schema,
+        form=card.form or None,
+        dimensions=card.n_embd if card.use == "embedder" else None,
+        base_digest=card.base_digest or None,
+        upstream=card.upstream or None,
+        identity="claimed" if card.upstream else None,
+    )
     return Model(
         id=card.id,
         created=card.created,
         parent=card.parent,
-        max_model_len=card.n_ctx,
+        max_model_len=card.n_ctx or None,
         meta=meta,
     )

@@ -8,6 +8,7 @@ from appliance.admission.places import Place
 from appliance.errors import Unavailable
 from appliance.routing.upstreams.backend import UpstreamBackend
 from appliance.routing.upstreams.hosts import Upstream
+from appliance.routing.upstreams.kinds import KINDS
 from appliance.routing.upstreams.service import Upstreams
 from appliance.serving.backend import Backend, Backends
 from appliance.types import ContentMode, ModelCard
@@ -79,5 +80,7 @@ class UpstreamBackends:
             upstream.config.n_ctx,
             self._created,
             loaded=any(host.usable for host in upstream.hosts),
-            extra={"upstream": upstream.config.kind, "identity": "claimed"},
+            upstream=upstream.config.kind,
+            tools=False,  # `kinds` refuses them for every kind
+            json_schema="json_schema" in KINDS[upstream.config.kind].constraints,
         )

@@ -3,15 +3,51 @@
 Source: OpenAI API reference, models; `max_model_len` is vLLM's.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from appliance.types import ModelKind, ModelUse
+
+
+def _none(value: object) -> bool:
+    return value is None
+
+
+class ModelMeta(BaseModel):
+    """What an entry is for, and what its requests may ask.
+
+    Attributes:
+        type: what an app does with it.
+        kind: of the model that answers.
+        loaded: whether it is in memory; else the first request loads it.
+        tools: whether a chat may offer functions.
+        json_schema: whether an answer may be held to a JSON schema of the request.
+        form: of the answers of a task or route: labels, fields or text.
+        dimensions: numbers in a vector of an embedder.
+        base_digest: of the base of an adapter.
+        upstream: kind of the engine on another host that answers.
+        identity: "claimed" where another host says which model it is.
+    """
+
+    type: ModelUse
+    digest: str
+    kind: ModelKind
+    loaded: bool
+    tools: bool
+    json_schema: bool
+    form: str | None = Field(default=None, exclude_if=_none)
+    dimensions: int | None = Field(default=None, exclude_if=_none)
+    base_digest: str | None = Field(default=None, exclude_if=_none)
+    upstream: str | None = Field(default=None, exclude_if=_none)
+    identity: Literal["claimed"] | None = Field(default=None, exclude_if=_none)
+
 
 class Model(BaseModel):
-    """A model that is being served; `max_model_len` is the context length in tokens.
+    """What a request may name as its `model`.
 
-    `parent` is the base of an adapter, as vLLM tells it.
+    `max_model_len` is the context length in tokens, null where no token is read. `parent` is the
+    base of an adapter, as vLLM tells it.
     """
 
     id: str
@@ -19,8 +55,8 @@ class Model(BaseModel):
     created: int
     owned_by: str = "appliance"
     parent: str | None = None
-    max_model_len: int
-    meta: dict[str, Any] = Field(default_factory=dict)
+    max_model_len: int | None
+    meta: ModelMeta
 
 
 class ModelList(BaseModel):

@@ -12,8 +12,11 @@ MODEL = {
     "owned_by": "appliance",
     "parent": None,
     "max_model_len": 512,
-    "meta": {"digest": CARD.digest, "kind": "generate", "loaded": True},
-}
+    "meta": {
+        "type": "chat", "digest": CARD.digest, "kind": "generate", "loaded": True, "tools": True,
+        "json_schema": True,
+    },
+}  # fmt: skip
 
 
 async def test_the_list_has_the_models_of_the_key(lan: Lan) -> None:

@@ -1,7 +1,7 @@
 """The server that `tests/contract/test_clients.py` started, as these tests are told of it.
 
-They run in the environments of `lock-clients.txt` and `lock-inspect.txt`, where nothing of the
-product can be imported.
+They run in the environments of `lock-clients.txt`, `lock-inspect.txt` and `lock-frameworks.txt`,
+where nothing of the product can be imported.
 """
 
 import os

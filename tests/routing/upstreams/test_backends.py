@@ -16,7 +16,9 @@ async def test_an_upstream_is_a_model_of_its_name(
         backends, upstream = services.upstream_backends, services.upstreams.get(BIG)
         (card,) = services.inference.cards(caller().principal)
         assert (card.id, card.digest, card.loaded) == (BIG, upstream.identity, True)
-        assert card.extra == {"upstream": "vllm", "identity": "claimed"}
+        assert (card.use, card.upstream, card.tools, card.json_schema) == (
+            "chat", "vllm", False, True,
+        )  # fmt: skip
         assert backends.slots(BIG) == 8 and backends.resolve(BIG, "k") == BIG
         with pytest.raises(NotFound):
             backends.card("nothing")

@@ -2,21 +2,26 @@
 
 from openai.types import Model as SdkModel
 
-from appliance.wire.openai.models import Model, ModelList
+from appliance.wire.openai.models import Model, ModelList, ModelMeta
+
+META = ModelMeta(
+    type="chat", digest="ab", kind="generate", loaded=True, tools=True, json_schema=True
+)
 
 
-def test_the_sdk_reads_a_model_and_the_context_length_beside_it() -> None:
-    model = Model(id="smol", created=1_764_000_000, max_model_len=8192)
+def test_the_sdk_reads_a_model_and_what_it_is_beside_it() -> None:
+    model = Model(id="smol", created=1_764_000_000, max_model_len=8192, meta=META)
     read = SdkModel.model_validate(model.model_dump(), strict=True)
     assert (read.id, read.object, read.owned_by) == ("smol", "model", "appliance")
-    assert read.model_extra == {"parent": None, "max_model_len": 8192, "meta": {}}
+    assert read.model_extra == {
+        "parent": None,
+        "max_model_len": 8192,
+        "meta": {
+            "type": "chat", "digest": "ab", "kind": "generate", "loaded": True, "tools": True,
+            "json_schema": True,
+        },
+    }  # fmt: skip
 
 
 def test_a_list_says_that_it_is_one() -> None:
     assert ModelList(data=[]).model_dump() == {"object": "list", "data": []}
-
-
-def test_models_share_no_metadata() -> None:
-    one, other = (Model(id=i, created=0, max_model_len=1) for i in "ab")
-    one.meta["kind"] = "embed"
-    assert other.meta == {}
