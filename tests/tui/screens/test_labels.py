@@ -29,11 +29,11 @@ async def test_differences_are_there_when_both_have_finished() -> None:
     async with terminal(script) as opened:
         await opened.press("7", "t")
         await opened.refresh()
-        assert "your name" not in await opened.press("D")
+        assert "Item before" not in await opened.press("D")
         await opened.press("down")
-        assert "Your name" in await opened.press("D")
+        assert "Item before" in await opened.press("D")
         await opened.press("escape", "up")
-        assert "Your name" in await opened.press("enter")
+        assert "Item before" in await opened.press("enter")
 
 
 async def test_a_viewer_labels_nothing() -> None:
@@ -41,7 +41,7 @@ async def test_a_viewer_labels_nothing() -> None:
     async with terminal(script) as opened:
         await opened.press("t")
         await opened.refresh()
-        assert "Your name" not in await opened.press("B", "enter")
+        assert "Item before" not in await opened.press("B", "enter")
 
 
 async def test_an_empty_list_and_a_refusal() -> None:
