@@ -173,6 +173,7 @@ _MIGRATIONS: Final = (
     deferred.SAME,
     erasing.TABLES,
     ledgers.SHARES,
+    upstream_records.AGREEMENTS,
 )
 
 _OTHERS: Final = {
@@ -412,6 +413,7 @@ def open_services(
             read_policy,
             trust.freshness,
             lambda name: any(record.id == name for record in models.inventory.records()),
+            clock.wall_us,
         )
         workers = UpstreamBackends(
             LocalWorkers(pool, supervisor),

@@ -1334,7 +1334,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "upstream_lost": Code(
         "the connection to an upstream ended after the request was sent",
-        "Nothing was sent again, because the engine may have answered. Ask again if you want to.",
+        "No other host could answer, or a part of the answer had come. Ask again if you want to.",
     ),
     "upstream_incomplete": Code(
         "an upstream ended its answer without a finish reason, or with an error",

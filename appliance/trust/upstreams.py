@@ -29,8 +29,19 @@ CREATE TABLE upstream_approvals (
 ) STRICT;
 """
 """SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+AGREEMENTS: Final = """
+CREATE TABLE upstream_agreements (
+  digest TEXT PRIMARY KEY,
+  instance TEXT NOT NULL,
+  time_us INTEGER NOT NULL
+) STRICT;
+"""
+"""A later one: which process at a host agreed with what was learnt, and when it did last."""
 
 _FINGERPRINTS: Final = sa.table("upstream_fingerprints", *map(sa.column, ("name", "fingerprint")))
+_AGREEMENTS: Final = sa.table(
+    "upstream_agreements", *map(sa.column, ("digest", "instance", "time_us"))
+)
 _APPROVALS: Final = sa.table("upstream_approvals", *map(sa.column, ("digest", "key", "envelope")))
 
 
@@ -57,6 +68,23 @@ class UpstreamRecords:
             connection.execute(sa.delete(_FINGERPRINTS).where(_FINGERPRINTS.c.name == name))
             row = {"name": name, "fingerprint": fingerprint}
             connection.execute(sa.insert(_FINGERPRINTS).values(row))
+
+    def agreed(self, digest: str) -> tuple[str, int] | None:
+        """The process that agreed last at the host of a record, and when in microseconds of Unix
+        time; None where none did, or a later one differed.
+        """
+        asked = sa.select(_AGREEMENTS.c.instance, _AGREEMENTS.c.time_us)
+        with self._database.begin() as connection:
+            row = connection.execute(asked.where(_AGREEMENTS.c.digest == digest)).first()
+        return None if row is None else (str(row[0]), int(row[1]))
+
+    def agree(self, digest: str, agreed: tuple[str, int] | None) -> None:
+        """Keep it, or forget it."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_AGREEMENTS).where(_AGREEMENTS.c.digest == digest))
+            if agreed is not None:
+                row = {"digest": digest, "instance": agreed[0], "time_us": agreed[1]}
+                connection.execute(sa.insert(_AGREEMENTS).values(row))
 
     def approvals(self, record: UpstreamRecord, policy: TrustPolicy) -> list[Approval]:
         """The approvals of a record that count today, one for each person, by time."""

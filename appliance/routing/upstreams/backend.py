@@ -5,8 +5,9 @@ Rules:
   may be kept there. Quota and queue are those of the place that was taken for it.
 - A hop is durable in the log before its request is sent, and how it ended before the answer is
   handed out whole.
-- A request is sent again only if it was not sent, to a host that was not tried, within one budget
-  of hops and one deadline for all of them. After it was sent, a failure is the end.
+- A request goes to another host if it was not sent, and once if it was sent and no piece of an
+  answer came; each hop is an entry, within one budget and one deadline for all of them. After the
+  first piece a failure is the end.
 - Whatever is not a whole answer is an error with a code, never an answer. An unexpected error
   ends the hop like any other.
 """
@@ -58,10 +59,15 @@ class _Prepared(PreparedRequest):
 
 
 class _Call:
-    """A request under way."""
+    """A request under way.
+
+    Attributes:
+        begun: whether a piece of an answer came.
+    """
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.begun = False
         self._waiting: asyncio.Timeout | None = None
 
     def cancel(self) -> None:
@@ -151,9 +157,10 @@ class UpstreamBackend:
         call = self._calls[prepared.number] = _Call()
         end = asyncio.get_running_loop().time() + self.upstream.config.answer_seconds
         tried: list[Host] = []
+        failed: list[ApplianceError] = []
         try:
             while True:
-                host = await self._next(prepared, tried, call, end)
+                host = await self._next(prepared, tried, call, end, failed)
                 if host is None:
                     yield Delta("", 0, "cancelled")
                     return
@@ -165,8 +172,10 @@ class UpstreamBackend:
                         async for delta in hop:
                             yield delta
                     return
-                except NotSent:
-                    if len(tried) == HOPS:
+                except Unavailable as error:
+                    failed.append(error)
+                    late = asyncio.get_running_loop().time() >= end
+                    if len(tried) == HOPS or late or not _again(call, failed):
                         raise
                 finally:
                     self.upstream.end(host)
@@ -179,14 +188,26 @@ class UpstreamBackend:
             call.cancel()
 
     async def _next(
-        self, prepared: _Prepared, tried: list[Host], call: _Call, end: float
+        self,
+        prepared: _Prepared,
+        tried: list[Host],
+        call: _Call,
+        end: float,
+        failed: list[ApplianceError],
     ) -> Host | None:
-        """The host to ask; None if the call was cancelled before there was one."""
+        """The host to ask; None if the call was cancelled before there was one.
+
+        Raises:
+            ApplianceError: as those that were asked failed.
+            Unavailable: `upstream_unavailable` where none was.
+        """
         chosen = partial(self.upstream.chosen, prepared.asked.beginning, tried)
         host = None
         with contextlib.suppress(TimeoutError):
             host = await call.wait(chosen, end)
         if host is None and not call.cancelled:
+            if failed:
+                raise failed[-1]
             raise Unavailable(
                 "upstream_unavailable", f"No host of {self.upstream.name} can be asked now."
             )
@@ -221,6 +242,7 @@ class UpstreamBackend:
                     else:
                         last = delta
         except Exception as error:
+            call.begun = answer.begun
             known = error if isinstance(error, ApplianceError) else _surprised(error)
             if _is_fault(known):
                 self.upstream.failed(host, known)
@@ -255,7 +277,9 @@ class UpstreamBackend:
                 more = partial(anext, chunks, None)
                 while (data := await call.wait(more, min(live, end))) is not None:
                     pieces, event = await answer.feed(data)
-                    live = clock() + idle if event else live
+                    if event:
+                        live = clock() + idle
+                        host.health.heard()
                     for piece in pieces:
                         told += piece.tokens
                         if request.labels:
@@ -281,6 +305,12 @@ class UpstreamBackend:
         text = "".join(piece.text for piece in held)
         logprobs = [token for piece in held for token in piece.logprobs]
         yield replace(last, tokens=tokens, vector=labels.vector(request.labels, text, logprobs))
+
+
+def _again(call: _Call, failed: list[ApplianceError]) -> bool:
+    """Whether a request may go to one more host: it was not sent, or once with no piece back."""
+    sent = [error for error in failed if not isinstance(error, NotSent)]
+    return not call.begun and len(sent) <= 1 and not isinstance(failed[-1], AuditUnavailable)
 
 
 def estimate(request: GenerationRequest) -> int:

@@ -12,6 +12,7 @@ Rules:
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -150,11 +151,31 @@ class Connection:
         _check_form(exchange.headers, "application/json")
         return await decoded(data, form)
 
+    async def instance(self, path: str) -> str:
+        """What tells the process behind a host from another one; raises as `stream`.
+
+        Args:
+            path: where its kind says when it began, as Prometheus metrics; "" where nowhere.
+
+        Returns:
+            Its certificate, and when it began as far as it says.
+        """
+        if not path:
+            exchange = await self._connected()
+            exchange.close()
+            return f"{exchange.certificate} "
+        async with asyncio.timeout(self._idle_s), self._sent(path, b"", {}, "GET") as exchange:
+            data = await _bounded(exchange, _MOST_PROBE) if exchange.status == _OK else b""
+        began = re.search(rb"^process_start_time_seconds ([0-9.e+]{1,30})$", data, re.MULTILINE)
+        return f"{exchange.certificate} {began[1].decode() if began else ''}"
+
     @asynccontextmanager
-    async def _sent(self, path: str, body: bytes, more: dict[str, str]) -> AsyncIterator[Exchange]:
+    async def _sent(
+        self, path: str, body: bytes, more: dict[str, str], method: str = "POST"
+    ) -> AsyncIterator[Exchange]:
         """A connection whose request was sent, once the head of its answer is there."""
         lines = {**self._headers, **more, "content-length": str(len(body))}
-        head = f"POST {self._root}{path} HTTP/1.1\r\n"
+        head = f"{method} {self._root}{path} HTTP/1.1\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         exchange = await self._connected()
         try:

@@ -10,6 +10,7 @@ Rules:
 """
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from typing import Final, cast
@@ -90,6 +91,13 @@ class Exchange(asyncio.Protocol):
                 self._paused = False
                 self._transport.resume_reading()
             await self._next()
+
+    @property
+    def certificate(self) -> str:
+        """Hex SHA-256 of the certificate that the host showed; "" without TLS."""
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        shown = None if tls is None else tls.getpeercert(binary_form=True)
+        return "" if shown is None else hashlib.sha256(shown).hexdigest()
 
     def close(self) -> None:
         """Close the connection at once, whatever is still under way on it."""

@@ -41,6 +41,7 @@ class Host:
         record: what people approve of it; None before anything was learnt.
         approved: whether enough people approved the record.
         drained: whether a person keeps requests from it.
+        looked: whether it was looked at since the appliance was started.
     """
 
     url: str
@@ -49,6 +50,7 @@ class Host:
     record: UpstreamRecord | None = None
     approved: bool = False
     drained: bool = False
+    looked: bool = False
     seen: SeenIds = field(default_factory=SeenIds)
 
     @property
@@ -109,6 +111,11 @@ class Upstream:
     def slots(self) -> int:
         """Requests that it runs at once: those of its usable hosts, of one at least."""
         return self.config.slots * max(1, sum(host.usable for host in self.hosts))
+
+    @property
+    def fresh_us(self) -> int:
+        """How old an agreement may be when the appliance is started, in microseconds."""
+        return 2_000_000 * self.config.probe_seconds
 
     def host(self, url: str) -> Host:
         """A host by its URL.

@@ -34,6 +34,7 @@ class Kind:
         probe: more fields of a probe.
         tolerance: log-probabilities of one build differ by no more, in nats.
         fingerprint: whether `system_fingerprint` names the weights.
+        metrics: where it says as a metric of Prometheus when its process began; "" for nowhere.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Kind:
     probe: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     tolerance: float = 0.02
     fingerprint: bool = False
+    metrics: str = ""
 
 
 def _schema(source: str) -> Fields:
@@ -102,6 +104,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             },
             token_prompts=True,
             exact_lengths=True,
+            metrics="/metrics",
             tokenize=_quoted("prompt"),
         ),
         Kind(
@@ -114,6 +117,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             },
             token_prompts=True,
             exact_lengths=True,
+            metrics="/metrics",
             tolerance=0.05,
         ),
         Kind(

@@ -26,7 +26,7 @@ from appliance.registry.audit_entries import SYSTEM
 from appliance.routing.upstreams import fingerprint
 from appliance.routing.upstreams.connection import Connection, api_key, tls_context
 from appliance.routing.upstreams.fingerprint import Fingerprint
-from appliance.routing.upstreams.health import Health, Intervals
+from appliance.routing.upstreams.health import Health, Intervals, Probe, Verdict
 from appliance.routing.upstreams.hosts import Host, Upstream
 from appliance.trust.approval import Approval, UpstreamSubject
 from appliance.trust.freshness import Freshness
@@ -47,6 +47,7 @@ class Upstreams:
         data: where paths of the configuration begin.
         policy, fresh: read the trust policy, and what the time says about it.
         taken: whether an artifact has a name; asked with the approvals.
+        wall_us: Unix time in microseconds.
 
     Attributes:
         policy: version of the trust policy that hosts were last asked about.
@@ -63,7 +64,9 @@ class Upstreams:
         policy: Callable[[], TrustPolicy],
         fresh: Callable[[], Freshness],
         taken: Callable[[str], bool],
+        wall_us: Callable[[], int],
     ) -> None:
+        self._wall_us = wall_us
         self._data, self._records, self._audit = data, records, audit
         self._policy, self._fresh, self._taken = policy, fresh, taken
         self.policy = 0
@@ -175,9 +178,9 @@ class Upstreams:
         await self._note("upstream_probe", actor, upstream, {})
         for host in upstream.hosts:
             if host.approved:
-                await self._probe(upstream, host)
+                await self.probe_host(upstream, host)
                 if host.health.suspect:  # a person wants to know
-                    await self._probe(upstream, host)
+                    await self.probe_host(upstream, host)
         return upstream
 
     async def drain(self, actor: str, name: str, url: str, *, drained: bool) -> Upstream:
@@ -217,11 +220,38 @@ class Upstreams:
     async def _look(self, upstream: Upstream, host: Host) -> None:
         try:
             await asyncio.to_thread(self.refresh, upstream)
-            await self._probe(upstream, host)
+            known, host.looked = not host.looked and await self._known(upstream, host), True
+            if known:
+                host.health.restore()
+            else:
+                await self.probe_host(upstream, host)
         finally:
             host.health.release()
 
-    async def _probe(self, upstream: Upstream, host: Host) -> None:
+    async def _known(self, upstream: Upstream, host: Host) -> bool:
+        """Whether it agreed shortly before the appliance was started, and is the same process."""
+        if host.record is None:
+            return False
+        kept = await asyncio.to_thread(self._records.agreed, host.record.digest)
+        if kept is None or not 0 <= self._wall_us() - kept[1] < upstream.fresh_us:
+            return False
+        with contextlib.suppress(ApplianceError, TimeoutError):
+            return await host.connection.instance(upstream.kind.metrics) == kept[0]
+        return False
+
+    async def _remember(self, upstream: Upstream, host: Host, found: Probe) -> None:
+        """Keep that a host agreed, or forget it where it did not."""
+        doubted = bool(host.health.suspect or host.health.tripped)
+        if host.record is None or not (doubted or found.verdict is Verdict.SAME):
+            return
+        agreed: tuple[str, int] | None = None
+        if not doubted:
+            with contextlib.suppress(ApplianceError, TimeoutError):
+                instance = await host.connection.instance(upstream.kind.metrics)
+                agreed = instance, self._wall_us()
+        await asyncio.to_thread(self._records.agree, host.record.digest, agreed)
+
+    async def probe_host(self, upstream: Upstream, host: Host) -> None:
         """One probe; what it finds is the state of the host.
 
         A change of what is believed of it is an entry. It takes effect without one, too.
@@ -233,6 +263,7 @@ class Upstreams:
         except StateRefused as error:
             _log.warning("%s at %s: %s", upstream.name, host.url, error.message)
             return
+        await self._remember(upstream, host, found)
         action = _change(before, (health.suspect, health.tripped))
         if action:
             reason = health.tripped or health.suspect or found.verdict.value

@@ -102,6 +102,11 @@ class Answer:
         self.ended = False
 
     @property
+    def begun(self) -> bool:
+        """Whether a piece came."""
+        return bool(self._pieces or self._text)
+
+    @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt: the host's count, or ours where nobody would believe that."""
         return _believed(self._usage.prompt_tokens, self._prompt)

@@ -36,6 +36,7 @@ class Engine:
     Attributes:
         weights: what its probes tell.
         noise: what moves log-probabilities while answers run, by 0.07 to 0.19.
+        began: when its process did, as its metrics say.
         queues: whether probes wait until no answer runs.
         delay: seconds before each piece.
         named: whether its answers have the names that requests came with, as those of vLLM have.
@@ -44,6 +45,7 @@ class Engine:
     mode: str = "whole"
     weights: float = 0.0
     noise: random.Random | None = None
+    began: float = 1.5e9
     queues: bool = False
     running: int = 0
     delay: float = 0.0
@@ -98,7 +100,10 @@ class Engine:
         writer.close()
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        if request.path == "/tokenize":
+        if request.path == "/metrics":
+            began = f"process_start_time_seconds {self.began}\n"
+            await _whole(writer, began, kind="text/plain")
+        elif request.path == "/tokenize":
             text = str(request.body.get("prompt", request.body.get("content")))
             await _whole(writer, {"tokens": list(text.encode())})
         elif not request.body.get("stream"):

@@ -144,3 +144,17 @@ async def test_our_key_is_sent_and_nothing_else() -> None:
         connection = Connection(engine.url, UpstreamConfig(), None, "sk-there")
         await connection.ask("/v1/completions", dict(PROBE), Probed)
         assert engine.requests[0].headers["authorization"] == "Bearer sk-there"
+
+
+async def test_a_process_is_known_by_its_certificate_and_its_beginning(issued: Path) -> None:
+    found = []
+    for name in ("a", "b"):
+        async with Engine().serve(server(issued / name)) as engine:
+            config = UpstreamConfig(urls=(engine.url,), model="m", ca=f"{name}/ca.pem")
+            connection = Connection(engine.url, config, tls_context(config, issued), "")
+            for path in ("", "/metrics"):
+                found.append(await connection.instance(path))
+                assert found[-1] == await connection.instance(path)
+            engine.began += 1
+            found.append(await connection.instance("/metrics"))
+    assert len(set(found)) == 6 and all(len(one.partition(" ")[0]) == 64 for one in found)

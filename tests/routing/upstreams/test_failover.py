@@ -1,4 +1,4 @@
-"""An engine is killed under load: what was not sent goes elsewhere, nothing is executed twice."""
+"""An engine is killed under load: what has no piece of an answer yet goes elsewhere, once."""
 
 import asyncio
 import math
@@ -88,7 +88,7 @@ async def under_load(services: Services, victim: Process, label: str) -> dict[st
 
 
 def check(services: Services, ended: dict[str, str], one: Process, two: Process) -> list[int]:
-    """No request without an end, none executed twice, only those at the victim lost.
+    """No request without an end, none with a second intent, only those at the victim lost.
 
     Returns:
         Of each request that a second host took, the microseconds that the first one cost it: from
@@ -97,7 +97,7 @@ def check(services: Services, ended: dict[str, str], one: Process, two: Process)
     lasted = []
     assert len(ended) == REQUESTS
     executed = Counter(request for process in (one, two) for request in process.received())
-    assert max(executed.values()) == 1
+    assert max(executed.values()) <= 2
     lost = {request for request, code in ended.items() if code}
     assert {ended[request] for request in lost} <= {"upstream_lost"}
     assert len(lost) <= SLOTS * 2
@@ -107,14 +107,16 @@ def check(services: Services, ended: dict[str, str], one: Process, two: Process)
         sent = [hop["host"] for hop in hops if hop["event"] == "sent"]
         ends = [hop["event"] for hop in hops if hop["event"] != "sent"]
         assert len(sent) == len(ends) == len(set(sent))
-        assert ends[:-1] == ["refused"] * (len(ends) - 1)
+        assert ends[:-1] in ([], ["refused"], ["failed"])  # the latter: not a piece had come
+        assert executed[request] <= len(sent) - ends.count("refused")
         assert ends[-1] == ("failed" if request in lost else "answered")
         if request in lost:
             assert sent[-1] == one.url
         tries = [int(hop["mono_us"]) for hop in hops if hop["event"] == "sent"]
         lasted += [tries[1] - tries[0]] if len(tries) > 1 else []
-    outcomes = Counter(outcome["request_id"] for outcome in entries(services, "outcome"))
-    assert all(outcomes[request] == 1 for request in ended)
+    for kind in ("intent", "outcome"):
+        made = Counter(entry["request_id"] for entry in entries(services, kind))
+        assert all(made[request] == 1 for request in ended)
     return lasted
 
 

@@ -51,7 +51,7 @@ class Watch:
         self.clock.now += EACH_S
         assert self.upstream.due(self.host)
         self.quiet += self.host.health.wants_quiet
-        await self.services.upstreams._probe(self.upstream, self.host)
+        await self.services.upstreams.probe_host(self.upstream, self.host)
 
     async def tripped(self, most: int) -> int:
         """How many probes it takes; `most` + 1 for more."""

@@ -135,7 +135,7 @@ async def test_a_probe_that_queues_behind_answers_takes_no_host_out(tmp_path: Pa
         upstream = services.upstreams.get(BIG)
         running = [asyncio.create_task(answer(services, caller(), chat())) for _ in range(3)]
         await until(lambda: engine.running)
-        await services.upstreams._probe(upstream, upstream.hosts[0])
+        await services.upstreams.probe_host(upstream, upstream.hosts[0])
         assert state(services) == ["busy"]
         asking = [answer(services, caller(), chat()) for _ in range(BUSY_CLIENTS)]
         for pieces in await asyncio.gather(*running, *asking):
@@ -155,7 +155,7 @@ async def test_a_request_waits_for_a_quiet_moment_no_longer_than_for_a_piece(
         (host,) = upstream.hosts
         host.health._times = replace(host.health._times, quiet=0)
         upstream.begin(host)  # an answer that does not end
-        probe = asyncio.create_task(services.upstreams._probe(upstream, host))
+        probe = asyncio.create_task(services.upstreams.probe_host(upstream, host))
         await until(lambda: host.health.held)
         engine.mode = "whole"
         waiting = asyncio.create_task(answer(services, caller(), chat()))
@@ -165,6 +165,44 @@ async def test_a_request_waits_for_a_quiet_moment_no_longer_than_for_a_piece(
         await probe
         assert state(services) == ["ready"]
         upstream.end(host)
+
+
+async def restarted(data: Path, engine: Engine, later_s: int = 0) -> tuple[str, int]:
+    """The state of the host after its first look, and how many prompts that took.
+
+    Args:
+        later_s: seconds that the appliance was away.
+    """
+    with open_services(data, config=config(engine.url)) as services:
+        (host,) = services.upstreams.get(BIG).hosts
+        now = services.clock.wall_us() + 1_000_000 * later_s
+        services.upstreams._wall_us = lambda: now
+        engine.requests.clear()
+        running = asyncio.create_task(services.upstreams.run())
+        await until(lambda: host.looked and not host.health._probing)
+        found = host.state, sum(one.path == "/v1/completions" for one in engine.requests)
+        running.cancel()
+        await services.upstreams.close()
+        return found
+
+
+async def test_after_a_restart_the_same_process_is_asked_at_once(tmp_path: Path) -> None:
+    async with Engine().serve() as engine:
+        async with ready(tmp_path / "d", config(engine.url)):
+            pass
+        assert await restarted(tmp_path / "d", engine) == ("ready", 0)
+        assert await restarted(tmp_path / "d", engine, later_s=59) == ("ready", 0)
+        assert await restarted(tmp_path / "d", engine, later_s=60) == ("ready", 4)
+        engine.began += 1  # another process
+        assert await restarted(tmp_path / "d", engine, later_s=61) == ("ready", 4)
+        engine.weights = 0.1
+        with open_services(tmp_path / "d", config=config(engine.url)) as services:
+            upstream = services.upstreams.get(BIG)
+            services.upstreams.refresh(upstream)
+            await services.upstreams.probe_host(upstream, upstream.hosts[0])
+            assert state(services) == ["suspect"]
+            await services.upstreams.close()
+        assert await restarted(tmp_path / "d", engine, later_s=62) == ("suspect", 4)
 
 
 async def test_a_host_is_drained_for_an_upgrade(tmp_path: Path) -> None:
