@@ -15,7 +15,7 @@ from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
 from appliance.cli import connect
 from appliance.cli.connect import admin_client, server_answers
-from appliance.client import socket_path
+from appliance.client import ANSWER_SECONDS, socket_path
 from appliance.errors import ServerUnreachable, StateRefused, UsageError
 from tests.api.admin.lab import LabData
 
@@ -39,6 +39,16 @@ def test_the_server_does_the_work_when_there_is_one(lab: LabData) -> None:
         app = create_admin_app(services)
         with serve_in_thread(app, socket_path(lab.data)), admin_client(lab.data) as client:
             assert client.status().state == "idle"  # what only a server says
+
+
+def test_an_own_copy_has_no_limit_of_time_and_a_server_has(lab: LabData) -> None:
+    """A loaded host answered after more than 30 seconds, and a tour died of it."""
+    with admin_client(lab.data) as client:
+        assert client._http.timeout.read is None
+    with open_services(lab.data) as services:
+        app = create_admin_app(services)
+        with serve_in_thread(app, socket_path(lab.data)), admin_client(lab.data) as client:
+            assert client._http.timeout.read == ANSWER_SECONDS
 
 
 def test_without_one_the_command_does_it_and_gives_the_lock_back(lab: LabData) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.cli.status import duration, lines, look
 from appliance.errors import NotFound
 from appliance.text import visible
-from appliance.wire.admin.models import Status, Worker, WorkerDevice
+from appliance.wire.admin.models import Incident, Status, Worker, WorkerDevice
 from appliance.wire.admin.usage import Load
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
@@ -96,6 +96,11 @@ def test_a_worker_on_gpus_shows_device_driver_and_backend() -> None:
 
 def test_an_alarm_is_marked() -> None:
     assert "[!] The disk is full." in text_of(alarms=["The disk is full."])
+    incident = Incident(
+        code="disk_low", level="warning", message="Full.", next="Free some.", since="2026-11-29"
+    )
+    told = text_of(alarms=["Full."], incidents=[incident])
+    assert "[!] Full.\n    disk_low since 2026-11-29; Free some." in told
     assert "[!] refusing" in text_of(audit={"entries": 1, "root": "00", "latched": "full"})
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.datasets import ledger as ledgers
-from appliance.datasets.ledger import FALLING, LOOKS, QUARTERS, Ledger, Look, left
+from appliance.datasets.ledger import FALLING, LOOKS, QUARTERS, Ledger, Look, holder, left
 from appliance.datasets.marks import Marks
 from appliance.db import open_database
 from appliance.errors import StateRefused
@@ -100,10 +100,15 @@ def test_the_first_pass_ends_the_looks_of_other_tasks(ledger: Ledger) -> None:
     ledger.conclude("spec1", "pass", "cert")
     assert left(ledger.looks(MARKS)) == 0
     assert left(ledger.looks(MARKS), look().task_digest) == LOOKS - 1
+    passed = holder(ledger.looks(MARKS))
+    assert passed is not None and passed.id == "spec1"
+    # The page of the gate's job counts as the ledger does now, and again after the next look.
+    assert ledger.counted(look(1).job) == (1, LOOKS - 1) and ledger.counted(99) is None
     assert code(ledger, look(2, task_digest="ee" * 32), MARKS, log) == "looks_spent"
     for number in range(2, LOOKS + 1):  # the task that passed may be certified again
         ledger.take(look(number), MARKS, log)
     assert code(ledger, look(9), MARKS, log) == "looks_spent"
+    assert ledger.counted(look(1).job) == (LOOKS, 0)
     ledger.conclude("spec1", "fail", "")  # a verdict that is written stays
     assert (ledger.looks(MARKS)[0].verdict, ledger.looks(MARKS)[0].certificate) == ("pass", "cert")
 

@@ -386,8 +386,9 @@ async def test_an_approval_that_is_withdrawn_while_a_request_waits_sends_it_away
         await until(lambda: services.pool.model("two").waiting == 1)
         await services.pool.suspend(ACTOR, "two", "odd")
         await long.cancel()
-        with pytest.raises(NotFound):
+        with pytest.raises(Unavailable, match="two is suspended: odd") as caught:
             await waiting
+        assert caught.value.code == "model_suspended"
         assert loaded(services) == {"one"}
 
 

@@ -73,3 +73,11 @@ def test_what_the_table_does_not_hold_is_refused_with_what_it_allows() -> None:
             early = (state, action) == (ModelState.VERIFIED, "load")
             assert caught.value.code == ("not_approved" if early else "wrong_state")
             assert caught.value.message.startswith("m is ")
+
+
+@pytest.mark.parametrize("kind", ["task", "route", "dataset"])
+def test_what_is_no_model_is_offered_no_place_in_memory(kind: str) -> None:
+    assert "load" in actions("approved", "generate") and "load" in actions("approved")  # controls
+    assert "load" not in actions("approved", kind)
+    assert "unload" not in actions("serving", kind)
+    assert {"approve", "suspend", "retire", "revoke"} == set(actions("approved", kind))

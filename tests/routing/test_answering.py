@@ -13,6 +13,7 @@ import pytest_asyncio
 from appliance.advisor import watch
 from appliance.advisor.blocks import WEEK_US, Block, profile, week_of
 from appliance.advisor.drift import Watch
+from appliance.api.admin import facts
 from appliance.app import Services, open_services
 from appliance.audit.log import Draft
 from appliance.clock import FixedClock, SystemClock
@@ -27,6 +28,7 @@ from appliance.errors import (
     WorkerLost,
 )
 from appliance.evals.job import DIRECTORY as EVALUATIONS
+from appliance.incidents import rules
 from appliance.routing import answering
 from appliance.routing.answering import DEFERRED, _passed_on
 from appliance.trust.store import load_policy
@@ -288,6 +290,12 @@ async def test_an_alarm_of_drift_ends_certificates_but_those_of_routes_that_only
         assert stage(await answer(services, app(), SURE, "warned")) == "large"
         (told,) = services.routes.alarms(load_policy(services.data / "trust"))
         assert told.message.startswith("The certificate of route orders is suspended: Drift.")
+        night = {alarm.code: alarm for alarm in rules.alarms(facts.gathered(services))}
+        assert night["route_suspended"].message == told.message
+        assert night["route_suspended"].next == f"`appliance route show {ROUTE_ID}`; a new" + (
+            " calibration brings it back."
+        )
+        assert night["drift_found"].subject == SMALL_ID
         assert services.routes.ending_with_drift(SMALL_ID) == []
         assert [each.wanted.route for each in services.routes.holding(SMALL_ID)] == ["warned"]
         await services.inference.drain(30)

@@ -12,7 +12,7 @@ import pytest
 
 from appliance.app import Services, open_services
 from appliance.engine.runner import Library, Runner, RunnerConfig
-from appliance.errors import WorkerLost
+from appliance.errors import Unavailable
 from appliance.workers.cpu_variants import best_variant, library_directory
 from tests.answers import collect
 from tests.engine.test_runner import play
@@ -90,7 +90,7 @@ async def test_a_worker_that_restarts_does_not_read_what_has_changed(served: Ser
     assert status.pid is not None
     os.kill(status.pid, 9)
     await until(lambda: served.supervisor.status()[0].state == "suspended")
-    with pytest.raises(WorkerLost, match="suspended"):
+    with pytest.raises(Unavailable, match="suspended"):
         await answer(served)
 
 

@@ -1,6 +1,7 @@
 """Routes of routes; what commands do with them is in tests/cli/test_route.py."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,18 @@ def test_terms_and_standing_are_those_of_the_store(route_data: Path, tmp_path: P
             assert caught.value.code == code
         actions = [entry.body.get("action") for entry in services.reader.tail(50)]
         assert "route_suspended" not in actions
+
+
+def test_a_route_whose_files_are_not_here_says_so_like_a_model(
+    route_data: Path, tmp_path: Path
+) -> None:
+    data = copied(route_data, tmp_path)
+    with open_services(data, config=SMALL) as services, client_of(services) as client:
+        assert client.route(ROUTE_ID).state == "approved"  # the control
+        assert ROUTE_ID in [card.id for card in services.routes.cards()]
+        shutil.rmtree(data / "models" / ROUTE_ID)
+        shown = client.route(ROUTE_ID)
+        assert (shown.state, shown.certified, shown.why) == ("missing", False, "model_missing")
+        assert ROUTE_ID not in [card.id for card in services.routes.cards()]
+        (told,) = [i for i in client.status().incidents if i.code == "model_missing"]
+        assert told.subject == ROUTE_ID and "files of route" in told.message

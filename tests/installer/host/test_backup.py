@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.governance import backups
 from installer.host import answers, backup
 from installer.host.answers import Layout
 from installer.host.problems import InstallError
@@ -46,7 +47,11 @@ def test_a_backup_restores_and_drills(kept: Bench) -> None:
 
 def test_models_are_left_out_unless_asked_for(kept: Bench) -> None:
     assert kept.installer("backup", str(kept.place / "small")).returncode == 0
-    names = backup.read(kept.place / "small")["files"]
+    index = backup.read(kept.place / "small")
+    names = index["files"]
+    noted = json.loads((kept.data / "backups.json").read_text())["backups"][-1]
+    assert (noted["time"], noted["file"]) == (index["made"], "small")
+    assert backups.known(kept.data)[-1].file == "small"  # as the product reads it
     assert not any(name.startswith("data/models/") for name in names)
     assert "data/audit/log" in names and "data/appliance.db" in names
 

@@ -68,6 +68,11 @@ def test_a_log_that_cannot_be_written_is_named() -> None:
     latched = status(audit={"entries": 1, "root": "00", "latched": "disk full"})
     assert overview.audit(latched)[0].plain.startswith("! refusing  disk full")
     assert [row.plain for row in overview.alarms(status(alarms=["a"]))] == ["! a"]
+    incident = {
+        "code": "c", "level": "warning", "message": "a", "next": "do it", "since": "2026-11-29",
+    }  # fmt: skip
+    (shown,) = overview.alarms(status(alarms=["a"], incidents=[incident]))
+    assert shown.plain == "! a  do it"
     told = [row.plain for row in overview.alarms(status(alarms=list("abcde")))]
     assert told == ["! 5 alarms, the first 4; appliance status has all", "! a", "! b", "! c", "! d"]
     assert "memory" in overview.host(status())[1].plain
