@@ -1,6 +1,7 @@
 """A lab with a route: a small classifier that knows the common words, a larger that knows all."""
 
 import asyncio
+import hashlib
 import json
 import secrets
 import shutil
@@ -50,7 +51,11 @@ def item(number: int, split: str, **more: Any) -> dict[str, Any]:
     """A work order; every fourth has a rare word."""
     label = list(COMMON)[number % 2]
     words = RARE if number % 4 > 1 and number % 8 > 3 else COMMON
-    text = f"replace {words[label][number // 8 % 2]} number {number} {split}"
+    drawn = int(hashlib.sha256(f"{split} {number}".encode()).hexdigest()[:40], 16)
+    part = str(drawn % 10**40).zfill(40)  # no two datasets share looks
+    text = (
+        f"replace {words[label][number // 8 % 2]} number {number} {split} {part[:20]} {part[20:]}"
+    )
     return {
         "id": f"{split}{number:03}", "group": f"{split}-g{number}", "input": {"text": text},
         "expected": label, **more,
