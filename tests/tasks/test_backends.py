@@ -117,11 +117,18 @@ async def test_a_name_answers_by_its_version() -> None:
         answers=lambda name, app: (
             Entry("excavator-system", CARD.id, "labels", "ab" * 32) if name == "orders" else None
         ),
+        # One name has a pointer whose task is out of service: it is named, and says why itself.
+        pointer=lambda name: (
+            SimpleNamespace(pointer=SimpleNamespace(live=SimpleNamespace(task="gone-1")))
+            if name == "gone"
+            else None
+        ),
     )
     tasks = Drafts({"excavator-system": loaded(TASK)})
     backends = TaskBackends(cast(Backends, Models()), tasks, cast(TaskNames, named))
     assert [card.id for card in backends.cards()] == ["excavator-system", "orders", CARD.id]
     assert backends.resolve("orders", "k") == "excavator-system"
+    assert backends.resolve("gone", "k") == "gone-1"
     assert [backends.resolve(i, "k") for i in (CARD.id, "excavator-system", "else")] == [
         CARD.id, "excavator-system", "else",
     ]  # fmt: skip

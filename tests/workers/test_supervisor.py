@@ -191,7 +191,7 @@ async def test_a_worker_does_not_come_back_from_a_stored_file_that_has_changed(
                 file.write(bytes([last[0] ^ 1]))
             os.kill(pid(supervisor), signal.SIGKILL)
             await until(lambda: supervisor.status()[0].state == "suspended")
-            with pytest.raises(WorkerLost, match="signed"):
+            with pytest.raises(Unavailable, match="signed"):
                 supervisor.worker(ID, "k")
             assert not sealed_files("self") - before and supervisor.budget.taken == 0
 
