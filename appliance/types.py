@@ -479,6 +479,7 @@ class TaskAnswer:
         decided: of an answer in fields, how sure the model was of each, where that was asked for.
         p_true: the probability that the model gives to its answer being right, where it was asked.
         routed: of an answer by a route.
+        unused: what the app sent and the task does not use.
     """
 
     task: str
@@ -494,6 +495,7 @@ class TaskAnswer:
     decided: tuple[Decided, ...] = ()
     p_true: float | None = None
     routed: Routed | None = None
+    unused: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """The value of `x_appliance` in an answer."""
@@ -523,6 +525,8 @@ class TaskAnswer:
         if self.cited is not None:
             shown |= {k: v for k, v in vars(self.cited).items() if k != "commitments"}
             shown["citations"] = [dict(vars(citation)) for citation in self.cited.citations]
+        if self.unused:
+            shown["unused"] = list(self.unused)
         if self.routed is not None:
             shown["route"] = vars(self.routed)
         return shown

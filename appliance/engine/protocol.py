@@ -17,6 +17,7 @@ import msgspec
 
 from appliance.engine.text.reasoning import Thinking
 from appliance.engine.text.reply import Dialect
+from appliance.errors import BadRequest
 from appliance.types import Constraint, Decision, ModelKind, Sampling, TokenLogprob, Tools, Unscored
 
 T = TypeVar("T")
@@ -323,8 +324,16 @@ _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(From
 
 
 def frame(message: ToWorker | FromWorker) -> bytes:
-    """The bytes of one message on the socket."""
-    body = _encoder.encode(message)
+    """The bytes of one message on the socket.
+
+    Raises:
+        BadRequest: `invalid_value` for an integer beyond 64 bits, which only a request can bring.
+    """
+    try:
+        body = _encoder.encode(message)
+    except OverflowError as error:
+        why = "An integer of the request has more than 64 bits; send it as a text."
+        raise BadRequest("invalid_value", why) from error
     return HEADER.pack(len(body)) + body
 
 

@@ -42,6 +42,8 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         fields["task"] = answers.task
     if answers.retrieved is not None:
         fields["retrieved"] = dict(answers.retrieved)
+    if answers.unused:
+        fields["unused"] = list(answers.unused)
     if caller.hop is not None:
         fields["hop"] = dict(vars(caller.hop))
     prompt: object = request.messages or request.prompt or request.tokens or request.texts

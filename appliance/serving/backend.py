@@ -33,6 +33,7 @@ class Provenance:
         retrieved: commitments to the passages in the prompt, and the state of the collection that
             they were found in; None where there is no collection.
         opens: the text that opens these commitments.
+        unused: what of the request the task does not use.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Provenance:
     task: str | None = None
     retrieved: Mapping[str, Json] | None = None
     opens: bytes = b""
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

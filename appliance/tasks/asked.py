@@ -1,33 +1,45 @@
 """What an app asks of a task: its input alone, none of the settings that the task has made.
 
-Rule: a request that brings a setting of its own is refused by name, except for settings that a form
-without sampling has no use for.
+Rules: a request that brings a setting of its own is refused by name, except for settings that a
+form without sampling has no use for. Agents send a system message with everything: the task has its
+own, so that of the app is not used, and the answer and the log say so.
 """
+
+from typing import Final
 
 from appliance.errors import BadRequest
 from appliance.types import GenerationRequest
 
+SYSTEM: Final = "system"
+
 
 def content_of(request: GenerationRequest) -> str:
-    """The app's input: its one message, or its prompt.
+    """The app's input: its one message beside system messages, or its prompt.
 
     Raises:
         BadRequest: `task_input_invalid`; `task_parameter`, naming the field.
     """
     _check_parameters(request)
     if request.messages is not None:
-        turns = request.messages
+        turns = [turn for turn in request.messages if turn.get("role") != SYSTEM]
         content = turns[0].get("content") if len(turns) == 1 else None
         if content is None or turns[0].get("role") != "user" or not isinstance(content, str):
             raise BadRequest(
                 "task_input_invalid",
-                "A task takes one message with the role user: its prompt is its own.",
+                "A task takes one message with the role user: its prompt is its own, and it"
+                " remembers no conversation.",
                 param="messages",
             )
         return content
     if request.prompt is None:
         raise BadRequest("task_input_invalid", "A task takes text, not tokens.", param="prompt")
     return request.prompt
+
+
+def unused(request: GenerationRequest) -> tuple[str, ...]:
+    """What an app sent beside its input and the task does not use."""
+    given = any(turn.get("role") == SYSTEM for turn in request.messages or ())
+    return (SYSTEM,) if given else ()
 
 
 def _check_parameters(request: GenerationRequest) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 from appliance.serving.backend import Backend, PreparedRequest, Wrapped, common, inner
 from appliance.statistics.labels import blended, distribution, prior, total
 from appliance.tasks import labelled, values
-from appliance.tasks.asked import content_of
+from appliance.tasks.asked import content_of, unused
 from appliance.tasks.decided import decided
 from appliance.tasks.definition import Fields, Labels, Output, form_of
 from appliance.tasks.enforced import constraint, most_tokens
@@ -89,7 +89,7 @@ class TaskBackend:
         if other is not None and asked_for.unscored is not None:
             asked_for = replace(asked_for, unscored=self._beside(other))
         prepared = await self.model.prepare(asked_for, principal, seed)
-        provenance = replace(prepared.provenance, task=self.loaded.digest)
+        provenance = replace(prepared.provenance, task=self.loaded.digest, unused=unused(request))
         asked = common(replace(prepared, provenance=provenance))
         judging = Judging(self.model, principal, seed) if request.p_true else None
         return _PreparedTask(**asked, other=other, judging=judging)
@@ -129,7 +129,8 @@ class TaskBackend:
         Raises:
             TaskRefused: `task_answer_invalid`.
         """
-        output, about = self.loaded.task.output, labelled.about(self.loaded)
+        output, not_used = self.loaded.task.output, prepared.provenance.unused
+        about = replace(labelled.about(self.loaded), unused=not_used)
         sure = prepared.request.decisions
         whole = isinstance(output, Labels) or (
             isinstance(output, Fields) and (output.encoding == "values" or sure)
@@ -151,7 +152,7 @@ class TaskBackend:
             logs = array("f", vector)
             shares = self._shares(distribution(logs), prepared)
             label, told = labelled.answer(self.loaded, output, shares)
-            told = replace(told, mass=total(logs))
+            told = replace(told, mass=total(logs), unused=not_used)
             last = replace(last, text=label, tokens=tokens, vector=b"", about=told)
             yield await _judged(prepared, last, output.written(label))
             return

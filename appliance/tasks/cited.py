@@ -28,7 +28,7 @@ from appliance.retrieval.search import Found, Passage
 from appliance.retrieval.service import Query
 from appliance.serving.backend import PreparedRequest, Wrapped, common, inner
 from appliance.tasks import labelled
-from appliance.tasks.asked import content_of
+from appliance.tasks.asked import content_of, unused
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.definition import Text
 from appliance.tasks.inputs import values_of
@@ -119,6 +119,7 @@ class CitedBackend:
             task=self.task.loaded.digest,
             retrieved=_retrieved(query, found, passages),
             opens=commitments.text(found.nonce, passages),
+            unused=unused(request),
         )
         shared = common(replace(prepared, provenance=provenance, request=bare))
         return _PreparedCited(
@@ -159,7 +160,9 @@ class CitedBackend:
             nonce=prepared.nonce,
             commitments=tuple(commitments.citation(prepared.nonce, one) for one in cited.citations),
         )
-        about = replace(labelled.about(self.task.loaded), cited=told)
+        about = replace(
+            labelled.about(self.task.loaded), cited=told, unused=prepared.provenance.unused
+        )
         shown = cited.text if cited.evident else self.output.refusal
         finish = last.finish_reason if cited.evident else "stop"
         return replace(last, text=shown, finish_reason=finish, about=about)

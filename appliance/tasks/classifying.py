@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import appliance
 from appliance.serving.backend import Backend, PreparedRequest, Provenance
-from appliance.tasks.asked import content_of
+from appliance.tasks.asked import content_of, unused
 from appliance.tasks.definition import Labels
 from appliance.tasks.inputs import values_of
 from appliance.tasks.labelled import answer, judged, text_of
@@ -57,10 +57,13 @@ class ClassifierBackend:
             model = task.candidate.model
             asked = GenerationRequest(model, texts=(text,), priority=request.priority)
             prepared = await self.embedder.prepare(asked, principal, seed)
-            provenance = replace(prepared.provenance, task=self.loaded.digest)
+            provenance = replace(
+                prepared.provenance, task=self.loaded.digest, unused=unused(request)
+            )
             return replace(prepared, provenance=provenance)
         recorded = replace(request, messages=None, prompt=text)
-        return PreparedRequest(recorded, next(_numbers), seed, 0, 0, self._provenance())
+        provenance = replace(self._provenance(), unused=unused(request))
+        return PreparedRequest(recorded, next(_numbers), seed, 0, 0, provenance)
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The label, in one piece; raises as `Backend.run`."""
@@ -77,6 +80,7 @@ class ClassifierBackend:
         if prepared.number in self._cancelled:
             yield Delta("", 0, "cancelled")
             return
+        told = replace(told, unused=prepared.provenance.unused)
         yield replace(last, text=label, vector=b"", about=told)
 
     async def cancel(self, prepared: PreparedRequest) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.engine import protocol
-from appliance.types import Sampling
+from appliance.errors import BadRequest
+from appliance.types import Sampling, Tools
 
 u31 = st.integers(0, 2**31)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -70,6 +71,13 @@ def test_messages_of_a_worker_survive(message: protocol.FromWorker) -> None:
 @given(to_worker)
 def test_messages_to_a_worker_survive(message: protocol.ToWorker) -> None:
     assert protocol.decode_to_worker(body(protocol.frame(message))) == message
+
+
+def test_an_integer_beyond_64_bits_is_refused_as_the_clients() -> None:
+    function = {"name": "f", "parameters": {"const": 10**30}}
+    with pytest.raises(BadRequest) as caught:
+        protocol.frame(protocol.Prepare(1, Sampling(), tools=Tools((function,))))
+    assert caught.value.code == "invalid_value"
 
 
 def packed(value: Any) -> bytes:

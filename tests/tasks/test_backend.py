@@ -213,9 +213,9 @@ async def test_a_task_takes_one_message_or_a_prompt(ready: Services) -> None:
     prompted = over.asked(GenerationRequest(model="t", prompt="no start"))
     assert prompted.messages == over.asked(ASKED).messages
     assert prompted.prompt is None
-    turns = ({"role": "system", "content": "be kind"}, {"role": "user", "content": "no start"})
+    turn = {"role": "user", "content": "no start"}
     for asked in (
-        replace(ASKED, messages=turns),
+        replace(ASKED, messages=(turn, {"role": "assistant", "content": "engine"}, turn)),
         replace(ASKED, messages=({"role": "system", "content": "a"},)),
         replace(ASKED, messages=()),
         GenerationRequest(model="t", tokens=(1, 2)),

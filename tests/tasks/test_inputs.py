@@ -35,8 +35,21 @@ def test_plain_text_is_the_one_required_field() -> None:
 
 
 def test_text_that_only_looks_like_json_is_text() -> None:
-    for text in ('{"torn": "hose"}', "{not json", '{"text"', "{}" * 3):
+    for text in ("{not json", '{"text"', "{}" * 3):
         assert values_of(TASK, text) == {"text": text}
+    text = '{"torn": "hose"}'
+    assert values_of(TASK, json.dumps({"text": text})) == {"text": text}
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ('{"foo": "x"}', "no field 'foo'"), ('{"text": "a", "foo": "x"}', "no field 'foo'"),
+        ("{}", "'text' is missing"), (' {"Text": "x"}', "no field 'Text'"),
+    ],
+)  # fmt: skip
+def test_an_object_is_never_taken_as_the_text_of_the_one_field(content: str, named: str) -> None:
+    assert named in refused(TASK, content)
 
 
 def test_several_fields_come_as_json_and_an_optional_one_may_be_left_out() -> None:

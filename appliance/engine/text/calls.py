@@ -14,7 +14,7 @@ import llguidance
 
 from appliance.engine.text.enforceable import enforceable
 from appliance.engine.text.reply import CLOSE, OPEN, Dialect, Reply, ReplyForm, head
-from appliance.engine.text.schemas import COMPACT, checked_schema, json_validator
+from appliance.engine.text.schemas import COMPACT, checked_schema, json_validator, refused
 from appliance.errors import BadRequest
 from appliance.types import Constraint, Tools
 
@@ -108,7 +108,7 @@ def _checked(name: str, schema: dict[str, Any]) -> Callable[[str], bool]:
     except BadRequest as error:
         raise invalid_function(name, error.message) from error
     except (ValueError, RecursionError) as error:
-        raise invalid_function(name, str(error)) from error
+        raise invalid_function(name, refused(str(error)).message) from error
     return validator
 
 

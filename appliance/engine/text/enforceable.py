@@ -2,21 +2,25 @@
 
 Rules: it accepts no document that the client's schema does not accept. Dates and times are those
 of the calendar and of a day of 24 hours (RFC 3339 without leap seconds), which the library's own
-expressions are not. A reference leads to a place in the same schema, never elsewhere; a schema
-that only an endless document could satisfy is refused.
+expressions are not. An unknown format is an annotation (JSON Schema, 7.2.1). A
+reference leads to a place in the same schema, never elsewhere; a schema that only an endless
+document could satisfy is refused.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote
 
-from appliance.engine.text.schemas import refused
+from appliance.engine.text.schemas import OF_THE_LIBRARY, refused
 
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})  # keywords with any JSON
 _MAPS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _SHOWN: Final = 100
 
+_DOT: Final = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.", re.DOTALL)
+_NO_END: Final = r"[^\n\r\u2028\u2029]"
 _YEAR: Final = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"  # Python knows no year 0
 _FOURTH: Final = "(0[48]|[2468][048]|[13579][26])"  # of what 4 divides, but 00
 _DATE: Final = (
@@ -46,6 +50,8 @@ def enforceable(schema: dict[str, Any]) -> dict[str, Any]:
             has an end can satisfy it.
     """
     for node in _nodes(schema):
+        if "x-guidance" in node:  # what the library takes beside JSON Schema
+            raise refused("the keyword x-guidance is not allowed")
         _check_references(node)
     if not _Ends(schema).all_of(schema):
         raise refused("only a document without an end could satisfy it")
@@ -93,10 +99,30 @@ def _check_references(node: dict[str, Any]) -> None:
 
 
 def _with_patterns(node: dict[str, Any]) -> dict[str, Any]:
+    return _without_dots(_without_formats(node))
+
+
+def _without_dots(node: dict[str, Any]) -> dict[str, Any]:
+    """A dot stands for no end of a line: in ECMA-262 these are four, for the library one."""
+    changed, names = dict(node), node.get("patternProperties")
+    if isinstance(pattern := node.get("pattern"), str):
+        changed["pattern"] = _dots(pattern)
+    if isinstance(names, dict):
+        changed["patternProperties"] = {_dots(name): one for name, one in names.items()}
+    return changed
+
+
+def _dots(expression: str) -> str:
+    return _DOT.sub(lambda found: _NO_END if found[0] == "." else found[0], expression)
+
+
+def _without_formats(node: dict[str, Any]) -> dict[str, Any]:
     name = node.get("format")
-    if not isinstance(name, str) or name not in FORMATS:
+    if not isinstance(name, str) or name in OF_THE_LIBRARY:
         return node
     changed = {key: value for key, value in node.items() if key != "format"}
+    if name not in FORMATS:
+        return changed
     if "pattern" in changed:
         changed["allOf"] = [*changed.get("allOf", ()), {"pattern": FORMATS[name]}]
     else:

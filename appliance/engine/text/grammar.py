@@ -13,8 +13,7 @@ import json
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from copy import copy
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import llguidance
@@ -25,7 +24,10 @@ from numpy.typing import NDArray
 from appliance.engine.text.calls import ForcedCalls
 from appliance.engine.text.ending import STRUCTURE, Endings
 from appliance.engine.text.enforceable import enforceable
-from appliance.engine.text.numbers import Growing, JsonNumbers
+from appliance.engine.text.following import JsonText, repeating
+from appliance.engine.text.numbers import Growing
+from appliance.engine.text.phrases import endings as ends_of
+from appliance.engine.text.phrases import expressions, formats
 from appliance.engine.text.reply import beginnings
 from appliance.engine.text.schemas import (
     COMPACT,
@@ -40,8 +42,10 @@ from appliance.types import Constraint
 
 Validator: TypeAlias = Callable[[str], bool] | None
 """Whether a finished text is accepted; None where the mask alone decides."""
-Ready: TypeAlias = tuple[Any, Validator, int | None]
-"""A matcher at its start, the validator, and the tokens of the shortest JSON document."""
+Phrases: TypeAlias = list[list[int]]
+Ready: TypeAlias = tuple[Any, Validator, Phrases, int | None]
+"""A matcher at its start, the validator, the tokens that may end a string, and how many tokens the
+shortest JSON document has."""
 _FARTHEST: Final = 512
 _SLACK: Final = 8  # tokens that what has no structure can move the end by
 MAX_CHOICES = 1024
@@ -50,6 +54,7 @@ MAX_RULES: Final = 1000
 chain overran the stack."""
 _UNKNOWN_ATTRIBUTE: Final = re.compile(r"^[?!\s]*\w+\s*\[[^\]]*\btemperature\b", re.MULTILINE)
 _CACHED = 64
+_MOST_PHRASES: Final = 256
 _ANSWER: Final = "answer"
 _OBJECT = '{"type":"object"}'
 
@@ -60,7 +65,7 @@ class Guide:
     Args:
         matcher: positioned at the start.
         validator: checks the finished text, if the constraint is a schema.
-        numbers: ends the numbers of an answer that is JSON.
+        limits: of an answer that is JSON, what holds its numbers and keys.
         end: keeps the end of such an answer within reach.
         one_by_one: let the model compute forced tokens, too, each as the only one that may
             come, because their log-probabilities are asked for.
@@ -71,13 +76,13 @@ class Guide:
         matcher: Any,
         mask: NDArray[np.int32],
         validator: Any | None,
-        numbers: "NumberLimit | None" = None,
+        limits: "JsonLimits | None" = None,
         end: "Within | None" = None,
         *,
         one_by_one: bool = False,
     ) -> None:
         self._matcher = matcher
-        self._numbers = numbers
+        self._limits = limits
         self._end = end
         self._one_by_one = one_by_one
         self._ahead: list[int] = []  # forced tokens that the matcher has consumed already
@@ -97,8 +102,8 @@ class Guide:
             return
         masks.fill_next_token_bitmask(self._matcher, self._mask, 0)
         masks.apply_token_bitmask_inplace(logits.reshape(1, -1), self._mask)
-        if self._numbers is not None:
-            self._numbers.restrict(logits)
+        if self._limits is not None:
+            self._limits.restrict(logits)
 
     def within(self, token: int, left: int) -> int:
         """The token, or another one in its place without which the answer would be cut off.
@@ -106,9 +111,9 @@ class Guide:
         Args:
             left: most tokens that may still come, with this one.
         """
-        if self._end is None or self._numbers is None or self._ahead:
+        if self._end is None or self._limits is None or self._ahead:
             return token
-        return self._end.within(self._matcher, self._numbers, token, left)
+        return self._end.within(self._matcher, self._limits, token, left)
 
     def accept(self, token: int) -> list[int] | None:
         """Go on by a sampled token; the tokens that must follow it, None if it may not come."""
@@ -121,8 +126,8 @@ class Guide:
         forced: list[int] = self._matcher.compute_ff_tokens()
         if forced and not self._matcher.consume_tokens(forced):
             return None
-        if self._numbers is not None:
-            self._numbers.wrote([token, *forced])
+        if self._limits is not None:
+            self._limits.wrote([token, *forced])
         if self._one_by_one:
             self._ahead = forced
             return []
@@ -150,19 +155,34 @@ class Guide:
 class Within:
     """Keeps one document within the tokens that it may take, as far as its schema allows.
 
+    How far the end is, is looked at again when it could have come near: each token with structure
+    puts it off by at most what the schema can demand at once, any other by a few. Where no way is
+    found (a string in the middle of a long expression), it is looked for again a little later.
+
     Args:
-        vocabulary: the bytes of the tokens, and those that end things.
-        need: tokens of the shortest document.
-        size: characters of the schema: what it can open beside that is in proportion to it.
+        endings: the tokens that end things.
+        phrases: tokens that may end a string.
+        need: tokens of the shortest document; None where that is not known.
+        size: characters of the schema: what it can open at once is in proportion to it.
+        few: whether the keys of an object may run out, so that a comma can be one too many.
     """
 
-    def __init__(self, vocabulary: tuple[list[bytes], Endings], need: int, size: int) -> None:
-        self._pieces, self._endings = vocabulary
-        self._need, self._window = need, 2 * need + size // 3 + 32
-        self._hopeless = False
+    def __init__(
+        self,
+        pieces: list[bytes],
+        endings: Endings,
+        phrases: Sequence[Sequence[int]],
+        need: int | None,
+        size: int,
+        few: bool,
+    ) -> None:
+        self._pieces, self._endings, self._phrases = pieces, endings, phrases
+        self._step, self._few = (need or 0) + size // 3 + _SLACK, few
+        self._bound = _FARTHEST if need is None else need + _SLACK
+        self._again: int | None = None  # tokens left at which a way is looked for again
         self._plan: tuple[int, list[int]] | None = None  # from which token on, and the way
 
-    def within(self, matcher: Any, written: "NumberLimit", token: int, left: int) -> int:
+    def within(self, matcher: Any, written: "JsonLimits", token: int, left: int) -> int:
         """As for the guide.
 
         Args:
@@ -171,38 +191,46 @@ class Within:
         if self._plan is not None:
             begun, plan = self._plan
             return plan[written.count - begun] if written.count - begun < len(plan) else token
-        if self._hopeless or left > self._window:
-            return token
-        if left > self._need + _SLACK and STRUCTURE.isdisjoint(self._pieces[token]):
+        piece = self._pieces[token]
+        if not STRUCTURE.isdisjoint(piece):
+            self._bound += self._step
+        text = written.text
+        one_too_many = self._few and (text.begins_a_key or (b"," in piece and not text.quoted))
+        near = left - 1 < self._bound and (self._again is None or left <= self._again)
+        if not near and not one_too_many:
             return token
         after = matcher.deep_copy()
         if not after.consume_token(token):
             return token
-        longer = copy(written.text)
-        longer.feed(self._pieces[token])
-        way = self._endings.way(after, longer, left - 1)
+        longer = text.copy()
+        longer.feed(piece)
+        most = left - 1 if near else _FARTHEST
+        way = self._endings.way(after, longer, most, self._phrases)
         if way is not None:
-            self._need = len(way)
+            self._bound, self._again = len(way) + _SLACK, None
             return token
-        way = self._endings.way(matcher.deep_copy(), copy(written.text), left)
-        self._hopeless = not way
+        way = self._endings.way(matcher, text, left, self._phrases)
         if not way:
+            self._again = left * 7 // 8
             return token
-        if 2 * len(way) >= left:  # to look at each step again would cost more than it could gain
+        self._bound, self._again = len(way) + _SLACK, None
+        if near and 2 * len(way) >= left:  # looking again would cost more
             self._plan = written.count, way
         return way[0]
 
 
-class NumberLimit:
-    """Keeps the numbers of one answer from growing without an end.
+class JsonLimits:
+    """Keeps the numbers of one answer from growing without an end, and the keys of an object apart.
 
     Args:
-        vocabulary: the bytes of the tokens, and which of them make a number longer.
+        pieces: the bytes of the tokens.
+        growing: which of them make a number longer.
+        endings: which of them can end a key.
     """
 
-    def __init__(self, vocabulary: tuple[list[bytes], Growing]) -> None:
-        self._pieces, self._growing = vocabulary
-        self.text = JsonNumbers()
+    def __init__(self, pieces: list[bytes], growing: Growing, endings: Endings) -> None:
+        self._pieces, self._growing, self._endings = pieces, growing, endings
+        self.text = JsonText()
         self.count = 0
 
     def wrote(self, tokens: list[int]) -> None:
@@ -212,15 +240,22 @@ class NumberLimit:
             self.text.feed(self._pieces[token])
 
     def restrict(self, logits: NDArray[np.float32]) -> None:
-        """Let a number that has no room end, if it may end here."""
+        """Let a number that has no room end, and no key come twice, if anything else may come."""
         room = self.text.room
-        if room is None or room >= self._growing.most:
-            return
-        beyond = self._growing.beyond(room)
-        before = logits[beyond]
-        logits[beyond] = -np.inf
-        if np.isneginf(logits).all():  # the schema wants a longer one
-            logits[beyond] = before
+        if room is not None and room < self._growing.most:
+            _without(logits, self._growing.beyond(room))
+        if self.text.keys:
+            ends = self._endings.quoting if self.text.begins_a_key else self._endings.whole
+            possible = [token for token in ends if logits[token] > -np.inf]
+            _without(logits, repeating(self.text, possible, self._pieces))
+
+
+def _without(logits: NDArray[np.float32], tokens: Sequence[int] | NDArray[np.intp]) -> None:
+    """Forbid tokens; not if nothing else may come: the schema asked for it."""
+    before = logits[tokens]
+    logits[tokens] = -np.inf
+    if np.isneginf(logits).all():
+        logits[tokens] = before
 
 
 def check_constraint(constraint: Constraint) -> None:
@@ -281,15 +316,19 @@ class Grammars:
             BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks
                 for what cannot be enforced; `unknown_grammar`.
         """
-        matcher, validator, need = self._ready(constraint)
+        matcher, validator, phrases, need = self._ready(constraint)
         mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
-        numbers = end = None
+        limits = end = None
         if self._is_json(constraint):
             pieces, growing, endings = self._vocabulary()
-            numbers = NumberLimit((pieces, growing))
-            if need is not None:
-                end = Within((pieces, endings), need, len(constraint.source))
-        return Guide(matcher.deep_copy(), mask, validator, numbers, end, one_by_one=one_by_one)
+            limits, source = JsonLimits(pieces, growing, endings), self._source(constraint)
+            few = "patternProperties" in source
+            end = Within(pieces, endings, phrases, need, len(source), few)
+        return Guide(matcher.deep_copy(), mask, validator, limits, end, one_by_one=one_by_one)
+
+    def _source(self, constraint: Constraint) -> str:
+        signed = constraint.kind == "grammar"
+        return self._source(self._sources[constraint.source]) if signed else constraint.source
 
     def _is_json(self, constraint: Constraint) -> bool:
         """Whether whatever the answer has outside strings is JSON."""
@@ -353,11 +392,30 @@ class Grammars:
             raise refused(str(matcher.get_error()))
         if not possible:
             raise refused("no text can satisfy it within the limits")
-        need = None
+        need, phrases = None, list[list[int]]()
         if self._is_json(constraint):
-            way = self._vocabulary()[2].way(matcher.deep_copy(), JsonNumbers(), _FARTHEST)
+            phrases = self._phrases(self._source(constraint))
+            way = self._way(matcher, phrases)
             need = None if way is None else len(way)
-        return matcher, validator, need
+        return matcher, validator, phrases, need
+
+    def _way(self, matcher: Any, phrases: Phrases) -> list[int] | None:
+        return self._vocabulary()[2].way(matcher, JsonText(), _FARTHEST, phrases)
+
+    def _phrases(self, source: str) -> Phrases:
+        """What may end the strings of a schema, or of those of several functions."""
+        schema = json.loads(source or _OBJECT)
+        pieces, _, endings = self._vocabulary()
+        texts = formats(schema)
+        for expression in expressions(schema):
+            text = json.dumps({"type": "string", "pattern": expression})
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(text, overrides=COMPACT)
+            way = self._way(llguidance.LLMatcher(self._tokenizer, grammar, log_level=0), [])
+            if way is not None:
+                said = b"".join(pieces[token] for token in way if token != endings.end)
+                texts += ends_of(said.decode()[1:-1])
+        found = {text: endings.phrase(text) for text in sorted(texts, key=len)[:_MOST_PHRASES]}
+        return list(found.values())
 
     def sources(self, constraint: Constraint) -> tuple[list[dict[str, Any]], Validator]:
         """The grammars of a constraint as the library reads them, the first one first."""

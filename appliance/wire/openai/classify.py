@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from appliance.wire.openai.embeddings import Text
 from appliance.wire.openai.fields import REFUSED
 from appliance.wire.openai.generation import Usage, example
-from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused, refuse_spellings, refuse_unsupported
 
 MOST_INPUTS: Final = 64
 """Texts of one request; each is a request of its own for the log, the queue and the quota."""
@@ -47,6 +47,7 @@ class ClassifyRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
+        refuse_spellings(data, cls.model_fields, REFUSED["classify"])
         return refuse_unsupported(data, REFUSED["classify"])
 
 

@@ -21,7 +21,7 @@ from pydantic import (
 from appliance.wire.openai.characters import characters
 from appliance.wire.openai.fields import REFUSED
 from appliance.wire.openai.generation import INT32, example
-from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused, refuse_spellings, refuse_unsupported
 
 MOST_TEXTS: Final = 2048
 """Texts of one request, as in the OpenAI API."""
@@ -66,6 +66,7 @@ class EmbeddingRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
+        refuse_spellings(data, cls.model_fields, REFUSED["embeddings"])
         return refuse_unsupported(data, REFUSED["embeddings"])
 
 

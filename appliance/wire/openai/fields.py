@@ -3,7 +3,8 @@
 Rules: this table is the one place that says what becomes of them; a field stands in it once for a
 route, as refused or as harmless, and never beside a schema that honours it. A field whose meaning
 would be lost is refused by name: the day the engine can do what it asks for, its row goes.
-Harmless is what changes no answer. Unknown fields are ignored, and logged by name.
+Harmless is what changes no answer. A field that spells another one in its own way (`maxTokens`) is
+refused with the right name. Other unknown fields are ignored, and logged by name.
 
 Sources: the OpenAI API reference and the types of its SDK 3.57; vLLM's protocol modules;
 llama.cpp's `server-schema.cpp` and README; Ollama's API documentation.
@@ -74,14 +75,14 @@ _OF_THE_TASK: Final = "the prompt is the task's own"
 TABLE: Final[tuple[Row, ...]] = (
     # What an answer may say.
     _refused("grammar grammar_lazy", _PLAIN, _NO_SCHEMA, "", False),
-    _refused("structured_outputs", _TEXT, _NO_SCHEMA),
+    _refused("structured_outputs regex ebnf schema response_schema", _TEXT, _NO_SCHEMA),
     _refused(
         "structural_tag grammar_type grammar_triggers preserved_tokens format guided_decoding",
         _TEXT, _NO_SCHEMA, [], "",
     ),
-    _refused("bad_words allowed_token_ids", _TEXT, "use logit_bias", []),
+    _refused("bad_words allowed_token_ids logits_processors", _TEXT, "use logit_bias", []),
     _refused("stop_token_ids", _TEXT, "stop takes strings only", []),
-    _refused("stop_sequences", _TEXT, "its name is stop here", []),
+    _refused("stop_sequences stopping_strings", _TEXT, "its name is stop here", []),
     _refused("include_stop_str_in_output", _TEXT, "a stop text is never part of an answer", False),
     _refused("suffix input_prefix input_suffix input_extra", _TEXT,
              "text is not filled into a gap", "", []),
@@ -95,9 +96,11 @@ TABLE: Final[tuple[Row, ...]] = (
     # How a token is drawn.
     _refused("use_beam_search", _TEXT, "choices are sampled; use n or best_of", False),
     _refused("length_penalty", _TEXT, "it belongs to beam search", 1, 0),
-    _refused("mirostat dynatemp_range xtc_probability adaptive_decay tfs_z", _TEXT, _NO_SAMPLER,
-             0, 1),
-    _refused("dry_multiplier", _TEXT, _NO_SAMPLER, 0),
+    _refused("mirostat dynatemp_range xtc_probability dry_multiplier top_a", _TEXT, _NO_SAMPLER, 0),
+    _refused("adaptive_decay", _TEXT, _NO_SAMPLER, 0, 0.9),
+    _refused("tfs_z", _TEXT, _NO_SAMPLER, 0, 1),
+    _refused("typical", _TEXT, "its name is typical_p here, on chats and completions", 0, 1),
+    _refused("do_sample", _TEXT, "temperature 0 takes the likeliest token", True),
     _refused("top_n_sigma adaptive_target", _TEXT, _NO_SAMPLER, -1, 0),
     _refused("min_keep", _TEXT, _NO_SAMPLER, 0, 1),
     _refused("samplers watermarking repetition_detection", _TEXT, _NO_SAMPLER, [], False),
@@ -111,8 +114,11 @@ TABLE: Final[tuple[Row, ...]] = (
     _refused("vllm_xargs kv_transfer_params ec_transfer_params prompt_embeds", _TEXT,
              "the engine has no such extension", {}),
     # How long.
-    _refused("n_predict max_new_tokens num_predict", _TEXT,
+    _refused("n_predict max_new_tokens num_predict max_length", _TEXT,
              "its name is max_tokens here, max_output_tokens on /v1/responses", -1),
+    _refused("max_output_tokens", _PLAIN, "its name is max_tokens here"),
+    _refused("min_length min_new_tokens", _TEXT, "its name is min_tokens here, except on "
+             "/v1/responses", 0),
     _refused("t_max_predict_ms t_max_prompt_ms", _TEXT, "answers are limited by tokens", -1, 0),
     _refused("n_indent", _TEXT, "answers are limited by tokens", 0),
     _refused("truncate_prompt_tokens", (*_TEXT, *_POOLED), _NEVER_CUT),

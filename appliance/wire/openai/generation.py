@@ -25,7 +25,13 @@ from pydantic import (
 from appliance.types import Priority
 from appliance.wire.openai.constraints import ConstraintFields
 from appliance.wire.openai.fields import REFUSED, Route
-from appliance.wire.openai.unsupported import Unsupported, absent, field_refused, refuse_unsupported
+from appliance.wire.openai.unsupported import (
+    Unsupported,
+    absent,
+    field_refused,
+    refuse_spellings,
+    refuse_unsupported,
+)
 
 INT32: Final = 2**31 - 1
 MOST_CHOICES: Final = 8
@@ -140,6 +146,7 @@ class GenerationFields(ConstraintFields):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
+        refuse_spellings(data, cls.model_fields, REFUSED[cls.route])
         return refuse_unsupported(data, REFUSED[cls.route])
 
     @model_validator(mode="after")

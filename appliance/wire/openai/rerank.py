@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from appliance.wire.openai.embeddings import Text, TextUsage
 from appliance.wire.openai.fields import REFUSED
 from appliance.wire.openai.generation import INT32, example
-from appliance.wire.openai.unsupported import refuse_unsupported
+from appliance.wire.openai.unsupported import refuse_spellings, refuse_unsupported
 
 MOST_DOCUMENTS: Final = 1000
 
@@ -52,6 +52,7 @@ class RerankRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
+        refuse_spellings(data, cls.model_fields, REFUSED["rerank"])
         return refuse_unsupported(data, REFUSED["rerank"])
 
 

@@ -36,7 +36,7 @@ from appliance.wire.openai.tools import (
     one_choice,
     only_functions,
 )
-from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused, refuse_spellings, refuse_unsupported
 
 _MOST_METADATA: Final = 16  # as in the OpenAI API
 # The parts that are text, and where each has it.
@@ -244,6 +244,7 @@ class ResponsesRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
+        refuse_spellings(data, cls.model_fields, REFUSED[cls.route])
         return refuse_unsupported(data, REFUSED[cls.route])
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from appliance.wire.openai.chat import Message, TemplateSettings
 from appliance.wire.openai.fields import REFUSED
 from appliance.wire.openai.generation import INT32, example
 from appliance.wire.openai.tools import MOST_TOOLS, Tool, chosen
-from appliance.wire.openai.unsupported import field_refused, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused, refuse_spellings, refuse_unsupported
 
 
 class _OfModel(BaseModel):
@@ -42,6 +42,7 @@ class TokenizeRequest(_OfModel):
     @model_validator(mode="before")
     @classmethod
     def _supported(cls, data: Any) -> Any:
+        refuse_spellings(data, cls.model_fields, REFUSED["tokenize"])
         return refuse_unsupported(data, REFUSED["tokenize"])
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ Rules: a value that asks for nothing (null, the default, an empty list) always p
 names the field and says what to do instead.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
@@ -39,6 +39,32 @@ def refuse_unsupported(data: Any, table: Mapping[str, Unsupported]) -> Any:
             if rule is not None and not rule.harmless(data[field]):
                 raise field_refused("unsupported_parameter", field, rule.reason)
     return data
+
+
+def refuse_spellings(data: Any, fields: Iterable[str], table: Mapping[str, Unsupported]) -> Any:
+    """Pass `data` on if no field of it is a known one in another spelling, as `maxTokens` is.
+
+    Args:
+        fields: those that are honoured.
+        table: those that are not.
+
+    Raises:
+        PydanticCustomError: `unsupported_parameter` with the field, and what to use instead.
+    """
+    if not isinstance(data, dict) or not (others := [name for name in data if _odd(name)]):
+        return data
+    names = {name.replace("_", ""): name for name in (*table, *fields)}
+    for field in others:
+        name = names.get(field.lower().replace("_", "").replace("-", ""))
+        if name is not None and data[field] is not None:
+            other = f"its name is {name} here"
+            reason = table[name].reason if name in table else other
+            raise field_refused("unsupported_parameter", field, reason)
+    return data
+
+
+def _odd(name: str) -> bool:
+    return "-" in name or name.lower() != name
 
 
 def field_refused(code: str, field: str, reason: str) -> PydanticCustomError:

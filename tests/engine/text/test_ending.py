@@ -1,6 +1,7 @@
 """Documents end within the tokens that are left, whatever the model would rather write."""
 
 import json
+import re
 from typing import Any
 
 import jsonschema_rs
@@ -9,11 +10,20 @@ import pytest
 
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.text.calls import ForcedCalls
+from appliance.engine.text.ending import Endings
 from appliance.engine.text.grammar import Grammars, Guide
 from appliance.trust.sealed import SealedFile
 from appliance.types import Constraint, Tools
 
 NAME: dict[str, Any] = {"type": "string"}
+
+
+def holding(**value: Any) -> dict[str, Any]:
+    """An object with one string of that form."""
+    return {"type": "object", "properties": {"u": {"type": "string", **value}}, "required": ["u"],
+            "additionalProperties": False}  # fmt: skip
+
+
 PART = {
     "type": "object",
     "properties": {"name": NAME, "weight": {"type": "number"}, "note": {"enum": ["ok", "bad"]}},
@@ -36,6 +46,22 @@ SCHEMAS: list[dict[str, Any]] = [
      "additionalProperties": False},
 ]  # fmt: skip
 
+OPEN: list[dict[str, Any]] = [
+    holding(format="uri"), holding(format="duration"), holding(format="email"),
+    holding(pattern="[0-9]{3}"), holding(pattern="[A-Z]{2,4}-[0-9]{2,}"), holding(pattern="cat"),
+    holding(pattern=r"\.txt$"), holding(pattern="^(ab)+c$"), holding(pattern="^.*cat.*end$"),
+    {"type": "object", "properties": {"k": {"enum": ["alpha", "beta"]}}},
+    {"type": "object", "properties": {"k": {"enum": ["alpha", "beta"]}}, "required": ["k"]},
+    {"type": "object", "minProperties": 3},
+    {"type": "object", "patternProperties": {"^(a|b|cc)$": {"type": "integer"}},
+     "additionalProperties": False},
+    {"type": "object", "properties": {"c": {"$ref": "#"}, "z": {"type": "string", "format": "uri"}},
+     "required": ["z"]},
+]  # fmt: skip
+"""Schemas whose strings and objects do not end everywhere."""
+LOVES = {"letters": rb"[A-Za-z]+", "digits": rb"[0-9]+", "signs": rb"[:/.@%\[\\-]+",
+         "a key": rb"a|\"|\":|,|\",\"|\":\"|1|\{"}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def runner(library: Library, sealed_model: SealedFile) -> Runner:
@@ -47,15 +73,23 @@ def grammars(runner: Runner) -> Grammars:
     return Grammars(runner.guidance_tokenizer)
 
 
-def written(runner: Runner, guide: Guide, budget: int, seed: int) -> str | None:
-    """A text of a model that opens what it can and closes nothing; None if it was cut off."""
+def written(runner: Runner, guide: Guide, budget: int, seed: int, loved: bytes = b"") -> str | None:
+    """A text of a model that opens what it can and closes nothing; None if it was cut off.
+
+    Args:
+        loved: the pieces that it would write instead, as an expression.
+    """
     random = np.random.default_rng(seed)
     unwanted = np.array([bool(set(runner.piece(t)) & set(b'"]}')) for t in range(runner.n_vocab)])
     opening = np.array([bool(set(runner.piece(t)) & set(b"{[,")) for t in range(runner.n_vocab)])
+    wanted = 10 * opening - 20.0 * unwanted
+    if loved:
+        pieces = map(runner.piece, range(runner.n_vocab))
+        wanted = 10.0 * np.array([bool(re.fullmatch(loved, piece)) for piece in pieces])
     tokens: list[int] = []
     while not guide.stopped and len(tokens) < budget:
         logits = random.standard_normal(runner.n_vocab).astype(np.float32)
-        logits += 10 * opening - 20 * unwanted
+        logits += wanted.astype(np.float32)
         guide.restrict(logits)
         token = guide.within(int(logits.argmax()), budget - len(tokens))
         if token in runner.ends:
@@ -85,6 +119,41 @@ def test_a_document_that_can_end_does(
         guide = grammars.guide(constraint)
         text = written(runner, guide, budget, seed)
         assert text is not None and jsonschema_rs.is_valid(schema, json.loads(text)), text
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that comes twice, as the server does of what it is sent."""
+    assert len(dict(pairs)) == len(pairs), pairs
+    return dict(pairs)
+
+
+@pytest.mark.parametrize("loved", [b"", *LOVES.values()], ids=["openings", *LOVES])
+@pytest.mark.parametrize("schema", OPEN)
+def test_what_does_not_end_everywhere_ends_in_time(
+    runner: Runner, grammars: Grammars, schema: dict[str, Any], loved: bytes
+) -> None:
+    constraint = Constraint("json_schema", json.dumps(schema))
+    for more in (0, 7, 90):
+        budget = needed(grammars, constraint) + more
+        guide = grammars.guide(constraint)
+        text = written(runner, guide, budget, more, loved)
+        assert text is not None and guide.wrote(text, complete=True), (more, text)
+        json.loads(text, object_pairs_hook=unique)
+
+
+def test_without_phrases_and_the_limit_of_keys_neither_holds(
+    runner: Runner, grammars: Grammars
+) -> None:
+    constraint = Constraint("json_schema", json.dumps(OPEN[3]))
+    guide = grammars.guide(constraint)
+    assert guide._end is not None
+    guide._end._phrases = []
+    assert written(runner, guide, needed(grammars, constraint) + 7, 7, LOVES["letters"]) is None
+    guide = grammars.guide(Constraint("json_object"))
+    assert guide._limits is not None
+    guide._limits._endings = Endings([], 0)
+    written(runner, guide, 60, 0, LOVES["a key"])
+    assert guide._limits.text.repeated
 
 
 def test_any_object_ends(runner: Runner, grammars: Grammars) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.text.calls import ForcedCalls
 from appliance.engine.text.grammar import MAX_RULES, Grammars, Guide
 from appliance.engine.text.schemas import MAX_BYTES, MAX_DEPTH
 from appliance.errors import BadRequest, StateRefused
 from appliance.trust.sealed import SealedFile
-from appliance.types import Constraint
+from appliance.types import Constraint, Tools
 
 REPORT = {
     "type": "object",
@@ -141,6 +142,7 @@ def nested(depth: int) -> str:
         (Constraint("json_schema", nested(MAX_DEPTH)), "deeper"),
         (Constraint("json_schema", "[" * 30_000), "deeper"),
         (schema({"type": "array", "uniqueItems": True}), "uniqueItems"),
+        (schema({"type": "integer", "minimum": 10**30}), "the limits of this integer"),
         (schema({"type": "string", "x-guidance": {"lenient": True}}), "x-guidance"),
         (schema({"$ref": "http://192.0.2.1/schema"}), "192.0.2.1"),
         (schema({"type": "nonsense"}), "nonsense"),
@@ -160,6 +162,39 @@ def test_what_cannot_be_enforced_is_refused(
     assert refusal.value.code == "invalid_schema"
     assert refusal.value.message.startswith("Invalid schema for response_format")
     assert reason in refusal.value.message
+    assert not re.search(r"option|lenient|coerce|Some\(", refusal.value.message)
+
+
+def test_a_library_is_not_quoted_on_its_switches(grammars: Grammars) -> None:
+    either = {"oneOf": [{"type": "string"}, {"type": "string", "minLength": 2}]}
+    function = {"name": "f", "parameters": {"type": "object", "properties": {"a": either}}}
+    for asked in (schema(either), ForcedCalls.constraint(Tools((function,), ("f",)), "hermes")):
+        with pytest.raises(BadRequest) as refusal:
+            grammars.guide(asked)
+        assert refusal.value.message.endswith("oneOf constraints are not supported.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "accepted"),
+    [
+        ({"type": "string", "format": "colour"}, '"x"'),
+        ({"type": "string", "format": "regex"}, '"("'),
+        ({"type": "object", "properties": {"x-guidance": {"type": "string"}},
+          "required": ["x-guidance"], "additionalProperties": False}, '{"x-guidance":"x"}'),
+        ({"const": {"x-guidance": 1, "format": "uri"}}, '{"x-guidance":1,"format":"uri"}'),
+        ({"const": 10**30}, str(10**30)),
+    ],
+)  # fmt: skip
+def test_annotations_names_and_data_are_no_keywords(
+    grammars: Grammars, asked: dict[str, Any], accepted: str
+) -> None:
+    guide = grammars.guide(schema(asked))
+    assert guide.wrote(accepted, complete=True)
+
+
+def test_a_document_with_a_key_twice_is_refused(grammars: Grammars) -> None:
+    guide = grammars.guide(schema({"type": "object"}))
+    assert not guide.wrote('{"a":1,"a":1}', complete=True)
 
 
 VERDICT = 'start: verdict " because " reason\nverdict: "ok" | "defect"\nreason: /[a-z]{3,8}/\n'

@@ -9,8 +9,9 @@ import pytest
 
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.text.calls import ForcedCalls
+from appliance.engine.text.following import MOST_DIGITS, JsonText
 from appliance.engine.text.grammar import Grammars, Guide
-from appliance.engine.text.numbers import MOST_DIGITS, Growing, JsonNumbers
+from appliance.engine.text.numbers import Growing
 from appliance.trust.sealed import SealedFile
 from appliance.types import Constraint, Tools
 
@@ -18,7 +19,7 @@ LITERAL = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
 def room(text: str, at_once: bool = True) -> int | None:
-    numbers = JsonNumbers()
+    numbers = JsonText()
     for part in [text] if at_once else text:
         numbers.feed(part.encode())
     return numbers.room

@@ -28,7 +28,7 @@ def test_the_deepest_schema_that_is_taken() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["", "{", "[]", "true", "null", '{"a": {"x-guidance": {}}}', "[" * 100_000, nested(100_000)],
+    ["", "{", "[]", "true", "null", "[" * 100_000, nested(100_000)],
     ids=lambda source: source[:12],
 )
 def test_what_is_no_schema_of_ours_is_refused(source: str) -> None:

@@ -66,6 +66,40 @@ def test_a_row_says_what_becomes_of_its_fields(route: Route, row: Any) -> None:
             assert (error["ctx"]["field"], error["ctx"]["reason"]) == (name, row.reason)
 
 
+ASKED: list[tuple[str, Any]] = [
+    ("mirostat", 1), ("xtc_probability", 1), ("dynatemp_range", 1), ("regex", "a+"),
+    ("ebnf", "root ::= 'a'"), ("logits_processors", ["x"]), ("min_length", 5), ("do_sample", False),
+    ("stopping_strings", ["x"]), ("response_schema", {"type": "object"}),
+    ("schema", {"type": "object"}), ("max_length", 5), ("top_a", 0.5), ("typical", 0.5),
+    ("maxTokens", 5), ("frequencyPenalty", 1), ("presencePenalty", 1), ("topP", 0.5),
+    ("stopSequences", ["x"]), ("responseFormat", {"type": "json_object"}), ("min-p", 0.1),
+]  # fmt: skip
+"""What asks for something under a name that no route of texts honours."""
+
+
+@pytest.mark.parametrize("route", ["chat", "completions", "responses"])
+@pytest.mark.parametrize(("field", "value"), ASKED)
+def test_what_asks_for_something_is_refused_by_name(route: Route, field: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SCHEMAS[route].model_validate(body(route, **{field: value}))
+    error = caught.value.errors()[0]
+    assert (error["type"], error["ctx"]["field"]) == ("unsupported_parameter", field)
+    SCHEMAS[route].model_validate(body(route, **{field: None}))
+
+
+@pytest.mark.parametrize("route", ["chat", "completions"])
+def test_the_name_of_another_route_is_refused(route: Route) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SCHEMAS[route].model_validate(body(route, max_output_tokens=5))
+    assert caught.value.errors()[0]["ctx"]["reason"] == "its name is max_tokens here"
+    ResponsesRequest.model_validate(body("responses", max_output_tokens=5))
+
+
+def test_a_name_of_nobody_is_ignored() -> None:
+    for name in ("x_tenant", "traceId", "X-Trace"):
+        ChatRequest.model_validate(body("chat", **{name: 7}))
+
+
 @pytest.mark.parametrize(
     ("route", "field", "value"),
     [
