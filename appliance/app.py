@@ -23,6 +23,7 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.auth import certificates, groups, key
 from appliance.auth.groups import KeyGroups
+from appliance.auth.key import KeyChange
 from appliance.auth.keys import KeyStore
 from appliance.auth.rejected import Rejected
 from appliance.clock import Clock, SystemClock
@@ -45,7 +46,8 @@ from appliance.evals.job import Evaluation, Parts
 from appliance.evals.plan import Messages
 from appliance.evals.store import Texts
 from appliance.evals.subject import ApprovedArtifacts, read_data
-from appliance.governance import erasing
+from appliance.governance import agreement, erasing
+from appliance.governance.agreement import Agreement, Standing
 from appliance.governance.log_jobs import Exporting, Verification
 from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
@@ -174,6 +176,7 @@ _MIGRATIONS: Final = (
     erasing.TABLES,
     ledgers.SHARES,
     upstream_records.AGREEMENTS,
+    agreement.TABLE,
 )
 
 _OTHERS: Final = {
@@ -210,6 +213,7 @@ class Services:
     trust: TrustState
     renewal: Renewal
     retention: Retention
+    agreement: Agreement
     jobs: Jobs
     labels: LabelQueues
     erasure: erasing.Erasing
@@ -329,7 +333,18 @@ def open_services(
         stack.callback(audit.close)
         database = open_database(data / "appliance.db", _MIGRATIONS, erases=True)
         stack.callback(database.dispose)
-        api_keys = KeyStore(database, clock)
+        reader = LogReader(data / "audit")
+        stack.callback(reader.close)
+        _check_profile(profile, reader.origin)
+        secret_of_log = LogFiles(data / "audit").key_encryption_key()
+        agrees = Agreement(database, reader, audit, clock, secret_of_log)
+        agrees.begin()  # before the rows are read, and before anything is recorded
+        stack.callback(agrees.close)
+
+        def key_changed(change: KeyChange) -> None:
+            audit.append(Draft("admin", change.fields())).result()
+
+        api_keys = KeyStore(database, clock, key_changed)
         stack.callback(api_keys.close)
         key_groups = KeyGroups(database)
         models = ModelStore(database, data / "models", clock, _OTHERS)
@@ -354,10 +369,6 @@ def open_services(
         supervisor = Supervisor(config, clock, record, recheck, seal_again, changed, restarted)
         library = Library(data / COLLECTIONS, supervisor.budget)
         stack.callback(library.close)
-
-        reader = LogReader(data / "audit")
-        stack.callback(reader.close)
-        _check_profile(profile, reader.origin)
 
         def read_policy() -> TrustPolicy:
             policy = load_policy(data / "trust")
@@ -391,8 +402,9 @@ def open_services(
             edges,
         )
         catalogue = Catalogue(config, models, supervisor)
+        kept_jobs = JobStore(database, clock, config.jobs.keep)
         jobs = Jobs(
-            JobStore(database, clock, config.jobs.keep),
+            kept_jobs,
             audit,
             (
                 Importing(lifecycle),
@@ -405,10 +417,11 @@ def open_services(
         pool = Pool(config, catalogue, lifecycle, supervisor, shares, loader, withdrawal, jobs)
         sweep = Sweep(models, read_policy, supervisor, lifecycle, pool)
         renewal = Renewal(data / "trust", clock, trust, audit, reader, supervisor, pool, sweep)
+        learnt = upstream_records.UpstreamRecords(database)
         upstreams = Upstreams(
             config.upstreams,
             data,
-            upstream_records.UpstreamRecords(database),
+            learnt,
             audit,
             read_policy,
             trust.freshness,
@@ -643,6 +656,31 @@ def open_services(
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
         )
+        labels = LabelQueues(database, clock)
+
+        def hold(found: Standing) -> None:
+            """Have each store refuse what the log does not permit."""
+            audit.undecided = found.ends_early
+            api_keys.held = found.held("api_keys")
+            key_groups.held = found.held("key_groups")
+            models.held = found.held("models") | found.owners("model_approvals")
+            models.evaluations.held = found.held("certificates")
+            certified.held = found.held("route_certificates", "route_suspensions")
+            ledger.held = found.held("looks")
+            named.held = found.held("task_pointers")
+            learnt.held = found.held("upstream_fingerprints") | found.owners("upstream_approvals")
+            labels.held = found.owners("labels")
+            kept_jobs.held = found.held("jobs")
+
+        def read_again() -> None:
+            """Have each store that keeps rows in memory read them again."""
+            api_keys.read()
+            key_groups.read()
+            models.forget()
+            named.forget()
+
+        agrees.told, agrees.mended = hold, read_again
+        hold(agrees.standing)
         yield Services(
             data=data,
             config=config,
@@ -663,6 +701,7 @@ def open_services(
             trust=trust,
             renewal=renewal,
             retention=retention,
+            agreement=agrees,
             jobs=jobs,
             labels=labels,
             erasure=erasure,

@@ -31,6 +31,7 @@ from appliance.wire.admin import models as wire
 from appliance.wire.admin import pointers as pointerwire
 from appliance.wire.admin import queue as queuewire
 from appliance.wire.admin import routes as routewire
+from appliance.wire.admin import state as statewire
 from appliance.wire.admin import trust as trustwire
 from appliance.wire.admin import tunings as tuningwire
 from appliance.wire.admin import upstreams as upstreamwire
@@ -598,6 +599,14 @@ class AdminClient:
         if task is not None:
             asked["task"] = task
         return self._get(queuewire.Queue, "/admin/queue", asked)
+
+    def state(self) -> statewire.State:
+        """Whether the database and the audit log agree."""
+        return self._get(statewire.State, "/admin/state")
+
+    def settle_state(self, wanted: statewire.Settle) -> statewire.State:
+        """Make the database as strict as the log, and go on from there."""
+        return self._post(statewire.State, "/admin/state/settle", wanted)
 
     def waiting_item(self, item: str) -> queuewire.Waiting:
         """One item."""

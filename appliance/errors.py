@@ -73,6 +73,14 @@ CODES: Final[dict[str, Code]] = {
         "what was erased is still in a database's log of writes",
         "Give the command again, or start the server again: either ends it.",
     ),
+    "state_differs": Code(
+        "appliance.db permits what the audit log does not",
+        "See `appliance state show`; restore appliance.db, or decide: `appliance state settle`.",
+    ),
+    "state_agrees": Code(
+        "the database and the audit log agree, so there is nothing to decide",
+        "`appliance state show` says how far they were compared by.",
+    ),
     "bind_refused": Code(
         "a non-loopback address needs TLS and at least one key",
         "Listen on 127.0.0.1, or run `appliance tls issue`, enable [tls] and create a key.",
@@ -1235,6 +1243,10 @@ CODES: Final[dict[str, Code]] = {
     "audit_unavailable": Code(
         "the audit log cannot be written, so no answer may leave",
         "Free disk space or repair the disk under the audit directory, then restart.",
+    ),
+    "log_ends_early": Code(
+        "the audit log is not the one that appliance.db agreed with, so nothing is answered",
+        "Restore audit/ and appliance.db from one backup, or decide: `appliance state settle`.",
     ),
     "worker_lost": Code("the engine process ended", "It restarts by itself; try again."),
     "model_loading": Code(

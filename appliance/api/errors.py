@@ -91,6 +91,8 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "output_invalid": 500,
     "audit_corrupt": 503,
     "audit_unavailable": 503,
+    "log_ends_early": 503,
+    "state_differs": 503,
     "model_loading": 503,
     "model_unavailable": 503,
     "model_missing": 503,
@@ -128,6 +130,7 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
     "model_unavailable": 60,
     "shutting_down": 10,
     "audit_unavailable": 60,
+    "log_ends_early": 600,
     "key_quarantined": 600,
 }
 """Seconds to wait before trying again."""
@@ -135,9 +138,10 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
 # Trying again at once cannot help, or may cost the work a second time.
 _HOPELESS: Final = frozenset(
     {
-        "audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined",
-        "model_suspended", "output_invalid", "upstream_denied", "upstream_incomplete",
-        "upstream_invalid", "upstream_lost", "upstream_redirect", "upstream_timeout",
+        "audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined", "log_ends_early",
+        "model_suspended", "output_invalid", "state_differs", "upstream_denied",
+        "upstream_incomplete", "upstream_invalid", "upstream_lost", "upstream_redirect",
+        "upstream_timeout",
     }
 )  # fmt: skip
 _TYPES: Final[Mapping[int, str]] = {

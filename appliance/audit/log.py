@@ -71,7 +71,11 @@ class _Waiting:
 
 
 class AuditLog:
-    """An open log. `create` once, then `open`; `append` from any thread."""
+    """An open log. `create` once, then `open`; `append` from any thread.
+
+    Attributes:
+        undecided: why a person must decide before new work is taken; entries are, meanwhile.
+    """
 
     def __init__(self, writing: Session, reserve_bytes: int) -> None:
         """Use `open`."""
@@ -83,6 +87,7 @@ class AuditLog:
         self._failure: str | None = None
         self._code = "audit_unavailable"
         self._closing = False
+        self.undecided = ""
         self._head_due: float | None = None
         # The last commit: how many were answered, when, and how many seconds it had taken.
         self._answered, self._answered_at, self._took = 0, 0.0, 0.0
@@ -189,7 +194,18 @@ class AuditLog:
     @property
     def latched(self) -> str | None:
         """Why new work is refused, or None. A shortage of disk space ends by itself."""
-        return self._refusal() or self._shortage()
+        return self._refusal() or self._shortage() or self.undecided or None
+
+    def check(self) -> None:
+        """Refuse new work before it begins.
+
+        Raises:
+            AuditUnavailable: `audit_unavailable` when it could not be recorded, `log_ends_early`.
+        """
+        if why := self._refusal() or self._shortage():
+            raise AuditUnavailable("audit_unavailable", why)
+        if self.undecided:
+            raise AuditUnavailable("log_ends_early", self.undecided)
 
     @property
     def alarm(self) -> str | None:

@@ -72,6 +72,27 @@ class LogReader:
             first = max(log.first, end - min(count, MAX_LIMIT))
             return [_checked(row) for row in store.leaves(log, first, end)]
 
+    @property
+    def first(self) -> int:
+        """The first entry that is there; those before it were pruned."""
+        with self._opened() as log:
+            return log.first
+
+    def since(self, first: int, end: int, kinds: Sequence[str]) -> Iterator[Entry]:
+        """Entries of some kinds with first ≤ seq < end, in order; no others are read.
+
+        Raises as `entry`.
+        """
+        with self._opened() as log:
+            for row in store.of_kinds(log, kinds, first, end):
+                yield _checked(row)
+
+    def newest_of(self, kinds: Sequence[str]) -> int:
+        """The number of the newest entry of some kinds; -1 without one. Raises as `entry`."""
+        with self._opened() as log:
+            found = (store.newest_of_kind(log, kind) for kind in kinds)
+            return max((seq for seq in found if seq is not None), default=-1)
+
     def search(self, query: Query) -> Page:
         """One page of the entries that match (search.py). Raises as `entry`."""
         with self._opened() as log:

@@ -13,6 +13,7 @@ Rules:
   and earlier handovers are read from the newest segment, which carries those of all before it.
 """
 
+import heapq
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -378,6 +379,17 @@ def of_kind(log: Log, kind: str) -> Iterator[bytes]:
     """Bodies of the entries of a kind, oldest first."""
     sql = "SELECT coalesce(CAST(body AS BLOB), x'') FROM leaf WHERE kind = ? ORDER BY seq"
     return (row[0] for dbapi, _, _ in log.within(0) for row in dbapi.execute(sql, (kind,)))
+
+
+def of_kinds(log: Log, kinds: Sequence[str], first: int, end: int) -> Iterator[LeafRow]:
+    """Rows of some kinds with first ≤ seq < end, in order; the index finds them."""
+    sql = (
+        "SELECT seq, coalesce(CAST(prev AS BLOB), x''), coalesce(CAST(hash AS BLOB), x''),"
+        " coalesce(CAST(body AS BLOB), x'') FROM leaf"
+        " INDEXED BY leaf_kind WHERE kind = ? AND seq >= ? AND seq < ? ORDER BY seq"
+    )
+    for dbapi, low, high in log.within(first, end):
+        yield from heapq.merge(*(dbapi.execute(sql, (kind, low, high)) for kind in kinds))
 
 
 def newest_of_kind(log: Log, kind: str) -> int | None:

@@ -29,13 +29,22 @@ class KeyGroups:
 
     Args:
         database: an engine whose migrations include `TABLES`.
+
+    Attributes:
+        held: `GROUP/KEY` of members who do not count until a person decides.
     """
 
     def __init__(self, database: Engine) -> None:
         self._database = database
         self._lock = threading.Lock()
         self._groups: dict[str, frozenset[str]] = {}
-        with database.connect() as connection:
+        self.held: frozenset[str] = frozenset()
+        self.read()
+
+    def read(self) -> None:
+        """Read the groups again, after the rows were changed elsewhere."""
+        with self._lock, self._database.connect() as connection:
+            self._groups.clear()
             for name, key_id in connection.execute(text("SELECT name, key_id FROM key_groups")):
                 self._groups[name] = self._groups.get(name, frozenset()) | {key_id}
 
@@ -47,7 +56,8 @@ class KeyGroups:
     def of(self, key_id: str) -> tuple[str, ...]:
         """The groups that a key is in."""
         with self._lock:
-            return tuple(sorted(n for n, keys in self._groups.items() if key_id in keys))
+            mine = (name for name, keys in self._groups.items() if key_id in keys)
+            return tuple(sorted(name for name in mine if f"{name}/{key_id}" not in self.held))
 
     def check(self, name: str, add: Sequence[str]) -> None:
         """Refuse a change that cannot be made.

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import RowMapping
 
 from appliance.errors import StateRefused
-from appliance.types import ContentMode, KeyState, Limits, Priority
+from appliance.types import ContentMode, Json, KeyState, Limits, Priority
 
 TABLES: Final = """
 CREATE TABLE api_keys (
@@ -111,6 +111,44 @@ class ApiKey:
     def live(self, now_us: int) -> bool:
         """Whether it may be used: neither revoked nor expired."""
         return self.state(now_us) == "valid"
+
+
+@dataclass(frozen=True)
+class KeyChange:
+    """What the log is told of a key before, or of its end after, it changes.
+
+    Attributes:
+        action: key_create, key_limit, key_rotate or key_revoke.
+        key: as it is then.
+        secret, old: hashes of its secret and of the one before the last rotation.
+    """
+
+    action: str
+    actor: str
+    key: ApiKey
+    secret: bytes
+    old: bytes | None
+
+    def fields(self) -> dict[str, Json]:
+        """The fields of the entry: all that a row of the key permits."""
+        key = self.key
+        return {
+            "action": self.action,
+            "actor": self.actor,
+            "key_id": key.id,
+            "name": key.name,
+            "role": key.role,
+            "models": list(key.models),
+            "expires_us": key.expires_us,
+            "limits": {**vars(key.limits), "priority": key.limits.priority.value},
+            "old_until_us": key.old_until_us,
+            "certificate": key.certificate.hex() if key.certificate else None,
+            "texts": key.content,
+            "examples": key.examples,
+            "tasks_only": key.tasks_only,
+            "secret_sha256": self.secret.hex(),
+            "old_sha256": self.old.hex() if self.old else None,
+        }
 
 
 def key_of_row(row: RowMapping) -> ApiKey:

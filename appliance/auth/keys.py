@@ -8,6 +8,8 @@ Rules:
 - A key that a client certificate stands for has no secret: none is made, and none is accepted.
 - After a rotation the secret before it is good for the overlap that was asked for. The key stays
   the same one: its id, limits and running answers.
+- What permits something is recorded before it holds; that a key ends is recorded after it ended,
+  so that it ends even when nothing can be recorded.
 - Last use and usage are for people. They are noted in memory and written by a thread of its own,
   at most once a minute, so that no request waits for a commit.
 """
@@ -16,14 +18,14 @@ import hmac
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.auth.key import ApiKey, KeyUsage, check_limits, check_name, key_of_row
+from appliance.auth.key import ApiKey, KeyChange, KeyUsage, check_limits, check_name, key_of_row
 from appliance.auth.secret import NO_HASH, new_id, new_secret, parse
 from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
@@ -31,6 +33,8 @@ from appliance.types import ContentMode, Limits, Principal
 
 QUEUE: Final = "queue"
 ROLES: Final = ("app", QUEUE)
+SYSTEM: Final = "appliance"
+"""The actor of what nobody asked for."""
 _FLUSH_EVERY_US = 60_000_000
 _INSERT: Final = text(
     "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us, expires_us, rpm, tpm,"
@@ -51,11 +55,22 @@ class KeyStore:
     Args:
         database: an engine whose migrations include those of `auth.key`.
         clock: decides about expiry.
+        record: makes a change durable in the log.
+
+    Attributes:
+        held: ids of keys that are refused until a person decides.
     """
 
-    def __init__(self, database: Engine, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Engine,
+        clock: Clock,
+        record: Callable[[KeyChange], None] = lambda change: None,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._record = record
+        self.held: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._keys: dict[str, ApiKey] = {}
         self._hashes: dict[str, bytes] = {}
@@ -65,7 +80,13 @@ class KeyStore:
         self._usage: dict[str, KeyUsage] = {}
         self._flushed_us = clock.wall_us()
         self._flushing: threading.Thread | None = None
-        with database.connect() as connection:
+        self.read()
+
+    def read(self) -> None:
+        """Read the keys again, after the rows were changed elsewhere."""
+        with self._lock, self._database.connect() as connection:
+            for known in (self._keys, self._hashes, self._old, self._certificates):
+                known.clear()
             for row in connection.execute(text("SELECT * FROM api_keys")).mappings():
                 self._remember(key_of_row(row), bytes(row["secret_sha256"]))
                 if row["old_sha256"] is not None:
@@ -83,6 +104,7 @@ class KeyStore:
         content: ContentMode | None = None,
         examples: bool = False,
         tasks_only: bool = False,
+        actor: str = SYSTEM,
     ) -> tuple[ApiKey, str]:
         """Make a key; the secret is returned here and never again. It is empty where a client
         certificate stands for the key.
@@ -96,6 +118,7 @@ class KeyStore:
 
         Raises:
             StateRefused: `invalid_key_name`, `key_name_taken`, `invalid_value`.
+            AuditUnavailable: it cannot be recorded, as of all that changes a key.
         """
         limits = limits or Limits()
         check_name(name)
@@ -114,10 +137,8 @@ class KeyStore:
                 limits=limits, certificate=certificate, content=content,
                 examples=examples, tasks_only=tasks_only,
             )  # fmt: skip
-            if certificate is not None:
-                self._insert(key, NO_HASH)
-                return key, ""
-            secret, digest = new_secret(key_id)
+            secret, digest = new_secret(key_id) if certificate is None else ("", NO_HASH)
+            self._record(KeyChange("key_create", actor, key, digest, None))
             self._insert(key, digest)
         return key, secret
 
@@ -136,7 +157,7 @@ class KeyStore:
         with self._lock:
             return self._current(self._known(key_id))
 
-    def revoke(self, key_id: str) -> ApiKey:
+    def revoke(self, key_id: str, actor: str = SYSTEM) -> ApiKey:
         """End a key for good; revoking it again changes nothing.
 
         Raises:
@@ -149,9 +170,10 @@ class KeyStore:
                 self._update(key, "revoked_us = :at", at=key.revoked_us)
                 if key.certificate is not None:
                     self._certificates.pop(key.certificate, None)
+            self._changed("key_revoke", actor, key)
             return key
 
-    def rotate(self, key_id: str, overlap_us: int) -> tuple[ApiKey, str]:
+    def rotate(self, key_id: str, overlap_us: int, actor: str = SYSTEM) -> tuple[ApiKey, str]:
         """Give a key a new secret; the one before is good for `overlap_us` more.
 
         Raises:
@@ -173,6 +195,7 @@ class KeyStore:
             secret, digest = new_secret(key_id)
             key = replace(key, old_until_us=now + overlap_us)
             old = self._hashes[key_id]
+            self._record(KeyChange("key_rotate", actor, key, digest, old))
             self._update(
                 key,
                 "secret_sha256 = :digest, old_sha256 = :old, old_until_us = :until",
@@ -183,7 +206,7 @@ class KeyStore:
             self._hashes[key_id], self._old[key_id] = digest, old
             return key, secret
 
-    def limit(self, key_id: str, limits: Limits) -> ApiKey:
+    def limit(self, key_id: str, limits: Limits, actor: str = SYSTEM) -> ApiKey:
         """Give a key other limits, which hold from the next request on.
 
         Raises:
@@ -192,6 +215,7 @@ class KeyStore:
         check_limits(limits)
         with self._lock:
             key = replace(self._known(key_id), limits=limits)
+            self._changed("key_limit", actor, key)
             columns = ", ".join(f"{name} = :{name}" for name in _columns(limits))
             self._update(key, columns, **_columns(limits))
             return key
@@ -232,7 +256,8 @@ class KeyStore:
     def is_live(self, key_id: str) -> bool:
         """Whether a key may be used now. Callable from any thread."""
         key = self._keys.get(key_id)
-        return key is not None and key.live(self._clock.wall_us())
+        live = key is not None and key.live(self._clock.wall_us())
+        return live and key_id not in self.held
 
     def note_usage(self, key_id: str, prompt_tokens: int, completion_tokens: int) -> None:
         """Count one answer."""
@@ -248,7 +273,7 @@ class KeyStore:
         self._flush()
 
     def _admitted(self, key: ApiKey, now: int) -> Principal:
-        if not key.live(now):
+        if not key.live(now) or key.id in self.held:
             raise _refusal()
         self._used[key.id] = now
         self._flush_when_due(now)
@@ -264,6 +289,11 @@ class KeyStore:
             last_used_us=self._used.get(key.id, key.last_used_us),
             usage=key.usage.plus(self._usage.get(key.id, KeyUsage())),
         )
+
+    def _changed(self, action: str, actor: str, key: ApiKey) -> None:
+        """Record a change that leaves the secrets as they are."""
+        hashes = self._hashes[key.id], self._old.get(key.id)
+        self._record(KeyChange(action, actor, key, *hashes))
 
     def _known(self, key_id: str) -> ApiKey:
         key = self._keys.get(key_id)

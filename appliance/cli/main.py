@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "audit": "The audit log: read, prove, verify.",
     "auditor": "Programs for auditors, for another machine.",
     "trust": "The trust policy and its root.",
+    "state": "Whether database and audit log agree.",
     "logs": "Show the server's log lines.",
     "doctor": "Report on host, data directory and releases.",
     "selftest": "Verify, generate one token, record the verdict.",

@@ -23,7 +23,7 @@ from appliance.datasets.labelling import (
     check_raters,
 )
 from appliance.db import scrub
-from appliance.errors import DatasetRefused
+from appliance.errors import DatasetRefused, StateRefused
 
 TABLES: Final = """\
 CREATE TABLE label_queues (
@@ -74,10 +74,14 @@ class LabelQueues:
 
     Args:
         database: an engine whose migrations include `TABLES`.
+
+    Attributes:
+        held: names of queues whose labels are not as the log has them.
     """
 
     def __init__(self, database: Engine, clock: Clock) -> None:
         self._database, self._clock = database, clock
+        self.held: frozenset[str] = frozenset()
 
     def create(
         self,
@@ -138,6 +142,11 @@ class LabelQueues:
         """One queue. Raises DatasetRefused (`label_queue_unknown`)."""
         with self._database.connect() as connection:
             return _read(connection, name)
+
+    def check(self, name: str) -> None:
+        """Whether labels may be taken. Raises StateRefused (`state_differs`)."""
+        if name in self.held:
+            raise StateRefused("state_differs", f"Labels of {name} are not as the log has them.")
 
     def input_of(self, name: str, item: str) -> Mapping[str, Any]:
         """What an item says. Raises DatasetRefused (`item_unknown`)."""

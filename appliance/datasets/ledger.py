@@ -11,6 +11,7 @@ Rules:
 - Rows are only added; a verdict is written once.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -132,10 +133,14 @@ class Ledger:
 
     Args:
         database: an engine whose migrations include `TABLES` and `SHARES`.
+
+    Attributes:
+        held: ids of looks that the log has and the rows have not, or otherwise.
     """
 
     def __init__(self, database: Engine) -> None:
         self._database = database
+        self.held: frozenset[str] = frozenset()
 
     def take(
         self,
@@ -156,8 +161,11 @@ class Ledger:
             The look, and its number, from 1.
 
         Raises:
-            StateRefused: `looks_spent`, `specification_used`; nothing was recorded then.
+            StateRefused: `looks_spent`, `specification_used`, `state_differs`; nothing was recorded
+                then.
         """
+        if other := sorted(self.held - {look.id}):
+            raise StateRefused("state_differs", f"The look {other[0]} is not as the log has it.")
         with self._database.begin() as connection:
             earlier = _sharing(connection, marks)
             for number, known in enumerate(earlier, 1):
@@ -234,6 +242,16 @@ class Ledger:
             inherited = {look.id for look in _sharing(connection, marks)}
             seen = _by_items(connection, marks)
         return sorted({m for look, found in seen.items() if look not in inherited for m in found})
+
+
+def groups_digest(marks: Marks) -> str:
+    """SHA-256 of the marks of the groups of a look, as its entry names them."""
+    return hashlib.sha256("\n".join(sorted(marks.groups)).encode()).hexdigest()
+
+
+def marks_digest(marks: Marks) -> str:
+    """SHA-256 of the marks of a look, as its entry names them."""
+    return hashlib.sha256("\n".join(sorted((*marks.groups, *marks.items))).encode()).hexdigest()
 
 
 def spent(looks: Sequence[Look]) -> list[Look]:

@@ -125,8 +125,7 @@ class Carry(Kind):
                 ),
             )
             return {**result, "certificate": None}
-        made = await job.in_thread(_carried, parts, subject)
-        await job.in_thread(_recorded, parts, {**fields, "certificate": made})
+        made = await job.in_thread(_carried, parts, subject, fields)
         return {**result, "certificate": made}
 
 
@@ -153,8 +152,8 @@ def _subject_of(parts: GateParts, task: str) -> _Subject:
     return _Subject(envelope, certificate, answers, loaded, dataset)
 
 
-def _carried(parts: GateParts, subject: _Subject) -> str:
-    """Sign and keep the certificate for this engine; its id."""
+def _carried(parts: GateParts, subject: _Subject, fields: dict[str, Json]) -> str:
+    """Sign, record and keep the certificate for this engine; its id."""
     made = evaluation.carry(
         subject.envelope,
         subject.certificate,
@@ -162,6 +161,8 @@ def _carried(parts: GateParts, subject: _Subject) -> str:
         parts.clock.wall_us(),
         parts.evidence(),
     )
+    found = evaluation.verify(made, parts.policy()).id
+    _recorded(parts, {**fields, "certificate": found})
     return parts.store.evaluations.add(made, parts.policy()).id
 
 

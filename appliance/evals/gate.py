@@ -18,7 +18,6 @@ from typing import ClassVar, Final
 from appliance.audit.log import Draft
 from appliance.clock import iso
 from appliance.datasets import ledger as ledgers
-from appliance.datasets import sealing
 from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused, NotFound, Unavailable
@@ -50,7 +49,7 @@ from appliance.evals.packs.items import items as pack_items
 from appliance.evals.packs.measure import AskingPack
 from appliance.evals.seen import REPLAY
 from appliance.evals.store import OutcomeFiles
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, JsonObject, Kind, digest
 from appliance.reports.page import render
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
@@ -117,7 +116,7 @@ class Gate(Kind):
             made = await job.in_thread(
                 _concluded, parts, subject, look, number, measured, answers, files
             )
-            await job.in_thread(job.save, {**(job.checkpoint or {}), **made})
+            await job.in_thread(self._judged, job, {**(job.checkpoint or {}), **made})
         return await job.in_thread(self._finished, job, subject, look)
 
     async def _try(self, job: Context, subject: Subject) -> None:
@@ -184,7 +183,8 @@ class Gate(Kind):
                 "dataset_digest": taken.dataset_digest,
                 "split": taken.split,
                 "groups": subject.part.groups,
-                "marks_sha256": _marks_digest(subject.part),
+                "marks_sha256": ledgers.marks_digest(subject.part.marks),
+                "groups_sha256": ledgers.groups_digest(subject.part.marks),
                 "look": number,
                 "looks": ledgers.LOOKS,
                 "share_micros": taken.share_micros,
@@ -217,6 +217,8 @@ class Gate(Kind):
             "task": subject.wanted.task,
             "verdict": verdict,
             "certificate": "",
+            "statement": "",
+            "ledger_verdict": verdict,
             "outcomes": "",
         }
         self._parts.audit.append(Draft("admin", fields)).result()
@@ -298,6 +300,17 @@ class Gate(Kind):
         asking = self._asking(subject.loaded, f"gate-{job.id}-open")
         return await replay.answers(asking.outcome, open_) if open_ else b""
 
+    def _judged(self, job: Context, made: JsonObject) -> None:
+        """Keep what was judged; the log names it first."""
+        fields: dict[str, Json] = {
+            "action": "gate_judged",
+            "actor": job.actor,
+            "job": job.id,
+            "checkpoint_sha256": digest(made),
+        }
+        self._parts.audit.append(Draft("admin", fields)).result()
+        job.save(made)
+
     def _finished(self, job: Context, subject: Subject, look: Look) -> JsonObject:
         """Keep what was signed, then tell it; each step may be done twice."""
         parts, made = self._parts, job.checkpoint or {}
@@ -316,6 +329,8 @@ class Gate(Kind):
             "task": subject.wanted.task,
             "verdict": result["verdict"],
             "certificate": certificate,
+            "statement": result["statement"],
+            "ledger_verdict": result["verdict"],
             "outcomes": made["outcomes"],
         }
         parts.audit.append(Draft("admin", fields)).result()
@@ -437,8 +452,3 @@ def _made_of(subject: Subject, root: str, at: Circumstances) -> Mapping[str, str
         "chat template": at.template_sha256 or "none",
         "look": f"entry {at.entry} of {at.log}",
     }
-
-
-def _marks_digest(part: sealing.Part) -> str:
-    marks = part.marks
-    return hashlib.sha256("\n".join(sorted((*marks.groups, *marks.items))).encode()).hexdigest()

@@ -196,3 +196,5 @@ class Facts:
     broken_upstreams: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()
     backup: Backup | None = None
+    ends_early: str = ""
+    state: tuple[Told, ...] = ()

@@ -97,6 +97,7 @@ class Runner:
         owner, needs = f"job {live.job.id}", live.kind.needs(live.job.params)
         if needs and self._memory is not None:
             await self._memory.hold(owner, needs)
+        self._store.check(live.job.id)
         kept = await asyncio.to_thread(self._store.get, live.job.id)
         context = Context(
             live.job.id,

@@ -99,10 +99,19 @@ class JobStore:
     Args:
         database: an engine whose migrations include `TABLES`.
         keep: how many jobs that ended are kept.
+
+    Attributes:
+        held: ids of jobs that do not go on until a person decides.
     """
 
     def __init__(self, database: Engine, clock: Clock, keep: int = 1_000) -> None:
         self._database, self._clock, self._keep = database, clock, keep
+        self.held: frozenset[str] = frozenset()
+
+    def check(self, job_id: int) -> None:
+        """Whether a job may go on. Raises StateRefused (`state_differs`)."""
+        if str(job_id) in self.held:
+            raise StateRefused("state_differs", f"Job {job_id} is not as the log has it.")
 
     def create(self, kind: str, title: str, actor: str, params: JsonObject, served: bool) -> Job:
         """Keep a new job, queued.

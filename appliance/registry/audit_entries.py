@@ -4,8 +4,10 @@ Rules: an entry is durable before the state changes. It names actor, digest, pol
 and code. The event loop never blocks for one.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
-from typing import Final, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
@@ -71,6 +73,11 @@ class Edges:
     ) -> None:
         """The same in the event loop, which keeps running meanwhile."""
         await append(self._audit, _draft(actor, record, after, policy, more))
+
+
+def facts_digest(facts: Mapping[str, Any]) -> str:
+    """SHA-256 of what an artifact's file says of itself, as its record keeps it."""
+    return hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()
 
 
 def _draft(

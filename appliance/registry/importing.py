@@ -6,17 +6,18 @@ after its copy is finished when the data directory opens, an interrupted copy by
 The artifact of a model whose files are missing, as after a restore without models, repairs it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from appliance.errors import Refused, StateRefused, Unavailable
-from appliance.registry.audit_entries import REVOKED, SYSTEM, Edges
+from appliance.registry.audit_entries import REVOKED, SYSTEM, Edges, facts_digest
 from appliance.trust.copying import Told
 from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ModelRecord, ModelStore
+from appliance.trust.store import Checked, ModelRecord, ModelStore
+from appliance.types import Json
 
 Progress = Callable[[str, int, int], None]
 UNFINISHED: Final = frozenset({"quarantined", "vetted"})
@@ -112,7 +113,7 @@ class Arrivals:
                 self._store.ask(model_id, policy)
             except Refused:
                 state = "verified"  # signed again, or the policy asks for other people now
-        self._edge(actor, known, state, policy, event="repair", fields={"signer": checked.signer})
+        self._edge(actor, known, state, policy, event="repair", fields=_said(checked))
         return self._store.inventory.set_state(model_id, state, facts=checked.facts)
 
     def finish(self, actor: str, model_id: str, progress: Progress) -> ModelRecord:
@@ -144,7 +145,7 @@ class Arrivals:
             self._store.intake.expel(record.id)  # hostile bytes are not kept
             return refused
         found = replace(record, digest=checked.digest)
-        self._edge(actor, found, "verified", policy, fields={"signer": checked.signer})
+        self._edge(actor, found, "verified", policy, fields=_said(checked))
         return self._store.inventory.set_state(
             record.id, "verified", digest=checked.digest, facts=checked.facts
         )
@@ -165,6 +166,11 @@ class Arrivals:
                 self._examine(SYSTEM, record, policy, _silent)
                 touched.append(record.id)
         return touched
+
+
+def _said(checked: Checked) -> Mapping[str, Json]:
+    """What an entry says of an artifact that passed."""
+    return {"signer": checked.signer, "facts_sha256": facts_digest(checked.facts.summary())}
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:

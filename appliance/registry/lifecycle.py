@@ -6,6 +6,7 @@ the running process, and `appliance/pool` is the only door to them. docs/trust.m
 """
 
 import contextlib
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,13 @@ from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.registry.audit_entries import Edges
 from appliance.registry.importing import Arrivals, Progress
 from appliance.registry.states import following
-from appliance.trust.approval import ApprovalSubject
+from appliance.trust.approval import Approval, ApprovalSubject
 from appliance.trust.copying import Told
 from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import ModelRecord, ModelStore
 from appliance.trust.verified import Verified
+from appliance.types import Json
 from appliance.workers.supervisor import ENGINE
 
 
@@ -104,28 +106,27 @@ class Lifecycle:
             StateRefused: `wrong_state`.
         """
         record = self._store.inventory.record(model_id)
-        policy = self._policy()
-        try:
-            self._fresh().check_change()
-            approved = following(model_id, record.state, "approve")
-            approvals = self._store.add_approval(model_id, envelope, policy)
-        except Refused as error:
-            self._edge(actor, record, record.state, policy, event="approval_refused", error=error)
-            raise
-        latest = approvals[-1]
-        state = approved.value if _enough(policy, [a.name for a in approvals]) else record.state
-        self._edge(
-            actor,
-            record,
-            state,
-            policy,
-            event="approval",
-            fields={
+        policy, state = self._policy(), record.state
+
+        def recorded(latest: Approval, approvals: list[Approval]) -> None:
+            nonlocal state
+            state = approved.value if _enough(policy, [a.name for a in approvals]) else state
+            fields: dict[str, Json] = {
                 "approver": latest.name,
                 "meaning": latest.meaning,
                 "signed_at": latest.time,
-            },
-        )
+                "key": latest.key,
+                "envelope_sha256": hashlib.sha256(envelope).hexdigest(),
+            }
+            self._edge(actor, record, state, policy, event="approval", fields=fields)
+
+        try:
+            self._fresh().check_change()
+            approved = following(model_id, record.state, "approve")
+            self._store.add_approval(model_id, envelope, policy, recorded)
+        except Refused as error:
+            self._edge(actor, record, record.state, policy, event="approval_refused", error=error)
+            raise
         return self._store.inventory.set_state(model_id, state)
 
     def still(self, record: ModelRecord, artifact: Verified) -> None:

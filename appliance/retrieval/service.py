@@ -19,7 +19,7 @@ from appliance.admission.places import Shares
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.auth.groups import KeyGroups
-from appliance.errors import AuditUnavailable, Overloaded
+from appliance.errors import Overloaded
 from appliance.retrieval import access, commitments
 from appliance.retrieval.access import AccessSet
 from appliance.retrieval.embedder import Embedder
@@ -136,8 +136,7 @@ class Retrieval:
         return replace(found, nonce=commitments.fresh())
 
     def _check_log(self) -> None:
-        if self._audit.latched:
-            raise AuditUnavailable("audit_unavailable", self._audit.latched)
+        self._audit.check()
 
     def _shelf(self, name: str, access_set: AccessSet) -> Shelf:
         if access_set.all:

@@ -32,7 +32,7 @@ from appliance.evals import replay, scoring
 from appliance.evals.asking import asked, outcome, side_by_side
 from appliance.evals.sealed_lines import SealedLines, key_of
 from appliance.evals.store import OutcomeFiles
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, JsonObject, Kind, digest
 from appliance.reports.page import render
 from appliance.routing import certifying, confidence, report
 from appliance.routing import subject as subjects
@@ -113,7 +113,7 @@ class Calibration(Kind):
             made = await job.in_thread(
                 _concluded, self._parts, subject, look, number, fixed, dev, seen, reach
             )
-        await job.in_thread(job.save, made)
+        await job.in_thread(self._judged, job, made)
         return await job.in_thread(self._finished, job, subject)
 
     def _look(self, job: Context, subject: Subject, plan: str) -> tuple[Look, int]:
@@ -146,6 +146,8 @@ class Calibration(Kind):
                 "split": taken.split,
                 "groups": subject.part.groups,
                 "plan_sha256": plan,
+                "marks_sha256": ledgers.marks_digest(subject.part.marks),
+                "groups_sha256": ledgers.groups_digest(subject.part.marks),
                 "look": number,
                 "looks": ledgers.LOOKS,
             }
@@ -188,11 +190,25 @@ class Calibration(Kind):
             found.append((loaded, gate.inference(TaskBackends(gate.backends, drafts))))
         return found
 
+    def _judged(self, job: Context, made: JsonObject) -> None:
+        """Keep what was judged; the log names it first."""
+        fields: dict[str, Json] = {
+            "action": "route_judged",
+            "actor": job.actor,
+            "job": job.id,
+            "checkpoint_sha256": digest(made),
+        }
+        self._parts.gate.audit.append(Draft("admin", fields)).result()
+        job.save(made)
+
     def _finished(self, job: Context, subject: Subject) -> JsonObject:
         """Keep what was signed, then tell it; each step may be done twice."""
         gate, made = self._parts.gate, job.checkpoint or {}
         result: JsonObject = dict(made["result"])
         OutcomeFiles(gate.directory / str(job.id)).write_report(made["html"])
+        verdict, statement = "pass" if result["certificate"] else "underpowered", ""
+        if made["statement"]:
+            statement = statements.verify(made["statement"].encode(), gate.policy()).id
         fields: dict[str, Json] = {
             "action": "route_verdict",
             "actor": job.actor,
@@ -202,13 +218,14 @@ class Calibration(Kind):
             "verdict": result["verdict"],
             "reason": result["reason"],
             "certificate": result["certificate"] or "",
+            "statement": statement,
+            "ledger_verdict": verdict if statement else "",
         }
         gate.audit.append(Draft("admin", fields)).result()
         if made["statement"]:
             kept = self._parts.certificates.add(made["statement"].encode(), gate.policy())
             if made.get("replay"):
                 self._parts.certificates.keep_replay(kept.id, made["replay"].encode())
-            verdict = "pass" if result["certificate"] else "underpowered"
             gate.ledger.conclude(subject.signed.digest, verdict, result["certificate"] or "")
             self._parts.changed()
         looks = gate.ledger.looks(subject.part.marks)

@@ -118,7 +118,6 @@ class RouteCarry(Kind):
             again, subject.items, subject.before, lambda done: job.report(route, done, total)
         )
         engine = gate.store.evaluations.engine
-        made = "" if flips else await job.in_thread(_carried, parts, subject, engine)
         fields: dict[str, Json] = {
             "action": "route_carried",
             "actor": job.actor,
@@ -127,14 +126,15 @@ class RouteCarry(Kind):
             "from": certificate.id,
             "engine": engine,
             "flips": len(flips),
-            "certificate": made,
         }
-        await job.in_thread(_recorded, parts, fields)
+        made = ""
         if flips:
+            await job.in_thread(_recorded, parts, {**fields, "certificate": made})
             named = ", ".join(flips[:_SHOWN])
             reason = f"{engine} does otherwise with {len(flips)} items: {named}"
             await job.in_thread(self._take_away, certificate.origin, route, reason)
         else:
+            made = await job.in_thread(_carried, parts, subject, fields)
             parts.changed()
         return {
             "route": route,
@@ -180,12 +180,14 @@ def _subject_of(parts: CalibrationParts, name: str) -> _Subject:
     )
 
 
-def _carried(parts: CalibrationParts, subject: _Subject, engine: str) -> str:
-    """Sign and keep the certificate for this engine; its id."""
-    gate = parts.gate
+def _carried(parts: CalibrationParts, subject: _Subject, fields: dict[str, Json]) -> str:
+    """Sign, record and keep the certificate for this engine; its id."""
+    gate, engine = parts.gate, str(fields["engine"])
     made = statements.carry(
         subject.envelope, subject.certificate, engine, gate.clock.wall_us(), gate.evidence()
     )
+    found = statements.verify(made, gate.policy()).id
+    _recorded(parts, {**fields, "certificate": found})
     return parts.certificates.add(made, gate.policy()).id
 
 

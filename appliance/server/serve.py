@@ -33,6 +33,7 @@ from appliance.audit.appending import append
 from appliance.audit.log import Draft
 from appliance.auth import certificates
 from appliance.errors import Refused, Unavailable, UsageError
+from appliance.governance.agreement import AGREES
 from appliance.observability import log_file, log_lines
 from appliance.observability.unexpected import kept
 from appliance.registry.audit_entries import SYSTEM
@@ -42,12 +43,14 @@ from appliance.server.onlooker import Onlooker
 from appliance.server.tls_listener import TlsAcceptor
 from appliance.tasks.catalogue import KIND as TASK_KIND
 from appliance.trust.store import load_policy
+from appliance.types import Json
 
 SOCKET = Path("run") / "admin.sock"
 _UNIX_PATH_LIMIT = 107
 _HANDSHAKE_S = 15.0
 _LAST_BYTES_S = 5.0
 _LOOK_AT_THE_LOG_S = 1.0
+_LOOK_AT_THE_STATE_S = 60.0
 _LOCK_S = 5.0
 """A command without a server has the directory for a second; it stops no start."""
 _log = logging.getLogger("appliance")
@@ -149,7 +152,7 @@ async def _serve(
     context: ssl.SSLContext | None,
 ) -> None:
     await asyncio.wrap_future(services.audit.new_epoch())
-    await append(services.audit, Draft("start", {"profile": services.profile}))
+    await append(services.audit, Draft("start", _start(services)))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -201,6 +204,7 @@ async def _serve(
         services,
         {
             "keys": lambda of: of.inference.watch_keys(),
+            "state": _agree,
             "trust": lambda of: of.renewal.watch(),
             "shadows": lambda of: of.shadows.run(of.inference),
             "monitors": lambda of: of.monitors.watch(),
@@ -238,6 +242,10 @@ def _kept(
         asyncio.create_task(kept(what, functools.partial(work, services), services.metrics))
         for what, work in works.items()
     ]
+
+
+def _start(services: Services) -> dict[str, Json]:
+    return {"profile": services.profile, AGREES: services.agreement.size}
 
 
 async def _carry(services: Services) -> None:
@@ -279,6 +287,16 @@ async def _sweep(services: Services) -> None:
         with contextlib.suppress(Unavailable, Refused):
             for record in await services.sweep.run():
                 _log.warning("%s is %s: %s", record.id, record.state, record.message)
+
+
+async def _agree(services: Services) -> None:
+    """Compare the database with the log, again and again."""
+    while True:
+        await asyncio.sleep(_LOOK_AT_THE_STATE_S)
+        with contextlib.suppress(Unavailable, Refused):
+            found = await asyncio.to_thread(services.agreement.look)
+            for alarm in found.alarms():
+                _log.error("%s", alarm)
 
 
 async def _drift(services: Services) -> None:

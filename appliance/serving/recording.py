@@ -4,7 +4,7 @@ import time
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
-from appliance.errors import ApplianceError, AuditUnavailable
+from appliance.errors import ApplianceError
 from appliance.observability.metrics import Metrics
 from appliance.observability.unexpected import unexpected
 from appliance.types import Receipt
@@ -22,13 +22,8 @@ class Recording:
         self.metrics = metrics
 
     def check(self) -> None:
-        """Refuse a request before any work when it could not be recorded.
-
-        Raises:
-            AuditUnavailable: the log cannot be written.
-        """
-        if self._audit.latched:
-            raise AuditUnavailable("audit_unavailable", self._audit.latched)
+        """Refuse a request before any work; raises as `AuditLog.check`."""
+        self._audit.check()
 
     def unexpected(self, error: BaseException, request_id: str) -> ApplianceError:
         """Log and count an error that nobody expected; what may be known of it."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from appliance.clock import iso
-from appliance.errors import PolicyRefused, Refused
+from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust import evaluation
 from appliance.trust.evaluation import Certificate
 from appliance.trust.policy import TrustPolicy
@@ -67,6 +67,8 @@ class Evaluations:
 
     Attributes:
         engine_of: tells name, version and build of the engine that serves.
+        held: ids of certificates, and digests of tasks, that count for nothing until a person
+            decides.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Evaluations:
         self._database, self._digest_of = database, digest_of
         self.now_us = now_us
         self.engine_of: Callable[[], str] = lambda: engine
+        self.held: frozenset[str] = frozenset()
 
     @property
     def engine(self) -> str:
@@ -185,6 +188,8 @@ class Evaluations:
         for envelope in self._of(task_digest):
             try:
                 certificate = evaluation.verify(envelope, policy)
+                if {certificate.id, task_digest} & self.held:
+                    raise StateRefused("state_differs", "It is not as the log has it.")
                 evaluation.check_use(
                     certificate, task_digest, facts, self.engine, self.now_us(), policy, new=new
                 )

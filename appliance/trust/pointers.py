@@ -37,11 +37,19 @@ class Pointers:
 
     Args:
         database: an engine whose migrations include `TABLES`.
+
+    Attributes:
+        held: names that point nowhere until a person decides.
     """
 
     def __init__(self, database: Engine) -> None:
         self._database = database
         self._newest: dict[str, tuple[str, bytes]] | None = None
+        self.held: frozenset[str] = frozenset()
+
+    def forget(self) -> None:
+        """Read the rows again, after they were changed elsewhere."""
+        self._newest = None
 
     def names(self) -> list[str]:
         """All names, sorted."""
@@ -52,7 +60,14 @@ class Pointers:
         return self._all().get(name)
 
     def current(self, name: str, policy: TrustPolicy) -> Signed | None:
-        """The pointer of a name; None without one. Raises as `pointer.verify`."""
+        """The pointer of a name; None without one.
+
+        Raises:
+            StateRefused: `state_differs`.
+            PolicyRefused: as `pointer.verify`.
+        """
+        if name in self.held:
+            raise StateRefused("state_differs", f"{name} points elsewhere than the log says.")
         found = self.newest(name)
         return None if found is None else pointer.verify(found[1], policy)
 

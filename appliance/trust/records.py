@@ -151,6 +151,10 @@ class Records:
             if not changed.rowcount:
                 connection.execute(sa.insert(_MODELS).values(values))
 
+    def forget(self) -> None:
+        """Read all again, after the rows were changed elsewhere."""
+        self._change = object()
+
     def find(self, model_id: str) -> ModelRecord | None:
         """The record with this id."""
         return self._known().get(model_id)

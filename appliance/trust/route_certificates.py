@@ -11,7 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from appliance.errors import PolicyRefused, Refused
+from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust import route
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.route import Certificate
@@ -56,12 +56,17 @@ class RouteCertificates:
         database: an engine whose migrations include `TABLES`.
         now_us: the latest time that is known, microseconds since the epoch.
         engine: tells name, version and build of the engine that serves.
+
+    Attributes:
+        held: ids of certificates, and digests of routes, that count for nothing until a person
+            decides.
     """
 
     def __init__(
         self, database: Engine, now_us: Callable[[], int], engine: Callable[[], str]
     ) -> None:
         self._database, self.now_us, self._engine = database, now_us, engine
+        self.held: frozenset[str] = frozenset()
 
     def add(self, envelope: bytes, policy: TrustPolicy) -> Certificate:
         """Verify a certificate and keep it; one that is kept already stays.
@@ -191,6 +196,8 @@ class RouteCertificates:
         return self.suspended(certificate.origin) if own is None else own
 
     def _check_suspended(self, certificate: Certificate) -> None:
+        if {certificate.id, certificate.origin, certificate.wanted.route_digest} & self.held:
+            raise StateRefused("state_differs", "The certificate is not as the log has it.")
         if (reason := self.why_suspended(certificate)) is not None:
             raise PolicyRefused("route_suspended", f"The certificate is suspended: {reason}.")
 

@@ -84,6 +84,7 @@ class ModelStore:
         intake: the way in.
         inventory: the artifacts that lie here and their records.
         evaluations: the certificates that lie here.
+        held: ids of artifacts that are not used until a person decides.
     """
 
     def __init__(
@@ -99,6 +100,11 @@ class ModelStore:
         self.intake = Intake(self._records, directory, clock)
         self.inventory = Inventory(self._records, directory, others)
         self.evaluations = Evaluations(database, self._digest_of, clock.wall_us)
+        self.held: frozenset[str] = frozenset()
+
+    def forget(self) -> None:
+        """Read the records again, after the rows were changed elsewhere."""
+        self._records.forget()
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
         """Verify and vet the stored copy; the record stays as it is.
@@ -170,6 +176,7 @@ class ModelStore:
             Refused: what `read` raises.
         """
         record = self.inventory.record(model_id)
+        self._check_held(model_id)
         if record.kind != kind:
             shown = record.kind or "artifact that was not vetted"
             raise StateRefused("artifact_kind", f"{model_id} is a {shown}, not a {kind}.")
@@ -261,6 +268,7 @@ class ModelStore:
         on_disk: bool,
     ) -> tuple[Verified, F]:
         record = self.inventory.record(model_id)
+        self._check_held(model_id)
         if record.state in _NEVER_AGAIN:
             raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
         with self.inventory.open(model_id) as artifact:
@@ -311,6 +319,7 @@ class ModelStore:
             PolicyRefused, SignatureRefused: the model, its signer or its approvals are no longer
                 accepted.
         """
+        self._check_held(model.id)
         policy.check_digests(model.digest, model.gguf_sha256)
         policy.signer(model.bundle, self._clock.wall_us(), accepted=True)
         names = [approval.name for approval in self.approvals(model.id, policy)]
@@ -319,6 +328,11 @@ class ModelStore:
             policy.check_approvals(names)
         if isinstance(model, VerifiedModel):
             policy.check_template(rule, model.facts.chat_template)
+
+    def _check_held(self, model_id: str) -> None:
+        """Refuse an artifact that is not as the log has it. Raises StateRefused."""
+        if model_id in self.held:
+            raise StateRefused("state_differs", f"{model_id} is not as the log has it.")
 
     def ask(self, model_id: str, policy: TrustPolicy) -> None:
         """Ask a policy about a stored artifact by its signature and approvals; no file is hashed.
@@ -411,8 +425,17 @@ class ModelStore:
         valid = self.evaluations.valid(root, self.facts(model_id, policy), policy, new=True)
         return replace(wanted, certificate=valid[0].id)
 
-    def add_approval(self, model_id: str, envelope: bytes, policy: TrustPolicy) -> list[Approval]:
+    def add_approval(
+        self,
+        model_id: str,
+        envelope: bytes,
+        policy: TrustPolicy,
+        record: Callable[[Approval, list[Approval]], None] = lambda given, all_: None,
+    ) -> list[Approval]:
         """Check an approval and keep it.
+
+        Args:
+            record: makes durable what is kept: the new one, and all that are valid with it.
 
         Returns:
             All valid approvals of the model, the new one among them.
@@ -438,8 +461,10 @@ class ModelStore:
                     )
             certificates = self._certificates(model_id, signed, policy, new=True)
             _check_distinct(policy, given, certificates[0])
+        valid = self._valid(model_id, signed, policy, more=envelope)
+        record(given, valid)
         self._records.add_approval(model_id, given.key, envelope)
-        return self._valid(model_id, signed, policy)
+        return valid
 
     def standing(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, list[Approval]]:
         """What is signed, unhashed, and the approvals that count under this policy.
@@ -452,11 +477,16 @@ class ModelStore:
             signed = self._signed(artifact, model_id, policy)
         return signed, self._valid(model_id, signed, policy)
 
-    def _valid(self, model_id: str, signed: Signed, policy: TrustPolicy) -> list[Approval]:
+    def _valid(
+        self, model_id: str, signed: Signed, policy: TrustPolicy, more: bytes | None = None
+    ) -> list[Approval]:
         """The approvals that count: where an evaluation is asked for, those of the certificate
         that most people approved, or of the one that it carries over to this engine.
+
+        Args:
+            more: one that is about to be kept.
         """
-        envelopes = self._records.approvals(model_id)
+        envelopes = [*self._records.approvals(model_id), *((more,) if more else ())]
         if EVALUATION not in signed.rule.require:
             return approvals_.valid(envelopes, policy, signed.subject, signed.publisher)
         best: list[Approval] = []

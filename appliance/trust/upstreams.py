@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from appliance.errors import PolicyRefused, Refused
+from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust import approval
 from appliance.trust.approval import Approval, UpstreamSubject
 from appliance.trust.policy import TrustPolicy
@@ -50,10 +50,15 @@ class UpstreamRecords:
 
     Args:
         database: an engine whose migrations include `TABLES`.
+
+    Attributes:
+        held: names of upstreams, and digests of records, that count for nothing until a person
+            decides.
     """
 
     def __init__(self, database: Engine) -> None:
         self._database = database
+        self.held: frozenset[str] = frozenset()
 
     def fingerprint(self, name: str) -> bytes | None:
         """What was learnt of an upstream; None where nothing was."""
@@ -100,7 +105,10 @@ class UpstreamRecords:
 
         Raises:
             PolicyRefused: `not_approved`, with the numbers.
+            StateRefused: `state_differs`.
         """
+        if {record.name, record.digest} & self.held:
+            raise StateRefused("state_differs", f"{record.name} is not as the log has it.")
         policy.check_approvals([given.name for given in self.approvals(record, policy)])
 
     def acceptable(self, record: UpstreamRecord, envelope: bytes, policy: TrustPolicy) -> Approval:

@@ -4,8 +4,9 @@ Rules: the server is stopped while the archive is made, since databases and thei
 belong together; the archive carries a list of digests and is read back before it counts; restoring
 never overwrites a data directory. A drill restores into a directory beside, verifies the audit log
 there with the product's own command, and removes it: it shows that the backup is one. The archive
-holds secrets and is readable by its owner only. A backup says which models it leaves out; restore
-and drill say which must be brought.
+holds secrets and is readable by its owner only. It leaves out the weights of models alone, which a
+stick brings again: the product says what each artifact is, and what nobody can name goes in. A
+backup says which models it leaves out; restore and drill say which must be brought.
 """
 
 import datetime
@@ -38,6 +39,10 @@ _KEPT_NOTES: Final = 100
 _SKIPPED: Final = frozenset({"lock", "run/admin.sock", "audit/ballast"})
 _USED: Final = frozenset({"verified", "approved", "serving", "suspended", "missing"})
 """States of models that have files, or should."""
+_WEIGHTS: Final = frozenset({"generate", "embed", "rerank"})
+"""Kinds of artifacts that are large and come from elsewhere; the others are small or made here."""
+_COPY: Final = ".part"
+"""How the name of a copy ends that an import did not finish."""
 
 Left = list[dict[str, str]]
 """Models without files: the id and the digest of each."""
@@ -53,7 +58,7 @@ def backup(
         answers: name the account that the product runs as.
         service: stopped meanwhile, started again if it ran.
         target: the file to make.
-        models: whether the stored models go into it; they are large and on the stick too.
+        models: whether the weights of models go into it; they are large and on the stick too.
 
     Returns:
         Release, number of files and bytes; `left_out`: the models that are not in it.
@@ -68,11 +73,11 @@ def backup(
         raise InstallError("backup_exists", f"{target} is there already.")
     part = target.with_name(target.name + ".part")
     remove(part)
-    left = _left_out(layout, answers, release, models)
+    skipped, left = _left_out(layout, answers, release, models)
     ran = service.stop()
     try:
         with explained(target):
-            files = _write(layout, part, release, models, left)
+            files = _write(layout, part, release, skipped, left)
     except BaseException:
         remove(part)
         raise
@@ -220,23 +225,28 @@ def _note(
         part.replace(path)
 
 
-def _left_out(layout: Layout, answers: Answers, release: str, models: bool) -> Left:
-    """The models whose files do not go into a backup; a product that does not run stops none."""
+def _left_out(
+    layout: Layout, answers: Answers, release: str, models: bool
+) -> tuple[frozenset[str], Left]:
+    """Names in `models/` that do not go into a backup, and the models that a restore lacks.
+
+    A product that does not run stops none: nothing is left out then.
+    """
     try:
         listed = product(layout, answers, release).run("model", "list")["models"]
     except (InstallError, KeyError):
-        stored = sorted((layout.data / "models").glob("*"))
-        return [] if models else [{"id": path.name, "digest": ""} for path in stored]
-    gone = {"missing"} if models else _USED
-    return _named(model for model in listed if model["state"] in gone)
+        return frozenset(), []
+    out = [m for m in listed if not models and m.get("kind") in _WEIGHTS]
+    lacks = [m for m in listed if m["state"] == "missing" or (m in out and m["state"] in _USED)]
+    return frozenset(str(m["id"]) for m in out), _named(lacks)
 
 
 def _named(models: Iterable[dict[str, Any]]) -> Left:
     return [{"id": str(m["id"]), "digest": str(m.get("digest") or "")} for m in models]
 
 
-def _write(layout: Layout, part: Path, release: str, models: bool, left: Left) -> int:
-    paths = list(_files(layout.data, models))
+def _write(layout: Layout, part: Path, release: str, skipped: frozenset[str], left: Left) -> int:
+    paths = list(_files(layout.data, skipped))
     digests = {}
     for path in paths:
         if path.is_file():
@@ -257,12 +267,12 @@ def _write(layout: Layout, part: Path, release: str, models: bool, left: Left) -
     return len(digests)
 
 
-def _files(data: Path, models: bool) -> Iterator[Path]:
+def _files(data: Path, skipped: frozenset[str]) -> Iterator[Path]:
     for path in sorted(data.rglob("*")):
-        name = str(path.relative_to(data))
-        plain = path.is_dir() or path.is_file()
-        stored = name.startswith("models/") and not models
-        if not path.is_symlink() and plain and not stored and name not in _SKIPPED:
+        place = path.relative_to(data)
+        stored = place.parts[1] if place.parts[0] == "models" and len(place.parts) > 1 else ""
+        gone = stored in skipped or stored.endswith(_COPY) or str(place) in _SKIPPED
+        if not gone and not path.is_symlink() and (path.is_dir() or path.is_file()):
             yield path
 
 

@@ -63,6 +63,8 @@ BAD = {
     "host_unsuitable": replace(WELL, host=("Landlock is missing.",)),
     "log_unwritable": replace(WELL, log=Log(latched="the disk is full")),
     "log_behind": replace(WELL, log=Log(alarm="It grows.")),
+    "log_ends_early": replace(WELL, ends_early="The log ends with entry 3."),
+    "state_differs": replace(WELL, state=told()),
     "insufficient_disk": replace(WELL, disk=Disk(255 * MIB, 1 << 40, 256 * MIB)),
     "disk_low": replace(WELL, disk=Disk(1_023 * MIB, 1 << 40, 256 * MIB)),
     "disk_fills": replace(WELL, disk=Disk(1 << 38, 1 << 40, 256 * MIB, 3 * 86_400.0)),

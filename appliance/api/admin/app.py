@@ -29,6 +29,7 @@ from appliance.api.admin import (
     retention,
     routes,
     selftest,
+    state,
     status,
     texts,
     trust,
@@ -65,7 +66,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
-        routes, upstreams, queue, tunings,
+        routes, upstreams, queue, tunings, state,
     ):  # fmt: skip
         app.include_router(part.router)
     app.include_router(collections.groups)

@@ -37,6 +37,7 @@ from appliance.types import Told
 
 if TYPE_CHECKING:
     from appliance.app import Services
+    from appliance.audit.log import AuditLog
     from appliance.audit.reader import LogReader
     from appliance.config import Config
     from appliance.jobs.store import Job, JobStore
@@ -82,6 +83,11 @@ def standing(
     )
 
 
+def _latched(audit: "AuditLog") -> str:
+    """Why the log cannot be written; that a person must decide is told by itself."""
+    return "" if audit.undecided else audit.latched or ""
+
+
 def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts:
     """Everything that this process knows."""
     config, now_us = services.config, services.clock.wall_us()
@@ -112,12 +118,12 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
         facts = replace(facts, trust_problem=f"{error.message} ({error.code})")
     return replace(
         facts,
+        ends_early=services.agreement.standing.ends_early,
+        state=tuple(services.agreement.standing.told()),
         disk=Disk(
             host.disk_free, host.disk_total, reserve, services.disk_trend.seconds_to(reserve)
         ),
-        log=replace(
-            facts.log, latched=services.audit.latched or "", alarm=services.audit.alarm or ""
-        ),
+        log=replace(facts.log, latched=_latched(services.audit), alarm=services.audit.alarm or ""),
         log_file=LogFile(services.log_file.problem, services.log_file.kept_from_us),
         unknown_roles=unknown_roles,
         unexpected=tuple(unexpected.alarms(services.metrics)),

@@ -5,10 +5,9 @@ from fastapi import APIRouter
 from appliance.api.admin.deps import Admin, ServicesDep, Viewer
 from appliance.api.admin.times import microseconds
 from appliance.app import Services
-from appliance.audit.log import Draft
 from appliance.auth.key import ApiKey
 from appliance.clock import iso
-from appliance.types import Json, Limits, Priority
+from appliance.types import Limits, Priority
 from appliance.wire.admin import keys as wire
 
 router = APIRouter(prefix="/admin/keys")
@@ -40,12 +39,8 @@ def create_key(person: Admin, services: ServicesDep, wanted: wire.KeyCreate) -> 
         content=wanted.content,
         examples=wanted.examples,
         tasks_only=_tasks_only(services, wanted),
+        actor=person.actor,
     )
-    try:
-        _record(services, person.actor, "key_create", key)
-    except BaseException:
-        services.keys.revoke(key.id)
-        raise
     return wire.NewKey(**_key_of(key, services).model_dump(), secret=secret)
 
 
@@ -54,8 +49,7 @@ def limit_key(
     person: Admin, services: ServicesDep, key_id: str, wanted: wire.KeyLimits
 ) -> wire.Key:
     """Give a key other limits."""
-    key = services.keys.limit(key_id, _limits_of(wanted))
-    _record(services, person.actor, "key_limit", key)
+    key = services.keys.limit(key_id, _limits_of(wanted), person.actor)
     return _key_of(key, services)
 
 
@@ -63,42 +57,16 @@ def limit_key(
 def rotate_key(
     person: Admin, services: ServicesDep, key_id: str, wanted: wire.KeyRotate
 ) -> wire.NewKey:
-    """Give a key a new secret, which leaves only after the rotation is durably recorded.
-
-    When it cannot be recorded, the secret before stays good for the overlap and nobody has the
-    new one: rotate again.
-    """
-    key, secret = services.keys.rotate(key_id, wanted.overlap * 1_000_000)
-    _record(services, person.actor, "key_rotate", key)
+    """Give a key a new secret, which leaves only after the rotation is durably recorded."""
+    key, secret = services.keys.rotate(key_id, wanted.overlap * 1_000_000, person.actor)
     return wire.NewKey(**_key_of(key, services).model_dump(), secret=secret)
 
 
 @router.post("/{key_id}/revoke")
 def revoke_key(person: Admin, services: ServicesDep, key_id: str) -> wire.Key:
     """End a key for good. It ends even when the log cannot record it, which is then the error."""
-    key = services.keys.revoke(key_id)
-    _record(services, person.actor, "key_revoke", key)
+    key = services.keys.revoke(key_id, person.actor)
     return _key_of(key, services)
-
-
-def _record(services: Services, actor: str, action: str, key: ApiKey) -> None:
-    models: list[Json] = list(key.models)
-    fields: dict[str, Json] = {
-        "action": action,
-        "actor": actor,
-        "key_id": key.id,
-        "name": key.name,
-        "role": key.role,
-        "models": models,
-        "expires_us": key.expires_us,
-        "limits": {**vars(key.limits), "priority": key.limits.priority.value},
-        "old_until_us": key.old_until_us,
-        "certificate": key.certificate.hex() if key.certificate else None,
-        "texts": key.content,
-        "examples": key.examples,
-        "tasks_only": key.tasks_only,
-    }
-    services.audit.append(Draft("admin", fields)).result()
 
 
 def _tasks_only(services: Services, wanted: wire.KeyCreate) -> bool:

@@ -107,6 +107,7 @@ def differences(_: Operator, services: ServicesDep, name: Name) -> wire.LabelDif
 @router.post("/{name}/answers")
 def take_answers(person: Operator, services: ServicesDep, name: Name) -> wire.LabelAnswers:
     """The settled labels, for the dataset that they make; recorded before they leave."""
+    services.labels.check(name)
     work = services.labels.get(name).labelling
     answers, report = work.answers(), labelling.report(work)
     kept = json.dumps(answers, sort_keys=True).encode()

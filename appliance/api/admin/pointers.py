@@ -77,6 +77,7 @@ def flip(person: Approver, services: ServicesDep, upload: wire.PointerUpload) ->
         "reason": told.reason,
         "pointer": signed.id,
         "previous": told.previous,
+        "envelope": upload.envelope,
     }
     services.pointers.flip(signed, envelope, lambda: _recorded(services, Draft("admin", fields)))
     return _shown(services, policy, told.name)

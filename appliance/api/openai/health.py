@@ -27,8 +27,10 @@ async def readyz(request: Request) -> Ready:
     services = services_of(request)
     if services.inference.draining:
         raise Unavailable("shutting_down", "The server is stopping.")
-    if services.audit.latched:
-        raise AuditUnavailable("audit_unavailable", "The audit log cannot be written.")
+    try:
+        services.audit.check()
+    except AuditUnavailable as error:  # the numbers are of the site
+        raise AuditUnavailable(error.code, "New work is not taken.") from error
     suspended = services.pool.suspended()
     ready = services.pool.ready() or services.upstreams.ready
     if not ready and not services.inference.answers_without_models():

@@ -164,6 +164,7 @@ class Upstreams:
             raise
         fields |= {"approver": given.name, "meaning": given.meaning, "signed_at": given.time}
         fields |= {"record": dict(record.document()), "envelope": envelope.decode()}
+        fields["key"] = given.key
         self._written("upstream_approval", actor, upstream, fields)
         self._records.keep(record, given, envelope)
         self.refresh(upstream)

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from appliance.app import Services
-from appliance.audit.log import AuditLog
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, Unauthenticated, Unavailable
@@ -113,19 +111,24 @@ def test_an_unknown_key_is_refused(client: AdminClient, key_id: str) -> None:
     assert error_of(lambda: client.revoke_key(key_id)).code == "unknown_key_id"
 
 
-def test_no_record_no_key(services: Services, tmp_path: Path) -> None:
-    AuditLog.create(tmp_path / "full", origin="t/x", profile="lab", clock=services.clock)
-    full = AuditLog.open(
-        tmp_path / "full", clock=services.clock, content="off", reserve_bytes=1 << 62
+def test_no_record_no_key_and_no_change_of_one(
+    services: Services, client: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = client.create_key(KeyCreate(name="kept"))
+    monkeypatch.setattr(services.audit, "_reserve", 1 << 62)  # the disk is full
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: client.create_key(KeyCreate(name="app")),
+        lambda: client.limit_key(made.id, KeyLimits(rpm=1)),
+        lambda: client.rotate_key(made.id, 60),
+        lambda: client.revoke_key(made.id),
     )
-    with (
-        full,
-        client_of(replace(services, audit=full)) as client,
-        pytest.raises(Unavailable) as caught,
-    ):
-        client.create_key(KeyCreate(name="app"))
-    assert caught.value.code == "audit_unavailable"
-    assert [key.revoked_us is not None for key in services.keys.list()] == [True]
+    for change in changes:
+        with pytest.raises(Unavailable) as caught:
+            change()
+        assert caught.value.code == "audit_unavailable"
+    (key,) = services.keys.list()
+    assert (key.name, key.limits.rpm, key.old_until_us) == ("kept", None, None)
+    assert key.revoked_us is not None  # it ends, recorded or not
 
 
 @pytest.mark.parametrize(

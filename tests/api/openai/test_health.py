@@ -46,8 +46,9 @@ async def test_readyz_is_200_once_one_model_can_answer(
 async def test_a_log_that_cannot_be_written_means_not_ready_and_no_answer(tmp_path: Path) -> None:
     initialise(tmp_path / "data", "lab")
     config = Config(audit=AuditConfig(reserve_mib=1 << 40))  # more than any disk has free
-    with open_services(tmp_path / "data", config=config) as services:
+    with open_services(tmp_path / "data") as services:
         _, secret = services.keys.create("app")
+    with open_services(tmp_path / "data", config=config) as services:
         transport = httpx.ASGITransport(create_lan_app(services))
         headers = {"authorization": f"Bearer {secret}"}
         async with httpx.AsyncClient(

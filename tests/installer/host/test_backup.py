@@ -1,22 +1,31 @@
 """Backup, restore, drill: on an installed small bundle."""
 
+import contextlib
 import json
+import re
 import shutil
 import stat
+import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from appliance.governance import backups
+from appliance.trust.records import ModelRecord
+from appliance.wire.admin.keys import KeyCreate
 from installer.host import answers, backup
 from installer.host.answers import Layout
 from installer.host.problems import InstallError
 from installer.host.service import Service
-from tests.api.admin.lab import APPROVERS, make_lab
+from tests.api.admin.lab import APPROVERS, LabData, make_lab
+from tests.api.admin.lab import opened as lab_opened
 from tests.cli.conftest import run_command
 from tests.installer.bench import Bench
+from tests.routing import world
 
 
 @pytest.fixture(scope="module")
@@ -45,27 +54,33 @@ def test_a_backup_restores_and_drills(kept: Bench) -> None:
     assert kept.footprint() == before
 
 
-def test_models_are_left_out_unless_asked_for(kept: Bench) -> None:
+def test_what_nobody_can_name_goes_in(kept: Bench) -> None:
+    copy = kept.data / "models" / "half.part"  # the stick has the whole
+    copy.mkdir()
+    (copy / "weights").write_bytes(b"h")
     assert kept.installer("backup", str(kept.place / "small")).returncode == 0
+    shutil.rmtree(copy)
     index = backup.read(kept.place / "small")
     names = index["files"]
     noted = json.loads((kept.data / "backups.json").read_text())["backups"][-1]
     assert (noted["time"], noted["file"]) == (index["made"], "small")
     assert backups.known(kept.data)[-1].file == "small"  # as the product reads it
-    assert not any(name.startswith("data/models/") for name in names)
+    assert "data/models/m/weights" in names  # the product lists no model
+    assert "data/models/half.part/weights" not in names
     assert "data/audit/log" in names and "data/appliance.db" in names
 
 
 def test_what_is_left_out_is_named_and_must_be_brought(kept: Bench) -> None:
     listed = [
-        {"id": "m", "digest": "ab" * 32, "state": "approved"},
-        {"id": "gone", "digest": "cd" * 32, "state": "approved"},
-        {"id": "old", "digest": "ef" * 32, "state": "retired"},
+        {"id": "m", "digest": "ab" * 32, "state": "approved", "kind": "generate"},
+        {"id": "gone", "digest": "cd" * 32, "state": "approved", "kind": "embed"},
+        {"id": "old", "digest": "ef" * 32, "state": "retired", "kind": "generate"},
     ]
     (kept.data / "registry.json").write_text(json.dumps(listed))
     try:
         small, whole = kept.place / "named", kept.place / "named-whole"
         told = kept.told("backup", str(small))
+        assert not [n for n in backup.read(small)["files"] if n.startswith("data/models/m/")]
         m, gone = ({"id": x["id"], "digest": x["digest"]} for x in listed[:2])
         assert told["left_out"] == [m, gone]
         assert backup.read(small)["left_out"] == [m, gone]
@@ -105,6 +120,60 @@ def test_the_whole_way_with_the_real_product(tmp_path: Path) -> None:
     done = run_command("model", "import", artifact, "--json", data=second.data)
     assert done.document["state"] == "approved"
     assert backup.to_bring(second, chosen, index, second.data) == []
+
+
+def test_a_restore_without_weights_serves_its_tasks_at_once(tmp_path: Path) -> None:
+    """All of the method is in the ordinary backup: a second host needs no stick to classify."""
+    data = world.make_lab(tmp_path)
+    lab, adapter = LabData(data), ModelRecord("tiny:a", "verified", "ab" * 32)
+    with lab_opened(lab) as (services, client):
+        lab.approved(client, "tiny")
+        services.store.inventory.save(replace(adapter, facts={"kind": "adapter"}))
+        (data / "models" / "tiny:a").mkdir()
+        (data / "models" / "tiny:a" / "adapter.gguf").write_bytes(b"trained here")
+        secret = client.create_key(KeyCreate(name="app")).secret
+    first, chosen = host(tmp_path / "first", data), answers.combine({})
+    told = backup.backup(first, chosen, quiet(first), tmp_path / "file", models=False)
+    assert [model["id"] for model in told["left_out"]] == ["tiny"]
+    shutil.rmtree(data)
+
+    second = host(tmp_path / "second", tmp_path / "elsewhere")
+    backup.restore(second, chosen, tmp_path / "file")
+    stored = {path.name for path in (second.data / "models").iterdir()}
+    assert stored == {world.SMALL_ID, world.LARGE_ID, world.DATA_ID, world.ROUTE_ID, "tiny:a"}
+    with served(second.data) as address:
+        headers = {"authorization": f"Bearer {secret}"}
+        with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
+            for name in (world.SMALL_ID, world.ROUTE_ID):
+                asked = {"model": name, "messages": [{"role": "user", "content": world.SURE}]}
+                answer = client.post("/v1/chat/completions", json=asked)
+                assert answer.status_code == 200, answer.text
+                said = answer.json()["choices"][0]["message"]["content"]
+                assert (name, said) == (name, "hydraulics")
+    listed = run_command("model", "list", "--json", data=second.data).document["models"]
+    assert [m["id"] for m in listed if m["state"] == "missing"] == ["tiny"]
+
+
+def test_a_route_without_files_is_missing(tmp_path: Path) -> None:
+    data = world.make_lab(tmp_path)
+    shutil.rmtree(data / "models" / world.ROUTE_ID)
+    (route,) = run_command("route", "list", "--json", data=data).document["routes"]
+    assert (route["id"], route["state"]) == (world.ROUTE_ID, "missing")
+    assert (route["certified"], route["why"]) == (False, "model_missing")
+
+
+@contextlib.contextmanager
+def served(data: Path) -> Iterator[str]:
+    """The address of a server of this checkout on a data directory."""
+    command = [sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", str(data)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            said = (re.search(r"listening on (http://\S+)", line) for line in process.stderr)
+            yield next(match[1] for match in said if match)
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
 
 
 def host(root: Path, data: Path) -> Layout:

@@ -1,0 +1,45 @@
+"""Routes of the comparison of `appliance.db` with the audit log.
+
+Rules: what differs is shown to all people; an admin alone settles it, and the log says what.
+"""
+
+from fastapi import APIRouter
+
+from appliance.api.admin.deps import Admin, ServicesDep, Viewer
+from appliance.app import Services
+from appliance.wire.admin import state as wire
+
+router = APIRouter(prefix="/admin/state")
+
+
+@router.get("")
+def show(_: Viewer, services: ServicesDep) -> wire.State:
+    """What the last comparison found."""
+    return _shown(services)
+
+
+@router.post("/settle")
+def settle(person: Admin, services: ServicesDep, wanted: wire.Settle) -> wire.State:
+    """Make rows as strict as the log, and go on from there; recorded before."""
+    services.agreement.settle(person.actor, wanted.reason)
+    return _shown(services)
+
+
+def _shown(services: Services) -> wire.State:
+    found = services.agreement.standing
+    return wire.State(
+        agrees=not found.alarms(),
+        ends_early=found.ends_early,
+        entries=services.agreement.size,
+        differences=[
+            wire.Difference(
+                table=one.table,
+                subject=one.subject,
+                what=one.what,
+                names=list(one.names),
+                entry=None if one.seq < 0 else one.seq,
+                sentence=one.sentence(),
+            )
+            for one in found.differences
+        ],
+    )

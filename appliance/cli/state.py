@@ -1,0 +1,51 @@
+"""`appliance state`: whether the database and the audit log agree, and what to do where not."""
+
+from pathlib import Path
+
+import click
+
+from appliance.cli.connect import admin_client
+from appliance.cli.output import Output, data_option, json_option, safe
+from appliance.wire.admin.state import Settle, State
+
+
+@click.group()
+def state() -> None:
+    """Whether the database and the audit log agree."""
+
+
+@state.command("show")
+@data_option
+@json_option
+@click.pass_obj
+def show(output: Output, data: Path) -> None:
+    """Show what appliance.db permits and the log does not, or otherwise."""
+    with admin_client(data) as client:
+        found = client.state()
+    output.data(found, _lines(found))
+
+
+@state.command("settle")
+@click.option("--reason", required=True, metavar="TEXT", help="Goes into the log.")
+@data_option
+@json_option
+@click.pass_obj
+def settle(output: Output, data: Path, reason: str) -> None:
+    """Make the database as strict as the log where they differ, and go on from there.
+
+    Keys without an entry end, artifacts are suspended, what was withdrawn is withdrawn again. The
+    log names each.
+    """
+    with admin_client(data) as client:
+        found = client.settle_state(Settle(reason=reason))
+    output.data(found, _lines(found))
+
+
+def _lines(found: State) -> list[str]:
+    told = [safe(found.ends_early)] if found.ends_early else []
+    told += [safe(one.sentence) for one in found.differences]
+    if not told:
+        return [f"The database and the audit log agree up to entry {found.entries - 1}."]
+    if found.agrees:
+        return told
+    return [*told, "Restore both from one backup, or decide: appliance state settle --reason TEXT"]

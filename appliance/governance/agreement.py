@@ -1,0 +1,336 @@
+"""Whether `appliance.db` and the audit log agree, from the last entry at which both did.
+
+Rules:
+- What agreed is kept in the database under a code that only the holder of the log's key-encryption
+  key can make: the place in the log, the entry there, and the facts. A comparison reads the entries
+  after that place, of the kinds that rows follow from.
+- A log that does not hold that place any more ends before the database: nothing is answered until a
+  person decides.
+- While a server runs, a row is behind its entry for a moment: a difference counts when two looks in
+  a row have it. What never agreed is a row that was not written after its entry, as in a crash: it
+  is completed as far as it takes something away, dropped otherwise, and the log says so.
+- A difference holds what it is about back until a person settles it; the entry of that names each.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import msgspec
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.audit.entry import Entry
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.reader import LogReader
+from appliance.clock import Clock
+from appliance.errors import AuditRefused, AuditUnavailable, StateRefused
+from appliance.governance import proven, rows
+from appliance.governance.proven import ANY, KINDS, TABLES, Difference, Facts, State
+from appliance.types import Json, Told
+
+TABLE: Final = """
+CREATE TABLE agreement (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  record BLOB NOT NULL,
+  code BLOB NOT NULL
+) STRICT;
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+
+AGREES: Final = "agrees"
+"""The field of a `start` that says up to which entry log and database agreed."""
+SYSTEM: Final = "appliance"
+_RUNS: Final = ("start", "stop")
+_IN_ENTRY: Final = 40_000
+"""Bytes of settled facts in one entry."""
+_log = logging.getLogger("appliance")
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Where log and rows agreed.
+
+    Attributes:
+        size: entries that were compared.
+        leaf: hex leaf hash of the last of them.
+        state: the facts.
+    """
+
+    size: int
+    leaf: str
+    state: dict[str, dict[str, Facts]]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the last comparison found.
+
+    Attributes:
+        ends_early: why nothing is answered; empty where the log reaches as far as the rows.
+        differences: that are held back, and those that only the log permits.
+    """
+
+    ends_early: str = ""
+    differences: tuple[Difference, ...] = ()
+
+    def held(self, *tables: str) -> frozenset[str]:
+        """Subjects of these tables that are held back, and what lost certificates are of."""
+        held = [d for d in self.differences if d.table in tables and d.permits]
+        lost = (d.facts.extra.get("digest") for d in held if d.what == "lost")
+        return frozenset([*(d.subject for d in held), *filter(None, lost)])
+
+    def owners(self, *tables: str) -> frozenset[str]:
+        """What the held subjects of these tables belong to: models, queues, digests."""
+        return frozenset(subject.rpartition("/")[0] for subject in self.held(*tables))
+
+    def told(self) -> list[Told]:
+        """Each difference that is held back; what is about one thing has one subject."""
+        held = (d for d in self.differences if d.permits)
+        return [Told(f"{d.table} {d.subject}", d.sentence()) for d in held]
+
+    def alarms(self) -> list[str]:
+        """What a person must decide, in sentences."""
+        told = [self.ends_early] if self.ends_early else []
+        return told + [d.sentence() for d in self.differences if d.permits]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A comparison.
+
+    Attributes:
+        record: what it began from; None where the whole log was read.
+        last: the entry that it ended with.
+    """
+
+    record: Record | None
+    last: Entry
+    state: State
+    rows: State
+    differences: list[Difference]
+
+    @property
+    def size(self) -> int:
+        return self.last.seq + 1
+
+
+class Agreement:
+    """Compares one database with one log.
+
+    Args:
+        secret: the key of the code that what agreed is kept under.
+
+    Attributes:
+        told: hears of each comparison, and holds back what it says.
+        mended: hears that rows were changed.
+        size: entries that were compared.
+    """
+
+    def __init__(
+        self, database: Engine, reader: LogReader, audit: AuditLog, clock: Clock, secret: bytes
+    ) -> None:
+        self._database, self._reader, self._audit = database, reader, audit
+        self._clock = clock
+        self._secret = hashlib.sha256(b"agreement" + secret).digest()
+        self._seen: frozenset[tuple[str, str, str]] = frozenset()
+        self._standing = Standing()
+        self.told: Callable[[Standing], None] = lambda standing: None
+        self.mended: Callable[[], None] = lambda: None
+        self.size = 0
+
+    @property
+    def standing(self) -> Standing:
+        """What the last comparison found."""
+        return self._standing
+
+    @standing.setter
+    def standing(self, found: Standing) -> None:
+        self._standing = found
+        self.told(found)
+
+    def begin(self) -> Standing:
+        """Compare at a start, before anything is answered; complete what a crash interrupted."""
+        try:
+            return self._begin()
+        except (AuditRefused, AuditUnavailable) as error:
+            self.standing = Standing(f"Log and database cannot be compared: {error.message}")
+            return self.standing
+
+    def _begin(self) -> Standing:
+        found = self._compare()
+        if found is None:
+            return self.standing
+        return self._completed(found, self._reader.newest_of(_RUNS) + 1)
+
+    def _completed(self, found: _Found, since: int) -> Standing:
+        """Complete what never agreed, since its row was not written after its entry.
+
+        Args:
+            since: the entry from which on that can be.
+        """
+        since = max(since, found.record.size if found.record else 0)
+        if interrupted := [d for d in found.differences if d.seq >= since and not _stays(d)]:
+            with contextlib.suppress(AuditUnavailable):
+                self._settle(interrupted, SYSTEM, "Its row was not written after its entry.")
+            self.mended()
+            found = self._compare() or found
+        return self._stand(found)
+
+    def look(self) -> Standing:
+        """Compare while a server runs; a difference counts when the look before had it, too."""
+        found = self._compare()
+        if found is None:
+            return self.standing
+        before, self._seen = self._seen, frozenset(map(_named, found.differences))
+        if not self._seen <= before:
+            both = (d for d in found.differences if _named(d) in before)
+            self.standing = Standing("", tuple(both))
+            return self.standing
+        return self._completed(found, 0)
+
+    def settle(self, actor: str, reason: str) -> Standing:
+        """Have a person decide: rows become as strict as the log, and count from here on.
+
+        Raises:
+            StateRefused: `state_agrees` when there is nothing to decide.
+            AuditUnavailable: the log cannot be written.
+        """
+        early = self.standing.ends_early
+        found = self._compare(whole=bool(early))
+        if found is None or not (early or found.differences):
+            raise StateRefused("state_agrees", "Nothing is to be decided.")
+        self._settle(found.differences, actor, reason, early)
+        if early:
+            self._save(self._compare(whole=True))
+        self.mended()
+        return self.begin()
+
+    def close(self) -> None:
+        """Keep the place of the end; what cannot be kept is compared again."""
+        with contextlib.suppress(SQLAlchemyError, AuditRefused, AuditUnavailable):
+            found = None if self.standing.ends_early else self._compare()
+            if found is not None and found.record is not None:
+                agreed = found.record.size
+                if all(d.seq < agreed for d in found.differences):  # or the next start completes it
+                    self._stand(found)
+
+    def _stand(self, found: _Found) -> Standing:
+        self.standing = Standing("", tuple(found.differences))
+        self.size = found.size
+        self._save(found)
+        return self.standing
+
+    def _compare(self, *, whole: bool = False) -> _Found | None:
+        """What log and rows say now; None, with the standing, where the log ends too early.
+
+        Args:
+            whole: read all of the log, whatever was kept.
+        """
+        record, broken = (None, False) if whole else self._record()
+        first, size = self._reader.first, self._reader.size
+        early = ""
+        if record is not None:
+            early = self._ends_early(record, first, size)
+        elif broken and first:
+            early = "What the log said before it was pruned is not kept in appliance.db any more."
+        if early:
+            self.standing = Standing(early)
+            return None
+        if record is not None:
+            state = {table: dict(subjects) for table, subjects in record.state.items()}
+        else:  # of what was pruned, no entry tells
+            state = {table: {ANY: Facts()} for table in TABLES} if first else {}
+        begun = record.size if record else first
+        proven.fold(state, (entry.body for entry in self._reader.since(begun, size, KINDS)))
+        with self._database.begin() as connection:
+            there = rows.read(connection)
+        found = proven.differences(state, there)
+        return _Found(record, self._reader.entry(size - 1), state, there, found)
+
+    def _ends_early(self, record: Record, first: int, size: int) -> str:
+        """Why the log is not the one that was agreed with; empty where it is."""
+        seq = record.size - 1
+        if record.size > size:
+            return f"The log ends with entry {size - 1}, and appliance.db knows entry {seq}."
+        if seq < first:
+            return f"appliance.db agrees with the log up to entry {seq}, and that was pruned."
+        if self._reader.entry(seq).leaf.hex() != record.leaf:
+            return f"Entry {seq} of the log is another one than appliance.db knows."
+        return ""
+
+    def _settle(
+        self, found: Sequence[Difference], actor: str, reason: str, ends_early: str = ""
+    ) -> None:
+        """Make rows stricter and have an entry say what holds from here on."""
+        with self._database.begin() as connection:
+            rows.mend(connection, found, self._clock.wall_us())
+            made = proven.settled(found, rows.read(connection))
+            drafts = []
+            for part in _parts(made):
+                fields: dict[str, Json] = {
+                    "action": proven.SETTLED, "actor": actor, "reason": reason,
+                    "ends_early": ends_early, "settled": cast(Json, part),
+                }  # fmt: skip
+                drafts.append(Draft("admin", fields))
+            self._audit.append(*drafts).result()
+        for one in found:
+            _log.warning("settled: %s", one.sentence())
+
+    def _record(self) -> tuple[Record | None, bool]:
+        """What was kept; and whether something should have been, and is not what was kept."""
+        with self._database.begin() as connection:
+            row = connection.execute(text("SELECT record, code FROM agreement")).first()
+        if row is None:
+            started = self._reader.newest_of(("start",))
+            return None, started >= 0 and AGREES in self._reader.entry(started).body
+        data = bytes(row[0])
+        if not hmac.compare_digest(self._code(data), bytes(row[1])):
+            _log.error("where log and database agreed was changed: the whole log is read")
+            return None, True
+        return msgspec.json.decode(data, type=Record), False
+
+    def _save(self, found: _Found | None) -> None:
+        if found is None or (found.record and found.record.size == found.size):
+            return
+        kept = Record(found.size, found.last.leaf.hex(), proven.agreed(found.state, found.rows))
+        data = msgspec.json.encode(kept)
+        with self._database.begin() as connection:
+            connection.execute(
+                text("INSERT OR REPLACE INTO agreement VALUES (1, :record, :code)"),
+                {"record": data, "code": self._code(data)},
+            )
+
+    def _code(self, data: bytes) -> bytes:
+        origin = self._reader.origin.encode()
+        return hmac.digest(self._secret, origin + b"\n" + data, "sha256")
+
+
+def _named(found: Difference) -> tuple[str, str, str]:
+    return found.table, found.subject, found.what
+
+
+def _stays(found: Difference) -> bool:
+    """Whether no crash explains a difference, or the job that it stopped will end it.
+
+    A key ends before its entry: its row never lacks what an entry says.
+    """
+    case = found.table, found.what
+    return case in {("looks", "lost"), ("api_keys", "revived")}
+
+
+def _parts(made: Sequence[dict[str, Json]]) -> Iterator[list[dict[str, Json]]]:
+    """Lists that fit into an entry each; one at least."""
+    part: list[dict[str, Json]] = []
+    size = 0
+    for one in made:
+        more = len(msgspec.json.encode(one))
+        if part and size + more > _IN_ENTRY:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += more
+    yield part

@@ -1,0 +1,41 @@
+"""Schemas of the comparison of `appliance.db` with the audit log."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
+
+
+class Difference(Reply):
+    """A row that its entries do not prove.
+
+    `what` is "unlogged" (no entry permits it), "revived" (it was withdrawn), "edited" (`names` are
+    the fields), "lost" (the row of a withdrawal is missing) or "absent" (only the log permits it).
+    All but the last are held back. `entry` is the newest one about it, null without one.
+    """
+
+    table: str
+    subject: str
+    what: Literal["unlogged", "revived", "edited", "lost", "absent"]
+    names: list[str] = Field(default=[])
+    entry: int | None
+    sentence: str
+
+
+class State(Reply):
+    """What log and database say of each other; `ends_early` is why nothing is answered, or empty.
+
+    `entries` were compared.
+    """
+
+    agrees: bool
+    ends_early: str
+    entries: int
+    differences: list[Difference]
+
+
+class Settle(Request):
+    """The decision of a person; `reason` goes into the log."""
+
+    reason: str = Field(min_length=1, max_length=1_000)

@@ -1,0 +1,100 @@
+"""The fold of entries, and what counts as a difference."""
+
+from typing import Any
+
+import pytest
+
+from appliance.governance import proven
+from appliance.governance.proven import ANY, Facts, State
+
+KEY: dict[str, Any] = {"kind": "admin", "action": "key_create", "key_id": "k", "name": "app"}
+
+
+def model(seq: int, state: str, **more: Any) -> dict[str, Any]:
+    body = {"kind": "model", "model": "m", "event": "state", "before": "x", "digest": "ab" * 32}
+    return {**body, "seq": seq, "state": state, **more}
+
+
+def entry(seq: int, action: str, **more: Any) -> dict[str, Any]:
+    return {"kind": "admin", "seq": seq, "action": action, **more}
+
+
+def what(state: State, rows: State) -> list[tuple[str, str]]:
+    return [(found.what, found.subject) for found in proven.differences(state, rows)]
+
+
+def test_a_suspension_makes_a_round_and_another_artifact_begins_again() -> None:
+    life = [
+        model(1, "quarantined", before="media"), model(2, "vetted"), model(3, "verified"),
+        model(4, "approved", event="approval", key="a", envelope_sha256="e"),
+        model(5, "serving"), model(6, "suspended"),
+    ]  # fmt: skip
+    state = proven.fold({}, life)
+    found = state["models"]["m"]
+    assert (found.rank, found.values["round"], found.seq) == (3, 1, 6)
+    assert state["model_approvals"]["m/a"].values == {"envelope_sha256": "e"}
+    assert (
+        what(state, {"models": {"m": Facts(0, {"round": 1})}})
+        == [
+            ("absent", "m/a"),
+            ("revived", "m"),
+        ][::-1]
+    )
+    again = [model(7, "refused"), model(8, "quarantined", before="media"), model(9, "vetted")]
+    state = proven.fold(state, again)
+    assert (state["models"]["m"].values["round"], state["model_approvals"]) == (0, {})
+
+
+def test_an_import_that_was_refused_says_nothing_of_the_artifact_of_that_id() -> None:
+    life = [model(1, "verified"), model(2, "refused", before="media", digest="")]
+    state = proven.fold({}, life)
+    assert (state["models"]["m"].rank, state["models"]["m"].seq) == (1, 1)
+
+
+def test_entries_of_older_releases_are_compared_as_far_as_they_say_it() -> None:
+    old = [
+        {**KEY, "seq": 1},
+        model(2, "approved", event="approval", approver="anna"),
+        entry(3, "gate_verdict", specification="s", certificate=""),
+    ]
+    state = proven.fold({}, old)
+    row = Facts(0, {"name": "app", "secret_sha256": "aa"})
+    rows: State = {
+        "api_keys": {"k": row},
+        "models": {"m": Facts(0, {"round": 0})},
+        "model_approvals": {"m/key": Facts()},
+        "certificates": {"c": Facts()},
+    }
+    assert what(state, rows) == []
+    kept = proven.agreed(state, rows)
+    assert not any(ANY in subject for subjects in kept.values() for subject in subjects)
+    rows["api_keys"] = {"k": Facts(0, {"name": "app", "secret_sha256": "bb"})}
+    rows["model_approvals"] = {"m/key": Facts(), "m/other": Facts()}
+    assert what(kept, rows) == [("edited", "k"), ("unlogged", "m/other")]
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (Facts(1, {"name": "other"}), "absent"),  # revoked: stricter, whatever else it says
+        (Facts(0, {"name": "other"}), "edited"),
+        (None, "absent"),
+    ],
+)
+def test_a_row_that_permits_less_is_only_named(row: Facts | None, found: str) -> None:
+    state = proven.fold({}, [{**KEY, "seq": 1}])
+    rows: State = {"api_keys": {} if row is None else {"k": row}}
+    assert [one for one, _ in what(state, rows)] == ([] if row and row.rank else [found])
+    permits = [one.permits for one in proven.differences(state, rows)]
+    assert permits == ([] if row and row.rank else [found == "edited"])
+
+
+def test_a_settled_entry_is_the_state_from_there_on() -> None:
+    state = proven.fold({}, [{**KEY, "seq": 1}, entry(2, "key_revoke", key_id="k")])
+    rows: State = {"api_keys": {"k": Facts(0, {"name": "app"})}}
+    found = proven.differences(state, rows)
+    assert found[0].sentence().startswith("The API key k was withdrawn by entry 2")
+    said = entry(3, proven.SETTLED, settled=proven.settled(found, rows))
+    assert what(proven.fold(state, [said]), rows) == []
+    gone = entry(4, proven.SETTLED, settled=proven.settled(found, {}))
+    assert what(proven.fold(state, [gone]), {}) == []
