@@ -1,9 +1,10 @@
-"""Writes docs/errors.md, docs/config.md, and parts of docs/api.md and docs/operator-guide.md.
+"""Writes docs/errors.md, docs/config.md, and parts of api.md, operator-guide.md, scaling-guide.md.
 
 Rules: nothing is said here that the source does not say; `tests/test_docs.py` fails while a file
 differs from what this makes. Run `.venv/bin/python docs/generate.py` after changing
 `appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
-`appliance/wire/openai/fields.py` or `appliance/incidents/rules.py`.
+`appliance/wire/openai/fields.py`, `appliance/incidents/rules.py` or
+`appliance/routing/upstreams/kinds.py`.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from appliance import config
 from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
 from appliance.errors import CODES
 from appliance.incidents.rules import RULES
+from appliance.routing.upstreams.kinds import FEATURES, KINDS
 from appliance.wire.openai.fields import TABLE, Row
 
 DOCS = Path(__file__).parent
@@ -23,6 +25,8 @@ _BEGIN = "<!-- fields: made by docs/generate.py from appliance/wire/openai/field
 _END = "<!-- end of fields -->\n"
 _ALARMS_BEGIN = "<!-- alarms: made by docs/generate.py from appliance/incidents/rules.py -->\n"
 _ALARMS_END = "<!-- end of alarms -->\n"
+_KINDS_BEGIN = "<!-- kinds: made by docs/generate.py from appliance/routing/upstreams -->\n"
+_KINDS_END = "<!-- end of kinds -->\n"
 _NOTE = "<!-- Made by docs/generate.py; change the source, not this file. -->"
 
 
@@ -80,22 +84,31 @@ def config_document() -> str:
 
 def api_document() -> str:
     """docs/api.md, with the part on fields that are not honoured made new."""
-    text = (DOCS / "api.md").read_text(encoding="utf-8")
-    before, rest = text.split(_BEGIN)
-    after = rest.split(_END)[1]
     lines = ["", "| refused | on | because |", "|---|---|---|"]
     lines += [_field_row(row) for row in TABLE if row.defaults is not None]
     lines += ["", "These change no answer, and are taken:", ""]
     lines += ["| harmless | on | because |", "|---|---|---|"]
     lines += [_field_row(row) for row in TABLE if row.defaults is None]
-    return before + _BEGIN + "\n".join(lines) + "\n" + _END + after
+    return _between("api.md", _BEGIN, lines, _END)
+
+
+def scaling_document() -> str:
+    """docs/scaling-guide.md, with the table of what each kind of engine does made new."""
+    lines = ["", _row(["", *KINDS]), "|---" * (len(KINDS) + 1) + "|"]
+    for feature in FEATURES:
+        cells = ["yes" if feature.done(kind) else "" for kind in KINDS.values()]
+        lines.append(_row([feature.about, *cells]))
+    return _between("scaling-guide.md", _KINDS_BEGIN, [*lines, ""], _KINDS_END)
+
+
+def _between(name: str, begin: str, lines: list[str], end: str) -> str:
+    """A document with other lines between two marks."""
+    before, rest = (DOCS / name).read_text(encoding="utf-8").split(begin)
+    return before + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1]
 
 
 def operator_document() -> str:
     """docs/operator-guide.md, with the table of alarms made new."""
-    text = (DOCS / "operator-guide.md").read_text(encoding="utf-8")
-    before, rest = text.split(_ALARMS_BEGIN)
-    after = rest.split(_ALARMS_END)[1]
     lines = ["", "| code | what is wrong | told after | next step |", "|---|---|---|---|"]
     for level in ("critical", "warning"):
         for rule in RULES:
@@ -104,7 +117,7 @@ def operator_document() -> str:
                 lines.append(
                     _row([code, rule.means, rule.after, rule.next.replace("{subject}", "ID")])
                 )
-    return before + _ALARMS_BEGIN + "\n".join(lines) + "\n\n" + _ALARMS_END + after
+    return _between("operator-guide.md", _ALARMS_BEGIN, [*lines, ""], _ALARMS_END)
 
 
 def _field_row(row: Row) -> str:
@@ -143,6 +156,7 @@ DOCUMENTS = {
     "config.md": config_document,
     "api.md": api_document,
     "operator-guide.md": operator_document,
+    "scaling-guide.md": scaling_document,
 }
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from appliance.auth import certificates
 from appliance.clock import SystemClock
 from appliance.trust.gguf.reader import MAX_METADATA, Reader, read_header
 from appliance.trust.gguf.tensors import TYPES, read_tensors
-from appliance.types import Constraint, Sampling
+from appliance.types import Constraint, Sampling, Tools
 from installer.bundle.locks import LOCKS
 from tests import oracle
 from tests.conftest import CHECKOUT
@@ -32,6 +32,12 @@ from tests.smol import ID, SMALL, make_data
 
 _START_S = 120.0
 GREEDY = Sampling(temperature=0)
+_PART = {
+    "type": "object",
+    "properties": {"part": {"enum": ["pump", "valve"]}},
+    "required": ["part"],
+}
+TOOL = {"name": "order", "description": "Order a part.", "parameters": _PART}
 SCHEMA = {
     "type": "object",
     "properties": {"part": {"enum": ["pump", "valve"]}},
@@ -178,21 +184,55 @@ async def contract(services: Services, name: str) -> int:
     labels = chat("Is water wet?", model=name, labels=("yes", "no"), max_tokens=4)
     (last,) = (await answer(services, caller(), labels))[-1:]
     assert len(last.vector) == 8
-    upstream = services.upstreams.get(name)
-    settings = {"top_k": 5, "min_p": 0.05, "repetition_penalty": 1.1, "typical_p": 0.9}
-    taken: dict[str, Any] = {k: v for k, v in settings.items() if k in upstream.kind.sampling}
-    more: list[dict[str, Any]] = [{"sampling": replace(GREEDY, **taken), "max_tokens": 4}]
-    if "regex" in upstream.kind.constraints:
-        more.append({"constraint": Constraint("regex", "[0-9]{3}"), "max_tokens": 12})
-    if upstream.kind.exact_lengths:
-        more.append({"max_tokens": 5, "min_tokens": 5, "ignore_eos": True})
-    if upstream.kind.token_prompts and upstream.known is not None and upstream.known.ids:
-        more.append({"messages": None, "tokens": upstream.known.ids[0], "max_tokens": 3})
-    for given in more:
+    others = others_of(services, name)
+    for given, fits in others:
         given = {"sampling": GREEDY, **given}
         pieces = await answer(services, caller(), chat("Name a number.", model=name, **given))
-        text, count = "".join(piece.text for piece in pieces), sum(piece.tokens for piece in pieces)
-        assert text and pieces[-1].finish_reason in ("stop", "length")
-        assert "constraint" not in given or re.fullmatch("[0-9]{3}", text)
-        assert "min_tokens" not in given or count == 5
-    return 4 + len(more)
+        texts = ["".join(p.text for p in pieces if p.index == i) for i in range(given.get("n", 1))]
+        count = sum(piece.tokens for piece in pieces)
+        assert pieces[-1].finish_reason in ("stop", "length")
+        assert all(texts) and fits(texts[0], count), (given, texts, count)
+    return 4 + len(others)
+
+
+def others_of(
+    services: Services, name: str
+) -> list[tuple[dict[str, Any], Callable[[str, int], bool]]]:
+    """What the table says that a kind does beside: what is asked for, and how it shows."""
+    upstream = services.upstreams.get(name)
+    kind, known = upstream.kind, upstream.known
+    assert known is not None
+    settings = {"top_k": 5, "min_p": 0.05, "repetition_penalty": 1.1, "typical_p": 0.9}
+    taken: dict[str, Any] = {k: v for k, v in settings.items() if k in kind.sampling}
+    once: dict[str, Any] = {"messages": None, "prompt": "Once", "max_tokens": 3}
+    found: list[tuple[dict[str, Any], Callable[[str, int], bool]]] = [
+        ({"sampling": replace(GREEDY, **taken), "max_tokens": 4}, lambda text, count: True),
+        ({**once, "echo": True}, lambda text, count: text.startswith("Once")),
+    ]
+    if "regex" in kind.constraints:
+        digits = {"constraint": Constraint("regex", "[0-9]{3}"), "max_tokens": 12}
+        found.append((digits, lambda text, count: bool(re.fullmatch("[0-9]{3}", text))))
+    if "choice" in kind.constraints:
+        choice = {"constraint": Constraint("choice", '["one", "two"]'), "max_tokens": 12}
+        found.append((choice, lambda text, count: text in ("one", "two")))
+    if "min_tokens" in kind.lengths:
+        exact = {"max_tokens": 5, "min_tokens": 5, "ignore_eos": True}
+        found.append((exact, lambda text, count: count == 5))
+    if "ignore_eos" in kind.lengths:
+        found.append(({"max_tokens": 40, "ignore_eos": True}, lambda text, count: count == 40))
+    if "logit_bias" in kind.sampling and known.ids:
+        bias = Sampling(temperature=0, logit_bias=((known.ids[0][-1], 100.0),))
+        found.append(({**once, "sampling": bias}, lambda text, count: text == " is is is"))
+    if kind.thinking is not None:
+        found.append(({"max_tokens": 4, "thinking": False}, lambda text, count: True))
+    if kind.choices:
+        found.append(({**once, "n": 2}, lambda text, count: count == 6))
+        found.append(({**once, "best_of": 2}, lambda text, count: count == 6))
+    if "tool_choice" in kind.tools:
+        tools = {"tools": Tools((TOOL,), ("order",), parallel=False), "max_tokens": 60}
+        begin = '<tool_call>{"name": "order", "arguments": {'
+        found.append((tools, lambda text, count: text.startswith(begin)))
+    if kind.token_prompts and known.ids:
+        ids = {"messages": None, "tokens": known.ids[0], "max_tokens": 3}
+        found.append((ids, lambda text, count: True))
+    return found

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
+from appliance.engine.text.reply import ReplyForm
 from appliance.errors import (
     ApplianceError,
     AuditUnavailable,
@@ -33,8 +34,9 @@ from appliance.routing.upstreams import kinds, labels
 from appliance.routing.upstreams.connection import NotSent
 from appliance.routing.upstreams.hosts import Host, Upstream
 from appliance.routing.upstreams.kinds import Asked
-from appliance.routing.upstreams.stream import BYTES_PER_TOKEN, Answer
+from appliance.routing.upstreams.stream import BYTES_PER_TOKEN, Answer, Wanted
 from appliance.serving.backend import PreparedRequest, Provenance
+from appliance.serving.choices import ranked
 from appliance.text import visible
 from appliance.trust.upstream import CLAIMED
 from appliance.types import ContentMode, Delta, GenerationRequest, Json, ModelCard, Principal
@@ -143,7 +145,8 @@ class UpstreamBackend:
             policy=self.policy,
             engine=f"{config.kind}, another host, identity {CLAIMED}",
         )
-        return _Prepared(request, next(_numbers), seed, length, most, answers, asked=asked)
+        form = _form(request)
+        return _Prepared(request, next(_numbers), seed, length, most, answers, form, asked=asked)
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The answer of the first host that takes the request; raises as `Backend.run`.
@@ -227,20 +230,18 @@ class UpstreamBackend:
         }
         await self.record({**about, "event": "sent"})
         answer = Answer(
-            self.upstream.config.answer_kib << 10,
-            prepared.max_tokens,
-            prepared.prompt_tokens,
+            self._wanted(prepared),
             host.seen if self.upstream.kind.new_ids else None,
         )
         pieces = self._received(host, prepared, call, end, answer)
         try:
-            last: Delta | None = None
+            last: list[Delta] = []
             async with contextlib.aclosing(pieces):
                 async for delta in pieces:
                     if delta.finish_reason is None:
                         yield delta
                     else:
-                        last = delta
+                        last.append(delta)
         except Exception as error:
             call.begun = answer.begun
             known = error if isinstance(error, ApplianceError) else _surprised(error)
@@ -256,16 +257,35 @@ class UpstreamBackend:
         if not call.cancelled:
             host.health.answered()
         await self.record({**about, **_said(answer), "event": event})
-        if last is not None:
-            yield last
+        for delta in last:
+            yield delta
+
+    def _wanted(self, prepared: _Prepared) -> Wanted:
+        request = prepared.request
+        tools = request.tools
+        free = request.constraint is None and not request.labels and not request.common
+        functions = tools.functions if tools is not None else ()
+        offered = frozenset(str(function["name"]) for function in functions)
+        return Wanted(
+            self.upstream.config.answer_kib << 10,
+            prepared.max_tokens,
+            prepared.prompt_tokens,
+            request.choices,
+            frozenset(tools.forced) if tools is not None and tools.forced else offered,
+            calls=None if tools is None or tools.parallel else 1,
+            must_call=tools is not None and bool(tools.forced),
+            # A task reads the answer alone.
+            reasoning=request.messages is not None and free,
+        )
 
     async def _received(
         self, host: Host, prepared: _Prepared, call: _Call, end: float, answer: Answer
     ) -> AsyncGenerator[Delta, None]:
-        """The pieces of one answer; the last has the finish reason, or says `cancelled`."""
+        """The pieces of one answer; the last ones have finish reasons, or say `cancelled`."""
         asked, request = prepared.asked, prepared.request
         held: list[Delta] = []
         told = 0
+        echoes = [request.prompt or ""] * request.choices if request.echo else []
         clock, idle = asyncio.get_running_loop().time, self.upstream.config.idle_seconds
         # Engines make the id of an answer of it, and a request may have several answers.
         name = f"{request.request_id or 'call'}-{prepared.number}"
@@ -280,11 +300,13 @@ class UpstreamBackend:
                     if event:
                         live = clock() + idle
                         host.health.heard()
+                    while pieces and echoes:
+                        yield Delta(echoes.pop(), 0, index=len(echoes))
                     for piece in pieces:
                         told += piece.tokens
                         if request.labels:
                             held.append(piece)
-                        elif request.logprobs is None:
+                        elif request.logprobs is None and not ranked(request):
                             yield replace(piece, logprobs=())
                         else:
                             yield piece
@@ -292,14 +314,19 @@ class UpstreamBackend:
                         live = min(live, clock() + _END_S)
             except TimeoutError as error:
                 if call.cancelled:
-                    yield Delta("", 0, "cancelled")
+                    for index in range(request.choices):
+                        yield Delta("", 0, "cancelled", index)
                     return
                 if not answer.ended:
                     what = "took too long" if clock() >= end else "sent nothing for too long"
                     raise UpstreamLost("upstream_timeout", f"The upstream {what}.") from error
-        last = answer.last()
+        *rest, last = answer.last()
+        while echoes:
+            yield Delta(echoes.pop(), 0, index=len(echoes))
         tokens = max(0, answer.tokens - told) + sum(piece.tokens for piece in held)
         if not request.labels:
+            for piece in rest:
+                yield piece
             yield replace(last, tokens=tokens)
             return
         text = "".join(piece.text for piece in held)
@@ -319,8 +346,22 @@ def estimate(request: GenerationRequest) -> int:
         return len(request.tokens)
     if request.messages is None:
         return _tokens(request.prompt or "") + 1
-    turns = [json.dumps(turn.get("content", ""), ensure_ascii=False) for turn in request.messages]
-    return sum(_tokens(turn) + _TOKENS_PER_MESSAGE for turn in turns)
+    told = [(turn.get("content", ""), turn.get("tool_calls", "")) for turn in request.messages]
+    told += [(function, "") for function in (request.tools.functions if request.tools else ())]
+    texts = [
+        json.dumps(part, ensure_ascii=False) if part else "" for parts in told for part in parts
+    ]
+    return sum(map(_tokens, texts)) + _TOKENS_PER_MESSAGE * len(told)
+
+
+def _form(request: GenerationRequest) -> ReplyForm:
+    """How reasoning and calls are read out of the text that `stream` makes of them."""
+    if request.messages is None:
+        return ReplyForm()
+    if request.tools is None:
+        return ReplyForm(thinking="tags")
+    names = frozenset(str(function["name"]) for function in request.tools.functions)
+    return ReplyForm("hermes", names, thinking="tags")
 
 
 def _tokens(text: str) -> int:

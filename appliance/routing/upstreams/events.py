@@ -88,11 +88,27 @@ class Logprobs(Struct):
         return tuple(read)
 
 
+class Function(Struct, frozen=True):
+    """What an event adds to a call: its name, or more of its arguments."""
+
+    name: Name | None = None
+    arguments: str | None = None
+
+
+class Call(Struct):
+    """A function that is to be called."""
+
+    index: Count = 0
+    function: Function = Function()
+
+
 class Message(Struct):
-    """What an event adds to a chat."""
+    """What an event adds to a chat; engines have two names for what a model thinks."""
 
     content: str | None = None
-    tool_calls: Annotated[list[Raw], Meta(max_length=_TOP)] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: Annotated[list[Call], Meta(max_length=_TOP)] | None = None
 
 
 class Choice(Struct):
@@ -105,11 +121,18 @@ class Choice(Struct):
     logprobs: Logprobs | None = None
 
 
+class Details(Struct):
+    """Of the tokens of a prompt, those that were not computed again."""
+
+    cached_tokens: Count | None = None
+
+
 class Usage(Struct):
     """How many tokens a host says that it counted."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
+    prompt_tokens_details: Details | None = None
 
 
 class Event(Struct):

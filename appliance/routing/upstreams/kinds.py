@@ -1,8 +1,8 @@
 """The kinds of engines as a table of quirks, and the body of a request for each.
 
-Rules: what an engine cannot honour is refused by name and never left out; a body holds what the
-request asks for, the model's name there, and nothing of the client; every answer is asked for as a
-stream. A body is made once, whatever host it goes to.
+Rules: what an engine cannot honour is refused by name and never left out: `FEATURES` is the table.
+A body holds what the request asks for, the model's name there, and nothing of the client; every
+answer is asked for as a stream. A body is made once, whatever host it goes to.
 """
 
 import json
@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from appliance.errors import BadRequest
-from appliance.types import Constraint, GenerationRequest, Sampling
+from appliance.serving.choices import ranked
+from appliance.types import GenerationRequest, Sampling, Tools
 
 Fields = dict[str, Any]
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -27,7 +28,10 @@ class Kind:
             and their names there.
         constraints: kinds of constraints that it enforces, and the fields that ask for them.
         token_prompts: whether a prompt may be token ids.
-        exact_lengths: whether it takes `min_tokens` and `ignore_eos`.
+        choices: whether it takes `n`, and each choice has its own index in the stream.
+        lengths: of `min_tokens` and `ignore_eos`, those that it takes.
+        tools: of `tools`, `tool_choice` and `parallel_tool_calls`, those that it honours.
+        thinking: makes the fields that have a model think or not; None where it cannot be told.
         new_ids: whether each answer has an id of its own.
         tokenize: makes the body that asks for the ids of a text, at `/tokenize`; None without it.
         logprobs: whether completions tell log-probabilities.
@@ -41,7 +45,10 @@ class Kind:
     sampling: Mapping[str, str] = field(default_factory=lambda: _NONE)
     constraints: Mapping[str, Callable[[str], Fields]] = field(default_factory=lambda: _NONE)
     token_prompts: bool = False
-    exact_lengths: bool = False
+    choices: bool = False
+    lengths: frozenset[str] = frozenset()
+    tools: frozenset[str] = frozenset()
+    thinking: Callable[[bool], Fields] | None = None
     new_ids: bool = True
     tokenize: Callable[[str, str], Fields] | None = None
     logprobs: bool = True
@@ -69,6 +76,12 @@ def _quoted(key: str) -> Callable[[str, str], Fields]:
     return lambda model, text: {"model": model, key: text}
 
 
+def _template(thinks: bool) -> Fields:
+    return {"chat_template_kwargs": {"enable_thinking": thinks}}
+
+
+_LENGTHS: Final = frozenset({"min_tokens", "ignore_eos"})
+_TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 _VLLM_SAMPLING: Final = {
     name: name for name in ("top_k", "min_p", "repetition_penalty", "logit_bias")
 }
@@ -86,7 +99,10 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "choice": lambda source: {"guided_choice": json.loads(source)},
             },
             token_prompts=True,
-            exact_lengths=True,
+            choices=True,
+            lengths=_LENGTHS,
+            tools=_TOOLS,
+            thinking=_template,
             tokenize=_quoted("prompt"),
             # What else is in a batch moves its log-probabilities (docs/performance.md).
             tolerance=0.5,
@@ -103,8 +119,11 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "choice": lambda source: {"structured_outputs": {"choice": json.loads(source)}},
             },
             token_prompts=True,
-            exact_lengths=True,
             metrics="/metrics",
+            choices=True,
+            lengths=_LENGTHS,
+            tools=_TOOLS,
+            thinking=_template,
             tokenize=_quoted("prompt"),
         ),
         Kind(
@@ -116,8 +135,11 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "regex": lambda source: {"regex": source},
             },
             token_prompts=True,
-            exact_lengths=True,
             metrics="/metrics",
+            choices=True,
+            lengths=_LENGTHS,
+            tools=_TOOLS,
+            thinking=_template,
             tolerance=0.05,
         ),
         Kind(
@@ -127,6 +149,7 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "min_p": "min_p",
                 "repetition_penalty": "repeat_penalty",
                 "typical_p": "typical_p",
+                "logit_bias": "logit_bias",
             },
             constraints={
                 "json_schema": _schema,
@@ -134,18 +157,25 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "choice": _choices_as_grammar,
             },
             token_prompts=True,
+            lengths=frozenset({"ignore_eos"}),
+            tools=_TOOLS,
+            thinking=_template,
             tokenize=_quoted("content"),
             # A long prompt that is kept moves its log-probabilities by up to 0.24.
             probe={"cache_prompt": False},
         ),
         Kind(
             "ollama",
+            tools=frozenset({"tools"}),
             constraints={"json_schema": _schema, "json_object": _object},
             new_ids=False,  # three random digits
             logprobs=False,
         ),
         Kind(
             "openai",
+            sampling={"logit_bias": "logit_bias"},
+            choices=True,
+            tools=_TOOLS,
             constraints={"json_schema": _schema, "json_object": _object},
             tolerance=0.05,
         ),
@@ -154,10 +184,141 @@ KINDS: Final[Mapping[str, Kind]] = {
 """Every kind of engine by its name in appliance.toml."""
 
 _PLAIN: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+_SAMPLING: Final = ("top_k", "min_p", "typical_p", "repetition_penalty", "logit_bias")
+_CONSTRAINTS: Final = ("json_schema", "json_object", "regex", "choice", "grammar")
 _LABEL_TOKENS: Final = 32
 _BEGINNING: Final = 1024
 ALTERNATIVES: Final = 20
 """Alternatives that are asked for where a distribution over labels is wanted."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something that a request may ask for and not every engine does.
+
+    Attributes:
+        name: as a refusal names it.
+        about: for a person.
+        wanted: whether a request asks for it.
+        done: whether a kind of engine does it.
+    """
+
+    name: str
+    about: str
+    wanted: Callable[[GenerationRequest], bool]
+    done: Callable[[Kind], bool]
+
+
+def _sampled(name: str) -> Feature:
+    usual = getattr(Sampling(), name)
+    return Feature(
+        name,
+        f"`{name}`",
+        lambda request: bool(getattr(request.sampling, name) != usual),
+        lambda kind: name in kind.sampling,
+    )
+
+
+def _constrained(name: str, about: str) -> Feature:
+    return Feature(
+        name,
+        about,
+        lambda request: request.constraint is not None and request.constraint.kind == name,
+        lambda kind: name in kind.constraints,
+    )
+
+
+FEATURES: Final = (
+    Feature(
+        "prompt",
+        "prompts of token ids",
+        lambda request: request.tokens is not None,
+        lambda kind: kind.token_prompts,
+    ),
+    Feature("n", "`n`", lambda request: request.n > 1, lambda kind: kind.choices),
+    Feature("best_of", "`best_of`", ranked, lambda kind: kind.choices and kind.logprobs),
+    Feature("echo", "`echo` of a text", lambda request: request.echo, lambda kind: True),
+    Feature(
+        "echo",
+        "`echo` of token ids, with log-probabilities, or without an answer",
+        lambda request: (
+            request.echo
+            and (
+                request.tokens is not None
+                or request.logprobs is not None
+                or request.max_tokens == 0
+            )
+        ),
+        lambda kind: False,
+    ),
+    Feature(
+        "logprobs",
+        "`logprobs`",
+        lambda request: request.logprobs is not None,
+        lambda kind: kind.logprobs,
+    ),
+    Feature(
+        "labels",
+        "tasks with labels",
+        lambda request: bool(request.labels),
+        lambda kind: kind.logprobs and "choice" in kind.constraints,
+    ),
+    Feature(
+        "tools",
+        "`tools`",
+        lambda request: request.tools is not None,
+        lambda kind: "tools" in kind.tools,
+    ),
+    Feature(
+        "tool_choice",
+        "`tool_choice` required, or naming a function",
+        lambda request: request.tools is not None and bool(request.tools.forced),
+        lambda kind: "tool_choice" in kind.tools,
+    ),
+    Feature(
+        "parallel_tool_calls",
+        "`parallel_tool_calls` false",
+        lambda request: request.tools is not None and not request.tools.parallel,
+        lambda kind: "parallel_tool_calls" in kind.tools,
+    ),
+    Feature(
+        "response_format",
+        "a form beside `tools`",
+        lambda request: request.tools is not None and request.constraint is not None,
+        lambda kind: kind.name == "appliance",
+    ),
+    Feature(
+        "thinking",
+        "`enable_thinking`",
+        lambda request: request.thinking is not None,
+        lambda kind: kind.thinking is not None,
+    ),
+    *map(_sampled, _SAMPLING),
+    Feature(
+        "min_tokens",
+        "`min_tokens`",
+        lambda request: bool(request.min_tokens),
+        lambda kind: "min_tokens" in kind.lengths,
+    ),
+    Feature(
+        "ignore_eos",
+        "`ignore_eos`",
+        lambda request: request.ignore_eos,
+        lambda kind: "ignore_eos" in kind.lengths,
+    ),
+    _constrained("json_schema", "a JSON schema"),
+    _constrained("json_object", "any JSON object"),
+    _constrained("regex", "`guided_regex`"),
+    _constrained("choice", "`guided_choice`"),
+    _constrained("grammar", "a signed grammar"),
+    Feature(
+        "input",
+        "embeddings, reranking",
+        lambda request: request.texts is not None,
+        lambda kind: False,
+    ),
+)
+"""What not every kind does; the guide has the same table."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +346,9 @@ def asked(kind: Kind, model: str, request: GenerationRequest, seed: int, max_tok
     Raises:
         BadRequest: `upstream_unsupported` names what it cannot honour.
     """
-    _refuse(kind, request)
+    for feature in FEATURES:
+        if feature.wanted(request) and not feature.done(kind):
+            raise _unsupported(kind, feature.name)
     body: Fields = {
         "model": model,
         "stream": True,
@@ -193,22 +356,74 @@ def asked(kind: Kind, model: str, request: GenerationRequest, seed: int, max_tok
         "max_tokens": max_tokens,
         "seed": seed % (1 << 31),
         **_sampling(kind, request.sampling),
+        **_chosen(request),
     }
     chat = request.messages is not None
-    body |= {"messages": list(request.messages or ())} if chat else {"prompt": _prompt(request)}
+    body |= {"messages": _spoken(request)} if chat else {"prompt": _prompt(request)}
     if request.labels:
-        body |= _constraint(kind, Constraint("choice", json.dumps(request.labels)))
+        body |= kind.constraints["choice"](json.dumps(request.labels))
         body |= {"temperature": 0, "max_tokens": min(max_tokens, _LABEL_TOKENS)}
     elif request.constraint is not None:
-        body |= _constraint(kind, request.constraint)
-    if (most := ALTERNATIVES if request.labels else request.logprobs) is not None:
+        body |= kind.constraints[request.constraint.kind](request.constraint.source)
+    if (most := _alternatives(request)) is not None:
         body |= {"logprobs": True, "top_logprobs": most} if chat else {"logprobs": most}
     if request.stop:
         body["stop"] = list(request.stop)
-    if kind.exact_lengths and (request.min_tokens or request.ignore_eos):
-        body |= {"min_tokens": request.min_tokens, "ignore_eos": request.ignore_eos}
+    lengths = {"min_tokens": request.min_tokens, "ignore_eos": request.ignore_eos}
+    body |= {name: value for name, value in lengths.items() if value}
+    if request.tools is not None:
+        body |= _offered(kind, request.tools)
+    if request.thinking is not None and kind.thinking is not None:
+        body |= kind.thinking(request.thinking)
     path = "/v1/chat/completions" if chat else "/v1/completions"
     return Asked(path, _bytes(body), _beginning(request))
+
+
+def _alternatives(request: GenerationRequest) -> int | None:
+    """How many alternatives are asked for; to rank choices, none beside the tokens themselves."""
+    if request.labels:
+        return ALTERNATIVES
+    return 0 if request.logprobs is None and ranked(request) else request.logprobs
+
+
+def _chosen(request: GenerationRequest) -> Fields:
+    return {"n": request.choices} if request.choices > 1 else {}
+
+
+def _sampling(kind: Kind, sampling: Sampling) -> Fields:
+    found: Fields = {name: getattr(sampling, name) for name in _PLAIN}
+    found |= {there: getattr(sampling, name) for name, there in kind.sampling.items()}
+    if found.pop("logit_bias", ()):
+        found["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias}
+    return found
+
+
+def _offered(kind: Kind, tools: Tools) -> Fields:
+    """The functions on offer, and which of them must be called."""
+    found: Fields = {"tools": [{"type": "function", "function": one} for one in tools.functions]}
+    if len(tools.forced) == 1:
+        found["tool_choice"] = {"type": "function", "function": {"name": tools.forced[0]}}
+    elif tools.forced:
+        found["tool_choice"] = "required"
+    if "parallel_tool_calls" in kind.tools:
+        found["parallel_tool_calls"] = tools.parallel
+    return found
+
+
+def _spoken(request: GenerationRequest) -> list[Fields]:
+    """The messages as the API has them: the arguments of calls are text."""
+    return [
+        {**turn, "tool_calls": [_called(call) for call in turn["tool_calls"]]}
+        if turn.get("tool_calls")
+        else turn
+        for turn in request.messages or ()
+    ]
+
+
+def _called(call: Fields) -> Fields:
+    function = call["function"]
+    arguments = json.dumps(function["arguments"], ensure_ascii=False)
+    return {**call, "function": {**function, "arguments": arguments}}
 
 
 def _bytes(document: object) -> bytes:
@@ -222,48 +437,6 @@ def _beginning(request: GenerationRequest) -> bytes:
         return _bytes(_prompt(request))[:_BEGINNING]
     first = next((at for at, turn in enumerate(turns, 1) if turn.get("role") == "user"), None)
     return _bytes(turns[: request.common or first])[:_BEGINNING]
-
-
-def _refuse(kind: Kind, request: GenerationRequest) -> None:
-    """Refuse what no body can ask for."""
-    wants = {
-        "input": request.texts is not None,
-        "n": request.choices > 1,
-        "echo": request.echo,
-        "tools": request.tools is not None,
-        "thinking": request.thinking is not None,
-        "prompt": request.tokens is not None and not kind.token_prompts,
-        "min_tokens": bool(request.min_tokens) and not kind.exact_lengths,
-        "ignore_eos": request.ignore_eos and not kind.exact_lengths,
-        "logprobs": request.logprobs is not None and not kind.logprobs,
-        "labels": bool(request.labels) and not kind.logprobs,
-    }
-    for name, wanted in wants.items():
-        if wanted:
-            raise _unsupported(kind, name)
-
-
-def _sampling(kind: Kind, sampling: Sampling) -> Fields:
-    found: Fields = {name: getattr(sampling, name) for name in _PLAIN}
-    usual = Sampling()
-    for name in ("top_k", "min_p", "typical_p", "repetition_penalty", "logit_bias"):
-        value = getattr(sampling, name)
-        if name in kind.sampling:
-            found[kind.sampling[name]] = value
-        elif value != getattr(usual, name):
-            raise _unsupported(kind, name)
-    if "logit_bias" in found:
-        found["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias}
-        if not found["logit_bias"]:
-            del found["logit_bias"]
-    return found
-
-
-def _constraint(kind: Kind, constraint: Constraint) -> Fields:
-    make = kind.constraints.get(constraint.kind)
-    if make is None:
-        raise _unsupported(kind, constraint.kind)
-    return make(constraint.source)
 
 
 def _prompt(request: GenerationRequest) -> str | list[int]:

@@ -1,23 +1,36 @@
 """The bytes of an upstream's answer, read as one answer or refused.
 
 Rules:
-- An answer is whole only with a finish reason, without an error, and in one piece: one id, one
-  choice, nothing of it after the finish reason.
+- An answer is whole only with a finish reason for each choice, without an error, and in one piece:
+  one id, nothing of a choice after its finish reason.
+- What a model thinks, and what it calls, becomes text as our own models write it.
 - Everything is bounded: bytes, lines, text, pieces. Each byte is looked at once.
 - A host's counts are believed as far as they are like ours.
 - What is no answer of the API is refused; nothing of it is guessed.
 - An id that an earlier answer of the host had is refused where the engine makes new ones.
 """
 
+import json
 import re
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import MsgspecError, Raw
 from msgspec.json import decode as parse
 
+from appliance.engine.text.reasoning import BEGIN, END
+from appliance.engine.text.reply import CLOSE, OPEN
 from appliance.errors import UpstreamLost
-from appliance.routing.upstreams.events import Choice, Event, Failure, Usage, decoded
+from appliance.routing.upstreams.events import (
+    Call,
+    Choice,
+    Event,
+    Failure,
+    Message,
+    Usage,
+    decoded,
+)
 from appliance.routing.upstreams.exchange import invalid
 from appliance.text import visible
 from appliance.types import Delta, TokenLogprob
@@ -25,7 +38,8 @@ from appliance.types import Delta, TokenLogprob
 _MOST_LINE: Final = 1 << 20
 _FILLED: Final = re.compile(rb"[^\r\n]+")
 _REMEMBERED: Final = 4096
-_FINISHES: Final = frozenset({"stop", "length"})
+_MOST_CALLS: Final = 64
+_FINISHES: Final = frozenset({"stop", "length", "tool_calls"})
 BYTES_PER_TOKEN: Final = 3
 """Of a text whose tokens nobody counted; rather fewer than there are."""
 # No vocabulary has a longer token.
@@ -73,59 +87,198 @@ class _Lines:
         return lines
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What an answer must be.
+
+    Attributes:
+        most_bytes: of the whole body.
+        most_tokens: of each choice.
+        prompt: about how many tokens the prompt has.
+        choices: how many there are.
+        names: the functions that may be called.
+        calls: how many calls a choice may have; None for any number.
+        must_call: whether each choice has one.
+        reasoning: whether what the model thinks is wanted.
+    """
+
+    most_bytes: int
+    most_tokens: int
+    prompt: int
+    choices: int = 1
+    names: frozenset[str] = frozenset()
+    calls: int | None = None
+    must_call: bool = False
+    reasoning: bool = False
+
+
+@dataclass
+class _Call:
+    name: str
+    parts: list[str] = field(default_factory=list)
+
+
+class _Choice:
+    """One choice as it comes in; calls and reasoning become text as our models write them.
+
+    Attributes:
+        pieces, size: events with a part of it, and bytes of these parts.
+        finish: the finish reason, once there is one.
+    """
+
+    def __init__(self, wanted: Wanted, index: int) -> None:
+        self._wanted, self._index = wanted, index
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self._thinking = self._said = False
+        self._offset = self.pieces = self.size = 0
+        self.finish: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens it has."""
+        most = max(self.pieces, -(-self.size // BYTES_PER_TOKEN))
+        return min(self._wanted.most_tokens, most)
+
+    def take(self, choice: Choice) -> Delta | None:
+        """Add what an event says of it; what may leave."""
+        message = choice.delta or Message(choice.text)
+        thought, content = message.reasoning_content or message.reasoning or "", message.content
+        calls, logprobs = message.tool_calls or [], self._logprobs(choice)
+        size = len(thought.encode()) + len((content or "").encode()) + self._called(calls)
+        reason = _finish(choice.finish_reason)
+        if self.finish is not None and (size or logprobs or reason not in (None, self.finish)):
+            raise invalid("something follows the finish reason")
+        self.finish = reason or self.finish
+        count = self._counted(size, logprobs)
+        text = self._thought(thought) + self._content(content or "")
+        text += self._written() if reason is not None else ""
+        return Delta(text, count, None, self._index, logprobs) if text or logprobs else None
+
+    def _counted(self, size: int, logprobs: tuple[TokenLogprob, ...]) -> int:
+        """Tokens of a piece that may leave; what is held back may come with the finish reason."""
+        if not size and not logprobs:
+            return 0
+        most = self._wanted.most_tokens
+        self.size += size
+        left = most - self.pieces
+        if (left <= 0 and self.finish is None) or self.size > _LONGEST_TOKEN * most:
+            raise invalid("its answer is longer than `max_tokens`")
+        count = min(max(1, len(logprobs)), max(0, left))
+        self.pieces += count
+        return count
+
+    def _logprobs(self, choice: Choice) -> tuple[TokenLogprob, ...]:
+        logprobs = choice.logprobs.read(self._offset) if choice.logprobs is not None else ()
+        self._offset += sum(len(token.token.decode("utf-8", "replace")) for token in logprobs)
+        return logprobs
+
+    def _called(self, parts: list[Call]) -> int:
+        """Add to the calls; how many bytes there are."""
+        size = 0
+        for part in parts:
+            name, arguments = part.function.name, part.function.arguments or ""
+            if name is not None:
+                if name not in self._wanted.names or len(self._calls) >= _MOST_CALLS:
+                    raise invalid("it calls a function that was not on offer")
+                self._by_index[part.index] = _Call(name)
+                self._calls.append(self._by_index[part.index])
+            if part.index not in self._by_index:
+                raise invalid("it goes on with a call that it did not begin")
+            self._by_index[part.index].parts.append(arguments)
+            size += len((name or "").encode()) + len(arguments.encode())
+        return size
+
+    def _thought(self, thought: str) -> str:
+        if not thought or not self._wanted.reasoning:
+            return ""
+        if self._said:
+            raise invalid("its reasoning follows its answer")
+        begin = "" if self._thinking else BEGIN
+        self._thinking = True
+        return begin + thought
+
+    def _content(self, content: str) -> str:
+        if not content:
+            return ""
+        end = f"{END}\n\n" if self._thinking and not self._said else ""
+        self._said = True
+        return end + content
+
+    def _written(self) -> str:
+        """The calls, once all are there."""
+        wanted = self._wanted
+        whole = self.finish == "stop"
+        if whole and wanted.must_call and not self._calls:
+            raise invalid("it called no function, and had to")
+        if wanted.calls is not None and len(self._calls) > wanted.calls:
+            raise invalid("it called more functions than it might")
+        return self._content("\n".join(_written(call, whole=whole) for call in self._calls))
+
+
 class Answer:
     """One answer as it comes in.
 
     Args:
-        most_bytes: of the whole body.
-        most_tokens: that it may have.
-        prompt: about how many tokens the prompt has.
+        wanted: what it must be.
         seen: ids of earlier answers; None where ids mean nothing.
 
     Attributes:
         id: what the upstream calls it.
         model, fingerprint: what it says of itself, untrusted.
-        finish: the finish reason, once there is one.
         ended: whether the end was announced.
     """
 
-    def __init__(
-        self, most_bytes: int, most_tokens: int, prompt: int, seen: SeenIds | None
-    ) -> None:
-        self._left, self._most, self._seen = most_bytes, most_tokens, seen
+    def __init__(self, wanted: Wanted, seen: SeenIds | None) -> None:
+        self._wanted, self._seen = wanted, seen
+        self._left = wanted.most_bytes
         self._lines = _Lines()
-        self._prompt = prompt
-        self._pieces = self._text = self._offset = 0
+        self._choices = [_Choice(wanted, index) for index in range(wanted.choices)]
         self._usage = Usage()
         self.id = self.model = self.fingerprint = ""
-        self.finish: str | None = None
         self.ended = False
 
     @property
     def begun(self) -> bool:
         """Whether a piece came."""
-        return bool(self._pieces or self._text)
+        return any(choice.pieces or choice.size for choice in self._choices)
+
+    @property
+    def finish(self) -> str | None:
+        """The finish reasons, once all are there."""
+        found = [choice.finish for choice in self._choices if choice.finish is not None]
+        return ",".join(found) if len(found) == len(self._choices) else None
 
     @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt: the host's count, or ours where nobody would believe that."""
-        return _believed(self._usage.prompt_tokens, self._prompt)
+        return _believed(self._usage.prompt_tokens, self._wanted.prompt)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of these, those that the host says it had."""
+        details = self._usage.prompt_tokens_details
+        return max(0, min((details and details.cached_tokens) or 0, self.prompt_tokens))
 
     @property
     def tokens(self) -> int:
         """Tokens of the answer so far, counted likewise."""
-        return min(self._most, _believed(self._usage.completion_tokens, self._counted))
+        most = self._wanted.most_tokens * self._wanted.choices
+        return min(most, _believed(self._usage.completion_tokens, self._counted))
 
     @property
     def doubted(self) -> bool:
         """Whether a count of the host is not believed."""
-        usage, counted = self._usage, self._counted
-        told = (usage.prompt_tokens, self._prompt), (usage.completion_tokens, counted)
+        usage = self._usage
+        told = (
+            (usage.prompt_tokens, self._wanted.prompt),
+            (usage.completion_tokens, self._counted),
+        )
         return any(count is not None and not _fits(count, ours) for count, ours in told)
 
     @property
     def _counted(self) -> int:
-        return min(self._most, max(self._pieces, -(-self._text // BYTES_PER_TOKEN)))
+        return sum(choice.tokens for choice in self._choices)
 
     async def feed(self, data: bytes) -> tuple[list[Delta], bool]:
         """Read what came in.
@@ -146,15 +299,13 @@ class Answer:
                 raise _broken(line[6:].decode("utf-8", "replace"))
             if line.startswith(b"data:"):
                 live = True
-                piece = await self._event(line[5:].strip())
-                if piece is not None:
-                    found.append(piece)
+                found += await self._event(line[5:].strip())
             elif not line.startswith((b":", b"event:", b"id:", b"retry:")):
                 raise invalid("its answer is no stream of events")
         return found, live
 
-    def last(self) -> Delta:
-        """The last piece, after the last byte.
+    def last(self) -> list[Delta]:
+        """The last piece of each choice, after the last byte.
 
         Raises:
             UpstreamLost: `upstream_incomplete` for an answer that has no finish reason.
@@ -165,14 +316,18 @@ class Answer:
             )
         if self._seen is not None:
             self._seen.add(self.id)
-        return Delta("", 0, self.finish, prompt=self.prompt_tokens)
+        prompt, cached = self.prompt_tokens, self.cached_tokens
+        return [
+            Delta("", 0, choice.finish, index, cached=cached, prompt=prompt)
+            for index, choice in enumerate(self._choices)
+        ]
 
-    async def _event(self, data: bytes) -> Delta | None:
+    async def _event(self, data: bytes) -> list[Delta]:
         if data == b"[DONE]":
             if self.ended:
                 raise invalid("its answer ends twice")
             self.ended = True
-            return None
+            return []
         if self.ended:
             raise invalid("an event follows the end of its answer")
         event = await decoded(data, Event)
@@ -180,9 +335,15 @@ class Answer:
             raise _broken(_message(event.error))
         self._name(event)
         self._usage = event.usage or self._usage
-        if event.choices is None or len(event.choices) > 1:
-            raise invalid("an event has no list of one choice")
-        return self._choice(event.choices[0]) if event.choices else None
+        if event.choices is None or len(event.choices) > len(self._choices):
+            raise invalid("an event has no list of the choices that were asked for")
+        found = [self._choice(choice) for choice in event.choices]
+        return [piece for piece in found if piece is not None]
+
+    def _choice(self, choice: Choice) -> Delta | None:
+        if not 0 <= choice.index < len(self._choices):
+            raise invalid("an event has a choice that was not asked for")
+        return self._choices[choice.index].take(choice)
 
     def _name(self, event: Event) -> None:
         if not event.id:
@@ -196,37 +357,27 @@ class Answer:
         self.model = event.model or self.model
         self.fingerprint = event.system_fingerprint or self.fingerprint
 
-    def _choice(self, choice: Choice) -> Delta | None:
-        if choice.index != 0:
-            raise invalid("an event has a choice that was not asked for")
-        if choice.delta is not None and choice.delta.tool_calls:
-            raise invalid("an event has no text to read")
-        text = (choice.text if choice.delta is None else choice.delta.content) or ""
-        logprobs = choice.logprobs.read(self._offset) if choice.logprobs is not None else ()
-        reason = _finish(choice.finish_reason)
-        if self.finish is not None and (text or logprobs or reason not in (None, self.finish)):
-            raise invalid("something follows the finish reason")
-        self.finish = reason or self.finish
-        return self._piece(text, logprobs) if text or logprobs else None
-
-    def _piece(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> Delta:
-        """A piece that may leave; an engine may tell what it held back with the finish reason."""
-        self._offset += sum(len(token.token.decode("utf-8", "replace")) for token in logprobs)
-        self._text += len(text.encode())
-        left = self._most - self._pieces
-        if (left <= 0 and self.finish is None) or self._text > _LONGEST_TOKEN * self._most:
-            raise invalid("its answer is longer than `max_tokens`")
-        count = min(max(1, len(logprobs)), max(0, left))
-        self._pieces += count
-        return Delta(text, count, logprobs=logprobs)
-
 
 def _finish(reason: str | None) -> str | None:
+    """Our word for a finish reason; that there are calls shows in the answer itself."""
     if reason is not None and reason not in _FINISHES:
         told = visible(reason)[:40]
         message = f"The upstream ended its answer with {told!r}."
         raise UpstreamLost("upstream_incomplete", message)
-    return reason
+    return "stop" if reason == "tool_calls" else reason
+
+
+def _written(call: _Call, *, whole: bool) -> str:
+    """A call as our models write it; one that `length` cut off stays as far as it came."""
+    begin = f'{OPEN}{{"name": {json.dumps(call.name)}, "arguments": '
+    arguments = "".join(call.parts).strip() or "{}"
+    try:
+        parse(arguments, type=dict[str, Raw])
+    except (MsgspecError, UnicodeError, RecursionError) as error:
+        if whole:
+            raise invalid("the arguments of a call are no object") from error
+        return begin + arguments
+    return f"{begin}{arguments}}}{CLOSE}"
 
 
 def _fits(told: int, ours: int) -> bool:

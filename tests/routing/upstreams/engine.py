@@ -222,6 +222,36 @@ class Engine:
         piece["choices"][0]["index"] = 1
         await self._stream(writer, [piece, self._last(), "[DONE]"])
 
+    async def _calls(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        """A call in parts, of the first function on offer."""
+        self._pieces(body)
+        name = body["tools"][0]["function"]["name"]
+        parts = [
+            {"name": name, "arguments": ""},
+            {"arguments": '{"part": '},
+            {"arguments": '"pump"}'},
+        ]
+        calls = [{"delta": {"tool_calls": [{"index": 0, "function": part}]}} for part in parts]
+        told: list[dict[str, Any]] = [{"delta": {"reasoning_content": "It leaks."}}, *calls]
+        events: list[Any] = [{"id": self._id, "choices": [{"index": 0, **one}]} for one in told]
+        await self._stream(writer, [*events, self._last("tool_calls"), self._usage(), "[DONE]"])
+
+    async def _several(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        """As many choices as are asked for; the later ones are likelier."""
+        self._pieces(body)
+        count = int(body["n"])
+        events: list[Any] = []
+        for index in range(count):
+            lists = {"tokens": ["x"], "token_logprobs": [-float(count - index)]}
+            choice = {"index": index, "text": f"choice {index}", "logprobs": lists}
+            events.append({"id": self._id, "choices": [choice]})
+        ends = [{"index": at, "text": "", "finish_reason": "stop"} for at in range(count)]
+        events += [{"id": self._id, "choices": [end]} for end in reversed(ends)]
+        details = {"prompt_tokens_details": {"cached_tokens": 8}}
+        usage = {"prompt_tokens": 11, "completion_tokens": 3 * count, **details}
+        events.append({"id": self._id, "choices": [], "usage": usage})
+        await self._stream(writer, [*events, "[DONE]"])
+
     async def _forever(self) -> None:
         await asyncio.Event().wait()
 

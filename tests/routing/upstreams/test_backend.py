@@ -3,13 +3,16 @@
 import asyncio
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance.config import UpstreamConfig
+from appliance.engine.text.reply import Reply, collected
 from appliance.errors import ApplianceError, AuditUnavailable, Forbidden
 from appliance.routing.upstreams.connection import Connection
 from appliance.routing.upstreams.hosts import SLACK
+from appliance.types import Tools
 from tests.routing.upstreams.engine import WORDS, Engine
 from tests.routing.upstreams.site import BIG, answer, caller, chat, config, entries, ready
 
@@ -261,3 +264,48 @@ async def test_a_request_without_a_piece_is_sent_to_another_host_once(tmp_path: 
             assert mine[0]["host"] == near.url != mine[2]["host"]
         for kind in ("intent", "outcome"):
             assert len(entries(services, kind)) == 4
+
+
+TOOL = {"name": "order", "description": "Order a part.", "parameters": {"type": "object"}}
+
+
+async def test_calls_and_reasoning_of_another_host(tmp_path: Path) -> None:
+    """Read out of the text as those of a model here, which is what the log keeps."""
+    async with (
+        Engine(mode="calls").serve() as engine,
+        ready(tmp_path / "d", config(engine.url)) as services,
+    ):
+        asked = chat(tools=Tools((TOOL,), ("order",)), max_tokens=50)
+        generation = await services.inference.start(caller(), asked)
+        reply = Reply(generation.form)
+        pieces = [
+            piece for delta in [one async for one in generation] for piece in reply.push(delta.text)
+        ]
+        said = collected([*pieces, *reply.finish()])
+        assert (said.reasoning, said.content) == ("It leaks.", "")
+        assert said.calls == [{"name": "order", "arguments": '{"part": "pump"}'}]
+        (sent,) = engine.streams
+        assert sent.body["tool_choice"]["function"]["name"] == "order"
+        engine.mode = "whole"  # it calls nothing, and had to
+        with pytest.raises(ApplianceError) as caught:
+            await answer(services, caller(), asked)
+        assert caught.value.code == "upstream_invalid"
+
+
+async def test_several_choices_of_another_host(tmp_path: Path) -> None:
+    async with (
+        Engine(mode="several").serve() as engine,
+        ready(tmp_path / "d", config(engine.url)) as services,
+    ):
+        given: dict[str, Any] = {"messages": None, "prompt": "Name one: "}
+        generation = await services.inference.start(caller(), chat(n=3, echo=True, **given))
+        texts = ["", "", ""]
+        async for delta in generation:
+            texts[delta.index] += delta.text
+        assert texts == [f"Name one: choice {index}" for index in range(3)]
+        assert (generation.completion_tokens, generation.cached_tokens) == (9, 8)
+        best = await answer(services, caller("k2"), chat(best_of=3, **given))
+        assert "".join(piece.text for piece in best) == "choice 2"
+        assert engine.streams[-1].body["logprobs"] == 0
+        hops = [hop for hop in entries(services, "hop") if hop["event"] == "answered"]
+        assert [hop["finish"] for hop in hops] == ["stop,stop,stop"] * 2

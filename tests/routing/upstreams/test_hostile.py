@@ -229,6 +229,7 @@ async def _until_ready(url: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)
 async def test_ten_minutes_beside_two_honest_apps(tmp_path: Path) -> None:
     seen = await soak(tmp_path, 600)
     told(f"{sum(seen.ends.values())} requests, /healthz {seen.slowest:.3f} s at most: {seen.ends}")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import BadRequest
-from appliance.routing.upstreams.kinds import KINDS, asked
+from appliance.routing.upstreams.kinds import FEATURES, KINDS, Feature, asked
 from appliance.types import Constraint, GenerationRequest, Sampling, Tools
 
 USUAL: dict[str, Any] = {
@@ -71,31 +71,72 @@ def test_labels_are_a_choice_with_alternatives(kind: str) -> None:
     assert (found["temperature"], found["logprobs"], found["top_logprobs"]) == (0, True, 20)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_no_upstream_is_asked_for(kind: str) -> None:
-    assert refused(kind, request(messages=None, texts=("a",))) == "input"
-    assert refused(kind, request(n=2)) == "n"
-    assert refused(kind, request(messages=None, prompt="x", echo=True)) == "echo"
-    assert refused(kind, request(tools=Tools(({"name": "f"},)))) == "tools"
-    assert refused(kind, request(thinking=True)) == "thinking"
-    assert refused(kind, request(constraint=Constraint("grammar", "g"))) == "grammar"
+TOOL = {"name": "f", "description": "", "parameters": {"type": "object"}}
+TOOLS = Tools((TOOL,))
+BIASED = Sampling(logit_bias=((3, 1.0),))
+EVERYTHING: dict[str, GenerationRequest] = {
+    "prompts of token ids": request(messages=None, tokens=(1, 2)),
+    "`n`": request(n=2),
+    "`best_of`": request(messages=None, prompt="x", best_of=3),
+    "`echo` of a text": request(messages=None, prompt="x", echo=True),
+    "`echo` of token ids, with log-probabilities, or without an answer": request(
+        messages=None, prompt="x", echo=True, logprobs=1
+    ),
+    "`logprobs`": request(logprobs=2),
+    "tasks with labels": request(labels=("yes", "no")),
+    "`tools`": request(tools=TOOLS),
+    "`tool_choice` required, or naming a function": request(tools=Tools((TOOL,), ("f",))),
+    "`parallel_tool_calls` false": request(tools=Tools((TOOL,), parallel=False)),
+    "a form beside `tools`": request(tools=TOOLS, constraint=Constraint("json_object")),
+    "`enable_thinking`": request(thinking=False),
+    "`top_k`": request(sampling=Sampling(top_k=4)),
+    "`min_p`": request(sampling=Sampling(min_p=0.1)),
+    "`typical_p`": request(sampling=Sampling(typical_p=0.5)),
+    "`repetition_penalty`": request(sampling=Sampling(repetition_penalty=1.1)),
+    "`logit_bias`": request(sampling=BIASED),
+    "`min_tokens`": request(min_tokens=2),
+    "`ignore_eos`": request(ignore_eos=True),
+    "a JSON schema": request(constraint=Constraint("json_schema", SCHEMA)),
+    "any JSON object": request(constraint=Constraint("json_object")),
+    "`guided_regex`": request(constraint=Constraint("regex", "a")),
+    "`guided_choice`": request(constraint=Constraint("choice", '["a"]')),
+    "a signed grammar": request(constraint=Constraint("grammar", "g")),
+    "embeddings, reranking": request(messages=None, texts=("a",)),
+}
 
 
-def test_nothing_is_left_out_silently() -> None:
-    assert refused("openai", request(sampling=Sampling(top_k=4))) == "top_k"
-    assert (
-        refused("llama-server", request(sampling=Sampling(logit_bias=((3, 1.0),)))) == "logit_bias"
-    )
-    assert refused("vllm", request(sampling=Sampling(typical_p=0.5))) == "typical_p"
-    assert refused("ollama", request(min_tokens=2)) == "min_tokens"
-    assert refused("openai", request(ignore_eos=True)) == "ignore_eos"
-    assert refused("ollama", request(logprobs=2)) == "logprobs"
-    assert refused("openai", request(messages=None, tokens=(1, 2))) == "prompt"
-    assert refused("sglang", request(constraint=Constraint("choice", "[]"))) == "choice"
-    assert refused("llama-server", request(constraint=Constraint("regex", "a"))) == "regex"
-    assert body("vllm", request(sampling=Sampling(top_k=4), min_tokens=2))["top_k"] == 4
-    biased = body("vllm", request(sampling=Sampling(logit_bias=((3, 1.0),))))
-    assert biased["logit_bias"] == {"3": 1.0}
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.about)
+def test_each_cell_of_the_table(feature: Feature) -> None:
+    """What a kind does is in its body; what it does not is refused by its name."""
+    what = EVERYTHING[feature.about]
+    usual = request() if what.messages else request(messages=None, prompt="x")
+    assert feature.wanted(what) and not feature.wanted(usual)
+    for name, kind in KINDS.items():
+        if feature.done(kind):
+            own = feature.about == "`echo` of a text"  # which is done here
+            assert (body(name, what) == body(name, usual)) == own
+        else:
+            other = [one for one in FEATURES if one.wanted(what) and not one.done(kind)]
+            assert refused(name, what) == other[0].name
+
+
+def test_bodies_with_tools_choices_and_biases() -> None:
+    named = body("vllm", request(tools=Tools((TOOL,), ("f",), parallel=False), n=2))
+    assert named["tools"] == [{"type": "function", "function": TOOL}]
+    assert named["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+    assert (named["parallel_tool_calls"], named["n"]) == (False, 2)
+    two = Tools((TOOL, {**TOOL, "name": "g"}), ("f", "g"))
+    assert body("openai", request(tools=two))["tool_choice"] == "required"
+    assert "tool_choice" not in body("ollama", request(tools=TOOLS))
+    ranked = body("vllm", request(messages=None, prompt="x", best_of=3))
+    assert (ranked["n"], ranked["logprobs"]) == (3, 0)
+    thinks = body("llama-server", request(thinking=False, ignore_eos=True, sampling=BIASED))
+    assert thinks["chat_template_kwargs"] == {"enable_thinking": False}
+    assert (thinks["ignore_eos"], thinks["logit_bias"]) == (True, {"3": 1.0})
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+    turns = (TURN, {"role": "assistant", "content": "", "tool_calls": [call]})
+    (sent,) = body("vllm", request(messages=turns))["messages"][1]["tool_calls"]
+    assert sent["function"] == {"name": "f", "arguments": '{"x": 1}'} and sent["id"] == "c"
     tokens = body("vllm", request(messages=None, tokens=(1, 2), logprobs=3))
     assert (tokens["prompt"], tokens["logprobs"]) == ([1, 2], 3)
 

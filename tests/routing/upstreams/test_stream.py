@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.engine.text.reply import Reply, ReplyForm, collected
 from appliance.errors import UpstreamLost
-from appliance.routing.upstreams.stream import Answer, SeenIds, _Lines
+from appliance.routing.upstreams.stream import Answer, SeenIds, Wanted, _Lines
 
 RECORDED = {
     "vllm chat": (
@@ -64,7 +66,7 @@ async def fed(answer: Answer, data: bytes, step: int) -> str:
 
 
 def read(data: bytes, *, size: int = 1 << 20, step: int = 7, seen: SeenIds | None = None) -> Answer:
-    answer = Answer(size, 64, 20, seen)
+    answer = Answer(Wanted(size, 64, 20), seen)
     assert asyncio.run(fed(answer, data, step)) == "Hi!"
     return answer
 
@@ -189,11 +191,11 @@ def test_counts_that_are_like_ours_are_the_hosts(prompt: int, tokens: int) -> No
 
 def test_nothing_beyond_max_tokens_leaves() -> None:
     """Not a piece too many, and not in one piece; what comes with the finish reason may."""
-    answer = Answer(8 << 20, 4, 20, None)
+    answer = Answer(Wanted(8 << 20, 4, 20), None)
     assert asyncio.run(fed(answer, piece("x") * 4 + piece("y", "length"), 99)) == "xxxxy"
     assert answer.tokens == 4
     for data in (piece("x") * 5, piece("x" * 2000), piece("x", "stop") + piece("x" * 2000)):
-        answer = Answer(8 << 20, 4, 20, None)
+        answer = Answer(Wanted(8 << 20, 4, 20), None)
         with pytest.raises(UpstreamLost) as caught:
             asyncio.run(fed(answer, data + END, 99))
         assert caught.value.code == "upstream_invalid"
@@ -212,6 +214,139 @@ def test_a_line_is_looked_at_once() -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
-    answer = Answer(200, 8, 1, None)
+    answer = Answer(Wanted(200, 8, 1), None)
     with contextlib.suppress(UpstreamLost):
         asyncio.run(fed(answer, b"data: " + data + b"\n\n", 1000))
+
+
+def events(*choices: dict[str, Any], **more: Any) -> bytes:
+    told = [{"id": "a", "choices": [{"index": 0, **choice}]} for choice in choices]
+    told.append({"id": "a", "choices": [], **more})
+    return b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in told)
+
+
+def called(*parts: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {"delta": {"tool_calls": list(parts)}, "finish_reason": finish}
+
+
+def fragment(arguments: str, name: str | None = None, index: int = 0) -> dict[str, Any]:
+    function = {"arguments": arguments} | ({"name": name} if name else {})
+    return {"index": index, "function": function}
+
+
+async def all_of(answer: Answer, data: bytes) -> list[tuple[int, str]]:
+    """The text of each choice."""
+    pieces, _ = await answer.feed(data)
+    answer.last()
+    texts: dict[int, str] = {}
+    for one in pieces:
+        texts[one.index] = texts.get(one.index, "") + one.text
+    return sorted(texts.items())
+
+
+TOOLS = Wanted(1 << 20, 64, 20, names=frozenset({"f", "g"}), reasoning=True)
+
+
+async def test_calls_are_written_as_our_own_models_write_them() -> None:
+    """In parts as vLLM sends them; whole, each with the index 0, as Ollama does."""
+    parts = events(
+        {"delta": {"content": "Wait. "}},
+        called(fragment("", "f")),
+        called(fragment('{"x":')),
+        called(fragment(" 1}"), fragment("{}", "g", 1)),
+        called(finish="tool_calls"),
+    )
+    whole = events(
+        {"delta": {"content": "Wait. "}},
+        called(fragment('{"x": 1}', "f"), fragment("", "g")),
+        {"delta": {}, "finish_reason": "stop"},
+    )
+    for data in (parts, whole):
+        answer = Answer(TOOLS, None)
+        ((_, text),) = await all_of(answer, data)
+        said = collected([*(reply := Reply(READ)).push(text), *reply.finish()])
+        assert (said.content, answer.finish) == ("Wait.", "stop")
+        assert said.calls == [
+            {"name": "f", "arguments": '{"x": 1}'}, {"name": "g", "arguments": "{}"},
+        ]  # fmt: skip
+
+
+READ = ReplyForm("hermes", frozenset({"f", "g"}), thinking="tags")
+
+
+async def test_a_call_that_length_cut_off_is_text() -> None:
+    data = events(called(fragment('{"x": ', "f")), called(finish="length"))
+    ((_, text),) = await all_of(Answer(TOOLS, None), data)
+    said = collected([*(reply := Reply(READ)).push(text), *reply.finish()])
+    assert said.calls == [] and '"f"' in said.content
+
+
+MUST = replace(TOOLS, must_call=True)
+ONE = replace(TOOLS, calls=1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "data"),
+    [
+        (TOOLS, events(called(fragment("{}", "h"), finish="tool_calls"))),
+        (TOOLS, events(called(fragment("{}"), finish="tool_calls"))),
+        (TOOLS, events(called(fragment("[]", "f"), finish="tool_calls"))),
+        (TOOLS, events(called(fragment('{"x": NaN}', "f"), finish="tool_calls"))),
+        (TOOLS, events(called(fragment("{" * 9999, "f"), finish="tool_calls"))),
+        (TOOLS, events(called(*[fragment("{}", "f")] * 65, finish="tool_calls"))),
+        (TOOLS, events({"delta": {"content": "a"}}, {"delta": {"reasoning": "hm"}})),
+        (replace(TOOLS, names=frozenset()), events(called(fragment("{}", "f"), finish="stop"))),
+        (MUST, events({"delta": {"content": "No."}, "finish_reason": "stop"})),
+        (ONE, events(called(*[fragment("{}", "f")] * 2, finish="tool_calls"))),
+    ],
+)
+async def test_calls_that_were_not_asked_for(wanted: Wanted, data: bytes) -> None:
+    with pytest.raises(UpstreamLost) as caught:
+        await all_of(Answer(wanted, None), data)
+    assert caught.value.code == "upstream_invalid"
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+async def test_reasoning_stands_before_the_answer_or_is_left_out(name: str) -> None:
+    data = events(
+        {"delta": {name: "Hm, "}},
+        {"delta": {name: "yes."}},
+        {"delta": {"content": "Yes"}},
+        {"delta": {"content": "!"}, "finish_reason": "stop"},
+    )
+    ((_, text),) = await all_of(Answer(TOOLS, None), data)
+    said = collected([*(reply := Reply(READ)).push(text), *reply.finish()])
+    assert (said.reasoning, said.content) == ("Hm, yes.", "Yes!")
+    without = Answer(replace(TOOLS, reasoning=False), None)
+    assert await all_of(without, data) == [(0, "Yes!")]
+    assert without.tokens == 4  # what is left out was computed, too
+
+
+async def test_several_choices_end_each_for_itself() -> None:
+    wanted = Wanted(1 << 20, 4, 20, choices=2)
+    data = events(
+        {"text": "a", "index": 1}, {"text": "b"}, {"text": "", "finish_reason": "stop", "index": 1},
+        {"text": "c"}, {"text": "", "finish_reason": "length"},
+        usage={"prompt_tokens": 20, "completion_tokens": 3,
+               "prompt_tokens_details": {"cached_tokens": 16}},
+    )  # fmt: skip
+    answer = Answer(wanted, None)
+    assert await all_of(answer, data) == [(0, "bc"), (1, "a")]
+    assert (answer.finish, answer.tokens, answer.cached_tokens) == ("length,stop", 3, 16)
+    assert [(one.index, one.finish_reason, one.cached) for one in answer.last()] == [
+        (0, "length", 16), (1, "stop", 16),
+    ]  # fmt: skip
+    for index in (2, -1):
+        with pytest.raises(UpstreamLost):
+            await all_of(Answer(wanted, None), events({"text": "a", "index": index}))
+    with pytest.raises(UpstreamLost) as caught:
+        await all_of(Answer(wanted, None), events({"text": "a", "finish_reason": "stop"}))
+    assert caught.value.code == "upstream_incomplete"
+
+
+async def test_no_more_is_cached_than_there_is() -> None:
+    for cached, found in ((-1, 0), (1 << 60, 20), (None, 0), (7, 7)):
+        usage = {"prompt_tokens": 20, "prompt_tokens_details": {"cached_tokens": cached}}
+        answer = Answer(TOOLS, None)
+        await all_of(answer, events({"text": "a", "finish_reason": "stop"}, usage=usage))
+        assert answer.cached_tokens == found
