@@ -453,7 +453,7 @@ def open_services(
             return models.inventory.record(model_id).digest or ""
 
         approved = ApprovedArtifacts(models, read_policy)
-        tokenizers = Tokenizers(pool, shares)
+        tokenizers = Tokenizers(pool, shares, lambda name: workers.upstream(name) is not None)
 
         async def tokens(model_id: str, messages: Messages) -> int:
             asked = GenerationRequest(model=model_id, messages=messages)

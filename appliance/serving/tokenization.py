@@ -5,7 +5,7 @@ against the quota of its key and costs no tokens; it waits for no turn.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from appliance.admission.places import Shares
 from appliance.engine.protocol import Tokenize, Tokens, Vocabulary
@@ -21,11 +21,13 @@ class Tokenizers:
     Args:
         pool: where the models are, or are loaded to.
         shares: the quotas.
+        elsewhere: whether a model answers on another host, where its tokeniser is.
     """
 
-    def __init__(self, pool: Pool, shares: Shares) -> None:
+    def __init__(self, pool: Pool, shares: Shares, elsewhere: Callable[[str], bool]) -> None:
         self._pool = pool
         self._shares = shares
+        self._elsewhere = elsewhere
 
     async def tokens(
         self,
@@ -77,8 +79,12 @@ class Tokenizers:
 
         Raises:
             NotFound: `model_not_found`.
-            BadRequest: `invalid_value` when several could be meant; `wrong_model_kind`.
+            BadRequest: `invalid_value` when several could be meant; `wrong_model_kind`;
+                `upstream_unsupported` for a model on another host.
         """
+        if model_id is not None and principal.may_use(model_id) and self._elsewhere(model_id):
+            message = f"The tokeniser of {model_id!r} is on another host; ask that host."
+            raise BadRequest("upstream_unsupported", message, param="model")
         cards = [c for c in self._pool.cards() if principal.may_answer(c)]
         if model_id is None:
             cards = [c for c in cards if c.kind == "generate"]

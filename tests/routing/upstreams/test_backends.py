@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
+from appliance.api.app import create_lan_app
 from appliance.errors import NotFound, Unavailable
 from tests.routing.upstreams.engine import Engine
 from tests.routing.upstreams.site import BIG, answer, caller, chat, config, ready
@@ -37,3 +39,41 @@ async def test_an_upstream_is_a_model_of_its_name(
         assert backends.upstream(BIG) is None and backends.cards() == []
         with pytest.raises(NotFound):
             await answer(services, caller(), chat())
+
+
+async def test_apps_get_calls_choices_and_no_tokeniser(tmp_path: Path) -> None:
+    """Over HTTP, whole and streamed: what an app reads of another host is what it reads of ours."""
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        _, secret = services.keys.create("app")
+        transport = httpx.ASGITransport(create_lan_app(services))
+        headers = {"authorization": f"Bearer {secret}"}
+        turn = {"role": "user", "content": "A pump leaks."}
+        function = {"name": "order", "parameters": {"type": "object"}}
+        body = {
+            "model": BIG,
+            "messages": [turn],
+            "tools": [{"type": "function", "function": function}],
+        }
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://lan", headers=headers
+        ) as client:
+            engine.mode = "calls"
+            (choice,) = (await client.post("/v1/chat/completions", json=body)).json()["choices"]
+            (call,) = choice["message"]["tool_calls"]
+            assert call["function"] == {"name": "order", "arguments": '{"part": "pump"}'}
+            assert choice["message"]["reasoning_content"] == "It leaks."
+            assert choice["finish_reason"] == "tool_calls"
+            streamed = await client.post("/v1/chat/completions", json={**body, "stream": True})
+            assert '"name":"order"' in streamed.text and "[DONE]" in streamed.text
+            assert '"finish_reason":"tool_calls"' in streamed.text
+            engine.mode = "several"
+            asked = {"model": BIG, "prompt": "Name one: ", "n": 2, "echo": True, "max_tokens": 9}
+            told = (await client.post("/v1/completions", json=asked)).json()
+            texts = [one["text"] for one in told["choices"]]
+            assert texts == ["Name one: choice 0", "Name one: choice 1"]
+            assert told["usage"]["prompt_tokens_details"]["cached_tokens"] == 8
+            for path, wanted in (
+                ("/tokenize", {"prompt": "Hi"}), ("/detokenize", {"tokens": [1]}),
+            ):  # fmt: skip
+                refused = await client.post(path, json={"model": BIG, **wanted})
+                assert refused.json()["error"]["code"] == "upstream_unsupported"
