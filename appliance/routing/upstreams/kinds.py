@@ -399,11 +399,14 @@ def _sampling(kind: Kind, sampling: Sampling) -> Fields:
 
 
 def _offered(kind: Kind, tools: Tools) -> Fields:
-    """The functions on offer, and which of them must be called."""
-    found: Fields = {"tools": [{"type": "function", "function": one} for one in tools.functions]}
-    if len(tools.forced) == 1:
-        found["tool_choice"] = {"type": "function", "function": {"name": tools.forced[0]}}
-    elif tools.forced:
+    """The functions on offer: where one must be called, those of which it may be one.
+
+    llama-server takes no name as `tool_choice`.
+    """
+    forced = tools.forced
+    functions = [one for one in tools.functions if not forced or one["name"] in forced]
+    found: Fields = {"tools": [{"type": "function", "function": one} for one in functions]}
+    if forced:
         found["tool_choice"] = "required"
     if "parallel_tool_calls" in kind.tools:
         found["parallel_tool_calls"] = tools.parallel

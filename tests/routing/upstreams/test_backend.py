@@ -285,7 +285,7 @@ async def test_calls_and_reasoning_of_another_host(tmp_path: Path) -> None:
         assert (said.reasoning, said.content) == ("It leaks.", "")
         assert said.calls == [{"name": "order", "arguments": '{"part": "pump"}'}]
         (sent,) = engine.streams
-        assert sent.body["tool_choice"]["function"]["name"] == "order"
+        assert sent.body["tool_choice"] == "required"
         engine.mode = "whole"  # it calls nothing, and had to
         with pytest.raises(ApplianceError) as caught:
             await answer(services, caller(), asked)

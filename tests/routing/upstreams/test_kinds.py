@@ -121,12 +121,13 @@ def test_each_cell_of_the_table(feature: Feature) -> None:
 
 
 def test_bodies_with_tools_choices_and_biases() -> None:
-    named = body("vllm", request(tools=Tools((TOOL,), ("f",), parallel=False), n=2))
+    both = (TOOL, {**TOOL, "name": "g"})
+    named = body("vllm", request(tools=Tools(both, ("f",), parallel=False), n=2))
     assert named["tools"] == [{"type": "function", "function": TOOL}]
-    assert named["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+    assert named["tool_choice"] == "required"
     assert (named["parallel_tool_calls"], named["n"]) == (False, 2)
-    two = Tools((TOOL, {**TOOL, "name": "g"}), ("f", "g"))
-    assert body("openai", request(tools=two))["tool_choice"] == "required"
+    two = body("openai", request(tools=Tools(both, ("f", "g"))))
+    assert len(two["tools"]) == 2 and two["tool_choice"] == "required"
     assert "tool_choice" not in body("ollama", request(tools=TOOLS))
     ranked = body("vllm", request(messages=None, prompt="x", best_of=3))
     assert (ranked["n"], ranked["logprobs"]) == (3, 0)
