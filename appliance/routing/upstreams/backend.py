@@ -165,7 +165,8 @@ class UpstreamBackend:
             while True:
                 host = await self._next(prepared, tried, call, end, failed)
                 if host is None:
-                    yield Delta("", 0, "cancelled")
+                    for delta in _cancelled(prepared.request):
+                        yield delta
                     return
                 tried.append(host)
                 self.upstream.begin(host)
@@ -314,8 +315,8 @@ class UpstreamBackend:
                         live = min(live, clock() + _END_S)
             except TimeoutError as error:
                 if call.cancelled:
-                    for index in range(request.choices):
-                        yield Delta("", 0, "cancelled", index)
+                    for piece in _cancelled(request):
+                        yield piece
                     return
                 if not answer.ended:
                     what = "took too long" if clock() >= end else "sent nothing for too long"
@@ -352,6 +353,10 @@ def estimate(request: GenerationRequest) -> int:
         json.dumps(part, ensure_ascii=False) if part else "" for parts in told for part in parts
     ]
     return sum(map(_tokens, texts)) + _TOKENS_PER_MESSAGE * len(told)
+
+
+def _cancelled(request: GenerationRequest) -> list[Delta]:
+    return [Delta("", 0, "cancelled", index) for index in range(request.choices)]
 
 
 def _form(request: GenerationRequest) -> ReplyForm:
