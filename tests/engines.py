@@ -227,7 +227,7 @@ def others_of(
         found.append(({"max_tokens": 4, "thinking": False}, lambda text, count: True))
     if kind.choices:
         found.append(({**once, "n": 2}, lambda text, count: count == 6))
-        found.append(({**once, "best_of": 2}, lambda text, count: count == 6))
+        found.append(({**once, "best_of": 2}, lambda text, count: count == 3))  # the best alone
     if "tool_choice" in kind.tools:
         tools = {"tools": Tools((TOOL,), ("order",), parallel=False), "max_tokens": 60}
         begin = '<tool_call>{"name": "order", "arguments": {'

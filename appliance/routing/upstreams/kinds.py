@@ -158,7 +158,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             },
             token_prompts=True,
             lengths=frozenset({"ignore_eos"}),
-            tools=_TOOLS,
+            # It leaves tools out without a word where the model's template has none.
             thinking=_template,
             tokenize=_quoted("content"),
             # A long prompt that is kept moves its log-probabilities by up to 0.24.
@@ -399,10 +399,7 @@ def _sampling(kind: Kind, sampling: Sampling) -> Fields:
 
 
 def _offered(kind: Kind, tools: Tools) -> Fields:
-    """The functions on offer: where one must be called, those of which it may be one.
-
-    llama-server takes no name as `tool_choice`.
-    """
+    """The functions on offer: where one must be called, those of which it may be one."""
     forced = tools.forced
     functions = [one for one in tools.functions if not forced or one["name"] in forced]
     found: Fields = {"tools": [{"type": "function", "function": one} for one in functions]}
