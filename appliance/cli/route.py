@@ -315,7 +315,7 @@ def _specification(plan: Plan, given: dict[str, Any]) -> Specification:
     left_out = {"looks_left", "groups", "items"}
     terms = {k: v for k, v in plan.model_dump().items() if k not in left_out}
     return Specification(
-        **(terms | micros),
+        **(terms | micros | {"schedule": tuple(plan.schedule)}),
         seed=secrets.token_hex(16),
         name=given["person"],
         time=iso(SystemClock().wall_us()),
@@ -324,12 +324,14 @@ def _specification(plan: Plan, given: dict[str, Any]) -> Specification:
 
 def _terms(wanted: Specification, plan: Plan) -> list[str]:
     larger = safe(wanted.larger) or "nothing"
+    shares = " + ".join(f"{share / MILLION:g}" for share in wanted.schedule)
     return [
         f"{safe(wanted.name)} specifies: of the answers of {safe(wanted.small)} that "
         f"{safe(wanted.route)} accepts, at most {wanted.error_micros / MILLION:.1%} are wrong",
         f"  and the whole is not worse than {larger} by {wanted.margin_micros / MILLION:.1%}",
         f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items",
-        f"  delta {wanted.delta_micros / MILLION:g} over {wanted.looks} looks, "
+        f"  delta {wanted.delta_micros / MILLION:g} over {wanted.looks} looks"
+        f"{f' as {shares}' if shares else ''}, "
         f"{plan.looks_left} left; one item of each group",
     ]
 

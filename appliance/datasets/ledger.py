@@ -303,11 +303,6 @@ def remaining(
     return tuple(found)
 
 
-def left(looks: Sequence[Look], task_digest: str = "") -> int:
-    """How many looks are left after these, for a route; for any other one by default."""
-    return len(remaining(looks, QUARTERS, task_digest))
-
-
 def _passed_by_others(looks: Sequence[Look], task_digest: str, name: str, version: int) -> bool:
     return any(
         look.verdict == "pass"

@@ -194,12 +194,11 @@ def _check_yearly(parts: GateParts, wanted: Specification, policy: TrustPolicy) 
         )
 
 
-def _check_schedule(parts: GateParts, wanted: Specification, seal: Seal) -> None:
-    """The looks must spend alpha as the split does."""
-    looks = parts.ledger.looks(seal.parts[wanted.split].marks)
-    schedule = ledgers.schedule(looks, seal.schedule)
-    if (wanted.schedule or ledgers.QUARTERS) != schedule:
-        raise _other(f"the looks at {wanted.split} spend alpha as {list(schedule)} millionths")
+def check_schedule(parts: GateParts, split: str, wanted: tuple[int, ...], seal: Seal) -> None:
+    """The looks must spend alpha as the split does. Raises PolicyRefused."""
+    schedule = ledgers.schedule(parts.ledger.looks(seal.parts[split].marks), seal.schedule)
+    if (wanted or ledgers.QUARTERS) != schedule:
+        raise _other(f"the looks at {split} spend alpha as {list(schedule)} millionths")
 
 
 def _other(problem: str) -> PolicyRefused:
@@ -229,7 +228,7 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     )
     if digest != wanted.dataset_digest:
         raise _other(f"{wanted.dataset} has the digest {digest}")
-    _check_schedule(parts, wanted, seal)
+    check_schedule(parts, wanted.split, wanted.schedule, seal)
     _check_yearly(parts, wanted, policy)
     with parts.store.inventory.open(wanted.task) as artifact:
         name = catalogue.read_artifact(artifact).task.id

@@ -94,7 +94,8 @@ class Calibration(Kind):
         saved = job.checkpoint or {}
         if "result" in saved:
             return await job.in_thread(self._finished, job, subject)
-        terms = terms_of(subject)
+        number = await job.in_thread(self._number, subject)
+        terms = terms_of(subject, number)
         open_items = tuple(i for i in subject.dataset.splits["dev"] if i.labelled)
         subjects.check_items(subject, open_items)
         reaching = subjects.reaching(subject, open_items)
@@ -115,6 +116,12 @@ class Calibration(Kind):
             )
         await job.in_thread(self._judged, job, made)
         return await job.in_thread(self._finished, job, subject)
+
+    def _number(self, subject: Subject) -> int:
+        """The number of the look that is taken now; of the one that was, when resumed."""
+        behind = ledgers.spent(self._parts.gate.ledger.looks(subject.part.marks))
+        mine = [look for look in behind if look.id == subject.signed.digest]
+        return mine[0].number if mine else min(len(behind) + 1, ledgers.LOOKS)
 
     def _look(self, job: Context, subject: Subject, plan: str) -> tuple[Look, int]:
         """Take the look; found again when the job is resumed."""
@@ -153,7 +160,8 @@ class Calibration(Kind):
             }
             return gate.audit.append(Draft("admin", fields)).result()[0].seq
 
-        return gate.ledger.take(look, subject.part.marks, record)
+        schedule = wanted.schedule or ledgers.QUARTERS
+        return gate.ledger.take(look, subject.part.marks, record, schedule)
 
     async def _observed(
         self, job: Context, subject: Subject, name: str, items: Sequence[Item]
@@ -229,8 +237,8 @@ class Calibration(Kind):
             gate.ledger.conclude(subject.signed.digest, verdict, result["certificate"] or "")
             self._parts.changed()
         looks = gate.ledger.looks(subject.part.marks)
-        left = ledgers.left(looks, subject.wanted.route_digest)
-        return {**result, "looks": len(looks), "looks_left": left}
+        left = ledgers.remaining(looks, subject.seal.schedule, subject.wanted.route_digest)
+        return {**result, "looks": len(looks), "looks_left": len(left)}
 
 
 async def observe(
@@ -297,12 +305,12 @@ def _replay(subject: Subject, plan: Plan, threshold: int | None, dev: Sequence[O
     return json.dumps(found, sort_keys=True, separators=(",", ":"))
 
 
-def terms_of(subject: Subject) -> Terms:
-    """The terms of one look."""
+def terms_of(subject: Subject, number: int) -> Terms:
+    """The terms of one look, by its number."""
     wanted = subject.wanted
     return Terms(
         wanted.error_micros / MILLION,
-        wanted.delta_micros / MILLION / wanted.looks,
+        wanted.delta_micros / MILLION * wanted.share(number),
         wanted.margin_micros / MILLION,
     )
 
@@ -461,7 +469,7 @@ def _concluded(
     reach: float,
 ) -> JsonObject:
     """Judge, sign and write the page: what the job keeps before anything of it is told."""
-    gate, wanted, terms = parts.gate, subject.wanted, terms_of(subject)
+    gate, wanted, terms = parts.gate, subject.wanted, terms_of(subject, number)
     past = certifying.drawn(dev, wanted.seed)
     whole = wanted.delta_micros / MILLION
     verdict = _in_all(certifying.judge(plan, seen, past, terms, whole), reach)

@@ -197,7 +197,7 @@ def _terms(told: Told) -> Section:
     rows = [
         ("signed by", f"{wanted.name}, {wanted.time}"),
         ("allowed error", f"{wanted.error_micros / 1e6:g}"),
-        ("delta over all looks", f"{wanted.delta_micros / 1e6:g}, each look 1 / {wanted.looks}"),
+        ("delta over all looks", f"{wanted.delta_micros / 1e6:g}, {_shares(wanted)}"),
         ("margin to the second stage", f"{wanted.margin_micros / 1e6:g}"),
         ("items", f"one of each group, seed {wanted.seed}"),
         ("contradicting labels of repeated texts", f"{result['noise']:.1%}"),
@@ -210,6 +210,12 @@ def _terms(told: Told) -> Section:
         rows.append(("route minus second stage, points", f"{low} to {high}"))
     said = "A person signed these terms before the items were opened."
     return Section("Terms", (said,), (Table(("term", "value"), tuple(rows)),))
+
+
+def _shares(wanted: Specification) -> str:
+    if not wanted.schedule:
+        return f"each look 1 / {wanted.looks}"
+    return "the looks " + ", ".join(f"{share / 1e6:g}" for share in wanted.schedule)
 
 
 def _origin(origin: Mapping[str, Any]) -> str:

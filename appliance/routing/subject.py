@@ -18,7 +18,7 @@ from appliance.datasets.items import Item
 from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, StateRefused, TaskRefused
 from appliance.evals import scoring
-from appliance.evals.gate_subject import GateParts, sealed_dataset, task_of
+from appliance.evals.gate_subject import GateParts, check_schedule, sealed_dataset, task_of
 from appliance.jobs.kind import JsonObject
 from appliance.routing import catalogue, rules
 from appliance.routing.definition import Route, Stage
@@ -129,6 +129,7 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     )
     if digest != wanted.dataset_digest:
         raise _other(f"{wanted.dataset} has the digest {digest}")
+    check_schedule(parts, wanted.split, wanted.schedule, seal)
     if not dataset.splits.get("dev"):
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no open split dev.")
     return Subject(signed, route, small, other, dataset, seal, sealed)

@@ -44,7 +44,7 @@ _Count: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]
 T = TypeVar("T")
 
 
-class Specification(Struct, frozen=True, forbid_unknown_fields=True):
+class Specification(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a calibration will do.
 
     Attributes:
@@ -56,6 +56,7 @@ class Specification(Struct, frozen=True, forbid_unknown_fields=True):
         seed: chosen at random; draws one item of each group.
         name: the person who signs.
         time: when, ISO 8601 in UTC.
+        schedule: the share of delta of each look, in millionths; empty: equal shares.
     """
 
     route: _Name
@@ -74,6 +75,11 @@ class Specification(Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[str, Meta(min_length=8, max_length=128)]
     name: _Name
     time: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    schedule: Annotated[tuple[_Share, ...], Meta(max_length=100)] = ()
+
+    def share(self, number: int) -> float:
+        """The share of delta that a look spends, by its number from 1."""
+        return self.schedule[number - 1] / MILLION if self.schedule else 1 / self.looks
 
 
 class Found(Struct, frozen=True, forbid_unknown_fields=True):
@@ -332,6 +338,8 @@ def _specification(payload: bytes) -> Specification:
         raise _invalid("its subjects are not its route and its dataset")
     if bool(wanted.larger) != bool(wanted.larger_digest):
         raise _invalid("the larger stage and its digest go together")
+    if wanted.schedule and (len(wanted.schedule) != wanted.looks or sum(wanted.schedule) > MILLION):
+        raise _invalid("its schedule spends delta more than once, or not look by look")
     for text in (wanted.route, wanted.dataset, wanted.small, wanted.name, wanted.seed):
         if not text.strip() or not text.isprintable():
             raise _invalid("a name is empty or does not print")

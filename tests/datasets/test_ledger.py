@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from appliance.datasets import ledger as ledgers
-from appliance.datasets.ledger import FALLING, LOOKS, QUARTERS, Ledger, Look, holder, left
+from appliance.datasets.ledger import (
+    FALLING,
+    LOOKS,
+    QUARTERS,
+    Ledger,
+    Look,
+    holder,
+    remaining,
+)
 from appliance.datasets.marks import Marks
 from appliance.db import open_database
 from appliance.errors import StateRefused
@@ -59,7 +67,7 @@ def test_a_look_is_recorded_then_kept(ledger: Ledger) -> None:
     taken, number = ledger.take(look(), MARKS, log)
     assert (taken.entry, number) == (41, 1) and log.entries == [("spec1", 1)]
     assert ledger.looks(marked("b")) == [taken] and ledger.looks(marked("z")) == []
-    assert left(ledger.looks(MARKS)) == LOOKS - 1
+    assert len(remaining(ledger.looks(MARKS))) == LOOKS - 1
 
 
 def test_a_resumed_job_keeps_its_look(ledger: Ledger) -> None:
@@ -98,8 +106,8 @@ def test_the_first_pass_ends_the_looks_of_other_tasks(ledger: Ledger) -> None:
     log = Log()
     ledger.take(look(1), MARKS, log)
     ledger.conclude("spec1", "pass", "cert")
-    assert left(ledger.looks(MARKS)) == 0
-    assert left(ledger.looks(MARKS), look().task_digest) == LOOKS - 1
+    assert remaining(ledger.looks(MARKS)) == ()
+    assert len(remaining(ledger.looks(MARKS), QUARTERS, look().task_digest)) == LOOKS - 1
     passed = holder(ledger.looks(MARKS))
     assert passed is not None and passed.id == "spec1"
     # The page of the gate's job counts as the ledger does now, and again after the next look.

@@ -11,6 +11,7 @@ from typing import Any
 
 from appliance.app import Services, initialise, open_services
 from appliance.datasets import directory
+from appliance.datasets import ledger as ledgers
 from appliance.routing.definition import Route
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import fit_linear
@@ -169,6 +170,7 @@ def terms(services: Services, **changes: Any) -> Specification:
         "larger": larger,
         "larger_digest": record(larger).digest if larger else "",
         "looks": 4,
+        "schedule": ledgers.FALLING,
         "seed": secrets.token_hex(16),
         "name": "publisher",
         "time": "2026-09-21T00:00:00Z",

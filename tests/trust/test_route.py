@@ -194,3 +194,13 @@ def test_subjects_of_a_specification_are_its_route_and_its_dataset() -> None:
     envelope = dsse.sign(payload, PAYLOAD_TYPE, [policies.PUBLISHER])
     with pytest.raises(PolicyRefused, match="subjects"):
         route.unverified(envelope)
+
+
+def test_a_schedule_spends_delta_once_and_old_bytes_have_none() -> None:
+    falling = (700_000, 100_000, 100_000, 100_000)
+    assert wanted(schedule=falling).share(1) == 0.7 and wanted().share(2) == 0.25
+    assert b"schedule" not in msgspec.json.encode(wanted())
+    for schedule in ((700_000, 300_001, 1, 1), (500_000, 500_000)):
+        with pytest.raises(PolicyRefused) as caught:
+            certificate(wanted(schedule=schedule))
+        assert caught.value.code == "specification_invalid"

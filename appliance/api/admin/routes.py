@@ -56,12 +56,14 @@ def routes(_: Viewer, services: ServicesDep) -> wire.RouteList:
 def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
     """The terms of a specification, from what is stored."""
     record, data = _record(services, wanted.route), services.store.inventory.record(wanted.dataset)
-    part = seal_of(services, wanted.dataset).parts.get(wanted.split)
+    seal = seal_of(services, wanted.dataset)
+    part = seal.parts.get(wanted.split)
     if part is None or data.digest is None:
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
     stages = [stage for stage in record.facts["stages"] if stage["kind"] != "queue"]
     larger = stages[1] if len(stages) > 1 else {"task": "", "digest": ""}
     looks = services.ledger.looks(part.marks)
+    schedule = ledgers.schedule(looks, seal.schedule)
     return wire.Plan(
         route=record.id,
         route_digest=record.digest or "",
@@ -74,7 +76,8 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         larger_digest=larger["digest"],
         **{name: int(record.facts[name]) for name in catalogue.TERMS},
         looks=ledgers.LOOKS,
-        looks_left=ledgers.left(looks, record.digest or ""),
+        looks_left=len(ledgers.remaining(looks, seal.schedule, record.digest or "")),
+        schedule=[] if schedule == ledgers.QUARTERS else list(schedule),
         groups=part.groups,
         items=part.items,
     )

@@ -18,7 +18,11 @@ class PlanWanted(Request):
 
 
 class Plan(Reply):
-    """The terms that the stored route and dataset give to a specification."""
+    """The terms that the stored route and dataset give to a specification.
+
+    Attributes:
+        schedule: the share of delta of each look, in millionths; empty: equal shares.
+    """
 
     route: str
     route_digest: str
@@ -34,6 +38,7 @@ class Plan(Reply):
     margin_micros: int
     looks: int
     looks_left: int
+    schedule: list[int]
     groups: int
     items: int
 
