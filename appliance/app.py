@@ -178,6 +178,8 @@ _MIGRATIONS: Final = (
     upstream_records.AGREEMENTS,
     agreement.TABLE,
 )
+SCHEMA: Final = len(_MIGRATIONS)
+"""The schema of appliance.db that this release makes and needs."""
 
 _OTHERS: Final = {
     datasets.FILE: datasets.vet,

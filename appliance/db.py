@@ -8,23 +8,27 @@ Rules:
   not take them is refused.
 - Transactions begin with BEGIN IMMEDIATE, so that a writer never fails half way for a lock.
 - Migrations are a list of SQL scripts; `user_version` counts how many have run. A script is
-  never edited and only adds. A database from a newer version is refused.
+  never edited and only adds. A newer release's database is refused; `application_id` names it.
 - The file is never opened and closed by other means in a process that holds it (POSIX locks).
 - A path is taken as it is, whatever characters it has: `%41`, `?` and `#` mean nothing in it.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import pysqlite3.dbapi2
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from appliance import __version__
 from appliance.errors import StateRefused, Unavailable
 
 # 3.51.3 fixed the WAL-reset bug.
 OLDEST_SQLITE = (3, 51, 3)
+_BITS: Final = 10
+"""Bits of `application_id` for each of the three numbers of a release."""
 
 
 def open_database(path: Path, migrations: Sequence[str], *, erases: bool = False) -> Engine:
@@ -36,8 +40,8 @@ def open_database(path: Path, migrations: Sequence[str], *, erases: bool = False
         erases: whether what is deleted is overwritten with zeros.
 
     Raises:
-        StateRefused: `database_unusable` when SQLite is too old, a pragma does not hold, or
-            the file comes from a newer version of the product.
+        StateRefused: `database_unusable` when SQLite is too old or a pragma does not hold,
+            `database_newer` when a newer release wrote the file.
     """
     if pysqlite3.dbapi2.sqlite_version_info < OLDEST_SQLITE:
         raise StateRefused(
@@ -106,6 +110,39 @@ def check_pragma(statements: Any, name: str, value: str | int) -> None:
         raise StateRefused("database_unusable", f"SQLite keeps {name} at {got}, not {value}.")
 
 
+def schema_of(connection: Connection, path: Path, known: int) -> int:
+    """How many migrations a database has had.
+
+    Args:
+        known: how many this release has.
+
+    Raises:
+        StateRefused: `database_newer` when it had more, with the release that ran them.
+    """
+    version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+    if version > known:
+        release = _release(int(connection.exec_driver_sql("PRAGMA application_id").scalar_one()))
+        raise StateRefused(
+            "database_newer",
+            f"{path.name} has schema {version}, of {release}; release {__version__} knows schemas "
+            f"up to {known}.",
+        )
+    return version
+
+
+def _stamp(release: str) -> int:
+    """The three numbers of a release as one."""
+    major, minor, patch = map(int, re.findall(r"\d+", release)[:3])
+    return (major << _BITS | minor) << _BITS | patch
+
+
+def _release(stamp: int) -> str:
+    if not stamp:
+        return "a release that is not named"
+    numbers = (stamp >> 2 * _BITS, stamp >> _BITS & (1 << _BITS) - 1, stamp & (1 << _BITS) - 1)
+    return "release " + ".".join(map(str, numbers))
+
+
 def _plain(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
 
@@ -143,16 +180,12 @@ def _begin(connection: Connection) -> None:
 
 def _migrate(engine: Engine, path: Path, migrations: Sequence[str]) -> None:
     with engine.begin() as connection:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version > len(migrations):
-            raise StateRefused(
-                "database_unusable",
-                f"{path.name} has schema version {version}; this version knows {len(migrations)}.",
-            )
+        version = schema_of(connection, path, len(migrations))
         for number, script in enumerate(migrations[version:], start=version + 1):
             for statement in _statements(script):
                 connection.exec_driver_sql(statement)
             connection.exec_driver_sql(f"PRAGMA user_version = {number}")
+            connection.exec_driver_sql(f"PRAGMA application_id = {_stamp(__version__)}")
 
 
 def _statements(script: str) -> list[str]:

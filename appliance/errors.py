@@ -67,7 +67,12 @@ CODES: Final[dict[str, Code]] = {
     ),
     "database_unusable": Code(
         "a database cannot be used safely",
-        "Use the bundled SQLite; restore the database from a backup if it is from a newer version.",
+        "Use the bundled SQLite, and restore a database that is damaged from a backup.",
+    ),
+    "database_newer": Code(
+        "a newer release wrote this database, and this one cannot read it",
+        "Start the named release. To go back, put the database of before the upgrade back: "
+        "`appliance-installer rollback --with-snapshot`, or restore a backup of then.",
     ),
     "erasure_unfinished": Code(
         "what was erased is still in a database's log of writes",

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from appliance import db
+from appliance import __version__, db
 from appliance.db import open_database, open_readonly
 from appliance.errors import StateRefused
 
@@ -59,11 +59,40 @@ def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_release_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "__version__", "1.20.3rc1")
     open_database(tmp_path / "a.db", [FIRST, SECOND]).dispose()
+    monkeypatch.undo()
+    before = (tmp_path / "a.db").read_bytes()
     with pytest.raises(StateRefused) as caught:
         open_database(tmp_path / "a.db", [FIRST])
-    assert caught.value.code == "database_unusable"
+    assert caught.value.code == "database_newer"
+    assert caught.value.message == (
+        f"a.db has schema 2, of release 1.20.3; release {__version__} knows schemas up to 1."
+    )
+    assert "rollback --with-snapshot" in caught.value.hint
+    assert (tmp_path / "a.db").read_bytes() == before
+
+
+def test_a_database_names_the_release_that_wrote_its_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_database(tmp_path / "a.db", [FIRST]).dispose()
+    monkeypatch.setattr(db, "__version__", "9.0.0")
+    open_database(tmp_path / "a.db", [FIRST]).dispose()  # nothing to add
+    with pytest.raises(StateRefused, match=f"schema 1, of release {__version__}; release 9.0.0"):
+        open_database(tmp_path / "a.db", [])
+
+
+def test_a_newer_database_of_a_release_without_a_name(tmp_path: Path) -> None:
+    database = open_database(tmp_path / "a.db", [FIRST, SECOND])
+    with database.begin() as connection:
+        connection.exec_driver_sql("PRAGMA application_id = 0")  # as 0.1.0 leaves it
+    database.dispose()
+    with pytest.raises(StateRefused, match="schema 2, of a release that is not named"):
+        open_database(tmp_path / "a.db", [FIRST])
 
 
 def test_an_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.api.admin.facts import artifact, standing
 from appliance.api.admin.roles import role_table
+from appliance.app import SCHEMA
 from appliance.audit.reader import LogReader
 from appliance.cli.connect import server_answers
 from appliance.cli.gpu import GpuReport, gpu_report
@@ -23,7 +24,7 @@ from appliance.cli.output import Output, data_option, json_option, safe, size, s
 from appliance.client import AdminClient, socket_path
 from appliance.clock import SystemClock
 from appliance.config import Config, load_config
-from appliance.db import OLDEST_SQLITE, open_readonly
+from appliance.db import OLDEST_SQLITE, open_readonly, schema_of
 from appliance.errors import ApplianceError, Refused, StateRefused
 from appliance.governance.trust_updates import TrustState
 from appliance.host import hardware
@@ -196,6 +197,7 @@ def _check_database(path: Path) -> None:
     try:
         with engine.connect() as connection:
             version = str(connection.exec_driver_sql("SELECT sqlite_version()").scalar_one())
+            schema_of(connection, path, SCHEMA)
             verdict = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
     except SQLAlchemyError as error:
         raise Refused("database_unusable", f"{path} cannot be read: {error}.") from error

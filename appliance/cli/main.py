@@ -6,11 +6,11 @@ the command, is imported only when the command is used; no command leaves a core
 """
 
 import importlib
-from importlib.metadata import version
 from typing import Any, Final
 
 import click
 
+from appliance import __version__
 from appliance.cli.imports import importing
 from appliance.cli.output import Output
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageError
@@ -93,7 +93,7 @@ class _Main(click.Group):
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("appliance"), prog_name="appliance")
+@click.version_option(__version__, prog_name="appliance")
 def cli() -> None:
     """Small, specialised language models with signed loading and audited answers."""
 

@@ -77,7 +77,8 @@ def look(client: AdminClient, history: History) -> Iterator[str]:
 def lines(found: Status) -> Iterator[str]:
     """The status for a person."""
     up = f", up {duration(found.uptime_seconds)}" if found.state != "stopped" else ""
-    yield f"appliance {found.version}  {found.profile.upper()}  {state(found.state)}{up}"
+    schema = f" (schema {found.schema_version})" if found.schema_version else ""  # an older server
+    yield f"appliance {found.version}{schema}  {found.profile.upper()}  {state(found.state)}{up}"
     if found.profile == "lab":
         yield "  LAB: keys made on this machine; loopback only; not for production"
     verb = "listens on" if found.state != "stopped" else "will listen on"

@@ -10,7 +10,6 @@ import datetime
 import json
 import uuid
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any, Final
 
 from cyclonedx.model import HashAlgorithm, HashType, Property
@@ -18,6 +17,7 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType, Pedigree
 from cyclonedx.output.json import JsonV1Dot7
 
+from appliance import __version__
 from appliance.errors import StateRefused
 from appliance.trust.adapter import AdapterFacts, base_of
 from appliance.trust.approval import Approval
@@ -80,7 +80,7 @@ def make(
         ],
     )  # fmt: skip
     runtime = Component(
-        name="appliance", type=ComponentType.APPLICATION, version=version("appliance"),
+        name="appliance", type=ComponentType.APPLICATION, version=__version__,
         bom_ref="appliance",
     )  # fmt: skip
     bom = Bom(components=[model], serial_number=uuid.uuid5(_SPACE, signed.manifest.root))

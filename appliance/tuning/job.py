@@ -14,10 +14,10 @@ import contextlib
 import hashlib
 import time
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar, Final
 
+from appliance import __version__
 from appliance.clock import iso
 from appliance.errors import TuningRefused
 from appliance.evals.subject import read_data, read_subject
@@ -167,7 +167,7 @@ class Tuning(Kind):
             "best": chosen_from.best,
             "threads": parts.threads,
             "versions": {
-                "appliance": version("appliance"),
+                "appliance": __version__,
                 "engine": f"{parts.engine} {variant.name}",
                 "torch": best.done.torch,
             },

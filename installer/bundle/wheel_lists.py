@@ -8,7 +8,6 @@ needs no network.
 
 import argparse
 import tempfile
-import tomllib
 from pathlib import Path
 
 from installer.bundle.locks import LOCKS, read_lock
@@ -17,9 +16,9 @@ from installer.bundle.wheelhouse import TARGETS, check_lists, collect, read_list
 
 
 def product_version(checkout: Path = LOCKS.parent) -> str:
-    """The version in `pyproject.toml`."""
-    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
-    return str(project["version"])
+    """The version that the product's source says, as `pyproject.toml` takes it."""
+    source = (checkout / "appliance" / "__init__.py").read_text(encoding="utf-8")
+    return source.partition('__version__ = "')[2].partition('"')[0]
 
 
 def write(parent: Path = LOCKS) -> None:

@@ -4,8 +4,10 @@ import platform
 from dataclasses import replace
 from pathlib import Path
 
+import pysqlite3.dbapi2
 import pytest
 
+from appliance.app import SCHEMA
 from appliance.cli import doctor
 from appliance.cli.doctor import find_problems
 from appliance.cli.gpu import GpuReport
@@ -93,6 +95,13 @@ def test_every_problem_is_found_in_one_run(lab: LabData) -> None:
         "policy_signature",
         "role_name_unknown",
     ]
+
+
+def test_a_database_of_a_newer_release(lab: LabData) -> None:
+    newer = pysqlite3.dbapi2.connect(str(lab.data / "appliance.db"))
+    newer.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    newer.close()
+    assert codes(lab.data) == ["database_newer"]
 
 
 def test_a_configuration_that_cannot_be_read(lab: LabData) -> None:

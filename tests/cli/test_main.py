@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from appliance import __version__
 from appliance.app import open_services
 from appliance.cli.main import cli, exit_status
 from appliance.errors import (
@@ -79,7 +80,8 @@ def test_each_kind_of_error_has_its_exit_status(kind: type[ApplianceError], stat
 
 def test_the_commands_are_those_that_are_promised() -> None:
     assert {name for name, _ in commands()} == {
-        "init", "serve", "status", "doctor", "tui", "trust show", "tls issue", "advise",
+        "init", "serve", "status", "doctor", "tui", "trust show", "tls issue", "tls renew",
+        "advise", "state show", "state settle",
         *(f"drift {verb}" for verb in ("check", "show", "report", "restart")),
         *(f"model {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
         *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
@@ -202,4 +204,4 @@ def test_python_dash_m() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "appliance", "--version"], capture_output=True, check=True
     )
-    assert done.stdout.startswith(b"appliance, version ")
+    assert done.stdout == f"appliance, version {__version__}\n".encode()

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance import __version__
+from appliance.app import SCHEMA
 from appliance.cli.status import duration, lines, look
 from appliance.errors import NotFound
 from appliance.text import visible
@@ -34,6 +36,7 @@ def test_a_stopped_lab_says_both(run: Run) -> None:
     assert done.status == 0
     first = done.out.splitlines()[0]
     assert "LAB" in first and "[-] stopped" in first
+    assert f"appliance {__version__} (schema {SCHEMA})" in first
     assert "not for production" in done.out
     assert "no models" in done.out
 

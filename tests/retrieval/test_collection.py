@@ -96,7 +96,7 @@ def test_a_collection_of_a_newer_version_is_refused(tmp_path: Path, shelf: Colle
         connection.exec_driver_sql("PRAGMA user_version = 99")
     with pytest.raises(StateRefused) as refused:
         Collection(tmp_path / "c.db")
-    assert refused.value.code == "database_unusable"
+    assert refused.value.code == "database_newer"
 
 
 def test_reports_name_what_became_of_each_document(shelf: Collection) -> None:

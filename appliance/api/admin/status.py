@@ -8,7 +8,7 @@ import appliance
 from appliance.api.admin.deps import State, Viewer
 from appliance.api.admin.facts import gathered
 from appliance.api.admin.models import model_of
-from appliance.app import Services
+from appliance.app import SCHEMA, Services
 from appliance.audit import checkpoint
 from appliance.clock import iso
 from appliance.host import hardware
@@ -30,6 +30,7 @@ def show_status(person: Viewer, state: State) -> wire.Status:
     found = incidents(services, tuple(state.roles.unresolved))
     return wire.Status(
         version=appliance.__version__,
+        schema_version=SCHEMA,
         profile=services.profile,
         state=server_state(state.served, services.audit.latched, workers),
         role=person.role,

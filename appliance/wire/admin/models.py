@@ -182,10 +182,11 @@ class Status(_Reply):
     "refusing" (the log cannot be written) or "stopped" (no server runs). `role` is the caller's.
     `url` is where apps reach the server; while it is stopped, where they will. Of `taken_mib`,
     `indexes_mib` are taken by indexes of collections, which give way to models. `alarms` has the
-    messages of `incidents`.
+    messages of `incidents`. `version` is the release, `schema_version` that of its database.
     """
 
     version: str
+    schema_version: int = 0
     profile: str
     state: Literal["serving", "loading", "idle", "refusing", "stopped"]
     role: str

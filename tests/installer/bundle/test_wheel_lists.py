@@ -1,11 +1,13 @@
 """The lists are checked for every Python, and written from the wheels themselves."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from appliance import __version__
 from installer.bundle import wheel_lists
 from installer.bundle.locks import LOCKS
 from installer.bundle.steps import BundleError
@@ -42,7 +44,10 @@ def test_the_command_tells_what_it_checked(
 
 
 def test_the_version_is_that_of_the_project() -> None:
-    assert product_version().count(".") == 2
+    assert product_version() == __version__
+    for target in TARGETS:
+        listed = json.loads((LOCKS / f"{target}.cdx.json").read_text())
+        assert listed["metadata"]["component"]["version"] == __version__
 
 
 @pytest.mark.slow
