@@ -653,12 +653,12 @@ def open_services(
             data, database, audit, reader, holders, functools.partial(_datasets_with, models)
         )
         with contextlib.suppress(Unavailable):  # the next start or erasure goes on with it
-            erasure.catch_up()
+            if erasure.catch_up():
+                agrees.begin()  # rows went that the log had erased already
         jobs.recover()
         retention = Retention(
             audit, reader, clock, config.audit.keep_days, read_policy, trust.freshness
         )
-        labels = LabelQueues(database, clock)
 
         def hold(found: Standing) -> None:
             """Have each store refuse what the log does not permit."""

@@ -142,8 +142,8 @@ class Erasing:
         self.catch_up()
         return Erased(receipt.seq, places, tuple(kept), tuple(datasets))
 
-    def catch_up(self) -> None:
-        """Do what erasures on record say and what was not done yet.
+    def catch_up(self) -> bool:
+        """Do what erasures on record say and what was not done yet; whether there was any.
 
         Raises:
             Unavailable: `erasure_unfinished`.
@@ -159,6 +159,7 @@ class Erasing:
             with self._database.begin() as connection:
                 connection.execute(sa.delete(_DONE))
                 connection.execute(sa.insert(_DONE).values(seq=todo[-1].seq))
+        return bool(todo)
 
     def _done(self) -> int:
         with self._database.begin() as connection:

@@ -171,8 +171,8 @@ def agreed(proven: State, rows: State) -> State:
     kept: State = {}
     for name in TABLES:
         said, there = dict(proven.get(name, {})), rows.get(name, {})
-        for subject, row in there.items():
-            facts = said.get(subject)
+        for subject, found in there.items():
+            facts, row = said.get(subject), _lasting(found)
             if facts is not None:
                 values = {**row.values, **facts.values}
                 said[subject] = _with(facts, values=values, extra={**row.extra, **facts.extra})
@@ -182,6 +182,12 @@ def agreed(proven: State, rows: State) -> State:
             said = {subject: facts for subject, facts in said.items() if subject in there}
         kept[name] = {s: f for s, f in said.items() if s.rpartition("/")[2] != ANY}
     return kept
+
+
+def _lasting(row: Facts) -> Facts:
+    """A row without what changes and has no entry: a job keeps checkpoints while it works."""
+    values = {name: value for name, value in row.values.items() if name != "checkpoint_sha256"}
+    return _with(row, values=values)
 
 
 def settled(found: Iterable[Difference], rows: State) -> list[dict[str, Json]]:

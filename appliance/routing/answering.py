@@ -165,6 +165,10 @@ class RoutedInference(Inference):
         """Start the answer of a stage. Raises as `Inference.start`."""
         return await super().start(caller, request, backends)
 
+    def count(self, principal: Principal) -> None:
+        """Count a request that took no place. Raises Overloaded (`rate_limit_exceeded`)."""
+        self._shares.quotas.admit(principal.key_id, principal.limits, self._shares.now())
+
     async def record(self, draft: Draft) -> None:
         """Append an entry and wait until it is durable. Raises AuditUnavailable."""
         await self._recording.append(draft)
@@ -414,8 +418,15 @@ class Walk:
         return score if score >= threshold else None
 
     async def _deferred(self) -> ApplianceError:
-        """Record that no stage answers; what the app is told. Raises AuditUnavailable."""
+        """Record that no stage answers; what the app is told.
+
+        Raises:
+            AuditUnavailable: it cannot be recorded.
+            Overloaded: `rate_limit_exceeded`; where a stage began, it was counted there.
+        """
         route, caller = self._standing.route, self.caller
+        if self._current is None:  # or one app could fill log and queue, whatever its quota
+            self._use.count(caller.principal)
         fields: dict[str, Json] = {
             "action": "route_deferred",
             "actor": caller.principal.key_id,

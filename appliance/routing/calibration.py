@@ -157,6 +157,7 @@ class Calibration(Kind):
                 "groups_sha256": ledgers.groups_digest(subject.part.marks),
                 "look": number,
                 "looks": ledgers.LOOKS,
+                "share_micros": taken.share_micros,
             }
             return gate.audit.append(Draft("admin", fields)).result()[0].seq
 

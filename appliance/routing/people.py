@@ -60,8 +60,8 @@ CREATE INDEX deferred_items_by_same ON deferred_items (same, created_us);
 
 MOST_WAITING: Final = 10_000
 KEYS_PART: Final = 10
-"""One key has at most the queue divided by this: an input that a rule defers takes no quota, so
-that one app could fill the queue of all."""
+"""One key has at most the queue divided by this: an input that a rule defers takes no
+tokens, so that one app could fill the queue of all."""
 MOST_SHOWN: Final = 200
 MOST_LABELS: Final = 100_000
 _MOST_ANSWER: Final = 64 << 10

@@ -162,6 +162,10 @@ async def test_a_policy_may_bound_a_years_false_certificates(
     assert await attempt(lab, envelope(lab, good)) == "yearly_delta_spent"
     smaller = envelope(lab, replace(good, alpha_micros=40_000))
     assert await attempt(lab, smaller) == "candidate_fails"  # as far as its model
+    passed = [SimpleNamespace(wanted=good)]  # of this very look: its job goes on after a crash
+    monkeypatch.setattr(lab.store.evaluations, "passed_since", lambda _since, _policy: passed)
+    change_policy(lab, lambda d: d["tasks"].update(yearly_delta=0.06))
+    assert await attempt(lab, envelope(lab, good)) == "candidate_fails"
     change_policy(lab, lambda d: d["tasks"].pop("yearly_delta"))
     assert await attempt(lab, envelope(lab, good)) == "candidate_fails"
 

@@ -16,6 +16,7 @@ from appliance.audit.entry import Entry
 from appliance.audit.log import Draft
 from appliance.audit.verification.verify import verify_log
 from appliance.datasets.items import Item
+from appliance.datasets.labelling import Given
 from appliance.errors import AuditRefused, NotFound, Unavailable
 from appliance.evals.outcomes import Outcome
 from appliance.evals.store import OutcomeFiles
@@ -189,13 +190,18 @@ def test_an_erasure_that_a_crash_cut_short_ends_at_the_next_start(
     words = [canary(place) for place in ("queue input", "label queue", "outcome answer")]
     with open_services(data) as services:
         plant(services)
+        given: dict[str, Json] = {"item": REQUEST, "rater": "anna", "together": False}
+        fields: dict[str, Json] = {"action": "label_set", "actor": "uid:0", "queue": "mine"}
+        services.audit.append(Draft("admin", {**fields, **given})).result()
+        services.labels.set("mine", Given(REQUEST, "anna", "a"), "uid:0")
         with monkeypatch.context() as cut:
             cut.setattr(erasing.Erasing, "catch_up", crash)
             with pytest.raises(RuntimeError):
                 services.erasure.erase(REQUEST, "uid:0", "asked for")
         assert all(where(data, words).values())  # the control: it was cut
-    with open_services(data):
+    with open_services(data) as services:
         assert not any(where(data, words).values())
+        assert services.agreement.standing.alarms() == []
 
 
 def crash(_: object) -> None:

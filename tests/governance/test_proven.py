@@ -73,6 +73,20 @@ def test_entries_of_older_releases_are_compared_as_far_as_they_say_it() -> None:
     assert what(kept, rows) == [("edited", "k"), ("unlogged", "m/other")]
 
 
+def test_a_job_at_work_may_change_its_checkpoint_where_the_log_was_pruned() -> None:
+    """Also after a settlement, which makes its row the state; a result is kept."""
+
+    def job(name: str, digest: str) -> State:
+        return {"jobs": {"5": Facts(values={f"{name}_sha256": digest})}}
+
+    settled = entry(1, proven.SETTLED, settled=[{"table": "jobs", "subject": "5", "facts": {}}])
+    for state in ({"jobs": {ANY: Facts()}}, proven.fold({}, [settled])):
+        kept = proven.agreed(state, job("checkpoint", "aa"))
+        assert what(kept, job("checkpoint", "bb")) == []
+        done = proven.agreed(kept, job("result", "cc"))
+        assert what(done, job("result", "dd")) == [("edited", "5")]
+
+
 @pytest.mark.parametrize(
     ("row", "found"),
     [

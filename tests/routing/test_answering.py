@@ -169,6 +169,10 @@ async def test_rules_send_inputs_past_stages(lab: Services, tmp_path: Path) -> N
     assert await refused(lab, caller, "RECALL of pumps", "ruled") == "task_deferred"
     (told,) = entries(lab, action="route_deferred", request_id=caller.request_id)
     assert (told["why"], told["hops"]) == ("rule", 0)
+    once = app(limits=Limits(rpm=1), key_id="k3")  # what costs no computing counts, too
+    assert await refused(lab, once, "RECALL of pumps", "ruled") == "task_deferred"
+    assert await refused(lab, once, "RECALL of pumps", "ruled") == "rate_limit_exceeded"
+    assert len(entries(lab, action="route_deferred", request_id=once.request_id)) == 1
 
 
 async def test_a_stage_that_is_another_task_now_is_passed_over(

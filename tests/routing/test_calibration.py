@@ -64,6 +64,8 @@ async def test_a_route_is_certified_and_then_its_first_stage_answers(
     assert 0.5 < result["coverage"] < 0.85
     assert (result["looks"], result["looks_left"]) == (1, 3)
     (look,) = entries(lab, action="route_look", job=result["job"])
+    taken = lab.ledger.of_certificate(result["certificate"])
+    assert taken is not None and look["share_micros"] == taken.share_micros
     asked = entries(lab, kind="intent", key_id="evaluation")
     mine = [e["seq"] for e in asked if e["request_id"].startswith(f"route-{result['job']}-certify")]
     assert len(mine) == 2 * GROUPS and min(mine) > look["seq"]
