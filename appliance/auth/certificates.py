@@ -14,6 +14,7 @@ Rules:
 
 import ipaddress
 import os
+import shutil
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ class Standing:
 def issue(
     directory: Path, names: Sequence[str], clock: Clock, key: CaKey | None = None
 ) -> x509.Certificate:
-    """Make `ca.pem`, `server.pem` and `server.key` in a directory; older ones are replaced.
+    """Make `ca.pem`, `server.pem` and `server.key` in a directory; older ones are replaced, and
+    one that waits for its day is gone.
 
     Args:
         names: DNS names and IP addresses under which clients reach the server.
@@ -96,7 +98,10 @@ def issue(
     alternatives = [_general_name(name) for name in dict.fromkeys(names)]
     if not alternatives:
         raise UsageError("certificate_unusable", "A certificate needs at least one name.")
-    return _issue(directory, alternatives, _now(clock), _now(clock), key)
+    made = _issue(directory, alternatives, _now(clock), _now(clock), key)
+    (directory / CLIENTS).unlink(missing_ok=True)  # of a change that is not to come any more
+    shutil.rmtree(directory / NEXT, ignore_errors=True)
+    return made
 
 
 def renew(directory: Path, clock: Clock, key: CaKey) -> datetime:

@@ -83,14 +83,21 @@ class KeyStore:
         self.read()
 
     def read(self) -> None:
-        """Read the keys again, after the rows were changed elsewhere."""
+        """Read the keys again, after the rows were changed elsewhere; none is away meanwhile."""
         with self._lock, self._database.connect() as connection:
-            for known in (self._keys, self._hashes, self._old, self._certificates):
-                known.clear()
-            for row in connection.execute(text("SELECT * FROM api_keys")).mappings():
-                self._remember(key_of_row(row), bytes(row["secret_sha256"]))
+            rows = connection.execute(text("SELECT * FROM api_keys")).mappings().all()
+            for row in rows:
+                key = key_of_row(row)
+                if (known := self._keys.get(key.id)) is not None:
+                    key = replace(key, usage=known.usage)  # what was counted since is added to it
                 if row["old_sha256"] is not None:
-                    self._old[row["id"]] = bytes(row["old_sha256"])
+                    self._old[key.id] = bytes(row["old_sha256"])
+                else:
+                    self._old.pop(key.id, None)
+                self._remember(key, bytes(row["secret_sha256"]))
+            for gone in self._keys.keys() - {row["id"] for row in rows}:
+                for kept in (self._keys, self._hashes, self._old, self._used, self._usage):
+                    kept.pop(gone, None)
 
     def create(
         self,

@@ -33,9 +33,10 @@ TRIES: Final = 3
 OURS: Final = frozenset(
     {
         "worker_lost", "key_quarantined", "rate_limit_exceeded", "place_waited", "model_loading",
-        "model_unavailable", "route_stage_away", "upstream_busy", "upstream_certificate",
-        "upstream_denied", "upstream_incomplete", "upstream_invalid", "upstream_lost",
-        "upstream_redirect", "upstream_timeout", "upstream_tripped", "upstream_unavailable",
+        "model_suspended", "model_unavailable", "route_stage_away", "upstream_busy",
+        "upstream_certificate", "upstream_denied", "upstream_incomplete", "upstream_invalid",
+        "upstream_lost", "upstream_redirect", "upstream_timeout", "upstream_tripped",
+        "upstream_unavailable",
     }
 )  # fmt: skip
 """Codes of failures that are not the answerer's."""

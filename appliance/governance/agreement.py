@@ -174,7 +174,7 @@ class Agreement:
         """
         since = max(since, found.record.size if found.record else 0)
         if interrupted := [d for d in found.differences if d.seq >= since and not _stays(d)]:
-            with contextlib.suppress(AuditUnavailable):
+            with contextlib.suppress(AuditUnavailable, SQLAlchemyError):  # it stays held back
                 self._settle(interrupted, SYSTEM, "Its row was not written after its entry.")
             self.mended()
             found = self._compare() or found
@@ -298,11 +298,12 @@ class Agreement:
             return
         kept = Record(found.size, found.last.leaf.hex(), proven.agreed(found.state, found.rows))
         data = msgspec.json.encode(kept)
-        with self._database.begin() as connection:
-            connection.execute(
-                text("INSERT OR REPLACE INTO agreement VALUES (1, :record, :code)"),
-                {"record": data, "code": self._code(data)},
-            )
+        sql = text("INSERT OR REPLACE INTO agreement VALUES (1, :record, :code)")
+        try:
+            with self._database.begin() as connection:
+                connection.execute(sql, {"record": data, "code": self._code(data)})
+        except SQLAlchemyError as error:  # a full disk; it is compared again
+            _log.warning("where log and database agree is not kept: %s", type(error).__name__)
 
     def _code(self, data: bytes) -> bytes:
         origin = self._reader.origin.encode()

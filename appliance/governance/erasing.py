@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.entry import Draft, Entry
 from appliance.audit.eraser import key_of, texts_of
@@ -25,7 +26,7 @@ from appliance.audit.log import AuditLog
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.db import scrub
-from appliance.errors import NotFound
+from appliance.errors import NotFound, Unavailable
 from appliance.governance import backups
 from appliance.governance.backups import Backup
 from appliance.types import Json
@@ -150,15 +151,18 @@ class Erasing:
         """
         after = self._done()
         todo = list(self._entries(Query(kind=KIND, after=after, limit=_PAGE)))
-        for entry in todo:
-            meant = self._meant(str(entry.body["request_id"]))
-            for holder in self._holders.values():
-                holder.erase(meant.ids)
-        if todo:
-            scrub(self._database)
-            with self._database.begin() as connection:
-                connection.execute(sa.delete(_DONE))
-                connection.execute(sa.insert(_DONE).values(seq=todo[-1].seq))
+        try:
+            for entry in todo:
+                meant = self._meant(str(entry.body["request_id"]))
+                for holder in self._holders.values():
+                    holder.erase(meant.ids)
+            if todo:
+                scrub(self._database)
+                with self._database.begin() as connection:
+                    connection.execute(sa.delete(_DONE))
+                    connection.execute(sa.insert(_DONE).values(seq=todo[-1].seq))
+        except (SQLAlchemyError, OSError) as error:  # such as a full disk
+            raise Unavailable("erasure_unfinished", f"{type(error).__name__}.") from error
         return bool(todo)
 
     def _done(self) -> int:

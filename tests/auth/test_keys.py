@@ -314,6 +314,32 @@ def test_an_expired_key_is_not_valid(keys: KeyStore, clock: FixedClock) -> None:
     assert keys.revoke(key.id).state(clock.now_us) == "revoked"
 
 
+def test_reading_again_leaves_no_moment_without_keys_and_counts_nothing_twice(
+    keys: KeyStore, database: Engine, clock: FixedClock
+) -> None:
+    key, secret = keys.create("app")
+    other, others = keys.create("gone")
+    keys.note_usage(key.id, 10, 5)
+    keys.authenticate(others)
+    keys.close()  # written
+    found = []
+
+    def asked(*_: object) -> None:
+        found.append(keys.is_live(key.id) and keys.authenticate(secret).key_id)
+
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM api_keys WHERE id = :id"), {"id": other.id})
+    event.listen(database, "before_cursor_execute", asked)
+    keys.read()
+    event.remove(database, "before_cursor_execute", asked)
+    assert set(found) == {key.id}
+    assert keys.get(key.id).usage == KeyUsage(1, 10, 5)
+    with pytest.raises(Unauthenticated):
+        keys.authenticate(others)
+    keys.close()
+    assert KeyStore(database, clock).get(key.id).usage == KeyUsage(1, 10, 5)
+
+
 def test_usage_is_known_at_once_and_outlives_the_process(
     database: Engine, keys: KeyStore, clock: FixedClock
 ) -> None:

@@ -74,6 +74,9 @@ def test_where_the_key_is_gone_a_new_ca_comes_with_its_day(lab: LabData, run: Ru
     assert (tls / "clients.pem").read_bytes().count(b"BEGIN CERTIFICATE") == 2
     ssl.create_default_context(cafile=str(tls / "clients.pem"))
     assert (tls / "next" / "ca.key").exists()
+    run("tls", "issue", "other.lan")  # in place of it: nothing of the change comes any more
+    assert certificates.standing(tls / "server.pem").changes is None
+    assert certificates.for_clients(tls / "server.pem") == (tls / "ca.pem").read_bytes()
 
 
 def test_the_key_of_another_ca_and_a_foreign_certificate_are_refused(

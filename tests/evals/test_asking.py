@@ -131,11 +131,12 @@ async def test_waiting_for_a_place_is_no_time_of_the_candidate(
     assert outcome.failure == "place_waited" and all(answer.cancelled for answer in kept)
 
 
-async def test_a_patient_one_tells_what_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", ["upstream_unavailable", "model_suspended"])
+async def test_a_patient_one_tells_what_is_away(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that died too often is suspended while a gate asks."""
     monkeypatch.setattr("appliance.evals.asking._RETRY_S", 0)
-    away = [Unavailable("upstream_unavailable", "No host.") for _ in range(TRIES)]
-    over, _ = asking(*away)
-    assert (await replace(over, patient=True).outcome(ITEM)).failure == "upstream_unavailable"
+    over, _ = asking(*(Unavailable(code, "It is away.") for _ in range(TRIES)))
+    assert (await replace(over, patient=True).outcome(ITEM)).failure == code
     over, _ = asking(Unavailable("shutting_down", "The server is stopping."))
     with pytest.raises(Unavailable):
         await replace(over, patient=True).outcome(ITEM)

@@ -444,6 +444,29 @@ def test_a_row_that_a_full_disk_refused_is_completed_while_it_runs(
         assert entry["actor"] == "appliance"
 
 
+def test_a_start_on_a_full_disk_holds_back_what_it_cannot_complete(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: without the full disk the next start completes it."""
+    with (
+        monkeypatch.context() as patch,
+        contextlib.suppress(Crash),
+        open_services(lab.data, config=SMALL) as services,
+    ):
+        patch.setattr(Records, "save", crash)
+        asyncio.run(services.pool.suspend("u", "spare", "why"))
+    full = "CREATE TRIGGER full_{0} BEFORE {1} ON {0} BEGIN SELECT RAISE(FAIL, 'full'); END;"
+    with contextlib.closing(sqlite3.connect(lab.data / "appliance.db")) as connection:
+        connection.executescript(full.format("agreement", "INSERT"))
+        connection.executescript(full.format("models", "UPDATE"))
+    with open_services(lab.data, config=SMALL) as services:
+        (alarm,) = services.agreement.standing.alarms()
+        assert "spare was withdrawn" in alarm
+    with contextlib.closing(sqlite3.connect(lab.data / "appliance.db")) as connection:
+        connection.executescript("DROP TRIGGER full_agreement; DROP TRIGGER full_models;")
+    assert alarms(lab.data) == []
+
+
 def test_pruned_entries_are_no_difference_and_stay_known(tmp_path: Path) -> None:
     data = tmp_path / "data"
     initialise(data, "lab")

@@ -199,9 +199,21 @@ def test_an_erasure_that_a_crash_cut_short_ends_at_the_next_start(
             with pytest.raises(RuntimeError):
                 services.erasure.erase(REQUEST, "uid:0", "asked for")
         assert all(where(data, words).values())  # the control: it was cut
+    full = "CREATE TRIGGER full BEFORE DELETE ON label_items BEGIN SELECT RAISE(FAIL, 'full'); END"
+    execute(data, full)
+    with open_services(data) as services, pytest.raises(Unavailable) as refused:
+        services.erasure.catch_up()
+    assert refused.value.code == "erasure_unfinished"
+    execute(data, "DROP TRIGGER full")
     with open_services(data) as services:
         assert not any(where(data, words).values())
         assert services.agreement.standing.alarms() == []
+
+
+def execute(data: Path, sql: str) -> None:
+    raw = pysqlite3.dbapi2.connect(str(data / "appliance.db"))
+    raw.execute(sql)
+    raw.close()
 
 
 def crash(_: object) -> None:
