@@ -177,6 +177,16 @@ async def test_a_route_that_nobody_watches_goes_to_its_safe_side(world: World) -
     assert route == "licences" and reason.startswith("not watched")
 
 
+async def test_an_erasure_of_all_samples_of_a_certificate_stops_no_monitor(world: World) -> None:
+    await world.accept(1)
+    world.pass_days(9)
+    world.monitors.settle()
+    assert world.monitors.notices()  # the control: the monitor keeps that it is not watched
+    world.monitors.erase(["req-1"])
+    world.monitors.settle()
+    assert not world.monitors.notices() and not world.alarms
+
+
 async def quarter(world: World, leaves_out: Callable[[Any], bool]) -> None:
     """Twelve weeks of days, one of eight answers wrong; who labels leaves some out at first."""
     for _ in range(84):
