@@ -306,6 +306,12 @@ def _look(state: State, body: Body) -> None:
     _put(state, "looks", body["specification"], body, values=values)
 
 
+def _left(state: State, body: Body) -> None:
+    """Outcomes that left end the looks; entries of releases where they did not name none."""
+    if "look" in body:
+        _put(state, "looks", body["look"], body, values={"exported": 1})
+
+
 def _judged(state: State, body: Body) -> None:
     values = {"checkpoint_sha256": body["checkpoint_sha256"]}
     _put(state, "jobs", body["job"], body, values=values)
@@ -397,10 +403,11 @@ _OF_KEY: Final = (
 )  # fmt: skip
 _ACTIONS: Final[Mapping[str, Callable[[State, Body], None]]] = {
     "key_create": _key, "key_limit": _key, "key_rotate": _key, "key_revoke": _key,
-    "key_group": _group, "gate_look": _look, "route_look": _look, "gate_judged": _judged,
-    "route_judged": _judged, "gate_verdict": _verdict, "route_verdict": _verdict,
-    "certificate_kept": _certificate, "evaluation_carried": _certificate,
-    "route_carried": _certificate, "route_suspended": _suspended, "task_pointer": _pointer,
-    "upstream_learn": _learned, "upstream_approval": _upstream, "labels_new": _labels,
-    "labels_remove": _labels, "label_set": _label, SETTLED: _settle,
+    "key_group": _group, "gate_look": _look, "route_look": _look, "outcomes_read": _left,
+    "gate_judged": _judged, "route_judged": _judged, "gate_verdict": _verdict,
+    "route_verdict": _verdict, "certificate_kept": _certificate,
+    "evaluation_carried": _certificate, "route_carried": _certificate,
+    "route_suspended": _suspended, "task_pointer": _pointer, "upstream_learn": _learned,
+    "upstream_approval": _upstream, "labels_new": _labels, "labels_remove": _labels,
+    "label_set": _label, SETTLED: _settle,
 }  # fmt: skip

@@ -79,11 +79,11 @@ def _mending(one: Difference, values: dict[str, Any]) -> tuple[str, ...]:
         case "certificates" | "route_certificates":
             return (f"DELETE FROM {one.table} WHERE id = :subject",)  # noqa: S608 - our own word
         case "looks":
-            values |= {n: facts.values.get(n, "") for n in ("verdict", "certificate")}
-            return (
-                "UPDATE looks SET verdict = :verdict, certificate = :certificate"
-                " WHERE id = :subject",
-            )
+            names = ("verdict", "certificate", "exported")
+            said = {n: facts.values[n] for n in names if n in facts.values}
+            values |= said
+            changed = ", ".join(f"{name} = :{name}" for name in said)
+            return (f"UPDATE looks SET {changed} WHERE id = :subject",) if said else ()  # noqa: S608
         case "task_pointers" if "envelope" in facts.extra:
             values |= {"id": facts.values["newest"], "envelope": facts.extra["envelope"].encode()}
             return (
@@ -171,7 +171,7 @@ def _looks(connection: Connection) -> dict[str, Facts]:
         items.setdefault(row["look"], []).append(f"{row['mark']} {row['item']}")
     names = (
         "job", "person", "task", "task_digest", "dataset", "dataset_digest", "split", "entry",
-        "verdict", "certificate", "share_micros",
+        "verdict", "certificate", "share_micros", "exported",
     )  # fmt: skip
     return {
         row["id"]: Facts(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+import pysqlite3.dbapi2
 import pytest
 
 from appliance.api.admin.app import create_admin_app
@@ -151,6 +152,18 @@ def test_outcomes_that_leave_end_the_looks_and_the_command_says_so_first(
     assert remaining(serving.ledger.looks(marks)) == ()
     one = ("eval", "outcomes", "7", "--item", "i0001", "--out", tmp_path / "p.json")
     assert command(lab, *one).status == 0  # nothing is left to end
+    assert serving.agreement.look().alarms() == []
+
+    database = pysqlite3.dbapi2.connect(str(lab.data / "appliance.db"))
+    database.execute("UPDATE looks SET exported = 0")  # by somebody with the file
+    database.commit()
+    assert remaining(serving.ledger.looks(marks)) == FALLING[1:]
+    serving.agreement.look()
+    (alarm,) = serving.agreement.look().alarms()
+    assert "The look abab" in alarm and "has another exported than entry" in alarm
+    assert serving.agreement.settle("uid:0", "edited").alarms() == []
+    database.close()
+    assert remaining(serving.ledger.looks(marks)) == ()
 
 
 def test_sealing_takes_out_the_few_items_that_a_look_saw(

@@ -299,6 +299,7 @@ async def outcomes(
         "job": job_id,
         "item": item,
         "items": len(found) if item is None else 1,
+        **({} if own is None else {"look": own.id}),
     }
     await append(services.audit, Draft("admin", fields))
     services.ledger.export(job_id)
