@@ -361,6 +361,11 @@ class UpstreamConfig:
     certificate: str = _key("", "The client certificate that is shown to the hosts, PEM.")
     key: str = _key("", "Its private key, PEM, mode 0600.")
     api_key: str = _key("", "A file with the API key that the hosts ask for, mode 0600.")
+    genesis: tuple[str, ...] = _key(
+        (),
+        "Of other appliances, the first key of the log of each (its audit/genesis.pub): their"
+        " receipts are checked with it.",
+    )
     keeps_content: bool = _key(
         True, "The hosts may keep prompts or answers: keys whose texts are not kept are refused."
     )
@@ -491,6 +496,9 @@ def _upstreams(tables: Mapping[str, Any]) -> dict[str, UpstreamConfig]:
         if not _NAME.fullmatch(name):
             message = f"{where[:-1]} is no name: lower-case letters, digits, dots and dashes."
             raise UsageError("config_invalid", message, param=where[:-1])
+        if made.genesis and made.kind != "appliance":
+            message = f"{where}genesis is for the kind appliance: no other gives receipts."
+            raise UsageError("config_invalid", message, param=where + "genesis")
         missing = [key for key in ("urls", "model") if not getattr(made, key)]
         if not made.ca and any(url.startswith("https:") for url in made.urls):
             missing.append("ca")

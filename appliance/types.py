@@ -533,6 +533,52 @@ class TaskAnswer:
 
 
 @dataclass(frozen=True)
+class PeerReceipt:
+    """The receipt that another appliance gave for its answer: where the outcome is in its log.
+
+    Attributes:
+        seq, leaf, size: as of `Receipt`, the leaf in hex.
+        origin: of that log, once a proof of the entry was checked with its first key; "" before.
+    """
+
+    seq: int
+    leaf: str
+    size: int
+    origin: str = ""
+
+    def fields(self) -> dict[str, Json]:
+        """What the log keeps of it: `standing` is `checked`, or `kept` where nobody has."""
+        found: dict[str, Json] = {"seq": self.seq, "leaf": self.leaf, "size": self.size}
+        if self.origin:
+            return {**found, "standing": "checked", "origin": self.origin}
+        return {**found, "standing": "kept"}
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A host on the network that answers.
+
+    Attributes:
+        upstream: under whose name.
+        host: its URL.
+        digest: of the record that people approved.
+        receipt: of its own, where it is an appliance.
+    """
+
+    upstream: str
+    host: str
+    digest: str
+    receipt: PeerReceipt | None = None
+
+    def fields(self) -> dict[str, Json]:
+        """What the log keeps of it."""
+        found: dict[str, Json] = {
+            "upstream": self.upstream, "host": self.host, "digest": self.digest
+        }  # fmt: skip
+        return found if self.receipt is None else {**found, "receipt": self.receipt.fields()}
+
+
+@dataclass(frozen=True)
 class Delta:
     """A piece of an answer: text that will not change any more, or what one text gave.
 
@@ -547,6 +593,7 @@ class Delta:
         about: on the last piece of a task's answer.
         prompt: tokens of the prompt, told with the last piece by what could not count them before.
         decided: how sure the model was of its tokens, where that was asked for.
+        by: which host on the network answers, on the first and the last pieces of its answer.
     """
 
     text: str
@@ -559,6 +606,7 @@ class Delta:
     about: TaskAnswer | None = None
     prompt: int = 0
     decided: tuple[Decision, ...] = ()
+    by: Answerer | None = None
 
 
 @dataclass(frozen=True)

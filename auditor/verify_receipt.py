@@ -330,6 +330,9 @@ def belongs(receipt: dict[str, Any], found: Result) -> None:
         raise ValueError("its outcome belongs to another intent")
     if not outcome and entry["kind"] not in ("intent", "search"):
         raise ValueError("its entry is no intent and no search")
+    said, by = receipt.get("answered_by") or {}, entry.get("answered_by") or {}
+    if said.get("host") != by.get("host"):
+        raise ValueError("its entry names another host that answered")
 
 
 def cites(answer: dict[str, Any], receipt: dict[str, Any], found: Result) -> str:
@@ -354,7 +357,8 @@ def cites(answer: dict[str, Any], receipt: dict[str, Any], found: Result) -> str
 def told(found: Result) -> list[str]:
     """What holds, in sentences."""
     entry, head = found.entry, found.head
-    about = [f"{n} {entry[n]}" for n in ("request_id", "model", "status") if n in entry]
+    seen = {**entry.get("answered_by", {}), **entry}
+    about = [f"{n} {seen[n]}" for n in ("request_id", "model", "status", "host") if n in seen]
     lines = [
         f"The receipt holds: entry {entry['seq']} is in the log {head.origin}.",
         f"It is of the kind {entry['kind']}" + (f": {', '.join(about)}." if about else "."),
@@ -381,9 +385,8 @@ def main(arguments: list[str]) -> int:
         witness = given.witness.read_text() if given.witness else None
         data, genesis = given.receipt.read_bytes(), given.genesis.read_text()
         found = check(data, genesis, leaf=given.leaf, witness=witness)
-        more = []
-        if given.cited is not None:
-            more = [cites(json.loads(given.cited.read_bytes()), json.loads(data), found)]
+        answer = given.cited and json.loads(given.cited.read_bytes())
+        more = [cites(answer, json.loads(data), found)] if given.cited else []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         print(f"The receipt does not hold: {why}.")

@@ -23,6 +23,7 @@ from appliance.serving.backend import Backend, PreparedRequest
 from appliance.serving.choices import Choices
 from appliance.serving.recording import Recording
 from appliance.types import (
+    Answerer,
     Caller,
     Delta,
     GenerationRequest,
@@ -71,6 +72,7 @@ class Generation:
         text: of the first choice, once the answer was given whole; None until then.
         form: how reasoning and calls are read out of the text.
         about: what a task says of its answer, with the last piece.
+        by: the host on the network that answers, once a piece came from one.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Generation:
         self.outcome: Receipt | None = None
         self.text: str | None = None
         self.about: TaskAnswer | None = None
+        self.by: Answerer | None = None
         self.created = created
         self._begun = time.monotonic()
         self._started: float | None = None
@@ -206,6 +209,7 @@ class Generation:
         self.cached_tokens = piece.cached
         self.prompt_tokens = piece.prompt or self.prompt_tokens
         self.about = piece.about or self.about
+        self.by = piece.by or self.by
         if piece.text or piece.vector:
             self._note_text()
         if (delta := self._parts.take(piece)) is not None:
@@ -279,6 +283,8 @@ class Generation:
             fields["confidence_ppm"] = round(1e6 * self.about.confidence)
         if self.about is not None and self.about.cited is not None:
             fields["citations"] = list(self.about.cited.commitments)
+        if self.by is not None:
+            fields["answered_by"] = self.by.fields()
         self._metrics.generations.labels(self.card.id, status).inc()
         self._metrics.prompt_tokens.labels(self.card.id).inc(self.prompt_tokens)
         self._metrics.cached_tokens.labels(self.card.id).inc(self.cached_tokens)

@@ -24,6 +24,7 @@ def other(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) ->
     root = tmp_path_factory.mktemp("other")
     with appliance(root, default_model_path) as running:
         shutil.copyfile(root / "data" / "tls" / "ca.pem", root / "ca.pem")
+        shutil.copyfile(root / "data" / "audit" / "genesis.pub", root / "genesis.pub")
         yield running
 
 
@@ -36,6 +37,7 @@ def settings(stock: Running, other: Running, root: Path) -> Config:
             "other": UpstreamConfig(
                 "appliance", (other.url,), ID, n_ctx=512, slots=2,
                 ca=str(root / "ca.pem"), api_key=str(root / "key"),
+                genesis=(str(root / "genesis.pub"),),
             ),
         },
     )  # fmt: skip
@@ -46,6 +48,7 @@ async def test_both_answer_as_models(
 ) -> None:
     ca = next(tmp_path_factory.getbasetemp().glob("other*/ca.pem"))
     shutil.copyfile(ca, tmp_path / "ca.pem")
+    shutil.copyfile(ca.with_name("genesis.pub"), tmp_path / "genesis.pub")
     (tmp_path / "key").write_text(other.key)
     async with ready(tmp_path / "d", settings(stock, other, tmp_path)) as services:
         asked = 0
@@ -54,6 +57,10 @@ async def test_both_answer_as_models(
             asked += await contract(services, name)
         outcomes = entries(services, "outcome")
         assert {outcome["status"] for outcome in outcomes} == {"ok"} and len(outcomes) == asked
+        for outcome in outcomes:
+            host = outcome["answered_by"]
+            assert (host["upstream"], "receipt" in host) in (("stock", False), ("other", True))
+            assert host["upstream"] == "stock" or host["receipt"]["standing"] == "checked"
         hops = entries(services, "hop")
         assert [hop["event"] for hop in hops] == ["sent", "answered"] * asked
         # Another appliance says which weights answer; its digest is in the fingerprint.

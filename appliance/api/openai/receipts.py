@@ -10,7 +10,7 @@ from appliance.audit.entry import Entry
 from appliance.audit.reader import LogReader
 from appliance.errors import AuditRefused, NotFound
 from appliance.retrieval.commitments import TEXT, nonce_of
-from appliance.wire.openai.receipts import EntryRef, Evidence, ReceiptResponse
+from appliance.wire.openai.receipts import AnsweredBy, EntryRef, Evidence, ReceiptResponse
 
 _REQUEST_ID: Final = re.compile("req-[0-9a-f]{32}")
 router = APIRouter(tags=["receipts"])
@@ -31,7 +31,13 @@ def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResp
         proof=reader.proof((outcome or intent).seq).decode(),
         checkpoint=reader.checkpoint(),
         evidence=_evidence(reader, intent),
+        answered_by=_answered_by(outcome),
     )
+
+
+def _answered_by(outcome: Entry | None) -> AnsweredBy | None:
+    found = None if outcome is None else outcome.body.get("answered_by")
+    return None if found is None else AnsweredBy.model_validate(found)
 
 
 def _evidence(reader: LogReader, entry: Entry) -> Evidence | None:

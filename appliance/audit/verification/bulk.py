@@ -110,10 +110,26 @@ class _Hop(msgspec.Struct, kw_only=True, gc=False):
     stage: str
 
 
+class _Receipt(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
+    leaf: str
+    origin: str | None = None
+    seq: _Int
+    size: _Int
+    standing: str
+
+
+class _Answerer(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
+    digest: str
+    host: str
+    receipt: _Receipt | None = None
+    upstream: str
+
+
 class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """The fields of a body: those that all have, and those of requests, in the order of a body."""
 
     adapter: str | UnsetType | None = UNSET
+    answered_by: _Answerer | None = None
     app: str | None = None
     boot_id: str
     bytes: _Int | None = None

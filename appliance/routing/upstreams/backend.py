@@ -30,7 +30,7 @@ from appliance.errors import (
     Unavailable,
     UpstreamLost,
 )
-from appliance.routing.upstreams import kinds, labels
+from appliance.routing.upstreams import kinds, labels, receipts
 from appliance.routing.upstreams.connection import NotSent
 from appliance.routing.upstreams.hosts import Host, Upstream
 from appliance.routing.upstreams.kinds import Asked
@@ -39,7 +39,16 @@ from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
 from appliance.text import visible
 from appliance.trust.upstream import CLAIMED
-from appliance.types import ContentMode, Delta, GenerationRequest, Json, ModelCard, Principal
+from appliance.types import (
+    Answerer,
+    ContentMode,
+    Delta,
+    GenerationRequest,
+    Json,
+    ModelCard,
+    PeerReceipt,
+    Principal,
+)
 
 HOPS: Final = 3
 """Hosts that one request is offered to at most."""
@@ -235,14 +244,19 @@ class UpstreamBackend:
             host.seen if self.upstream.kind.new_ids else None,
         )
         pieces = self._received(host, prepared, call, end, answer)
+        by = Answerer(self.upstream.name, host.url, host.record.digest if host.record else "")
         try:
             last: list[Delta] = []
+            told = False
             async with contextlib.aclosing(pieces):
                 async for delta in pieces:
                     if delta.finish_reason is None:
-                        yield delta
+                        yield delta if told else replace(delta, by=by)
+                        told = True
                     else:
                         last.append(delta)
+            if not call.cancelled:
+                by = replace(by, receipt=await self._receipt(host, answer, call, end))
         except Exception as error:
             call.begun = answer.begun
             known = error if isinstance(error, ApplianceError) else _surprised(error)
@@ -259,7 +273,18 @@ class UpstreamBackend:
             host.health.answered()
         await self.record({**about, **_said(answer), "event": event})
         for delta in last:
-            yield delta
+            yield replace(delta, by=by)
+
+    async def _receipt(
+        self, host: Host, answer: Answer, call: _Call, end: float
+    ) -> PeerReceipt | None:
+        """The receipt that came with an answer, checked if that can be done."""
+        asked = partial(
+            receipts.checked, host.connection, answer.id, answer.receipt, self.upstream.genesis
+        )
+        with contextlib.suppress(TimeoutError):  # of the answer, or nobody waits for it
+            return await call.wait(asked, end)
+        return answer.receipt
 
     def _wanted(self, prepared: _Prepared) -> Wanted:
         request = prepared.request
@@ -277,6 +302,7 @@ class UpstreamBackend:
             must_call=tools is not None and bool(tools.forced),
             # A task reads the answer alone.
             reasoning=request.messages is not None and free,
+            receipt=self.upstream.kind.receipts,
         )
 
     async def _received(

@@ -52,6 +52,10 @@ class NotSent(Unavailable):
         self.gone = gone
 
 
+class TooLarge(UpstreamLost):
+    """A document has more bytes than one may have here."""
+
+
 def tls_context(config: UpstreamConfig, data: Path) -> ssl.SSLContext | None:
     """What TLS takes and shows; None without TLS.
 
@@ -137,11 +141,16 @@ class Connection:
             _check_form(exchange.headers, "text/event-stream")
             yield exchange.body()
 
-    async def ask(self, path: str, body: dict[str, Any], form: type[T]) -> T:
-        """Send a probe and read its answer, a JSON document of a form; raises as `stream`."""
+    async def ask(self, path: str, body: dict[str, Any] | None, form: type[T]) -> T:
+        """Send a probe and read its answer, a JSON document of a form; raises as `stream`.
+
+        Args:
+            body: None for a GET.
+        """
+        sent, method = (b"", "GET") if body is None else (json.dumps(body).encode(), "POST")
         try:
             async with asyncio.timeout(self._idle_s):
-                async with self._sent(path, json.dumps(body).encode(), {}) as exchange:
+                async with self._sent(path, sent, {}, method) as exchange:
                     data = await _bounded(exchange, _MOST_PROBE)
         except TimeoutError as error:
             message = "The upstream sent nothing for too long."
@@ -208,7 +217,7 @@ async def _bounded(exchange: Exchange, most: int) -> bytes:
     async for part in exchange.body():
         data += part
         if len(data) > most:
-            raise invalid(f"its answer is larger than {most} bytes")
+            raise TooLarge("upstream_invalid", f"The upstream sent more than {most} bytes.")
     return bytes(data)
 
 

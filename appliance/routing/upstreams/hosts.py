@@ -78,6 +78,7 @@ class Upstream:
 
     Args:
         hosts: in the order of the configuration.
+        genesis: first keys of the logs of other appliances, by which their receipts are checked.
 
     Attributes:
         kind: of its engines.
@@ -90,7 +91,9 @@ class Upstream:
         name: str,
         config: UpstreamConfig,
         hosts: Iterable[Host],
+        genesis: tuple[bytes, ...] = (),
     ) -> None:
+        self.genesis = genesis
         self.name, self.config, self.hosts = name, config, list(hosts)
         self.kind: Kind = KINDS[config.kind]
         self.known: Fingerprint | None = None

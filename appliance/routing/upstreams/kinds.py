@@ -39,6 +39,7 @@ class Kind:
         tolerance: log-probabilities of one build differ by no more, in nats.
         fingerprint: whether `system_fingerprint` names the weights.
         metrics: where it says as a metric of Prometheus when its process began; "" for nowhere.
+        receipts: whether its answers come with a receipt.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Kind:
     tolerance: float = 0.02
     fingerprint: bool = False
     metrics: str = ""
+    receipts: bool = False
 
 
 def _schema(source: str) -> Fields:
@@ -107,6 +109,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             # What else is in a batch moves its log-probabilities (docs/performance.md).
             tolerance=0.5,
             fingerprint=True,
+            receipts=True,
         ),
         Kind(
             "vllm",

@@ -23,7 +23,7 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.config import UpstreamConfig
 from appliance.errors import ApplianceError, Refused, StateRefused
 from appliance.registry.audit_entries import SYSTEM
-from appliance.routing.upstreams import fingerprint
+from appliance.routing.upstreams import fingerprint, receipts
 from appliance.routing.upstreams.connection import Connection, api_key, tls_context
 from appliance.routing.upstreams.fingerprint import Fingerprint
 from appliance.routing.upstreams.health import Health, Intervals, Probe, Verdict
@@ -296,7 +296,7 @@ class Upstreams:
             )
             for url in config.urls
         ]
-        return Upstream(name, config, hosts)
+        return Upstream(name, config, hosts, receipts.keys(config.genesis, self._data))
 
     def _record(self, upstream: Upstream, host: Host, learnt: bytes) -> UpstreamRecord:
         config = upstream.config

@@ -22,6 +22,7 @@ from msgspec.json import decode as parse
 from appliance.engine.text.reasoning import BEGIN, END
 from appliance.engine.text.reply import CLOSE, OPEN
 from appliance.errors import UpstreamLost
+from appliance.routing.upstreams import receipts
 from appliance.routing.upstreams.events import (
     Call,
     Choice,
@@ -33,7 +34,7 @@ from appliance.routing.upstreams.events import (
 )
 from appliance.routing.upstreams.exchange import invalid
 from appliance.text import visible
-from appliance.types import Delta, TokenLogprob
+from appliance.types import Delta, PeerReceipt, TokenLogprob
 
 _MOST_LINE: Final = 1 << 20
 _FILLED: Final = re.compile(rb"[^\r\n]+")
@@ -100,6 +101,7 @@ class Wanted:
         calls: how many calls a choice may have; None for any number.
         must_call: whether each choice has one.
         reasoning: whether what the model thinks is wanted.
+        receipt: whether it comes with the receipt of another appliance.
     """
 
     most_bytes: int
@@ -110,6 +112,7 @@ class Wanted:
     calls: int | None = None
     must_call: bool = False
     reasoning: bool = False
+    receipt: bool = False
 
 
 @dataclass
@@ -226,6 +229,7 @@ class Answer:
     Attributes:
         id: what the upstream calls it.
         model, fingerprint: what it says of itself, untrusted.
+        receipt: that it came with.
         ended: whether the end was announced.
     """
 
@@ -236,6 +240,7 @@ class Answer:
         self._choices = [_Choice(wanted, index) for index in range(wanted.choices)]
         self._usage = Usage()
         self.id = self.model = self.fingerprint = ""
+        self.receipt: PeerReceipt | None = None
         self.ended = False
 
     @property
@@ -300,6 +305,8 @@ class Answer:
             if line.startswith(b"data:"):
                 live = True
                 found += await self._event(line[5:].strip())
+            elif self._wanted.receipt and line.startswith(b": receipt "):
+                self._receive(line[10:])
             elif not line.startswith((b":", b"event:", b"id:", b"retry:")):
                 raise invalid("its answer is no stream of events")
         return found, live
@@ -321,6 +328,11 @@ class Answer:
             Delta("", 0, choice.finish, index, cached=cached, prompt=prompt)
             for index, choice in enumerate(self._choices)
         ]
+
+    def _receive(self, line: bytes) -> None:
+        if self.receipt is not None:
+            raise invalid("its answer has two receipts")
+        self.receipt = receipts.read(line)
 
     async def _event(self, data: bytes) -> list[Delta]:
         if data == b"[DONE]":

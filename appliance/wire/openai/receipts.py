@@ -22,12 +22,35 @@ class Evidence(BaseModel):
     nonce: str | None = None
 
 
+class PeerReceipt(BaseModel):
+    """The receipt that another appliance gave.
+
+    `standing` is `checked` where a proof held under the first key of the log `origin`, else `kept`.
+    """
+
+    seq: int
+    leaf: str
+    size: int
+    standing: Literal["checked", "kept"]
+    origin: str | None = None
+
+
+class AnsweredBy(BaseModel):
+    """The host on the network that answered; `digest` is of the record that people approved."""
+
+    upstream: str
+    host: str
+    digest: str
+    receipt: PeerReceipt | None = None
+
+
 class ReceiptResponse(BaseModel):
     """The evidence of one request; of a search, `intent` is its only entry.
 
     `proof` is a proof document for the outcome (for the intent while there is no outcome), as
     `appliance audit check-proof` reads it; `checkpoint` is the newest signed head of the log.
-    `evidence` is there where passages of documents were found for the request.
+    `evidence` is there where passages of documents were found for the request, `answered_by` where
+    a host on the network answered; the proved entry says the same.
     """
 
     request_id: str
@@ -36,3 +59,4 @@ class ReceiptResponse(BaseModel):
     proof: Any
     checkpoint: str
     evidence: Evidence | None = None
+    answered_by: AnsweredBy | None = None

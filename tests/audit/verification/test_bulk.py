@@ -43,6 +43,8 @@ OUTCOME: dict[str, Json] = {
     "completion_tokens": 9, "queued_us": 1, "ttft_us": 2, "duration_us": 3, "bytes": 4,
     "content": {"mode": "off"},
 }  # fmt: skip
+HOST: dict[str, Json] = {"upstream": "big", "host": "https://gpu-1", "digest": DIGEST}
+KEPT: dict[str, Json] = {"seq": 7, "leaf": DIGEST, "size": 9, "standing": "kept"}
 GIVEN: list[dict[str, Json]] = [
     *SAMPLES.values(), REQUEST, EMBEDDED, OUTCOME,
     {**OUTCOME, "content": {"key": "k", "mode": "commit-only", "parts": COMMITTED}},
@@ -55,6 +57,9 @@ GIVEN: list[dict[str, Json]] = [
         "passages": [{"id": "a:0-9", "sha256": DIGEST}],
     }},
     {**OUTCOME, "citations": [DIGEST]},
+    {**OUTCOME, "answered_by": HOST},
+    {**OUTCOME, "answered_by": {**HOST, "receipt": KEPT}},
+    {**OUTCOME, "answered_by": {**HOST, "receipt": {**KEPT, "origin": "o"}}},
     {**REQUEST, "params": {"n": 1, "constraint": {"kind": "regex"},
                            "tools": {"count": 1, "forced": 0}}},
     {**REQUEST, "task": DIGEST},
