@@ -429,6 +429,7 @@ def open_services(
             trust.freshness,
             lambda name: any(record.id == name for record in models.inventory.records()),
             clock.wall_us,
+            metrics,
         )
         workers = UpstreamBackends(
             LocalWorkers(pool, supervisor),

@@ -571,6 +571,10 @@ class AdminClient:
         """The engines on other hosts."""
         return self._get(upstreamwire.UpstreamList, "/admin/upstreams")
 
+    def reload_upstreams(self) -> upstreamwire.UpstreamList:
+        """Have them read from the configuration again."""
+        return self._post(upstreamwire.UpstreamList, "/admin/upstreams/reload", slow=True)
+
     def upstream(self, name: str) -> upstreamwire.Upstream:
         """One of them."""
         return self._get(upstreamwire.Upstream, _upstream(name))

@@ -36,6 +36,17 @@ def list_upstreams(output: Output, data: Path) -> None:
     output.data(found, _lines(found.upstreams) if found.upstreams else [none])
 
 
+@upstream.command("reload")
+@data_option
+@json_option
+@click.pass_obj
+def reload(output: Output, data: Path) -> None:
+    """Read [upstreams] of appliance.toml again; running answers end where they run."""
+    with admin_client(data, needs_server=True) as client:
+        found = client.reload_upstreams()
+    output.data(found, _lines(found.upstreams) if found.upstreams else ["No upstreams."])
+
+
 @upstream.command("show")
 @click.argument("name", metavar="NAME")
 @data_option

@@ -194,6 +194,7 @@ class Facts:
     refusals: tuple[Refusals, ...] = ()
     upstreams: tuple[UpstreamHost, ...] = ()
     broken_upstreams: tuple[Told, ...] = ()
+    unread_upstreams: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()
     backup: Backup | None = None
     ends_early: str = ""

@@ -172,6 +172,13 @@ class Metrics:
             ["upstream", "state"],
             registry=self.registry,
         )
+        self.upstream_hops = Counter(
+            "appliance_upstream_hops_total",
+            "Requests to hosts of upstreams that ended, by the state of the host when it was asked,"
+            " and by `answered`, `cancelled` or the code of the error.",
+            ["upstream", "state", "result"],
+            registry=self.registry,
+        )
         self.backup = Gauge(
             "appliance_backup_seconds",
             "When the newest backup was made, in seconds since 1970; 0 where none is known.",

@@ -2,8 +2,8 @@
 
 Rules: the admin socket is made with mode 0660 in a directory of mode 0750, never wider for an
 instant; a non-loopback address takes TLS and a key; a certificate whose files change is read again,
-at SIGHUP at once; on SIGTERM or SIGINT new work is refused, running answers may end, then workers
-and log are closed in that order.
+at SIGHUP at once, and with it the upstreams of the configuration; on SIGTERM or SIGINT new work is
+refused, running answers may end, then workers and log are closed in that order.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from appliance.app import Services, open_services
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
 from appliance.auth import certificates
-from appliance.errors import Refused, Unavailable, UsageError
+from appliance.errors import ApplianceError, Refused, Unavailable, UsageError
 from appliance.governance.agreement import AGREES
 from appliance.observability import log_file, log_lines
 from appliance.observability.unexpected import kept
@@ -158,8 +158,15 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     onlooker = Onlooker(services, context)
-    if context is not None:
-        loop.add_signal_handler(signal.SIGHUP, onlooker.reload)
+    reading: set[asyncio.Task[None]] = set()
+
+    def read_again() -> None:
+        onlooker.reload()
+        task = asyncio.create_task(_read_upstreams(services))
+        reading.add(task)
+        task.add_done_callback(reading.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, read_again)
     drain = services.config.server.drain_seconds
     shared = _connections(services)
     url = services.config.url(*lan.getsockname()[:2])
@@ -287,6 +294,12 @@ async def _sweep(services: Services) -> None:
         with contextlib.suppress(Unavailable, Refused):
             for record in await services.sweep.run():
                 _log.warning("%s is %s: %s", record.id, record.state, record.message)
+
+
+async def _read_upstreams(services: Services) -> None:
+    """Read the upstreams again; those that cannot be used are an alarm."""
+    with contextlib.suppress(ApplianceError):
+        await services.upstreams.reload(SYSTEM)
 
 
 async def _agree(services: Services) -> None:

@@ -35,6 +35,7 @@ def test_an_upstream_is_learnt_and_approved(lab: LabData, run: Run, configured: 
     shown = run("upstream", "show", "big").out
     assert "approved by approver-1: may be asked" in shown and "fingerprint" in shown
     assert run("upstream", "drain", "big", configured.url, "--json").code == (3, "server_required")
+    assert run("upstream", "reload", "--json").code == (3, "server_required")
     assert run("upstream", "show", "other", "--json").code == (1, "upstream_unknown")
 
 

@@ -110,6 +110,7 @@ BAD = {
     ),
     "upstream_suspect": replace(WELL, upstreams=(host("suspect", usable=True),)),
     "upstream_broken": replace(WELL, broken_upstreams=told()),
+    "upstreams_unread": replace(WELL, unread_upstreams=told()),
     "witness_silent": replace(WELL, log=Log("", "", 9, NOW - 7 * DAY, 7)),
     "job_failed": replace(WELL, jobs=(FailedJob(3, "import", "m", "c", "It failed.", NOW - 5),)),
     "backup_old": replace(WELL, backup=Backup(NOW - 7 * DAY, 0, 7)),

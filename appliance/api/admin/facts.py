@@ -152,6 +152,13 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             Told(name, f"Upstream {name} cannot be used: {why}")
             for name, why in services.upstreams.broken.items()
         ),
+        unread_upstreams=_unread(services.upstreams.unread),
+    )
+
+
+def _unread(why: str) -> tuple[Told, ...]:
+    return (
+        (Told("", f"The upstreams are as they were before they were read: {why}"),) if why else ()
     )
 
 

@@ -1,7 +1,7 @@
-"""Routes of upstreams: what is there, learn, approve, probe, drain.
+"""Routes of upstreams: what is there, read again, learn, approve, probe, drain.
 
-Rules: an admin has one learnt, approvers approve its hosts, operators probe and drain; what must
-hold is `routing/upstreams/service.py`'s to say.
+Rules: an admin has one learnt, approvers approve its hosts, operators probe, drain and have the
+configuration read again; what must hold is `routing/upstreams/service.py`'s to say.
 """
 
 from fastapi import APIRouter
@@ -21,9 +21,16 @@ def upstreams(_: Viewer, services: ServicesDep) -> wire.UpstreamList:
     known = services.upstreams
     found = [_shown(services, one) for one in known.all.values()]
     for name, why in known.broken.items():
-        config = services.config.upstreams[name]
+        config = known.config[name]
         found.append(wire.Upstream(name=name, kind=config.kind, model=config.model, broken=why))
     return wire.UpstreamList(upstreams=found)
+
+
+@router.post("/reload")
+async def reload(person: Operator, services: ServicesDep) -> wire.UpstreamList:
+    """Read them from appliance.toml again; one that cannot be used changes nothing."""
+    await services.upstreams.reload(person.actor)
+    return upstreams(person, services)
 
 
 @router.get("/{name}")
@@ -88,4 +95,5 @@ def _host(services: Services, host: Host) -> wire.UpstreamHost:
         problem=host.health.problem,
         suspect=host.health.suspect,
         tripped=host.health.tripped,
+        probed_seconds=host.health.probed_ago,
     )

@@ -236,6 +236,7 @@ class UpstreamBackend:
             "host": host.url,
             "digest": host.record.digest if host.record else "",
             "identity": CLAIMED,
+            "state": host.state,
             "hop": number,
         }
         await self.record({**about, "event": "sent"})

@@ -84,6 +84,7 @@ class Health:
         now: a steady clock, in seconds.
 
     Attributes:
+        times: of the upstream.
         running: requests of ours that run there.
         problem: the code and words of the newest failure; "" after a whole answer or probe.
         suspect: why it is suspect; "" if it is not.
@@ -94,7 +95,7 @@ class Health:
     """
 
     def __init__(self, intervals: Intervals, now: Callable[[], float]) -> None:
-        self._times, self._now = intervals, now
+        self.times, self._now = intervals, now
         self.running = 0
         self.problem = self.suspect = self.tripped = ""
         self.held = False
@@ -128,6 +129,11 @@ class Health:
         return "busy" if self._busy else "ready"
 
     @property
+    def probed_ago(self) -> float | None:
+        """Seconds since a probe ended; None before one did."""
+        return None if self._probed == -math.inf else self._now() - self._probed
+
+    @property
     def usable(self) -> bool:
         """Whether requests may be sent."""
         late = bool(self.suspect) and self._now() - self._since >= SUSPECT_S
@@ -140,7 +146,7 @@ class Health:
             return False
         if self._until is not None:
             return self._now() >= self._until
-        return self._now() - self._probed >= self._times.probe
+        return self._now() - self._probed >= self.times.probe
 
     @property
     def wants_quiet(self) -> bool:
@@ -148,7 +154,7 @@ class Health:
         if self.suspect or self._beside.calls:
             return True
         newest = max(self._sought, -math.inf if self.agreed is None else self.agreed)
-        return self._now() - newest >= self._times.quiet
+        return self._now() - newest >= self.times.quiet
 
     def begin(self) -> None:
         """A request is sent there."""
@@ -233,7 +239,7 @@ class Health:
     def _alive(self, verdict: Verdict) -> bool:
         """Whether a probe that failed says nothing: the host answers, or works."""
         beside = verdict is Verdict.SLOW and self.company
-        return beside or self._now() - self._heard < self._times.idle
+        return beside or self._now() - self._heard < self.times.idle
 
     def _agree(self) -> None:
         self.agreed = self._probed

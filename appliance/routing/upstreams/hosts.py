@@ -120,6 +120,18 @@ class Upstream:
         """How old an agreement may be when the appliance is started, in microseconds."""
         return 2_000_000 * self.config.probe_seconds
 
+    def take(self, made: "Upstream") -> list[Host]:
+        """Be configured as another one of the same engines and model; the hosts that are gone.
+
+        Requests that wait go to the hosts that are left, and those that run end where they do.
+        """
+        self.config, self.genesis, self.known = made.config, made.genesis, made.known
+        self.hidden = made.hidden
+        gone = [host for host in self.hosts if host.url not in {one.url for one in made.hosts}]
+        self.hosts = made.hosts
+        self.tell()
+        return gone
+
     def host(self, url: str) -> Host:
         """A host by its URL.
 

@@ -7,21 +7,25 @@ Rules:
   it takes effect. A trip that cannot be recorded takes effect all the same.
 - Approvals are asked of the trust policy again at each probe, so that a revoked approver ends a
   host within the time between two probes.
+- The configuration is read again as a whole or not at all. A host whose record is the same keeps
+  its health; any other is a new one. Requests that run on a host that is gone end there.
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
-from appliance.config import UpstreamConfig
+from appliance.config import UpstreamConfig, load_config
 from appliance.errors import ApplianceError, Refused, StateRefused
+from appliance.observability.metrics import Metrics
 from appliance.registry.audit_entries import SYSTEM
 from appliance.routing.upstreams import fingerprint, receipts
 from appliance.routing.upstreams.connection import Connection, api_key, tls_context
@@ -48,9 +52,12 @@ class Upstreams:
         policy, fresh: read the trust policy, and what the time says about it.
         taken: whether an artifact has a name; asked with the approvals.
         wall_us: Unix time in microseconds.
+        metrics: where hops are counted.
 
     Attributes:
         policy: version of the trust policy that hosts were last asked about.
+        config: as they are configured now.
+        unread: why the newest reading of the configuration changed nothing; "" after one that did.
         all: those that can be used as they are configured, by name.
         broken: why the others cannot, by name.
     """
@@ -65,7 +72,9 @@ class Upstreams:
         fresh: Callable[[], Freshness],
         taken: Callable[[str], bool],
         wall_us: Callable[[], int],
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._wall_us = wall_us
         self._data, self._records, self._audit = data, records, audit
         self._policy, self._fresh, self._taken = policy, fresh, taken
@@ -73,6 +82,9 @@ class Upstreams:
         self._probing: set[asyncio.Task[None]] = set()
         self.all: dict[str, Upstream] = {}
         self.broken: dict[str, str] = {}
+        self.config = config
+        self.unread = ""
+        self._reading, self._read = asyncio.Lock(), asyncio.Event()
         for name, wanted in config.items():
             try:
                 self.all[name] = self._made(name, wanted)
@@ -194,11 +206,63 @@ class Upstreams:
         upstream.tell()
         return upstream
 
+    async def reload(self, actor: str) -> None:
+        """Read the upstreams of the configuration again.
+
+        Raises:
+            UsageError: one of them cannot be used so; nothing changed.
+            AuditUnavailable: nothing changed.
+        """
+        async with self._reading:
+            try:
+                wanted = (await asyncio.to_thread(load_config, self._data)).upstreams
+                made = await asyncio.to_thread(self._all_made, wanted)
+                changes: list[Json] = [*_changes(self.config, wanted)]
+                said: dict[str, Json] = {"action": "upstream_reload", "actor": actor}
+                await append(self._audit, Draft("admin", said | {"changes": changes}))
+            except ApplianceError as error:
+                self.unread = error.message
+                _log.error("the upstreams were not changed: %s", error.message)
+                raise
+            self._change(made)
+            self.config, self.unread, self.broken = wanted, "", {}
+            self._read.set()
+            _log.info("the upstreams were read again: %s changed", len(changes))
+
+    def _all_made(self, wanted: Mapping[str, UpstreamConfig]) -> dict[str, Upstream]:
+        """All upstreams of a configuration, asked what is learnt and approved of them."""
+        made = {name: self._made(name, config) for name, config in wanted.items()}
+        for upstream in made.values():
+            self.refresh(upstream)
+        return made
+
+    def _change(self, made: dict[str, Upstream]) -> None:
+        """Put new ones in place of those that are there."""
+        before, gone = self.all, list[Host]()
+        for name, old in before.items():
+            new = made.get(name)
+            if new is not None:
+                for host in new.hosts:
+                    _keep(host, old)
+            if new is not None and _same(new.config, old.config):
+                gone += old.take(new)
+                made[name] = old
+            else:  # a request that waits was made for other engines
+                gone += old.hosts
+                old.hosts = []
+                old.tell()
+        for host in gone:
+            host.drained = True
+        self.all = made
+
     async def run(self) -> None:
         """Probe hosts when it is time, for ever."""
         for upstream in self.all.values():
             await asyncio.to_thread(self.refresh, upstream)
-        while self.all:
+        while True:
+            if not self.all:
+                self._read.clear()
+                await self._read.wait()
             for upstream in self.all.values():
                 for host in upstream.hosts:
                     if upstream.due(host):
@@ -215,7 +279,11 @@ class Upstreams:
         await asyncio.gather(*self._probing, return_exceptions=True)
 
     async def hop(self, fields: Mapping[str, Json]) -> object:
-        """Make an entry of a hop durable."""
+        """Make an entry of a hop durable, and count it once it ended."""
+        if fields["event"] != "sent":
+            result = fields.get("code", fields["event"])
+            about = str(fields["upstream"]), str(fields["state"]), str(result)
+            self._metrics.upstream_hops.labels(*about).inc()
         return await append(self._audit, Draft("hop", dict(fields)))
 
     async def _look(self, upstream: Upstream, host: Host) -> None:
@@ -322,6 +390,43 @@ class Upstreams:
         self, action: str, actor: str, upstream: Upstream, fields: Mapping[str, Json]
     ) -> None:
         self._audit.append(_draft(action, actor, upstream, fields)).result()
+
+
+def _keep(host: Host, old: Upstream) -> None:
+    """Keep what is known of a host that is the one that people approved before."""
+    for one in old.hosts:
+        if one.url == host.url and one.record is not None and one.record == host.record:
+            one.health.times = host.health.times
+            host.health, host.seen = one.health, one.seen
+            host.drained, host.looked = one.drained, one.looked
+
+
+def _same(one: UpstreamConfig, other: UpstreamConfig) -> bool:
+    """Whether a request that was prepared for one may go to the other."""
+    return all(
+        getattr(one, name) == getattr(other, name) for name in ("kind", "model", "keeps_content")
+    )
+
+
+def _changes(
+    before: Mapping[str, UpstreamConfig], after: Mapping[str, UpstreamConfig]
+) -> Iterator[dict[str, Json]]:
+    """Of each upstream that changes, hosts that come and go, and names of other settings."""
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        urls, kept = (old.urls if old else ()), (new.urls if new else ())
+        settings = [
+            field.name
+            for field in dataclasses.fields(UpstreamConfig)
+            if old and new and getattr(old, field.name) != getattr(new, field.name)
+        ]
+        if old != new:
+            yield {
+                "name": name,
+                "added": [url for url in kept if url not in urls],
+                "removed": [url for url in urls if url not in kept],
+                "settings": [*settings],
+            }
 
 
 def learnt_record(upstream: Upstream, host: Host) -> UpstreamRecord:

@@ -9,7 +9,10 @@ from appliance.wire.admin.models import Approval
 
 
 class UpstreamHost(Reply):
-    """A host; `record` is what people approve, and its digest what their approvals name."""
+    """A host; `record` is what people approve, and its digest what their approvals name.
+
+    `probed_seconds` is how long ago the newest probe ended; null before one did.
+    """
 
     url: str
     state: str
@@ -20,6 +23,7 @@ class UpstreamHost(Reply):
     problem: str = ""
     suspect: str = ""
     tripped: str = ""
+    probed_seconds: float | None = None
 
 
 class Upstream(Reply):

@@ -66,6 +66,16 @@ def test_the_life_of_an_upstream(lab: LabData, engine: Engine, tmp_path: Path) -
         assert caught.value.code == "upstream_unknown"
 
 
+def test_they_are_read_again(lab: LabData, engine: Engine) -> None:
+    with open_services(lab.data, config=config(engine.url)) as services:
+        with client_of(services) as client:
+            assert client.reload_upstreams().upstreams == []  # the file has none
+            (lab.data / "appliance.toml").write_text("[upstreams.big]\nurls = 7\n")
+            with pytest.raises(Refused) as wrong:
+                client.reload_upstreams()
+        assert wrong.value.code == "config_invalid"
+
+
 def test_one_that_cannot_be_used_is_listed(lab: LabData) -> None:
     wanted = config("https://localhost:1", ca="missing.pem")
     with open_services(lab.data, config=wanted) as services, client_of(services) as client:

@@ -23,9 +23,9 @@ def config(*urls: str, **more: Any) -> Config:
 
 
 def approve(services: Services, name: str = BIG, *people: str) -> None:
-    """Approve all hosts of an upstream."""
+    """Approve all hosts of an upstream that are not."""
     upstream = services.upstreams.get(name)
-    for host in upstream.hosts:
+    for host in [host for host in upstream.hosts if not host.approved]:
         for person in people or APPROVERS:
             envelope = approval.sign(
                 subject_of(upstream, host),

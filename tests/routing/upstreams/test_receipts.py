@@ -19,7 +19,7 @@ from appliance.audit.reader import LogReader
 from appliance.config import parse_config
 from appliance.errors import ApplianceError, UsageError
 from appliance.routing.upstreams import receipts
-from appliance.types import PeerReceipt
+from appliance.types import Json, PeerReceipt
 from auditor.verify_receipt import check, told
 from tests.audit.logs import intent, new_log, open_log
 from tests.routing.upstreams.engine import Engine, Request, _chunk, _event, _head, _whole
@@ -73,7 +73,7 @@ class Peer(Engine):
         """Record an answer; its receipt."""
         assert self.audit is not None
         (asked,) = self.audit.append(intent(f"req-{name}")).result()
-        fields = {"intent": asked.seq, "request_id": f"req-{name}", "status": "ok"}
+        fields: dict[str, Json] = {"intent": asked.seq, "request_id": f"req-{name}", "status": "ok"}
         (ended,) = self.audit.append(Draft("outcome", fields)).result()
         return ended.header()
 

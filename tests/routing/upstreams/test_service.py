@@ -1,6 +1,7 @@
 """What people do with upstreams: nothing leaves before approvals, trips stay, no other way out."""
 
 import asyncio
+import contextlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -153,7 +154,7 @@ async def test_a_request_waits_for_a_quiet_moment_no_longer_than_for_a_piece(
     ):
         upstream = services.upstreams.get(BIG)
         (host,) = upstream.hosts
-        host.health._times = replace(host.health._times, quiet=0)
+        host.health.times = replace(host.health.times, quiet=0)
         upstream.begin(host)  # an answer that does not end
         probe = asyncio.create_task(services.upstreams.probe_host(upstream, host))
         await until(lambda: host.health.held)
@@ -288,7 +289,26 @@ async def test_an_approval_holds_while_it_is_asked_again(tmp_path: Path) -> None
         await asking
 
 
-def test_a_configuration_without_upstreams_asks_nothing(tmp_path: Path) -> None:
+async def test_a_configuration_without_upstreams_asks_nothing(tmp_path: Path) -> None:
+    """It waits until one is configured."""
     initialise(tmp_path / "d", "lab")
     with open_services(tmp_path / "d", config=Config()) as services:
-        asyncio.run(services.upstreams.run())
+        running = asyncio.create_task(services.upstreams.run())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not running.done() and not services.upstreams.ready
+        running.cancel()
+
+
+async def test_hops_are_counted_by_upstream_state_and_result(tmp_path: Path) -> None:
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        for mode in ("whole", "full", "whole"):
+            engine.mode = mode
+            with contextlib.suppress(ApplianceError):
+                await answer(services, caller(), chat())
+        shown = services.metrics.text()
+        for result, count in (("answered", 2), ("upstream_busy", 1)):
+            labels = f'result="{result}",state="ready",upstream="{BIG}"'
+            assert f"appliance_upstream_hops_total{{{labels}}} {count}.0" in shown
+        states = {(hop["event"], hop["state"]) for hop in entries(services, "hop")}
+        assert states == {("sent", "ready"), ("answered", "ready"), ("failed", "ready")}
