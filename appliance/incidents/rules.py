@@ -427,7 +427,7 @@ RULES: Final[tuple[Rule, ...]] = (
          'Correct [upstreams."{subject}"] in appliance.toml.',
          lambda facts: facts.broken_upstreams),
     Rule("upstreams_unread", "warning", "appliance.toml was read again and its upstreams not taken",
-         "at once", "Correct it; `appliance upstream reload`.",
+         "10 s", "Correct it; `appliance upstream reload`.",
          lambda facts: facts.unread_upstreams),
     Rule("witness_silent", "warning", "No witness has seen the log for days", "10 s",
          "`appliance audit checkpoint --request FILE`: docs/auditor-guide.md", _witness),

@@ -1,7 +1,7 @@
 """The receipts of another appliance: where the outcome of its answer is in its own log.
 
-Rules: a receipt that is malformed, or that its own log disproves, makes the answer none. Where
-nobody could look, because no key is named here or the host did not tell, it is kept as it came.
+Rules: a receipt that is malformed, or that its own log disproves, makes the answer none. It is kept
+as it came where no key is named here, and where the host does not show the proof.
 """
 
 import asyncio
