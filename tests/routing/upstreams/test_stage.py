@@ -193,6 +193,31 @@ async def test_what_the_host_cannot_or_must_not_answer_waits_for_a_person(lab: P
         assert told["why"] == "route_stage_away"
 
 
+async def test_a_system_message_is_not_used_and_told(lab: Path) -> None:
+    async with serving(lab) as (services, engine):
+        _, secret = services.keys.create("agent")
+        transport = httpx.ASGITransport(create_lan_app(services))
+        headers = {"authorization": f"Bearer {secret}"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://lan", headers=headers
+        ) as client:
+            for text, stage in ((SURE, "classifier"), (DOUBTFUL, BIG)):
+                for role, told in (("system", ["system"]), ("developer", ["system"]), (None, None)):
+                    said = [{"role": role, "content": "Answer in French."}] if role else []
+                    body = {
+                        "model": ROUTE_ID,
+                        "messages": [*said, {"role": "user", "content": text}],
+                    }
+                    reply = await client.post("/v1/chat/completions", json=body)
+                    about = reply.json()["x_appliance"]
+                    assert (about["stage"], about.get("unused")) == (stage, told)
+                    *_, intent = entries(
+                        services, kind="intent", request_id=reply.headers["x-request-id"]
+                    )
+                    assert intent.get("unused") == told
+        assert all("French" not in str(sent.body) for sent in engine.streams)
+
+
 async def test_the_app_is_told_what_waits_and_reads_the_answer_of_the_person(lab: Path) -> None:
     async with serving(lab) as (services, engine):
         engine.mode = "full"
@@ -251,31 +276,6 @@ async def test_the_app_is_told_what_waits_and_reads_the_answer_of_the_person(lab
         assert about(pieces[-1]).stage == BIG
         hops = entries(services, kind="intent", request_id=caller.request_id)
         assert [hop["hop"]["before"] for hop in hops] == ["", "route_suspended"]
-
-
-async def test_a_system_message_is_not_used_and_told(lab: Path) -> None:
-    async with serving(lab) as (services, engine):
-        _, secret = services.keys.create("agent")
-        transport = httpx.ASGITransport(create_lan_app(services))
-        headers = {"authorization": f"Bearer {secret}"}
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://lan", headers=headers
-        ) as client:
-            for text, stage in ((SURE, "classifier"), (DOUBTFUL, BIG)):
-                for role, told in (("system", ["system"]), ("developer", ["system"]), (None, None)):
-                    said = [{"role": role, "content": "Answer in French."}] if role else []
-                    body = {
-                        "model": ROUTE_ID,
-                        "messages": [*said, {"role": "user", "content": text}],
-                    }
-                    reply = await client.post("/v1/chat/completions", json=body)
-                    about = reply.json()["x_appliance"]
-                    assert (about["stage"], about.get("unused")) == (stage, told)
-                    *_, intent = entries(
-                        services, kind="intent", request_id=reply.headers["x-request-id"]
-                    )
-                    assert intent.get("unused") == told
-        assert all("French" not in str(sent.body) for sent in engine.streams)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
