@@ -15,6 +15,7 @@ from appliance.governance.proven import RANKS, Difference, Facts, State, label
 from appliance.registry.audit_entries import facts_digest
 
 _HASHES: Final = ("secret_sha256", "old_sha256")
+_NOTHING: Final = hashlib.sha256(b"").hexdigest()
 _LIMITS: Final = ("rpm", "tpm", "concurrency", "weight", "priority")
 
 
@@ -163,12 +164,8 @@ def _model(row: Mapping[str, Any]) -> Facts:
 
 
 def _looks(connection: Connection) -> dict[str, Facts]:
-    marks: dict[str, list[str]] = {}
-    for row in _all(connection, "look_marks"):
-        marks.setdefault(row["look"], []).append(row["mark"])
-    items: dict[str, list[str]] = {}
-    for row in _all(connection, "look_items"):
-        items.setdefault(row["look"], []).append(f"{row['mark']} {row['item']}")
+    marks = _listed(connection, "look_marks", "mark")
+    items = _listed(connection, "look_items", "mark || ' ' || item")
     names = (
         "job", "person", "task", "task_digest", "dataset", "dataset_digest", "split", "entry",
         "verdict", "certificate", "share_micros", "exported",
@@ -177,12 +174,19 @@ def _looks(connection: Connection) -> dict[str, Facts]:
         row["id"]: Facts(
             values={
                 **{name: row[name] for name in names},
-                "groups_sha256": _sha256("\n".join(sorted(marks.get(row["id"], []))).encode()),
-                "items_sha256": _sha256("\n".join(sorted(items.get(row["id"], []))).encode()),
+                "groups_sha256": marks.get(row["id"], _NOTHING),
+                "items_sha256": items.get(row["id"], _NOTHING),
             }
         )
         for row in _all(connection, "looks")
     }
+
+
+def _listed(connection: Connection, table: str, line: str) -> dict[str, str]:
+    """SHA-256 of the sorted lines of each look; SQLite makes them, since there are millions."""
+    lines = f"group_concat({line}, char(10) ORDER BY {line})"
+    sql = f"SELECT look, {lines} FROM {table} GROUP BY look"  # noqa: S608 - our own words
+    return {str(look): _sha256(found.encode()) for look, found in connection.execute(text(sql))}
 
 
 def _pointers(connection: Connection) -> dict[str, Facts]:
