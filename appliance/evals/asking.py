@@ -13,7 +13,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from appliance.datasets.items import Item
@@ -42,6 +42,8 @@ OURS: Final = frozenset(
 """Codes of failures that are not the answerer's."""
 
 ASKER: Final = Principal(EVALUATION, EVALUATION, limits=Limits(priority=Priority.BATCH))
+PADDED: Final = replace(ASKER, padded=True)
+"""For sealed items, of whose answers no entry tells the size."""
 T = TypeVar("T")
 S = TypeVar("S")
 

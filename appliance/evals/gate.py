@@ -12,7 +12,6 @@ Rules:
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from appliance.audit.log import Draft
@@ -22,7 +21,7 @@ from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused, NotFound, Unavailable
 from appliance.evals import gate_report, judging, pairs, replay
-from appliance.evals.asking import ASKER, OURS, Asking, as_it_is, side_by_side
+from appliance.evals.asking import OURS, PADDED, Asking, as_it_is, side_by_side
 from appliance.evals.baselines import LINEAR, battery
 from appliance.evals.gate_outcomes import (
     CANDIDATE,
@@ -65,7 +64,6 @@ _DAY_US: Final = 86_400_000_000
 _BATCH: Final = 32
 MOST_UNASKED: Final = 0.02
 """Share of the items of either side that may have no answer for a reason of ours."""
-_ASKER: Final = replace(ASKER, padded=True)
 _MISSING: Final = frozenset({"model_not_found", "task_model_missing", "task_model_changed"})
 """Codes that say that the model of a task is not there."""
 
@@ -146,7 +144,7 @@ class Gate(Kind):
         """Asks a task; with the files of the job for sealed items, whose ids no entry tells."""
         alias = as_it_is if files is None else files.alias
         inference = self._parts.inference(self._backends(loaded))
-        return Asking(loaded.task, inference, label, asker=_ASKER, alias=alias, patient=True)
+        return Asking(loaded.task, inference, label, asker=PADDED, alias=alias, patient=True)
 
     def _backends(self, loaded: LoadedTask) -> TaskBackends:
         drafts = Drafts({loaded.task.id: loaded})

@@ -4,7 +4,6 @@ Rules: outcomes lie encrypted from the first; a baseline is measured from the be
 an incumbent that answers nothing fails on every item.
 """
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from appliance.evals.gate_subject import NONE, GateParts, Subject
 from appliance.evals.outcomes import Outcome
 from appliance.evals.outcomes import parse as parse_outcome
 from appliance.evals.packs.items import FILES, PINS
-from appliance.evals.sealed_lines import SealedLines, key_of
+from appliance.evals.sealed_lines import SealedLines, alias, key_of
 from appliance.trust.evaluation import Pack
 
 PAIRS: Final = "pairs.sealed"
@@ -48,7 +47,7 @@ class Files:
 
     def alias(self, item: str) -> str:
         """How the log names an item of the sealed split: by the key of this job."""
-        return hmac.new(self._key, b"item\0" + item.encode(), "sha256").hexdigest()[:32]
+        return alias(self._key, item)
 
     def _lines(self, name: str) -> SealedLines:
         return SealedLines(self._directory / name, self._key)

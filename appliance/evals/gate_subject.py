@@ -4,7 +4,7 @@ Rules: what is wrong is found here, from the stored bytes, before anything is op
 the split are opened by `opened` alone, into memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from appliance.serving.inference import Inference
 from appliance.statistics.groups import draw_one_each
 from appliance.tasks import catalogue
 from appliance.tasks.cited import Evidence
+from appliance.tasks.definition import Task
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust import ecdsa, evaluation, specification
 from appliance.trust.directory import Artifact
@@ -267,8 +268,17 @@ def check_items(parts: GateParts, subject: Subject) -> None:
         EvaluationRefused: `sealed_item_unfit`, with the number of such items.
     """
     tasks = [loaded.task for loaded in (subject.loaded, subject.incumbent) if loaded is not None]
-    items = opened(parts, subject)
-    unfit = [reason for item in items for task in tasks if (reason := unfit_reason(task, item))]
+    check_sealed(tasks, opened(parts, subject))
+
+
+def check_sealed(tasks: Sequence[Task], items: Sequence[Item]) -> None:
+    """Refuse a sealed split with items that a task cannot take; nothing of one is told.
+
+    Raises:
+        EvaluationRefused: `sealed_item_unfit`, with the number of such items.
+    """
+    reasons = (map(unfit_reason, tasks, [item] * len(tasks)) for item in items)
+    unfit = [reason for each in reasons if (reason := next(filter(None, each), ""))]
     if unfit:
         raise EvaluationRefused(
             "sealed_item_unfit", f"{len(unfit)} of {len(items)} do not fit, one because {unfit[0]}."

@@ -4,6 +4,7 @@ Rules: each batch of lines is one record, durable before it counts; a record dec
 of its file alone; one that a crash cut short is dropped, and its items are answered again.
 """
 
+import hmac
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,11 @@ def key_of(directory: Path, kek: bytes) -> bytes:
         raise EvaluationRefused(
             "outcomes_invalid", "The outcomes were written by another appliance."
         ) from error
+
+
+def alias(key: bytes, item: str) -> str:
+    """How the log names an item of a sealed split: by the key of a job's directory."""
+    return hmac.new(key, b"item\0" + item.encode(), "sha256").hexdigest()[:32]
 
 
 class SealedLines:

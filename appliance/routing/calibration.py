@@ -1,8 +1,8 @@
 """The calibration of a route as a job: one look at a sealed split, and the certificate of it.
 
 Rules:
-- What is wrong with specification, route, stages or dataset is found before the look, and what
-  open items say cannot be certified takes no look.
+- What is wrong with specification, route, stages, dataset or an item is found before the look, and
+  what open items say cannot be certified takes no look. No entry of the log tells a sealed item.
 - Function, thresholds and start are fixed on `dev`, and their digest stands in the entry of the
   look, which is durable before the split is opened.
 - The items that the rules of the route let reach its first stage are what is certified. The stages
@@ -29,8 +29,8 @@ from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused
 from appliance.evals import replay, scoring
-from appliance.evals.asking import asked, outcome, side_by_side
-from appliance.evals.sealed_lines import SealedLines, key_of
+from appliance.evals.asking import ASKER, PADDED, as_it_is, asked, outcome, side_by_side
+from appliance.evals.sealed_lines import SealedLines, alias, key_of
 from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Context, JsonObject, Kind, digest
 from appliance.reports.page import render
@@ -48,7 +48,7 @@ from appliance.tasks.loaded import LoadedTask
 from appliance.trust import route as statements
 from appliance.trust import strict_json
 from appliance.trust.route import COARSE, Circumstances, Found
-from appliance.types import GenerationRequest, Json, Role
+from appliance.types import GenerationRequest, Json, Principal, Role
 
 NAME: Final = "route"
 VALID_DAYS: Final = 365
@@ -98,6 +98,7 @@ class Calibration(Kind):
         terms = terms_of(subject, number)
         open_items = tuple(i for i in subject.dataset.splits["dev"] if i.labelled)
         subjects.check_items(subject, open_items)
+        await job.in_thread(subjects.check_sealed, gate, subject)
         reaching = subjects.reaching(subject, open_items)
         dev = await self._observed(job, subject, DEV, reaching)
         groups = round(subject.part.groups * len(reaching) / max(1, len(open_items)))
@@ -174,7 +175,11 @@ class Calibration(Kind):
         done = [parse(line) for line in await job.in_thread(file.read)]
         left = [item for item in items if item.id not in {o.item for o in done}]
         label = f"route-{job.id}-{name.partition('.')[0]}"
-        ask = partial(observe, self._stages(subject), label, p_true=subject.route.small.p_true)
+        named = partial(alias, key) if name == SEALED else as_it_is
+        asker = PADDED if name == SEALED else ASKER
+        p_true = subject.route.small.p_true
+        stages = self._stages(subject)
+        ask = partial(observe, stages, label, p_true=p_true, named=named, asker=asker)
         for start in range(0, len(left), _BATCH):
             job.report(name.partition(".")[0], len(done), len(items))
             fresh = await side_by_side(ask, left[start : start + _BATCH], 2)
@@ -243,13 +248,21 @@ class Calibration(Kind):
 
 
 async def observe(
-    stages: Sequence[tuple[LoadedTask, Inference]], label: str, item: Item, *, p_true: bool
+    stages: Sequence[tuple[LoadedTask, Inference]],
+    label: str,
+    item: Item,
+    *,
+    p_true: bool,
+    named: Callable[[str], str] = as_it_is,
+    asker: Principal = ASKER,
 ) -> Observed:
     """What the first stage, and a second one, do with one item.
 
     Args:
         label: names the requests in the log.
         p_true: whether the first is asked, too, whether its answer is right.
+        named: an item's id as the log has it.
+        asker: who asks, for the log.
     """
     found: list[tuple[bool, int, str, Any]] = []
     for number, (loaded, inference) in enumerate(stages):
@@ -262,7 +275,8 @@ async def observe(
             decisions=not number,
             p_true=p_true and not number,
         )
-        told = await asked(inference, f"{label}-{number}-{item.id}", request)
+        entry = f"{label}-{number}-{named(item.id)}"
+        told = await asked(inference, entry, request, asker=asker)
         scored = outcome(task, item, told.text, told)
         right, answer = scored.micros == MILLION, replay.digest(scored)
         found.append((right, scored.microseconds, answer, told.about))
@@ -313,6 +327,7 @@ def terms_of(subject: Subject, number: int) -> Terms:
         wanted.error_micros / MILLION,
         wanted.delta_micros / MILLION * wanted.share(number),
         wanted.margin_micros / MILLION,
+        subject.company,
     )
 
 
@@ -378,6 +393,8 @@ def found_of(plan: Plan, verdict: Verdict, terms: Terms, root: str, reach: float
         low_micros=low,
         merkle_root=root,
         reach_micros=_outward(reach, round),
+        interval="" if verdict.difference is None else "tango",
+        company=terms.company,
     )
 
 
@@ -456,6 +473,7 @@ def _result(subject: Subject) -> JsonObject:
         "larger": wanted.larger or None,
         "noise": round(subject.noise, 4),
         "unclaimed": sorted(unclaimed(subject.route)),
+        "company": subject.company,
     }
 
 
@@ -530,7 +548,11 @@ def _concluded(
         "identity": at.identity,
         "look": f"{number} of {wanted.looks}, entry {at.entry} of {at.log}",
     }
-    told = report.Told(wanted, result, iso(now), made_of)
+    year = parts.certificates.certified_since(now - VALID_DAYS * _DAY_US, gate.policy())
+    deltas = [each.wanted.delta_micros for each in year]
+    if verdict.certified:
+        deltas.append(wanted.delta_micros)
+    told = report.Told(wanted, result, iso(now), made_of, tuple(deltas))
     return {
         "result": result,
         "statement": statement.decode(),

@@ -8,7 +8,9 @@ Rules:
   both together are wrong with probability at most delta of one look.
 - Items with times must have been certifiable at earlier times, too, and hold at the next.
 - A failure of a stage is a wrong answer of that stage.
-Sources: `statistics.risk`, `statistics.groups.cautious_difference`; Berger (Technometrics 24, 1982)
+- Where other requests in its batch move what the first stage is sure of, each item counts as they
+  make it worst (`confidence.counted`).
+Sources: `statistics.risk`, `statistics.groups.paired_difference`; Berger (Technometrics 24, 1982)
 for two tests in a step; rolling origins: Tashman, Int. J. Forecast. 16, 2000.
 """
 
@@ -21,7 +23,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from appliance.routing import confidence
-from appliance.routing.confidence import MILLION, Confidence, Features
+from appliance.routing.confidence import MILLION, Confidence, Counted, Features
 from appliance.statistics import groups as grouped
 from appliance.statistics.groups import draw_one_each
 from appliance.statistics.power import (
@@ -62,11 +64,13 @@ class Terms:
         error: most of the accepted answers that may be wrong.
         delta: probability of a wrong certificate, for this look alone.
         margin: how much worse the route may be than its second stage.
+        company: whether room is left for other requests in the batch of the first stage.
     """
 
     error: float
     delta: float
     margin: float
+    company: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,12 @@ class Observed:
     def score(self, function: Confidence) -> int:
         """In millionths; an item without an answer is below every threshold."""
         return -1 if self.features is None else function.score(self.features)
+
+    def counted(self, function: Confidence, *, company: bool) -> Counted:
+        """As `confidence.counted`; an item without an answer is below every threshold."""
+        if self.features is None:
+            return Counted(-1, self.small)
+        return confidence.counted(function, self.features, right=self.small, company=company)
 
 
 @dataclass(frozen=True)
@@ -204,16 +214,12 @@ def plan(
     if noise > terms.error:
         message = f"repeated texts have labels of which {noise:.1%} contradict the commonest one"
         return _refused("labels disagree", message)
-    answered = [o for o in dev if o.features is not None]
-    if not answered:
+    choice = _fitted(dev, company=terms.company)
+    if choice is None:
         return _refused("too many errors", "the first stage gave no answer with a confidence")
-    choice = confidence.fit(
-        [o.features for o in answered if o.features is not None],
-        [o.small for o in answered],
-        [o.group for o in answered],
-    )
-    scores = np.array([o.score(choice.function) for o in dev])
-    right = np.array([o.small for o in dev])
+    counted = [o.counted(choice.function, company=terms.company) for o in dev]
+    scores = np.array([each.score for each in counted])
+    right = np.array([each.right for each in counted])
     grid = _grid(scores, right, terms.error)
     coverage, errors = grid.coverage, grid.errors
     if grid.start is None:
@@ -236,7 +242,7 @@ def plan(
         message = f"by dev a look has a chance of {chance:.0%}"
         return _refused("underpowered", message, needed)
     doubtful = [o for o, score in zip(dev, scores, strict=True) if score < grid.least]
-    error = 1 - float(right.mean())
+    error = 1 - sum(o.small for o in dev) / len(dev)
     return Plan(choice.function, tuple(kept), start, _better(doubtful), error, choice.areas)
 
 
@@ -276,12 +282,11 @@ def judge(
         dev: open items, one of each group: the past of the backtest.
         whole: delta over all looks, with which the backtest is made.
     """
-    scores = [o.score(plan.function) for o in sealed]
-    wrong = [not o.small for o in sealed]
-    found = _certified(scores, wrong, plan.thresholds, terms.error, terms.delta)
+    counted = [o.counted(plan.function, company=terms.company) for o in sealed]
+    found = _certified(counted, plan.thresholds, terms.error, terms.delta)
     origins: tuple[Origin, ...] = ()
     if all(o.time for o in (*sealed, *dev)):
-        origins = backtest([*dev, *sealed], terms.error, whole)
+        origins = backtest([*dev, *sealed], terms.error, whole, company=terms.company)
     if origins and not held(origins, terms.error) and all(o.share is not None for o in origins):
         limit = found.steps[0].limit if found.steps else 1.0
         return _nothing("unstable over time", sealed, limit, origins=origins)
@@ -289,7 +294,7 @@ def judge(
         return _unshown(found, [*dev, *sealed], len(sealed), plan, terms, origins)
     kept, difference = None, None
     for step in (step for step in found.steps if step.limit <= terms.error):
-        told = _difference(sealed, scores, step.threshold, terms)
+        told = _difference(sealed, counted, step.threshold, terms)
         if told is not None and told[1] <= -terms.margin:
             difference = difference or told
             break
@@ -301,10 +306,11 @@ def judge(
     if origins and not held(origins, terms.error):  # too few earlier groups to say it
         needed = GroupsNeeded(len(sealed), math.ceil(len(sealed) / _ORIGINS[0]), None)
         return _nothing("underpowered", sealed, kept.limit, needed=needed, origins=origins)
+    scores = [o.score(plan.function) for o in sealed]
     return Verdict(
         reason="",
         threshold=int(kept.threshold),
-        coverage=kept.accepted / len(sealed),
+        coverage=sum(score >= kept.threshold for score in scores) / len(sealed),
         groups=len(sealed),
         limit=kept.limit,
         difference=difference,
@@ -313,7 +319,9 @@ def judge(
     )
 
 
-def backtest(seen: Sequence[Observed], error: float, delta: float) -> tuple[Origin, ...]:
+def backtest(
+    seen: Sequence[Observed], error: float, delta: float, *, company: bool = False
+) -> tuple[Origin, ...]:
     """What certificates of earlier times would have been, and how they held in the time after.
 
     Function and thresholds are fitted to the past of each origin alone; an item of the past is
@@ -325,36 +333,42 @@ def backtest(seen: Sequence[Observed], error: float, delta: float) -> tuple[Orig
     ordered = sorted(seen, key=lambda o: (o.time, o.group))
     edges = [round(share * len(ordered)) for share in (*_ORIGINS, 1.0)]
     return tuple(
-        _origin(ordered[:edge], ordered[edge:after], error, delta)
+        _origin(ordered[:edge], ordered[edge:after], error, delta, company=company)
         for edge, after in itertools.pairwise(edges)
     )
 
 
 def _origin(
-    past: Sequence[Observed], after: Sequence[Observed], error: float, delta: float
+    past: Sequence[Observed],
+    after: Sequence[Observed],
+    error: float,
+    delta: float,
+    *,
+    company: bool,
 ) -> Origin:
     """One origin: certify on the past, look at the time after."""
     until, groups = past[-1].time, len(past)
     halves = [past[0::2], past[1::2]]  # every other group in the order of time
-    functions = [_fitted(half) for half in halves]
-    whole = _fitted(past)
-    if whole is None or None in functions:
+    choices = [_fitted(half, company=company) for half in halves]
+    whole = _fitted(past, company=company)
+    if whole is None or None in choices:
         return Origin(until, groups, None, None, 1.0, 0, 0)
     crossed = [
-        (o.score(function), o.small)
-        for half, function in zip(halves, reversed(functions), strict=True)
+        o.counted(choice.function, company=company)
+        for half, choice in zip(halves, reversed(choices), strict=True)
         for o in half
-        if function is not None
+        if choice is not None
     ]
-    scores = np.array([score for score, _ in crossed])
-    right = np.array([small for _, small in crossed])
+    scores = np.array([each.score for each in crossed])
+    right = np.array([each.right for each in crossed])
     grid = _grid(scores, right, error)
     start = max(grid.coverage, default=0) if grid.start is None else grid.start
     thresholds = [t for t in grid.coverage if t <= start]
-    found = _certified(scores.tolist(), (~right).tolist(), thresholds, error, delta)
+    found = _certified(crossed, thresholds, error, delta)
     threshold = None if found.threshold is None else int(found.threshold)
     first = found.steps[0] if found.steps else None
-    taken = [o for o in after if threshold is not None and o.score(whole) >= threshold]
+    later = [o.counted(whole.function, company=company) for o in after]
+    taken = [each for each in later if threshold is not None and each.score >= threshold]
     return Origin(
         until,
         groups,
@@ -362,11 +376,11 @@ def _origin(
         first.errors / first.accepted if first else None,
         first.limit if first else 1.0,
         len(taken),
-        sum(not o.small for o in taken),
+        sum(not each.right for each in taken),
     )
 
 
-def _fitted(seen: Sequence[Observed]) -> Confidence | None:
+def _fitted(seen: Sequence[Observed], *, company: bool) -> confidence.Choice | None:
     """The function that these items would have; None where none has features."""
     answered = [o for o in seen if o.features is not None]
     if not answered:
@@ -375,7 +389,8 @@ def _fitted(seen: Sequence[Observed]) -> Confidence | None:
         [o.features for o in answered if o.features is not None],
         [o.small for o in answered],
         [o.group for o in answered],
-    ).function
+        company=company,
+    )
 
 
 def held(origins: Sequence[Origin], error: float) -> bool:
@@ -420,13 +435,10 @@ def curve(function: Confidence, seen: Sequence[Observed], most: int = 101) -> li
 
 
 def _certified(
-    scores: Sequence[int],
-    wrong: Sequence[bool],
-    thresholds: Sequence[int],
-    error: float,
-    delta: float,
+    counted: Sequence[Counted], thresholds: Sequence[int], error: float, delta: float
 ) -> Certified:
-    return certify([float(s) for s in scores], wrong, [float(t) for t in thresholds], error, delta)
+    scores, wrong = [float(each.score) for each in counted], [not each.right for each in counted]
+    return certify(scores, wrong, [float(t) for t in thresholds], error, delta)
 
 
 def _unshown(
@@ -454,8 +466,9 @@ def _needed(
 ) -> GroupsNeeded | None:
     """How many groups would do at the planned start, by one item of each group that was seen."""
     one = list({o.group: o for o in seen}.values())
-    inside = [o for o in one if o.score(function) >= start]
-    errors = sum(not o.small for o in inside)
+    counted = [o.counted(function, company=terms.company) for o in one]
+    inside = [each for each in counted if each.score >= start]
+    errors = sum(not each.right for each in inside)
     found = groups_range(terms.error, errors, len(inside), len(one), terms.delta)
     if found is None:
         return None
@@ -475,18 +488,18 @@ def _nothing(
 
 
 def _difference(
-    sealed: Sequence[Observed], scores: Sequence[int], threshold: float, terms: Terms
+    sealed: Sequence[Observed], counted: Sequence[Counted], threshold: float, terms: Terms
 ) -> tuple[float, float, float] | None:
     """Route minus second stage: an item that is not accepted is the second stage's own."""
     if any(o.larger is None for o in sealed):
         return None
     whole = [
-        float(o.small if score >= threshold else bool(o.larger))
-        for o, score in zip(sealed, scores, strict=True)
+        float(each.right if each.score >= threshold else bool(o.larger))
+        for o, each in zip(sealed, counted, strict=True)
     ]
     alone = [float(bool(o.larger)) for o in sealed]
     names = [o.group for o in sealed]
-    found = grouped.cautious_difference(whole, alone, names, 1 - 2 * terms.delta)
+    found = grouped.paired_difference(whole, alone, names, 1 - 2 * terms.delta)
     return found.value, found.interval.low, found.interval.high
 
 

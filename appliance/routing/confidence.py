@@ -7,6 +7,8 @@ Rules:
   depend on no sampling setting of the request.
 - A function of the features is fitted on open items, and kept as JSON coefficients.
 - Coefficients from outside are checked before they are applied.
+- Other requests in a model's batch move what it is sure of. What is certified is counted against
+  us: a right answer at the lowest score that they can give it, a wrong one at the highest.
 - A score is told in whole millionths, so that calibration and serving compare the same number.
 Sources: El-Yaniv & Wiener, J. Mach. Learn. Res. 11, 2010, for the risk-coverage curve that chooses
 between functions; Guo et al., ICML 2017.
@@ -16,7 +18,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,6 +34,12 @@ FIELDS: Final[tuple[str, ...]] = (
     "least", "mean", "quantile", "closest", "widest", "masked", "agreement", "length",
 )  # fmt: skip
 P_TRUE: Final = "p_true"
+COMPANY: Final = 0.5
+"""Most by which other requests in its batch move the log-odds of a model's choice; as far as the
+tests let a likely token's log-probability move (ADR 0009), and more than was seen (ADR 0058)."""
+_LOG_ODDS: Final = frozenset({"top", "margin", "closest", P_TRUE})
+_LOGARITHMS: Final = frozenset({"mass", "least", "mean", "quantile", "masked"})
+_FIXED: Final = frozenset({"length"})
 _FOLDS: Final = 5
 _LEAST: Final = 1e-12
 _BOUND: Final = 1e6
@@ -112,6 +120,28 @@ def names_of(found: Features) -> tuple[str, ...]:
     return _FORMS.get(len(found), ())
 
 
+def moved(name: str, value: float) -> tuple[float, float]:
+    """The lowest and the highest value that company can give a feature.
+
+    Where log-odds move by at most d, the logarithm of a probability moves by at most d, and is
+    multiplied by at most exp(d); so are sums of such logarithms, and an entropy.
+    """
+    if name in _FIXED:
+        return value, value
+    if name in _LOG_ODDS:
+        return value - COMPANY, value + COMPANY
+    low, high = sorted((value * math.exp(COMPANY), value * math.exp(-COMPANY)))
+    if name in _LOGARITHMS:
+        return max(low, value - COMPANY), min(high, value + COMPANY)
+    return low, high
+
+
+def may_turn(found: Features) -> bool:
+    """Whether company can make it another answer: two choices are too close."""
+    names = names_of(found)
+    return found[names.index("margin" if "margin" in names else "closest")] <= COMPANY
+
+
 @dataclass(frozen=True)
 class Logistic:
     """Logistic regression on some of the features."""
@@ -122,6 +152,17 @@ class Logistic:
     def score(self, found: Features) -> int:
         """In millionths."""
         return round(MILLION * self.fitted.apply(_chosen(found, self.names)))
+
+    def range(self, found: Features) -> tuple[int, int]:
+        """The lowest and the highest score that company can give, in millionths."""
+        sides = [
+            sorted(moved(name, value), key=lambda end, w=weight: w * end)  # type: ignore[misc]
+            for name, value, weight in zip(
+                self.names, _chosen(found, self.names), self.fitted.weights, strict=True
+            )
+        ]
+        low, high = (self.fitted.apply([side[end] for side in sides]) for end in (0, 1))
+        return round(MILLION * low), round(MILLION * high)
 
     def document(self) -> dict[str, Any]:
         """The coefficients as JSON values."""
@@ -141,12 +182,37 @@ class Steps:
         (value,) = self.fitted.apply(_chosen(found, (self.name,)))
         return round(MILLION * float(value))
 
+    def range(self, found: Features) -> tuple[int, int]:
+        """The lowest and the highest score that company can give, in millionths."""
+        low, high = self.fitted.apply(moved(self.name, *_chosen(found, (self.name,))))
+        return round(MILLION * float(low)), round(MILLION * float(high))
+
     def document(self) -> dict[str, Any]:
         """The coefficients as JSON values."""
         return {**self.fitted.coefficients(), "feature": self.name}
 
 
 Confidence: TypeAlias = Logistic | Steps
+
+
+class Counted(NamedTuple):
+    """The score and the outcome by which an answer counts."""
+
+    score: int
+    right: bool
+
+
+def counted(function: Confidence, found: Features, *, right: bool, company: bool) -> Counted:
+    """How an answer counts: as it was measured, or as company makes it worst for us.
+
+    Of the answers that a threshold lets through, whoever is beside them, at most the share is wrong
+    that is wrong of those which count so: W / (W + C) grows with W and falls with C.
+    """
+    if not company:
+        return Counted(function.score(found), right)
+    low, high = function.range(found)
+    stays = right and not may_turn(found)
+    return Counted(low if stays else high, stays)
 
 
 @dataclass(frozen=True)
@@ -162,7 +228,13 @@ class Choice:
     areas: Mapping[str, float]
 
 
-def fit(rows: Sequence[Features], right: Sequence[bool], groups: Sequence[str]) -> Choice:
+def fit(
+    rows: Sequence[Features],
+    right: Sequence[bool],
+    groups: Sequence[str],
+    *,
+    company: bool = False,
+) -> Choice:
     """Fit the candidates and choose the one with the smallest area in cross-validation by group.
 
     Candidates are logistic regression on all features, on all but one, and on one alone, and
@@ -171,6 +243,7 @@ def fit(rows: Sequence[Features], right: Sequence[bool], groups: Sequence[str]) 
 
     Args:
         rows: all of one form.
+        company: whether the areas are those of answers as `counted` counts them.
 
     Raises:
         ValueError: lengths differ, or there is nothing.
@@ -181,8 +254,11 @@ def fit(rows: Sequence[Features], right: Sequence[bool], groups: Sequence[str]) 
     candidates: dict[str, tuple[str, ...]] = {"all": known}
     candidates |= {f"without {n}": tuple(f for f in known if f != n) for n in known}
     candidates |= {f"{n} alone": (n,) for n in known}
-    areas = {name: _crossed(rows, right, groups, names) for name, names in candidates.items()}
-    areas["isotonic"] = _crossed(rows, right, groups, None)
+    areas = {
+        name: _crossed(rows, right, groups, names, company=company)
+        for name, names in candidates.items()
+    }
+    areas["isotonic"] = _crossed(rows, right, groups, None, company=company)
     best = min(areas, key=lambda name: areas[name])
     return Choice(_fitted(rows, right, candidates.get(best)), areas)
 
@@ -229,17 +305,19 @@ def _crossed(
     right: Sequence[bool],
     groups: Sequence[str],
     names: tuple[str, ...] | None,
+    *,
+    company: bool,
 ) -> float:
     """The area on items whose groups the function has not seen."""
     folds = [int(hashlib.sha256(group.encode()).hexdigest(), 16) % _FOLDS for group in groups]
-    scores = [0.0] * len(rows)
+    found = [Counted(0, right=False)] * len(rows)
     for fold in set(folds):
         inside = [n for n, other in enumerate(folds) if other != fold] or range(len(rows))
         function = _fitted([rows[n] for n in inside], [right[n] for n in inside], names)
         for n, other in enumerate(folds):
             if other == fold:
-                scores[n] = function.score(rows[n])
-    return area(scores, right)
+                found[n] = counted(function, rows[n], right=right[n], company=company)
+    return area([each.score for each in found], [each.right for each in found])
 
 
 def _fitted(

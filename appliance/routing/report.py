@@ -4,6 +4,7 @@ Rules: the curve is that of open items; shares of the sealed split are told to t
 item of it is shown.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from appliance.reports.axes import percent
 from appliance.reports.charts import Series
 from appliance.reports.page import Fact, Figure, Page, Section, Table
 from appliance.routing.certifying import Verdict
+from appliance.routing.confidence import COMPANY
 from appliance.trust.route import Specification
 
 _HELP: Mapping[str, str] = {
@@ -34,12 +36,15 @@ class Told:
     Attributes:
         result: of the job.
         made_of: digests and versions, for the last table.
+        deltas: in millionths, of the certificates of routes that this appliance keeps of the last
+            year, this one among them.
     """
 
     wanted: Specification
     result: Mapping[str, Any]
     when: str
     made_of: Mapping[str, str]
+    deltas: tuple[int, ...] = ()
 
 
 def figures(verdict: Verdict) -> str:
@@ -148,6 +153,11 @@ def _promise(result: Mapping[str, Any]) -> Section | None:
         "replayed: requests that the stage's time limit or its share of requests at once sends "
         "further, and repeats that the dataset left out when it was sealed.",
     ]
+    if result["company"]:
+        said.append(
+            "Other requests in the engine's batch move how sure its model is. Room is left for "
+            f"that: each item counts as it does worst where log-odds move by up to {COMPANY:g}."
+        )
     if result["unclaimed"]:
         names = ", ".join(result["unclaimed"])
         said.append(
@@ -207,9 +217,16 @@ def _terms(told: Told) -> Section:
         rows.append(("groups that the rules leave to the first stage", f"{result['reach']:.0%}"))
     if difference:
         low, high = (f"{100 * value:+.0f}" for value in difference[1:])
-        rows.append(("route minus second stage, points", f"{low} to {high}"))
-    said = "A person signed these terms before the items were opened."
-    return Section("Terms", (said,), (Table(("term", "value"), tuple(rows)),))
+        rows.append(("route minus second stage, points", f"{low} to {high}, by Tango's interval"))
+    said = ["A person signed these terms before the items were opened."]
+    if told.deltas:
+        each = sorted(Counter(told.deltas).items())
+        at = ", ".join(f"{many} at delta {delta / 1e6:g}" for delta, many in each)
+        said.append(
+            f"Certificates of routes that are kept here of the last 365 days: {len(told.deltas)} "
+            f"({at}). By the delta of each, {sum(told.deltas) / 1e6:g} of them may be false."
+        )
+    return Section("Terms", tuple(said), (Table(("term", "value"), tuple(rows)),))
 
 
 def _shares(wanted: Specification) -> str:

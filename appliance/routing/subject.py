@@ -17,7 +17,7 @@ from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Item
 from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, StateRefused, TaskRefused
-from appliance.evals import scoring
+from appliance.evals import gate_subject, scoring
 from appliance.evals.gate_subject import GateParts, check_schedule, sealed_dataset, task_of
 from appliance.jobs.kind import JsonObject
 from appliance.routing import catalogue, rules
@@ -87,6 +87,11 @@ class Subject:
     def part(self) -> sealing.Part:
         """What the seal tells of the split."""
         return self.seal.parts[self.wanted.split]
+
+    @property
+    def company(self) -> bool:
+        """Whether other requests in a batch move what the first stage is sure of."""
+        return self.small.task.candidate.kind != "classifier"
 
     @property
     def noise(self) -> float:
@@ -190,16 +195,13 @@ def opened(parts: GateParts, subject: Subject) -> tuple[Item, ...]:
 
     Raises:
         DatasetRefused: what `sealing.open_part` raises.
-        EvaluationRefused: `item_unfit`.
     """
     wanted, name = subject.wanted, subject.dataset.manifest.name
     items = sealing.open_part(
         subject.seal, wanted.split, name, subject.sealed, parts.kek(), parts.marks_key()
     )
     places = draw_one_each([i.id for i in items], [i.group for i in items], wanted.seed)
-    drawn = tuple(items[place] for place in places)
-    check_items(subject, drawn)
-    return drawn
+    return tuple(items[place] for place in places)
 
 
 def reaching(subject: Subject, items: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -208,8 +210,19 @@ def reaching(subject: Subject, items: tuple[Item, ...]) -> tuple[Item, ...]:
     return tuple(i for i in items if rules.reaches(subject.route, scoring.input_of(task, i)))
 
 
+def check_sealed(parts: GateParts, subject: Subject) -> None:
+    """Hold the items of the split against the stages before the look; nothing of one is told.
+
+    Raises:
+        DatasetRefused: what `sealing.open_part` raises.
+        EvaluationRefused: `sealed_item_unfit`.
+    """
+    stages = filter(None, (subject.small, subject.larger))
+    gate_subject.check_sealed([loaded.task for loaded in stages], opened(parts, subject))
+
+
 def check_items(subject: Subject, items: tuple[Item, ...]) -> None:
-    """Refuse items that the stages cannot take. Raises EvaluationRefused (`item_unfit`)."""
+    """Refuse open items that the stages cannot take. Raises EvaluationRefused (`item_unfit`)."""
     for item in items:
         scoring.expected_of(subject.small.task, item)
         for loaded in filter(None, (subject.small, subject.larger)):

@@ -97,6 +97,9 @@ class Found(Struct, frozen=True, forbid_unknown_fields=True):
         merkle_root: hex root over the lines of the outcomes.
         reach_micros: share of the groups that the rules of the route let reach the first stage, to
             which all other numbers refer; None where rules were not replayed (before 0.2.0).
+        interval: of route minus second stage; "" without one, and before 0.2.0: one pseudo-group a
+            side.
+        company: whether room was left for other requests in the batch of the first stage.
     """
 
     reason: _Text
@@ -110,6 +113,8 @@ class Found(Struct, frozen=True, forbid_unknown_fields=True):
     low_micros: _Micros | None
     merkle_root: _Digest
     reach_micros: _Micros | None = None
+    interval: Literal["", "tango"] = ""
+    company: bool = False
 
     @property
     def certified(self) -> bool:

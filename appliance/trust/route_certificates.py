@@ -4,6 +4,7 @@ Rules: a certificate is kept as it was signed and verified again under the polic
 that is suspended never counts again, nor what was carried over from it; rows are only added.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -153,6 +154,19 @@ class RouteCertificates:
             except Refused:
                 continue
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
+
+    def certified_since(self, since_us: int, policy: TrustPolicy) -> list[Certificate]:
+        """What calibrations certified since then and is kept here; carried ones count once."""
+        with self._database.begin() as connection:
+            rows = connection.execute(sa.select(_CERTIFICATES.c.envelope)).scalars().all()
+        found = []
+        for envelope in rows:
+            with contextlib.suppress(Refused):
+                certificate = route.verify(bytes(envelope), policy)
+                at = certificate.circumstances
+                if certificate.found.certified and at.issued_us >= since_us:
+                    found += [] if at.carried_from else [certificate]
+        return found
 
     def suspended(self, certificate_id: str) -> str | None:
         """Why a certificate is out of use; None for one that is not."""

@@ -1,6 +1,7 @@
 """Calibration and serving of a route over two classifiers, end to end; no language model."""
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -69,6 +70,9 @@ async def test_a_route_is_certified_and_then_its_first_stage_answers(
     asked = entries(lab, kind="intent", key_id="evaluation")
     mine = [e["seq"] for e in asked if e["request_id"].startswith(f"route-{result['job']}-certify")]
     assert len(mine) == 2 * GROUPS and min(mine) > look["seq"]
+    told = json.dumps(entries(lab))
+    assert "dev-orders-data" in told  # the control: open items are named
+    assert "certify-orders-data" not in told  # sealed ones are not
     place = lab.data / DIRECTORY / str(result["job"])
     written = b"".join(path.read_bytes() for path in place.iterdir())
     assert b"certify-orders-data" not in written  # items stay encrypted
@@ -95,7 +99,9 @@ async def test_a_route_is_certified_and_then_its_first_stage_answers(
     certificate = lab.routes.certificates.of(terms(lab).route_digest, _policy(lab))[0]
     assert certificate.id == result["certificate"]
     assert certificate.found.threshold_micros == round(result["threshold"] * 1e6)
+    assert (certificate.found.interval, certificate.found.company) == ("tango", False)
     page = (place / "report.html").read_text()
+    assert "of the last 365 days: 1 (1 at delta 0.05)" in page and "Room is left" not in page
     assert "Certified" in page and "accepted error against coverage" in page
 
 
@@ -137,6 +143,15 @@ async def test_a_small_dataset_takes_no_look(lab: Services, tmp_path: Path) -> N
     assert (result["verdict"], result["reason"]) == ("not_certifiable", "underpowered")
     assert result["certificate"] is None and result["groups_needed"] >= 50
     assert not entries(lab, action="route_look", dataset="few")
+
+
+async def test_a_sealed_item_that_does_not_fit_takes_no_look(lab: Services, tmp_path: Path) -> None:
+    write_dataset(lab, tmp_path / "unfit", unfit=2)
+    with pytest.raises(ApplianceError) as caught:
+        await calibrate(lab, terms(lab, dataset="unfit"))
+    assert caught.value.code == "sealed_item_unfit" and "2 of 100 " in caught.value.message
+    assert "cab" not in caught.value.message and "certify" not in caught.value.message
+    assert not entries(lab, action="route_look", dataset="unfit")
 
 
 async def test_items_with_times_pass_a_backtest(lab: Services, tmp_path: Path) -> None:

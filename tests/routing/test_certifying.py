@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from appliance.routing import certifying
+from appliance.routing import certifying, confidence
 from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable
+from appliance.statistics import paired
 from appliance.statistics.power import groups_for_bound
 from appliance.statistics.risk import certify
 from tests.evals.test_gate_simulation import told
@@ -182,6 +183,90 @@ def test_grouped_certificates_in_a_thousand_runs() -> None:
     items, one = grouped(1_000, items=True), grouped(1_000, items=False)
     told(f"20 groups of 50: every item {items:.1%} wrong, one of each group {one:.1%}")
     assert items > 2 * DELTA and one <= allowed(1_000)
+
+
+def in_company(count: int, groups: int, *, company: bool) -> tuple[float, float]:
+    """The share of wrong certificates where company does its worst to what is served, and coverage.
+
+    Then each wrong answer has the highest score that company can give it, each right one the
+    lowest, and where another answer is as likely it is given.
+    """
+    terms = replace(TERMS, company=company)
+    places = (np.arange(400) + 0.5) / 400
+    chance = np.minimum(np.maximum(_A * places**_B, 1e-9), 0.999)
+    turned = np.array([confidence.may_turn(features_at(u)) for u in places])
+    wrong, coverage = 0, []
+    for seed in range(count):
+        generator = np.random.default_rng(seed)
+        plan = certifying.plan(drawn(generator, 300), terms, groups)
+        threshold = None
+        if isinstance(plan, Plan):
+            seen = drawn(generator, groups)
+            threshold = certifying.judge(plan, seen, [], terms, DELTA).threshold
+        if threshold is None or isinstance(plan, Uncertifiable):
+            coverage.append(0.0)
+            continue
+        ends = np.array([plan.function.range(features_at(u)) for u in places])
+        bad = np.where(turned, 1.0, chance)[ends[:, 1] >= threshold].sum()
+        good = np.where(turned, 0.0, 1 - chance)[ends[:, 0] >= threshold].sum()
+        wrong += bool(bad / max(bad + good, 1e-9) > ERROR)
+        coverage.append(coverage_of(plan, threshold))
+    return wrong / count, float(np.mean(coverage))
+
+
+def test_a_certificate_holds_in_the_worst_company() -> None:
+    wrong, coverage = in_company(8, 1_000, company=True)
+    assert wrong <= allowed(8) and coverage > 0.3
+    assert in_company(4, 1_000, company=False)[0] > 2 * DELTA  # the control: as measured
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [300, 1_000])
+def test_certificates_in_company_in_two_hundred_runs(groups: int) -> None:
+    for company in (True, False):
+        wrong, coverage = in_company(200, groups, company=company)
+        told(f"{groups} groups, room {company}: {wrong:.1%} wrong, coverage {coverage:.2f}")
+        assert wrong <= allowed(200) if company else wrong > 2 * DELTA
+
+
+def test_company_counts_in_the_difference_and_over_time() -> None:
+    """The same items: with room fewer right answers are accepted, and more wrong ones."""
+    generator = np.random.default_rng(9)
+    dev, seen = drawn(generator, 400, year="2024"), drawn(generator, 1_000, year="2025")
+    plan = fixed()
+    plain, roomy = (
+        certifying.judge(plan, seen, dev, replace(TERMS, company=company), DELTA)
+        for company in (False, True)
+    )
+    assert plain.threshold and roomy.threshold and roomy.threshold > plain.threshold
+    assert [o.threshold for o in roomy.origins] != [o.threshold for o in plain.origins]
+    assert plain.difference and roomy.difference
+    at_one = [
+        certifying._difference(
+            seen,
+            [o.counted(plan.function, company=company) for o in seen],
+            plain.threshold,
+            TERMS,
+        )
+        for company in (False, True)
+    ]
+    assert at_one[0] and at_one[1] and at_one[1][1] < at_one[0][1]
+
+
+def test_the_difference_has_tangos_interval() -> None:
+    """With one item a group; the older one errs up to four times as often as it says."""
+    plan = fixed()
+    seen = drawn(np.random.default_rng(9), 62)
+    counted = [o.counted(plan.function, company=False) for o in seen]
+    found = certifying._difference(seen, counted, plan.thresholds[-1], TERMS)
+    whole = [
+        float(each.right if each.score >= plan.thresholds[-1] else bool(o.larger))
+        for o, each in zip(seen, counted, strict=True)
+    ]
+    alone = [float(bool(o.larger)) for o in seen]
+    table = paired.count([v > 0 for v in whole], [v > 0 for v in alone])
+    assert found is not None
+    assert found[1:] == pytest.approx(paired.tango(table, 1 - 2 * DELTA))
 
 
 def test_a_verdict_says_what_it_rests_on() -> None:

@@ -1,5 +1,6 @@
 """How sure an answer is: features, functions, and coefficients from outside."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -192,3 +193,51 @@ def test_coefficients_from_outside_are_checked(value: Any) -> None:
 def test_nothing_cannot_be_fitted() -> None:
     with pytest.raises(ValueError, match="at least one row"):
         confidence.fit([], [], [])
+
+
+def test_the_room_for_company_is_what_log_odds_do() -> None:
+    """A logarithm of a probability moves as its log-odds say, and so do means and sums of them."""
+    rng = np.random.default_rng(1)
+    odds = rng.normal(2, 3, (200, 5))
+    before = -np.logaddexp(0, -odds)
+    for away in (-confidence.COMPANY, confidence.COMPANY, rng.uniform(-0.5, 0.5, odds.shape)):
+        after = -np.logaddexp(0, -(odds + away))
+        for name, reduce in (("least", np.min), ("mean", np.mean), ("agreement", np.sum)):
+            for one, other in zip(reduce(before, axis=1), reduce(after, axis=1), strict=True):
+                low, high = confidence.moved(name, one)
+                assert low - 1e-9 <= other <= high + 1e-9
+    assert confidence.moved("length", 3.0) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize("rows_of", [planted, planted_fields])
+def test_the_lowest_and_the_highest_score_are_those_of_the_corners(rows_of: Any) -> None:
+    rows, right, groups = rows_of(200)
+    names = confidence.names_of(rows[0])
+    for function in (
+        confidence._fitted(rows, right, names),
+        confidence._fitted(rows, right, names[1:3]),
+        confidence._fitted(rows, right, None),
+        confidence.fit(rows, right, groups, company=True).function,
+    ):
+        for row in rows[:20]:
+            ends = [confidence.moved(name, value) for name, value in zip(names, row, strict=True)]
+            scores = [function.score(corner) for corner in itertools.product(*ends)]
+            assert function.range(row) == (min(scores), max(scores))
+
+
+def test_an_answer_counts_as_company_makes_it_worst() -> None:
+    rows, right, groups = planted()
+    function = confidence.fit(rows, right, groups).function
+    sure = confidence.features(answer(0.8, 0.1, 0.1))
+    close = confidence.features(answer(0.5, 0.4, 0.1))
+    assert sure is not None and close is not None
+    low, high = function.range(sure)
+    assert low < function.score(sure) < high
+    for found, good, wanted in (
+        (sure, True, (low, True)),
+        (sure, False, (high, False)),
+        (close, True, (function.range(close)[1], False)),  # another label may be given
+    ):
+        assert confidence.counted(function, found, right=good, company=True) == wanted
+        plain = confidence.counted(function, found, right=good, company=False)
+        assert plain == (function.score(found), good)

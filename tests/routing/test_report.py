@@ -16,6 +16,7 @@ RESULT: dict[str, Any] = {
     "difference": [0.0, -0.02, 0.02], "origins": [], "ablation": {"all": 0.02, "top alone": 0.03},
     "curve": [[900_000, 0.2, 0.01, 0.0, 0.04], [500_000, 1.0, 0.12, 0.1, 0.15]], "noise": 0.01,
     "answer": "Certified: all of it.", "reach": 0.31, "unclaimed": ["desk"],
+    "company": False,
 }  # fmt: skip
 
 
@@ -38,6 +39,18 @@ def test_a_certificate_has_its_figures_and_its_curve() -> None:
     ):
         assert shown in html
     assert "What would help" not in html
+
+
+def test_a_page_says_whether_there_is_room_for_company() -> None:
+    assert "Room is left" not in page()
+    assert "log-odds move by up to 0.5" in page(company=True)
+
+
+def test_a_page_tells_how_many_certificates_there_are_at_which_delta() -> None:
+    deltas = (50_000, 100_000, 50_000)
+    html = render(report.page(Told(wanted(), RESULT, "2026-11-27", {}, deltas)))
+    assert "365 days: 3 (2 at delta 0.05, 1 at delta 0.1)" in html
+    assert "0.2 of them may be false" in html
 
 
 def test_what_is_unstable_shows_the_times_and_what_helps() -> None:

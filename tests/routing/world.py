@@ -69,13 +69,21 @@ def coefficients(*words: dict[str, tuple[str, ...]]) -> str:
     return document.write(fit_linear([t for t, _ in pairs], [n for _, n in pairs])).decode()
 
 
-def write_dataset(services: Services, path: Path, times: bool = False, **counts: int) -> str:
-    """Write, seal, sign, import and approve a dataset; returns its id."""
+def write_dataset(
+    services: Services, path: Path, times: bool = False, unfit: int = 0, **counts: int
+) -> str:
+    """Write, seal, sign, import and approve a dataset; returns its id.
+
+    Args:
+        unfit: items of `certify` with a label that no task has.
+    """
     path.mkdir()
     manifest = {"format": 1, "version": 1, "name": path.name, "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))
     for split, count in ({"train": 20, "dev": 60, "certify": GROUPS} | counts).items():
         rows = [item(n, f"{split}-{path.name}") for n in range(count)]
+        for row in rows[: unfit if split == "certify" else 0]:
+            row["expected"] = "cab"
         if times:
             year = {"train": 2023, "dev": 2024}.get(split, 2025)
             for n, row in enumerate(rows):
