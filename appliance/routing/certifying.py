@@ -224,8 +224,9 @@ def plan(
     coverage, errors = grid.coverage, grid.errors
     if grid.start is None:
         best = min(errors.values(), default=1.0)
+        room = ", with room for other requests in the batch" if terms.company else ""
         message = f"on dev no threshold has fewer than {best:.1%} errors among accepted answers"
-        return _refused("too many errors", message)
+        return _refused("too many errors", message + room)
     start = grid.start
     needed = _needed(start, choice.function, dev, terms)
     if groups < FEWEST:

@@ -14,7 +14,9 @@ from appliance.routing.subject import Subject
 from appliance.tasks.loaded import LoadedTask, load
 from tests.evals.orders import FITTED
 from tests.routing.world import COMMON, coefficients
-from tests.tasks.example import FIELDS, SCHEMA
+from tests.tasks import example
+from tests.tasks.example import BLEND, FIELDS, SCHEMA
+from tests.tasks.test_loaded import loaded
 
 
 def task(text: str = FITTED) -> LoadedTask:
@@ -82,3 +84,12 @@ def test_noise_is_what_repeated_texts_contradict() -> None:
     assert noise(*same) == 0
     assert noise(*same, ("text 1", "b"), ("text 2", "b")) == pytest.approx(2 / 42)
     assert noise(("text 1", "a"), ("text 1", "b")) == 0  # too few to tell
+
+
+def test_what_a_model_has_a_part_in_depends_on_company() -> None:
+    blend = loaded(BLEND, classifier_json=example.coefficients())
+    stages = {"classifier": task(), "model": in_fields(), "blend": blend}
+    for kind, small in stages.items():
+        assert small.task.candidate.kind == kind
+        found = cast(Subject, SimpleNamespace(small=small))
+        assert Subject.company.fget(found) is (kind != "classifier")  # type: ignore[attr-defined]

@@ -59,6 +59,13 @@ def certificate(
     return route.certify(signed, what or found(), how or at(), key)
 
 
+def test_a_certificate_of_an_older_version_names_no_interval_and_has_no_room() -> None:
+    older = msgspec.to_builtins(found())
+    del older["interval"], older["company"], older["reach_micros"]
+    read = msgspec.convert(older, Found)
+    assert (read.interval, read.company, read.reach_micros) == ("", False, None)
+
+
 def test_what_was_signed_is_read_again() -> None:
     read = route.verify(certificate(), policy())
     assert (read.wanted, read.found, read.circumstances) == (wanted(), found(), at())

@@ -7,9 +7,9 @@ import pytest
 
 from appliance.db import open_database
 from appliance.errors import PolicyRefused
-from appliance.trust import route_certificates
+from appliance.trust import route, route_certificates
 from appliance.trust.route_certificates import RouteCertificates
-from tests.evals.gates import DAY_US, NOW_US, policy
+from tests.evals.gates import DAY_US, EVALUATOR, NOW_US, policy
 from tests.trust.test_route import ENGINE, TERMS, at, certificate, found
 
 ROUTE = "1" * 64
@@ -71,3 +71,14 @@ def test_a_certificate_whose_signer_was_revoked_does_not_count(kept: RouteCertif
     first = kept.add(certificate(), policy())
     revoked = policy(lambda d: d["revoked"]["keys"].append(first.key))
     assert kept.of(ROUTE, revoked) == []
+
+
+def test_what_was_certified_in_a_year_is_counted_once(kept: RouteCertificates) -> None:
+    envelope = certificate()
+    first = kept.add(envelope, policy())
+    kept.add(route.carry(envelope, first, "other engine", NOW_US + 1, EVALUATOR), policy())
+    none = found(reason="underpowered", threshold_micros=None)
+    kept.add(certificate(what=none, how=at(issued_us=NOW_US + 2)), policy())
+    kept.suspend(first.id, "it may still be the false one")
+    assert kept.certified_since(NOW_US, policy()) == [first]
+    assert kept.certified_since(NOW_US + 1, policy()) == []
