@@ -62,8 +62,8 @@ CODES: Final = {
     "answers_invalid": "Correct the answer file; the guide lists its keys.",
     "not_installed": "Install from a stick first.",
     "nothing_to_roll_back": "There is no earlier release on this host. Install one from its stick.",
-    "schema_changed": "Pass --with-snapshot to put the database of before the upgrade back; what "
-    "was changed since (keys, approvals) is lost, the audit log is not.",
+    "schema_changed": "Pass --with-snapshot to put the databases of before the upgrade back; what "
+    "was changed since (keys, approvals, documents) is lost, the audit log is not.",
     # the run
     "installer_running": "Wait until the other installer has ended.",
     "tree_differs": "The disk or the memory of this host is unreliable, or somebody wrote to it. "

@@ -1,7 +1,8 @@
-"""The releases on this host, which one is in service, and the database as it was before.
+"""The releases on this host, which one is in service, and the databases as they were before.
 
-Rules: `current` is a link that one rename moves; the database is copied only while nothing holds
-it, and put back only when a newer release changed its schema; the audit log is never touched.
+Rules: `current` is a link that one rename moves; the databases, of the appliance and of each
+collection, are copied only while nothing holds them, and put back, all of one moment, only when a
+newer release changed the schema of one; the audit log is never touched.
 """
 
 import errno
@@ -18,7 +19,12 @@ from installer.host.ledger import Ledger
 from installer.host.manifest import Manifest
 from installer.host.problems import InstallError
 
-DATABASE: Final = ("appliance.db", "appliance.db-wal")
+DATABASE: Final = "appliance.db"
+_WRITES: Final = "-wal"
+"""What the name of a database's log of writes ends with."""
+_HEADER: Final = b"SQLite format 3\0"
+_USER_VERSION: Final = slice(60, 64)
+"""Where a database has it (the SQLite file format, 1.3)."""
 _MOUNTED: Final = frozenset(
     {"etc/group", "etc/hosts", "etc/localtime", "etc/passwd", "home", "root"}
 )
@@ -101,37 +107,50 @@ def before(ledger: Ledger, release: str) -> str | None:
     return None
 
 
+def databases(directory: Path) -> list[str]:
+    """The names of the databases in a directory whose schema a release may change."""
+    collections = sorted((directory / "collections").glob("*.db"))
+    found = [directory / DATABASE, *collections]
+    return [str(path.relative_to(directory)) for path in found if path.is_file()]
+
+
 def snapshot(layout: Layout, release: str) -> int:
-    """Copy the database before `release` may change it; the version of its schema."""
+    """Copy the databases before `release` may change them; the schema of the appliance's."""
     target = layout.snapshots / release
     part = target.with_name(target.name + ".part")
     remove(part)
     part.mkdir(parents=True, mode=0o700)
-    for name in DATABASE:
-        if (layout.data / name).is_file():
-            shutil.copy2(layout.data / name, part / name)
-            owner = (layout.data / name).stat()
-            os.chown(part / name, owner.st_uid, owner.st_gid)
+    for name in databases(layout.data):
+        for file in (name, name + _WRITES):
+            if (layout.data / file).is_file():
+                (part / file).parent.mkdir(mode=0o700, exist_ok=True)
+                shutil.copy2(layout.data / file, part / file)
+                owner = (layout.data / file).stat()
+                os.chown(part / file, owner.st_uid, owner.st_gid)
     sync_tree(part)
     remove(target)
     part.rename(target)
     sync_directory(layout.snapshots)
-    return schema(target)
+    return schema(target / DATABASE)
 
 
-def schema(directory: Path) -> int:
-    """The version of the schema of the database in a directory, read from a copy."""
-    path = directory / DATABASE[0]
+def schema(path: Path) -> int:
+    """The version of a database's schema; 0 where none is. Nothing beside it is changed."""
     if not path.is_file():
         return 0
-    copy = directory / "schema"
+    if not path.with_name(path.name + _WRITES).is_file():
+        with path.open("rb") as file:
+            head = file.read(_USER_VERSION.stop)
+        if head and not head.startswith(_HEADER):
+            raise InstallError("data_unusable", f"{path} is no database.")
+        return int.from_bytes(head[_USER_VERSION], "big")
+    copy = path.with_name("schema")
     remove(copy)
     copy.mkdir(mode=0o700)
     try:
-        for name in DATABASE:
-            if (directory / name).is_file():
-                shutil.copyfile(directory / name, copy / name)
-        connection = sqlite3.connect(copy / DATABASE[0])
+        for one in (path.name, path.name + _WRITES):
+            shutil.copyfile(path.with_name(one), copy / one)
+        connection = sqlite3.connect(copy / path.name)
         try:
             return int(connection.execute("PRAGMA user_version").fetchone()[0])
         finally:
@@ -143,31 +162,44 @@ def schema(directory: Path) -> int:
 
 
 def changed(layout: Layout, release: str) -> bool:
-    """Whether the schema is another than in the snapshot taken before this release."""
+    """Whether a schema is another than in the snapshot taken before this release."""
     taken = layout.snapshots / release
-    return taken.is_dir() and schema(taken) != schema(layout.data)
+    names = {DATABASE, *_still_there(layout, taken)}
+    return taken.is_dir() and any(schema(taken / n) != schema(layout.data / n) for n in names)
 
 
 def put_back(layout: Layout, release: str) -> None:
-    """Put the database of before this release back; safe to repeat until it is done."""
+    """Put the databases of before this release back; safe to repeat until it is done."""
     taken = layout.snapshots / release
-    for name in reversed(DATABASE):  # the log of writes first: it belongs to the newer file
-        remove(layout.data / f"{name}-shm" if name == DATABASE[0] else layout.data / name)
-    for name in reversed(DATABASE):
-        if (taken / name).is_file():
-            part = layout.data / f"{name}.part"
+    for name in _still_there(layout, taken):
+        _put_back(taken / name, layout.data / name)
+    sync_tree(layout.data)
+
+
+def _still_there(layout: Layout, taken: Path) -> list[str]:
+    """Databases of a snapshot without collections that were removed since: they stay removed."""
+    return [n for n in databases(taken) if n == DATABASE or (layout.data / n).is_file()]
+
+
+def _put_back(taken: Path, path: Path) -> None:
+    # The log of writes first: it belongs to the newer file.
+    remove(path.with_name(path.name + _WRITES))
+    remove(path.with_name(path.name + "-shm"))
+    for end in (_WRITES, ""):
+        source, target = taken.with_name(taken.name + end), path.with_name(path.name + end)
+        if source.is_file():
+            part = target.with_name(f"{target.name}.part")
             remove(part)
             try:
-                shutil.copy2(taken / name, part)
+                shutil.copy2(source, part)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
                 remove(part)
-                os.link(taken / name, part)  # no room for a copy: the snapshot itself goes back
-            owner = (taken / name).stat()
+                os.link(source, part)  # no room for a copy: the snapshot itself goes back
+            owner = source.stat()
             os.chown(part, owner.st_uid, owner.st_gid)
-            part.replace(layout.data / name)
-    sync_tree(layout.data)
+            part.replace(target)
 
 
 def prune(layout: Layout, keep: set[str | None]) -> None:

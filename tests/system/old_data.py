@@ -25,6 +25,7 @@ CHECKOUT: Final = HERE.parents[2]
 RELEASES: Final = HERE.parents[1] / "assets" / "releases"
 BEFORE_TASKS: Final = "730884e"
 NAME: Final = "orders-now"
+SHELF: Final = "manuals"
 _LEFT_OUT: Final = {"data/lock", "data/run/admin.sock", "data/audit/ballast"}
 
 
@@ -125,6 +126,8 @@ def _whole(root: Path) -> dict[str, Any]:
         done = run("task", "promote", NAME, task, *who, "--reason", "read", data=data)
         assert done.status == 0, done.err
 
+    form = importlib.import_module("appliance.routing.people").Form
+
     async def ask(services: Any) -> list[str]:
         principal = services.keys.authenticate(keys["secrets"]["app"])
         asked = []
@@ -132,6 +135,16 @@ def _whole(root: Path) -> dict[str, Any]:
             caller = replace(world.app(), principal=principal)
             await world.answer(services, caller, text, model)
             asked.append(caller.request_id)
+        settings = importlib.import_module("appliance.retrieval.collection").Settings()
+        document = importlib.import_module("tests.retrieval.shelf").incoming(
+            "manual", "The pump takes 12 litres of oil.", embedded=False
+        )
+        services.retrieval.library.create(SHELF, settings)
+        services.retrieval.library.get(SHELF).collection.put(document, "uid:0", 1)
+        caller = replace(world.app(), principal=principal)
+        given = {"text": world.DOUBTFUL}
+        waits = services.people.put(caller, world.ROUTE_ID, given, form(), hours=9_000, reason="")
+        keys["waits"] = waits.id
         await services.inference.drain(30)
         return asked
 

@@ -17,6 +17,7 @@ from appliance.app import SCHEMA, Services, open_services
 from appliance.audit.verification.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.errors import StateRefused, Unauthenticated
+from appliance.retrieval.schema import MIGRATIONS
 from auditor.verify_receipt import check
 from installer.host import answers, releases
 from installer.host.answers import Layout
@@ -24,10 +25,11 @@ from tests.cli.conftest import run_command
 from tests.conftest import CHECKOUT
 from tests.routing import world
 from tests.smol import SMALL
-from tests.system.old_data import BEFORE_TASKS, NAME, RELEASES, code_of, run_old
+from tests.system.old_data import BEFORE_TASKS, NAME, RELEASES, SHELF, code_of, run_old
 
 COMMITS = sorted(path.name.partition(".")[0] for path in RELEASES.glob("*.tar.xz"))
-DATABASES = ("appliance.db", "audit/log.db", "audit/keys.db")
+DATABASES = ("audit/log.db", "audit/keys.db")
+SHELF_FILE = f"collections/{SHELF}.db"
 TABLES = {"deferred_items", "erasures_done", "agreement", "route_samples", "looks"}
 """Some that 730884e had not, and what erasures and the comparison with the log need."""
 
@@ -76,7 +78,8 @@ def files(data: Path) -> dict[str, bytes]:
 
 def schemas(data: Path) -> dict[str, int]:
     """The schema of each database, read without a change of any file."""
-    return {name: pragma(data / name) for name in DATABASES}
+    names = [*DATABASES, *releases.databases(data)]
+    return {name: pragma(data / name) for name in names}
 
 
 def pragma(path: Path) -> int:
@@ -131,7 +134,10 @@ async def test_it_is_upgraded_and_verified_and_answers(old: Old) -> None:
     with old.opened() as services:
         assert services.agreement.standing.alarms() == []
     assert run_command("audit", "verify", "--json", data=old.data).document["ok"]
-    assert schemas(old.data) == {**old.schemas, "appliance.db": SCHEMA}
+    now = {**old.schemas, "appliance.db": SCHEMA}
+    if SHELF_FILE in now:
+        now[SHELF_FILE] = len(MIGRATIONS)
+    assert schemas(old.data) == now
     connection = pysqlite3.dbapi2.connect(str(old.data / "appliance.db"))
     assert {n for (n,) in connection.execute("SELECT name FROM sqlite_schema")} >= TABLES
     connection.close()
@@ -147,6 +153,15 @@ async def answers_as_before(services: Services, old: Old) -> None:
             assert answer.status_code == 200, answer.text
             assert answer.json()["choices"][0]["message"]["content"] == "engine"
             requests.append(answer.headers["x-request-id"])
+        asked = {"collection": SHELF, "query": "oil of the pump"}
+        found = await client.post("/v1/search", json=asked)
+        assert "12 litres" in found.text
+        waits = services.people.get(old.made["waits"])
+        assert (waits.state, waits.input, waits.same) == (
+            "waiting",
+            {"text": old.made["text"]},
+            None,
+        )
         sure = (await ask(client, "orders", world.SURE)).json()["x_appliance"]["route"]
         assert sure["stage"] == "small" and sure["certificate"]  # it is in force
         await services.inference.drain(30)
@@ -175,8 +190,9 @@ def test_a_text_of_then_is_erased(old: Old) -> None:
 def test_the_older_release_refuses_and_takes_the_copy_of_before(old: Old) -> None:
     taken = releases.snapshot(old.layout, "next")
     assert taken == old.schemas["appliance.db"] and files(old.data) == old.files
-    with old.opened():
-        pass
+    with old.opened() as services:
+        if SHELF_FILE in old.schemas:
+            services.retrieval.library.get(SHELF)
     assert releases.changed(old.layout, "next")
     then = app._MIGRATIONS[:taken]
     upgraded = (old.data / "appliance.db").read_bytes()
@@ -187,7 +203,8 @@ def test_the_older_release_refuses_and_takes_the_copy_of_before(old: Old) -> Non
     assert (old.data / "appliance.db").read_bytes() == upgraded
 
     releases.put_back(old.layout, "next")
-    assert (old.data / "appliance.db").read_bytes() == old.files["appliance.db"]
+    for name in releases.databases(old.data):
+        assert (old.data / name).read_bytes() == old.files[name]
     db.open_database(old.data / "appliance.db", then).dispose()
     assert schemas(old.data) == old.schemas  # the log has no tables that it did not know
     assert verify_log(old.data / "audit").ok
@@ -216,8 +233,9 @@ def test_the_code_of_then_refuses_and_goes_on_with_the_copy(old: Old) -> None:
     if subprocess.run(known, stderr=subprocess.DEVNULL).returncode:
         pytest.skip(f"SKIPPED WITHOUT the history: {commit}")
     releases.snapshot(old.layout, "next")
-    with old.opened():
-        pass
+    with old.opened() as services:
+        if SHELF_FILE in old.schemas:
+            services.retrieval.library.get(SHELF)
     with code_of(commit) as tree:
 
         def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -228,6 +246,8 @@ def test_the_code_of_then_refuses_and_goes_on_with_the_copy(old: Old) -> None:
         releases.put_back(old.layout, "next")
         assert command("audit", "verify").returncode == 0
         assert command("key", "revoke", old.made["ids"]["limited"]).returncode == 0
+        if SHELF_FILE in old.schemas:
+            assert command("collection", "show", SHELF).returncode == 0
         listed = json.loads(command("key", "list").stdout)["keys"]
         assert {key["id"] for key in listed} == set(old.made["ids"].values())
     with open_services(old.data, config=SMALL) as services:

@@ -8,6 +8,7 @@ import pytest
 from installer.host import answers, releases
 from installer.host.answers import Layout
 from installer.host.ledger import Event, Ledger
+from installer.host.problems import InstallError
 
 
 @pytest.fixture
@@ -18,8 +19,8 @@ def layout(tmp_path: Path) -> Layout:
     return found
 
 
-def database(layout: Layout, version: int, text: str) -> None:
-    connection = sqlite3.connect(layout.data / "appliance.db")
+def database(layout: Layout, version: int, text: str, name: str = "appliance.db") -> None:
+    connection = sqlite3.connect(layout.data / name)
     connection.execute("PRAGMA journal_mode=wal")
     connection.execute("CREATE TABLE IF NOT EXISTS t (x)")
     connection.execute("INSERT INTO t VALUES (?)", (text,))
@@ -28,8 +29,8 @@ def database(layout: Layout, version: int, text: str) -> None:
     connection.close()
 
 
-def rows(layout: Layout) -> list[str]:
-    connection = sqlite3.connect(layout.data / "appliance.db")
+def rows(layout: Layout, name: str = "appliance.db") -> list[str]:
+    connection = sqlite3.connect(layout.data / name)
     found = [row[0] for row in connection.execute("SELECT x FROM t")]
     connection.close()
     return found
@@ -73,6 +74,32 @@ def test_a_log_of_writes_belongs_to_the_snapshot(layout: Layout) -> None:
     database(layout, 6, "after")
     releases.put_back(layout, "2")
     assert rows(layout) == ["in the log"]
+
+
+def test_collections_go_back_with_the_database(layout: Layout) -> None:
+    shelf, gone, fresh = (f"collections/{name}.db" for name in ("shelf", "gone", "fresh"))
+    (layout.data / "collections").mkdir()
+    for name in ("appliance.db", shelf, gone):
+        database(layout, 1, "before", name)
+    releases.snapshot(layout, "2")
+    (layout.data / gone).unlink()
+    database(layout, 1, "before", fresh)
+    assert not releases.changed(layout, "2")
+    database(layout, 1, "after")
+    database(layout, 2, "after", shelf)
+    assert releases.changed(layout, "2")  # though the schema of appliance.db is the same
+    for _ in range(2):
+        releases.put_back(layout, "2")
+        assert rows(layout) == rows(layout, shelf) == ["before"]
+    assert not releases.changed(layout, "2")
+    assert not (layout.data / gone).exists() and rows(layout, fresh) == ["before"]
+
+
+def test_a_file_that_is_no_database_is_named(layout: Layout) -> None:
+    (layout.data / "appliance.db").write_bytes(b"no database" * 10)
+    with pytest.raises(InstallError) as caught:
+        releases.schema(layout.data / "appliance.db")
+    assert caught.value.code == "data_unusable"
 
 
 def test_what_was_before_is_found_over_repairs(layout: Layout) -> None:
