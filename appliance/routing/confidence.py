@@ -37,7 +37,9 @@ P_TRUE: Final = "p_true"
 COMPANY: Final = 0.5
 """Most by which other requests in its batch move the log-odds of a model's choice; as far as the
 tests let a likely token's log-probability move (ADR 0009), and more than was seen (ADR 0058)."""
-_LOG_ODDS: Final = frozenset({"top", "margin", "closest", P_TRUE})
+TOKENS: Final = 0.75
+"""The same of the margin between two tokens, which both move."""
+_LOG_ODDS: Final = frozenset({"top", "margin", P_TRUE})
 _LOGARITHMS: Final = frozenset({"mass", "least", "mean", "quantile", "masked"})
 _FIXED: Final = frozenset({"length"})
 _FOLDS: Final = 5
@@ -128,6 +130,8 @@ def moved(name: str, value: float) -> tuple[float, float]:
     """
     if name in _FIXED:
         return value, value
+    if name == "closest":
+        return value - TOKENS, value + TOKENS
     if name in _LOG_ODDS:
         return value - COMPANY, value + COMPANY
     low, high = sorted((value * math.exp(COMPANY), value * math.exp(-COMPANY)))
@@ -139,7 +143,8 @@ def moved(name: str, value: float) -> tuple[float, float]:
 def may_turn(found: Features) -> bool:
     """Whether company can make it another answer: two choices are too close."""
     names = names_of(found)
-    return found[names.index("margin" if "margin" in names else "closest")] <= COMPANY
+    name = "margin" if "margin" in names else "closest"
+    return moved(name, found[names.index(name)])[0] <= 0
 
 
 @dataclass(frozen=True)

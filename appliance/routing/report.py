@@ -14,7 +14,7 @@ from appliance.reports.axes import percent
 from appliance.reports.charts import Series
 from appliance.reports.page import Fact, Figure, Page, Section, Table
 from appliance.routing.certifying import Verdict
-from appliance.routing.confidence import COMPANY
+from appliance.routing.confidence import COMPANY, TOKENS
 from appliance.trust.route import Specification
 
 _HELP: Mapping[str, str] = {
@@ -156,7 +156,8 @@ def _promise(result: Mapping[str, Any]) -> Section | None:
     if result["company"]:
         said.append(
             "Other requests in the engine's batch move how sure its model is. Room is left for "
-            f"that: each item counts as it does worst where log-odds move by up to {COMPANY:g}."
+            f"that: each item counts as it does worst where log-odds move by up to {COMPANY:g}, "
+            f"and the margin between two tokens by up to {TOKENS:g}."
         )
     if result["unclaimed"]:
         names = ", ".join(result["unclaimed"])
