@@ -31,6 +31,7 @@ _WITHOUT_DIGIT = {
     "Labels": "t",
     "Routes": "u",
     "Tuning": "m",
+    "Upstreams": "h",
     "Start": "a host without one",
 }
 _HEAD = """\

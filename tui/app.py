@@ -42,6 +42,7 @@ from tui.screens.requests import RequestsPage
 from tui.screens.routes import RoutesPage
 from tui.screens.tasks import TasksPage
 from tui.screens.tuning import TuningPage
+from tui.screens.upstreams import UpstreamsPage
 from tui.text import lines
 from tui.view import frame
 from tui.view.flash import flash
@@ -55,7 +56,7 @@ _LONGEST_UNPAINTED = 2.0
 PAGES: tuple[type[Page], ...] = (
     OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, TasksPage,
     EvaluationsPage, LogsPage, MediaPage, LabelsPage, CollectionsPage, AdvicePage, RoutesPage,
-    TuningPage, FirstPage,
+    TuningPage, UpstreamsPage, FirstPage,
 )  # fmt: skip
 
 
@@ -104,6 +105,7 @@ class OperatorApp(Typing):
         Binding("o", "go('collections')", "Collections of documents", show=False),
         Binding("u", "go('routes')", "Routes", show=False),
         Binding("m", "go('tuning')", "Tuning of models", show=False),
+        Binding("h", "go('upstreams')", "Hosts of upstreams", show=False),
         Binding("escape", "escape", "Back", show=False),
         Binding("q", "leave", "Quit"),
         *(

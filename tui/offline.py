@@ -15,6 +15,7 @@ from appliance.errors import Refused, Unavailable
 from appliance.wire.admin import keys, models
 from appliance.wire.admin.jobs import Job, JobList
 from appliance.wire.admin.labels import LabelQueueList
+from appliance.wire.admin.upstreams import UpstreamList
 from appliance.wire.admin.usage import Load
 from tui.command import Commands
 
@@ -61,6 +62,10 @@ class Offline(AdminClient):
     def label_queues(self) -> LabelQueueList:
         """The queues of items that people label."""
         return self._read(LabelQueueList, "label", "list")
+
+    def upstreams(self) -> UpstreamList:
+        """The upstreams, as far as they were learnt and approved."""
+        return self._read(UpstreamList, "upstream", "list")
 
     def keys(self) -> keys.KeyList:
         """Every API key."""

@@ -50,6 +50,7 @@ from appliance.wire.admin.models import (
 from appliance.wire.admin.pointers import Name, NameList
 from appliance.wire.admin.routes import Route, RouteList
 from appliance.wire.admin.tunings import Losses, LossRun, TuningReport, TuningsCompared
+from appliance.wire.admin.upstreams import Upstream, UpstreamList
 from appliance.wire.admin.usage import Load
 from tests.test_client import STATUS
 from tests.test_text import HOSTILE
@@ -306,6 +307,7 @@ class Script(AdminClient):
     jobs_found: list[Job] = field(default_factory=list)
     shelves: list[Shown] = field(default_factory=list)
     routes_found: list[Route] = field(default_factory=list)
+    upstreams_found: list[Upstream] = field(default_factory=list)
     losses_found: dict[int, list[LossRun]] = field(default_factory=dict)
     reported: ReportList = field(default_factory=lambda: ReportList(documents=[]))
     passages_found: Passages = field(
@@ -448,6 +450,22 @@ class Script(AdminClient):
     def routes(self) -> RouteList:
         self._answer()
         return RouteList(routes=self.routes_found)
+
+    def upstreams(self) -> UpstreamList:
+        self._answer()
+        return UpstreamList(upstreams=self.upstreams_found)
+
+    def reload_upstreams(self) -> UpstreamList:
+        self._change("reload_upstreams")
+        return UpstreamList(upstreams=self.upstreams_found)
+
+    def probe_upstream(self, name: str) -> Upstream:
+        self._change("probe_upstream", name)
+        return next(one for one in self.upstreams_found if one.name == name)
+
+    def drain_upstream(self, name: str, url: str, *, drained: bool) -> Upstream:
+        self._change("drain_upstream", name, url, drained)
+        return next(one for one in self.upstreams_found if one.name == name)
 
     def label_queues(self) -> LabelQueueList:
         self._answer()

@@ -20,6 +20,7 @@ from appliance.wire.admin.labels import LabelDifference, LabelDifferences, Label
 from appliance.wire.admin.models import Approval, Entry, Model, ModelDetail, Status, Verification
 from appliance.wire.admin.pointers import Name, Pointer
 from appliance.wire.admin.routes import Route
+from appliance.wire.admin.upstreams import Upstream
 from appliance.wire.admin.usage import Histogram, Load
 from tests.tui.scripted import (
     DOWN,
@@ -131,6 +132,21 @@ _QUEUES = [
     queue("orders-2012"),
     queue("notes", created="2026-11-16T09:00:00Z", done={"anna": 40, "ben": 40}, finished=True,
           agreement=0.85, kappa=0.79, unsettled=6),
+]  # fmt: skip
+UPSTREAMS = [
+    Upstream.model_validate(
+        {"name": "large", "kind": "vllm", "model": "qwen3-32b", "identity": "ab" * 32, "hosts": [
+            {"url": "https://gpu-1.example:8443", "state": "ready", "outstanding": 7,
+             "probed_seconds": 12.0, "record": {"digest": "cd" * 32},
+             "approvals": [{"name": n, "meaning": "seen on its host",
+                            "time": "2026-11-16T09:00:00Z"} for n in ("anna", "ben")]},
+            {"url": "https://gpu-2.example:8443", "state": "suspect", "outstanding": 2,
+             "probed_seconds": 31.0, "record": {"digest": "ce" * 32},
+             "suspect": "a log-probability is 0.118 away, 0.020 is tolerated"},
+        ]},
+    ),
+    Upstream(name="second-site", kind="appliance", model="qwen3-4b",
+             broken="tls/site-ca.pem: No such file or directory"),
 ]  # fmt: skip
 ROUTES = [
     Route.model_validate(
@@ -283,6 +299,7 @@ def script() -> Script:
         queues=_QUEUES,
         shelves=[shelf("manuals"), shelf("rules", embedder="", ranking="bm25", documents=31)],
         routes_found=ROUTES,
+        upstreams_found=UPSTREAMS,
         reported=REPORTED,
         passages_found=PASSAGES,
         advised=[
@@ -583,6 +600,8 @@ def scenes() -> list[Scene]:
         Scene("collections-search", "a search", _searching),
         Scene("advice", "what the advisor said", _keys("a")),
         Scene("advice-report", "writing its page", _keys("a", "w")),
+        Scene("upstreams", "hosts of upstreams", _keys("h", "down", until="0.118")),
+        Scene("upstreams-ask", "draining a host", _keys("h", "D")),
         Scene("routes", "routes", _routes),
         Scene("routes-deferring", "a route that defers", _deferring),
         Scene("tuning", "a model learns", _tunings),

@@ -25,6 +25,7 @@ from appliance.wire.admin.models import Entry, ModelDetail, RunningRequest, Stat
 from appliance.wire.admin.pointers import Name
 from appliance.wire.admin.routes import Route
 from appliance.wire.admin.tunings import LossRun
+from appliance.wire.admin.upstreams import Upstream
 from tests.conftest import CHECKOUT
 from tests.tui.scripted import (
     NASTY,
@@ -90,6 +91,9 @@ def hostile(text: str) -> Script:
         )
         for r in plain.routes_found
     ]  # fmt: skip
+    made.upstreams_found = [
+        Upstream.model_validate(everywhere(u.model_dump(), text)) for u in plain.upstreams_found
+    ]
     made.reported = ReportList.model_validate(everywhere(plain.reported.model_dump(), text))
     made.passages_found = Passages.model_validate(
         everywhere(plain.passages_found.model_dump(), text)
