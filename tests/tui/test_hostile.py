@@ -332,3 +332,12 @@ def test_no_raw_string_reaches_a_widget(module: Path) -> None:
 )  # fmt: skip
 def test_the_control_is_noticed(source: str) -> None:
     assert raw_strings(source)
+
+
+async def test_no_text_of_a_host_steers_the_terminal() -> None:
+    async with terminal(hostile(MIXED), size=(120, 40), commands=commands(MIXED)) as opened:
+        await opened.press("h")
+        await opened.refresh()
+        for keys in (("down",), ("D",), ("escape",), ("P",), ("escape",)):
+            await opened.press(*keys)
+            check(opened)
