@@ -27,7 +27,6 @@ from appliance.wire.openai.characters import half_pair
 
 _UNREAD: Final = 32 << 20
 """Bytes of large bodies after which the garbage that grew old with them is collected."""
-_MODEL: Final = re.compile(r"[A-Za-z0-9._:-]{1,129}")
 _MAY_SPELL_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -60,9 +59,13 @@ class _JsonRequest(Request):
         return value
 
     def _note(self, value: Any) -> None:
-        """Leave the model's id in the scope for the line of the log."""
-        model = value.get("model") if isinstance(value, dict) else None
-        if isinstance(model, str) and _MODEL.fullmatch(model):
+        """Leave the model's id in the scope for the line of the log; an unknown one is a text."""
+        model, services = value.get("model") if isinstance(value, dict) else None, services_of(self)
+        if isinstance(model, str) and (
+            services.store.inventory.knows(model)
+            or model in services.upstreams.all
+            or services.pointers.newest(model) is not None
+        ):
             self.scope["state"]["model"] = model
 
 

@@ -283,7 +283,10 @@ def _model(state: State, body: Body) -> None:
     if after == "suspended" and event == "state":
         round_ += 1
     values["round"] = round_
-    _put(state, "models", model, body, rank=RANKS[after], values=values, extra={"state": after})
+    extra: dict[str, Any] = {"state": after}
+    if RANKS[after] >= RANKS["suspended"]:
+        extra |= {"code": body.get("code") or None, "message": body.get("reason")}
+    _put(state, "models", model, body, rank=RANKS[after], values=values, extra=extra)
     if event == "approval":
         key = body.get("key", ANY)
         values = _there(body, envelope_sha256="envelope_sha256")

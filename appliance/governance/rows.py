@@ -66,8 +66,11 @@ def _mending(one: Difference, values: dict[str, Any]) -> tuple[str, ...]:
             suspended = facts.rank < 3
             values["state"] = "suspended" if suspended else facts.extra["state"]
             values["round"] = int(facts.values.get("round", 0)) + suspended
+            values |= {name: facts.extra.get(name) for name in ("code", "message")}
             return (
-                "UPDATE models SET state = :state, round = max(round, :round) WHERE id = :subject",
+                "UPDATE models SET state = :state, round = max(round, :round),"
+                " code = coalesce(:code, code), message = coalesce(:message, message)"
+                " WHERE id = :subject",
             )
         case "model_approvals":
             return ("DELETE FROM model_approvals WHERE model = :owner AND key = :member",)

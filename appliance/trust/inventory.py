@@ -118,6 +118,10 @@ class Inventory:
             raise StateRefused("unknown_model_id", f"The store has no model {shown}.")
         return record
 
+    def knows(self, model_id: str) -> bool:
+        """Whether there is a record of a model."""
+        return self._records.find(model_id) is not None
+
     def records(self) -> list[ModelRecord]:
         """All records, by id."""
         return self._records.all()

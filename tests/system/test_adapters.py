@@ -145,7 +145,8 @@ def test_adapters_come_back_with_a_worker_that_was_killed(server: Server) -> Non
 def test_a_suspended_adapter_is_gone_until_it_is_approved_anew(server: Server) -> None:
     before = text(server, DE)
     assert server.command("model", "suspend", DE, "--reason", "a test")["state"] == "suspended"
-    assert complete(server, DE).status_code == 404
+    refused = complete(server, DE)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_suspended")
     assert text(server, ID) and text(server, FR)
     keys = server.data / "keys" / "lab"
     for name in ("approver-1", "approver-2"):

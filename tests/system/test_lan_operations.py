@@ -229,7 +229,9 @@ def test_log_lines_name_the_request_and_none_of_its_words(lan: Lan) -> None:
     assert all(request_id in log for request_id in ids)
     assert SECRET_WORD not in log and not [line for line in lan.said if SECRET_WORD in line]
     lines = [json.loads(line) for line in log.splitlines()]
-    assert any(line.get("key_id") == key_id and line.get("status") == 400 for line in lines)
+    mine = [line for line in lines if line.get("key_id") == key_id]
+    assert [line["status"] for line in mine].count(400) == 4
+    assert {line["model"] for line in mine if "model" in line} == {ID}  # of ours, by its id
 
 
 def test_sigterm_takes_nothing_new_and_lets_what_runs_end(lan: Lan) -> None:

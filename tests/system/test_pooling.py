@@ -172,7 +172,8 @@ def test_the_examples_of_the_page_work(data: Path, tmp_path: Path) -> None:
 
 
 MODEL_OF = {"/v1/embeddings": "minilm", "/v1/rerank": "ranker"}
-NOT_HERE = {  # this server has no task with labels, no collection, and nothing that waits
+NOT_HERE = {  # this server has no TLS, no task with labels, no collection, and nothing that waits
+    "/ca.pem": "not_found",
     "/v1/classify": "wrong_model_kind",
     "/v1/search": "collection_not_found",
     "/v1/queue/{item_id}": "queue_item_unknown",

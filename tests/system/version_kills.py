@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.app import Services, initialise, open_services
+from appliance.audit.log import Draft
 from appliance.errors import Refused
 from appliance.evals import judging
 from appliance.tasks.catalogue import ApprovedTasks
@@ -28,6 +29,7 @@ from appliance.trust.evaluation import Circumstances
 from appliance.trust.pointer import Pointer, Version
 from appliance.trust.specification import Specification
 from appliance.trust.store import load_policy
+from appliance.types import Json
 from tests.evals.gates import DAY_US, pairs
 from tests.evals.sealed import add_dataset, envelope, terms
 from tests.smol import APPROVERS, SMALL, approve, key
@@ -51,7 +53,10 @@ def made(root: Path) -> Path:
 def step_of(services: Services, task: str) -> None:
     """Certify a version, have two people approve it, and point the name at it."""
     policy = load_policy(services.data / "trust")
-    services.store.evaluations.add(certificate(services, task), policy)
+    signed = certificate(services, task)
+    found = evaluation.verify(signed, policy)
+    logged(services, "certificate_kept", certificate=found.id, task_digest=found.wanted.task_digest)
+    services.store.evaluations.add(signed, policy)
     for name in APPROVERS:
         try:
             if services.store.inventory.record(task).state != "approved":
@@ -60,6 +65,11 @@ def step_of(services: Services, task: str) -> None:
             assert error.code == "approval_duplicate", error.code
     assert services.store.inventory.record(task).state == "approved", "it can never be approved"
     point(services, task)
+
+
+def logged(services: Services, action: str, **fields: Json) -> None:
+    """The entry of a change, before its row."""
+    services.audit.append(Draft("admin", {"action": action, "actor": "uid:0", **fields})).result()
 
 
 def certificate(services: Services, task: str) -> bytes:
@@ -86,7 +96,10 @@ def point(services: Services, task: str) -> None:
     )  # fmt: skip
     signed = pointer.sign(wanted, key(services.data, APPROVERS[0]))
     verified = pointer.verify(signed, load_policy(services.data / "trust"))
-    services.pointers.flip(verified, signed, lambda: None)
+    fields: dict[str, Json] = {
+        "name": NAME, "pointer": verified.id, "envelope": signed.decode(),
+    }  # fmt: skip
+    services.pointers.flip(verified, signed, lambda: logged(services, "task_pointer", **fields))
 
 
 async def run(data: Path) -> None:
