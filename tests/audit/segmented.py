@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from appliance.audit.epoch import EpochLimits
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.pruning import APPROVAL, KIND
 from appliance.audit.reader import LogReader
@@ -11,14 +12,19 @@ from appliance.types import Json, Receipt
 from tests.audit.logs import admin, ask, intent, new_log, outcome
 
 ROWS = 1_024
+_NEVER = 1 << 30  # seconds
 
 
 def open_segments(directory: Path, clock: FixedClock | None = None) -> AuditLog:
-    """A log that begins a new segment every 1,024 entries."""
+    """A log that begins a new segment every 1,024 entries.
+
+    No key ends by its age: a copy of a log may be opened long after it was made.
+    """
     return AuditLog.open(
         directory,
         clock=clock or FixedClock(),
         content="encrypted",
+        epochs=EpochLimits(seconds=_NEVER, idle_seconds=_NEVER),
         reserve_bytes=0,
         segments=SegmentLimits(rows=ROWS),
     )

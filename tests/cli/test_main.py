@@ -99,6 +99,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "quantize",
         *(f"queue {verb}" for verb in ("list", "show", "answer", "labels")),
         *(f"upstream {verb}" for verb in ("list", "show", "learn", "approve", "probe", "drain")),
+        "upstream reload",
         *(f"collection {verb}" for verb in ("new", "add", "access", "remove", "search")),
         *(f"collection {verb}" for verb in ("show", "list", "verify", "group", "tune")),
         *(f"route {verb}" for verb in ("check", "sign", "import", "calibrate", "list", "show")),

@@ -1,5 +1,6 @@
 """Which rows an importance matrix is made of: of train alone, the same at every run."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,28 @@ from tests.evals.sealed import sealing_key, write_dataset
 from tests.tuning.runs import subject_of
 
 
+def asks_what_train_asks(path: Path) -> None:
+    """Give each item of dev the input of one of train."""
+    train, dev = (
+        [json.loads(line) for line in (path / f"{split}.jsonl").read_text().splitlines()]
+        for split in ("train", "dev")
+    )
+    lines = [json.dumps(one | {"input": train[n]["input"]}) for n, one in enumerate(dev)]
+    (path / "dev.jsonl").write_text("\n".join(lines) + "\n")
+
+
 async def test_rows_are_of_train_within_the_bound_and_in_the_order_of_their_digests(
     services: Services, served: Served, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_dataset(tmp_path / "orders")
+    asks_what_train_asks(path)
     directory.seal(path, directory.read(path), sealing_key(services))  # test is out of reach
     subject = subject_of(services, Wanted(str(task), str(path), "dev"))
     stop = await examples.stop_token(served)
     dev = await examples.rows(served, subject.loaded, subject.items, stop)
     monkeypatch.setattr(importance, "TOKENS", 100_000)
     every = await importance.learning(served, subject, stop, dev)
-    assert {row.item for row in every} == {f"train{n:03}" for n in range(12, 120)}  # dev has 12
+    assert {row.item for row in every} == {f"train{n:03}" for n in range(12, 120)}  # dev asks 12
     assert [row.item for row in every] != sorted(row.item for row in every)
     monkeypatch.setattr(importance, "TOKENS", 500)
     some = await importance.learning(served, subject, stop, dev)

@@ -16,7 +16,8 @@ from tests.routing.upstreams.site import caller, entries
 def put(services: Services, request: str = "req-1", form: Form | None = None) -> Deferred:
     who = caller("k1").__class__(caller("k1").principal, request, "", "/v1/chat/completions")
     form = form or Form(("leak", "noise"))
-    return services.people.put(who, "orders", {"order": "It drips."}, form, hours=1, reason="r")
+    order = {"order": f"It drips, {request}."}
+    return services.people.put(who, "orders", order, form, hours=1, reason="r")
 
 
 def test_items_are_listed_answered_and_taken(services: Services, client: AdminClient) -> None:

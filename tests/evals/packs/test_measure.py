@@ -27,6 +27,8 @@ class Answer:
     async def __aiter__(self) -> AsyncIterator[Delta]:
         yield self.delta
 
+    async def running(self) -> None: ...
+
     async def cancel(self) -> None: ...
 
 
