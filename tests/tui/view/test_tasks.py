@@ -30,8 +30,8 @@ def certificate(**changes: object) -> Certificate:
     plain = {
         "id": "5d" * 32, "task": "t", "task_digest": "ab" * 32, "dataset": "orders",
         "verdict": "pass", "metric": "exact_match", "incumbent": "majority", "groups": 481,
-        "issued": "2026-11-17T09:00:00Z", "valid_until": "2027-11-17T09:00:00Z", "usable": True,
-        "why": "",
+        "interval": "tango", "issued": "2026-11-17T09:00:00Z",
+        "valid_until": "2027-11-17T09:00:00Z", "usable": True, "why": "",
     }  # fmt: skip
     return Certificate.model_validate({**plain, **changes})
 
