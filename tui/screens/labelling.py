@@ -147,8 +147,13 @@ class LabellingScreen(ModalScreen[None]):
             return
         if self._shown is not None and not self._together:
             self._labelled.append(self._shown)
-        wanted = LabelSet.of(item=item, label=label, together=self._together)
-        self._send(partial(self._desk.client.set_label, self._queue, wanted))
+
+        def keep() -> object:
+            # Made here, so that a server's text that no request may carry is told as a refusal.
+            wanted = LabelSet.of(item=item, label=label, together=self._together)
+            return self._desk.client.set_label(self._queue, wanted)
+
+        self._send(keep)
 
     def on_key(self, event: events.Key) -> None:
         """A digit goes to its label."""
