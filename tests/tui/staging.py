@@ -489,7 +489,7 @@ def _evaluations(*keys: str) -> Steps:
 async def _labelling(opened: Terminal) -> None:
     await opened.press("t")
     await opened.refresh()
-    await opened.press("B", *"anna", "enter")
+    await opened.press("B")
     await opened.wait("17 of 40")
     await opened.press("7")
 
