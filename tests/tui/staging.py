@@ -211,7 +211,8 @@ PASSAGES = Passages.model_validate(
     ]}
 )  # fmt: skip
 TO_LABEL = LabelNext(
-    item="w04711", input={"text": "HOSE AT BOOM CYL LEAKING, REPLACED SEALS AND HOSE"},
+    rater="anna", item="w04711",
+    input={"text": "HOSE AT BOOM CYL LEAKING, REPLACED SEALS AND HOSE"},
     labels=["air_conditioning", "boom_stick", "bucket_ground_tools", "cab_structure", "electrical",
             "engine", "hydraulics"],
     done=17, total=40,
