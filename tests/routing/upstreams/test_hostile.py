@@ -233,7 +233,10 @@ async def _until_ready(url: str) -> None:
 async def test_ten_minutes_beside_two_honest_apps(tmp_path: Path) -> None:
     seen = await soak(tmp_path, 600)
     told(f"{sum(seen.ends.values())} requests, /healthz {seen.slowest:.3f} s at most: {seen.ends}")
-    assert len({code for model, code in seen.ends if model == BIG}) >= 8
+    assert {code for model, code in seen.ends if model == BIG} >= {
+        "", "upstream_busy", "upstream_incomplete", "upstream_invalid", "upstream_lost",
+        "upstream_redirect", "upstream_timeout",
+    }  # fmt: skip
     assert {code for model, code in seen.ends if model == FAIR} == {""}
     assert seen.slowest < 1.0
     minute = max(seen.resident[30:90])
