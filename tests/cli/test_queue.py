@@ -18,7 +18,7 @@ def test_a_person_answers(lab: LabData, run: Run, tmp_path: Path) -> None:
         two = put(services, "req-2", Form(schema={"type": "object"})).id
     assert one in run("queue", "list").out
     shown = run("queue", "show", one).out
-    assert "leak, noise" in shown and "order: It drips." in shown
+    assert "leak, noise" in shown and "order: It drips, req-1." in shown
     assert run("queue", "answer", one, "rust", "--json").code == (1, "queue_answer_unfit")
     assert "answered by uid:" in run("queue", "answer", one, "leak").out
     assert run("queue", "answer", one, "leak", "--json").code == (1, "queue_item_closed")
