@@ -15,12 +15,12 @@ from tests.audit.powerloss import Op
 
 
 def outcome(directory: Path, promised: list[tuple[int, str]]) -> str:
-    """`kept`, `lost`, `refused` or what the verification finds."""
+    """`kept`, `lost`, why it was refused, or what the verification finds."""
     try:
         open_log(directory).close()
         report = verify_log(directory)
-    except ApplianceError:
-        return "refused"
+    except ApplianceError as error:
+        return f"refused: {error.code}, {error.message}"
     if not report.ok:
         return f"damaged: {report.problems}"
     assert report.open_intents == 0
