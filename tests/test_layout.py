@@ -85,7 +85,7 @@ def test_integration_calls_make_test() -> None:
     script = CHECKOUT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     lines = script.read_text().splitlines()
-    assert ".ci/environment make test && exit" in lines
+    assert lines[-1] == "exec .ci/environment make test"
     assert "set -euo pipefail" in lines
     assert "export CI=true" in lines
 
