@@ -165,6 +165,8 @@ def record(directory: Path, requests: int, synchronous: str = "FULL") -> list[Op
 
     def note_replaced(path: Path, data: bytes) -> None:
         replace(path, data)
+        if path.parent != directory:  # another log that this process has open
+            return
         new = path.name + ".new"
         ops.extend([Op("cut", new, 0), Op("write", new, 0, data), Op("sync", new),
                     Op("rename", new, data=path.name.encode()), Op("sync")])  # fmt: skip
