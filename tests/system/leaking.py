@@ -11,7 +11,8 @@ from unittest import mock
 from appliance.serving.inference import Inference
 
 WORD = "LEAK"
-SIZE = 256 << 10  # bytes of each such request
+SIZE = 1 << 20
+"""Bytes of each such request: four times the least that 100 requests can show in 200 MiB."""
 
 _start = Inference.start
 _kept: list[bytes] = []
