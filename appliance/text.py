@@ -38,3 +38,8 @@ def _escape(character: str) -> str:
         if point < 0x10000
         else f"\\U{point:08x}"
     )
+
+
+def many(number: int, noun: str) -> str:
+    """A count and its noun, which takes an `s` unless there is exactly one: `1 route`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,6 +1,6 @@
 """The page of a task's weeks: whether they changed, what did, and what cannot be seen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from appliance.advisor.blocks import Block, named, table
@@ -8,11 +8,11 @@ from appliance.advisor.drift import BLIND, PROMISE, Finding, Watch
 from appliance.reports import charts
 from appliance.reports.axes import percent, plain
 from appliance.reports.charts import Series
-from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 
 _LOOKS: Final = 8
 """Weeks whose looks are listed."""
-_TONES: Final = {"alarm": "bad", "quiet": "good", "learning": "muted"}
+_TONES: Final[Mapping[str, Tone]] = {"alarm": "bad", "quiet": "good", "learning": "muted"}
 
 
 def page(watch: Watch, advice: Sequence[str], when: str) -> Page:

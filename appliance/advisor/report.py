@@ -15,7 +15,7 @@ from appliance.advisor.verdict import NAMES, Advice, Flip, Option, parts
 from appliance.reports import charts
 from appliance.reports.axes import percent, plain
 from appliance.reports.charts import Estimate
-from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 
 WORDS: Final = {
     "load.requests_day": "requests a day",
@@ -84,10 +84,10 @@ def words(name: str) -> str:
     return WORDS.get(name, name)
 
 
-def _tone(advice: Advice) -> str:
+def _tone(advice: Advice) -> Tone:
     if advice.verdict in ("blocked", "not_enough_data", "try_tuning"):
         return "muted"
-    return "bad" if advice.verdict == "people" else "good"
+    return "no" if advice.verdict == "people" else "good"
 
 
 def _facts(advice: Advice, questions: Questions, facts: Facts) -> tuple[Fact, ...]:

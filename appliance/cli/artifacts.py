@@ -4,6 +4,7 @@ from pathlib import Path
 
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, Progress, safe, state, table
+from appliance.text import many
 from appliance.trust import oms, signing
 
 
@@ -17,7 +18,7 @@ def sign_directory(output: Output, path: Path, key: Path) -> None:
         bundle = signing.sign_directory(path, key.read_bytes(), progress)
     manifest = oms.parse_manifest(oms.parse_bundle(bundle))
     document = {"digest": manifest.root, "files": len(manifest.files)}
-    output.data(document, [f"signed {len(manifest.files)} files, digest {manifest.root}"])
+    output.data(document, [f"signed {many(len(manifest.files), 'file')}, digest {manifest.root}"])
 
 
 def list_artifacts(output: Output, data: Path, kind: str, none: str) -> None:

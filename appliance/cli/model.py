@@ -26,9 +26,9 @@ from appliance.cli.output import (
 from appliance.cli.residence import use_of, why
 from appliance.clock import SystemClock
 from appliance.errors import Refused
+from appliance.text import many
 from appliance.trust import approval, oms, signing
 from appliance.trust.approval import ApprovalSubject
-from appliance.trust.manifest import Manifest
 from appliance.tuning.conversion import process as conversion
 from appliance.wire.admin.models import Model, ModelDetail, ModelImported
 
@@ -108,7 +108,7 @@ def sign(
         "files": len(manifest.files),
         "signature": str(directory / "model.sig"),
     }
-    output.data(document, [f"signed {_files(manifest)}, digest {manifest.root}"])
+    output.data(document, [f"signed {many(len(manifest.files), 'file')}, digest {manifest.root}"])
 
 
 @model.command()
@@ -133,7 +133,10 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path 
             at_us=SystemClock().wall_us(),
         )
     document = {"ok": True, "digest": manifest.root, "files": dict(manifest.files)}
-    output.data(document, [f"{state('verified')} {_files(manifest)}, digest {manifest.root}"])
+    output.data(
+        document,
+        [f"{state('verified')} {many(len(manifest.files), 'file')}, digest {manifest.root}"],
+    )
 
 
 @model.command("import")
@@ -187,7 +190,8 @@ def approve(output: Output, data: Path, model_id: str, name: str, key: Path, mea
             private_key=private,
         )
         difference, template = template_difference(client, model_id, None)
-        output.note(f"chat template {template.sha256}")
+        if template.used:
+            output.note(f"chat template {template.sha256}")
         changed, grammars = grammar_difference(client, model_id, None)
         for grammar in grammars.grammars:
             output.note(f"grammar {safe(grammar.name)} {grammar.sha256}")
@@ -336,11 +340,6 @@ def recheck(ctx: click.Context, data: Path) -> None:
     output.data(found, lines or ["every approved model is as it was"])
     if found.models:
         ctx.exit(1)
-
-
-def _files(manifest: Manifest) -> str:
-    count = len(manifest.files)
-    return "1 file" if count == 1 else f"{count} files"
 
 
 def _copied(shown: ModelImported) -> Iterator[str]:

@@ -14,7 +14,7 @@ from appliance.evals.judging import Coarse
 from appliance.evals.pairs import MILLION
 from appliance.reports import charts
 from appliance.reports.charts import Estimate
-from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 from appliance.trust.evaluation import Found, pack_verdicts
 from appliance.trust.specification import Specification
 
@@ -22,6 +22,8 @@ _CALLED: Final = {
     MAJORITY: "always answering the commonest label",
     NONE: "nothing, so that the floors decide",
 }
+
+_TONES: Final[Mapping[str, Tone]] = {"pass": "good", "fail": "no", "underpowered": "muted"}
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,11 @@ def sentence(judged: Judged) -> str:
 def page(judged: Judged) -> Page:
     """The report."""
     wanted, found = judged.wanted, judged.found
-    tone = {"pass": "good", "fail": "bad", "underpowered": "muted"}[found.verdict]
     drawn = [Estimate(name, *_shares(q)) for name, q in judged.qualities.items()]
     return Page(
         title=f"Gate of {wanted.task} on {wanted.dataset}, {wanted.split}",
         answer=sentence(judged),
-        tone=tone,
+        tone=_TONES[found.verdict],
         facts=(
             Fact("verdict", found.verdict),
             Fact(

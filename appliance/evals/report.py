@@ -11,7 +11,7 @@ from appliance.evals.summary import Comparison, Summary
 from appliance.reports import charts
 from appliance.reports.axes import percent, plain
 from appliance.reports.charts import Estimate, Placed
-from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 from appliance.statistics import groups
 
 _MOST_FLIPS: Final = 25
@@ -96,7 +96,7 @@ def page(evaluated: Evaluated) -> Page:
     )
 
 
-def conclusion(evaluated: Evaluated) -> tuple[str, str]:
+def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
     """The answer in a sentence, and its tone: whether a language model earns its cost here."""
     if not evaluated.comparisons:
         return (f"{evaluated.baseline} is measured; no language model was.", "muted")
@@ -121,7 +121,7 @@ def conclusion(evaluated: Evaluated) -> tuple[str, str]:
     return (
         f"{evaluated.baseline} is enough: every other candidate is worse. Do not use a language "
         "model for this task as it is.",
-        "bad",
+        "no",
     )
 
 

@@ -5,6 +5,7 @@ the data need it, and its ticks say so; a chart repeats nothing that only colour
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,9 +13,10 @@ from typing import TypeAlias
 from appliance.reports import svg
 from appliance.reports.axes import Axis, Format, percent, plain, spanning
 
-_WIDTH = 640.0
+_WIDTH = 920.0  # of the page
+_LINE = 15.0  # from one line of a label to the next
 _ROW = 30.0
-_LEFT = 190.0
+_MOST_LEFT = 0.4 * _WIDTH  # that labels of rows may take; longer ones are broken
 _CHARACTER = 7.2  # pixels that a character of a label takes, on average
 _Taken: TypeAlias = tuple[float, float, float, float]
 """Where something stands: left, height, width, and how near another thing may not come."""
@@ -78,17 +80,19 @@ def intervals(
     """
     values = [v for row in rows for v in (row.low, row.high)]
     values += [] if reference is None else [reference]
-    height = _ROW * len(rows) + 64
-    axis = spanning(values, _LEFT, _WIDTH - 78)
+    names, left = _labels([row.name for row in rows])
+    tall = [max(_ROW, _LINE * (len(words) + 1)) for words in names]
+    height = sum(tall) + 64
+    axis = spanning(values, left, _WIDTH - 78)
     parts = _x_axis(axis, 18, height - 42, axis_name, form)
     if reference is not None:
         at = axis.at(reference)
         parts += [svg.line(at, 18, at, height - 42, "reference")]
         parts += [svg.text(at, 12, reference_name, kind="muted", anchor="middle")]
     for number, row in enumerate(rows):
-        y = 18 + _ROW * (number + 0.5)
+        y = 18 + sum(tall[:number]) + tall[number] / 2
         parts += [
-            svg.text(_LEFT - 12, y + 4, _fitting(row.name, _LEFT - 16), anchor="end"),
+            *_beside(left - 12, y + 4, names[number]),
             svg.line(axis.at(row.low), y, axis.at(row.high), y, f"whisker {row.kind}"),
             svg.dot(axis.at(row.value), y, row.kind, _words(row, form)),
             svg.text(_WIDTH - 70, y + 4, form(row.value)),
@@ -124,16 +128,18 @@ def lines(
     x_form: Format = plain,
     y_form: Format = percent,
     limit: float | None = None,
+    mark: tuple[str, float, float] | None = None,
 ) -> str:
     """Lines over a common axis, such as risk against coverage.
 
     Args:
         rows: one without a name belongs to the one before it.
         limit: a value of y that must not be exceeded, drawn as a dashed line.
+        mark: a point to be found first: its name, x and y.
     """
     height = 340.0
-    x = spanning([point[0] for row in rows for point in row.points], 64, _WIDTH - 24)
-    ys = [point[1] for row in rows for point in row.points]
+    points = [point for row in rows for point in row.points] + ([mark[1:]] if mark else [])
+    x, ys = spanning([at for at, _ in points], 64, _WIDTH - 24), [value for _, value in points]
     y = spanning(ys + ([] if limit is None else [limit]), height - 52, 46)
     parts = _x_axis(x, 46, height - 52, x_name, x_form)
     parts += _y_axis(y, 64, _WIDTH - 24, y_name, y_form)
@@ -151,6 +157,11 @@ def lines(
             continue
         parts += [svg.line(at, 14, at + 24, 14, style), svg.text(at + 30, 18, row.name)]
         at += 48 + _CHARACTER * len(row.name)
+    if mark is not None:
+        name, px, py = mark
+        hint = f"{name}: {x_form(px)}, {y_form(py)}"
+        parts.append(svg.dot(x.at(px), y.at(py), "good", hint, radius=7))
+        parts.append(_label(name, (x.at(px), y.at(py)), (46, height - 56), []))
     return svg.drawing(_WIDTH, height, title, parts)
 
 
@@ -160,14 +171,16 @@ def confusion(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]]
     Args:
         counts: one row of counts for each label, in the labels' order.
     """
-    left, top = 170.0, min(120.0, 34 + 0.87 * _CHARACTER * max(map(len, labels)))
-    cell = min(44.0, max(26.0, (_WIDTH - left - 10) / len(labels)))
+    names, left = _labels(labels)
+    top = min(_MOST_LEFT, 34 + 0.87 * _CHARACTER * max(map(len, labels)))
+    most = max(26.0, _LINE * (1 + max(map(len, names))))
+    cell = min(max(64.0, most), max(most, (_WIDTH - left - 10) / len(labels)))
     width, height = left + cell * len(labels) + 10, top + cell * len(labels) + 10
     parts = [svg.text(8, top - 8, "expected ↓  answered →", kind="muted")]
     for number, label in enumerate(labels):
         middle = cell * (number + 0.5)
-        parts.append(svg.text(left - 8, top + middle + 4, _fitting(label, left - 16), anchor="end"))
-        turned = svg.text(0, 4, _fitting(label, top - 20))
+        parts += _beside(left - 8, top + middle + 4, names[number])
+        turned = svg.text(0, 4, _fitting(label, (top - 20) / 0.87))
         parts.append(
             f'<g transform="translate({left + middle:.1f},{top - 8}) rotate(-60)">{turned}</g>'
         )
@@ -230,6 +243,22 @@ def _label(
     at = next(free, y + 4)
     taken.append((left, at, width, 14.0))
     return svg.text(left, at, shown)
+
+
+def _labels(names: Sequence[str]) -> tuple[list[list[str]], float]:
+    """The labels of rows in lines, and the pixels that they take; none of them is cut."""
+    most = math.floor((_MOST_LEFT - 16) / _CHARACTER)
+    broken = [textwrap.wrap(name, most) or [""] for name in names]
+    return broken, max(90.0, 16 + _CHARACTER * max(len(line) for rows in broken for line in rows))
+
+
+def _beside(right: float, middle: float, words: Sequence[str]) -> list[str]:
+    """Lines of a label that end at `right`, around a height."""
+    first = middle - _LINE * (len(words) - 1) / 2
+    return [
+        svg.text(right, first + _LINE * number, line, anchor="end")
+        for number, line in enumerate(words)
+    ]
 
 
 def _fitting(name: str, pixels: float) -> str:

@@ -6,12 +6,15 @@ content policy enforces that; text of data passes the sanitiser and is escaped.
 
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import Literal, TypeAlias
 
 from jinja2 import Environment, StrictUndefined
 
 from appliance.text import visible
 
 _TEXT_LIMIT = 4_000
+Tone: TypeAlias = Literal["good", "no", "muted", "bad"]
+"""Yes; a no that is worth knowing; not decided; somebody must act, the only red one."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Page:
 
     Attributes:
         answer: what the report says, in one or two sentences.
-        tone: `good`, `bad` or `muted`: how the answer is marked, beside its words.
+        tone: how the answer is marked, beside its words.
         facts: at most six figures that the answer rests on.
         made_of: digests and versions of everything that was measured, for the last table.
         when: the moment it was made, in ISO 8601.
@@ -63,7 +66,7 @@ class Page:
 
     title: str
     answer: str
-    tone: str
+    tone: Tone
     facts: tuple[Fact, ...]
     sections: tuple[Section, ...]
     made_of: tuple[tuple[str, str], ...]

@@ -84,7 +84,7 @@ def page(told: Told) -> Page:
     return Page(
         title=f"Route {wanted.route} on {wanted.dataset}, {wanted.split}",
         answer=result["answer"],
-        tone="good" if certified else "bad",
+        tone="good" if certified else "no",
         facts=(
             Fact("verdict", "certified" if certified else "not certifiable", result["reason"]),
             Fact("accepted", f"{result['coverage']:.0%}", "of the groups, by the first stage"),
@@ -128,12 +128,21 @@ def _curve(result: Mapping[str, Any]) -> Figure | None:
         y_name="errors among them",
         x_form=percent,
         limit=result["alpha"],
+        mark=_certified(result),
     )
     caption = (
         "Open items, each threshold a point; groups count once in the limits. The dashed line is "
         "the allowed error. What is certified was decided on sealed groups, once."
     )
     return Figure(drawing, caption)
+
+
+def _certified(result: Mapping[str, Any]) -> tuple[str, float, float] | None:
+    """The certified threshold, where it stands on the curve of the open items."""
+    if result["verdict"] != "certified":
+        return None
+    at = min(result["curve"], key=lambda point: abs(point[0] / 1e6 - result["threshold"]))
+    return f"certified: confidence {result['threshold']:.3f}", at[1], at[2]
 
 
 def _help(result: Mapping[str, Any]) -> Section | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from appliance.reports import charts
 from appliance.reports.axes import percent, plain
 from appliance.reports.charts import Estimate, Series
-from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 from appliance.tuning.candidates import UNTUNED
 from appliance.tuning.checks import GAP_NATS, GAP_SHARE, LEAD_NATS, STOPPED
 from appliance.tuning.comparing import Paired
@@ -83,7 +83,7 @@ def page(told: Told) -> Page:
     )
 
 
-def conclusion(facts: Mapping[str, Any]) -> tuple[str, str]:
+def conclusion(facts: Mapping[str, Any]) -> tuple[str, Tone]:
     """What a tuning came to in a sentence or two, and its tone."""
     rows = facts["candidates"]
     best = _best(facts)
@@ -94,7 +94,7 @@ def conclusion(facts: Mapping[str, Any]) -> tuple[str, str]:
     simplest = rows[0]
     if best is simplest:
         closest = max(rows[1:], key=lambda row: row["difference"])
-        tone = "bad" if closest["difference_interval"][1] < 0 else "muted"
+        tone: Tone = "no" if closest["difference_interval"][1] < 0 else "muted"
         return (
             f"{name.capitalize()} is enough so far: no tuned candidate is ahead of it on dev. "
             f"Closest is {NAMES[closest['kind']]}: {_difference(closest)}.",

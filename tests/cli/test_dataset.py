@@ -164,6 +164,7 @@ def approve(lab: LabData, run: Run, name: str = "orders") -> None:
             *("--meaning", "fit for use"),
         )
         assert done.status == 0, done.err
+        assert "chat template" not in done.err  # a dataset has none: no digest of nothing
 
 
 def read_again(lab: LabData) -> tuple[str, Dataset]:

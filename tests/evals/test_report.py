@@ -54,7 +54,7 @@ def test_a_difference_that_is_not_shown_leaves_the_classifier() -> None:
 def test_worse_candidates_end_in_do_not() -> None:
     answer, tone = conclusion(evaluated({**BASE, "few shots": outcomes(30)}))
     assert "Do not use a language model" in answer
-    assert tone == "bad"
+    assert tone == "no"
 
 
 def test_the_page_has_every_candidate_and_its_interval() -> None:

@@ -99,3 +99,28 @@ def test_points_of_a_line_are_drawn_where_they_are_wanted_even_one_alone() -> No
     drawing = charts.lines("t", rows, x_name="x", y_name="y", y_form=plain)
     (dot,) = ElementTree.fromstring(drawing).iter("circle")
     assert [element.text for element in dot.iter("title")] == ["dev 1: 1.5"]
+
+
+def test_labels_of_rows_are_whole_even_if_they_take_several_lines() -> None:
+    long = "J45 predominantly allergic asthma with a status asthmaticus " * 3
+    rows = [Estimate(long.strip(), 0.5, 0.4, 0.6), Estimate("short", 0.5, 0.4, 0.6)]
+    names = [long.strip(), "short"]
+    for drawing in (
+        charts.intervals("t", rows, axis_name="x"),
+        charts.confusion("t", names, [[3, 1], [0, 2]]),
+    ):
+        shown = texts(drawing)
+        assert long.strip() in " ".join(shown)
+        (box,) = [ElementTree.fromstring(drawing).attrib["viewBox"]]
+        tall = float(box.split()[3])
+        found = ElementTree.fromstring(drawing).iter("text")
+        assert all(0 < float(e.attrib["y"]) < tall for e in found)
+
+
+def test_a_marked_point_is_on_the_line_and_named() -> None:
+    rows = [Series("risk", ((0.2, 0.01), (0.69, 0.04), (1.0, 0.12)))]
+    drawing = charts.lines("t", rows, x_name="x", y_name="y", mark=("certified", 0.69, 0.04))
+    (dot,) = ElementTree.fromstring(drawing).iter("circle")
+    line = re.search(r'<polyline points="([^"]+)"', drawing)
+    assert line and f"{dot.attrib['cx']},{dot.attrib['cy']}" in line[1].split()
+    assert "certified" in texts(drawing)

@@ -12,7 +12,8 @@ from tests.trust.test_route import wanted
 
 RESULT: dict[str, Any] = {
     "verdict": "certified", "reason": "", "alpha": 0.05, "delta": 0.05, "coverage": 0.69,
-    "groups": 660, "certificate": "ab" * 32, "avoided": [0.68, 0.64, 0.72], "doubtful": "larger",
+    "groups": 660, "threshold": 0.52, "certificate": "ab" * 32, "avoided": [0.68, 0.64, 0.72],
+    "doubtful": "larger",
     "difference": [0.0, -0.02, 0.02], "origins": [], "ablation": {"all": 0.02, "top alone": 0.03},
     "curve": [[900_000, 0.2, 0.01, 0.0, 0.04], [500_000, 1.0, 0.12, 0.1, 0.15]], "noise": 0.01,
     "answer": "Certified: all of it.", "reach": 0.31, "unclaimed": ["desk"],
@@ -39,6 +40,7 @@ def test_a_certificate_has_its_figures_and_its_curve() -> None:
     ):
         assert shown in html
     assert "What would help" not in html
+    assert "certified: confidence 0.520" in html and 'class="answer good"' in html
 
 
 def test_a_page_says_whether_there_is_room_for_company() -> None:
@@ -59,6 +61,7 @@ def test_what_is_unstable_shows_the_times_and_what_helps() -> None:
         verdict="not_certifiable", reason="unstable over time", certificate=None, avoided=None,
         origins=[origin._asdict()],
     )  # fmt: skip
+    assert 'class="answer no"' in html and "certified: confidence" not in html
     for shown in ("2008-12-05", "9.3%", "16.8%", "What would help", "Fit the first stage again"):
         assert shown in html
 

@@ -88,7 +88,7 @@ def test_candidates_stand_with_intervals_and_paired_differences() -> None:
             "classifier",
             [CLASSIFIER, {**MODEL, "difference": -0.2, "difference_interval": [-0.3, -0.1]}],
             "Closest is the tuned model: -20.0 points",
-            "bad",
+            "no",
         ),
         (
             "classifier",

@@ -19,6 +19,7 @@ from tui.link import Question
 from tui.screens.listing import ListPage
 from tui.text import alarm, lines
 from tui.view import upstreams as view
+from tui.view.units import many
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
@@ -143,7 +144,8 @@ class UpstreamsPage(ListPage[view.Row]):
 
         def work(_answers: Answers, _report: Report) -> str:
             found = client.reload_upstreams().upstreams
-            return f"{len(found)} upstreams, {sum(len(one.hosts) for one in found)} hosts"
+            hosts = sum(len(one.hosts) for one in found)
+            return f"{many(len(found), 'upstream')}, {many(hosts, 'host')}"
 
         self.begin(
             Change(

@@ -13,7 +13,7 @@ from appliance.wire.admin.collections import Collection, Passages, ReportList, S
 from appliance.wire.admin.jobs import Job
 from tui.columns import Column
 from tui.text import WHOLE, Cell, alarm, cell, indented, labelled, line, quiet, state
-from tui.view.units import age, count, since, size
+from tui.view.units import age, count, many, since, size
 
 COLUMNS: Final = (
     Column("COLLECTION", 0, least=14, most=40),
@@ -51,7 +51,7 @@ def row(found: Collection, last: Job | None, now: float) -> Sequence[Cell]:
 def summary(found: Sequence[Collection], shown: int) -> Content:
     """How much there is."""
     documents = sum(each.documents for each in found)
-    told = f"{count(len(found))} collections, {count(documents)} documents"
+    told = f"{many(len(found), 'collection')}, {many(documents, 'document')}"
     return line(told, quiet(f"{count(shown)} shown" if shown != len(found) else ""))
 
 

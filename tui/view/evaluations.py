@@ -16,7 +16,7 @@ from tui.columns import Column, table
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
 from tui.view import jobs
 from tui.view.document import count_of, drawn_column, ends, inner, measured, number, tables, text
-from tui.view.units import clock, count, seconds
+from tui.view.units import clock, count, many, seconds
 
 COLUMNS: Final = (
     Column("ID", 5, right=True),
@@ -55,7 +55,7 @@ _COMPARED: Final = (
 
 def summary(found: Sequence[Job], kept: int) -> Content:
     """How many there are, are under way, and are kept by the filter."""
-    return jobs.counted("evaluations", found, kept)
+    return jobs.counted("evaluation", found, kept)
 
 
 def detail(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content]:
@@ -132,10 +132,10 @@ def ledger(found: Sequence[Ledger], width: int) -> list[Content]:
     said: list[Content] = []
     for each in found:
         for split in each.splits:
-            spent = f"{count(len(split.looks))} looks spent"
+            spent = f"{many(len(split.looks), 'look')} spent"
             left = f"{count(split.left)} left" + (f" for {split.only} alone" if split.only else "")
             told = cell(left) if split.left else alarm("none left")
-            groups = quiet(f"{count(split.groups)} groups")
+            groups = quiet(many(split.groups, "group"))
             said.append(line(cell(f"{each.dataset}, {split.split}", "bold"), spent, told, groups))
             rows = [
                 (

@@ -12,7 +12,7 @@ from appliance.wire.admin.jobs import Job, JobProgress
 from tui.chart import bar
 from tui.columns import Column
 from tui.text import Cell, cell, labelled, line, quiet, state
-from tui.view.units import age, clock, count, duration, rate, since, size
+from tui.view.units import age, clock, count, duration, many, rate, since, size
 
 COLUMNS: Final = (
     Column("ID", 5, right=True),
@@ -50,7 +50,7 @@ def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
 def counted(noun: str, found: Sequence[Job], kept: int, *more: str) -> Content:
     """How many jobs of a kind there are, are under way, and are kept by the filter."""
     running = sum(job.state in LIVE for job in found)
-    told = [f"{count(len(found))} {noun}", f"{count(running)} running", *more]
+    told = [many(len(found), noun), f"{count(running)} running", *more]
     if kept != len(found):
         told.append(f"{count(kept)} shown")
     return line(*map(quiet, told))

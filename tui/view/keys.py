@@ -12,7 +12,7 @@ from appliance.wire.admin.keys import Key, NewKey
 from tui import chart
 from tui.columns import Column
 from tui.text import WHOLE, Cell, alarm, cell, labelled, line, lines, quiet, state
-from tui.view.units import clock, count
+from tui.view.units import clock, count, many
 
 COLUMNS: Final = (
     Column("NAME", 0, least=16, most=40),
@@ -82,7 +82,7 @@ def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -
     whole = key.usage
     said += labelled(
         "used",
-        f"{count(whole.requests)} requests, {count(whole.prompt_tokens)} tokens read, "
+        f"{many(whole.requests, 'request')}, {count(whole.prompt_tokens)} tokens read, "
         f"{count(whole.completion_tokens)} written",
         width,
     )

@@ -13,7 +13,7 @@ from appliance.wire.admin.models import ModelDetail
 from appliance.wire.admin.plan import ImportPlan
 from tui.columns import Column, table
 from tui.text import WHOLE, Cell, alarm, cell, labelled, line, quiet, state
-from tui.view.units import count, size
+from tui.view.units import count, many, size
 
 COLUMNS: Final = (
     Column("ARTIFACT", 0, least=20, most=44),
@@ -63,7 +63,7 @@ def places(document: Mapping[str, Any]) -> list[Content]:
     for place in document.get("places", []):
         kind = str(place.get("filesystem") or "directory")[:_KIND]
         free = size(int(place.get("free", 0)))
-        lying = f"{len(place.get('artifacts', []))} artifacts"
+        lying = many(len(place.get("artifacts", [])), "artifact")
         told.append(
             line(cell(str(place.get("path")), limit=_PATH), quiet(f"{kind}, {free} free, {lying}"))
         )

@@ -11,7 +11,7 @@ from textual.content import Content
 from appliance.wire.admin.models import Model, ModelDetail, Worker
 from tui.columns import Column
 from tui.text import Cell, labelled, line, quiet, state
-from tui.view.units import clock, count, size
+from tui.view.units import clock, count, many, size
 
 COLUMNS: Final = (
     Column("MODEL", 0, least=18, most=44),
@@ -110,7 +110,7 @@ def _memory(model: ModelDetail) -> list[Cell]:
     elif model.on_demand:
         told.append("loaded on demand")
     if model.waiting:
-        told.append(f"{count(model.waiting)} requests wait for it")
+        told.append(f"{many(model.waiting, 'request')} waiting")
     return told
 
 

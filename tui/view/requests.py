@@ -12,7 +12,7 @@ from textual.content import Content
 from appliance.wire.admin.models import RunningRequest
 from tui.columns import Column
 from tui.text import Cell, line, quiet, state
-from tui.view.units import age, clock, count, rate, since
+from tui.view.units import age, clock, count, many, rate, since
 
 COLUMNS: Final = (
     Column("APP", 0, least=14, most=40),
@@ -53,7 +53,7 @@ def row(request: RunningRequest, now: float) -> Sequence[Cell]:
 def summary(requests: Sequence[RunningRequest], kept: int) -> Content:
     """How many there are, and how many of them the filter keeps."""
     waiting = sum(request.queued for request in requests)
-    told = [f"{count(len(requests))} requests", f"{count(waiting)} waiting"]
+    told = [many(len(requests), "request"), f"{count(waiting)} waiting"]
     if kept != len(requests):
         told.append(f"{count(kept)} shown")
     return line(*map(quiet, told))

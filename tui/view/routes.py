@@ -13,7 +13,7 @@ from appliance.wire.admin.routes import Certificate, Route
 from tui.chart import bar
 from tui.columns import Column, table
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
-from tui.view.units import count
+from tui.view.units import count, many
 
 COLUMNS: Final = (
     Column("ROUTE", 0, least=14, most=40),
@@ -48,13 +48,14 @@ def row(route: Route) -> Sequence[Cell]:
     """One route."""
     newest = route.certificates[0] if route.certificates else None
     answers = sum(stage.answers for stage in route.stages)
+    asked = answers + route.deferred
     return (
         route.id,
         state(route.state),
         cell("may answer") if route.certified else alarm(route.why or "defers"),
         f"{newest.limit:.1%}" if newest is not None and route.certified else "-",
         count(answers),
-        _share(route.stages[0].answers, answers) if route.stages else "-",
+        _share(route.stages[0].answers, asked) if route.stages else "-",
         count(route.deferred),
     )
 
@@ -62,7 +63,7 @@ def row(route: Route) -> Sequence[Cell]:
 def summary(found: Sequence[Route], shown: int) -> Content:
     """How many there are, and how many of them have a certificate that holds."""
     certified = sum(route.certified for route in found)
-    told = f"{count(len(found))} routes, {count(certified)} certified"
+    told = f"{many(len(found), 'route')}, {count(certified)} certified"
     return line(told, quiet(f"{count(shown)} shown" if shown != len(found) else ""))
 
 
@@ -80,15 +81,15 @@ def detail(
         said += labelled("certificate", alarm(why), width, 12)
     for certificate in route.certificates[:1]:
         said += _certificate(certificate, width)
-    answers = sum(stage.answers for stage in route.stages)
+    asked = sum(stage.answers for stage in route.stages) + route.deferred
     rows = [
         (
             stage.name,
             stage.kind,
             stage.task or "a person",
             count(stage.answers),
-            _share(stage.answers, answers),
-            bar(stage.answers, answers, _DRAWN, ascii_only=ascii_only),
+            _share(stage.answers, asked),
+            bar(stage.answers, asked, _DRAWN, ascii_only=ascii_only),
         )
         for stage in route.stages
     ]
@@ -99,7 +100,8 @@ def detail(
 def _certificate(found: Certificate, width: int) -> list[Content]:
     """What a calibration promises, or why it promises nothing."""
     if found.verdict != "certified":
-        needed = f", about {count(found.groups_needed)} more groups" if found.groups_needed else ""
+        missing = (found.groups_needed or 0) - found.groups
+        needed = f", about {many(missing, 'more group')}" if missing > 0 else ""
         told = line(state("not certifiable"), f"{found.reason}{needed}")
         return labelled("calibration", told, width, 12)
     promise = (
@@ -110,7 +112,7 @@ def _certificate(found: Certificate, width: int) -> list[Content]:
         said += labelled("suspended", alarm(found.suspended), width, 12)
     facts = line(
         f"answers {found.coverage:.0%}",
-        quiet(f"n = {count(found.groups)} groups"),
+        quiet(f"n = {many(found.groups, 'group')}"),
         quiet(f"until {found.valid_until[:10]}"),
         quiet(f"by {found.person}"),
         quiet(found.identity),

@@ -14,7 +14,7 @@ from appliance.wire.admin.models import Model, ModelDetail
 from appliance.wire.admin.pointers import Name
 from tui.columns import Column
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
-from tui.view.units import clock, count
+from tui.view.units import clock, count, many
 
 COLUMNS: Final = (
     Column("TASK", 0, least=16, most=44),
@@ -51,7 +51,7 @@ def row(task: Model, detail: ModelDetail | None) -> Sequence[Cell]:
 def summary(tasks: Sequence[Model], kept: int) -> Content:
     """How many there are, how many apps can call, and how many the filter keeps."""
     ready = sum(task.state == "approved" for task in tasks)
-    told = [f"{count(len(tasks))} tasks", f"{count(ready)} approved"]
+    told = [many(len(tasks), "task"), f"{count(ready)} approved"]
     if kept != len(tasks):
         told.append(f"{count(kept)} shown")
     return line(*map(quiet, told))

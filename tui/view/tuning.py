@@ -117,7 +117,7 @@ def planned(job: Job) -> bool:
 def summary(found: Sequence[Job], kept: int, marked: int) -> Content:
     """How many there are, are under way, are marked, and are kept by the filter."""
     more = [f"{count(marked)} marked"] if marked else []
-    return jobs.counted("tunings", found, kept, *more)
+    return jobs.counted("tuning", found, kept, *more)
 
 
 def detail(

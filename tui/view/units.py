@@ -5,6 +5,8 @@ Rules: pure; at most three digits that matter; an unknown value is "-".
 
 from datetime import UTC, datetime
 
+from appliance import text
+
 
 def duration(seconds: float) -> str:
     """A time span to the minute, in its two largest units."""
@@ -45,23 +47,28 @@ def count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}".replace(",", " ")
 
 
-def since(text: str, now: float) -> float:
+def many(number: int, noun: str) -> str:
+    """A count, as `count` writes it, and its noun."""
+    return text.many(number, noun).replace(",", " ")
+
+
+def since(moment_text: str, now: float) -> float:
     """Seconds from an ISO 8601 time to `now`; 0 for what cannot be read or is still to come.
 
     Args:
         now: seconds since the epoch.
     """
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(moment_text.replace("Z", "+00:00"))
     except ValueError:
         return 0.0
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, now - aware.timestamp())
 
 
-def clock(text: str) -> str:
+def clock(moment: str) -> str:
     """An ISO 8601 time to the second, without the letters."""
-    return text[:19].replace("T", " ")
+    return moment[:19].replace("T", " ")
 
 
 def iso(now: float) -> str:

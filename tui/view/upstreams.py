@@ -12,7 +12,7 @@ from textual.content import Content
 from appliance.wire.admin.upstreams import Upstream, UpstreamHost
 from tui.columns import Column
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
-from tui.view.units import age, count
+from tui.view.units import age, count, many
 
 COLUMNS: Final = (
     Column("UPSTREAM", 14),
@@ -64,7 +64,7 @@ def summary(found: Sequence[Upstream], shown: int) -> Content:
     """How many hosts there are, and how many of them are asked."""
     hosts = [host for one in found for host in one.hosts]
     asked = sum(host.state in _USABLE for host in hosts)
-    told = f"{count(len(found))} upstreams, {count(len(hosts))} hosts, {count(asked)} asked"
+    told = f"{many(len(found), 'upstream')}, {many(len(hosts), 'host')}, {count(asked)} asked"
     whole = len(rows(found))
     return line(told, quiet(f"{count(shown)} shown" if shown != whole else ""))
 

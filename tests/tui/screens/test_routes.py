@@ -22,7 +22,7 @@ async def test_who_answers_and_what_the_certificate_promises(size: tuple[int, in
         assert "at most 4.6% of its answers are wrong, with 95% confidence" in shown
         await opened.press("down")
         shown = await opened.wait("unstable over time")
-        assert "route_not_certified" in shown and "about 900 more groups" in shown
+        assert "route_not_certified" in shown and "about 419 more groups" in shown
 
 
 async def test_what_thresholds_do_is_asked_for_once() -> None:

@@ -55,7 +55,7 @@ def test_signer_threshold_and_memory() -> None:
     said = shown(detail)
     for words in (
         "Model Team  + verified", "1 of 2 needed", "2.4 GiB by the estimate", "on demand",
-        "3 requests wait for it", "to make room for motor",
+        "3 requests waiting", "to make room for motor",
     ):  # fmt: skip
         assert words in said, words
     assert "pinned" in shown(detail.model_copy(update={"pinned": True}))

@@ -17,7 +17,7 @@ def test_a_row_says_whether_the_first_stage_may_answer() -> None:
 
 def test_a_route_that_never_answered_has_no_shares() -> None:
     fresh = [stage.model_copy(update={"answers": 0}) for stage in ROUTES[0].stages]
-    found = ROUTES[0].model_copy(update={"stages": fresh})
+    found = ROUTES[0].model_copy(update={"stages": fresh, "deferred": 0})
     assert cell(view.row(found)[5]).plain == "-"
 
 
@@ -36,3 +36,29 @@ def test_a_curve_is_of_open_items_and_a_damaged_one_is_left_out() -> None:
     assert "which promise nothing" in said and "0.0% to 3.0%" in said
     broken = {"curve": [[1, 2], "x"]}
     assert "What if" not in plain(view.detail(ROUTES[0], broken, 100, ascii_only=False))
+
+
+def test_more_groups_are_those_that_are_missing() -> None:
+    """547 groups of 1,471 lack 924; a total is not called more."""
+    newest = ROUTES[1].certificates[0].model_copy(update={"groups": 547, "groups_needed": 1471})
+    found = ROUTES[1].model_copy(update={"certificates": [newest]})
+    said = plain(view.detail(found, None, 100, ascii_only=True))
+    assert "about 924 more groups" in said and "1 471" not in said
+    one = newest.model_copy(update={"groups_needed": 548})
+    found = found.model_copy(update={"certificates": [one]})
+    assert "about 1 more group" in plain(view.detail(found, None, 100, ascii_only=True))
+
+
+def test_what_is_deferred_was_asked_too() -> None:
+    """A route that answers 44 of 100 requests answers 44 %, though every answer is the stage's."""
+    stages = [s.model_copy(update={"answers": 44 if s.name == "small" else 0})
+              for s in ROUTES[0].stages]  # fmt: skip
+    found = ROUTES[0].model_copy(update={"stages": stages, "deferred": 56})
+    assert cell(view.row(found)[5]).plain == "44%"
+    said = plain(view.detail(found, None, 100, ascii_only=True))
+    assert "44%" in said and "100%" not in said
+
+
+def test_one_is_no_plural() -> None:
+    assert view.summary(ROUTES[:1], 1).plain.startswith("1 route, ")
+    assert view.summary(ROUTES, 2).plain.startswith("2 routes, ")
