@@ -16,7 +16,8 @@ interval that the certificate names, and the verdict again, to the last digit. O
 interval is of an older version, whose interval is too short below 350 groups: it says so.
 
 It does not check that the items are good ones, nor that the model gave these answers: the audit
-log's receipts say that. What was counted on packs is believed, and held against its floor.
+log's receipts say that. What was counted on packs is believed, and held against its floor. How many
+groups an underpowered gate asks for is a plan, and is not computed again.
 
 Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Tango 1998, Bonett &
 Price 2012, Hall 1992 and Dean & Pagano 2015 for the intervals, Berger 1982 for the floors.
@@ -35,7 +36,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any, NoReturn
 
-MILLION, COARSE, FEWEST, POWER = 1_000_000, 10_000, 50, 0.8
+MILLION, COARSE, FEWEST = 1_000_000, 10_000, 50
 STATEMENT = "https://in-toto.io/Statement/v1"
 RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 SPECIFICATION = "https://appliance.invalid/gate-specification/v1"
@@ -516,13 +517,12 @@ class Judged:
             low, high = tango(sides.count((MILLION, 0)), sides.count((0, MILLION)), n, z)
         else:
             low, high = outward(gaps, 1 if unnamed else 2, z)
-        self.value, spread = math.fsum(gaps) / n, math.sqrt(variance(gaps))
-        margin = wanted["margin_micros"] / MILLION
-        self.comparison, self.needed = "underpowered", self._needed(margin, spread)
+        self.value, margin = math.fsum(gaps) / n, wanted["margin_micros"] / MILLION
+        self.comparison = "underpowered"
         if n >= FEWEST and low > -margin:
-            self.comparison, self.needed = "pass", 0
+            self.comparison = "pass"
         elif n >= FEWEST and high < -margin:
-            self.comparison, self.needed = "fail", 0
+            self.comparison = "fail"
         self.floors = {
             name: self._floor(name, floor / MILLION, outcomes)
             for name, floor in wanted["floors"].items()
@@ -534,15 +534,6 @@ class Judged:
             math.floor(low * points) * COARSE,
             math.ceil(high * points) * COARSE,
         )
-
-    def _needed(self, margin: float, spread: float) -> int | None:
-        """How many groups would decide; None: no number."""
-        room = margin + self.value
-        if room <= 0:
-            return None
-        spread = max(spread, (2 / (self.groups + 2)) ** 0.5)
-        both = quantile(1 - self.alpha) + quantile(POWER)
-        return max(math.ceil((both * spread / room) ** 2 - 1e-9), FEWEST, self.groups + 1)
 
     def _floor(self, stratum: str, floor: float, outcomes: list[dict[str, Any]]) -> str:
         chosen = [o for o in outcomes if stratum in ("", o["stratum"])]
@@ -577,11 +568,11 @@ def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> Non
     verdict = all_of({found.comparison, *found.floors.values()} | certificate.packs())
     signed = (
         block["verdict"], block["comparison"], block["floors"], block["groups"],
-        block["groupsNeeded"], block["sampleSize"], block["failures"], block["incumbentFailures"],
+        block["sampleSize"], block["failures"], block["incumbentFailures"],
         (block["differenceMicros"], block["lowMicros"], block["highMicros"]), named,
     )  # fmt: skip
     again = (
-        verdict, found.comparison, found.floors, found.groups, found.needed, len(outcomes),
+        verdict, found.comparison, found.floors, found.groups, len(outcomes),
         sum(1 for o in outcomes if o["candidate_failure"]),
         sum(1 for o in outcomes if o["incumbent_failure"]),
         found.told, found.interval,

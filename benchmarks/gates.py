@@ -258,7 +258,7 @@ def markdown(rows: Sequence[Row]) -> str:
 def _line(row: Row) -> str:
     verdict = row.verdict
     if row.verdict == "underpowered" and row.groups_needed:
-        verdict = f"underpowered; {row.groups_needed} groups can decide"
+        verdict = f"underpowered; about {row.groups_needed} fresh groups decide"
     advice = "none" if row.regression is None else f"{row.regression:.0%}"
     points = f"{row.low * 100:.0f} to {row.high * 100:.0f}"
     cells = (

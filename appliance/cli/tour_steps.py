@@ -225,7 +225,7 @@ def judge(tour: Tour, task: str, dataset: str, file: str, *options: str) -> str:
         f"{found['looks_left']} looks are left"
     )
     if found["groups_needed"]:
-        told(f"{found['groups_needed']} groups could tell")
+        told(f"about {found['groups_needed']} fresh groups would tell")
     if found["advice"] is not None:
         told(f"logistic regression, fitted to as many items, reaches {found['advice']:.0%} there")
     page = tour.directory / file

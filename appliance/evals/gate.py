@@ -394,6 +394,7 @@ def _concluded(
         "margin": wanted.margin_micros / specification.MILLION,
         "groups": found.groups,
         "groups_needed": found.groups_needed,
+        "groups_needed_range": found.groups_range and list(found.groups_range),
         "unasked": found.unasked,
         "floors": dict(found.floors),
         "packs": gate_report.packs(wanted, found),

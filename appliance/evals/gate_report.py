@@ -71,18 +71,24 @@ def sentence(judged: Judged) -> str:
         verdicts |= {f"pack {n}": v for n, v in pack_verdicts(wanted, found.packs).items()}
         missed = ", ".join(name for name, v in verdicts.items() if v == "fail")
         return f"Fail: the floor of {missed} is not reached."
-    if found.groups_needed:
-        missing = found.groups_needed - found.groups
-        return (
-            f"Underpowered: {found.groups} groups cannot decide; about {missing} more independent "
-            "groups can."
-        )
-    if found.groups_needed is None:
-        return (
-            f"Underpowered: {found.groups} groups cannot decide, and more of them would hardly "
-            "help: the candidate looks worse than the margin allows."
-        )
-    return f"Underpowered: a floor needs more than the {found.groups} groups that were seen."
+    return f"Underpowered: {found.groups} groups cannot decide. {_more(found)}"
+
+
+def _more(found: Found) -> str:
+    """How many groups would tell, for whom that is known."""
+    if not found.groups_needed or found.groups_range is None:
+        why = "it looks more than 2 points worse, or does not look as if it reached a floor"
+        return f"No number of groups is known to, because {why}: improve the candidate."
+    (low, high), likely = found.groups_range, found.groups_needed
+    if found.comparison != "underpowered":
+        if high is None:
+            return f"A floor takes at least {low} fresh groups by what was seen."
+        return f"A floor takes about {likely} fresh groups, {low} to {high} by what was seen."
+    worse = f"about {high}" if high else "no number that is known"
+    return (
+        f"A split of about {likely} fresh groups decides in 80 of 100 cases if the candidate is as "
+        f"good; about {low} if it is 2 points better, {worse} if it is 2 points worse."
+    )
 
 
 def page(judged: Judged) -> Page:

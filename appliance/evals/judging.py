@@ -9,6 +9,7 @@ Berger (Technometrics 24, 1982) for the floors.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -17,8 +18,10 @@ from appliance.evals import pairs as pairs_
 from appliance.evals.pairs import MILLION, Pair
 from appliance.statistics import groups, verdict
 from appliance.statistics.groups import Estimate
+from appliance.statistics.power import groups_for_floor
+from appliance.statistics.verdict import Verdict, at_least_fewest
 from appliance.trust import evaluation
-from appliance.trust.evaluation import COARSE, Certificate, Found, Pack
+from appliance.trust.evaluation import COARSE, Certificate, Found, Pack, Range
 from appliance.trust.specification import Specification
 
 
@@ -86,26 +89,27 @@ def judge(
     )
     between = groups.cautious_difference if unnamed else groups.paired_difference
     estimate = between(*sides, confidence(wanted, look))
-    compared = verdict.not_worse(estimate, wanted.margin_micros / MILLION, wanted.alpha_of(look))
+    compared = verdict.not_worse(estimate, wanted.margin_micros / MILLION, wanted.alpha_of(1))
     floors = {
         name: _floor(wanted, look, name, floor, pairs) for name, floor in wanted.floors.items()
     }
     reached = evaluation.pack_verdicts(wanted, packs).values()
     told = coarse(estimate)
-    needed = 0 if compared.outcome != "underpowered" else None
-    if compared.outcome == "underpowered" and compared.missing is not None:
-        needed = estimate.groups + compared.missing
+    parts = [compared, *floors.values()]
+    whole = verdict.all_of([*(each.outcome for each in parts), *reached])
+    needed, wide = _needed(parts) if whole == "underpowered" else (0, None)
     return Found(
-        verdict=verdict.all_of([compared.outcome, *floors.values(), *reached]),
+        verdict=whole,
         comparison=compared.outcome,
         items=len(pairs),
         groups=estimate.groups,
         groups_needed=needed,
+        groups_range=wide,
         difference_micros=told.value,
         low_micros=told.low,
         high_micros=told.high,
         merkle_root=pairs_.root(pairs),
-        floors=floors,
+        floors={name: each.outcome for name, each in floors.items()},
         failures=sum(1 for p in pairs if p.candidate_failure),
         incumbent_failures=sum(1 for p in pairs if p.incumbent_failure),
         packs=packs,
@@ -115,9 +119,12 @@ def judge(
 
 
 def judged_again(certificate: Certificate, pairs: Sequence[Pair]) -> Found:
-    """What follows from the outcomes of a certificate, by the interval that it names."""
+    """What follows from the outcomes of a certificate, by the interval that it names.
+
+    How many groups an older one asks for is no part of its verdict, and is taken as it is.
+    """
     found = certificate.found
-    return judge(
+    again = judge(
         certificate.wanted,
         pairs,
         found.packs,
@@ -125,13 +132,33 @@ def judged_again(certificate: Certificate, pairs: Sequence[Pair]) -> Found:
         unnamed=not found.interval,
         unasked=found.unasked,
     )
+    if found.groups_range is None:
+        again = replace(again, groups_needed=found.groups_needed, groups_range=None)
+    return again
+
+
+def _needed(parts: Sequence[Verdict]) -> tuple[int | None, Range]:
+    """How many groups would tell all that is open, and between how many that lies."""
+    found = [each.needed for each in parts if each.outcome == "underpowered"]
+    known = [each for each in found if each is not None]
+    if len(known) < len(found):
+        return None, (None, None)
+    highs = [each.high for each in known if each.high is not None]
+    high = max(highs) if len(highs) == len(known) else None
+    return max(each.likely for each in known), (max(each.low for each in known), high)
 
 
 def _floor(
     wanted: Specification, look: int, stratum: str, floor: int, pairs: Sequence[Pair]
-) -> verdict.Outcome:
+) -> Verdict:
     chosen = [p for p in pairs if stratum in ("", p.stratum)]
     if not chosen:
-        return "underpowered"
+        return Verdict("underpowered")
     found = quality(wanted, look, [p.candidate for p in chosen], [p.group for p in chosen])
-    return verdict.at_least(found.interval.low, found.interval.high, found.groups, floor / MILLION)
+    least = floor / MILLION
+    outcome = verdict.at_least(found.interval.low, found.interval.high, found.groups, least)
+    if outcome != "underpowered":
+        return Verdict(outcome)
+    size, whole = groups.effective_size(found, len(chosen)), len({p.group for p in pairs})
+    needed = groups_for_floor(least, found.value, size, whole, wanted.alpha_of(1))
+    return Verdict(outcome, at_least_fewest(needed))

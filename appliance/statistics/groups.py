@@ -61,12 +61,26 @@ def mean(values: Sequence[float], groups: Sequence[Hashable], confidence: float 
     n = len(means)
     value = math.fsum(means) / n
     variance = _variance(means)
-    if 0 < value < 1 and n > 1:
-        free = value * (1 - value) / (variance / n) if variance > 0 else math.inf
-        size = min(free, float(len(values)))
-    else:
-        size = float(n)
+    size = _effective(value, variance, n, len(values))
     return Estimate(value, wilson(value * size, size, confidence), n, math.sqrt(variance))
+
+
+def effective_size(found: Estimate, items: int) -> float:
+    """The effective size behind what `mean` found from so many items."""
+    return _effective(found.value, found.spread * found.spread, found.groups, items)
+
+
+def _effective(value: float, variance: float, groups: int, items: int) -> float:
+    if not 0 < value < 1 or groups < 2:
+        return float(groups)
+    free = value * (1 - value) / (variance / groups) if variance > 0 else math.inf
+    return min(free, float(items))
+
+
+def mean_square(found: Estimate) -> float:
+    """Of the groups' differences, behind an estimate of a difference."""
+    n = found.groups
+    return min(1.0, found.spread * found.spread * (n - 1) / n + found.value * found.value)
 
 
 def difference(

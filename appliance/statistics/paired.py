@@ -100,12 +100,17 @@ def tango(pairs: Pairs, confidence: float = 0.95) -> Interval:
     return Interval(low, high)
 
 
+def supposed_variance(b: float, c: float, n: float, delta: float) -> float:
+    """Tango's variance of `b - c` among n pairs where the difference is supposed to be `delta`."""
+    middle = -b - c + (2 * n - b + c) * delta
+    free = -c * delta * (1 - delta)
+    rest = (math.sqrt(max(0.0, middle * middle - 8 * n * free)) - middle) / (4 * n)
+    return n * (2 * rest + delta * (1 - delta))
+
+
 def _score(b: int, c: int, n: int) -> Callable[[float], float]:
     def statistic(delta: float) -> float:
-        middle = -b - c + (2 * n - b + c) * delta
-        free = -c * delta * (1 - delta)
-        rest = (math.sqrt(max(0.0, middle * middle - 8 * n * free)) - middle) / (4 * n)
-        variance = n * (2 * rest + delta * (1 - delta))
+        variance = supposed_variance(b, c, n, delta)
         distance = b - c - n * delta
         if variance <= 0:
             return 0.0 if distance == 0 else math.copysign(math.inf, distance)

@@ -7,11 +7,16 @@ it never decides; the exact binomial plans certificates.
 import math
 from typing import Final, NamedTuple
 
-from appliance.statistics.proportions import upper_limit
+from appliance.statistics.paired import supposed_variance
+from appliance.statistics.proportions import upper_limit, wilson
 from appliance.statistics.special import beta_quantile, binomial_cdf, normal_quantile
 
 ALPHA: Final = 0.05
 POWER: Final = 0.8
+TRUTH: Final = 0.02
+"""How much better or worse than equal a range of groups supposes a candidate to be."""
+_LIKELY: Final = 0.8
+"""Confidence of the limits of what was seen, with which a range is planned."""
 
 
 def smallest_effect(
@@ -89,7 +94,7 @@ def groups_for_bound(
 
 
 class GroupsNeeded(NamedTuple):
-    """How many groups would do, as a range; `high` is None where no number may do."""
+    """How many groups would do, as a range; `high` is None where no number is known to."""
 
     low: int
     likely: int
@@ -116,6 +121,71 @@ def groups_range(
         found.append(None if inside is None else math.ceil(inside / share))
     low, likely, high = found
     return None if low is None or likely is None else GroupsNeeded(low, likely, high)
+
+
+def groups_for_truths(
+    margin: float, second: float, groups: int, alpha: float = ALPHA, power: float = POWER
+) -> GroupsNeeded | None:
+    """How many groups show that a candidate is not worse by `margin`, for three truths.
+
+    Likely: it is equal; low: it is `TRUTH` better, and the two differ as seldom as they may by what
+    was seen; high: it is `TRUTH` worse, and they differ as often. The expected counts in Tango's
+    score test, as Nam (Biometrics 53, 1997) plans it.
+
+    Args:
+        second: mean square of the groups' differences: with one item a group the share on which
+            one side alone is right.
+        groups: in which it was seen.
+    """
+    seen = wilson(second * groups, groups, _LIKELY)
+    low, likely, high = (
+        _not_worse(margin, differ, truth, alpha, power)
+        for differ, truth in ((seen.low, TRUTH), (sum(seen) / 2, 0.0), (seen.high, -TRUTH))
+    )
+    return None if low is None or likely is None else GroupsNeeded(low, likely, high)
+
+
+def _not_worse(
+    margin: float, differ: float, truth: float, alpha: float, power: float
+) -> int | None:
+    room = margin + truth
+    if room <= 0:
+        return None
+    differ = max(differ, abs(truth))
+    gained, lost = (differ + truth) / 2, (differ - truth) / 2
+    at_margin = math.sqrt(supposed_variance(gained, lost, 1, -margin))
+    truly = math.sqrt(differ - truth * truth)
+    both = normal_quantile(1 - alpha) * at_margin + normal_quantile(power) * truly
+    return math.ceil((both / room) ** 2 - 1e-9)
+
+
+def groups_for_floor(
+    floor: float,
+    value: float,
+    size: float,
+    groups: int,
+    alpha: float = ALPHA,
+    power: float = POWER,
+) -> GroupsNeeded | None:
+    """How many groups show that a mean reaches a floor, by what was seen.
+
+    The score test that Wilson's limit is. Where the likely mean does not reach the floor, the low
+    end is all that is told; None: the upper limit of the mean does not reach it.
+
+    Args:
+        size: effective number of trials that `value` comes from, in so many `groups`.
+    """
+    seen = wilson(value * size, size, _LIKELY)
+    found: list[int | None] = []
+    for rate in (seen.high, sum(seen) / 2, seen.low):
+        if rate <= floor:
+            found.append(None)
+            continue
+        at_floor, truly = math.sqrt(floor * (1 - floor)), math.sqrt(rate * (1 - rate))
+        both = normal_quantile(1 - alpha) * at_floor + normal_quantile(power) * truly
+        found.append(math.ceil((both / (rate - floor)) ** 2 * groups / size - 1e-9))
+    low, likely, high = found
+    return None if low is None else GroupsNeeded(low, likely or low, high)
 
 
 def chance_for_bound(bound: float, rate: float, groups: int, delta: float = ALPHA) -> float:

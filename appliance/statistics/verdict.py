@@ -2,14 +2,14 @@
 
 Rules: the margin was fixed before the outcomes were seen; pass needs the lower limit above minus
 the margin, fail the upper limit below it, everything else is underpowered; fewer than `FEWEST`
-groups are always underpowered; an underpowered verdict says how many groups are missing.
+groups are always underpowered; an underpowered verdict says how many groups would tell.
 Source: Wellek, Testing Statistical Hypotheses of Equivalence and Noninferiority, 2nd ed., 2010.
 """
 
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from appliance.statistics.groups import Estimate
-from appliance.statistics.power import ALPHA, POWER, groups_for_difference
+from appliance.statistics.groups import Estimate, mean_square
+from appliance.statistics.power import ALPHA, TRUTH, GroupsNeeded, groups_for_truths
 
 FEWEST: Final = 50
 
@@ -17,24 +17,22 @@ Outcome: TypeAlias = Literal["pass", "fail", "underpowered"]
 
 
 class Verdict(NamedTuple):
-    """A verdict; `missing` groups would be needed beyond those that were counted.
+    """A verdict; `needed` says how many groups would tell, where they do not.
 
-    `missing` is 0 after pass or fail; None says that no number of groups is expected to pass,
-    because the candidate looks worse than the margin allows.
+    `needed` is None after pass or fail, and where even the upper limit is more than `TRUTH` below
+    nought: then no number of groups is known to pass.
     """
 
     outcome: Outcome
-    missing: int | None
+    needed: GroupsNeeded | None = None
 
 
-def not_worse(
-    estimate: Estimate, margin: float, alpha: float = ALPHA, power: float = POWER
-) -> Verdict:
+def not_worse(estimate: Estimate, margin: float, alpha: float = ALPHA) -> Verdict:
     """Judge a paired difference, candidate minus incumbent, against a margin.
 
     Args:
-        estimate: what `groups.difference` gave at confidence 1 - 2 `alpha`.
-        alpha: with which the missing groups are planned; it is that of the interval.
+        estimate: what `groups.paired_difference` gave.
+        alpha: with which other groups would be asked.
 
     Raises:
         ValueError: the margin is negative.
@@ -43,14 +41,21 @@ def not_worse(
         raise ValueError("a margin is not negative")
     if estimate.groups >= FEWEST:
         if estimate.interval.low > -margin:
-            return Verdict("pass", 0)
+            return Verdict("pass")
         if estimate.interval.high < -margin:
-            return Verdict("fail", 0)
-    spread = max(estimate.spread, (2 / (estimate.groups + 2)) ** 0.5)
-    needed = groups_for_difference(margin, spread, estimate.value, alpha, power)
+            return Verdict("fail")
+    if estimate.interval.high < -TRUTH:
+        return Verdict("underpowered")
+    found = groups_for_truths(margin, mean_square(estimate), estimate.groups, alpha)
+    return Verdict("underpowered", at_least_fewest(found))
+
+
+def at_least_fewest(needed: GroupsNeeded | None) -> GroupsNeeded | None:
+    """With no fewer groups than a verdict takes."""
     if needed is None:
-        return Verdict("underpowered", None)
-    return Verdict("underpowered", max(needed, FEWEST, estimate.groups + 1) - estimate.groups)
+        return None
+    low, likely, high = needed
+    return GroupsNeeded(max(FEWEST, low), max(FEWEST, likely), high and max(FEWEST, high))
 
 
 def at_least(low: float, high: float, groups: int, floor: float) -> Outcome:

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from appliance.clock import iso
 from appliance.errors import ApplianceError, PolicyRefused
@@ -54,6 +54,10 @@ INTERVALS: Final = ("", "tango", "two-pseudo-groups")
 """How the interval of the comparison was made; "" is one pseudo-group, of those that name none."""
 _SCHEDULE: Final = "schedule"
 _UNASKED: Final = "unasked"
+_RANGE: Final = "groupsNeededRange"
+Range: TypeAlias = tuple[int | None, int | None] | None
+"""Least and most groups; None for no number."""
+_MORE: Final = (_PACKS, _INTERVAL, _SCHEDULE, _UNASKED, _RANGE)
 MOST_UNASKED: Final = 0.04
 """Share of the items that may be left out: 2 % for each side."""
 
@@ -84,7 +88,9 @@ class Found:
     Attributes:
         verdict: of the comparison, all floors and all packs: each must pass.
         comparison: of the comparison alone.
-        groups_needed: of an underpowered verdict, how many there must be in all; None: no number.
+        groups_needed: of an underpowered verdict, how many fresh groups would tell; None: no number
+            is known.
+        groups_range: between how many that lies; None where older versions told none.
         difference_micros: candidate minus incumbent, to the next point.
         low_micros, high_micros: limits of its interval, outward to the next point.
         floors: the verdict of each floor, by stratum; "" is the whole.
@@ -110,6 +116,7 @@ class Found:
     packs: Mapping[str, Pack] = field(default_factory=dict)
     interval: str = ""
     unasked: int = 0
+    groups_range: Range = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +231,7 @@ def sign(
                 **({_PACKS: {n: asdict(p) for n, p in found.packs.items()}} if found.packs else {}),
                 **({_INTERVAL: found.interval} if found.interval else {}),
                 **({_UNASKED: found.unasked} if found.unasked else {}),
+                **({_RANGE: list(found.groups_range)} if found.groups_range else {}),
                 **({_SCHEDULE: list(wanted.schedule)} if wanted.schedule else {}),
             },
         },
@@ -387,7 +395,7 @@ def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certific
     refuse = _malformed
     subjects, predicate = statement.parts(opened.payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
     block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, refuse)
-    known = {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL, _PACKS, _INTERVAL, _SCHEDULE, _UNASKED}
+    known = {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL, *_MORE}
     strict_json.only(block, known, "evaluation", refuse)
     n = {name: strict_json.member(block, name, int, refuse) for name in _NUMBERS}
     w = {name: strict_json.member(block, name, str, refuse) for name in _WORDS}
@@ -418,6 +426,7 @@ def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certific
         packs=_read_packs(block),
         interval=strict_json.optional(block, _INTERVAL, str, "", refuse),
         unasked=strict_json.optional(block, _UNASKED, int, 0, refuse),
+        groups_range=_read_range(block),
     )
     if found.interval not in INTERVALS:
         raise refuse(f"its interval is none of {', '.join(filter(None, INTERVALS))}")
@@ -435,6 +444,15 @@ def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certific
     certificate = Certificate(opened.digest, wanted, found, at, opened.hint, specifier)
     _check(subjects, predicate, certificate, digest)
     return certificate
+
+
+def _read_range(block: dict[str, Any]) -> Range:
+    told: list[Any] = strict_json.optional(block, _RANGE, list, [], _malformed)
+    if not told:
+        return None
+    if len(told) != 2 or not all(n is None or type(n) is int for n in told):
+        raise _malformed(f"{_RANGE} is no two numbers")
+    return told[0], told[1]
 
 
 def _read_packs(block: dict[str, Any]) -> dict[str, Pack]:

@@ -89,7 +89,8 @@ def judged(made: Made, source: Sequence[Outcome], margin: float, most_kld: float
         "fail": f"it is worse by more than {margin:.3f}",
         "underpowered": f"{found.groups} groups cannot show that it is not worse",
     }[said.outcome]
-    return Judged(made, flips, found, said.outcome, said.missing, reason)
+    missing = said.needed and max(1, said.needed.likely - found.groups)
+    return Judged(made, flips, found, said.outcome, missing, reason)
 
 
 def recommended(rows: Sequence[Judged]) -> str | None:

@@ -42,9 +42,11 @@ def judged(outcomes: list[Pair], terms: Specification | None = None) -> Judged:
         ),
         (pairs(400, gained=20), wanted(floors={"": 900_000}), "Fail: the floor of the whole"),
         (pairs(400, gained=20), wanted(packs={"general": 760_000}), "the floor of pack general"),
-        (pairs(60, lost=1), wanted(), "more independent groups can"),
-        (pairs(49, lost=20), wanted(), "more of them would hardly help"),
-        (pairs(400, gained=20), wanted(floors={"no": 1_000}), "Underpowered: a floor needs more"),
+        (pairs(60, lost=1), wanted(), "fresh groups decides in 80 of 100 cases if the candidate"),
+        (pairs(60, lost=3), wanted(margin_micros=20_000), "no number that is known if it is 2"),
+        (pairs(49, lost=20), wanted(), "No number of groups is known to, because it looks more"),
+        (pairs(200, gained=20), wanted(floors={"": 640_000}), "A floor takes about"),
+        (pairs(400, gained=20), wanted(floors={"no": 1_000}), "No number of groups is known to"),
     ],
 )
 def test_the_verdict_is_a_sentence(outcomes: list[Pair], terms: Specification, words: str) -> None:

@@ -34,6 +34,23 @@ def test_few_groups_are_underpowered_and_say_how_many_it_takes() -> None:
 def test_one_that_looks_worse_than_the_margin_needs_no_number() -> None:
     found = judge(wanted(), pairs(49, lost=20))
     assert found.verdict == "underpowered" and found.groups_needed is None
+    assert found.groups_range == (None, None)
+
+
+def test_an_equal_candidate_with_bad_luck_is_told_a_number() -> None:
+    """Once it was told that more groups would hardly help."""
+    found = judge(wanted(), pairs(100, gained=4, lost=9))
+    assert found.difference_micros == -50_000 and found.verdict == "underpowered"
+    low, high = found.groups_range or (None, None)
+    assert low and found.groups_needed and high and low < found.groups_needed < high
+
+
+def test_a_floor_that_is_open_asks_for_groups_in_all() -> None:
+    whole = judge(wanted(floors={"": 690_000}), pairs(400, gained=20))
+    assert (whole.verdict, whole.comparison) == ("underpowered", "pass")
+    assert whole.groups_needed and whole.groups_needed > 400 and whole.groups_range
+    half = judge(wanted(floors={"north": 690_000}), pairs(400, gained=20))
+    assert half.groups_needed and half.groups_needed > 1.8 * whole.groups_needed
 
 
 def test_items_of_a_group_count_once() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from appliance.statistics.groups import Estimate, difference
 from appliance.statistics.proportions import Interval
-from appliance.statistics.verdict import FEWEST, all_of, at_least, not_worse
+from appliance.statistics.verdict import FEWEST, Verdict, all_of, at_least, not_worse
 from tests.statistics.simulation import rate, within
 
 
@@ -14,20 +14,29 @@ def estimate(low: float, high: float, groups: int = 200, spread: float = 0.4) ->
 
 
 def test_the_rule() -> None:
-    assert not_worse(estimate(-0.01, 0.05), 0.02) == ("pass", 0)
-    assert not_worse(estimate(-0.09, -0.03), 0.02) == ("fail", 0)
-    outcome, missing = not_worse(estimate(-0.04, 0.04), 0.02)
-    assert outcome == "underpowered"
-    assert missing is not None
-    assert missing > 1000
-    assert not_worse(estimate(-0.06, 0.01), 0.02) == ("underpowered", None)
+    assert not_worse(estimate(-0.01, 0.05), 0.02) == Verdict("pass")
+    assert not_worse(estimate(-0.09, -0.03), 0.02) == Verdict("fail")
+    outcome, needed = not_worse(estimate(-0.04, 0.04), 0.02)
+    assert outcome == "underpowered" and needed is not None
+    assert 500 < needed.low < needed.likely and needed.high is None  # 2 points are the margin
     assert not_worse(estimate(-0.02, 0.05), 0.02).outcome == "underpowered"  # not above
+
+
+def test_a_candidate_that_may_be_equal_is_told_a_number_and_a_worse_one_is_not() -> None:
+    """What was seen decides how often the two differ; whether the candidate is worse, it does not,
+    unless it shows more than 2 points.
+    """
+    outcome, needed = not_worse(estimate(-0.13, 0.01), 0.05)
+    assert outcome == "underpowered" and needed is not None
+    assert not_worse(estimate(-0.13, -0.021), 0.05) == Verdict("underpowered")
 
 
 def test_few_groups_are_underpowered_whatever_they_show() -> None:
     few = estimate(0.1, 0.3, groups=FEWEST - 1)
-    outcome, missing = not_worse(few, 0.02)
-    assert (outcome, missing) == ("underpowered", 1)
+    assert not_worse(few, 0.02).outcome == "underpowered"
+    same = estimate(-0.01, 0.01, groups=FEWEST - 1, spread=0)
+    needed = not_worse(same, 0.2).needed
+    assert needed is not None and needed.low == needed.likely == FEWEST
     assert not_worse(estimate(0.1, 0.3, groups=FEWEST), 0.02).outcome == "pass"
     assert not_worse(estimate(-0.9, -0.7, groups=FEWEST - 1), 0.02).outcome == "underpowered"
 
