@@ -63,8 +63,8 @@ def worlds(margin: float) -> float:
         if found.verdict != "underpowered":
             continue
         told += 1
-        if found.groups_range is not None and found.groups_range[0] is not None:
-            low, high = found.groups_range
+        low, high = found.groups_range or (None, None)
+        if low is not None:
             inside += low <= needed(margin, differ, truth) <= (high or 10**9)
     return inside / WORLDS
 
@@ -112,7 +112,8 @@ def test_the_number_for_a_floor_lies_in_its_range() -> None:
 
 def test_control_the_plan_by_the_difference_that_was_seen_misses_the_number() -> None:
     """Told as older versions did: one number, or that more groups would hardly help."""
-    draw, found = np.random.default_rng(31), []
+    draw = np.random.default_rng(31)
+    found: list[int | None] = []
     while len(found) < WORLDS:
         groups = int(draw.integers(50, 200))
         seen = judging.judge(wanted(schedule=SCHEDULE), drawn(draw, groups, 0.1, 0.0))
