@@ -94,6 +94,7 @@ from appliance.routing.upstreams.backend import estimate
 from appliance.routing.upstreams.backends import UpstreamBackends
 from appliance.routing.upstreams.service import Upstreams
 from appliance.routing.upstreams.stage import stages_of
+from appliance.routing.upstreams.tokenizing import UpstreamTokenizers
 from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation
 from appliance.serving.inference import Inference
@@ -456,7 +457,7 @@ def open_services(
             return models.inventory.record(model_id).digest or ""
 
         approved = ApprovedArtifacts(models, read_policy)
-        tokenizers = Tokenizers(pool, shares, lambda name: workers.upstream(name) is not None)
+        tokenizers = Tokenizers(pool, shares, UpstreamTokenizers(workers))
 
         async def tokens(model_id: str, messages: Messages) -> int:
             asked = GenerationRequest(model=model_id, messages=messages)

@@ -357,6 +357,11 @@ class UpstreamConfig:
         each=_LAN,
     )
     model: str = _key("", "The name of the model there.")
+    does: str = _key(
+        "generate",
+        "Its use: generate text, embed, or rerank.",
+        choices=("generate", "embed", "rerank"),
+    )
     ca: str = _key("", "Certificates that those of the hosts descend from, PEM; no other is taken.")
     certificate: str = _key("", "The client certificate that is shown to the hosts, PEM.")
     key: str = _key("", "Its private key, PEM, mode 0600.")
@@ -372,7 +377,12 @@ class UpstreamConfig:
     n_ctx: int = _key(8192, "Tokens of prompt and answer together.", low=128, high=1 << 22)
     slots: int = _key(8, "Requests that one host runs at once.", low=1, high=1024)
     connect_ms: int = _key(500, "Time for a connection.", low=10, high=60_000)
-    idle_seconds: int = _key(30, "Longest time between two pieces of an answer.", low=1, high=3600)
+    idle_seconds: int = _key(
+        30,
+        "Longest time between two pieces of an answer; vectors and scores come in one piece.",
+        low=1,
+        high=3600,
+    )
     answer_seconds: int = _key(
         300, "Longest time of an answer, retries included.", low=1, high=86_400
     )

@@ -22,7 +22,7 @@ from appliance.auth import certificates
 from appliance.clock import SystemClock
 from appliance.trust.gguf.reader import MAX_METADATA, Reader, read_header
 from appliance.trust.gguf.tensors import TYPES, read_tensors
-from appliance.types import Constraint, Sampling, Tools
+from appliance.types import Constraint, GenerationRequest, ModelKind, Sampling, Tools
 from installer.bundle.locks import LOCKS
 from tests import oracle
 from tests.conftest import CHECKOUT
@@ -67,14 +67,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def llama_server(model: Path, *, port: int = 0, slots: int = 2) -> Iterator[Running]:
+def llama_server(
+    model: Path, *, port: int = 0, slots: int = 2, kind: ModelKind = "generate"
+) -> Iterator[Running]:
     """llama.cpp's own server; skipped with the reason where its wheel cannot be had."""
     python = oracle.environment(LOCKS / "lock-engines.txt", "--only-binary", ":all:")
     port = port or free_port()
     script = CHECKOUT / "tests" / "oracles" / "llama_server.py"
     environment = {"PATH": os.defpath, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [python, script, model, str(port), str(slots)],
+        [python, script, model, str(port), str(slots), kind],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
     )  # fmt: skip
     running = Running(f"http://127.0.0.1:{port}", process)
@@ -193,6 +195,32 @@ async def contract(services: Services, name: str) -> int:
         assert pieces[-1].finish_reason in ("stop", "length")
         assert all(texts) and fits(texts[0], count), (given, texts, count)
     return 4 + len(others)
+
+
+async def tokens_of(services: Services, name: str) -> int:
+    """What every engine that tells its tokens must tell, here and back.
+
+    Returns:
+        How many requests were sent.
+    """
+    app, tokenizers = caller().principal, services.tokenizers
+    known = services.upstreams.get(name).known
+    assert known is not None
+    text = "The capital of France is"
+    asked = GenerationRequest(name, prompt=text)
+    told = await tokenizers.tokens(app, asked, strings=True)
+    assert tuple(told.tokens)[-len(known.ids[0]) :] == known.ids[0][-len(told.tokens) :]
+    assert len(told.strings) == len(told.tokens) and told.strings[-1].endswith(b"is")
+    ids = GenerationRequest(name, tokens=tuple(told.tokens))
+    assert (await tokenizers.tokens(app, ids)).text.endswith(text)
+    talk = GenerationRequest(name, messages=({"role": "user", "content": text},))
+    chat_ids = (await tokenizers.tokens(app, talk)).tokens
+    back = GenerationRequest(name, tokens=tuple(chat_ids))
+    spelt = (await tokenizers.tokens(app, back)).text
+    assert text in spelt and "<|im_start|>" in spelt
+    plain = await tokenizers.tokens(app, asked, special=False)
+    assert len(plain.tokens) <= len(told.tokens)
+    return 6 if services.upstreams.get(name).kind.templates else 5
 
 
 def others_of(

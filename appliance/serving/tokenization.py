@@ -1,18 +1,38 @@
 """What the models' tokenisers make of texts, for the apps that may use the models.
 
-Rules: no model runs, so that nothing is recorded as an answer would be; the request counts
-against the quota of its key and costs no tokens; it waits for no turn.
+Rules: no model runs, so that nothing is recorded as an answer would be, and of a text that leaves
+for another host that alone; the request counts against the quota of its key and costs no tokens; it
+waits for no turn.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
 
-from appliance.admission.places import Shares
+from appliance.admission.places import Place, Shares
 from appliance.engine.protocol import Tokenize, Tokens, Vocabulary
 from appliance.errors import BadRequest, NotFound
 from appliance.pool.pool import Pool
 from appliance.types import GenerationRequest, ModelCard, Principal
 from appliance.workers.process import WorkerProcess
+
+
+class Elsewhere(Protocol):
+    """The tokenisers of models on other hosts."""
+
+    def cards(self) -> list[ModelCard]:
+        """The models."""
+        ...
+
+    def slots(self, model_id: str) -> int:
+        """Requests that one of them runs at once."""
+        ...
+
+    async def tokens(
+        self, principal: Principal, request: GenerationRequest, *, special: bool, strings: bool
+    ) -> Tokens:
+        """As `Tokenizers.tokens`."""
+        ...
 
 
 class Tokenizers:
@@ -21,10 +41,10 @@ class Tokenizers:
     Args:
         pool: where the models are, or are loaded to.
         shares: the quotas.
-        elsewhere: whether a model answers on another host, where its tokeniser is.
+        elsewhere: those of other hosts.
     """
 
-    def __init__(self, pool: Pool, shares: Shares, elsewhere: Callable[[str], bool]) -> None:
+    def __init__(self, pool: Pool, shares: Shares, elsewhere: Elsewhere) -> None:
         self._pool = pool
         self._shares = shares
         self._elsewhere = elsewhere
@@ -40,7 +60,7 @@ class Tokenizers:
         """The tokens of what a request asks for, or the text of its tokens.
 
         Args:
-            request: with one of `prompt`, `messages` and `tokens`.
+            request: with one of `prompt`, `messages` and `tokens`, and its id.
             special: whether a prompt gets the begin token where the model wants one.
             strings: whether to tell the bytes of each token.
 
@@ -50,7 +70,14 @@ class Tokenizers:
             Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
             Unavailable: the model is not ready.
         """
-        async with self._worker(principal, request.model) as (_, worker):
+        card = self.card(principal, request.model)
+        if card.upstream:
+            with self._admitted(principal, card, self._elsewhere.slots(card.id)) as place:
+                place.enter()
+                return await self._elsewhere.tokens(
+                    principal, request, special=special, strings=strings
+                )
+        async with self._worker(principal, card) as worker:
             asked = Tokenize(
                 worker.next_id(),
                 prompt=request.prompt,
@@ -69,7 +96,11 @@ class Tokenizers:
         Raises:
             NotFound, BadRequest, Unavailable: as `tokens`.
         """
-        async with self._worker(principal, model_id) as (card, worker):
+        card = self.card(principal, model_id)
+        if card.upstream:
+            message = f"The vocabulary of {model_id!r} is on another host; ask that host."
+            raise BadRequest("upstream_unsupported", message, param="model")
+        async with self._worker(principal, card) as worker:
             if worker.ready.vocabulary is None:
                 raise _wrong_kind(card)
             return worker.ready.vocabulary
@@ -79,13 +110,10 @@ class Tokenizers:
 
         Raises:
             NotFound: `model_not_found`.
-            BadRequest: `invalid_value` when several could be meant; `wrong_model_kind`;
-                `upstream_unsupported` for a model on another host.
+            BadRequest: `invalid_value` when several could be meant; `wrong_model_kind`.
         """
-        if model_id is not None and principal.may_use(model_id) and self._elsewhere(model_id):
-            message = f"The tokeniser of {model_id!r} is on another host; ask that host."
-            raise BadRequest("upstream_unsupported", message, param="model")
-        cards = [c for c in self._pool.cards() if principal.may_answer(c)]
+        every = [*self._elsewhere.cards(), *self._pool.cards()]
+        cards = [c for c in every if principal.may_answer(c)]
         if model_id is None:
             cards = [c for c in cards if c.kind == "generate"]
             if len(cards) > 1:
@@ -99,15 +127,16 @@ class Tokenizers:
         return found
 
     @contextlib.asynccontextmanager
-    async def _worker(
-        self, principal: Principal, model_id: str
-    ) -> AsyncIterator[tuple[ModelCard, WorkerProcess]]:
+    async def _worker(self, principal: Principal, card: ModelCard) -> AsyncIterator[WorkerProcess]:
         """A place at the model, and its worker, after a load if it is not there."""
-        card = self.card(principal, model_id)
-        place = self._shares.admit(principal, card.engine, self._pool.slots(card.id))
+        with self._admitted(principal, card, self._pool.slots(card.id)) as place:
+            yield (await self._pool.use(card.id, principal.key_id, place))[1]
+
+    @contextlib.contextmanager
+    def _admitted(self, principal: Principal, card: ModelCard, slots: int) -> Iterator[Place]:
+        place = self._shares.admit(principal, card.engine, slots)
         try:
-            _, worker = await self._pool.use(card.id, principal.key_id, place)
-            yield card, worker
+            yield place
         finally:
             place.leave(0, 0)
 

@@ -37,6 +37,7 @@ class UpstreamRecord:
         client: SHA-256 of each certificate that is shown to it.
         keeps_content: whether it may keep prompts and answers.
         fingerprint: SHA-256 of what was learnt of its answers.
+        does: what the model there is for.
     """
 
     name: str
@@ -47,6 +48,7 @@ class UpstreamRecord:
     client: tuple[str, ...]
     keeps_content: bool
     fingerprint: str
+    does: str = "generate"
 
     @functools.cached_property
     def digest(self) -> str:
@@ -63,7 +65,10 @@ class UpstreamRecord:
         return {**self._shared(), **self._own(), "digest": self.digest, "identity": self.identity}
 
     def _shared(self) -> dict[str, Any]:
+        # A record that people approved before there was a choice has the digest that it had.
+        does = {} if self.does == "generate" else {"does": self.does}
         return {
+            **does,
             "name": self.name,
             "kind": self.kind,
             "model": self.model,

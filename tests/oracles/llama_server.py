@@ -1,6 +1,6 @@
 """A stock llama.cpp server, in the environment of lock-engines.txt.
 
-    python llama_server.py MODEL PORT SLOTS
+    python llama_server.py MODEL PORT SLOTS generate|embed|rerank
 
 It prints one line once it listens, and serves until it is ended.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import xllamacpp  # type: ignore[import-not-found] # of an environment of its own
 
 
-def main(path: str, port: int, slots: int) -> None:
+def main(path: str, port: int, slots: int, kind: str) -> None:
     """Serve."""
     wanted: Any = xllamacpp.CommonParams()
     wanted.model.path = path
@@ -23,6 +23,9 @@ def main(path: str, port: int, slots: int) -> None:
     wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
     wanted.use_jinja = True
     wanted.ui = False
+    wanted.embedding = kind != "generate"
+    if kind == "rerank":
+        wanted.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
     server = xllamacpp.Server(wanted)
     sys.stdout.write(f"{server.listening_address}\n")
     sys.stdout.flush()
@@ -30,4 +33,4 @@ def main(path: str, port: int, slots: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -142,7 +142,7 @@ UPSTREAMS = [
                             "time": "2026-11-16T09:00:00Z"} for n in ("anna", "ben")]},
             {"url": "https://gpu-2.example:8443", "state": "suspect", "outstanding": 2,
              "probed_seconds": 31.0, "record": {"digest": "ce" * 32},
-             "suspect": "a log-probability is 0.118 away, 0.020 is tolerated"},
+             "suspect": "a value is 0.118 away, 0.020 is tolerated"},
         ]},
     ),
     Upstream(name="second-site", kind="appliance", model="qwen3-4b",

@@ -77,7 +77,7 @@ async def new_collection(
 def _prefixes(services: Services, model_id: str) -> tuple[str, str]:
     """What the embedder's publisher says, or what is known of its family."""
     query, passage = embedder.prefixes(model_id)
-    if not model_id:
+    if not any(record.id == model_id for record in services.store.inventory.records()):
         return query, passage
     signed, _ = services.store.inspect(model_id, load_policy(services.data / "trust"))
     said = signed.description

@@ -30,6 +30,7 @@ async def tokenize(request: Request, body: TokenizeRequest, caller: CallerDep) -
             prompt=body.prompt,
             tools=body.offer,
             thinking=body.thinking,
+            request_id=caller.request_id,
         ),
         special=body.add_special_tokens is not False,
         strings=bool(body.return_token_strs),
@@ -48,7 +49,7 @@ async def detokenize(request: Request, body: DetokenizeRequest, caller: CallerDe
     """The text of tokens."""
     tokenizers = services_of(request).tokenizers
     card = tokenizers.card(caller.principal, body.model)
-    wanted = GenerationRequest(card.id, tokens=tuple(body.tokens))
+    wanted = GenerationRequest(card.id, tokens=tuple(body.tokens), request_id=caller.request_id)
     answer = await tokenizers.tokens(caller.principal, wanted)
     return Detokenized(prompt=answer.text)
 

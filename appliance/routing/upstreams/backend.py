@@ -30,10 +30,11 @@ from appliance.errors import (
     Unavailable,
     UpstreamLost,
 )
-from appliance.routing.upstreams import kinds, labels, receipts
+from appliance.routing.upstreams import kinds, labels, pooled, receipts
 from appliance.routing.upstreams.connection import NotSent
 from appliance.routing.upstreams.hosts import Host, Upstream
 from appliance.routing.upstreams.kinds import Asked
+from appliance.routing.upstreams.pooled import PooledReply
 from appliance.routing.upstreams.stream import BYTES_PER_TOKEN, Answer, Wanted
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
@@ -53,6 +54,7 @@ from appliance.types import (
 HOPS: Final = 3
 """Hosts that one request is offered to at most."""
 _TOKENS_PER_MESSAGE: Final = 8
+_TOKENS_PER_TEXT: Final = 2
 _END_S: Final = 1.0
 _NOTHING: Final = Asked("", b"", b"")
 _numbers = itertools.count()
@@ -123,6 +125,31 @@ class UpstreamBackend:
     record: Record
     _calls: dict[int, _Call] = field(default_factory=dict)
 
+    def check(self, principal: Principal) -> None:
+        """Refuse a key that may not use the upstream, or whose texts may not be kept there.
+
+        Raises:
+            Forbidden: `upstream_forbidden`, `upstream_retention`.
+        """
+        name = self.upstream.name
+        if not principal.may_use(name):
+            raise Forbidden("upstream_forbidden", f"The key may not use {name}.")
+        kept = (principal.content or self.content) == "encrypted"
+        if self.upstream.config.keeps_content and not kept:
+            message = f"{name} may keep texts; those of the key are not."
+            raise Forbidden("upstream_retention", message)
+
+    def about(self, host: Host, request: GenerationRequest) -> dict[str, Json]:
+        """What the entries of a hop say of a request and of a host."""
+        return {
+            "request_id": request.request_id,
+            "upstream": self.upstream.name,
+            "host": host.url,
+            "digest": host.record.digest if host.record else "",
+            "identity": CLAIMED,
+            "state": host.state,
+        }
+
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
@@ -131,19 +158,15 @@ class UpstreamBackend:
         The length of the prompt is an estimate until the upstream has counted it.
 
         Raises:
-            Forbidden: `upstream_forbidden`, `upstream_retention`.
+            Forbidden: as `check`.
             BadRequest: `upstream_unsupported`, `context_length_exceeded`.
         """
+        self.check(principal)
         name, config = self.upstream.name, self.upstream.config
-        if not principal.may_use(name):
-            raise Forbidden("upstream_forbidden", f"The key may not use {name}.")
-        if config.keeps_content and (principal.content or self.content) != "encrypted":
-            raise Forbidden(
-                "upstream_retention", f"{name} may keep texts; those of the key are not."
-            )
         length = estimate(request)
-        room = config.n_ctx - length
-        if room < 1 or (request.max_tokens or 1) > room:
+        # Of several texts each is measured by the host.
+        room = 0 if request.texts is not None else config.n_ctx - length
+        if request.texts is None and (room < 1 or (request.max_tokens or 1) > room):
             message = f"About {length} tokens of prompt leave {max(0, room)} of {config.n_ctx}."
             raise BadRequest("context_length_exceeded", message, param="max_tokens")
         most = request.max_tokens or room
@@ -230,21 +253,17 @@ class UpstreamBackend:
         self, host: Host, prepared: _Prepared, call: _Call, end: float, number: int
     ) -> AsyncGenerator[Delta, None]:
         """One try at one host, recorded before and after."""
-        about: dict[str, Json] = {
-            "request_id": prepared.request.request_id,
-            "upstream": self.upstream.name,
-            "host": host.url,
-            "digest": host.record.digest if host.record else "",
-            "identity": CLAIMED,
-            "state": host.state,
-            "hop": number,
-        }
+        about: dict[str, Json] = {**self.about(host, prepared.request), "hop": number}
         await self.record({**about, "event": "sent"})
-        answer = Answer(
-            self._wanted(prepared),
-            host.seen if self.upstream.kind.new_ids else None,
-        )
-        pieces = self._received(host, prepared, call, end, answer)
+        answer: Answer | PooledReply
+        if prepared.request.texts is None:
+            seen = host.seen if self.upstream.kind.new_ids else None
+            answer = Answer(self._wanted(prepared), seen)
+            pieces = self._received(host, prepared, call, end, answer)
+        else:
+            width, length = self.card.n_embd, prepared.prompt_tokens
+            answer = PooledReply(self.upstream.kind, prepared.request, width, length)
+            pieces = self._pooled(host, prepared, call, end, answer)
         by = Answerer(self.upstream.name, host.url, host.record.digest if host.record else "")
         try:
             last: list[Delta] = []
@@ -260,8 +279,8 @@ class UpstreamBackend:
                 by = replace(by, receipt=await self._receipt(host, answer, call, end))
         except Exception as error:
             call.begun = answer.begun
-            known = error if isinstance(error, ApplianceError) else _surprised(error)
-            if _is_fault(known):
+            known = error if isinstance(error, ApplianceError) else surprised(error)
+            if is_fault(known):
                 self.upstream.failed(host, known)
             event = "refused" if isinstance(known, NotSent) else "failed"
             await self.record({**about, **_said(answer), "event": event, "code": known.code})
@@ -277,7 +296,7 @@ class UpstreamBackend:
             yield replace(delta, by=by)
 
     async def _receipt(
-        self, host: Host, answer: Answer, call: _Call, end: float
+        self, host: Host, answer: Answer | PooledReply, call: _Call, end: float
     ) -> PeerReceipt | None:
         """The receipt that came with an answer, checked if that can be done."""
         asked = partial(
@@ -306,6 +325,29 @@ class UpstreamBackend:
             receipt=self.upstream.kind.receipts,
         )
 
+    async def _pooled(
+        self, host: Host, prepared: _Prepared, call: _Call, end: float, answer: PooledReply
+    ) -> AsyncGenerator[Delta, None]:
+        """What each text gave; the last one has the finish reason, or says `cancelled`."""
+        asked, config = prepared.asked, self.upstream.config
+        form, name = pooled.form(prepared.request), _name(prepared)
+        ask = partial(
+            host.connection.document, asked.path, asked.body, form, name, config.answer_kib << 10
+        )
+        clock = asyncio.get_running_loop().time
+        try:
+            told, headers = await call.wait(ask, min(clock() + config.idle_seconds, end))
+        except TimeoutError as error:
+            if not call.cancelled:
+                raise _late(clock() >= end) from error
+            pieces = _cancelled(prepared.request)
+        except ApplianceError as error:
+            raise pooled.too_long(self.upstream.kind, error) from error
+        else:
+            pieces = await asyncio.to_thread(answer.read, told, headers)
+        for piece in pieces:
+            yield piece
+
     async def _received(
         self, host: Host, prepared: _Prepared, call: _Call, end: float, answer: Answer
     ) -> AsyncGenerator[Delta, None]:
@@ -315,12 +357,10 @@ class UpstreamBackend:
         told = 0
         echoes = [request.prompt or ""] * request.choices if request.echo else []
         clock, idle = asyncio.get_running_loop().time, self.upstream.config.idle_seconds
-        # Engines make the id of an answer of it, and a request may have several answers.
-        name = f"{request.request_id or 'call'}-{prepared.number}"
         live = clock() + idle
         async with contextlib.AsyncExitStack() as stack:
             try:
-                stream = host.connection.stream(asked.path, asked.body, name)
+                stream = host.connection.stream(asked.path, asked.body, _name(prepared))
                 chunks = await call.wait(partial(stack.enter_async_context, stream), min(live, end))
                 more = partial(anext, chunks, None)
                 while (data := await call.wait(more, min(live, end))) is not None:
@@ -346,8 +386,7 @@ class UpstreamBackend:
                         yield piece
                     return
                 if not answer.ended:
-                    what = "took too long" if clock() >= end else "sent nothing for too long"
-                    raise UpstreamLost("upstream_timeout", f"The upstream {what}.") from error
+                    raise _late(clock() >= end) from error
         *rest, last = answer.last()
         while echoes:
             yield Delta(echoes.pop(), 0, index=len(echoes))
@@ -368,10 +407,23 @@ def _again(call: _Call, failed: list[ApplianceError]) -> bool:
     return not call.begun and len(sent) <= 1 and not isinstance(failed[-1], AuditUnavailable)
 
 
+def _name(prepared: _Prepared) -> str:
+    """Engines make the id of an answer of it, and a request may have several answers."""
+    return f"{prepared.request.request_id or 'call'}-{prepared.number}"
+
+
+def _late(whole: bool) -> UpstreamLost:
+    what = "took too long" if whole else "sent nothing for too long"
+    return UpstreamLost("upstream_timeout", f"The upstream {what}.")
+
+
 def estimate(request: GenerationRequest) -> int:
     """About how many tokens a prompt has, rather more: its bytes by three, and some a message."""
     if request.tokens is not None:
         return len(request.tokens)
+    if request.texts is not None:
+        query = 0 if request.query is None else _tokens(request.query) + 1
+        return sum(_tokens(text) + query + _TOKENS_PER_TEXT for text in request.texts)
     if request.messages is None:
         return _tokens(request.prompt or "") + 1
     told = [(turn.get("content", ""), turn.get("tool_calls", "")) for turn in request.messages]
@@ -400,7 +452,7 @@ def _tokens(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
-def _said(answer: Answer) -> dict[str, Json]:
+def _said(answer: Answer | PooledReply) -> dict[str, Json]:
     """What the host said of itself and of its answer: claims, kept as it made them.
 
     `counts` says that its counts of tokens are not believed, and ours were taken.
@@ -414,11 +466,12 @@ def _said(answer: Answer) -> dict[str, Json]:
     return said | {"counts": "ours"} if answer.doubted else said
 
 
-def _surprised(error: Exception) -> ApplianceError:
+def surprised(error: Exception) -> ApplianceError:
+    """The error for one that nobody expected."""
     return ApplianceError("internal_error", f"Its answer led to a {type(error).__name__} here.")
 
 
-def _is_fault(error: ApplianceError) -> bool:
+def is_fault(error: ApplianceError) -> bool:
     """Whether an error says something about the host, and not about the request."""
     if isinstance(error, AuditUnavailable) or error.code == "upstream_busy":
         return False

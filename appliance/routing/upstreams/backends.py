@@ -5,10 +5,9 @@ is not approved is not there.
 """
 
 from appliance.admission.places import Place
-from appliance.errors import Unavailable
+from appliance.errors import NotFound, Unavailable
 from appliance.routing.upstreams.backend import UpstreamBackend
 from appliance.routing.upstreams.hosts import Upstream
-from appliance.routing.upstreams.kinds import KINDS
 from appliance.routing.upstreams.service import Upstreams
 from appliance.serving.backend import Backend, Backends
 from appliance.types import ContentMode, ModelCard
@@ -64,6 +63,17 @@ class UpstreamBackends:
         if not any(host.usable for host in found.hosts):
             raise Unavailable("upstream_unavailable", f"No host of {model_id} can be asked now.")
         place.enter()
+        return self.backend(model_id)
+
+    def backend(self, model_id: str) -> UpstreamBackend:
+        """The backend of an upstream.
+
+        Raises:
+            NotFound: `model_not_found`.
+        """
+        found = self.upstream(model_id)
+        if found is None:
+            raise NotFound("model_not_found", f"The model {model_id!r} does not exist.")
         return UpstreamBackend(
             self._card(found), found, self._upstreams.policy, self._content, self._upstreams.hop
         )
@@ -74,6 +84,7 @@ class UpstreamBackends:
         return found if found is not None and found.approved and not found.hidden else None
 
     def _card(self, upstream: Upstream) -> ModelCard:
+        writes = upstream.does == "generate"
         return ModelCard(
             upstream.name,
             upstream.identity,
@@ -81,6 +92,8 @@ class UpstreamBackends:
             self._created,
             loaded=any(host.usable for host in upstream.hosts),
             upstream=upstream.config.kind,
-            tools=False,  # `kinds` refuses them for every kind
-            json_schema="json_schema" in KINDS[upstream.config.kind].constraints,
+            kind=upstream.does,
+            n_embd=upstream.known.width if upstream.known is not None else 0,
+            tools=writes and "tools" in upstream.kind.tools,
+            json_schema=writes and "json_schema" in upstream.kind.constraints,
         )

@@ -14,7 +14,7 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -147,18 +147,37 @@ class Connection:
         Args:
             body: None for a GET.
         """
-        sent, method = (b"", "GET") if body is None else (json.dumps(body).encode(), "POST")
+        sent = None if body is None else json.dumps(body).encode()
         try:
             async with asyncio.timeout(self._idle_s):
-                async with self._sent(path, sent, {}, method) as exchange:
-                    data = await _bounded(exchange, _MOST_PROBE)
+                return (await self.document(path, sent, form))[0]
         except TimeoutError as error:
             message = "The upstream sent nothing for too long."
             raise UpstreamLost("upstream_timeout", message) from error
-        if exchange.status != _OK:
-            raise _refusal(exchange.status, data)
+
+    async def document(
+        self,
+        path: str,
+        body: bytes | None,
+        form: type[T],
+        call: str = "",
+        most: int = _MOST_PROBE,
+    ) -> tuple[T, Mapping[bytes, bytes]]:
+        """Send a request once; its answer, a JSON document, and its headers; raises as `stream`.
+
+        Args:
+            body: None for a GET.
+            call: our name for it, as in `stream`; "" for none.
+            most: bytes of the answer.
+        """
+        method = "GET" if body is None else "POST"
+        more = {"x-request-id": call} if call else {}
+        async with self._sent(path, body or b"", more, method) as exchange:
+            if exchange.status != _OK:
+                raise _refusal(exchange.status, await _bounded(exchange, _MOST_ERROR))
+            data = await _bounded(exchange, most)
         _check_form(exchange.headers, "application/json")
-        return await decoded(data, form)
+        return await decoded(data, form), exchange.headers
 
     async def instance(self, path: str) -> str:
         """What tells the process behind a host from another one; raises as `stream`.

@@ -159,10 +159,47 @@ class Probed(Struct):
     system_fingerprint: Name | None = None
 
 
-class TokenIds(Struct):
-    """The ids of a text."""
+class TokenPiece(Struct):
+    """A token with its text, or with its bytes where they are none."""
 
-    tokens: Annotated[list[Count], Meta(max_length=_MOST_TOKENS)]
+    id: Count
+    piece: Piece | Bytes
+
+
+class TokenIds(Struct):
+    """The ids of a text, and the text of each in either of two forms."""
+
+    tokens: Annotated[list[Count | TokenPiece], Meta(max_length=_MOST_TOKENS)]
+    token_strs: Annotated[list[Piece], Meta(max_length=_MOST_TOKENS)] | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids."""
+        return [one.id if isinstance(one, TokenPiece) else one for one in self.tokens]
+
+    @property
+    def strings(self) -> list[bytes]:
+        """The bytes of each, as far as they are told."""
+        pieces = [one.piece for one in self.tokens if isinstance(one, TokenPiece)]
+        return [
+            one.encode("utf-8", "replace") if isinstance(one, str) else bytes(one)
+            for one in pieces or self.token_strs or []
+        ]
+
+
+class Spelt(Struct):
+    """The text of tokens, or of messages in their template."""
+
+    prompt: str | None = None
+    content: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text. Raises UpstreamLost."""
+        found = self.content if self.prompt is None else self.prompt
+        if found is None:
+            raise invalid("it told no text")
+        return found
 
 
 async def decoded(data: bytes, form: type[T]) -> T:

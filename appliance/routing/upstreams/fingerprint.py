@@ -1,15 +1,20 @@
 """How an upstream is known again: what it makes of fixed texts.
 
 Rules: a fingerprint is the ids of fixed texts under its tokeniser, and the likeliest first tokens
-after fixed prompts, greedy, with their log-probabilities; the texts are ours and hold no data. The
+after fixed prompts, greedy, with their log-probabilities; of a model that embeds or reranks,
+numbers of their vectors, or scores of pairs. The texts are ours and hold no data. The
 tolerance is learnt from repeats and is never below what one build of the kind is known to need; no
 load widens it. It notices other weights behind one name; it proves nothing about what computes.
 """
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from appliance.errors import StateRefused
 from appliance.routing.upstreams.events import Choice, Probed
@@ -17,6 +22,7 @@ from appliance.routing.upstreams.exchange import invalid
 from appliance.routing.upstreams.health import Probe, Verdict
 from appliance.routing.upstreams.kinds import Kind
 from appliance.trust import strict_json
+from appliance.types import GenerationRequest, ModelKind
 
 ALL: Final = (
     "The capital of France is",
@@ -42,6 +48,10 @@ FIRST: Final = ALL[:4]
 REPEATS: Final = 3
 """How often the prompts are asked to learn from."""
 _TOP: Final = 5
+_NUMBERS: Final = 64
+_NOISE: Final = 0.05
+# Above it an engine that tells a share between 0 and 1 has no more digits.
+_HIGHEST_SCORE: Final = 10.0
 _UNSTABLE: Final = 1.0
 _MARGIN: Final = 4.0
 _MICRO: Final = 1e6
@@ -58,12 +68,14 @@ class Fingerprint:
         rows: for each prompt its likeliest first tokens, with log-probabilities in millionths.
         system: what it says of its weights, where its kind says something.
         tolerance: in millionths.
+        width: numbers of a vector, of a model that embeds; 0 of any other.
     """
 
     ids: tuple[tuple[int, ...], ...]
     rows: tuple[Row, ...]
     system: str = ""
     tolerance: int = 0
+    width: int = 0
 
     def encode(self) -> bytes:
         """Canonical bytes."""
@@ -73,7 +85,7 @@ class Fingerprint:
             "system": self.system,
             "tolerance": self.tolerance,
         }
-        return strict_json.dump(document)
+        return strict_json.dump(document | ({"width": self.width} if self.width else {}))
 
     @classmethod
     def decode(cls, data: bytes) -> "Fingerprint":
@@ -81,7 +93,7 @@ class Fingerprint:
         found = json.loads(data)
         rows = tuple(tuple((str(t), int(v)) for t, v in row) for row in found["rows"])
         ids = tuple(tuple(map(int, one)) for one in found["ids"])
-        return cls(ids, rows, found["system"], found["tolerance"])
+        return cls(ids, rows, found["system"], found["tolerance"], found.get("width", 0))
 
 
 def probe_body(kind: Kind, model: str, prompt: str) -> dict[str, Any]:
@@ -113,22 +125,39 @@ def read_row(kind: Kind, answer: Probed) -> Row:
     return tuple(row)
 
 
-def learnt(kind: Kind, seen: Sequence[Fingerprint]) -> Fingerprint:
+def probe_texts(model: str, does: ModelKind, prompt: str) -> GenerationRequest:
+    """The request for the vector of a prompt, or for its scores with itself and another one."""
+    if does == "embed":
+        return GenerationRequest(model, texts=(prompt,))
+    return GenerationRequest(model, texts=(prompt, ALL[ALL.index(prompt) - 1]), query=prompt)
+
+
+def row_of(found: NDArray[np.float64]) -> Row:
+    """What is compared of a vector of length 1, its numbers made as large as 1, or of scores."""
+    if len(found) == 1:
+        values = found[0, :_NUMBERS] * math.sqrt(found.shape[1])
+    else:
+        values = np.minimum(found[:, 0], _HIGHEST_SCORE)
+    return tuple((str(at), round(value * _MICRO)) for at, value in enumerate(values.tolist()))
+
+
+def learnt(kind: Kind, seen: Sequence[Fingerprint], does: ModelKind = "generate") -> Fingerprint:
     """One fingerprint with its tolerance, from repeats.
 
     Raises:
         StateRefused: `upstream_unstable` when they have too little in common.
     """
     first = seen[0]
-    if any((one.ids, one.system) != (first.ids, first.system) for one in seen):
+    if len({(one.ids, one.system, one.width) for one in seen}) > 1:
         raise StateRefused("upstream_unstable", "The upstream tells other ids of the same text.")
     spread = max(max(map(_distance, first.rows, one.rows), default=0) for one in seen)
     if spread > _UNSTABLE * _MICRO:
         raise StateRefused(
-            "upstream_unstable", "The log-probabilities of the same prompt differ by more than 1."
+            "upstream_unstable", "The numbers of the same prompt differ by more than 1."
         )
-    tolerance = max(round(kind.tolerance * _MICRO), round(_MARGIN * spread))
-    return Fingerprint(first.ids, first.rows, first.system, tolerance)
+    least = kind.tolerance if does == "generate" else _NOISE
+    tolerance = max(round(least * _MICRO), round(_MARGIN * spread))
+    return replace(first, tolerance=tolerance)
 
 
 def compare(known: Fingerprint, seen: Fingerprint) -> Probe:
@@ -137,6 +166,8 @@ def compare(known: Fingerprint, seen: Fingerprint) -> Probe:
         return Probe(Verdict.OTHER, "its tokeniser makes other ids of the same text", exact=True)
     if known.system != seen.system:
         return Probe(Verdict.OTHER, "it says that its weights are others", exact=True)
+    if known.width != seen.width:
+        return Probe(Verdict.OTHER, "its vectors have another length", exact=True)
     if not seen.rows:
         return Probe(Verdict.OTHER, "it tells no tokens", exact=True)
     # What was learnt of fewer prompts is compared as far as it goes.
@@ -145,7 +176,7 @@ def compare(known: Fingerprint, seen: Fingerprint) -> Probe:
     if distance <= known.tolerance:
         return Probe(Verdict.SAME)
     why = (
-        f"a log-probability is {distance / _MICRO:.3f} away from what was learnt; "
+        f"a value is {distance / _MICRO:.3f} away from what was learnt; "
         f"{known.tolerance / _MICRO:.3f} is tolerated"
     )
     return Probe(Verdict.OTHER, why, distances=distances, tolerance=known.tolerance)

@@ -15,11 +15,11 @@ import contextlib
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from appliance.config import UpstreamConfig
 from appliance.errors import ApplianceError, StateRefused, UpstreamLost
-from appliance.routing.upstreams import fingerprint
+from appliance.routing.upstreams import fingerprint, kinds, pooled
 from appliance.routing.upstreams.connection import Connection, NotSent
 from appliance.routing.upstreams.events import Probed, TokenIds
 from appliance.routing.upstreams.fingerprint import Fingerprint
@@ -27,6 +27,7 @@ from appliance.routing.upstreams.health import Health, Probe, Verdict
 from appliance.routing.upstreams.kinds import KINDS, Kind
 from appliance.routing.upstreams.stream import SeenIds
 from appliance.trust.upstream import UpstreamRecord
+from appliance.types import ModelKind
 
 SLACK: Final = 2
 """How many more requests a host may have before affinity gives way."""
@@ -82,6 +83,7 @@ class Upstream:
 
     Attributes:
         kind: of its engines.
+        does: what its model is for.
         known: what was learnt.
         hidden: whether an artifact of this appliance has its name, and answers in its place.
     """
@@ -96,6 +98,7 @@ class Upstream:
         self.genesis = genesis
         self.name, self.config, self.hosts = name, config, list(hosts)
         self.kind: Kind = KINDS[config.kind]
+        self.does = cast(ModelKind, config.does)
         self.known: Fingerprint | None = None
         self.hidden = False
         self._changed = asyncio.Event()
@@ -245,16 +248,27 @@ class Upstream:
 
     async def _seen(self, host: Host, prompts: Sequence[str]) -> Fingerprint:
         kind, model, ids, rows, system = self.kind, self.config.model, [], [], ""
+        if self.does != "generate":
+            found = [await self._pooled(host, prompt) for prompt in prompts]
+            width = found[0].shape[1] if self.does == "embed" else 0
+            return Fingerprint((), tuple(map(fingerprint.row_of, found)), width=width)
         for prompt in prompts:
             body = fingerprint.probe_body(kind, model, prompt)
             answer = await host.connection.ask("/v1/completions", body, Probed)
             rows.append(fingerprint.read_row(kind, answer))
             system = (answer.system_fingerprint or "") if kind.fingerprint else ""
             if kind.tokenize is not None:
-                asked = kind.tokenize(model, prompt)
+                asked = {"model": model, kind.tokenize: prompt}
                 told = await host.connection.ask("/tokenize", asked, TokenIds)
-                ids.append(tuple(told.tokens))
+                ids.append(tuple(told.ids))
         return Fingerprint(tuple(ids), tuple(rows), system)
+
+    async def _pooled(self, host: Host, prompt: str) -> pooled.Floats:
+        """The vector of a prompt, or its scores with two documents, one a row."""
+        request = fingerprint.probe_texts(self.config.model, self.does, prompt)
+        asked = kinds.asked(self.kind, self.config.model, request, 0, 0)
+        told, _ = await host.connection.document(asked.path, asked.body, pooled.form(request))
+        return pooled.rows(told, len(request.texts or ()), 0, logistic=self.kind.logistic)
 
 
 def _weight(url: str, prefix: bytes) -> bytes:

@@ -2,18 +2,18 @@
 
 Rules: what an engine cannot honour is refused by name and never left out: `FEATURES` is the table.
 A body holds what the request asks for, the model's name there, and nothing of the client; every
-answer is asked for as a stream. A body is made once, whatever host it goes to.
+text is asked for as a stream. A body is made once, whatever host it goes to.
 """
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from appliance.errors import BadRequest
 from appliance.serving.choices import ranked
-from appliance.types import GenerationRequest, Sampling, Tools
+from appliance.types import GenerationRequest, ModelKind, Sampling, Tools
 
 Fields = dict[str, Any]
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -33,7 +33,11 @@ class Kind:
         tools: of `tools`, `tool_choice` and `parallel_tool_calls`, those that it honours.
         thinking: makes the fields that have a model think or not; None where it cannot be told.
         new_ids: whether each answer has an id of its own.
-        tokenize: makes the body that asks for the ids of a text, at `/tokenize`; None without it.
+        tokenize: where `/tokenize` takes a text; None without it.
+        templates: where it renders messages, if `/tokenize` takes none.
+        pools: what it does beside text.
+        logistic: whether its scores are between 0 and 1.
+        too_long: its words for a text of several that is too long.
         logprobs: whether completions tell log-probabilities.
         probe: more fields of a probe.
         tolerance: log-probabilities of one build differ by no more, in nats.
@@ -51,7 +55,11 @@ class Kind:
     tools: frozenset[str] = frozenset()
     thinking: Callable[[bool], Fields] | None = None
     new_ids: bool = True
-    tokenize: Callable[[str, str], Fields] | None = None
+    tokenize: Literal["prompt", "content"] | None = None
+    templates: str = ""
+    pools: frozenset[ModelKind] = frozenset()
+    logistic: bool = True
+    too_long: str = "maximum context length"
     logprobs: bool = True
     probe: Mapping[str, Any] = field(default_factory=lambda: _NONE)
     tolerance: float = 0.02
@@ -74,14 +82,12 @@ def _choices_as_grammar(source: str) -> Fields:
     return {"grammar": "root ::= " + " | ".join(map(json.dumps, json.loads(source)))}
 
 
-def _quoted(key: str) -> Callable[[str, str], Fields]:
-    return lambda model, text: {"model": model, key: text}
-
-
 def _template(thinks: bool) -> Fields:
     return {"chat_template_kwargs": {"enable_thinking": thinks}}
 
 
+_POOLS: Final[frozenset[ModelKind]] = frozenset({"embed", "rerank"})
+_VECTORS: Final[frozenset[ModelKind]] = frozenset({"embed"})
 _LENGTHS: Final = frozenset({"min_tokens", "ignore_eos"})
 _TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 _VLLM_SAMPLING: Final = {
@@ -105,7 +111,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             lengths=_LENGTHS,
             tools=_TOOLS,
             thinking=_template,
-            tokenize=_quoted("prompt"),
+            tokenize="prompt",
+            pools=_POOLS,
             # What else is in a batch moves its log-probabilities (docs/performance.md).
             tolerance=0.5,
             fingerprint=True,
@@ -127,7 +134,8 @@ KINDS: Final[Mapping[str, Kind]] = {
             lengths=_LENGTHS,
             tools=_TOOLS,
             thinking=_template,
-            tokenize=_quoted("prompt"),
+            tokenize="prompt",
+            pools=_POOLS,
         ),
         Kind(
             "sglang",
@@ -143,6 +151,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             lengths=_LENGTHS,
             tools=_TOOLS,
             thinking=_template,
+            pools=_VECTORS,
             tolerance=0.05,
         ),
         Kind(
@@ -163,7 +172,11 @@ KINDS: Final[Mapping[str, Kind]] = {
             lengths=frozenset({"ignore_eos"}),
             # It leaves tools out without a word where the model's template has none.
             thinking=_template,
-            tokenize=_quoted("content"),
+            tokenize="content",
+            templates="/apply-template",
+            pools=_POOLS,
+            logistic=False,
+            too_long="is too large to process",
             # A long prompt that is kept moves its log-probabilities by up to 0.24.
             probe={"cache_prompt": False},
         ),
@@ -172,12 +185,14 @@ KINDS: Final[Mapping[str, Kind]] = {
             tools=frozenset({"tools"}),
             constraints={"json_schema": _schema, "json_object": _object},
             new_ids=False,  # three random digits
+            # It cuts a text that is too long, so it makes no vectors here.
             logprobs=False,
         ),
         Kind(
             "openai",
             sampling={"logit_bias": "logit_bias"},
             choices=True,
+            pools=_VECTORS,
             tools=_TOOLS,
             constraints={"json_schema": _schema, "json_object": _object},
             tolerance=0.05,
@@ -316,9 +331,15 @@ FEATURES: Final = (
     _constrained("grammar", "a signed grammar"),
     Feature(
         "input",
-        "embeddings, reranking",
-        lambda request: request.texts is not None,
-        lambda kind: False,
+        "embeddings",
+        lambda request: request.kind == "embed",
+        lambda kind: "embed" in kind.pools,
+    ),
+    Feature(
+        "documents",
+        "reranking",
+        lambda request: request.kind == "rerank",
+        lambda kind: "rerank" in kind.pools,
     ),
 )
 """What not every kind does; the guide has the same table."""
@@ -339,6 +360,13 @@ class Asked:
     beginning: bytes
 
 
+def check(kind: Kind, request: GenerationRequest) -> None:
+    """Refuse what an engine cannot honour; raises as `asked`."""
+    for feature in FEATURES:
+        if feature.wanted(request) and not feature.done(kind):
+            raise _unsupported(kind, feature.name)
+
+
 def asked(kind: Kind, model: str, request: GenerationRequest, seed: int, max_tokens: int) -> Asked:
     """The request as an engine of this kind takes it.
 
@@ -349,9 +377,9 @@ def asked(kind: Kind, model: str, request: GenerationRequest, seed: int, max_tok
     Raises:
         BadRequest: `upstream_unsupported` names what it cannot honour.
     """
-    for feature in FEATURES:
-        if feature.wanted(request) and not feature.done(kind):
-            raise _unsupported(kind, feature.name)
+    check(kind, request)
+    if request.texts is not None:
+        return _pooled(model, request, request.texts)
     body: Fields = {
         "model": model,
         "stream": True,
@@ -380,6 +408,43 @@ def asked(kind: Kind, model: str, request: GenerationRequest, seed: int, max_tok
         body |= kind.thinking(request.thinking)
     path = "/v1/chat/completions" if chat else "/v1/completions"
     return Asked(path, _bytes(body), _beginning(request))
+
+
+def _pooled(model: str, request: GenerationRequest, texts: tuple[str, ...]) -> Asked:
+    body: Fields = {"model": model, "input": texts, "encoding_format": "base64"}
+    path = "/v1/embeddings"
+    if request.query is not None:
+        body, path = {"model": model, "query": request.query, "documents": texts}, "/v1/rerank"
+    return Asked(path, _bytes(body), _bytes((request.query, texts))[:_BEGINNING])
+
+
+def tokenized(
+    kind: Kind, model: str, request: GenerationRequest, *, special: bool, strings: bool
+) -> Fields:
+    """The body that asks for the tokens of a prompt, or of messages.
+
+    Args:
+        special: whether a prompt gets the begin token where the model wants one.
+        strings: whether the text of each token is wanted.
+    """
+    if kind.tokenize == "content":
+        asked = {"content": request.prompt, "add_special": special, "with_pieces": strings}
+        return {"model": model, **asked}
+    wanted = {"return_token_strs": True} if strings else {}
+    if request.messages is not None:
+        return conversation(kind, model, request) | wanted
+    return {"model": model, "prompt": request.prompt, "add_special_tokens": special, **wanted}
+
+
+def conversation(kind: Kind, model: str, request: GenerationRequest) -> Fields:
+    """Messages, the functions on offer with them, and whether the model thinks."""
+    found: Fields = {"model": model, "messages": _spoken(request)}
+    if request.tools is not None:
+        functions = request.tools.functions
+        found["tools"] = [{"type": "function", "function": one} for one in functions]
+    if request.thinking is not None and kind.thinking is not None:
+        found |= kind.thinking(request.thinking)
+    return found
 
 
 def _alternatives(request: GenerationRequest) -> int | None:

@@ -24,7 +24,7 @@ from typing import Final
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.config import UpstreamConfig, load_config
-from appliance.errors import ApplianceError, Refused, StateRefused
+from appliance.errors import ApplianceError, Refused, StateRefused, UsageError
 from appliance.observability.metrics import Metrics
 from appliance.registry.audit_entries import SYSTEM
 from appliance.routing.upstreams import fingerprint, receipts
@@ -32,6 +32,7 @@ from appliance.routing.upstreams.connection import Connection, api_key, tls_cont
 from appliance.routing.upstreams.fingerprint import Fingerprint
 from appliance.routing.upstreams.health import Health, Intervals, Probe, Verdict
 from appliance.routing.upstreams.hosts import Host, Upstream
+from appliance.routing.upstreams.kinds import KINDS
 from appliance.trust.approval import Approval, UpstreamSubject
 from appliance.trust.freshness import Freshness
 from appliance.trust.policy import TrustPolicy
@@ -149,7 +150,7 @@ class Upstreams:
         """
         upstream = self.get(name)
         host, seen = await self._repeats(upstream)
-        learnt = fingerprint.learnt(upstream.kind, seen).encode()
+        learnt = fingerprint.learnt(upstream.kind, seen, upstream.does).encode()
         fields: dict[str, Json] = {"host": host.url, "fingerprint": _sha256(learnt)}
         await self._note("upstream_learn", actor, upstream, fields)
         self._records.learn(name, learnt)
@@ -354,6 +355,12 @@ class Upstreams:
         raise StateRefused("upstream_unknown", f"{upstream.name} has no host.")
 
     def _made(self, name: str, config: UpstreamConfig) -> Upstream:
+        kind = KINDS[config.kind]
+        if config.does != "generate" and config.does not in kind.pools:
+            message = (
+                f"upstreams.{name}.does: an engine of the kind {kind.name} does not"
+            )
+            raise UsageError("config_invalid", message)
         tls, key = tls_context(config, self._data), api_key(config, self._data)
         times = Intervals(config.probe_seconds, config.quiet_seconds, config.idle_seconds)
         hosts = [
@@ -379,6 +386,7 @@ class Upstreams:
             client=certificates_of(self._data / config.certificate) if shown else (),
             keeps_content=config.keeps_content,
             fingerprint=_sha256(learnt),
+            does=config.does,
         )
 
     async def _note(
@@ -404,7 +412,8 @@ def _keep(host: Host, old: Upstream) -> None:
 def _same(one: UpstreamConfig, other: UpstreamConfig) -> bool:
     """Whether a request that was prepared for one may go to the other."""
     return all(
-        getattr(one, name) == getattr(other, name) for name in ("kind", "model", "keeps_content")
+        getattr(one, name) == getattr(other, name)
+        for name in ("kind", "model", "keeps_content", "does")
     )
 
 

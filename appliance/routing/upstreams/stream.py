@@ -257,7 +257,7 @@ class Answer:
     @property
     def prompt_tokens(self) -> int:
         """Tokens of the prompt: the host's count, or ours where nobody would believe that."""
-        return _believed(self._usage.prompt_tokens, self._wanted.prompt)
+        return believed(self._usage.prompt_tokens, self._wanted.prompt)
 
     @property
     def cached_tokens(self) -> int:
@@ -269,7 +269,7 @@ class Answer:
     def tokens(self) -> int:
         """Tokens of the answer so far, counted likewise."""
         most = self._wanted.most_tokens * self._wanted.choices
-        return min(most, _believed(self._usage.completion_tokens, self._counted))
+        return min(most, believed(self._usage.completion_tokens, self._counted))
 
     @property
     def doubted(self) -> bool:
@@ -279,7 +279,7 @@ class Answer:
             (usage.prompt_tokens, self._wanted.prompt),
             (usage.completion_tokens, self._counted),
         )
-        return any(count is not None and not _fits(count, ours) for count, ours in told)
+        return any(count is not None and not fits(count, ours) for count, ours in told)
 
     @property
     def _counted(self) -> int:
@@ -392,13 +392,14 @@ def _written(call: _Call, *, whole: bool) -> str:
     return f"{begin}{arguments}}}{CLOSE}"
 
 
-def _fits(told: int, ours: int) -> bool:
+def fits(told: int, ours: int) -> bool:
     """Whether a count is between half and twice ours, and a few more."""
     return ours <= 2 * told and told <= 2 * ours + _COUNT_SLACK
 
 
-def _believed(told: int | None, ours: int) -> int:
-    return told if told is not None and _fits(told, ours) else ours
+def believed(told: int | None, ours: int) -> int:
+    """A host's count, or ours where nobody would believe that."""
+    return told if told is not None and fits(told, ours) else ours
 
 
 def _message(error: Raw) -> str:

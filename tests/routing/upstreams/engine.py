@@ -11,7 +11,7 @@ import random
 import secrets
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,7 @@ class Engine:
         began: when its process did, as its metrics say.
         queues: whether probes wait until no answer runs.
         delay: seconds before each piece.
+        reply: what it answers whole, in place of its probes; bytes are the whole answer.
         named: whether its answers have the names that requests came with, as those of vLLM have.
     """
 
@@ -56,6 +57,7 @@ class Engine:
     port: int = 0
     scheme: str = "http"
     gate: asyncio.Event | None = None
+    reply: Callable[[Request], Any] | None = None
     life: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -103,9 +105,18 @@ class Engine:
         if request.path == "/metrics":
             began = f"process_start_time_seconds {self.began}\n"
             await _whole(writer, began, kind="text/plain")
+        elif self.reply is not None and (told := self.reply(request)) is not None:
+            if isinstance(told, bytes):
+                writer.write(told)
+            else:
+                await _whole(writer, told)
         elif request.path == "/tokenize":
             text = str(request.body.get("prompt", request.body.get("content")))
-            await _whole(writer, {"tokens": list(text.encode())})
+            if "messages" in request.body:
+                text = "".join(turn["content"] for turn in request.body["messages"])
+            await _whole(writer, {"tokens": list(text.encode()), "token_strs": list(text)})
+        elif request.path == "/detokenize":
+            await _whole(writer, {"prompt": bytes(request.body["tokens"]).decode()})
         elif not request.body.get("stream"):
             while self.queues and self.running:
                 await asyncio.sleep(0.01)

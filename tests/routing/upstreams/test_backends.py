@@ -19,7 +19,7 @@ async def test_an_upstream_is_a_model_of_its_name(
         (card,) = services.inference.cards(caller().principal)
         assert (card.id, card.digest, card.loaded) == (BIG, upstream.identity, True)
         assert (card.use, card.upstream, card.tools, card.json_schema) == (
-            "chat", "vllm", False, True,
+            "chat", "vllm", True, True,
         )  # fmt: skip
         assert backends.slots(BIG) == 8 and backends.resolve(BIG, "k") == BIG
         with pytest.raises(NotFound):
@@ -41,7 +41,7 @@ async def test_an_upstream_is_a_model_of_its_name(
             await answer(services, caller(), chat())
 
 
-async def test_apps_get_calls_choices_and_no_tokeniser(tmp_path: Path) -> None:
+async def test_apps_get_calls_and_choices(tmp_path: Path) -> None:
     """Over HTTP, whole and streamed: what an app reads of another host is what it reads of ours."""
     async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
         _, secret = services.keys.create("app")
@@ -72,8 +72,3 @@ async def test_apps_get_calls_choices_and_no_tokeniser(tmp_path: Path) -> None:
             texts = [one["text"] for one in told["choices"]]
             assert texts == ["Name one: choice 0", "Name one: choice 1"]
             assert told["usage"]["prompt_tokens_details"]["cached_tokens"] == 8
-            for path, wanted in (
-                ("/tokenize", {"prompt": "Hi"}), ("/detokenize", {"tokens": [1]}),
-            ):  # fmt: skip
-                refused = await client.post(path, json={"model": BIG, **wanted})
-                assert refused.json()["error"]["code"] == "upstream_unsupported"

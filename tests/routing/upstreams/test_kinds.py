@@ -101,7 +101,8 @@ EVERYTHING: dict[str, GenerationRequest] = {
     "`guided_regex`": request(constraint=Constraint("regex", "a")),
     "`guided_choice`": request(constraint=Constraint("choice", '["a"]')),
     "a signed grammar": request(constraint=Constraint("grammar", "g")),
-    "embeddings, reranking": request(messages=None, texts=("a",)),
+    "embeddings": request(messages=None, texts=("a",)),
+    "reranking": request(messages=None, texts=("a",), query="q"),
 }
 
 

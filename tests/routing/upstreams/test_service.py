@@ -103,7 +103,7 @@ async def test_other_weights_trip_and_stay_out_until_a_person_asks(tmp_path: Pat
         engine.weights = 0.1
         await until(lambda: state(services) == ["suspect"])
         (host,) = services.upstreams.get(BIG).hosts
-        assert host.why.startswith("a log-probability is 0.1")
+        assert host.why.startswith("a value is 0.1")
         await answer(services, caller(), chat())  # it is still asked
         await until(lambda: state(services) == ["tripped"])
         asked = len(engine.streams)

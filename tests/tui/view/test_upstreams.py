@@ -16,7 +16,7 @@ def shown(one: view.Row) -> str:
 def test_one_row_for_each_host_and_for_what_cannot_be_used() -> None:
     ready, suspect, broken = view.rows(UPSTREAMS)
     assert shown(ready) == "large https://gpu-1.example:8443 + ready 7 12 s ago -"
-    assert "! suspect 2 31 s ago a log-probability is 0.118 away" in shown(suspect)
+    assert "! suspect 2 31 s ago a value is 0.118 away" in shown(suspect)
     assert "! broken" in shown(broken) and "No such file" in shown(broken)
     assert len({one.key for one in (ready, suspect, broken)}) == 3
     told = view.summary(UPSTREAMS, 3).plain.strip()

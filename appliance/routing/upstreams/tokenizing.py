@@ -1,0 +1,106 @@
+"""What the tokenisers of upstreams make of texts, where the kind of engine tells it.
+
+Rules: the rights are those of any request to the upstream, and so is the record, since the text
+leaves: a hop before it is sent, and how that ended. One host is asked once.
+"""
+
+import asyncio
+
+from appliance.engine.protocol import Tokens
+from appliance.errors import ApplianceError, BadRequest, Unavailable, UpstreamLost
+from appliance.routing.upstreams import kinds
+from appliance.routing.upstreams.backend import UpstreamBackend, is_fault, surprised
+from appliance.routing.upstreams.backends import UpstreamBackends
+from appliance.routing.upstreams.connection import Connection
+from appliance.routing.upstreams.events import Spelt, TokenIds
+from appliance.routing.upstreams.exchange import invalid
+from appliance.types import GenerationRequest, Json, ModelCard, Principal
+
+
+class UpstreamTokenizers:
+    """The tokenisers of the upstreams that are approved."""
+
+    def __init__(self, backends: UpstreamBackends) -> None:
+        self._backends = backends
+        self.slots = backends.slots
+
+    def cards(self) -> list[ModelCard]:
+        """The upstreams."""
+        return [card for card in self._backends.cards() if card.upstream]
+
+    async def tokens(
+        self, principal: Principal, request: GenerationRequest, *, special: bool, strings: bool
+    ) -> Tokens:
+        """The tokens of a prompt or of messages, or the text of tokens.
+
+        Raises:
+            Forbidden: `upstream_forbidden`, `upstream_retention`.
+            BadRequest: `upstream_unsupported`, `upstream_rejected`.
+            Unavailable: as `UpstreamBackend.run`.
+        """
+        backend = self._backends.backend(request.model)
+        upstream = backend.upstream
+        if upstream.kind.tokenize is None:
+            message = f"The tokeniser of {upstream.name!r} is on another host; ask that host."
+            raise BadRequest("upstream_unsupported", message, param="model")
+        kinds.check(upstream.kind, request)
+        backend.check(principal)
+        try:
+            async with asyncio.timeout(upstream.config.idle_seconds):
+                return await _asked(backend, request, special=special, strings=strings)
+        except TimeoutError as error:
+            raise UpstreamLost("upstream_timeout", "The upstream took too long.") from error
+
+
+async def _asked(
+    backend: UpstreamBackend, request: GenerationRequest, *, special: bool, strings: bool
+) -> Tokens:
+    upstream = backend.upstream
+    host = await upstream.chosen(request.request_id.encode())
+    if host is None:
+        message = f"No host of {upstream.name} can be asked now."
+        raise Unavailable("upstream_unavailable", message)
+    about: dict[str, Json] = {**backend.about(host, request), "hop": 1, "asks": "tokens"}
+    await backend.record({**about, "event": "sent"})
+    upstream.begin(host)
+    try:
+        told = await _told(host.connection, backend, request, special=special, strings=strings)
+    except Exception as error:
+        known = error if isinstance(error, ApplianceError) else surprised(error)
+        if is_fault(known):
+            upstream.failed(host, known)
+        await backend.record({**about, "event": "failed", "code": known.code})
+        raise
+    except asyncio.CancelledError:
+        await backend.record({**about, "event": "cancelled"})
+        raise
+    finally:
+        upstream.end(host)
+    await backend.record({**about, "event": "answered"})
+    return told
+
+
+async def _told(
+    connection: Connection,
+    backend: UpstreamBackend,
+    request: GenerationRequest,
+    *,
+    special: bool,
+    strings: bool,
+) -> Tokens:
+    kind, model = backend.upstream.kind, backend.upstream.config.model
+    if request.tokens is not None:
+        asked = {"model": model, "tokens": list(request.tokens)}
+        return Tokens(0, [], (await connection.ask("/detokenize", asked, Spelt)).text)
+    if request.messages is not None and kind.templates:
+        turns = kinds.conversation(kind, model, request)
+        prompt = (await connection.ask(kind.templates, turns, Spelt)).text
+        request, special = GenerationRequest(request.model, prompt=prompt), True
+    asked = kinds.tokenized(kind, model, request, special=special, strings=strings)
+    told = await connection.ask("/tokenize", asked, TokenIds)
+    spelt = told.strings if strings else []
+    if strings and len(spelt) != len(told.tokens):
+        raise invalid("it tells not the text of each token")
+    if any(one < 0 for one in told.ids):
+        raise invalid("a token has no number")
+    return Tokens(0, told.ids, strings=spelt)
