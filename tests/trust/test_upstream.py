@@ -21,6 +21,7 @@ OTHERS: dict[str, Any] = {
     "client": ("ef" * 32,),
     "keeps_content": False,
     "fingerprint": "00" * 32,
+    "does": "embed",
 }
 
 
@@ -28,6 +29,8 @@ OTHERS: dict[str, Any] = {
 def test_each_value_is_part_of_the_digest(field: str) -> None:
     other = replace(RECORD, **{field: OTHERS[field]})
     assert other.digest != RECORD.digest
+    # What people approved before a model could do anything but write.
+    assert RECORD.digest == "234818667208bbc609d394594ef30ce0f28e54215781c29c147b8cd5e0714135"
 
 
 def test_the_hosts_of_an_upstream_share_its_identity() -> None:

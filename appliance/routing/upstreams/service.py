@@ -357,9 +357,7 @@ class Upstreams:
     def _made(self, name: str, config: UpstreamConfig) -> Upstream:
         kind = KINDS[config.kind]
         if config.does != "generate" and config.does not in kind.pools:
-            message = (
-                f"upstreams.{name}.does: an engine of the kind {kind.name} does not"
-            )
+            message = f"upstreams.{name}.does: an engine of the kind {kind.name} does not"
             raise UsageError("config_invalid", message)
         tls, key = tls_context(config, self._data), api_key(config, self._data)
         times = Intervals(config.probe_seconds, config.quiet_seconds, config.idle_seconds)

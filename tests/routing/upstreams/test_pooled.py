@@ -18,11 +18,11 @@ from appliance.api.app import create_lan_app
 from appliance.app import Services
 from appliance.config import parse_config
 from appliance.errors import ApplianceError, Forbidden, UpstreamLost
+from appliance.retrieval.collection import Settings
+from appliance.retrieval.embedder import Embedder
 from appliance.routing.upstreams.events import decode
 from appliance.routing.upstreams.kinds import KINDS
 from appliance.routing.upstreams.pooled import PooledReply, ToldScores, ToldVectors, rows
-from appliance.retrieval.collection import Settings
-from appliance.retrieval.embedder import Embedder
 from appliance.types import GenerationRequest
 from tests.routing.upstreams.engine import Engine, Request
 from tests.routing.upstreams.site import BIG, answer, caller, config, entries, ready
