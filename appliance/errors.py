@@ -444,6 +444,11 @@ CODES: Final[dict[str, Code]] = {
         "the answers that another engine must give again are not here",
         "Evaluate with the engine that serves: `appliance eval gate`.",
     ),
+    "evaluation_change_unbounded": Code(
+        "the same answers to so few open groups bound the change too little for the certificate",
+        "Evaluate with the engine that serves, `appliance eval gate`; more groups in `dev` let a "
+        "later upgrade be bounded.",
+    ),
     "evaluation_contradicted": Code(
         "a later gate of the task failed",
         "Read it (`appliance eval certificates`). Who approves the task all the same names its id "

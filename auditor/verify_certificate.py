@@ -330,6 +330,7 @@ class Certificate:
             and block["lowMicros"] <= block["highMicros"]
             and 0 <= unasked <= 0.04 * (block["sampleSize"] + unasked),
             "its verdict does not follow from its interval": self._follows(),
+            "an engine that gave the same answers may have changed too much": self._bears(),
         }
         for why, held in holds.items():
             if not held:
@@ -346,6 +347,20 @@ class Certificate:
             verdicts.add("pass" if reached else "fail")
         return verdicts
 
+    def _bears(self) -> bool:
+        """Whether a pass that was carried over bears what the other engine may have changed."""
+        block, floors = self.block, self.wanted["floors"]
+        lows, same = block.get("floorLowsMicros", {}), block.get("unflippedGroups")
+        if same is None:
+            return True
+        rooms = {"": block["lowMicros"] + block["marginMicros"] - 1}
+        for name in floors:
+            room = lows[name] - floors[name] if name in lows else 0
+            rooms[name] = min(room, rooms.get(name, room))
+        alpha = block["alphaMicros"]
+        held = [change_micros(same.get(n, 0), alpha) <= room for n, room in rooms.items()]
+        return "carriedFrom" in block and all(held)
+
     def _follows(self) -> bool:
         block = self.block
         verdicts = {block["comparison"], *block["floors"].values()}
@@ -356,6 +371,12 @@ class Certificate:
             "fail": block["highMicros"] < -margin + COARSE,
         }.get(block["comparison"], True)
         return enough and follows and block["verdict"] == all_of(verdicts | self.packs())
+
+
+def change_micros(groups: int, alpha_micros: int) -> int:
+    """The upper limit of a share that was seen in none of so many groups, exact."""
+    share = -math.expm1(math.log(alpha_micros / MILLION) / groups) if groups else 1.0
+    return math.ceil(share * MILLION)
 
 
 def spent_once(wanted: dict[str, Any]) -> bool:
@@ -426,20 +447,6 @@ def means(values: list[float], names: list[str]) -> list[float]:
     return [math.fsum(v) / len(v) for v in held.values()]
 
 
-def variance(values: list[float]) -> float:
-    """Of a sample; 0 for one value."""
-    n = len(values)
-    if n < 2:
-        return 0.0
-    middle = math.fsum(values) / n
-    return math.fsum((v - middle) * (v - middle) for v in values) / (n - 1)
-
-
-def quantile(p: float) -> float:
-    """Of the standard normal distribution."""
-    return NormalDist().inv_cdf(p)
-
-
 def tango(b: int, c: int, n: int, z: float) -> tuple[float, float]:
     """Tango's score interval, by bisection: b times the first alone was right, c the other."""
 
@@ -503,8 +510,7 @@ class Judged:
         if wanted.get("schedule"):
             share = wanted["schedule"][look - 1]
             self.alpha = wanted["alpha_micros"] * share / MILLION / MILLION
-        self.confidence = 1 - 2 * self.alpha
-        z = quantile((1 + self.confidence) / 2)
+        z = self.z = NormalDist().inv_cdf((1 + (1 - 2 * self.alpha)) / 2)
         sides = [(o["candidate"], o["incumbent"]) for o in outcomes]
         gaps = means([a / MILLION - b / MILLION for a, b in sides], names)
         n = self.groups = len(gaps)
@@ -523,6 +529,7 @@ class Judged:
             self.comparison = "pass"
         elif n >= FEWEST and high < -margin:
             self.comparison = "fail"
+        self.lows: dict[str, int] = {}
         self.floors = {
             name: self._floor(name, floor / MILLION, outcomes)
             for name, floor in wanted["floors"].items()
@@ -537,21 +544,23 @@ class Judged:
 
     def _floor(self, stratum: str, floor: float, outcomes: list[dict[str, Any]]) -> str:
         chosen = [o for o in outcomes if stratum in ("", o["stratum"])]
+        self.lows[stratum] = 0
         if not chosen:
             return "underpowered"
         found = means([o["candidate"] / MILLION for o in chosen], [o["group"] for o in chosen])
-        n, spread = len(found), variance(found)
-        value, size = math.fsum(found) / n, float(n)
+        n, value = len(found), math.fsum(found) / len(found)
+        spread, size = math.fsum((v - value) * (v - value) for v in found) / max(1, n - 1), float(n)
         if 0 < value < 1 and n > 1:
             free = value * (1 - value) / (spread / n) if spread > 0 else math.inf
             size = min(free, float(len(chosen)))
         low, high = self._wilson(value * size, size)
+        self.lows[stratum] = math.floor(low * (MILLION // COARSE)) * COARSE
         if n < FEWEST or low < floor <= high:
             return "underpowered"
         return "pass" if low >= floor else "fail"
 
     def _wilson(self, k: float, n: float) -> tuple[float, float]:
-        z, p = quantile((1 + self.confidence) / 2), k / n
+        z, p = self.z, k / n
         middle = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
         low = 0.0 if k == 0 else max(0.0, middle - half)
@@ -563,19 +572,19 @@ def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> Non
     block = certificate.block
     if root([leaf(dump(one)) for one in outcomes]).hex() != block["merkleRoot"]:
         refuse("evaluation_inconsistent", "the outcomes are not those that were signed")
-    named = block.get("interval", "")
+    named, lows = block.get("interval", ""), block.get("floorLowsMicros")
     found = Judged(certificate.wanted, outcomes, block["look"], unnamed=not named)
     verdict = all_of({found.comparison, *found.floors.values()} | certificate.packs())
     signed = (
         block["verdict"], block["comparison"], block["floors"], block["groups"],
         block["sampleSize"], block["failures"], block["incumbentFailures"],
-        (block["differenceMicros"], block["lowMicros"], block["highMicros"]), named,
+        (block["differenceMicros"], block["lowMicros"], block["highMicros"]), named, lows or {},
     )  # fmt: skip
     again = (
         verdict, found.comparison, found.floors, found.groups, len(outcomes),
         sum(1 for o in outcomes if o["candidate_failure"]),
         sum(1 for o in outcomes if o["incumbent_failure"]),
-        found.told, found.interval,
+        found.told, found.interval, found.lows if lows is not None else {},
     )  # fmt: skip
     if signed != again:
         refuse("evaluation_inconsistent", f"from these outcomes follows {again}")
@@ -669,6 +678,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if block.get("unasked"):
         print(f"  {block['unasked']} items could not be asked, and do not count")
+    if same := block.get("unflippedGroups"):
+        change = change_micros(same[""], block["alphaMicros"]) / COARSE
+        print(
+            f"  carried over: the same answers to {same['']} groups of open items; the engine "
+            f"changes at most {change:.1f} points, with {100 - block['alphaMicros'] / COARSE:g} %"
+        )
+    elif "carriedFrom" in block:
+        print("  an older version carried it over, and bounds nothing that the engine changes")
     if not block.get("interval"):
         print("  it names no interval: an older version made it, too short below 350 groups")
     return 0

@@ -405,7 +405,9 @@ def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
     lines = [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
     if result.get("certificate"):
         lines = [
-            f"{result['items']} open items answered as before; carried over to {result['engine']}"
+            f"{result['items']} open items in {result['groups']} groups answered as before; "
+            f"carried over to {result['engine']}",
+            f"the engine changes at most {result['change']:.1%} of the answers; the limit bears it",
         ]
     elif flips:
         lines = [f"suspended: {len(flips)} answers differ: {', '.join(flips[:20])}"]

@@ -1,13 +1,14 @@
 """The job that carries a certificate over to the engine that serves.
 
 Rules: the engine answers open items as the certified one did, every one of them, or the task is
-suspended with the items that differ; nothing sealed is opened and no look is taken. The certificate
-says the same as before, but for the engine and the date.
+suspended with the items that differ; nothing sealed is opened and no look is taken. The same
+answers bound a change, and the pass must bear it. The certificate says the same as before, but for
+the engine, the date and the groups that were answered.
 
 Source: method.md, rule 6.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -27,6 +28,7 @@ from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust import evaluation
 from appliance.trust.evaluation import Certificate
+from appliance.trust.specification import MILLION
 from appliance.types import Json, Role
 
 _SHOWN: Final = 20
@@ -83,7 +85,8 @@ class Carry(Kind):
         """Ask the open items; sign, or suspend the task.
 
         Raises:
-            PolicyRefused: `evaluation_no_replay`; what a check of the store finds.
+            PolicyRefused: `evaluation_no_replay`, `evaluation_change_unbounded`; what a check of
+                the store finds.
             StateRefused: the dataset is not here.
         """
         parts, task = self._parts, _wanted(job.params).task
@@ -93,6 +96,10 @@ class Carry(Kind):
         inference = parts.inference(TaskBackends(parts.backends, drafts, evidence=parts.documents))
         asking = Asking(loaded.task, inference, f"carry-{job.id}")
         before = replay.read(subject.answers)
+        unflipped = replay.groups(
+            [item for item in dev if item.id in before], {"", *subject.certificate.wanted.floors}
+        )
+        evaluation.check_changes(subject.certificate, unflipped)
 
         async def again(item: Item) -> Json:
             return replay.digest(await asking.outcome(item))
@@ -125,8 +132,9 @@ class Carry(Kind):
                 ),
             )
             return {**result, "certificate": None}
-        made = await job.in_thread(_carried, parts, subject, fields)
-        return {**result, "certificate": made}
+        made = await job.in_thread(_carried, parts, subject, unflipped, fields)
+        change = evaluation.change_micros(unflipped[""], subject.certificate.wanted.alpha_micros)
+        return {**result, "certificate": made, "groups": unflipped[""], "change": change / MILLION}
 
 
 def _wanted(params: JsonObject) -> Wanted:
@@ -152,12 +160,15 @@ def _subject_of(parts: GateParts, task: str) -> _Subject:
     return _Subject(envelope, certificate, answers, loaded, dataset)
 
 
-def _carried(parts: GateParts, subject: _Subject, fields: dict[str, Json]) -> str:
+def _carried(
+    parts: GateParts, subject: _Subject, unflipped: Mapping[str, int], fields: dict[str, Json]
+) -> str:
     """Sign, record and keep the certificate for this engine; its id."""
     made = evaluation.carry(
         subject.envelope,
         subject.certificate,
         parts.store.evaluations.engine,
+        unflipped,
         parts.clock.wall_us(),
         parts.evidence(),
     )

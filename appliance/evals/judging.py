@@ -90,8 +90,11 @@ def judge(
     between = groups.cautious_difference if unnamed else groups.paired_difference
     estimate = between(*sides, confidence(wanted, look))
     compared = verdict.not_worse(estimate, wanted.margin_micros / MILLION, wanted.alpha_of(1))
+    seen = {name: _stratum(wanted, look, name, pairs) for name in wanted.floors}
+    whole_groups = len({p.group for p in pairs})
     floors = {
-        name: _floor(wanted, look, name, floor, pairs) for name, floor in wanted.floors.items()
+        name: _floor(wanted, floor / MILLION, seen[name], whole_groups)
+        for name, floor in wanted.floors.items()
     }
     reached = evaluation.pack_verdicts(wanted, packs).values()
     told = coarse(estimate)
@@ -105,6 +108,7 @@ def judge(
         groups=estimate.groups,
         groups_needed=needed,
         groups_range=wide,
+        floor_lows={} if unnamed else {n: coarse(s.mean).low if s else 0 for n, s in seen.items()},
         difference_micros=told.value,
         low_micros=told.low,
         high_micros=told.high,
@@ -121,7 +125,8 @@ def judge(
 def judged_again(certificate: Certificate, pairs: Sequence[Pair]) -> Found:
     """What follows from the outcomes of a certificate, by the interval that it names.
 
-    How many groups an older one asks for is no part of its verdict, and is taken as it is.
+    How many groups an older one asks for is no part of its verdict, and is taken as it is; it tells
+    no limits of its floors.
     """
     found = certificate.found
     again = judge(
@@ -134,6 +139,8 @@ def judged_again(certificate: Certificate, pairs: Sequence[Pair]) -> Found:
     )
     if found.groups_range is None:
         again = replace(again, groups_needed=found.groups_needed, groups_range=None)
+    if not found.floor_lows:
+        again = replace(again, floor_lows={})
     return again
 
 
@@ -148,17 +155,27 @@ def _needed(parts: Sequence[Verdict]) -> tuple[int | None, Range]:
     return max(each.likely for each in known), (max(each.low for each in known), high)
 
 
-def _floor(
-    wanted: Specification, look: int, stratum: str, floor: int, pairs: Sequence[Pair]
-) -> Verdict:
+class _Seen(NamedTuple):
+    """What the candidate reaches in a stratum, and the effective size behind it."""
+
+    mean: Estimate
+    size: float
+
+
+def _stratum(wanted: Specification, look: int, stratum: str, pairs: Sequence[Pair]) -> _Seen | None:
     chosen = [p for p in pairs if stratum in ("", p.stratum)]
     if not chosen:
-        return Verdict("underpowered")
+        return None
     found = quality(wanted, look, [p.candidate for p in chosen], [p.group for p in chosen])
-    least = floor / MILLION
-    outcome = verdict.at_least(found.interval.low, found.interval.high, found.groups, least)
+    return _Seen(found, groups.effective_size(found, len(chosen)))
+
+
+def _floor(wanted: Specification, floor: float, seen: _Seen | None, whole: int) -> Verdict:
+    if seen is None:
+        return Verdict("underpowered")
+    found = seen.mean
+    outcome = verdict.at_least(found.interval.low, found.interval.high, found.groups, floor)
     if outcome != "underpowered":
         return Verdict(outcome)
-    size, whole = groups.effective_size(found, len(chosen)), len({p.group for p in pairs})
-    needed = groups_for_floor(least, found.value, size, whole, wanted.alpha_of(1))
+    needed = groups_for_floor(floor, found.value, seen.size, whole, wanted.alpha_of(1))
     return Verdict(outcome, at_least_fewest(needed))

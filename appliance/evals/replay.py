@@ -1,15 +1,17 @@
 """What was done with open items when something was certified, which another engine must do again.
 
-Rules: open items alone, of the split `dev`, at most 200, chosen by a hash of their ids; they are
-asked one after another; only digests of the answers are kept. An item that differs is asked again,
-twice: answers vary a little beside other requests under one engine, too.
+Rules: open items alone, of the split `dev`, one of each group before a second one, chosen by a hash
+of their ids; 200, or as many as bound a change by the room that the certificate leaves, at most
+1,000; they are asked one after another; only digests of the answers are kept. An item that differs
+is asked again, twice: answers vary a little beside other requests under one engine, too.
 
 Source: method.md, rule 6.
 """
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
 from appliance.datasets.items import Item
@@ -17,15 +19,39 @@ from appliance.evals.outcomes import Outcome
 from appliance.types import Json
 
 ITEMS: Final = 200
+MOST_ITEMS: Final = 1_000
 AGAIN: Final = 2
 T = TypeVar("T")
 Ask: TypeAlias = Callable[[Item], Awaitable[T]]
 """What is done with an item."""
 
 
-def chosen(items: Sequence[Item]) -> list[Item]:
-    """The items that are asked, in the order of a hash of their ids."""
-    return sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())[:ITEMS]
+def chosen(items: Sequence[Item], wanted: Mapping[str, int] = MappingProxyType({})) -> list[Item]:
+    """The items that are asked.
+
+    Args:
+        wanted: how many groups there should be of a stratum; "" is all of them.
+    """
+    ordered = sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
+    first = list({item.group: item for item in reversed(ordered)}.values())[::-1]
+    alone = {item.id for item in first}
+    found = [*first, *(item for item in ordered if item.id not in alone)]
+    count = min(ITEMS, len(found))
+    while count < min(MOST_ITEMS, len(found)) and not _enough(found[:count], wanted):
+        count += 1
+    return found[:count]
+
+
+def _enough(items: Sequence[Item], wanted: Mapping[str, int]) -> bool:
+    there = groups(items, wanted)
+    return all(there[name] >= count for name, count in wanted.items())
+
+
+def groups(items: Sequence[Item], strata: Collection[str]) -> dict[str, int]:
+    """How many groups the items have of each stratum; "" is all of them."""
+    return {
+        name: len({item.group for item in items if name in ("", item.stratum)}) for name in strata
+    }
 
 
 def digest(outcome: Outcome) -> str:

@@ -13,6 +13,7 @@ has the fields of the proposed predicate eval-result (in-toto/attestation #575) 
 
 import datetime
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
@@ -57,7 +58,9 @@ _UNASKED: Final = "unasked"
 _RANGE: Final = "groupsNeededRange"
 Range: TypeAlias = tuple[int | None, int | None] | None
 """Least and most groups; None for no number."""
-_MORE: Final = (_PACKS, _INTERVAL, _SCHEDULE, _UNASKED, _RANGE)
+_LOWS: Final = "floorLowsMicros"
+_UNFLIPPED: Final = "unflippedGroups"
+_MORE: Final = (_PACKS, _INTERVAL, _SCHEDULE, _UNASKED, _RANGE, _LOWS, _UNFLIPPED)
 MOST_UNASKED: Final = 0.04
 """Share of the items that may be left out: 2 % for each side."""
 
@@ -91,6 +94,8 @@ class Found:
         groups_needed: of an underpowered verdict, how many fresh groups would tell; None: no number
             is known.
         groups_range: between how many that lies; None where older versions told none.
+        floor_lows: lower limit of each floor's mean, outward to the next point; none of older
+            versions.
         difference_micros: candidate minus incumbent, to the next point.
         low_micros, high_micros: limits of its interval, outward to the next point.
         floors: the verdict of each floor, by stratum; "" is the whole.
@@ -117,6 +122,7 @@ class Found:
     interval: str = ""
     unasked: int = 0
     groups_range: Range = None
+    floor_lows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,8 @@ class Circumstances:
             give again; "" for none.
         carried_from: id of the certificate that this one carries over to another engine; "" for
             one that a gate gave.
+        unflipped: groups of open items, all of which the other engine answered as before: "" in
+            all, and those of each floor's stratum; none of a gate, and of older versions.
     """
 
     engine: str
@@ -143,6 +151,7 @@ class Circumstances:
     valid_until_us: int
     replay: str = ""
     carried_from: str = ""
+    unflipped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -232,6 +241,8 @@ def sign(
                 **({_INTERVAL: found.interval} if found.interval else {}),
                 **({_UNASKED: found.unasked} if found.unasked else {}),
                 **({_RANGE: list(found.groups_range)} if found.groups_range else {}),
+                **({_LOWS: dict(found.floor_lows)} if found.floor_lows else {}),
+                **({_UNFLIPPED: dict(c.unflipped)} if c.unflipped else {}),
                 **({_SCHEDULE: list(wanted.schedule)} if wanted.schedule else {}),
             },
         },
@@ -262,22 +273,73 @@ def _configuration(
     return [statement.subject(name, digest) for name, digest in named.items()]
 
 
+def change_micros(groups: int, alpha_micros: int) -> int:
+    """The most that an engine changes which answered so many groups as before, in millionths.
+
+    The exact upper limit of a share that was seen in none of them (Louis, Am. Stat. 35, 1981): an
+    engine that changes more answers all of them as before with less than alpha.
+    """
+    if not groups:
+        return specification.MILLION
+    share = -math.expm1(math.log(alpha_micros / specification.MILLION) / groups)
+    return math.ceil(share * specification.MILLION)
+
+
+def rooms(wanted: Specification, found: Found) -> dict[str, int]:
+    """How much an engine may change of the whole, and of each floor's stratum, in millionths.
+
+    So much, and a pass is one still. A floor of an older certificate, which tells no limit of it,
+    leaves nothing.
+    """
+    of_all = found.low_micros + wanted.margin_micros - 1
+    left = {"": of_all, **dict.fromkeys(wanted.floors, 0)}
+    for name, low in found.floor_lows.items():
+        room = low - wanted.floors[name]
+        left[name] = min(of_all, room) if name == "" else room
+    if "" in wanted.floors and "" not in found.floor_lows:
+        left[""] = 0
+    return left
+
+
+def check_changes(certificate: Certificate, unflipped: Mapping[str, int]) -> None:
+    """Refuse to carry a pass over which the other engine may have changed too much.
+
+    Raises:
+        PolicyRefused: `evaluation_change_unbounded`.
+    """
+    alpha = certificate.wanted.alpha_micros
+    for name, room in rooms(certificate.wanted, certificate.found).items():
+        groups = unflipped.get(name, 0)
+        if (change := change_micros(groups, alpha)) > room:
+            raise _refused(
+                "evaluation_change_unbounded",
+                f"The same answers to {groups} groups of open items{f' of {name}' * bool(name)} "
+                f"bound the change at {change / COARSE:.1f} points; {max(0, room) / COARSE:.1f} "
+                "are left.",
+            )
+
+
 def carry(
-    envelope: bytes, certificate: Certificate, engine: str, now_us: int, key: ecdsa.PrivateKey
+    envelope: bytes,
+    certificate: Certificate,
+    engine: str,
+    unflipped: Mapping[str, int],
+    now_us: int,
+    key: ecdsa.PrivateKey,
 ) -> bytes:
     """The same certificate for another engine, which gave the same answers to open items.
 
     Args:
         envelope: the certificate as it was signed.
         engine: name and version of the other one.
+        unflipped: as in `Circumstances`.
     """
     payload = statement.opened(envelope, MAX_ENVELOPE, _malformed).payload
     _, predicate = statement.parts(payload, PREDICATE_TYPE, MAX_ENVELOPE, _malformed)
     block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, _malformed)
     at = certificate.circumstances
-    other = replace(
-        at, engine=engine, issued_us=now_us, carried_from=at.carried_from or certificate.id
-    )
+    first = at.carried_from or certificate.id
+    other = replace(at, engine=engine, issued_us=now_us, carried_from=first, unflipped=unflipped)
     terms = strict_json.dump(block["specification"])
     return sign(terms, certificate.wanted, certificate.found, other, key)
 
@@ -285,7 +347,10 @@ def carry(
 def carries(certificate: Certificate, origin: Certificate) -> bool:
     """Whether a certificate is another one, carried over: the same but for engine and date."""
     at, first = certificate.circumstances, origin.circumstances
-    same = replace(at, engine=first.engine, issued_us=first.issued_us, carried_from="") == first
+    same = (
+        replace(at, engine=first.engine, issued_us=first.issued_us, carried_from="", unflipped={})
+        == first
+    )
     found = (certificate.wanted, certificate.found) == (origin.wanted, origin.found)
     return at.carried_from == origin.id and same and found and not first.carried_from
 
@@ -427,6 +492,7 @@ def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certific
         interval=strict_json.optional(block, _INTERVAL, str, "", refuse),
         unasked=strict_json.optional(block, _UNASKED, int, 0, refuse),
         groups_range=_read_range(block),
+        floor_lows=_read_counts(block, _LOWS),
     )
     if found.interval not in INTERVALS:
         raise refuse(f"its interval is none of {', '.join(filter(None, INTERVALS))}")
@@ -440,6 +506,7 @@ def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certific
         valid_until_us=_moment(w["validUntil"]),
         replay=optional[0],
         carried_from=optional[1],
+        unflipped=_read_counts(block, _UNFLIPPED),
     )
     certificate = Certificate(opened.digest, wanted, found, at, opened.hint, specifier)
     _check(subjects, predicate, certificate, digest)
@@ -453,6 +520,13 @@ def _read_range(block: dict[str, Any]) -> Range:
     if len(told) != 2 or not all(n is None or type(n) is int for n in told):
         raise _malformed(f"{_RANGE} is no two numbers")
     return told[0], told[1]
+
+
+def _read_counts(block: dict[str, Any], name: str) -> dict[str, int]:
+    told: dict[str, Any] = strict_json.optional(block, name, dict, {}, _malformed)
+    if not all(type(n) is int and 0 <= n <= specification.MILLION for n in told.values()):
+        raise _malformed(f"{name} has no counts")
+    return told
 
 
 def _read_packs(block: dict[str, Any]) -> dict[str, Pack]:
@@ -502,6 +576,12 @@ def _check(subjects: list[Any], predicate: dict[str, Any], c: Certificate, diges
         "its numbers do not agree": 1 <= found.groups <= found.items
         and 0 <= found.unasked <= MOST_UNASKED * (found.items + found.unasked)
         and found.low_micros <= found.high_micros,
+        "its floors have no limits": found.floor_lows.keys() in (set(), wanted.floors.keys())
+        and all(
+            found.floors[name] != "pass" or low > wanted.floors[name] - COARSE
+            for name, low in found.floor_lows.items()
+        ),
+        "what did not change is none of a gate": not at.unflipped or bool(at.carried_from),
         "its dates do not rise": at.issued_us <= at.valid_until_us,
         "it is valid for more than a year": at.valid_until_us - at.issued_us <= MOST_VALID_US,
         "its verdict does not follow from its interval": _follows(wanted, found),
@@ -509,6 +589,8 @@ def _check(subjects: list[Any], predicate: dict[str, Any], c: Certificate, diges
     for problem, holds in agree.items():
         if not holds:
             raise _refused("evaluation_inconsistent", f"Certificate: {problem}.")
+    if at.unflipped:
+        check_changes(c, at.unflipped)
 
 
 def _follows(wanted: Specification, found: Found) -> bool:

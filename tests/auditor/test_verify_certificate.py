@@ -284,7 +284,7 @@ def test_both_judge_alike_to_the_last_digit(
         judged.verdict, judged.comparison, judged.floors,
     )  # fmt: skip
     told = (judged.difference_micros, judged.low_micros, judged.high_micros)
-    assert again.told == told
+    assert again.told == told and (unnamed or again.lows == judged.floor_lows)
     assert alone.root([alone.leaf(p.line()) for p in found]).hex() == judged.merkle_root
 
 
@@ -325,6 +325,32 @@ def test_an_older_certificate_is_judged_by_its_own_interval(
         assert "from these outcomes follows" in run(path, evaluator, "--outcomes", outcomes)[1]
     path = write("unknown.json", forged(old, block(interval="mine")))
     assert run(path, evaluator)[1].startswith("REFUSED evaluation_inconsistent: its interval")
+
+
+def test_it_bounds_what_an_engine_may_have_changed(
+    write: Callable[[str, bytes], Path], evaluator: Path
+) -> None:
+    terms = wanted(floors={"": 600_000, "north": 500_000})
+    first, found = certificate(pairs(400, gained=20), terms), pairs(400, gained=20)
+    origin = evaluation.verify(first, policy())
+    for groups in (1, 73, 74, 200, 1_000):
+        assert alone.change_micros(groups, 50_000) == evaluation.change_micros(groups, 50_000)
+    same = {"": 200, "north": 90}
+    made = evaluation.carry(first, origin, "llama.cpp 2", same, NOW_US, EVALUATOR)
+    outcomes = write("outcomes.jsonl", lines(found))
+    status, told = run(write("carried.json", made), evaluator, "--outcomes", outcomes)
+    assert status == 0 and "200 groups of open items; the engine changes at most 1.5 points" in told
+    for less in ({"": 73, "north": 90}, {"": 200, "north": 5}, {"": 200}, {}):
+        path = write("less.json", forged(made, block(unflippedGroups=less)))
+        assert "an engine that gave the same answers may" in run(path, evaluator)[1]
+    path = write(
+        "higher.json", forged(made, block(floorLowsMicros={"": 650_000, "north": 640_000}))
+    )
+    assert run(path, evaluator)[0] == 0  # nothing contradicts it, until the outcomes are seen
+    assert "from these outcomes follows" in run(path, evaluator, "--outcomes", outcomes)[1]
+    older = forged(made, lambda s: s["predicate"]["evaluation"].pop("unflippedGroups"))
+    status, told = run(write("older.json", older), evaluator)
+    assert status == 0 and "an older version carried it over" in told
 
 
 def test_other_outcomes_are_refused(write: Callable[[str, bytes], Path], evaluator: Path) -> None:

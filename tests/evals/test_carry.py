@@ -12,7 +12,7 @@ from appliance.errors import ApplianceError, PolicyRefused
 from appliance.evals import replay
 from appliance.evals.outcomes import Outcome
 from appliance.server import serve
-from appliance.trust import signing
+from appliance.trust import evaluation, signing
 from appliance.trust.store import load_policy
 from appliance.types import GenerationRequest
 from tests.answers import collect
@@ -94,6 +94,21 @@ async def test_other_answers_suspend_the_task_with_the_items(
     assert record.state == "suspended" and "dev003" in record.message
     with client_of(lab) as client:
         assert any("fitted is suspended" in alarm for alarm in client.status().alarms)
+
+
+async def test_too_few_open_groups_carry_nothing_over(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """12 groups bound a change at 22.1 points, and the certificate leaves less."""
+    monkeypatch.setattr(evaluation, "rooms", lambda wanted, found: {"": 220_000})
+    lab.store.evaluations.engine_of = lambda: OTHER
+    with pytest.raises(ApplianceError) as caught:
+        await job(lab, "carry", task="fitted")
+    assert caught.value.code == "evaluation_change_unbounded"
+    assert (
+        "12 groups" in caught.value.message and "22.1 points; 22.0 are left" in caught.value.message
+    )
+    assert lab.store.inventory.record("fitted").state == "approved" and problem(lab)
 
 
 async def test_what_has_no_answers_is_not_carried_over(lab: Services) -> None:

@@ -35,6 +35,20 @@ def test_the_same_two_hundred_are_chosen_whatever_their_order() -> None:
     assert [item.id for item in found[:3]] != ["i0", "i1", "i2"]
 
 
+def test_one_of_each_group_comes_first_and_more_where_a_bound_takes_them() -> None:
+    """Items of one document do not bound a change: its groups do."""
+    many = [
+        Item(f"j{n}", f"g{n % 40}", {"text": "x"}, "a", stratum="ns"[n % 2]) for n in range(900)
+    ]
+    found = replay.chosen([*many, *ITEMS[40:]])
+    assert replay.groups(found, {""}) == {"": 200}  # the control: by hash alone about 90
+    assert len({item.group for item in found}) == len(found) == replay.ITEMS
+    wanted = replay.chosen(many, {"": 40, "n": 20})
+    assert replay.groups(wanted, {"", "n"}) == {"": 40, "n": 20} and len(wanted) == replay.ITEMS
+    assert len(replay.chosen(ITEMS, {"": 250})) == 250
+    assert len(replay.chosen(many * 2, {"": 41})) == replay.MOST_ITEMS
+
+
 def test_a_failure_is_an_answer_too() -> None:
     one = ITEMS[0]
     assert replay.digest(outcome(one, None, "timeout")) != replay.digest(outcome(one, "timeout"))

@@ -1,5 +1,6 @@
 """Certificates: what holds is read again, and what was tampered with is refused by its code."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -244,9 +245,9 @@ def test_it_is_for_one_task_model_metric_and_engine() -> None:
 OTHER = "llama-cpp-python 0.3.37"
 
 
-def carried(envelope: bytes, key: Any = EVALUATOR) -> bytes:
+def carried(envelope: bytes, key: Any = EVALUATOR, same: Mapping[str, int] | None = None) -> bytes:
     found = evaluation.verify(envelope, policy())
-    return evaluation.carry(envelope, found, OTHER, NOW_US + 5_000_000, key)
+    return evaluation.carry(envelope, found, OTHER, same or {"": 200}, NOW_US + 5_000_000, key)
 
 
 def test_it_is_carried_over_with_all_that_it_says() -> None:
@@ -260,7 +261,7 @@ def test_it_is_carried_over_with_all_that_it_says() -> None:
     assert evaluation.carries(again, origin)  # the gate's, however often it was carried
     assert not evaluation.carries(origin, origin) and not evaluation.carries(again, found)
     with pytest.raises(PolicyRefused) as caught:  # nothing is carried over its end
-        late = evaluation.carry(first, origin, OTHER, NOW_US + 400 * DAY_US, EVALUATOR)
+        late = evaluation.carry(first, origin, OTHER, {}, NOW_US + 400 * DAY_US, EVALUATOR)
         evaluation.verify(late, policy())
     assert caught.value.code == "evaluation_inconsistent"
 
@@ -272,6 +273,57 @@ def test_what_says_more_is_not_carried_over(change: dict[str, Any]) -> None:
     first = certificate()
     other = evaluation.verify(forged(carried(first), block(**change)), policy())
     assert not evaluation.carries(other, evaluation.verify(first, policy()))
+
+
+def refusal(envelope: bytes) -> str:
+    """The code of its refusal, or "" where it holds."""
+    try:
+        evaluation.verify(envelope, policy())
+    except PolicyRefused as error:
+        return error.code
+    return ""
+
+
+def test_the_same_answers_bound_the_change_exactly() -> None:
+    """An engine that changes more gives the same answers to all groups with less than alpha."""
+    assert evaluation.change_micros(200, 50_000) == 14_868  # once nothing was added to the limit
+    for groups in (1, 50, 200, 1_000):
+        change = evaluation.change_micros(groups, 50_000) / 1e6
+        assert (1 - change) ** groups <= 0.05 + 1e-9 < (1 - change + 2e-6) ** groups
+    assert evaluation.change_micros(0, 50_000) == 1_000_000
+
+
+def test_a_pass_is_carried_over_if_it_bears_the_change() -> None:
+    """1 point of room: 298 groups bound the change at 1.0001 points, 300 at less."""
+    first = certificate(pairs(400, gained=3, lost=4), wanted(margin_micros=40_000))
+    found = evaluation.verify(first, policy())
+    assert evaluation.rooms(found.wanted, found.found) == {"": 9_999}
+    with pytest.raises(PolicyRefused) as caught:
+        evaluation.check_changes(found, {"": 298})
+    assert caught.value.code == "evaluation_change_unbounded"
+    for groups, refused in ((298, "evaluation_change_unbounded"), (300, "")):
+        assert refusal(carried(first, same={"": groups})) == refused
+    assert code(forged(first, block(unflippedGroups={"": 300}))) == "evaluation_inconsistent"
+    older = forged(carried(first), lambda s: s["predicate"]["evaluation"].pop("unflippedGroups"))
+    assert refusal(older) == ""  # as it was signed
+
+
+def test_each_floor_bears_the_change_of_its_stratum() -> None:
+    first = certificate(pairs(400, gained=20), wanted(floors={"": 600_000, "north": 500_000}))
+    found = evaluation.verify(first, policy())
+    rooms = evaluation.rooms(found.wanted, found.found)
+    assert rooms == {"": 40_000, "north": found.found.floor_lows["north"] - 500_000}
+    for same, refused in (
+        ({"": 73, "north": 200}, "evaluation_change_unbounded"),
+        ({"": 200, "north": 5}, "evaluation_change_unbounded"),
+        ({"": 200}, "evaluation_change_unbounded"),
+        ({"": 200, "north": 60}, ""),
+    ):
+        assert refusal(carried(first, same=same)) == refused
+    older = forged(first, lambda s: s["predicate"]["evaluation"].pop("floorLowsMicros"))
+    assert code(carried(older)) == "evaluation_change_unbounded"  # it tells no limit of its floors
+    lower = block(floorLowsMicros={"": 100_000, "north": 900_000})
+    assert code(forged(first, lower)) == "evaluation_inconsistent"
 
 
 def test_digests_of_what_was_carried_are_digests() -> None:

@@ -84,7 +84,7 @@ def test_another_version_of_the_dataset_makes_it_void(kept: Evaluations) -> None
     assert same.valid(TASK, FACTS, policy(), new=True)
 
 
-OTHER, ANSWERS = "llama-cpp-python 0.3.37", b'{"i1":"ab"}'
+OTHER, ANSWERS, SAME = "llama-cpp-python 0.3.37", b'{"i1":"ab"}', {"": 200}
 
 
 def replayed(**changes: Any) -> bytes:
@@ -101,7 +101,7 @@ def test_what_another_engine_answers_the_same_is_carried_over(kept: Evaluations)
     kept.keep_replay(first.id, b"twice is once")
     envelope, found, answers = kept.carriable(TASK, FACTS, policy())
     assert (found, answers) == (first, ANSWERS)
-    second = kept.add(evaluation.carry(envelope, found, OTHER, NOW_US, EVALUATOR), policy())
+    second = kept.add(evaluation.carry(envelope, found, OTHER, SAME, NOW_US, EVALUATOR), policy())
     assert [c.id for c in kept.valid(TASK, FACTS, policy(), new=True)] == [second.id]
     kept.engine_of = lambda: "llama-cpp-python 0.3.38"  # and once more, with the same answers
     _, again, answers = kept.carriable(TASK, FACTS, policy())
@@ -125,7 +125,7 @@ def test_a_carried_one_says_what_the_gate_said(kept: Evaluations) -> None:
     kept.engine_of = lambda: OTHER
     envelope = replayed()
     first = evaluation.verify(envelope, policy())
-    carried = evaluation.carry(envelope, first, OTHER, NOW_US, EVALUATOR)
+    carried = evaluation.carry(envelope, first, OTHER, SAME, NOW_US, EVALUATOR)
     kept.add(carried, policy())
     assert code(lambda: kept.valid(TASK, FACTS, policy(), new=True)) == "evaluation_missing"
     kept.add(forged(carried, block(failures=3)), policy())
