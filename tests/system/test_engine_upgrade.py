@@ -34,8 +34,8 @@ NOTES = (
     .replace("Name the system that the work order is about.", "Say what has to be done, and why.")
     + '[output]\nform = "text"\n\n[gate]\nmetric = "normalised_match"\nmargin = 0.2\n'
 )
-"""Long answers are where two builds differ first. None is right, so it passes against `none` with a
-wide margin alone."""
+"""Long answers are where two builds differ first. None is right, so it is compared with itself."""
+TERMS = {LABELS: ("--incumbent", "none", "--floor", "0.001"), TEXT: ("--incumbent", TEXT)}
 
 
 def _linked(source: str, target: str) -> None:
@@ -80,7 +80,7 @@ def server(tmp_path: Path, default_model_path: Path) -> Iterator[Server]:
         add_task(services, tmp_path / LABELS, model=ID)
         add_task(services, tmp_path / TEXT, NOTES, model=ID)
         for task in (LABELS, TEXT):
-            add_dataset(services, tmp_path / f"{task}-data")
+            add_dataset(services, tmp_path / f"{task}-data", dev=40)
         secrets = [services.keys.create(name)[1] for name in ("one", "two")]
     made = Server(data, (secrets[0], secrets[1]))
     try:
@@ -94,7 +94,7 @@ def certify(server: Server, task: str) -> None:
     """Take it through its gate, and have two people approve it."""
     lab = server.data / "keys" / "lab"
     found = server.command(
-        *("eval", "gate", task, "--data", f"{task}-data", "--incumbent", "none"),
+        *("eval", "gate", task, "--data", f"{task}-data", *TERMS[task]),
         *("--as", "publisher", "--key", str(lab / "publisher.pem")),
         data="--directory",
     )
