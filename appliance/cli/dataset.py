@@ -508,6 +508,9 @@ def _report(report: checks.Report) -> Iterator[str]:
             f"labels: {labels['repeated_texts']} texts occur more than once; two of their labels "
             f"agree {labels['agreement']:.1%} of the time, best score there {labels['ceiling']:.1%}"
         )
+    counts = report.facts["personal_data"]
+    told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none found"
+    yield f"personal data: {told}. Not looked for: {report.facts['not_looked_for']}."
     if report.ok:
         yield "no error"
 

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from appliance.datasets import personal_data
 from appliance.datasets.directory import Dataset
-from appliance.datasets.duplicates import THRESHOLD, Index, plain
+from appliance.datasets.duplicates import THRESHOLD
 from appliance.datasets.items import Item
+from appliance.datasets.likeness import Likeness
 from appliance.datasets.splits import LABELLED, strata
 from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.power import groups_without_error, smallest_effect
@@ -83,8 +84,8 @@ def check(
     """
     items = [item for name in LABELLED for item in dataset.splits.get(name, ())]
     names = [name for name in LABELLED for _ in dataset.splits.get(name, ())]
-    texts = [plain(item.text) for item in items]
-    index = Index(texts, near)
+    alike = Likeness([item.text for item in items], near)
+    texts = alike.texts
     problems: list[Problem] = []
     facts: dict[str, Any] = {
         "summary": dataset.summary(),
@@ -96,8 +97,8 @@ def check(
         "near_threshold": near,
     }
     problems += _groups(dataset)
-    problems += _leaks(items, names, texts, index)
-    problems += _duplicates(items, texts, index, facts)
+    problems += _leaks(items, names, alike)
+    problems += _duplicates(items, alike, facts)
     problems += _labels(items, texts, facts)
     problems += _personal(dataset, facts)
     problems += _lengths(list(dataset.items), tokens, context, facts)
@@ -169,21 +170,19 @@ def _groups(dataset: Dataset) -> list[Problem]:
     return found
 
 
-def _leaks(
-    items: Sequence[Item], names: Sequence[str], texts: Sequence[str], index: Index
-) -> list[Problem]:
+def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list[Problem]:
     """Items whose text, or nearly, lies in an earlier split."""
     exact: list[Any] = []
     near: list[Any] = []
     earlier: list[int] = []
     for name in LABELLED:
         here = [n for n, split in enumerate(names) if split == name]
-        for later, (first, value) in index.matches(here, earlier).items():
+        for later, (first, value) in alike.matches(here, earlier).items():
             pair = {
                 "item": items[later].id, "split": name, "like": items[first].id,
                 "in": names[first], "similarity": round(value, 3),
             }  # fmt: skip
-            (exact if texts[later] == texts[first] else near).append(pair)
+            (exact if alike.texts[later] == alike.texts[first] else near).append(pair)
         earlier += here
     found = []
     if exact:
@@ -197,11 +196,11 @@ def _leaks(
         found.append(
             Problem(
                 "leak_near", "warning", len(near),
-                f"Items are near-duplicates (similarity from {index.threshold}) of items of an "
-                "earlier split.", tuple(near),
+                f"Items are near-duplicates (similarity from {alike.threshold}, as they are "
+                "or with personal data masked) of items of an earlier split.", tuple(near),
             )
         )  # fmt: skip
-    if not index.complete:
+    if not alike.complete:
         found.append(
             Problem(
                 "near_incomplete", "warning", 1,
@@ -211,21 +210,20 @@ def _leaks(
     return found
 
 
-def _duplicates(
-    items: Sequence[Item], texts: Sequence[str], index: Index, facts: dict[str, Any]
-) -> list[Problem]:
+def _duplicates(items: Sequence[Item], alike: Likeness, facts: dict[str, Any]) -> list[Problem]:
+    texts = alike.texts
     same: dict[str, list[str]] = defaultdict(list)
     for item, text in zip(items, texts, strict=True):
         same[text].append(item.id)
     clusters: dict[int, set[str]] = defaultdict(set)
-    for n, root in enumerate(index.components()):
+    for n, root in enumerate(alike.components()):
         clusters[root].add(texts[n])
     repeated = [ids for ids in same.values() if len(ids) > 1]
-    alike = [members for members in clusters.values() if len(members) > 1]
+    near = [members for members in clusters.values() if len(members) > 1]
     facts["duplicates"] = {
         "texts": len(same),
         "exact": sum(len(ids) - 1 for ids in repeated),
-        "near": sum(len(members) - 1 for members in alike),
+        "near": sum(len(members) - 1 for members in near),
     }
     if not repeated:
         return []
@@ -273,6 +271,7 @@ def _labels(items: Sequence[Item], texts: Sequence[str], facts: dict[str, Any]) 
 def _personal(dataset: Dataset, facts: dict[str, Any]) -> list[Problem]:
     found = personal_data.finds((item.id, item.text) for item in dataset.items)
     facts["personal_data"] = {kind: len(places) for kind, places in found.items()}
+    facts["not_looked_for"] = personal_data.MISSED
     return [
         Problem(
             "personal_data", "warning", len(places), f"Texts hold what looks like: {kind}.",

@@ -1,15 +1,26 @@
 """Personal data in texts: found by patterns, and by check digits wherever there are any.
 
 Rules: a number counts only if its check digits hold; what is found is named by kind and place and
-never printed whole; masking replaces what was found by its kind. Names and addresses have no
-pattern and are not found: this check does not prove that there are none.
+never printed whole; masking replaces what was found by its kind. What has no check digits is found
+where something announces it or a list knows it: some of it is missed (`MISSED`), and nothing found
+does not prove that there is nothing.
 Sources: ISO 13616 (IBAN, ISO 7064 mod 97), ISO/IEC 7812-1 (cards, Luhn), ITU-T E.123 and E.164
 (telephone), and the publication of each country's number.
 """
 
+import bisect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
+
+from appliance.datasets import addresses, names
+
+NAME: Final = "name"
+MISSED: Final = (
+    "names that no list holds and nothing announces, nicknames, names in small letters, dates of "
+    "birth and record numbers that nothing announces, addresses without a number"
+)
+"""What is not looked for."""
 
 
 class Found(NamedTuple):
@@ -23,13 +34,23 @@ class Found(NamedTuple):
 def find(text: str) -> list[Found]:
     """What in a text looks like personal data; overlapping finds keep the first kind in order."""
     taken: list[Found] = []
+    for found in _candidates(text):
+        at = bisect.bisect(taken, found.start, key=lambda other: other.start)
+        before, after = taken[max(0, at - 1) : at], taken[at : at + 1]
+        if all(found.start >= b.end for b in before) and all(found.end <= a.start for a in after):
+            taken.insert(at, found)
+    return taken
+
+
+def _candidates(text: str) -> Iterator[Found]:
+    """Everything that may be personal data, the surest kind first; a group is the find alone."""
     for kind, pattern, holds in _PATTERNS:
         for match in pattern.finditer(text):
-            found = Found(kind, *match.span())
-            free = all(found.end <= other.start or found.start >= other.end for other in taken)
-            if free and holds(match[0]):
-                taken.append(found)
-    return sorted(taken, key=lambda found: found.start)
+            part = min(1, pattern.groups)
+            if holds(match[part]):
+                yield Found(kind, *match.span(part))
+    for span in names.spans(text):
+        yield Found(NAME, *span)
 
 
 def mask(text: str) -> str:
@@ -174,6 +195,16 @@ def _phone(text: str) -> bool:
     return 8 <= len(_digits(text)) <= 15
 
 
+def _american_phone(text: str) -> bool:
+    """North American numbering plan: neither area code nor exchange begins with 0 or 1."""
+    digits = _digits(text)[-10:]
+    return digits[0] > 1 and digits[3] > 1
+
+
+def _record(text: str) -> bool:
+    return len(_digits(text)) >= 3
+
+
 def _always(_text: str) -> bool:
     return True
 
@@ -181,7 +212,32 @@ def _always(_text: str) -> bool:
 _FRENCH: Final = r"\b[12] ?\d\d ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d\d|2[ab]) ?\d{3} ?\d{3} ?\d\d\b"
 _ABROAD: Final = r"(?<![\w.+-])(?:\+|00)[1-9]\d{0,2}(?:[ ./-]?\(?\d{1,5}\)?){2,6}(?![\w-])"
 _AT_HOME: Final = (
-    r"(?<![\w.,+-])\(?0[1-9]\d{1,4}\)?[ /-]\d{3,8}(?:[ -]\d{2,5}){0,3}(?![\w-]|[.,]\d)"
+    r"(?<![\w.,+-])(?-i:(?<![A-Z]{2} ))\(?0[1-9]\d{1,4}\)?[ /-]\d{3,8}(?:[ -]\d{2,5}){0,3}"
+    r"(?![\w-]|[.,]\d)"
+)
+_AMERICAN: Final = r"(?<![\w.,+-])(?:1[ -])?(?:\(\d{3}\) ?|\d{3}-)\d{3}-\d{4}(?![\w-])"
+_MONTH: Final = (
+    "(?:jan|feb|mar|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]|janv|f[eé]vr|avr|juil|ao[uû]"
+    "|ene|abr|ago|dic)[a-zéû]*\\.?"
+)
+_DATE: Final = (
+    rf"(?:\d{{1,2}}[./-]\d{{1,2}}[./-](?:19|20)?\d\d|(?:19|20)\d\d[-./]\d{{1,2}}[-./]\d{{1,2}}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th|\.)?(?: de| of)? {_MONTH}(?: de)?,? (?:19|20)\d\d"
+    rf"|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? (?:19|20)\d\d)"
+)
+_BORN: Final = (
+    r"\b(?:d\.?o\.?b\.?|date of birth|birth ?da(?:te|y)|born|geb(?:\.|oren)|geburts(?:datum|tag)"
+    r"|né(?:e)? le|date de naissance|nacid[oa]|fecha de nacimiento|nat[oa] il|data di nascita"
+    rf"|geboortedatum|urodzon[ya])[^\w\n]{{0,4}}(?:(?:is|on|am|el|le|the|:) ){{0,2}}({_DATE})(?!\d)"
+)
+_NUMBER: Final = r"(?:id|no|nr|n°|nº|num(?:ber|mer|éro|ero)?|card|#)"
+_RECORD: Final = (
+    rf"\b(?:(?:mrn|aktenzeichen|az\.)|(?:nhs|medical|health|patient|hospital|record|chart|file|case"
+    r"|customer|client|account|acct|policy|claim|employee|personnel|staff|member|membership"
+    r"|insurance|passport|licen[cs]e|permit|student|dossier|expediente|historia)"
+    rf"(?: (?:record|file|card))?\.? ?{_NUMBER}|(?:patienten|fall|kunden|personal|konto"
+    rf"|versicherten|versicherungs|vertrags|ausweis|mitglieds)-?{_NUMBER})[.:#]*"
+    r"(?: (?:is|was|lautet))?[ :#]{0,3}([a-z]{0,4}[-/ ]?\d[\da-z]*(?:[-/.]?[\da-z]+){0,5})\b"
 )
 _PATTERNS: Final = tuple(
     (kind, re.compile(pattern, re.IGNORECASE), holds)
@@ -196,16 +252,20 @@ _PATTERNS: Final = tuple(
         ("finnish-person-number", r"\b[0-3]\d[01]\d{3}[+a-]\d{3}[0-9a-y]\b", _finnish_person),
         ("belgian-register-number", r"\b\d\d\.\d\d\.\d\d-\d{3}\.\d\d\b", _belgian_register),
         ("swedish-person-number", r"\b(?:\d\d)?\d{6}[-+]\d{4}\b", _swedish_person),
-        ("british-health-number", r"\b\d{3} \d{3} \d{4}\b", _british_health),
+        ("british-health-number", r"(?<!\+\d )(?<!\+\d\d )\b\d{3} \d{3} \d{4}\b", _british_health),
         ("us-social-number", r"\b(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}\b", _always),
         ("german-tax-number", r"\b\d{2} ?\d{3} ?\d{3} ?\d{3}\b", _german_tax),
         ("polish-pesel", r"\b\d{11}\b", _polish_pesel),
         ("dutch-citizen-number", r"\bbsn[:. ]{0,3}\d{9}\b|\b\d{4}\.\d{2}\.\d{3}\b", _dutch_citizen),
+        ("date-of-birth", _BORN, _always),
+        ("record-number", _RECORD, _record),
+        *(("address", pattern, _always) for pattern in addresses.PATTERNS),
         ("phone", _ABROAD, _phone),
+        ("phone", _AMERICAN, _american_phone),
         ("phone", _AT_HOME, _phone),
     )
 )
-KINDS: Final = tuple(dict.fromkeys(kind for kind, _, _ in _PATTERNS))
+KINDS: Final = (*dict.fromkeys(kind for kind, _, _ in _PATTERNS), NAME)
 
 
 def finds(texts: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from appliance.datasets.duplicates import Index, plain
+from appliance.datasets.duplicates import plain
 from appliance.datasets.items import Item
+from appliance.datasets.likeness import Likeness
 from appliance.errors import DatasetRefused
 from appliance.text import visible
 
@@ -117,7 +118,7 @@ def _units(items: Sequence[Item], together: float | None) -> list[str]:
     if together is None:
         return [item.group for item in items]
     order = sorted(items, key=lambda item: item.id)
-    near = Index([plain(item.text) for item in order], together).components()
+    near = Likeness([item.text for item in order], together).components()
     names = sorted({item.group for item in items})
     number = {name: n for n, name in enumerate(names)}
     parent = list(range(len(names)))

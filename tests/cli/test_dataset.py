@@ -59,6 +59,8 @@ def test_new_splits_by_group_and_says_what_it_made(tmp_path: Path, table: Path) 
 def test_check_exits_with_one_when_results_would_be_wrong(made: Path) -> None:
     report = alone("check", made)
     assert report["ok"]
+    told = CliRunner().invoke(cli, ["dataset", "check", str(made)]).stdout
+    assert "personal data: none found. Not looked for: names that no list holds" in told
     first = json.loads((made / "train.jsonl").read_text().splitlines()[0])
     twin = first | {"id": "twin", "group": "twin"}
     with (made / "test.jsonl").open("a") as file:

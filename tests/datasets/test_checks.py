@@ -12,6 +12,7 @@ from appliance.datasets.checks import Problem, Report, check
 from appliance.datasets.directory import Dataset, Manifest
 from appliance.datasets.duplicates import THRESHOLD, plain, similarity
 from appliance.datasets.items import Item
+from appliance.datasets.likeness import Likeness
 from appliance.datasets.reading import read_items
 from appliance.datasets.splits import Rule, split
 from tests.datasets.examples import dataset, orders
@@ -141,6 +142,29 @@ def test_groups_that_say_nothing() -> None:
     sound = check(dataset(orders(3000)))
     for code in ("groups_are_ids", "one_group", "few_groups", "dominant_group"):
         assert problem(sound, code) is None
+
+
+def test_a_leak_that_masking_shows() -> None:
+    """One letter to two people: its twin of another split was no near-duplicate."""
+    made = dataset(orders(300))
+    letter = "{}, born {}, {}, MRN {}: see chart"
+    people = (
+        ("Rebecca Lawson", "07-19-1955", "4821 Old Mill Rd, Ann Arbor, MI 48103", "84-2219-7"),
+        ("Tobias Lindqvist", "2 February 1948", "77 Baker Street", "P0099812"),
+    )
+    texts = [letter.format(*person) for person in people]
+    assert similarity(*map(plain, texts)) < THRESHOLD  # the control
+    (first, second) = (
+        replace(made.splits[split][0], input={"text": text})
+        for split, text in zip(("train", "test"), texts, strict=True)
+    )
+    splits = {**made.splits, "train": (first, *made.splits["train"][1:]),
+              "test": (second, *made.splits["test"][1:])}  # fmt: skip
+    report = check(Dataset(Manifest("letters"), splits))
+    near = problem(report, "leak_near")
+    assert near is not None and second.id in {pair["item"] for pair in near.examples}
+    assert problem(report, "leak_exact") is None
+    assert Likeness(texts).components() == [0, 0]
 
 
 def test_personal_data_are_shown_hidden() -> None:

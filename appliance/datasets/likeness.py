@@ -1,0 +1,53 @@
+"""Texts that are alike as they are, or once personal data are masked.
+
+Rules: two texts that differ in a name, a date or a number of a person alone are one text; what is
+masked is never more than compared; a pair is told with its higher similarity.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from appliance.datasets.duplicates import THRESHOLD, Index, plain
+from appliance.datasets.personal_data import mask
+
+
+class Likeness:
+    """The near-duplicates among texts.
+
+    Args:
+        texts: as they are.
+        threshold: least similarity, as of `Index`.
+    """
+
+    def __init__(self, texts: Sequence[str], threshold: float = THRESHOLD) -> None:
+        self.texts = [plain(text) for text in texts]
+        masked = [plain(mask(text)) for text in texts]
+        forms = [self.texts] if masked == self.texts else [self.texts, masked]
+        self._indexes = [Index(form, threshold) for form in forms]
+        self.threshold = threshold
+        self.complete = all(index.complete for index in self._indexes)
+
+    def matches(self, of: Iterable[int], among: Iterable[int]) -> dict[int, tuple[int, float]]:
+        """As `Index.matches`."""
+        wanted, allowed = list(of), list(among)
+        found: dict[int, tuple[int, float]] = {}
+        for index in self._indexes:
+            for one, match in index.matches(wanted, allowed).items():
+                if one not in found or match[1] > found[one][1]:
+                    found[one] = match
+        return found
+
+    def components(self) -> list[int]:
+        """As `Index.components`."""
+        parent = list(range(len(self.texts)))
+
+        def find(n: int) -> int:
+            while parent[n] != n:
+                parent[n] = parent[parent[n]]
+                n = parent[n]
+            return n
+
+        for index in self._indexes:
+            for one, other in enumerate(index.components()):
+                low, high = sorted((find(one), find(other)))
+                parent[high] = low
+        return [find(n) for n in range(len(self.texts))]
