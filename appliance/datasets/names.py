@@ -27,7 +27,8 @@ _ANNOUNCED: Final = re.compile(
     rf"(?::[ \t]*|[ \t]*\n+| )({_WORD}(?:{_BETWEEN}{_WORD}){{0,2}})"
 )
 _LOUD: Final = re.compile("[A-Z]{2}")
-_SAINT: Final = re.compile(r"\b(?:San|Santa|Sankt|Saint|St)\.? $")
+_PLACES: Final = frozenset({"San", "Santa", "Sankt", "Saint", "St"})
+"""What makes a place of a name."""
 _NEVER: Final = frozenset(
     "the a an and or of in on at by for to is no not none unknown dear please thanks thank you "  # noqa: SIM905
     "department dept team service support street road avenue hospital clinic university gmbh ag "
@@ -54,8 +55,7 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
         if _announced(words):
             yield start, end
     for match in _RUN.finditer(text):
-        if not _SAINT.search(text[max(0, match.start() - 7) : match.start()]):
-            yield from _listed(match[0], match.start())
+        yield from _listed(match[0], match.start())
 
 
 def _announced(words: list[str]) -> bool:
@@ -71,6 +71,9 @@ def _listed(run: str, offset: int) -> Iterator[tuple[int, int]]:
     words = [(match[0], *match.span()) for match in re.finditer(_WORD, run)]
     at = 0
     while at < len(words):
+        if words[at][0] in _PLACES:
+            at += 2
+            continue
         length = _length([word for word, _, _ in words[at : at + 4]], run, words[at][2])
         if length:
             yield offset + words[at][1], offset + words[at + length - 1][2]
