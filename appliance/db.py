@@ -6,15 +6,17 @@ Rules:
   each other's POSIX locks.
 - WAL with synchronous=FULL. Pragmas are read back after they are set; a database that does
   not take them is refused.
-- Transactions begin with BEGIN IMMEDIATE, so that a writer never fails half way for a lock.
+- Transactions begin with BEGIN IMMEDIATE, so that a writer never fails half way for a lock; long
+  ones that only read are those of `reading`.
 - Migrations are a list of SQL scripts; `user_version` counts how many have run. A script is
   never edited and only adds. A newer release's database is refused; `application_id` names it.
 - The file is never opened and closed by other means in a process that holds it (POSIX locks).
 - A path is taken as it is, whatever characters it has: `%41`, `?` and `#` mean nothing in it.
 """
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -27,6 +29,7 @@ from appliance.errors import StateRefused, Unavailable
 
 # 3.51.3 fixed the WAL-reset bug.
 OLDEST_SQLITE = (3, 51, 3)
+_READS: Final = "appliance_reads"
 _BITS: Final = 10
 """Bits of `application_id` for each of the three numbers of a release."""
 
@@ -75,6 +78,13 @@ def open_readonly(path: Path) -> Engine:
     engine = create_engine(url, module=pysqlite3.dbapi2)
     event.listen(engine, "connect", _plain)
     return engine
+
+
+@contextlib.contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that reads one state and keeps nobody from writing meanwhile."""
+    with engine.connect().execution_options(**{_READS: True}) as connection, connection.begin():
+        yield connection
 
 
 def scrub(engine: Engine) -> None:
@@ -175,7 +185,8 @@ def _erase(connection: Any, _record: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get(_READS)
+    connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
 
 
 def _migrate(engine: Engine, path: Path, migrations: Sequence[str]) -> None:

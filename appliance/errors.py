@@ -34,7 +34,7 @@ are mapped in `api/errors.py` only, exit statuses in `cli/main.py` only. `docs/e
 is generated from this file, which is long because it is one table: a code has one home.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 
@@ -1523,11 +1523,25 @@ class Queued(Deferred):
 
     Args:
         item: the item of the queue, as the app may read it.
+
+    Attributes:
+        ids: of the items of all inputs of the request that wait.
     """
 
     def __init__(self, code: str, message: str, *, item: Mapping[str, Any] | None = None) -> None:
         super().__init__(code, message)
         self.item = item or {}
+        self.ids: tuple[str, ...] = (str(self.item["id"]),) if item else ()
+
+    @classmethod
+    def together(cls, found: "Sequence[Queued]") -> "Queued":
+        """The error for several inputs of one request."""
+        first = found[0]
+        if len(found) == 1:
+            return first
+        made = cls(first.code, " ".join(one.message for one in found), item=first.item)
+        made.ids = tuple(dict.fromkeys(name for one in found for name in one.ids))
+        return made
 
 
 class Overloaded(RequestRefused):

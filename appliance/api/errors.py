@@ -172,9 +172,13 @@ def error_body(error: ApplianceError) -> dict[str, Any]:
     """The inner object of an error answer: message, type, param, code; of what waits its item."""
     status = status_of(error)
     kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
-    body = {"message": error.message, "type": kind, "param": error.param, "code": error.code}
+    body: dict[str, Any] = {
+        "message": error.message, "type": kind, "param": error.param, "code": error.code,
+    }  # fmt: skip
     if isinstance(error, Queued) and error.item:
         body["item"] = error.item["id"]
+        if len(error.ids) > 1:
+            body["items"] = list(error.ids)
     return body
 
 
@@ -221,6 +225,8 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
     answer = error_response(error)
     if isinstance(error, Queued) and error.item and _prefers_async(request):
         item = {"object": "queue.item", **error.item}
+        if len(error.ids) > 1:
+            item["items"] = list(error.ids)
         return JSONResponse(item, 202, {"location": answer.headers["location"], **_APPLIED})
     return answer
 

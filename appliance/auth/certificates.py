@@ -13,6 +13,7 @@ Rules:
 """
 
 import ipaddress
+import logging
 import os
 import shutil
 import ssl
@@ -37,6 +38,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.clock import Clock
 from appliance.errors import Refused, UsageError
+
+_log = logging.getLogger("appliance")
 
 DAYS: Final = 397
 """How long a server's certificate holds; browsers and some clients take no longer ones."""
@@ -165,6 +168,15 @@ def change(directory: Path, clock: Clock) -> bool:
     (directory / CLIENTS).unlink(missing_ok=True)
     (directory / NEXT).rmdir()
     return True
+
+
+def change_if_due(directory: Path, clock: Clock) -> None:
+    """Do as `change`; what fails is told, and the certificate of before serves."""
+    try:
+        if change(directory, clock):
+            _log.warning("the server changed to the certificate of its new CA")
+    except (OSError, UsageError) as error:
+        _log.error("the certificate of the new CA was not put in place: %s", error)
 
 
 def standing(certificate: Path) -> Standing:

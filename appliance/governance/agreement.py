@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import hmac
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -28,6 +29,7 @@ from appliance.audit.entry import Entry
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.clock import Clock
+from appliance.db import reading
 from appliance.errors import AuditRefused, AuditUnavailable, StateRefused
 from appliance.governance import proven, rows
 from appliance.governance.proven import ANY, KINDS, TABLES, Difference, Facts, State
@@ -138,6 +140,8 @@ class Agreement:
         self._secret = hashlib.sha256(b"agreement" + secret).digest()
         self._seen: frozenset[tuple[str, str, str]] = frozenset()
         self._standing = Standing()
+        # A look that began before a person decided must not end after it.
+        self._one = threading.RLock()
         self.told: Callable[[Standing], None] = lambda standing: None
         self.mended: Callable[[], None] = lambda: None
         self.size = 0
@@ -155,7 +159,8 @@ class Agreement:
     def begin(self) -> Standing:
         """Compare at a start, before anything is answered; complete what a crash interrupted."""
         try:
-            return self._begin()
+            with self._one:
+                return self._begin()
         except (AuditRefused, AuditUnavailable) as error:
             self.standing = Standing(f"Log and database cannot be compared: {error.message}")
             return self.standing
@@ -182,6 +187,10 @@ class Agreement:
 
     def look(self) -> Standing:
         """Compare while a server runs; a difference counts when the look before had it, too."""
+        with self._one:
+            return self._look()
+
+    def _look(self) -> Standing:
         found = self._compare()
         if found is None:
             return self.standing
@@ -199,19 +208,20 @@ class Agreement:
             StateRefused: `state_agrees` when there is nothing to decide.
             AuditUnavailable: the log cannot be written.
         """
-        early = self.standing.ends_early
-        found = self._compare(whole=bool(early))
-        if found is None or not (early or found.differences):
-            raise StateRefused("state_agrees", "Nothing is to be decided.")
-        self._settle(found.differences, actor, reason, early)
-        if early:
-            self._save(self._compare(whole=True))
-        self.mended()
-        return self.begin()
+        with self._one:
+            early = self.standing.ends_early
+            found = self._compare(whole=bool(early))
+            if found is None or not (early or found.differences):
+                raise StateRefused("state_agrees", "Nothing is to be decided.")
+            self._settle(found.differences, actor, reason, early)
+            if early:
+                self._save(self._compare(whole=True))
+            self.mended()
+            return self.begin()
 
     def close(self) -> None:
         """Keep the place of the end; what cannot be kept is compared again."""
-        with contextlib.suppress(SQLAlchemyError, AuditRefused, AuditUnavailable):
+        with self._one, contextlib.suppress(SQLAlchemyError, AuditRefused, AuditUnavailable):
             found = None if self.standing.ends_early else self._compare()
             if found is not None and found.record is not None:
                 agreed = found.record.size
@@ -246,7 +256,7 @@ class Agreement:
             state = {table: {ANY: Facts()} for table in TABLES} if first else {}
         begun = record.size if record else first
         proven.fold(state, (entry.body for entry in self._reader.since(begun, size, KINDS)))
-        with self._database.begin() as connection:
+        with reading(self._database) as connection:
             there = rows.read(connection)
         found = proven.differences(state, there)
         return _Found(record, self._reader.entry(size - 1), state, there, found)

@@ -24,9 +24,9 @@ from appliance.trust.store import ModelRecord, ModelStore
 from appliance.trust.verified import Verified
 from appliance.workers.supervisor import Supervisor
 
-_WAITS: Final = {"model_missing", "evaluation_other_engine"}
-"""What does not serve now and may serve again as it was approved: with its files, or after
-`eval carry`."""
+_WAITS: Final = {"model_missing", "evaluation_other_engine", "state_differs"}
+"""What does not serve now and may serve again as it was approved: with its files, after
+`eval carry`, or once a person decided."""
 
 
 class Sweep:

@@ -63,6 +63,8 @@ KEYS_PART: Final = 10
 """One key has at most the queue divided by this: an input that a rule defers takes no
 tokens, so that one app could fill the queue of all."""
 MOST_SHOWN: Final = 200
+MOST_READ: Final = 20_000
+"""Readings that are remembered: two people have read a full queue."""
 MOST_LABELS: Final = 100_000
 _MOST_ANSWER: Final = 64 << 10
 _DAY_US: Final = 86_400_000_000
@@ -187,7 +189,7 @@ class People:
         self._database, self._audit, self._clock = database, audit, clock
         self._content, self._secret, self._most = content, secret, most
         self._putting = threading.Lock()
-        self._read: set[tuple[str, str]] = set()
+        self._read: dict[tuple[str, str], None] = {}
 
     def put(
         self,
@@ -286,8 +288,8 @@ class People:
         """Record that somebody reads the texts of items, before they leave.
 
         Args:
-            again: also of items that this reader has read since the server started; a screen that
-                shows a list anew each few seconds is one reading.
+            again: also of items that are among the newest that readers have read since the server
+                started; a screen that shows a list anew each few seconds is one reading.
 
         Raises:
             AuditUnavailable: it cannot be recorded.
@@ -297,7 +299,9 @@ class People:
             ids: list[Json] = [one.id for one in new]
             body: dict[str, Json] = {"action": "queue_read", "actor": actor, "items": ids}
             self._audit.append(Draft("admin", body)).result()
-            self._read.update((actor, one.id) for one in new)
+            self._read |= dict.fromkeys((actor, one.id) for one in new)
+            for oldest in list(self._read)[: len(self._read) - MOST_READ]:
+                del self._read[oldest]
 
     def _found(self, where: "Sequence[sa.ColumnElement[bool]]", limit: int) -> Sequence[Deferred]:
         self._expire(self._clock.wall_us())

@@ -77,11 +77,7 @@ class Onlooker:
         if self._context is None:
             return
         certificate = self._services.data / self._services.config.tls.certificate
-        try:
-            if certificates.change(certificate.parent, self._services.clock):
-                _log.warning("the server changed to the certificate of its new CA")
-        except (OSError, UsageError) as error:
-            _log.error("the certificate of the new CA was not put in place: %s", error)
+        certificates.change_if_due(certificate.parent, self._services.clock)
         if self._files() != self._stamp:
             self.reload()
 

@@ -342,7 +342,7 @@ def _tls_context(services: Services) -> ssl.SSLContext | None:
     tls, data = services.config.tls, services.data
     if not tls.enabled:
         return None
-    certificates.change((data / tls.certificate).parent, services.clock)
+    certificates.change_if_due((data / tls.certificate).parent, services.clock)
     client_ca = data / tls.client_ca if tls.client_ca else None
     return certificates.server_context(data / tls.certificate, data / tls.key, client_ca)
 

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from appliance.auth.keys import KeyStore
 from appliance.datasets.directory import write
 from appliance.datasets.label_queues import LabelQueues
 from appliance.errors import ApplianceError
+from appliance.governance import rows
 from appliance.governance.agreement import AGREES
 from appliance.governance.proven import KINDS
 from appliance.trust import pointer
@@ -509,3 +511,60 @@ def test_a_start_reads_entries_of_its_kinds_alone_from_where_both_agreed(lab: La
     ).fetchall()
     connection.close()
     assert "(kind=? AND rowid>? AND rowid<?)" in plan[0][3] and len(plan) == 1
+
+
+def test_a_comparison_keeps_nobody_from_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initialise(tmp_path / "d", "lab")
+    with open_services(tmp_path / "d", config=SMALL) as services:
+        read, wrote = rows.read, []
+
+        def meanwhile(connection: Any) -> Any:
+            with services.agreement._database.begin() as other:
+                wrote.append(other.exec_driver_sql("UPDATE api_keys SET name = name").rowcount)
+            return read(connection)
+
+        monkeypatch.setattr(rows, "read", meanwhile)
+        assert services.agreement.look().alarms() == [] and wrote == [0]
+
+
+def test_a_look_and_a_decision_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initialise(tmp_path / "d", "lab")
+    with open_services(tmp_path / "d", config=SMALL) as services:
+        agreement, waits, inside = services.agreement, threading.Event(), []
+        compare, lock = agreement._compare, agreement._one
+
+        class Watched:
+            """The lock, which tells that a second one waits for it."""
+
+            def __enter__(self) -> None:
+                if not lock.acquire(blocking=False):
+                    waits.set()
+                    lock.acquire()
+
+            def __exit__(self, *_: object) -> None:
+                lock.release()
+
+        def compared(**more: Any) -> Any:
+            inside.append(threading.current_thread().name)
+            if len(inside) == 1:
+                deciding.start()
+                assert waits.wait(60)
+            found = compare(**more)
+            assert inside[-1] == threading.current_thread().name
+            return found
+
+        def decide() -> None:
+            with pytest.raises(ApplianceError) as caught:
+                agreement.settle("uid:0", "why")
+            assert caught.value.code == "state_agrees"
+
+        deciding = threading.Thread(target=decide, name="deciding")
+        monkeypatch.setattr(agreement, "_one", Watched())
+        monkeypatch.setattr(agreement, "_compare", compared)
+        agreement.look()
+        deciding.join(60)
+        assert inside[-1] == "deciding" and len(inside) == 2

@@ -11,6 +11,7 @@ import pytest
 from appliance.app import Services, initialise, open_services
 from appliance.config import AuditConfig, Config
 from appliance.errors import ApplianceError
+from appliance.routing import people as module
 from appliance.routing.people import Deferred, Form, People
 from tests.routing.upstreams.site import caller, entries
 
@@ -200,3 +201,21 @@ def test_items_are_found_by_key_and_task(people: People) -> None:
     made = put(people, request="req-3")
     assert [i.id for i in people.list(key_id="k-people", task="orders")].count(made.id) == 1
     assert people.list(key_id="another") == people.list(task="other") == []
+
+
+def test_of_what_was_read_the_newest_is_remembered(
+    people: People, opened: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_READ", 3)
+    items = [put(people, request=f"req-{number}") for number in range(5)]
+    people.note_reading("uid:7", items)
+    assert len(people._read) == 3
+
+    def read() -> int:
+        return sum(one.get("action") == "queue_read" for one in entries(opened, "admin"))
+
+    before = read()
+    people.note_reading("uid:7", items[2:])
+    assert read() == before
+    people.note_reading("uid:7", items[:1])
+    assert read() == before + 1 and len(people._read) == 3

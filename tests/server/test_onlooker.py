@@ -18,6 +18,7 @@ from appliance.auth.certificates import CaKey
 from appliance.clock import FixedClock, SystemClock
 from appliance.config import AuditConfig, Config, RolesConfig, TlsConfig
 from appliance.server.onlooker import Onlooker
+from appliance.server.serve import _tls_context
 from tests.api.admin.lab import LabData, make_lab
 
 PASSPHRASE = "correct horse battery"
@@ -136,6 +137,19 @@ async def test_a_new_ca_takes_over_on_its_day_and_clients_of_both_never_fail(lab
             with pytest.raises(ssl.SSLCertVerificationError):
                 await connected(port, old)
     assert certificates.standing(tls / "server.pem").renewable
+
+
+def test_a_start_serves_although_a_new_ca_cannot_take_over(
+    lab: LabData, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls = lab.data / "tls"
+    (tls / certificates.CA_KEY).unlink(missing_ok=True)
+    day = certificates.replace_ca(tls, SystemClock(), CaKey(tls / certificates.CA_KEY, PASSPHRASE))
+    (tls / certificates.NEXT / "note.txt").write_text("left by a person")
+    later = FixedClock(int(day.timestamp() * 1e6) + 1)
+    with open_services(lab.data, config=CONFIG, clock=later) as services:
+        assert _tls_context(services) is not None
+    assert "was not put in place" in caplog.text
 
 
 def test_alarms_that_begin_and_end_are_lines_at_their_level(

@@ -208,6 +208,22 @@ async def test_a_revoked_evidence_key_suspends_at_the_next_check(
     assert edges(lab, task)[-1]["code"] == "evaluator_revoked"
 
 
+async def test_a_certificate_that_is_held_back_suspends_nothing_before_a_person_decides(
+    lab: Services, tmp_path: Path
+) -> None:
+    task = add_task(lab, tmp_path / "orders")
+    certificate = certify(lab, task)
+    approve(lab, task, *APPROVERS)
+    lab.store.evaluations.held = frozenset({certificate})
+    for look in (lab.sweep.run, lab.sweep.ask):
+        (found,) = await look()
+        assert (found.id, found.state, found.code) == (task, "approved", "state_differs")
+    assert code(lambda: use(lab)) == "state_differs"
+    lab.store.evaluations.held = frozenset()
+    assert await lab.sweep.run() == []
+    use(lab)
+
+
 async def test_a_policy_that_asks_later_suspends_what_has_no_certificate(
     tmp_path: Path,
 ) -> None:

@@ -192,11 +192,12 @@ class SearchScreen(ModalScreen[None]):
             return
         self._waits = True
         client, name = self._desk.client, self._searched
-        wanted = SearchWanted.of(query=query[:8_192], limit=10)
-        background(
-            lambda: client.search_collection(name, wanted),
-            lambda found: self.post_message(self.Came(found)),
-        )
+
+        def search() -> object:
+            wanted = SearchWanted.of(query=query[:8_192], limit=10)
+            return client.search_collection(name, wanted)
+
+        background(search, lambda found: self.post_message(self.Came(found)))
 
     def on_search_screen_came(self, message: Came) -> None:
         """Show what was found, or why nothing was."""

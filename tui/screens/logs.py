@@ -4,7 +4,6 @@ Rules: a running server is asked; without one the command reads the file, and sa
 the lines when it cannot.
 """
 
-import threading
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,6 +16,7 @@ from textual.message import Message
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.wire.admin.logs import LogLine, LogPage, LogQuery
+from tui.background import background
 from tui.desk import Desk
 from tui.link import LinkState, Question
 from tui.screens.listing import ListPage
@@ -43,7 +43,7 @@ class LogsPage(ListPage[LogLine]):
     class Read(Message):
         """The command has read the file."""
 
-        def __init__(self, found: LogPage | ApplianceError) -> None:
+        def __init__(self, found: object) -> None:
             super().__init__()
             self.found = found
 
@@ -68,14 +68,10 @@ class LogsPage(ListPage[LogLine]):
         with VerticalScroll(classes="detail", can_focus=False):
             yield self._detail
 
-    def _query(self) -> LogQuery:
-        words = self.filter.value.strip() or None
-        return LogQuery.of(level=self._level, text=words and words[:200], limit=_MOST)
-
     def question(self) -> Question | None:
         """The newest lines that match."""
-        query = self._query()
-        return Question(f"logs {self._level} {query.text}", partial(_read, query=query))
+        level, words = self._level, self.filter.value.strip()
+        return Question(f"logs {level} {words}", partial(_read, level=level, words=words))
 
     def take(self, topic: str, answer: Any) -> None:
         """Lines of the running server."""
@@ -121,23 +117,18 @@ class LogsPage(ListPage[LogLine]):
         if self._reading or not self.desk.initialised:
             return
         self._reading, self._live = True, False
-        query, commands = self._query(), self.desk.commands
+        level, words, commands = self._level, self.filter.value.strip(), self.desk.commands
 
-        def work() -> None:
-            found: LogPage | ApplianceError
+        def work() -> LogPage:
+            query = _query(level, words)
+            more = ("--grep", query.text) if query.text else ()
+            document = commands.run("logs", "-n", str(query.limit), "--level", level, *more)
             try:
-                words = ("--grep", query.text) if query.text else ()
-                document = commands.run(
-                    "logs", "-n", str(query.limit), "--level", query.level, *words
-                )
-                found = LogPage.model_validate(document)
-            except ApplianceError as error:
-                found = error
+                return LogPage.model_validate(document)
             except ValidationError:
-                found = LogPage(lines=[], file="")
-            self.post_message(self.Read(found))
+                return LogPage(lines=[], file="")
 
-        threading.Thread(target=work, name="logs", daemon=True).start()
+        background(work, lambda found: self.post_message(self.Read(found)))
 
     def on_logs_page_read(self, message: Read) -> None:
         """Show what is in the file; it does not grow without a server, so once is enough."""
@@ -174,5 +165,9 @@ class LogsPage(ListPage[LogLine]):
         self.draw()
 
 
-def _read(client: AdminClient, query: LogQuery) -> LogPage:
-    return client.logs(query)
+def _query(level: str, words: str) -> LogQuery:
+    return LogQuery.of(level=level, text=words[:200] or None, limit=_MOST)
+
+
+def _read(client: AdminClient, level: str, words: str) -> LogPage:
+    return client.logs(_query(level, words))

@@ -1,7 +1,9 @@
 """Several prompts in one completion request: a generation each, answered as one.
 
 Rules: each prompt is a request of its own for the log, the queue and the quota, under an id of its
-own; if one cannot start, none runs on; choice j of prompt i has the index i times n plus j.
+own; if one cannot start, none runs on, except beside one that waits for a person: then all are
+answered or wait, and the error names all that do; choice j of prompt i has the index i times n plus
+j.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from appliance.errors import Queued
 from appliance.types import Caller, Delta, GenerationRequest, Receipt, TaskAnswer
 
 if TYPE_CHECKING:
@@ -29,17 +32,26 @@ class Receipts:
 
 
 class Several:
-    """Generations that run side by side, with the interface of one."""
+    """Generations that run side by side, with the interface of one.
 
-    def __init__(self, generations: Sequence["Generation"]) -> None:
-        self._all = generations
-        first = generations[0]
+    Args:
+        found: a generation of each request, or the error of one that waits for a person.
+        counts: the choices of each.
+    """
+
+    def __init__(self, found: Sequence["Generation | Queued"], counts: Sequence[int]) -> None:
+        self._queued = [one for one in found if isinstance(one, Queued)]
+        self._offsets = [
+            sum(counts[:at]) for at, one in enumerate(found) if not isinstance(one, Queued)
+        ]
+        self._all = [one for one in found if not isinstance(one, Queued)]
+        first = self._all[0]
         self.card, self.created, self.form, self.seed = (
             first.card, first.created, first.form, first.seed,
         )  # fmt: skip
-        self.choices = sum(one.choices for one in generations)
+        self.choices = sum(counts)
         self.about: TaskAnswer | None = None  # several answers share no confidence
-        self.intent = Receipts(tuple(one.intent for one in generations))
+        self.intent = Receipts(tuple(one.intent for one in self._all))
 
     @property
     def prompt_tokens(self) -> int:
@@ -63,7 +75,11 @@ class Several:
         return Receipts(tuple(found)) if len(found) == len(self._all) else None
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """The pieces of all as they come; the first failure ends them."""
+        """The pieces of all as they come; the first failure ends them.
+
+        Raises:
+            Queued: at their end, for all of which it was raised.
+        """
         pieces: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
 
         async def follow(one: "Generation", offset: int) -> None:
@@ -75,18 +91,22 @@ class Several:
                 pieces.put_nowait(error)
                 raise
 
-        offsets = [sum(one.choices for one in self._all[:at]) for at in range(len(self._all))]
-        pairs = zip(self._all, offsets, strict=True)
+        queued, pairs = [*self._queued], zip(self._all, self._offsets, strict=True)
         tasks = [asyncio.create_task(follow(*pair)) for pair in pairs]
         left = len(tasks)
         try:
             while left:
                 piece = await pieces.get()
-                if isinstance(piece, BaseException):
-                    raise piece
-                left -= piece is None
-                if piece is not None:
+                if isinstance(piece, Delta):
                     yield piece
+                    continue
+                left -= 1
+                if isinstance(piece, Queued):
+                    queued.append(piece)
+                elif piece is not None:
+                    raise piece
+            if queued:
+                raise Queued.together(queued)
         finally:
             for task in tasks:
                 task.cancel()
@@ -106,12 +126,16 @@ async def start_all(
     callers = [caller, *(replace(caller, request_id=_fresh_id()) for _ in requests[1:])]
     starts = (inference.start(*pair) for pair in zip(callers, requests, strict=True))
     found = await asyncio.gather(*starts, return_exceptions=True)
-    begun = [one for one in found if not isinstance(one, BaseException)]
+    taken = [one for one in found if isinstance(one, Queued) or not isinstance(one, BaseException)]
+    begun = [one for one in taken if not isinstance(one, Queued)]
     for failed in found:
-        if isinstance(failed, BaseException):
+        if isinstance(failed, BaseException) and not isinstance(failed, Queued):
             await asyncio.gather(*(one.cancel() for one in begun))
             raise failed
-    return cast("Generation", Several(begun))  # it has the interface that an answer uses
+    if not begun:
+        raise Queued.together([one for one in taken if isinstance(one, Queued)])
+    made = Several(taken, [request.n for request in requests])
+    return cast("Generation", made)  # it has the interface that an answer uses
 
 
 def _fresh_id() -> str:

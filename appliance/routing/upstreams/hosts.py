@@ -232,7 +232,9 @@ class Upstream:
         return found
 
     def _left(self, tried: Collection[Host]) -> list[Host]:
-        return [host for host in self.hosts if host.usable and host not in tried]
+        # By URL: after a reload a host that was tried is another object.
+        urls = {host.url for host in tried}
+        return [host for host in self.hosts if host.usable and host.url not in urls]
 
     def _last(self, host: Host) -> bool:
         """Whether no other host can be asked."""

@@ -17,7 +17,7 @@ import dataclasses
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -86,6 +86,7 @@ class Upstreams:
         self.config = config
         self.unread = ""
         self._reading, self._read = asyncio.Lock(), asyncio.Event()
+        self._gone: dict[str, Host] = {}
         for name, wanted in config.items():
             try:
                 self.all[name] = self._made(name, wanted)
@@ -244,7 +245,7 @@ class Upstreams:
             new = made.get(name)
             if new is not None:
                 for host in new.hosts:
-                    _keep(host, old)
+                    _keep(host, old.hosts)
             if new is not None and _same(new.config, old.config):
                 gone += old.take(new)
                 made[name] = old
@@ -252,7 +253,13 @@ class Upstreams:
                 gone += old.hosts
                 old.hosts = []
                 old.tell()
+        for upstream in made.values():  # one that tripped stays so until a person has it probed
+            for host in upstream.hosts:
+                if host.record is not None:
+                    _keep(host, filter(None, [self._gone.pop(host.record.digest, None)]))
         for host in gone:
+            if host.record is not None and (host.health.tripped or host.health.suspect):
+                self._gone[host.record.digest] = dataclasses.replace(host)
             host.drained = True
         self.all = made
 
@@ -398,9 +405,9 @@ class Upstreams:
         self._audit.append(_draft(action, actor, upstream, fields)).result()
 
 
-def _keep(host: Host, old: Upstream) -> None:
+def _keep(host: Host, known: Iterable[Host]) -> None:
     """Keep what is known of a host that is the one that people approved before."""
-    for one in old.hosts:
+    for one in known:
         if one.url == host.url and one.record is not None and one.record == host.record:
             one.health.times = host.health.times
             host.health, host.seen = one.health, one.seen

@@ -17,6 +17,7 @@ class ErrorDetail(BaseModel):
     param: str | None
     code: str
     item: str | None = None
+    items: list[str] | None = None
 
 
 class ErrorResponse(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from appliance.errors import Overloaded
+from appliance.errors import Overloaded, Queued
 from appliance.types import Delta
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT, worker_lost
@@ -71,3 +71,40 @@ async def test_if_one_prompt_cannot_start_the_others_are_cancelled(
     assert (reply.status_code, reply.json()["error"]["code"]) == (429, "queue_full")
     (one,) = lan.inference.generations
     assert one.cancelled.is_set()
+
+
+def queued(name: str) -> Queued:
+    return Queued("task_queued", f"{name} waits.", item={"id": f"wait-{name}", "state": "waiting"})
+
+
+async def test_every_input_that_waits_for_a_person_is_named(
+    lan: Lan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that wait at once, and those of which it is known only later."""
+    start = lan.inference.start
+
+    async def some(caller: Any, request: Any) -> Any:
+        if request.prompt in ("one", "two"):
+            raise queued(request.prompt)
+        return await start(caller, request)
+
+    monkeypatch.setattr(lan.inference, "start", some)
+    lan.inference.script = (Delta("x", 1), queued("late"))
+    body = {"model": CARD.id, "prompt": ["one", "three", "two"]}
+    reply = await lan.client.post(TEXTS, json=body)
+    error = reply.json()["error"]
+    names = ["wait-one", "wait-two", "wait-late"]
+    assert (reply.status_code, error["code"], error["items"]) == (422, "task_queued", names)
+    assert error["item"] == names[0] and reply.headers["location"] == f"/v1/queue/{names[0]}"
+    assert all(f"{name} waits." in error["message"] for name in ("one", "two", "late"))
+    later = await lan.client.post(TEXTS, json=body, headers={"prefer": "respond-async"})
+    assert (later.status_code, later.json()["items"]) == (202, names)
+    all_at_once = await lan.client.post(TEXTS, json={**body, "prompt": ["one", "two"]})
+    assert all_at_once.json()["error"]["items"] == names[:2]
+    alone = await lan.client.post(TEXTS, json={**body, "prompt": ["one"]})
+    assert alone.json()["error"]["item"] == "wait-one" and "items" not in alone.json()["error"]
+    # Another failure ends all, whatever waits.
+    lan.inference.script = (Delta("x", 1), worker_lost())
+    lost = await lan.client.post(TEXTS, json=body)
+    assert lost.json()["error"]["code"] == "worker_lost"
+    assert all(g.cancelled.is_set() for g in lan.inference.generations)

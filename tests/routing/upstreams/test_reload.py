@@ -222,3 +222,40 @@ async def test_the_server_reads_them_at_sighup(tmp_path: Path) -> None:
     finally:
         server.terminate()
         await server.wait()
+
+
+async def test_a_request_is_not_sent_again_to_the_same_host_after_a_reload(tmp_path: Path) -> None:
+    """The host of before is another object then; its URL is the same."""
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        engine.mode, engine.gate = "whole", asyncio.Event()
+        asking = asyncio.create_task(answer(services, caller(), chat()))
+        await until(lambda: len(engine.streams) == 1)
+        write(tmp_path / "d", engine.url, connect_ms=600)
+        before = services.upstreams.get(BIG).hosts[0]
+        await services.upstreams.reload("uid:0")
+        assert services.upstreams.get(BIG).hosts[0] is not before
+        for writer in list(engine._writers):
+            writer.transport.abort()
+        with pytest.raises(ApplianceError):
+            await asking
+        engine.gate.set()
+        assert len(engine.streams) == 1
+
+
+async def test_a_host_that_tripped_stays_so_when_it_comes_back(tmp_path: Path) -> None:
+    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+        engine.weights = 0.1
+        await services.upstreams.probe("uid:0", BIG)
+        assert states(services) == ["tripped"]
+        why = services.upstreams.get(BIG).hosts[0].why
+        for urls in ((), (engine.url,)):
+            write(tmp_path / "d", *urls)
+            await services.upstreams.reload("uid:0")
+        assert states(services) == ["tripped"]
+        (host,) = services.upstreams.get(BIG).hosts
+        assert host.why == why and not host.drained
+        # The old weights alone do not take it back; a person has it probed.
+        engine.weights = 0.0
+        assert not host.health.due
+        await services.upstreams.probe("uid:0", BIG)
+        assert states(services) == ["ready"]
