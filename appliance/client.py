@@ -7,13 +7,15 @@ with an event loop calls it from a thread (it may be shared by threads).
 
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+import httpcore
 import httpx
+from httpcore._backends.sync import SyncStream
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import CODES, ApplianceError, Refused, ServerUnreachable, Unavailable
@@ -65,6 +67,25 @@ def probe(path: Path) -> None:
         connection.connect(str(path))
 
 
+class _UnixSockets(httpcore.SyncBackend):
+    """Closes the socket of a connection that fails: httpcore leaves it to the collector."""
+
+    def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(path)
+        except OSError as error:
+            connection.close()
+            raise httpcore.ConnectError(str(error)) from error
+        return SyncStream(connection)
+
+
 class AdminClient:
     """One connection to a running appliance, or to one command's own copy of the app.
 
@@ -79,7 +100,8 @@ class AdminClient:
 
     def __init__(self, path: Path, *, answer_seconds: float | None = ANSWER_SECONDS) -> None:
         self._path = path
-        transport = httpx.HTTPTransport(uds=str(path))
+        transport = httpx.HTTPTransport()
+        transport._pool = httpcore.ConnectionPool(uds=str(path), network_backend=_UnixSockets())
         timeout = httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS)
         self._http = httpx.Client(transport=transport, base_url="http://appliance", timeout=timeout)
 
@@ -681,10 +703,6 @@ class AdminClient:
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
-        try:
-            probe(self._path)  # httpcore leaks the descriptor of a connection that fails
-        except OSError as error:
-            raise self._unreachable(error) from error
         try:
             yield
         except httpx.TransportError as error:

@@ -163,3 +163,12 @@ def test_an_envelope_that_is_no_text_is_refused_here(tmp_path: Path) -> None:
 
 def test_where_a_data_directory_has_its_socket() -> None:
     assert socket_path(Path("/d")) == Path("/d/run/admin.sock")
+
+
+def test_a_connection_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
+    """A warning about it would fail whichever test ran when the collector came."""
+    with socket.socket(socket.AF_UNIX) as deaf, AdminClient(tmp_path / "s") as client:
+        deaf.bind(str(tmp_path / "s"))
+        opened = len([*Path("/proc/self/fd").iterdir()])
+        error = error_of(client.status, ServerUnreachable)
+        assert error.__cause__ and len([*Path("/proc/self/fd").iterdir()]) == opened
