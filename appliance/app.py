@@ -136,6 +136,7 @@ from appliance.tuning.quantizing import Quantizing
 from appliance.tuning.teaching import Teaching
 from appliance.types import ContentMode, GenerationRequest, Json, Principal
 from appliance.workers.engine_build import build_of
+from appliance.workers.restarts import Restarts
 from appliance.workers.supervisor import ENGINE, Supervisor
 
 _DEFAULT_CONFIG = """\
@@ -366,10 +367,10 @@ def open_services(
 
         metrics = Metrics()
 
-        def restarted(model_id: str) -> None:
-            metrics.restarts.labels(model_id).inc()
-
-        supervisor = Supervisor(config, clock, record, recheck, seal_again, changed, restarted)
+        restarts = Restarts(reader, metrics)
+        supervisor = Supervisor(
+            config, clock, record, recheck, seal_again, changed, restarts.again, restarts.before
+        )
         library = Library(data / COLLECTIONS, supervisor.budget)
         stack.callback(library.close)
 

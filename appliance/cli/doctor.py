@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,6 +39,16 @@ from appliance.workers.cpu_variants import best_variant, library_directory
 from appliance.workers.gpu_devices import driver_missing
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_UNSEEN: Final = (
+    "engines",
+    "hosts of upstreams",
+    "evaluations and monitors",
+    "whether appliance.db and the log agree",
+    "whether the log can be written",
+    "refused requests",
+    "when the disk will be full",
+)
+"""What a running server alone can tell."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
         "processor_backend": library,
         "gpu": gpu.document(),
         "problems": [asdict(problem) for problem in problems],
+        "unseen": [] if served else list(_UNSEEN),
     }
     output.data(document, _lines(data, facts, problems, gpu, library, url, served))
     if problems:
@@ -231,6 +242,8 @@ def _lines(
     yield f"seccomp   {'yes' if facts.seccomp else 'no'}"
     yield f"landlock  {f'ABI {facts.landlock_abi}' if facts.landlock_abi else 'no'}"
     yield from (f"gpu       {safe(line)}" for line in gpu.lines())
+    if not served:
+        yield f"unseen    without a server: {', '.join(_UNSEEN)}"
     if not problems:
         yield f"{state('ok')}: no problem found"
     for problem in problems:

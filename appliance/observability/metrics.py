@@ -114,7 +114,7 @@ class Metrics:
         )
         self.restarts = Counter(
             "appliance_worker_restarts_total",
-            "Times the engine was started again.",
+            "Times the engine was started again, over all runs of the server.",
             ["model"],
             registry=self.registry,
         )

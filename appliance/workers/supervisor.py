@@ -60,6 +60,7 @@ class Supervisor:
         seal_again: checks and seals the stored file of a model once more.
         changed: called when a model can answer, or memory has come back.
         restarted: told the id of each model whose engine was started again.
+        restarts: how often that of a model was, before it is loaded; blocks.
 
     Attributes:
         adapters: those beside the models.
@@ -75,6 +76,7 @@ class Supervisor:
         seal_again: Callable[[VerifiedModel], VerifiedModel],
         changed: Callable[[], None] = lambda: None,
         restarted: Callable[[str], None] = lambda model_id: None,
+        restarts: Callable[[str], int] = lambda model_id: 0,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -84,7 +86,7 @@ class Supervisor:
         self._changed = changed
         self.engine_version: Final = version(ENGINE)
         """For the trust policy; asked once, since it reads files."""
-        self._restarted = restarted
+        self._restarted, self._restarts_of = restarted, restarts
         self._served: dict[str, SupervisedModel] = {}
         self._ending: set[str] = set()
         self._early: dict[str, Child] = {}  # processes that wait for their models
@@ -313,8 +315,15 @@ class Supervisor:
         return self._config.engine.threads or compute_threads(available_cores())
 
     async def _launch(
-        self, served: SupervisedModel, loading: Callable[[int], None] = lambda percent: None
+        self,
+        served: SupervisedModel,
+        loading: Callable[[int], None] = lambda percent: None,
+        *,
+        again: bool = False,
     ) -> None:
+        model_id = served.model.id
+        if model_id not in self._restarts:
+            served.restarts = await asyncio.to_thread(self._restarts_of, model_id)
         self._variant = await asyncio.to_thread(self.variant.get)
         config = served.config
         served.device = await asyncio.to_thread(
@@ -349,6 +358,7 @@ class Supervisor:
         child = self._early.pop(served.model.id, None)
         worker = await WorkerProcess.start(served.model.sealed, load, adapters, loaded, child)
         _let_go(served.model)
+        self._restarts[model_id] = served.restarts = served.restarts + again
         await self._note(
             served,
             "start",
@@ -388,9 +398,7 @@ class Supervisor:
                 await asyncio.to_thread(self._recheck, served.model)
                 await self.adapters.recheck(served)
                 await self._hold_again(served)
-                await self._launch(served)
-                served.restarts += 1
-                self._restarts[served.model.id] = served.restarts
+                await self._launch(served, again=True)
                 self._restarted(served.model.id)
                 _log.info(
                     "the engine of %s runs again",
@@ -456,6 +464,7 @@ class Supervisor:
                     "model": served.model.id,
                     "digest": served.model.digest,
                     "engine": self.engine_for(served.model.id),
+                    "restarts": served.restarts,
                     **fields,
                 },
             )

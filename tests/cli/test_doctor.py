@@ -45,6 +45,7 @@ def test_the_address_and_the_host_are_named(lab: LabData, run: Run) -> None:
     said = run("doctor").out
     assert f"host      {platform.node()}" in said
     assert "server    will listen on http://127.0.0.1:8181" in said
+    assert "engines" in document["unseen"] and "unseen    without a server: engines, hosts" in said
 
 
 def test_the_backend_of_the_processor_is_named_or_a_problem(

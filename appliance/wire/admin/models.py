@@ -58,7 +58,7 @@ class Worker(_Reply):
         adapters: ids of those that are loaded beside the model.
         threads: that computed the last step.
         threads_most: that compute when no other process needs the cores.
-        restarts: times that its engine was started again since the server started.
+        restarts: times that its engine was started again, as the log says.
         deaths: of its engine within the last ten minutes.
         reason: why it is suspended.
         confinement: what the worker reports to be in force.
