@@ -263,6 +263,10 @@ class AdminClient:
         """Two candidates on the same items."""
         return self._post(evalwire.Compared, "/admin/evaluations/compare", wanted)
 
+    def evaluation_errors(self, wanted: evalwire.ErrorsWanted) -> evalwire.Errors:
+        """The wrong items of a candidate."""
+        return self._post(evalwire.Errors, "/admin/evaluations/errors", wanted)
+
     # tunings
 
     def tuning_report(self, job_id: int, against: int | None = None) -> tuningwire.TuningReport:

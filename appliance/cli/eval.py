@@ -25,11 +25,14 @@ from appliance.cli.output import (
 )
 from appliance.client import AdminClient
 from appliance.errors import Refused
-from appliance.wire.admin.evaluations import Compared, CompareWanted, Side
+from appliance.text import many
+from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted, Side
 from appliance.wire.admin.jobs import Job
 
 KIND: Final = "evaluation"
 _SHOWN: Final = 20
+_LINES: Final = 3
+"""Lines of an item's input that a list shows."""
 _QUOTED: Final = {
     "verified": "quotations that verify",
     "citation_precision": "of these from a relevant document",
@@ -179,6 +182,30 @@ def compare(output: Output, data: Path, first: Side, second: Side) -> None:
 
 
 @eval.command()
+@click.argument("side", metavar="[ID[:CANDIDATE]]", type=_Side(), required=False)
+@click.option("--expected", default="", metavar="LABEL", help="Items that expect this answer.")
+@click.option("--answered", default="", metavar="LABEL", help="Items that were answered so.")
+@click.option("--most", type=click.IntRange(1, 1_000), default=10, show_default=True,
+              help="How many items to show.")  # fmt: skip
+@data_option
+@json_option
+@click.pass_obj
+def errors(
+    output: Output, data: Path, side: Side | None, expected: str, answered: str, most: int
+) -> None:
+    """Show wrong items, the surest wrong first.
+
+    Without ID those of the newest evaluation, without a CANDIDATE of the task as it is written.
+    Items of sealed splits are shown to nobody.
+    """
+    with admin_client(data) as client:
+        chosen = side or Side.of(evaluation=_newest(client))
+        wanted = ErrorsWanted.of(side=chosen.model_dump(), expected=expected, answered=answered)
+        found = client.evaluation_errors(wanted)
+    output.data(found, _wrong(found, most))
+
+
+@eval.command()
 @click.argument("job_id", metavar="[ID]", type=click.IntRange(1), required=False)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The HTML file to write.")  # fmt: skip
@@ -205,14 +232,39 @@ def _compared(found: Compared) -> Iterator[str]:
         f"only the first is right on {found.gained} items, only the second on {found.lost}; "
         f"McNemar p = {found.p_value:.3g}, which counts items as if they were independent"
     )
-    rows = [
-        (safe(f.item), safe(f.right), safe(f.expected), safe(f.first), safe(f.second))
-        for f in found.flips[:_SHOWN]
-    ]
-    if rows:
-        yield from table(("ITEM", "RIGHT", "EXPECTED", "FIRST", "SECOND"), rows)
+    for flip in found.flips[:_SHOWN]:
+        yield f"{safe(flip.item)}: expected {safe(flip.expected)}; the {flip.right} is right"
+        yield f"  first: {safe(flip.first)}; second: {safe(flip.second)}"
+        yield from _quoted(flip.input)
     if len(found.flips) > _SHOWN:
         yield f"{len(found.flips) - _SHOWN} more with --json"
+    yield from _unread(found.unread)
+
+
+def _wrong(found: Errors, most: int) -> Iterator[str]:
+    yield (
+        f"{safe(found.candidate)} on {found.split}: {found.wrong} of "
+        f"{many(found.items, 'item')} wrong, {found.kept} of them asked for"
+    )
+    rows = [(safe(c.expected), safe(c.answered), str(c.items)) for c in found.confused[:most]]
+    if rows:
+        yield from table(("EXPECTED", "ANSWERED", "ITEMS"), rows)
+    for each in found.shown[:most]:
+        sure = "" if each.confidence is None else f", confidence {each.confidence:.3f}"
+        yield f"{safe(each.item)}: {safe(each.expected)}, answered {safe(each.answered)}{sure}"
+        yield from _quoted(each.input)
+    if found.kept > most:
+        yield f"{found.kept - most} more with --most"
+    yield from _unread(found.unread)
+
+
+def _quoted(text: str) -> Iterator[str]:
+    yield from (f"    {safe(part)}" for part in text.splitlines()[:_LINES])
+
+
+def _unread(reason: str) -> Iterator[str]:
+    if reason:
+        yield f"no inputs: {safe(reason)}"
 
 
 def _newest(client: AdminClient) -> int:

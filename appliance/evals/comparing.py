@@ -13,6 +13,7 @@ from appliance.evals.outcomes import Outcome, digest
 from appliance.evals.report import Flip, flips_of
 from appliance.evals.store import OutcomeFiles, read_result
 from appliance.evals.summary import Comparison, compare
+from appliance.evals.wanted import OPEN
 
 Named = tuple[int, str]
 """An evaluation and one of its candidates; "" for the task as it is written."""
@@ -28,9 +29,9 @@ def compare_stored(
 
     Raises:
         EvaluationRefused: `report_missing`, `candidate_unknown`, `outcomes_invalid`,
-            `outcomes_incomplete` when they did not answer the same items.
+            `dataset_sealed`, `outcomes_incomplete` when they did not answer the same items.
     """
-    one, other = (_outcomes(evaluations, *named) for named in (first, second))
+    one, other = (outcomes_of(evaluations, *named) for named in (first, second))
     names = [f"{number}: {name}" for (number, _), (name, _, _) in ((first, one), (second, other))]
     if one[2] != other[2]:
         raise EvaluationRefused(
@@ -41,11 +42,20 @@ def compare_stored(
     return found, flips_of(found, one[1], other[1]), len(one[1])
 
 
-def _outcomes(
+def outcomes_of(
     evaluations: Path, number: int, wanted: str
 ) -> tuple[str, list[Outcome], tuple[str, str]]:
-    """A candidate's name, its outcomes, and what must be the same on both sides."""
+    """A candidate's name, its outcomes, and what must be the same on both sides.
+
+    Raises:
+        EvaluationRefused: `report_missing`, `candidate_unknown`, `outcomes_invalid`,
+            `dataset_sealed` when the split is none that may be named.
+    """
     result = read_result(evaluations, number)
+    if result.get("split") not in OPEN:
+        raise EvaluationRefused(
+            "dataset_sealed", f"Evaluation {number} is not of train or dev: no item of it is shown."
+        )
     rows: list[dict[str, Any]] = result["candidates"]
     name = wanted or result["candidate"] or result["baseline"]
     places = [place for place, row in enumerate(rows) if row["name"] == name]

@@ -57,6 +57,13 @@ class Outcome:
         """Between 0 and 1."""
         return self.micros / 1e6
 
+    @property
+    def said(self) -> str:
+        """The answer, or in brackets why there is none to show."""
+        if self.erased:
+            return "(erased)"
+        return f"({self.failure})" if self.answer is None else self.answer
+
     def without_texts(self) -> "Outcome":
         """The same outcome, erased."""
         answer = None if self.answer is None else ""

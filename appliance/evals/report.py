@@ -145,15 +145,9 @@ def flips_of(
         *((item, comparison.second) for item in comparison.lost),
     ]
     return [
-        Flip(item, one[item].group, side, one[item].expected, _said(one[item]), _said(other[item]))
+        Flip(item, one[item].group, side, one[item].expected, one[item].said, other[item].said)
         for item, side in sides
     ]
-
-
-def _said(outcome: Outcome) -> str:
-    if outcome.erased:
-        return "(erased)"
-    return f"({outcome.failure})" if outcome.answer is None else outcome.answer
 
 
 def _facts(evaluated: Evaluated, best: Summary) -> tuple[Fact, ...]:

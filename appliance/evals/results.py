@@ -103,6 +103,7 @@ def concluded(
         "task": task.id,
         "version": task.version,
         "metric": task.gate.metric,
+        "data": wanted.data,
         "split": wanted.split,
         "items": len(subject.items),
         "answer": answer,

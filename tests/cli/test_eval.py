@@ -64,6 +64,15 @@ def test_from_directories_to_a_page(
         assert {flip["right"] for flip in found["flips"]} == {"first"}
         told = run("eval", "compare", best, f"{number}:majority").out
         assert "+50.0 points" in told and "McNemar p = 0.031" in told and "dev" in told
+        errors = run("eval", "errors", f"{number}:majority", "--json").document
+        assert (errors["wrong"], errors["items"], errors["unread"]) == (6, 12, "")
+        worst = errors["shown"][0]
+        assert worst["input"].startswith("replace ") and worst["expected"] != worst["answered"]
+        cell = ("--expected", worst["expected"], "--answered", worst["answered"])
+        assert run("eval", "errors", f"{number}:majority", *cell, "--json").document["kept"] == 6
+        said = run("eval", "errors", f"{number}:majority", "--most", "2").out
+        assert "6 of 12 items wrong" in said and "4 more with --most" in said
+        assert worst["input"] in said and worst["input"] in told
         wrong = run("eval", "compare", number, f"{number}:nosuch", "--json")
         assert wrong.code == (1, "candidate_unknown")
         assert run("eval", "compare", number, "x").status == 2

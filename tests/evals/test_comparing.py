@@ -13,7 +13,13 @@ from tests.evals.example import outcomes
 
 
 def stored(
-    root: Path, number: int, *, data: str = "d", metric: str = "exact_match", **made: list[Outcome]
+    root: Path,
+    number: int,
+    *,
+    data: str = "d",
+    metric: str = "exact_match",
+    split: str = "dev",
+    **made: list[Outcome],
 ) -> None:
     files = OutcomeFiles(root / str(number))
     for place, some in enumerate(made.values()):
@@ -21,6 +27,7 @@ def stored(
     rows = [{"name": name, "outcomes": digest(some)} for name, some in made.items()]
     result = {
         "candidates": rows, "candidate": "tuned", "baseline": "linear", "metric": metric,
+        "split": split, "data": "/nowhere",
         "digests": {"dataset": data},
     }  # fmt: skip
     files.write_report("<p>", result)

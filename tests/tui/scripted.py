@@ -21,6 +21,7 @@ from appliance.wire.admin.collections import (
     SearchWanted,
     Shown,
 )
+from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted
 from appliance.wire.admin.evaluations import Report as EvaluationReport
 from appliance.wire.admin.gates import Certificate, CertificateList, Ledger, LedgerList
 from appliance.wire.admin.jobs import Job, JobList
@@ -287,6 +288,28 @@ def log_line(number: int, message: str, level: str = "info", **fields: str) -> L
     )
 
 
+ERRORS = Errors.model_validate(
+    {"evaluation": 7, "candidate": "tuned", "split": "dev", "items": 548, "wrong": 3, "kept": 3,
+     "unread": "",
+     "confused": [{"expected": "engine", "answered": "hydraulics", "items": 2},
+                  {"expected": "cab", "answered": "(timeout)", "items": 1}],
+     "shown": [
+         {"item": "w04711", "group": "g1", "expected": "engine", "answered": "hydraulics",
+          "score": 0, "confidence": 0.993, "input": "replace pump of the oil cooler"},
+         {"item": "w04712", "group": "g2", "expected": "engine", "answered": "hydraulics",
+          "score": 0, "confidence": 0.71, "input": "turbo hose leaks"},
+         {"item": "w04713", "group": "g3", "expected": "cab", "answered": "(timeout)",
+          "score": 0, "confidence": None, "input": "seat belt torn"},
+     ]}
+)  # fmt: skip
+FLIPS = Compared.model_validate(
+    {"first": "7: tuned", "second": "7: logistic regression", "difference": 0.02,
+     "interval": [-0.01, 0.05], "groups": 317, "items": 548, "gained": 1, "lost": 0, "p_value": 1,
+     "flips": [{"item": "w04720", "group": "g9", "right": "first", "expected": "track",
+                "first": "track", "second": "cab", "input": "idler worn out"}]}
+)  # fmt: skip
+
+
 @dataclass
 class Script(AdminClient):
     """A server that says what a test tells it to.
@@ -308,6 +331,8 @@ class Script(AdminClient):
     shelves: list[Shown] = field(default_factory=list)
     routes_found: list[Route] = field(default_factory=list)
     upstreams_found: list[Upstream] = field(default_factory=list)
+    errors_found: Errors = ERRORS
+    flips_found: Compared = FLIPS
     losses_found: dict[int, list[LossRun]] = field(default_factory=dict)
     reported: ReportList = field(default_factory=lambda: ReportList(documents=[]))
     passages_found: Passages = field(
@@ -414,6 +439,14 @@ class Script(AdminClient):
     def evaluation_report(self, job_id: int) -> EvaluationReport:
         self._change("report", job_id)
         return EvaluationReport(html=f"<p>{job_id}</p>")
+
+    def evaluation_errors(self, wanted: ErrorsWanted) -> Errors:
+        self._change("errors", wanted.side.evaluation)
+        return self.errors_found
+
+    def compare_evaluations(self, wanted: CompareWanted) -> Compared:
+        self._change("compare", wanted.first.evaluation, wanted.second.candidate)
+        return self.flips_found
 
     def tuning_report(self, job_id: int, against: int | None = None) -> TuningReport:
         self._change("report", job_id)

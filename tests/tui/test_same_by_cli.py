@@ -32,7 +32,8 @@ SAME = {
     "tasks revoke": "model revoke",
     "evaluations": "eval list", "evaluations look": "eval show",
     "evaluations report": "eval report", "evaluation": "eval show",
-    "evaluations ledger": "eval ledger",
+    "evaluations ledger": "eval ledger", "evaluations errors": "eval errors",
+    "evaluations flips": "eval compare",
     "evaluation report": "eval report",
     "collections": "collection list", "collections search": "collection search",
     "routes": "route list", "routes look": "route show",
@@ -60,6 +61,7 @@ MOVES = {
     "level",
     "along",
     "dismiss",
+    "keep",
     "before",
 }
 

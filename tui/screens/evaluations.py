@@ -13,6 +13,8 @@ from textual.content import Content
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
+from appliance.types import Role
+from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted, Side
 from appliance.wire.admin.gates import Ledger
 from appliance.wire.admin.jobs import Job
 from tui.change import Change, report_to_file
@@ -33,13 +35,14 @@ _NEWEST: Final = 300  # jobs that are looked through
 
 
 class Found(NamedTuple):
-    """The evaluations among the newest jobs, a result that was not known, and the ledger where it
-    may be another one.
+    """The evaluations among the newest jobs, a result that was not known, the ledger where it may
+    be another one, and the items that were asked for.
     """
 
     jobs: list[Job]
     whole: Job | None
     ledger: list[Ledger] | None
+    items: Errors | Compared | ApplianceError | None = None
 
 
 class EvaluationsPage(ListPage[Job]):
@@ -48,9 +51,12 @@ class EvaluationsPage(ListPage[Job]):
     DIGIT: ClassVar[str] = "8"
     TITLE: ClassVar[str] = "Evaluations"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "errors", "Wrong items"),
+        Binding("f", "flips", "Flips"),
         Binding("w", "report", "Write report"),
         Binding("l", "ledger", "Ledger"),
     ]
+    NEEDS: ClassVar[dict[str, Role]] = {"errors": Role.OPERATOR, "flips": Role.OPERATOR}
 
     def __init__(self, desk: Desk) -> None:
         empty = "No evaluations. `appliance eval run TASK_DIR --data DATASET_DIR` starts one."
@@ -63,6 +69,7 @@ class EvaluationsPage(ListPage[Job]):
         self._ledger: list[Ledger] = []
         self._gates: list[tuple[int, str]] | None = None
         self._error: ApplianceError | None = None
+        self._wanted: tuple[str, int] | None = None
 
     def compose_above(self) -> ComposeResult:
         """How many."""
@@ -76,17 +83,21 @@ class EvaluationsPage(ListPage[Job]):
     def question(self) -> Question | None:
         """The newest ones, and the result of the one under the cursor."""
         current = self.rows.current
-        number = None if current is None else current.id
-        return Question(f"evaluations {number}", lambda client: self._ask(client, number))
+        number, wanted = None if current is None else current.id, self._wanted
+        topic = f"evaluations {number} {wanted}"
+        return Question(topic, lambda client: self._ask(client, number, wanted))
 
-    def _ask(self, client: AdminClient, number: int | None) -> Found:
+    def _ask(
+        self, client: AdminClient, number: int | None, wanted: tuple[str, int] | None
+    ) -> Found:
         """Called in the poller's thread."""
         jobs = [job for job in client.jobs(_NEWEST).jobs if job.kind in _KINDS]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
         ledger = None if _gates(jobs) == self._gates else _ledgers(client)
+        items = None if wanted is None else _items(client, *wanted)
         if named is None or named.state != "done" or named.id in self._whole:
-            return Found(jobs, None, ledger)
-        return Found(jobs, client.job(named.id), ledger)
+            return Found(jobs, None, ledger, items)
+        return Found(jobs, client.job(named.id), ledger, items)
 
     def take(self, topic: str, answer: Any) -> None:
         """The evaluations."""
@@ -97,6 +108,9 @@ class EvaluationsPage(ListPage[Job]):
                 self._ledger, self._gates = answer.ledger, _gates(answer.jobs)
             if answer.whole is not None:
                 self._whole = {**self._whole, answer.whole.id: answer.whole}
+            if answer.items is not None and self._wanted is not None:
+                self._wanted = None
+                self._open(answer.items)
 
     def items(self) -> list[Job]:
         """The evaluations of the last poll."""
@@ -141,17 +155,41 @@ class EvaluationsPage(ListPage[Job]):
         if current is not None:
             self.app.push_screen(EvaluationScreen(self.desk, current))
 
+    def action_errors(self) -> None:
+        """Ask for the wrong items of the one under the cursor; they are shown when they come."""
+        self._want("errors")
+
+    def action_flips(self) -> None:
+        """Ask for its flips against the baseline."""
+        self._want("flips")
+
+    def _want(self, what: str) -> None:
+        current = self.rows.current
+        if current is not None:
+            self._wanted = (what, current.id)
+            self.post_message(self.Asked())
+
+    def _open(self, found: Errors | Compared | ApplianceError) -> None:
+        if isinstance(found, ApplianceError):
+            self.post_message(self.Said(f"{found.code}: {found.message}", failed=True))
+        elif isinstance(found, Errors):
+            self.app.push_screen(ErrorsScreen(self.desk, found))
+        else:
+            self.app.push_screen(FlipsScreen(self.desk, found))
+
     def action_ledger(self) -> None:
         """Show the looks that sealed splits have left."""
         self.app.push_screen(LedgerScreen(self.desk, self._ledger))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what is done has a report, and only the server writes it."""
-        if action == "report":
-            current = self.rows.current
-            done = current is not None and current.state == "done"
-            return True if done and not self.desk.stale else None
-        return super().check_action(action, parameters)
+        """Only what is done has a report, and items unless they are sealed; the server has both."""
+        allowed = super().check_action(action, parameters)
+        current = self.rows.current
+        if not allowed or action not in ("report", *self.NEEDS):
+            return allowed
+        if current is None or current.state != "done" or self.desk.stale:
+            return None
+        return None if action in self.NEEDS and current.kind == _GATE else True
 
     def action_report(self) -> None:
         """Write the page of the evaluation under the cursor."""
@@ -184,6 +222,45 @@ class EvaluationScreen(WholeScreen):
         self.post_message(Page.Begin(report(self.desk, self._job.id)))
 
 
+class ErrorsScreen(WholeScreen):
+    """The wrong items of a candidate; a digit keeps one cell of the confusion matrix."""
+
+    frame_title: ClassVar[str] = "WRONG ITEMS"
+    PART: ClassVar[str] = "evaluation-errors"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(str(n), f"keep({n})", "One cell" if n == 1 else "All", show=n < 2)
+        for n in range(10)
+    ]
+
+    def __init__(self, desk: Desk, found: Errors) -> None:
+        super().__init__(desk)
+        self._found, self._cell = found, 0
+
+    def said(self, width: int) -> list[Content]:
+        """The cells, then the items."""
+        return view.errors(self._found, self._cell, width)
+
+    def action_keep(self, number: int) -> None:
+        """Keep the items of one cell; 0 shows all."""
+        self._cell = number if number <= len(self._found.confused) else 0
+        self.draw()
+
+
+class FlipsScreen(WholeScreen):
+    """The items that one of two candidates has right and the other one has not."""
+
+    frame_title: ClassVar[str] = "FLIPS"
+    PART: ClassVar[str] = "evaluation-flips"
+
+    def __init__(self, desk: Desk, found: Compared) -> None:
+        super().__init__(desk)
+        self._found = found
+
+    def said(self, width: int) -> list[Content]:
+        """The difference, then the items."""
+        return view.flips(self._found, width)
+
+
 class LedgerScreen(WholeScreen):
     """The looks at the sealed splits of each dataset."""
 
@@ -197,6 +274,20 @@ class LedgerScreen(WholeScreen):
     def said(self, width: int) -> list[Content]:
         """The ledger."""
         return view.ledger(self._found, width)
+
+
+def _items(client: AdminClient, what: str, number: int) -> Errors | Compared | ApplianceError:
+    """Wrong items of the task as it is written, or its flips against the baseline."""
+    side = Side.of(evaluation=number)
+    try:
+        if what == "errors":
+            return client.evaluation_errors(ErrorsWanted.of(side=side.model_dump()))
+        result = client.job(number).result or {}
+        base = Side.of(evaluation=number, candidate=str(result.get("baseline", "")))
+        wanted = CompareWanted.of(first=side.model_dump(), second=base.model_dump())
+        return client.compare_evaluations(wanted)
+    except ApplianceError as error:
+        return error
 
 
 def _ledgers(client: AdminClient) -> list[Ledger] | None:

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from textual.content import Content
 
+from appliance.wire.admin.evaluations import Compared, Errors
 from appliance.wire.admin.gates import Ledger
 from appliance.wire.admin.jobs import Job
 from tui.columns import Column, table
-from tui.text import Cell, alarm, cell, labelled, line, quiet, state
+from tui.text import QUIET, Cell, alarm, cell, indented, labelled, line, quiet, state
 from tui.view import jobs
 from tui.view.document import count_of, drawn_column, ends, inner, measured, number, tables, text
 from tui.view.units import clock, count, many, seconds
@@ -43,6 +44,14 @@ _LOOKS: Final = (
     Column("VERDICT", 14),
     Column("BY", 12, drop=1),
     Column("DATASET", 16, drop=2),
+)
+_KEYS: Final = 9
+"""Cells of the confusion matrix that a digit keeps."""
+_CONFUSED: Final = (
+    Column("KEY", 3, right=True),
+    Column("EXPECTED", 0, least=12, most=36),
+    Column("ANSWERED", 0, least=12, most=36),
+    Column("ITEMS", 6, right=True),
 )
 _COMPARED: Final = (
     Column("AGAINST THE BASELINE", 0, least=14, most=36),
@@ -125,6 +134,47 @@ def _verdict(result: dict[str, Any], width: int) -> list[Content]:
     said += labelled("looks", f"{taken} taken, {left} left", width)
     certificate = result.get("certificate")
     return said + labelled("certificate", str(certificate) if certificate else "none", width)
+
+
+def errors(found: Errors, kept: int, width: int) -> list[Content]:
+    """What a candidate has wrong: the commonest cells, then the items, the surest wrong first.
+
+    Args:
+        kept: the cell whose items are shown, from 1 on; 0 for all.
+    """
+    wrong = f"{count(found.wrong)} of {many(found.items, 'item')} of {found.split} wrong"
+    said = [line(cell(found.candidate, "bold"), wrong), Content("")]
+    cells = found.confused[:_KEYS]
+    said += table(
+        _CONFUSED,
+        [(str(n), c.expected, c.answered, count(c.items)) for n, c in enumerate(cells, 1)],
+        width,
+    )
+    chosen = cells[kept - 1] if 0 < kept <= len(cells) else None
+    for each in found.shown:
+        if chosen is None or (each.expected, each.answered) == (chosen.expected, chosen.answered):
+            sure = "" if each.confidence is None else f"confidence {each.confidence:.3f}"
+            head = f"{each.expected}, answered {each.answered}"
+            said += [Content(""), line(cell(each.item, "bold"), head, quiet(sure))]
+            said += indented(each.input, width)
+    return said + _unread(found.unread)
+
+
+def flips(found: Compared, width: int) -> list[Content]:
+    """Two candidates on the same items, and the items on which they differ."""
+    difference = f"{_points(found.difference)} points, " + " to ".join(map(_points, found.interval))
+    gained = f"only the first right {count(found.gained)}, only the second {count(found.lost)}"
+    said = [cell(f"{found.first} minus {found.second}", "bold"), line(difference, quiet(gained))]
+    for each in found.flips:
+        head = f"expected {each.expected}; the {each.right} is right"
+        said += [Content(""), line(cell(each.item, "bold"), head)]
+        said += indented(f"first: {each.first}", width) + indented(f"second: {each.second}", width)
+        said += indented(each.input, width, QUIET) if each.input else []
+    return said + _unread(found.unread)
+
+
+def _unread(reason: str) -> list[Content]:
+    return [Content(""), quiet(f"No inputs: {reason}.")] if reason else []
 
 
 def ledger(found: Sequence[Ledger], width: int) -> list[Content]:

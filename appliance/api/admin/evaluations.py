@@ -5,16 +5,22 @@ viewer has the page without them.
 """
 
 import asyncio
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path
 
 from appliance.api.admin.deps import Operator, ServicesDep, Viewer
 from appliance.api.admin.roles import allows
+from appliance.app import Services
 from appliance.evals.comparing import compare_stored
 from appliance.evals.job import DIRECTORY
+from appliance.evals.mistakes import Read, inputs, mistakes
 from appliance.evals.report import Flip, without_items
 from appliance.evals.store import read_neighbours, read_report, read_result
+from appliance.evals.subject import ApprovedArtifacts, read_data
+from appliance.trust.store import load_policy
 from appliance.types import Role
 from appliance.wire.admin import evaluations as wire
 
@@ -50,6 +56,9 @@ async def compare(_: Operator, services: ServicesDep, wanted: wire.CompareWanted
     found, flips, items = await asyncio.to_thread(
         compare_stored, services.data / DIRECTORY, first, second
     )
+    texts, unread = await asyncio.to_thread(
+        inputs, services.data / DIRECTORY, first[0], _reader(services)
+    )
     return wire.Compared(
         first=found.first,
         second=found.second,
@@ -60,11 +69,46 @@ async def compare(_: Operator, services: ServicesDep, wanted: wire.CompareWanted
         gained=len(found.gained),
         lost=len(found.lost),
         p_value=found.p_value,
-        flips=[_flip(flip, found.first) for flip in flips[:_MOST_FLIPS]],
+        flips=[_flip(flip, found.first, texts) for flip in flips[:_MOST_FLIPS]],
+        unread=unread,
     )
 
 
-def _flip(flip: Flip, first: str) -> wire.Flip:
+@router.post("/errors")
+async def errors(_: Operator, services: ServicesDep, wanted: wire.ErrorsWanted) -> wire.Errors:
+    """The wrong items of a candidate on an open split, the surest wrong answer first."""
+    side = (wanted.side.evaluation, wanted.side.candidate)
+    found = await asyncio.to_thread(
+        mistakes,
+        services.data / DIRECTORY,
+        side,
+        _reader(services),
+        wanted.expected,
+        wanted.answered,
+    )
+    return wire.Errors(
+        evaluation=side[0],
+        candidate=found.candidate,
+        split=found.split,
+        items=found.items,
+        wrong=found.wrong,
+        confused=[
+            wire.Confused(expected=expected, answered=answered, items=items)
+            for (expected, answered), items in found.confused
+        ],
+        kept=found.kept,
+        shown=[wire.WrongItem(**vars(each)) for each in found.shown],
+        unread=found.unread,
+    )
+
+
+def _reader(services: Services) -> Read:
+    """Reads a dataset as evaluations do."""
+    approved = ApprovedArtifacts(services.store, lambda: load_policy(services.data / "trust"))
+    return partial(read_data, approved)
+
+
+def _flip(flip: Flip, first: str, texts: Mapping[str, str]) -> wire.Flip:
     return wire.Flip(
         item=flip.item,
         group=flip.group,
@@ -72,4 +116,5 @@ def _flip(flip: Flip, first: str) -> wire.Flip:
         expected=flip.expected,
         first=flip.first,
         second=flip.second,
+        input=texts.get(flip.item, ""),
     )

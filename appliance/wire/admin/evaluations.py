@@ -47,6 +47,7 @@ class Flip(Reply):
     Attributes:
         right: "first" or "second".
         first, second: what was answered, or the code of the failure in brackets.
+        input: "" where it cannot be shown.
     """
 
     item: str
@@ -55,6 +56,7 @@ class Flip(Reply):
     expected: str
     first: str
     second: str
+    input: str = ""
 
 
 class Compared(Reply):
@@ -64,6 +66,7 @@ class Compared(Reply):
         interval: 95 % of the group-weighted difference.
         p_value: McNemar's exact test, which counts items.
         flips: at most 1,000; `gained` and `lost` are whole.
+        unread: why inputs cannot be shown; "" where they are.
     """
 
     first: str
@@ -76,3 +79,60 @@ class Compared(Reply):
     lost: int
     p_value: float
     flips: list[Flip]
+    unread: str = ""
+
+
+class ErrorsWanted(Request):
+    """Whose wrong items are shown; the other two keep a cell of the confusion matrix."""
+
+    side: Side
+    expected: str = Field(default="", max_length=65_536)
+    answered: str = Field(default="", max_length=65_536)
+
+
+class WrongItem(Reply):
+    """An item that a candidate has not wholly right.
+
+    Attributes:
+        answered: the answer, or the code of the failure in brackets.
+        confidence: null where the candidate has none.
+        input: "" where it cannot be shown.
+    """
+
+    item: str
+    group: str
+    expected: str
+    answered: str
+    score: float
+    confidence: float | None
+    input: str
+
+
+class Confused(Reply):
+    """How often one answer was given where another was expected."""
+
+    expected: str
+    answered: str
+    items: int
+
+
+class Errors(Reply):
+    """What a candidate has wrong on an open split.
+
+    Attributes:
+        items, wrong: of the whole split.
+        confused: the commonest first.
+        kept: how many wrong items the filter keeps.
+        shown: at most 1,000 of these, the surest wrong answer first.
+        unread: why inputs cannot be shown; "" where they are.
+    """
+
+    evaluation: int
+    candidate: str
+    split: str
+    items: int
+    wrong: int
+    confused: list[Confused]
+    kept: int
+    shown: list[WrongItem]
+    unread: str

@@ -9,6 +9,9 @@ from appliance.errors import ApplianceError
 from appliance.evals.job import DIRECTORY
 from appliance.evals.store import OutcomeFiles
 from appliance.types import Role
+from appliance.wire.admin.evaluations import CompareWanted, ErrorsWanted
+from tests.evals.example import outcomes
+from tests.evals.test_comparing import stored
 from tests.evals.test_report import whole_page
 
 
@@ -32,3 +35,33 @@ def test_a_viewer_sees_no_item_and_no_answer(
     assert not any(word in seen for word in words)
     assert seen.count("<section>") == shown.count("<section>") - 1
     assert seen.count("</section>") == seen.count("<section>") and "Speed and memory" in seen
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+@pytest.mark.parametrize("split", ["train", "dev", "certify", "test"])
+def test_who_sees_wrong_items_and_flips_of_which_split(
+    services: Services,
+    client: AdminClient,
+    monkeypatch: pytest.MonkeyPatch,
+    role: Role | None,
+    split: str,
+) -> None:
+    """Operators and above see those of open splits; sealed ones nobody, whatever a file says."""
+    stored(services.data / DIRECTORY, 5, split=split, linear=outcomes(80), tuned=outcomes(100))
+    monkeypatch.setattr(deps, "resolve_role", lambda *_: role)
+    errors = ErrorsWanted.of(side={"evaluation": 5})
+    sides = CompareWanted.of(
+        first={"evaluation": 5}, second={"evaluation": 5, "candidate": "linear"}
+    )
+    asked = (
+        lambda: client.evaluation_errors(errors).shown,
+        lambda: client.compare_evaluations(sides).flips,
+    )
+    for ask in asked:
+        if split in ("train", "dev") and role not in (None, Role.VIEWER):
+            assert len(ask()) == 20
+            continue
+        with pytest.raises(ApplianceError) as refused:
+            ask()
+        wanted = "forbidden" if role in (None, Role.VIEWER) else "dataset_sealed"
+        assert refused.value.code == wanted and "i110" not in str(refused.value)

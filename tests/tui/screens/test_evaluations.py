@@ -6,7 +6,7 @@ import pytest
 
 from appliance.errors import Unavailable
 from appliance.wire.admin.gates import Ledger
-from tests.tui.scripted import Script, evaluation, job, terminal
+from tests.tui.scripted import Script, evaluation, job, status, terminal
 from tests.tui.view.test_evaluations import GATE
 
 RUNNING = evaluation(
@@ -126,8 +126,46 @@ async def test_a_gate_stands_beside_them_and_the_ledger_has_a_screen() -> None:
         shown = await opened.wait("1 taken, 3 left")
         assert "gate" in shown and "-3.0 to +4.0" in shown
         shown = await opened.press("l")
-        for words in ("LEDGER", "orders, test", "1 looks spent", "3 left", "orders-1"):
+        for words in ("LEDGER", "orders, test", "1 look spent", "3 left", "orders-1"):
             assert words in shown, (words, shown)
         assert "LEDGER" not in await opened.press("escape")
         await opened.refresh()
     assert asked == 1  # until a gate begins or ends
+
+
+async def test_what_is_wrong_is_one_key_away_and_a_cell_one_more() -> None:
+    script = Script(jobs_found=[evaluation(7)])
+    async with terminal(script, size=(120, 45)) as opened:
+        await opened.press("8")
+        await opened.refresh()
+        await opened.press("e")
+        shown = await opened.wait("WRONG ITEMS")
+        for words in ("3 of 548 items of dev wrong", "replace pump of the oil cooler", "0.993",
+                      "turbo hose leaks", "seat belt torn", "(timeout)"):  # fmt: skip
+            assert words in shown, (words, shown)
+        shown = await opened.press("2")
+        assert "seat belt torn" in shown and "turbo hose leaks" not in shown
+        shown = await opened.press("0")
+        assert "turbo hose leaks" in shown
+        await opened.press("escape", "f")
+        shown = await opened.wait("FLIPS")
+        for words in ("+2.0 points, -1.0 to +5.0", "idler worn out", "the first is right"):
+            assert words in shown, (words, shown)
+    assert ("errors", 7) in script.calls and (
+        "compare",
+        7,
+        "logistic regression",
+    ) in script.calls
+
+
+async def test_a_viewer_is_offered_no_item_and_a_gate_has_none() -> None:
+    for script in (
+        Script(status(role="viewer"), jobs_found=[evaluation(7)]),
+        Script(jobs_found=[job(9, kind="gate", state="done", result=GATE)]),
+    ):
+        async with terminal(script) as opened:
+            await opened.press("8")
+            await opened.refresh()
+            shown = await opened.press("e", "f")
+            assert "WRONG ITEMS" not in shown and "FLIPS" not in shown
+            assert not [each for each in script.calls if each[0] in ("errors", "compare")]

@@ -1,0 +1,125 @@
+"""The wrong items of a candidate of an evaluation, the surest wrong answer first.
+
+Rules: a split that is not open is refused, whatever the files say; inputs are those of the dataset
+that was measured, or none; what was erased stays erased; a failure is a wrong answer in brackets.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from appliance.datasets.directory import Dataset
+from appliance.errors import ApplianceError
+from appliance.evals.comparing import Named, outcomes_of
+from appliance.evals.outcomes import Outcome
+from appliance.evals.store import read_result
+
+MOST: Final = 1_000
+Read: TypeAlias = Callable[[str], tuple[str, Dataset]]
+"""A dataset by its id or directory: its digest, and what is in it."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An item that is not wholly right.
+
+    Attributes:
+        answered: the answer, or the code of the failure in brackets.
+        confidence: of the candidate; None where it has none.
+        input: the item's; "" where it cannot be shown.
+    """
+
+    item: str
+    group: str
+    expected: str
+    answered: str
+    score: float
+    confidence: float | None
+    input: str
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The wrong items of one candidate.
+
+    Attributes:
+        items, wrong: of the whole split.
+        confused: how often an answer was given for another expected one, the commonest first.
+        kept: how many mistakes the filter keeps.
+        shown: the first of these.
+        unread: why inputs cannot be shown; "" where they are.
+    """
+
+    candidate: str
+    split: str
+    items: int
+    wrong: int
+    confused: tuple[tuple[tuple[str, str], int], ...]
+    kept: int
+    shown: tuple[Mistake, ...]
+    unread: str
+
+
+def mistakes(
+    evaluations: Path, of: Named, read: Read, expected: str = "", answered: str = ""
+) -> Mistakes:
+    """What a candidate has wrong.
+
+    Args:
+        evaluations: `DATA/evaluations`.
+        expected, answered: keep one cell of the confusion matrix, or one row or column of it.
+
+    Raises:
+        EvaluationRefused: as `comparing.outcomes_of`.
+    """
+    name, outcomes, _ = outcomes_of(evaluations, *of)
+    wrong = sorted((o for o in outcomes if o.micros < 1_000_000), key=_order)
+    kept = [
+        o for o in wrong
+        if expected in ("", o.expected) and answered in ("", o.said)
+    ]  # fmt: skip
+    texts, unread = inputs(evaluations, of[0], read)
+    pairs = Counter((o.expected, o.said) for o in wrong if not o.erased)
+    return Mistakes(
+        name,
+        read_result(evaluations, of[0])["split"],
+        len(outcomes),
+        len(wrong),
+        tuple(sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST]),
+        len(kept),
+        tuple(_mistake(o, texts) for o in kept[:MOST]),
+        unread,
+    )
+
+
+def inputs(evaluations: Path, number: int, read: Read) -> tuple[Mapping[str, str], str]:
+    """The inputs of the measured split by item, and why there are none."""
+    result = read_result(evaluations, number)
+    if not result.get("data"):
+        return {}, "the evaluation was made by a version that did not name its dataset"
+    try:
+        digest, found = read(result["data"])
+    except ApplianceError as error:
+        return {}, error.message
+    if digest != result["digests"]["dataset"]:
+        return {}, f"{result['data']} is not what was measured any more"
+    return {item.id: item.text for item in found.splits.get(result["split"], ())}, ""
+
+
+def _order(outcome: Outcome) -> tuple[int, int, str]:
+    return outcome.micros, -(outcome.confidence_micros or 0), outcome.item
+
+
+def _mistake(outcome: Outcome, texts: Mapping[str, str]) -> Mistake:
+    micros = outcome.confidence_micros
+    return Mistake(
+        item=outcome.item,
+        group=outcome.group,
+        expected=outcome.expected,
+        answered=outcome.said,
+        score=outcome.score,
+        confidence=None if micros is None else micros / 1e6,
+        input="" if outcome.erased else texts.get(outcome.item, ""),
+    )
