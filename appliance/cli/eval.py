@@ -196,7 +196,7 @@ def errors(
     """Show wrong items, the surest wrong first.
 
     Without ID those of the newest evaluation, without a CANDIDATE of the task as it is written.
-    Items of sealed splits are shown to nobody.
+    Sealed items stay hidden, whoever asks.
     """
     with admin_client(data) as client:
         chosen = side or Side.of(evaluation=_newest(client))
