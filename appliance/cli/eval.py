@@ -196,7 +196,7 @@ def errors(
     """Show wrong items, the surest wrong first.
 
     Without ID those of the newest evaluation, without a CANDIDATE of the task as it is written.
-    Sealed items stay hidden, whoever asks.
+    Sealed items stay hidden from every role.
     """
     with admin_client(data) as client:
         chosen = side or Side.of(evaluation=_newest(client))
