@@ -1,10 +1,12 @@
 """When a disk will be full, from how its free space went.
 
 Rules: a straight line through what was seen (least squares); an hour of looks at least; a disk
-that does not fill has no such time. The looks of a day are kept, in memory alone.
+that does not fill has no such time. The looks of a day are kept; those that a clock that was put
+back makes future ones are dropped.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 _LEAST_S: Final = 3_600.0
@@ -18,13 +20,24 @@ class DiskTrend:
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque()
 
+    @property
+    def looks(self) -> list[tuple[float, int]]:
+        """What is kept: when, and the bytes that were free."""
+        return list(self._looks)
+
+    def go_on(self, looks: Iterable[tuple[float, int]]) -> None:
+        """Begin with the looks of an earlier run."""
+        self._looks = deque(sorted(looks))
+
     def note(self, now: float, free: int) -> None:
         """Keep a look, once a minute.
 
         Args:
-            now: seconds of a steady clock.
+            now: Unix time in seconds.
             free: bytes.
         """
+        while self._looks and self._looks[-1][0] > now:
+            self._looks.pop()
         if self._looks and now - self._looks[-1][0] < _APART_S:
             return
         self._looks.append((now, free))

@@ -6,11 +6,13 @@ new CA takes its place on its day.
 """
 
 import asyncio
+import contextlib
 import logging
 import ssl
-import time
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from appliance.api.admin.facts import gathered
 from appliance.api.admin.roles import role_table
@@ -20,6 +22,7 @@ from appliance.errors import UsageError
 from appliance.incidents import rules
 
 LOOK_S: Final = 10.0
+_KEEP_US: Final = 300_000_000
 _LEVELS: Final = {"critical": logging.ERROR, "warning": logging.WARNING}
 _log = logging.getLogger("appliance")
 
@@ -35,6 +38,10 @@ class Onlooker:
         self._services, self._context = services, context
         self._unknown = tuple(role_table(services.config.roles).unresolved)
         self._stamp = self._files()
+        self._looks, self._kept = services.data / "run" / "disk-looks.json", 0
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            kept = msgspec.json.decode(self._looks.read_bytes(), type=list[tuple[float, int]])
+            services.disk_trend.go_on(kept)
 
     async def run(self) -> None:
         """Look, for ever."""
@@ -48,7 +55,8 @@ class Onlooker:
         self._look_at_certificate()
         facts = gathered(services, self._unknown)
         if facts.disk is not None:
-            services.disk_trend.note(time.monotonic(), facts.disk.free)
+            services.disk_trend.note(facts.now_us / 1e6, facts.disk.free)
+            self._keep_looks(facts.now_us)
         seen = services.seen.look(rules.alarms(facts), facts.now_us)
         for alarm in seen.began:
             _log.log(
@@ -72,6 +80,16 @@ class Onlooker:
             _log.info("the certificate was read again")
         except UsageError as error:
             _log.error("the certificate was not changed: %s", error.message)
+
+    def _keep_looks(self, now_us: int) -> None:
+        """Keep how the disk filled for the next start, once in a while; a full one does not."""
+        if abs(now_us - self._kept) < _KEEP_US:
+            return
+        self._kept = now_us
+        made = self._looks.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            made.write_bytes(msgspec.json.encode(self._services.disk_trend.looks))
+            made.replace(self._looks)
 
     def _look_at_certificate(self) -> None:
         if self._context is None:

@@ -35,3 +35,13 @@ def test_looks_that_are_close_count_once() -> None:
     for second in range(120):
         trend.note(float(second), GIB)
     assert len(trend._looks) == 2
+
+
+def test_the_looks_of_an_earlier_run_count_and_a_clock_that_went_back_drops_some() -> None:
+    first = seen(121, GIB // 10)
+    later = DiskTrend()
+    later.go_on(first.looks)
+    later.note(60.0 * 122, first.looks[-1][1] - GIB // 5)
+    assert later.seconds_to(4 * GIB) == pytest.approx((100 - 12.2 - 4) * 10 * 60, rel=0.01)
+    later.note(60.0 * 60, 94 * GIB)
+    assert [at for at, _ in later.looks] == [60.0 * minute for minute in range(61)]

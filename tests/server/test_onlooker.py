@@ -173,3 +173,21 @@ def test_alarms_that_begin_and_end_are_lines_at_their_level(
         onlooker.look()
     assert "alarm backup_old: The backup is older than 7 days" in caplog.text
     assert "alarm backup_old is over" in caplog.text
+
+
+def test_how_the_disk_filled_is_known_after_a_restart(lab: LabData) -> None:
+    now_us = SystemClock().wall_us()
+    for run in range(2):
+        clock = FixedClock(now_us + run * 60_000_000)
+        with open_services(lab.data, config=CONFIG, clock=clock) as services:
+            onlooker, trend = Onlooker(services, None), services.disk_trend
+            assert len(trend.looks) == 122 * run
+            if not run:
+                for minute in range(121, 0, -1):
+                    trend.note(now_us / 1e6 - 60 * minute, (minute + 1) << 40)
+            onlooker.look()
+            assert (trend.seconds_to(0) is None) == (not trend.looks)
+    (lab.data / "run" / "disk-looks.json").write_text("[[1")
+    with open_services(lab.data, config=CONFIG) as services:
+        Onlooker(services, None)  # one that cannot be read is none
+        assert services.disk_trend.looks == []

@@ -141,7 +141,7 @@ def test_little_disk_is_left(
 def test_the_disk_fills(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
     with night(lab, caplog) as seen:
         free, trend = host_facts(lab.data).disk_free, seen.services.disk_trend
-        now = time.monotonic()
+        now = seen.services.clock.wall_us() / 1e6
         for hour in range(13):  # a hundredth of it an hour
             trend.note(now - 3_600 * (13 - hour), free + (13 - hour) * free // 100)
         seen.tells("disk_fills", "The disk fills")
