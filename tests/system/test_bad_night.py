@@ -14,7 +14,6 @@ import re
 import shutil
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
