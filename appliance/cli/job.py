@@ -166,7 +166,7 @@ def progress(told: JobProgress) -> str:
     if not told.phase:
         return "-"
     if not told.total:
-        return f"{safe(told.phase)} {told.done}"
+        return f"{safe(told.phase)} {told.done or ''}".rstrip()
     left = "" if told.seconds_left is None else f", {told.seconds_left} s left"
     return f"{safe(told.phase)} {100 * told.done // told.total} %{left}"
 
@@ -178,8 +178,8 @@ def _details(found: Job) -> Iterator[str]:
         yield f"  {safe(found.hint)}"
     told = found.progress
     if told.phase:
-        amount = f"{told.done} of {told.total} {told.unit}" if told.total else f"{told.done}"
-        yield f"  {progress(told)} ({amount.strip()})"
+        amount = f" ({told.done} of {told.total} {told.unit})" if told.total else ""
+        yield f"  {progress(told)}{amount}"
     yield f"  by {safe(found.actor)}, {found.created}" + (
         f" to {found.ended}" if found.ended else ""
     )

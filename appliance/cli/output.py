@@ -75,19 +75,20 @@ class Progress:
         self._tasks: dict[str, Any] = {}
 
     def __call__(self, phase: str, done: int, total: int) -> None:
-        """Report that `done` of `total` are done."""
+        """Report that `done` of `total` are done; a total of 0 is not known."""
         percent = 100 * done // total if total else 100
         step = (phase, percent // 10 if self._bars is None else percent)
         if step == self._shown:
             return
         self._shown = step
         if self._bars is None:
-            click.echo(f"{safe(phase)} {percent} %", err=True)
+            click.echo(f"{safe(phase)} {percent} %" if total else safe(phase), err=True)
             return
         if phase not in self._tasks:
             self._bars.start()
-            self._tasks[phase] = self._bars.add_task(safe(phase), total=100)
-        self._bars.update(self._tasks[phase], completed=percent, refresh=True)
+            self._tasks[phase] = self._bars.add_task(safe(phase), total=None)
+        whole = 100 if total else None
+        self._bars.update(self._tasks[phase], completed=percent, total=whole, refresh=True)
 
     def close(self) -> None:
         """End the last line."""

@@ -81,6 +81,10 @@ class Checking(Kind):
         """The dataset."""
         return Path(_wanted(params).data).name
 
+    def engine(self, params: JsonObject) -> bool:
+        """Only for the tokens of a model."""
+        return bool(_wanted(params).model)
+
     async def run(self, job: Context) -> JsonObject:
         """The report, as `checks.Report.document` writes it."""
         wanted = _wanted(job.params)

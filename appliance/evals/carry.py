@@ -21,7 +21,7 @@ from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, PolicyRefused, Refused
 from appliance.evals import replay
 from appliance.evals.asking import Asking
-from appliance.evals.gate_subject import GateParts, task_of
+from appliance.evals.gate_subject import GateParts, needs_engine, task_of
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
@@ -81,6 +81,10 @@ class Carry(Kind):
         """One job for one task and engine."""
         return f"{_wanted(params).task} {self._parts.store.evaluations.engine}"
 
+    def engine(self, params: JsonObject) -> bool:
+        """A classifier needs none."""
+        return needs_engine(self._parts, _wanted(params).task)
+
     async def run(self, job: Context) -> JsonObject:
         """Ask the open items; sign, or suspend the task.
 
@@ -104,11 +108,13 @@ class Carry(Kind):
         async def again(item: Item) -> Json:
             return replay.digest(await asking.outcome(item))
 
-        flips = await replay.flips(
-            again,
-            {item.id: item for item in dev},
-            before,
-            lambda done: job.report(task, done, len(before)),
+        flips = await job.unless_stopped(
+            replay.flips(
+                again,
+                {item.id: item for item in dev},
+                before,
+                lambda done: job.report(task, done, len(before)),
+            )
         )
         engine = parts.store.evaluations.engine
         fields: dict[str, Json] = {

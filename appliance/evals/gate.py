@@ -39,6 +39,7 @@ from appliance.evals.gate_subject import (
     check_items,
     envelope_of,
     issued,
+    needs_engine,
     opened,
     subject_of,
 )
@@ -97,6 +98,12 @@ class Gate(Kind):
     def key(self, params: JsonObject) -> str | None:
         """One job for one specification."""
         return hashlib.sha256(envelope_of(params)).hexdigest()
+
+    def engine(self, params: JsonObject) -> bool:
+        """Classifiers need none."""
+        wanted = specification.unverified(envelope_of(params))
+        sides = (wanted.task, *((wanted.incumbent,) if wanted.incumbent_digest else ()))
+        return bool(wanted.packs) or needs_engine(self._parts, *sides)
 
     async def run(self, job: Context) -> JsonObject:
         """The verdict, and the certificate of a pass."""
@@ -266,7 +273,8 @@ class Gate(Kind):
         for start in range(0, len(left), _BATCH):
             job.report(f"pack {name}", len(done), len(items))
             batch = left[start : start + _BATCH]
-            fresh = await side_by_side(asking.outcome, batch, backends.slots(model))
+            asked = side_by_side(asking.outcome, batch, backends.slots(model))
+            fresh = await job.unless_stopped(asked)
             await job.in_thread(files.append, name, fresh)
             done += fresh
         return packed(name, done)
@@ -286,7 +294,8 @@ class Gate(Kind):
         slots = self._backends(loaded).slots(loaded.task.id)
         for start in range(0, len(left), _BATCH):
             job.report(loaded.task.id, number * len(items) + len(done), 2 * len(items))
-            fresh = await side_by_side(asking.outcome, left[start : start + _BATCH], slots)
+            asked = side_by_side(asking.outcome, left[start : start + _BATCH], slots)
+            fresh = await job.unless_stopped(asked)
             await job.in_thread(files.append, number, fresh)
             done += fresh
         job.report(loaded.task.id, (number + 1) * len(items), 2 * len(items))
@@ -309,7 +318,9 @@ class Gate(Kind):
         open_ = replay.chosen(subject.dataset.splits.get("dev", ()), wanted)
         job.report("open items", 0, len(open_))
         asking = self._asking(subject.loaded, f"gate-{job.id}-open")
-        return await replay.answers(asking.outcome, open_) if open_ else b""
+        if not open_:
+            return b""
+        return await job.unless_stopped(replay.answers(asking.outcome, open_))
 
     def _kept(self, job: Context, made: JsonObject) -> None:
         """Keep what was judged; the log names it first."""

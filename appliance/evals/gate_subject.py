@@ -260,6 +260,14 @@ def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -
     return replace(loaded, task=msgspec.structs.replace(loaded.task, id=task_id), digest=digest)
 
 
+def needs_engine(parts: GateParts, *tasks: str) -> bool:
+    """Whether a model answers for one of the tasks; of one that is not here it is supposed."""
+    try:
+        return any(parts.store.inventory.record(task).facts.get("needs") != "" for task in tasks)
+    except StateRefused:
+        return True
+
+
 def check_items(parts: GateParts, subject: Subject) -> None:
     """Hold every item of the split against the task before the look; nothing of one is told.
 

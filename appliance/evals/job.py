@@ -105,6 +105,13 @@ class Evaluation(Kind):
         asked = wanted.parse(params)
         return f"{Path(asked.task).name} on {Path(asked.data).name}"
 
+    def engine(self, params: JsonObject) -> bool:
+        """A classifier among baselines needs none."""
+        asked = wanted.parse(params)
+        near = asked.baselines and any(c.kind == "embed" for c in self._parts.backends.cards())
+        models = bool(asked.models) or asked.packs or near
+        return models or subject.needs_engine(self._parts.store, asked.task)
+
     async def run(self, job: Context) -> JsonObject:
         """What each candidate is worth, and the sentence that it comes to."""
         asked = wanted.parse(job.params)
@@ -189,7 +196,8 @@ class _Round:
         found: list[evidence.Sought] = []
         for start in range(0, len(known), _BATCH):
             self._told(self._rounds - 1, "search", len(self._subject.items))
-            found += await side_by_side(seek, known[start : start + _BATCH], _SEARCHES)
+            sought = side_by_side(seek, known[start : start + _BATCH], _SEARCHES)
+            found += await self._job.unless_stopped(sought)
         return evidence.summed(task, found)
 
     def _learned(self, number: int, candidate: Candidate) -> Measured:
@@ -281,7 +289,8 @@ class _Round:
         for start in range(0, len(left), _BATCH):
             self._told(number, name, len(done))
             begun, meter = time.monotonic(), Meter()
-            fresh = await side_by_side(ask, left[start : start + _BATCH], slots)
+            answering = side_by_side(ask, left[start : start + _BATCH], slots)
+            fresh = await self._job.unless_stopped(answering)
             joules = meter.joules()
             await self._job.in_thread(self._files.append, number, fresh, pack)
             await self._spent(mark, time.monotonic() - begun, joules)

@@ -19,7 +19,7 @@ from appliance.datasets import directory as datasets
 from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Item
 from appliance.datasets.splits import Splits
-from appliance.errors import DatasetRefused, EvaluationRefused, SignatureRefused
+from appliance.errors import ApplianceError, DatasetRefused, EvaluationRefused, SignatureRefused
 from appliance.evals import scoring
 from appliance.evals.wanted import Wanted, is_path
 from appliance.statistics import agreement
@@ -110,6 +110,14 @@ def read_subject(store: Store, wanted: Wanted) -> Subject:
         items,
         _ceiling(data.splits),
     )
+
+
+def needs_engine(store: Store, task: str) -> bool:
+    """Whether a model answers for a task; of one that cannot be read it is supposed."""
+    try:
+        return bool(_read(store, task, "task", read_task)[1].task.candidate.model)
+    except ApplianceError:
+        return True
 
 
 def read_data(store: Store, name: str) -> tuple[str, Dataset]:

@@ -1,7 +1,8 @@
 """Starts, pauses, resumes and cancels jobs.
 
 Rules:
-- Light jobs run at once. Heavy ones run one at a time, in the order of their starts.
+- Light jobs run at once. Heavy ones wait in one of two queues, those that need an engine and those
+  that need none. Of each queue one runs at a time, in the order of the starts.
 - What a person does to a job is durable in the log before it is done.
 - When the server ends, even by kill -9, the next start resumes the jobs that can be resumed and
   marks the others `interrupted`. A command that runs without a server resumes nothing by itself.
@@ -12,15 +13,15 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import AuditUnavailable, StateRefused, Unavailable
 from appliance.jobs.kind import JsonObject, Kind
-from appliance.jobs.live import Live
-from appliance.jobs.runner import Memory, Runner, end_entry, writable
+from appliance.jobs.live import Live, why_stopped
+from appliance.jobs.runner import Memory, Runner, columns, end_entry, writable
 from appliance.jobs.states import LIVE, State, actions, following
 from appliance.jobs.store import Job, JobStore, unkept
 from appliance.types import Json
@@ -42,6 +43,14 @@ class Shown:
     job: Job
     heavy: bool
     actions: tuple[str, ...]
+
+
+@dataclass
+class _Lane:
+    """Heavy jobs of which one runs at a time."""
+
+    waiting: deque[Live] = field(default_factory=deque)
+    running: Live | None = None
 
 
 class Jobs:
@@ -67,8 +76,7 @@ class Jobs:
         self._kinds = {kind.name: kind for kind in kinds}
         self._most_waiting = most_waiting
         self._live: dict[int, Live] = {}
-        self._waiting: deque[Live] = deque()
-        self._heavy: Live | None = None
+        self._lanes = {True: _Lane(), False: _Lane()}  # by whether they need an engine
         self._new: set[Live] = set()
         self._creating: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -184,6 +192,8 @@ class Jobs:
             with contextlib.suppress(AuditUnavailable):  # the state is a fact, with or without it
                 self._audit.append(end_entry(job, state, "job_interrupted", message)).result()
             kept = {} if state is State.QUEUED else {"code": "job_interrupted", "message": message}
+            if state is State.CANCELLED:
+                kept = columns(why_stopped(job.id, "cancel"))
             found.append(self._store.advance(job.id, event, **kept))
         return found
 
@@ -194,16 +204,17 @@ class Jobs:
             kind = self._kinds.get(job.kind)
             if job.state is State.QUEUED and kind is not None and job.id not in self._live:
                 _log.info("job %d (%s) is resumed", job.id, job.kind)
-                self._schedule(job, kind)
+                await self._schedule(job, kind)
 
     async def close(self) -> None:
         """Stop all jobs, resumable ones at a safe point, and wait until they are over."""
         self._closing = True
         if self._creating:
             await asyncio.wait(self._creating)
-        for live in list(self._waiting):
-            self._forget(live, live.stopped())
-        self._waiting.clear()
+        for lane in self._lanes.values():
+            for live in list(lane.waiting):
+                self._forget(live, live.stopped())
+            lane.waiting.clear()
         await self.end(list(self._live.values()))
 
     async def end(self, jobs: Iterable[Live]) -> None:
@@ -235,8 +246,9 @@ class Jobs:
     def _admit(self, kind: Kind) -> None:
         if self._closing:
             raise Unavailable("shutting_down", "The server is stopping.")
-        if kind.heavy and len(self._waiting) >= self._most_waiting:
-            message = f"{len(self._waiting)} jobs wait for their turn already."
+        waiting = sum(len(lane.waiting) for lane in self._lanes.values())
+        if kind.heavy and waiting >= self._most_waiting:
+            message = f"{waiting} jobs wait for their turn already."
             raise Unavailable("too_many_jobs", message)
 
     async def _create(self, live: Live) -> None:
@@ -245,6 +257,7 @@ class Jobs:
         try:
             with writable():
                 params = await asyncio.to_thread(live.kind.kept, new.params)
+                live.engine = await asyncio.to_thread(live.kind.engine, params)
                 live.job = await asyncio.to_thread(
                     self._store.create,
                     new.kind,
@@ -261,25 +274,26 @@ class Jobs:
         finally:
             self._new.discard(live)
 
-    def _schedule(self, job: Job, kind: Kind) -> Live:
+    async def _schedule(self, job: Job, kind: Kind) -> None:
         live = Live(job, kind, resumed=job.started_us is not None)
+        live.engine = await asyncio.to_thread(kind.engine, job.params)
         live.kept.set_result(None)
         self._queue(live)
-        return live
 
     def _queue(self, live: Live) -> None:
         self._live[live.job.id] = live
         if live.kind.heavy:
-            self._waiting.append(live)
-            self._pump()
+            lane = self._lanes[live.engine]
+            lane.waiting.append(live)
+            self._pump(lane)
         else:
             live.task = asyncio.create_task(self._run(live))
 
-    def _pump(self) -> None:
-        """Start the next heavy job when none runs."""
-        if self._heavy is None and self._waiting and not self._closing:
-            self._heavy = self._waiting.popleft()
-            self._heavy.task = asyncio.create_task(self._run(self._heavy))
+    def _pump(self, lane: _Lane) -> None:
+        """Start the next job of a lane when none runs."""
+        if lane.running is None and lane.waiting and not self._closing:
+            lane.running = lane.waiting.popleft()
+            lane.running.task = asyncio.create_task(self._run(lane.running))
 
     def _shown(self, job: Job) -> Shown:
         live, kind = self._live.get(job.id), self._kinds.get(job.kind)
@@ -302,26 +316,29 @@ class Jobs:
         fields: dict[str, Json] = {"action": f"job_{action}", "actor": actor, "job": job_id}
         await append(self._audit, Draft("admin", {**fields, "work": shown.job.kind}))
         with writable():
-            fresh = {"code": "", "message": ""} if action == "resume" else {}
+            fresh = {"code": "", "message": ""}
+            if action != "resume" and following(shown.job.state, action) not in LIVE:
+                fresh = columns(why_stopped(job_id, action))
             job = await asyncio.to_thread(self._store.advance, job_id, action, **fresh)
         live = self._live.get(job_id)
         if action == "resume":
             if live is not None:
                 live.asked = ""
             elif kind is not None:
-                self._schedule(job, kind)
+                await self._schedule(job, kind)
         elif live is not None:
             live.asked = action
             if live.task is None:
-                self._waiting.remove(live)
+                self._lanes[live.engine].waiting.remove(live)
                 self._forget(live, live.stopped())
         return self._shown(job)
 
     def _stop(self, live: Live, why: str) -> None:
         """Have a job stop that nobody wants any more."""
         live.asked = why
-        if live in self._waiting and not self._closing:
-            self._waiting.remove(live)
+        lane = self._lanes[live.engine]
+        if live in lane.waiting and not self._closing:
+            lane.waiting.remove(live)
             live.task = asyncio.create_task(self._never_begun(live))
 
     async def _never_begun(self, live: Live) -> None:
@@ -333,6 +350,7 @@ class Jobs:
     def _forget(self, live: Live, ended: JsonObject | BaseException) -> None:
         self._live.pop(live.job.id, None)
         live.end(ended)
-        if self._heavy is live:
-            self._heavy = None
-            self._pump()
+        lane = self._lanes[live.engine]
+        if lane.running is live:
+            lane.running = None
+            self._pump(lane)

@@ -1,19 +1,26 @@
 """What a kind of job is, and what its work may use.
 
 Rules: parameters, checkpoint and result are JSON objects of at most `MAX_JSON` bytes; work stops
-only at the points where it reports or checks; a kind keeps no state of one job.
+only at the points where it reports or checks, and in what it marks as safe to give up; a kind keeps
+no state of one job.
 """
 
 import asyncio
+import contextvars
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ClassVar, Final, ParamSpec, TypeAlias, TypeVar
 
 from appliance.errors import StateRefused, Unavailable
 from appliance.types import Role
 
 JsonObject: TypeAlias = dict[str, Any]
+_LOOK_S: Final = 0.1
+_THREADS: Final = ThreadPoolExecutor(64, "job")
+"""Of jobs alone: those of the event loop are for what is short, such as the cancel of a job."""
 MAX_JSON: Final = 4 << 20
 """Most bytes of parameters, of a checkpoint and of a result."""
 P = ParamSpec("P")
@@ -31,7 +38,7 @@ class Kind:
         name: stable; in the database, the audit log and on the wire.
         unit: what its progress counts.
         role: what a person needs to start it, pause it, resume it or cancel it.
-        heavy: it waits for its turn behind other heavy jobs.
+        heavy: it waits for its turn behind other heavy jobs of its queue.
         resumable: it can be paused, and continues from its checkpoint after a pause or the end
             of the server.
         read_only: it changes nothing, so it also runs while the audit log cannot be written.
@@ -65,6 +72,13 @@ class Kind:
     def needs(self, params: JsonObject) -> int:
         """Bytes that the job takes from the memory budget of the models."""
         return 0
+
+    def engine(self, params: JsonObject) -> bool:
+        """Whether a heavy job needs an engine; those that need none have a queue of their own.
+
+        It may block.
+        """
+        return True
 
     def wanted(self, params: JsonObject) -> bool:
         """Whether a job whose last watcher went away is still wanted."""
@@ -125,6 +139,21 @@ class Context:
         """A point where the work may stop. Raises Stop."""
         self._check()
 
+    async def unless_stopped(self, work: Awaitable[T]) -> T:
+        """Await what may be given up anywhere: it leaves nothing behind when it is cancelled.
+
+        Raises:
+            Stop: the job is to stop; the work was cancelled and has ended.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=_LOOK_S))[0]:
+                self._check()
+            return task.result()
+        finally:
+            if task.cancel():
+                await asyncio.wait({task})
+
     def save(self, checkpoint: JsonObject) -> None:
         """Make durable what need not be done again. Blocks for one write of the database."""
         self._save(checkpoint)
@@ -132,7 +161,8 @@ class Context:
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking code beside the event loop."""
-        return await asyncio.to_thread(work, *args, **kwargs)
+        call = partial(contextvars.copy_context().run, work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, call)
 
 
 def dumps(value: JsonObject) -> str:

@@ -80,6 +80,7 @@ class Live(Reports):
 
     Attributes:
         job: as it was when it was queued.
+        engine: whether it needs one, which decides where it waits.
         asked: why it is to stop at its next safe point: a key of `REASONS`, or empty.
         watchers: how many callers wait for its end.
         kept: done when the job is in the database, and `job` has its number.
@@ -88,7 +89,7 @@ class Live(Reports):
     def __init__(self, job: Job, kind: Kind, *, resumed: bool) -> None:
         super().__init__(kind.unit, job.progress)
         self.job, self.kind, self.resumed = job, kind, resumed
-        self.asked = ""
+        self.asked, self.engine = "", True
         self.watchers = 0
         self.task: asyncio.Task[None] | None = None
         self.kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -103,8 +104,7 @@ class Live(Reports):
 
     def stopped(self) -> Stop:
         """Why it stops."""
-        code, what = REASONS[self.asked or "end"]
-        return Stop(code, f"Job {self.job.id} {what}")
+        return why_stopped(self.job.id, self.asked or "end")
 
     @property
     def over(self) -> bool:
@@ -138,6 +138,12 @@ class Live(Reports):
         """Tell all who wait that the job cannot be kept, so never runs."""
         self.kept.set_exception(error)
         self.end(error)
+
+
+def why_stopped(job_id: int, asked: str) -> Stop:
+    """Why a job stops, from what was asked: a key of `REASONS`."""
+    code, what = REASONS[asked]
+    return Stop(code, f"Job {job_id} {what}")
 
 
 def explained(error: BaseException) -> ApplianceError:

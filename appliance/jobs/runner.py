@@ -150,26 +150,27 @@ class Runner:
     ) -> JsonObject | BaseException:
         job = await asyncio.to_thread(self._store.get, live.job.id)
         if job.state not in LIVE and job.state is not State.QUEUED:
-            await self._record(live, end_entry(job, job.state, *_words(live.stopped())))
-            return live.stopped()  # it was steered before its work began
-        event, columns = self._event(live, ended)
-        code, message = columns.get("code", ""), columns.get("message", "")
+            stop = live.stopped()
+            await self._record(live, end_entry(job, job.state, stop.code, stop.message))
+            return stop  # it was steered before its work began
+        event, kept = self._event(live, ended)
+        code, message = kept.get("code", ""), kept.get("message", "")
         result = "" if isinstance(ended, BaseException) else digest(ended)
         draft = end_entry(job, following(job.state, event), code, message, result)
         try:
             await self._record(live, draft)
         except AuditUnavailable as error:
             ended = error
-            event, columns = "fail", dict(zip(("code", "message"), _words(error), strict=True))
+            event, kept = "fail", columns(error)
         far = columns_of(live.progress)
-        await asyncio.to_thread(self._store.advance, job.id, event, **far, **columns)
+        await asyncio.to_thread(self._store.advance, job.id, event, **far, **kept)
         return ended
 
     def _event(self, live: Live, ended: JsonObject | BaseException) -> tuple[str, dict[str, Any]]:
         """What the end of the work is in the table, and what is kept with it."""
         if not isinstance(ended, BaseException):
             return "finish", {"result": dumps(ended), "code": "", "message": ""}
-        kept = dict(zip(("code", "message"), _words(explained(ended)), strict=True))
+        kept = columns(explained(ended))
         if not isinstance(ended, Stop):
             return "fail", kept
         resumable = live.kind.resumable
@@ -199,8 +200,9 @@ def end_entry(job: Job, state: State, code: str, message: str, result: str = "")
     return Draft("job_end", fields)
 
 
-def _words(error: ApplianceError) -> tuple[str, str]:
-    return error.code, error.message
+def columns(error: ApplianceError) -> dict[str, str]:
+    """Why a job failed or stopped, as columns."""
+    return {"code": error.code, "message": error.message}
 
 
 @contextlib.contextmanager

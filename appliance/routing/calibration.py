@@ -30,6 +30,7 @@ from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused
 from appliance.evals import replay, scoring
 from appliance.evals.asking import ASKER, PADDED, as_it_is, asked, outcome, side_by_side
+from appliance.evals.gate_subject import needs_engine
 from appliance.evals.sealed_lines import SealedLines, alias, key_of
 from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Context, JsonObject, Kind, digest
@@ -86,6 +87,12 @@ class Calibration(Kind):
     def key(self, params: JsonObject) -> str | None:
         """One job for one specification."""
         return hashlib.sha256(envelope_of(params)).hexdigest()
+
+    def engine(self, params: JsonObject) -> bool:
+        """Classifiers need none."""
+        wanted = statements.unverified(envelope_of(params))
+        stages = (wanted.small, *((wanted.larger,) if wanted.larger else ()))
+        return needs_engine(self._parts.gate, *stages)
 
     async def run(self, job: Context) -> JsonObject:
         """The verdict, and the certificate of one."""
@@ -182,7 +189,8 @@ class Calibration(Kind):
         ask = partial(observe, stages, label, p_true=p_true, named=named, asker=asker)
         for start in range(0, len(left), _BATCH):
             job.report(name.partition(".")[0], len(done), len(items))
-            fresh = await side_by_side(ask, left[start : start + _BATCH], 2)
+            observing = side_by_side(ask, left[start : start + _BATCH], 2)
+            fresh = await job.unless_stopped(observing)
             await job.in_thread(file.append, [line_of(o) for o in fresh])
             done += fresh
         return sorted(done, key=lambda o: o.item)

@@ -19,7 +19,7 @@ from appliance.datasets import directory as datasets
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, PolicyRefused, StateRefused
 from appliance.evals import replay
-from appliance.evals.gate_subject import task_of
+from appliance.evals.gate_subject import needs_engine, task_of
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.routing import catalogue, confidence
 from appliance.routing.calibration import observe, replayed
@@ -92,6 +92,15 @@ class RouteCarry(Kind):
         """One job for one route and engine."""
         return f"{_wanted(params).route} {self._parts.gate.store.evaluations.engine}"
 
+    def engine(self, params: JsonObject) -> bool:
+        """A classifier alone needs none."""
+        gate, route = self._parts.gate, _wanted(params).route
+        try:
+            stages = gate.store.inventory.record(route).facts.get("stages", ({},))
+        except StateRefused:
+            return True
+        return needs_engine(gate, *(str(stage.get("task", "")) for stage in stages[:2]))
+
     async def run(self, job: Context) -> JsonObject:
         """Ask the open items; sign, or take the certificate out of use.
 
@@ -114,8 +123,10 @@ class RouteCarry(Kind):
             return replayed(seen, subject.function, threshold, larger=len(stages) > 1)
 
         total = len(subject.before)
-        flips = await replay.flips(
-            again, subject.items, subject.before, lambda done: job.report(route, done, total)
+        flips = await job.unless_stopped(
+            replay.flips(
+                again, subject.items, subject.before, lambda done: job.report(route, done, total)
+            )
         )
         engine = gate.store.evaluations.engine
         fields: dict[str, Json] = {

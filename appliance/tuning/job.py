@@ -112,30 +112,35 @@ class Tuning(Kind):
             job.report(phase, done, total)
 
         parts = self._parts
+        report("reading", 0, 0)
         subject = await job.in_thread(read_subject, parts.store, asked.split("train"))
         dev = await job.in_thread(read_subject, parts.store, asked.split("dev"))
         task = subject.loaded.task
         files = await job.in_thread(wanted.task_files, Path(asked.task), task)
-        job.report("verifying", 0, 1)
+        report("verifying", 0, 0)
         variant = await job.in_thread(parts.variant)
         model = await job.in_thread(parts.seal, asked.base_of(task))
         with contextlib.closing(model):
             serve = partial(serving, model, chosen.longest, variant, parts.threads)
+            report("loading the engine", 0, 0)
             async with serve() as served:
-                job.report("tokenising", 0, 1)
-                read = await given.read(served, subject, dev.items)
+                report("tokenising", 0, 0)
+                read = await job.unless_stopped(given.read(served, subject, dev.items))
                 order = self._order(read, model.facts, chosen)
                 run = Run(parts, job, asked, model, order, read, report)
                 if asked.plan:
-                    made: planning.Tried | phases.Proved = await planning.tried(run, served, begun)
+                    trying = planning.tried(run, served, begun)
+                    made: planning.Tried | phases.Proved = await job.unless_stopped(trying)
                 else:
-                    made = await phases.proved(run, served)
+                    made = await job.unless_stopped(phases.proved(run, served))
+            report("loading the engine", 0, 0)
             async with serve(reproducible=False) as served:
+                report("measuring on dev", 0, 0)
                 if isinstance(made, planning.Tried):
-                    return await planning.planned(run, served, made)
-                job.report("measuring", 0, 1)
-                found = await phases.on_dev(run, served, made.data)
-                points = await phases.fewer_rows(run, served, made.untrained)
+                    return await job.unless_stopped(planning.planned(run, served, made))
+                found = await job.unless_stopped(phases.on_dev(run, served, made.data))
+                fewer = phases.fewer_rows(run, served, made.untrained)
+                points = await job.unless_stopped(fewer)
         points.append(curve.Point(1.0, len(read.rows), found.outcomes))
         helps, doubling = curve.more_helps(points)
         chosen_from = await job.in_thread(

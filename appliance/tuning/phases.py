@@ -7,6 +7,7 @@ stopped continues where its files are; a check that fails ends the run.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -28,6 +29,8 @@ from appliance.tuning.served import Served, attached
 from appliance.tuning.settings import Settings
 from appliance.tuning.training import Files, Report, Trained, train
 from appliance.tuning.wanted import Wanted
+
+UNTRAINED: Final = "scoring the untrained model"
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,11 @@ async def proved(run: Run, served: Served) -> Proved:
             was trained.
     """
     given, subject = run.given, run.given.subject
+    run.report(UNTRAINED, 0, 0)
     untrained = await served.scores(run.order.frozen)
     trained = [await _seed(run, number, untrained) for number in range(run.wanted.seeds)]
     best = min(trained, key=lambda seed: (seed.dev_nats, seed.seed))
-    run.job.report("proving", 0, 1)
+    run.report("proving", 0, 0)
     again = await read(served, subject, given.dev_items)
     check_tokens(given.rows, again.rows, best.ready.rows_sha256)
     data = await run.job.in_thread(file_of, best, run.model, run.order.settings, subject)

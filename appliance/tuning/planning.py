@@ -13,7 +13,7 @@ import msgspec
 from appliance.jobs.kind import JsonObject
 from appliance.tuning import adapter_file, forgetting, plan
 from appliance.tuning.measured import rehearsal
-from appliance.tuning.phases import Run
+from appliance.tuning.phases import UNTRAINED, Run
 from appliance.tuning.plan import Pace
 from appliance.tuning.proof import rehearsed
 from appliance.tuning.served import Served, attached
@@ -51,7 +51,9 @@ async def tried(run: Run, served: Served, begun: float) -> Tried:
     few = msgspec.structs.replace(order, trial=min(_TRIAL, steps))
     found = await trial(run.model.sealed, few, run.parts.tuning_set, run.report)
     scoring = time.monotonic()
+    run.report(UNTRAINED, 0, 0)
     await served.scores(order.frozen)
+    run.report("rehearsing the proof", 0, 0)
     sample = order.dev[:_SAMPLE]
     async with attached(served, _blank(run)) as digest:
         fixed = await forgetting.texts(served, run.given.begin, order.settings.longest)

@@ -67,8 +67,8 @@ async def trainer(
     finally:
         freezing.cancel()
         process.kill()
+        await asyncio.to_thread(process.wait)  # at the lowest priority its end may take seconds
         out.close()
-        await asyncio.to_thread(process.wait)
         if process.stderr is not None:
             process.stderr.close()
 

@@ -55,7 +55,7 @@ async def made_by_child(
         try:
             said, errors = await asyncio.to_thread(process.finish)
         finally:
-            process.end()
+            await asyncio.to_thread(process.end)  # its priority is the lowest
         if not said:
             last = errors[-500:].decode("utf-8", "replace").strip()
             raise TuningRefused("quantize_failed", f"The process ended: {last or 'no word'}.")

@@ -11,7 +11,6 @@ Rules:
   imported like any model. Adapters of the source are named: they fit no other file.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import json
@@ -166,19 +165,22 @@ class Quantizing(Kind):
             self._check_source(model.facts)
             with _mapped(model.sealed) as data:
                 before = unchanged.identity(data)
-            source = await self._answers(model, subject, learning=wanted.importance)
+            job.report("asking the source", 0, 0)
+            source = await job.unless_stopped(
+                self._answers(model, subject, learning=wanted.importance)
+            )
             types = chosen(wanted.to, bool(source.learning))
             job.report("importance", 0, len(types))
-            matrix = await self._matrix(model, source.learning)
+            matrix = await self._matrix(job, model, source.learning)
             found, files = [], {}
             for number, (name, ftype) in enumerate(types.items()):
                 job.report(f"making {name}", number, len(types))
                 weighed = None if name in UNWEIGHTED else matrix
                 order = self._order(model, ftype, source.rows, weighed, name in BESIDE)
-                with await self._made(model, name, order) as made:
+                with await self._made(job, model, name, order) as made:
                     files[name] = unchanged.check(before, made.identity), made.file.sealed.sha256
                     job.report(f"asking {name}", number, len(types))
-                    answered = await self._answers(made.file, subject)
+                    answered = await job.unless_stopped(self._answers(made.file, subject))
                     one = picking.Made(
                         name,
                         made.file.sealed.size,
@@ -253,7 +255,7 @@ class Quantizing(Kind):
         return _Answered(found.outcomes, rows, pace, train)
 
     async def _matrix(
-        self, model: VerifiedModel, rows: tuple[Row, ...]
+        self, job: Context, model: VerifiedModel, rows: tuple[Row, ...]
     ) -> importance.Matrix | None:
         if not rows:
             return None
@@ -264,7 +266,8 @@ class Quantizing(Kind):
             memory_bytes=4 * model.sealed.size + _SPACE,
             most_bytes=LARGEST,
         )
-        found = await collected_by_child(model.sealed, order, self._parts.variant().path)
+        collecting = collected_by_child(model.sealed, order, self._parts.variant().path)
+        found = await job.unless_stopped(collecting)
         return importance.Matrix(found, rows)
 
     def _order(
@@ -293,9 +296,9 @@ class Quantizing(Kind):
             beside=beside and matrix is not None,
         )
 
-    async def _made(self, model: VerifiedModel, name: str, order: Order) -> "_Making":
-        made = await made_by_child(model.sealed, order, self._parts.variant().path)
-        return await asyncio.to_thread(_vetted, name, made)
+    async def _made(self, job: Context, model: VerifiedModel, name: str, order: Order) -> "_Making":
+        making = made_by_child(model.sealed, order, self._parts.variant().path)
+        return await job.in_thread(_vetted, name, await job.unless_stopped(making))
 
 
 @dataclass

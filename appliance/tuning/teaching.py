@@ -194,7 +194,8 @@ class Teaching(Kind):
         phase = "asking for what people answered" if number == _PEOPLE else "asking"
         for start in range(0, len(left), _BATCH):
             job.report(phase, len(done), len(items))
-            fresh = await side_by_side(ask, left[start : start + _BATCH], slots)
+            answering = side_by_side(ask, left[start : start + _BATCH], slots)
+            fresh = await job.unless_stopped(answering)
             await job.in_thread(files.append, number, fresh)
             done += fresh
         job.report(phase, len(done), len(items))

@@ -21,6 +21,8 @@ from appliance.tuning.messages import Base, Checkpoint, Done, Order, Ready, Step
 from appliance.tuning.process import Busy, trainer
 from appliance.workers.process import Sealed
 
+_READING: Final = "the trainer reads the base"
+_SCORING: Final = "the trainer scores the untrained model"
 _DONE: Final = "done"
 _CHECKPOINT: Final = "checkpoint"
 _LOSSES: Final = losses.SUFFIX.removeprefix(".")
@@ -177,10 +179,12 @@ async def train(
     files.tell(kept.curve, again=True)
     phase, ready = f"training, seed {files.seed}", None
     seconds = kept.seconds
+    report(_READING, 0, 0)
     async with trainer(base, order, directory, busy) as said:
         async for message in said:
             match message:
                 case Ready():
+                    report(_SCORING, 0, 0)
                     checks.check_base(message.base_sha256, base_sha256)
                     checks.check_tokens(order.rows, order.rows, message.rows_sha256)
                     ready = message
@@ -188,6 +192,7 @@ async def train(
                     found_gap = checks.gap(held(message.scores), untrained)
                     checks.check_gap(found_gap, "The untrained model")
                     kept.base_gap = found_gap.nats
+                    report(phase, len(kept.curve), 0)
                 case Step():
                     kept.curve.append(Curve(message.step, message.loss, message.dev))
                     files.tell(kept.curve[-1:])
@@ -224,15 +229,18 @@ class Trial:
 
 async def trial(base: Sealed, order: Order, directory: Path, report: Report) -> Trial:
     """Take a few real steps, and keep nothing."""
+    report(_READING, 0, 0)
     steps: list[Step] = []
     begun, begin, peak = time.monotonic(), 0.0, 0
     async with trainer(base, order, directory) as said:
         async for message in said:
-            if isinstance(message, Base):
+            if isinstance(message, Ready):
+                report(_SCORING, 0, 0)
+            elif isinstance(message, Base):
                 begin = time.monotonic() - begun
             elif isinstance(message, Step):
                 steps.append(message)
-                report("measuring", message.step, order.trial)
+                report("trial steps", message.step, order.trial)
             elif isinstance(message, Done):
                 peak = message.peak_bytes
     timed = steps[1:] or steps  # the first one warms up

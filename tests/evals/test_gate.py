@@ -30,6 +30,7 @@ from appliance.trust.specification import Specification
 from appliance.trust.store import load_policy
 from tests.evals.orders import TASK, write_task
 from tests.evals.sealed import GROUPS, add_dataset, add_task, envelope, terms
+from tests.jobs.shop import Heavy
 from tests.smol import APPROVERS, ID, SMALL, approve, key, make_data, quiet, sealed
 from tests.tasks.example import CLASSIFIER, coefficients
 
@@ -138,7 +139,17 @@ async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services, few: 
 async def test_a_classifier_passes_the_gate_without_a_model(lab: Services) -> None:
     facts = lab.store.inventory.record("fitted").facts
     assert (facts["needs"], facts["model"]) == ("", "classifier")
+    lab.jobs.add(training := Heavy())
+    training.gate.clear()
+    long = await lab.jobs.start("heavy", {"to": 1}, "uid:0")
     result = await run(lab, terms(lab, "fitted", "plain"))
+    assert not long.over  # a gate without an engine waits for no work that has one
+    training.gate.set()
+    await long.outcome()
+    gate = lab.jobs.kind("gate")
+    for task, packs in (("orders", {}), ("fitted", {"general": 1_000}), ("gone", {})):
+        asked = replace(terms(lab, "fitted", "plain", packs=packs), task=task)
+        assert gate.engine({"specification": envelope(lab, asked).decode()}), task
     assert (result["verdict"], result["candidate"]) == ("pass", "classifier")
     certificate = lab.store.evaluations.envelope(result["certificate"])
     found = evaluation.verify(certificate, load_policy(lab.data / "trust"))

@@ -81,6 +81,34 @@ class Heavy(Counting):
     heavy: ClassVar[bool] = True
 
 
+class Short(Heavy):
+    name: ClassVar[str] = "short"
+
+    def engine(self, params: JsonObject) -> bool:
+        return False
+
+
+class Silent(Kind):
+    """Waits for what never comes, and never reports again."""
+
+    name: ClassVar[str] = "silent"
+    resumable: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.given_up = 0
+
+    async def run(self, job: Context) -> JsonObject:
+        async def never() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.given_up += 1
+
+        job.report("waiting", 0, 0)
+        await job.unless_stopped(never())
+        return {}
+
+
 class Once(Counting):
     name: ClassVar[str] = "once"
     resumable: ClassVar[bool] = False
@@ -132,12 +160,12 @@ class Shop:
     def __init__(self, directory: Path, memory: Memory | None = None, **limits: int) -> None:
         self.directory = directory
         self.count, self.heavy, self.once, self.look = Counting(), Heavy(), Once(), Looking()
-        self.thread = InThread()
+        self.thread, self.short, self.silent = InThread(), Short(), Silent()
         self.database = open_database(directory / "appliance.db", (store.TABLES,))
         log = directory / "audit"
         self.audit: AuditLog = open_log(log if log.exists() else new_log(log))
         self.store = JobStore(self.database, FixedClock(), limits.pop("keep", 1_000))
-        kinds = (self.count, self.heavy, self.once, self.look, self.thread)
+        kinds = (self.count, self.heavy, self.once, self.look, self.thread, self.short, self.silent)
         self.jobs = Jobs(self.store, self.audit, kinds, memory, **limits)
 
     async def until(self, job_id: int, state: State) -> Shown:

@@ -112,6 +112,52 @@ async def test_a_paused_job_is_cancelled_where_it_stands(tmp_path: Path) -> None
         assert (await s.jobs.cancel(live.job.id, "uid:2")).job.state is State.CANCELLED
 
 
+@pytest.mark.parametrize(
+    ("act", "state", "code"),
+    [("pause", State.PAUSED, "job_paused"), ("cancel", State.CANCELLED, "job_cancelled")],
+)
+async def test_what_may_be_given_up_stops_without_a_report(
+    tmp_path: Path, act: str, state: State, code: str
+) -> None:
+    with shop(tmp_path) as s:
+        live = await s.jobs.start("silent", {}, "uid:1")
+        await s.until(live.job.id, State.RUNNING)
+        while not live.progress.phase:
+            await asyncio.sleep(0.005)
+        await getattr(s.jobs, act)(live.job.id, "uid:2")
+        with pytest.raises(Unavailable) as caught:
+            await live.outcome()
+        assert (caught.value.code, s.silent.given_up) == (code, 1)
+        job = (await s.jobs.get(live.job.id)).job
+        assert (job.state, job.code) == (state, code)
+
+
+async def test_a_job_that_is_cancelled_before_or_between_its_work_says_so(tmp_path: Path) -> None:
+    with shop(tmp_path) as s:
+        first = await s.held(s.heavy)
+        queued = await s.jobs.start("heavy", {"to": 1}, "uid:1")
+        paused = await s.jobs.start("heavy", {"to": 1}, "uid:1")
+        told = await s.jobs.pause(paused.job.id, "uid:2")
+        assert (told.job.state, told.job.code) == (State.PAUSED, "job_paused")
+        for live in (queued, paused):
+            job = (await s.jobs.cancel(live.job.id, "uid:2")).job
+            assert (job.state, job.code) == (State.CANCELLED, "job_cancelled")
+            assert job.message == f"Job {job.id} was cancelled."
+        await asyncio.to_thread(s.store.advance, first.job.id, "cancel")  # and then the crash
+        s.heavy.gate.set()
+        while not first.over:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_job_that_was_being_cancelled_when_the_server_ended_says_so(tmp_path: Path) -> None:
+    with shop(tmp_path) as s:
+        job = s.store.create("count", "to 1", "uid:1", {"to": 1}, served=True)
+        s.store.advance(job.id, "start")
+        s.store.advance(job.id, "cancel")
+        (found,) = s.jobs.recover()
+        assert (found.state, found.code) == (State.CANCELLED, "job_cancelled")
+
+
 async def test_work_in_a_thread_stops_at_its_next_report(tmp_path: Path) -> None:
     with shop(tmp_path) as s:
         live = await s.jobs.start("thread", {}, "uid:1")
@@ -173,6 +219,39 @@ async def test_heavy_jobs_run_one_at_a_time_in_order_beside_light_ones(tmp_path:
         started = [e["job"] for e in s.entries("job_start") if e["work"] == "heavy"]
         assert started == [live.job.id for live in (first, *others)]
         assert purse.held == {}
+
+
+async def test_what_needs_no_engine_does_not_wait_behind_what_does(tmp_path: Path) -> None:
+    with shop(tmp_path) as s:
+        long = await s.held(s.heavy)
+        behind = await s.jobs.start("heavy", {"to": 1}, "uid:1")
+        first = await s.held(s.short)
+        second = await s.jobs.start("short", {"to": 1}, "uid:1")
+        assert (await s.jobs.get(second.job.id)).job.state is State.QUEUED  # one at a time, too
+        s.short.gate.set()
+        for live in (first, second):
+            await live.outcome()
+        assert s.short.most == 1
+        states = [(await s.jobs.get(live.job.id)).job.state for live in (long, behind)]
+        assert states == [State.RUNNING, State.QUEUED]  # the positive control
+        s.heavy.gate.set()
+        await behind.outcome()
+
+
+async def test_both_queues_go_on_after_the_end_of_the_server(tmp_path: Path) -> None:
+    with shop(tmp_path) as s:
+        await s.jobs.serve()
+        left = [await s.held(kind) for kind in (s.heavy, s.short)]
+        closing = asyncio.create_task(s.jobs.close())
+        await asyncio.sleep(0)
+        s.heavy.gate.set()
+        s.short.gate.set()
+        await closing
+    with shop(tmp_path) as s:
+        await s.jobs.serve()
+        assert s.heavy.running == s.short.running == 0
+        for live in left:
+            await s.until(live.job.id, State.DONE)
 
 
 async def test_light_jobs_run_together(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What a kind's work may use, and the bounds of its JSON."""
 
+import asyncio
+import os
 import threading
 
 import pytest
@@ -38,6 +40,47 @@ def test_a_checkpoint_is_kept_and_seen() -> None:
 async def test_blocking_code_runs_in_a_thread() -> None:
     job, _ = context()
     assert await job.in_thread(threading.get_ident) != threading.get_ident()
+
+
+async def test_blocking_code_takes_no_thread_from_what_is_short() -> None:
+    job, _ = context()
+    most = min(32, (os.cpu_count() or 1) + 4)  # that the event loop has for everybody
+    going = threading.Event()
+    long = [asyncio.create_task(job.in_thread(going.wait)) for _ in range(most)]
+    try:
+        async with asyncio.timeout(30):
+            assert await asyncio.to_thread(threading.get_ident)
+    finally:
+        going.set()
+        await asyncio.gather(*long)
+
+
+async def test_what_may_be_given_up_is_cancelled_when_the_job_is_to_stop() -> None:
+    job, _ = context(check=True)
+    ended = asyncio.Event()
+
+    async def never() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.raises(Stop):
+        await job.unless_stopped(never())
+    assert ended.is_set()
+
+
+async def test_what_ends_by_itself_gives_its_result_or_its_error() -> None:
+    job, _ = context()
+
+    async def ends(code: str = "") -> int:
+        if code:
+            raise StateRefused(code, "No.")
+        return 7
+
+    assert await job.unless_stopped(ends()) == 7
+    with pytest.raises(StateRefused):
+        await job.unless_stopped(ends("job_wrong_state"))
 
 
 def test_json_is_bounded() -> None:

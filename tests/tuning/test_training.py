@@ -1,12 +1,18 @@
 """The files of a seed: a checkpoint takes the place of the last one, or not at all."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from appliance.errors import TuningRefused
+from appliance.jobs.kind import Context, Stop
 from appliance.trust import durable
-from appliance.tuning import losses, training
+from appliance.tuning import checks, losses, messages, training
 from appliance.tuning.rows import digest
 from tests.smol import quiet
 from tests.tuning.runs import order
@@ -60,6 +66,50 @@ async def test_a_seed_that_is_done_is_used_for_its_own_base_and_rows(
     with pytest.raises(TuningRefused) as refused:
         await again
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("said", [0, 1, 2])
+async def test_each_phase_is_named_and_a_silent_trainer_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int
+) -> None:
+    ready = messages.Ready("ab" * 32, digest(order().rows), {})
+    script: list[messages.FromTrainer] = [ready, messages.Base([])]
+    told: list[str] = []
+    over: list[bool] = []
+
+    @contextlib.asynccontextmanager
+    async def silent(*_: object) -> AsyncIterator[AsyncIterator[messages.FromTrainer]]:
+        async def messages_() -> AsyncIterator[messages.FromTrainer]:
+            for message in script[:said]:
+                yield message
+            cancelled.append(True)
+            await asyncio.Event().wait()  # as a trainer that is frozen while requests run
+
+        try:
+            yield messages_()
+        finally:
+            over.append(True)
+
+    cancelled: list[bool] = []
+
+    def check() -> None:
+        if cancelled:
+            raise Stop("job_cancelled", "Job 1 was cancelled.")
+
+    monkeypatch.setattr(training, "trainer", silent)
+    monkeypatch.setattr(checks, "check_gap", lambda *_: None)
+    monkeypatch.setattr(checks, "gap", lambda *_: SimpleNamespace(nats=0.0))
+    job = Context(1, "uid:1", {}, None, False, 0, lambda *_: None, check, lambda _: None)
+    files = training.Files(tmp_path, 0)
+    base: Any = None  # it is not read
+    work = training.train(
+        base, "ab" * 32, order(), tmp_path, files, [], lambda phase, *_: told.append(phase)
+    )
+    with pytest.raises(Stop):
+        await job.unless_stopped(work)
+    phases = ["the trainer reads the base", "the trainer scores the untrained model"]
+    assert told == [*phases, "training, seed 0"][: said + 1]
+    assert over == [True]
 
 
 @pytest.mark.parametrize("name", ["done", "checkpoint"])

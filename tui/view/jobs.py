@@ -82,7 +82,8 @@ def detail(job: Job, now: float, width: int) -> list[Content]:
         words = ", ".join(f"{name} {value}" for name, value in job.result.items())
         said += labelled("result", words, width)
     if job.state == "queued" and job.heavy:
-        said += labelled("why", "One heavy job runs at a time.", width)
+        waits = "Jobs that need an engine run one at a time, and so do those that need none."
+        said += labelled("why", waits, width)
     return said
 
 
@@ -94,6 +95,8 @@ def amount(told: JobProgress) -> str:
     else:
         done, total = count(told.done), count(told.total)
         pace = "" if told.rate is None else f", {rate(told.rate)} {told.unit}/s"
+    if not told.total and not told.done:
+        return told.phase
     known = f"{done} of {total}" if told.total else done
     return f"{told.phase}, {known}{pace}"
 

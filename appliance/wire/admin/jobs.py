@@ -27,8 +27,9 @@ class Job(Reply):
 
     `state` is "queued", "running", "pausing", "paused", "cancelling", "done", "failed",
     "cancelled" or "interrupted"; `actions` are what it allows now: "pause", "resume", "cancel".
-    A `heavy` job waits for its turn behind other heavy jobs. `code`, `message` and `hint` say why
-    it failed or stopped. A list leaves `result` out.
+    A `heavy` job waits for its turn: those that need an engine run one at a time, and so do those
+    that need none. `code`, `message` and `hint` say why it failed or stopped. A list has no
+    `result`.
     """
 
     id: int

@@ -56,7 +56,9 @@ def test_a_job_under_the_cursor_says_why_it_stopped_and_what_to_do() -> None:
     done = job(1, state="done", result={"entries": 40})
     assert "entries 40" in lines(view.detail(done, WALL, 80)).plain
     waits = job(1, state="queued", heavy=True, progress={})
-    assert "One heavy job runs at a time." in lines(view.detail(waits, WALL, 80)).plain
+    assert "run one at a time" in lines(view.detail(waits, WALL, 80)).plain
+    named = job(1, progress={"phase": "tokenising"})
+    assert "tokenising\n" in lines(view.detail(named, WALL, 80)).plain + "\n"
 
 
 def test_how_many_there_are_and_are_shown() -> None:
