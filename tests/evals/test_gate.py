@@ -254,6 +254,9 @@ class Job:
     def save(self, checkpoint: dict[str, Any]) -> None:
         self.checkpoint = json.loads(json.dumps(checkpoint))
 
+    async def unless_stopped(self, work: Any) -> Any:
+        return await work
+
     async def in_thread(self, work: Any, *args: Any) -> Any:
         return work(*args)
 

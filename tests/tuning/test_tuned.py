@@ -86,6 +86,9 @@ async def test_one_seed_gives_one_file_also_over_a_crash(
 
         def save(self, checkpoint: dict[str, Any]) -> None: ...
 
+        async def unless_stopped(self, work: Any) -> Any:
+            return await work
+
         async def in_thread(self, work: Any, *args: Any) -> Any:
             return work(*args)
 
