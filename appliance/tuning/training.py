@@ -192,7 +192,7 @@ async def train(
                     found_gap = checks.gap(held(message.scores), untrained)
                     checks.check_gap(found_gap, "The untrained model")
                     kept.base_gap = found_gap.nats
-                    report(phase, len(kept.curve), 0)
+                    report(phase, 0, 0)
                 case Step():
                     kept.curve.append(Curve(message.step, message.loss, message.dev))
                     files.tell(kept.curve[-1:])
