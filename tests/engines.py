@@ -26,7 +26,7 @@ from appliance.types import Constraint, GenerationRequest, ModelKind, Sampling, 
 from installer.bundle.locks import LOCKS
 from tests import oracle
 from tests.conftest import CHECKOUT
-from tests.requantised import Q4_1
+from tests.requantised import Q4_1, Q4_K
 from tests.routing.upstreams.site import answer, caller, chat
 from tests.smol import ID, SMALL, make_data
 
@@ -146,8 +146,8 @@ def perturbed(source: Path, target: Path) -> Path:
     tensors = read_tensors(reader, read_header(reader))
     start = reader.at + -reader.at % 32
     for name, tensor in tensors.items():
-        if name == "blk.5.ffn_down.weight" and tensor.type == Q4_1:
-            size = TYPES[Q4_1].bytes
+        if name == "blk.5.ffn_down.weight" and tensor.type in (Q4_1, Q4_K):
+            size = TYPES[tensor.type].bytes  # a block begins with its scale
             blocks = np.frombuffer(data[start : start + tensor.bytes], np.uint8).reshape(-1, size)
             scales = blocks[:, :2].copy().view(np.float16)
             blocks = blocks.copy()

@@ -11,7 +11,7 @@ import numpy as np
 from appliance.trust.gguf.reader import MAX_METADATA, Reader, read_header
 from appliance.trust.gguf.tensors import TYPES, read_tensors
 
-Q4_0, Q4_1 = 2, 3
+Q4_0, Q4_1, Q4_K = 2, 3, 12
 
 
 def as_q4_0(source: Path, target: Path) -> Path:
