@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+NEVER = object()
 WORDS = ("seven", " bolts", " were", " loose")
 
 
@@ -39,7 +40,8 @@ class Engine:
         began: when its process did, as its metrics say.
         queues: whether probes wait until no answer runs.
         delay: seconds before each piece.
-        reply: what it answers whole, in place of its probes; bytes are the whole answer.
+        reply: what it answers whole, in place of its probes; bytes are the whole answer, and
+            `NEVER` is none.
         named: whether its answers have the names that requests came with, as those of vLLM have.
     """
 
@@ -106,7 +108,9 @@ class Engine:
             began = f"process_start_time_seconds {self.began}\n"
             await _whole(writer, began, kind="text/plain")
         elif self.reply is not None and (told := self.reply(request)) is not None:
-            if isinstance(told, bytes):
+            if told is NEVER:
+                await self._forever()
+            elif isinstance(told, bytes):
                 writer.write(told)
             else:
                 await _whole(writer, told)

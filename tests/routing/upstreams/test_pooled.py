@@ -24,8 +24,8 @@ from appliance.routing.upstreams.events import decode
 from appliance.routing.upstreams.kinds import KINDS
 from appliance.routing.upstreams.pooled import PooledReply, ToldScores, ToldVectors, rows
 from appliance.types import GenerationRequest
-from tests.routing.upstreams.engine import Engine, Request
-from tests.routing.upstreams.site import BIG, answer, caller, config, entries, ready
+from tests.routing.upstreams.engine import NEVER, Engine, Request
+from tests.routing.upstreams.site import BIG, answer, caller, config, entries, ready, until
 
 WIDTH = 4
 
@@ -86,7 +86,9 @@ async def test_an_app_gets_vectors_and_the_log_has_the_hop(tmp_path: Path) -> No
             cut = await client.post("/v1/embeddings", json={**body, "dimensions": 2})
             assert cut.json()["error"]["code"] == "unsupported_parameter"
             (card,) = (await client.get("/v1/models")).json()["data"]
-            assert card["id"] == BIG
+            assert (card["id"], card["meta"]["kind"], card["meta"]["dimensions"]) == (
+                BIG, "embed", WIDTH,
+            )  # fmt: skip
             wrong = await client.post("/v1/completions", json={"model": BIG, "prompt": "x"})
             assert wrong.json()["error"]["code"] == "wrong_model_kind"
         (sent,) = engine.requests
@@ -240,6 +242,44 @@ async def test_a_text_that_is_too_long_is_no_fault_of_the_host(
             assert caught.value.code == "context_length_exceeded"
         host = services.upstreams.get(BIG).hosts[0]
         assert (host.state, host.health.problem) == ("ready", "")
+
+
+async def test_a_host_that_says_nothing_is_asked_once_and_another_answers(tmp_path: Path) -> None:
+    settings = {"does": "embed", "idle_seconds": 2}
+    async with (
+        Engine(reply=told).serve() as one,
+        Engine(reply=told).serve() as two,
+        ready(tmp_path / "d", config(one.url, two.url, **settings)) as services,
+    ):
+        engines = {engine.url: engine for engine in (one, two)}
+        asked = texts("a", "b")
+        await answer(services, caller(), asked)
+        first = entries(services, "hop")[0]["host"]
+        engines[first].reply = lambda request: NEVER
+        pieces = await answer(services, caller(), asked)
+        assert len(pieces) == 2 and pieces[-1].by is not None and pieces[-1].by.host != first
+        events = [(hop["event"], hop.get("code")) for hop in entries(services, "hop")[2:]]
+        assert events == [
+            ("sent", None), ("failed", "upstream_timeout"), ("sent", None), ("answered", None),
+        ]  # fmt: skip
+        for engine in engines.values():
+            engine.reply = lambda request: NEVER
+        with pytest.raises(ApplianceError) as caught:
+            await answer(services, caller(), asked)
+        assert caught.value.code == "upstream_timeout"
+
+
+async def test_a_client_that_goes_away_ends_the_request_there(tmp_path: Path) -> None:
+    async with served(tmp_path / "d") as (engine, services):
+        engine.reply = lambda request: NEVER
+        generation = await services.inference.start(caller(), texts("a"))
+        await until(lambda: len(engine.requests) == 1)
+        await generation.cancel()
+        await generation.finished()
+        assert [hop["event"] for hop in entries(services, "hop")] == ["sent", "cancelled"]
+        (outcome,) = entries(services, "outcome")
+        assert outcome["status"] == "cancelled" and services.shares.inside(BIG) == 0
+        assert services.upstreams.get(BIG).hosts[0].state == "ready"
 
 
 async def test_rights_are_those_of_any_request(tmp_path: Path) -> None:
