@@ -172,14 +172,11 @@ def error_body(error: ApplianceError) -> dict[str, Any]:
     """The inner object of an error answer: message, type, param, code; of what waits its item."""
     status = status_of(error)
     kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
-    body: dict[str, Any] = {
-        "message": error.message, "type": kind, "param": error.param, "code": error.code,
-    }  # fmt: skip
-    if isinstance(error, Queued) and error.item:
-        body["item"] = error.item["id"]
-        if len(error.ids) > 1:
-            body["items"] = list(error.ids)
-    return body
+    body = {"message": error.message, "type": kind, "param": error.param, "code": error.code}
+    if not isinstance(error, Queued) or not error.item:
+        return body
+    several = {"items": list(error.ids)} if len(error.ids) > 1 else {}
+    return {**body, "item": error.item["id"], **several}
 
 
 class ErrorAnswer(JSONResponse):
