@@ -80,6 +80,7 @@ from appliance.routing import answering
 from appliance.routing import catalogue as routes
 from appliance.routing import definition as route_definition
 from appliance.routing import monitor as route_monitor
+from appliance.routing import outcomes as route_outcomes
 from appliance.routing import people as deferred
 from appliance.routing.answering import RoutedInference
 from appliance.routing.calibration import Calibration
@@ -179,6 +180,7 @@ _MIGRATIONS: Final = (
     ledgers.SHARES,
     upstream_records.AGREEMENTS,
     agreement.TABLE,
+    route_monitor.WEIGHTS,
 )
 SCHEMA: Final = len(_MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""
@@ -611,6 +613,7 @@ def open_services(
             config.routes.label_days,
             lambda: load_policy(data / "trust").tasks.grace_days,
             take_away,
+            functools.partial(route_outcomes.basis, calibration_parts),
         )
 
         def withdraw(task: str, reason: str) -> None:

@@ -366,9 +366,9 @@ CODES: Final[dict[str, Code]] = {
         "Give a smaller `--alpha`, or wait until older certificates are a year old.",
     ),
     "gate_interrupted": Code(
-        "too many items of a gate could not be asked",
+        "too many items of a gate or a calibration could not be asked",
         "The engine, an upstream or the queue kept them, not the task. See that they run, then "
-        "begin another gate; `appliance eval ledger DATASET` says whether the look counts.",
+        "begin another one; `appliance eval ledger DATASET` says whether the look counts.",
     ),
     "sealed_item_unfit": Code(
         "an item of a sealed split does not fit the task",

@@ -308,6 +308,7 @@ class GenerationRequest:
         readable: digest of the documents that the caller may read, where passages of them are in
             the messages: what is computed of such a prompt is reused for the same digest alone.
         request_id: the request in the log, as the use-case sets it.
+        person: the user that the app names; it changes no answer.
     """
 
     model: str
@@ -338,6 +339,7 @@ class GenerationRequest:
     common: int = 0
     readable: str = ""
     request_id: str = ""
+    person: str = ""
 
     @property
     def choices(self) -> int:

@@ -127,6 +127,7 @@ def show(output: Output, data: Path, name: str) -> None:
         stands,
         *table(("STAGE", "KIND", "TASK", "DIGEST", "ANSWERS"), rows),
         f"deferred: {found.deferred} ({found.on_defer}); {_ON_DRIFT[found.on_drift]}",
+        f"{found.weight} count alike; a request's group: {safe(found.group_from) or 'not told'}",
         *(_certificate(each) for each in found.certificates),
         _watched(found),
     ]
@@ -329,10 +330,11 @@ def _terms(wanted: Specification, plan: Plan) -> list[str]:
         f"{safe(wanted.name)} specifies: of the answers of {safe(wanted.small)} that "
         f"{safe(wanted.route)} accepts, at most {wanted.error_micros / MILLION:.1%} are wrong",
         f"  and the whole is not worse than {larger} by {wanted.margin_micros / MILLION:.1%}",
-        f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items",
+        f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items;"
+        f" {wanted.weight} count alike",
         f"  delta {wanted.delta_micros / MILLION:g} over {wanted.looks} looks"
         f"{f' as {shares}' if shares else ''}, "
-        f"{plan.looks_left} left; one item of each group",
+        f"{plan.looks_left} left; at most one item of each group",
     ]
 
 
@@ -378,6 +380,13 @@ def _watched(found: Route) -> str:
         )
     if seen.asked_again:
         told += f"; asked again {seen.asked_again}, {seen.asked_again_wrong} wrong"
+    if seen.traffic is not None:
+        told += (
+            f"; answers to {seen.traffic.groups} groups, which weigh as"
+            f" {seen.traffic.effective:.0f} of one size: {seen.traffic.unknown:.0%} of them to"
+            f" groups that the certificate has not seen, the rest {seen.traffic.apart:.0%} apart"
+            f" from its weights; with theirs at most {seen.traffic.error:.1%} are wrong"
+        )
     return told + (f"; not watched since {seen.unwatched}" if seen.unwatched else "")
 
 
@@ -393,6 +402,6 @@ def _certificate(each: Certificate) -> str:
         return f"certificate {each.id[:16]}: {why}; {each.groups} groups"
     return (
         f"certificate {each.id[:16]}: error at most {each.alpha:.1%} at confidence "
-        f"{each.threshold:.3f}, {each.coverage:.0%} accepted, {each.groups} groups, "
-        f"{each.identity}, {stands}"
+        f"{each.threshold:.3f}, {each.coverage:.0%} of the {each.weight} accepted, {each.groups} "
+        f"groups, {each.identity}, {stands}"
     )

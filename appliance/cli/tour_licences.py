@@ -80,6 +80,8 @@ id = "{id}"
 version = 1
 description = "The licence of a notice: the classifier where it is certain enough."
 on_defer = "error"
+weight = "groups"
+group_from = "key"
 
 [terms]
 error = 0.05

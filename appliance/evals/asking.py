@@ -12,7 +12,7 @@ Rules:
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -30,6 +30,8 @@ PATIENCE_S: Final = 600.0
 """How long an engine that starts again is waited for."""
 _RETRY_S: Final = 0.5
 TRIES: Final = 3
+MOST_UNASKED: Final = 0.02
+"""Share of the items of either side that may have no answer for a reason of ours."""
 OURS: Final = frozenset(
     {
         "worker_lost", "key_quarantined", "rate_limit_exceeded", "place_waited", "model_loading",
@@ -86,22 +88,11 @@ class Asking:
         messages = ({"role": "user", "content": sent},)
         request = GenerationRequest(model=self.task.id, messages=messages)
         label = f"{self.label}-{self.alias(item.id)}"
-        told = await self._told(label, request)
-        for _ in range(TRIES - 1):
-            if told.failure not in OURS:
-                break
-            await asyncio.sleep(_RETRY_S)
-            told = await self._told(label, request)
+        told = await asked_again(
+            self.inference, label, request, self.timeout, self.asker, patient=self.patient
+        )
         answer = None if told.text is None else self.read(told.text)
         return outcome(self.task, item, answer, told)
-
-    async def _told(self, label: str, request: GenerationRequest) -> "Told":
-        try:
-            return await asked(self.inference, label, request, self.timeout, self.asker)
-        except Unavailable as error:
-            if not self.patient or error.code not in OURS:
-                raise
-            return Told(None, error.code, 0.0)
 
 
 @dataclass(frozen=True)
@@ -122,6 +113,51 @@ class Told:
     vector: bytes = b""
     logprobs: tuple[float | None, ...] = ()
     about: TaskAnswer | None = None
+
+
+async def asked_again(
+    inference: Inference,
+    label: str,
+    request: GenerationRequest,
+    timeout: float = TIMEOUT_S,
+    asker: Principal = ASKER,
+    *,
+    patient: bool,
+) -> Told:
+    """As `asked`, `TRIES` times in all while the failure is one of ours.
+
+    Args:
+        patient: whether what is away after all tries is told as a failure, too.
+
+    Raises:
+        ApplianceError: as `Asking.outcome`.
+    """
+    told = Told(None, "", 0.0)
+    for again in range(TRIES):
+        if again:
+            await asyncio.sleep(_RETRY_S)
+        try:
+            told = await asked(inference, label, request, timeout, asker)
+        except Unavailable as error:
+            if not patient or error.code not in OURS:
+                raise
+            told = Told(None, error.code, 0.0)
+        if told.failure not in OURS:
+            break
+    return told
+
+
+def interruption(lost: Mapping[str, int], items: int) -> tuple[bool, str] | None:
+    """Whether an answer was seen, and a sentence, where too many items could not be asked.
+
+    Args:
+        lost: how many, by who should have answered.
+        items: that each was to be asked for.
+    """
+    if max(lost.values()) <= MOST_UNASKED * items:
+        return None
+    told = ", ".join(f"{count} of {items} items of {name}" for name, count in lost.items())
+    return any(count < items for count in lost.values()), f"Could not be asked: {told}."
 
 
 async def asked(

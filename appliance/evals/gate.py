@@ -21,7 +21,14 @@ from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused, NotFound, Unavailable
 from appliance.evals import gate_report, judging, pairs, replay
-from appliance.evals.asking import OURS, PADDED, Asking, as_it_is, side_by_side
+from appliance.evals.asking import (
+    OURS,
+    PADDED,
+    Asking,
+    as_it_is,
+    interruption,
+    side_by_side,
+)
 from appliance.evals.baselines import LINEAR, battery
 from appliance.evals.gate_outcomes import (
     CANDIDATE,
@@ -64,8 +71,6 @@ from appliance.types import Json, Role
 VALID_DAYS: Final = 365
 _DAY_US: Final = 86_400_000_000
 _BATCH: Final = 32
-MOST_UNASKED: Final = 0.02
-"""Share of the items of either side that may have no answer for a reason of ours."""
 _MISSING: Final = frozenset({"model_not_found", "task_model_missing", "task_model_changed"})
 """Codes that say that the model of a task is not there."""
 
@@ -211,10 +216,10 @@ class Gate(Kind):
         if subject.incumbent is not None:
             sides[subject.wanted.incumbent] = measured.incumbent
         lost = {name: sum(o.failure in OURS for o in side) for name, side in sides.items()}
-        items = len(measured.candidate)
-        if max(lost.values()) <= MOST_UNASKED * items:
+        found = interruption(lost, len(measured.candidate))
+        if found is None:
             return
-        seen = any(count < items for count in lost.values())
+        seen, told = found
         verdict = "interrupted" if seen else ledgers.UNSPENT
         fields: dict[str, Json] = {
             "action": "gate_verdict",
@@ -230,9 +235,8 @@ class Gate(Kind):
         }
         self._parts.audit.append(Draft("admin", fields)).result()
         self._parts.ledger.conclude(look.id, verdict, "")
-        told = ", ".join(f"{count} of {items} items of {name}" for name, count in lost.items())
         counts = "The look counts." if seen else "Nothing was answered, so no look was spent."
-        raise EvaluationRefused("gate_interrupted", f"Could not be asked: {told}. {counts}")
+        raise EvaluationRefused("gate_interrupted", f"{told} {counts}")
 
     async def _measured(
         self, job: Context, subject: Subject, items: Sequence[Item], files: "Files"

@@ -6,7 +6,7 @@ root; the tree is that of RFC 6962, so that one line can be proved without the o
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from appliance.audit import merkle
 from appliance.errors import ApplianceError, EvaluationRefused
@@ -100,14 +100,27 @@ def parse(line: bytes) -> Pair:
     return found
 
 
-def root(pairs: Sequence[Pair]) -> str:
+class Lined(Protocol):
+    """An outcome as a line, whatever was measured."""
+
+    @property
+    def item(self) -> str:
+        """The id of its item."""
+        ...
+
+    def line(self) -> bytes:
+        """Canonical JSON."""
+        ...
+
+
+def root(pairs: Sequence[Lined]) -> str:
     """Hex root of the tree over the lines."""
     tree = merkle.Frontier()
     tree.extend([merkle.leaf_hash(each.line()) for each in pairs])
     return tree.root().hex()
 
 
-def proof(pairs: Sequence[Pair], item: str) -> dict[str, Any]:
+def proof(pairs: Sequence[Lined], item: str) -> dict[str, Any]:
     """That one item's line is a leaf: the line, its place, and the hashes beside its way.
 
     Raises:

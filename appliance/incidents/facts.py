@@ -189,6 +189,7 @@ class Facts:
     routes: tuple[Told, ...] = ()
     unwatched: tuple[Told, ...] = ()
     missing_wrong: tuple[Told, ...] = ()
+    weights: tuple[Told, ...] = ()
     drifts: tuple[Told, ...] = ()
     workers: tuple[Worker, ...] = ()
     refusals: tuple[Refusals, ...] = ()

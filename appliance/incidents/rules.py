@@ -407,6 +407,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("route_missing_wrong", "warning", "Missing labels of a route are wrong more often",
          "10 s", "`appliance route show {subject}`; look at who leaves labels out.",
          lambda facts: facts.missing_wrong),
+    Rule("route_weights", "warning", "A route's answers weigh otherwise than its certificate",
+         "after three weeks", "`appliance route show {subject}`; calibrate on groups as they"
+         " come now.", lambda facts: facts.weights),
     Rule("drift_found", "warning", "The requests of a task have drifted",
          "at the daily look (`check_hours`)", "`appliance drift show {subject}`",
          lambda facts: facts.drifts),

@@ -30,7 +30,7 @@ from appliance.routing import confidence
 from appliance.routing.catalogue import ApprovedRoutes, Standing
 from appliance.routing.confidence import MILLION
 from appliance.routing.deferring import first_task
-from appliance.routing.definition import Stage
+from appliance.routing.definition import KEY, PERSON, Stage
 from appliance.routing.rules import stages_for
 from appliance.routing.targets import Targets
 from appliance.serving.backend import Backends
@@ -83,6 +83,7 @@ class Accepted:
         request: what was asked, with the route as its model.
         text: the answer.
         confidence_micros: what it scored.
+        group: whose request it was, as the route says; "" where that is not told.
     """
 
     standing: Standing
@@ -90,6 +91,7 @@ class Accepted:
     request: GenerationRequest
     text: str
     confidence_micros: int
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -293,6 +295,15 @@ class Walk:
                 return stages[:1]
         return stages
 
+    async def _group(self) -> str:
+        """Whose request it is, as the route says; "" where that is not told."""
+        group_from = self._standing.route.group_from
+        if group_from == KEY:
+            return self.caller.principal.name
+        if group_from in ("", PERSON):
+            return self.request.person if group_from else ""
+        return (await self._sent()).get(group_from, "")
+
     async def _sent(self) -> dict[str, str]:
         """The input fields, as the first task that is there reads them.
 
@@ -399,7 +410,8 @@ class Walk:
         self._use.shares[route.id, stage.name] += 1
         if certificate and score is not None:
             text = "".join(piece.text for piece in pieces)
-            asked = Accepted(self._standing, self.caller, self.request, text, score)
+            group = await self._group()
+            asked = Accepted(self._standing, self.caller, self.request, text, score, group)
             self._use.parts.accepted(asked)
         return True
 

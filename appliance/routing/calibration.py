@@ -6,7 +6,8 @@ Rules:
 - Function, thresholds and start are fixed on `dev`, and their digest stands in the entry of the
   look, which is durable before the split is opened.
 - The items that the rules of the route let reach its first stage are what is certified. The stages
-  answer them through the path of apps, at batch priority.
+  answer them through the path of apps, at batch priority. What could not be asked for a reason of
+  ours is asked again, then counts nowhere; too many of them end the look without a verdict.
 - Killed at any step, the job keeps its look, resumes at the item and comes to the same verdict.
 - Items stay encrypted; shares of the sealed split leave to the point.
 """
@@ -14,22 +15,31 @@ Rules:
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from appliance.audit import merkle
 from appliance.audit.log import Draft
 from appliance.clock import iso
 from appliance.datasets import ledger as ledgers
 from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused
-from appliance.evals import replay, scoring
-from appliance.evals.asking import ASKER, PADDED, as_it_is, asked, outcome, side_by_side
+from appliance.evals import pairs, replay, scoring
+from appliance.evals.asking import (
+    ASKER,
+    OURS,
+    PADDED,
+    as_it_is,
+    asked_again,
+    interruption,
+    outcome,
+    side_by_side,
+)
 from appliance.evals.gate_subject import needs_engine
 from appliance.evals.sealed_lines import SealedLines, alias, key_of
 from appliance.evals.store import OutcomeFiles
@@ -40,7 +50,13 @@ from appliance.routing import subject as subjects
 from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable, Verdict
 from appliance.routing.confidence import MILLION, Confidence
 from appliance.routing.rules import unclaimed
-from appliance.routing.subject import CalibrationParts, Subject, envelope_of, subject_of
+from appliance.routing.subject import (
+    CalibrationParts,
+    Drawn,
+    Subject,
+    envelope_of,
+    subject_of,
+)
 from appliance.serving.inference import Inference
 from appliance.statistics.power import GroupsNeeded
 from appliance.tasks.backends import TaskBackends
@@ -105,22 +121,23 @@ class Calibration(Kind):
         terms = terms_of(subject, number)
         open_items = tuple(i for i in subject.dataset.splits["dev"] if i.labelled)
         subjects.check_items(subject, open_items)
-        await job.in_thread(subjects.check_sealed, gate, subject)
-        reaching = subjects.reaching(subject, open_items)
-        dev = await self._observed(job, subject, DEV, reaching)
-        groups = round(subject.part.groups * len(reaching) / max(1, len(open_items)))
-        fixed = await job.in_thread(certifying.plan, dev, terms, groups, subject.noise)
+        drawn = await job.in_thread(subjects.check_sealed, gate, subject)
+        sizes = Counter(item.group for item in open_items)
+        every = await self._observed(job, subject, DEV, Drawn(open_items, sizes))
+        _check_asked(subject, every)
+        dev = [each for each in every if each.counts]
+        reach = len(drawn.items) / subject.part.groups * len(dev) / max(1, len(every))
+        groups, effective = round(subject.part.groups * reach), drawn.effective(terms.weight)
+        fixed = await job.in_thread(certifying.plan, dev, terms, groups, subject.noise, effective)
         if isinstance(fixed, Uncertifiable):
-            made = _refused(subject, _in_all(fixed, groups / subject.part.groups), dev)
+            made = _refused(subject, _in_all(fixed, reach), dev)
         else:
             digest = plan_digest(fixed)
             look, number = await job.in_thread(self._look, job, subject, digest)
-            drawn = await job.in_thread(subjects.opened, gate, subject)
-            items = subjects.reaching(subject, drawn)
-            seen = await self._observed(job, subject, SEALED, items)
-            reach = len(items) / len(drawn)
+            seen = await self._observed(job, subject, SEALED, drawn)
+            await job.in_thread(self._check_asked, job, subject, look, seen)
             made = await job.in_thread(
-                _concluded, self._parts, subject, look, number, fixed, dev, seen, reach
+                _concluded, self._parts, subject, look, number, fixed, dev, seen, drawn
             )
         await job.in_thread(self._judged, job, made)
         return await job.in_thread(self._finished, job, subject)
@@ -172,10 +189,48 @@ class Calibration(Kind):
         schedule = wanted.schedule or ledgers.QUARTERS
         return gate.ledger.take(look, subject.part.marks, record, schedule)
 
+    def _check_asked(
+        self, job: Context, subject: Subject, look: Look, seen: Sequence[Observed]
+    ) -> None:
+        """End a look in which too many items could not be asked: no verdict, no certificate.
+
+        Raises:
+            EvaluationRefused: `gate_interrupted`.
+        """
+        try:
+            _check_asked(subject, seen)
+        except EvaluationRefused as error:
+            heard = any(each.told or each.larger_told for each in seen)
+            verdict = "interrupted" if heard else ledgers.UNSPENT
+            self._record_verdict(job, subject, verdict, ledger_verdict=verdict)
+            self._parts.gate.ledger.conclude(look.id, verdict, "")
+            counts = "The look counts." if heard else "Nothing was answered: no look was spent."
+            raise EvaluationRefused(error.code, f"{error.message} {counts}") from None
+
+    def _record_verdict(self, job: Context, subject: Subject, verdict: str, **more: str) -> None:
+        """Say in the log how a calibration ended."""
+        fields: dict[str, Json] = {
+            "action": "route_verdict",
+            "actor": job.actor,
+            "job": job.id,
+            "specification": subject.signed.digest,
+            "route": subject.wanted.route,
+            "verdict": verdict,
+            "reason": "",
+            "certificate": "",
+            "statement": "",
+            **more,
+        }
+        self._parts.gate.audit.append(Draft("admin", fields)).result()
+
     async def _observed(
-        self, job: Context, subject: Subject, name: str, items: Sequence[Item]
+        self, job: Context, subject: Subject, name: str, drawn: Drawn
     ) -> list[Observed]:
-        """What the first two stages do with each item; what was seen before a stop is kept."""
+        """What the first two stages do with each item; what was seen before a stop is kept.
+
+        Items that a rule keeps from the first stage are kept, too, and not asked.
+        """
+        items = drawn.items
         directory = self._parts.gate.directory / str(job.id)
         key = await job.in_thread(key_of, directory, self._parts.gate.kek())
         file = SealedLines(directory / name, key)
@@ -186,12 +241,20 @@ class Calibration(Kind):
         asker = PADDED if name == SEALED else ASKER
         p_true = subject.route.small.p_true
         stages = self._stages(subject)
-        ask = partial(observe, stages, label, p_true=p_true, named=named, asker=asker)
+        ask = partial(observe, stages, label, p_true=p_true, named=named, asker=asker, patient=True)
+
+        async def one(item: Item) -> Observed:
+            if not subjects.reaches(subject, item):
+                found = Observed(item.id, item.group, item.time or "", None, False, ruled=True)
+            else:
+                found = await ask(item)
+            return replace(found, size=drawn.sizes[item.group])
+
         for start in range(0, len(left), _BATCH):
             job.report(name.partition(".")[0], len(done), len(items))
-            observing = side_by_side(ask, left[start : start + _BATCH], 2)
+            observing = side_by_side(one, left[start : start + _BATCH], 2)
             fresh = await job.unless_stopped(observing)
-            await job.in_thread(file.append, [line_of(o) for o in fresh])
+            await job.in_thread(file.append, [o.line() for o in fresh])
             done += fresh
         return sorted(done, key=lambda o: o.item)
 
@@ -231,19 +294,15 @@ class Calibration(Kind):
         verdict, statement = "pass" if result["certificate"] else "underpowered", ""
         if made["statement"]:
             statement = statements.verify(made["statement"].encode(), gate.policy()).id
-        fields: dict[str, Json] = {
-            "action": "route_verdict",
-            "actor": job.actor,
-            "job": job.id,
-            "specification": subject.signed.digest,
-            "route": subject.wanted.route,
-            "verdict": result["verdict"],
-            "reason": result["reason"],
-            "certificate": result["certificate"] or "",
-            "statement": statement,
-            "ledger_verdict": verdict if statement else "",
-        }
-        gate.audit.append(Draft("admin", fields)).result()
+        self._record_verdict(
+            job,
+            subject,
+            result["verdict"],
+            reason=result["reason"],
+            certificate=result["certificate"] or "",
+            statement=statement,
+            ledger_verdict=verdict if statement else "",
+        )
         if made["statement"]:
             kept = self._parts.certificates.add(made["statement"].encode(), gate.policy())
             if made.get("replay"):
@@ -263,6 +322,7 @@ async def observe(
     p_true: bool,
     named: Callable[[str], str] = as_it_is,
     asker: Principal = ASKER,
+    patient: bool = False,
 ) -> Observed:
     """What the first stage, and a second one, do with one item.
 
@@ -271,8 +331,10 @@ async def observe(
         p_true: whether the first is asked, too, whether its answer is right.
         named: an item's id as the log has it.
         asker: who asks, for the log.
+        patient: whether a stage that is away after all tries is told, and does not end it all.
     """
     found: list[tuple[bool, int, str, Any]] = []
+    lost = ""
     for number, (loaded, inference) in enumerate(stages):
         task = loaded.task
         sent = msgspec.json.encode(scoring.input_of(task, item)).decode()
@@ -284,9 +346,11 @@ async def observe(
             p_true=p_true and not number,
         )
         entry = f"{label}-{number}-{named(item.id)}"
-        told = await asked(inference, entry, request, asker=asker)
+        told = await asked_again(inference, entry, request, asker=asker, patient=patient)
+        lost = lost or (told.failure if told.failure in OURS else "")
         scored = outcome(task, item, told.text, told)
-        right, answer = scored.micros == MILLION, replay.digest(scored)
+        right = scored.micros == MILLION
+        answer = "" if told.failure in OURS else replay.digest(scored)
         found.append((right, scored.microseconds, answer, told.about))
     small, about = found[0], found[0][3]
     larger = found[1] if len(found) > 1 else None
@@ -301,7 +365,16 @@ async def observe(
         larger_us=0 if larger is None else larger[1],
         told=small[2],
         larger_told="" if larger is None else larger[2],
+        unasked=lost,
     )
+
+
+def _check_asked(subject: Subject, seen: Sequence[Observed]) -> None:
+    """Refuse what too many items could not be asked for. Raises EvaluationRefused."""
+    asked_for = [each for each in seen if not each.ruled]
+    lost = {subject.wanted.route: sum(bool(each.unasked) for each in asked_for)}
+    if (found := interruption(lost, len(asked_for))) is not None:
+        raise EvaluationRefused("gate_interrupted", found[1])
 
 
 def replayed(seen: Observed, function: Confidence, threshold: int, *, larger: bool) -> list[Json]:
@@ -336,6 +409,7 @@ def terms_of(subject: Subject, number: int) -> Terms:
         wanted.delta_micros / MILLION * wanted.share(number),
         wanted.margin_micros / MILLION,
         subject.company,
+        wanted.weight or "groups",
     )
 
 
@@ -347,11 +421,6 @@ def plan_digest(plan: Plan) -> str:
         "doubtful": plan.doubtful,
     }
     return hashlib.sha256(strict_json.dump(fixed)).hexdigest()
-
-
-def line_of(seen: Observed) -> bytes:
-    """An observation as a line of JSON."""
-    return strict_json.dump(asdict(seen))
 
 
 def parse(line: bytes) -> Observed:
@@ -367,20 +436,11 @@ def parse(line: bytes) -> Observed:
     return seen
 
 
-def root_of(seen: Sequence[Observed]) -> str:
-    """Hex root of the RFC 6962 tree over the lines, in the order of the items' ids."""
-    tree = merkle.Frontier()
-    ordered = sorted(seen, key=lambda o: o.item)
-    tree.extend([merkle.leaf_hash(line_of(each)) for each in ordered])
-    return tree.root().hex()
-
-
-def found_of(plan: Plan, verdict: Verdict, terms: Terms, root: str, reach: float = 1.0) -> Found:
-    """What the certificate says: shares of the sealed split outward to the point.
-
-    Args:
-        reach: share of the groups that the rules let reach the first stage.
-    """
+def found_of(
+    plan: Plan, verdict: Verdict, terms: Terms, seen: Sequence[Observed], drawn: Drawn
+) -> Found:
+    """What the certificate says: shares of the sealed split outward to the point."""
+    reach = sum(not each.ruled for each in seen) / len(seen)
     low = None
     if verdict.difference is not None:
         low = _outward(verdict.difference[1], math.floor)
@@ -399,10 +459,14 @@ def found_of(plan: Plan, verdict: Verdict, terms: Terms, root: str, reach: float
         function=plan.function.document(),
         doubtful=plan.doubtful,
         low_micros=low,
-        merkle_root=root,
+        merkle_root=pairs.root(sorted(seen, key=lambda o: o.item)),
         reach_micros=_outward(reach, round),
         interval="" if verdict.difference is None else "tango",
         company=terms.company,
+        thresholds=plan.thresholds,
+        effective=math.floor(drawn.effective(terms.weight)),
+        largest=max(drawn.sizes.values()) if terms.weight == "answers" else 0,
+        unasked=sum(bool(each.unasked) for each in seen),
     )
 
 
@@ -414,7 +478,7 @@ _V = TypeVar("_V", Uncertifiable, Verdict)
 
 
 def _in_all(found: _V, reach: float) -> _V:
-    """A verdict on the groups that reach the first stage, with the groups needed in all."""
+    """A verdict on the groups that count, with the groups needed in all."""
     if found.needed is None or not reach:
         return replace(found, needed=None)
     low, likely, high = found.needed
@@ -452,6 +516,7 @@ def _refused(subject: Subject, why: Uncertifiable, dev: Sequence[Observed]) -> J
         "groups": subject.part.groups,
         **_told(why.needed),
         "reach": None,
+        "effective": None,
         "answer": report.sentence(
             why.reason, why.message, subject.part.groups, _more(subject, why.needed)
         ),
@@ -482,6 +547,8 @@ def _result(subject: Subject) -> JsonObject:
         "noise": round(subject.noise, 4),
         "unclaimed": sorted(unclaimed(subject.route)),
         "company": subject.company,
+        "weight": wanted.weight or "groups",
+        "group_from": subject.route.group_from,
     }
 
 
@@ -493,14 +560,16 @@ def _concluded(
     plan: Plan,
     dev: Sequence[Observed],
     seen: Sequence[Observed],
-    reach: float,
+    drawn: Drawn,
 ) -> JsonObject:
     """Judge, sign and write the page: what the job keeps before anything of it is told."""
     gate, wanted, terms = parts.gate, subject.wanted, terms_of(subject, number)
-    past = certifying.drawn(dev, wanted.seed)
+    past = certifying.drawn(dev, wanted.seed, terms.weight)
     whole = wanted.delta_micros / MILLION
-    verdict = _in_all(certifying.judge(plan, seen, past, terms, whole), reach)
-    found = found_of(plan, verdict, terms, root_of(seen), reach)
+    counting = [each for each in seen if each.counts]
+    verdict = certifying.judge(plan, counting, past, terms, whole)
+    verdict = _in_all(verdict, len(counting) / subject.part.groups)
+    found = found_of(plan, verdict, terms, seen, drawn)
     now = gate.clock.wall_us()
     needs_model = bool(subject.small.task.candidate.model)
     larger = next(iter(subject.route.larger), None)
@@ -518,7 +587,7 @@ def _concluded(
     )
     statement = statements.certify(subject.signed, found, at, gate.evidence())
     certificate = statements.verify(statement, gate.policy()).id
-    curve = certifying.curve(plan.function, dev)
+    curve = certifying.curve(plan.function, dev, terms.weight)
     result = {
         **_result(subject),
         "verdict": "certified" if verdict.certified else "not_certifiable",
@@ -528,6 +597,8 @@ def _concluded(
         "threshold": None if verdict.threshold is None else verdict.threshold / MILLION,
         "coverage": found.coverage_micros / MILLION,
         "reach": (found.reach_micros or 0) / MILLION,
+        "effective": found.effective,
+        "unasked": found.unasked,
         "limit": found.limit_micros / MILLION,
         "certificate": certificate if verdict.certified else None,
         "doubtful": plan.doubtful,
@@ -541,7 +612,7 @@ def _concluded(
         "curve": [[round(v, 6) for v in point] for point in curve],
         "dev_error": round(plan.error, 4),
     }
-    figures = report.figures(verdict)
+    figures = report.figures(verdict, terms.weight)
     result["answer"] = report.sentence(
         verdict.reason, figures, verdict.groups, _more(subject, verdict.needed), result["alpha"]
     )

@@ -86,6 +86,8 @@ def vet(artifact: Artifact) -> OtherFacts:
         "stages": stages,
         "on_defer": route.on_defer,
         "on_drift": route.on_drift,
+        "weight": route.weight,
+        "group_from": route.group_from,
     }
     return OtherFacts({**table, **terms_of(route.terms)})
 
@@ -266,7 +268,8 @@ def describe(certificate: Certificate) -> str:
         return f"not certifiable: {found.reason}"
     return (
         f"certified: at most {certificate.wanted.error_micros / MILLION:.1%} of accepted answers "
-        f"are wrong, {found.coverage_micros / MILLION:.0%} accepted, {found.groups} groups, "
+        f"are wrong, {found.coverage_micros / MILLION:.0%} of the "
+        f"{certificate.wanted.weight or 'groups'} accepted, {found.groups} groups, "
         f"until {until}"
     )
 

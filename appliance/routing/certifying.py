@@ -2,12 +2,14 @@
 
 Rules:
 - Function, thresholds and their start are fixed on open items; sealed ones decide, once.
-- Every group counts once, by one item that was announced before.
+- No two sealed items that count are of one group, by a draw that was announced. Where answers
+  count alike, groups are drawn in proportion to how many items they have.
 - Thresholds fall from the most cautious on. Each must keep the accepted error below the bound and
   the whole route not worse than its second stage; the first that does not ends the search, so that
   both together are wrong with probability at most delta of one look.
 - Items with times must have been certifiable at earlier times, too, and hold at the next.
-- A failure of a stage is a wrong answer of that stage.
+- A failure of a stage is a wrong answer of that stage; an item that could not be asked for a reason
+  of ours counts nowhere.
 - Where other requests in its batch move what the first stage is sure of, each item counts as they
   make it worst (`confidence.counted`).
 Sources: `statistics.risk`, `statistics.groups.paired_difference`; Berger (Technometrics 24, 1982)
@@ -16,16 +18,18 @@ for two tests in a step; rolling origins: Tashman, Int. J. Forecast. 16, 2000.
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from appliance.routing import confidence
 from appliance.routing.confidence import MILLION, Confidence, Counted, Features
+from appliance.routing.definition import Weight
 from appliance.statistics import groups as grouped
-from appliance.statistics.groups import draw_one_each
+from appliance.statistics.groups import draw_by_size, draw_one_each
 from appliance.statistics.power import (
     GroupsNeeded,
     chance_for_bound,
@@ -35,6 +39,8 @@ from appliance.statistics.power import (
 from appliance.statistics.proportions import lower_limit
 from appliance.statistics.risk import Certified, certify
 from appliance.statistics.verdict import FEWEST
+from appliance.trust import strict_json
+from appliance.types import Json
 
 FEWEST_ACCEPTED: Final = 60
 """Answers that the first threshold must accept."""
@@ -43,6 +49,8 @@ _START: Final = 0.3
 """The first threshold accepts this share of what the open items seem to allow."""
 _ORIGINS: Final = (0.5, 0.75)
 """Shares of the groups, in the order of time, that the backtest takes as the past."""
+_LATER: Final[Mapping[str, Json]] = {"size": 1, "ruled": False, "unasked": ""}
+"""Fields of lines that older versions did not write, and what these meant."""
 
 _HOPELESS: Final = 0.1
 """Probability of a certificate below which no look is taken."""
@@ -65,12 +73,14 @@ class Terms:
         delta: probability of a wrong certificate, for this look alone.
         margin: how much worse the route may be than its second stage.
         company: whether room is left for other requests in the batch of the first stage.
+        weight: of what the error is a share.
     """
 
     error: float
     delta: float
     margin: float
     company: bool = False
+    weight: Weight = "groups"
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,9 @@ class Observed:
         small, larger: whether each was right; `larger` is None without a second stage.
         small_us, larger_us: microseconds that each took.
         told, larger_told: digests of their answers; "" where none was kept.
+        size: items of its group in the split.
+        ruled: whether a rule of the route keeps it from the first stage, so that it was not asked.
+        unasked: code of a reason of ours for which it has no answer; "" where it has one.
     """
 
     item: str
@@ -95,6 +108,19 @@ class Observed:
     larger_us: int = 0
     told: str = ""
     larger_told: str = ""
+    size: int = 1
+    ruled: bool = False
+    unasked: str = ""
+
+    def line(self) -> bytes:
+        """As JSON; fields that came later stand in it where they say more."""
+        told = asdict(self).items()
+        return strict_json.dump({k: v for k, v in told if k not in _LATER or v != _LATER[k]})
+
+    @property
+    def counts(self) -> bool:
+        """Whether the first stage could have answered it."""
+        return not (self.ruled or self.unasked)
 
     def score(self, function: Confidence) -> int:
         """In millionths; an item without an answer is below every threshold."""
@@ -191,20 +217,26 @@ class Verdict:
         return self.threshold is not None
 
 
-def drawn(seen: Sequence[Observed], seed: str) -> list[Observed]:
-    """One item of each group, by the announced seed."""
-    places = draw_one_each([o.item for o in seen], [o.group for o in seen], seed)
+def drawn(seen: Sequence[Observed], seed: str, weight: Weight = "groups") -> list[Observed]:
+    """At most one item of each group, by the announced seed."""
+    draw = draw_one_each if weight == "groups" else draw_by_size
+    places = draw([o.item for o in seen], [o.group for o in seen], seed)
     return [seen[place] for place in places]
 
 
 def plan(
-    dev: Sequence[Observed], terms: Terms, groups: int, noise: float = 0.0
+    dev: Sequence[Observed],
+    terms: Terms,
+    groups: int,
+    noise: float = 0.0,
+    effective: float = math.inf,
 ) -> Plan | Uncertifiable:
     """Fix function and thresholds on open items, or say why a look would be wasted.
 
     Args:
-        groups: how many the sealed split has.
+        groups: how many will be drawn of the sealed split.
         noise: share of wrong labels that even the best answerer would be charged with.
+        effective: groups of one size that weigh as those of the sealed split do.
     """
     enough = groups_without_error(terms.error, terms.delta)
     open_groups = len({o.group for o in dev})
@@ -220,7 +252,9 @@ def plan(
     counted = [o.counted(choice.function, company=terms.company) for o in dev]
     scores = np.array([each.score for each in counted])
     right = np.array([each.right for each in counted])
-    grid = _grid(scores, right, terms.error)
+    sizes = Counter(o.group for o in dev)
+    weights = np.array([1 / sizes[o.group] if terms.weight == "groups" else 1.0 for o in dev])
+    grid = _grid(scores, right, terms.error, weights)
     coverage, errors = grid.coverage, grid.errors
     if grid.start is None:
         best = min(errors.values(), default=1.0)
@@ -228,9 +262,12 @@ def plan(
         message = f"on dev no threshold has fewer than {best:.1%} errors among accepted answers"
         return _refused("too many errors", message + room)
     start = grid.start
-    needed = _needed(start, choice.function, dev, terms)
+    needed = _needed(start, choice.function, drawn(dev, "needed", terms.weight), terms)
     if groups < FEWEST:
-        return _refused("underpowered", f"{groups} sealed groups are too few", needed)
+        return _refused("underpowered", f"{groups} sealed groups that count are too few", needed)
+    if effective < FEWEST:
+        message = f"the sealed groups weigh as {effective:.0f} of one size do, fewer than {FEWEST}"
+        return _refused("underpowered", message)
     fewest = max(FEWEST_ACCEPTED, enough)
     kept = [t for t in coverage if t <= start and coverage[t] * groups >= fewest]
     if not kept:
@@ -262,11 +299,16 @@ class _Grid(NamedTuple):
     least: int
 
 
-def _grid(scores: np.ndarray, right: np.ndarray, error: float) -> _Grid:
+def _grid(
+    scores: np.ndarray, right: np.ndarray, error: float, weights: np.ndarray | None = None
+) -> _Grid:
+    """Args: weights: of the items; None: all weigh the same."""
+    held = np.ones(len(scores)) if weights is None else weights
     levels = {int(np.quantile(scores, 1 - c, method="higher")) for c in _COVERAGES}
     falling = sorted((level for level in levels if level >= 0), reverse=True)
-    coverage = {t: float((scores >= t).mean()) for t in falling}
-    errors = {t: float((~right[scores >= t]).mean()) for t in falling}
+    inside = {t: float(held[scores >= t].sum()) for t in falling}
+    coverage = {t: inside[t] / float(held.sum()) for t in falling}
+    errors = {t: float(held[(scores >= t) & ~right].sum()) / inside[t] for t in falling}
     least = min((t for t in falling if errors[t] <= error), default=None)
     if least is None:
         return _Grid(coverage, errors, None, MILLION)
@@ -277,10 +319,10 @@ def _grid(scores: np.ndarray, right: np.ndarray, error: float) -> _Grid:
 def judge(
     plan: Plan, sealed: Sequence[Observed], dev: Sequence[Observed], terms: Terms, whole: float
 ) -> Verdict:
-    """Decide on sealed items, one of each group.
+    """Decide on sealed items, as `drawn` gives them.
 
     Args:
-        dev: open items, one of each group: the past of the backtest.
+        dev: open items, drawn alike: the past of the backtest.
         whole: delta over all looks, with which the backtest is made.
     """
     counted = [o.counted(plan.function, company=terms.company) for o in sealed]
@@ -410,7 +452,7 @@ class Point(NamedTuple):
     """One threshold of the what-if curve.
 
     Attributes:
-        low, high: two-sided 95 % limits of the accepted error; groups count once.
+        low, high: two-sided 95 % limits of the accepted error.
     """
 
     threshold: int
@@ -420,16 +462,20 @@ class Point(NamedTuple):
     high: float
 
 
-def curve(function: Confidence, seen: Sequence[Observed], most: int = 101) -> list[Point]:
+def curve(
+    function: Confidence, seen: Sequence[Observed], weight: Weight = "groups", most: int = 101
+) -> list[Point]:
     """Accepted error and coverage on open items at each threshold, the most cautious first."""
+    mean = grouped.mean if weight == "groups" else grouped.mean_of_items
+    names = [o.group for o in seen]
     scores = np.array([o.score(function) for o in seen])
     levels = sorted({int(s) for s in scores if s >= 0}, reverse=True)
     step = max(1, math.ceil(len(levels) / most))
     points = []
     for threshold in levels[step - 1 :: step]:
         inside = [o for o, score in zip(seen, scores, strict=True) if score >= threshold]
-        found = grouped.mean([float(not o.small) for o in inside], [o.group for o in inside])
-        share = len(inside) / len(seen)
+        found = mean([float(not o.small) for o in inside], [o.group for o in inside])
+        share = mean((scores >= threshold).astype(float).tolist(), names).value
         low, high = found.interval
         points.append(Point(threshold, share, found.value, low, high))
     return points
@@ -453,7 +499,7 @@ def _unshown(
     """Nothing is certified: because of errors, or because of too few groups.
 
     Args:
-        seen: open and sealed items; the sealed ones alone were unlucky.
+        seen: open and sealed items, drawn; the sealed ones alone were unlucky.
         size: how many of them are sealed.
     """
     needed = _needed(plan.start, plan.function, seen, terms)
@@ -465,12 +511,11 @@ def _unshown(
 def _needed(
     start: int, function: Confidence, seen: Sequence[Observed], terms: Terms
 ) -> GroupsNeeded | None:
-    """How many groups would do at the planned start, by one item of each group that was seen."""
-    one = list({o.group: o for o in seen}.values())
-    counted = [o.counted(function, company=terms.company) for o in one]
+    """How many groups would do at the planned start, by items that were drawn and seen."""
+    counted = [o.counted(function, company=terms.company) for o in seen]
     inside = [each for each in counted if each.score >= start]
     errors = sum(not each.right for each in inside)
-    found = groups_range(terms.error, errors, len(inside), len(one), terms.delta)
+    found = groups_range(terms.error, errors, len(inside), len(seen), terms.delta)
     if found is None:
         return None
     low, likely, high = found

@@ -7,6 +7,7 @@ Rules:
 - Every stage that answers names a task by its digest: prompt and form are the task's.
 - Rules send an input past stages or to no stage at all; what they leave to the first stage is what
   is certified.
+- One weighting holds for certificate, monitor, page and API.
 
 docs/routes.md has the format.
 """
@@ -23,12 +24,18 @@ FILE: Final = "route.toml"
 MAX_BYTES: Final = 64 << 10
 DEFER: Final = "defer"
 """Where a rule sends an input that no stage may answer."""
+KEY: Final = "key"
+PERSON: Final = "person"
+"""Where the group of a request may come from, beside a field of its input."""
 
 _Id: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 _Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 _Digest: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 _Share: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
 _Words: TypeAlias = tuple[Annotated[str, Meta(min_length=1, max_length=200)], ...]
+
+Weight: TypeAlias = Literal["groups", "answers"]
+"""Of what an error is a share: of groups, which count alike, or of answers, which do."""
 
 Script: TypeAlias = Literal[
     "latin", "cyrillic", "greek", "arabic", "hebrew", "cjk", "hiragana", "katakana", "hangul",
@@ -112,6 +119,10 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
         on_drift: what an alarm of drift on the first stage's task does to the certificate:
             `suspend` takes it out of use where `[drift] suspend` of the configuration is set,
             `warn` leaves it.
+        weight: of what the certified error is a share.
+        group_from: where a request's group comes from, as the dataset names it: `key`, the name
+            of the app's key; `person`, the user that the request names; or a field of the input.
+            "": nowhere, so that groups cannot count alike.
     """
 
     id: _Id
@@ -122,6 +133,8 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     rules: Annotated[tuple[Rule, ...], Meta(max_length=64)] = ()
     on_defer: Literal["error", "queue"] = "error"
     on_drift: Literal["suspend", "warn"] = "suspend"
+    weight: Weight = "answers"
+    group_from: Annotated[str, Meta(max_length=64)] = ""
 
     @property
     def small(self) -> Stage:
@@ -157,6 +170,8 @@ def parse(data: bytes) -> Route:
     for stage in route.stages:
         _check_stage(stage)
     _check_order(route)
+    if route.weight == "groups" and not route.group_from:
+        raise invalid('weight = "groups" needs group_from: where the group of a request comes from')
     names = [stage.name for stage in route.stages]
     for rule in route.rules:
         _check_rule(rule, names)

@@ -4,14 +4,16 @@ Rules:
 - A secret uniform sample of the answers that a first stage was let give waits for labels; the text
   stays in the log, encrypted, and only answers whose texts the log keeps are drawn.
 - Answers of later stages, and labels of what was deferred, never count.
-- One bet a day, on the share of the day's labels that were wrong, once the day is over and each of
-  its labels is given or overdue. An overdue label is not known: it speaks against no answer,
-  and the days after it are judged without it.
+- One bet a day, on the share of the day's labels that were wrong, weighted as the certificate is
+  (`weighing`), once the day is over and each of its labels is given or overdue. An overdue label is
+  not known: it speaks against no answer, and the days after it are judged without it.
 - Up to ten overdue answers of each fortnight are drawn and asked again: labels may be missing where
   answers are wrong.
 - When the evidence reaches 1 / delta, or too many labels are missing for too long, the certificate
   is out of use: recorded first, then done.
 - A person who labels sees the input and not the answer.
+- Where the route says whose a request is, answers are counted by group, for five weeks; a group is
+  kept as a keyed hash of its name.
 Source: `statistics.betting`.
 """
 
@@ -21,8 +23,9 @@ import hmac
 import itertools
 import json
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
@@ -32,6 +35,7 @@ from appliance.clock import Clock, iso
 from appliance.errors import ApplianceError, StateRefused
 from appliance.routing.answering import Accepted
 from appliance.routing.confidence import MILLION
+from appliance.routing.weighing import Basis, Weighed, bet, compared
 from appliance.statistics import betting
 from appliance.statistics.betting import Monitor
 
@@ -65,6 +69,20 @@ ALTER TABLE route_monitors ADD COLUMN unwatched_us INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX route_samples_due ON route_samples (certificate, due_us);
 """
 """Confidence of an answer; until when it is asked again; since when too many labels are missing."""
+WEIGHTS: Final = """
+ALTER TABLE route_samples ADD COLUMN weight TEXT NOT NULL DEFAULT '';
+ALTER TABLE route_samples ADD COLUMN group_mark TEXT NOT NULL DEFAULT '';
+ALTER TABLE route_monitors ADD COLUMN heaviest REAL NOT NULL DEFAULT 0;
+CREATE TABLE route_traffic (
+  certificate TEXT NOT NULL,
+  week INTEGER NOT NULL,
+  group_mark TEXT NOT NULL,
+  route TEXT NOT NULL,
+  answers INTEGER NOT NULL,
+  PRIMARY KEY (certificate, week, group_mark)
+) STRICT;
+"""
+"""How answers weigh; the heaviest day so far; answers by group, "" where none is told."""
 
 _SAMPLES: Final = sa.table(
     "route_samples",
@@ -73,18 +91,30 @@ _SAMPLES: Final = sa.table(
         (
             "id", "certificate", "route", "request_id", "key_id", "day", "answer", "bound_micros",
             "delta_micros", "due_us", "label", "actor", "settled", "confidence_micros", "again_us",
+            "weight", "group_mark",
         ),
     ),
 )  # fmt: skip
 _MONITORS: Final = sa.table(
-    "route_monitors", sa.column("certificate"), sa.column("state"), sa.column("unwatched_us")
+    "route_monitors", *map(sa.column, ("certificate", "state", "unwatched_us", "heaviest"))
+)
+_TRAFFIC: Final = sa.table(
+    "route_traffic",
+    *map(sa.column, ("certificate", "week", "group_mark", "route", "answers")),
 )
 _DAY_US: Final = 86_400_000_000
+_WEEK_US: Final = 7 * _DAY_US
 _FORTNIGHT_US: Final = 14 * _DAY_US
 MOST_MISSING: Final = 0.2
 """Share of a fortnight's labels that may be missing."""
 ASKED_AGAIN: Final = 10
 """Overdue answers of a fortnight that are asked again."""
+WEEKS: Final = 4
+"""Weeks before this one whose answers are counted by group."""
+MOST_GROUPS: Final = 10_000
+"""Groups of a week that are counted by themselves."""
+LEAST_ANSWERS: Final = 200
+"""Answers from which weights are compared."""
 _LOOK_S: Final = 60.0
 _ERASED: Final = "\0erased"
 """In place of an answer; no model and no person says this."""
@@ -119,6 +149,7 @@ class Standing:
         asked_again, asked_again_wrong: overdue answers that were labelled after all, and how many
             of these are wrong.
         unwatched: since when too many labels are missing, ISO 8601; "" where they are not.
+        traffic: the weights of answers beside the certificate's; None while too little is known.
     """
 
     waiting: int
@@ -132,18 +163,15 @@ class Standing:
     asked_again: int
     asked_again_wrong: int
     unwatched: str
+    traffic: Weighed | None = None
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A thing about the labels of a route that a person should know.
-
-    Attributes:
-        code: `route_unwatched` or `route_missing_wrong`.
-    """
+    """A thing about the answers of a route that a person should know."""
 
     route: str
-    code: Literal["route_unwatched", "route_missing_wrong"]
+    code: Literal["route_unwatched", "route_missing_wrong", "route_weights"]
     message: str
 
 
@@ -157,6 +185,7 @@ class Monitors:
         days: until a label is overdue.
         grace_days: how long too many labels may be missing, by the trust policy.
         alarm: takes a certificate out of use, if it is in use: certificate, route, reason.
+        basis: the sealed answers that a certificate rests on; None where they are not here.
     """
 
     def __init__(
@@ -168,19 +197,28 @@ class Monitors:
         days: int,
         grace_days: Callable[[], int],
         alarm: Callable[[str, str, str], None],
+        basis: Callable[[str], Basis | None] = lambda certificate: None,
     ) -> None:
         self._database, self._clock, self._secret = database, clock, secret
         self._share, self._days, self._alarm = share, days, alarm
-        self._grace_days = grace_days
+        self._grace_days, self._basis = grace_days, basis
         self._writing: set[asyncio.Task[None]] = set()
+        self._answers: Counter[tuple[str, str, int, str]] = Counter()
+        self._weighed: dict[str, tuple[str, Weighed]] = {}
+        self._bases: dict[str, Basis | None] = {}
 
     def note(self, answer: Accepted) -> None:
-        """Draw from the answers that a first stage was let give; called in the event loop."""
+        """Count and draw the answers that a first stage was let give; called in the event loop."""
         certificate = answer.standing.certificate
         kept = answer.caller.principal.content in (None, "encrypted")
-        if certificate is None or not kept or not self._drawn(answer, certificate.origin):
+        if certificate is None:
             return
-        now = self._clock.wall_us()
+        now, mark = self._clock.wall_us(), self._mark(answer.group)
+        if answer.standing.route.group_from:
+            week = now // _WEEK_US
+            self._answers[certificate.origin, answer.standing.route.id, week, mark] += 1
+        if not kept or not self._drawn(answer, certificate.origin):
+            return
         row = {
             "certificate": certificate.origin,
             "route": answer.standing.route.id,
@@ -192,6 +230,8 @@ class Monitors:
             "delta_micros": certificate.wanted.delta_micros,
             "due_us": now + self._days * _DAY_US,
             "confidence_micros": answer.confidence_micros,
+            "weight": certificate.wanted.weight,
+            "group_mark": mark,
         }
         writing = asyncio.create_task(asyncio.to_thread(self._keep, row))
         self._writing.add(writing)
@@ -293,12 +333,20 @@ class Monitors:
     def settle(self) -> None:
         """Settle the days that are over, look for missing labels, and raise alarms."""
         now, grace_us = self._clock.wall_us(), self._grace_days() * _DAY_US
+        counted, self._answers = self._answers, Counter()
         with self._database.begin() as connection:
+            _count(connection, counted, now)
             known = connection.execute(sa.select(_SAMPLES.c.certificate).distinct()).scalars()
             for certificate in known.all():
                 self._settle(connection, str(certificate), now)
                 self._miss(connection, str(certificate), now)
             alarms = _alarms(connection, now - grace_us)
+            lately = _lately(connection, now)
+        self._weighed = {
+            certificate: (route, weighed)
+            for (certificate, route), answers in lately.items()
+            if (weighed := self._compared(certificate, answers)) is not None
+        }
         for alarm in alarms:  # again and again, until it is done
             self._alarm(*alarm)
 
@@ -308,7 +356,8 @@ class Monitors:
             rows = connection.execute(
                 sa.select(_SAMPLES).where(_SAMPLES.c.certificate == certificate)
             ).all()
-            monitor, unwatched = _monitor(connection, certificate, 0.5)
+            monitor, unwatched, _ = _monitor(connection, certificate, 0.5)
+        weighed = self._weighed.get(certificate)
         now = self._clock.wall_us()
         labelled = [row for row in rows if row.label]
         again = [row for row in labelled if row.again_us]
@@ -326,6 +375,7 @@ class Monitors:
             asked_again=len(again),
             asked_again_wrong=sum(row.answer != row.label for row in again),
             unwatched=iso(unwatched) if unwatched else "",
+            traffic=None if weighed is None else weighed[1],
         )
 
     def notices(self) -> list[Notice]:
@@ -345,6 +395,13 @@ class Monitors:
                     )
                 if (wrong := _missing_wrong(connection, certificate)) is not None:
                     found.append(Notice(route, "route_missing_wrong", wrong))
+        for route, weighed in self._weighed.values():
+            if weighed.beyond:
+                message = (
+                    f"its answers to {weighed.groups} groups weigh as {weighed.effective:.0f} of "
+                    f"one size; with these weights at most {weighed.error:.0%} are wrong"
+                )
+                found.append(Notice(route, "route_weights", message))
         return found
 
     def _drawn(self, answer: Accepted, certificate: str) -> bool:
@@ -372,14 +429,16 @@ class Monitors:
         ).all()
         if not rows:
             return
-        monitor, unwatched = _monitor(connection, certificate, rows[0].bound_micros / MILLION)
+        bound = rows[0].bound_micros / MILLION
+        monitor, unwatched, heaviest = _monitor(connection, certificate, bound)
+        answers = _of_groups(connection, certificate)
         done: list[str] = []
         for day in sorted({row.day for row in rows} - {iso(now)[:10]}):
             that = [row for row in rows if row.day == day]
             if any(not row.label and row.due_us > now for row in that):
                 continue
-            if labelled := [(row.answer, row.label) for row in that if row.label]:
-                monitor.observe(wrong_share(labelled))
+            if labelled := [row for row in that if row.label]:
+                heaviest = bet(monitor, that[0].weight, _wrongs(labelled), answers, heaviest)
             done.append(day)
         if not done:
             return
@@ -388,7 +447,26 @@ class Monitors:
             .where(_SAMPLES.c.certificate == certificate, _SAMPLES.c.day.in_(done))
             .values(settled=1)
         )
-        _keep_monitor(connection, certificate, monitor, unwatched)
+        _keep_monitor(connection, certificate, monitor, unwatched, heaviest)
+
+    def _compared(self, certificate: str, answers: Counter[str]) -> Weighed | None:
+        """The weights of answers beside a certificate's; None while too little is known."""
+        if certificate not in self._bases:
+            found = self._basis(certificate)
+            if found is not None:
+                marked = tuple(replace(a, group=self._mark(a.group)) for a in found.answers)
+                found = replace(found, answers=marked)
+            self._bases[certificate] = found
+        basis = self._bases[certificate]
+        named = {mark: count for mark, count in answers.items() if mark}
+        if basis is None or not named or answers.total() < LEAST_ANSWERS:
+            return None
+        return compared(basis, named, answers[""])
+
+    def _mark(self, group: str) -> str:
+        """A group as it is kept; "" for none."""
+        said = f"group/{group}".encode()
+        return hmac.new(self._secret(), said, hashlib.sha256).hexdigest()[:32] if group else ""
 
     def _miss(self, connection: Connection, certificate: str, now: int) -> None:
         """See whether too many labels are missing, and ask some of the overdue ones again."""
@@ -400,10 +478,10 @@ class Monitors:
         ).all()
         share = _missing_share(due) or 0.0
         bound = due[0].bound_micros / MILLION if due else 0.5
-        monitor, unwatched = _monitor(connection, certificate, bound)
+        monitor, unwatched, heaviest = _monitor(connection, certificate, bound)
         since = (unwatched or now) if share > MOST_MISSING else 0
         if since != unwatched:
-            _keep_monitor(connection, certificate, monitor, since)
+            _keep_monitor(connection, certificate, monitor, since, heaviest)
         ended = now // _FORTNIGHT_US * _FORTNIGHT_US
         window = (_SAMPLES.c.due_us > ended - _FORTNIGHT_US, _SAMPLES.c.due_us <= ended)
         rows = connection.execute(sa.select(_SAMPLES).where(mine, *window)).all()
@@ -423,9 +501,46 @@ def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
     return _SAMPLES.c.request_id.in_(ids) & (_SAMPLES.c.answer != _ERASED)
 
 
-def wrong_share(pairs: Sequence[tuple[str, str]]) -> float:
-    """The share of answers that are not what was labelled."""
-    return sum(answer != label for answer, label in pairs) / len(pairs)
+def _wrongs(labelled: Sequence[sa.Row[Any]]) -> list[tuple[bool, str]]:
+    """Whether each answer is not what was labelled, and the group that got it."""
+    return [(row.answer != row.label, row.group_mark) for row in labelled]
+
+
+def _count(connection: Connection, counted: Counter[tuple[str, str, int, str]], now: int) -> None:
+    """Add answers by group; those of groups beyond `MOST_GROUPS` have none."""
+    connection.execute(sa.delete(_TRAFFIC).where(_TRAFFIC.c.week < now // _WEEK_US - WEEKS))
+    for (certificate, route, week, mark), count in counted.items():
+        here = (_TRAFFIC.c.certificate == certificate, _TRAFFIC.c.week == week)
+        held = connection.execute(sa.select(sa.func.count()).where(*here)).scalar_one()
+        for kept in (mark, "") if held >= MOST_GROUPS else (mark,):
+            adding = sa.update(_TRAFFIC).where(*here, _TRAFFIC.c.group_mark == kept)
+            done = connection.execute(adding.values(answers=_TRAFFIC.c.answers + count))
+            if done.rowcount:
+                break
+        else:
+            row = {"certificate": certificate, "week": week, "route": route}
+            connection.execute(
+                sa.insert(_TRAFFIC).values({**row, "group_mark": kept, "answers": count})
+            )
+
+
+def _lately(connection: Connection, now: int) -> dict[tuple[str, str], Counter[str]]:
+    """Answers of the last weeks by group, of certificates and routes that had them for so long."""
+    found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    before = set()
+    for row in connection.execute(sa.select(_TRAFFIC)):
+        found[row.certificate, row.route][row.group_mark] += int(row.answers)
+        if row.week <= now // _WEEK_US - WEEKS + 1:
+            before.add((row.certificate, row.route))
+    return {each: answers for each, answers in found.items() if each in before}
+
+
+def _of_groups(connection: Connection, certificate: str) -> dict[str, int]:
+    """Answers of the last weeks of a certificate by group."""
+    total = sa.func.sum(_TRAFFIC.c.answers)
+    wanted = sa.select(_TRAFFIC.c.group_mark, total).group_by(_TRAFFIC.c.group_mark)
+    mine = wanted.where(_TRAFFIC.c.certificate == certificate, _TRAFFIC.c.group_mark != "")
+    return {str(mark): int(count) for mark, count in connection.execute(mine)}
 
 
 def _missing_share(due: Sequence[sa.Row[Any]]) -> float | None:
@@ -446,21 +561,25 @@ def _missing_wrong(connection: Connection, certificate: str) -> str | None:
     ).all()
     if not rows:
         return None
-    monitor = Monitor(rows[0].bound_micros / MILLION)
+    monitor, heaviest = Monitor(rows[0].bound_micros / MILLION), 0.0
+    answers = _of_groups(connection, certificate)
     for _, day in itertools.groupby(rows, lambda row: row.day):
-        monitor.observe(wrong_share([(row.answer, row.label) for row in day]))
+        heaviest = bet(monitor, rows[0].weight, _wrongs(list(day)), answers, heaviest)
     if not monitor.alarm(rows[0].delta_micros / MILLION):
         return None
     wrong = sum(row.answer != row.label for row in rows)
     return f"of {len(rows)} answers whose labels were missing, {wrong} are wrong"
 
 
-def _keep_monitor(connection: Connection, certificate: str, monitor: Monitor, since: int) -> None:
+def _keep_monitor(
+    connection: Connection, certificate: str, monitor: Monitor, since: int, heaviest: float
+) -> None:
     connection.execute(sa.delete(_MONITORS).where(_MONITORS.c.certificate == certificate))
     row = {
         "certificate": certificate,
         "state": json.dumps(monitor.state()),
         "unwatched_us": since,
+        "heaviest": heaviest,
     }
     connection.execute(sa.insert(_MONITORS).values(row))
 
@@ -468,7 +587,7 @@ def _keep_monitor(connection: Connection, certificate: str, monitor: Monitor, si
 def _alarms(connection: Connection, patience_us: int) -> list[tuple[str, str, str]]:
     """Certificates that end now, with their routes and why."""
     found = []
-    for certificate, state, unwatched in connection.execute(sa.select(_MONITORS)).all():
+    for certificate, state, unwatched, _ in connection.execute(sa.select(_MONITORS)).all():
         monitor = betting.read(json.loads(state))
         row = connection.execute(
             sa.select(_SAMPLES.c.route, _SAMPLES.c.delta_micros)
@@ -493,11 +612,15 @@ def _alarms(connection: Connection, patience_us: int) -> list[tuple[str, str, st
     return found
 
 
-def _monitor(connection: Connection, certificate: str, bound: float) -> tuple[Monitor, int]:
-    """The bets of a certificate, and since when too many labels are missing; 0: they are not."""
+def _monitor(connection: Connection, certificate: str, bound: float) -> tuple[Monitor, int, float]:
+    """The bets of a certificate, since when too many labels are missing, and the heaviest day.
+
+    0: they are not missing; there was no day.
+    """
     known = connection.execute(
         sa.select(_MONITORS).where(_MONITORS.c.certificate == certificate)
     ).first()
     if known is None:
-        return Monitor(bound), 0
-    return betting.read(json.loads(known.state)), int(known.unwatched_us)
+        return Monitor(bound), 0, 0.0
+    monitor = betting.read(json.loads(known.state))
+    return monitor, int(known.unwatched_us), float(known.heaviest)

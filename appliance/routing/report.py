@@ -47,11 +47,11 @@ class Told:
     deltas: tuple[int, ...] = ()
 
 
-def figures(verdict: Verdict) -> str:
+def figures(verdict: Verdict, weight: str = "groups") -> str:
     """The figures that a verdict rests on, as a clause."""
     if verdict.certified:
         return (
-            f"{verdict.coverage:.0%} of the groups are accepted at confidence "
+            f"{verdict.coverage:.0%} of the {weight} are accepted at confidence "
             f"{(verdict.threshold or 0) / 1e6:.3f}"
         )
     if verdict.reason == "unstable over time":
@@ -87,13 +87,17 @@ def page(told: Told) -> Page:
         tone="good" if certified else "no",
         facts=(
             Fact("verdict", "certified" if certified else "not certifiable", result["reason"]),
-            Fact("accepted", f"{result['coverage']:.0%}", "of the groups, by the first stage"),
+            Fact(
+                "accepted",
+                f"{result['coverage']:.0%}",
+                f"of the {result['weight']}, by the first stage",
+            ),
             Fact(
                 "certified error" if certified else "allowed error",
                 f"at most {result['alpha']:.1%}",
                 f"with {1 - result['delta']:.0%} confidence",
             ),
-            Fact("groups", str(result["groups"]), "independent; the verdict counts these"),
+            Fact("groups", str(result["groups"]), "one item of each was drawn and counts"),
             Fact(
                 "seconds avoided",
                 f"{avoided[0]:.0%}" if avoided else "-",
@@ -131,7 +135,7 @@ def _curve(result: Mapping[str, Any]) -> Figure | None:
         mark=_certified(result),
     )
     caption = (
-        "Open items, each threshold a point; groups count once in the limits. The dashed line is "
+        f"Open items, each threshold a point; {result['weight']} count alike. The dashed line is "
         "the allowed error. What is certified was decided on sealed groups, once."
     )
     return Figure(drawing, caption)
@@ -154,10 +158,14 @@ def _promise(result: Mapping[str, Any]) -> Section | None:
     """For whom the certificate holds."""
     if result["verdict"] != "certified":
         return None
+    whom = "groups like the sealed ones, each counting once,"
+    if result["weight"] == "answers":
+        whom = "groups like the sealed ones, of sizes like theirs,"
     said = [
-        f"By the labels of this dataset, and for groups like the sealed ones that reach the first "
-        f"stage, at most {result['alpha']:.1%} of the answers that it gives are wrong: with "
-        f"{1 - result['delta']:.0%} confidence, each group counting once.",
+        f"By the labels of this dataset, and for {whom} as far as they reach the first stage, at "
+        f"most {result['alpha']:.1%} of the answers that it gives are wrong: with "
+        f"{1 - result['delta']:.0%} confidence.",
+        _weights(result),
         "The past was tested and nothing forecasts: the monitor and drift watch what comes. Not "
         "replayed: requests that the stage's time limit or its share of requests at once sends "
         "further, and repeats that the dataset left out when it was sealed.",
@@ -175,6 +183,19 @@ def _promise(result: Mapping[str, Any]) -> Section | None:
             "and the first stage does not answer them."
         )
     return Section("What is promised", tuple(said))
+
+
+def _weights(result: Mapping[str, Any]) -> str:
+    """Where the weights come from, and who watches them."""
+    said = "Groups count alike, however many requests each sends."
+    if result["weight"] == "answers":
+        said = (
+            "Answers count alike, so that a group weighs what its items in the dataset do: as "
+            f"{result['effective']} groups of one size."
+        )
+    if not result["group_from"]:
+        return f"{said} The route does not say whose a request is: nobody compares these weights."
+    return f"{said} The monitor tells how far those of the requests are from them."
 
 
 def _time(result: Mapping[str, Any]) -> Section | None:
@@ -219,7 +240,8 @@ def _terms(told: Told) -> Section:
         ("allowed error", f"{wanted.error_micros / 1e6:g}"),
         ("delta over all looks", f"{wanted.delta_micros / 1e6:g}, {_shares(wanted)}"),
         ("margin to the second stage", f"{wanted.margin_micros / 1e6:g}"),
-        ("items", f"one of each group, seed {wanted.seed}"),
+        ("what counts alike", result["weight"]),
+        ("items", f"at most one of each group, seed {wanted.seed}"),
         ("contradicting labels of repeated texts", f"{result['noise']:.1%}"),
         ("doubtful items go to", str(result["doubtful"] or "-")),
     ]

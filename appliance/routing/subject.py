@@ -1,10 +1,11 @@
 """What a calibration works on: route, stages, sealed dataset and terms, checked before the look.
 
 Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of
-the split are opened by `opened` alone, into memory, one of each group.
+the split are opened by `opened` alone, into memory, at most one of each group.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -21,10 +22,10 @@ from appliance.evals import gate_subject, scoring
 from appliance.evals.gate_subject import GateParts, check_schedule, sealed_dataset, task_of
 from appliance.jobs.kind import JsonObject
 from appliance.routing import catalogue, rules
-from appliance.routing.definition import Route, Stage
+from appliance.routing.definition import KEY, PERSON, Route, Stage
 from appliance.serving.backend import Backends
 from appliance.statistics.agreement import repeated_labels
-from appliance.statistics.groups import draw_one_each
+from appliance.statistics.groups import draw_by_size, draw_one_each, effective_groups
 from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust import ecdsa
@@ -101,6 +102,22 @@ class Subject:
         return 1 - found.ceiling if found.texts >= _REPEATS else 0.0
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn of a sealed split.
+
+    Attributes:
+        sizes: how many items each group of the split has.
+    """
+
+    items: tuple[Item, ...]
+    sizes: Mapping[str, int]
+
+    def effective(self, weight: str) -> float:
+        """How many groups of one size weigh as those of the split do."""
+        return effective_groups(self.sizes.values()) if weight == "answers" else len(self.sizes)
+
+
 def envelope_of(params: JsonObject) -> bytes:
     """The specification as it was signed. Raises PolicyRefused (`specification_invalid`)."""
     try:
@@ -125,6 +142,7 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     route = _route(parts, wanted, policy)
     larger = next(iter(route.larger), None)
     small = task_of(parts.store, wanted.small, wanted.small_digest, policy)
+    _check_group(small, route.group_from)
     other = None
     if larger is not None:
         other = task_of(parts.store, wanted.larger, wanted.larger_digest, policy)
@@ -135,6 +153,10 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     if digest != wanted.dataset_digest:
         raise _other(f"{wanted.dataset} has the digest {digest}")
     check_schedule(parts, wanted.split, wanted.schedule, seal)
+    looks = parts.ledger.looks(seal.parts[wanted.split].marks)
+    begun = any(look.id == signed.digest for look in looks)  # by an older version
+    if wanted.weight != route.weight and not (begun and not wanted.weight):
+        raise _other(f"the route weighs by {route.weight}")
     if not dataset.splits.get("dev"):
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no open split dev.")
     return Subject(signed, route, small, other, dataset, seal, sealed)
@@ -166,6 +188,13 @@ def _route(parts: GateParts, wanted: Specification, policy: TrustPolicy) -> Rout
     return msgspec.structs.replace(route, id=wanted.route)
 
 
+def _check_group(small: LoadedTask, group_from: str) -> None:
+    """A request's group comes from something that a request has."""
+    known = (KEY, PERSON, *small.task.fields)
+    if group_from and group_from not in known:
+        raise TaskRefused("route_stage_unfit", f"group_from is none of {', '.join(known)}.")
+
+
 def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool = False) -> None:
     """The first stage gives labels or fields, and the second takes and gives the same."""
     output = small.task.output
@@ -190,8 +219,8 @@ def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool 
         raise TaskRefused("route_stage_unfit", f"{larger.task.id} takes other fields.")
 
 
-def opened(parts: GateParts, subject: Subject) -> tuple[Item, ...]:
-    """One item of each group of the split, in memory.
+def opened(parts: GateParts, subject: Subject) -> Drawn:
+    """What was drawn of the split, in memory: at most one item of each group.
 
     Raises:
         DatasetRefused: what `sealing.open_part` raises.
@@ -200,17 +229,17 @@ def opened(parts: GateParts, subject: Subject) -> tuple[Item, ...]:
     items = sealing.open_part(
         subject.seal, wanted.split, name, subject.sealed, parts.kek(), parts.marks_key()
     )
-    places = draw_one_each([i.id for i in items], [i.group for i in items], wanted.seed)
-    return tuple(items[place] for place in places)
+    draw = draw_by_size if wanted.weight == "answers" else draw_one_each
+    places = draw([i.id for i in items], [i.group for i in items], wanted.seed)
+    return Drawn(tuple(items[place] for place in places), Counter(i.group for i in items))
 
 
-def reaching(subject: Subject, items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """The items that the rules of the route let reach its first stage."""
-    task = subject.small.task
-    return tuple(i for i in items if rules.reaches(subject.route, scoring.input_of(task, i)))
+def reaches(subject: Subject, item: Item) -> bool:
+    """Whether the rules of the route let an item reach its first stage."""
+    return rules.reaches(subject.route, scoring.input_of(subject.small.task, item))
 
 
-def check_sealed(parts: GateParts, subject: Subject) -> None:
+def check_sealed(parts: GateParts, subject: Subject) -> Drawn:
     """Hold the items of the split against the stages before the look; nothing of one is told.
 
     Raises:
@@ -218,7 +247,9 @@ def check_sealed(parts: GateParts, subject: Subject) -> None:
         EvaluationRefused: `sealed_item_unfit`.
     """
     stages = filter(None, (subject.small, subject.larger))
-    gate_subject.check_sealed([loaded.task for loaded in stages], opened(parts, subject))
+    drawn = opened(parts, subject)
+    gate_subject.check_sealed([loaded.task for loaded in stages], drawn.items)
+    return drawn
 
 
 def check_items(subject: Subject, items: tuple[Item, ...]) -> None:

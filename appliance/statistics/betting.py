@@ -3,8 +3,9 @@
 Rules: one bet a group, with the share of its items that were wrong; every stake is fixed before
 the group is seen; half of the capital bets from the first group on, and of the other half one part
 in `STARTS` begins at each group, so that losses of good months do not hide a rate that rises later;
-the evidence is the mean of the capital over all stakes; under a true rate of at most `bound` it
-reaches 1 / delta with probability at most delta, however often it is looked at; the state is JSON.
+what a group weighs does not depend on its labels; the evidence is the mean of the capital over all
+stakes; under a true rate of at most `bound` it reaches 1 / delta with probability at most delta,
+however often it is looked at; the state is JSON.
 Sources: Ville 1939; Waudby-Smith & Ramdas, J. R. Stat. Soc. B 86, 2024, "Estimating means of
 bounded random variables by betting"; Shafer, J. R. Stat. Soc. A 184, 2021; Shin, Ramdas & Rinaldo,
 "E-detectors", arXiv 2203.03532, for the restarts, here with a finite capital.
@@ -50,18 +51,20 @@ class Monitor:
         if not 0 < self.bound < 1:
             raise ValueError("a bound is strictly between 0 and 1")
 
-    def observe(self, wrong: float) -> float:
+    def observe(self, wrong: float, weight: float = 1.0) -> float:
         """Settle the bets on one group, and return the evidence.
 
         Args:
             wrong: share of the group's labelled items that were wrong.
+            weight: of the group, as a share of the heaviest: so much of each stake is bet.
 
         Raises:
-            ValueError: the share is not within 0 and 1.
+            ValueError: the share or the weight is not within 0 and 1.
         """
-        if not 0 <= wrong <= 1:
-            raise ValueError("a share is within 0 and 1")
-        gains = [math.log1p(stake / self.bound * (wrong - self.bound)) for stake in STAKES]
+        if not (0 <= wrong <= 1 and 0 <= weight <= 1):
+            raise ValueError("a share and a weight are within 0 and 1")
+        bet = weight / self.bound * (wrong - self.bound)
+        gains = [math.log1p(stake * bet) for stake in STAKES]
         self.wealth = [wealth + gain for wealth, gain in zip(self.wealth, gains, strict=True)]
         if self.starts < STARTS:
             self.starts += 1

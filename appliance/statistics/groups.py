@@ -1,14 +1,14 @@
 """Means over items that are weighted by group, and their intervals.
 
-Rules: every group weighs the same, however many items it has; a group's items are averaged first,
-and the intervals see groups alone; closed forms only, so that a bare Python can compute them again;
-an interval has a width even when all groups agree.
+Rules: every group weighs the same, however many items it has, but where a name says otherwise; a
+group's items are averaged first, and the intervals see groups alone; closed forms only, so that a
+bare Python can compute them again; an interval has a width even when all groups agree.
 """
 
 import hashlib
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -81,6 +81,30 @@ def mean_square(found: Estimate) -> float:
     """Of the groups' differences, behind an estimate of a difference."""
     n = found.groups
     return min(1.0, found.spread * found.spread * (n - 1) / n + found.value * found.value)
+
+
+def mean_of_items(
+    values: Sequence[float], groups: Sequence[Hashable], confidence: float = 0.95
+) -> Estimate:
+    """As `mean`, with every item weighing the same; its spread is that of the groups' sums.
+
+    A ratio of two sums over groups, with the variance of its linearisation (Cochran, Sampling
+    Techniques, 3rd ed., 1977, section 6.3).
+
+    Raises:
+        ValueError: as `mean`.
+    """
+    means = group_means(values, groups)
+    if means.min() < 0 or means.max() > 1:
+        raise ValueError("a mean of outcomes lies within 0 and 1")
+    sizes = np.array(list(Counter(groups).values()), dtype=np.float64)
+    n, total = len(means), len(values)
+    value = math.fsum(values) / total
+    variance = _variance(sizes * (means - value)) * n / (total * total)
+    size = _effective(value, variance * n, n, total)
+    if value in (0, 1):
+        size = effective_groups(sizes)
+    return Estimate(value, wilson(value * size, size, confidence), n, math.sqrt(variance * n))
 
 
 def difference(
@@ -208,6 +232,34 @@ def draw_one_each(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[
         ticket = hashlib.sha256("\0".join((seed, group, item)).encode()).digest()
         drawn[group] = min(drawn.get(group, (ticket, index)), (ticket, index))
     return sorted(index for _, index in drawn.values())
+
+
+def draw_by_size(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[int]:
+    """As `draw_one_each`, of groups that are drawn in proportion to how many items they have.
+
+    The largest group always is, one with half as many items with probability 1/2: each item has
+    the same chance, and no two are of one group, so that a share of what is drawn is the share of
+    all items (Lahiri's method, Bull. Int. Stat. Inst. 33, 1951). The SHA-256 over seed and
+    group, as a fraction, is compared with the group's share of the largest.
+
+    Raises:
+        ValueError: as `draw_one_each`.
+    """
+    sizes = Counter(groups)
+    most = max(sizes.values(), default=0)
+
+    def taken(group: str) -> bool:
+        ticket = hashlib.sha256("\0".join((seed, group)).encode()).digest()
+        return int.from_bytes(ticket) * most < sizes[group] << 256
+
+    return [place for place in draw_one_each(ids, groups, seed) if taken(groups[place])]
+
+
+def effective_groups(sizes: Iterable[float]) -> float:
+    """How many groups of one size weigh as groups of these do (Kish, Survey Sampling, 1965)."""
+    held = list(sizes)
+    squares = math.fsum(size * size for size in held)
+    return math.fsum(held) ** 2 / squares if squares else 0.0
 
 
 def _variance(means: np.ndarray) -> float:

@@ -31,6 +31,8 @@ MAX_ENVELOPE: Final = 1 << 20
 MILLION: Final = 1_000_000
 COARSE: Final = 10_000
 """Shares of a sealed split are told to one point, in millionths."""
+FEWEST: Final = 50
+"""Groups of one size that must weigh as those of a sealed split do."""
 _DAY_US: Final = 86_400_000_000
 _TOLERANCE_US: Final = 300_000_000
 
@@ -57,6 +59,8 @@ class Specification(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         name: the person who signs.
         time: when, ISO 8601 in UTC.
         schedule: the share of delta of each look, in millionths; empty: equal shares.
+        weight: of what the error is a share: groups count alike, or answers do; "" before 0.2.0:
+            groups.
     """
 
     route: _Name
@@ -76,6 +80,7 @@ class Specification(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     name: _Name
     time: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     schedule: Annotated[tuple[_Share, ...], Meta(max_length=100)] = ()
+    weight: Literal["", "groups", "answers"] = ""
 
     def share(self, number: int) -> float:
         """The share of delta that a look spends, by its number from 1."""
@@ -100,6 +105,11 @@ class Found(Struct, frozen=True, forbid_unknown_fields=True):
         interval: of route minus second stage; "" without one, and before 0.2.0: one pseudo-group a
             side.
         company: whether room was left for other requests in the batch of the first stage.
+        thresholds: that were fixed before, in millionths, falling; none before 0.2.0.
+        effective: groups of one size that weigh as those of the split do; None before 0.2.0.
+        largest: items of the largest group of the split, by which groups were drawn; 0 where groups
+            count alike.
+        unasked: items that could not be asked for a reason of ours, which count nowhere.
     """
 
     reason: _Text
@@ -115,6 +125,10 @@ class Found(Struct, frozen=True, forbid_unknown_fields=True):
     reach_micros: _Micros | None = None
     interval: Literal["", "tango"] = ""
     company: bool = False
+    thresholds: Annotated[tuple[_Micros, ...], Meta(max_length=100)] = ()
+    effective: _Count | None = None
+    largest: _Count = 0
+    unasked: _Count = 0
 
     @property
     def certified(self) -> bool:
@@ -282,6 +296,10 @@ def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
     low = found.low_micros
     if found.certified and low is not None and low <= -wanted.margin_micros:
         raise _inconsistent("it certifies a route that is worse by the margin")
+    if found.certified and found.thresholds and found.threshold_micros not in found.thresholds:
+        raise _inconsistent("its threshold is none of those that were fixed before")
+    if found.certified and wanted.weight and (found.effective or 0) < FEWEST:
+        raise _inconsistent(f"its groups weigh as fewer than {FEWEST} of one size")
     if at.valid_until_us < at.issued_us or not 1 <= at.look <= wanted.looks:
         raise _inconsistent("its look or its dates cannot be")
     policy.check_digests(

@@ -88,6 +88,13 @@ class RouteCertificates:
                 connection.execute(sa.insert(_CERTIFICATES).values(values))
         return found
 
+    def envelope(self, certificate_id: str) -> bytes | None:
+        """A certificate as it was signed; None where it is not kept here."""
+        known = sa.select(_CERTIFICATES.c.envelope).where(_CERTIFICATES.c.id == certificate_id)
+        with self._database.begin() as connection:
+            found = connection.execute(known).scalar()
+        return None if found is None else bytes(found)
+
     def suspend(self, certificate_id: str, reason: str) -> None:
         """Take a certificate out of use for ever; the first reason stays."""
         values = {"certificate": certificate_id, "reason": reason, "time_us": self.now_us()}

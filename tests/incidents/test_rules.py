@@ -101,6 +101,7 @@ BAD = {
     "route_suspended": replace(WELL, routes=told()),
     "route_unwatched": replace(WELL, unwatched=told()),
     "route_missing_wrong": replace(WELL, missing_wrong=told()),
+    "route_weights": replace(WELL, weights=told()),
     "drift_found": replace(WELL, drifts=told()),
     "queue_full": replace(WELL, refusals=(Refusals("planner", 5, no_room=5),)),
     "app_floods": replace(WELL, refusals=(Refusals("planner", 100),)),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -29,7 +30,7 @@ from appliance.errors import (
 )
 from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.incidents import rules
-from appliance.routing import answering
+from appliance.routing import answering, catalogue
 from appliance.routing.answering import DEFERRED, _passed_on
 from appliance.trust.store import load_policy
 from appliance.types import Json, Limits, TaskAnswer
@@ -250,6 +251,27 @@ async def test_accepted_answers_are_drawn_for_labels(
         assert (await asyncio.to_thread(client.route_sample, ROUTE_ID)).id == 0
     (entry,) = entries(lab, action="route_label")
     assert entry["sample"] == waiting.id and "engine" not in str(entry)
+
+
+@pytest.mark.parametrize(
+    ("group_from", "group"),
+    [("key", "app"), ("person", "ann"), ("text", SURE), ("", "")],
+)
+async def test_a_request_has_the_group_that_the_route_says(
+    lab: Services, monkeypatch: pytest.MonkeyPatch, group_from: str, group: str
+) -> None:
+    standing = await lab.routes.standing(ROUTE_ID)
+    route = msgspec.structs.replace(standing.route, group_from=group_from)
+    seen: list[answering.Accepted] = []
+
+    async def changed(_route: str) -> catalogue.Standing:
+        return replace(standing, route=route)
+
+    monkeypatch.setattr(lab.routes, "standing", changed)
+    monkeypatch.setattr(lab.inference, "parts", replace(lab.inference.parts, accepted=seen.append))
+    generation = await lab.inference.start(app(), replace(asked(SURE), person="ann"))
+    assert [piece async for piece in generation]
+    assert [answer.group for answer in seen] == [group]
 
 
 async def test_shares_by_stage_are_counted(lab: Services) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import json
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,9 +16,13 @@ import pytest_asyncio
 
 from appliance.api.admin.gates import seal_of
 from appliance.app import Services, open_services
+from appliance.datasets import ledger as ledgers
+from appliance.datasets.items import Item
 from appliance.errors import ApplianceError, PolicyRefused
+from appliance.evals import asking
 from appliance.evals.job import DIRECTORY
-from appliance.routing import catalogue
+from appliance.routing import calibration, catalogue
+from appliance.routing.certifying import Observed
 from appliance.trust import route as statements
 from appliance.trust.policy import TrustPolicy
 from appliance.trust.store import load_policy
@@ -154,6 +160,93 @@ async def test_a_sealed_item_that_does_not_fit_takes_no_look(lab: Services, tmp_
     assert not entries(lab, action="route_look", dataset="unfit")
 
 
+async def test_answers_weigh_as_their_groups_have_items(lab: Services, tmp_path: Path) -> None:
+    """Every third group has two items: others are drawn half as often. Control: groups alike."""
+    grouping = {"weight": "groups", "group_from": "text"}
+    head = "".join(f'{name} = "{value}"\n' for name, value in grouping.items())
+    write_route(lab, tmp_path / "alike", head=head)
+    write_dataset(lab, tmp_path / "twos", dev=160, certify=240, doubled=3)
+    result = await calibrate(lab, terms(lab, dataset="twos"))
+    groups = 180
+    assert (result["weight"], result["effective"]) == ("answers", 240**2 // (60 * 4 + 120))
+    assert 90 < result["groups"] < 150 < groups
+    old = lab.routes.certificates.of(terms(lab).route_digest, _policy(lab))[0]
+    assert (old.wanted.weight, old.found.largest) == ("answers", 2)
+    write_dataset(lab, tmp_path / "others", dev=160, certify=240, doubled=3)
+    result = await calibrate(lab, terms(lab, route="alike", dataset="others"))
+    assert (result["weight"], result["effective"], result["groups"]) == ("groups", groups, groups)
+    page = (lab.data / DIRECTORY / str(result["job"]) / "report.html").read_text()
+    assert "Groups count alike, however many requests each sends." in page
+
+
+async def test_groups_of_few_sizes_take_no_look(lab: Services, tmp_path: Path) -> None:
+    """One group has half of the items: 121 groups weigh as 4 of one size."""
+    write_dataset(lab, tmp_path / "busy", dev=160, certify=240, busy=120)
+    result = await calibrate(lab, terms(lab, dataset="busy"))
+    assert result["certificate"] is None and result["reason"] == "underpowered"
+    assert not entries(lab, action="route_look", dataset="busy")
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+async def test_too_many_failures_of_ours_end_a_calibration_without_a_verdict(
+    lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answered: int
+) -> None:
+    """100 of 100: the look is not spent; one answer that was seen spends it."""
+    real, seen, name = calibration.observe, 0, f"lost{answered}"
+
+    async def lost(stages: Any, label: str, item: Item, **more: Any) -> Observed:
+        nonlocal seen
+        found = await real(stages, label, item, **more)
+        if not item.id.startswith("certify"):
+            return found
+        seen += 1
+        if seen <= answered:
+            return found
+        return replace(found, features=None, small=False, told="", larger_told="", unasked="x")
+
+    monkeypatch.setattr(calibration, "observe", lost)
+    write_dataset(lab, tmp_path / name)
+    with pytest.raises(ApplianceError) as caught:
+        await calibrate(lab, terms(lab, dataset=name))
+    assert caught.value.code == "gate_interrupted"
+    verdict = entries(lab, action="route_verdict")[-1]
+    assert verdict["verdict"] == ("interrupted" if answered else "unspent")
+    seal = seal_of(lab, name)
+    left = ledgers.remaining(lab.ledger.looks(seal.parts["certify"].marks), seal.schedule)
+    assert left == (ledgers.FALLING[1:] if answered else ledgers.FALLING)
+    assert lab.agreement.standing.told() == []
+
+
+async def test_what_is_lost_is_asked_again(
+    lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice each item's engine is lost; the third time it answers. Control: invalid outputs."""
+    real, tries = asking.asked, Counter[str]()
+
+    async def lost(inference: Any, label: str, *more: Any) -> asking.Told:
+        tries[label] += 1
+        if "certify" in label and tries[label] < asking.TRIES:
+            return asking.Told(None, "worker_lost", 0.0)
+        return await real(inference, label, *more)
+
+    monkeypatch.setattr(asking, "asked", lost)
+    monkeypatch.setattr(asking, "_RETRY_S", 0.0)
+    write_dataset(lab, tmp_path / "again")
+    result = await calibrate(lab, terms(lab, dataset="again"))
+    assert result["verdict"] == "certified" and result["unasked"] == 0
+    assert {n for label, n in tries.items() if "certify" in label} == {asking.TRIES}
+
+    async def invalid(inference: Any, label: str, *more: Any) -> asking.Told:
+        if "certify" in label:
+            return asking.Told(None, "output_invalid", 0.0)
+        return await real(inference, label, *more)
+
+    monkeypatch.setattr(asking, "asked", invalid)
+    write_dataset(lab, tmp_path / "invalid")
+    result = await calibrate(lab, terms(lab, dataset="invalid"))
+    assert result["certificate"] is None and result["unasked"] == 0
+
+
 async def test_items_with_times_pass_a_backtest(lab: Services, tmp_path: Path) -> None:
     path = tmp_path / "times"
     write_dataset(lab, path, times=True)
@@ -202,6 +295,8 @@ async def test_a_killed_calibration_resumes_with_its_look(
         ({"larger": ""}, "specification_other"),
         ({"looks": 1, "schedule": ()}, "specification_other"),
         ({"schedule": ()}, "specification_other"),
+        ({"weight": "groups"}, "specification_other"),
+        ({"weight": ""}, "specification_other"),
         ({"route_digest": "1" * 64}, "specification_other"),
         ({"dataset_digest": "1" * 64}, "specification_other"),
         ({"split": "test"}, "dataset_not_sealed"),

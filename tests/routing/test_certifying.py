@@ -10,7 +10,9 @@ import pytest
 
 from appliance.routing import certifying, confidence
 from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable
+from appliance.routing.definition import Weight
 from appliance.statistics import paired
+from appliance.statistics.groups import draw_by_size, draw_one_each
 from appliance.statistics.power import groups_for_bound
 from appliance.statistics.risk import certify
 from tests.evals.test_gate_simulation import told
@@ -183,6 +185,69 @@ def test_grouped_certificates_in_a_thousand_runs() -> None:
     items, one = grouped(1_000, items=True), grouped(1_000, items=False)
     told(f"20 groups of 50: every item {items:.1%} wrong, one of each group {one:.1%}")
     assert items > 2 * DELTA and one <= allowed(1_000)
+
+
+UNEQUAL = {
+    "busy customers": (lambda n: (50, 0.15) if n % 20 == 0 else (1, 0.02)),
+    "weekends": (lambda n: (40, 0.055) if n % 7 < 5 else (1, 0.0)),
+    "bad weekends": (lambda n: (40, 0.03) if n % 7 < 5 else (1, 0.15)),
+}  # fmt: skip
+"""Items of a group and its share of wrong ones. Wrong are, of the answers and by groups, 11.4 and
+2.7 %, 5.5 and 3.9 %, 3.1 and 6.4 %."""
+
+
+def weighted(kind: str, weight: Weight, count: int, groups: int) -> float:
+    """The share of runs with a certificate."""
+    generator = np.random.default_rng(4)
+    plan = replace(fixed(), doubtful="people")
+    sizes, rates = zip(*map(UNEQUAL[kind], range(groups)), strict=True)
+    names = [f"g{n}" for n, size in enumerate(sizes) for _ in range(size)]
+    ids = [f"i{n}" for n in range(len(names))]
+    draw = draw_one_each if weight == "groups" else draw_by_size
+    found = 0
+    for run in range(count):
+        seen = [
+            Observed(
+                ids[place], names[place], "", features_at(generator.random()),
+                bool(generator.random() >= rates[int(names[place][1:])]),
+            )
+            for place in draw(ids, names, f"seed {run}")
+        ]  # fmt: skip
+        found += certifying.judge(plan, seen, [], TERMS, DELTA).certified
+    return found / count
+
+
+def check_weighted(count: int, groups: int) -> None:
+    """What is above the bound by the declared weighting is certified by the other one alone."""
+    for kind, weight, other in (
+        ("busy customers", "answers", "groups"),
+        ("weekends", "answers", "groups"),
+        ("bad weekends", "groups", "answers"),
+    ):
+        wrong, control = (
+            weighted(kind, by, count, groups)  # type: ignore[arg-type]
+            for by in (weight, other)
+        )
+        told(f"{kind}, {groups} groups: {wrong:.1%} wrong by {weight}, control {control:.1%}")
+        assert wrong <= allowed(count) and control > 2 * DELTA
+
+
+def test_certificates_hold_for_the_declared_weighting() -> None:
+    check_weighted(10, 1_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [700, 1_000, 2_000])
+def test_weighted_certificates_in_many_runs(groups: int) -> None:
+    check_weighted(300, groups)
+
+
+def test_weights_of_few_groups_take_no_look() -> None:
+    dev = drawn(np.random.default_rng(1), 300)
+    by_answers = replace(TERMS, weight="answers")
+    found = certifying.plan(dev, by_answers, 300, effective=49.9)
+    assert isinstance(found, Uncertifiable) and found.reason == "underpowered"
+    assert isinstance(certifying.plan(dev, by_answers, 300, effective=50), Plan)
 
 
 def in_company(count: int, groups: int, *, company: bool) -> tuple[float, float]:

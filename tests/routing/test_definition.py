@@ -61,6 +61,8 @@ def test_without_people_and_larger_stages_there_is_a_refusal_alone() -> None:
         (ROUTE + RULES.replace('"latin"', '"klingon"'), "$.rules[1].scripts"),
         (ROUTE[: ROUTE.index("[[stages]]")], "stages"),
         ('on_drift = "never"\n' + ROUTE, "$.on_drift"),
+        ('weight = "groups"\n' + ROUTE, "group_from"),
+        ('weight = "days"\ngroup_from = "key"\n' + ROUTE, "$.weight"),
         ("id = ", "Invalid value"),
         ("x" * (MAX_BYTES + 1), "bytes"),
     ],
@@ -80,3 +82,9 @@ def test_text_that_is_not_utf_8_is_refused() -> None:
 def test_an_upstream_cannot_be_the_certified_stage() -> None:
     with pytest.raises(TaskRefused, match="first stage is a task"):
         parse((ROUTE[: ROUTE.index("[[stages]]")] + UPSTREAM).encode())
+
+
+def test_a_route_says_what_counts_alike() -> None:
+    assert (parse(ROUTE.encode()).weight, parse(ROUTE.encode()).group_from) == ("answers", "")
+    for head in ('weight = "groups"\n', 'weight = "answers"\n', ""):
+        assert parse(f'{head}group_from = "notice"\n{ROUTE}'.encode()).group_from == "notice"

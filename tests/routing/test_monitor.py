@@ -1,9 +1,11 @@
 """The monitor of accepted answers: who is drawn, what counts, and what takes a certificate away."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -16,6 +18,7 @@ from appliance.routing.answering import Accepted
 from appliance.routing.catalogue import Standing
 from appliance.routing.definition import parse
 from appliance.routing.monitor import Monitors
+from appliance.routing.weighing import Basis, SealedAnswer, Weighed
 from appliance.statistics.betting import Monitor
 from appliance.trust import route as statements
 from appliance.types import Caller, GenerationRequest, Principal
@@ -24,21 +27,29 @@ from tests.evals.test_gate_simulation import told
 from tests.routing.example import ROUTE
 from tests.trust.test_route import certificate
 
+TABLES = [monitors.TABLES, monitors.MISSING, monitors.WEIGHTS]
+
 
 class World:
     """A monitor with a clock, and what it raised."""
 
-    def __init__(self, path: Path, share: float = 1.0) -> None:
+    def __init__(self, path: Path, share: float = 1.0, **more: Any) -> None:
         self.clock = FixedClock(1_790_000_000_000_000)
         self.alarms: list[tuple[str, str, str]] = []
-        self.database = open_database(path / "a.db", [monitors.TABLES, monitors.MISSING])
+        self.database = open_database(
+            path / "a.db", [monitors.TABLES, monitors.MISSING, monitors.WEIGHTS]
+        )
         read = statements.verify(certificate(), policy())
         self.standing = Standing(parse(ROUTE.encode()), "1" * 64, 1, read)
+        self.share, self.more, self.number = share, more, 0
+        self.restart()
+
+    def restart(self) -> None:
+        """A server that begins knows what lies in its database."""
         self.monitors = Monitors(
-            self.database, self.clock, lambda: b"secret", share, 7,
-            lambda: 30, self.alarm,
+            self.database, self.clock, lambda: b"secret", self.share, 7,
+            lambda: 30, self.alarm, **self.more,
         )  # fmt: skip
-        self.number = 0
 
     def alarm(self, *alarm: str) -> None:
         """As the appliance does it: once for each certificate."""
@@ -46,13 +57,18 @@ class World:
             self.alarms.append((alarm[0], alarm[1], alarm[2]))
 
     async def accept(
-        self, count: int = 1, text: str = "mit", confidence: int = 900_000, **more: Any
+        self,
+        count: int = 1,
+        text: str = "mit",
+        confidence: int = 900_000,
+        group: str = "",
+        **more: Any,
     ) -> None:
         for _ in range(count):
             self.number += 1
             caller = Caller(Principal("k", "app", **more), f"req-{self.number}", "", "/")
             asked = GenerationRequest("licences", prompt="x")
-            self.monitors.note(Accepted(self.standing, caller, asked, text, confidence))
+            self.monitors.note(Accepted(self.standing, caller, asked, text, confidence, group))
         await self.monitors.settled()
 
     def label_all(self, label: str) -> int:
@@ -64,6 +80,10 @@ class World:
 
     def pass_days(self, days: int = 1) -> None:
         self.clock.advance(days * 86_400)
+
+    def weights(self) -> Weighed | None:
+        """Those of the answers, beside the certificate's."""
+        return self.seen.traffic
 
     @property
     def seen(self) -> monitors.Standing:
@@ -218,6 +238,88 @@ async def test_labels_left_out_by_chance_are_no_alarm(world: World) -> None:
     await quarter(world, lambda row: row.answer == "mit" and row.id % 7 == 0)
     assert world.seen.asked_again > 5 and not world.seen.asked_again_wrong
     assert not world.monitors.notices()
+
+
+async def test_traffic_that_weighs_otherwise_is_told(tmp_path: Path) -> None:
+    """As in the dataset for weeks, then one customer sends most; a restart forgets nothing."""
+    answers = tuple(SealedAnswer(f"g{n}", 1, False) for n in range(90))
+    found = Basis("answers", 0.05, 0.05, 0.05, answers)
+    asked: list[str] = []
+
+    def basis(certificate: str) -> Basis:
+        asked.append(certificate)
+        return found
+
+    world = World(tmp_path, share=0.0, basis=basis)
+    await world.accept(1)
+    world.monitors.settle()
+    assert world.weights() is None  # the route does not say whose a request is
+    route = msgspec.structs.replace(world.standing.route, group_from="key")
+    world.standing = replace(world.standing, route=route)
+    seen: list[Weighed | None] = []
+    for _ in range(24):
+        for n in range(90):
+            await world.accept(1, group=f"g{n}")
+        world.pass_days()
+        world.monitors.settle()
+        seen.append(world.weights())
+    assert not any(seen[:14])
+    usual = seen[-1]
+    assert usual is not None and not usual.beyond
+    assert (usual.groups, usual.unknown, usual.error) == (90, 0.0, 0.03)
+    assert not world.monitors.notices() and len(asked) == 1
+    await world.accept(9_000, group="g50")
+    world.monitors.settle()
+    world.restart()
+    world.monitors.settle()
+    busy = world.weights()
+    assert busy is not None and busy.beyond and busy.effective < 3
+    (notice,) = world.monitors.notices()
+    assert (notice.route, notice.code) == ("licences", "route_weights")
+    with world.database.begin() as connection:
+        kept = connection.execute(sa.text("SELECT group_mark FROM route_traffic")).scalars().all()
+    assert len(set(kept)) == 90 and {len(mark) for mark in kept} == {32}  # no names
+    world.pass_days(40)
+    await world.accept(1, group="g1")
+    world.monitors.settle()
+    assert world.weights() is None and not world.monitors.notices()  # that was long ago
+
+
+async def test_more_groups_than_are_counted_have_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitors, "MOST_GROUPS", 3)
+    route = msgspec.structs.replace(world.standing.route, group_from="key")
+    world.standing = replace(world.standing, route=route)
+    for n in range(5):
+        await world.accept(2, group=f"g{n}")
+    await world.accept(1, group="g0")
+    world.monitors.settle()
+    await world.accept(1, group="g4")
+    world.monitors.settle()
+    with world.database.begin() as connection:
+        rows = connection.execute(sa.text("SELECT group_mark, answers FROM route_traffic")).all()
+    assert sorted(count for mark, count in rows if mark) == [2, 2, 3]
+    assert [count for mark, count in rows if not mark] == [5]
+
+
+async def test_a_certificate_by_answers_bets_by_answers(world: World) -> None:
+    """A day of one label that is wrong beside days of many that are right; control: by day."""
+    held = world.standing.certificate
+    assert held is not None
+    evidence = []
+    for weight in ("answers", ""):
+        wanted = msgspec.structs.replace(held.wanted, weight=weight)
+        world.standing = replace(
+            world.standing, certificate=replace(held, id=weight.rjust(64, "0"), wanted=wanted)
+        )
+        for count, label in ((20, "mit"), (1, "gpl"), (20, "mit")):
+            await world.accept(count)
+            world.label_all(label)
+            world.pass_days()
+            world.monitors.settle()
+        evidence.append(world.seen.evidence)
+    assert evidence[0] < 1 < evidence[1]
 
 
 async def test_a_label_is_given_once_and_to_a_sample_of_the_route(world: World) -> None:

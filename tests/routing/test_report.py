@@ -17,7 +17,7 @@ RESULT: dict[str, Any] = {
     "difference": [0.0, -0.02, 0.02], "origins": [], "ablation": {"all": 0.02, "top alone": 0.03},
     "curve": [[900_000, 0.2, 0.01, 0.0, 0.04], [500_000, 1.0, 0.12, 0.1, 0.15]], "noise": 0.01,
     "answer": "Certified: all of it.", "reach": 0.31, "unclaimed": ["desk"],
-    "company": False,
+    "company": False, "weight": "groups", "group_from": "key", "effective": 660,
 }  # fmt: skip
 
 

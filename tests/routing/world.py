@@ -70,18 +70,31 @@ def coefficients(*words: dict[str, tuple[str, ...]]) -> str:
 
 
 def write_dataset(
-    services: Services, path: Path, times: bool = False, unfit: int = 0, **counts: int
+    services: Services,
+    path: Path,
+    times: bool = False,
+    unfit: int = 0,
+    doubled: int = 0,
+    busy: int = 0,
+    **counts: int,
 ) -> str:
     """Write, seal, sign, import and approve a dataset; returns its id.
 
     Args:
         unfit: items of `certify` with a label that no task has.
+        doubled: of so many groups one has two items; 0: none.
+        busy: the first items of `certify` that are of one group.
     """
     path.mkdir()
     manifest = {"format": 1, "version": 1, "name": path.name, "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))
     for split, count in ({"train": 20, "dev": 60, "certify": GROUPS} | counts).items():
         rows = [item(n, f"{split}-{path.name}") for n in range(count)]
+        for n, row in enumerate(rows):
+            if doubled:
+                row["group"] = f"{split}-{path.name}-{n - (n % (doubled + 1) == doubled)}"
+        for row in rows[: busy if split == "certify" else 0]:
+            row["group"] = "busy"
         for row in rows[: unfit if split == "certify" else 0]:
             row["expected"] = "cab"
         if times:
@@ -187,7 +200,11 @@ def terms(services: Services, **changes: Any) -> Specification:
     given = {
         "route_digest": record(given["route"]).digest,
         "dataset_digest": record(given["dataset"]).digest,
-        **{name: facts[name] for name in ("error_micros", "delta_micros", "margin_micros")},
+        **{
+            name: facts[name]
+            for name in ("error_micros", "delta_micros", "margin_micros", "weight")
+            if name in facts
+        },
         **given,
     }
     return Specification(**given)

@@ -6,9 +6,12 @@ import pytest
 from appliance.statistics.groups import (
     cautious_difference,
     difference,
+    draw_by_size,
     draw_one_each,
+    effective_groups,
     group_means,
     mean,
+    mean_of_items,
 )
 from appliance.statistics.proportions import wilson
 from appliance.statistics.special import normal_quantile
@@ -112,6 +115,49 @@ def test_a_draw_is_even() -> None:
     for seed in range(2000):
         counts[draw_one_each(["a", "b", "c", "d"], ["g"] * 4, str(seed))[0]] += 1
     assert max(abs(c - 500) for c in counts) < 100
+
+
+def test_groups_are_drawn_as_often_as_they_have_items() -> None:
+    """Groups of 4, 2, 1 and 1 items: each item is drawn in a quarter of all draws."""
+    groups = ["a"] * 4 + ["b"] * 2 + ["c", "d"]
+    ids = [f"i{n}" for n in range(8)]
+    counts = np.zeros(8)
+    for seed in range(2_000):
+        drawn = draw_by_size(ids, groups, str(seed))
+        assert len({groups[place] for place in drawn}) == len(drawn) and groups[drawn[0]] == "a"
+        counts[drawn] += 1
+    assert max(abs(counts - 500)) < 100
+    back = draw_by_size(ids[::-1], groups[::-1], "1")
+    assert {ids[::-1][i] for i in back} == {ids[i] for i in draw_by_size(ids, groups, "1")}
+    alike = [f"g{n}" for n in range(8)]
+    assert draw_by_size(ids, alike, "1") == draw_one_each(ids, alike, "1") == list(range(8))
+    assert draw_by_size([], [], "1") == []
+
+
+def test_a_heavy_group_counts_as_few() -> None:
+    assert effective_groups([3] * 70) == pytest.approx(70)
+    assert effective_groups([50, *[1] * 50]) == pytest.approx(100**2 / 2_550)
+    assert effective_groups([]) == 0
+
+
+def test_the_mean_of_items_covers_what_groups_of_unequal_sizes_are() -> None:
+    """Large groups err more; the control takes the items for independent."""
+    generator = np.random.default_rng(3)
+
+    def missed(*, items: bool) -> float:
+        sizes = np.where(np.arange(150) % 10 == 0, 20, 2)
+        rates = generator.beta(2, 8, 150) + np.where(sizes > 2, 0.3, 0.0)
+        groups = np.repeat(np.arange(150), sizes)
+        wrong = (generator.random(len(groups)) < rates[groups]).astype(float).tolist()
+        true = (20 * (0.2 + 0.3) + 9 * 2 * 0.2) / 38
+        low, high = mean_of_items(wrong, range(len(groups)) if items else groups.tolist()).interval
+        return float(not low <= true <= high)
+
+    assert np.mean([missed(items=False) for _ in range(200)]) < 0.1
+    assert np.mean([missed(items=True) for _ in range(200)]) > 0.1
+    assert mean_of_items([1, 1, 1, 0], ["a", "a", "a", "b"]).value == 0.75
+    with pytest.raises(ValueError, match="within 0 and 1"):
+        mean_of_items([2], ["a"])
 
 
 def test_what_is_no_outcome() -> None:

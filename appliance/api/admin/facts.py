@@ -111,6 +111,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             routes=tuple(services.routes.alarms(policy)),
             unwatched=tuple(_notice(n) for n in notices if n.code == "route_unwatched"),
             missing_wrong=tuple(_notice(n) for n in notices if n.code == "route_missing_wrong"),
+            weights=tuple(_notice(n) for n in notices if n.code == "route_weights"),
         )
     try:
         facts = replace(facts, trust=services.trust.freshness())

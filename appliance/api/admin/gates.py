@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import secrets
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -28,6 +29,8 @@ from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.evals import gate_outcomes, gate_subject, judging, pairs
 from appliance.evals.job import DIRECTORY
+from appliance.routing import outcomes as route_outcomes
+from appliance.routing.calibration import SEALED
 from appliance.tasks import catalogue
 from appliance.trust import ecdsa, evaluation, evidence
 from appliance.trust.policy_file import marks_key
@@ -276,7 +279,7 @@ async def outcomes(
     item: Annotated[str | None, Query(max_length=1_000)] = None,
     end_looks: bool = False,
 ) -> wire.Outcomes:
-    """The outcomes of a gate for an auditor; of one item with the proof that it is one of them.
+    """The outcomes of a gate or a calibration; of one item with the proof that it is one of them.
 
     They end the looks that the split has left, so that this has to be asked for.
     """
@@ -288,10 +291,7 @@ async def outcomes(
                 "looks_would_end",
                 f"{own.split} of {own.dataset} has {len(rest)} looks left; this ends them.",
             )
-    kek = LogFiles(services.data / "audit").key_encryption_key()
-    found = await asyncio.to_thread(
-        gate_outcomes.read_pairs, services.data / DIRECTORY, job_id, kek
-    )
+    found = await asyncio.to_thread(_outcomes, services, job_id, own)
     proof = None if item is None else pairs.proof(found, item)
     fields: dict[str, Json] = {
         "action": "outcomes_read",
@@ -306,3 +306,14 @@ async def outcomes(
     if proof is not None:
         return wire.Outcomes(lines=[str(proof["line"])], proof=proof)
     return wire.Outcomes(lines=[each.line().decode() for each in found])
+
+
+def _outcomes(services: Services, job_id: int, look: ledgers.Look | None) -> Sequence[pairs.Lined]:
+    """The outcomes of a job that took a look. Raises EvaluationRefused."""
+    kek, directory = (
+        LogFiles(services.data / "audit").key_encryption_key(),
+        services.data / DIRECTORY,
+    )
+    if look is not None and (directory / str(job_id) / SEALED).exists():
+        return route_outcomes.read(directory, look, kek)
+    return gate_outcomes.read_pairs(directory, job_id, kek)

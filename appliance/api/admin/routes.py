@@ -6,6 +6,7 @@ certificate out of use is recorded first, and nothing brings it back.
 
 import asyncio
 import json
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -80,6 +81,7 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         schedule=[] if schedule == ledgers.QUARTERS else list(schedule),
         groups=part.groups,
         items=part.items,
+        weight=str(record.facts.get("weight", "answers")),
     )
 
 
@@ -218,7 +220,7 @@ def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire
     known = certificates.of(digest, policy)
     watched = None
     if known:
-        watched = wire.Watched(**vars(services.monitors.standing(known[0].origin)))
+        watched = wire.Watched.model_validate(asdict(services.monitors.standing(known[0].origin)))
     return wire.Route(
         id=record.id,
         version=int(facts["version"]),
@@ -236,6 +238,8 @@ def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire
         certificates=[_certificate(services, each) for each in known],
         watched=watched,
         on_drift=str(facts.get("on_drift", "suspend")),
+        weight=str(facts.get("weight", "answers")),
+        group_from=str(facts.get("group_from", "")),
     )
 
 
@@ -261,4 +265,6 @@ def _certificate(services: Services, statement: Statement) -> wire.Certificate:
         valid_until=iso(at.valid_until_us),
         suspended=services.routes.certificates.why_suspended(statement) or "",
         function=found.function,
+        weight=wanted.weight or "groups",
+        effective=found.effective,
     )

@@ -43,7 +43,15 @@ def common_fields(body: GenerationFields) -> dict[str, Any]:
         "constraint": body.constraint,
         "priority": body.priority,
         "logprobs": body.alternatives,
+        "person": person_of(body),
     }
+
+
+def person_of(body: GenerationFields | ResponsesRequest) -> str:
+    """The user that an app names; "" where it names none."""
+    more = body.model_extra or {}
+    found = more.get("safety_identifier") or more.get("user")
+    return found if isinstance(found, str) else ""
 
 
 def _sampling(body: GenerationFields) -> Sampling:

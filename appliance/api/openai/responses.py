@@ -21,7 +21,7 @@ from appliance.api.json_body import JsonRoute
 from appliance.api.openai.annotations import cited_files
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Choice, Format
-from appliance.api.openai.requests import log_ignored
+from appliance.api.openai.requests import log_ignored, person_of
 from appliance.engine.text.reply import Piece, Reply
 from appliance.errors import ApplianceError
 from appliance.types import Delta, GenerationRequest, Sampling
@@ -60,6 +60,7 @@ def response_generation(body: ResponsesRequest) -> GenerationRequest:
         constraint=body.constraint,
         tools=body.offer,
         thinking=False if off else None,
+        person=person_of(body),
     )
 
 

@@ -41,6 +41,7 @@ class Plan(Reply):
     schedule: list[int]
     groups: int
     items: int
+    weight: str
 
 
 class Stage(Reply):
@@ -62,6 +63,8 @@ class Certificate(Reply):
 
     Attributes:
         suspended: why it is out of use; "" for one that is not.
+        weight: of what its shares are: `groups`, which count alike, or `answers`.
+        effective: groups of one size that weigh as the sealed ones do; None before 0.2.0.
     """
 
     id: str
@@ -82,6 +85,27 @@ class Certificate(Reply):
     valid_until: str
     suspended: str
     function: dict[str, Any]
+    weight: str = "groups"
+    effective: int | None = None
+
+
+class Traffic(Reply):
+    """The groups whose answers a first stage gave in the last weeks, beside the sealed ones.
+
+    Attributes:
+        effective: groups of one size that weigh as these do.
+        unknown: share of what they weigh that is of groups which the certificate has not seen.
+        apart: share of the rest that other groups would have to have for the certificate's weights.
+        error: the certified limit with these weights.
+        beyond: whether that is more than the bound.
+    """
+
+    groups: int
+    effective: float
+    unknown: float
+    apart: float
+    error: float
+    beyond: bool
 
 
 class Watched(Reply):
@@ -89,7 +113,7 @@ class Watched(Reply):
 
     Attributes:
         waiting: accepted answers that were drawn and have no label yet.
-        days: bets that were settled, one a day.
+        days: bets that were settled, one a day, weighted as the certificate is.
         evidence: against the bound; the certificate is suspended at 1 / delta.
         missing: answers whose label is overdue.
         missing_doubtful, missing_sure: share of the labels that are missing, of the half of the
@@ -97,6 +121,8 @@ class Watched(Reply):
         asked_again, asked_again_wrong: overdue answers that were labelled after all, and how many
             of these are wrong.
         unwatched: since when more than a fifth of the labels are missing; "" where they are not.
+        traffic: how far the weights of the last weeks' answers are from the certificate's; None
+            where the route does not say where a group comes from, or too little was seen.
     """
 
     waiting: int
@@ -110,6 +136,7 @@ class Watched(Reply):
     asked_again: int = 0
     asked_again_wrong: int = 0
     unwatched: str = ""
+    traffic: Traffic | None = None
 
 
 class Route(Reply):
@@ -120,6 +147,7 @@ class Route(Reply):
         why: code of the reason that it may not.
         deferred: requests that no stage answered since the server started.
         on_drift: `suspend` or `warn`: what an alarm of drift does to the certificate.
+        weight, group_from: of what errors are shares, and where a request's group comes from.
     """
 
     id: str
@@ -135,6 +163,8 @@ class Route(Reply):
     certificates: list[Certificate]
     watched: Watched | None = None
     on_drift: str = "suspend"
+    weight: str = "answers"
+    group_from: str = ""
 
 
 class RouteList(Reply):

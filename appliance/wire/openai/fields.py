@@ -236,7 +236,10 @@ TABLE: Final[tuple[Row, ...]] = (
     _refused("audio images", ("message",), "models read text only", []),
     _refused("prefix", ("message",), _BEGUN, False),
     # What changes no answer.
-    _harmless("user safety_identifier", _EVERY, "the audit log names the key"),
+    _harmless(
+        "user safety_identifier", _EVERY,
+        "the audit log names the key; a route may tell groups of requests by them",
+    ),
     _harmless("metadata", ("chat", "completions", *_POOLED), "nothing is stored"),
     _harmless("store", _PLAIN, "nothing is stored"),
     _harmless("verbosity", _TEXT, "a hint for OpenAI's own models"),

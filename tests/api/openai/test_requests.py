@@ -7,10 +7,12 @@ import pytest
 
 from appliance.api.openai.chat import chat_generation
 from appliance.api.openai.completions import completion_generations
-from appliance.api.openai.requests import log_ignored
+from appliance.api.openai.requests import common_fields, log_ignored
+from appliance.api.openai.responses import response_generation
 from appliance.types import GenerationRequest, Sampling
 from appliance.wire.openai.chat import ChatRequest
 from appliance.wire.openai.completions import CompletionRequest
+from appliance.wire.openai.responses_request import ResponsesRequest
 
 USER = {"role": "user", "content": "Hi"}
 
@@ -95,3 +97,17 @@ def test_the_log_line_is_bounded_and_silent_when_all_is_known(
         assert not caplog.messages
         log_ignored(chat(**{f"{i}{'x' * 500}": i for i in range(500)}), "req-2")
     assert len(caplog.messages) == 1 and len(caplog.messages[0]) < 1200
+
+
+def test_the_user_that_an_app_names_goes_with_the_request() -> None:
+    turn = [{"role": "user", "content": "Hi"}]
+    for named, person in (
+        ({"user": "ann"}, "ann"),
+        ({"user": "ann", "safety_identifier": "bob"}, "bob"),
+        ({"user": 5}, ""),
+        ({}, ""),
+    ):
+        chat = ChatRequest.model_validate({"model": "m", "messages": turn, **named})
+        assert common_fields(chat)["person"] == person
+        response = ResponsesRequest.model_validate({"model": "m", "input": "Hi", **named})
+        assert response_generation(response).person == person

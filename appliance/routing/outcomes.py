@@ -1,0 +1,61 @@
+"""What the stages answered to sealed items: for an auditor, and for the weights of later answers.
+
+Rules: outcomes lie encrypted; those of a calibration that is not done are told to nobody.
+"""
+
+from pathlib import Path
+
+from appliance.datasets.ledger import Look
+from appliance.errors import EvaluationRefused, Refused
+from appliance.evals.sealed_lines import SealedLines, key_of
+from appliance.routing import confidence
+from appliance.routing.calibration import SEALED, parse
+from appliance.routing.certifying import Observed
+from appliance.routing.confidence import MILLION
+from appliance.routing.subject import CalibrationParts
+from appliance.routing.weighing import Basis, SealedAnswer
+from appliance.trust import route as statements
+
+
+def read(directory: Path, look: Look, kek: bytes) -> list[Observed]:
+    """The outcomes of a look of a calibration, in the order of their items.
+
+    Args:
+        directory: `DATA/evaluations`.
+
+    Raises:
+        EvaluationRefused: `report_missing`, `outcomes_invalid`.
+    """
+    place = directory / str(look.job)
+    if not look.verdict or not (place / SEALED).exists():
+        raise EvaluationRefused("report_missing", f"Job {look.job} has no outcomes here.")
+    lines = SealedLines(place / SEALED, key_of(place, kek)).read()
+    return sorted((parse(line) for line in lines), key=lambda o: o.item)
+
+
+def basis(parts: CalibrationParts, certificate_id: str) -> Basis | None:
+    """The sealed answers that a certificate rests on; None where they are not here."""
+    gate = parts.gate
+    look = gate.ledger.of_certificate(certificate_id)
+    envelope = parts.certificates.envelope(certificate_id)
+    if look is None or envelope is None:
+        return None
+    try:
+        certificate = statements.verify(envelope, gate.policy())
+        seen = read(gate.directory, look, gate.kek())
+    except Refused:
+        return None
+    wanted, found = certificate.wanted, certificate.found
+    function = confidence.read(found.function)
+    counted = [(o, o.counted(function, company=found.company)) for o in seen if o.counts]
+    return Basis(
+        wanted.weight or "groups",
+        wanted.error_micros / MILLION,
+        wanted.delta_micros / MILLION * wanted.share(certificate.circumstances.look),
+        found.limit_micros / MILLION,
+        tuple(
+            SealedAnswer(o.group, o.size, not each.right)
+            for o, each in counted
+            if each.score >= (found.threshold_micros or 0)
+        ),
+    )
