@@ -1,6 +1,6 @@
 """What the stages answered to sealed items: for an auditor, and for the weights of later answers.
 
-Rules: outcomes lie encrypted; those of a calibration that is not done are told to nobody.
+Rule: outcomes lie encrypted, and leave only once the calibration is done.
 """
 
 from pathlib import Path
