@@ -170,6 +170,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             },
             token_prompts=True,
             lengths=frozenset({"ignore_eos"}),
+            # No expressions: a build without llguidance ends where one is asked for.
             # It leaves tools out without a word where the model's template has none.
             thinking=_template,
             tokenize="content",
