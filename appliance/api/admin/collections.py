@@ -56,6 +56,11 @@ async def new_collection(
         if card is None or card.kind != "embed":
             message = f"{wanted.embedder[:80]!r} is no embedding model that is served."
             raise CollectionRefused("collection_invalid", message)
+        if card.upstream and services.upstreams.get(card.id).config.keeps_content:
+            message = (
+                f"The hosts of {card.id} may keep texts; a collection leaves none."
+            )
+            raise CollectionRefused("collection_invalid", message)
         digest = card.digest
     query, passage = await asyncio.to_thread(_prefixes, services, wanted.embedder)
     settings = Settings(

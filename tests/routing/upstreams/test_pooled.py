@@ -13,17 +13,17 @@ import httpx
 import numpy as np
 import pytest
 
-from appliance.api.admin.collections import _prefixes
 from appliance.api.app import create_lan_app
 from appliance.app import Services
 from appliance.config import parse_config
 from appliance.errors import ApplianceError, Forbidden, UpstreamLost
-from appliance.retrieval.collection import Settings
 from appliance.retrieval.embedder import Embedder
 from appliance.routing.upstreams.events import decode
 from appliance.routing.upstreams.kinds import KINDS
 from appliance.routing.upstreams.pooled import PooledReply, ToldScores, ToldVectors, rows
 from appliance.types import GenerationRequest
+from appliance.wire.admin.collections import CollectionNew
+from tests.api.admin.lab import client_of
 from tests.routing.upstreams.engine import NEVER, Engine, Request
 from tests.routing.upstreams.site import BIG, answer, caller, config, entries, ready, until
 
@@ -292,15 +292,20 @@ async def test_rights_are_those_of_any_request(tmp_path: Path) -> None:
 async def test_a_collection_may_have_such_a_model(tmp_path: Path) -> None:
     """Where its host keeps no texts: what is removed from a collection must be nowhere."""
     async with served(tmp_path / "d", keeps_content=False) as (_, services):
-        assert _prefixes(services, BIG) == ("", "")
-        settings = Settings(
-            embedder=BIG, embedder_digest=services.upstreams.get(BIG).identity, ranking="vectors"
-        )
+        wanted = CollectionNew.of(name="c", embedder=BIG)
+        with client_of(services) as client:
+            client.new_collection(wanted)
+        settings = services.retrieval.library.get("c").collection.settings
+        assert settings.embedder_digest == services.upstreams.get(BIG).identity
         found = await Embedder(services.inference, settings).passages(["a", "b"], "job")
         assert found == pytest.approx(np.array([vector("a"), vector("b")]), abs=1e-6)
         services.upstreams.get(BIG).config = replace(
             services.upstreams.get(BIG).config, keeps_content=True
         )
+        again = CollectionNew.of(name="d", embedder=BIG)
+        with client_of(services) as client, pytest.raises(ApplianceError) as caught:
+            client.new_collection(again)
+        assert caught.value.code == "collection_invalid" and "may keep texts" in str(caught.value)
         with pytest.raises(Forbidden):
             await Embedder(services.inference, settings).passages(["a"], "job")
 
