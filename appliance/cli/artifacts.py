@@ -6,17 +6,23 @@ from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, Progress, safe, state, table
 from appliance.text import many
 from appliance.trust import oms, signing
+from appliance.trust.manifest import Manifest
 
 
-def sign_directory(output: Output, path: Path, key: Path) -> None:
-    """Sign every file of a directory into model.sig and say its digest.
+def signed_directory(path: Path, private: bytes) -> Manifest:
+    """Sign every file of a directory into model.sig.
 
     Raises:
         ApplianceError: what `signing.sign_directory` raises.
     """
     with Progress() as progress:
-        bundle = signing.sign_directory(path, key.read_bytes(), progress)
-    manifest = oms.parse_manifest(oms.parse_bundle(bundle))
+        bundle = signing.sign_directory(path, private, progress)
+    return oms.parse_manifest(oms.parse_bundle(bundle))
+
+
+def sign_directory(output: Output, path: Path, key: Path) -> None:
+    """Sign a directory and say its digest; raises as `signed_directory`."""
+    manifest = signed_directory(path, key.read_bytes())
     document = {"digest": manifest.root, "files": len(manifest.files)}
     output.data(document, [f"signed {many(len(manifest.files), 'file')}, digest {manifest.root}"])
 

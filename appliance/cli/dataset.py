@@ -313,20 +313,28 @@ def sign(output: Output, path: Path, key: Path) -> None:
 @click.pass_obj
 def seal(output: Output, data: Path, path: Path) -> None:
     """Encrypt certify and test: from now on only the gate of this appliance opens them."""
-    found = directory.read(path)
     with admin_client(data) as client:
-        made = client.sealing_key()
-        key = sealing.SealingKey(
-            made.id,
-            base64.b64decode(made.key),
-            bytes.fromhex(made.wrapped),
-            made.kek,
-            base64.b64decode(made.marks),
-        )
-        found, told, document = _without_known(client, found, key)
-    sealed = directory.seal(path, found, key)
+        sealed, told, document = sealed_here(client, path)
     splits = ", ".join(sorted(sealed.seal.parts)) if sealed.seal else ""
     _tell(output, path, sealed, [*told, f"sealed: {splits}", _UNSIGNED], document)
+
+
+def sealed_here(client: AdminClient, path: Path) -> tuple[Dataset, list[str], dict[str, Any]]:
+    """Seal a dataset's directory for this appliance; the dataset, and what is told of it.
+
+    Raises:
+        DatasetRefused: `dataset_sealed`, and what else `directory.seal` raises.
+    """
+    found, made = directory.read(path), client.sealing_key()
+    key = sealing.SealingKey(
+        made.id,
+        base64.b64decode(made.key),
+        bytes.fromhex(made.wrapped),
+        made.kek,
+        base64.b64decode(made.marks),
+    )
+    found, told, document = _without_known(client, found, key)
+    return directory.seal(path, found, key), told, document
 
 
 def _without_known(

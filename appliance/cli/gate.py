@@ -6,6 +6,7 @@ the terms before the look is taken; no command reads a sealed split.
 
 import json
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from appliance.cli.output import (
     signer_options,
     table,
 )
+from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import EvaluationRefused, PolicyRefused, UsageError
 from appliance.evals import judging, pairs
@@ -67,23 +69,17 @@ def gate(
 ) -> None:
     """Open a sealed split once and judge a task on it: pass, fail or underpowered."""
     output = ctx.ensure_object(Output)
-    private = key.read_bytes()
     floors = _floors(given["floors"])
     packs = _floors(given["packs"])
     if "" in packs:
         raise click.UsageError("A pack is NAME=SHARE.")
+    asked = PlanWanted.of(
+        task=task, dataset=dataset, split=given["split"], incumbent=given["incumbent"]
+    )
     with admin_client(data, needs_server=True) as client:
-        plan = client.gate_plan(
-            PlanWanted.of(
-                task=task, dataset=dataset, split=given["split"], incumbent=given["incumbent"]
-            )
-        )
+        plan = client.gate_plan(asked)
         wanted = _specification(plan, floors, packs, given)
-        check_floor(wanted)
-        for line in _terms(wanted, plan):
-            output.note(line)
-        envelope = specification.sign(wanted, private)
-        begun = client.start_job(KIND, {"specification": envelope.decode()})
+        begun = begin(output, client, wanted, plan, key.read_bytes())
         if not wait:
             started(output, begun)
             return
@@ -91,6 +87,21 @@ def gate(
     tell(output, found)
     if found.state != "done" or (found.result or {}).get("verdict") != "pass":
         ctx.exit(1)
+
+
+def begin(
+    output: Output, client: AdminClient, wanted: Specification, plan: Plan, private: bytes
+) -> Job:
+    """Show the terms, sign them and start the job.
+
+    Raises:
+        PolicyRefused: `floor_missing`, before anything is signed.
+    """
+    check_floor(wanted)
+    for line in _terms(wanted, plan):
+        output.note(line)
+    envelope = specification.sign(wanted, private)
+    return client.start_job(KIND, {"specification": envelope.decode()})
 
 
 def _floors(given: tuple[str, ...]) -> dict[str, int]:
@@ -107,10 +118,20 @@ def _floors(given: tuple[str, ...]) -> dict[str, int]:
 def _specification(
     plan: Plan, floors: dict[str, int], packs: dict[str, int], given: dict[str, Any]
 ) -> Specification:
-    if plan.floor_micros:
-        floors.setdefault("", plan.floor_micros)
-    margin = given["margin"]
-    alpha = given["alpha"]
+    margin, alpha = given["margin"], given["alpha"]
+    wanted = declared(plan, given["person"])
+    return replace(
+        wanted,
+        margin_micros=wanted.margin_micros if margin is None else round(margin * MILLION),
+        alpha_micros=wanted.alpha_micros if alpha is None else round(alpha * MILLION),
+        floors={**wanted.floors, **floors},
+        packs=packs,
+        items="one" if given["one_per_group"] else "all",
+    )
+
+
+def declared(plan: Plan, person: str) -> Specification:
+    """The terms that the task declares, for a person to sign."""
     return Specification(
         task=plan.task,
         task_digest=plan.task_digest,
@@ -118,19 +139,17 @@ def _specification(
         dataset_digest=plan.dataset_digest,
         split=plan.split,
         metric=plan.metric,
-        margin_micros=plan.margin_micros if margin is None else round(margin * MILLION),
-        alpha_micros=plan.alpha_micros if alpha is None else round(alpha * MILLION),
+        margin_micros=plan.margin_micros,
+        alpha_micros=plan.alpha_micros,
         looks=plan.looks,
         schedule=tuple(plan.schedule),
         model=plan.model,
         model_digest=plan.model_digest,
         incumbent=plan.incumbent,
         incumbent_digest=plan.incumbent_digest,
-        floors=floors,
-        packs=packs,
-        items="one" if given["one_per_group"] else "all",
+        floors={"": plan.floor_micros} if plan.floor_micros else {},
         seed=secrets.token_hex(16),
-        name=given["person"],
+        name=person,
         time=iso(SystemClock().wall_us()),
     )
 

@@ -19,7 +19,7 @@ from appliance.jobs.kind import digest, dumps
 from appliance.wire.admin.jobs import Job, JobProgress
 
 _ID: Final = click.IntRange(1, (1 << 53) - 1)
-_UNDER_WAY: Final = frozenset({"queued", "running", "pausing", "cancelling"})
+UNDER_WAY: Final = frozenset({"queued", "running", "pausing", "cancelling"})
 _POLL_S: Final = 0.5
 
 
@@ -140,7 +140,7 @@ def watched(client: AdminClient, job_id: int) -> Job:
             told = found.progress
             if told.phase:
                 shown(told.phase, told.done, told.total)
-            if found.state not in _UNDER_WAY:
+            if found.state not in UNDER_WAY:
                 return found
             time.sleep(_POLL_S)
 

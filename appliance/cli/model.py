@@ -24,6 +24,7 @@ from appliance.cli.output import (
     table,
 )
 from appliance.cli.residence import use_of, why
+from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.errors import Refused
 from appliance.text import many
@@ -177,31 +178,35 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, de
 @click.pass_obj
 def approve(output: Output, data: Path, model_id: str, name: str, key: Path, meaning: str) -> None:
     """Sign one approval; enough different people make a model loadable."""
-    private = key.read_bytes()
     with admin_client(data) as client:
-        wanted = client.subject(model_id)
-        envelope = approval.sign(
-            ApprovalSubject(
-                wanted.digest, wanted.signature_sha256, wanted.round, wanted.certificate
-            ),
-            name=name,
-            meaning=meaning,
-            time_us=SystemClock().wall_us(),
-            private_key=private,
-        )
-        difference, template = template_difference(client, model_id, None)
-        if template.used:
-            output.note(f"chat template {template.sha256}")
-        changed, grammars = grammar_difference(client, model_id, None)
-        for grammar in grammars.grammars:
-            output.note(f"grammar {safe(grammar.name)} {grammar.sha256}")
-        for line in (*difference, *changed):
-            output.note(f"  {line}")
-        output.note(f"{safe(name)} approves {safe(model_id)}, digest {wanted.digest}")
-        if wanted.certificate is not None:
-            output.note(f"on the evaluation {wanted.certificate}")
-        approved = client.approve(model_id, envelope)
+        approved = approved_by(output, client, model_id, name, key.read_bytes(), meaning)
     output.data(approved, _lines(approved))
+
+
+def approved_by(
+    output: Output, client: AdminClient, model_id: str, name: str, private: bytes, meaning: str
+) -> Model:
+    """Show what is signed, sign one approval and hand it in."""
+    wanted = client.subject(model_id)
+    envelope = approval.sign(
+        ApprovalSubject(wanted.digest, wanted.signature_sha256, wanted.round, wanted.certificate),
+        name=name,
+        meaning=meaning,
+        time_us=SystemClock().wall_us(),
+        private_key=private,
+    )
+    difference, template = template_difference(client, model_id, None)
+    if template.used:
+        output.note(f"chat template {template.sha256}")
+    changed, grammars = grammar_difference(client, model_id, None)
+    for grammar in grammars.grammars:
+        output.note(f"grammar {safe(grammar.name)} {grammar.sha256}")
+    for line in (*difference, *changed):
+        output.note(f"  {line}")
+    output.note(f"{safe(name)} approves {safe(model_id)}, digest {wanted.digest}")
+    if wanted.certificate is not None:
+        output.note(f"on the evaluation {wanted.certificate}")
+    return client.approve(model_id, envelope)
 
 
 @model.command("list")

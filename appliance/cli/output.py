@@ -29,6 +29,7 @@ _NARROWEST: Final = 20
 """Columns that the last column of a table has at least, if it is to be wrapped."""
 READ_THERE: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
 """A directory that the server reads, wherever it runs: the path is absolute."""
+T = TypeVar("T")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -232,6 +233,27 @@ def json_option(command: Decorated) -> Decorated:
         callback=choose,
         help="Print one JSON document.",
     )(command)
+
+
+def asks() -> bool:
+    """Whether a person is there to be asked."""
+    return sys.stdin.isatty()
+
+
+def asked(value: T | None, question: str, default: T | None = None) -> T:
+    """An option's value; asked on a terminal, its default elsewhere.
+
+    Raises:
+        UsageError: it is missing, there is no default and no person to ask.
+    """
+    if value is not None:
+        return value
+    if asks():
+        found: T = click.prompt(question, default=default, err=True)
+        return found
+    if default is None:
+        raise click.UsageError(f"{question}: an option must say it.")
+    return default
 
 
 def passphrase_of(file: Path | None, key_file: Path, *, new: bool = False) -> str:

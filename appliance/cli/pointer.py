@@ -23,7 +23,7 @@ from appliance.cli.output import (
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import StateRefused
-from appliance.trust import pointer
+from appliance.trust import pointer as statements
 from appliance.trust.pointer import Pointer, Version
 from appliance.wire.admin import pointers as wire
 
@@ -40,10 +40,10 @@ class Roles:
 
 @dataclass(frozen=True)
 class Signer:
-    """Who signs, with the key in which file, and why."""
+    """A person with a private key, and why something is signed."""
 
     person: str
-    key: Path
+    private: bytes
     reason: str
 
 
@@ -89,7 +89,7 @@ def promote(
             roles = replace(_present(wanted), shadow=mine)
         else:
             roles = Roles(mine)
-        found = _point(client, wanted, roles, Signer(person, key, reason))
+        found = point(client, wanted, roles, Signer(person, key.read_bytes(), reason))
     output.data(found, _lines([found]))
 
 
@@ -104,7 +104,7 @@ def rollback(output: Output, data: Path, name: str, person: str, key: Path, reas
     with admin_client(data) as client:
         wanted = client.task_target(name, _before(client, name).task)
         live = Roles(Version(wanted.task, wanted.digest))
-        found = _point(client, wanted, live, Signer(person, key, reason))
+        found = point(client, wanted, live, Signer(person, key.read_bytes(), reason))
     output.data(found, _lines([found]))
 
 
@@ -151,7 +151,8 @@ def _present(wanted: wire.Target) -> Roles:
     )
 
 
-def _point(client: AdminClient, wanted: wire.Target, roles: Roles, signer: Signer) -> wire.Name:
+def point(client: AdminClient, wanted: wire.Target, roles: Roles, signer: Signer) -> wire.Name:
+    """Sign a pointer and hand it in."""
     made = Pointer(
         name=wanted.name,
         live=roles.live,
@@ -163,7 +164,7 @@ def _point(client: AdminClient, wanted: wire.Target, roles: Roles, signer: Signe
         reason=signer.reason,
         time=iso(SystemClock().wall_us()),
     )
-    return client.point(pointer.sign(made, signer.key.read_bytes()))
+    return client.point(statements.sign(made, signer.private))
 
 
 def _lines(names: list[wire.Name]) -> list[str]:

@@ -5,9 +5,9 @@ is missing and elsewhere says which option gives it; private keys are read here 
 process; a task is approved like a model.
 """
 
-import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
@@ -15,8 +15,9 @@ from appliance.cli import pointer
 from appliance.cli.artifacts import list_artifacts, sign_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.model import import_ as model_import
-from appliance.cli.output import Output, data_option, json_option, safe
-from appliance.cli.task_fit import fit
+from appliance.cli.output import Output, asked, data_option, json_option, safe
+from appliance.cli.release import release
+from appliance.cli.task_fit import fit, fitted
 from appliance.config import data_directory
 from appliance.datasets import directory as datasets
 from appliance.evals.shots import choose
@@ -26,7 +27,6 @@ from appliance.tasks.enforced import check_form
 from appliance.trust.directory import open_artifact
 
 _DIRECTORY: Final = click.Path(path_type=Path)
-T = TypeVar("T")
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -46,6 +46,7 @@ def task() -> None:
     help="Labelled items; the form, the fields and the examples come from train.",
 )
 @click.option("--description", help="What the task is, in a sentence.")
+@click.option("--classifier", is_flag=True, help="No model answers: logistic regression is fitted.")
 @click.option("--model", help="Id of the model or adapter that answers.")
 @click.option("--digest", help="Its digest; by default the one in the data directory.")
 @click.option("--id", "task_id", help="By default the name of the directory.")
@@ -62,9 +63,7 @@ def task() -> None:
 @click.option(
     "--shots",
     type=click.IntRange(0, 200),
-    default=4,
-    show_default=True,
-    help="Solved items of train in the prompt.",
+    help="Solved items of train in the prompt; by default 4, of a classifier none.",
 )
 @click.option(
     "--metric",
@@ -94,45 +93,33 @@ def new(
     path: Path,
     dataset: Path,
     task_id: str | None,
-    shots: int,
+    shots: int | None,
+    classifier: bool,
     **given: Any,
 ) -> None:
     """Write a commented task.toml with its files from labelled items."""
-    train = datasets.read(dataset).splits.get("train", ())
+    found = datasets.read(dataset)
+    train = found.splits.get("train", ())
     labelled = [item for item in train if item.labelled]
-    description = _asked(given.pop("description"), "What the task is, in a sentence")
-    model = _asked(given.pop("model"), "Id of the model that answers", "smollm2-135m")
-    margin = _asked(given.pop("margin"), "How much worse than today's it may be, as a share", 0.05)
-    given["digest"] = given["digest"] or _digest(data_directory(data), model)
+    told = found.manifest.description or None
+    description = asked(given.pop("description"), "What the task is, in a sentence", told)
+    model = given.pop("model")
+    if classifier and (model or given["digest"]):
+        raise click.UsageError("A task has a classifier or a model.")
+    if not classifier:
+        model = asked(model, "Id of the model that answers", "smollm2-135m")
+        given["digest"] = given["digest"] or _digest(data_directory(data), model)
+    margin = asked(given.pop("margin"), "How much worse than today's it may be, as a share", 0.05)
     wanted = drafting.Draft(
         task_id or path.absolute().name, description, model, margin=margin, **given
     )
-    made = drafting.files(wanted, labelled, choose(labelled, shots))
+    shown = choose(labelled, 4 * (not classifier) if shots is None else shots)
+    fitting = partial(fitted, items=labelled) if classifier else None
+    made = drafting.files(wanted, labelled, shown, fitting)
     drafting.write(path, made)
     lines = [f"wrote {path / name}" for name in made]
     output.data({"path": str(path), "files": sorted(made)}, lines)
-    output.note(f"  appliance task check {path}")
-
-
-def _asked(value: T | None, question: str, default: T | None = None) -> T:
-    """An option's value; asked on a terminal, its default elsewhere.
-
-    Raises:
-        UsageError: it is missing, there is no default and no person to ask.
-    """
-    if value is not None:
-        return value
-    if asks():
-        found: T = click.prompt(question, default=default, err=True)
-        return found
-    if default is None:
-        raise click.UsageError(f"{question}: an option must say it.")
-    return default
-
-
-def asks() -> bool:
-    """Whether a person is there to be asked."""
-    return sys.stdin.isatty()
+    output.note(f"  appliance task release {path} --data {dataset} --as NAME --key FILE")
 
 
 def _digest(data: Path, model: str) -> str:
@@ -198,5 +185,5 @@ def list_(output: Output, data: Path) -> None:
     list_artifacts(output, data, catalogue.KIND, none)
 
 
-for _command in (fit, *pointer.COMMANDS):
+for _command in (fit, release, *pointer.COMMANDS):
     task.add_command(_command)

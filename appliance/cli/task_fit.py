@@ -6,6 +6,7 @@ The text of an item is made as it is when the task serves; the same items give t
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ import click
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, directory_option, json_option, safe
 from appliance.datasets import directory
+from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, TaskRefused
 from appliance.evals import scoring
 from appliance.tasks import definition
@@ -49,10 +51,11 @@ def fit(
     if (source is None) == (evaluation is None):
         raise click.UsageError("Name either --data or --neighbours.")
     if source is not None:
-        texts, labels = _pairs(task, source)
-        written, more = document.write(fit_linear(texts, labels)), []
-        found: dict[str, object] = {"items": len(texts)}
-        told = f"{len(texts)} items of train, "
+        train = directory.read(source).splits.get("train", ())
+        items = [item for item in train if item.labelled]
+        written, more = fitted(task, items), []
+        found: dict[str, object] = {"items": len(items)}
+        told = f"{len(items)} items of train, "
     else:
         with admin_client(data) as client:
             near = client.evaluation_neighbours(evaluation or 0)
@@ -80,8 +83,8 @@ def _check_labels(task: Task, labels: tuple[str, ...]) -> None:
         raise TaskRefused("task_invalid", "The evaluation's labels are not those of the task.")
 
 
-def _pairs(task: Task, source: Path) -> tuple[list[str], list[str]]:
-    """The texts and labels of the items that can be learned from.
+def fitted(task: Task, items: Sequence[Item]) -> bytes:
+    """The coefficients of logistic regression, from labelled items.
 
     Raises:
         TaskRefused: `task_invalid` for another form than labels.
@@ -89,13 +92,10 @@ def _pairs(task: Task, source: Path) -> tuple[list[str], list[str]]:
     """
     if not isinstance(task.output, Labels):
         raise TaskRefused("task_invalid", "Only a task of the form labels has a classifier.")
-    texts, labels = [], []
-    for item in directory.read(source).splits.get("train", ()):
-        if item.labelled:
-            labels.append(scoring.expected_of(task, item))
-            texts.append(text_of(task, checked(task, scoring.input_of(task, item))))
+    labels = [scoring.expected_of(task, item) for item in items]
+    texts = [text_of(task, checked(task, scoring.input_of(task, item))) for item in items]
     if missing := sorted(set(task.output.labels) - set(labels)):
         raise EvaluationRefused(
             "evaluation_empty", f"No item of train has the label {missing[0]!r}."
         )
-    return texts, labels
+    return document.write(fit_linear(texts, labels))

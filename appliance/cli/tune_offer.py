@@ -68,10 +68,7 @@ def offer(
         {**told, "candidate": msgspec.to_builtins(wanted), "dev": rows[chosen]},
         [f"{safe(task.id)} version {task.version}: {chosen}, {rows[chosen]['value']:.3f} on dev"],
     )
-    name = f"{safe(task.id)}-{task.version}"
-    output.note(f"  appliance task sign {path} --key KEY")
-    output.note(f"  appliance task import {path} --id {name}")
-    output.note(f"  appliance eval gate {name} --data DATASET --as NAME --key KEY")
+    output.note(f"  appliance task release {path} --data DATASET --as NAME --key KEY")
 
 
 def tuning_of(client: AdminClient, job_id: int) -> Job:

@@ -155,10 +155,10 @@ def _read(store: Store, name: str, kind: str, read: Callable[[Artifact], T]) -> 
     if not is_path(name):
         return store.use(name, kind, read)
     with open_artifact(Path(name)) as artifact:
-        return _draft_digest(artifact), read(artifact)
+        return draft_digest(artifact), read(artifact)
 
 
-def _draft_digest(artifact: Artifact) -> str:
+def draft_digest(artifact: Artifact) -> str:
     """Names a draft by its files: as its signature does, where there is one.
 
     Raises:

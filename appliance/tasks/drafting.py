@@ -8,7 +8,7 @@ Rules:
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -16,7 +16,8 @@ from typing import Any, Final, Literal
 from appliance.datasets.items import Item
 from appliance.errors import TaskRefused, UsageError
 from appliance.tasks import definition, values
-from appliance.tasks.definition import FILE, MAX_LABELS
+from appliance.tasks.classifiers import document
+from appliance.tasks.definition import FILE, MAX_LABELS, Task
 from appliance.tasks.loaded import LoadedTask, load
 
 SCHEMA: Final = "schema.json"
@@ -32,6 +33,7 @@ class Draft:
     """What a person decides; the rest comes from the items.
 
     Attributes:
+        model: id of the one that answers; None for a classifier.
         form: None for what the answers of the items are.
         encoding: None for the shorter one that can say every answer.
         metric: None for the usual one of the form.
@@ -39,8 +41,8 @@ class Draft:
 
     id: str
     description: str
-    model: str
-    digest: str
+    model: str | None
+    digest: str | None
     form: Form | None = None
     encoding: Literal["json", "values"] | None = None
     metric: str | None = None
@@ -49,12 +51,18 @@ class Draft:
     system: str = ""
 
 
-def files(draft: Draft, train: Sequence[Item], shown: Sequence[Item] = ()) -> dict[str, bytes]:
+def files(
+    draft: Draft,
+    train: Sequence[Item],
+    shown: Sequence[Item] = (),
+    fitted: Callable[[Task], bytes] | None = None,
+) -> dict[str, bytes]:
     """The files of a task.
 
     Args:
         train: labelled items of the split `train`.
         shown: those of them that the prompt shows.
+        fitted: the coefficients for a task that a classifier answers.
 
     Raises:
         TaskRefused: `task_invalid` when the items make no task, or what `load` raises.
@@ -71,6 +79,8 @@ def files(draft: Draft, train: Sequence[Item], shown: Sequence[Item] = ()) -> di
     if shown:
         made[EXAMPLES] = b"".join(_example(item) for item in shown)
     made[FILE] = _toml(draft, form, encoding, train, bool(shown)).encode()
+    if fitted is not None:
+        made[document.FILE] = fitted(definition.parse(made[FILE]))
     _loaded(made)
     return made
 
@@ -201,10 +211,7 @@ def _toml(
         'on_defer = "error"',
         "",
         "[candidate]",
-        'kind = "model"',
-        f"model = {_text(draft.model)}",
-        "# The task answers over this very model alone.",
-        f"digest = {_text(draft.digest)}",
+        *_candidate(draft),
         "",
         "[prompt]",
         "# Say here what the job is, as you would say it to a new colleague.",
@@ -232,6 +239,21 @@ def _toml(
         "",
     ]  # fmt: skip
     return "\n".join(parts)
+
+
+def _candidate(draft: Draft) -> list[str]:
+    if draft.model is None:
+        return [
+            "# Logistic regression over n-grams, which `appliance task fit` makes of train.",
+            'kind = "classifier"',
+            f"classifier = {_text(document.FILE)}",
+        ]
+    return [
+        'kind = "model"',
+        f"model = {_text(draft.model)}",
+        "# The task answers over this very model alone.",
+        f"digest = {_text(draft.digest or '')}",
+    ]
 
 
 def _field(name: str, train: Sequence[Item]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from appliance.cli import task as command
+from appliance.cli import output
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 from tests.evals.orders import TASK, write_data, write_task
@@ -94,7 +94,7 @@ def test_a_terminal_is_asked_and_a_script_is_not(
         asked.append(question)
         return "Orders to systems." if default is None else default
 
-    monkeypatch.setattr(command, "asks", lambda: True)
+    monkeypatch.setattr(output, "asks", lambda: True)
     monkeypatch.setattr(click, "prompt", prompt)
     done = run("task", "new", path, "--from", data, "--digest", DIGEST)
     assert done.status == 0, done.err
@@ -108,3 +108,16 @@ def test_the_digest_comes_from_the_data_directory(lab: LabData, run: Run, tmp_pa
     said = ("--description", "x", "--model", "nosuch", "--from", data, "--json")
     assert run("task", "new", tmp_path / "new", *said).code == (1, "unknown_model_id")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_new_task_with_a_classifier_needs_no_hand(lab: LabData, run: Run, tmp_path: Path) -> None:
+    data, path = write_data(tmp_path / "orders"), tmp_path / "new"
+    asked = ("task", "new", path, "--classifier", "--from", data, "--description", "Orders.")
+    assert run(*asked, "--model", "smol").status == 2
+    made = run(*asked, "--json").document
+    assert made["files"] == ["classifier.json", "task.toml"]
+    checked = run("task", "check", path, "--from", data, "--json").document
+    assert (checked["candidate"], checked["needs"]) == ("classifier", "")
+    fitted = (path / "classifier.json").read_bytes()
+    assert run("task", "fit", path, "--data", data).status == 0
+    assert (path / "classifier.json").read_bytes() == fitted  # as the command by itself does it

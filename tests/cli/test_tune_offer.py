@@ -57,7 +57,7 @@ def test_the_best_candidate_becomes_a_task(trained: Path, run: Run, tmp_path: Pa
     digest = run("model", "show", "tiny", "--json").document["digest"]
     before = parse((trained.with_name("task") / "task.toml").read_bytes())
     done = run("tune", "offer", "1", tmp_path / "blend", "--as", "tiny", "--json")
-    assert done.status == 0 and "eval gate" in done.err
+    assert done.status == 0 and "task release" in done.err
     made = parse((tmp_path / "blend" / "task.toml").read_bytes())
     assert made.candidate == Answerer("blend", "tiny", digest, "classifier.json", 0.45)
     assert (made.prompt, made.version) == (before.prompt, before.version + 1)

@@ -1,0 +1,408 @@
+"""`task release`: from the directory of a task to apps that are answered by it.
+
+Rules:
+- Each step is that of a command of its own. The store says which steps are done, so a call that is
+  repeated goes further, and nothing is done twice.
+- Each person signs with the own key, in this process; the server counts who signed, and refuses the
+  publisher's approval. Where a signature is missing the command says whose, and stops.
+- A gate that did not pass is not repeated: a look is spent by a person's decision alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from appliance.cli import gate
+from appliance.cli.artifacts import signed_directory
+from appliance.cli.connect import admin_client
+from appliance.cli.dataset import sealed_here
+from appliance.cli.eval import place
+from appliance.cli.job import UNDER_WAY, watched
+from appliance.cli.model import approved_by
+from appliance.cli.output import (
+    Output,
+    Progress,
+    asked,
+    asks,
+    directory_option,
+    json_option,
+    safe,
+    state,
+)
+from appliance.cli.pointer import Roles, Signer, point
+from appliance.client import AdminClient
+from appliance.datasets import directory, sealing
+from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
+from appliance.evals.gate_subject import NONE, baseline_of
+from appliance.evals.subject import draft_digest
+from appliance.tasks import catalogue
+from appliance.tasks.enforced import check_form
+from appliance.trust import ecdsa, names
+from appliance.trust.directory import open_artifact
+from appliance.trust.pointer import Version
+from appliance.trust.policy import APPROVER, EVALUATOR, PUBLISHER
+from appliance.wire.admin.gates import PlanWanted
+from appliance.wire.admin.models import ModelDetail
+
+_DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SPLIT: Final = "test"
+_UNENDED: Final = UNDER_WAY | {"paused"}
+
+
+@dataclass(frozen=True)
+class KeyHolder:
+    """A person who signs here.
+
+    Attributes:
+        roles: of the key, in the trust policy.
+    """
+
+    name: str
+    private: bytes
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What the release waits for.
+
+    Attributes:
+        why: what is not there yet.
+        people: whose signature it takes, one of them; empty where a person must decide.
+        next: what to run.
+    """
+
+    why: str
+    people: tuple[str, ...]
+    next: str
+
+
+@dataclass
+class Release:
+    """One release, as far as it is.
+
+    Attributes:
+        path: of the task.
+        data: the dataset's directory, or the id of one that is in the store.
+        task: its id in the store.
+        name: that apps use.
+        people: who signs in this call.
+        meaning: what their approvals say; asked for on a terminal.
+        done: what is done, in words.
+    """
+
+    output: Output
+    client: AdminClient
+    path: Path
+    data: str
+    task: str
+    name: str
+    again: str
+    people: list[KeyHolder]
+    meaning: str | None
+    done: list[str] = field(default_factory=list)
+
+    def further(self) -> Missing | None:
+        """Do every step that may be done now; None when apps are answered."""
+        for step in (
+            self._data_stored,
+            self._task_stored,
+            self._data_approved,
+            self._certified,
+            self._task_approved,
+            self._promoted,
+        ):
+            if (missing := step()) is not None:
+                return missing
+        return None
+
+    @property
+    def dataset(self) -> str:
+        """Id of the dataset in the store."""
+        return Path(self.data).name
+
+    def _data_stored(self) -> Missing | None:
+        if "/" not in self.data:
+            return None
+        path = Path(self.data)
+        if self._stored(path, self.dataset):
+            return self._is_done(f"dataset {self.dataset} is in the store")
+        if (publisher := self._with(PUBLISHER)) is None:
+            return self._missing(f"dataset {self.dataset} is not signed", PUBLISHER)
+        if directory.read(path).seal is None:
+            _, told, _ = sealed_here(self.client, path)
+            for line in told:
+                self.output.note(f"  {line}")
+            self._is_done(f"dataset {self.dataset}: {' and '.join(sealing.SEALED)} are sealed")
+        return self._brought(path, self.dataset, publisher)
+
+    def _task_stored(self) -> Missing | None:
+        if self._stored(self.path, self.task):
+            return self._is_done(f"task {self.task} is in the store")
+        if (publisher := self._with(PUBLISHER)) is None:
+            return self._missing(f"task {self.task} is not signed", PUBLISHER)
+        return self._brought(self.path, self.task, publisher)
+
+    def _stored(self, path: Path, model_id: str) -> bool:
+        """Whether a directory is in the store as it is signed."""
+        root = _root(path)
+        try:
+            held = self.client.model(model_id)
+        except Refused as error:
+            if error.code != "unknown_model_id":
+                raise
+            return False
+        return root == held.digest and held.state not in ("refused", "quarantined")
+
+    def _brought(self, path: Path, model_id: str, publisher: KeyHolder) -> Missing | None:
+        if _root(path) is None:
+            signed_directory(path, publisher.private)
+        with Progress() as progress:
+            held = self.client.import_model(path.absolute(), model_id, progress)
+        if held.code:
+            raise StateRefused(held.code, held.message)
+        return self._is_done(f"{model_id}: {publisher.name} signed it, and it is in the store")
+
+    def _data_approved(self) -> Missing | None:
+        return self._approved(self.dataset)
+
+    def _task_approved(self) -> Missing | None:
+        return self._approved(self.task)
+
+    def _approved(self, model_id: str) -> Missing | None:
+        """The approvals of those who are here; enough of them, or who is missing."""
+        held = self.client.model(model_id)
+        for person in self.people:
+            if held.state != "approved" and APPROVER in person.roles - _gave(held, person.name):
+                said = self._said()
+                approved_by(self.output, self.client, model_id, person.name, person.private, said)
+                held = self.client.model(model_id)
+        if held.state == "approved":
+            signed = ", ".join(each.name for each in held.approvals)
+            return self._is_done(f"{model_id} is approved by {signed}")
+        given = [each.name for each in held.approvals]
+        why = f"{model_id} has {len(given)} of {held.approvals_needed} approvals"
+        return self._missing(why, APPROVER, without=given)
+
+    def _certified(self) -> Missing | None:
+        """A certificate, of the one look that the release takes."""
+        roles = self.client.trust().roles
+        if EVALUATOR not in roles:
+            return self._is_done("no gate: the trust policy lists no evaluator")
+        held = self.client.model(self.task)
+        kept = self.client.certificates().certificates
+        if held.state == "approved" or any(
+            each.task_digest == held.digest and each.usable for each in kept
+        ):
+            return self._is_done(f"{self.task} has a certificate")
+        job = self._job(held.digest or "")
+        if job is None:
+            may: tuple[str, ...] = (PUBLISHER, APPROVER)
+            if EVALUATOR in roles[APPROVER].distinct_from:  # its specifier may not approve
+                may = (PUBLISHER,)
+            person = next(filter(None, map(self._with, may)), None)
+            if person is None:
+                return self._missing(f"the gate of {self.task} is not specified", *may)
+            live = self._live()
+            plan = self.client.gate_plan(
+                PlanWanted.of(task=self.task, dataset=self.dataset, split=_SPLIT, incumbent=live)
+            )
+            terms = gate.declared(plan, person.name)
+            job = gate.begin(self.output, self.client, terms, plan, person.private).id
+        found = watched(self.client, job)
+        result = found.result or {}
+        if result.get("verdict") == "pass":
+            return self._is_done(str(result["answer"]))
+        if found.state in ("paused", "failed"):
+            return Missing(
+                f"gate {job} is {found.state}: {found.message}", (), f"appliance job resume {job}"
+            )
+        why = str(result.get("answer") or f"gate {job} is {found.state}")
+        return Missing(why, (), f"appliance eval report {job} --out gate.html")
+
+    def _job(self, digest: str) -> int | None:
+        """The gate of this version that is under way, or that looked; None where none did."""
+        title = f"{self.task} on {self.dataset}"
+        for each in self.client.jobs(1_000).jobs:
+            if (each.kind, each.title) == (gate.KIND, title) and each.state in _UNENDED:
+                return each.id
+        looks: list[Mapping[str, Any]] = [
+            look
+            for part in self.client.ledger(self.dataset).splits
+            if part.split == _SPLIT
+            for look in part.looks
+        ]
+        mine = [
+            look["job"]
+            for look in looks
+            if (look["task"], look["task_digest"]) == (self.task, digest)
+            and look["verdict"] != "unspent"
+        ]
+        return int(mine[-1]) if mine else None
+
+    def _live(self) -> str | None:
+        """The version that answers today, which the new one must not be worse than."""
+        for each in self.client.task_names().names:
+            if each.name == self.name and each.pointers:
+                return each.pointers[0].live.task
+        return None
+
+    def _promoted(self) -> Missing | None:
+        if self._live() == self.task:
+            return self._is_done(f"{self.name} is answered by {self.task}")
+        if (approver := self._with(APPROVER)) is None:
+            return self._missing(f"{self.name} does not point at {self.task}", APPROVER)
+        wanted = self.client.task_target(self.name, self.task)
+        signer = Signer(approver.name, approver.private, self._said())
+        point(self.client, wanted, Roles(Version(wanted.task, wanted.digest)), signer)
+        return self._is_done(f"{self.name} is answered by {self.task}")
+
+    def _said(self) -> str:
+        self.meaning = asked(self.meaning, "What the signature says (--meaning)")
+        return self.meaning
+
+    def _with(self, role: str) -> KeyHolder | None:
+        return next((person for person in self.people if role in person.roles), None)
+
+    def _is_done(self, what: str) -> Missing | None:
+        if what not in self.done:
+            self.done.append(what)
+            self.output.note(f"{state('done')} {safe(what)}")
+        return None
+
+    def _missing(self, why: str, *roles: str, without: list[str] | None = None) -> Missing:
+        """A signature of one of those who hold a role."""
+        policy = self.client.trust().roles
+        holders = [
+            each.person
+            for role in roles
+            for each in policy[role].holders
+            if not each.revoked and each.person not in (without or ())
+        ]
+        return Missing(why, tuple(dict.fromkeys(holders)), self.again)
+
+
+@click.command()
+@click.argument("path", metavar="DIR", type=_DIRECTORY)
+@click.option("--data", "dataset", metavar="DATASET", callback=place, required=True,
+              help="Labelled items: a directory, or the id of a dataset.")  # fmt: skip
+@click.option("--as", "who", metavar="NAME", multiple=True,
+              help="Who signs, as in the policy; may be repeated.")  # fmt: skip
+@click.option("--key", "keys", type=_FILE, multiple=True,
+              help="That person's private key, PEM; one for each --as.")  # fmt: skip
+@click.option("--meaning", metavar="TEXT", help="What the approvals say.")
+@click.option("--id", "task_id", metavar="ID", help="In the store; by default name and version.")
+@directory_option
+@json_option
+@click.pass_context
+def release(
+    ctx: click.Context,
+    /,
+    data: Path,
+    path: Path,
+    dataset: str,
+    who: tuple[str, ...],
+    keys: tuple[Path, ...],
+    meaning: str | None,
+    task_id: str | None,
+) -> None:
+    """Sign, import, gate, approve and promote a task.
+
+    It does what the people who sign here may do, then says who is next. Called again, it continues.
+    Exit 0 only if apps are answered.
+    """
+    output = ctx.ensure_object(Output)
+    if len(who) != len(keys):
+        raise click.UsageError("Each --as has its --key.")
+    task = _checked(path)
+    with admin_client(data, needs_server=True) as client:
+        people = [
+            _holder(client, name, key.read_bytes()) for name, key in zip(who, keys, strict=True)
+        ]
+        stored = task_id or f"{task['name']}-{task['version']}"
+        again = f"appliance task release {path} --data {dataset} --as NAME --key FILE"
+        one = Release(
+            output, client, path, dataset, stored, str(task["name"]), again, people, meaning
+        )
+        missing = one.further()
+        while missing is not None and missing.people and asks():
+            output.note(f"{state('waiting')} {safe(missing.why)}")
+            name = click.prompt(
+                f"Who signs now ({', '.join(missing.people)}; empty: later)",
+                default="", show_default=False, err=True,
+            )  # fmt: skip
+            if not name:
+                break
+            key = click.prompt("That person's private key", type=_FILE, err=True)
+            one.people.append(_holder(client, name, key.read_bytes()))
+            missing = one.further()
+    _tell(output, one, missing)
+    if missing is not None:
+        ctx.exit(1)
+
+
+def _tell(output: Output, one: Release, missing: Missing | None) -> None:
+    document = {"task": one.task, "name": one.name, "dataset": one.dataset, "done": one.done}
+    if missing is None:
+        output.data({**document, "state": "serves", "missing": None}, [
+            f"apps are answered under the name {safe(one.name)}"
+        ])  # fmt: skip
+        output.note(f"  appliance key create APP --models {safe(one.name)}")
+        return
+    lines = [f"{state('waiting')} {safe(missing.why)}"]
+    if missing.people:
+        lines.append(f"next: {' or '.join(map(safe, missing.people))} signs")
+    output.data({**document, "state": "waits", "missing": asdict(missing)}, lines)
+    output.note(f"  {safe(missing.next)}")
+
+
+def _checked(path: Path) -> Mapping[str, Any]:
+    """What a task says, read whole before anybody signs.
+
+    Raises:
+        TaskRefused: what is wrong with it.
+        PolicyRefused: `floor_missing`, which a gate would find after the signatures.
+    """
+    with open_artifact(path) as artifact:
+        found = catalogue.vet(artifact).summary()
+        check_form(catalogue.read_artifact(artifact))
+    compared = baseline_of(str(found["form"]), str(found["baseline"]))
+    if compared == NONE and not found["floor_micros"]:
+        raise PolicyRefused(
+            "floor_missing", f"{path.name} is compared with nothing, and has no [gate] floor."
+        )
+    return found
+
+
+def _holder(client: AdminClient, name: str, private: bytes) -> KeyHolder:
+    """Who signs, with the roles of the key; raises UsageError for one that has none."""
+    hint = ecdsa.hint(ecdsa.load_private(private).public_key())
+    roles = frozenset(
+        role
+        for role, found in client.trust().roles.items()
+        for each in found.holders
+        if (each.person, each.key) == (name, hint) and not each.revoked
+    )
+    if not roles:
+        raise click.UsageError(f"The trust policy has no role for {name} with this key.")
+    return KeyHolder(name, private, roles)
+
+
+def _gave(held: ModelDetail, person: str) -> frozenset[str]:
+    """The role that a person has used up, by an approval that counts."""
+    return frozenset({APPROVER}) if person in {a.name for a in held.approvals} else frozenset()
+
+
+def _root(path: Path) -> str | None:
+    """The digest of a directory that is signed as it is; None where it is to be signed."""
+    with open_artifact(path) as artifact:
+        if names.SIGNATURE_FILE not in artifact.sizes:
+            return None
+        try:
+            return draft_digest(artifact)
+        except SignatureRefused:
+            return None
