@@ -57,9 +57,7 @@ async def new_collection(
             message = f"{wanted.embedder[:80]!r} is no embedding model that is served."
             raise CollectionRefused("collection_invalid", message)
         if card.upstream and services.upstreams.get(card.id).config.keeps_content:
-            message = (
-                f"The hosts of {card.id} may keep texts; a collection leaves none."
-            )
+            message = f"The hosts of {card.id} may keep texts; a collection leaves none."
             raise CollectionRefused("collection_invalid", message)
         digest = card.digest
     query, passage = await asyncio.to_thread(_prefixes, services, wanted.embedder)
