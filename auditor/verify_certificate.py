@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Checks the certificate of a gate: one file, Python's standard library, nothing else.
+"""Checks the certificate of a gate or a route: one file, Python's standard library, nothing else.
 
     verify_certificate.py CERTIFICATE EVALUATOR.pub [--outcomes FILE] [--proof FILE] [--task HEX]
                           [--model HEX] [--dataset HEX] [--engine TEXT] [--person PERSON.pub]
                           [--revoked HINT] [--at TIME]
 
-CERTIFICATE is what `appliance eval export` wrote, EVALUATOR.pub the evidence key as you keep it
-yourself. FILE of --outcomes is what `appliance eval outcomes` gave an auditor, and with --item the
-FILE of --proof. Exit: 0 it holds, 1 it does not, 2 usage. A refusal begins with a stable code.
+CERTIFICATE is what `appliance eval export` or `appliance route export` wrote, EVALUATOR.pub the
+evidence key as you keep it yourself. FILE of --outcomes is what `appliance eval outcomes` gave an
+auditor, and with --item the FILE of --proof. Exit: 0 it holds, 1 it does not, 2 usage. A refusal
+begins with a stable code.
 
 It checks the signature; that terms, digests and verdict agree with the specification inside and
 with each other; with --person that this person signed the specification; with the digests that it
@@ -15,12 +16,16 @@ is for these; with --at that it was valid then. With the outcomes it computes th
 interval that the certificate names, and the verdict again, to the last digit. One that names no
 interval is of an older version, whose interval is too short below 350 groups: it says so.
 
-It does not check that the items are good ones, nor that the model gave these answers: the audit
-log's receipts say that. What was counted on packs is believed, and held against its floor. How many
-groups an underpowered gate asks for is a plan, and is not computed again.
+Of a route it computes from the outcomes each answer's confidence, with the room for company;
+whether the draw was the announced one, by groups or by answers; the limit of the errors and the
+comparison with the second stage at each threshold, in order; the threshold, and each number that is
+told. It prints the SHA-256 of what was fixed before (`plan_sha256` of the log's entry of the look).
+It believes which items the rules kept from the first stage, the weight of groups that were not
+drawn, and the backtest, which needs open items. Task is the route, model its first stage's task.
 
 Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Tango 1998, Bonett &
-Price 2012, Hall 1992 and Dean & Pagano 2015 for the intervals, Berger 1982 for the floors.
+Price 2012, Hall 1992 and Dean & Pagano 2015 for the intervals, Berger 1982 for the floors; Clopper
+& Pearson 1934 and Lahiri 1951 for routes.
 """
 
 import argparse
@@ -30,8 +35,10 @@ import json
 import math
 import re
 import sys
-from datetime import datetime
+from bisect import bisect_right
+from datetime import UTC, datetime
 from hashlib import sha256, sha384, sha512
+from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, NoReturn
@@ -40,6 +47,8 @@ MILLION, COARSE, FEWEST = 1_000_000, 10_000, 50
 STATEMENT = "https://in-toto.io/Statement/v1"
 RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 SPECIFICATION = "https://appliance.invalid/gate-specification/v1"
+ROUTE = "https://appliance.invalid/route-certificate/v1"
+ROUTE_SPECIFICATION = "https://appliance.invalid/route-specification/v1"
 PAYLOAD = "application/vnd.in-toto+json"
 RESULTS = {"pass": "PASSED", "fail": "FAILED", "underpowered": "WARNED"}
 INTERVALS = ("", "tango", "two-pseudo-groups")
@@ -239,34 +248,56 @@ class Envelope:
             refuse(code, "the signature does not hold")
 
 
-# The statement.
+def opened(
+    text: bytes, evaluator: Key, revoked: list[str], bad: str, unsigned: str
+) -> tuple[str, dict[str, Any]]:
+    """The id and the statement of a certificate that the evaluator signed. Raises Wrong."""
+    envelope = Envelope(load(text, bad), bad)
+    if envelope.hint in revoked:
+        refuse("evaluator_revoked", f"key {envelope.hint} is revoked")
+    if envelope.hint != evaluator.hint:
+        refuse("evaluator_not_allowed", f"key {envelope.hint} signed it")
+    envelope.check(evaluator, unsigned)
+    return envelope.digest, load(envelope.payload, bad)
+
+
+def specified(
+    value: Any, person: Key | None, revoked: list[str], bad: str, unsigned: str
+) -> Envelope:
+    """The specification inside, whose person is looked at where the key is given. Raises Wrong."""
+    inner = Envelope(value, bad)
+    if inner.hint in revoked:
+        refuse("key_revoked", f"key {inner.hint} is revoked")
+    if person is not None and inner.hint != person.hint:
+        refuse("specifier_not_allowed", f"key {inner.hint} signed the specification")
+    if person is not None:
+        inner.check(person, unsigned)
+    return inner
+
+
+# The statement of a gate.
 
 
 class Certificate:
     """A certificate whose parts agree. Raises Wrong."""
 
+    other_task, other_dataset = "evaluation_other_task", "evaluation_other_dataset"
+    other_engine, expired = "evaluation_other_engine", "evaluation_expired"
+    too_new, inconsistent = "evaluation_from_future", "evaluation_inconsistent"
+
     def __init__(self, text: bytes, evaluator: Key, person: Key | None, revoked: list[str]) -> None:
         bad = "evaluation_malformed"
-        envelope = Envelope(load(text, bad), bad)
-        if envelope.hint in revoked:
-            refuse("evaluator_revoked", f"key {envelope.hint} is revoked")
-        if envelope.hint != evaluator.hint:
-            refuse("evaluator_not_allowed", f"key {envelope.hint} signed it")
-        envelope.check(evaluator, "evaluation_signature")
-        self.id = envelope.digest
-        statement = load(envelope.payload, bad)
+        self.id, statement = opened(text, evaluator, revoked, bad, "evaluation_signature")
         try:
             self.block = statement["predicate"]["evaluation"]
-            inner = Envelope(self.block["specification"], bad)
+            inner = specified(
+                self.block["specification"], person, revoked, bad, "evaluation_signature"
+            )
             self.terms = load(inner.payload, bad)
-            if inner.hint in revoked:
-                refuse("key_revoked", f"key {inner.hint} is revoked")
-            if person is not None and inner.hint != person.hint:
-                refuse("specifier_not_allowed", f"key {inner.hint} signed the specification")
-            if person is not None:
-                inner.check(person, "evaluation_signature")
             self._agree(statement, inner.digest)
             self.issued, self.until = moment(self.block["issued"]), moment(self.block["validUntil"])
+            self.root, self.size = self.block["merkleRoot"], self.block["sampleSize"]
+            self.model, self.engine = self.wanted["model_digest"], self.block["engine"]
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             refuse(bad, f"a part is missing or of another kind: {error}")
         if self.issued > self.until:
@@ -590,7 +621,7 @@ def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> Non
         refuse("evaluation_inconsistent", f"from these outcomes follows {again}")
 
 
-def check_proof(certificate: Certificate, text: bytes) -> str:
+def check_proof(certificate: "Certificate | Route", text: bytes) -> str:
     """One outcome must be a leaf of the root that was signed; returns its item."""
     bad = "outcomes_invalid"
     proof = load(text, bad)
@@ -609,36 +640,320 @@ def check_proof(certificate: Certificate, text: bytes) -> str:
         else:
             node = sha256(b"\1" + node + sibling).digest()
         place, last = place >> 1, last >> 1
-    if (
-        last
-        or size != certificate.block["sampleSize"]
-        or node.hex() != (certificate.block["merkleRoot"])
-    ):
-        refuse("evaluation_inconsistent", "the outcome is none of those that were signed")
+    if last or certificate.size not in (None, size) or node.hex() != certificate.root:
+        refuse(certificate.inconsistent, "the outcome is none of those that were signed")
     return item
 
 
-def check_use(certificate: Certificate, given: argparse.Namespace) -> None:
+def check_use(certificate: "Certificate | Route", given: argparse.Namespace) -> None:
     """What the certificate must be for, and when it must be valid."""
     task, dataset = certificate.subjects
     for code, what, wanted, here in (
-        ("evaluation_other_task", "task", given.task, task[1]),
-        ("evaluation_other_task", "model", given.model, certificate.wanted["model_digest"]),
-        ("evaluation_other_dataset", "dataset", given.dataset, dataset[1]),
-        ("evaluation_other_engine", "engine", given.engine, certificate.block["engine"]),
+        (certificate.other_task, "task", given.task, task[1]),
+        (certificate.other_task, "model", given.model, certificate.model),
+        (certificate.other_dataset, "dataset", given.dataset, dataset[1]),
+        (certificate.other_engine, "engine", given.engine, certificate.engine),
     ):
         if wanted is not None and wanted != here:
             refuse(code, f"its {what} is {here}")
     if given.at is not None:
         if given.at < certificate.issued:
-            refuse("evaluation_from_future", f"it was signed at {certificate.block['issued']}")
+            refuse(certificate.too_new, f"it was signed at {certificate.issued:%Y-%m-%dT%H:%M:%SZ}")
         if given.at > certificate.until:
-            refuse("evaluation_expired", f"it was valid until {certificate.block['validUntil']}")
+            refuse(
+                certificate.expired, f"it was valid until {certificate.until:%Y-%m-%dT%H:%M:%SZ}"
+            )
+
+
+# Routes: confidence, the draw, and the threshold again.
+
+LABELS = ("top", "margin", "entropy", "mass")
+FIELDS = ("least", "mean", "quantile", "closest", "widest", "masked", "agreement", "length")
+FORMS = {len(n): n for form in (LABELS, FIELDS) for n in (form, (*form, "p_true"))}
+COMPANY, TOKENS, FEWEST_ACCEPTED = 0.5, 0.75, 60
+
+
+class Route:
+    """The certificate of a route whose parts agree. Raises Wrong."""
+
+    other_task = other_dataset = other_engine = too_new = "route_certificate_other"
+    expired, inconsistent = "route_certificate_expired", "route_certificate_inconsistent"
+    size = None
+
+    def __init__(self, text: bytes, evaluator: Key, person: Key | None, revoked: list[str]) -> None:
+        bad = "route_certificate_malformed"
+        self.id, statement = opened(text, evaluator, revoked, bad, "route_certificate_signature")
+        try:
+            predicate = statement["predicate"]
+            self.found, self.at = predicate["found"], predicate["circumstances"]
+            inner = specified(
+                predicate["specification"], person, revoked, bad, "specification_signature"
+            )
+            self.terms = load(inner.payload, bad)
+            self.wanted = self.terms["predicate"]
+            self.weight = self.wanted.get("weight") or "groups"
+            self.subjects = [(s["name"], s["digest"]["sha256"]) for s in self.terms["subject"]]
+            self.issued, self.until = (
+                datetime.fromtimestamp(self.at[name] // MILLION, UTC)
+                for name in ("issued_us", "valid_until_us")
+            )
+            self.root, self.engine = self.found["merkle_root"], self.at["engine"]
+            self.model, self.certified = self.wanted["small_digest"], not self.found["reason"]
+            self._agree(statement)
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+            refuse(bad, f"a part is missing or of another kind: {error}")
+
+    def _agree(self, statement: dict[str, Any]) -> None:
+        found, wanted, threshold = self.found, self.wanted, self.found["threshold_micros"]
+        fixed, low = found.get("thresholds", []), found["low_micros"]
+        named = [(wanted[n], wanted[f"{n}_digest"]) for n in ("route", "dataset")]
+        certified = self.certified
+        holds = {
+            "its kinds are others": statement["_type"] == self.terms["_type"] == STATEMENT
+            and statement["predicateType"] == ROUTE
+            and self.terms["predicateType"] == ROUTE_SPECIFICATION,
+            "its subject is not the specification's": statement["subject"]
+            == self.terms["subject"][:1]
+            and self.subjects == named,
+            "it has a threshold and a reason against one": (threshold is not None) is certified,
+            "it certifies an error above its bound": not certified
+            or found["limit_micros"] <= wanted["error_micros"],
+            "it certifies a route that is worse by the margin": not certified
+            or low is None
+            or low > -wanted["margin_micros"],
+            "its threshold is none of those that were fixed before": not (certified and fixed)
+            or threshold in fixed,
+            "its thresholds do not fall": all(a > b for a, b in pairwise(fixed)),
+            "its groups weigh as too few of one size": not (certified and wanted.get("weight"))
+            or found["effective"] >= FEWEST,
+            "what counts alike is neither groups nor answers": self.weight in ("groups", "answers"),
+            "its look or its dates cannot be": 1 <= self.at["look"] <= wanted["looks"]
+            and self.issued <= self.until,
+            "its schedule spends delta more than once": spent_once(wanted),
+        }
+        for why, held in holds.items():
+            if not held:
+                refuse(self.inconsistent, why)
+
+    @property
+    def delta(self) -> float:
+        """Of its look."""
+        shares = self.wanted.get("schedule")
+        share = shares[self.at["look"] - 1] / MILLION if shares else 1 / self.wanted["looks"]
+        return float(self.wanted["delta_micros"] / MILLION * share)
+
+    def plan(self) -> str:
+        """SHA-256 of what was fixed before the look; "" where it is not told."""
+        names = ("function", "thresholds", "doubtful")
+        if not self.found.get("thresholds"):
+            return ""
+        return sha256(dump({name: self.found[name] for name in names})).hexdigest()
+
+
+def read_answers(data: bytes) -> list[dict[str, Any]]:
+    """The outcomes of a route, in the order of their items. Raises Wrong."""
+    bad = "outcomes_invalid"
+    whole, _, rest = data.rpartition(b"\n")
+    lines = whole.split(b"\n")
+    found = [load(line, bad) for line in lines]
+    try:
+        for line, one in zip(lines, found, strict=True):
+            known = one["features"]
+            numbers = known is None or (
+                len(known) in FORMS and all(type(v) in (int, float) for v in known)
+            )
+            if dump(one) != line or not numbers or type(one["small"]) is not bool:
+                refuse(bad, "a line is not canonical, or its numbers are none")
+            if one.get("ruled") and (known is not None or one["small"]):
+                refuse(bad, "an item that was not asked has an answer")
+        items = [one["item"] for one in found]
+    except (TypeError, KeyError, AttributeError) as error:
+        refuse(bad, f"a line lacks {error}")
+    if rest or items != sorted(set(items)):
+        refuse(bad, "the items do not rise, or the last line is cut")
+    return found
+
+
+def moved(name: str, value: float) -> tuple[float, float]:
+    """The lowest and the highest value that other requests in the batch can give a feature."""
+    if name == "length":
+        return value, value
+    if name == "closest":
+        return value - TOKENS, value + TOKENS
+    if name in ("top", "margin", "p_true"):
+        return value - COMPANY, value + COMPANY
+    low, high = sorted((value * math.exp(COMPANY), value * math.exp(-COMPANY)))
+    if name in ("mass", "least", "mean", "quantile", "masked"):
+        return max(low, value - COMPANY), min(high, value + COMPANY)
+    return low, high
+
+
+def score(function: dict[str, Any], features: dict[str, float]) -> int:
+    """The confidence of an answer, in millionths."""
+    if function["kind"] == "logistic":
+        weights = function["weights"].items()
+        z = math.fsum(w * features[name] for name, w in weights) + function["intercept"]
+        p = 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
+        return round(MILLION * p)
+    x, xs, ys = features[function["feature"]], function["scores"], function["probabilities"]
+    at = bisect_right(xs, x) - 1
+    if at < 0 or at >= len(xs) - 1:
+        return round(MILLION * float(ys[max(0, at)]))
+    slope = (ys[at + 1] - ys[at]) / (xs[at + 1] - xs[at])
+    return round(MILLION * float(slope * (x - xs[at]) + ys[at]))
+
+
+def counted(function: dict[str, Any], one: dict[str, Any], company: bool) -> tuple[int, bool]:
+    """The score and the outcome by which an answer counts: as measured, or at its worst."""
+    if one["features"] is None:
+        return -1, one["small"]
+    names = FORMS[len(one["features"])]
+    found = dict(zip(names, one["features"], strict=True))
+    if not company:
+        return score(function, found), one["small"]
+    weights = function.get("weights") or {function.get("feature"): 1.0}
+    ends: list[dict[str, float]] = [{}, {}]
+    for name, weight in weights.items():
+        low, high = sorted(moved(name, found[name]), key=lambda end: weight * end)
+        ends[0][name], ends[1][name] = low, high
+    close = "margin" if "margin" in found else "closest"
+    stays = one["small"] and moved(close, found[close])[0] > 0
+    return score(function, ends[0 if stays else 1]), stays
+
+
+def upper_limit(k: int, n: int, delta: float) -> float:
+    """Clopper and Pearson's one-sided limit, by bisection."""
+    if k >= n:
+        return 1.0
+    ways = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(k + 1)]
+    low, high = 0.0, 1.0
+    while high - low > 1e-13:
+        p = (low + high) / 2
+        here, away = math.log(p), math.log1p(-p)
+        total = math.fsum(math.exp(w + i * here + (n - i) * away) for i, w in enumerate(ways))
+        low, high = (p, high) if total > delta else (low, p)
+    return (low + high) / 2
+
+
+def check_draw(certificate: Route, outcomes: list[dict[str, Any]]) -> None:
+    """No two outcomes are of one group, and the announced seed drew each group."""
+    found, seed, names = (
+        certificate.found,
+        certificate.wanted["seed"],
+        [o["group"] for o in outcomes],
+    )
+    if len(set(names)) != len(names):
+        refuse(certificate.inconsistent, "two outcomes are of one group")
+    largest = found.get("largest", 0)
+    if certificate.weight == "groups":
+        if largest:
+            refuse(certificate.inconsistent, "groups that count alike are not drawn by their size")
+        return
+    for one, name in zip(outcomes, names, strict=True):
+        ticket = int.from_bytes(sha256("\0".join((seed, name)).encode()).digest())
+        size = one.get("size", 1)
+        if not 1 <= size <= largest or ticket * largest >= size << 256:
+            refuse(certificate.inconsistent, f"the seed did not draw the group {name!r}")
+
+
+def judge_route(certificate: Route, outcomes: list[dict[str, Any]]) -> None:
+    """The outcomes must be those that were signed, and the threshold must follow from them."""
+    try:
+        _judge(certificate, outcomes)
+    except (TypeError, KeyError, ValueError, AttributeError, ArithmeticError) as error:
+        refuse("route_certificate_malformed", f"a part is missing or of another kind: {error}")
+
+
+def _judge(certificate: Route, outcomes: list[dict[str, Any]]) -> None:
+    found, wanted, wrong = certificate.found, certificate.wanted, certificate.inconsistent
+    if root([leaf(dump(one)) for one in outcomes]).hex() != found["merkle_root"]:
+        refuse(wrong, "the outcomes are not those that were signed")
+    check_draw(certificate, outcomes)
+    asked = [one for one in outcomes if not one.get("ruled")]
+    counting = [one for one in asked if not one.get("unasked")]
+    lost = len(asked) - len(counting)
+    reach = round(len(asked) / len(outcomes) * 100) * COARSE
+    if (reach, lost) != (found.get("reach_micros") or reach, found.get("unasked", 0)):
+        refuse(wrong, f"{len(asked)} of {len(outcomes)} were to be asked, {lost} could not be")
+    if lost > 0.02 * len(asked) or found["groups"] != len(counting):
+        refuse(wrong, f"{len(counting)} groups count")
+    if not certificate.certified:
+        return
+    bound, delta = wanted["error_micros"] / MILLION, certificate.delta
+    told = [counted(found["function"], o, found.get("company", False)) for o in counting]
+    plain = [counted(found["function"], one, False)[0] for one in counting]
+    kept: tuple[int, int, int, int | None] | None = None
+    for threshold in found.get("thresholds") or [found["threshold_micros"]]:
+        inside = [right for value, right in told if value >= threshold]
+        if len(inside) < math.ceil(math.log(delta) / math.log1p(-bound) - 1e-9):
+            continue
+        limit = upper_limit(inside.count(False), len(inside), delta)
+        low = against(found.get("interval", ""), counting, told, threshold, delta)
+        if limit > bound or (low is not None and low <= -wanted["margin_micros"] / MILLION):
+            break
+        coarse = None if low is None else math.floor(low * 100) * COARSE
+        kept = (
+            threshold,
+            round(sum(value >= threshold for value in plain) / len(plain) * 100) * COARSE,
+            min(math.ceil(limit * 100) * COARSE, wanted["error_micros"]),
+            None if coarse is None else max(coarse, 1 - wanted["margin_micros"]),
+        )
+    names = ("threshold_micros", "coverage_micros", "limit_micros", "low_micros")
+    if kept is None or tuple(found[name] for name in names) != kept:
+        refuse(wrong, f"from these outcomes follows {kept}")
+
+
+def against(
+    interval: str,
+    outcomes: list[dict[str, Any]],
+    told: list[tuple[int, bool]],
+    threshold: int,
+    delta: float,
+) -> float | None:
+    """The lower limit of the route minus its second stage; None without one."""
+    if any(one["larger"] is None for one in outcomes):
+        return None
+    whole = [
+        right if value >= threshold else one["larger"]
+        for one, (value, right) in zip(outcomes, told, strict=True)
+    ]
+    gaps = [int(a) - int(one["larger"]) for a, one in zip(whole, outcomes, strict=True)]
+    z = NormalDist().inv_cdf((1 + (1 - 2 * delta)) / 2)
+    if interval == "tango":
+        return tango(gaps.count(1), gaps.count(-1), len(gaps), z)[0]
+    return outward([float(gap) for gap in gaps], 1, z)[0]
+
+
+def say_route(found: Route, seen: str) -> None:
+    """Print what a route's certificate is."""
+    route, dataset = found.subjects
+    what = "certified" if found.certified else f"not certifiable, {found.found['reason']}"
+    print(f"certificate {found.id} holds: {what}, {seen}")
+    print(f"  route {route[0]!r} {route[1]}, dataset {dataset[0]!r} {dataset[1]}")
+    print(
+        f"  at most {found.wanted['error_micros'] / COARSE:g} % wrong at confidence "
+        f"{(found.found['threshold_micros'] or MILLION) / MILLION:.3f}, {found.weight} count alike,"
+        f" {found.found['coverage_micros'] / COARSE:g} % accepted, {found.found['groups']} groups, "
+        f"look {found.at['look']} of {found.wanted['looks']}"
+    )
+    if found.plan():
+        print(f"  fixed before, as the log names it: {found.plan()}")
+    else:
+        print("  an older version made it: the thresholds before its own are not told")
+
+
+def is_route(text: bytes) -> bool:
+    """Whether this may be a certificate of a route."""
+    try:
+        payload = json.loads(base64.b64decode(json.loads(text)["payload"]))
+        return bool(payload["predicateType"] == ROUTE)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run it; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Check the certificate of a gate.")
+    parser = argparse.ArgumentParser(description="Check the certificate of a gate or a route.")
     parser.add_argument("certificate", type=Path)
     parser.add_argument("evaluator", type=Path, help="the evidence key, PEM")
     parser.add_argument("--outcomes", type=Path, help="all outcomes: judge again")
@@ -654,9 +969,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         person = None if given.person is None else Key(given.person.read_text())
         evaluator = Key(given.evaluator.read_text())
-        found = Certificate(given.certificate.read_bytes(), evaluator, person, given.revoked)
+        text = given.certificate.read_bytes()
+        kind = Route if is_route(text) else Certificate
+        found: Certificate | Route = kind(text, evaluator, person, given.revoked)
         check_use(found, given)
-        if given.outcomes is not None:
+        if given.outcomes is not None and isinstance(found, Route):
+            judge_route(found, read_answers(given.outcomes.read_bytes()))
+        elif given.outcomes is not None and isinstance(found, Certificate):
             judge_again(found, read_outcomes(given.outcomes.read_bytes()))
         if given.proof is not None:
             print(f"outcome proved: item {check_proof(found, given.proof.read_bytes())!r}")
@@ -666,8 +985,11 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    block, (task, dataset) = found.block, found.subjects
     seen = "judged again from its outcomes" if given.outcomes else "its outcomes were not seen"
+    if isinstance(found, Route):
+        say_route(found, seen)
+        return 0
+    block, (task, dataset) = found.block, found.subjects
     print(f"certificate {found.id} holds: {block['verdict']}, {seen}")
     print(f"  task {task[0]!r} {task[1]}, dataset {dataset[0]!r} {dataset[1]}")
     print(

@@ -22,10 +22,11 @@ from appliance.cli.output import (
     safe,
     signer_options,
     table,
+    write_new,
 )
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
-from appliance.errors import EvaluationRefused, PolicyRefused, UsageError
+from appliance.errors import EvaluationRefused, PolicyRefused
 from appliance.evals import judging, pairs
 from appliance.evals.gate_report import called
 from appliance.evals.gate_subject import check_floor
@@ -306,7 +307,7 @@ def export(output: Output, data: Path, certificate_id: str, out: Path) -> None:
     """Write a certificate to a file, to go with its task to another appliance."""
     with admin_client(data) as client:
         found = client.certificate(certificate_id)
-    _write(out, found.envelope)
+    write_new(out, found.envelope)
     output.data({"certificate": found.id, "file": str(out)}, [f"wrote {safe(str(out))}"])
 
 
@@ -335,16 +336,16 @@ def import_(output: Output, data: Path, path: Path) -> None:
 def outcomes(
     output: Output, data: Path, job_id: int, item: str | None, end_looks: bool, out: Path
 ) -> None:
-    """Write the outcomes of a gate for an auditor; that they are read is recorded.
+    """Write the outcomes of a gate or a calibration for an auditor; it is recorded.
 
     Outcomes that leave end the looks that the split has left; the command says so first.
     """
     with admin_client(data) as client:
         found = client.outcomes(job_id, item, end_looks=end_looks)
     if found.proof is not None:
-        _write(out, json.dumps(found.proof, sort_keys=True) + "\n")
+        write_new(out, json.dumps(found.proof, sort_keys=True) + "\n")
     else:
-        _write(out, "".join(line + "\n" for line in found.lines))
+        write_new(out, "".join(line + "\n" for line in found.lines))
     output.data({"file": str(out), "items": len(found.lines)}, [f"wrote {safe(str(out))}"])
 
 
@@ -390,14 +391,6 @@ def _lines(path: Path) -> list[bytes]:
     if rest or not end:
         raise EvaluationRefused("outcomes_invalid", f"{path.name} does not end with a line.")
     return whole.split(b"\n")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise UsageError("data_exists", f"{path} exists already.") from error
 
 
 @click.command()

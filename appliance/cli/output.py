@@ -18,7 +18,7 @@ import click
 from pydantic import BaseModel
 
 from appliance.config import data_directory
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, UsageError
 from appliance.text import visible
 from appliance.wire.admin.marks import mark
 
@@ -264,3 +264,12 @@ def passphrase_of(file: Path | None, key_file: Path, *, new: bool = False) -> st
         f"Passphrase of {key_file.name}", hide_input=True, confirmation_prompt=new, err=True
     )
     return text
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet. Raises UsageError (`data_exists`)."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError("data_exists", f"{path} exists already.") from error

@@ -17,11 +17,20 @@ from appliance.cli.artifacts import sign_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.job import started, watched
 from appliance.cli.model import import_ as model_import
-from appliance.cli.output import Decorated, Output, data_option, json_option, safe, state, table
+from appliance.cli.output import (
+    Decorated,
+    Output,
+    data_option,
+    json_option,
+    safe,
+    state,
+    table,
+    write_new,
+)
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.config import data_directory
-from appliance.errors import Refused
+from appliance.errors import PolicyRefused, Refused
 from appliance.routing import catalogue
 from appliance.trust import route as statements
 from appliance.trust.directory import open_artifact
@@ -265,6 +274,29 @@ def report(output: Output, data: Path, name: str, out: Path) -> None:
         out.unlink()
     out.write_text(html, encoding="utf-8")
     output.data({"report": str(out)}, [f"wrote {out}"])
+
+
+@route.command()
+@click.argument("name", metavar="ROUTE")
+@click.option("--certificate", metavar="ID", help="By default the newest.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
+              help="The file to write.")  # fmt: skip
+@data_option
+@json_option
+@click.pass_obj
+def export(output: Output, data: Path, name: str, certificate: str | None, out: Path) -> None:
+    """Write a certificate of a route to a file, for an auditor.
+
+    `appliance eval outcomes JOB` writes what it rests on; `appliance eval ledger DATASET` has the
+    job.
+    """
+    with admin_client(data) as client:
+        known = client.route(name).certificates
+    found = next((each for each in known if certificate in (None, each.id)), None)
+    if found is None:
+        raise PolicyRefused("route_not_certified", f"{safe(name)} has no such certificate.")
+    write_new(out, found.envelope)
+    output.data({"certificate": found.id, "file": str(out)}, [f"wrote {safe(str(out))}"])
 
 
 @route.command()

@@ -1,5 +1,6 @@
 """`route`: from a directory to a certificate and away again, by commands, without a model."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
 from appliance.client import socket_path
 from tests.api.admin.lab import LabData
+from tests.auditor.test_verify_certificate import run
 from tests.cli.conftest import Done, run_command
 from tests.routing.example import ROUTE
 from tests.routing.world import DATA_ID, ROUTE_ID, copied
@@ -76,6 +78,7 @@ def test_a_route_is_calibrated_shown_and_suspended(lab: LabData, tmp_path: Path)
     page = tmp_path / "page.html"
     assert command(lab, "route", "report", ROUTE_ID, "--out", page).status == 0
     assert "Certified" in page.read_text()
+    _verified_elsewhere(lab, tmp_path, found["id"])
     taken = command(
         lab, "route", "suspend", ROUTE_ID, "--reason", "a customer complained", "--json"
     )
@@ -83,6 +86,26 @@ def test_a_route_is_calibrated_shown_and_suspended(lab: LabData, tmp_path: Path)
     assert taken.document["certificates"][0]["suspended"] == "a customer complained"
     actions = command(lab, "audit", "search", "--kind", "admin", "--json").out
     assert "route_suspended" in actions and "a customer complained" in actions
+
+
+def _verified_elsewhere(lab: LabData, path: Path, job: int) -> None:
+    """An auditor's bare Python comes to the same threshold; outcomes that leave end the looks."""
+    certificate, outcomes, key = (path / name for name in ("c.json", "o.jsonl", "evaluator.pub"))
+    assert command(lab, "route", "export", ROUTE_ID, "--out", certificate).status == 0
+    twice = command(lab, "route", "export", ROUTE_ID, "--out", certificate, "--json")
+    other = command(lab, "route", "export", ROUTE_ID, "--certificate", "1", "--out", key, "--json")
+    assert (twice.code, other.code) == ((2, "data_exists"), (1, "route_not_certified"))
+    asked = ("eval", "outcomes", str(job), "--out", outcomes)
+    assert command(lab, *asked, "--json").code == (1, "looks_would_end")
+    assert command(lab, *asked, "--end-looks").status == 0
+    key.write_text(command(lab, "eval", "key", "--json").document["pem"])
+    proof = path / "proof.json"
+    item = json.loads(outcomes.read_text().splitlines()[3])["item"]
+    assert command(lab, "eval", "outcomes", str(job), "--item", item, "--out", proof).status == 0
+    status, told = run(certificate, key, "--outcomes", outcomes, "--proof", proof)
+    assert status == 0 and "judged again" in told and repr(item) in told
+    again = command(lab, "route", "show", ROUTE_ID).out
+    assert "answers count alike" in again
 
 
 def test_a_route_that_is_none_is_refused(lab: LabData) -> None:

@@ -87,9 +87,14 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
 
 @router.get("/{route}")
 def one(_: Viewer, services: ServicesDep, route: str) -> wire.Route:
-    """One route."""
+    """One route, with its certificates as they were signed."""
     policy = load_policy(services.data / "trust")
-    return _shown(services, policy, _record(services, route))
+    shown, kept = _shown(services, policy, _record(services, route)), services.routes.certificates
+    signed = [
+        each.model_copy(update={"envelope": (kept.envelope(each.id) or b"").decode()})
+        for each in shown.certificates
+    ]
+    return shown.model_copy(update={"certificates": signed})
 
 
 @router.post("/{route}/suspend")

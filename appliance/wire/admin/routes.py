@@ -65,6 +65,7 @@ class Certificate(Reply):
         suspended: why it is out of use; "" for one that is not.
         weight: of what its shares are: `groups`, which count alike, or `answers`.
         effective: groups of one size that weigh as the sealed ones do; None before 0.2.0.
+        envelope: as it was signed; "" in a list of routes.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Certificate(Reply):
     function: dict[str, Any]
     weight: str = "groups"
     effective: int | None = None
+    envelope: str = ""
 
 
 class Traffic(Reply):
