@@ -181,6 +181,7 @@ _MIGRATIONS: Final = (
     upstream_records.AGREEMENTS,
     agreement.TABLE,
     route_monitor.WEIGHTS,
+    label_queues.SEALED,
 )
 SCHEMA: Final = len(_MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""
@@ -512,6 +513,7 @@ def open_services(
         def evidence_key() -> ecdsa.PrivateKey:
             return evidence.ensure(data, lab.MARK if profile == "lab" else b"")
 
+        labels = LabelQueues(database, clock)
         gate_parts = GateParts(
             data / EVALUATIONS,
             models,
@@ -527,6 +529,7 @@ def open_services(
             reader.origin,
             clock,
             lambda: marks_key(data / "trust"),
+            labels,
             documents,
         )
         jobs.add(Gate(gate_parts))
@@ -647,16 +650,14 @@ def open_services(
         retrieval = Retrieval(library, key_groups, inference, audit, shares)
         jobs.add(Ingest(library, inference, clock))
         jobs.add(SearchTuning(library, inference, audit))
-        labels = LabelQueues(database, clock)
-        holders: dict[str, erasing.Holder] = {
-            "queue": people,
-            "samples": monitors,
-            "shadows": shadows,
-            "label queues": labels,
-            "evaluations": Texts(data / EVALUATIONS, data / teaching.DIRECTORY),
-        }
         erasure = erasing.Erasing(
-            data, database, audit, reader, holders, functools.partial(_datasets_with, models)
+            data,
+            database,
+            audit,
+            reader,
+            _holders(data, people, monitors, shadows, labels),
+            functools.partial(_datasets_with, models),
+            labels.aliases,
         )
         with contextlib.suppress(Unavailable):  # the next start or erasure goes on with it
             if erasure.catch_up():
@@ -730,6 +731,19 @@ def open_services(
             log_file=Kept(),
             started_us=clock.wall_us(),
         )
+
+
+def _holders(
+    data: Path, people: People, monitors: Monitors, shadows: Shadows, labels: LabelQueues
+) -> dict[str, erasing.Holder]:
+    """The places beside the log where texts lie."""
+    return {
+        "queue": people,
+        "samples": monitors,
+        "shadows": shadows,
+        "label queues": labels,
+        "evaluations": Texts(data / EVALUATIONS, data / teaching.DIRECTORY),
+    }
 
 
 def _datasets_with(models: ModelStore, ids: Collection[str]) -> list[str]:

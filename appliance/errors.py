@@ -444,6 +444,15 @@ CODES: Final[dict[str, Code]] = {
         "the answers that another engine must give again are not here",
         "Evaluate with the engine that serves: `appliance eval gate`.",
     ),
+    "gate_labels_wanted": Code(
+        "a gate waits for the labels of the items on which its two sides differ",
+        "The two raters label them (`appliance label next QUEUE`), then "
+        "`appliance job resume ID` has the gate judge.",
+    ),
+    "label_queue_sealed": Code(
+        "the labels of a gate's queue go to the gate alone",
+        "`appliance job resume ID` has the gate take them.",
+    ),
     "evaluation_change_unbounded": Code(
         "the same answers to so few open groups bound the change too little for the certificate",
         "Evaluate with the engine that serves, `appliance eval gate`; more groups in `dev` let a "

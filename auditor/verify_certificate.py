@@ -14,7 +14,8 @@ It checks the signature; that terms, digests and verdict agree with the specific
 with each other; with --person that this person signed the specification; with the digests that it
 is for these; with --at that it was valid then. With the outcomes it computes their root, the
 interval that the certificate names, and the verdict again, to the last digit. One that names no
-interval is of an older version, whose interval is too short below 350 groups: it says so.
+interval is of an older version, too short below 350 groups: it says so. Items on which both sides
+agree need no label, and count as no difference.
 
 Of a route it computes from the outcomes each answer's confidence, with the room for company;
 whether the draw was the announced one, by groups or by answers; the limit of the errors and the
@@ -357,6 +358,8 @@ class Certificate:
             "its look is none of the budget's": 1 <= block["look"] <= wanted["looks"],
             "its schedule spends alpha more than once": spent_once(wanted),
             "its interval is none": block.get("interval", "") in INTERVALS,
+            "its items have labels": not block.get("agreed")
+            or (wanted["split"] == "unlabelled" and not wanted["floors"]),
             "its numbers do not agree": 1 <= block["groups"] <= block["sampleSize"]
             and block["lowMicros"] <= block["highMicros"]
             and 0 <= unasked <= 0.04 * (block["sampleSize"] + unasked),
@@ -380,17 +383,13 @@ class Certificate:
 
     def _bears(self) -> bool:
         """Whether a pass that was carried over bears what the other engine may have changed."""
-        block, floors = self.block, self.wanted["floors"]
-        lows, same = block.get("floorLowsMicros", {}), block.get("unflippedGroups")
-        if same is None:
+        block, lows = self.block, self.block.get("floorLowsMicros", {})
+        if (same := block.get("unflippedGroups")) is None:
             return True
-        rooms = {"": block["lowMicros"] + block["marginMicros"] - 1}
-        for name in floors:
-            room = lows[name] - floors[name] if name in lows else 0
-            rooms[name] = min(room, rooms.get(name, room))
-        alpha = block["alphaMicros"]
-        held = [change_micros(same.get(n, 0), alpha) <= room for n, room in rooms.items()]
-        return "carriedFrom" in block and all(held)
+        rooms = {n: lows.get(n, least) - least for n, least in self.wanted["floors"].items()}
+        rooms[""] = min(rooms.get("", MILLION), block["lowMicros"] + block["marginMicros"] - 1)
+        changes = {n: change_micros(same.get(n, 0), block["alphaMicros"]) for n in rooms}
+        return "carriedFrom" in block and all(changes[n] <= rooms[n] for n in rooms)
 
     def _follows(self) -> bool:
         block = self.block
@@ -462,6 +461,9 @@ def read_outcomes(data: bytes) -> list[dict[str, Any]]:
                     refuse(bad, "a score is not within 0 and 1,000,000")
                 if (one[f"{side}_answer"] is None) != failed or (failed and one[side]):
                     refuse(bad, "a failure has a code, no answer and a score of 0")
+            same = one["candidate_answer"] == one["incumbent_answer"] and not one["expected"]
+            if one.get("agreed") and (not same or one["candidate"] or one["incumbent"]):
+                refuse(bad, "without a label two answers are the same, and no difference")
         items = [one["item"] for one in found]
     except (TypeError, KeyError) as error:
         refuse(bad, f"a line lacks {error}")
@@ -537,11 +539,10 @@ class Judged:
         unnamed: bool = False,
     ) -> None:
         names = [one["group"] for one in outcomes]
-        self.alpha = wanted["alpha_micros"] / MILLION / wanted["looks"]
-        if wanted.get("schedule"):
-            share = wanted["schedule"][look - 1]
-            self.alpha = wanted["alpha_micros"] * share / MILLION / MILLION
-        z = self.z = NormalDist().inv_cdf((1 + (1 - 2 * self.alpha)) / 2)
+        alpha = wanted["alpha_micros"] / MILLION / wanted["looks"]
+        if shares := wanted.get("schedule"):
+            alpha = wanted["alpha_micros"] * shares[look - 1] / MILLION / MILLION
+        z = self.z = NormalDist().inv_cdf((1 + (1 - 2 * alpha)) / 2)
         sides = [(o["candidate"], o["incumbent"]) for o in outcomes]
         gaps = means([a / MILLION - b / MILLION for a, b in sides], names)
         n = self.groups = len(gaps)
@@ -610,12 +611,14 @@ def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> Non
         block["verdict"], block["comparison"], block["floors"], block["groups"],
         block["sampleSize"], block["failures"], block["incumbentFailures"],
         (block["differenceMicros"], block["lowMicros"], block["highMicros"]), named, lows or {},
+        block.get("agreed", 0),
     )  # fmt: skip
     again = (
         verdict, found.comparison, found.floors, found.groups, len(outcomes),
         sum(1 for o in outcomes if o["candidate_failure"]),
         sum(1 for o in outcomes if o["incumbent_failure"]),
         found.told, found.interval, found.lows if lows is not None else {},
+        sum(1 for o in outcomes if o.get("agreed")),
     )  # fmt: skip
     if signed != again:
         refuse("evaluation_inconsistent", f"from these outcomes follows {again}")
@@ -998,13 +1001,14 @@ def main(arguments: list[str] | None = None) -> int:
         f"{block['marginMicros'] / COARSE:g}, {block['groups']} groups, look {block['look']} of "
         f"{block['looks']}, valid until {block['validUntil']}"
     )
+    if block.get("agreed"):
+        print(f"  both sides agree on {block['agreed']} items, which nobody labelled")
     if block.get("unasked"):
         print(f"  {block['unasked']} items could not be asked, and do not count")
     if same := block.get("unflippedGroups"):
         change = change_micros(same[""], block["alphaMicros"]) / COARSE
         print(
-            f"  carried over: the same answers to {same['']} groups of open items; the engine "
-            f"changes at most {change:.1f} points, with {100 - block['alphaMicros'] / COARSE:g} %"
+            f"  carried over: {same['']} open groups the same, at most {change:.1f} points change"
         )
     elif "carriedFrom" in block:
         print("  an older version carried it over, and bounds nothing that the engine changes")

@@ -7,7 +7,7 @@ process; no command reads a sealed split.
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,12 +32,12 @@ from appliance.config import data_directory
 from appliance.datasets import changes, checks, directory, reading, sealing
 from appliance.datasets.checks import Problem
 from appliance.datasets.directory import Dataset, Manifest, read
-from appliance.datasets.duplicates import THRESHOLD
+from appliance.datasets.duplicates import THRESHOLD, plain
 from appliance.datasets.items import Item, build
 from appliance.datasets.job import Checking
 from appliance.datasets.marks import of_item
 from appliance.datasets.reading import Columns
-from appliance.datasets.splits import LABELLED, SHARES, SPLITS, Rule, split
+from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, Rule, split
 from appliance.errors import DatasetRefused, Refused
 from appliance.wire.admin.datasets import Capture, SeenBy, SeenWanted
 from appliance.wire.admin.gates import Marks
@@ -308,18 +308,23 @@ def sign(output: Output, path: Path, key: Path) -> None:
 
 @dataset.command()
 @_directory_argument
+@click.option("--unlabelled", is_flag=True,
+              help="The unlabelled items, too: a gate has those labelled that decide.")  # fmt: skip
 @data_option
 @json_option
 @click.pass_obj
-def seal(output: Output, data: Path, path: Path) -> None:
+def seal(output: Output, data: Path, path: Path, unlabelled: bool) -> None:
     """Encrypt certify and test: from now on only the gate of this appliance opens them."""
+    parts = sealing.SEALABLE if unlabelled else sealing.SEALED
     with admin_client(data) as client:
-        sealed, told, document = sealed_here(client, path)
+        sealed, told, document = sealed_here(client, path, parts)
     splits = ", ".join(sorted(sealed.seal.parts)) if sealed.seal else ""
     _tell(output, path, sealed, [*told, f"sealed: {splits}", _UNSIGNED], document)
 
 
-def sealed_here(client: AdminClient, path: Path) -> tuple[Dataset, list[str], dict[str, Any]]:
+def sealed_here(
+    client: AdminClient, path: Path, parts: Sequence[str] = sealing.SEALED
+) -> tuple[Dataset, list[str], dict[str, Any]]:
     """Seal a dataset's directory for this appliance; the dataset, and what is told of it.
 
     Raises:
@@ -333,19 +338,19 @@ def sealed_here(client: AdminClient, path: Path) -> tuple[Dataset, list[str], di
         made.kek,
         base64.b64decode(made.marks),
     )
-    found, told, document = _without_known(client, found, key)
-    return directory.seal(path, found, key), told, document
+    found, told, document = _without_known(client, found, key, parts)
+    return directory.seal(path, found, key, parts), told, document
 
 
 def _without_known(
-    client: AdminClient, found: Dataset, key: sealing.SealingKey
+    client: AdminClient, found: Dataset, key: sealing.SealingKey, parts: Sequence[str]
 ) -> tuple[Dataset, list[str], dict[str, Any]]:
     """The dataset without the few items that earlier looks saw, and what is told of it."""
     told: list[str] = []
     taken: list[str] = []
     inherits: dict[str, int] = {}
     splits = dict(found.splits)
-    for part in sealing.SEALED:
+    for part in parts:
         items = splits.get(part, ())
         if not items:
             continue
@@ -360,14 +365,26 @@ def _without_known(
             told.append(f"{part}: inherits {known.looks} looks: more than 5 % of it was seen")
         seen = set(known.items)
         out = [item.id for item in items if of_item(key.marks, item.text) in seen]
-        if out:
-            shown = ", ".join(safe(item) for item in out[:_SHOWN])
-            more = f" and {len(out) - _SHOWN} more" if len(out) > _SHOWN else ""
-            told.append(f"{part}: {len(out)} items were seen by earlier looks and are taken out: ")
-            told[-1] += shown + more
+        told += _taken_out(part, out, "were seen by earlier looks")
+        if part == UNLABELLED and (open_ := _in_open(found, items)):
+            told += _taken_out(part, open_, "have the group or the text of an open one")
+            out += open_
         taken += out
         splits[part] = tuple(item for item in items if item.id not in set(out))
     return replace(found, splits=splits), told, {"taken_out": taken, "inherits": inherits}
+
+
+def _taken_out(part: str, ids: list[str], why: str) -> list[str]:
+    shown = ", ".join(safe(item) for item in ids[:_SHOWN])
+    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return [f"{part}: {len(ids)} items {why} and are taken out: {shown}{more}"] if ids else []
+
+
+def _in_open(found: Dataset, items: Sequence[Item]) -> list[str]:
+    """The items that a labelled split knows already, by group or text."""
+    known = [item for name in LABELLED for item in found.splits.get(name, ())]
+    groups, texts = {item.group for item in known}, {plain(item.text) for item in known}
+    return [item.id for item in items if item.group in groups or plain(item.text) in texts]
 
 
 @dataset.command()

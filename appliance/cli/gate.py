@@ -61,6 +61,10 @@ _OUT: Final = click.Path(dir_okay=False, path_type=Path)
               help="Least share of a pack, general or refusals, that the model by itself must "
               "get right.")  # fmt: skip
 @click.option("--one-per-group", is_flag=True, help="One random item of each group: faster.")
+@click.option("--label-where-different", "blind", is_flag=True,
+              help="On sealed unlabelled items; people label where the two differ.")  # fmt: skip
+@click.option("--rater", "raters", multiple=True, metavar="NAME",
+              help="User on this host who labels them; give two.")  # fmt: skip
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
 @directory_option
 @json_option
@@ -74,6 +78,10 @@ def gate(
     packs = _floors(given["packs"])
     if "" in packs:
         raise click.UsageError("A pack is NAME=SHARE.")
+    if given["blind"] != bool(given["raters"]):
+        raise click.UsageError("--label-where-different names two people, each with --rater.")
+    if given["blind"]:
+        given["split"] = specification.UNLABELLED
     asked = PlanWanted.of(
         task=task, dataset=dataset, split=given["split"], incumbent=given["incumbent"]
     )
@@ -128,6 +136,7 @@ def _specification(
         floors={**wanted.floors, **floors},
         packs=packs,
         items="one" if given["one_per_group"] else "all",
+        raters=tuple(given["raters"]),
     )
 
 
@@ -171,6 +180,11 @@ def _terms(wanted: Specification, plan: Plan) -> list[str]:
         f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items",
         f"  alpha {wanted.alpha_micros / MILLION:g} over {wanted.looks} looks{shares}, "
         f"{plan.looks_left} left; floors: {floors or 'none'}; packs: {packs or 'none'}",
+        *(
+            [f"  {' and '.join(map(safe, wanted.raters))} label, blind, where the two differ"]
+            if wanted.raters
+            else []
+        ),
     ]
 
 

@@ -219,6 +219,8 @@ def _lines(queue: LabelQueue) -> Iterator[str]:
             f"  kappa {queue.kappa:.2f}, agreement {queue.agreement or 0:.1%}, "
             f"{queue.unsettled} not settled"
         )
+    if queue.job:
+        yield f"  of the gate {queue.job}: when all are settled, appliance job resume {queue.job}"
 
 
 def _people(queue: LabelQueue) -> str:

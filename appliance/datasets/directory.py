@@ -8,7 +8,7 @@ lies in `train` or the dataset is refused.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from typing import Any, Final
 from appliance.datasets import sealing
 from appliance.datasets.items import Item
 from appliance.datasets.reading import MAX_ITEMS, parse_lines
-from appliance.datasets.sealing import SEALED, Seal, SealingKey, sealed_file
+from appliance.datasets.sealing import SEALABLE, SEALED, Seal, SealingKey, sealed_file
 from appliance.datasets.splits import LABELLED, SPLITS, UNLABELLED, Splits, check_groups
 from appliance.errors import ApplianceError, DatasetRefused, SignatureRefused
 from appliance.text import visible
@@ -139,7 +139,7 @@ def _seal(artifact: Artifact) -> Seal | None:
     seal = None
     if sealing.FILE in artifact.sizes:
         seal = sealing.parse(artifact.prefix(sealing.FILE, sealing.MAX_SEAL + 1))
-    for name in SEALED:
+    for name in SEALABLE:
         is_sealed = seal is not None and name in seal.parts
         files = (split_file(name) in artifact.sizes, sealed_file(name) in artifact.sizes)
         if files[1] != is_sealed or (is_sealed and files[0]):
@@ -202,8 +202,8 @@ def rewrite(path: Path, dataset: Dataset) -> None:
     _replace(path, dataset, _kept(path))
 
 
-def seal(path: Path, dataset: Dataset, key: SealingKey) -> Dataset:
-    """Encrypt `certify` and `test` of a dataset in its directory; the signature goes.
+def seal(path: Path, dataset: Dataset, key: SealingKey, splits: Sequence[str] = SEALED) -> Dataset:
+    """Encrypt splits of a dataset in its directory; the signature goes.
 
     Returns:
         The next version, as it is read from now on.
@@ -214,9 +214,9 @@ def seal(path: Path, dataset: Dataset, key: SealingKey) -> Dataset:
     """
     if dataset.seal is not None:
         raise DatasetRefused("dataset_sealed", "The dataset is sealed already.")
-    chosen = {name: dataset.splits[name] for name in SEALED if dataset.splits.get(name)}
+    chosen = {name: dataset.splits[name] for name in splits if dataset.splits.get(name)}
     if not chosen:
-        raise DatasetRefused("dataset_seal_empty", f"There is nothing in {' or '.join(SEALED)}.")
+        raise DatasetRefused("dataset_seal_empty", f"There is nothing in {' or '.join(splits)}.")
     name = dataset.manifest.name
     parts = {split: sealing.describe(name, items, key.marks) for split, items in chosen.items()}
     made = Seal(key.id, key.kek, key.wrapped, parts)

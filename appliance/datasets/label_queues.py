@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, bindparam, text
@@ -54,19 +55,27 @@ CREATE TABLE labels (
 ) STRICT;
 """
 
+SEALED: Final = """\
+ALTER TABLE label_queues ADD COLUMN job INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE label_items ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+"""
+"""A further migration: queues of a gate's sealed items, and which item each of them is."""
+
 
 @dataclass(frozen=True)
 class LabelQueue:
     """One queue.
 
     Attributes:
-        source: the directory of the dataset.
+        source: the directory of the dataset, or its id where a gate made the queue.
+        job: the gate whose sealed items it has, under names that tell nothing of them; 0 for none.
     """
 
     name: str
     source: str
     created_us: int
     labelling: Labelling
+    job: int = 0
 
 
 class LabelQueues:
@@ -90,8 +99,14 @@ class LabelQueues:
         items: Sequence[Item],
         labels: Sequence[str],
         raters: Sequence[str],
+        origins: Mapping[str, str] = MappingProxyType({}),
+        job: int = 0,
     ) -> None:
         """Keep a new queue; its items come in an order that does not depend on them.
+
+        Args:
+            origins: of items under other names, which ids they have in their dataset.
+            job: of a gate.
 
         Raises:
             DatasetRefused: `label_queue_exists`, `label_queue_empty`, `label_unknown`,
@@ -109,7 +124,8 @@ class LabelQueues:
                 raise DatasetRefused("label_queue_exists", f"There is a queue {name} already.")
             connection.execute(
                 text(
-                    "INSERT INTO label_queues VALUES (:name, :source, :labels, :raters, :created)"
+                    "INSERT INTO label_queues"
+                    " VALUES (:name, :source, :labels, :raters, :created, :job)"
                 ),
                 {
                     "name": name,
@@ -117,16 +133,18 @@ class LabelQueues:
                     "labels": json.dumps(kept),
                     "raters": json.dumps(people),
                     "created": self._clock.wall_us(),
+                    "job": job,
                 },
             )
             connection.execute(
-                text("INSERT INTO label_items VALUES (:queue, :place, :item, :input)"),
+                text("INSERT INTO label_items VALUES (:queue, :place, :item, :input, :origin)"),
                 [
                     {
                         "queue": name,
                         "place": place,
                         "item": item.id,
                         "input": json.dumps(dict(item.input)),
+                        "origin": origins.get(item.id, ""),
                     }
                     for place, item in enumerate(shuffled(items))
                 ],
@@ -185,9 +203,16 @@ class LabelQueues:
         with self._database.begin() as connection:
             return _count(connection, ids)
 
+    def aliases(self, ids: Collection[str]) -> tuple[str, ...]:
+        """The other names that queues of gates have for these items."""
+        sql = text("SELECT item FROM label_items WHERE origin IN :ids ORDER BY item")
+        with self._database.connect() as connection:
+            rows = connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
+            return tuple(str(item) for (item,) in rows)
+
     def erase(self, ids: Collection[str]) -> None:
         """Take these items out of every queue, with what people said of them."""
-        sql = text("DELETE FROM label_items WHERE item IN :ids")
+        sql = text("DELETE FROM label_items WHERE item IN :ids OR origin IN :ids")
         with self._database.begin() as connection:
             connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
 
@@ -206,7 +231,10 @@ class LabelQueues:
 
 
 def _count(connection: Connection, ids: Collection[str]) -> dict[str, int]:
-    sql = text("SELECT queue, count(*) FROM label_items WHERE item IN :ids GROUP BY queue")
+    sql = text(
+        "SELECT queue, count(*) FROM label_items WHERE item IN :ids OR origin IN :ids"
+        " GROUP BY queue"
+    )
     rows = connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
     return {str(queue): int(count) for queue, count in rows}
 
@@ -222,7 +250,9 @@ def _exists(connection: Connection, name: str) -> bool:
 
 
 def _read(connection: Connection, name: str) -> LabelQueue:
-    sql = text("SELECT source, labels, raters, created_us FROM label_queues WHERE name = :name")
+    sql = text(
+        "SELECT source, labels, raters, created_us, job FROM label_queues WHERE name = :name"
+    )
     row = connection.execute(sql, {"name": name}).first()
     if row is None:
         raise _unknown(name)
@@ -239,7 +269,7 @@ def _read(connection: Connection, name: str) -> LabelQueue:
         check_raters(json.loads(row[2])),
         tuple(Given(found[0], found[1], found[2], bool(found[3])) for found in given),
     )
-    return LabelQueue(name, row[0], row[3], labelling)
+    return LabelQueue(name, row[0], row[3], labelling, row[4])
 
 
 def _unknown(name: str) -> DatasetRefused:

@@ -1,8 +1,9 @@
 """Sealed splits: items that lie encrypted in a dataset, and what the seal tells of them.
 
 Rules:
-- `certify` and `test` are encrypted with AES-256-GCM under a key of this seal alone, which is
-  stored only wrapped by the appliance's key-encryption key; nothing but `open_part` decrypts one.
+- `certify` and `test`, and `unlabelled` on request, are encrypted with AES-256-GCM under a key of
+  this seal alone, which is stored only wrapped by the appliance's key-encryption key; nothing but
+  `open_part` decrypts one.
 - The seal tells numbers and marks of groups, never items. It is authenticated with each
   ciphertext, so that numbers and marks belong to these items.
 - Groups and items have marks (`marks`), by which a ledger knows them again; they are held against
@@ -25,6 +26,9 @@ from appliance.trust import strict_json
 
 FILE: Final = "seal.json"
 SEALED: Final = ("certify", "test")
+SEALABLE: Final = (*SEALED, "unlabelled")
+"""Items that nobody has labelled are sealed where that is asked for: a gate has those labelled on
+which its two sides differ."""
 FORMAT: Final = 2
 """From the second on items have marks, and the first look spends most of alpha."""
 MAX_SEAL: Final = 256 << 20
@@ -210,8 +214,8 @@ def parse(data: bytes) -> Seal:
     if not 1 <= format_ <= FORMAT:
         raise _invalid(f"its format is none of 1 to {FORMAT}")
     splits: dict[str, Any] = strict_json.member(value, "splits", dict, _invalid)
-    if not splits or not splits.keys() <= set(SEALED):
-        raise _invalid(f"it seals other splits than {' and '.join(SEALED)}")
+    if not splits or not splits.keys() <= set(SEALABLE):
+        raise _invalid(f"it seals other splits than {', '.join(SEALABLE)}")
     try:
         wrapped = bytes.fromhex(strict_json.member(value, "key", str, _invalid))
     except ValueError as error:

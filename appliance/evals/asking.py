@@ -42,6 +42,10 @@ OURS: Final = frozenset(
     }
 )  # fmt: skip
 """Codes of failures that are not the answerer's."""
+ERASED: Final = "erased"
+"""The failure of an item that was erased before it had its label."""
+UNCOUNTED: Final = OURS | {ERASED}
+"""Failures of items that count on neither side."""
 
 ASKER: Final = Principal(EVALUATION, EVALUATION, limits=Limits(priority=Priority.BATCH))
 PADDED: Final = replace(ASKER, padded=True)

@@ -20,10 +20,10 @@ from appliance.datasets import ledger as ledgers
 from appliance.datasets.items import Item
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused, NotFound, Unavailable
-from appliance.evals import gate_report, judging, pairs, replay
+from appliance.evals import differing, gate_report, judging, pairs, replay
 from appliance.evals.asking import (
-    OURS,
     PADDED,
+    UNCOUNTED,
     Asking,
     as_it_is,
     interruption,
@@ -114,6 +114,8 @@ class Gate(Kind):
         """The verdict, and the certificate of a pass."""
         parts = self._parts
         subject = await job.in_thread(subject_of, parts, job.params)
+        if subject.wanted.split == specification.UNLABELLED:
+            differing.check_terms(subject)
         if "result" not in (job.checkpoint or {}):
             await job.in_thread(check_items, parts, subject)
         await self._try(job, subject)
@@ -123,6 +125,12 @@ class Gate(Kind):
             files = await job.in_thread(Files, parts, job.id)
             measured = await self._measured(job, subject, items, files)
             await job.in_thread(self._check_asked, job, subject, look, measured)
+            if subject.wanted.split == specification.UNLABELLED:
+                await job.in_thread(self._check_engine, job, subject, look)
+                measured = await job.in_thread(
+                    differing.with_labels, parts, job, subject, items, measured, files.key
+                )
+                await job.in_thread(self._check_asked, job, subject, look, measured)
             found = await job.in_thread(_judged, subject, number, measured, files)
             answers = await self._replayed(job, subject, found)
             made = await job.in_thread(
@@ -215,12 +223,31 @@ class Gate(Kind):
         sides = {subject.wanted.task: measured.candidate}
         if subject.incumbent is not None:
             sides[subject.wanted.incumbent] = measured.incumbent
-        lost = {name: sum(o.failure in OURS for o in side) for name, side in sides.items()}
+        lost = {name: sum(o.failure in UNCOUNTED for o in side) for name, side in sides.items()}
         found = interruption(lost, len(measured.candidate))
         if found is None:
             return
         seen, told = found
         verdict = "interrupted" if seen else ledgers.UNSPENT
+        counts = "The look counts." if seen else "Nothing was answered, so no look was spent."
+        self._interrupt(job, subject, look, verdict, f"{told} {counts}")
+
+    def _check_engine(self, job: Context, subject: Subject, look: Look) -> None:
+        """End a gate whose labels came after an upgrade of the engine that answered.
+
+        Raises:
+            EvaluationRefused: `gate_interrupted`.
+        """
+        now, before = self._parts.store.evaluations.engine, (job.checkpoint or {}).get("engine")
+        if before is None:
+            job.save({**(job.checkpoint or {}), "engine": now})
+        elif before != now:
+            message = f"{before} answered, and {now} serves. The look counts."
+            self._interrupt(job, subject, look, "interrupted", message)
+
+    def _interrupt(
+        self, job: Context, subject: Subject, look: Look, verdict: str, message: str
+    ) -> None:
         fields: dict[str, Json] = {
             "action": "gate_verdict",
             "actor": job.actor,
@@ -235,8 +262,7 @@ class Gate(Kind):
         }
         self._parts.audit.append(Draft("admin", fields)).result()
         self._parts.ledger.conclude(look.id, verdict, "")
-        counts = "The look counts." if seen else "Nothing was answered, so no look was spent."
-        raise EvaluationRefused("gate_interrupted", f"{told} {counts}")
+        raise EvaluationRefused("gate_interrupted", message)
 
     async def _measured(
         self, job: Context, subject: Subject, items: Sequence[Item], files: "Files"
@@ -264,7 +290,8 @@ class Gate(Kind):
                 "evaluation_invalid", f"{incumbent} cannot answer: the split train is too small."
             )
         packs = {name: await self._pack(job, name, subject, files) for name in subject.wanted.packs}
-        told = None if advice is None else tuple(advice)
+        blind = subject.wanted.split == specification.UNLABELLED
+        told = None if advice is None or blind else tuple(advice)
         return Measured(tuple(candidate), tuple(other), told, packs)
 
     async def _pack(self, job: Context, name: str, subject: Subject, files: "Files") -> Pack:
@@ -363,6 +390,7 @@ class Gate(Kind):
         kept = parts.store.evaluations.add(made["statement"].encode(), parts.policy())
         parts.store.evaluations.keep_replay(kept.id, made["answers"].encode())
         parts.ledger.conclude(look.id, result["verdict"], certificate)
+        differing.close(parts, job)
         looks = parts.ledger.looks(subject.part.marks)
         rest = ledgers.remaining(
             looks, subject.seal.schedule, look.task_digest, look.name, look.version
@@ -378,8 +406,8 @@ class Gate(Kind):
 
 def _judged(subject: Subject, number: int, measured: Measured, files: Files) -> Found:
     """The verdict; the outcomes that it follows from are kept."""
-    every = pairs.pair(measured.candidate, measured.incumbent)
-    paired = [p for p in every if not {p.candidate_failure, p.incumbent_failure} & OURS]
+    every = pairs.pair(measured.candidate, measured.incumbent, measured.agreed)
+    paired = [p for p in every if not {p.candidate_failure, p.incumbent_failure} & UNCOUNTED]
     files.write_pairs(paired)
     unasked = len(every) - len(paired)
     return judging.judge(subject.wanted, paired, measured.packs, look=number, unasked=unasked)
@@ -426,6 +454,7 @@ def _concluded(
         "groups_needed": found.groups_needed,
         "groups_needed_range": found.groups_range and list(found.groups_range),
         "unasked": found.unasked,
+        "agreed": found.agreed,
         "floors": dict(found.floors),
         "packs": gate_report.packs(wanted, found),
         "certificate": kept,
@@ -456,6 +485,8 @@ def _concluded(
 
 def _qualities(wanted: Specification, look: int, measured: Measured) -> Mapping[str, Coarse]:
     """What each reached, to the point, the classifier first."""
+    if measured.agreed:
+        return {}  # nobody knows what is right where the two agree
     sides = {
         **({LINEAR: measured.advice} if measured.advice is not None else {}),
         wanted.task: measured.candidate,

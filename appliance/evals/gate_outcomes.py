@@ -28,12 +28,16 @@ CANDIDATE, INCUMBENT = 0, 1
 class Measured:
     """The outcomes of candidate and incumbent, of the classifier where there is one, and what the
     candidate's model did on the packs.
+
+    Attributes:
+        agreed: the items whose label nobody was asked for.
     """
 
     candidate: tuple[Outcome, ...]
     incumbent: tuple[Outcome, ...]
     advice: tuple[Outcome, ...] | None
     packs: Mapping[str, Pack]
+    agreed: frozenset[str] = frozenset()
 
 
 class Files:
@@ -44,6 +48,11 @@ class Files:
         self._key = key_of(self._directory, parts.kek())
         self._open = {n: self._lines(f"{n:03}.sealed") for n in (CANDIDATE, INCUMBENT)}
         self._packs = {name: self._lines(f"pack-{name}.sealed") for name in FILES}
+
+    @property
+    def key(self) -> bytes:
+        """Of this job's files."""
+        return self._key
 
     def alias(self, item: str) -> str:
         """How the log names an item of the sealed split: by the key of this job."""

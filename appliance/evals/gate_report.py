@@ -119,7 +119,9 @@ def page(judged: Judged) -> Page:
             charts.intervals(f"{wanted.metric} to the point", drawn, axis_name=wanted.metric),
             "Means over items weighted by group; whiskers hold with the confidence of one look. "
             "Logistic regression is advice: if it is as good, a classifier is enough.",
-        ),
+        )
+        if drawn
+        else None,
         sections=(_measured(judged), _terms(judged)),
         made_of=tuple(judged.made_of.items()),
         when=judged.when,
@@ -136,6 +138,15 @@ def _measured(judged: Judged) -> Section:
         f"{judged.found.incumbent_failures} of the incumbent. Could not be asked for a reason of "
         f"the appliance, counted on neither side: {judged.found.unasked}."
     )
+    if judged.found.agreed:
+        agreed, items = judged.found.agreed, judged.found.items
+        said = (
+            f"{' and '.join(judged.wanted.raters)} labelled {items - agreed} of {items} items, "
+            "blind: those on which the two sides differ. Where they agree the difference is 0 "
+            "whatever is right, so that the interval is that of all labels, and no side's quality "
+            "is known."
+        )
+        return Section("What was measured", (failures, said))
     columns = ("what answered", ">quality", ">interval")
     return Section("What was measured", (failures,), (Table(columns, rows),))
 

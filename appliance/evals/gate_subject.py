@@ -19,6 +19,7 @@ from appliance.datasets import ledger as ledgers
 from appliance.datasets import sealing
 from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Item
+from appliance.datasets.label_queues import LabelQueues
 from appliance.datasets.ledger import Ledger
 from appliance.datasets.sealing import Seal
 from appliance.errors import EvaluationRefused, PolicyRefused, StateRefused
@@ -68,6 +69,7 @@ class GateParts:
         template_of: hex SHA-256 of a model's chat template; "" for none.
         log: name of the audit log.
         marks_key: the site's key of marks.
+        labels: where people label the items on which two sides differ.
         documents: searches collections, as the app `evaluation`.
     """
 
@@ -85,6 +87,7 @@ class GateParts:
     log: str
     clock: Clock
     marks_key: Callable[[], bytes]
+    labels: LabelQueues
     documents: Evidence | None = None
 
 

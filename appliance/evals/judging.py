@@ -22,7 +22,7 @@ from appliance.statistics.power import groups_for_floor
 from appliance.statistics.verdict import Verdict, at_least_fewest
 from appliance.trust import evaluation
 from appliance.trust.evaluation import COARSE, Certificate, Found, Pack, Range
-from appliance.trust.specification import Specification
+from appliance.trust.specification import UNLABELLED, Specification
 
 
 class Coarse(NamedTuple):
@@ -78,10 +78,16 @@ def judge(
         unasked: items that do not count, because they could not be asked.
 
     Raises:
-        EvaluationRefused: `evaluation_empty`.
+        EvaluationRefused: `evaluation_empty`; `outcomes_invalid` for items without a label in a
+            split that has labels.
     """
     if not pairs:
         raise EvaluationRefused("evaluation_empty", "There is no outcome to judge.")
+    agreed = sum(p.agreed for p in pairs)
+    if agreed and wanted.split != UNLABELLED:
+        raise EvaluationRefused(
+            "outcomes_invalid", f"{agreed} items of {wanted.split} lack a label."
+        )
     sides = (
         [p.candidate / MILLION for p in pairs],
         [p.incumbent / MILLION for p in pairs],
@@ -119,6 +125,7 @@ def judge(
         packs=packs,
         interval="" if unnamed else groups.method_of(*sides),
         unasked=unasked,
+        agreed=agreed,
     )
 
 

@@ -4,7 +4,7 @@ Rules: lines are canonical and stand in the order of the items' ids, so that equ
 root; the tree is that of RFC 6962, so that one line can be proved without the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
@@ -25,6 +25,7 @@ class Pair:
         candidate, incumbent: their scores in millionths.
         candidate_answer, incumbent_answer: None where there is none.
         candidate_failure, incumbent_failure: why there is none, else "".
+        agreed: both answered the same, and nobody was asked what is right.
     """
 
     item: str
@@ -37,14 +38,25 @@ class Pair:
     incumbent_answer: str | None
     candidate_failure: str = ""
     incumbent_failure: str = ""
+    agreed: bool = False
 
     def line(self) -> bytes:
         """Its line of JSON, without the end of the line."""
-        return strict_json.dump(asdict(self))
+        table = asdict(self)
+        if not self.agreed:
+            del table["agreed"]
+        return strict_json.dump(table)
 
 
-def pair(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> list[Pair]:
+def pair(
+    candidate: Sequence[Outcome],
+    incumbent: Sequence[Outcome],
+    agreed: Collection[str] = frozenset(),
+) -> list[Pair]:
     """The pairs, in the order of the items' ids.
+
+    Args:
+        agreed: the items whose label nobody was asked for.
 
     Raises:
         EvaluationRefused: `outcomes_incomplete` when they did not answer the same items.
@@ -66,6 +78,7 @@ def pair(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> list[Pai
             others[one.item].answer,
             one.failure,
             others[one.item].failure,
+            one.item in agreed,
         )
         for one in sorted(candidate, key=lambda o: o.item)
     ]
@@ -86,6 +99,8 @@ def parse(line: bytes) -> Pair:
         raise _invalid("a line is not canonical")
     texts: list[Any] = [found.item, found.group, found.stratum, found.expected]
     texts += [found.candidate_failure, found.incumbent_failure]
+    if type(found.agreed) is not bool:
+        raise _invalid("agreed is true or left out")
     answers: list[Any] = [found.candidate_answer, found.incumbent_answer]
     scores: list[Any] = [found.candidate, found.incumbent]
     if not all(isinstance(t, str) for t in texts) or not found.item or not found.group:
@@ -97,6 +112,8 @@ def parse(line: bytes) -> Pair:
     for score, answer, failure in zip(scores, answers, texts[-2:], strict=True):
         if (answer is None) != bool(failure) or (failure and score):
             raise _invalid("a failure has a code, no answer and a score of 0")
+    if found.agreed and (answers[0] != answers[1] or any(scores) or found.expected):
+        raise _invalid("without a label two answers are the same, and count as no difference")
     return found
 
 

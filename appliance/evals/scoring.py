@@ -45,10 +45,14 @@ def text_of(task: Task, item: Item) -> str | None:
 def expected_of(task: Task, item: Item) -> str:
     """An item's expected answer as one text: a label, JSON with sorted names, or text.
 
+    "" where nobody has labelled it; that is no label of a task.
+
     Raises:
         EvaluationRefused: `item_unfit` when the task's form cannot give that answer.
     """
     if isinstance(task.output, Labels):
+        if not item.labelled:
+            return ""
         if item.label not in task.output.labels:
             raise _unfit(item, f"expects {item.label[:80]!r}, which is no label of the task")
         return item.label

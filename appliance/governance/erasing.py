@@ -95,6 +95,7 @@ class Erasing:
         database: appliance.db, whose migrations include `TABLES`.
         holders: places beside the log, by name.
         datasets: which signed datasets have an item of one of these ids.
+        aliases: the names under which gates have such items labelled.
     """
 
     def __init__(
@@ -105,10 +106,11 @@ class Erasing:
         reader: LogReader,
         holders: Mapping[str, Holder],
         datasets: Callable[[Collection[str]], list[str]],
+        aliases: Callable[[Collection[str]], Collection[str]] = lambda ids: (),
     ) -> None:
         self._data, self._database = data, database
         self._audit, self._reader = audit, reader
-        self._holders, self._datasets = holders, datasets
+        self._holders, self._datasets, self._aliases = holders, datasets, aliases
 
     def erase(self, request_id: str, actor: str, reason: str) -> Erased:
         """Erase what was asked and answered under an id.
@@ -139,6 +141,8 @@ class Erasing:
             "backups": [one.time.isoformat() for one in kept],
             "datasets": list(datasets),
         }
+        if aliases := self._aliases(meant.ids):
+            fields["aliases"] = list(aliases)
         (receipt,) = self._audit.append(Draft(KIND, fields)).result()
         self.catch_up()
         return Erased(receipt.seq, places, tuple(kept), tuple(datasets))

@@ -380,8 +380,9 @@ def _label(state: State, body: Body) -> None:
 
 def _erased(state: State, body: Body) -> None:
     """What people said of a text goes with it."""
-    labels, begin = state.get("labels", {}), _of_item(body["request_id"])
-    for subject in [s for s in labels if s.rpartition("/")[2].startswith(begin)]:
+    names = [body["request_id"], *cast("list[str]", body.get("aliases", []))]
+    labels, begins = state.get("labels", {}), tuple(map(_of_item, names))
+    for subject in [s for s in labels if s.rpartition("/")[2].startswith(begins)]:
         del labels[subject]
 
 

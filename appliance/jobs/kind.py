@@ -31,6 +31,10 @@ class Stop(Unavailable):
     """Ends the work of a job at a safe point. A kind cleans up and lets it pass."""
 
 
+class Waits(StateRefused):
+    """The work waits for people: the job is paused until a person resumes it."""
+
+
 class Kind:
     """A kind of job; subclasses say what it does.
 
@@ -92,6 +96,7 @@ class Kind:
 
         Raises:
             Stop: what `report` and `check` raise.
+            Waits: people have to do something first; for a kind that is resumable.
             ApplianceError: why it failed.
         """
         raise NotImplementedError

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import ApplianceError, AuditUnavailable, Unavailable
-from appliance.jobs.kind import Context, JsonObject, Stop, digest, dumps
+from appliance.jobs.kind import Context, JsonObject, Stop, Waits, digest, dumps
 from appliance.jobs.live import Live, explained
 from appliance.jobs.states import LIVE, State, following
 from appliance.jobs.store import Job, JobStore, columns_of
@@ -171,6 +171,8 @@ class Runner:
         if not isinstance(ended, BaseException):
             return "finish", {"result": dumps(ended), "code": "", "message": ""}
         kept = columns(explained(ended))
+        if isinstance(ended, Waits):
+            return "shelve", kept
         if not isinstance(ended, Stop):
             return "fail", kept
         resumable = live.kind.resumable

@@ -60,7 +60,8 @@ Range: TypeAlias = tuple[int | None, int | None] | None
 """Least and most groups; None for no number."""
 _LOWS: Final = "floorLowsMicros"
 _UNFLIPPED: Final = "unflippedGroups"
-_MORE: Final = (_PACKS, _INTERVAL, _SCHEDULE, _UNASKED, _RANGE, _LOWS, _UNFLIPPED)
+_AGREED: Final = "agreed"
+_MORE: Final = (_PACKS, _INTERVAL, _SCHEDULE, _UNASKED, _RANGE, _LOWS, _UNFLIPPED, _AGREED)
 MOST_UNASKED: Final = 0.04
 """Share of the items that may be left out: 2 % for each side."""
 
@@ -94,6 +95,7 @@ class Found:
         groups_needed: of an underpowered verdict, how many fresh groups would tell; None: no number
             is known.
         groups_range: between how many that lies; None where older versions told none.
+        agreed: items whose label nobody was asked for, since both sides answered the same.
         floor_lows: lower limit of each floor's mean, outward to the next point; none of older
             versions.
         difference_micros: candidate minus incumbent, to the next point.
@@ -123,6 +125,7 @@ class Found:
     unasked: int = 0
     groups_range: Range = None
     floor_lows: Mapping[str, int] = field(default_factory=dict)
+    agreed: int = 0
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,7 @@ def sign(
                 **({_INTERVAL: found.interval} if found.interval else {}),
                 **({_UNASKED: found.unasked} if found.unasked else {}),
                 **({_RANGE: list(found.groups_range)} if found.groups_range else {}),
+                **({_AGREED: found.agreed} if found.agreed else {}),
                 **({_LOWS: dict(found.floor_lows)} if found.floor_lows else {}),
                 **({_UNFLIPPED: dict(c.unflipped)} if c.unflipped else {}),
                 **({_SCHEDULE: list(wanted.schedule)} if wanted.schedule else {}),
@@ -493,6 +497,7 @@ def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certific
         unasked=strict_json.optional(block, _UNASKED, int, 0, refuse),
         groups_range=_read_range(block),
         floor_lows=_read_counts(block, _LOWS),
+        agreed=strict_json.optional(block, _AGREED, int, 0, refuse),
     )
     if found.interval not in INTERVALS:
         raise refuse(f"its interval is none of {', '.join(filter(None, INTERVALS))}")
@@ -576,6 +581,8 @@ def _check(subjects: list[Any], predicate: dict[str, Any], c: Certificate, diges
         "its numbers do not agree": 1 <= found.groups <= found.items
         and 0 <= found.unasked <= MOST_UNASKED * (found.items + found.unasked)
         and found.low_micros <= found.high_micros,
+        "its items have labels": 0 <= found.agreed <= found.items
+        and (not found.agreed or wanted.split == specification.UNLABELLED),
         "its floors have no limits": found.floor_lows.keys() in (set(), wanted.floors.keys())
         and all(
             found.floors[name] != "pass" or low > wanted.floors[name] - COARSE

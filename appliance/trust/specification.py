@@ -18,6 +18,9 @@ from appliance.trust.statement import HEX, PAYLOAD_TYPE, TIME
 PREDICATE_TYPE: Final = "https://appliance.invalid/gate-specification/v1"
 MAX_ENVELOPE: Final = 256 << 10
 MILLION: Final = 1_000_000
+UNLABELLED: Final = "unlabelled"
+SPLITS: Final = ("certify", "test", UNLABELLED)
+RATERS: Final = 2
 _TEXTS: Final = ("split", "metric", "model", "model_digest", "incumbent", "items", "seed", "name")
 _INTEGERS: Final = ("margin_micros", "alpha_micros", "looks")
 
@@ -28,7 +31,8 @@ class Specification:
 
     Attributes:
         task, dataset: ids in the store, each with the hex digest of its signature's root.
-        split: the sealed split that is opened.
+        split: the sealed split that is opened; `unlabelled`: `raters` label the items on which
+            candidate and incumbent differ, and no others.
         margin_micros: how much worse the candidate may be, in millionths.
         alpha_micros: probability that a worse one passes, over all looks, in millionths.
         looks: over how many looks alpha is spread.
@@ -43,6 +47,7 @@ class Specification:
         seed: chosen at random, so that no specification is signed twice.
         name: the person who signs.
         time: when, ISO 8601 in UTC.
+        raters: two people who label; none for a split that has its labels.
     """
 
     task: str
@@ -65,6 +70,7 @@ class Specification:
     packs: Mapping[str, int] = field(default_factory=dict)
     items: str = "all"
     schedule: tuple[int, ...] = ()
+    raters: tuple[str, ...] = ()
 
     def alpha_of(self, look: int) -> float:
         """The probability of a wrong pass that one look spends; looks count from 1."""
@@ -78,6 +84,7 @@ class Specification:
         predicate |= {"time": self.time, "incumbent_digest": self.incumbent_digest}
         predicate |= {"packs": dict(self.packs)} if self.packs else {}
         predicate |= {"schedule": list(self.schedule)} if self.schedule else {}
+        predicate |= {"raters": list(self.raters)} if self.raters else {}
         named = ((self.task, self.task_digest), (self.dataset, self.dataset_digest))
         subjects = [statement.subject(name, digest) for name, digest in named]
         return statement.document(
@@ -146,7 +153,8 @@ def read(payload: bytes) -> Specification:
     (task, task_digest), (dataset, dataset_digest) = (
         statement.read_subject(each, refuse) for each in subjects
     )
-    known = {*_TEXTS, *_INTEGERS, "time", "floors", "packs", "incumbent_digest", "schedule"}
+    known = {*_TEXTS, *_INTEGERS, "time", "floors", "packs", "incumbent_digest"}
+    known |= {"schedule", "raters"}
     strict_json.only(predicate, known, "predicate", refuse)
     texts = {name: strict_json.member(predicate, name, str, refuse) for name in _TEXTS}
     numbers = {name: strict_json.member(predicate, name, int, refuse) for name in _INTEGERS}
@@ -174,6 +182,7 @@ def read(payload: bytes) -> Specification:
         alpha_micros=numbers["alpha_micros"],
         looks=numbers["looks"],
         schedule=tuple(schedule),
+        raters=strict_json.strings(predicate, "raters", refuse),
     )
     _check(found)
     return found
@@ -183,8 +192,12 @@ def _check(found: Specification) -> None:
     digests = [found.model_digest, *filter(None, [found.incumbent_digest])]
     if not all(map(HEX.fullmatch, digests)):
         raise _invalid("a digest is no lower-case SHA-256")
-    if found.split not in ("certify", "test") or found.items not in ("all", "one"):
-        raise _invalid("split is certify or test, and items is all or one")
+    if found.split not in SPLITS or found.items not in ("all", "one"):
+        raise _invalid(f"split is one of {', '.join(SPLITS)}, and items is all or one")
+    if len(set(found.raters)) != (RATERS if found.split == UNLABELLED else 0):
+        raise _invalid(f"two people label the split {UNLABELLED}, and no other")
+    if found.split == UNLABELLED and (found.floors or found.incumbent == "none"):
+        raise _invalid("where two differ shows no floor, and a comparison takes two")
     if not 0 < found.margin_micros < MILLION or not 0 < found.alpha_micros <= MILLION // 5:
         raise _invalid("margin lies within 0 and 1, alpha within 0 and 0.2")
     if not 1 <= found.looks <= 100 or not 8 <= len(found.seed) <= 128:
@@ -203,7 +216,7 @@ def _check(found: Specification) -> None:
     if not TIME.fullmatch(found.time):
         raise _invalid("time is not like 2026-11-24T16:00:00Z")
     names = (found.task, found.dataset, found.model, found.incumbent, found.name, found.seed)
-    for text in (*names, *found.packs):
+    for text in (*names, *found.packs, *found.raters):
         if not text.strip() or not text.isprintable() or len(text) > 200:
             raise _invalid("a name is empty, too long or does not print")
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,35 @@ def test_an_older_certificate_is_judged_by_its_own_interval(
     assert run(path, evaluator)[1].startswith("REFUSED evaluation_inconsistent: its interval")
 
 
+def test_items_on_which_both_agree_need_no_label(
+    write: Callable[[str, bytes], Path], evaluator: Path
+) -> None:
+    """And no other items: an answer that differs has its label, and only where that was signed."""
+    terms = wanted(split="unlabelled", raters=("anna", "ben"))
+    found = [
+        replace(p, expected="", candidate=0, incumbent=0, agreed=True)
+        if p.candidate_answer == p.incumbent_answer
+        else p
+        for p in pairs(400, gained=20, lost=4)
+    ]
+    made, outcomes = certificate(found, terms), write("outcomes.jsonl", lines(found))
+    status, told = run(write("c.json", made), evaluator, "--outcomes", outcomes)
+    agreed = sum(p.agreed for p in found)
+    assert status == 0 and f"agree on {agreed} items, which nobody labelled" in told
+    for wrong in ({"candidate_answer": "c"}, {"expected": "a"}, {"candidate": 1_000_000}):
+        lie = [replace(found[-1], **wrong)]
+        path = write("lie.jsonl", lines(lie))
+        assert run(write("c.json", made), evaluator, "--outcomes", path)[1].startswith(
+            "REFUSED outcomes_invalid: without a label"
+        )
+        with pytest.raises(ApplianceError):
+            pairs_.parse(lie[0].line())
+    fewer = write("fewer.json", forged(made, block(agreed=agreed - 1)))
+    assert "from these outcomes follows" in run(fewer, evaluator, "--outcomes", outcomes)[1]
+    labelled = write("labelled.json", forged(certificate(pairs(400)), block(agreed=3)))
+    assert "its items have labels" in run(labelled, evaluator)[1]
+
+
 def test_it_bounds_what_an_engine_may_have_changed(
     write: Callable[[str, bytes], Path], evaluator: Path
 ) -> None:
@@ -339,7 +369,7 @@ def test_it_bounds_what_an_engine_may_have_changed(
     made = evaluation.carry(first, origin, "llama.cpp 2", same, NOW_US, EVALUATOR)
     outcomes = write("outcomes.jsonl", lines(found))
     status, told = run(write("carried.json", made), evaluator, "--outcomes", outcomes)
-    assert status == 0 and "200 groups of open items; the engine changes at most 1.5 points" in told
+    assert status == 0 and "200 open groups the same, at most 1.5 points change" in told
     for less in ({"": 73, "north": 90}, {"": 200, "north": 5}, {"": 200}, {}):
         path = write("less.json", forged(made, block(unflippedGroups=less)))
         assert "an engine that gave the same answers may" in run(path, evaluator)[1]

@@ -24,7 +24,10 @@ from tests.api.admin.lab import LabData
 from tests.api.admin.test_gates import made
 from tests.cli.conftest import Done, run_command
 from tests.evals.gates import pairs
+from tests.evals.orders import FITTED, write_task
 from tests.evals.sealed import add_dataset, add_task, sealing_key, write_dataset
+from tests.smol import APPROVERS, approve
+from tests.tasks.example import coefficients
 from tests.tui.scripted import evaluation
 
 
@@ -93,6 +96,38 @@ def test_a_gate_shows_its_terms_and_says_why_it_ended(
     milder = command(lab, *asked, "--key", lab.key("publisher"), "--margin", "0.2", "--json")
     assert milder.code == (1, "specification_other")
     assert command(lab, *asked[:-1], "much", "--key", lab.key("publisher")).status == 2
+
+
+def test_people_label_where_the_two_differ(lab: LabData, serving: Services, tmp_path: Path) -> None:
+    """Sealed without what an open split knows; the gate then waits for two people."""
+    path = write_dataset(tmp_path / "new", split="unlabelled")
+    lines = (path / "unlabelled.jsonl").read_text().splitlines()
+    of_train = {**json.loads(lines[0]), "group": "train-g0"}
+    (path / "unlabelled.jsonl").write_text("\n".join([json.dumps(of_train), *lines[1:]]) + "\n")
+    sealed = command(lab, "dataset", "seal", path, "--unlabelled")
+    assert "unlabelled: 1 items have the group or the text of an open one" in sealed.out
+    assert "sealed: unlabelled" in sealed.out and not (path / "unlabelled.jsonl").exists()
+    text = FITTED.replace("margin = 0.05", "margin = 0.95")
+    task = write_task(tmp_path / "fitted", text, classifier_json=coefficients("electrical"))
+    for kind, directory_ in (("dataset", path), ("task", task)):
+        command(lab, kind, "sign", directory_, "--key", lab.key("publisher"))
+        command(lab, kind, "import", directory_, "--id", directory_.name)
+    approve(serving, "new", *APPROVERS)
+    asked = ("eval", "gate", "fitted", "--data", "new", "--as", "publisher", "--margin", "0.9")
+    given = (*asked, "--key", lab.key("publisher"), "--label-where-different")
+    raters = ("--rater", "anna", "--rater", "ben")
+    refused = command(lab, *given, *raters, "--floor", "0.5", "--json")
+    assert refused.code == (1, "specification_invalid")
+    assert "two people" in command(lab, *given).err
+    done = command(lab, *given, *raters)
+    assert done.status == 1 and "anna and ben label, blind, where the two differ" in done.err
+    assert "paused The two sides differ on" in done.out
+    queue = command(lab, "label", "list", "--json").document["queues"][0]
+    assert queue["job"] and queue["name"] == f"gate-{queue['job']}"
+    shown = command(lab, "label", "show", queue["name"]).out
+    assert f"when all are settled, appliance job resume {queue['job']}" in shown
+    done = command(lab, "label", "finish", queue["name"], path, "--json")
+    assert done.code == (1, "label_queue_sealed")
 
 
 def test_a_certificate_moves_by_file(lab: LabData, serving: Services, tmp_path: Path) -> None:

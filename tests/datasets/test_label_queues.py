@@ -1,12 +1,13 @@
 """Queues in the database: what is kept, what is refused, what goes with a queue."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.clock import SystemClock
 from appliance.datasets.items import Item
-from appliance.datasets.label_queues import TABLES, LabelQueues, shuffled
+from appliance.datasets.label_queues import SEALED, TABLES, LabelQueues, shuffled
 from appliance.datasets.labelling import Given
 from appliance.db import open_database
 from appliance.errors import DatasetRefused
@@ -17,7 +18,7 @@ LABELS, RATERS = ("hose", "pump"), ("anna", "ben")
 
 @pytest.fixture
 def queues(tmp_path: Path) -> LabelQueues:
-    return LabelQueues(open_database(tmp_path / "a.db", (TABLES,)), SystemClock())
+    return LabelQueues(open_database(tmp_path / "a.db", (TABLES, SEALED)), SystemClock())
 
 
 def code(call: object, *arguments: object) -> str:
@@ -30,7 +31,7 @@ def test_a_queue_is_kept_with_its_items_and_labels(queues: LabelQueues, tmp_path
     queues.create("orders", "/stick/orders", ITEMS, LABELS, RATERS)
     first = queues.get("orders").labelling.items[0]
     queues.set("orders", Given(first, "anna", "hose"), "uid:7")
-    again = LabelQueues(open_database(tmp_path / "a.db", (TABLES,)), SystemClock())
+    again = LabelQueues(open_database(tmp_path / "a.db", (TABLES, SEALED)), SystemClock())
     (found,) = again.list()
     assert (found.name, found.source) == ("orders", "/stick/orders")
     assert found.labelling.items == tuple(item.id for item in shuffled(ITEMS))
@@ -78,3 +79,16 @@ def test_a_queue_that_is_removed_takes_its_texts_and_labels(queues: LabelQueues)
     assert code(queues.remove, "orders") == "label_queue_unknown"
     queues.create("orders", "", ITEMS, LABELS, RATERS)
     assert queues.get("orders").labelling.given == ()
+
+
+def test_a_queue_of_a_gate_has_names_that_tell_nothing_and_is_found_by_the_ids(
+    queues: LabelQueues,
+) -> None:
+    names = {f"x{n}": item.id for n, item in enumerate(ITEMS)}
+    shown = [replace(item, id=name) for name, item in zip(names, ITEMS, strict=True)]
+    queues.create("gate-7", "orders", shown, LABELS, RATERS, names, 7)
+    queues.create("mine", "orders", ITEMS[:1], LABELS, RATERS)
+    assert {queue.name: queue.job for queue in queues.list()} == {"gate-7": 7, "mine": 0}
+    assert queues.holds(["u0"]) == {"gate-7": 1, "mine": 1} and queues.aliases(["u0"]) == ("x0",)
+    queues.erase(["u0", "u3"])
+    assert set(queues.get("gate-7").labelling.items) == {"x1", "x2", "x4", "x5"}

@@ -34,7 +34,7 @@ def sealing_key(services: Services) -> SealingKey:
 
 def write_dataset(
     path: Path, *, groups: int = GROUPS, dev: int = 12, first: int = 0,
-    seal: SealingKey | None = None,
+    seal: SealingKey | None = None, split: str = "test",
 ) -> Path:  # fmt: skip
     """A dataset of work orders: a test item for each group, sealed with a key.
 
@@ -42,23 +42,27 @@ def write_dataset(
 
     Args:
         first: the number that train begins with; the texts of other splits begin with 0.
+        split: that is sealed; `unlabelled` has the same items without their labels.
     """
     path.mkdir(parents=True)
     name = path.name
     manifest = {"format": 1, "version": 1, "name": name, "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))
-    counts = {"train": 120, "dev": dev, "test": groups}
-    for split, count in counts.items():
-        lines, start = [], first if split == "train" else 0
+    counts = {"train": 120, "dev": dev, split: groups}
+    for part, count in counts.items():
+        lines, start = [], first if part == "train" else 0
         for n in range(start, start + count):
-            found = item(n, split)
-            part = hashlib.sha256(f"{name} {split} {n}".encode()).hexdigest()[:48]
-            text = f"{found['input']['text']} {part[:24]} {part[24:]}"  # type: ignore[index]
-            found |= {"input": {"text": text}, "group": f"{split}-g{n}"}
+            of = "test" if part == split else part
+            found = item(n, of)
+            own = hashlib.sha256(f"{name} {of} {n}".encode()).hexdigest()[:48]
+            text = f"{found['input']['text']} {own[:24]} {own[24:]}"  # type: ignore[index]
+            found |= {"input": {"text": text}, "group": f"{of}-g{n}"}
+            if part == "unlabelled":
+                del found["expected"]
             lines.append(json.dumps(found))
-        (path / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+        (path / f"{part}.jsonl").write_text("\n".join(lines) + "\n")
     if seal is not None:
-        directory.seal(path, directory.read(path), seal)
+        directory.seal(path, directory.read(path), seal, sealing.SEALABLE)
     return path
 
 

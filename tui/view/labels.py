@@ -57,6 +57,8 @@ def detail(queue: LabelQueue, width: int) -> list[Content]:
             f"{count(queue.unsettled)} differences: a third person labels them, or the two settle "
             "them together."
         )
+    elif queue.job:
+        told = f"Next: `appliance job resume {queue.job}`; the gate takes the labels."
     else:
         told = f"Next: `appliance label finish {queue.name} DATASET_DIR`."
     if queue.kappa is not None:

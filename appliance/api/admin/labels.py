@@ -18,6 +18,7 @@ from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.datasets import directory, labelling
 from appliance.datasets.label_queues import LabelQueue, shuffled
+from appliance.errors import StateRefused
 from appliance.types import Json
 from appliance.wire.admin import labels as wire
 
@@ -108,7 +109,10 @@ def differences(_: Operator, services: ServicesDep, name: Name) -> wire.LabelDif
 def take_answers(person: Operator, services: ServicesDep, name: Name) -> wire.LabelAnswers:
     """The settled labels, for the dataset that they make; recorded before they leave."""
     services.labels.check(name)
-    work = services.labels.get(name).labelling
+    queue = services.labels.get(name)
+    if queue.job:
+        raise StateRefused("label_queue_sealed", f"{name} is of the gate {queue.job}.")
+    work = queue.labelling
     answers, report = work.answers(), labelling.report(work)
     kept = json.dumps(answers, sort_keys=True).encode()
     _record(services, person, "labels_taken", kept, queue=name, answers=len(answers))
@@ -139,6 +143,7 @@ def _shown(queue: LabelQueue) -> wire.LabelQueue:
         agreement=None if kappa is None else kappa.agreement,
         kappa=None if kappa is None else kappa.value,
         unsettled=len(work.differences()) if work.compared else None,
+        job=queue.job,
     )
 
 

@@ -52,7 +52,7 @@ class PlanWanted(Request):
 
     task: ArtifactId
     dataset: ArtifactId
-    split: Literal["certify", "test"] = "test"
+    split: Literal["certify", "test", "unlabelled"] = "test"
     incumbent: ArtifactId | None = None
 
 

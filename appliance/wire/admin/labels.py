@@ -38,6 +38,7 @@ class LabelQueue(Reply):
         done: items that each person has labelled.
         finished: both raters have labelled every item. What compares their labels is null before.
         unsettled: items on which they differ, and which nothing has settled yet.
+        job: the gate that takes the labels; 0 for none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class LabelQueue(Reply):
     agreement: float | None = None
     kappa: float | None = None
     unsettled: int | None = None
+    job: int = 0
 
 
 class LabelQueueList(Reply):
