@@ -107,7 +107,7 @@ def candidates(data: str) -> Mapping[str, Candidate]:
 
 
 def task_text(source: str, candidate: Candidate, model: str, digest: str) -> str:
-    """The standing task with another candidate, and without a floor: the comparison decides."""
+    """The standing task with another candidate, and without its floor: the comparison decides."""
     head, rest = source.split("[candidate]")
     rest = rest[rest.index("[prompt]") :]
     if candidate.shots:
@@ -156,7 +156,8 @@ def judge(root: Path, data: str, name: str, *, one_per_group: bool) -> Row:
         _call(lab, kind, "sign", str(path), "--key", publisher)
         _call(lab, kind, "import", str(path), "--id", path.name)
     _approve(lab, data)
-    more = ("--one-per-group",) if one_per_group else ()
+    more: tuple[str, ...] = ("--one-per-group",) if one_per_group else ()
+    more += ("--floor", "0.5") if candidate.incumbent == "none" else ()
     with servers.ours(lab):
         found = _call(
             lab, "eval", "gate", task.name, "--data", data, "--as", "publisher", "--key", publisher,
@@ -256,13 +257,10 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def _line(row: Row) -> str:
-    verdict = row.verdict
-    if row.verdict == "underpowered" and row.groups_needed:
-        verdict = f"underpowered; about {row.groups_needed} fresh groups decide"
     advice = "none" if row.regression is None else f"{row.regression:.0%}"
     points = f"{row.low * 100:.0f} to {row.high * 100:.0f}"
     cells = (
-        row.data, row.candidate, row.incumbent, verdict, points, row.groups, row.items, advice
+        row.data, row.candidate, row.incumbent, row.verdict, points, row.groups, row.items, advice
     )  # fmt: skip
     return "| " + " | ".join(map(str, cells)) + " |\n"
 

@@ -14,7 +14,7 @@ from appliance.db import open_database
 from appliance.errors import StateRefused
 from appliance.jobs import store
 from appliance.jobs.jobs import Jobs, Shown
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, JsonObject, Kind, Waits
 from appliance.jobs.live import Live
 from appliance.jobs.runner import Memory
 from appliance.jobs.states import State
@@ -37,7 +37,7 @@ class Counting(Kind):
         """At which number each run began."""
         self.running = 0
         self.most = 0
-        self.needed = False
+        self.needed = self.served = False
 
     def check(self, params: JsonObject) -> None:
         if params.get("to", 0) < 0:
@@ -69,6 +69,9 @@ class Counting(Kind):
                 await job.in_thread(job.save, {"done": done})
             if job.params.get("fail"):
                 raise StateRefused(job.params["fail"], "It was asked to fail.")
+            if job.params.get("waits") and not self.served:
+                self.served = True
+                raise Waits("gate_labels_wanted", "People come first.")
             if job.params.get("crash"):
                 raise RuntimeError("a mistake in the code")
             return {"counted": done, "actor": job.actor}

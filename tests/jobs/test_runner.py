@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import AuditUnavailable, StateRefused
-from appliance.jobs.kind import digest
+from appliance.jobs.kind import Waits, digest
 from appliance.jobs.states import State
 from tests.jobs.shop import shop
 
@@ -32,6 +32,22 @@ async def test_a_failure_keeps_its_code_and_message(tmp_path: Path) -> None:
         (end,) = s.entries("job_end")
         assert (end["state"], end["code"]) == ("failed", "wrong_state")
         assert "result_sha256" not in end
+
+
+async def test_work_that_waits_for_people_is_paused_until_one_resumes_it(tmp_path: Path) -> None:
+    with shop(tmp_path) as s:
+        live = await s.jobs.start("count", {"to": 2, "waits": True}, "uid:1")
+        with pytest.raises(Waits):
+            await live.outcome()
+        shown = await s.jobs.get(live.job.id)
+        assert (shown.job.state, shown.job.code) == (State.PAUSED, "gate_labels_wanted")
+        assert set(shown.actions) == {"resume", "cancel"} and shown.job.message
+        await s.jobs.resume(live.job.id, "uid:1")
+        again = s.jobs.live(live.job.id)
+        assert again is not None and (await again.outcome())["counted"] == 2
+        assert s.count.begun == [0, 2]  # from its checkpoint
+        states = [e["state"] for e in s.entries("job_end")]
+        assert states == ["paused", "done"]
 
 
 async def test_a_mistake_in_the_code_fails_the_job_and_tells_no_details(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def test_a_queue_says_what_comes_next() -> None:
     assert "kappa 0.79, 85.0%" in compared and "6 differences" in compared
     settled = lines(view.detail(DONE.model_copy(update={"unsettled": 0}), 100)).plain
     assert "appliance label finish notes" in settled
+    of_gate = lines(view.detail(DONE.model_copy(update={"unsettled": 0, "job": 7}), 100)).plain
+    assert "appliance job resume 7" in of_gate and "label finish" not in of_gate
 
 
 def test_an_item_of_one_field_is_its_text_and_of_several_has_names() -> None:
