@@ -436,10 +436,10 @@ async def test_a_start_that_fails_for_want_of_processes_is_tried_again(
     async with loaded(services) as supervisor:
         launch, failures = supervisor._launch, iter([OSError(11, "no processes")])
 
-        async def flaky(served: object) -> None:
+        async def flaky(served: Any, **more: Any) -> None:
             for failure in failures:
                 raise failure
-            await launch(served)  # type: ignore[arg-type]
+            await launch(served, **more)
 
         monkeypatch.setattr(supervisor, "_launch", flaky)
         await kill(supervisor)
