@@ -54,7 +54,7 @@ CODES: Final[dict[str, Code]] = {
         "the data directory was not initialised", "Run `appliance init` for this directory."
     ),
     "data_exists": Code(
-        "what would be written is there already",
+        "the target already exists",
         "Choose another directory or file; nothing is overwritten.",
     ),
     "profile_unsupported": Code(
@@ -222,7 +222,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "route_not_certified": Code(
         "the route has no certificate that lets its first stage answer",
-        "Everything goes further until `appliance route calibrate` certifies a threshold.",
+        "Every request is escalated until `appliance route calibrate` certifies a threshold.",
     ),
     "route_suspended": Code(
         "the certificate of the route was taken out of use",
@@ -290,7 +290,7 @@ CODES: Final[dict[str, Code]] = {
         "Export values, not formulas; --formulas-are-text takes such cells as text.",
     ),
     "csv_columns": Code(
-        "a CSV file has too many columns, or rows of another length than its head",
+        "a CSV file has too many columns, or rows whose length differs from its head",
         "Export the columns that are needed; quote cells that hold the delimiter.",
     ),
     "item_invalid": Code(
@@ -302,7 +302,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "item_duplicate": Code("two items have one id", "Give every item an id of its own."),
     "item_taught": Code(
-        "an item that a model answered lies where items judge",
+        "a model-generated item is in a split used for scoring",
         "Leave such items in train; dev, certify and test need answers of people.",
     ),
     "item_unknown": Code(
@@ -391,7 +391,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "specifier_not_allowed": Code(
         "the key may not sign specifications",
-        "A publisher or an approver of the trust policy signs them, under the own name.",
+        "A publisher or an approver of the trust policy signs them, under their own name.",
     ),
     "pointer_malformed": Code(
         "a pointer of a name breaks its format",
@@ -500,7 +500,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "labels_unfinished": Code(
         "the two raters have not labelled every item yet",
-        "Label on: labels are compared, and a third person is asked, when both have finished.",
+        "Keep labelling: labels are compared, and a third person asked, when both have finished.",
     ),
     "rater_invalid": Code(
         "a name is not that of a rater who may do this",
@@ -812,7 +812,7 @@ CODES: Final[dict[str, Code]] = {
         "Suspend it, find out who changed the store, and import the artifact again.",
     ),
     "file_symlink": Code(
-        "the artifact contains a symbolic link", "Replace the link by the file and sign again."
+        "the artifact contains a symbolic link", "Replace the link with the file and sign again."
     ),
     "file_hardlink": Code(
         "a file of the artifact has a second name outside it",

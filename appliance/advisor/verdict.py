@@ -345,8 +345,8 @@ def _verdict(questions: Questions, facts: Facts, options: tuple[Option, ...]) ->
         more = limits.groups - groups
         return Advice(
             "not_enough_data",
-            f"Not enough data: {more} more independent groups. With {groups} of them no option is "
-            f"told from another; {limits.groups} are the least.",
+            f"Not enough data: {more} more independent groups. With {groups} groups the options "
+            f"cannot be compared; you need at least {limits.groups}.",
             more=more,
         )
     shown = [option for option in options if option.state == "shown"]

@@ -92,10 +92,10 @@ def _example(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 @click.option("--report", "out", type=click.Path(dir_okay=False, path_type=Path),
               help="The HTML file to write.")  # fmt: skip
 @click.option("--result", "result", type=click.Path(dir_okay=False, path_type=Path),
-              help="The JSON file to write, whose digest the log names.")  # fmt: skip
+              help="The JSON file to write. The log names its digest.")  # fmt: skip
 @click.option("--ask", is_flag=True, help="Ask the four questions in the terminal.")
 @click.option("--example", is_flag=True, expose_value=False, callback=_example,
-              help="Print a file of answers to begin with; needs no data directory.")  # fmt: skip
+              help="Print a file of answers. It needs no data directory.")  # fmt: skip
 @click.option("--requests-day", type=float, help="Requests a day.")
 @click.option("--seconds", type=float, help="Seconds that 95 of 100 answers may take.")
 @click.option("--quality", type=float, help="Share of right answers that is wanted.")
@@ -116,9 +116,10 @@ def advise(
     ask: bool,
     **given: Any,
 ) -> None:
-    """Advise on TASK: classifier, prompt, tuning, a larger model, or none of them.
+    """Advise on TASK.
 
-    Without TASK nothing is measured, and the answers alone decide.
+    Classifier, prompt, tuning, a larger model, or none of them. Without TASK nothing is measured,
+    and the answers alone decide.
     """
     told = {} if answers is None else _read(answers)
     if ask:

@@ -47,7 +47,10 @@ for command in (retention.retention, retention.approve_prune, retention.prune):
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, data: Path, first: int, last: int | None, key: Path | None) -> None:
-    """Check every entry, link, proof and signature; exit 0 only if all hold."""
+    """Verify the whole log.
+
+    Every entry, link, proof and signature; exit 0 only if all hold.
+    """
     output = ctx.ensure_object(Output)
     genesis = None if key is None else key.read_bytes().decode(errors="replace")
     wanted = VerifyRange.of(first=first, last=last, genesis_key=genesis)
@@ -98,7 +101,9 @@ def show(output: Output, data: Path, seq: int, content: bool) -> None:
 @click.option("--model", metavar="ID", help="The model that it is about.")
 @click.option("--key", "key_id", metavar="ID", help="The API key that asked.")
 @click.option("--app", metavar="NAME", help="The name of the API key that asked.")
-@click.option("--code", metavar="CODE", help="A code, finish reason or status: stop, unknown, …")
+@click.option(
+    "--code", metavar="CODE", help="A code, finish reason or status. Such as stop, unknown."
+)
 @click.option("--since", metavar="TIME", help="A date or time in ISO 8601, UTC.")
 @click.option("--until", metavar="TIME", help="A date or time in ISO 8601, UTC.")
 @click.option("--after", metavar="SEQ", type=_SEQ, help="Only entries after this one.")
@@ -111,7 +116,10 @@ def show(output: Output, data: Path, seq: int, content: bool) -> None:
 @json_option
 @click.pass_obj
 def search(output: Output, /, data: Path, newest: bool, **conditions: str | int | None) -> None:
-    """Show the entries that match every condition, oldest first."""
+    """Search the log, oldest entry first.
+
+    Entries match every condition.
+    """
     query = EntryQuery.of(**conditions, order="newest" if newest else "oldest")
     with admin_client(data) as client:
         found = _page(client, query)
@@ -147,13 +155,16 @@ def proof(output: Output, data: Path, seq: int, out: Path, witness_key: Path | N
 @click.argument("file", type=_FILE)
 @click.option("--key", type=_FILE, required=True, help="The log's genesis key (genesis.pub).")
 @click.option("--witness-key", type=_FILE, help="The key of a witness that you trust.")
-@click.option("--site-key", type=_FILE, help="The site's public key; --key is then genesis.cert.")
+@click.option("--site-key", type=_FILE, help="The site's public key. --key is then genesis.cert.")
 @json_option
 @click.pass_obj
 def check_proof(
     output: Output, file: Path, key: Path, witness_key: Path | None, site_key: Path | None
 ) -> None:
-    """Check a proof; needs no data directory and no server."""
+    """Check a proof, offline.
+
+    It needs no data directory and no server.
+    """
     believed = believed_key(key.read_bytes(), _bytes(site_key))
     result = check(file.read_bytes(), believed, _bytes(witness_key))
     document: dict[str, object] = {
@@ -178,7 +189,10 @@ def check_proof(
 @json_option
 @click.pass_obj
 def consistency(output: Output, data: Path, checkpoint: Path, out: Path) -> None:
-    """Write a proof that the log still begins with an older CHECKPOINT."""
+    """Prove that the log only grew.
+
+    It still begins with an older CHECKPOINT.
+    """
     with admin_client(data) as client:
         document = client.consistency(checkpoint.read_text(errors="replace"))
     out.write_bytes(document)
@@ -188,11 +202,14 @@ def consistency(output: Output, data: Path, checkpoint: Path, out: Path) -> None
 @audit.command("check-consistency")
 @click.argument("file", type=_FILE)
 @click.option("--key", type=_FILE, required=True, help="The log's genesis key (genesis.pub).")
-@click.option("--site-key", type=_FILE, help="The site's public key; --key is then genesis.cert.")
+@click.option("--site-key", type=_FILE, help="The site's public key. --key is then genesis.cert.")
 @json_option
 @click.pass_obj
 def check_consistency(output: Output, file: Path, key: Path, site_key: Path | None) -> None:
-    """Check a consistency proof; needs no data directory and no server."""
+    """Check a consistency proof, offline.
+
+    It needs no data directory and no server.
+    """
     found = check_two(file.read_bytes(), believed_key(key.read_bytes(), _bytes(site_key)))
     output.data(
         {"ok": True, **vars(found)},
@@ -206,7 +223,9 @@ def check_consistency(output: Output, file: Path, key: Path, site_key: Path | No
 @audit.command()
 @click.option("--qr", is_flag=True, help="Show it as a QR code, for a photograph.")
 @click.option("--png", type=_OUT, help="Write the QR code as a picture.")
-@click.option("--request", type=_OUT, help="Write what the witness of --witness-key has to cosign.")
+@click.option(
+    "--request", type=_OUT, help="Write what the witness has to cosign. That of --witness-key."
+)
 @click.option("--witness-key", type=_FILE, help="The key of the witness.")
 @data_option
 @json_option
@@ -219,7 +238,10 @@ def checkpoint(
     request: Path | None,
     witness_key: Path | None,
 ) -> None:
-    """Show the newest signed head, or take it to a witness."""
+    """Show the newest signed head.
+
+    Or take it to a witness.
+    """
     if (request is None) != (witness_key is None):
         raise click.UsageError("--request and --witness-key belong together.")
     with admin_client(data) as client:
@@ -247,7 +269,10 @@ def checkpoint(
 @json_option
 @click.pass_obj
 def witness(output: Output, data: Path, file: Path, witness_key: Path) -> None:
-    """Record the answer of a witness: a head that it cosigned."""
+    """Record the answer of a witness.
+
+    It is a head that the witness cosigned.
+    """
     with admin_client(data) as client:
         entry = client.witness(file.read_text(errors="replace"), key_line(witness_key))
     output.data(entry, [f"{state('verified')}: {entry.body['size']} entries are witnessed"])
@@ -260,10 +285,10 @@ def witness(output: Output, data: Path, file: Path, witness_key: Path) -> None:
 @json_option
 @click.pass_obj
 def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
-    """Erase a request's texts wherever they lie; the log still verifies.
+    """Erase a request's texts everywhere.
 
-    ID may be that of an item of a dataset. Backups and signed datasets that still hold the texts
-    are named.
+    The log still verifies. ID may be that of an item of a dataset. Backups and signed datasets that
+    still hold the texts are named.
     """
     with admin_client(data) as client:
         done = client.erase(request_id, reason)
@@ -287,7 +312,7 @@ def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
     "form",
     type=click.Choice(["ocsf", "rfc5424", "tiles", "csv"]),
     required=True,
-    help="For a SIEM, syslog, a verifier elsewhere, or a table.",
+    help="For a SIEM, syslog, a verifier or a table.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="What does not exist.")
 @click.option("--detach", is_flag=True, help="Have the server write it: `appliance job`.")
@@ -295,7 +320,10 @@ def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
 @json_option
 @click.pass_obj
 def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -> None:
-    """Write all entries for other programs; `tiles` can be verified elsewhere."""
+    """Write all entries for other programs.
+
+    `tiles` can be verified elsewhere.
+    """
     from appliance.audit.export import export  # the database driver, which --help does not need
 
     if detach:
@@ -344,7 +372,11 @@ def _report(found: Verification) -> Iterator[str]:
 
 def _rows(found: EntryList) -> list[str]:
     rows = [(str(e.seq), e.time, e.kind, _summary(e)) for e in found.entries]
-    return table(("SEQ", "TIME", "KIND", "WHAT"), rows) if rows else ["no entries"]
+    return (
+        table(("SEQ", "TIME", "KIND", "WHAT"), rows)
+        if rows
+        else ["No entries match. Ask for fewer conditions."]
+    )
 
 
 def _summary(entry: Entry) -> str:

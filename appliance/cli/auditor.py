@@ -25,7 +25,10 @@ TOOLS: Final = {
 
 @click.group()
 def auditor() -> None:
-    """Programs for auditors, to run on a machine that is not the appliance."""
+    """Programs for the auditor's machine.
+
+    They run on one that is not the appliance.
+    """
 
 
 @auditor.command("export-tools")
@@ -33,7 +36,10 @@ def auditor() -> None:
 @json_option
 @click.pass_obj
 def export_tools(output: Output, directory: Path) -> None:
-    """Write the auditor's programs into DIR, one file of Python each."""
+    """Write the auditor's programs into DIR.
+
+    Each is one file of Python.
+    """
     source = _source()
     taken = [name for name in TOOLS if (directory / name).exists()]
     if taken:

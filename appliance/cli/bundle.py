@@ -20,14 +20,20 @@ _PASSED: Final = {"ignore_unknown_options": True, "help_option_names": []}
 
 @click.group()
 def bundle() -> None:
-    """The bundle for the stick; from a checkout, on the connected side."""
+    """Build and verify the bundle.
+
+    From a checkout, on the connected side.
+    """
 
 
 @bundle.command(context_settings=_PASSED)
 @click.argument("arguments", metavar="OUT --key KEY [OPTIONS]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def build(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Build a bundle in the directory OUT; --help lists the options."""
+    """Build a bundle in the directory OUT.
+
+    --help lists the options.
+    """
     ctx.exit(_run("build", arguments))
 
 
@@ -35,7 +41,10 @@ def build(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", metavar="PATH [--key PUB]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def verify(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Check the signature and every byte of the bundle in PATH."""
+    """Verify a bundle and its signature.
+
+    Every byte in PATH is checked.
+    """
     ctx.exit(_run("verify", arguments))
 
 
@@ -43,7 +52,10 @@ def verify(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", metavar="OUT --key KEY [OPTIONS]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def tuning(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Build the stick with what tuning computes with; --help lists the options."""
+    """Build the stick for tuning.
+
+    --help lists the options.
+    """
     ctx.exit(_run("tuning_bundle", arguments))
 
 

@@ -29,7 +29,10 @@ _passphrase = click.option(
 
 @click.group()
 def ceremony() -> None:
-    """Make, sign and publish trust metadata on an offline machine."""
+    """Make trust metadata, offline.
+
+    Sign and publish it, too.
+    """
 
 
 def _open(directory: Path) -> Ceremony:
@@ -41,7 +44,7 @@ def _open(directory: Path) -> Ceremony:
 @_DIR
 @click.option("--org", required=True, metavar="NAME", help="Whose trust root it is.")
 @click.option("--root", "root_", multiple=True, required=True, metavar="NAME",
-              help="A holder of the root; three of them, of whom two must sign.")  # fmt: skip
+              help="A holder of the root; name three. Two of them must sign.")  # fmt: skip
 @click.option("--targets", multiple=True, required=True, metavar="NAME",
               help="A holder of the policy; may be repeated.")  # fmt: skip
 @click.option("--snapshot", multiple=True, metavar="NAME", help="By default the first of targets.")
@@ -88,7 +91,7 @@ def start(
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What the key is for.")
 @click.option("--holder", required=True, metavar="NAME", help="Whose key it is.")
 @click.option("--out", type=click.Path(path_type=Path), help="By default DIR/keys/ROLE-NAME.pem.")
-@click.option("--public", type=_FILE, help="A public key that was made elsewhere, in place of one.")
+@click.option("--public", type=_FILE, help="A public key that was made elsewhere.")
 @_passphrase
 @json_option
 @click.pass_obj
@@ -101,7 +104,7 @@ def key(
     public: Path | None,
     passphrase_file: Path | None,
 ) -> None:
-    """Make the key of one holder, or note one that exists."""
+    """Make or note the key of one holder."""
     made = _open(directory)
     if (role, holder) not in made.keyless():
         raise Refused("ceremony_step", f"Not yet: {holder} of {role} is not planned or has a key.")
@@ -148,7 +151,7 @@ def policy(output: Output, directory: Path, policy_file: Path) -> None:
 @ceremony.command()
 @_DIR
 @click.option("--root", "root_", is_flag=True,
-              help="The root and the policy's signature too, with the same keys.")  # fmt: skip
+              help="The root and the policy's signature, too. With the same keys.")  # fmt: skip
 @json_option
 @click.pass_obj
 def refresh(output: Output, directory: Path, root_: bool) -> None:
@@ -166,7 +169,7 @@ def refresh(output: Output, directory: Path, root_: bool) -> None:
 @json_option
 @click.pass_obj
 def rotate(output: Output, directory: Path, role: str, old: str, new: str) -> None:
-    """Give the place of one holder to another, or one holder another key."""
+    """Replace a holder or a holder's key."""
     made = _open(directory)
     made.replace(role, old, new)
     _show(output, made)
@@ -177,7 +180,10 @@ def rotate(output: Output, directory: Path, role: str, old: str, new: str) -> No
 @json_option
 @click.pass_obj
 def clock(output: Output, directory: Path) -> None:
-    """Draft a root that resets the clock of appliances that were once in the future."""
+    """Draft a root that resets the clock.
+
+    For appliances that were once in the future.
+    """
     made = _open(directory)
     made.reset_clock()
     _show(output, made)
@@ -186,7 +192,7 @@ def clock(output: Output, directory: Path) -> None:
 @ceremony.command()
 @_DIR
 @click.option("--key", "key_files", type=_FILE, required=True, multiple=True,
-              help="The private key of one holder; may be repeated.")  # fmt: skip
+              help="Private key of one holder; repeatable.")  # fmt: skip
 @_passphrase
 @json_option
 @click.pass_obj
@@ -209,7 +215,10 @@ def sign(
 @json_option
 @click.pass_obj
 def publish(output: Output, directory: Path, out: Path) -> None:
-    """Verify what is signed as an appliance would, and write it to a stick."""
+    """Verify what is signed; write a stick.
+
+    It is verified as an appliance would.
+    """
     trusted = _open(directory).publish(out)
     root = fingerprint(trusted.held.roots[0])
     output.data(
@@ -235,7 +244,10 @@ def status(output: Output, directory: Path) -> None:
 @json_option
 @click.pass_obj
 def record(output: Output, directory: Path, out: Path | None) -> None:
-    """Write the record of the ceremony, to be printed and signed by hand."""
+    """Write the record of the ceremony.
+
+    To be printed and signed by hand.
+    """
     lines = list(write(_open(directory)))
     if out is not None:
         out.write_text("\n".join(lines) + "\n")
@@ -246,7 +258,10 @@ def record(output: Output, directory: Path, out: Path | None) -> None:
 @_DIR
 @click.pass_obj
 def guide(output: Output, directory: Path) -> None:
-    """Ask for one step after the other; go on where it stopped."""
+    """Do a ceremony step by step.
+
+    It resumes where it stopped.
+    """
     made = _open(directory)
     if not (directory / "ceremony.json").exists():
         org = click.prompt("Organisation")

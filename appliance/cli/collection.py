@@ -24,7 +24,7 @@ def access_options(command: Decorated) -> Decorated:
     for option in (
         click.option("--everyone", is_flag=True, help="Every API key may read it."),
         click.option("--group", "groups", multiple=True, metavar="NAME",
-                     help="The keys of this group may read it; may be repeated."),
+                     help="Group whose keys may read it; repeatable."),
         click.option("--key", "keys", multiple=True, metavar="ID",
                      help="This API key may read it; may be repeated."),
     ):  # fmt: skip
@@ -39,7 +39,7 @@ def _access(keys: Sequence[str], groups: Sequence[str], everyone: bool) -> list[
 
 @click.group()
 def collection() -> None:
-    """Collections of documents: evidence with access rights."""
+    """Documents as evidence, with access rights."""
 
 
 @collection.command()
@@ -48,24 +48,24 @@ def collection() -> None:
     "--embedder",
     metavar="MODEL",
     default="",
-    help="The embedding model that makes vectors; without it words alone are searched.",
+    help="Embedding model for vectors. Without it only words are searched.",
 )
 @click.option(
     "--ranking",
     type=click.Choice(["bm25", "vectors", "fusion"]),
-    help="How it is searched: by default vectors, or bm25 without an embedder.",
+    help="How to search. By default vectors, or bm25 without an embedder.",
 )
 @click.option("--query-prefix", metavar="TEXT", help="What the embedder wants before a query.")
 @click.option("--passage-prefix", metavar="TEXT", help="What it wants before a passage.")
 @click.option(
-    "--budget", type=int, help="Tokens of a chunk; by default 220, or 440 with an embedder."
+    "--budget", type=int, help="Tokens of a chunk. By default 220, or 440 with an embedder."
 )
 @click.option(
     "--overlap",
     type=int,
     default=40,
     show_default=True,
-    help="Tokens that a chunk repeats from the one before.",
+    help="Tokens repeated from the chunk before.",
 )
 @data_option
 @json_option
@@ -104,7 +104,7 @@ def new(
 @click.option(
     "--keep-access",
     is_flag=True,
-    help="Leave the lists of known documents as they are; new ones are refused.",
+    help="Keep the lists of known documents. New ones are refused.",
 )
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
@@ -123,7 +123,10 @@ def add(
     metadata: Sequence[str],
     wait: bool,
 ) -> None:
-    """Bring in a document, or every document of a directory: PDF, DOCX, HTML, Markdown, text."""
+    """Add documents to a collection.
+
+    A file, or every document of a directory: PDF, DOCX, HTML, Markdown, text.
+    """
     output = ctx.ensure_object(Output)
     listed = _access(keys, groups, everyone)
     if bool(listed) == keep_access:
@@ -172,7 +175,10 @@ def access(
     everyone: bool,
     none: bool,
 ) -> None:
-    """Say who may read a document; it holds from the next query on."""
+    """Say who may read a document.
+
+    It holds from the next query on.
+    """
     listed = _access(keys, groups, everyone)
     if bool(listed) == none:
         raise UsageError("access_missing", "Say who may read it, or --none.")
@@ -193,7 +199,10 @@ def access(
 def remove(
     output: Output, data: Path, name: str, documents: Sequence[str], everything: bool, yes: bool
 ) -> None:
-    """Remove documents for good: their bytes are overwritten. Backups still hold them."""
+    """Remove documents for good.
+
+    Their bytes are overwritten. Backups still hold them.
+    """
     if bool(documents) == everything:
         raise UsageError("document_missing", "Name documents, or --everything.")
     what = f"all of {name}" if everything else f"{len(documents)} of {name}"
@@ -239,7 +248,11 @@ def search(
         heading = f" ({passage.heading})" if passage.heading else ""
         lines.append(safe(f"{number}. {passage.document}{page}{heading}"))
         lines += [f"   {safe(line)}" for line in passage.text.splitlines() if line.strip()]
-    output.data(found, lines or ["Nothing was found."])
+    output.data(
+        found,
+        lines
+        or ["Nothing was found. Ask with other words, or for a document that this key may read."],
+    )
 
 
 @collection.command()
@@ -250,9 +263,10 @@ def search(
 @json_option
 @click.pass_context
 def tune(ctx: click.Context, data: Path, name: str, questions: str, measure_only: bool) -> None:
-    """Measure each ranking on questions with known answers, and search by the best.
+    """Search by the ranking that is best.
 
-    QUESTIONS has one JSON object a line: {"query": "...", "relevant": {"DOCUMENT": 1}}.
+    Each one is measured on questions with known answers. QUESTIONS has one JSON object a line:
+    {"query": "...", "relevant": {"DOCUMENT": 1}}.
     """
     output = ctx.ensure_object(Output)
     params = {"collection": name, "questions": questions, "apply": not measure_only}
@@ -290,7 +304,7 @@ def _verdict(result: dict[str, Any]) -> str:
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path, name: str) -> None:
-    """Show the documents of a collection and who may read them."""
+    """Show documents and who may read them."""
     with admin_client(data) as client:
         found = client.collection(name)
     rows = [
@@ -301,7 +315,7 @@ def show(output: Output, data: Path, name: str) -> None:
         for d in found.documents
     ]  # fmt: skip
     head = ("DOCUMENT", "VERSION", "KIND", "PAGES", "CHUNKS", "READERS", "WARNINGS")
-    empty = [f"No documents. Bring some: `appliance collection add {name} PATH --everyone`."]
+    empty = [f"No documents. Add some with `appliance collection add {name} PATH --everyone`."]
     output.data(found, table(head, rows) if rows else empty)
 
 
@@ -321,7 +335,7 @@ def list_(output: Output, data: Path) -> None:
         for c in found.collections
     ]
     head = ("NAME", "DOCUMENTS", "CHUNKS", "SIZE", "IN MEMORY", "RANKING", "EMBEDDER")
-    empty = ["No collections. Make one: `appliance collection new NAME`."]
+    empty = ["No collections. Make one with `appliance collection new NAME`."]
     output.data(found, table(head, rows) if rows else empty)
 
 
@@ -331,7 +345,10 @@ def list_(output: Output, data: Path) -> None:
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, data: Path, name: str) -> None:
-    """Check every digest, span and index of a collection."""
+    """Check every digest, span and index.
+
+    Of a collection.
+    """
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
         found = client.verify_collection(name)
@@ -352,11 +369,14 @@ def verify(ctx: click.Context, data: Path, name: str) -> None:
 def group(
     output: Output, data: Path, name: str | None, add: Sequence[str], remove: Sequence[str]
 ) -> None:
-    """List the groups of keys, or change one; it holds from the next request on."""
+    """List or change groups of keys.
+
+    A change holds from the next request on.
+    """
     with admin_client(data) as client:
         if name is not None:
             client.change_group(wire.GroupChange.of(name=name, add=list(add), remove=list(remove)))
         found = client.groups()
     rows = [(g.name, ", ".join(g.keys)) for g in found.groups]
-    empty = ["No groups. Make one: `appliance collection group NAME --add KEY_ID`."]
+    empty = ["No groups. Make one with `appliance collection group NAME --add KEY_ID`."]
     output.data(found, table(("GROUP", "KEYS"), rows) if rows else empty)

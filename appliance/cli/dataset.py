@@ -50,7 +50,7 @@ _UNSIGNED: Final = "not signed: run `appliance dataset sign`"
 
 @click.group()
 def dataset() -> None:
-    """Datasets: labelled examples, checked, split and signed."""
+    """Datasets: labelled examples, split, signed."""
 
 
 def _directory_argument(command: Decorated) -> Decorated:
@@ -61,23 +61,24 @@ def _split_options(command: Decorated) -> Decorated:
     for option in (
         click.option(
             "--by", type=click.Choice(["given", "group", "time", "random"]), default=None,
-            help="given: as the items say; group: by shares; time: by dates. random is refused.",
+            help="How to split. given: as the items say; group: by shares; time: by dates. random "
+            "is refused.",
         ),
         click.option(
             "--share", "shares", multiple=True, metavar="SPLIT=SHARE",
-            help="Share of a split by group; by default train=0.5 dev=0.1 certify=0.2 test=0.2.",
+            help="Share of a split by group. By default train=0.5 dev=0.1 certify=0.2 test=0.2.",
         ),
         click.option(
             "--start", "starts", multiple=True, metavar="SPLIT=TIME",
-            help="When a split by time begins: dev, certify, test.",
+            help="When dev, certify or test begins. For a split by time.",
         ),
         click.option("--seed", default="1", metavar="TEXT", help="Another split by group."),
         click.option(
             "--together", type=click.FloatRange(0.5, 1), metavar="SIMILARITY",
-            help="Keep groups with near-duplicates in one split.",
+            help="Keep near-duplicates in one split. Their groups go together.",
         ),
         click.option(
-            "--drop-seen", is_flag=True, help="Leave out items whose text an earlier split has."
+            "--drop-seen", is_flag=True, help="Leave out texts that an earlier split has."
         ),
     ):  # fmt: skip
         command = option(command)
@@ -111,8 +112,8 @@ def _pair(text: str) -> tuple[str, str]:
 @click.option("--from", "source", type=_FILE, required=True, help="The file to read.")
 @click.option(
     "--format", "form", type=click.Choice(["items", "jsonl", "csv"]), default=None,
-    help="items: JSON lines in our form; jsonl: flat JSON lines; csv. By default: csv by its "
-    "ending, jsonl where columns are named, else items.",
+    help="items, jsonl or csv. items are JSON lines in our form, jsonl flat ones. By default csv "
+    "by its ending, jsonl where columns are named, else items.",
 )  # fmt: skip
 @click.option("--name", help="By default the name of the directory.")
 @click.option("--description", default="", help="What the examples are.")
@@ -120,10 +121,10 @@ def _pair(text: str) -> tuple[str, str]:
 @click.option("--group", multiple=True, metavar="COLUMN", help="What belongs together; required.")
 @click.option("--input", "inputs", multiple=True, metavar="COLUMN", help="Fields of the input.")
 @click.option("--expected", multiple=True, metavar="COLUMN", help="The label, or the fields.")
-@click.option("--as-fields", is_flag=True, help="A single expected column is a field, not a label.")
+@click.option("--as-fields", is_flag=True, help="One expected column is a field, no label.")
 @click.option("--id", "id_", metavar="COLUMN", help="By default the items are numbered.")
 @click.option("--time", metavar="COLUMN", help="When it happened, ISO 8601.")
-@click.option("--stratum", metavar="COLUMN", help="What is fixed: one of three machines.")
+@click.option("--stratum", metavar="COLUMN", help="Column of a fixed set, such as the machine.")
 @click.option("--split", "split_column", metavar="COLUMN", help="For --by given.")
 @click.option("--delimiter", default=",", metavar="CHARACTER", help="Of a CSV file.")
 @click.option("--formulas-are-text", is_flag=True, help="Take cells that look like formulas.")
@@ -132,7 +133,10 @@ def _pair(text: str) -> tuple[str, str]:
 @json_option
 @click.pass_obj
 def new(output: Output, /, path: Path, source: Path, **given: Any) -> None:
-    """Read a file and write a dataset; no item is guessed at, and no group."""
+    """Convert a file to a dataset.
+
+    No item is guessed at, and no group.
+    """
     rule = _rule(
         given["by"] or "given",
         *(given[name] for name in ("shares", "starts", "seed", "together", "drop_seen")),
@@ -190,19 +194,20 @@ def _items(source: Path, given: dict[str, Any]) -> list[Item]:
 @click.argument("name", metavar="DATASET", callback=place)
 @click.option(
     "--near", type=click.FloatRange(0.5, 1), default=THRESHOLD, show_default=True,
-    help="Similarity from which two texts are near-duplicates.",
+    help="Similarity of near-duplicates. From 0.5 to 1.",
 )  # fmt: skip
 @click.option(
     "--model", metavar="ID", default="",
-    help="Count the tokens of this model against its context; the running server does it.",
+    help="Count tokens against this model's context. The running server does it.",
 )  # fmt: skip
 @click.option("--directory", metavar="DIR", help="The data directory of the server.")
 @json_option
 @click.pass_context
 def check(ctx: click.Context, name: str, near: float, model: str, directory: str | None) -> None:
-    """Look for leaks, duplicates, conflicts and personal data; exit 1 when there is an error.
+    """Find leaks, duplicates, personal data.
 
-    DATASET is a directory, or the id of an approved dataset; an id, and --model, need the server.
+    Conflicts of labels, too; exit 1 when there is an error. DATASET is a directory, or the id of an
+    approved dataset; an id, and --model, need the server.
     """
     output = ctx.ensure_object(Output)
     if "/" in name and not model:
@@ -240,7 +245,10 @@ def _checked(data: Path, params: dict[str, Any]) -> dict[str, Any]:
 @json_option
 @click.pass_obj
 def split_(output: Output, /, path: Path, **given: Any) -> None:
-    """Split the items again; the signature is removed."""
+    """Split the items again.
+
+    The signature is removed.
+    """
     if given["by"] is None:
         raise click.UsageError("Say how: --by group, --by time or --by given.")
     _change(output, path, lambda found: changes.divided(found, _rule(**given)))
@@ -251,7 +259,10 @@ def split_(output: Output, /, path: Path, **given: Any) -> None:
 @json_option
 @click.pass_obj
 def mask(output: Output, path: Path) -> None:
-    """Replace personal data in the inputs by its kind; the signature goes."""
+    """Mask personal data in the inputs.
+
+    Each find is replaced by its kind; the signature goes.
+    """
     _change(output, path, changes.masked)
 
 
@@ -260,7 +271,7 @@ def mask(output: Output, path: Path) -> None:
 @click.argument("ids", metavar="ITEM...", nargs=-1, required=True)
 @click.option(
     "--seen-in", "seen_in", type=_DIRECTORY, metavar="DATA",
-    help="A data directory; tells which of its evaluations saw the items.",
+    help="Tell which evaluations saw the items. Those of this data directory.",
 )  # fmt: skip
 @json_option
 @click.pass_obj
@@ -301,7 +312,10 @@ def _change(output: Output, path: Path, change: Callable[[Dataset], Dataset]) ->
 @json_option
 @click.pass_obj
 def sign(output: Output, path: Path, key: Path) -> None:
-    """Read the dataset whole, then sign every file of it into model.sig (OMS)."""
+    """Check a dataset, then sign it.
+
+    Every file of it goes into model.sig (OMS).
+    """
     directory.read(path)
     sign_directory(output, path, key)
 
@@ -309,12 +323,15 @@ def sign(output: Output, path: Path, key: Path) -> None:
 @dataset.command()
 @_directory_argument
 @click.option("--unlabelled", is_flag=True,
-              help="The unlabelled items, too: a gate has those labelled that decide.")  # fmt: skip
+              help="The unlabelled items, too. A gate has those labelled that decide.")  # fmt: skip
 @data_option
 @json_option
 @click.pass_obj
 def seal(output: Output, data: Path, path: Path, unlabelled: bool) -> None:
-    """Encrypt certify and test: from now on only the gate of this appliance opens them."""
+    """Encrypt the splits certify and test.
+
+    From now on only the gate of this appliance opens them.
+    """
     parts = sealing.SEALABLE if unlabelled else sealing.SEALED
     with admin_client(data) as client:
         sealed, told, document = sealed_here(client, path, parts)
@@ -394,7 +411,10 @@ def _in_open(found: Dataset, items: Sequence[Item]) -> list[str]:
 @json_option
 @click.pass_obj
 def show(output: Output, path: Path, with_items: bool, only: str | None) -> None:
-    """Show a dataset: how many items and groups each split has."""
+    """Show a dataset's items and groups.
+
+    How many each split has.
+    """
     found = directory.read(path)
     if with_items and found.seal is not None and only in found.seal.parts:
         raise DatasetRefused("dataset_sealed", f"The split {only} is sealed.")
@@ -426,11 +446,11 @@ def show(output: Output, path: Path, with_items: bool, only: str | None) -> None
 @click.option("--until", metavar="TIME", help="Before this time, ISO 8601.")
 @click.option(
     "--group", type=click.Choice(["day", "request"]), default="day", show_default=True,
-    help="request only where nothing ties the requests of a day together.",
+    help="day, or request. The latter only where nothing ties the requests of a day together.",
 )  # fmt: skip
 @click.option("--unmasked", is_flag=True, help="Leave personal data as they are.")
 @click.option("--answers", "out", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write what was answered into this JSON file, by item; raters must not see it.",
+              help="Write the answers into this JSON file. By item; raters must not see it.",
 )  # fmt: skip
 @click.option("--name", help="By default the name of the directory.")
 @data_option
@@ -446,7 +466,10 @@ def capture(
     out: Path | None,
     **given: Any,
 ) -> None:
-    """Make unlabelled items of what an app asked, if its owners agreed; the reading is recorded."""
+    """Make unlabelled items of apps' requests.
+
+    The owners of the keys must have agreed; the reading is recorded.
+    """
     items: list[Item] = []
     left_out, after = 0, None
     answers: dict[str, str] = {}
@@ -474,7 +497,10 @@ def capture(
 @json_option
 @click.pass_context
 def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
-    """Copy a signed dataset into the store, verify and read it; approve it like a model."""
+    """Copy a signed dataset into the store.
+
+    It is verified and read; approve it like a model.
+    """
     directory.read(path)
     ctx.invoke(model_import, data=data, path=path, model_id=model_id)
 
@@ -484,8 +510,8 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 @json_option
 @click.pass_obj
 def list_(output: Output, data: Path) -> None:
-    """List the datasets of the store and their states."""
-    none = "no datasets; `appliance dataset import DIR` brings one in"
+    """List the datasets and their states."""
+    none = "No datasets. Import one with `appliance dataset import DIR`."
     list_artifacts(output, data, "dataset", none)
 
 

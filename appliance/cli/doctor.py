@@ -75,7 +75,10 @@ class Problem:
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, data: Path) -> None:
-    """Report on the host, the data directory and everything that is wrong with them."""
+    """Report on host and data directory.
+
+    And on everything that is wrong with them.
+    """
     output = ctx.ensure_object(Output)
     facts = hardware.host_facts(data)
     gpu = gpu_report()

@@ -17,7 +17,7 @@ from appliance.wire.admin.drift import Drift, Restart
 
 @click.group()
 def drift() -> None:
-    """Drift: alarms when the requests of a task change."""
+    """Watch whether requests change."""
 
 
 @drift.command()
@@ -26,7 +26,10 @@ def drift() -> None:
 @json_option
 @click.pass_context
 def check(ctx: click.Context, data: Path, task: str) -> None:
-    """Look at the weeks that are over; exit status 1 at an alarm."""
+    """Look at the weeks that are over.
+
+    Exit status 1 at an alarm.
+    """
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
         done = watched(client, client.start_job("drift", {"task": task}).id)
@@ -45,7 +48,10 @@ def check(ctx: click.Context, data: Path, task: str) -> None:
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path, task: str) -> None:
-    """Show what the last look found, and what cannot be found."""
+    """Show what the last look found.
+
+    And what cannot be found.
+    """
     with admin_client(data) as client:
         found = client.drift(task)
     _tell(output, found)
@@ -59,7 +65,10 @@ def show(output: Output, data: Path, task: str) -> None:
 @json_option
 @click.pass_obj
 def report(output: Output, data: Path, task: str, out: Path) -> None:
-    """Write the page of a task's weeks as one HTML file."""
+    """Write the page of a task's weeks.
+
+    It is one HTML file.
+    """
     with admin_client(data) as client:
         html = client.drift_report(task).html
     with contextlib.suppress(FileNotFoundError):
@@ -75,7 +84,10 @@ def report(output: Output, data: Path, task: str, out: Path) -> None:
 @json_option
 @click.pass_obj
 def restart(output: Output, data: Path, task: str, reason: str) -> None:
-    """End an alarm: learn a new reference from the next week on."""
+    """End an alarm; learn a new reference.
+
+    It begins with the next week.
+    """
     with admin_client(data) as client:
         found = client.restart_drift(task, Restart.of(reason=reason))
     _tell(output, found)

@@ -41,7 +41,7 @@ _QUOTED: Final = {
 
 @click.group("eval")
 def eval() -> None:  # the command's name; the built-in is not used here
-    """Evaluations: what each candidate is worth, with intervals."""
+    """Evaluate candidates; certify a task."""
 
 
 def place(_ctx: object, _param: object, value: str) -> str:
@@ -55,15 +55,15 @@ def place(_ctx: object, _param: object, value: str) -> str:
 @click.option("--data", "dataset", metavar="DATASET", callback=place, required=True,
               help="The dataset: its id, or its directory.")  # fmt: skip
 @click.option("--split", type=click.Choice(["train", "dev"]), default="dev", show_default=True,
-              help="Which items; sealed splits are for the gate alone.")  # fmt: skip
+              help="Which items. Sealed splits are for the gate.")  # fmt: skip
 @click.option(
     "--models", default="", metavar="ID,ID", help="Further models that answer for the task."
 )
 @click.option("--baselines/--no-baselines", default=True, show_default=True,
-              help="Measure the whole battery: what needs no language model, other numbers of "
-              "examples, and the model without the form.")  # fmt: skip
+              help="Measure the whole battery. Classifiers, other numbers of examples, and the "
+                   "model without the form.")  # fmt: skip
 @click.option("--packs", is_flag=True,
-              help="Measure the models on questions, refusals and fixed texts.")  # fmt: skip
+              help="Measure the models on packs. Questions, refusals and fixed texts.")  # fmt: skip
 @click.option(
     "--limit", type=click.IntRange(0), default=0, help="The first so many items; 0 for all."
 )
@@ -83,9 +83,10 @@ def run(
     wait: bool,
     data: Path,
 ) -> None:
-    """Measure the baselines, the task and other models on a split.
+    """Measure candidates on an open split.
 
-    TASK and DATASET are ids of approved artifacts, or directories of drafts.
+    The baselines, the task and other models. TASK and DATASET are ids of approved artifacts, or
+    directories of drafts.
     """
     output = ctx.ensure_object(Output)
     params = {
@@ -113,7 +114,10 @@ def run(
 @json_option
 @click.pass_obj
 def list_(output: Output, data: Path) -> None:
-    """List the newest evaluations and gates, with the verdicts of these and the looks left."""
+    """List evaluations and gates.
+
+    The newest ones, with the verdicts of gates and the looks left.
+    """
     with admin_client(data) as client:
         found = [job for job in client.jobs(1_000).jobs if job.kind in (KIND, gate.KIND)]
         found = [client.job(job.id) if _judged(job) else job for job in found]
@@ -140,7 +144,10 @@ def _judged(job: Job) -> bool:
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path, job_id: int | None) -> None:
-    """Show what an evaluation or a gate found; without ID the newest evaluation that is done."""
+    """Show what an evaluation or gate found.
+
+    Without ID the newest evaluation that is done.
+    """
     with admin_client(data) as client:
         found = client.job(job_id or _newest(client))
     if found.kind == gate.KIND:
@@ -171,9 +178,10 @@ class _Side(click.ParamType["Side"]):
 @json_option
 @click.pass_obj
 def compare(output: Output, data: Path, first: Side, second: Side) -> None:
-    """Compare two candidates on the same items: the first minus the second, with the flips.
+    """Compare two candidates, with the flips.
 
-    Without a CANDIDATE it is the task as it is written.
+    The first minus the second, on the same items. Without a CANDIDATE it is the task as it is
+    written.
     """
     wanted = CompareWanted.of(first=first.model_dump(), second=second.model_dump())
     with admin_client(data) as client:
@@ -213,7 +221,10 @@ def errors(
 @json_option
 @click.pass_obj
 def report(output: Output, data: Path, job_id: int | None, out: Path) -> None:
-    """Write the page of an evaluation as one HTML file; without ID of the newest that is done."""
+    """Write an evaluation's page as HTML.
+
+    Without ID of the newest that is done.
+    """
     with admin_client(data) as client:
         html = client.evaluation_report(job_id or _newest(client)).html
     with contextlib.suppress(FileNotFoundError):

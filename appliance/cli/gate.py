@@ -49,20 +49,21 @@ _OUT: Final = click.Path(dir_okay=False, path_type=Path)
               show_default=True, help="The sealed split that is opened.")  # fmt: skip
 @click.option(
     "--incumbent", metavar="NAME",
-    help="A task, majority, logistic regression, or none; by default what the task declares.",
+    help="Compare with this. A task, majority, logistic regression, or none; by "
+         "default what the task declares.",
 )  # fmt: skip
 @click.option("--margin", type=click.FloatRange(0, 1, min_open=True, max_open=True),
               help="Stricter than the task's.")  # fmt: skip
 @click.option("--alpha", type=click.FloatRange(0, 0.2, min_open=True),
               help="Stricter than the task's; over all looks.")  # fmt: skip
 @click.option("--floor", "floors", multiple=True, metavar="[STRATUM=]SHARE",
-              help="Least value of the metric, of the whole or of a stratum.")  # fmt: skip
+              help="Least value of the metric. Of the whole or of a stratum.")  # fmt: skip
 @click.option("--pack", "packs", multiple=True, metavar="NAME=SHARE",
-              help="Least share of a pack, general or refusals, that the model by itself must "
-              "get right.")  # fmt: skip
+              help="Least share of a pack. Of general or refusals; the model by itself must get"
+                   " it right.")  # fmt: skip
 @click.option("--one-per-group", is_flag=True, help="One random item of each group: faster.")
 @click.option("--label-where-different", "blind", is_flag=True,
-              help="On sealed unlabelled items; people label where the two differ.")  # fmt: skip
+              help="On sealed unlabelled items. People label where the two differ.")  # fmt: skip
 @click.option("--rater", "raters", multiple=True, metavar="NAME",
               help="User on this host who labels them; give two.")  # fmt: skip
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
@@ -72,7 +73,10 @@ _OUT: Final = click.Path(dir_okay=False, path_type=Path)
 def gate(
     ctx: click.Context, /, task: str, dataset: str, key: Path, data: Path, wait: bool, **given: Any
 ) -> None:
-    """Open a sealed split once and judge a task on it: pass, fail or underpowered."""
+    """Judge a task on a sealed split, once.
+
+    The verdict is pass, fail or underpowered.
+    """
     output = ctx.ensure_object(Output)
     floors = _floors(given["floors"])
     packs = _floors(given["packs"])
@@ -233,9 +237,9 @@ def tell(output: Output, found: Job) -> None:
 @json_option
 @click.pass_obj
 def ledger(output: Output, data: Path, dataset: str | None) -> None:
-    """List the looks at sealed splits, inherited ones too, and what is left.
+    """List the looks at sealed splits.
 
-    Without DATASET of all sealed datasets.
+    Inherited ones, too, and what is left. Without DATASET of all sealed datasets.
     """
     with admin_client(data) as client:
         if dataset is not None:
@@ -246,7 +250,9 @@ def ledger(output: Output, data: Path, dataset: str | None) -> None:
     lines = []
     for each in every.ledgers:
         lines += [f"{safe(each.dataset)}, {line}" for line in _ledger(each)]
-    output.data(every, lines or ["No dataset is sealed. `appliance dataset seal DIR` seals one."])
+    output.data(
+        every, lines or ["No dataset is sealed. Seal one with `appliance dataset seal DIR`."]
+    )
 
 
 def _ledger(found: Ledger) -> list[str]:
@@ -275,7 +281,10 @@ def _ledger(found: Ledger) -> list[str]:
 @json_option
 @click.pass_obj
 def key_(output: Output, data: Path) -> None:
-    """Print the public key that signs this appliance's evaluations."""
+    """Print the key that signs certificates.
+
+    It is the public key of this appliance's evaluations.
+    """
     with admin_client(data) as client:
         found = client.evidence_key()
     listed = "listed" if found.listed else "not listed: the security officer adds it"
@@ -284,7 +293,7 @@ def key_(output: Output, data: Path) -> None:
 
 @click.command()
 @click.option("--doubtful", is_flag=True,
-              help="Those alone whose interval was too short, with today's verdict.")  # fmt: skip
+              help="Only those with a short interval. With today's verdict.")  # fmt: skip
 @data_option
 @json_option
 @click.pass_obj
@@ -303,7 +312,7 @@ def certificates(output: Output, data: Path, doubtful: bool) -> None:
         )
         for c in found.certificates
     ]
-    none = "No certificates. `appliance eval gate` makes one, `appliance eval import` brings one."
+    none = "No certificates. Make one with `appliance eval gate TASK`."
     if doubtful:
         none = "No certificate is doubtful: each names its interval."
     more = ("GROUPS", "TODAY") if doubtful else ()
@@ -318,7 +327,10 @@ def certificates(output: Output, data: Path, doubtful: bool) -> None:
 @json_option
 @click.pass_obj
 def export(output: Output, data: Path, certificate_id: str, out: Path) -> None:
-    """Write a certificate to a file, to go with its task to another appliance."""
+    """Write a certificate to a file.
+
+    It goes with its task to another appliance.
+    """
     with admin_client(data) as client:
         found = client.certificate(certificate_id)
     write_new(out, found.envelope)
@@ -331,7 +343,10 @@ def export(output: Output, data: Path, certificate_id: str, out: Path) -> None:
 @json_option
 @click.pass_obj
 def import_(output: Output, data: Path, path: Path) -> None:
-    """Bring in a certificate that another appliance signed."""
+    """Import a certificate from elsewhere.
+
+    Another appliance signed it.
+    """
     envelope = path.read_bytes()[: evaluation.MAX_ENVELOPE + 1]
     with admin_client(data) as client:
         found = client.keep_certificate(envelope)
@@ -350,9 +365,10 @@ def import_(output: Output, data: Path, path: Path) -> None:
 def outcomes(
     output: Output, data: Path, job_id: int, item: str | None, end_looks: bool, out: Path
 ) -> None:
-    """Write the outcomes of a gate or a calibration for an auditor; it is recorded.
+    """Write outcomes for an auditor.
 
-    Outcomes that leave end the looks that the split has left; the command says so first.
+    Of a gate or a calibration; that they are read is recorded. Outcomes that leave end the looks that the split has left; the
+    command says so first.
     """
     with admin_client(data) as client:
         found = client.outcomes(job_id, item, end_looks=end_looks)
@@ -371,7 +387,10 @@ def outcomes(
 @json_option
 @click.pass_obj
 def verify(output: Output, path: Path, key: Path, lines: Path | None, task: str | None) -> None:
-    """Check a certificate without a data directory; with outcomes, judge them again."""
+    """Check a certificate, offline.
+
+    It needs no data directory; with outcomes it judges them again.
+    """
     public = ecdsa.load_public(key.read_bytes())
     hint = ecdsa.hint(public)
 
@@ -414,9 +433,10 @@ def _lines(path: Path) -> list[bytes]:
 @json_option
 @click.pass_context
 def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
-    """Carry an evaluation over to the engine that serves, if it gives the same answers.
+    """Carry a certificate to this engine.
 
-    After an upgrade the server does it by itself for every approved task.
+    It must give the same answers. After an upgrade the server does it by itself for every approved
+    task.
     """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:

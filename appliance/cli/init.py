@@ -16,7 +16,7 @@ from appliance.trust.metadata import LIMITS
     type=click.Choice(["lab", "site"]),
     default="lab",
     show_default=True,
-    help="lab: try everything on one machine, with keys made here. site: your own trust root.",
+    help="lab or site. A lab makes its keys here; a site has its own trust root.",
 )
 @click.option(
     "--root",
@@ -24,21 +24,19 @@ from appliance.trust.metadata import LIMITS
     help="Of a site: its first trust root, 1.root.json.",
 )
 @click.option(
-    "--fingerprint", metavar="HEX", help="Of a site: the root's, typed from the printed record."
+    "--fingerprint", metavar="HEX", help="Of a site: the root's. Type it from the record."
 )
 @click.option(
     "--name",
     "names",
     metavar="NAME",
     multiple=True,
-    help="A DNS name or address of the server; may be repeated. Makes a local CA limited to them"
-    " and a certificate, and turns TLS on.",
+    help="Name or address of the server; repeatable. Makes a local CA limited to them and a "
+    "certificate, and turns TLS on.",
 )
 @ca_key_option
 @passphrase_option
-@click.option(
-    "--evaluated", is_flag=True, help="Of a lab: every task needs an evaluation that passed."
-)
+@click.option("--evaluated", is_flag=True, help="Of a lab: tasks need a passed evaluation.")
 @data_option
 @json_option
 @click.pass_obj
@@ -53,7 +51,10 @@ def init(
     passphrase_file: Path | None,
     evaluated: bool,
 ) -> None:
-    """Make a data directory: configuration, trust policy, audit log, with names also TLS."""
+    """Create a data directory.
+
+    It holds the configuration, the trust policy and the audit log; with names also TLS.
+    """
     given = root is not None and fingerprint is not None
     if given != (profile == "site") or (root is None) != (fingerprint is None):
         raise click.UsageError("--profile site takes --root and --fingerprint; lab takes neither.")

@@ -25,7 +25,7 @@ _POLL_S: Final = 0.5
 
 @click.group()
 def job() -> None:
-    """Long work: imports, loads, verifications, exports."""
+    """Long work: import, load, verify, export."""
 
 
 @job.command("list")
@@ -44,7 +44,12 @@ def list_(output: Output, data: Path, count: int) -> None:
         for j in found.jobs
     ]
     head = ("ID", "KIND", "STATE", "PROGRESS", "SINCE", "WHAT")
-    output.data(found, table(head, rows) if rows else ["no jobs"])
+    output.data(
+        found,
+        table(head, rows)
+        if rows
+        else ["No jobs. Start one with a command that takes long, such as `appliance eval run`."],
+    )
 
 
 @job.command()
@@ -53,7 +58,10 @@ def list_(output: Output, data: Path, count: int) -> None:
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path, job_id: int) -> None:
-    """Show one job: progress, what it allows, why it stopped, its result."""
+    """Show one job.
+
+    Progress, what it allows, why it stopped, its result.
+    """
     with admin_client(data) as client:
         found = client.job(job_id)
     output.data(found, _details(found))
@@ -65,7 +73,10 @@ def show(output: Output, data: Path, job_id: int) -> None:
 @json_option
 @click.pass_context
 def watch(ctx: click.Context, data: Path, job_id: int) -> None:
-    """Show a job's progress until it ends or is paused; exit 0 only if it is done."""
+    """Watch a job until it ends or pauses.
+
+    Exit 0 only if it is done.
+    """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
         found = watched(client, job_id)
@@ -82,9 +93,10 @@ def watch(ctx: click.Context, data: Path, job_id: int) -> None:
 @json_option
 @click.pass_obj
 def result(output: Output, data: Path, job_id: int, out: Path) -> None:
-    """Write the result of a job that is done, byte for byte what its entry in the log names.
+    """Write the result of a job.
 
-    On another machine `verify_result.py` finds that entry (`appliance auditor export-tools`).
+    Byte for byte what its entry in the log names. On another machine `verify_result.py` finds that
+    entry (`appliance auditor export-tools`).
     """
     with admin_client(data) as client:
         found = client.job(job_id)
@@ -102,7 +114,10 @@ def result(output: Output, data: Path, job_id: int, out: Path) -> None:
 @json_option
 @click.pass_obj
 def pause(output: Output, data: Path, job_id: int) -> None:
-    """Stop a job at its next safe point, to be resumed."""
+    """Pause a job at its next safe point.
+
+    It can be resumed.
+    """
     with admin_client(data) as client:
         found = client.steer_job(job_id, "pause")
     output.data(found, _details(found))

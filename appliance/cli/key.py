@@ -31,7 +31,7 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["interactive", "batch"]),
             default="interactive",
             show_default=True,
-            help="Priority of requests that name no service_tier; batch runs after interactive.",
+            help="Priority without a service_tier. batch runs after interactive.",
         ),
     ):
         command = option(command)
@@ -49,7 +49,7 @@ def key() -> None:
     "--role",
     default="app",
     show_default=True,
-    help="What it may do: app, or queue to answer what waits as well.",
+    help="app, or queue. The latter answers what waits, too.",
 )
 @click.option(
     "--models", metavar="ID,…", default="", help="Models that it may use; by default all."
@@ -66,17 +66,17 @@ def key() -> None:
     "--certificate",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="A client certificate (PEM) that stands for the key in place of a secret: mutual TLS.",
+    help="Client certificate (PEM), not a secret. Mutual TLS.",
 )
 @click.option(
     "--content",
     type=click.Choice(["encrypted", "commit-only", "off"]),
-    help="What the audit log keeps of its prompts and answers; by default as configured.",
+    help="What the log keeps of its texts. By default as configured.",
 )
 @click.option(
     "--examples",
     is_flag=True,
-    help="Its owners agree that prompts become items of datasets (`dataset capture`).",
+    help="Owners agree that prompts become items. `dataset capture` makes them.",
 )
 @limit_options
 @data_option
@@ -85,7 +85,10 @@ def key() -> None:
 def create(
     output: Output, /, data: Path, models: str, certificate: Path | None, **given: Any
 ) -> None:
-    """Make a key and print its secret, once; with --certificate there is no secret."""
+    """Make a key; print its secret once.
+
+    With --certificate there is no secret.
+    """
     allowed = [model.strip() for model in models.split(",") if model.strip()]
     digest = None if certificate is None else _fingerprint(certificate)
     wanted = KeyCreate.of(models=allowed, certificate=digest, **given)
@@ -115,7 +118,10 @@ def list_(output: Output, data: Path) -> None:
         for k in found.keys
     ]
     head = ("ID", "STATE", "NAME", "ROLE", "MODELS", "EXPIRES", "LAST USED")
-    output.data(found, table(head, rows) if rows else ["no keys"])
+    output.data(
+        found,
+        table(head, rows) if rows else ["No keys. Make one with `appliance key create NAME`."],
+    )
 
 
 @key.command()
@@ -137,7 +143,10 @@ def show(output: Output, data: Path, key_id: str) -> None:
 @json_option
 @click.pass_obj
 def limit(output: Output, /, data: Path, key_id: str, **given: Any) -> None:
-    """Give a key other limits; what is not named is without a limit."""
+    """Replace a key's limits.
+
+    Limits you omit are removed.
+    """
     wanted = KeyLimits.of(**given)
     with admin_client(data) as client:
         found = client.limit_key(key_id, wanted)
@@ -170,7 +179,10 @@ def rotate(output: Output, data: Path, key_id: str, overlap: int) -> None:
 @json_option
 @click.pass_obj
 def revoke(output: Output, data: Path, key_id: str) -> None:
-    """Make a key useless from now on; its running answers end within a second."""
+    """Revoke a key for good.
+
+    Its running answers end within a second.
+    """
     with admin_client(data) as client:
         revoked = client.revoke_key(key_id)
     output.data(revoked, [f"{revoked.id} {state(revoked.state)}"])

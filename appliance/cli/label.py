@@ -35,13 +35,16 @@ def _queue_argument(command: Decorated) -> Decorated:
 
 @click.group()
 def label() -> None:
-    """Labelling from zero: two people, blind, with their agreement."""
+    """Label from zero: two people, blind.
+
+    Their agreement is measured.
+    """
 
 
 @label.command()
 @click.argument("path", metavar="DATASET_DIR", type=_DIRECTORY)
 @click.option("--rater", "raters", multiple=True, required=True, metavar="NAME",
-              help="User on this host who labels every item; give two.")  # fmt: skip
+              help="User who labels every item; give two. Of this host.")  # fmt: skip
 @click.option("--label", "labels", multiple=True, metavar="LABEL", help="One of the labels.")
 @click.option("--task", type=_DIRECTORY, metavar="TASK_DIR", help="Take the labels of this task.")
 @click.option("--name", metavar="QUEUE", help="By default the name of the directory.")
@@ -87,7 +90,7 @@ def list_(output: Output, data: Path) -> None:
     """List the queues and how far their people are."""
     with admin_client(data) as client:
         found = client.label_queues()
-    empty = ["No queues. `appliance label new DATASET_DIR` makes one of its unlabelled items."]
+    empty = ["No queues. Make one with `appliance label new DATASET_DIR`."]
     rows = [
         (queue.name, str(queue.items), _people(queue), safe(queue.data)) for queue in found.queues
     ]
@@ -100,7 +103,10 @@ def list_(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path, queue: str) -> None:
-    """Show a queue; when both raters have finished, their agreement and the differences, too."""
+    """Show a queue and how far it is.
+
+    When both raters have finished, their agreement and the differences, too.
+    """
     with admin_client(data) as client:
         found = client.label_queue(queue)
         differ = client.label_differences(queue) if found.finished else None
@@ -123,7 +129,10 @@ def show(output: Output, data: Path, queue: str) -> None:
 @json_option
 @click.pass_obj
 def next_(output: Output, data: Path, queue: str) -> None:
-    """Show the item that you label next and the labels to choose from."""
+    """Show the item that you label next.
+
+    And the labels to choose from.
+    """
     with admin_client(data) as client:
         found = client.next_label(queue)
     if found.item is None:
@@ -157,12 +166,15 @@ def set_(output: Output, data: Path, queue: str, item: str, chosen: str, togethe
 @_queue_argument
 @click.argument("path", metavar="DATASET_DIR", type=_DIRECTORY)
 @click.option("--dev", "share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
-              help="Share of the new groups that goes to dev; the rest goes to train.")  # fmt: skip
+              help="Share of the new groups that goes to dev. The rest goes to train.")  # fmt: skip
 @data_option
 @json_option
 @click.pass_obj
 def finish(output: Output, data: Path, queue: str, path: Path, share: float) -> None:
-    """Write the settled labels into the dataset's directory; its signature goes."""
+    """Write settled labels into the dataset.
+
+    Its signature goes.
+    """
     found = directory.read(path)
     with admin_client(data) as client:
         taken = client.take_labels(queue)

@@ -35,7 +35,10 @@ _SECONDS_BETWEEN = 1.0
 @json_option
 @click.pass_obj
 def logs(output: Output, /, data: Path, follow: bool, **conditions: str | int | None) -> None:
-    """Show the server's log lines, also when it does not run."""
+    """Show the server's log lines.
+
+    Also when it does not run.
+    """
     load_config(data)  # says when this is no data directory
     query = LogQuery.of(**conditions)
     found = page(data, query)

@@ -95,7 +95,7 @@ class _Main(click.Group):
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="appliance")
 def cli() -> None:
-    """Small, specialised language models with signed loading and audited answers."""
+    """Serve small models, signed and audited."""
 
 
 def main() -> None:

@@ -42,7 +42,10 @@ _APPROVERS = ("approver-1", "approver-2")
 @json_option
 @click.pass_obj
 def places(output: Output, directories: tuple[Path, ...]) -> None:
-    """List sticks, and directories that are named, with the artifacts on them."""
+    """List sticks and the artifacts on them.
+
+    Directories that are named are listed, too.
+    """
     found = removable_media.places(directories)
     output.data({"places": [asdict(place) for place in found]}, _places(found))
 
@@ -57,7 +60,10 @@ def places(output: Output, directories: tuple[Path, ...]) -> None:
 def plan(
     ctx: click.Context, data: Path, path: Path, model_id: str | None, against: str | None
 ) -> None:
-    """Check an artifact where it lies and say what importing it would do; exit 1 if refused."""
+    """Say what importing an artifact would do.
+
+    It is checked where it is; exit 1 if it is refused.
+    """
     output = ctx.ensure_object(Output)
     wanted = PlanRequest.of(path=str(path.absolute()), id=model_id, against=against)
     with admin_client(data) as client, Progress() as progress:
@@ -74,7 +80,10 @@ def plan(
 @json_option
 @click.pass_obj
 def demo(output: Output, data: Path, source: Path | None, model_id: str | None) -> None:
-    """Sign, import and approve a model with the lab's own keys, to try the appliance."""
+    """Sign, import and approve a lab model.
+
+    It takes the lab's own keys, to try the appliance.
+    """
     keys = data / "keys" / "lab"
     if not (keys / "publisher.pem").exists():
         raise UsageError("profile_unsupported", f"{keys} has no keys: this is for the lab.")

@@ -28,7 +28,10 @@ from tui.rates import History, Point
 @json_option
 @click.pass_obj
 def metrics(output: Output, data: Path, seconds: float) -> None:
-    """Measure tokens, queue, KV use, time to the first token, processors and memory."""
+    """Measure tokens, queue, memory and time.
+
+    KV use, the time to the first token and processors, too.
+    """
     history = History()
     with admin_client(data, needs_server=True) as client:
         history.add(client.usage())

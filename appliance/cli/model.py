@@ -54,7 +54,10 @@ model.add_command(media.demo)
 @json_option
 @click.pass_obj
 def convert(output: Output, directory: Path, target: Path) -> None:
-    """Make a GGUF file of a directory of safetensors, in a confined process."""
+    """Convert safetensors to a GGUF file.
+
+    DIR is read in a confined process.
+    """
     made = conversion.convert(directory, target)
     found = made.result
     document = {
@@ -72,7 +75,7 @@ def convert(output: Output, directory: Path, target: Path) -> None:
 @click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
 @click.option(
     "--cert", "chain", type=_FILE,
-    help="Sign by certificate: the key's, then its issuers, PEM.",
+    help="Sign by certificate. The key's, then its issuers, PEM.",
 )  # fmt: skip
 @click.option(
     "--shard-size", type=click.IntRange(1), metavar="BYTES",
@@ -80,7 +83,7 @@ def convert(output: Output, directory: Path, target: Path) -> None:
 )  # fmt: skip
 @click.option(
     "--base", type=_DIRECTORY, metavar="BASE_DIR",
-    help="Of an adapter: the signed directory of the model that it is for.",
+    help="Of an adapter: the signed base model. Its directory.",
 )  # fmt: skip
 @json_option
 @click.pass_obj
@@ -92,7 +95,10 @@ def sign(
     shard_size: int | None,
     base: Path | None,
 ) -> None:
-    """Sign every file of a directory into model.sig (OMS)."""
+    """Sign every file of a directory.
+
+    The signature is model.sig (OMS).
+    """
     with Progress() as progress:
         if base is not None:
             signing.bind_adapter(directory, base, progress)
@@ -116,13 +122,16 @@ def sign(
 @click.argument("directory", metavar="DIR", type=_DIRECTORY)
 @click.option(
     "--key", "keys", type=_FILE, multiple=True,
-    help="A public key that may have signed, PEM; may be repeated.",
+    help="A public key, PEM; repeatable. It may have signed.",
 )  # fmt: skip
-@click.option("--roots", type=_FILE, help="Root certificates that the signer's may lead to, PEM.")
+@click.option("--roots", type=_FILE, help="Root certificates, PEM. The signer's leads to one.")
 @json_option
 @click.pass_obj
 def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path | None) -> None:
-    """Verify model.sig and every file against public keys or root certificates."""
+    """Verify model.sig and every file.
+
+    Against public keys or root certificates.
+    """
     if not keys and roots is None:
         raise click.UsageError("Pass --key or --roots.")
     with Progress() as progress:
@@ -143,12 +152,17 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path 
 @model.command("import")
 @click.argument("path", metavar="PATH", type=_DIRECTORY)
 @click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
-@click.option("--detach", is_flag=True, help="Leave the import to the server: `appliance job`.")
+@click.option(
+    "--detach", is_flag=True, help="Leave the import to the server. `appliance job` shows it."
+)
 @data_option
 @json_option
 @click.pass_context
 def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, detach: bool) -> None:
-    """Copy a directory into the store, vet and verify it; an interrupted copy is resumed."""
+    """Copy a signed model into the store.
+
+    It is vetted and verified; an interrupted copy is resumed.
+    """
     output = ctx.ensure_object(Output)
     source = path.absolute()
     if detach:
@@ -177,7 +191,10 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, de
 @json_option
 @click.pass_obj
 def approve(output: Output, data: Path, model_id: str, name: str, key: Path, meaning: str) -> None:
-    """Sign one approval; enough different people make a model loadable."""
+    """Sign one approval.
+
+    Enough different people make a model loadable.
+    """
     with admin_client(data) as client:
         approved = approved_by(output, client, model_id, name, key.read_bytes(), meaning)
     output.data(approved, _lines(approved))
@@ -222,20 +239,23 @@ def list_(output: Output, data: Path) -> None:
         for m in found.models
     ]
     head = ("ID", "KIND", "STATE", "USE", "DIGEST", "WHY")
-    output.data(found, table(head, rows) if rows else ["no models"])
+    output.data(
+        found,
+        table(head, rows) if rows else ["No models. Import one with `appliance model import DIR`."],
+    )
 
 
 @model.command()
 @click.argument("model_id", metavar="ID")
-@click.option("--bom", is_flag=True, help="Print the bill of materials: CycloneDX 1.7, JSON.")
+@click.option("--bom", is_flag=True, help="Print the bill of materials. CycloneDX 1.7, JSON.")
 @click.option(
     "--template-diff", is_flag=True,
-    help="Print how the chat template differs from that of the version served before, or else from "
-    "the one in the model's file.",
+    help="Print how the chat template differs. From that of the version served before,"
+         " or else from the one in the model's file.",
 )  # fmt: skip
 @click.option(
     "--grammar-diff", is_flag=True,
-    help="Print how the grammars differ from those of the version served before.",
+    help="Print how the grammars differ. From those of the version served before.",
 )  # fmt: skip
 @click.option("--against", metavar="ID", help="Another model whose texts are compared.")
 @data_option
@@ -250,7 +270,10 @@ def show(
     grammar_diff: bool,
     against: str | None,
 ) -> None:
-    """Show one model: its state and why, approvals, grammars, facts."""
+    """Show one model.
+
+    Its state and why, approvals, grammars, facts.
+    """
     compare = template_difference if template_diff else grammar_difference
     differs = template_diff or grammar_diff
     if bom + template_diff + grammar_diff > 1 or (against and not differs):
@@ -273,7 +296,7 @@ def show(
 @json_option
 @click.pass_obj
 def load(output: Output, data: Path, model_id: str) -> None:
-    """Verify an approved model once more and serve it."""
+    """Verify an approved model and serve it."""
     with admin_client(data, needs_server=True) as client, Progress() as progress:
         if needs := client.model(model_id).memory:
             output.note(f"{safe(model_id)} needs {safe(needs)}")
@@ -300,7 +323,10 @@ def unload(output: Output, data: Path, model_id: str) -> None:
 @json_option
 @click.pass_obj
 def suspend(output: Output, data: Path, model_id: str, reason: str) -> None:
-    """Stop serving a model until enough people approve it again."""
+    """Stop a model until it is approved again.
+
+    It takes enough people, as the first time.
+    """
     with admin_client(data) as client:
         suspended = client.suspend(model_id, reason)
     output.data(suspended, _lines(suspended))
@@ -313,7 +339,10 @@ def suspend(output: Output, data: Path, model_id: str, reason: str) -> None:
 @json_option
 @click.pass_obj
 def retire(output: Output, data: Path, model_id: str, reason: str) -> None:
-    """Take a model out of service for good; its files stay as evidence."""
+    """Take a model out of service for good.
+
+    Its files stay as evidence.
+    """
     with admin_client(data) as client:
         retired = client.retire(model_id, reason)
     output.data(retired, _lines(retired))
@@ -326,7 +355,10 @@ def retire(output: Output, data: Path, model_id: str, reason: str) -> None:
 @json_option
 @click.pass_obj
 def revoke(output: Output, data: Path, model_id: str, reason: str) -> None:
-    """End a model for good because it must not be trusted."""
+    """End a model that must not be trusted.
+
+    It never serves again.
+    """
     with admin_client(data) as client:
         revoked = client.revoke(model_id, reason)
     output.data(revoked, _lines(revoked))
@@ -337,7 +369,10 @@ def revoke(output: Output, data: Path, model_id: str, reason: str) -> None:
 @json_option
 @click.pass_context
 def recheck(ctx: click.Context, data: Path) -> None:
-    """Hash every approved model again and ask the policy again; exit 1 if one is wrong."""
+    """Re-verify every approved model.
+
+    Files are hashed again and the policy is asked again; exit 1 if one is wrong.
+    """
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
         found = client.recheck()

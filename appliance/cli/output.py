@@ -187,7 +187,7 @@ def _directory(command: Decorated, *names: str) -> Decorated:
         *names,
         metavar="DIR",
         callback=lambda _ctx, _param, value: data_directory(value),
-        help="The data directory; by default the one that APPLIANCE_DATA names.",
+        help="Data directory. By default APPLIANCE_DATA.",
     )(command)
 
 

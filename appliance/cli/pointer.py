@@ -57,11 +57,9 @@ def _signer_options(command: Decorated) -> Decorated:
 @click.argument("task", metavar="TASK")
 @click.option(
     "--canary", type=click.IntRange(1, 99), metavar="PERCENT",
-    help="TASK answers this share of the apps; the live version answers the others.",
+    help="Share of the apps that TASK answers. The live version answers the others.",
 )  # fmt: skip
-@click.option(
-    "--shadow", is_flag=True, help="TASK answers beside the live version, unseen by apps."
-)
+@click.option("--shadow", is_flag=True, help="Answer beside the live version, unseen.")
 @_signer_options
 @data_option
 @json_option
@@ -77,7 +75,7 @@ def promote(
     key: Path,
     reason: str,
 ) -> None:
-    """Have apps that name NAME be answered by the approved TASK."""
+    """Point NAME at an approved TASK."""
     if canary and shadow:
         raise click.UsageError("A task is a canary or a shadow.")
     with admin_client(data) as client:
@@ -100,7 +98,10 @@ def promote(
 @json_option
 @click.pass_obj
 def rollback(output: Output, data: Path, name: str, person: str, key: Path, reason: str) -> None:
-    """Take canary and shadow away from NAME, or have it point at the version before."""
+    """Go back to the version before.
+
+    Canary and shadow of NAME are taken away; without them NAME points at the version before.
+    """
     with admin_client(data) as client:
         wanted = client.task_target(name, _before(client, name).task)
         live = Roles(Version(wanted.task, wanted.digest))
@@ -113,10 +114,10 @@ def rollback(output: Output, data: Path, name: str, person: str, key: Path, reas
 @json_option
 @click.pass_obj
 def live(output: Output, data: Path) -> None:
-    """List the names and the versions that answer under them."""
+    """List names and what answers under them."""
     with admin_client(data) as client:
         found = client.task_names()
-    none = "No names. `appliance task promote NAME TASK` makes one."
+    none = "No names. Make one with `appliance task promote NAME TASK`."
     output.data(found, _lines(found.names) if found.names else [none])
 
 

@@ -37,13 +37,13 @@ KIND: Final = "quantize"
     type=click.FloatRange(0, min_open=True),
     default=0.1,
     show_default=True,
-    help="Nats a token that a file may be from its source.",
+    help="Most divergence from the source. In nats a token.",
 )
 @click.option(
     "--importance/--no-importance",
     default=True,
     show_default=True,
-    help="Weigh what is rounded by what rows of train use, where there are any.",
+    help="Weigh weights by what train uses. Where there are rows of train.",
 )
 @directory_option
 @json_option
@@ -51,7 +51,10 @@ KIND: Final = "quantize"
 def quantize(
     ctx: click.Context, /, data: Path, model: str, types: str, dataset: str, **given: Any
 ) -> None:
-    """Make smaller files of a model and take the smallest that is not worse."""
+    """Make smaller files of a model.
+
+    The smallest that is not worse is kept.
+    """
     output = ctx.ensure_object(Output)
     to = [name.strip() for name in types.split(",") if name.strip()]
     params = {"model": model, "to": to, "data": dataset, **given}

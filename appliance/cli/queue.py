@@ -37,7 +37,12 @@ def list_items(output: Output, data: Path, everything: bool, task: str | None) -
         for one in found.items
     ]
     head = ("ID", "STATE", "TASK", "APP", "DEADLINE", "INPUT")
-    output.data(found, table(head, rows) if rows else ["Nothing waits for a person."])
+    output.data(
+        found,
+        table(head, rows)
+        if rows
+        else ['No items. Routes with `on_defer = "queue"` put them here.'],
+    )
 
 
 @queue.command("show")
@@ -46,7 +51,10 @@ def list_items(output: Output, data: Path, everything: bool, task: str | None) -
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path, item: str) -> None:
-    """Show one item: what was asked, why it waits, what an answer must be."""
+    """Show one item that waits.
+
+    What was asked, why it waits, what an answer must be.
+    """
     with admin_client(data) as client:
         found = client.waiting_item(item)
     output.data(found, _lines(found))
@@ -59,7 +67,10 @@ def show(output: Output, data: Path, item: str) -> None:
 @json_option
 @click.pass_obj
 def answer(output: Output, data: Path, item: str, answer: str) -> None:
-    """Answer an item: a label or a text, or JSON where the task answers in fields."""
+    """Answer an item.
+
+    With a label or a text, or JSON where the task answers in fields.
+    """
     with admin_client(data) as client:
         wanted: Any = answer
         if client.waiting_item(item).form is not None:
@@ -78,7 +89,10 @@ def answer(output: Output, data: Path, item: str, answer: str) -> None:
 @json_option
 @click.pass_obj
 def labels(output: Output, data: Path, task: str, out: Path) -> None:
-    """Write the answers for a task as labelled items, for `dataset new --from FILE`."""
+    """Write the answers as labelled items.
+
+    Of one task, for `dataset new --from FILE`.
+    """
     if out.exists():
         raise StateRefused("data_exists", f"{out} exists.")
     with admin_client(data) as client:

@@ -289,11 +289,11 @@ class Release:
 @click.command()
 @click.argument("path", metavar="DIR", type=_DIRECTORY)
 @click.option("--data", "dataset", metavar="DATASET", callback=place, required=True,
-              help="Labelled items: a directory, or the id of a dataset.")  # fmt: skip
+              help="Dataset of labelled items: a path or an id.")  # fmt: skip
 @click.option("--as", "who", metavar="NAME", multiple=True,
               help="Who signs, as in the policy; may be repeated.")  # fmt: skip
 @click.option("--key", "keys", type=_FILE, multiple=True,
-              help="That person's private key, PEM; one for each --as.")  # fmt: skip
+              help="That person's private key, PEM. One for each --as.")  # fmt: skip
 @click.option("--meaning", metavar="TEXT", help="What the approvals say.")
 @click.option("--id", "task_id", metavar="ID", help="In the store; by default name and version.")
 @directory_option
@@ -310,7 +310,7 @@ def release(
     meaning: str | None,
     task_id: str | None,
 ) -> None:
-    """Sign, import, gate, approve and promote a task.
+    """Sign, import, gate and promote a task.
 
     It does what the people who sign here may do, then says who is next. Called again, it continues.
     Exit 0 only if apps are answered.

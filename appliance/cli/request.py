@@ -18,7 +18,10 @@ def request() -> None:
 @json_option
 @click.pass_obj
 def list_(output: Output, data: Path) -> None:
-    """List them, oldest first; no prompts and no texts."""
+    """List requests, oldest first.
+
+    No prompts and no texts.
+    """
     with admin_client(data, needs_server=True) as client:
         found = client.requests()
     rows = [
@@ -34,7 +37,12 @@ def list_(output: Output, data: Path) -> None:
         for r in found.requests
     ]
     head = ("ID", "STATE", "APP", "MODEL", "READ", "WRITTEN", "SINCE")
-    output.data(found, table(head, rows) if rows else ["no requests"])
+    output.data(
+        found,
+        table(head, rows)
+        if rows
+        else ["No requests. Apps send them with a key of `appliance key create NAME`."],
+    )
 
 
 @request.command()
@@ -43,7 +51,10 @@ def list_(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def cancel(output: Output, data: Path, request_id: str) -> None:
-    """End a request; its client gets an error, and the log names you."""
+    """End a request.
+
+    Its client gets an error, and the log names you.
+    """
     with admin_client(data, needs_server=True) as client:
         done = client.cancel_request(request_id)
     output.data(done, [f"{safe(request_id)} {'ended' if done.cancelled else 'had ended already'}"])

@@ -23,7 +23,10 @@ _BEFORE = click.IntRange(1, (1 << 53) - 1)
 @json_option
 @click.pass_obj
 def retention(output: Output, data: Path) -> None:
-    """List the segments of the log, and whether they may be pruned."""
+    """List segments that may be pruned.
+
+    And those that may not.
+    """
     with admin_client(data) as client:
         found = client.segments()
     rows = [
@@ -52,7 +55,10 @@ def retention(output: Output, data: Path) -> None:
 def approve_prune(
     output: Output, data: Path, before: int, name: str, key: Path, meaning: str
 ) -> None:
-    """Sign that the entries before SEQ may go; it takes two people."""
+    """Approve that old entries may go.
+
+    Those before SEQ; it takes two people.
+    """
     private = key.read_bytes()
     with admin_client(data) as client:
         wanted = client.prune_subject(before)
@@ -74,14 +80,17 @@ def approve_prune(
 @click.option(
     "--export", "copy", required=True, metavar="DIR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The copy of what goes: a directory of `audit export --format tiles`.",
+    help="The copy of what goes. A directory of `audit export --format tiles`.",
 )  # fmt: skip
 @click.option("--reason", metavar="TEXT", required=True, help="Why; this is recorded.")
 @data_option
 @json_option
 @click.pass_obj
 def prune(output: Output, data: Path, before: int, copy: Path, reason: str) -> None:
-    """Take off all entries before SEQ; the rest of the log still verifies."""
+    """Remove all entries before SEQ.
+
+    The rest of the log still verifies.
+    """
     from appliance.audit.exported import copied  # the database driver
 
     there = copied(copy, before)

@@ -54,13 +54,13 @@ def _directory_option(command: Decorated) -> Decorated:
         "data",
         metavar="DIR",
         callback=lambda _ctx, _param, value: data_directory(value),
-        help="The data directory; by default the one that APPLIANCE_DATA names.",
+        help="Data directory. By default APPLIANCE_DATA.",
     )(command)
 
 
 @click.group()
 def route() -> None:
-    """Routes: the small stage first, a larger one or a person where it is in doubt."""
+    """Small model first; escalate when unsure."""
 
 
 @route.command()
@@ -80,7 +80,10 @@ def check(output: Output, path: Path) -> None:
 @json_option
 @click.pass_obj
 def sign(output: Output, path: Path, key: Path) -> None:
-    """Check the route, then sign every file of it into model.sig (OMS)."""
+    """Check a route, then sign it.
+
+    Every file of it goes into model.sig (OMS).
+    """
     with open_artifact(path) as artifact:
         catalogue.vet(artifact)
     sign_directory(output, path, key)
@@ -93,7 +96,10 @@ def sign(output: Output, path: Path, key: Path) -> None:
 @json_option
 @click.pass_context
 def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
-    """Copy a signed route into the store, verify and read it; approve it like a model."""
+    """Copy a signed route into the store.
+
+    It is verified and read; approve it like a model.
+    """
     ctx.invoke(model_import, data=data, path=path, model_id=model_id)
 
 
@@ -102,9 +108,10 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 @json_option
 @click.pass_obj
 def list_(output: Output, data: Path) -> None:
-    """List the routes, what lets their first stages answer, and how many answers each stage gave.
+    """List the routes and their answers.
 
-    Answers are counted since the server started.
+    What lets their first stages answer, and how many answers each stage gave. Answers are counted
+    since the server started.
     """
     with admin_client(data) as client:
         found = client.routes()
@@ -112,7 +119,7 @@ def list_(output: Output, data: Path) -> None:
         (safe(r.id), state(r.state), "yes" if r.certified else r.why, _shares(r))
         for r in found.routes
     ]
-    none = "No routes. Bring one in with `appliance route import DIR`."
+    none = "No routes. Import one with `appliance route import DIR`."
     head = ("ID", "STATE", "CERTIFIED", "ANSWERS")
     output.data(found, table(head, rows) if rows else [none])
 
@@ -123,7 +130,10 @@ def list_(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path, name: str) -> None:
-    """Show a route: its stages, its certificates, and why it defers if it does."""
+    """Show a route's stages and certificates.
+
+    And why it defers if it does.
+    """
     with admin_client(data) as client:
         found = client.route(name)
     rows = [
@@ -161,7 +171,10 @@ def show(output: Output, data: Path, name: str) -> None:
 def calibrate(
     ctx: click.Context, /, name: str, dataset: str, key: Path, data: Path, wait: bool, **given: Any
 ) -> None:
-    """Open a sealed split once and certify what the first stage may answer, or say why not."""
+    """Certify what the first stage answers.
+
+    A sealed split is opened once; if nothing can be certified, the answer says why.
+    """
     output = ctx.ensure_object(Output)
     private = key.read_bytes()
     with admin_client(data, needs_server=True) as client:
@@ -186,10 +199,10 @@ def calibrate(
 @json_option
 @click.pass_obj
 def what_if(output: Output, data: Path, name: str) -> None:
-    """Show error and coverage of the first stage at each threshold, on open items.
+    """Show error and coverage by threshold.
 
-    The figures are those of the newest calibration. What is certified was decided on sealed
-    groups; a threshold that looks good here promises nothing.
+    Of the first stage, on open items. The figures are those of the newest calibration. What is
+    certified was decided on sealed groups; a threshold that looks good here promises nothing.
     """
     with admin_client(data) as client:
         job = _newest(client, name)
@@ -222,7 +235,10 @@ def what_if(output: Output, data: Path, name: str) -> None:
 @json_option
 @click.pass_obj
 def suspend(output: Output, data: Path, name: str, reason: str) -> None:
-    """Take the certificate of a route out of use, for ever: its first stage answers nothing."""
+    """End a route's certificate for good.
+
+    Its first stage answers nothing from then on.
+    """
     with admin_client(data) as client:
         found = client.suspend_route(name, reason)
     output.data(found, [f"{safe(found.id)}: the first stage answers nothing: {found.why}"])
@@ -231,14 +247,14 @@ def suspend(output: Output, data: Path, name: str, reason: str) -> None:
 @route.command()
 @click.argument("name", metavar="ROUTE")
 @click.option("--item", type=click.IntRange(1), help="The number of the answer to label.")
-@click.option("--label", metavar="LABEL", help="What is right; JSON where the answer has fields.")
+@click.option("--label", metavar="LABEL", help="What is right. JSON where the answer has fields.")
 @data_option
 @json_option
 @click.pass_obj
 def sample(output: Output, data: Path, name: str, item: int | None, label: str | None) -> None:
-    """Show an accepted answer that waits for a label, or give it one.
+    """Show or label an accepted answer.
 
-    What was answered is not shown, so that the label does not follow it.
+    It waits for the monitor. What was answered is not shown, so that the label does not follow it.
     """
     if (item is None) != (label is None):
         raise click.UsageError("--item and --label go together.")
@@ -267,7 +283,10 @@ def sample(output: Output, data: Path, name: str, item: int | None, label: str |
 @json_option
 @click.pass_obj
 def report(output: Output, data: Path, name: str, out: Path) -> None:
-    """Write the page of the newest calibration as one HTML file."""
+    """Write a calibration's page as HTML.
+
+    Of the newest one.
+    """
     with admin_client(data) as client:
         html = client.evaluation_report(_newest(client, name).id).html
     with contextlib.suppress(FileNotFoundError):
@@ -285,7 +304,7 @@ def report(output: Output, data: Path, name: str, out: Path) -> None:
 @json_option
 @click.pass_obj
 def export(output: Output, data: Path, name: str, certificate: str | None, out: Path) -> None:
-    """Write a certificate of a route to a file, for an auditor.
+    """Write a route's certificate, for an auditor.
 
     `appliance eval outcomes JOB` writes what it rests on; `appliance eval ledger DATASET` has the
     job.
@@ -306,9 +325,10 @@ def export(output: Output, data: Path, name: str, certificate: str | None, out: 
 @json_option
 @click.pass_context
 def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
-    """Carry a certificate over to the engine that serves, if it does the same with open items.
+    """Carry a certificate to this engine.
 
-    After an upgrade the server does it by itself for every approved route.
+    It must do the same with open items. After an upgrade the server does it by itself for every
+    approved route.
     """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:

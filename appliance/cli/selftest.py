@@ -18,7 +18,10 @@ from appliance.wire.admin.selftest import SelfTest, SelfTestWanted
 @json_option
 @click.pass_context
 def selftest(ctx: click.Context, data: Path, release: str, manifest: str, vendor_key: str) -> None:
-    """Verify policy and models, generate one token, record the verdict; exit 1 if it is bad."""
+    """Test policy, models and one token.
+
+    The verdict is recorded; exit 1 if it is bad.
+    """
     output = ctx.ensure_object(Output)
     wanted = SelfTestWanted(release=release, manifest=manifest, vendor_key=vendor_key)
     with admin_client(data) as client:

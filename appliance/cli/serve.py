@@ -10,7 +10,7 @@ from appliance.config import load_config
 
 
 @click.command()
-@click.option("--host", metavar="H", help="Address to listen on, in place of server.host.")
+@click.option("--host", metavar="H", help="Address to listen on. Replaces server.host.")
 @click.option(
     "--port", metavar="N", type=click.IntRange(0, 65_535), help="Port, in place of server.port."
 )
@@ -22,7 +22,10 @@ from appliance.config import load_config
 def serve(
     output: Output, data: Path, host: str | None, port: int | None, save: bool, detach: bool
 ) -> None:
-    """Serve the approved models until SIGTERM or ctrl-c."""
+    """Serve the approved models.
+
+    SIGTERM or ctrl-c ends it.
+    """
     if save and host is None and port is None:
         raise click.UsageError("--save keeps --host and --port: name one.")
     if detach:

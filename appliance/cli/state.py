@@ -19,7 +19,10 @@ def state() -> None:
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path) -> None:
-    """Show what appliance.db permits and the log does not, or otherwise."""
+    """Show where database and log differ.
+
+    What appliance.db permits and the log does not, or otherwise.
+    """
     with admin_client(data) as client:
         found = client.state()
     output.data(found, _lines(found))
@@ -31,10 +34,10 @@ def show(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def settle(output: Output, data: Path, reason: str) -> None:
-    """Make the database as strict as the log where they differ, and go on from there.
+    """Make the database obey the log.
 
-    Keys without an entry end, artifacts are suspended, what was withdrawn is withdrawn again. The
-    log names each.
+    Where they differ the stricter holds; the appliance serves again. Keys without an entry end,
+    artifacts are suspended, what was withdrawn is withdrawn again. The log names each.
     """
     with admin_client(data) as client:
         found = client.settle_state(Settle(reason=reason))

@@ -26,9 +26,7 @@ _SECONDS_BETWEEN = 2.0
 
 
 @click.command()
-@click.option(
-    "--watch", is_flag=True, help="Print it again every two seconds, with rates, until ctrl-c."
-)
+@click.option("--watch", is_flag=True, help="Repeat every two seconds. With rates, until ctrl-c.")
 @data_option
 @json_option
 @click.pass_obj
@@ -130,7 +128,7 @@ def _models(found: Status) -> Iterator[str]:
             )
         )
     if not rows:
-        yield "no models"
+        yield "No models. Import one with `appliance model import DIR`."
         return
     heads = ("MODEL", "KIND", "STATE", "RUNNING", "QUEUED", "KV", "THREADS", "MEMORY", "USE", "WHY")
     yield from table(heads, rows)

@@ -43,12 +43,12 @@ def task() -> None:
     metavar="DATASET_DIR",
     type=_DIRECTORY,
     required=True,
-    help="Labelled items; the form, the fields and the examples come from train.",
+    help="Dataset of labelled items. The form, the fields and the examples come from train.",
 )
 @click.option("--description", help="What the task is, in a sentence.")
-@click.option("--classifier", is_flag=True, help="No model answers: logistic regression is fitted.")
+@click.option("--classifier", is_flag=True, help="Fit logistic regression; no model answers.")
 @click.option("--model", help="Id of the model or adapter that answers.")
-@click.option("--digest", help="Its digest; by default the one in the data directory.")
+@click.option("--digest", help="Its digest. By default that in the data directory.")
 @click.option("--id", "task_id", help="By default the name of the directory.")
 @click.option(
     "--form",
@@ -58,22 +58,22 @@ def task() -> None:
 @click.option(
     "--encoding",
     type=click.Choice(["json", "values"]),
-    help="Of fields; by default values where they can say every answer.",
+    help="How fields are written. By default values where they can say every answer.",
 )
 @click.option(
     "--shots",
     type=click.IntRange(0, 200),
-    help="Solved items of train in the prompt; by default 4, of a classifier none.",
+    help="Solved items of train in the prompt. By default 4, of a classifier none.",
 )
 @click.option(
     "--metric",
     type=click.Choice(["exact_match", "normalised_match", "field_accuracy"]),
-    help="What a gate compares; by default the usual one of the form.",
+    help="What a gate compares. By default the usual one of the form.",
 )
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="How much worse than what serves today it may be, as a share.",
+    help="How much worse it may be, as a share. Than what serves today.",
 )
 @click.option(
     "--floor",
@@ -82,8 +82,8 @@ def task() -> None:
     show_default=True,
     help="What it must reach in any case.",
 )
-@click.option("--system", default="", help="The system message; by default a plain sentence.")
-@click.option("--data", metavar="DIR", help="The data directory that knows the model's digest.")
+@click.option("--system", default="", help="The system message. By default a plain sentence.")
+@click.option("--data", metavar="DIR", help="Data directory that knows the model.")
 @json_option
 @click.pass_obj
 def new(
@@ -97,7 +97,10 @@ def new(
     classifier: bool,
     **given: Any,
 ) -> None:
-    """Write a commented task.toml with its files from labelled items."""
+    """Draft a task from labelled items.
+
+    task.toml is commented; the files that it names are beside it.
+    """
     found = datasets.read(dataset)
     train = found.splits.get("train", ())
     labelled = [item for item in train if item.labelled]
@@ -135,12 +138,15 @@ def _digest(data: Path, model: str) -> str:
     "dataset",
     metavar="DATASET_DIR",
     type=_DIRECTORY,
-    help="The dataset that its examples must be training items of.",
+    help="Dataset of its examples. They must be items of train.",
 )
 @json_option
 @click.pass_obj
 def check(output: Output, path: Path, dataset: Path | None) -> None:
-    """Read a task whole: definition, template, schema and examples."""
+    """Check a task's definition and files.
+
+    Template, schema and examples, too.
+    """
     with open_artifact(path) as artifact:
         found = catalogue.vet(artifact).summary()
         check_form(catalogue.read_artifact(artifact))
@@ -157,7 +163,10 @@ def check(output: Output, path: Path, dataset: Path | None) -> None:
 @json_option
 @click.pass_obj
 def sign(output: Output, path: Path, key: Path) -> None:
-    """Check the task, then sign every file of it into model.sig (OMS)."""
+    """Check a task, then sign it.
+
+    Every file of it goes into model.sig (OMS).
+    """
     with open_artifact(path) as artifact:
         catalogue.vet(artifact)
         check_form(catalogue.read_artifact(artifact))
@@ -171,7 +180,10 @@ def sign(output: Output, path: Path, key: Path) -> None:
 @json_option
 @click.pass_context
 def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
-    """Copy a signed task into the store, verify and read it; approve it like a model."""
+    """Copy a signed task into the store.
+
+    It is verified and read; approve it like a model.
+    """
     ctx.invoke(model_import, data=data, path=path, model_id=model_id)
 
 
@@ -181,7 +193,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 @click.pass_obj
 def list_(output: Output, data: Path) -> None:
     """List the tasks of the store and their states."""
-    none = "No tasks. Bring one in with `appliance task import DIR`."
+    none = "No tasks. Import one with `appliance task import DIR`."
     list_artifacts(output, data, catalogue.KIND, none)
 
 

@@ -33,11 +33,11 @@ _DIRECTORY: Final = click.Path(path_type=Path)
 @click.argument("path", metavar="DIR", type=_DIRECTORY)
 @click.option(
     "--data", "source", type=_DIRECTORY, metavar="DATASET",
-    help="Fit logistic regression to the split train of this dataset's directory.",
+    help="Fit logistic regression to this dataset. To the split train of its directory.",
 )  # fmt: skip
 @click.option(
     "--neighbours", "evaluation", type=click.IntRange(1), metavar="ID",
-    help="Take the nearest neighbours that this evaluation learned; needs a server.",
+    help="Take an evaluation's nearest neighbours. It needs a server.",
 )  # fmt: skip
 @directory_option
 @json_option
@@ -45,7 +45,10 @@ _DIRECTORY: Final = click.Path(path_type=Path)
 def fit(
     output: Output, path: Path, source: Path | None, evaluation: int | None, data: Path
 ) -> None:
-    """Write classifier.json: logistic regression over n-grams, or nearest neighbours."""
+    """Fit a classifier to a dataset.
+
+    classifier.json is logistic regression over n-grams, or nearest neighbours.
+    """
     with open_artifact(path) as artifact:
         task = definition.parse(artifact.prefix(definition.FILE, definition.MAX_BYTES))
     if (source is None) == (evaluation is None):

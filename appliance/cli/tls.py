@@ -14,10 +14,12 @@ from appliance.trust import trusted_file
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 ca_key_option = click.option(
-    "--ca-key", type=_FILE, help="Where the CA's key is, such as on a stick; default DATA/tls."
+    "--ca-key", type=_FILE, help="Where the CA's key is. Such as on a stick; by default DATA/tls."
 )
 passphrase_option = click.option(
-    "--passphrase-file", type=_FILE, help="Its first line opens the CA's key; default is a prompt."
+    "--passphrase-file",
+    type=_FILE,
+    help="Its first line opens the CA's key. By default a prompt asks.",
 )
 
 
@@ -58,10 +60,11 @@ def issue(
     ca_key: Path | None,
     passphrase_file: Path | None,
 ) -> None:
-    """Make a local CA and a certificate for these DNS names and addresses.
+    """Make a local CA and a certificate.
 
-    The CA is limited to them. Its key is kept with a passphrase, for `appliance tls renew`. Give
-    ca.pem to the clients; a running server takes the new certificate by itself.
+    For these DNS names and addresses. The CA is limited to them. Its key is kept with a passphrase,
+    for `appliance tls renew`. Give ca.pem to the clients; a running server takes the new
+    certificate by itself.
     """
     load_config(data)
     kept = kept_key(ca_key, data, passphrase_file, lab=not trusted_file.exists(data / "trust"))
@@ -82,7 +85,7 @@ def issue(
 @ca_key_option
 @passphrase_option
 @click.option(
-    "--new-ca", is_flag=True, help="The CA's key is gone: make a new CA; clients need its file."
+    "--new-ca", is_flag=True, help="Make a new CA: the old key is gone. Clients need its file."
 )
 @data_option
 @json_option
@@ -90,10 +93,11 @@ def issue(
 def renew(
     output: Output, data: Path, ca_key: Path | None, passphrase_file: Path | None, new_ca: bool
 ) -> None:
-    """Renew the server's certificate; clients notice nothing.
+    """Renew the server's certificate.
 
-    A running server takes it within ten seconds. With --new-ca the change comes in 30 days, or when
-    the present certificate ends: give clients.pem to every client before, once.
+    Clients notice nothing. A running server takes it within ten seconds. With --new-ca the change
+    comes in 30 days, or when the present certificate ends: give clients.pem to every client before,
+    once.
     """
     config = load_config(data)
     directory, clock = data / "tls", SystemClock()

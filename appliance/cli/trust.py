@@ -38,7 +38,10 @@ def show(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def update(output: Output, data: Path, directory: Path) -> None:
-    """Take new signed metadata from a directory or a stick."""
+    """Take new signed metadata.
+
+    From a directory or a stick.
+    """
     with admin_client(data) as client:
         held = client.trust_metadata()
         read: Mapping[str, bytes] | Refused

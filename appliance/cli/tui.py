@@ -10,13 +10,13 @@ from appliance.cli.output import data_option
 @click.command()
 @data_option
 @click.option("--readonly", is_flag=True, help="Offer nothing that changes anything.")
-@click.option("--basic", is_flag=True, help="ASCII and few colours, for a slow or plain terminal.")
+@click.option("--basic", is_flag=True, help="ASCII and few colours. For a slow or plain terminal.")
 @click.option(
     "--media",
     metavar="DIR",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Look for artifacts here as well as on sticks; may be repeated.",
+    help="Look for artifacts here, too; repeatable.",
 )
 def tui(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...]) -> None:
     """Open the operator's screens."""

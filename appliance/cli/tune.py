@@ -51,12 +51,12 @@ def _given(command: Decorated) -> Decorated:
         click.option("--dev", type=click.IntRange(1), default=200, show_default=True,
                      help="Most items of dev, which choose and prove."),
         click.option("--seeds", type=click.IntRange(1, 16), default=1, show_default=True,
-                     help="Runs with a seed each; the best on dev is kept."),
+                     help="Runs with a seed each. The best on dev is kept."),
         click.option("--most-forgotten", type=click.FloatRange(0, min_open=True), default=MOST,
                      show_default=True, metavar="NATS",
-                     help="Most that texts beside the task may lose, in nats a token."),
+                     help="Maximum loss increase on unrelated text. In nats per token."),
         click.option("--set", "chosen", metavar="NAME=VALUE", multiple=True,
-                     help="A setting, such as rank=16, rate=0.001, epochs=2, tokens=768."),
+                     help="A setting, such as rank=16. Others: rate=0.001, epochs=2, tokens=768."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -65,7 +65,7 @@ def _given(command: Decorated) -> Decorated:
 
 @click.group()
 def tune() -> None:
-    """Tuning: train an adapter on the machine that serves it."""
+    """Train adapters on this machine."""
 
 
 @tune.command()
@@ -74,7 +74,10 @@ def tune() -> None:
 @json_option
 @click.pass_context
 def plan(ctx: click.Context, /, data: Path, **given: Any) -> None:
-    """Say what a tuning would take in memory and time; nothing is trained."""
+    """Say what a tuning would take.
+
+    Memory and time; nothing is trained.
+    """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
         found = watched(client, client.start_job(KIND, {**_params(given), "plan": True}).id)
@@ -84,7 +87,7 @@ def plan(ctx: click.Context, /, data: Path, **given: Any) -> None:
 @tune.command()
 @_given
 @click.option(
-    "--curve", is_flag=True, help="Train on 25 and 50 % of the rows, too: would more of them help?"
+    "--curve", is_flag=True, help="Train on 25 and 50 % of the rows, too. Would more of them help?"
 )
 @click.option("--key", type=_FILE, help="Sign the adapter with this private key, PEM.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
@@ -94,7 +97,10 @@ def plan(ctx: click.Context, /, data: Path, **given: Any) -> None:
 def run(
     ctx: click.Context, /, data: Path, key: Path | None, wait: bool, curve: bool, **given: Any
 ) -> None:
-    """Train an adapter and prove that it serves as it was trained."""
+    """Train an adapter; prove that it serves.
+
+    It serves as it was trained.
+    """
     output = ctx.ensure_object(Output)
     if key is not None and not wait:
         raise click.UsageError("--key needs --wait: what is signed must be there.")
@@ -134,7 +140,10 @@ def resume(ctx: click.Context, data: Path, job_id: int) -> None:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, data: Path, job_id: int) -> None:
-    """Show what a tuning came to: quality, checks, losses on dev; or how far it is."""
+    """Show a tuning's quality and progress.
+
+    Checks and losses on dev, too.
+    """
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
         found = tuning_of(client, job_id)

@@ -40,7 +40,10 @@ KIND: Final = "tune"
 def offer(
     output: Output, data: Path, job_id: int, path: Path, adapter: str | None, kind: Kind | None
 ) -> None:
-    """Write the task that a tuning's best candidate answers: model, classifier or blend."""
+    """Write the task of the best candidate.
+
+    Of a tuning: model, classifier or blend.
+    """
     with admin_client(data) as client:
         found = tuning_of(client, job_id)
         result = _result(found)

@@ -26,7 +26,7 @@ _SHOWN: Final = 8
 @json_option
 @click.pass_obj
 def list_(output: Output, data: Path) -> None:
-    """List the newest tunings and plans, the newest first."""
+    """List tunings and plans, newest first."""
     with admin_client(data) as client:
         found = [job for job in client.jobs(1_000).jobs if job.kind == KIND]
     rows = [
@@ -45,7 +45,10 @@ def list_(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
-    """Show tunings side by side: what differs, and each minus the first, item by item on dev."""
+    """Show tunings side by side.
+
+    What differs, and each minus the first, item by item on dev.
+    """
     if not 2 <= len(numbers) <= MOST:
         raise click.UsageError(f"Name 2 to {MOST} tunings.")
     with admin_client(data) as client:
@@ -58,12 +61,15 @@ def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The HTML file to write.")  # fmt: skip
 @click.option("--against", metavar="ID", type=_ID,
-              help="Another tuning: the page holds this one against it, item by item.")  # fmt: skip
+              help="Compare with this tuning. Item by item.")  # fmt: skip
 @data_option
 @json_option
 @click.pass_obj
 def report(output: Output, data: Path, job_id: int | None, out: Path, against: int | None) -> None:
-    """Write the page of a tuning as one HTML file; without ID of the newest with an adapter."""
+    """Write a tuning's page as HTML.
+
+    Without ID of the newest with an adapter.
+    """
     with admin_client(data) as client:
         number = _newest(client) if job_id is None else tuning_of(client, job_id).id
         html = client.tuning_report(number, against).html

@@ -25,18 +25,18 @@ KIND: Final = "teach"
 
 @click.command()
 @click.argument("task", metavar="TASK_DIR", type=READ_THERE)
-@dataset_option("Directory of the dataset; its unlabelled items are answered.")
+@dataset_option("Directory of the dataset. Its unlabelled items are answered.")
 @click.option(
     "--teacher",
     metavar="ID",
     required=True,
-    help="A model of the store, or an approved engine elsewhere.",
+    help="Model of the store, or approved upstream.",
 )
 @click.option(
     "--licence",
     default="",
     metavar="TEXT",
-    help="By what terms its outputs may train another model; refused without.",
+    help="Terms that allow training on its outputs. It is refused without.",
 )
 @click.option(
     "--shots",
@@ -60,13 +60,16 @@ KIND: Final = "teach"
     type=click.FloatRange(0, 1),
     default=0.6,
     show_default=True,
-    help="Least share of these on which it agrees with people.",
+    help="Least share that agrees with people.",
 )
 @directory_option
 @json_option
 @click.pass_context
 def teach(ctx: click.Context, /, data: Path, dataset: str, **given: Any) -> None:
-    """Let a larger model answer the unlabelled items; a dataset comes of it."""
+    """Let a larger model label items.
+
+    A dataset comes of the unlabelled items.
+    """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
         found = watched(client, client.start_job(KIND, {**given, "data": dataset}).id)

@@ -21,7 +21,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def upstream() -> None:
-    """Engines on other hosts, as [upstreams] of appliance.toml names them."""
+    """Engines on other hosts.
+
+    [upstreams] of appliance.toml names them.
+    """
 
 
 @upstream.command("list")
@@ -29,10 +32,10 @@ def upstream() -> None:
 @json_option
 @click.pass_obj
 def list_upstreams(output: Output, data: Path) -> None:
-    """List the upstreams and the state of their hosts."""
+    """List upstreams and their hosts."""
     with admin_client(data) as client:
         found = client.upstreams()
-    none = "No upstreams. docs/scaling-guide.md says how one is added."
+    none = "No upstreams. Add one in [upstreams] of appliance.toml."
     output.data(found, _lines(found.upstreams) if found.upstreams else [none])
 
 
@@ -41,10 +44,18 @@ def list_upstreams(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def reload(output: Output, data: Path) -> None:
-    """Read [upstreams] of appliance.toml again; running answers end where they run."""
+    """Read [upstreams] again.
+
+    Of appliance.toml; running answers end where they run.
+    """
     with admin_client(data, needs_server=True) as client:
         found = client.reload_upstreams()
-    output.data(found, _lines(found.upstreams) if found.upstreams else ["No upstreams."])
+    output.data(
+        found,
+        _lines(found.upstreams)
+        if found.upstreams
+        else ["No upstreams. Add one in [upstreams] of appliance.toml."],
+    )
 
 
 @upstream.command("show")
@@ -53,7 +64,10 @@ def reload(output: Output, data: Path) -> None:
 @json_option
 @click.pass_obj
 def show(output: Output, data: Path, name: str) -> None:
-    """Show what people approve of each host, and who has."""
+    """Show what people approve of each host.
+
+    And who has.
+    """
     with admin_client(data) as client:
         found = client.upstream(name)
     lines = _lines([found])
@@ -69,7 +83,10 @@ def show(output: Output, data: Path, name: str) -> None:
 @json_option
 @click.pass_obj
 def learn(output: Output, data: Path, name: str) -> None:
-    """Send fixed texts to NAME and keep how it answers; then its hosts are approved."""
+    """Learn how NAME answers fixed texts.
+
+    Then its hosts are approved.
+    """
     with admin_client(data) as client:
         found = client.learn_upstream(name)
     output.data(found, _lines([found]))
@@ -89,7 +106,10 @@ def learn(output: Output, data: Path, name: str) -> None:
 def approve(
     output: Output, data: Path, name: str, person: str, key: Path, meaning: str, url: str | None
 ) -> None:
-    """Sign that requests may be sent to the hosts of NAME; it takes two people."""
+    """Approve the hosts of NAME.
+
+    Requests may be sent to them when two people signed.
+    """
     private = key.read_bytes()
     with admin_client(data) as client:
         found = client.upstream(name)
@@ -122,7 +142,10 @@ def approve(
 @json_option
 @click.pass_obj
 def probe(output: Output, data: Path, name: str) -> None:
-    """Probe the hosts of NAME now; one that tripped is taken back when it passes."""
+    """Probe the hosts of NAME now.
+
+    One that tripped is taken back when it passes.
+    """
     with admin_client(data) as client:
         found = client.probe_upstream(name)
     output.data(found, _lines([found]))
@@ -136,7 +159,10 @@ def probe(output: Output, data: Path, name: str) -> None:
 @json_option
 @click.pass_obj
 def drain(output: Output, data: Path, name: str, url: str, undo: bool) -> None:
-    """Keep new requests from the host URL of NAME, say before it is upgraded."""
+    """Keep new requests from a host.
+
+    The host URL of NAME, say before it is upgraded.
+    """
     with admin_client(data, needs_server=True) as client:
         found = client.drain_upstream(name, url, drained=not undo)
     output.data(found, _lines([found]))

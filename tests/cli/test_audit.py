@@ -88,7 +88,9 @@ def test_tail_show_and_search(run: Run) -> None:
     assert '"key_create"' in run("audit", "show", "1").out
     found = run("audit", "search", "--kind", "admin", "--json").document["entries"]
     assert found == newest
-    assert run("audit", "search", "--kind", "admin", "--until", "2001-01-01").out == "no entries\n"
+    assert run("audit", "search", "--kind", "admin", "--until", "2001-01-01").out.startswith(
+        "No entries match."
+    )
     assert run("audit", "show", "7", "--json").code == (1, "not_found")
     assert run("audit", "search", "--since", "noon", "--json").code == (1, "invalid_value")
 
@@ -199,7 +201,9 @@ def test_search_can_begin_with_the_newest(run: Run) -> None:
     assert "--before 1" in done.err
     rest = run("audit", "search", "--newest", "--limit", "2", "--before", "1", "--json").document
     assert ([e["seq"] for e in rest["entries"]], rest["next_before"]) == ([0], None)
-    assert run("audit", "search", "--app", "a", "--code", "stop").out == "no entries\n"
+    assert run("audit", "search", "--app", "a", "--code", "stop").out.startswith(
+        "No entries match."
+    )
 
 
 def test_a_kept_checkpoint_is_proved_to_be_the_beginning(

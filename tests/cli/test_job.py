@@ -55,7 +55,7 @@ def until(run: Run, job: str, state: str) -> None:
 
 def test_a_job_is_listed_paused_resumed_watched(lab: LabData, run: Run, steps: Steps) -> None:
     with serving(lab, steps):
-        assert run("job", "list").out == "no jobs\n"
+        assert run("job", "list").out.startswith("No jobs. Start one")
         job = start(run, lab)
         assert run("job", "pause", job).status == 0
         until(run, job, "paused")

@@ -122,7 +122,7 @@ def test_refusals(run: Run, arguments: list[str], code: str) -> None:
 
 
 def test_no_keys(run: Run) -> None:
-    assert run("key", "list").out == "no keys\n"
+    assert run("key", "list").out.startswith("No keys. Make one with")
 
 
 def test_a_key_may_be_for_tasks_alone(lab: LabData, run: Run) -> None:

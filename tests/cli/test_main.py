@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from appliance import __version__
 from appliance.app import open_services
@@ -91,8 +92,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"task {verb}" for verb in (
             "check", "new", "sign", "import", "list", "fit", "promote", "rollback", "live",
         )),
-        *(f"eval {verb}" for verb in ("run", "list", "show", "report", "compare", "gate")),
-        *(f"eval {verb}" for verb in ("certificates", "export", "import", "key", "ledger")),
+        *(f"eval {verb}" for verb in ("run", "list", "show", "report", "compare", "errors")),
+        *(f"eval {verb}" for verb in ("gate", "certificates", "export", "import", "key", "ledger")),
         *(f"eval {verb}" for verb in ("outcomes", "verify", "carry")),
         *(f"tune {verb}" for verb in ("plan", "run", "resume", "show", "offer", "teach")),
         *(f"tune {verb}" for verb in ("list", "compare", "report")), "bundle tuning",
@@ -206,3 +207,45 @@ def test_python_dash_m() -> None:
         [sys.executable, "-m", "appliance", "--version"], capture_output=True, check=True
     )
     assert done.stdout == f"appliance, version {__version__}\n".encode()
+
+
+def first_sentence(text: str | None) -> str:
+    """Up to the first full stop, on one line."""
+    words = " ".join((text or "").split("\n\n")[0].split())
+    return words.partition(". ")[0].rstrip(".")
+
+
+def everything(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Groups, too."""
+    yield prefix.rstrip(), group
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from everything(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
+
+
+def test_first_sentences_are_for_a_stranger() -> None:
+    """Of every command and option at most 45 characters: no list cuts one at 80 columns."""
+    long: dict[str, str] = {}
+    for name, command in everything():
+        told = {name: command.help}
+        told |= {
+            f"{name} {option.opts[0]}": option.help
+            for option in command.params
+            if isinstance(option, click.Option) and not option.hidden
+        }
+        long |= {
+            key: sentence for key, text in told.items()
+            if len(sentence := first_sentence(text)) > 45 or not sentence
+        }  # fmt: skip
+    assert long == {}
+    assert len(first_sentence("Hash every approved model again and ask the policy again.")) > 45
+
+
+def test_no_list_of_commands_is_cut_at_80_columns() -> None:
+    for name, group in everything():
+        if isinstance(group, click.Group):
+            shown = CliRunner().invoke(cli, [*name.split(), "--help"], terminal_width=80).stdout
+            assert "..." not in shown.partition("Commands:")[2], shown
+            assert max(map(len, shown.splitlines())) <= 80

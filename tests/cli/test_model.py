@@ -229,7 +229,7 @@ def test_suspend_and_retire(run: Run, approved: str) -> None:
 
 
 def test_an_empty_store(run: Run) -> None:
-    assert run("model", "list").out == "no models\n"
+    assert run("model", "list").out.startswith("No models. Import one with")
     assert run("model", "list", "--json").document == {"models": []}
 
 

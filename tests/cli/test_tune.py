@@ -35,7 +35,7 @@ def test_without_the_tuning_set_plan_and_run_say_what_to_carry_in(
         for command in ("plan", "run"):
             done = run("tune", command, task, "--data", data, "--json")
             assert done.status == 1 and done.document["code"] == "tuning_set_missing"
-        assert run("job", "list").out.startswith("no jobs")
+        assert run("job", "list").out.startswith("No jobs. Start one")
         done = run("tune", "run", task, "--data", data, "--method", "dora", "--json")
         assert done.document["code"] == "tuning_method"
         done = run("tune", "run", task, "--data", data, "--set", "rank=0", "--json")

@@ -571,7 +571,7 @@ async def _plan(opened: Terminal) -> None:
 async def _approving(opened: Terminal) -> None:
     await _plan(opened)
     await opened.press("I", "enter")
-    await opened.wait("A adds an approval")
+    await opened.wait("Press A to approve")
 
 
 def scenes() -> list[Scene]:

@@ -66,7 +66,7 @@ async def test_without_a_server_the_screens_say_what_the_files_say(lab: LabData)
             await opened.press("4")
             assert f"> {entries - 1:>9}" in await opened.wait("key_create", 120)
             await opened.press("3")
-            await opened.wait("no requests", 120)
+            await opened.wait("No requests", 120)
             await opened.press("6")
             await opened.wait("import", 120)
             for digit, words in (("7", "No tasks."), ("8", "No evaluations."), ("t", "No queues.")):
@@ -82,10 +82,10 @@ async def test_what_cannot_be_read_is_not_called_empty() -> None:
             await opened.press(digit)
             shown = await opened.wait("Not known: no server answers.")
             for lie in (
-                "no key",
-                "no model",
-                "no entries",
-                "no requests",
+                "No key",
+                "No model",
+                "No entries",
+                "No requests",
                 "0 entries",
                 "page 1",
                 "0 jobs",
@@ -99,7 +99,7 @@ async def test_what_cannot_be_read_is_not_called_empty() -> None:
 async def test_a_list_that_is_empty_says_how_to_fill_it() -> None:
     async with terminal(Script()) as opened:  # positive control: here it is known
         await opened.press("5")
-        await opened.wait("N makes one")
+        await opened.wait("Press N to make one")
 
 
 def greens(opened: Terminal) -> list[str]:
@@ -148,7 +148,7 @@ async def test_the_files_are_read_once_for_each_question_and_not_by_a_clock() ->
     async with terminal(Script(error=DOWN), commands=told, period=0.05) as opened:
         await opened.wait("read from the files")
         await opened.press("5")
-        await opened.wait("N makes one")
+        await opened.wait("Press N to make one")
         before = list(told.ran)
         for _ in range(3):
             await asyncio.wait_for(opened.app.polled.get(), 30)

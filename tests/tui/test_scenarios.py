@@ -33,7 +33,7 @@ SIZES = [(60, 20), (80, 24), (200, 60)]
 FAST = {("pilot", (60, 20)), ("tmux", (80, 24))}
 # Words of each screen that stay when the server is gone.
 KEPT = {
-    "1": "LOAD", "2": f"> {ID}", "3": "no requests", "4": "in the log", "5": "req/min",
+    "1": "LOAD", "2": f"> {ID}", "3": "No requests", "4": "in the log", "5": "req/min",
     "6": "in all", "7": "0 tasks", "8": "0 evaluations", "9": "LEVEL", "0": "tampered",
 }  # fmt: skip
 ROLE_IS = "deps.resolve_role = lambda *_: {role}"
@@ -142,7 +142,7 @@ async def test_every_screen_shows_the_real_appliance(
         await at.press("2")
         await expect(at, f"> {ID}", "+ serving", "signed by")
         await at.press("3")
-        await expect(at, "no requests")
+        await expect(at, "No requests")
         await at.press("4")
         await expect(at, "in the log", "SEQ")
         await at.press("enter")
@@ -228,7 +228,7 @@ async def test_a_live_request_is_seen_and_ended(
                 shown = await expect(at, "ended")
                 if "ended already" not in shown:
                     break
-            await expect(at, "no requests")
+            await expect(at, "No requests")
     finally:
         left.set()
         await asyncio.wait_for(asking, 120)
@@ -349,7 +349,7 @@ async def test_import_approve_and_serve_from_a_stick(
         await at.type(name)
         await at.press("enter")
         for number, person in enumerate(APPROVERS):
-            await expect(at, f"({number} of 2)", "Next: A adds an approval")
+            await expect(at, f"({number} of 2)", "Next: Press A to approve")
             await at.press("A")
             await expect(at, "Name, as in the trust policy", "enter next")
             await at.press("ctrl+u")

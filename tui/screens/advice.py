@@ -30,7 +30,7 @@ class AdvicePage(ListPage[Advice]):
     ]
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No advice. `appliance advise TASK --answers FILE` gives some."
+        empty = "No advice. Ask for some with `appliance advise TASK --answers FILE`."
         super().__init__(desk, Rows("advice", view.COLUMNS, lambda a: a.task, self._cells, empty))
         self._summary, self._one = Part("advice-summary"), Part("advice-one", "ADVICE")
         self._advice: list[Advice] = []

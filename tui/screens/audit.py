@@ -27,6 +27,7 @@ from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 PAGE = 100
+_EMPTY = "No entries match. Press / to ask for fewer conditions."
 
 
 class AuditPage(ListPage[Entry]):
@@ -45,7 +46,7 @@ class AuditPage(ListPage[Entry]):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(
-            desk, Rows("entries", view.COLUMNS, lambda e: str(e.seq), view.row, "no entries")
+            desk, Rows("entries", view.COLUMNS, lambda e: str(e.seq), view.row, _EMPTY)
         )
         self._place = Part("place")
         self._found = EntryList(entries=[])

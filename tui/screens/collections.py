@@ -49,7 +49,7 @@ class CollectionsPage(ListPage[Collection]):
     NEEDS: ClassVar[dict[str, Role]] = {"search": Role.ADMIN, "details": Role.OPERATOR}
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No collections. `appliance collection new NAME` makes one."
+        empty = "No collections. Make one with `appliance collection new NAME`."
         super().__init__(
             desk, Rows("collections", view.COLUMNS, lambda c: c.name, self._cells, empty)
         )

@@ -59,7 +59,7 @@ class EvaluationsPage(ListPage[Job]):
     NEEDS: ClassVar[dict[str, Role]] = {"errors": Role.OPERATOR, "flips": Role.OPERATOR}
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No evaluations. `appliance eval run TASK_DIR --data DATASET_DIR` starts one."
+        empty = "No evaluations. Start one with `appliance eval run TASK_DIR --data DATASET_DIR`."
         super().__init__(
             desk, Rows("evaluations", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
         )

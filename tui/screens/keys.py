@@ -41,7 +41,14 @@ class KeysPage(ListPage[Key]):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(
-            desk, Rows("apps", view.COLUMNS, lambda key: key.id, self._cells, "no key; N makes one")
+            desk,
+            Rows(
+                "apps",
+                view.COLUMNS,
+                lambda key: key.id,
+                self._cells,
+                "No keys. Press N to make one.",
+            ),
         )
         self._detail = Part("key", "KEY")
         self._keys: list[Key] = []

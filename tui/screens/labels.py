@@ -33,7 +33,7 @@ class LabelsPage(ListPage[LabelQueue]):
     NEEDS: ClassVar[dict[str, Role]] = {"label": Role.OPERATOR, "differences": Role.OPERATOR}
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No queues. `appliance label new DATASET_DIR` makes one of its unlabelled items."
+        empty = "No queues. Make one with `appliance label new DATASET_DIR`."
         super().__init__(desk, Rows("queues", view.COLUMNS, lambda q: q.name, self._cells, empty))
         self._summary, self._one = Part("labels-summary"), Part("queue", "QUEUE")
         self._queues: list[LabelQueue] = []

@@ -49,7 +49,14 @@ class LogsPage(ListPage[LogLine]):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(
-            desk, Rows("lines", view.COLUMNS, lambda found: found.id, view.row, "no lines")
+            desk,
+            Rows(
+                "lines",
+                view.COLUMNS,
+                lambda found: found.id,
+                view.row,
+                "No lines. The server writes them while it runs.",
+            ),
         )
         self._source, self._detail = Part("log-source"), Part("log-line", "LINE")
         self._level = "info"

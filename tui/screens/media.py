@@ -56,7 +56,13 @@ class MediaPage(ListPage[view.Found]):
     def __init__(self, desk: Desk) -> None:
         super().__init__(
             desk,
-            Rows("artifacts", view.COLUMNS, lambda item: item.path, view.row, "no artifact found"),
+            Rows(
+                "artifacts",
+                view.COLUMNS,
+                lambda item: item.path,
+                view.row,
+                "No artifacts. Plug in a stick, or press d to name a directory.",
+            ),
         )
         self._steps, self._places = Part("steps"), Part("places")
         self._shown = Part("plan", "PLAN")

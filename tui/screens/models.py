@@ -52,7 +52,7 @@ class ModelsPage(ListPage[Model]):
                 view.COLUMNS,
                 lambda model: model.id,
                 self._cells,
-                "no model; 0 imports one",
+                "No models. Press 0 to import one.",
             ),
         )
         self._detail = Part("model", "MODEL")

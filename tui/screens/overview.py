@@ -60,7 +60,7 @@ class OverviewPage(Page):
                 f"appliance serve --detach --data {self.desk.data}",
                 "start, and serving for each model that it loads",
                 work,
-                explain=("It stays when this program ends. Beside systemd use systemctl instead.",),
+                explain=("The server keeps running after you quit. Under systemd, use systemctl.",),
             )
         )
 

@@ -1,6 +1,6 @@
 """Live requests: who is being answered, and ending one."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,6 +18,8 @@ from tui.view import requests as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
+_EMPTY: Final = "No requests. Apps send them with a key; press 5, then N to make one."
+
 
 class RequestsPage(ListPage[RunningRequest]):
     """What is being answered now."""
@@ -32,7 +34,7 @@ class RequestsPage(ListPage[RunningRequest]):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(
-            desk, Rows("running", view.COLUMNS, lambda r: r.request_id, self._cells, "no requests")
+            desk, Rows("running", view.COLUMNS, lambda r: r.request_id, self._cells, _EMPTY)
         )
         self._summary, self._one = Part("requests-summary"), Part("request")
         self._requests: list[RunningRequest] = []

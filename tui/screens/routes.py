@@ -38,7 +38,7 @@ class RoutesPage(ListPage[Route]):
     TITLE: ClassVar[str] = "Routes"
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No routes. `appliance route import DIR` brings one."
+        empty = "No routes. Import one with `appliance route import DIR`."
         super().__init__(desk, Rows("routes", view.COLUMNS, lambda r: r.id, view.row, empty))
         self._summary, self._one = Part("routes-summary"), Part("route", "ROUTE")
         self._routes: list[Route] = []

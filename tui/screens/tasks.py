@@ -45,7 +45,7 @@ class TasksPage(ListPage[Model]):
     }  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No tasks. `appliance task new` begins one, `appliance task import` brings it in."
+        empty = "No tasks. Draft one with `appliance task new DIR`."
         super().__init__(desk, Rows("tasks", view.COLUMNS, lambda t: t.id, self._cells, empty))
         self._summary, self._one = Part("tasks-summary"), Part("task", "TASK")
         self._details: dict[str, ModelDetail] = {}

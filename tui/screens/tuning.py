@@ -57,7 +57,7 @@ class TuningPage(ListPage[Job]):
     ]
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No tunings. `appliance tune run TASK_DIR --data DATASET_DIR` starts one."
+        empty = "No tunings. Start one with `appliance tune run TASK_DIR --data DATASET_DIR`."
         super().__init__(
             desk, Rows("tunings", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
         )

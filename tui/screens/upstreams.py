@@ -38,7 +38,7 @@ class UpstreamsPage(ListPage[view.Row]):
     }  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No upstreams. docs/scaling-guide.md says how one is added."
+        empty = "No upstreams. Add one in [upstreams] of appliance.toml."
         super().__init__(desk, Rows("upstreams", view.COLUMNS, lambda r: r.key, view.row, empty))
         self._summary, self._one = Part("upstreams-summary"), Part("upstream", "HOST")
         self._upstreams: list[Upstream] = []

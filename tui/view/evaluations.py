@@ -198,7 +198,7 @@ def ledger(found: Sequence[Ledger], width: int) -> list[Content]:
                 for look in split.looks
             ]
             said += [*table(_LOOKS, rows, width), Content("")] if rows else []
-    return said or [quiet("No dataset is sealed. `appliance dataset seal DIR` seals one.")]
+    return said or [quiet("No dataset is sealed. Seal one with `appliance dataset seal DIR`.")]
 
 
 def _facts(result: dict[str, Any]) -> list[Cell]:

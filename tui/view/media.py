@@ -155,7 +155,7 @@ def _fact(name: str, value: str) -> str:
 def progress(model: ModelDetail, needed: int, width: int, *, live: bool) -> list[Content]:
     """A model of the store on its way."""
     following = {
-        "verified": f"A adds an approval: {len(model.approvals)} of {needed} are there.",
+        "verified": f"Press A to approve ({len(model.approvals)} of {needed} approvals so far).",
         "approved": "L loads it." if live else "It is loaded when the server starts: 1, then S.",
         "serving": f"Apps call it by the name {model.id}. A key for an app: 5, then N.",
     }.get(model.state, "Esc chooses another artifact.")

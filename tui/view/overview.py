@@ -173,7 +173,7 @@ def _gpu(index: int, content: Content, width: int) -> list[Content]:
 def models(status: Status, width: int) -> list[Content]:
     """The models, and why each refused one was refused."""
     if not status.models:
-        return [quiet("none; 0 imports one from a stick")]
+        return [quiet("No models. Press 0 to import one from a stick.")]
     head, *made = table(MODEL_COLUMNS, map(_model_row, status.models), width)
     shown = [head]
     for content, model in zip(made, status.models, strict=True):

@@ -95,7 +95,7 @@ async def test_a_person_without_a_role_and_another_version_are_named(
 
 async def test_an_empty_appliance_says_what_to_do() -> None:
     async with terminal(Script()) as opened:
-        assert "0 imports one from a stick" in opened.text
+        assert "Press 0 to import one from a stick" in opened.text
 
 
 async def test_basic_is_ascii() -> None:

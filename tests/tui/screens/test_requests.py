@@ -27,7 +27,7 @@ async def test_the_filter_and_the_list_that_is_held_still() -> None:
         script.running = []
         assert "app-1" in await opened.refresh()
         await opened.press("p")
-        assert "no requests" in await opened.refresh()
+        assert "No requests" in await opened.refresh()
 
 
 async def test_a_viewer_cannot_end_one() -> None:

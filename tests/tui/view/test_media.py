@@ -59,7 +59,7 @@ def test_a_refused_artifact_says_why_and_offers_no_import() -> None:
 @pytest.mark.parametrize(
     ("state", "live", "words"),
     [
-        ("verified", True, "A adds an approval: 1 of 2"), ("approved", True, "L loads it"),
+        ("verified", True, "Press A to approve (1 of 2"), ("approved", True, "L loads it"),
         ("approved", False, "when the server starts"), ("serving", True, "5, then N"),
         ("retired", True, "Esc chooses"),
     ],
