@@ -367,8 +367,8 @@ def outcomes(
 ) -> None:
     """Write outcomes for an auditor.
 
-    Of a gate or a calibration; that they are read is recorded. Outcomes that leave end the looks that the split has left; the
-    command says so first.
+    Of a gate or a calibration; that they are read is recorded. Outcomes that leave end the looks
+    that the split has left; the command says so first.
     """
     with admin_client(data) as client:
         found = client.outcomes(job_id, item, end_looks=end_looks)
