@@ -90,7 +90,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"dataset {verb}" for verb in (*DATASET, "capture", "import", "list", "seal")),
         *(f"label {verb}" for verb in ("new", "list", "show", "next", "set", "finish", "remove")),
         *(f"task {verb}" for verb in (
-            "check", "new", "sign", "import", "list", "fit", "promote", "rollback", "live", "release",
+            "check", "new", "sign", "import", "list", "fit", "promote", "rollback", "live",
         )),
         *(f"eval {verb}" for verb in ("run", "list", "show", "report", "compare", "errors")),
         *(f"eval {verb}" for verb in ("gate", "certificates", "export", "import", "key", "ledger")),
@@ -104,7 +104,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"collection {verb}" for verb in ("new", "add", "access", "remove", "search")),
         *(f"collection {verb}" for verb in ("show", "list", "verify", "group", "tune")),
         *(f"route {verb}" for verb in ("check", "sign", "import", "calibrate", "list", "show")),
-        *(f"route {verb}" for verb in ("what-if", "sample", "suspend", "report", "carry", "export")),
+        *(f"route {verb}" for verb in ("what-if", "sample", "suspend", "report", "carry")),
+            "route export", "task release",
         *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"job {verb}" for verb in ("list", "show", "watch", "result")),
