@@ -216,12 +216,17 @@ def tell(output: Output, found: Job) -> None:
         safe(result["answer"]),
         f"logistic regression reaches {advice:.0%} on these items (advice)"
         if advice is not None
-        else "no classifier can be compared",
+        else "no classifier is compared",
         f"difference {result['difference'] * 100:+.0f} points, {low * 100:+.0f} to "
         f"{high * 100:+.0f}; margin {result['margin'] * 100:g}; {result['groups']} groups",
         *(
             f"pack {safe(name)}: {told['right']} of {told['items']} right, {told['verdict']}"
             for name, told in result.get("packs", {}).items()
+        ),
+        *(
+            [f"both agree on {result['agreed']} items, which nobody labelled"]
+            if result.get("agreed")
+            else []
         ),
         f"looks taken {result['looks']}, left {result['looks_left']}",
     ]

@@ -203,6 +203,12 @@ class LabelQueues:
         with self._database.begin() as connection:
             return _count(connection, ids)
 
+    def origins(self, name: str) -> Mapping[str, str]:
+        """The ids in their dataset of the items of a gate's queue, by their names there."""
+        sql = text("SELECT item, origin FROM label_items WHERE queue = :queue")
+        with self._database.connect() as connection:
+            return {str(row[0]): str(row[1]) for row in connection.execute(sql, {"queue": name})}
+
     def aliases(self, ids: Collection[str]) -> tuple[str, ...]:
         """The other names that queues of gates have for these items."""
         sql = text("SELECT item FROM label_items WHERE origin IN :ids ORDER BY item")

@@ -96,7 +96,8 @@ def with_labels(
     labels: dict[str, str] = {}
     if ids:
         queue = _queue(parts, job, subject, items, names)
-        labels = {names[name]: label for name, label in _settled(parts, queue, len(items)).items()}
+        told, origins = _settled(parts, queue, len(items)), parts.labels.origins(queue.name)
+        labels = {origins[name]: label for name, label in told.items()}
     task = subject.loaded.task
     return replace(
         measured,

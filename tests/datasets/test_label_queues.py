@@ -90,5 +90,6 @@ def test_a_queue_of_a_gate_has_names_that_tell_nothing_and_is_found_by_the_ids(
     queues.create("mine", "orders", ITEMS[:1], LABELS, RATERS)
     assert {queue.name: queue.job for queue in queues.list()} == {"gate-7": 7, "mine": 0}
     assert queues.holds(["u0"]) == {"gate-7": 1, "mine": 1} and queues.aliases(["u0"]) == ("x0",)
+    assert queues.origins("gate-7") == names
     queues.erase(["u0", "u3"])
     assert set(queues.get("gate-7").labelling.items) == {"x1", "x2", "x4", "x5"}

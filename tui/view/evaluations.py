@@ -130,6 +130,10 @@ def _verdict(result: dict[str, Any], width: int) -> list[Content]:
     advice = result.get("advice")
     if isinstance(advice, float):
         said += labelled("regression", f"reaches {advice:.0%} on these items (advice)", width)
+    if result.get("agreed"):
+        said += labelled(
+            "labels", f"none where both agree: {count_of(result['agreed'])} items", width
+        )
     taken, left = (count_of(result.get(name)) for name in ("looks", "looks_left"))
     said += labelled("looks", f"{taken} taken, {left} left", width)
     certificate = result.get("certificate")

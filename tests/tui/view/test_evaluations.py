@@ -93,6 +93,7 @@ def test_a_gate_has_its_verdict_its_coarse_interval_and_the_looks_left() -> None
                       "none"):  # fmt: skip
             assert words in said, (words, said)
     assert shown(kind="gate", result={"verdict": 3, "packs": {"general": 1}, "floors": []})
+    assert "none where both agree: 420 items" in shown(kind="gate", result=GATE | {"agreed": 420})
 
 
 def test_the_ledger_by_dataset() -> None:
