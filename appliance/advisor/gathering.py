@@ -63,7 +63,7 @@ def certified_by(signed: route.Certificate) -> Certified:
         id=signed.id,
         larger=wanted.larger,
         coverage=found.coverage_micros / route.MILLION,
-        limit=found.limit_micros / route.MILLION,
+        limit=wanted.error_micros / route.MILLION,
         groups=found.groups,
         rest=found.doubtful,
         low=None if found.low_micros is None else found.low_micros / route.MILLION,

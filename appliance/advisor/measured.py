@@ -226,7 +226,7 @@ class Certified:
 
     Attributes:
         coverage: share of the groups that the first stage answers.
-        limit: upper limit of its errors there.
+        limit: most of its errors there, as promised.
         low: lower limit of route minus second stage; None without one.
     """
 

@@ -221,7 +221,7 @@ def route(tour: Tour) -> None:
     told(found["answer"])
     if found["certificate"]:
         told(f"it answers {found['coverage']:.0%} of {found['groups']} groups, and of these "
-             f"at most {found['limit']:.0%} wrongly")  # fmt: skip
+             f"at most {found['alpha']:.0%} wrongly")  # fmt: skip
     if found["avoided"]:
         share, low, high = found["avoided"]
         told(f"seconds of the larger model that it avoids: {share:.0%} ({low:.0%} to {high:.0%})")

@@ -53,7 +53,7 @@ def row(route: Route) -> Sequence[Cell]:
         route.id,
         state(route.state),
         cell("may answer") if route.certified else alarm(route.why or "defers"),
-        f"{newest.limit:.1%}" if newest is not None and route.certified else "-",
+        f"{newest.alpha:.1%}" if newest is not None and route.certified else "-",
         count(answers),
         _share(route.stages[0].answers, asked) if route.stages else "-",
         count(route.deferred),
@@ -105,13 +105,13 @@ def _certificate(found: Certificate, width: int) -> list[Content]:
         told = line(state("not certifiable"), f"{found.reason}{needed}")
         return labelled("calibration", told, width, 12)
     promise = (
-        f"at most {found.limit:.1%} of its answers are wrong, with {1 - found.delta:.0%} confidence"
+        f"at most {found.alpha:.1%} of its answers are wrong, with {1 - found.delta:.0%} confidence"
     )
     said = labelled("certificate", promise, width, 12)
     if found.suspended:
         said += labelled("suspended", alarm(found.suspended), width, 12)
     facts = line(
-        f"answers {found.coverage:.0%}",
+        f"{found.coverage:.0%} of {found.weight}",
         quiet(f"n = {many(found.groups, 'group')}"),
         quiet(f"until {found.valid_until[:10]}"),
         quiet(f"by {found.person}"),

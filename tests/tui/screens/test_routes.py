@@ -19,7 +19,7 @@ async def test_who_answers_and_what_the_certificate_promises(size: tuple[int, in
         shown = await opened.wait("licences-small")
         for words in ("2 routes, 1 certified", "> licences", "may answer", "87%", "a person"):
             assert words in shown, (words, shown)
-        assert "at most 4.6% of its answers are wrong, with 95% confidence" in shown
+        assert "at most 5.0% of its answers are wrong, with 95% confidence" in shown
         await opened.press("down")
         shown = await opened.wait("unstable over time")
         assert "route_not_certified" in shown and "about 419 more groups" in shown
