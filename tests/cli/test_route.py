@@ -9,7 +9,9 @@ import pytest
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
+from appliance.cli.route import _watched
 from appliance.client import socket_path
+from appliance.wire.admin.routes import Route, Traffic, Watched
 from tests.api.admin.lab import LabData
 from tests.auditor.test_verify_certificate import run
 from tests.cli.conftest import Done, run_command
@@ -79,6 +81,15 @@ def test_a_route_is_calibrated_shown_and_suspended(lab: LabData, tmp_path: Path)
     assert command(lab, "route", "report", ROUTE_ID, "--out", page).status == 0
     assert "Certified" in page.read_text()
     _verified_elsewhere(lab, tmp_path, found["id"])
+    seen = Watched(
+        waiting=0, labelled=9, wrong=0, days=3, evidence=0.9,
+        traffic=Traffic(
+            groups=80, effective=8.4, unknown=0.5, apart=0.25, error=1.0, beyond=True
+        ),
+    )  # fmt: skip
+    told = _watched(Route.model_validate({**shown, "watched": seen.model_dump()}))
+    assert "80 groups, which weigh as 8 of one size: 50% of them to" in told
+    assert "25% apart" in told and "at most 100.0% are wrong" in told
     taken = command(
         lab, "route", "suspend", ROUTE_ID, "--reason", "a customer complained", "--json"
     )

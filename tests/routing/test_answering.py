@@ -32,6 +32,7 @@ from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.incidents import rules
 from appliance.routing import answering, catalogue
 from appliance.routing.answering import DEFERRED, _passed_on
+from appliance.routing.weighing import Weighed
 from appliance.trust.store import load_policy
 from appliance.types import Json, Limits, TaskAnswer
 from appliance.wire.admin.advice import AdviceWanted
@@ -249,6 +250,14 @@ async def test_accepted_answers_are_drawn_for_labels(
         assert shown.watched is not None  # of the deferred one there is no sample
         assert (shown.watched.labelled, shown.watched.wrong, shown.watched.waiting) == (1, 1, 0)
         assert (await asyncio.to_thread(client.route_sample, ROUTE_ID)).id == 0
+        weighed = Weighed(80, 8.4, 0.5, 0.25, 1.0, beyond=True)
+        origin = shown.certificates[0].id
+        monkeypatch.setattr(lab.monitors, "_weighed", {origin: (ROUTE_ID, weighed)})
+        shown = await asyncio.to_thread(client.route, ROUTE_ID)
+        assert shown.watched is not None and shown.watched.traffic is not None
+        assert vars(shown.watched.traffic) == vars(weighed)
+        night = {alarm.code: alarm for alarm in rules.alarms(facts.gathered(lab))}
+        assert "weigh as 8 of one size" in night["route_weights"].message
     (entry,) = entries(lab, action="route_label")
     assert entry["sample"] == waiting.id and "engine" not in str(entry)
 
@@ -343,7 +352,7 @@ async def test_advice_on_the_first_stage_rests_on_the_certificate(lab: Services)
         found = (await asyncio.to_thread(client.advise, wanted)).document
     (row,) = [option for option in found["options"] if option["name"] == "cascade"]
     assert (row["coverage"], row["rest"]) == (held.found.coverage_micros / 1e6, "larger")
-    assert row["bound"] == held.found.limit_micros / 1e6
+    assert row["bound"] == held.wanted.error_micros / 1e6  # what is promised
     # The larger stage has no evaluation here: what it answers counts as wrong.
     assert row["interval"][0] == row["coverage"] * (1 - row["bound"])
     assert row["groups_to_certify"] == held.found.groups
