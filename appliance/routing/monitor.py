@@ -327,7 +327,9 @@ class Monitors:
         with self._database.begin() as connection:
             connection.execute(sa.delete(_SAMPLES).where(_of(ids), _SAMPLES.c.label == ""))
             connection.execute(
-                sa.update(_SAMPLES).where(_of(ids)).values(answer=_ERASED, label=label)
+                sa.update(_SAMPLES)
+                .where(_of(ids))
+                .values(answer=_ERASED, label=label, group_mark="")
             )
 
     def settle(self) -> None:
@@ -509,19 +511,21 @@ def _wrongs(labelled: Sequence[sa.Row[Any]]) -> list[tuple[bool, str]]:
 def _count(connection: Connection, counted: Counter[tuple[str, str, int, str]], now: int) -> None:
     """Add answers by group; those of groups beyond `MOST_GROUPS` have none."""
     connection.execute(sa.delete(_TRAFFIC).where(_TRAFFIC.c.week < now // _WEEK_US - WEEKS))
+    known: dict[tuple[str, int], set[str]] = {}
     for (certificate, route, week, mark), count in counted.items():
         here = (_TRAFFIC.c.certificate == certificate, _TRAFFIC.c.week == week)
-        held = connection.execute(sa.select(sa.func.count()).where(*here)).scalar_one()
-        for kept in (mark, "") if held >= MOST_GROUPS else (mark,):
+        if (certificate, week) not in known:
+            marks = connection.execute(sa.select(_TRAFFIC.c.group_mark).where(*here))
+            known[certificate, week] = {str(each) for each in marks.scalars()}
+        held = known[certificate, week]
+        kept = mark if mark in held or len(held) < MOST_GROUPS else ""
+        if kept in held:
             adding = sa.update(_TRAFFIC).where(*here, _TRAFFIC.c.group_mark == kept)
-            done = connection.execute(adding.values(answers=_TRAFFIC.c.answers + count))
-            if done.rowcount:
-                break
-        else:
-            row = {"certificate": certificate, "week": week, "route": route}
-            connection.execute(
-                sa.insert(_TRAFFIC).values({**row, "group_mark": kept, "answers": count})
-            )
+            connection.execute(adding.values(answers=_TRAFFIC.c.answers + count))
+            continue
+        held.add(kept)
+        row = {"certificate": certificate, "week": week, "group_mark": kept, "route": route}
+        connection.execute(sa.insert(_TRAFFIC).values({**row, "answers": count}))
 
 
 def _lately(connection: Connection, now: int) -> dict[tuple[str, str], Counter[str]]:
