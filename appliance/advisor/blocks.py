@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -38,11 +39,13 @@ NAMES: Final = {
     "sure": "answers with a confidence above 0.9",
     "unsure": "answers with a confidence below 0.5",
     "words": "words that the first week did not have",
+    "unknown": "share of a request's words that the first week did not have",
     "middle": "distance of the texts from those of the first week",
     "misses": "questions to which no passage was found",
     "overrides": "answers that a person changed",
 }
-"""Statistics by name; `label 0` and so on are shares of the commonest answers."""
+"""Statistics by name; `words`, in weeks of older versions, counts words and no requests: one long
+text decides it. `label 0` and so on are shares of the commonest answers."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,16 @@ class Observed:
     answer: str | None = None
     missed: bool | None = None
     overridden: bool | None = None
+
+    @cached_property
+    def places(self) -> list[int]:
+        """Where the words of its text hash to."""
+        return [_place(word) for word in _words(self.text or "")]
+
+    @cached_property
+    def vector(self) -> NDArray[np.float64]:
+        """Its text by trigrams."""
+        return _vector(self.text or "")
 
 
 @dataclass(frozen=True)
@@ -123,8 +136,8 @@ def profile(week: int, seen: Iterable[Observed]) -> Profile:
     vectors = []
     for each in seen:
         if each.text is not None:
-            bits[[_place(word) for word in _words(each.text)]] = 1
-            vectors.append(_vector(each.text))
+            bits[each.places] = 1
+            vectors.append(each.vector)
         if each.answer is not None:
             answers[_place(each.answer)] += 1
     middle = np.mean(vectors, axis=0) if vectors else np.zeros(_MIDDLE)
@@ -168,12 +181,11 @@ def block(week: int, seen: Sequence[Observed], known: Profile) -> Block | None:
     found["confidence"] = _mean(sure)
     found["sure"] = _mean(value > _SURE for value in sure)
     found["unsure"] = _mean(value < _UNSURE for value in sure)
-    texts = [each.text for each in seen if each.text is not None]
+    texts = [each for each in seen if each.text is not None]
     if len(texts) >= FEWEST:
         bits = np.unpackbits(np.frombuffer(known.words, dtype=np.uint8))
-        places = [_place(word) for text in texts for word in _words(text)]
-        found["words"] = _mean((1 - bits[places]).tolist())
-        middle = np.mean([_vector(text) for text in texts], axis=0)
+        found["unknown"] = _mean(1 - float(bits[t.places].mean()) for t in texts if t.places)
+        middle = np.mean([text.vector for text in texts], axis=0)
         found["middle"] = float(np.linalg.norm(middle - np.asarray(known.middle)))
     answers = [_place(each.answer) for each in seen if each.answer is not None]
     if len(answers) >= FEWEST:

@@ -5,6 +5,8 @@ said at a look never changes afterwards; an alarm stays until a person starts th
 is promised is in `PROMISE`, and what cannot be found is in `BLIND`.
 """
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
@@ -33,6 +35,9 @@ BLIND: Final = (
     "Words, texts and answers of keys whose owners did not agree to examples.",
     "Weeks with fewer than 20 requests, and a statistic that a week of the year lacks.",
 )
+_FOUND: Final = 8
+"""How many times as large as weeks differ a change is that `PROMISE` names."""
+_HALF: Final = 0.5
 State = Literal["learning", "quiet", "alarm"]
 
 
@@ -180,6 +185,40 @@ def looked(watch: Watch, block: Block) -> Watch:
         begun=begun,
         reference=reference,
     )
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """From how many requests a week a doubled share of an answer is found within three weeks.
+
+    Attributes:
+        share: of the answer now.
+        needed: None where weeks differ too much by themselves, however many requests they have.
+    """
+
+    answer: str
+    share: float
+    needed: int | None
+
+
+def doubled(blocks: Sequence[Block]) -> tuple[Doubled, ...]:
+    """What `PROMISE` says of each common answer, at the spread that these weeks had.
+
+    A week's share differs by chance, less where requests are many, and by the week itself, which
+    does not.
+    """
+    found = []
+    for name in blocks[0].values if len(blocks) >= LEAST else ():
+        values = [block.values[name] for block in blocks if name in block.values]
+        share = sum(values) / len(values)
+        if not name.startswith("label ") or not 0 < share <= _HALF:
+            continue
+        requests = sum(block.requests for block in blocks) / len(blocks)
+        chance = share * (1 - share)
+        week = max(0.0, statistics.variance(values) - chance / requests)
+        room = (share / _FOUND) ** 2 - week
+        found.append(Doubled(name, share, math.ceil(chance / room) if room > 0 else None))
+    return tuple(found)
 
 
 def advice(

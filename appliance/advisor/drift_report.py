@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from appliance.advisor.blocks import Block, named, table
-from appliance.advisor.drift import BLIND, PROMISE, Finding, Watch
+from appliance.advisor.drift import BLIND, PROMISE, Doubled, Finding, Watch, doubled
 from appliance.reports import charts
 from appliance.reports.axes import percent, plain
 from appliance.reports.charts import Series
@@ -22,6 +22,8 @@ def page(watch: Watch, advice: Sequence[str], when: str) -> Page:
         sections.append(_looks(watch.findings[-2 * _LOOKS :]))
     if watch.blocks:
         sections.append(_weeks(watch.blocks))
+    if power := doubled(watch.blocks):
+        sections.append(_power(power, watch.blocks))
     sections += [Section("What is promised", (PROMISE,)), Section("What is not found", BLIND)]
     return Page(
         title=f"Drift of {watch.task}",
@@ -84,6 +86,28 @@ def _looks(findings: Sequence[Finding]) -> Section:
             "but whole weeks is compared, because the days of a week go together.",
         ),
         (Table(columns, rows),),
+    )
+
+
+def _power(found: Sequence[Doubled], blocks: Sequence[Block]) -> Section:
+    requests = sum(block.requests for block in blocks) / len(blocks)
+    rows = tuple(
+        (
+            named(each.answer),
+            percent(each.share),
+            "no number" if each.needed is None else f"{each.needed:,}",
+        )
+        for each in found
+    )
+    enough = sum(each.needed is not None and each.needed <= requests for each in found)
+    return Section(
+        "What so many requests can find",
+        (
+            f"This task has {plain(requests)} requests a week: a doubled share is found within "
+            f"three weeks for {enough} of {len(found)} common answers. Fewer requests find a "
+            "collapse alone.",
+        ),
+        (Table(("answer", ">share now", ">requests a week that find twice of it"), rows),),
     )
 
 

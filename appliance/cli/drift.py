@@ -5,14 +5,22 @@ first; what cannot be found is told with it.
 """
 
 import contextlib
+from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import click
 
+from appliance.advisor import rehearsal
 from appliance.cli.connect import admin_client
 from appliance.cli.job import watched
 from appliance.cli.output import Output, data_option, json_option, safe, table
+from appliance.datasets import directory as datasets
+from appliance.evals.wanted import OPEN
 from appliance.wire.admin.drift import Drift, Restart
+
+_ALMOST: Final = 0.95
+"""Share of the rehearsed watches that must cry."""
 
 
 @click.group()
@@ -91,6 +99,45 @@ def restart(output: Output, data: Path, task: str, reason: str) -> None:
     with admin_client(data) as client:
         found = client.restart_drift(task, Restart.of(reason=reason))
     _tell(output, found)
+
+
+@drift.command()
+@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(OPEN), default="train", show_default=True,
+              help="The items that weeks are made of.")  # fmt: skip
+@click.option("--against", type=click.Choice(OPEN), help="The split that requests become.")
+@json_option
+@click.pass_obj
+def rehearse(output: Output, path: Path, split: str, against: str | None) -> None:
+    """Say which changes would be found.
+
+    Weeks are made of the items of a dataset's directory; three weeks then have twice the share of
+    one answer, or come from another open split. It needs no server.
+    """
+    splits = datasets.read(path).splits
+    other = splits.get(against, ()) if against else ()
+    found = rehearsal.rehearse(splits.get(split, ()), other)
+    rows = [
+        (
+            f"{each.requests:,}", _share(each.same), _share(each.doubled),
+            "-" if each.other is None else _share(each.other),
+        )
+        for each in found
+    ]  # fmt: skip
+    enough = next((e.requests for e in found if e.doubled >= _ALMOST * rehearsal.RUNS), None)
+    said = (
+        f"From {enough:,} requests a week on, twice as many of {found[0].answer!r} are found."
+        if enough
+        else f"{found[-1].requests:,} requests a week do not find twice as many of "
+        f"{found[0].answer!r}."
+    )
+    head = ("REQUESTS A WEEK", "NO CHANGE", "DOUBLED", "OTHER SPLIT")
+    lines = [safe(said), *table(head, rows), "Real weeks differ more than these: find less."]
+    output.data({"enough": enough, "rows": [asdict(each) for each in found]}, lines)
+
+
+def _share(cried: int) -> str:
+    return f"{100 * cried / rehearsal.RUNS:.0f} %"
 
 
 def _tell(output: Output, found: Drift) -> None:

@@ -46,9 +46,31 @@ def test_words_texts_and_answers_are_compared_with_the_first_week() -> None:
     other = [Observed(0, text="pump broken", answer="engine") for _ in range(FEWEST)]
     changed = block(2, other, known)
     assert same is not None and changed is not None
-    assert same.values["words"] == 0 and same.values["middle"] == pytest.approx(0)
-    assert changed.values["words"] == 1 and changed.values["middle"] > 0.5
+    assert same.values["unknown"] == 0 and same.values["middle"] == pytest.approx(0)
+    assert changed.values["unknown"] == 1 and changed.values["middle"] > 0.5
     assert (same.values["label 0"], changed.values["label 0"]) == (1, 0)
+
+
+def test_one_long_text_does_not_decide_the_words_of_a_week() -> None:
+    """Counted by word, one long text that the first week had too made an odd week of a plain one:
+    a share of new words below .1 where every other week has .6.
+    """
+    long = Observed(0, text=" ".join(f"standard{n}" for n in range(400)), answer="engine")
+    first = [*FIRST, long]
+    known = profile(0, first)
+
+    def words(number: int) -> list[Observed]:
+        return [
+            Observed(0, text=f"hose leaks a{number}{n} b{number}{n} c{number}{n}", answer="cab")
+            for n in range(FEWEST)
+        ]
+
+    plain, odd = block(1, words(1), known), block(2, [*words(2), long], known)
+    assert plain is not None and odd is not None
+    assert plain.values["unknown"] == pytest.approx(0.6)
+    assert odd.values["unknown"] == pytest.approx(0.6 * FEWEST / (FEWEST + 1))
+    by_word = 3 * FEWEST / (5 * FEWEST + 400)  # the control
+    assert by_word < 0.13
 
 
 def test_a_week_with_few_requests_is_no_block_and_few_texts_say_nothing() -> None:
@@ -56,7 +78,7 @@ def test_a_week_with_few_requests_is_no_block_and_few_texts_say_nothing() -> Non
     assert block(1, FIRST[:-1], known) is None
     half = [*FIRST[: FEWEST - 1], Observed(0)]
     found = block(1, half, known)
-    assert found is not None and "words" not in found.values and "label 0" not in found.values
+    assert found is not None and "unknown" not in found.values and "label 0" not in found.values
 
 
 def test_documents_say_the_same_and_hold_no_text() -> None:
@@ -64,7 +86,7 @@ def test_documents_say_the_same_and_hold_no_text() -> None:
     known = profile(0, seen)
     text = json.dumps(known.document())
     assert read_profile(json.loads(text)) == known and len(text) < 20_000
-    assert "word" not in text.replace('"words"', "") and "engine" not in text
+    assert "word" not in text.replace('"words"', "").replace("unknown", "") and "engine" not in text
     found = block(1, seen, known)
     assert found is not None and read_block(json.loads(json.dumps(found.document()))) == found
     with pytest.raises(ValueError, match="words"):

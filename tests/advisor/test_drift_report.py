@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from appliance.advisor.drift import Watch
+from appliance.advisor.blocks import Block
+from appliance.advisor.drift import Watch, doubled
 from appliance.advisor.drift_report import page
 from appliance.reports.page import render
+from appliance.statistics.change import LEAST
 from tests.advisor.weeks import watched
 
 
@@ -21,3 +23,24 @@ def test_before_the_first_look_it_says_how_long() -> None:
     made = page(Watch("orders"), (), "2026-11-27T21:00:00Z")
     assert made.tone == "muted" and made.figure is None
     assert "16 more weeks" in render(made)
+
+
+def test_the_page_says_how_many_requests_find_a_doubled_answer() -> None:
+    """At 21 requests a week nothing short of a collapse is found."""
+    random = np.random.default_rng(5)
+
+    def weeks(requests: int) -> tuple[Block, ...]:
+        shares = random.binomial(requests, 0.1, LEAST) / requests
+        return tuple(
+            Block(n, requests, {"label 0": 0.7, "label 1": float(s)}) for n, s in enumerate(shares)
+        )
+
+    (found,) = doubled(weeks(10_000))
+    assert found.needed is not None and 400 < found.needed < 900  # 64 (1 - p) / p = 576
+    few = page(Watch("orders", blocks=weeks(21)), (), "2026-11-27")
+    (section,) = [s for s in few.sections if s.title == "What so many requests can find"]
+    assert "21 requests a week" in section.sentences[0]
+    assert "for 0 of 1 common answers" in section.sentences[0]
+    wild = tuple(Block(n, 10_000, {"label 1": 0.05 if n % 2 else 0.15}) for n in range(LEAST))
+    assert doubled(wild)[0].needed is None
+    assert doubled(weeks(21)[:-1]) == ()

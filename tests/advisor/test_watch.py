@@ -113,7 +113,7 @@ async def test_weeks_are_read_once_and_a_change_is_an_alarm(tmp_path: Path) -> N
         quiet = await log.look()
         # The first week may have begun before its first request, the next one is the profile.
         assert (quiet["state"], quiet["weeks"]) == ("learning", 12)
-        wanted = {"words", "middle", "label 0", "misses", "overrides", "confidence"}
+        wanted = {"unknown", "middle", "label 0", "misses", "overrides", "confidence"}
         assert wanted <= set(quiet["statistics"])
         (reading,) = log.recorded("content_read")
         assert (reading["purpose"], reading["task"], reading["texts"]) == ("drift", TASK, 546)
@@ -150,7 +150,7 @@ async def test_without_consent_no_text_is_read(tmp_path: Path) -> None:
         assert found["weeks"] == 1 and log.recorded("content_read") == []
         (block,) = load(log.services.data / watch.DIRECTORY, TASK).blocks
         assert block.requests == 21 and block.values["confidence"] > 0.9  # an evaluation is no app
-        assert {"words", "label 0"}.isdisjoint(found["statistics"])
+        assert {"unknown", "label 0"}.isdisjoint(found["statistics"])
 
 
 @pytest.mark.slow  # seventeen weeks again

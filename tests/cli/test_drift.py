@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from appliance.advisor import watch
+from appliance.advisor import rehearsal, watch
 from tests.advisor.weeks import watched
 from tests.api.admin.lab import LabData
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, run_command
+from tests.evals.orders import write_data
 
 
 def test_from_the_first_look_to_a_new_beginning(run: Run, lab: LabData, tmp_path: Path) -> None:
@@ -29,3 +31,16 @@ def test_from_the_first_look_to_a_new_beginning(run: Run, lab: LabData, tmp_path
     assert run("drift", "restart", "orders").status == 2  # not without a reason
     again = run("drift", "restart", "orders", "--reason", "measured", "--json").document
     assert again["state"] == "learning" and again["not_found"]
+
+
+def test_a_rehearsal_needs_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "SIZES", (21, 40))
+    path = write_data(tmp_path / "orders")
+    done = run_command("drift", "rehearse", path, "--against", "dev")
+    assert done.status == 0, done.err
+    said, head, *rows, note = done.out.splitlines()
+    assert "requests a week" in said and head.split()[:3] == ["REQUESTS", "A", "WEEK"]
+    assert [row.split()[0] for row in rows] == ["21", "40"] and "find less" in note
+    found = run_command("drift", "rehearse", path, "--json").document
+    assert [row["other"] for row in found["rows"]] == [None, None]
+    assert run_command("drift", "rehearse", path, "--split", "certify").status == 2

@@ -45,6 +45,7 @@ STAND_ALONE = {
     *("audit check-proof", "audit check-consistency", "auditor export-tools"),
     *("task check", "task sign", "eval verify", "route check", "route sign"),
     *(f"trust ceremony {step}" for step in CEREMONY),
+    "drift rehearse",
 }
 WITHOUT_JSON = {"tui", "trust ceremony guide"}
 PASSED_ON = {"bundle build", "bundle verify", "bundle tuning"}  # their options are the builder's
@@ -83,7 +84,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     assert {name for name, _ in commands()} == {
         "init", "serve", "status", "doctor", "tui", "trust show", "tls issue", "tls renew",
         "advise", "state show", "state settle",
-        *(f"drift {verb}" for verb in ("check", "show", "report", "restart")),
+        *(f"drift {verb}" for verb in ("check", "show", "report", "restart", "rehearse")),
         *(f"model {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
         *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
         *(f"model {verb}" for verb in ("revoke", "recheck", "convert")),
