@@ -124,7 +124,7 @@ class Calibration(Kind):
         drawn = await job.in_thread(subjects.check_sealed, gate, subject)
         sizes = Counter(item.group for item in open_items)
         every = await self._observed(job, subject, DEV, Drawn(open_items, sizes))
-        _check_asked(subject, every)
+        _check_asked(subject, every, "No look was taken.")
         dev = [each for each in every if each.counts]
         reach = len(drawn.items) / subject.part.groups * len(dev) / max(1, len(every))
         groups, effective = round(subject.part.groups * reach), drawn.effective(terms.weight)
@@ -197,15 +197,15 @@ class Calibration(Kind):
         Raises:
             EvaluationRefused: `gate_interrupted`.
         """
+        heard = any(each.told or each.larger_told for each in seen)
+        verdict = "interrupted" if heard else ledgers.UNSPENT
+        counts = "The look counts." if heard else "Nothing was answered: no look was spent."
         try:
-            _check_asked(subject, seen)
-        except EvaluationRefused as error:
-            heard = any(each.told or each.larger_told for each in seen)
-            verdict = "interrupted" if heard else ledgers.UNSPENT
+            _check_asked(subject, seen, counts)
+        except EvaluationRefused:
             self._record_verdict(job, subject, verdict, ledger_verdict=verdict)
             self._parts.gate.ledger.conclude(look.id, verdict, "")
-            counts = "The look counts." if heard else "Nothing was answered: no look was spent."
-            raise EvaluationRefused(error.code, f"{error.message} {counts}") from None
+            raise
 
     def _record_verdict(self, job: Context, subject: Subject, verdict: str, **more: str) -> None:
         """Say in the log how a calibration ended."""
@@ -369,12 +369,19 @@ async def observe(
     )
 
 
-def _check_asked(subject: Subject, seen: Sequence[Observed]) -> None:
-    """Refuse what too many items could not be asked for. Raises EvaluationRefused."""
+def _check_asked(subject: Subject, seen: Sequence[Observed], counts: str) -> None:
+    """End what too many items could not be asked for.
+
+    Args:
+        counts: whether a look was spent, as a sentence.
+
+    Raises:
+        EvaluationRefused: `gate_interrupted`.
+    """
     asked_for = [each for each in seen if not each.ruled]
     lost = {subject.wanted.route: sum(bool(each.unasked) for each in asked_for)}
     if (found := interruption(lost, len(asked_for))) is not None:
-        raise EvaluationRefused("gate_interrupted", found[1])
+        raise EvaluationRefused("gate_interrupted", f"{found[1]} {counts}")
 
 
 def replayed(seen: Observed, function: Confidence, threshold: int, *, larger: bool) -> list[Json]:

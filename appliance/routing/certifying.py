@@ -264,7 +264,9 @@ def plan(
     start = grid.start
     needed = _needed(start, choice.function, drawn(dev, "needed", terms.weight), terms)
     if groups < FEWEST:
-        return _refused("underpowered", f"{groups} sealed groups that count are too few", needed)
+        return _refused(
+            "underpowered", f"{groups} sealed groups would be drawn, which are too few", needed
+        )
     if effective < FEWEST:
         message = f"the sealed groups weigh as {effective:.0f} of one size do, fewer than {FEWEST}"
         return _refused("underpowered", message)

@@ -18,7 +18,8 @@ from appliance.routing.confidence import COMPANY, TOKENS
 from appliance.trust.route import Specification
 
 _HELP: Mapping[str, str] = {
-    "underpowered": "Collect more independent groups, or allow a larger error.",
+    "underpowered": "Collect more independent groups, of even sizes where answers count alike, or "
+    "allow a larger error.",
     "labels disagree": "Let two people label the same items and settle what they mean; no stage "
     "can be more often right than the labels are.",
     "too many errors": "Improve the first stage, by more training items or a better model, or "

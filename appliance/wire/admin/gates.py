@@ -154,7 +154,7 @@ class CertificateList(Reply):
 
 
 class Outcomes(Reply):
-    """The outcomes of a gate, one line of JSON for each item; of one item with its proof."""
+    """Outcomes, one line of JSON for each item; of one item with its proof."""
 
     lines: list[str]
     proof: dict[str, Any] | None = None
