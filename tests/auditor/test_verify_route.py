@@ -23,10 +23,11 @@ from appliance.statistics.calibration import Isotonic
 from appliance.statistics.logistic import Fitted
 from appliance.statistics.proportions import upper_limit
 from appliance.statistics.special import normal_quantile
+from appliance.trust import route
 from appliance.trust.route import Found, Specification
 from auditor import verify_certificate as alone
 from tests.auditor.test_verify_certificate import pem, run
-from tests.evals.gates import EVALUATOR, STRANGER, edited, forged
+from tests.evals.gates import EVALUATOR, STRANGER, edited, forged, policy
 from tests.routing.test_certifying import drawn as planted
 from tests.routing.test_certifying import fixed
 from tests.trust import policies
@@ -126,7 +127,14 @@ def test_a_certificate_from_before_is_judged_as_it_was(write: Write) -> None:
         made, thresholds=(), effective=None, reach_micros=None, interval="",
         low_micros=int(np.floor(low[0] * 100)) * 10_000,
     )  # fmt: skip
-    envelope = certificate(wanted(seed=SEED), before)
+    later = ("thresholds", "effective", "largest", "unasked", "reach_micros", "interval", "company")
+
+    def older(statement: dict[str, Any]) -> None:
+        for name in later:
+            del statement["predicate"]["found"][name]
+
+    envelope = forged(certificate(wanted(seed=SEED), before), older)
+    assert route.verify(envelope, policy()).found == before  # the appliance reads it, too
     status, told = checked(write, envelope, lines(seen))
     assert status == 0 and "an older version made it" in told, told
     wrong = replace(seen[0], small=not seen[0].small)
