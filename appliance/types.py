@@ -14,6 +14,9 @@ ModelKind: TypeAlias = Literal["generate", "embed", "rerank"]
 ModelUse: TypeAlias = Literal["chat", "task", "route", "embedder", "reranker"]
 """What an app does with what it names as `model`."""
 
+FEWEST_GROUPS: Final = 50
+"""Fewer independent groups decide nothing, whoever asks."""
+
 _USES: Final[Mapping[ModelKind, ModelUse]] = {
     "generate": "chat",
     "embed": "embedder",

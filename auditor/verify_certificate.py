@@ -14,8 +14,9 @@ It checks the signature; that terms, digests and verdict agree with the specific
 with each other; with --person that this person signed the specification; with the digests that it
 is for these; with --at that it was valid then. With the outcomes it computes their root, the
 interval that the certificate names, and the verdict again, to the last digit. One that names no
-interval is of an older version, too short below 350 groups: it says so. Items on which both sides
-agree need no label, and count as no difference.
+interval is of an older version, too short below 350 groups: it says so. So does one that tells no
+quality, and decided floors by Wilson's interval without correction. Items on which both sides agree
+need no label, and count as no difference.
 
 Of a route it computes from the outcomes each answer's confidence, with the room for company;
 whether the draw was the announced one, by groups or by answers; the limit of the errors and the
@@ -25,8 +26,8 @@ It believes which items the rules kept from the first stage, the weight of group
 drawn, and the backtest, which needs open items. Task is the route, model its first stage's task.
 
 Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Tango 1998, Bonett &
-Price 2012, Hall 1992 and Dean & Pagano 2015 for the intervals, Berger 1982 for the floors; Clopper
-& Pearson 1934 and Lahiri 1951 for routes.
+Price 2012, Hall 1992, Newcombe 1998 and Dean & Pagano 2015 for the intervals, Berger 1982 for the
+floors; Clopper & Pearson 1934 and Lahiri 1951 for routes.
 """
 
 import argparse
@@ -524,10 +525,17 @@ def outward(gaps: list[float], added: int, z: float) -> tuple[float, float]:
     return max(-1.0, low), min(1.0, middle + z * error + further * max(0.0, skew))
 
 
+def coarse(value: float, low: float, high: float) -> tuple[int, int, int]:
+    """To the point, the limits outward."""
+    p = MILLION // COARSE
+    return round(value * p) * COARSE, math.floor(low * p) * COARSE, math.ceil(high * p) * COARSE
+
+
 class Judged:
     """The numbers of a certificate, from outcomes and terms.
 
-    An unnamed interval is that of older versions, with one pseudo-group for each side.
+    An unnamed interval is that of older versions, with one pseudo-group for each side; a mean that
+    is not corrected is that of certificates that tell no quality.
     """
 
     def __init__(
@@ -537,7 +545,9 @@ class Judged:
         look: int = 1,
         *,
         unnamed: bool = False,
+        corrected: bool = True,
     ) -> None:
+        self.corrected = corrected and not unnamed
         names = [one["group"] for one in outcomes]
         alpha = wanted["alpha_micros"] / MILLION / wanted["looks"]
         if shares := wanted.get("schedule"):
@@ -567,12 +577,9 @@ class Judged:
             for name, floor in wanted["floors"].items()
         }
         self.verdict = all_of({self.comparison, *self.floors.values()})
-        points = MILLION // COARSE
-        self.told = (
-            round(self.value * points) * COARSE,
-            math.floor(low * points) * COARSE,
-            math.ceil(high * points) * COARSE,
-        )
+        self.told = coarse(self.value, low, high)
+        right = means([o["candidate"] / MILLION for o in outcomes], names)
+        self.quality = coarse(*self._mean(right, len(outcomes)))
 
     def _floor(self, stratum: str, floor: float, outcomes: list[dict[str, Any]]) -> str:
         chosen = [o for o in outcomes if stratum in ("", o["stratum"])]
@@ -580,23 +587,40 @@ class Judged:
         if not chosen:
             return "underpowered"
         found = means([o["candidate"] / MILLION for o in chosen], [o["group"] for o in chosen])
-        n, value = len(found), math.fsum(found) / len(found)
-        spread, size = math.fsum((v - value) * (v - value) for v in found) / max(1, n - 1), float(n)
-        if 0 < value < 1 and n > 1:
-            free = value * (1 - value) / (spread / n) if spread > 0 else math.inf
-            size = min(free, float(len(chosen)))
-        low, high = self._wilson(value * size, size)
-        self.lows[stratum] = math.floor(low * (MILLION // COARSE)) * COARSE
-        if n < FEWEST or low < floor <= high:
+        value, low, high = self._mean(found, len(chosen))
+        self.lows[stratum] = coarse(value, low, high)[1]
+        if len(found) < FEWEST or low < floor <= high:
             return "underpowered"
         return "pass" if low >= floor else "fail"
 
-    def _wilson(self, k: float, n: float) -> tuple[float, float]:
-        z, p = self.z, k / n
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    def _mean(self, found: list[float], items: int) -> tuple[float, float, float]:
+        """The mean of groups with its limits: Wilson's, corrected unless it is of before."""
+        n, total, squares = len(found), math.fsum(found), math.fsum(v * v for v in found)
+        value, size = total / n, float(n)
+        if self.corrected:
+            middle = (total + 1) / (n + 2)
+            spread = (squares + 1) / (n + 2) - middle * middle
+            size = min(n * middle * (1 - middle) / spread, float(items))
+            k = min(value * size, size)
+            return value, self._corrected(k, size), 1 - self._corrected(size - k, size)
+        spread = math.fsum((v - value) * (v - value) for v in found) / max(1, n - 1)
+        if 0 < value < 1 and n > 1:
+            free = value * (1 - value) / (spread / n) if spread > 0 else math.inf
+            size = min(free, float(items))
+        k, z = value * size, self.z
+        p = k / size
+        middle = (p + z * z / (2 * size)) / (1 + z * z / size)
+        half = z * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size)) / (1 + z * z / size)
         low = 0.0 if k == 0 else max(0.0, middle - half)
-        return low, 1.0 if k == n else min(1.0, middle + half)
+        return value, low, 1.0 if k == size else min(1.0, middle + half)
+
+    def _corrected(self, k: float, n: float) -> float:
+        """The lower limit of k of n; Newcombe 1998, method 4."""
+        if k == 0:
+            return 0.0
+        z, p = self.z, k / n
+        root = z * z - 2 - 1 / n + 4 * p * (n * (1 - p) + 1)
+        return max(0.0, (2 * k + z * z - 1 - z * math.sqrt(max(0.0, root))) / (2 * (n + z * z)))
 
 
 def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> None:
@@ -605,13 +629,17 @@ def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> Non
     if root([leaf(dump(one)) for one in outcomes]).hex() != block["merkleRoot"]:
         refuse("evaluation_inconsistent", "the outcomes are not those that were signed")
     named, lows = block.get("interval", ""), block.get("floorLowsMicros")
-    found = Judged(certificate.wanted, outcomes, block["look"], unnamed=not named)
+    told = block.get("qualityMicros")
+    found = Judged(
+        certificate.wanted, outcomes, block["look"], unnamed=not named, corrected=told is not None
+    )
     verdict = all_of({found.comparison, *found.floors.values()} | certificate.packs())
     signed = (
         block["verdict"], block["comparison"], block["floors"], block["groups"],
         block["sampleSize"], block["failures"], block["incumbentFailures"],
         (block["differenceMicros"], block["lowMicros"], block["highMicros"]), named, lows or {},
         block.get("agreed", 0),
+        told,
     )  # fmt: skip
     again = (
         verdict, found.comparison, found.floors, found.groups, len(outcomes),
@@ -619,6 +647,7 @@ def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> Non
         sum(1 for o in outcomes if o["incumbent_failure"]),
         found.told, found.interval, found.lows if lows is not None else {},
         sum(1 for o in outcomes if o.get("agreed")),
+        None if told is None else dict(zip(("value", "low", "high"), found.quality, strict=True)),
     )  # fmt: skip
     if signed != again:
         refuse("evaluation_inconsistent", f"from these outcomes follows {again}")
@@ -1014,6 +1043,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("  an older version carried it over, and bounds nothing that the engine changes")
     if not block.get("interval"):
         print("  it names no interval: an older version made it, too short below 350 groups")
+    if block["floors"] and "qualityMicros" not in block:
+        print("  it tells no quality: an older version's floors err more often than they say")
     return 0
 
 

@@ -1,52 +1,57 @@
-"""The facts of this appliance: its newest evaluation of a task, the arrivals in its log, its host.
+"""The facts of this appliance: what is known of a task, the arrivals in its log, its host.
 
-Rules: only what was measured here; an evaluation whose result cannot be read is no fact; the log is
-read from its newest entries on, and at most `MOST_ANSWERS` of them; what the appliance asked
-itself, to evaluate or to test, is no arrival.
+Rules: only what was measured here; the log is read from its newest entries on, and at most
+`MOST_ANSWERS` of them; what the appliance asked itself, to evaluate or to test, is no arrival.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from appliance.advisor.measured import (
-    Arrivals,
-    Candidate,
-    Certified,
-    Facts,
-    arrivals,
-    cascade,
-    from_evaluation,
-    own,
-)
+from appliance.advisor.measured import Arrivals, Facts, arrivals, candidate, cascade, of_evidence
 from appliance.audit.reader import LogReader
 from appliance.audit.search import MAX_LIMIT, Query
-from appliance.evals.store import RESULT
+from appliance.evals import known
+from appliance.evals.known import Certified, Contender
+from appliance.evals.store import newest_result
 from appliance.host.hardware import total_memory
 from appliance.serving.inference import OWN
-from appliance.trust import route
+from appliance.trust import evaluation, route
 
 MOST_ANSWERS: Final = 50_000
 
 
 def gather(
-    evaluations: Path, reader: LogReader, task: str, routes: Sequence[route.Certificate] = ()
+    evaluations: Path,
+    reader: LogReader,
+    task: str,
+    routes: Sequence[route.Certificate] = (),
+    gates: Sequence[evaluation.Certificate] = (),
+    needs: str = "",
 ) -> Facts:
     """What is known of a task; "" for what holds of every one. Blocks.
 
     Args:
         routes: certificates that let the task answer first, those that hold now.
+        gates: what gates found of the task as it is stored.
+        needs: the model of the task's candidate; "" for a classifier alone.
     """
     newest = newest_result(evaluations, task) if task else None
-    facts = Facts(task=task) if newest is None else from_evaluation(newest[1])
+    found, sources = known.TaskEvidence(task), []
     if newest is not None:
-        facts = replace(facts, made_of=(("evaluation", str(newest[0])), *facts.made_of))
-        small = own(newest[1])
-        if small is not None and routes:
-            latest = max(routes, key=lambda each: each.circumstances.issued_us)
-            facts = _with_cascade(facts, evaluations, certified_by(latest), small)
+        found = known.of_evaluation(newest[1])
+        sources.append(("evaluation", str(newest[0])))
+    if gates:
+        gate = max(gates, key=lambda each: each.circumstances.issued_us)
+        found = known.with_gate(found, gate, needs)
+        said = f"{gate.found.verdict} on {gate.found.groups} sealed groups, {gate.id[:16]}"
+        sources.append((f"gate of {gate.wanted.split}", said))
+    facts = of_evidence(found)
+    facts = replace(facts, made_of=(*sources, *facts.made_of))
+    if found.own is not None and routes:
+        latest = max(routes, key=lambda each: each.circumstances.issued_us)
+        facts = _with_cascade(facts, evaluations, known.of_route(latest), found.own)
     return replace(
         facts,
         task=task,
@@ -55,42 +60,17 @@ def gather(
     )
 
 
-def certified_by(signed: route.Certificate) -> Certified:
-    """What the advisor reads of a route's certificate."""
-    wanted, found = signed.wanted, signed.found
-    return Certified(
-        route=wanted.route,
-        id=signed.id,
-        larger=wanted.larger,
-        coverage=found.coverage_micros / route.MILLION,
-        limit=wanted.error_micros / route.MILLION,
-        groups=found.groups,
-        rest=found.doubtful,
-        low=None if found.low_micros is None else found.low_micros / route.MILLION,
-    )
-
-
-def _with_cascade(facts: Facts, evaluations: Path, found: Certified, small: Candidate) -> Facts:
+def _with_cascade(facts: Facts, evaluations: Path, found: Certified, small: Contender) -> Facts:
     """The facts with the cascade of a route."""
     second = newest_result(evaluations, found.larger) if found.larger else None
-    made = cascade(found, small, None if second is None else own(second[1]))
+    larger = None if second is None else known.of_evaluation(second[1]).own
+    made = cascade(
+        found, candidate("own", small), None if larger is None else candidate("own", larger)
+    )
     sources = [("route certificate", found.id)]
     if second is not None and found.rest == "larger":
         sources.append((f"evaluation of {found.larger}", str(second[0])))
     return replace(facts, candidates=(*facts.candidates, made), made_of=(*facts.made_of, *sources))
-
-
-def newest_result(evaluations: Path, task: str) -> tuple[int, dict[str, Any]] | None:
-    """The number and the result of the newest evaluation of a task; None where there is none."""
-    numbers = [int(path.name) for path in evaluations.glob("*") if path.name.isdecimal()]
-    for number in sorted(numbers, reverse=True):
-        try:
-            found = json.loads((evaluations / str(number) / RESULT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(found, dict) and found.get("task") == task and found.get("candidates"):
-            return number, found
-    return None
 
 
 def trace(reader: LogReader, task: str) -> Arrivals | None:

@@ -1,34 +1,22 @@
-"""What this appliance measured itself: candidates of an evaluation, arrivals of the log, the host.
+"""What this appliance measured itself: options from what is known, arrivals of the log, the host.
 
 Rules: what is not measured is missing and never guessed; a cascade is as good as its certificate
-promises at the least; utilisation is the share of time in which
-something was answered, from the log, not what a machine could do; the learning curve is that of the
-battery's own logistic regressions.
+promises at the least; utilisation is the share of time in which something was answered, from the
+log, not what a machine could do.
 """
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from appliance.advisor.questions import Questions
+from appliance.evals.known import Certified, Contender, Quality, TaskEvidence
 
 OPTIONS: Final = ("baseline", "prompt", "retrieval", "tuned", "cascade", "larger", "upstream")
 """What can answer within the network, the simplest first."""
 _DAY_US: Final = 86_400_000_000
 _HOUR_US: Final = 3_600_000_000
-_AT_N: Final = re.compile(r", n=([\d,]+)$")
-
-
-@dataclass(frozen=True)
-class Quality:
-    """A measured share of right answers, with its interval and the groups it rests on."""
-
-    value: float
-    low: float
-    high: float
-    groups: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +78,8 @@ class Facts:
     """Everything that was measured here.
 
     Attributes:
-        groups: independent groups that the evaluation rests on.
+        groups: independent groups that the evidence rests on.
+        tried: candidates that were measured on the same open items.
         examples: labelled items to learn from.
         agreement: how often two labels of one text agree; None: unknown.
         curve: learning curve of the simplest classifier: items and quality, ascending.
@@ -102,6 +91,7 @@ class Facts:
     candidates: tuple[Candidate, ...] = ()
     arrivals: Arrivals | None = None
     groups: int = 0
+    tried: int = 0
     examples: int | None = None
     agreement: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
@@ -136,27 +126,20 @@ def arrivals(answered: Iterable[tuple[int, int]]) -> Arrivals | None:
     )
 
 
-def from_evaluation(result: Mapping[str, Any], adapters: Sequence[str] = ()) -> Facts:
-    """The facts of an evaluation's result.
+def of_evidence(known: TaskEvidence, adapters: Sequence[str] = ()) -> Facts:
+    """The facts of what is known of a task.
 
     Args:
         adapters: ids of models that are tuned; those of the form BASE:NAME are known to be.
     """
-    rows = [row for row in result.get("candidates", ()) if row.get("name") != "majority"]
-    groups = min((int(row["groups"]) for row in rows), default=0)
-    curve = sorted(
-        (int(found[1].replace(",", "")), float(row["quality"]))
-        for row in rows
-        if (found := _AT_N.search(str(row["name"]))) and row["kind"] == "baseline"
-    )
-    made_of = [(str(name), str(value)) for name, value in result.get("digests", {}).items()]
     return Facts(
-        task=str(result.get("task", "")),
-        candidates=tuple(_candidates(rows, adapters)),
-        groups=groups,
-        agreement=result.get("label_agreement"),
-        curve=tuple(curve),
-        made_of=tuple(each for each in made_of if not each[0].startswith("outcomes")),
+        task=known.task,
+        candidates=tuple(_candidates(known.rivals, adapters)),
+        groups=known.groups,
+        tried=sum(not each.sealed for each in known.rivals),
+        agreement=known.label_agreement,
+        curve=known.curve,
+        made_of=tuple(each for each in known.digests.items() if not each[0].startswith("outcomes")),
     )
 
 
@@ -168,94 +151,60 @@ def per_doubling(curve: Sequence[tuple[int, float]]) -> float | None:
     return (better - worse) / math.log2(many / few) if many > few else None
 
 
-def _candidates(rows: Sequence[Mapping[str, Any]], adapters: Sequence[str]) -> list[Candidate]:
+def _candidates(rows: Sequence[Contender], adapters: Sequence[str]) -> list[Candidate]:
     """The best of each option; of language models the smallest is `prompt`, the others `larger`."""
-    simple = [row for row in rows if row["kind"] in ("baseline", "neighbours") or not _model(row)]
+    simple = [row for row in rows if row.kind in ("baseline", "neighbours") or not row.model]
     models = [row for row in rows if row not in simple]
-    tuned = [row for row in models if ":" in _model(row) or _model(row) in adapters]
-    sizes: dict[str, int] = {}
+    tuned = [row for row in models if row.model and (":" in row.model or row.model in adapters)]
+    sizes: dict[str | None, int] = {}
     for row in models:
         if row not in tuned:
-            sizes[_model(row)] = max(sizes.get(_model(row), 0), _memory(row))
+            sizes[row.model] = max(sizes.get(row.model, 0), row.memory_bytes)
     smallest = min(sizes, key=lambda model: sizes[model], default="")
     found = (
         _best("baseline", simple),
-        _best("prompt", [row for row in models if _model(row) == smallest]),
+        _best("prompt", [row for row in models if row.model == smallest]),
         _best("tuned", tuned),
-        _best(
-            "larger", [row for row in models if _model(row) in sizes and _model(row) != smallest]
-        ),
+        _best("larger", [row for row in models if row.model in sizes and row.model != smallest]),
     )
     return [each for each in found if each is not None]
 
 
-def _model(row: Mapping[str, Any]) -> str:
-    return str(row.get("model") or "")
+def _best(option: str, rows: Sequence[Contender]) -> Candidate | None:
+    """The best by sealed items, else by open ones."""
+    best = max(rows, key=lambda each: (each.sealed, each.quality), default=None)
+    return None if best is None else candidate(option, best)
 
 
-def _memory(row: Mapping[str, Any]) -> int:
-    return int(row.get("memory_bytes") or 0)
-
-
-def _best(option: str, rows: Sequence[Mapping[str, Any]]) -> Candidate | None:
-    if not rows:
-        return None
-    row = max(rows, key=lambda each: float(each["quality"]))
-    low, high = row["interval"]
+def candidate(option: str, row: Contender) -> Candidate:
+    """An option as it was measured."""
     return Candidate(
         option,
-        str(row["name"]),
-        Quality(float(row["quality"]), float(low), float(high), int(row["groups"])),
-        float(row["documents_s"]) or None,
-        float(row["p95_s"]),
-        _memory(row),
-        source="evaluation",
-        joules=row.get("joules"),
+        row.name,
+        row.measured,
+        row.documents_s or None,
+        row.p95_s,
+        row.memory_bytes,
+        source="gate" if row.sealed else "evaluation",
+        joules=row.joules,
     )
-
-
-def own(result: Mapping[str, Any]) -> Candidate | None:
-    """The task's own candidate in an evaluation's result; None where it was not measured."""
-    named = [row for row in result.get("candidates", ()) if row["name"] == result.get("candidate")]
-    return _best("own", named)
-
-
-@dataclass(frozen=True)
-class Certified:
-    """What the certificate of a route says.
-
-    Attributes:
-        coverage: share of the groups that the first stage answers.
-        limit: most of its errors there, as promised.
-        low: lower limit of route minus second stage; None without one.
-    """
-
-    route: str
-    id: str
-    larger: str
-    coverage: float
-    limit: float
-    groups: int
-    rest: Literal["people", "larger"]
-    low: float | None = None
 
 
 def cascade(found: Certified, small: Candidate, larger: Candidate | None) -> Candidate:
     """The cascade that a route is, with what its certificate promises at the least.
 
-    What people answer counts as right as what the first stage answers. Where a larger stage answers
-    the rest, the route is as right as the certificate shows against that stage's own measurement,
-    or, where there is none, as if all the rest were wrong.
+    Where people answer the rest, it has no quality before `with_people`. Where a larger stage does,
+    the route is as right as the certificate shows against that stage's own measurement, or, where
+    there is none, as if all the rest were wrong.
 
     Args:
         small: the first stage, as it was measured.
         larger: the second one; None where it was not measured here.
     """
-    least = 1 - found.limit
     told = Candidate(
         "cascade",
         f"route {found.route}",
-        Quality(least, least, 1.0, found.groups),
+        None,
         small.documents_s,
         small.seconds,
         small.memory,
@@ -263,27 +212,37 @@ def cascade(found: Certified, small: Candidate, larger: Candidate | None) -> Can
         source=f"certificate {found.id[:16]}",
         joules=small.joules,
         rest=found.rest,
-        bound=found.limit,
+        bound=found.bound,
         certificate_groups=found.groups,
     )
     if found.rest == "people":
         return told
-    least *= found.coverage
-    value = least
+    value = least = (1 - found.bound) * found.coverage
     left = 1 - found.coverage
     if larger is None or larger.quality is None:
-        unknown = Quality(value, least, 1.0, found.groups)
+        unknown = Quality(value, least, 1.0, found.groups, sealed=True)
         return replace(told, quality=unknown, documents_s=None, seconds=None, joules=None)
     least = max(least, larger.quality.low + (found.low or 0.0))
     value = max(least, larger.quality.value)
     return replace(
         told,
-        quality=Quality(value, least, 1.0, found.groups),
+        quality=Quality(value, least, 1.0, found.groups, sealed=True),
         documents_s=_together(small.documents_s, larger.documents_s, left),
         seconds=_sum(small.seconds, larger.seconds),
         memory=small.memory + larger.memory,
         joules=_sum(small.joules, None if larger.joules is None else left * larger.joules),
     )
+
+
+def with_people(found: Candidate, agreement: float | None) -> Candidate:
+    """A cascade whose rest people answer, who are right as often as they agree with each other."""
+    if found.rest != "people" or found.bound is None or agreement is None:
+        return found
+    covered = found.coverage or 0.0
+    least = covered * (1 - found.bound) + (1 - covered) * agreement
+    most = covered + (1 - covered) * agreement
+    groups = found.certificate_groups
+    return replace(found, quality=Quality(least, least, most, groups, sealed=True))
 
 
 def _together(small: float | None, larger: float | None, left: float) -> float | None:
@@ -317,4 +276,9 @@ def joined(facts: Facts, more: Iterable[Candidate]) -> Facts:
     added = {each.option: each for each in more}
     kept = tuple(each for each in facts.candidates if each.option not in added)
     sources = tuple((f"told of {each.option}", each.source) for each in added.values())
-    return replace(facts, candidates=(*kept, *added.values()), made_of=(*facts.made_of, *sources))
+    return replace(
+        facts,
+        candidates=(*kept, *added.values()),
+        tried=facts.tried + len(added),
+        made_of=(*facts.made_of, *sources),
+    )

@@ -77,6 +77,7 @@ class Data:
         hour: what an hour of such a person costs.
         raters: people who label each item.
         relabel: items that are labelled again for each retraining.
+        agreement: how often two people agree on an item; None: as the labels of the data tell.
     """
 
     examples: int | None = None
@@ -85,6 +86,7 @@ class Data:
     hour: Range = _NOTHING
     raters: int = 2
     relabel: int = 300
+    agreement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,6 @@ class Thresholds:
         calls_day: below it a service that is paid by the call tends to be cheaper.
         fast_seconds: an answer within it has to be made locally.
         memory_gib: of a graphics card that a small model is tuned on.
-        groups: independent groups below which nothing is decided.
         price_days: after which a price is too old to decide by.
         facts_days: facts that change faster belong into a collection, not into weights.
         headroom: share of a machine's speed that may be planned with.
@@ -220,7 +221,6 @@ class Thresholds:
     calls_day: float = 1_000
     fast_seconds: float = 1.0
     memory_gib: float = 12
-    groups: int = 50
     price_days: int = 90
     facts_days: float = 30
     headroom: float = 0.7

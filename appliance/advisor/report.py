@@ -12,8 +12,9 @@ from appliance.advisor.costs import MOST_UNCERTAIN
 from appliance.advisor.measured import Facts
 from appliance.advisor.questions import SOURCE, Questions, Range
 from appliance.advisor.verdict import NAMES, Advice, Flip, Option, parts
+from appliance.evals.known import Quality
 from appliance.reports import charts
-from appliance.reports.axes import percent, plain
+from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import Estimate
 from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 
@@ -103,7 +104,7 @@ def _facts(advice: Advice, questions: Questions, facts: Facts) -> tuple[Fact, ..
         )
     if chosen is not None and chosen.quality is not None:
         quality = chosen.quality
-        note = f"{percent(quality.low)} to {percent(quality.high)}, {quality.groups} groups"
+        note = f"{_limits(quality)}, {quality.groups} groups"
         found.append(Fact("right answers", percent(quality.value), note))
     volume = questions.load.requests_day
     if volume is not None:
@@ -155,6 +156,12 @@ def _sections(advice: Advice, questions: Questions, facts: Facts) -> list[Sectio
     return found
 
 
+def _limits(quality: Quality) -> str:
+    """An interval with its level; what a route's certificate promises at the least has no other."""
+    ends = between(quality.low, quality.high)
+    return ends if quality.low == quality.value else f"{ends} ({100 * quality.confidence:.3g} %)"
+
+
 def _options(advice: Advice, currency: str) -> Table:
     rows = []
     for option in advice.options:
@@ -164,7 +171,7 @@ def _options(advice: Advice, currency: str) -> Table:
                 ("→ " if option is advice.chosen else "") + NAMES[option.option],
                 option.name if option.name != NAMES[option.option] else "-",
                 _STATES[option.state],
-                "-" if quality is None else f"{percent(quality.low)} to {percent(quality.high)}",
+                "-" if quality is None else _limits(quality),
                 "-" if cost is None else f"{cost.p50:,.2f}",
                 "-" if option.seconds is None else f"{plain(option.seconds)} s",
                 option.why,

@@ -1,9 +1,10 @@
 """What to do: the cheapest option of those that are shown to be good enough, and the don'ts.
 
-Rules: an option whose interval reaches below the wanted quality is not shown to reach it; costs
-decide only among options that do, and only where all of them have one, else the simplest wins; too
-few groups decide nothing; a price that is old or has no source decides nothing; what would change
-the verdict is found by asking again, at P50, with one other answer at a time.
+Rules: an option whose interval reaches below the wanted quality is not shown to reach it; limits
+hold for all candidates together, since the best of several is flattered; costs decide only among
+options that do, and only where all of them have one, else the simplest wins; too few groups decide
+nothing; a price that is old or has no source decides nothing; what would change the verdict is
+found by asking again, at P50, with one other answer at a time.
 """
 
 import math
@@ -15,9 +16,10 @@ from typing import Any, Final
 
 from appliance.advisor import costs
 from appliance.advisor.costs import Case, Percentiles, Swing
-from appliance.advisor.measured import OPTIONS, Candidate, Facts, Quality, per_doubling
+from appliance.advisor.measured import OPTIONS, Candidate, Facts, per_doubling, with_people
 from appliance.advisor.questions import SOURCE, Price, Questions, Range, exactly
-from appliance.statistics import power
+from appliance.evals.known import Quality
+from appliance.statistics import power, verdict
 
 NAMES: Final = {
     "baseline": "classifier without a language model",
@@ -194,6 +196,7 @@ def _row(option: Option) -> dict[str, Any]:
         "why": option.why,
         "quality": None if quality is None else quality.value,
         "interval": None if quality is None else [quality.low, quality.high],
+        "confidence": None if quality is None else quality.confidence,
         "cost_month": None if money is None else _money(money),
         "seconds_p95": option.seconds,
         "missing": list(option.missing),
@@ -238,16 +241,23 @@ def _decide(questions: Questions, facts: Facts, *, shared: bool = False) -> Advi
 
 
 def _options(questions: Questions, facts: Facts, *, shared: bool) -> list[Option]:
-    found = []
+    wanted: list[tuple[Candidate, Price | None]] = []
     for name in OPTIONS:
         candidate = facts.candidate(name) or Candidate(name, NAMES[name])
-        found.append(_option(questions, facts, candidate, None, shared))
-    for price in questions.prices:
+        wanted.append((with_people(candidate, agreement(questions, facts)), None))
+    for paid in questions.prices:
         quality = None
-        if price.quality is not None:
-            low, value, high = price.quality
-            quality = Quality(value, low, high, price.groups)
-        candidate = Candidate("cloud", price.name, quality, seconds=price.seconds)
+        if paid.quality is not None:
+            low, value, high = paid.quality
+            quality = Quality(value, low, high, paid.groups)
+        wanted.append((Candidate("cloud", paid.name, quality, seconds=paid.seconds), paid))
+    open_ = [c for c, _ in wanted if c.quality is not None and not c.quality.sealed]
+    bought = sum(1 for c in open_ if c.option == "cloud")
+    tried, delta = max(len(open_), facts.tried + bought), questions.regulation.delta
+    found = []
+    for candidate, price in wanted:
+        if candidate.quality is not None:
+            candidate = replace(candidate, quality=candidate.quality.together(tried, delta))
         found.append(_option(questions, facts, candidate, price, shared))
     if not questions.prices:
         why = "no prices were brought"
@@ -259,6 +269,12 @@ def _options(questions: Questions, facts: Facts, *, shared: bool) -> list[Option
     return found
 
 
+def agreement(questions: Questions, facts: Facts) -> float | None:
+    """The share of items on which people agree: as answered, else as the labels tell."""
+    told = questions.data.agreement
+    return facts.agreement if told is None else told
+
+
 def _option(
     questions: Questions, facts: Facts, candidate: Candidate, price: Price | None, shared: bool
 ) -> Option:
@@ -267,7 +283,8 @@ def _option(
     missing = list(case.missing)
     state, why, needed = _judge(questions, facts, candidate, price)
     if candidate.quality is None:
-        missing.insert(0, "quality")
+        people = candidate.bound is not None and candidate.rest == "people"
+        missing.insert(0, "data.agreement" if people else "quality")
     if candidate.seconds is None and questions.load.seconds is not None:
         missing.append("seconds")
     return Option(
@@ -300,6 +317,8 @@ def _judge(
     if load.seconds is not None and (candidate.seconds or 0) > load.seconds:
         return "excluded", f"{candidate.seconds:.3g} s of at most {load.seconds:g} s", None
     quality = candidate.quality
+    if quality is None and candidate.bound is not None:
+        return "unmeasured", "how often people agree, who answer the rest, is not known", None
     if quality is None:
         return "unmeasured", "not measured on these data", None
     bound = questions.regulation.bound
@@ -310,45 +329,38 @@ def _judge(
         certify = _certify(questions, candidate)
         if certify is None:
             return "below", "its error rate is above the bound that has to be certified", None
-    if quality.groups < limits.groups:
-        why = f"measured on {quality.groups} groups; {limits.groups} are the least"
-        return "open", why, limits.groups - quality.groups
-    if domain.quality is None:
+    if quality.groups < verdict.FEWEST:
+        why = f"measured on {quality.groups} groups; {verdict.FEWEST} are the least"
+        return "open", why, verdict.FEWEST - quality.groups
+    wanted = domain.quality
+    if wanted is None:
         return "shown", "no quality was asked for", None
-    if quality.low >= domain.quality:
-        return "shown", f"at least {quality.low:.1%} of {domain.quality:.1%}", None
-    if quality.high < domain.quality:
-        return "below", f"at most {quality.high:.1%} of {domain.quality:.1%}", None
-    return (
-        "open",
-        f"{quality.low:.1%} to {quality.high:.1%} holds {domain.quality:.1%}",
-        _more(quality, domain.quality),
-    )
+    outcome = verdict.at_least(quality.low, quality.high, quality.groups, wanted)
+    if outcome == "pass":
+        return "shown", f"at least {quality.low:.1%} of {wanted:.1%}", None
+    if outcome == "fail":
+        return "below", f"at most {quality.high:.1%} of {wanted:.1%}", None
+    held = f"{quality.low:.1%} to {quality.high:.1%} holds {wanted:.1%}"
+    return "open", held, _more(quality, wanted)
 
 
 def _more(quality: Quality, wanted: float) -> int | None:
     """Further groups until the lower end of the interval passes the wanted quality, as planned."""
+    alpha = (1 - quality.confidence) / 2
     value = min(quality.value, 1 - 1 / (quality.groups + 2))
     if quality.value >= 1 and value <= wanted:  # without an error so far
-        return max(1, power.groups_without_error(1 - wanted, 0.025) - quality.groups)
+        return max(1, power.groups_without_error(1 - wanted, alpha) - quality.groups)
     if value <= wanted:
         return None
     spread = math.sqrt(value * (1 - value))
-    whole = power.groups_for_difference(value - wanted, spread, alpha=0.025)
+    whole = power.groups_for_difference(value - wanted, spread, alpha=alpha)
     return None if whole is None else max(1, whole - quality.groups)
 
 
 def _verdict(questions: Questions, facts: Facts, options: tuple[Option, ...]) -> Advice:
-    limits = questions.thresholds
     groups = questions.data.groups if questions.data.groups is not None else facts.groups
-    if groups < limits.groups:
-        more = limits.groups - groups
-        return Advice(
-            "not_enough_data",
-            f"Not enough data: {more} more independent groups. With {groups} groups the options "
-            f"cannot be compared; you need at least {limits.groups}.",
-            more=more,
-        )
+    if few := verdict.too_few(groups):
+        return Advice("not_enough_data", few, more=verdict.FEWEST - groups)
     shown = [option for option in options if option.state == "shown"]
     if shown:
         return _cheapest(questions, options, shown)
@@ -436,10 +448,14 @@ def _none_shown(questions: Questions, facts: Facts, options: tuple[Option, ...])
             f"Tune a small model, and measure it: nothing that was measured is good enough, and "
             f"{examples} labelled examples are enough to try.",
         )
+    agree = agreement(questions, facts)
+    people = "How often people agree is not known: answer data.agreement, or label items twice."
+    if agree is not None:
+        people = f"People agree in {agree:.1%}, and count as right as often."
     return Advice(
         "people",
         "Leave it to people: nothing that was measured is shown to be good enough, and more data "
-        "are not known to change that.",
+        f"are not known to change that. {people}",
         donts=("no_language_model", "no_fine_tuning"),
     )
 
@@ -564,8 +580,22 @@ def _of_chosen(chosen: Option | None) -> list[str]:
     return found
 
 
+def _holds_for(questions: Questions, advice: Advice) -> list[str]:
+    """For whom the measured shares hold."""
+    measured = [o.quality for o in advice.options if o.quality is not None]
+    if not measured:
+        return []
+    sealed = any(q.sealed for q in measured)
+    alone = " Sealed items chose nothing: their limits hold alone." if sealed else ""
+    return [
+        "By the labels of the dataset, each group counting once, for the population that its "
+        "groups were drawn from: the lower limits of what was measured on open items hold together "
+        f"with {1 - questions.regulation.delta:.0%} confidence.{alone}"
+    ]
+
+
 def _notes(questions: Questions, facts: Facts, advice: Advice) -> tuple[str, ...]:
-    found = []
+    found = _holds_for(questions, advice)
     limits = questions.thresholds
     if advice.full_throughput and advice.full_throughput != advice.verdict:
         found.append(
@@ -590,9 +620,10 @@ def _notes(questions: Questions, facts: Facts, advice: Advice) -> tuple[str, ...
             f"By the learning curve, twice as many examples bring {100 * gain:+.1f} points: more "
             f"data {worth}."
         )
-    if facts.agreement is not None and (questions.domain.quality or 0) > facts.agreement:
+    agree = agreement(questions, facts)
+    if agree is not None and (questions.domain.quality or 0) > agree:
         found.append(
-            f"People agree with each other on {facts.agreement:.1%} of repeated texts: "
+            f"People agree with each other on {agree:.1%} of items: "
             f"{questions.domain.quality:.1%} cannot be measured with these labels."
         )
     volume = costs.requests_day(questions, facts)

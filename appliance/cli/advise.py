@@ -36,6 +36,7 @@ changes_months = 12         # how long what is right stays so
 # examples = 2000           # labelled; groups = independent ones: both as measured if left out
 hour = 45                   # of a person who labels
 label_minutes = [0.5, 1, 2]
+# agreement = 0.81          # how often two people agree: as the labels tell if left out
 
 [load]                      # 3. How much, how fast?
 # requests_day = [2000, 6000, 9000]     # from the log of this appliance if left out

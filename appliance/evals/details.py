@@ -24,7 +24,7 @@ class Details:
 
     Attributes:
         adherence: share of answers that have the task's form; None for free text.
-        macro_f1: of labels; the mean of each label's F1, without an interval.
+        macro_f1: of labels; the mean of each label's F1.
         fields: share of right values, by field.
         normalised, token_f1: of free text.
         refusals: answers that begin like a refusal.
@@ -35,7 +35,7 @@ class Details:
     """
 
     adherence: Estimate | None = None
-    macro_f1: float | None = None
+    macro_f1: Estimate | None = None
     fields: dict[str, Estimate] = field(default_factory=dict)
     normalised: Estimate | None = None
     token_f1: Estimate | None = None
@@ -47,15 +47,15 @@ class Details:
     def row(self) -> dict[str, Any]:
         """As JSON: an estimate is its value and its interval."""
         return {
-            "adherence": _shown(self.adherence),
-            "macro_f1": self.macro_f1,
-            "fields": {name: _shown(estimate) for name, estimate in self.fields.items()},
-            "normalised_match": _shown(self.normalised),
-            "token_f1": _shown(self.token_f1),
+            "adherence": shown(self.adherence),
+            "macro_f1": shown(self.macro_f1),
+            "fields": {name: shown(estimate) for name, estimate in self.fields.items()},
+            "normalised_match": shown(self.normalised),
+            "token_f1": shown(self.token_f1),
             "refusals": self.refusals,
-            "evidence": _shown(self.evidence),
-            "verified": _shown(self.verified),
-            "citation_precision": _shown(self.citation_precision),
+            "evidence": shown(self.evidence),
+            "verified": shown(self.verified),
+            "citation_precision": shown(self.citation_precision),
         }
 
 
@@ -71,7 +71,9 @@ def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
         expected, answers = [o.expected for o in outcomes], [o.answer for o in outcomes]
         return Details(
             adherence=mean(lambda o: float(o.answer in output.labels)),
-            macro_f1=metrics.macro_f1(output.labels, expected, answers),
+            macro_f1=metrics.macro_f1(
+                output.labels, expected, answers, [o.group for o in outcomes]
+            ),
             refusals=refusals,
         )
     if isinstance(output, Fields):
@@ -123,5 +125,6 @@ def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
     return scoring.fields_right(loaded.task, wanted, given)[name]
 
 
-def _shown(estimate: Estimate | None) -> list[float] | None:
+def shown(estimate: Estimate | None) -> list[float] | None:
+    """An estimate as JSON: its value and its interval."""
     return None if estimate is None else [estimate.value, *estimate.interval]

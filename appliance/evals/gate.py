@@ -271,16 +271,16 @@ class Gate(Kind):
         labels = isinstance(subject.loaded.task.output, Labels)
         train = subject.dataset.splits.get("train", ())
         classifiers = {b.name: b for b in battery(train)} if labels and train else {}
-        advice: list[Outcome] | None = None
-        if LINEAR in classifiers:
-            job.report(LINEAR, 0, 2 * len(items))
-            advice = await job.in_thread(learned, classifiers[LINEAR], subject, items)
+        advice: dict[str, list[Outcome]] = {}
+        for name in sorted(name for name in classifiers if name.startswith(LINEAR)):
+            job.report(name, 0, 2 * len(items))
+            advice[name] = await job.in_thread(learned, classifiers[name], subject, items)
         candidate = await self._asked(job, CANDIDATE, subject.loaded, items, files)
         incumbent = subject.wanted.incumbent
         if subject.incumbent is not None:
             other = await self._asked(job, INCUMBENT, subject.incumbent, items, files)
-        elif incumbent == LINEAR and advice is not None:
-            other = advice
+        elif incumbent in advice:
+            other = advice[incumbent]
         elif incumbent in classifiers:
             other = await job.in_thread(learned, classifiers[incumbent], subject, items)
         elif incumbent == NONE:
@@ -291,7 +291,7 @@ class Gate(Kind):
             )
         packs = {name: await self._pack(job, name, subject, files) for name in subject.wanted.packs}
         blind = subject.wanted.split == specification.UNLABELLED
-        told = None if advice is None or blind else tuple(advice)
+        told = {} if blind else {name: tuple(outcomes) for name, outcomes in advice.items()}
         return Measured(tuple(candidate), tuple(other), told, packs)
 
     async def _pack(self, job: Context, name: str, subject: Subject, files: "Files") -> Pack:
@@ -456,7 +456,7 @@ def _concluded(
         "unasked": found.unasked,
         "agreed": found.agreed,
         "floors": dict(found.floors),
-        "packs": gate_report.packs(wanted, found),
+        "packs": gate_report.packs(wanted, found, number),
         "certificate": kept,
         "statement": certificate,
     }
@@ -470,6 +470,7 @@ def _concluded(
         made_of=_made_of(subject, found.merkle_root, at),
         when=iso(now),
         issued=tuple(c.wanted.alpha_micros for c in issued(parts)),
+        rows=len(subject.dataset.splits.get("train", ())) if measured.advice else 0,
     )
     advice = qualities.get(LINEAR)
     result["advice"] = None if advice is None else advice.value / specification.MILLION
@@ -488,7 +489,7 @@ def _qualities(wanted: Specification, look: int, measured: Measured) -> Mapping[
     if measured.agreed:
         return {}  # nobody knows what is right where the two agree
     sides = {
-        **({LINEAR: measured.advice} if measured.advice is not None else {}),
+        **measured.advice,
         wanted.task: measured.candidate,
         f"incumbent: {wanted.incumbent}": measured.incumbent,
     }

@@ -26,8 +26,8 @@ CANDIDATE, INCUMBENT = 0, 1
 
 @dataclass(frozen=True)
 class Measured:
-    """The outcomes of candidate and incumbent, of the classifier where there is one, and what the
-    candidate's model did on the packs.
+    """The outcomes of candidate and incumbent, of the regressions that could be learned, by name,
+    and what the candidate's model did on the packs.
 
     Attributes:
         agreed: the items whose label nobody was asked for.
@@ -35,7 +35,7 @@ class Measured:
 
     candidate: tuple[Outcome, ...]
     incumbent: tuple[Outcome, ...]
-    advice: tuple[Outcome, ...] | None
+    advice: Mapping[str, tuple[Outcome, ...]]
     packs: Mapping[str, Pack]
     agreed: frozenset[str] = frozenset()
 

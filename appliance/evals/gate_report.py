@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.evals.baselines import MAJORITY
+from appliance.evals.baselines import LINEAR, MAJORITY
 from appliance.evals.gate_subject import NONE
-from appliance.evals.judging import Coarse
+from appliance.evals.judging import Coarse, confidence
 from appliance.evals.pairs import MILLION
 from appliance.reports import charts
 from appliance.reports.charts import Estimate
 from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
+from appliance.statistics.proportions import corrected
 from appliance.trust.evaluation import Found, pack_verdicts
 from appliance.trust.specification import Specification
 
@@ -37,6 +38,7 @@ class Judged:
         made_of: digests and versions, for the last table.
         issued: alpha of the certificates of gates that this appliance keeps of the last year,
             without this one.
+        rows: of train, which the regressions learned from; 0 where there is none.
     """
 
     wanted: Specification
@@ -47,6 +49,7 @@ class Judged:
     made_of: Mapping[str, str]
     when: str
     issued: tuple[int, ...] = ()
+    rows: int = 0
 
 
 def called(incumbent: str) -> str:
@@ -104,7 +107,8 @@ def page(judged: Judged) -> Page:
             Fact(
                 "difference",
                 _points(found.difference_micros),
-                f"points; {_points(found.low_micros)} to {_points(found.high_micros)}",
+                f"points; {_points(found.low_micros)} to {_points(found.high_micros)}, "
+                f"{_level(judged)}",
             ),
             Fact("margin", _points(_margin(wanted)), "points, fixed before"),
             Fact("groups", str(found.groups), "independent; the verdict counts these"),
@@ -117,7 +121,7 @@ def page(judged: Judged) -> Page:
         ),
         figure=Figure(
             charts.intervals(f"{wanted.metric} to the point", drawn, axis_name=wanted.metric),
-            "Means over items weighted by group; whiskers hold with the confidence of one look. "
+            f"Means over items weighted by group; whiskers are {_level(judged)} intervals. "
             "Logistic regression is advice: if it is as good, a classifier is enough.",
         )
         if drawn
@@ -138,17 +142,38 @@ def _measured(judged: Judged) -> Section:
         f"{judged.found.incumbent_failures} of the incumbent. Could not be asked for a reason of "
         f"the appliance, counted on neither side: {judged.found.unasked}."
     )
+    said = [_holds_for(judged), failures]
     if judged.found.agreed:
         agreed, items = judged.found.agreed, judged.found.items
-        said = (
+        said.append(
             f"{' and '.join(judged.wanted.raters)} labelled {items - agreed} of {items} items, "
             "blind: those on which the two sides differ. Where they agree the difference is 0 "
             "whatever is right, so that the interval is that of all labels, and no side's quality "
             "is known."
         )
-        return Section("What was measured", (failures, said))
-    columns = ("what answered", ">quality", ">interval")
-    return Section("What was measured", (failures,), (Table(columns, rows),))
+        return Section("What was measured", tuple(said))
+    if judged.rows:
+        said.append(
+            f"{LINEAR.capitalize()} learned from all {judged.rows:,} rows of train, and from n of "
+            "them where its name says so: compare the one that had as many rows as the candidate."
+        )
+    columns = ("what answered", ">quality", f">interval, {_level(judged)}")
+    return Section("What was measured", tuple(said), (Table(columns, rows),))
+
+
+def _holds_for(judged: Judged) -> str:
+    """For whom the verdict holds."""
+    wanted = judged.wanted
+    return (
+        "By the labels of this dataset, each group counting once, for the population that its "
+        f"sealed groups were drawn from: a pass is wrong in at most "
+        f"{100 * wanted.alpha_of(judged.look):.3g} of 100 such looks, and in "
+        f"{100 * wanted.alpha_micros / MILLION:.3g} of 100 splits over all looks."
+    )
+
+
+def _level(judged: Judged) -> str:
+    return f"{100 * confidence(judged.wanted, judged.look):.4g} %"
 
 
 def _terms(judged: Judged) -> Section:
@@ -164,9 +189,10 @@ def _terms(judged: Judged) -> Section:
     ]
     for name, floor in sorted(wanted.floors.items()):
         rows.append((f"floor {name}".strip(), f"{_percent(floor)}: {found.floors[name]}"))
-    for name, told in packs(wanted, found).items():
-        share = f"{_percent(told['floor'])}: {told['verdict']}"
-        rows.append((f"pack {name}", f"{share}, {told['right']} of {told['items']} items"))
+    for name, told in packs(wanted, found, judged.look).items():
+        low, high = (f"{100 * limit:.0f}" for limit in told["interval"])
+        share = f"{_percent(told['floor'])}: {told['verdict']}, {told['right']} of {told['items']}"
+        rows.append((f"pack {name}", f"{share} items right, {low} to {high} % ({_level(judged)})"))
     passed = [*judged.issued, *([wanted.alpha_micros] if judged.certificate else [])]
     many = (
         f"Certificates of gates that are kept here of the last 365 days: {len(passed)}. By the "
@@ -179,14 +205,18 @@ def _terms(judged: Judged) -> Section:
     )
 
 
-def packs(wanted: Specification, found: Found) -> dict[str, dict[str, Any]]:
-    """What was found on each pack, with its floor in millionths and its verdict."""
+def packs(wanted: Specification, found: Found, look: int) -> dict[str, dict[str, Any]]:
+    """Each pack with its floor in millionths, its interval and its verdict.
+
+    The items are fixed and decide as they are; as a sample of such items they have an interval.
+    """
     verdicts = pack_verdicts(wanted, found.packs)
     return {
         name: {
             "floor": wanted.packs[name],
             "right": pack.right,
             "items": pack.items,
+            "interval": list(corrected(pack.right, pack.items, confidence(wanted, look))),
             "verdict": verdicts[name],
         }
         for name, pack in sorted(found.packs.items())

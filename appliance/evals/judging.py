@@ -49,15 +49,22 @@ def confidence(wanted: Specification, look: int) -> float:
 
 
 def quality(
-    wanted: Specification, look: int, scores: Sequence[int], names: Sequence[str]
+    wanted: Specification,
+    look: int,
+    scores: Sequence[int],
+    names: Sequence[str],
+    *,
+    corrected: bool = True,
 ) -> Estimate:
     """One side's mean, weighted by group.
 
     Args:
         scores: in millionths.
         names: the group of each.
+        corrected: as certificates have it that tell the candidate's quality.
     """
-    return groups.mean([s / MILLION for s in scores], names, confidence(wanted, look))
+    mean = groups.mean if corrected else groups.uncorrected_mean
+    return mean([s / MILLION for s in scores], names, confidence(wanted, look))
 
 
 def judge(
@@ -67,6 +74,7 @@ def judge(
     *,
     look: int = 1,
     unnamed: bool = False,
+    corrected: bool = True,
     unasked: int = 0,
 ) -> Found:
     """What a gate found.
@@ -75,6 +83,7 @@ def judge(
         packs: what the candidate's model did on each pack of the specification.
         look: number of the look, which says how much of alpha it spends.
         unnamed: by the interval of certificates that name none.
+        corrected: as `quality` has it.
         unasked: items that do not count, because they could not be asked.
 
     Raises:
@@ -96,7 +105,11 @@ def judge(
     between = groups.cautious_difference if unnamed else groups.paired_difference
     estimate = between(*sides, confidence(wanted, look))
     compared = verdict.not_worse(estimate, wanted.margin_micros / MILLION, wanted.alpha_of(1))
-    seen = {name: _stratum(wanted, look, name, pairs) for name in wanted.floors}
+    corrected = corrected and not unnamed
+    seen = {
+        name: _stratum(wanted, look, name, pairs, corrected=corrected)
+        for name in {**wanted.floors, "": 0}
+    }
     whole_groups = len({p.group for p in pairs})
     floors = {
         name: _floor(wanted, floor / MILLION, seen[name], whole_groups)
@@ -114,7 +127,8 @@ def judge(
         groups=estimate.groups,
         groups_needed=needed,
         groups_range=wide,
-        floor_lows={} if unnamed else {n: coarse(s.mean).low if s else 0 for n, s in seen.items()},
+        floor_lows={} if unnamed else {n: _low(seen[n]) for n in wanted.floors},
+        quality=_told(seen[""]) if corrected and not agreed else {},
         difference_micros=told.value,
         low_micros=told.low,
         high_micros=told.high,
@@ -142,6 +156,7 @@ def judged_again(certificate: Certificate, pairs: Sequence[Pair]) -> Found:
         found.packs,
         look=certificate.circumstances.look,
         unnamed=not found.interval,
+        corrected=bool(found.quality),
         unasked=found.unasked,
     )
     if found.groups_range is None:
@@ -169,11 +184,22 @@ class _Seen(NamedTuple):
     size: float
 
 
-def _stratum(wanted: Specification, look: int, stratum: str, pairs: Sequence[Pair]) -> _Seen | None:
+def _told(seen: _Seen | None) -> Mapping[str, int]:
+    return {} if seen is None else coarse(seen.mean)._asdict()
+
+
+def _low(seen: _Seen | None) -> int:
+    return 0 if seen is None else coarse(seen.mean).low
+
+
+def _stratum(
+    wanted: Specification, look: int, stratum: str, pairs: Sequence[Pair], *, corrected: bool
+) -> _Seen | None:
     chosen = [p for p in pairs if stratum in ("", p.stratum)]
     if not chosen:
         return None
-    found = quality(wanted, look, [p.candidate for p in chosen], [p.group for p in chosen])
+    scores, names = [p.candidate for p in chosen], [p.group for p in chosen]
+    found = quality(wanted, look, scores, names, corrected=corrected)
     return _Seen(found, groups.effective_size(found, len(chosen)))
 
 

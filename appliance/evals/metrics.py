@@ -16,10 +16,13 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import jsonschema_rs
+import numpy as np
+
+from appliance.statistics.groups import Estimate, jackknife, mean_rows
 
 Answer: TypeAlias = str | None
 """What a candidate answered; None where it failed."""
@@ -149,17 +152,24 @@ def confusion(
     return columns, [[counts[row, column] for column in columns] for row in labels]
 
 
-def macro_f1(labels: Sequence[str], expected: Sequence[str], answers: Sequence[Answer]) -> float:
-    """The mean of the F1 of each label that is expected or answered."""
-    given = [_column(labels, answer) for answer in answers]
-    right = Counter(e for e, g in zip(expected, given, strict=True) if e == g)
-    wanted, told = Counter(expected), Counter(given)
-    scores = [
-        2 * right[label] / (wanted[label] + told[label])
-        for label in labels
-        if wanted[label] + told[label]
-    ]
-    return sum(scores) / len(scores) if scores else 0.0
+def macro_f1(
+    labels: Sequence[str],
+    expected: Sequence[str],
+    answers: Sequence[Answer],
+    groups: Sequence[Hashable],
+) -> Estimate:
+    """The mean of the F1 of each label that is expected or answered; each group weighs the same."""
+    told = np.array([[answer == label for label in labels] for answer in answers])
+    wanted = np.array([[one == label for label in labels] for one in expected])
+    return jackknife(_macro_f1, mean_rows(np.hstack([told & wanted, told, wanted]), groups))
+
+
+def _macro_f1(sums: np.ndarray) -> np.ndarray:
+    right, told, wanted = np.split(sums, 3, axis=1)
+    occurs = told + wanted > 1e-9
+    each = np.where(occurs, 2 * right / np.where(occurs, told + wanted, 1), 0)
+    mean: np.ndarray = each.sum(1) / np.maximum(occurs.sum(1), 1)
+    return mean
 
 
 def normalised(text: str) -> str:

@@ -1,6 +1,6 @@
 """The page of an evaluation: all candidates with intervals, and whether a classifier is enough."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,10 +9,10 @@ from appliance.evals.evidence import Retrieval
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import Comparison, Summary
 from appliance.reports import charts
-from appliance.reports.axes import percent, plain
+from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import Estimate, Placed
 from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
-from appliance.statistics import groups
+from appliance.statistics import groups, verdict
 
 _MOST_FLIPS: Final = 25
 """Flips that the page lists on each side; the counts are whole."""
@@ -52,6 +52,7 @@ class Evaluated:
         flips: of the best compared candidate and the baseline.
         packs: by model, as `packs.measure.summary` writes them.
         retrieval: what the search of the task found; None where that is unknown.
+        language_models: names of the candidates that are one, or an adapter or blend of one.
     """
 
     task: str
@@ -71,6 +72,7 @@ class Evaluated:
     flips: Sequence[Flip] = ()
     packs: Mapping[str, Any] = field(default_factory=dict)
     retrieval: Retrieval | None = None
+    language_models: Collection[str] = ()
 
 
 def page(evaluated: Evaluated) -> Page:
@@ -98,9 +100,13 @@ def page(evaluated: Evaluated) -> Page:
 
 def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
     """The answer in a sentence, and its tone: whether a language model earns its cost here."""
+    if few := verdict.too_few(min(s.quality.groups for s in evaluated.summaries)):
+        return few, "muted"
     if not evaluated.comparisons:
         return (f"{evaluated.baseline} is measured; no language model was.", "muted")
-    better = [c for c in evaluated.comparisons if c.difference.interval.low > 0]
+    sides = [(verdict.side_of(c.difference), c) for c in evaluated.comparisons]
+    first = max((c for _, c in sides), key=lambda c: c.difference.value)
+    better = [c for side, c in sides if side == "better"]
     if better:
         first = max(better, key=lambda c: c.difference.value)
         gain = _points(first.difference.value)
@@ -110,19 +116,20 @@ def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
             "sealed items can certify it.",
             "good",
         )
-    open_ = [c for c in evaluated.comparisons if c.difference.interval.high > 0]
-    if open_:
-        first = max(open_, key=lambda c: c.difference.value)
+    if any(side == "open" for side, _ in sides):
         return (
             f"{evaluated.baseline} is enough so far: no candidate is shown to be better. Closest "
             f"is {first.first}: {_points(first.difference.value)} points ({_range(first)}).",
             "muted",
         )
-    return (
-        f"{evaluated.baseline} is enough: every other candidate is worse. Do not use a language "
-        "model for this task as it is.",
-        "no",
+    answer = (
+        f"{evaluated.baseline} is enough: every candidate that was compared with it is shown to be "
+        "worse."
     )
+    beaten = {c.first for c in evaluated.comparisons}
+    if evaluated.language_models and beaten.issuperset(evaluated.language_models):
+        answer += " Do not use a language model for this task as it is."
+    return answer, "no"
 
 
 def flips(
@@ -151,10 +158,9 @@ def flips_of(
 
 
 def _facts(evaluated: Evaluated, best: Summary) -> tuple[Fact, ...]:
-    low, high = best.quality.interval
     facts = [
         Fact("best candidate", best.name),
-        Fact(evaluated.metric, percent(best.quality.value), f"{percent(low)} to {percent(high)}"),
+        Fact(evaluated.metric, percent(best.quality.value), between(*best.quality.interval)),
         Fact("groups", str(best.quality.groups), "independent; intervals count these"),
         Fact("items", str(best.items), "each answered by every candidate"),
     ]
@@ -169,7 +175,12 @@ def _sections(evaluated: Evaluated, best: Summary) -> list[Section]:
     sections = [
         Section(
             "Candidates",
-            ("Every candidate answered the same items. A failure counts as wrong.",),
+            (
+                "Every candidate answered the same items. A failure counts as wrong.",
+                f"By the labels of this dataset, each group counting once, for the population that "
+                f"the groups of {evaluated.split} were drawn from: each interval of a candidate "
+                "holds with 95 % confidence, those of the differences all together.",
+            ),
             (
                 Figure(
                     charts.intervals(
@@ -210,18 +221,18 @@ def _sections(evaluated: Evaluated, best: Summary) -> list[Section]:
 def _table(evaluated: Evaluated, ordered: Sequence[Summary]) -> Table:
     columns = ["candidate", ">quality", ">95 % interval", ">in form"]
     labels = bool(evaluated.labels)
-    columns += [">macro-F1"] if labels else []
+    columns += [">macro-F1", ">95 % interval"] if labels else []
+    columns += [">calibration error", ">95 % interval"]
     rows = []
     for s in ordered:
         more = evaluated.details.get(s.name, Details())
-        low, high = s.quality.interval
         row = [
             s.name,
-            percent(s.quality.value),
-            f"{percent(low)} to {percent(high)}",
+            *_told(s.quality),
             "-" if more.adherence is None else percent(more.adherence.value),
         ]
-        row += ["-" if more.macro_f1 is None else f"{more.macro_f1:.3f}"] if labels else []
+        row += _told(more.macro_f1) if labels else []
+        row += _told(s.calibration_error)
         rows.append(tuple(row))
     return Table(tuple(columns), tuple(rows), "The same figures as text")
 
@@ -259,14 +270,21 @@ def _size(count: int) -> str:
 
 
 def _compared(evaluated: Evaluated) -> Section:
+    told = f"{100 * evaluated.comparisons[0].confidence:.3g}"
     rows = tuple(
         (c.first, _points(c.difference.value), _range(c), str(len(c.gained)), str(len(c.lost)))
         for c in sorted(evaluated.comparisons, key=lambda c: -c.difference.value)
     )
-    columns = ("candidate", ">points", ">interval", ">only it right", ">only the baseline right")
+    columns = (
+        "candidate", ">points", f">interval, {told} %", ">only it right",
+        ">only the baseline right",
+    )  # fmt: skip
     return Section(
         f"Against {evaluated.baseline}",
-        ("Paired by item, weighted by group. An interval that holds 0 shows no difference.",),
+        (
+            "Paired by item, weighted by group. All intervals hold together with 95 % confidence. "
+            "An interval that holds 0 leaves open which is better.",
+        ),
         (Table(columns, rows),),
     )
 
@@ -363,8 +381,7 @@ def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
 def _told(estimate: groups.Estimate | None) -> tuple[str, str]:
     if estimate is None:
         return "-", "-"
-    low, high = estimate.interval
-    return percent(estimate.value), f"{percent(low)} to {percent(high)}"
+    return percent(estimate.value), between(*estimate.interval)
 
 
 def _by_field(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
@@ -387,10 +404,8 @@ def _packs(evaluated: Evaluated) -> Section:
     rows = []
     for model, packs in evaluated.packs.items():
         for pack in ("general", "refusals"):
-            low, high = packs[pack]["interval"]
-            rows.append(
-                (model, pack, percent(packs[pack]["quality"]), f"{percent(low)} to {percent(high)}")
-            )
+            found = packs[pack]
+            rows.append((model, pack, percent(found["quality"]), between(*found["interval"])))
         rows += [
             (model, f"frozen text, {language}", f"{one['nats_per_token']:.4f}", "nats a token")
             for language, one in packs["frozen"].items()

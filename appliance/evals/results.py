@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from appliance.evals import metrics
 from appliance.evals.baselines import LINEAR
-from appliance.evals.details import Details, details
+from appliance.evals.details import Details, details, shown
 from appliance.evals.evidence import Retrieval
 from appliance.evals.outcomes import Outcome, check_complete, digest
 from appliance.evals.plan import Candidate, Plan
@@ -97,7 +97,11 @@ def concluded(
         flips=flips(comparisons, outcomes),
         packs=packs,
         retrieval=retrieval,
-    )
+        language_models=[
+            name for name, m in by_name.items()
+            if m.candidate.model and m.candidate.kind != "neighbours"
+        ],
+    )  # fmt: skip
     answer, _ = conclusion(evaluated)
     result: JsonObject = {
         "task": task.id,
@@ -154,7 +158,7 @@ def _row(summary: Summary, measured: Measured, more: Details) -> JsonObject:
         "joules": None if measured.joules is None else measured.joules / len(measured.outcomes),
         "failures": summary.failures,
         "slices": {n: [e.value, *e.interval] for n, e in summary.slices.items()},
-        "calibration_error": summary.calibration_error,
+        "calibration_error": shown(summary.calibration_error),
         "outcomes": digest(measured.outcomes),
         **more.row(),
     }
@@ -166,6 +170,7 @@ def _compared(comparison: Comparison) -> JsonObject:
         "baseline": comparison.second,
         "difference": comparison.difference.value,
         "interval": list(comparison.difference.interval),
+        "confidence": comparison.confidence,
         "gained": len(comparison.gained),
         "lost": len(comparison.lost),
         "gained_items": list(comparison.gained[:_IDS]),

@@ -155,6 +155,19 @@ def read_result(evaluations: Path, job_id: int) -> dict[str, Any]:
     return result
 
 
+def newest_result(evaluations: Path, task: str) -> tuple[int, dict[str, Any]] | None:
+    """The number and the result of the newest evaluation of a task that can be read."""
+    numbers = [int(path.name) for path in evaluations.glob("*") if path.name.isdecimal()]
+    for number in sorted(numbers, reverse=True):
+        try:
+            found = read_result(evaluations, number)
+        except (EvaluationRefused, OSError, ValueError):
+            continue
+        if found.get("task") == task and found.get("candidates"):
+            return number, found
+    return None
+
+
 def read_neighbours(evaluations: Path, job_id: int) -> str:
     """The nearest neighbours that an evaluation learned, as a classifier's file.
 

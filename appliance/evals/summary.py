@@ -39,7 +39,7 @@ class Summary:
     tokens: int
     failures: dict[str, int]
     slices: dict[str, Estimate]
-    calibration_error: float | None = None
+    calibration_error: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Comparison:
     """Two candidates on the same items: the first minus the second.
 
     Attributes:
+        confidence: of the interval by itself.
         gained, lost: ids of items that only the first, or only the second, has wholly right.
         p_value: of McNemar's exact test on these, item by item; it counts items as if they were
             independent, which the interval does not.
@@ -55,6 +56,7 @@ class Comparison:
     first: str
     second: str
     difference: Estimate
+    confidence: float
     gained: tuple[str, ...]
     lost: tuple[str, ...]
 
@@ -108,7 +110,7 @@ def compare(
             "outcomes_incomplete", f"{first} and {second} did not answer the same items."
         )
     pairs = [(outcome, by_item[outcome.item]) for outcome in ones]
-    difference = groups.difference(
+    difference = groups.paired_difference(
         [one.score for one, _ in pairs],
         [other.score for _, other in pairs],
         [one.group for one, _ in pairs],
@@ -118,6 +120,7 @@ def compare(
         first,
         second,
         difference,
+        confidence,
         gained=tuple(a.item for a, b in pairs if a.score == 1 > b.score),
         lost=tuple(a.item for a, b in pairs if b.score == 1 > a.score),
     )
@@ -149,14 +152,14 @@ def _slices(outcomes: Outcomes) -> dict[str, Estimate]:
     return {name: _quality(parts[name]) for name in sorted(parts)}
 
 
-def _calibration(outcomes: Outcomes) -> float | None:
-    told = [
-        (o.confidence_micros, o.score == 1) for o in outcomes if o.confidence_micros is not None
-    ]
+def _calibration(outcomes: Outcomes) -> Estimate | None:
+    told = [o for o in outcomes if o.confidence_micros is not None]
     if not told:
         return None
-    confidence = [micros / 1e6 for micros, _ in told]
-    return scores.calibration_error(confidence, [right for _, right in told])
+    confidence = [(o.confidence_micros or 0) / 1e6 for o in told]
+    return scores.calibration_error(
+        confidence, [o.score == 1 for o in told], [o.group for o in told]
+    )
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

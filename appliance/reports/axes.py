@@ -57,6 +57,11 @@ def percent(value: float) -> str:
     return f"{text} %"
 
 
+def between(low: float, high: float) -> str:
+    """Both ends of an interval of a share."""
+    return f"{percent(low)} to {percent(high)}"
+
+
 def plain(value: float) -> str:
     """A number of three significant digits without an exponent."""
     if value == 0 or abs(value) >= 100:

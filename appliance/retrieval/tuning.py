@@ -29,9 +29,8 @@ from appliance.retrieval.ranking import Floats, ndcg, recall
 from appliance.retrieval.search import MOST_PASSAGES
 from appliance.serving.inference import RETRIEVAL, Inference
 from appliance.statistics import groups
-from appliance.types import Caller, Role
+from appliance.types import FEWEST_GROUPS, Caller, Role
 
-FEWEST: Final = 50
 MOST_BYTES: Final = 16 << 20
 MOST_QUESTIONS: Final = 5_000
 WANTED: Final = 10
@@ -83,7 +82,7 @@ class Scores:
 
 def best(scores: Mapping[str, Scores]) -> str:
     """The ranking to search by; "" where there are too few questions to tell."""
-    if len(set(next(iter(scores.values())).units)) < FEWEST:
+    if len(set(next(iter(scores.values())).units)) < FEWEST_GROUPS:
         return ""
     reached = {name: groups.mean(held.ndcg, held.units).value for name, held in scores.items()}
     return max(reached, key=lambda name: (reached[name], name != "fusion"))

@@ -555,7 +555,7 @@ def _better(doubtful: Sequence[Observed]) -> Literal["larger", "people"]:
     """Whether the second stage is better on items that the first is in doubt about, at 5 %."""
     if not doubtful or any(o.larger is None for o in doubtful):
         return "people"
-    found = grouped.difference(
+    found = grouped.paired_difference(
         [float(bool(o.larger)) for o in doubtful],
         [float(o.small) for o in doubtful],
         [o.group for o in doubtful],

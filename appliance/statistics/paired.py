@@ -1,14 +1,14 @@
 """Two answerers on the same items: differences of paired proportions.
 
 Rules: the difference is that of the first minus that of the second; every item is its own group
-(`groups.difference` is for groups of several items); no item is left out on one side only.
+(`groups.paired_difference` is for groups of several items); no item is left out on one side only.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from appliance.statistics.proportions import Interval, wilson
+from appliance.statistics.proportions import Interval
 from appliance.statistics.special import binomial_cdf, normal_quantile
 
 
@@ -59,29 +59,6 @@ def mcnemar(first: int, second: int) -> float:
     return min(1.0, 2 * binomial_cdf(min(first, second), first + second, 0.5))
 
 
-def newcombe(pairs: Pairs, confidence: float = 0.95) -> Interval:
-    """The hybrid score interval (Newcombe, Stat. Med. 17:2635, 1998, method 10).
-
-    Raises:
-        ValueError: there are no pairs, or `confidence` is no probability.
-    """
-    a, b, c, d = pairs
-    n = _positive(pairs)
-    first, second = (a + b) / n, (a + c) / n
-    low1, high1 = wilson(a + b, n, confidence)
-    low2, high2 = wilson(a + c, n, confidence)
-    phi = _phi(a, b, c, d)
-
-    def half(x: float, y: float) -> float:
-        return math.sqrt(max(0.0, x * x - 2 * phi * x * y + y * y))
-
-    difference = first - second
-    return Interval(
-        difference - half(first - low1, high2 - second),
-        difference + half(high1 - first, second - low2),
-    )
-
-
 def tango(pairs: Pairs, confidence: float = 0.95) -> Interval:
     """The score interval (Tango, Stat. Med. 17:891, 1998), by bisection to 1e-12.
 
@@ -127,16 +104,6 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
         else:
             high = middle
     return (low + high) / 2
-
-
-def _phi(a: int, b: int, c: int, d: int) -> float:
-    margins = (a + b) * (c + d) * (a + c) * (b + d)
-    if margins == 0:
-        return 0.0
-    product = float(a * d - b * c)
-    if product > 0:
-        product = max(0.0, product - (a + b + c + d) / 2)
-    return product / math.sqrt(margins)
 
 
 def _positive(pairs: Pairs) -> int:

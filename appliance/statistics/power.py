@@ -169,8 +169,10 @@ def groups_for_floor(
 ) -> GroupsNeeded | None:
     """How many groups show that a mean reaches a floor, by what was seen.
 
-    The score test that Wilson's limit is. Where the likely mean does not reach the floor, the low
-    end is all that is told; None: the upper limit of the mean does not reach it.
+    The score test with continuity correction that the mean's limit is (Fleiss, Levin & Paik,
+    Statistical Methods for Rates and Proportions, 3rd ed., 2003, section 2.4). Where the likely
+    mean does not reach the floor, the low end is all that is told; None: the upper limit of the
+    mean does not reach it.
 
     Args:
         size: effective number of trials that `value` comes from, in so many `groups`.
@@ -183,7 +185,9 @@ def groups_for_floor(
             continue
         at_floor, truly = math.sqrt(floor * (1 - floor)), math.sqrt(rate * (1 - rate))
         both = normal_quantile(1 - alpha) * at_floor + normal_quantile(power) * truly
-        found.append(math.ceil((both / (rate - floor)) ** 2 * groups / size - 1e-9))
+        plain = (both / (rate - floor)) ** 2
+        whole = plain / 4 * (1 + math.sqrt(1 + 2 / (plain * (rate - floor)))) ** 2
+        found.append(math.ceil(whole * groups / size - 1e-9))
     low, likely, high = found
     return None if low is None else GroupsNeeded(low, likely or low, high)
 

@@ -7,7 +7,7 @@ so its interval is [0, 1].
 import math
 from typing import NamedTuple
 
-from appliance.statistics.special import beta_quantile, binomial_cdf, normal_quantile
+from appliance.statistics.special import beta_quantile, normal_quantile
 
 
 class Interval(NamedTuple):
@@ -33,6 +33,43 @@ def wilson(k: float, n: float, confidence: float = 0.95) -> Interval:
     return Interval(
         0.0 if k == 0 else max(0.0, middle - half), 1.0 if k == n else min(1.0, middle + half)
     )
+
+
+def corrected(k: float, n: float, confidence: float = 0.95) -> Interval:
+    """Wilson's interval with continuity correction (Newcombe, Stat. Med. 17:857, 1998, method 4).
+
+    By exact enumeration at 50 to 2,000 trials a limit errs no more often than it says, where
+    Wilson's errs up to 1.4 times as often. `n` may be an effective size.
+
+    Raises:
+        ValueError: not 0 <= k <= n, or `confidence` is no probability.
+    """
+    _check(k, n, confidence)
+    if n == 0:
+        return Interval(0.0, 1.0)
+    z = normal_quantile((1 + confidence) / 2)
+    return Interval(_corrected(k, n, z), 1 - _corrected(n - k, n, z))
+
+
+def trials(value: float, limit: float, confidence: float = 0.95) -> float:
+    """The number of trials with this proportion and this limit of `corrected` beside it.
+
+    Raises:
+        ValueError: the limit is the proportion, or one of both is no proportion.
+    """
+    if not (0 <= value <= 1 and 0 <= limit <= 1) or value == limit:
+        raise ValueError("a proportion and a limit beside it are needed")
+    if limit > value:
+        value, limit = 1 - value, 1 - limit
+    z = normal_quantile((1 + confidence) / 2)
+    low, high = 1e-6, 1e9
+    while high > low * (1 + 1e-9):
+        middle = math.sqrt(low * high)
+        if _corrected(value * middle, middle, z) < limit:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> Interval:
@@ -69,9 +106,13 @@ def lower_limit(k: float, n: float, delta: float) -> float:
     return 0.0 if k <= 0 else beta_quantile(delta, k, n - k + 1)
 
 
-def exact_test(k: int, n: int, p: float) -> float:
-    """The probability of at most `k` of `n` at rate `p`: the one-sided exact p-value."""
-    return binomial_cdf(k, n, p)
+def _corrected(k: float, n: float, z: float) -> float:
+    """The lower limit."""
+    if k == 0:
+        return 0.0
+    p = k / n
+    root = z * z - 2 - 1 / n + 4 * p * (n * (1 - p) + 1)
+    return max(0.0, (2 * k + z * z - 1 - z * math.sqrt(max(0.0, root))) / (2 * (n + z * z)))
 
 
 def _check(k: float, n: float, probability: float) -> None:

@@ -5,10 +5,16 @@ where the answer is more likely right, a probability where the docstring says so
 evenly, so that no order of the items changes a score.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+
+from appliance.statistics.groups import Estimate, jackknife, mean_rows
+from appliance.statistics.proportions import Interval
+from appliance.statistics.special import normal_cdf
 
 _Numbers = NDArray[np.float64]
 
@@ -26,10 +32,16 @@ def log_loss(confidence: Sequence[float], right: Sequence[bool], floor: float = 
     return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
 
 
-def calibration_error(confidence: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
-    """Expected calibration error of probabilities over bins of one width.
+def calibration_error(
+    confidence: Sequence[float],
+    right: Sequence[bool],
+    groups: Sequence[Hashable],
+    bins: int = 10,
+) -> Estimate:
+    """Expected calibration error of probabilities over bins of one width, each group alike.
 
     Bins are closed on the right (Naeini, Cooper & Hauskrecht, AAAI 2015; Guo et al., ICML 2017).
+    Chance alone makes gaps: what it adds to each is taken off (Kumar, Liang & Ma, NeurIPS 2019).
 
     Raises:
         ValueError: a confidence is no probability, or what `brier` raises.
@@ -38,8 +50,30 @@ def calibration_error(confidence: Sequence[float], right: Sequence[bool], bins: 
     if p.min() < 0 or p.max() > 1:
         raise ValueError("a calibration error needs probabilities")
     index = np.clip(np.ceil(p * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(index, weights=y - p, minlength=bins)
-    return float(np.abs(gaps).sum() / len(p))
+    gaps = mean_rows((y - p)[:, None] * (index[:, None] == np.arange(bins)), groups)
+    sums = np.hstack([gaps, gaps * gaps, np.ones((len(gaps), 1))])
+    found = jackknife(partial(_without_chance, sure=True), sums)
+    # Gaps that may be none are taken for less in the lower limit: it is 0 where all is chance.
+    low = jackknife(partial(_without_chance, sure=False), sums).interval.low
+    return found._replace(interval=Interval(min(low, found.interval.low), found.interval.high))
+
+
+def _without_chance(sums: _Numbers, *, sure: bool) -> _Numbers:
+    """The sum of the gaps of the bins, from sums of gaps and of their squares, and from counts.
+
+    Args:
+        sure: each gap is taken for the true one; else for what is likely left of it.
+    """
+    n = sums[:, -1:]
+    found, squares = np.split(sums[:, :-1] / n, 2, axis=1)
+    error = np.sqrt(np.maximum(squares - found * found, 0) / np.maximum(n - 1, 1))
+    gap = np.abs(found) if sure else np.sqrt(np.maximum(found * found - error * error, 0))
+    spread = np.maximum(error, 1e-12)
+    beyond = np.vectorize(normal_cdf)(-gap / spread)
+    folded = spread * math.sqrt(2 / math.pi) * np.exp(-0.5 * (gap / spread) ** 2)
+    chance = folded - 2 * gap * beyond
+    total: _Numbers = np.maximum((np.abs(found) - chance).sum(1), 0)
+    return total
 
 
 def auroc(confidence: Sequence[float], right: Sequence[bool]) -> float:

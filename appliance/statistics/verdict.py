@@ -10,10 +10,12 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from appliance.statistics.groups import Estimate, mean_square
 from appliance.statistics.power import ALPHA, TRUTH, GroupsNeeded, groups_for_truths
+from appliance.types import FEWEST_GROUPS
 
-FEWEST: Final = 50
+FEWEST: Final = FEWEST_GROUPS
 
 Outcome: TypeAlias = Literal["pass", "fail", "underpowered"]
+Side: TypeAlias = Literal["better", "worse", "open"]
 
 
 class Verdict(NamedTuple):
@@ -66,6 +68,26 @@ def at_least(low: float, high: float, groups: int, floor: float) -> Outcome:
         if high < floor:
             return "fail"
     return "underpowered"
+
+
+def side_of(estimate: Estimate) -> Side:
+    """Where a difference is shown to lie; few groups show nothing."""
+    if estimate.groups >= FEWEST:
+        if estimate.interval.low > 0:
+            return "better"
+        if estimate.interval.high < 0:
+            return "worse"
+    return "open"
+
+
+def too_few(groups: int) -> str:
+    """The sentence about groups that are too few to decide anything; "" where they are enough."""
+    if groups >= FEWEST:
+        return ""
+    return (
+        f"Not enough data: {FEWEST - groups} more independent groups. With {groups} groups "
+        f"candidates cannot be compared; you need at least {FEWEST}."
+    )
 
 
 def all_of(outcomes: list[Outcome]) -> Outcome:

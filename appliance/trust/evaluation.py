@@ -25,10 +25,10 @@ from appliance.trust import dsse, ecdsa, specification, statement, strict_json
 from appliance.trust.policy import PolicyKey, TrustPolicy
 from appliance.trust.specification import Specification
 from appliance.trust.statement import HEX, PAYLOAD_TYPE, TIME
+from appliance.types import FEWEST_GROUPS
 
 PREDICATE_TYPE: Final = "https://in-toto.io/attestation/test-result/v0.1"
 MAX_ENVELOPE: Final = 1 << 20
-FEWEST_GROUPS: Final = 50
 OTHER_ENGINE: Final = "evaluation_other_engine"
 COARSE: Final = 10_000
 """Limits of intervals are told outward to one point, in millionths."""
@@ -61,7 +61,10 @@ Range: TypeAlias = tuple[int | None, int | None] | None
 _LOWS: Final = "floorLowsMicros"
 _UNFLIPPED: Final = "unflippedGroups"
 _AGREED: Final = "agreed"
-_MORE: Final = (_PACKS, _INTERVAL, _SCHEDULE, _UNASKED, _RANGE, _LOWS, _UNFLIPPED, _AGREED)
+_QUALITY: Final = "qualityMicros"
+_MORE: Final = (
+    _PACKS, _INTERVAL, _SCHEDULE, _UNASKED, _RANGE, _LOWS, _UNFLIPPED, _AGREED, _QUALITY,
+)  # fmt: skip
 MOST_UNASKED: Final = 0.04
 """Share of the items that may be left out: 2 % for each side."""
 
@@ -98,6 +101,8 @@ class Found:
         agreed: items whose label nobody was asked for, since both sides answered the same.
         floor_lows: lower limit of each floor's mean, outward to the next point; none of older
             versions.
+        quality: `value`, `low` and `high` of the candidate's mean in millionths, as the difference
+            is told. One without it is older, and decided its floors by Wilson's limits as they are.
         difference_micros: candidate minus incumbent, to the next point.
         low_micros, high_micros: limits of its interval, outward to the next point.
         floors: the verdict of each floor, by stratum; "" is the whole.
@@ -126,6 +131,12 @@ class Found:
     groups_range: Range = None
     floor_lows: Mapping[str, int] = field(default_factory=dict)
     agreed: int = 0
+    quality: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def doubtful(self) -> bool:
+        """True where an older version's intervals decided, which err more often than they say."""
+        return not self.interval or bool(self.floors and not self.quality)
 
 
 @dataclass(frozen=True)
@@ -246,6 +257,7 @@ def sign(
                 **({_RANGE: list(found.groups_range)} if found.groups_range else {}),
                 **({_AGREED: found.agreed} if found.agreed else {}),
                 **({_LOWS: dict(found.floor_lows)} if found.floor_lows else {}),
+                **({_QUALITY: dict(found.quality)} if found.quality else {}),
                 **({_UNFLIPPED: dict(c.unflipped)} if c.unflipped else {}),
                 **({_SCHEDULE: list(wanted.schedule)} if wanted.schedule else {}),
             },
@@ -498,7 +510,11 @@ def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certific
         groups_range=_read_range(block),
         floor_lows=_read_counts(block, _LOWS),
         agreed=strict_json.optional(block, _AGREED, int, 0, refuse),
+        quality=_read_counts(block, _QUALITY),
     )
+    told = found.quality
+    if told and (set(told) != {"value", "low", "high"} or told["low"] > told["high"]):
+        raise refuse(f"{_QUALITY} is no value with its limits")
     if found.interval not in INTERVALS:
         raise refuse(f"its interval is none of {', '.join(filter(None, INTERVALS))}")
     at = Circumstances(

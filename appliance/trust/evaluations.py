@@ -202,12 +202,17 @@ class Evaluations:
             raise error
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
 
-    def contradicting(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
-        """The gates that a task failed after it last passed one, the oldest first."""
+    def of(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
+        """The gates of a task, the oldest first; those of signers that are trusted still."""
         found = []
         for envelope in self._of(task_digest):
             with contextlib.suppress(Refused):
                 found.append(evaluation.verify(envelope, policy))
+        return found
+
+    def contradicting(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
+        """The gates that a task failed after it last passed one, the oldest first."""
+        found = self.of(task_digest, policy)
         passed = [c.circumstances.issued_us for c in found if c.found.verdict == "pass"]
         return [
             c

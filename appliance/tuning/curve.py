@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import compare, summarise
+from appliance.statistics import verdict
 from appliance.tuning.rows import Row
 
 SHARES: Final = (0.25, 0.5)
@@ -60,5 +61,6 @@ def more_helps(points: Sequence[Point]) -> tuple[Help, dict[str, Any]]:
         return "unknown", {}
     found = compare("all", by_share[1.0].outcomes, "half", by_share[0.5].outcomes).difference
     low, high = found.interval
-    said: Help = "yes" if low > 0 else "no" if high < WORTH else "unknown"
+    little = high < WORTH and found.groups >= verdict.FEWEST
+    said: Help = "yes" if verdict.side_of(found) == "better" else "no" if little else "unknown"
     return said, {"doubling": found.value, "interval": [low, high], "groups": found.groups}

@@ -1,7 +1,8 @@
 """What a tuned model forgets: its loss on fixed texts that have nothing to do with the task.
 
-Rules: the texts are pinned ones of the packs, cut to what a row may have; the engine that serves
-scores them untuned and with the adapter; a model that lost more than was allowed is refused.
+Rules: the texts are pinned sentences of the packs, cut to what a row may have; the engine that
+serves scores them untuned and with the adapter; a model is refused unless its loss is shown to have
+risen by no more than is allowed, over sentences, which count as groups.
 """
 
 from collections.abc import Sequence
@@ -9,51 +10,57 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.errors import TuningRefused
-from appliance.evals.packs.items import items
+from appliance.evals.packs.items import sentences
+from appliance.statistics import groups
+from appliance.statistics.groups import Estimate
 from appliance.tuning.checks import Scored
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served
 
-MOST: Final = 4.0
-"""Nats a token that a tuned model may lose, unless another limit is asked for."""
-_EACH: Final = 3
-"""One piece in so many is scored: about 700 tokens, English and German."""
+MOST: Final = 0.5
+"""Nats a token that a tuned model may lose, unless another limit is asked for: what good trainings
+lose stays below it.
+"""
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """The mean loss on the texts, in nats a token."""
+    """The loss on the texts, in nats a token.
+
+    Attributes:
+        untuned, tuned: the mean loss.
+        lost: how much worse the tuned model is, with a 95 % interval; below 0 where it is better.
+    """
 
     untuned: float
     tuned: float
-
-    @property
-    def nats(self) -> float:
-        """How much worse the tuned model is; below 0 where it is better."""
-        return self.tuned - self.untuned
+    lost: Estimate
 
     def facts(self, most: float) -> dict[str, Any]:
         """For the record and the result."""
         return {
+            "texts": self.lost.groups,
             "texts_untuned": self.untuned,
             "texts_tuned": self.tuned,
-            "forgotten": self.nats,
+            "forgotten": self.lost.value,
+            "forgotten_interval": list(self.lost.interval),
             "forgotten_most": most,
         }
 
 
 async def texts(served: Served, begin: int | None, longest: int) -> tuple[Row, ...]:
-    """The texts in tokens.
+    """The texts in tokens; one that is a single token has nothing to score, and is left out.
 
     Args:
         begin: the token that begins a text, None where the model has none.
         longest: most tokens of each.
     """
     found = []
-    for item in items("frozen")[::_EACH]:
+    for item in sentences():
         tokens = await served.text(item.prompt)
         whole = (tokens if begin is None else (begin, *tokens))[:longest]
-        found.append(Row(item.id, whole[:1], whole[1:]))
+        if len(whole) > 1:
+            found.append(Row(item.id, whole[:1], whole[1:]))
     return tuple(found)
 
 
@@ -64,23 +71,30 @@ async def forgotten(served: Served, adapter: str, rows: Sequence[Row]) -> Forgot
         adapter: its digest.
         rows: of `texts`.
     """
-    return Forgotten(_mean(await served.scores(rows)), _mean(await served.scores(rows, adapter)))
+    return compared(await served.scores(rows), await served.scores(rows, adapter))
+
+
+def compared(untuned: Sequence[Scored], tuned: Sequence[Scored]) -> Forgotten:
+    """The loss on the same texts, untuned and tuned."""
+    before, after = ([sum(one.nats) for one in side] for side in (untuned, tuned))
+    tokens = [len(one.nats) for one in untuned]
+    lost = [late - early for early, late in zip(before, after, strict=True)]
+    return Forgotten(
+        sum(before) / sum(tokens), sum(after) / sum(tokens), groups.ratio(lost, tokens)
+    )
 
 
 def check(found: Forgotten, most: float) -> None:
-    """Refuse a model that lost too much.
+    """Refuse a model that may have lost too much.
 
     Raises:
         TuningRefused: `tuning_forgets`; a loss that is no number is one, too.
     """
-    if not found.nats <= most:
+    if not found.lost.interval.high <= most:
+        low, high = found.lost.interval
         raise TuningRefused(
             "tuning_forgets",
-            f"On texts that are not of the task the tuned model has {found.tuned:.2f} nats a token "
-            f"and the untuned one {found.untuned:.2f}; it may lose {most:.2f}.",
+            f"On {found.lost.groups} sentences that are not of the task the tuned model has "
+            f"{found.tuned:.2f} nats a token and the untuned one {found.untuned:.2f}: it lost "
+            f"{low:.2f} to {high:.2f}, and may lose {most:.2f}.",
         )
-
-
-def _mean(scored: Sequence[Scored]) -> float:
-    nats = [value for one in scored for value in one.nats]
-    return sum(nats) / len(nats)

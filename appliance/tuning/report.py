@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.reports import charts
-from appliance.reports.axes import percent, plain
+from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import Estimate, Series
 from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
+from appliance.statistics import verdict
 from appliance.tuning.candidates import UNTUNED
 from appliance.tuning.checks import GAP_NATS, GAP_SHARE, LEAD_NATS, STOPPED
 from appliance.tuning.comparing import Paired
@@ -101,9 +102,9 @@ def conclusion(facts: Mapping[str, Any]) -> tuple[str, Tone]:
             tone,
         )
     held = f"against {NAMES[simplest['kind']]} {_difference(best)}"
-    if best["difference_interval"][0] > 0:
+    if best["difference_interval"][0] > 0 and facts["dev"]["groups"] >= verdict.FEWEST:
         return f"{reached}, {held}. {_CHOSEN}", "good"
-    return f"{reached}, {held}, which shows no difference. {_CHOSEN}", "muted"
+    return f"{reached}, {held}: which is better stays open. {_CHOSEN}", "muted"
 
 
 def next_commands(
@@ -133,11 +134,10 @@ def _best(facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _facts(facts: Mapping[str, Any]) -> tuple[Fact, ...]:
     best, joules, data = _best(facts), facts["joules"], facts["data"]
-    low, high = best["interval"]
     taught = f"{data['taught']:,} of them by a teacher" if data.get("taught") else "items of train"
     return (
         Fact("best on dev", NAMES[best["kind"]].removeprefix("the ")),
-        Fact(facts["dev"]["metric"], percent(best["value"]), f"{percent(low)} to {percent(high)}"),
+        Fact(facts["dev"]["metric"], percent(best["value"]), between(*best["interval"])),
         Fact("groups", str(facts["dev"]["groups"]), "of dev, independent; intervals count these"),
         Fact("learned from", f"{data['train']:,} rows", taught),
         Fact("took", _time(facts["seconds"]), f"at most {facts['peak_mib']:,} MiB in the trainer"),
@@ -198,7 +198,7 @@ def _candidates(facts: Mapping[str, Any]) -> Section:
     sentences = [
         f"{learned}, and each answered the same {data['dev']:,} items of dev, the model as it "
         "serves. Differences are paired by item and weighted by group; an interval that holds 0 "
-        "shows none; p is McNemar's."
+        "leaves open which is better; p is McNemar's."
     ]
     if seen := data.get("dev_seen"):  # a record of before has none
         sentences.append(
@@ -220,8 +220,7 @@ def _candidates(facts: Mapping[str, Any]) -> Section:
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     """A candidate; the simplest is held against nothing."""
-    low, high = row["interval"]
-    alone = (_name(row), percent(row["value"]), f"{percent(low)} to {percent(high)}")
+    alone = (_name(row), percent(row["value"]), between(*row["interval"]))
     if "difference" not in row:
         return (*alone, "-", "-", "-")
     paired = (f"{100 * row['difference']:+.1f}", _points_range(row["difference_interval"]))
@@ -249,8 +248,8 @@ def _held(held: Paired | None) -> Section | None:
     said = (
         f"This tuning minus tuning {held.against}, on the {held.items:,} items of dev in "
         f"{held.groups:,} groups that both answered{left}. Differences are paired by item and "
-        "weighted by group; an interval that holds 0 shows none; p is McNemar's, which counts "
-        "items as if they were independent."
+        "weighted by group; an interval that holds 0 leaves open which is better; p is McNemar's, "
+        "which counts items as if they were independent."
     )
     columns = ("", ">points", ">95 %", ">p", ">only this right, only that")
     return Section(title, (said,), (Table(columns, rows),))
@@ -264,9 +263,9 @@ def _fields(facts: Mapping[str, Any]) -> Section | None:
         (
             one["field"],
             percent(one["value"]),
-            _ends(one["interval"]),
+            between(*one["interval"]),
             f"{percent(one['stated_value'])} of {one['stated']}" if "stated_value" in one else "-",
-            _ends(one["stated_interval"]) if "stated_value" in one else "-",
+            between(*one["stated_interval"]) if "stated_value" in one else "-",
             percent(one["untuned"]) if "untuned" in one else "-",
         )
         for one in facts["fields"]
@@ -289,10 +288,9 @@ def _curve(facts: Mapping[str, Any]) -> Section | None:
     ]
     drawn = charts.intervals("Quality by rows", rows, axis_name=facts["dev"]["metric"])
     table = tuple(
-        (f"{p['share']:.0%}", f"{p['rows']:,}", percent(p["metric"]),
-         f"{percent(p['interval'][0])} to {percent(p['interval'][1])}")
+        (f"{p['share']:.0%}", f"{p['rows']:,}", percent(p["metric"]), between(*p["interval"]))
         for p in points
-    )  # fmt: skip
+    )
     said = [_HELPS[facts["more_data_helps"]]]
     if found := facts["doubling"]:
         said.append(
@@ -333,12 +331,16 @@ def _checks(found: Mapping[str, Any]) -> Section:
         ),
     )
     if "forgotten" in found:  # a record of before has none
+        between = ""
+        if "forgotten_interval" in found:
+            low, high = found["forgotten_interval"]
+            between = f" ({low:+.2f} to {high:+.2f}, 95 %, {found['texts']} sentences)"
         rows = (
             *rows,
             (
                 "fixed texts beside the task",
                 f"{found['texts_untuned']:.2f} nats a token untuned, {found['texts_tuned']:.2f} "
-                f"tuned, {found['forgotten']:+.2f}",
+                f"tuned, {found['forgotten']:+.2f}{between}",
                 f"at most {found['forgotten_most']:+.2f}",
             ),
         )
@@ -419,16 +421,11 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def _estimate(row: Mapping[str, Any]) -> str:
-    low, high = row["interval"]
-    return f"{percent(row['value'])} ({percent(low)} to {percent(high)})"
+    return f"{percent(row['value'])} ({between(*row['interval'])})"
 
 
 def _difference(row: Mapping[str, Any]) -> str:
     return f"{100 * row['difference']:+.1f} points ({_points_range(row['difference_interval'])})"
-
-
-def _ends(ends: Sequence[float]) -> str:
-    return f"{percent(ends[0])} to {percent(ends[1])}"
 
 
 def _points_range(ends: Sequence[float]) -> str:

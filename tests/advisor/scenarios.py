@@ -3,8 +3,9 @@
 from dataclasses import replace
 from datetime import date
 
-from appliance.advisor.measured import Candidate, Facts, Quality
+from appliance.advisor.measured import Candidate, Facts
 from appliance.advisor.questions import Questions, read
+from appliance.evals.known import Quality
 
 TODAY = date(2026, 11, 27)
 MACHINE = """

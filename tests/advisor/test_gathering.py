@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.advisor.gathering import gather, newest_result
+from appliance.advisor.gathering import gather
 from appliance.app import Services, open_services
 from appliance.audit.log import Draft
+from appliance.evals.store import newest_result
 from appliance.types import Json
 from tests.advisor.test_measured import RESULT
 from tests.api.admin.lab import make_lab

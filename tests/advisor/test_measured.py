@@ -6,15 +6,21 @@ import pytest
 
 from appliance.advisor.measured import (
     Candidate,
+    Facts,
     arrivals,
-    from_evaluation,
     joined,
+    of_evidence,
     per_doubling,
     told,
 )
 from appliance.advisor.questions import read
+from appliance.evals import known
 
 HOUR = 3_600_000_000
+
+
+def from_evaluation(result: dict[str, Any], adapters: tuple[str, ...] = ()) -> Facts:
+    return of_evidence(known.of_evaluation(result), adapters)
 
 
 def row(name: str, kind: str, quality: float, *, model: str = "", mib: int = 0) -> dict[str, Any]:

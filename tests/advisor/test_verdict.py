@@ -5,9 +5,10 @@ from datetime import date
 
 import pytest
 
-from appliance.advisor.measured import Candidate, Certified, Facts, Quality, cascade
+from appliance.advisor.measured import Candidate, Facts, cascade
 from appliance.advisor.questions import Questions
 from appliance.advisor.verdict import Advice, advise, document
+from appliance.evals.known import Certified, Quality
 from tests.advisor.scenarios import (
     CLOUD,
     FIXED,
@@ -167,8 +168,8 @@ def test_9_twelve_groups_are_missing() -> None:
 def test_10_so_many_groups_show_it() -> None:
     known = facts(measured("baseline", 0.88, half=0.045, groups=200), groups=200)
     found = said(asked(MACHINE), known)
-    # (1.959964 + 0.841621)² x 0.88 x 0.12 / 0.03² = 920.93: 921 groups, 200 of them are there.
-    assert (found.verdict, found.more) == ("not_enough_data", 721)
+    # (1.644854 + 0.841621)² x 0.88 x 0.12 / 0.03² = 725.42: 726 groups, 200 of them are there.
+    assert (found.verdict, found.more) == ("not_enough_data", 526)
 
 
 def test_11_six_hundred_examples_are_missing_then_tuning_is_tried() -> None:
@@ -216,14 +217,47 @@ def test_15_a_certified_cascade_rests_on_its_certificate() -> None:
     small = measured("own", 0.80)
     known = facts(measured("prompt", 0.70), cascade(HERE, small, None))
     extra = MACHINE.replace("[costs]", "[costs]\ndefer_minutes = 0.5")
-    found = said(asked(extra, PEOPLE, "[regulation]\nbound = 0.05\n"), known)
-    assert found.verdict == "cascade"
+    agree = PEOPLE + "agreement = 0.81\n"
+    found = said(asked(extra, agree, "[regulation]\nbound = 0.05\n"), known)
+    assert found.verdict == "cascade" and found.chosen is not None
+    # Right: 0.75 x 0.96 by its certificate, and 0.25 x 0.81, as often as people agree.
+    assert found.chosen.quality is not None
+    assert found.chosen.quality.low == pytest.approx(0.75 * 0.96 + 0.25 * 0.81)
     # A quarter of 12,000 x half a minute is 25 h x 45 = 1,125.00. At each retraining 300 items and
     # the 400 groups of the certificate are labelled: 700 x 1.50 / 12 = 87.50.
     assert cost(found, "cascade") == 1515.66 == round(FIXED + 0.02 + 87.50 + 1125.00, 2)
     assert any("answers 75% with at most 4.0% errors" in note for note in found.notes)
-    stricter = said(asked(extra, PEOPLE, "[regulation]\nbound = 0.03\n"), known)
+    stricter = said(asked(extra, agree, "[regulation]\nbound = 0.03\n"), known)
     assert stricter.verdict != "cascade"
+
+
+def test_15_people_are_not_assumed_to_be_always_right() -> None:
+    """Their agreement is asked for, or taken from the labels; without it there is no quality."""
+    known = facts(measured("prompt", 0.70), cascade(HERE, measured("own", 0.80), None))
+    extra = MACHINE.replace("[costs]", "[costs]\ndefer_minutes = 0.5")
+    unknown = said(asked(extra, PEOPLE), known)
+    (row,) = [each for each in unknown.options if each.option == "cascade"]
+    assert (row.state, row.quality, row.missing) == ("unmeasured", None, ("data.agreement",))
+    by_labels = said(asked(extra, PEOPLE), replace(known, agreement=0.81))
+    assert by_labels.verdict == "cascade"
+    assert by_labels.chosen is not None and by_labels.chosen.quality is not None
+    assert by_labels.chosen.quality.value == pytest.approx(0.9225)
+    poor = said(asked(extra, PEOPLE), replace(known, agreement=0.5))  # 0.72 + 0.125
+    assert poor.verdict != "cascade"
+    nothing = said(asked(MACHINE), replace(facts(measured("tuned", 0.7)), agreement=0.81))
+    assert nothing.verdict == "people" and "People agree in 81.0%" in nothing.answer
+
+
+def test_the_best_of_many_is_judged_by_limits_that_hold_for_all() -> None:
+    one = measured("prompt", 0.89)  # 0.86 to 0.92 by itself
+    assert said(asked(MACHINE), facts(one)).verdict == "prompt"
+    many = said(asked(MACHINE), replace(facts(one), tried=50))
+    (row,) = [each for each in many.options if each.option == "prompt"]
+    assert row.state == "open" and row.quality is not None and row.quality.low < 0.85
+    assert row.quality.confidence == pytest.approx(1 - 2 * 0.05 / 50)
+    sealed = Quality(0.89, 0.86, 0.92, 400, sealed=True)  # it chose nothing
+    known = replace(facts(replace(one, quality=sealed)), tried=50)
+    assert said(asked(MACHINE), known).verdict == "prompt"
 
 
 def test_16_a_cascade_whose_rest_a_larger_model_answers_takes_no_people() -> None:
@@ -294,8 +328,8 @@ def test_a_quality_on_few_groups_decides_nothing() -> None:
 def test_more_groups_show_what_made_no_error_so_far() -> None:
     perfect = replace(measured("prompt", 1.0), quality=Quality(1.0, 0.99, 1.0, 400))
     found = said(asked(MACHINE, domain="quality = 0.999"), facts(perfect))
-    # 3,687 groups without an error bound its rate by 0.1 % at 2.5 %.
-    assert (found.verdict, found.more) == ("not_enough_data", 3_688 - 400)
+    # 2,995 groups without an error bound its rate by 0.1 % at 5 %.
+    assert (found.verdict, found.more) == ("not_enough_data", 2_995 - 400)
 
 
 def test_one_option_without_a_speed_hides_no_cost() -> None:

@@ -32,7 +32,7 @@ def test_labels_have_macro_f1_and_a_share_in_form() -> None:
     )
     assert found.adherence is not None
     assert found.adherence.value == pytest.approx(118 / 120)
-    assert found.macro_f1 is not None and 0 < found.macro_f1 < 1
+    assert found.macro_f1 is not None and 0 < found.macro_f1.value < 1
     assert found.fields == {} and found.refusals == 0
 
 

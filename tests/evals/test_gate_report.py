@@ -74,4 +74,13 @@ def test_against_nothing_no_page_says_not_worse() -> None:
 
 def test_the_packs_stand_among_the_terms() -> None:
     html = render(gate_report.page(judged(pairs(400, gained=20), wanted(packs={"general": 1_000}))))
-    assert "pack general" in html and "0.1 %: pass, 60 of 80 items" in html
+    assert "pack general" in html and "0.1 %: pass, 60 of 80 items right, 62 to 85 %" in html
+
+
+def test_the_page_says_for_whom_it_holds_and_the_level_of_each_interval() -> None:
+    page = judged(pairs(400, gained=20))
+    html = render(gate_report.page(replace(page, rows=1_000)))
+    assert "By the labels of this dataset, each group counting once, for the population" in html
+    assert "its sealed groups were drawn from: a pass is wrong in at most 1.25 of 100" in html
+    assert html.count("97.5 %") == 3  # beside the difference, at the figure, over the table
+    assert "learned from all 1,000 rows of train" in html

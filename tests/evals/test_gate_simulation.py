@@ -16,7 +16,7 @@ import pytest
 from appliance.datasets.reading import read_items
 from appliance.evals import judging
 from appliance.evals.pairs import MILLION, Pair
-from appliance.statistics.groups import difference
+from appliance.statistics.groups import paired_difference
 from appliance.statistics.power import groups_for_difference
 from appliance.statistics.risk import certify
 from appliance.statistics.special import normal_quantile
@@ -142,7 +142,7 @@ def _superior(groups: list[Group], confidence: float) -> bool:
     names = [n for n, group in enumerate(groups) for _ in group]
     ones = [a for group in groups for a, _ in group]
     others = [b for group in groups for _, b in group]
-    return difference(ones, others, names, confidence).interval.low > 0
+    return paired_difference(ones, others, names, confidence).interval.low > 0
 
 
 def _best_of(real: list[Group], tries: int, confidence: float, seed: int) -> float:

@@ -1,11 +1,14 @@
 """Scores: values computed by hand and by scikit-learn, and failures that always score 0."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.evals import metrics
-from appliance.evals.metrics import NO_ANSWER, OTHER
+from appliance.evals.metrics import NO_ANSWER, OTHER, Answer
 
 LABELS = ("a", "b", "c")
 
@@ -105,18 +108,35 @@ def test_confusion_has_a_column_for_other_answers_and_for_none() -> None:
     assert sum(map(sum, counts)) == 4
 
 
+def macro_f1(expected: Sequence[str], answers: Sequence[Answer]) -> float:
+    """Of items that are groups of one."""
+    return metrics.macro_f1(LABELS, expected, answers, range(len(expected))).value
+
+
+def test_macro_f1_has_an_interval_over_groups() -> None:
+    """Items of a group that are copies of each other tell nothing more."""
+    draw = np.random.default_rng(2)
+    expected = draw.choice(LABELS, 60).tolist()
+    answers = [one if draw.random() < 0.8 else "a" for one in expected]
+    once = metrics.macro_f1(LABELS, expected, answers, range(60))
+    copied = metrics.macro_f1(LABELS, expected * 3, answers * 3, [*range(60)] * 3)
+    assert copied == pytest.approx(once) and once.groups == 60
+    assert 0.1 < once.interval.high - once.interval.low < 0.4
+    apart = metrics.macro_f1(LABELS, expected * 3, answers * 3, range(180))  # the control
+    assert apart.interval.low > once.interval.low and apart.interval.high < once.interval.high
+
+
 def test_macro_f1_is_that_of_scikit_learn() -> None:
     """`f1_score(expected, answers, labels=..., average="macro", zero_division=0)`, 1.9.1."""
     expected = ["a", "a", "a", "b", "b", "c", "a", "c", "b", "a"]
     answers = ["a", "b", "a", "b", "c", "c", "a", "a", "b", "a"]
-    assert metrics.macro_f1(LABELS, expected, answers) == pytest.approx(0.6555555555555556)
+    assert macro_f1(expected, answers) == pytest.approx(0.6555555555555556)
 
 
 def test_failures_lower_macro_f1() -> None:
-    assert metrics.macro_f1(LABELS, ["a", "b"], ["a", "b"]) == 1
-    assert metrics.macro_f1(LABELS, ["a", "b"], ["a", None]) == 0.5
-    assert metrics.macro_f1(LABELS, ["a", "b"], ["a", "zzz"]) == 0.5
-    assert metrics.macro_f1(LABELS, [], []) == 0
+    assert macro_f1(["a", "b"], ["a", "b"]) == 1
+    assert macro_f1(["a", "b"], ["a", None]) == 0.5
+    assert macro_f1(["a", "b"], ["a", "zzz"]) == 0.5
 
 
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from([*LABELS, "zzz", None]))))

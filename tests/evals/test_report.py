@@ -23,6 +23,7 @@ def evaluated(candidates: Mapping[str, list[Outcome]]) -> Evaluated:
         ceiling=0.807,
         labels=("a", "b"),
         confusions={"tuned": [[100, 20], [0, 0]]},
+        language_models=[name for name in candidates if name not in BASE],
     )
 
 
@@ -53,7 +54,10 @@ def test_a_difference_that_is_not_shown_leaves_the_classifier() -> None:
 
 def test_worse_candidates_end_in_do_not() -> None:
     answer, tone = conclusion(evaluated({**BASE, "few shots": outcomes(30)}))
-    assert "Do not use a language model" in answer
+    assert answer == (
+        "logistic regression is enough: every candidate that was compared with it is shown to be "
+        "worse. Do not use a language model for this task as it is."
+    )
     assert tone == "no"
 
 
@@ -68,3 +72,16 @@ def test_the_page_has_every_candidate_and_its_interval() -> None:
 def test_without_a_language_model_nothing_is_claimed_of_one() -> None:
     alone = evaluated({"logistic regression": outcomes(80)})
     assert conclusion(alone) == ("logistic regression is measured; no language model was.", "muted")
+
+
+def test_a_tie_is_not_worse_and_no_sentence_says_so() -> None:
+    tied = {**BASE, "few shots": outcomes(30), "tuned": outcomes(80)}
+    answer, tone = conclusion(evaluated(tied))
+    assert "enough so far" in answer and "Closest is tuned" in answer and tone == "muted"
+
+
+def test_the_page_says_for_whom_it_holds_and_each_level() -> None:
+    html = render(page(evaluated({**BASE, "tuned": outcomes(110)})))
+    assert "By the labels of this dataset, each group counting once" in html
+    assert "interval, 97.5 %" in html and "leaves open which is better" in html
+    assert "shows no difference" not in html

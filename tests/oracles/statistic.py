@@ -40,24 +40,6 @@ def tango(pairs: list[int], confidence: float) -> list[float]:
     return [low, high]
 
 
-def newcombe(pairs: list[int], confidence: float) -> list[float]:
-    """Method 10 from Wilson limits that statsmodels computes and numpy's correlation."""
-    a, b, c, d = pairs
-    n = sum(pairs)
-    p1, p2 = (a + b) / n, (a + c) / n
-    l1, u1 = proportion.proportion_confint(a + b, n, 1 - confidence, "wilson")
-    l2, u2 = proportion.proportion_confint(a + c, n, 1 - confidence, "wilson")
-    scale = np.sqrt(float((a + b) * (c + d) * (a + c) * (b + d)))
-    product = float(a * d - b * c)
-    if product > 0:
-        product = max(product - n / 2, 0.0)
-    phi = product / scale if scale else 0.0
-    low = np.array([p1 - l1, u2 - p2])
-    high = np.array([u1 - p1, p2 - l2])
-    form = np.array([[1, -phi], [-phi, 1]])
-    return [p1 - p2 - np.sqrt(low @ form @ low), p1 - p2 + np.sqrt(high @ form @ high)]
-
-
 def logistic(scores: list[float], right: list[bool], penalty: float) -> list[float]:
     model = linear_model.LogisticRegression(C=1 / penalty, tol=1e-12, max_iter=10_000)
     model.fit(np.array(scores)[:, None], right)
@@ -74,15 +56,6 @@ def kappa(first: list[Any], second: list[Any]) -> list[float]:
     counts = metrics.confusion_matrix(first, second, labels=labels)
     found = inter_rater.cohens_kappa(counts)
     return [metrics.cohen_kappa_score(first, second), float(np.sqrt(found["var_kappa"]))]
-
-
-def calibration_error(p: list[float], y: list[bool], bins: int) -> float:
-    """By scipy's binning, whose bins are closed on the left: right-closed after a reflection."""
-    edges = np.linspace(0, 1, bins + 1)
-    inside = 1 - np.array(p)
-    gap = np.array(y, float) - np.array(p)
-    total = stats.binned_statistic(inside, gap, "sum", edges).statistic
-    return float(np.abs(total).sum() / len(p))
 
 
 def features() -> Any:
@@ -112,12 +85,10 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     ),
     "mcnemar": lambda pairs: contingency_tables.mcnemar(table(pairs), exact=True).pvalue,
     "tango": tango,
-    "newcombe": newcombe,
     "kappa": kappa,
     "auroc": lambda c, y: metrics.roc_auc_score(y, c),
     "brier": lambda c, y: metrics.brier_score_loss(y, c),
     "log_loss": lambda c, y: metrics.log_loss(y, c),
-    "calibration_error": calibration_error,
     "logistic": logistic,
     "isotonic": step,
     "permutation": lambda gaps: (

@@ -44,11 +44,12 @@ def test_calibration_mends_what_is_overconfident() -> None:
     right = (random.random(4000) < truth).tolist()
     scores = (truth**0.3).tolist()
     half = 2000
-    before = calibration_error(scores[half:], right[half:])
+    names = range(half)
+    before = calibration_error(scores[half:], right[half:], names).value
     for fit in (calibration.fit_isotonic, calibration.fit_logistic):
         fitted = fit(scores[:half], right[:half])
-        after = calibration_error(fitted.apply(scores[half:]).tolist(), right[half:])
-        assert after < before / 3
+        after = calibration_error(fitted.apply(scores[half:]).tolist(), right[half:], names)
+        assert after.value < before / 3
 
 
 def test_all_right_is_not_certainty() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from appliance.statistics import power
-from appliance.statistics.groups import difference
+from appliance.statistics.groups import paired_difference
 from appliance.statistics.proportions import upper_limit
 
 
@@ -44,6 +44,6 @@ def test_the_planned_number_of_groups_has_the_power() -> None:
     passed = 0
     for _ in range(400):
         gaps = random.choice([1, -1, 0], needed, p=[0.1, 0.1, 0.8])
-        low, _ = difference((gaps > 0).tolist(), (gaps < 0).tolist(), range(needed)).interval
+        low, _ = paired_difference((gaps > 0).tolist(), (gaps < 0).tolist(), range(needed)).interval
         passed += low > -0.06
     assert passed / 400 > 0.75

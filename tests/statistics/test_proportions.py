@@ -5,17 +5,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from appliance.statistics import proportions
 from appliance.statistics.proportions import (
     Interval,
     clopper_pearson,
+    corrected,
     lower_limit,
+    trials,
     upper_limit,
     wilson,
 )
 from tests.statistics.simulation import rate, within
 
-INTERVALS = [wilson, clopper_pearson]
+INTERVALS = [wilson, clopper_pearson, corrected]
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
@@ -31,13 +32,15 @@ def test_published_values() -> None:
     """Newcombe, Stat. Med. 17:857, 1998, table I: 81 of 263 and 15 of 148."""
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert clopper_pearson(81, 263) == pytest.approx((0.2527, 0.3676), abs=5e-5)
+    assert corrected(81, 263) == pytest.approx((0.2535, 0.3682), abs=5e-5)
+    assert corrected(15, 148) == pytest.approx((0.0598, 0.1644), abs=5e-5)
     assert wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
 
 
 def test_one_sided_limits_are_those_of_twice_the_tail() -> None:
     sides = (lower_limit(3, 60, 0.05), upper_limit(3, 60, 0.05))
     assert sides == pytest.approx(clopper_pearson(3, 60, 0.9), abs=1e-12)
-    assert proportions.exact_test(0, 59, 0.05) < 0.05 < proportions.exact_test(0, 58, 0.05)
+    assert lower_limit(59, 59, 0.05) > 0.95 > lower_limit(58, 58, 0.05)
 
 
 @pytest.mark.parametrize("p", [0.02, 0.2, 0.5])
@@ -67,3 +70,10 @@ def test_what_is_no_proportion(
 ) -> None:
     with pytest.raises(ValueError, match="0 <= k <= n"):
         interval(*wrong)
+
+
+@pytest.mark.parametrize(("k", "n"), [(50, 62), (62, 62), (0, 62), (181.5, 200.25)])
+def test_as_many_trials_as_a_limit_tells(k: float, n: float) -> None:
+    low, high = corrected(k, n, 0.9)
+    limit = low if k else high
+    assert trials(k / n, limit, 0.9) == pytest.approx(n, rel=1e-6)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.statistics.groups import Estimate, difference
+from appliance.statistics.groups import Estimate, paired_difference
 from appliance.statistics.proportions import Interval
 from appliance.statistics.verdict import FEWEST, Verdict, all_of, at_least, not_worse
 from tests.statistics.simulation import rate, within
@@ -43,7 +43,7 @@ def test_few_groups_are_underpowered_whatever_they_show() -> None:
 
 def test_forty_groups_and_eight_points_less_are_underpowered() -> None:
     first, second = [1] * 30 + [0] * 10, [1] * 33 + [0] * 7
-    assert not_worse(difference(first, second, range(40)), 0.05).outcome == "underpowered"
+    assert not_worse(paired_difference(first, second, range(40)), 0.05).outcome == "underpowered"
 
 
 def test_floors_and_intersections() -> None:
@@ -60,7 +60,7 @@ def test_floors_and_intersections() -> None:
 def verdict(random: np.random.Generator, truth: float, groups: int, margin: float) -> str:
     shares = [0.1 + max(truth, 0), 0.1 + max(-truth, 0)]
     gaps = random.choice([1, -1, 0], groups, p=[*shares, 1 - sum(shares)])
-    found = difference((gaps > 0).tolist(), (gaps < 0).tolist(), range(groups))
+    found = paired_difference((gaps > 0).tolist(), (gaps < 0).tolist(), range(groups))
     return not_worse(found, margin).outcome
 
 

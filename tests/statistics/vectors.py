@@ -14,7 +14,7 @@ import numpy as np
 from appliance.statistics import calibration, scores, special
 from appliance.statistics import permutation as permutations
 from appliance.statistics.agreement import cohen_kappa
-from appliance.statistics.paired import Pairs, mcnemar, newcombe, tango
+from appliance.statistics.paired import Pairs, mcnemar, tango
 from appliance.statistics.power import allowed_errors
 from appliance.statistics.proportions import clopper_pearson, wilson
 from appliance.tasks.classifiers.linear import fit_linear
@@ -33,12 +33,10 @@ OURS: Final[dict[str, Callable[..., Any]]] = {
     "clopper_pearson": clopper_pearson,
     "mcnemar": lambda pairs: mcnemar(Pairs(*pairs).first, Pairs(*pairs).second),
     "tango": lambda pairs, confidence: tango(Pairs(*pairs), confidence),
-    "newcombe": lambda pairs, confidence: newcombe(Pairs(*pairs), confidence),
     "kappa": lambda first, second: cohen_kappa(first, second)[:2],
     "auroc": lambda c, y: scores.auroc(c, y),
     "brier": lambda c, y: scores.brier(c, y),
     "log_loss": lambda c, y: scores.log_loss(c, y),
-    "calibration_error": lambda p, y, bins: scores.calibration_error(p, y, bins),
     "logistic": lambda scores, right, penalty: [
         (fit := calibration.fit_logistic(scores, right, penalty)).slope,
         fit.intercept,
@@ -107,8 +105,7 @@ def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
             draw.randint(1, 40),
             draw.randint(1, 99),
         ]
-        for ask in ("tango", "newcombe"):
-            yield {"ask": ask, "pairs": pairs, "confidence": confidence}
+        yield {"ask": "tango", "pairs": pairs, "confidence": confidence}
         pairs = [draw.randint(0, 50), draw.randint(0, 9), draw.randint(0, 9), draw.randint(0, 50)]
         yield {"ask": "mcnemar", "pairs": pairs}
         first = [draw.randint(0, 3) for _ in range(30)]
@@ -120,7 +117,6 @@ def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
         y[:2] = [True, False]
         for ask in ("auroc", "brier", "log_loss"):
             yield {"ask": ask, "c": c, "y": y}
-        yield {"ask": "calibration_error", "p": [v + 1e-6 for v in c], "y": y, "bins": 10}
         ask_at = [draw.uniform(-0.1, 1.1) for _ in range(9)]
         yield {"ask": "isotonic", "scores": c, "right": y, "at": ask_at}
         yield {

@@ -5,45 +5,72 @@ import pytest
 from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.tuning import forgetting
-from appliance.tuning.forgetting import Forgotten, forgotten
+from appliance.tuning.checks import Scored
+from appliance.tuning.forgetting import Forgotten, compared, forgotten
 from appliance.tuning.served import Served, attached
 from tests.lora import write_lora
 
 
+def found(*lost: float, tokens: int = 10) -> Forgotten:
+    """Of texts of so many tokens that lost so much a token."""
+    untuned = [Scored((3.0,) * tokens, ()) for _ in lost]
+    tuned = [Scored((3.0 + each,) * tokens, ()) for each in lost]
+    return compared(untuned, tuned)
+
+
 @pytest.mark.parametrize(
-    ("tuned", "passes"),
-    [(2.0, True), (4.99, True), (5.01, False), (float("nan"), False), (float("inf"), False)],
-)
-def test_what_lost_more_than_is_allowed_is_refused(tuned: float, passes: bool) -> None:
-    found = Forgotten(untuned=3.0, tuned=tuned)
+    ("lost", "passes"),
+    [((0.4,) * 99, True), ((0.6,) * 99, False), ((0.1, 0.7) * 250, True), ((0.1, 0.7) * 3, False),
+     ((float("nan"),) * 9, False), ((float("inf"),) * 9, False)],
+)  # fmt: skip
+def test_what_may_have_lost_more_than_is_allowed_is_refused(
+    lost: tuple[float, ...], passes: bool
+) -> None:
+    """The same mean of 0.4 is shown by 500 sentences, and by six it is not."""
     if passes:
-        return forgetting.check(found, 2.0)
+        return forgetting.check(found(*lost), forgetting.MOST)
     with pytest.raises(TuningRefused) as refused:
-        forgetting.check(found, 2.0)
+        forgetting.check(found(*lost), forgetting.MOST)
     assert refused.value.code == "tuning_forgets"
 
 
-def test_the_record_has_both_sides_and_the_limit() -> None:
-    told = Forgotten(3.0, 3.5).facts(2.0)
-    assert told == {
-        "texts_untuned": 3.0, "texts_tuned": 3.5, "forgotten": 0.5, "forgotten_most": 2.0,
-    }  # fmt: skip
+def test_four_nats_a_token_were_allowed_and_half_a_nat_is() -> None:
+    assert forgetting.MOST <= 0.5
+    forgetting.check(found(*[1.3] * 500), 4.0)  # the control: a factor of 3.7 in perplexity
+    with pytest.raises(TuningRefused) as refused:
+        forgetting.check(found(*[1.3] * 500), forgetting.MOST)
+    assert "it lost 1.30 to 1.30, and may lose 0.50" in refused.value.message
+
+
+def test_texts_count_and_not_their_tokens() -> None:
+    few, many = found(0.1, 0.7, tokens=5), found(0.1, 0.7, tokens=500)
+    assert few.lost.interval == pytest.approx(many.lost.interval) and few.lost.groups == 2
+
+
+def test_the_record_has_both_sides_the_interval_and_the_limit() -> None:
+    told = found(0.4, 0.6).facts(2.0)
+    low, high = told.pop("forgotten_interval")
+    assert low == pytest.approx(0.5 - 1.96 * 0.1, abs=1e-3) and low + high == pytest.approx(1.0)
+    assert told == pytest.approx({
+        "texts": 2, "texts_untuned": 3.0, "texts_tuned": 3.5, "forgotten": 0.5,
+        "forgotten_most": 2.0,
+    })  # fmt: skip
 
 
 async def test_a_model_that_lost_its_language_is_refused(
     services: Services, served: Served
 ) -> None:
     rows = await forgetting.texts(served, None, 96)
-    assert len(rows) == 5 and {row.item[:9] for row in rows} == {"frozen-en", "frozen-de"}
+    assert len(rows) >= 500 and {row.item[:9] for row in rows} == {"beside-en", "beside-de"}
     assert all(len(row.tokens) <= 96 and len(row.prompt) == 1 for row in rows)
     begun = await forgetting.texts(served, 7, 96)
     assert begun[0].tokens[:2] == (7, rows[0].tokens[0])
-    assert (await forgotten(served, "", rows[:1])).nats == 0
+    assert (await forgotten(served, "", rows[:2])).lost.value == 0
     path = services.data.parent / "noise.gguf"
     write_lora(services.data / "models" / "smol" / "model.gguf", path, 3, strength=2.0)
     async with attached(served, path.read_bytes()) as digest:
-        found = await forgotten(served, digest, rows[:1])
+        lost = await forgotten(served, digest, rows[:40:4])
     path.unlink()
     with pytest.raises(TuningRefused) as refused:
-        forgetting.check(found, forgetting.MOST)
-    assert refused.value.code == "tuning_forgets" and 2 < found.untuned < 5
+        forgetting.check(lost, forgetting.MOST)
+    assert refused.value.code == "tuning_forgets" and 2 < lost.untuned < 7

@@ -81,7 +81,7 @@ def test_candidates_stand_with_intervals_and_paired_differences() -> None:
         (
             "blend",
             [CLASSIFIER, {**BLEND, "difference_interval": [-0.013, 0.026]}],
-            "(-1.3 to +2.6), which shows no difference",
+            "(-1.3 to +2.6): which is better stays open",
             "muted",
         ),
         (
@@ -123,7 +123,7 @@ def test_it_is_held_against_another_item_by_item() -> None:
 
     html = told(kept("0100"))
     for words in ("Against tuning 5", "minus tuning 5, on the 4 items of dev in 3 groups", "+50.0",
-                   "-35.6 to +95.6", "2, 0", "0.5"):  # fmt: skip
+                   "-49.6 to +83.6", "2, 0", "0.5"):  # fmt: skip
         assert words in html, words
     assert "left out" not in html and "Against tuning" not in shown()
     assert "Not comparable: tuning 5 has no outcomes." in told("has no outcomes")
@@ -138,11 +138,12 @@ def test_what_each_check_measured() -> None:
 
 def test_what_it_forgot_and_that_its_dataset_was_a_draft() -> None:
     told = {**record()["checks"], "texts_untuned": 3.1, "texts_tuned": 3.55, "forgotten": 0.45,
-            "forgotten_most": 2.0}  # fmt: skip
+            "forgotten_interval": [0.4, 0.5], "texts": 510, "forgotten_most": 2.0}  # fmt: skip
     html = shown(
         checks=told, data={**record()["data"], "draft": True, "dev_seen": 9, "judged_seen": 3}
     )
-    for words in ("3.10 nats a token untuned, 3.55 tuned, +0.45", "at most +2.00", ", a draft",
+    for words in ("3.10 nats a token untuned, 3.55 tuned, +0.45 (+0.40 to +0.50, 95 %, 510",
+                  "at most +2.00", ", a draft",
                   "9 items of dev have a text that was learned",
                   "3 groups that were learned have the very text"):  # fmt: skip
         assert words in html, words

@@ -14,11 +14,14 @@ from appliance.advisor.questions import build
 from appliance.advisor.report import page
 from appliance.advisor.verdict import advise, document
 from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.jobs.kind import digest
 from appliance.reports.page import render
+from appliance.trust.evaluation import Certificate
+from appliance.trust.store import load_policy
 from appliance.wire.admin import advice as wire
 
 router = APIRouter(prefix="/admin/advice")
@@ -48,7 +51,8 @@ async def new_advice(
     directory = services.data / EVALUATIONS
     task = wanted.task or ""
     routes = await asyncio.to_thread(services.routes.holding, task)
-    here = await asyncio.to_thread(gather, directory, services.reader, task, routes)
+    gates, needs = await asyncio.to_thread(_gates, services, task)
+    here = await asyncio.to_thread(gather, directory, services.reader, task, routes, gates, needs)
     facts = joined(here, told(questions))
     today = datetime.fromtimestamp(now / 1e6, UTC).date()
     found = await asyncio.to_thread(advise, questions, facts, today)
@@ -73,6 +77,17 @@ async def new_advice(
     )
     await asyncio.to_thread(shelf.keep, services.data / shelf.DIRECTORY, given)
     return _shown(given)
+
+
+def _gates(services: Services, task: str) -> tuple[list[Certificate], str]:
+    """The gates of a task as it is stored, and the model that it needs."""
+    records = (each for each in services.store.inventory.records() if each.id == task)
+    stored = next(records, None)
+    if stored is None or stored.digest is None:
+        return [], ""
+    policy = load_policy(services.data / "trust")
+    found = services.store.evaluations.of(stored.digest, policy)
+    return found, str(stored.facts.get("needs", ""))
 
 
 def _shown(given: shelf.Given) -> wire.Advice:

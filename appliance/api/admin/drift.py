@@ -12,14 +12,14 @@ from appliance.advisor import shelf, watch
 from appliance.advisor.costs import Percentiles
 from appliance.advisor.drift import BLIND, PROMISE, Watch, advice
 from appliance.advisor.drift_report import page
-from appliance.advisor.gathering import newest_result
-from appliance.advisor.measured import from_evaluation
 from appliance.api.admin.deps import Operator, ServicesDep, Viewer
 from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.errors import Refused
+from appliance.evals import known
 from appliance.evals.job import DIRECTORY as EVALUATIONS
+from appliance.evals.store import newest_result
 from appliance.reports.page import render
 from appliance.wire.admin import drift as wire
 from appliance.wire.admin.advice import NAME
@@ -80,7 +80,7 @@ def _shown(services: Services, task: str) -> wire.Drift:
 def _advice(services: Services, found: Watch) -> tuple[str, ...]:
     """With the curve of the newest evaluation, and the price of labels as it was told last."""
     newest = newest_result(services.data / EVALUATIONS, found.task)
-    curve = () if newest is None else from_evaluation(newest[1]).curve
+    curve = () if newest is None else known.of_evaluation(newest[1]).curve
     try:
         given = shelf.last(services.data / shelf.DIRECTORY, found.task).document
     except Refused:

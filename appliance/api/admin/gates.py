@@ -171,7 +171,7 @@ def evidence_key(_: Viewer, services: ServicesDep) -> wire.EvidenceKey:
 def certificates(_: Viewer, services: ServicesDep, doubtful: bool = False) -> wire.CertificateList:
     """The certificates that are kept here; of the doubtful ones alone, with today's verdict."""
     found = [_shown(services, envelope) for _, envelope in services.store.evaluations.all()]
-    kept = [each for each in found if each is not None and not (doubtful and each.interval)]
+    kept = [each for each in found if each is not None and (not doubtful or each.doubtful)]
     told = [
         each.model_copy(
             update={"envelope": "", "today": _today(services, each) if doubtful else ""}
@@ -263,6 +263,7 @@ def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
         incumbent=found.wanted.incumbent,
         groups=found.found.groups,
         interval=found.found.interval,
+        doubtful=found.found.doubtful,
         issued=iso(found.circumstances.issued_us),
         valid_until=iso(found.circumstances.valid_until_us),
         usable=not why,

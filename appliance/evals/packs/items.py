@@ -1,7 +1,8 @@
 """The items of the packs, read from the package and held against their digests.
 
 Rules: a file with other bytes is refused, since figures of two releases would not compare.
-Sources: the items are our own; the English text is sections 1 to 5 of the Apache licence 2.0.
+Sources: the items are our own, the English sentences from the product's documents; the English text
+is sections 1 to 5 of the Apache licence 2.0.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ from typing import Any, Final, Literal
 from appliance.errors import EvaluationRefused
 
 PINS: Final = {
+    "beside-de.txt": "2cefb402497f179630b8f037b747ef8830a95be62ba3ece39fb3d65cf0fb3642",
+    "beside-en.txt": "c891152646eb3e3f99ea2cebfe7ede3fc14ab383b0586fa7024f727f41df4db8",
     "frozen-de.txt": "d9ed0b9c53fb46f75fd14f3606e4519f11d5fd7c3d711333a5a937dc1de158a8",
     "frozen-en.txt": "ceb9415f9b66895d99d471f4e9563f222815420fd4e0d758300ff532a4fca5b2",
     "general.jsonl": "9615b00cf0a41ed2b7ba840ee6ed25ccd271c0a712e266ed5741e9d170b7902c",
@@ -62,6 +65,19 @@ def items(pack: str) -> tuple[PackItem, ...]:
     rows = [json.loads(line) for line in _read(FILES[pack]).splitlines()]
     made = _refusal if pack == "refusals" else _general
     return tuple(made(row) for row in rows)
+
+
+def sentences() -> tuple[PackItem, ...]:
+    """Short texts that have nothing to do with a task; a tuning is asked what it lost on them.
+
+    Raises:
+        EvaluationRefused: `pack_changed`.
+    """
+    return tuple(
+        PackItem(f"beside-{language}-{number:03}", language, "text", line, "")
+        for language in ("en", "de")
+        for number, line in enumerate(_read(f"beside-{language}.txt").splitlines(), 1)
+    )
 
 
 def _general(row: dict[str, Any]) -> PackItem:

@@ -126,6 +126,7 @@ class Certificate(Reply):
     Attributes:
         interval: how the interval of its difference was made; "" for the one of older versions,
             which is too short below 350 groups.
+        doubtful: an older version decided, by intervals that err more often than they say.
         today: of a doubtful one, the verdict that its outcomes give by the interval of today;
             "" where they are not here.
     """
@@ -145,6 +146,7 @@ class Certificate(Reply):
     why: str
     envelope: str = ""
     today: str = ""
+    doubtful: bool = False
 
 
 class CertificateList(Reply):

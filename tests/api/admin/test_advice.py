@@ -1,19 +1,26 @@
 """The advisor on the admin socket: with what was measured, recorded, and kept."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from appliance.advisor import shelf
-from appliance.app import Services
+from appliance.app import Services, open_services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.evals.job import DIRECTORY
 from appliance.jobs.kind import digest
+from appliance.trust.store import load_policy
 from appliance.wire.admin.advice import AdviceWanted
 from tests.advisor.test_gathering import answer, write
 from tests.advisor.test_measured import RESULT
+from tests.api.admin.lab import client_of
+from tests.api.admin.test_gates import made, opened
+from tests.evals.gates import pairs
+from tests.evals.sealed import add_dataset, add_task
+from tests.smol import SMALL
 
 ANSWERS = {"domain": {"quality": 0.7}, "costs": {"machine": 2400}}
 
@@ -51,3 +58,19 @@ def test_answers_that_cannot_be_meant_change_nothing(
     with pytest.raises(ApplianceError) as caught:
         client.advice("orders")
     assert caught.value.code == "advice_missing"
+
+
+def test_what_a_gate_found_on_sealed_groups_is_known(tmp_path: Path) -> None:
+    """After a pass on 222 of them the advice was: with 0 of them no option is told from another."""
+    with open_services(opened(tmp_path), config=SMALL) as services, client_of(services) as client:
+        task = add_task(services, tmp_path / "orders")
+        data = add_dataset(services, tmp_path / "set")
+        wanted = AdviceWanted.of(task=task, answers={"domain": {"quality": 0.6}})
+        before = client.advise(wanted).document
+        assert before["verdict"] == "not_enough_data" and "With 0 groups" in before["answer"]
+        certificate = made(services, task, data, pairs(222, gained=20))
+        services.store.evaluations.add(certificate, load_policy(services.data / "trust"))
+        found = client.advise(wanted)
+    (chosen,) = [o for o in found.document["options"] if o["name"] == found.document["verdict"]]
+    assert chosen["state"] == "shown" and chosen["quality"] == 0.73
+    assert "222 sealed groups" in found.html

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.errors import EvaluationRefused
 from appliance.evals import packs
-from appliance.evals.packs.items import LETTERS, PACKS, PINS, items
+from appliance.evals.packs.items import LETTERS, PACKS, PINS, items, sentences
 
 
 def test_every_file_is_pinned() -> None:
@@ -43,8 +43,17 @@ def test_frozen_texts_come_in_pieces_that_any_context_holds() -> None:
     assert len(found) >= 12
 
 
+def test_at_least_five_hundred_sentences_stand_beside_every_task() -> None:
+    found = sentences()
+    assert len(found) >= 500 and len({item.prompt for item in found}) == len(found)
+    counts = Counter(item.language for item in found)
+    assert min(counts["en"], counts["de"]) >= 240
+    assert all(20 < len(item.prompt) < 90 for item in found)
+
+
 def test_ids_are_unique_over_all_packs() -> None:
     ids = [item.id for pack in PACKS for item in items(pack)]
+    ids += [item.id for item in sentences()]
     assert len(ids) == len(set(ids))
 
 
