@@ -7,6 +7,8 @@
 // - Both ways give the same bits, which depend on the query and the cells that it sees, in their
 //   order, alone: a score is summed in one order, each sum over cells goes on from cell to cell, a
 //   cell that is not seen adds nothing, and results are rescaled by powers of two, without rounding.
+// - A sum begins anew after each SEGMENT cells that the query sees, and the sums of segments are
+//   added in order. So whoever computes a segment, the result has the same bits.
 // - The query heads that share a head of the cache go together, and share every load of it.
 // - Sums and exponentials are 32-bit floats; the probabilities are not rounded to half floats.
 #pragma once
@@ -23,23 +25,33 @@ namespace kernels {
 
 constexpr int TILE      = 64;                      // cells
 constexpr int PARTS     = TILE / LANES;            // vectors of scores in a tile
+constexpr int SEGMENT   = 256;                     // cells that a query sees whose sum is one part of its result
 constexpr int QUERIES   = 64;                      // most queries of a task, all heads of a group
 constexpr int ROW_BLOCK = 4;                       // queries with sums in registers
 constexpr int COL_BLOCK = LANES == 16 ? 4 : 2;     // vectors beside each other in registers
 constexpr int AT_ONCE_Q = LANES / 4;               // queries whose scores of four cells fill a vector
 
-static inline size_t task_floats(int64_t width) { return (size_t) (QUERIES * width * 2 + QUERIES * TILE + 2 * TILE * width + 4 * QUERIES + 64); }
+static inline size_t task_floats(int64_t width) { return (size_t) (QUERIES * (width * 3 + 16) + QUERIES * TILE + 2 * TILE * width + 4 * QUERIES + 64); }
 
-// 2^n for whole n, 0 below the normal numbers.
-static inline float two_to_the(float n) { return n < -126.0f ? 0.0f : std::ldexp(1.0f, (int) n); }
+// The most vectors beside each other, up to `most`, that a row of `vectors` is made of.
+constexpr int beside(int vectors, int most) { return vectors % most == 0 ? most : beside(vectors, most - 1); }
+
+// 2^n for whole n up to 0, 0 below the normal numbers.
+static inline float two_to_the(float n) {
+    const uint32_t bits = n < -126.0f ? 0 : (uint32_t) ((int) n + 127) << 23;
+    float          x;
+    std::memcpy(&x, &bits, sizeof(x));
+    return x;
+}
 
 // One bit for each cell that a query sees: those whose mask is not minus infinity.
 static inline uint64_t seen(const uint16_t * mask, int n) {
     uint64_t bits = 0;
     int      i    = 0;
 #ifdef KERNELS_AVX512
-    for (; i + 32 <= n; i += 32) {
-        const uint32_t some = _mm512_cmpneq_epi16_mask(_mm512_loadu_si512(mask + i), _mm512_set1_epi16((short) 0xFC00));
+    for (; i < n; i += 32) {
+        const __mmask32 there = n - i >= 32 ? ~0u : (1u << (n - i)) - 1;
+        const uint32_t  some  = _mm512_mask_cmpneq_epi16_mask(there, _mm512_maskz_loadu_epi16(there, mask + i), _mm512_set1_epi16((short) 0xFC00));
         bits |= (uint64_t) some << i;
     }
 #else
@@ -50,6 +62,12 @@ static inline uint64_t seen(const uint16_t * mask, int n) {
     }
 #endif
     for (; i < n; i++) { bits |= (uint64_t) (mask[i] != 0xFC00) << i; }
+    return bits;
+}
+
+// The lowest `most` of the bits.
+static inline uint64_t lowest(uint64_t bits, int most) {
+    for (int n = __builtin_popcountll(bits); n > most; n--) { bits &= ~(1ull << (63 - __builtin_clzll(bits))); }
     return bits;
 }
 
@@ -77,6 +95,30 @@ static inline Floats totals(const Floats * x) {
 #endif
 }
 
+// A part of a result: the sum of the values, the largest power, and the sum of the probabilities.
+static inline size_t part_floats(int64_t width) { return (size_t) (width + 16); }  // whole cache lines
+
+template <int WIDTH> static inline void set_part(float * to, float most, float sum, const float * values) {
+    for (int d = 0; d < WIDTH; d += LANES) { store_f(to + d, load_f(values + d)); }
+    to[WIDTH]     = most;
+    to[WIDTH + 1] = sum;
+}
+
+// Take in the part of the next segment.
+template <int WIDTH> static inline void add_part(float * to, float most, float sum, const float * values) {
+    const float both = std::max(to[WIDTH], most), before = two_to_the(to[WIDTH] - both), after = two_to_the(most - both);
+    for (int d = 0; d < WIDTH; d += LANES) {
+        store_f(to + d, fma(load_f(values + d), every(after), mul(load_f(to + d), every(before))));
+    }
+    to[WIDTH]     = both;
+    to[WIDTH + 1] = std::fma(sum, after, to[WIDTH + 1] * before);
+}
+
+template <int WIDTH> static inline void finish_part(float sum, const float * values, float * to) {
+    const float inverse = sum == 0.0f ? 0.0f : 1.0f / sum;
+    for (int d = 0; d < WIDTH; d += LANES) { store_f(to + d, mul(load_f(values + d), every(inverse))); }
+}
+
 template <int WIDTH> class Task {
     static constexpr int VECTORS = WIDTH / LANES;
 
@@ -90,49 +132,128 @@ template <int WIDTH> class Task {
         vals_  = keys_ + TILE * WIDTH;
         max_   = vals_ + TILE * WIDTH;
         sum_   = max_ + QUERIES;
-        std::fill(max_, max_ + n_, -INFINITY);
-        std::fill(sum_, sum_ + n_, 0.0f);
-        std::fill(out_, out_ + (size_t) n_ * WIDTH, 0.0f);
+        done_  = sum_ + QUERIES;
+        for (int p = 0; p < positions_; p++) {
+            begin(p);
+            segments_[p] = 0;
+        }
     }
 
     void query(int r, const float * from, float scale) {
         for (int i = 0; i < VECTORS; i++) { store_f(q_ + r * WIDTH + LANES * i, mul(load_f(from + LANES * i), every(scale))); }
     }
 
-    // Take in the `n` cells at `k` and `v`; `mask[p]` is the mask of position p at the first cell.
-    void tile(const char * k, size_t nbk, const char * v, size_t nbv, int n, const uint16_t * const * mask, const float * slope) {
-        uint64_t bits[QUERIES];
-        int      active = 0, pairs = 0;
-        for (int p = 0; p < positions_; p++) {
-            bits[p] = mask ? seen(mask[p], n) : n == 64 ? ~0ull : (1ull << n) - 1;
-            active += bits[p] != 0;
-            pairs  += __builtin_popcountll(bits[p]);
+    // Of the cells that the only position sees, leave out the first `skipped` and take the `taken`
+    // after them; the segments of query r go to `to[r]`, one after the other, and are not added up.
+    void apart(float * const * to, int64_t skipped, int64_t taken) {
+        apart_   = to;
+        skipped_ = skipped;
+        taken_   = taken;
+    }
+
+    // Take in `n` cells: those that `at` names of the cache at `k` and `v`. `mask[p]` is the mask of
+    // position p for them.
+    void tile(const char * k, size_t nbk, const char * v, size_t nbv, const uint32_t * at, int n, const uint16_t * const * mask, const float * slope) {
+        uint64_t all[QUERIES], now[QUERIES], later[QUERIES], any = 0;
+        for (int p = 0; p < positions_; p++) { any |= later[p] = all[p] = mask ? seen(mask[p], n) : n == 64 ? ~0ull : (1ull << n) - 1; }
+        if (!any) { return; }
+        if (apart_) { later[0] = wanted(later[0]); }
+        for (bool more = true; more;) {
+            int active = 0, pairs = 0;
+            more = false;
+            for (int p = 0; p < positions_; p++) {
+                now[p] = 0;
+                if (!later[p]) { continue; }
+                if (count_[p] == SEGMENT) { end(p); }
+                now[p] = lowest(later[p], SEGMENT - count_[p]);
+                later[p] ^= now[p];
+                more |= later[p] != 0;
+                const int count = __builtin_popcountll(now[p]);
+                count_[p] += count;
+                pairs     += count;
+                active++;
+            }
+            if (pairs) { take({ k, v, nbk, nbv, at, n }, all, now, pairs, active, mask, slope); }
         }
-        if (!pairs) { return; }
+    }
+
+    // The result of query r.
+    void finish(int r, float * to) {
+        const int     p    = r / group_;
+        const float * done = done_ + r * part_floats(WIDTH);
+        if (segments_[p] && count_[p]) { end(p); }
+        if (segments_[p]) {
+            finish_part<WIDTH>(done[WIDTH + 1], done, to);
+        } else {
+            finish_part<WIDTH>(sum_[r], out_ + (size_t) r * WIDTH, to);
+        }
+    }
+
+    // The last segment goes where the others went.
+    void finish_apart() {
+        if (count_[0]) { end(0); }
+    }
+
+  private:
+    // Some cells of the cache.
+    struct Some {
+        const char *     k, * v;
+        size_t           nbk, nbv;
+        const uint32_t * at;
+        int              n;
+
+        const uint16_t * key(int c) const { return (const uint16_t *) (k + at[c] * nbk); }
+        const uint16_t * value(int c) const { return (const uint16_t *) (v + at[c] * nbv); }
+    };
+
+    // The sums of a position begin.
+    void begin(int p) {
+        count_[p] = 0;
+        std::fill(max_ + p * group_, max_ + (p + 1) * group_, -INFINITY);
+        std::fill(sum_ + p * group_, sum_ + (p + 1) * group_, 0.0f);
+        std::fill(out_ + (size_t) p * group_ * WIDTH, out_ + (size_t) (p + 1) * group_ * WIDTH, 0.0f);
+    }
+
+    // A segment of a position is whole.
+    void end(int p) {
+        for (int r = p * group_; r < (p + 1) * group_; r++) {
+            const float * values = out_ + (size_t) r * WIDTH;
+            float *       done   = done_ + r * part_floats(WIDTH);
+            if (apart_) {
+                set_part<WIDTH>(apart_[r] + segments_[p] * part_floats(WIDTH), max_[r], sum_[r], values);
+            } else if (segments_[p] == 0) {
+                set_part<WIDTH>(done, max_[r], sum_[r], values);
+            } else {
+                add_part<WIDTH>(done, max_[r], sum_[r], values);
+            }
+        }
+        segments_[p]++;
+        begin(p);
+    }
+
+    // Of the cells that the only position sees next, those that are not left out.
+    uint64_t wanted(uint64_t bits) {
+        const int64_t n = __builtin_popcountll(bits), skipped = std::min(n, skipped_);
+        skipped_ -= skipped;
+        bits ^= lowest(bits, (int) skipped);
+        const int64_t taken = std::min(n - skipped, taken_);
+        taken_ -= taken;
+        return lowest(bits, (int) taken);
+    }
+
+    // Take in the cells of `now`, for `active` positions; `all` are those that the masks show.
+    void take(const Some & cells, const uint64_t * all, const uint64_t * now, int pairs, int active, const uint16_t * const * mask, const float * slope) {
         // Operations on vectors, for 64 values: a cell alone is loaded (8) and multiplied and
         // summed for each head (12); a tile is converted (16 a cell), then costs 10 for a query.
         if (pairs * (8 + 12 * group_) <= TILE * (16 + 10 * active * group_)) {
             for (int p = 0; p < positions_; p++) {
-                if (bits[p]) { cells(k, nbk, v, nbv, bits[p], p, mask ? mask[p] : nullptr, slope); }
+                if (now[p]) { few(cells, now[p], p, mask ? mask[p] : nullptr, slope); }
             }
         } else {
-            whole(k, nbk, v, nbv, n, bits, mask, slope);
+            whole(cells, all, now, mask, slope);
         }
     }
 
-    // The result of query r, or what it takes to join it with those of other parts.
-    void finish(int r, float * to) const {
-        const float inverse = sum_[r] == 0.0f ? 0.0f : 1.0f / sum_[r];
-        for (int i = 0; i < VECTORS; i++) { store_f(to + LANES * i, mul(load_f(out_ + r * WIDTH + LANES * i), every(inverse))); }
-    }
-
-    void part(int r, float * to) const {
-        to[0] = max_[r];
-        to[1] = sum_[r];
-        std::memcpy(to + 2, out_ + r * WIDTH, WIDTH * sizeof(float));
-    }
-
-  private:
     // New scores of a query, padded with minus infinity: they become probabilities.
     void probabilities(int r, float * score, int vectors) {
         Floats most = load_f(score);
@@ -148,7 +269,7 @@ template <int WIDTH> class Task {
     }
 
     // Cell by cell: the queries of one position, and the cells that it sees.
-    void cells(const char * k, size_t nbk, const char * v, size_t nbv, uint64_t bits, int position, const uint16_t * mask, const float * slope) {
+    void few(const Some & cells, uint64_t bits, int position, const uint16_t * mask, const float * slope) {
         uint8_t index[TILE];
         int     n = 0;
         for (uint64_t b = bits; b; b &= b - 1) { index[n++] = (uint8_t) __builtin_ctzll(b); }
@@ -167,8 +288,8 @@ template <int WIDTH> class Task {
                 Floats        sums[LANES];
                 for (int i = 0; i < LANES; i++) { sums[i] = zero_f(); }
                 for (int i = 0; i < count; i++) {
-                    const auto * key = (const uint16_t *) (k + index[part * LANES + i] * nbk);
-                    Floats       a   = zero_f();
+                    const uint16_t * key = cells.key(index[part * LANES + i]);
+                    Floats           a   = zero_f();
                     for (int j = 0; j < VECTORS; j++) { a = fma(load_half(key + LANES * j), load_f(q + LANES * j), a); }
                     sums[i] = a;
                 }
@@ -179,26 +300,26 @@ template <int WIDTH> class Task {
             for (int i = n; i < vectors * LANES; i++) { score[h * TILE + i] = -INFINITY; }
             probabilities(position * group_ + h, score + h * TILE, vectors);
         }
-        values(v, nbv, index, n, position, score);
+        values(cells, index, n, position, score);
     }
 
     // Add what the cells of `index` hold, as much of each as its probability.
-    void values(const char * v, size_t nbv, const uint8_t * index, int n, int position, const float * score) {
-        constexpr int BESIDE = VECTORS < 4 ? VECTORS : 4;
+    void values(const Some & cells, const uint8_t * index, int n, int position, const float * score) {
+        constexpr int BESIDE = beside(VECTORS, 5);
         for (int j = 0; j < VECTORS; j += BESIDE) {
             int h = 0;
-            for (; h + ROW_BLOCK <= group_; h += ROW_BLOCK) { some_values<ROW_BLOCK, BESIDE>(v, nbv, index, n, position * group_ + h, score + h * TILE, j); }
+            for (; h + ROW_BLOCK <= group_; h += ROW_BLOCK) { some_values<ROW_BLOCK, BESIDE>(cells, index, n, position * group_ + h, score + h * TILE, j); }
             switch (group_ - h) {
-                case 3: some_values<3, BESIDE>(v, nbv, index, n, position * group_ + h, score + h * TILE, j); break;
-                case 2: some_values<2, BESIDE>(v, nbv, index, n, position * group_ + h, score + h * TILE, j); break;
-                case 1: some_values<1, BESIDE>(v, nbv, index, n, position * group_ + h, score + h * TILE, j); break;
+                case 3: some_values<3, BESIDE>(cells, index, n, position * group_ + h, score + h * TILE, j); break;
+                case 2: some_values<2, BESIDE>(cells, index, n, position * group_ + h, score + h * TILE, j); break;
+                case 1: some_values<1, BESIDE>(cells, index, n, position * group_ + h, score + h * TILE, j); break;
                 default: break;
             }
         }
     }
 
     template <int HEADS, int BESIDE>
-    void some_values(const char * v, size_t nbv, const uint8_t * index, int n, int r, const float * score, int j) {
+    void some_values(const Some & cells, const uint8_t * index, int n, int r, const float * score, int j) {
         Floats acc[HEADS][BESIDE];
         float  sum[HEADS];
         for (int h = 0; h < HEADS; h++) {
@@ -206,8 +327,8 @@ template <int WIDTH> class Task {
             for (int i = 0; i < BESIDE; i++) { acc[h][i] = load_f(out_ + (size_t) (r + h) * WIDTH + LANES * (j + i)); }
         }
         for (int c = 0; c < n; c++) {
-            const auto * value = (const uint16_t *) (v + index[c] * nbv) + LANES * j;
-            Floats       x[BESIDE];
+            const uint16_t * value = cells.value(index[c]) + LANES * j;
+            Floats           x[BESIDE];
             for (int i = 0; i < BESIDE; i++) { x[i] = load_half(value + LANES * i); }
             for (int h = 0; h < HEADS; h++) {
                 const Floats p = every(score[h * TILE + c]);
@@ -222,12 +343,16 @@ template <int WIDTH> class Task {
     }
 
     // All queries of the task that see any of the tile, as two products of matrices.
-    void whole(const char * k, size_t nbk, const char * v, size_t nbv, int n, const uint64_t * bits, const uint16_t * const * mask, const float * slope) {
-        convert(keys_, k, nbk, n);
-        convert(vals_, v, nbv, n);
+    void whole(const Some & cells, const uint64_t * all, const uint64_t * now, const uint16_t * const * mask, const float * slope) {
+        const int n = cells.n;
+        for (int c = 0; c < n; c++) {
+            convert(keys_ + c * WIDTH, cells.key(c));
+            convert(vals_ + c * WIDTH, cells.value(c));
+        }
+        std::fill(keys_ + n * WIDTH, keys_ + (n + 3) / 4 * 4 * WIDTH, 0.0f);
         int rows[QUERIES], active = 0;
         for (int r = 0; r < n_; r++) {
-            if (bits[r / group_]) { rows[active++] = r; }
+            if (now[r / group_]) { rows[active++] = r; }
         }
         for (int a = 0; a < active; a += AT_ONCE_Q) { scores(rows + a, std::min(AT_ONCE_Q, active - a), n); }
         for (int a = 0; a < active; a++) {
@@ -240,18 +365,15 @@ template <int WIDTH> class Task {
                 for (; c + LANES <= n; c += LANES) { store_f(score + c, fma(load_half(m + c), s, load_f(score + c))); }
                 for (; c < n; c++) { score[c] = std::fma(single(m[c]), slope[r % group_], score[c]); }
             }
+            for (uint64_t b = all[r / group_] ^ now[r / group_]; b; b &= b - 1) { score[__builtin_ctzll(b)] = -INFINITY; }
             for (int c = n; c < TILE; c++) { score[c] = -INFINITY; }
             probabilities(r, score, PARTS);
         }
         for (int a = 0; a < active; a += ROW_BLOCK) { some_results(rows + a, std::min(ROW_BLOCK, active - a), n); }
     }
 
-    // Cells as floats; those that are not there, up to a multiple of four, are zero.
-    static void convert(float * to, const char * from, size_t nb, int n) {
-        for (int c = 0; c < n; c++) {
-            for (int j = 0; j < WIDTH; j += LANES) { store_f(to + c * WIDTH + j, load_half((const uint16_t *) (from + c * nb) + j)); }
-        }
-        for (int i = n * WIDTH; i < (n + 3) / 4 * 4 * WIDTH; i += LANES) { store_f(to + i, zero_f()); }
+    static void convert(float * to, const uint16_t * from) {
+        for (int j = 0; j < WIDTH; j += LANES) { store_f(to + j, load_half(from + j)); }
     }
 
     // Scores of `count` (at most AT_ONCE_Q) queries for the first `n` cells of keys_.
@@ -294,29 +416,33 @@ template <int WIDTH> class Task {
             to[a]  = out_ + (size_t) rows[a] * WIDTH;
             sum[a] = sum_[rows[a]];
         }
-        for (int j = 0; j < WIDTH; j += COL_BLOCK * LANES) {
-            Floats acc[COUNT][COL_BLOCK];
+        constexpr int COLUMNS = beside(VECTORS, COL_BLOCK);
+        for (int j = 0; j < WIDTH; j += COLUMNS * LANES) {
+            Floats acc[COUNT][COLUMNS];
             for (int a = 0; a < COUNT; a++) {
-                for (int i = 0; i < COL_BLOCK; i++) { acc[a][i] = load_f(to[a] + j + LANES * i); }
+                for (int i = 0; i < COLUMNS; i++) { acc[a][i] = load_f(to[a] + j + LANES * i); }
             }
             for (int c = 0; c < n; c++) {
-                Floats x[COL_BLOCK];
-                for (int i = 0; i < COL_BLOCK; i++) { x[i] = load_f(vals_ + c * WIDTH + j + LANES * i); }
+                Floats x[COLUMNS];
+                for (int i = 0; i < COLUMNS; i++) { x[i] = load_f(vals_ + c * WIDTH + j + LANES * i); }
                 for (int a = 0; a < COUNT; a++) {
                     const Floats y = every(p[a][c]);
                     if (j == 0) { sum[a] += p[a][c]; }
-                    for (int i = 0; i < COL_BLOCK; i++) { acc[a][i] = fma(y, x[i], acc[a][i]); }
+                    for (int i = 0; i < COLUMNS; i++) { acc[a][i] = fma(y, x[i], acc[a][i]); }
                 }
             }
             for (int a = 0; a < COUNT; a++) {
-                for (int i = 0; i < COL_BLOCK; i++) { store_f(to[a] + j + LANES * i, acc[a][i]); }
+                for (int i = 0; i < COLUMNS; i++) { store_f(to[a] + j + LANES * i, acc[a][i]); }
             }
         }
         for (int a = 0; a < COUNT; a++) { sum_[rows[a]] = sum[a]; }
     }
 
-    int     positions_, group_, n_;
-    float * q_, * out_, * score_, * keys_, * vals_, * max_, * sum_;
+    int             positions_, group_, n_;
+    float *         q_, * out_, * score_, * keys_, * vals_, * max_, * sum_, * done_;
+    int             count_[QUERIES], segments_[QUERIES];  // of the segment, and those before it
+    int64_t         skipped_ = 0, taken_ = 0;
+    float * const * apart_ = nullptr;
 };
 
 }  // namespace kernels

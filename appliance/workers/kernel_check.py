@@ -19,8 +19,10 @@ FORMATS: Final = {"Q4_0": 2, "Q4_1": 3, "Q4_K": 12, "Q5_0": 6, "Q6_K": 14, "Q8_0
 """Formats with a kernel: their number in ggml."""
 _WIDTH, _ROWS, _INPUTS = 512, 19, 11  # neither whole groups of rows nor whole panels of inputs
 _WORST: Final = 1e-5  # of the sum of the absolute products
-_ATTENTION: Final = ((64, 9, 4, 2, 70), (64, 1, 3, 1, 150), (128, 3, 2, 2, 40), (256, 2, 1, 1, 66))
-
+_ATTENTION: Final = (
+    (64, 9, 4, 2, 70), (64, 1, 3, 1, 150), (128, 3, 2, 2, 40), (256, 2, 1, 1, 66),
+    (32, 5, 2, 2, 70), (80, 2, 2, 1, 40), (96, 2, 2, 1, 40), (64, 1, 1, 1, 600),
+)  # fmt: skip
 _ADAPTERS: Final = ((64, 10, 35, 11), (576, 16, 48, 1))
 
 

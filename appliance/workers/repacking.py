@@ -4,8 +4,8 @@ Of a file that is mapped these are second copies. Which ones they are depends on
 CPU backend that the host runs: its variant. Pure.
 
 Source, as of llama-cpp-python 0.3.36, below vendor/llama.cpp: `make_cpu_buft_list` in
-src/llama-model.cpp and `weight_buft_supported` in src/llama-model-loader.cpp try AMX first, then
-our kernels, then repacking, then the file's own pages. What each of them takes is said by
+src/llama-model.cpp and `weight_buft_supported` in src/llama-model-loader.cpp try our kernels first,
+then AMX, then repacking, then the file's own pages. What each of them takes is said by
 ggml/src/ggml-cpu/amx/amx.cpp, `supports_op`, our kernels/weights.cpp, `weights_of`, and
 ggml/src/ggml-cpu/repack.cpp, `ggml_repack_get_optimal_repack_type`; how much AMX adds by
 amx/mmq.cpp, `get_row_size`; what each variant is built with by ggml/src/CMakeLists.txt,
@@ -50,7 +50,7 @@ _TILED: Final[Mapping[str, Fraction]] = MappingProxyType(
         "IQ4_XS": Fraction(136 + 2, 136),
     }
 )
-"""What AMX takes, and how much larger it is there: no experts, no tables."""
+"""What AMX takes of the rest, and how much larger it is there: no experts, no tables."""
 _NEVER: Final = frozenset({"F32", "F64", "BF16"})
 
 
@@ -90,9 +90,8 @@ def _orders(name: str, size: int, variant: str, wrong: Collection[str]) -> tuple
     product = _product(kind, size, variant, wrong, experts=use == EXPERTS.strip())
     if use != TIED.strip():
         return (product,)
-    amx = variant in _AMX and kind in _TILED
     # One tensor serves both uses where both want the same order, and two where they do not.
-    return (product,) if table and not amx else (product, table)
+    return (product,) if table else (product, table)
 
 
 def _interleaved(kind: str, size: int, variant: str, wrong: Collection[str]) -> int:
@@ -104,7 +103,7 @@ def _interleaved(kind: str, size: int, variant: str, wrong: Collection[str]) -> 
 def _product(kind: str, size: int, variant: str, wrong: Collection[str], *, experts: bool) -> int:
     if variant not in _REPACKED:
         return 0 if kind in _NEVER else int(size * (1 if experts else _INTERLEAVED.get(kind, 1)))
-    if variant in _AMX and kind in _TILED and not experts:
-        return int(size * _TILED[kind])
     ours = 0 if experts else _interleaved(kind, size, variant, wrong)
+    if not ours and variant in _AMX and kind in _TILED and not experts:
+        return int(size * _TILED[kind])
     return ours or (size if kind in _REPACKED[variant] else 0)

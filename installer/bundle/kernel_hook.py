@@ -19,6 +19,7 @@ VARIANTS: Final = "APPLIANCE_CPU_VARIANTS"
 """The CMake variable that names the CPU variants to build."""
 _SOURCE: Final = "vendor/llama.cpp/ggml/src"
 _CPU: Final = f"{_SOURCE}/ggml-cpu"
+_LLAMA: Final = "vendor/llama.cpp/src"
 _ADDED: Final = ("*.cpp", "*.h")
 
 
@@ -52,7 +53,7 @@ CHANGES: Final = (
         "        ggml-cpu/kernels/adapter.cpp\n        ggml-cpu/kernels/attention.cpp\n"
         "        ggml-cpu/kernels/weights.cpp\n",
     ),
-    # The buffer type, before ggml's own repacking and after AMX.
+    # The buffer type, before AMX and ggml's own repacking.
     Change(
         f"{_CPU}/ggml-cpu.cpp",
         '#include "amx/amx.h"\n',
@@ -60,12 +61,48 @@ CHANGES: Final = (
     ),
     Change(
         f"{_CPU}/ggml-cpu.cpp",
-        "#ifdef GGML_USE_CPU_REPACK\n        if (ggml_backend_cpu_repack_buffer_type()) {\n",
+        "        std::vector<ggml_backend_buffer_type_t> bufts;\n",
+        "        std::vector<ggml_backend_buffer_type_t> bufts;\n\n"
         "        if (kernels_buffer_type()) {\n"
-        "            bufts.push_back(kernels_buffer_type());\n        }\n\n"
-        "#ifdef GGML_USE_CPU_REPACK\n        if (ggml_backend_cpu_repack_buffer_type()) {\n",
+        "            bufts.push_back(kernels_buffer_type());\n        }\n",
     ),
-    # Attention, and its work memory.
+    # Attention, the order of its cells, and its work memory.
+    Change(
+        f"{_SOURCE}/CMakeLists.txt",
+        "            ggml-backend-meta.cpp\n            ggml-opt.cpp\n",
+        "            ggml-backend-meta.cpp\n            ggml-opt.cpp\n"
+        "            ggml-cpu/kernels/order.cpp\n",
+    ),
+    Change(
+        f"{_LLAMA}/llama-kv-cache.cpp",
+        '#include "llama-kv-cache.h"\n',
+        '#include "llama-kv-cache.h"\n#include "../ggml/src/ggml-cpu/kernels/order.h"\n',
+    ),
+    Change(
+        f"{_LLAMA}/llama-kv-cache.cpp",
+        "    if (dst->type == GGML_TYPE_F16) {\n        set_input_kq_mask_impl<ggml_fp16_t>(",
+        "    if (n_stream == 1) {\n"
+        "        const auto & cells = v_cells.at(seq_to_stream[ubatch->seq_id_unq[0]]);\n"
+        "        std::vector<const std::set<std::pair<llama_pos, uint32_t>> *> sequences;\n"
+        "        for (uint32_t s = 0; s < ubatch->n_seqs_unq; ++s) {\n"
+        "            sequences.push_back(&cells.seq_pos_get(ubatch->seq_id_unq[s]));\n"
+        "        }\n"
+        "        kernels::order_keep(dst->data, kernels::order_for(sequences, cells.size()));\n"
+        "    }\n"
+        "    if (dst->type == GGML_TYPE_F16) {\n"
+        "        set_input_kq_mask_impl<ggml_fp16_t>(",
+    ),
+    Change(
+        f"{_LLAMA}/llama-graph.cpp",
+        '#include "llama-graph.h"\n',
+        '#include "llama-graph.h"\n#include "../ggml/src/ggml-cpu/kernels/order.h"\n',
+    ),
+    Change(
+        f"{_LLAMA}/llama-graph.cpp",
+        "void llm_graph_result::set_inputs(const llama_ubatch * ubatch) {\n",
+        "void llm_graph_result::set_inputs(const llama_ubatch * ubatch) {\n"
+        "    kernels::order_forget();\n",
+    ),
     Change(
         f"{_CPU}/ops.cpp",
         '#include "ops.h"\n',

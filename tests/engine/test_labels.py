@@ -334,9 +334,9 @@ LABELS = ("hydraulics", "engine", "electrical", "hydraulic pump", "air condition
 PROMPT_TEXT = "Work order: replace the hose of the boom cylinder. System:"
 
 
-@pytest.mark.parametrize(("reproducible", "within"), [(True, 1e-4), (False, 0.5)])
+@pytest.mark.parametrize("reproducible", [True, False])
 def test_a_real_model_scores_as_it_scores_each_label_alone(
-    library: Library, sealed_model: SealedFile, reproducible: bool, within: float
+    library: Library, sealed_model: SealedFile, reproducible: bool
 ) -> None:
     shape = RunnerConfig(
         n_ctx=1024, slots=4, threads=2, n_batch=128, reproducible=reproducible,
@@ -356,7 +356,7 @@ def test_a_real_model_scores_as_it_scores_each_label_alone(
         rows += engine.step().rows
     values = np.frombuffer(rows[0].vector, "<f4")
     brute = [echoed(runner, engine, prompt, label) for label in labels]
-    assert values == pytest.approx(brute, abs=within)
+    assert values == pytest.approx(brute, abs=1e-4)
     assert values.max() - values.min() > 1  # the measure tells labels apart
 
 

@@ -4,11 +4,15 @@
 // usage: check [control]   with `control`, one scale has the wrong sign, and the check must fail
 #include "adapter.h"
 #include "attention.h"
+#include "order.h"
 #include "product.h"
+#include "walk.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <set>
 #include <vector>
 
 using namespace kernels;
@@ -172,6 +176,17 @@ template <class F> static void products(const char * name) {
     }
 }
 
+using Halves = std::vector<uint16_t>;
+
+// Take in all cells of a cache.
+template <int WIDTH> static void take(Task<WIDTH> & task, Walk & walk, const Halves & k, const Halves & v, const std::vector<float> & slope) {
+    const size_t row = WIDTH * sizeof(uint16_t);
+    for (int64_t c = walk.first(); c < walk.count(); c += TILE) {
+        const size_t base = (size_t) walk.base(c) * row;
+        task.tile((const char *) k.data() + base, row, (const char *) v.data() + base, row, walk.at(c), walk.size(c), walk.seen_by_each(c), slope.data());
+    }
+}
+
 template <int WIDTH> static void attention(int positions, int group, int cells, int kind) {
     std::vector<float>    q((size_t) (positions * group * WIDTH));
     std::vector<uint16_t> k((size_t) (cells * WIDTH)), v((size_t) (cells * WIDTH)), mask((size_t) (positions * cells));
@@ -189,12 +204,9 @@ template <int WIDTH> static void attention(int positions, int group, int cells, 
     for (float & s : slope) { s = kind == 3 ? (float) uniform(0.1, 1) : 1.0f; }
     Task<WIDTH> task(work.data(), positions, group);
     for (int r = 0; r < positions * group; r++) { task.query(r, &q[(size_t) (r * WIDTH)], scale); }
-    for (int c = 0; c < cells; c += TILE) {
-        std::vector<const uint16_t *> here((size_t) positions);
-        for (int p = 0; p < positions; p++) { here[(size_t) p] = &mask[(size_t) (p * cells + c)]; }
-        const size_t row = WIDTH * sizeof(uint16_t);
-        task.tile((const char *) &k[(size_t) (c * WIDTH)], row, (const char *) &v[(size_t) (c * WIDTH)], row, std::min(TILE, cells - c), here.data(), slope.data());
-    }
+    Walk walk(nullptr, cells, positions);
+    for (int p = 0; p < positions; p++) { walk.masks[p] = &mask[(size_t) (p * cells)]; }
+    take(task, walk, k, v, slope);
     for (int r = 0; r < positions * group; r++) {
         std::vector<double> score, result(WIDTH, 0.0);
         std::vector<int>    seen_cells;
@@ -223,59 +235,88 @@ template <int WIDTH> static void attention(int positions, int group, int cells, 
     }
 }
 
-// What a position sees in the company of others, in whatever tiles, gives the bits that it gives alone.
+template <int WIDTH> static void differs(const float * one, const float * other, const char * how) {
+    if (std::memcmp(one, other, WIDTH * sizeof(float)) && failures++ < 10) { std::printf("attention %d: not the bits that it gives %s\n", WIDTH, how); }
+}
+
+// What a position sees in the company of others, in whatever tiles and cells, gives the bits that it
+// gives alone, whether one task computes its segments or several do.
 template <int WIDTH> static void company(int positions, int group, int cells, int kind) {
-    const size_t          row = WIDTH * sizeof(uint16_t);
-    std::vector<float>    q((size_t) (positions * group * WIDTH)), work(task_floats(WIDTH)), slope((size_t) group, 1.0f);
-    std::vector<float>    found((size_t) (positions * group * WIDTH)), single_result(WIDTH);
-    std::vector<uint16_t> k((size_t) (cells * WIDTH)), v((size_t) (cells * WIDTH)), mask((size_t) (positions * cells));
+    std::vector<float> q((size_t) (positions * group * WIDTH)), work(task_floats(WIDTH)), slope((size_t) group, 1.0f);
+    std::vector<float> found((size_t) (positions * group * WIDTH)), single_result(WIDTH);
+    Halves             k((size_t) (cells * WIDTH)), v((size_t) (cells * WIDTH)), mask((size_t) (positions * cells), 0xFC00);
     for (float & x : q) { x = (float) uniform(-3, 3); }
     for (uint16_t & x : k) { x = half((float) uniform(-2, 2)); }
     for (uint16_t & x : v) { x = half((float) uniform(-2, 2)); }
+    std::vector<uint32_t> place((size_t) cells);  // of the tokens in the order of their positions
+    for (int c = 0; c < cells; c++) { place[(size_t) c] = (uint32_t) c; }
+    if (kind >= 2) { std::shuffle(place.begin(), place.end(), dice); }
+    using Owned = std::set<std::pair<int, uint32_t>>;
+    std::vector<Owned>         owned((size_t) positions);
+    std::vector<const Owned *> sequences;
     for (int p = 0; p < positions; p++) {
         for (int c = 0; c < cells; c++) {
-            const bool sees = kind == 0 ? c < cells / 2 || c % positions == p : kind == 1 ? c % positions == p : whole(0, 9) < p % 10;
-            mask[(size_t) (p * cells + c)] = sees ? (kind == 2 ? half((float) uniform(-2, 0)) : 0) : 0xFC00;
+            const bool sees = kind % 2 == 0 ? c < cells / 2 || c % positions == p : whole(0, 9) < p % 10;
+            if (!sees) { continue; }
+            mask[(size_t) (p * cells) + place[(size_t) c]] = kind == 3 ? half((float) uniform(-2, 0)) : 0;
+            owned[(size_t) p].insert({ c, place[(size_t) c] });
         }
+        sequences.push_back(&owned[(size_t) p]);
     }
+    const auto order = order_for(sequences, (size_t) cells);
+    failures += !order != (kind < 2);
     Task<WIDTH> task(work.data(), positions, group);
+    Walk        walk(order.get(), cells, positions);
     for (int r = 0; r < positions * group; r++) { task.query(r, &q[(size_t) (r * WIDTH)], 0.125f); }
-    for (int c = 0; c < cells; c += TILE) {
-        std::vector<const uint16_t *> here((size_t) positions);
-        for (int p = 0; p < positions; p++) { here[(size_t) p] = &mask[(size_t) (p * cells + c)]; }
-        task.tile((const char *) &k[(size_t) (c * WIDTH)], row, (const char *) &v[(size_t) (c * WIDTH)], row, std::min(TILE, cells - c), here.data(), slope.data());
-    }
+    for (int p = 0; p < positions; p++) { walk.masks[p] = &mask[(size_t) (p * cells)]; }
+    take(task, walk, k, v, slope);
     for (int r = 0; r < positions * group; r++) { task.finish(r, &found[(size_t) (r * WIDTH)]); }
     for (int p = 0; p < positions; p++) {
-        std::vector<uint16_t> own_k, own_v, own_mask;
-        for (int c = 0; c < cells; c++) {
-            const uint16_t m = mask[(size_t) (p * cells + c)];
-            if (m == 0xFC00) { continue; }
-            own_k.insert(own_k.end(), &k[(size_t) (c * WIDTH)], &k[(size_t) (c * WIDTH)] + WIDTH);
-            own_v.insert(own_v.end(), &v[(size_t) (c * WIDTH)], &v[(size_t) (c * WIDTH)] + WIDTH);
-            own_mask.push_back(m);
+        Halves own_k, own_v, own_mask;
+        for (const auto & [position, cell] : owned[(size_t) p]) {
+            own_k.insert(own_k.end(), &k[(size_t) (cell * WIDTH)], &k[(size_t) (cell * WIDTH)] + WIDTH);
+            own_v.insert(own_v.end(), &v[(size_t) (cell * WIDTH)], &v[(size_t) (cell * WIDTH)] + WIDTH);
+            own_mask.push_back(mask[(size_t) (p * cells) + cell]);
         }
-        const int   n = (int) own_mask.size();
-        Task<WIDTH> alone(work.data(), 1, group);
-        for (int h = 0; h < group; h++) { alone.query(h, &q[(size_t) ((p * group + h) * WIDTH)], 0.125f); }
-        for (int c = 0; c < n; c += TILE) {
-            const uint16_t * here[1] = { &own_mask[(size_t) c] };
-            alone.tile((const char *) &own_k[(size_t) (c * WIDTH)], row, (const char *) &own_v[(size_t) (c * WIDTH)], row, std::min(TILE, n - c), here, slope.data());
-        }
-        for (int h = 0; h < group; h++) {
-            alone.finish(h, single_result.data());
-            if (std::memcmp(single_result.data(), &found[(size_t) ((p * group + h) * WIDTH)], WIDTH * sizeof(float))) {
-                if (failures++ < 10) { std::printf("attention %d, position %d of %d x %d, kind %d: not the bits that it gives alone\n", WIDTH, p, positions, group, kind); }
+        const int64_t n = (int64_t) own_mask.size(), segments = (n + SEGMENT - 1) / SEGMENT;
+        std::vector<float> kept((size_t) (group * segments) * part_floats(WIDTH));
+        for (int64_t pieces = 1; pieces <= 3; pieces++) {
+            for (int64_t piece = 0; piece < pieces; piece++) {
+                const int64_t from = segments * piece / pieces, end = segments * (piece + 1) / pieces;
+                Task<WIDTH>   alone(work.data(), 1, group);
+                Walk          own(nullptr, n, 1);
+                float *       apart[QUERIES];
+                own.masks[0] = own_mask.data();
+                for (int h = 0; h < group; h++) {
+                    alone.query(h, &q[(size_t) ((p * group + h) * WIDTH)], 0.125f);
+                    apart[h] = &kept[(size_t) (h * segments + from) * part_floats(WIDTH)];
+                }
+                if (pieces > 1) { alone.apart(apart, from * SEGMENT, (end - from) * SEGMENT); }
+                take(alone, own, own_k, own_v, slope);
+                if (pieces > 1) { alone.finish_apart(); continue; }
+                for (int h = 0; h < group; h++) {
+                    alone.finish(h, single_result.data());
+                    differs<WIDTH>(single_result.data(), &found[(size_t) ((p * group + h) * WIDTH)], "alone");
+                }
+            }
+            for (int h = 0; pieces > 1 && segments && h < group; h++) {
+                float * part = &kept[(size_t) (h * segments) * part_floats(WIDTH)];
+                for (int64_t i = 1; i < segments; i++) {
+                    const float * next = part + (size_t) i * part_floats(WIDTH);
+                    add_part<WIDTH>(part, next[WIDTH], next[WIDTH + 1], next);
+                }
+                finish_part<WIDTH>(part[WIDTH + 1], part, single_result.data());
+                differs<WIDTH>(single_result.data(), &found[(size_t) ((p * group + h) * WIDTH)], "joined");
             }
         }
     }
 }
 
 template <int WIDTH> static void attentions() {
-    for (int kind = 0; kind < 3; kind++) {
-        company<WIDTH>(8, 3, 600, kind);
+    for (int kind = 0; kind < 4; kind++) {
+        company<WIDTH>(8, 3, 1200, kind);
         company<WIDTH>(3, 6, 333, kind);
-        company<WIDTH>(33, 1, 257, kind);
+        company<WIDTH>(33, 1, 1030, kind);
     }
     for (int kind = 0; kind < 4; kind++) {
         attention<WIDTH>(1, 1, 64, kind);
@@ -284,6 +325,7 @@ template <int WIDTH> static void attentions() {
         attention<WIDTH>(21, 3, 333, kind);
         attention<WIDTH>(8, 6, 65, kind);
         attention<WIDTH>(64, 1, 129, kind);
+        attention<WIDTH>(5, 3, 700, kind);
     }
 }
 
@@ -381,7 +423,10 @@ int main(int argc, char ** argv) {
     products<Q5_0>("Q5_0");
     products<Q6_K>("Q6_K");
     products<Q8_0>("Q8_0");
+    attentions<32>();
     attentions<64>();
+    attentions<80>();
+    attentions<96>();
     attentions<128>();
     attentions<256>();
     adapters<float>();

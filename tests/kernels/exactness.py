@@ -21,6 +21,8 @@ SHAPES = ((512, 96, 1), (2048, 80, 33), (768, 17, 9), (256, 31, 2), (512, 48, 51
 """Width, rows, inputs."""
 ADAPTERS = ((576, 16, 1536, 40), (64, 7, 35, 19), (256, 64, 100, 1))
 """Width, rank, rows, inputs."""
+ATTENTIONS = ((64, 9, 9, 3, 1100), (128, 1, 2, 2, 700), (32, 33, 4, 4, 300), (256, 2, 4, 1, 600))
+"""Width, queries, heads, heads of the cache, cells."""
 THREADS = (1, 2, 5, 8)
 Matrix = NDArray[np.float64]
 
@@ -125,11 +127,40 @@ def adapter_errors(backend: Backend) -> dict[str, list[float]]:
     return found
 
 
+def attention_errors(backend: Backend) -> dict[str, list[float]]:
+    """Of attention, whose tasks are cut by the number of threads and of queries."""
+    dice = np.random.default_rng(9)
+    found: dict[str, list[float]] = {"threads differ": [], "alone differs": []}
+    for width, queries, heads, kv_heads, cells in ATTENTIONS:
+        sizes = ((heads, queries, width), *[(kv_heads, cells, width)] * 2)
+        q, k, v = (dice.standard_normal(size).astype(np.float32) for size in sizes)
+        mask = np.where(dice.random((queries, cells)) < 0.9, 0, -np.inf).astype(np.float16)
+        halves = [part.astype(np.float16).tobytes() for part in (k, v)]
+
+        def of(rows: slice, q=q, halves=halves, mask=mask, heads=heads, kv=kv_heads) -> Any:  # type: ignore[no-untyped-def]
+            some, seen = np.ascontiguousarray(q[:, rows]), mask[rows]
+            shape = (some.shape[2], some.shape[1], heads, kv, seen.shape[1])
+            parts = [some.tobytes(), *halves, seen.tobytes()]
+            return floats(backend.attention(shape, parts, 0.125), len(seen), heads, -1)
+
+        results = {}
+        for threads in THREADS:
+            backend.set_threads(threads)
+            results[threads] = of(slice(None))
+        first = results[1]
+        found["threads differ"].append(float(any((results[n] != first).any() for n in THREADS)))
+        single = of(slice(-1, None))  # with many threads: segments are computed apart
+        found["alone differs"].append(float((single[0] != first[-1]).any()))
+        backend.set_threads(1)
+    return found
+
+
 def main(library: Path) -> None:
     """Write the errors of every format."""
     backend = Backend(library)
     found = {name: errors(backend, name) for name in FORMATS}
-    sys.stdout.write(json.dumps({**found, "adapter": adapter_errors(backend)}))
+    found |= {"adapter": adapter_errors(backend), "attention": attention_errors(backend)}
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

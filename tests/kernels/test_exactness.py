@@ -67,6 +67,13 @@ def test_a_result_depends_on_its_own_row_alone(name: str) -> None:
         assert not any(found["alone differs"]), library
 
 
+def test_attention_depends_on_the_query_and_its_cells_alone() -> None:
+    """Neither threads nor the other queries of a batch change a bit."""
+    for library in libraries():
+        found = errors(library)["attention"]
+        assert not any(found["threads differ"]) and not any(found["alone differs"]), library
+
+
 def test_what_an_adapter_adds_is_more_exact_than_with_ggml() -> None:
     """ggml rounds the inputs to half floats; here a wrong sum would be some 1e-2 off."""
     for library in libraries():

@@ -76,7 +76,7 @@ def made(library: Library, model: Path, place: Path, config: RunnerConfig) -> Re
 def runner(
     library: Library, default_model_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Recording:
-    config = RunnerConfig(n_ctx=2048, slots=4, threads=1, n_batch=192, kept=8)
+    config = RunnerConfig(n_ctx=2048, slots=4, threads=2, n_batch=192, kept=8)
     return made(library, default_model_path, tmp_path_factory.mktemp("lora"), config)
 
 
@@ -148,7 +148,7 @@ def mixed(runner: Recording) -> tuple[float, list[int]]:
 
 def test_each_adapter_answers_as_it_does_alone(runner: Recording) -> None:
     difference, reused = mixed(runner)
-    assert difference <= LIMIT
+    assert difference == 0
     assert min(reused) > 50  # each found what it had computed itself
 
 

@@ -48,8 +48,8 @@ def test_a_kernel_that_is_not_used_leaves_the_copy_to_ggml() -> None:
 def test_an_embedding_that_is_also_the_output_is_there_once_where_one_order_serves_both() -> None:
     assert copied({"Q6_K tied": 800}, "zen4") == 800
     assert loaded(1000, {"Q6_K tied": 800}, "zen4") == 1000
-    assert copied({"Q6_K tied": 800}, "sapphirerapids") == 800 + 800  # tiles, and a table of ours
-    assert loaded(1000, {"Q6_K tied": 800}, "sapphirerapids") == 1800
+    assert copied({"Q6_K tied": 800}, "sapphirerapids") == 800
+    assert loaded(1000, {"Q6_K tied": 800}, "sapphirerapids") == 1000
     assert copied({"MXFP4 tied": 800}, "zen4") == 800  # ggml's order, and the table as it was
     assert loaded(1000, {"MXFP4 tied": 800}, "zen4") == 1800
     assert copied({"Q4_K table": 1440}, "sapphirerapids") == 1480
@@ -60,14 +60,16 @@ def test_an_embedding_that_is_also_the_output_is_there_once_where_one_order_serv
 def test_what_is_not_mapped_is_there_once_in_whatever_order() -> None:
     assert loaded(5000, {"Q4_K": 1440, "Q6_K": 800, "F16 table": 900}, "zen4") == 5040
     assert loaded(5000, {"Q4_K": 1440, "Q6_K": 800}, "x64") == 5000
-    assert loaded(5000, {"Q8_0": 340, "Q4_K experts": 1440}, "sapphirerapids") == 5040
+    assert loaded(5000, {"Q8_0": 340, "Q4_K experts": 1440}, "sapphirerapids") == 5000
 
 
-def test_amx_takes_no_experts_and_pads_some_types() -> None:
+def test_amx_takes_what_our_kernels_leave_no_experts_and_pads_some_types() -> None:
     amx = "sapphirerapids"
     assert copied({"Q6_K experts": 800}, amx) == 0
     assert copied({"Q4_K experts": 800, "Q4_K": 1440}, amx) == 800 + 1480
-    assert copied({"Q8_0": 340}, amx) == 380
+    assert copied({"Q8_0": 340}, amx) == 340
+    assert copied({"Q8_0": 340}, amx, ("Q8_0",)) == 380
+    assert copied({"Q5_K": 176}, amx) == 180
     assert copied({"Q4_K experts": 800}, "zen4") == 800
 
 

@@ -1,0 +1,130 @@
+"""A token has the same logits to the last bit, whatever is beside it and wherever it lies."""
+
+import ctypes
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from appliance.engine.prefixes import Drop
+from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.scheduler import Chunk
+from appliance.engine.sequence import Sequence
+from appliance.engine.text.textstream import TextStream
+from appliance.trust.sealed import SealedFile
+from appliance.types import Sampling
+
+Rows = NDArray[np.float32]
+OTHERS = 7
+TOKENS = 3
+"""That are generated, after the row of the prompt."""
+
+
+def sequence(number: int, length: int) -> Sequence:
+    """Tokens drawn by the number, in a slot of its own."""
+    dice = random.Random(number)
+    tokens = [dice.randrange(5, 4000) for _ in range(length)]
+    return Sequence(number, tokens, Sampling(), 1, TextStream(), slot=number)
+
+
+class Company:
+    """Seven sequences that come, grow and go, so that their cells are freed and used again."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._dice = random.Random(1)
+        self._there = [sequence(n, self._dice.randrange(20, 200)) for n in range(1, OTHERS + 1)]
+        self._done = dict.fromkeys(range(1, OTHERS + 1), 0)
+
+    def chunks(self) -> list[Chunk]:
+        """The next tokens of each."""
+        found = []
+        for other in self._there:
+            done = self._done[other.id]
+            if done == len(other.tokens):
+                other.tokens.append(7)
+            count = min(self._dice.randrange(1, 20), len(other.tokens) - done)
+            found.append(Chunk(other, done, count))
+            self._done[other.id] += count
+        return found
+
+    def leave(self) -> None:
+        """One goes, and another comes in its place."""
+        place = self._dice.randrange(OTHERS)
+        number = self._there[place].id
+        self._runner.follow([Drop(number)])
+        self._there[place] = sequence(number, self._dice.randrange(20, 200))
+        self._done[number] = 0
+
+
+def rows(runner: Runner, length: int, chunk: int, *, company: bool = False) -> Rows:
+    """The logits after a prompt and after each of some tokens behind it."""
+    asked, beside = sequence(0, length), Company(runner) if company else None
+    found: list[Rows] = []
+    if beside:  # cells before those of the prompt, of which some are freed in its midst
+        runner.forward(beside.chunks())
+        beside.leave()
+    done = 0
+    while len(found) <= TOKENS:
+        count = min(chunk, len(asked.tokens) - done)
+        logits = runner.forward([Chunk(asked, done, count), *(beside.chunks() if beside else ())])
+        done += count
+        if beside:
+            beside.leave()
+        if done == len(asked.tokens):
+            found.append(logits[0].copy())
+            asked.tokens.append(11)
+    runner.follow([Drop(number) for number in range(OTHERS + 1)])
+    return np.array(found)
+
+
+def runner_of(library: Library, model: SealedFile, threads: int) -> Runner:
+    config = RunnerConfig(n_ctx=4096, slots=OTHERS + 1, threads=threads, n_batch=700)
+    return Runner(library, model.reopen(), config)
+
+
+@pytest.fixture(scope="module", params=[1, 2, 3])
+def runner(library: Library, sealed_model: SealedFile, request: pytest.FixtureRequest) -> Runner:
+    return runner_of(library, sealed_model, request.param)
+
+
+@pytest.fixture(scope="module")
+def alone(library: Library, sealed_model: SealedFile) -> dict[int, Rows]:
+    """With one thread and nobody else, by the length of the prompt."""
+    single = runner_of(library, sealed_model, 1)
+    return {length: rows(single, length, 64) for length in (60, 600)}
+
+
+@pytest.mark.parametrize("chunk", [37, 512])
+@pytest.mark.parametrize("company", [False, True])
+def test_logits_are_the_same_to_the_last_bit(
+    runner: Runner, alone: dict[int, Rows], chunk: int, company: bool
+) -> None:
+    for length, wanted in alone.items():
+        found = rows(runner, length, chunk, company=company)
+        assert found.tobytes() == wanted.tobytes(), np.abs(found - wanted).max()
+
+
+@pytest.fixture
+def attention_of_ggml(variant: Path) -> Iterator[None]:
+    kernels = ctypes.CDLL(str(variant))
+    kernels.kernels_names.restype = ctypes.c_char_p
+    kernels.kernels_refuse(1 << kernels.kernels_names().decode().split(",").index("attention"))
+    yield
+    kernels.kernels_refuse(0)
+
+
+def test_with_ggmls_own_attention_they_are_not(
+    library: Library, sealed_model: SealedFile, alone: dict[int, Rows], attention_of_ggml: None
+) -> None:
+    """The control: it is our attention that makes them so, and the test sees where they differ."""
+    found = runner_of(library, sealed_model, 2)
+    assert (rows(found, 600, 512) != rows(found, 600, 37)).any()
+
+
+def test_what_a_prompt_means_is_seen(alone: dict[int, Rows]) -> None:
+    """The control of the comparison: another prompt has other logits."""
+    assert len({wanted.tobytes() for wanted in alone.values()}) == len(alone)
