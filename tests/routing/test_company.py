@@ -1,4 +1,4 @@
-"""By how much other requests in the batch move what is known of an answer; the real model."""
+"""Other requests in the batch move nothing of what is known of an answer; the real model."""
 
 import asyncio
 import json
@@ -11,10 +11,9 @@ import pytest_asyncio
 
 from appliance.app import Services, open_services
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
-from appliance.routing.confidence import FIELDS, LABELS, P_TRUE, Features, features, may_turn, moved
+from appliance.routing.confidence import Features, features
 from appliance.tasks.backend import TaskBackend
 from appliance.types import GenerationRequest
-from tests.evals.test_gate_simulation import told
 from tests.smol import loaded as with_model
 from tests.tasks import example
 from tests.tasks.test_backend import SIDES, answered, backend
@@ -38,19 +37,16 @@ STATES = ("flat", "leaks oil", "torn", "noisy at the left side after 1,200 hours
 TEXTS = [f"{part} {state}" for part in PARTS for state in STATES]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[False, True])
-async def engine(
-    smol_data: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[tuple[Services, bool]]:
-    mode = ModelConfig(
-        n_ctx=512 if request.param else 4096, slots=SLOTS, reproducible=request.param
-    )
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def services(smol_data: Path) -> AsyncIterator[Services]:
     config = Config(
-        engine=EngineConfig(threads=2), models={"default": mode}, audit=AuditConfig(ballast_mib=0)
+        engine=EngineConfig(threads=2),
+        models={"default": ModelConfig(n_ctx=4096, slots=SLOTS)},
+        audit=AuditConfig(ballast_mib=0),
     )
     with open_services(smol_data, config=config) as opened:
         async with with_model(opened):
-            yield opened, request.param
+            yield opened
 
 
 async def known(over: TaskBackend, text: str) -> tuple[str, Features]:
@@ -65,37 +61,17 @@ async def known(over: TaskBackend, text: str) -> tuple[str, Features]:
 
 
 @pytest.mark.parametrize("form", ["labels", "fields"])
-async def test_company_moves_no_feature_further_than_there_is_room_for(
-    engine: tuple[Services, bool], form: str
-) -> None:
-    """Alone, then beside seven others, in three orders; a reproducible model moves nothing."""
-    services, reproducible = engine
+async def test_company_moves_no_feature_at_all(services: Services, form: str) -> None:
+    """Alone, then beside seven others, in three orders: our kernels compute all of this model."""
     if form == "labels":
         over = await backend(services, loaded(example.LABELS))
     else:
         over = await backend(services, loaded(example.FIELDS, schema_json=json.dumps(SIDES)))
-    seen = [[await known(over, text)] for text in TEXTS]
+    alone = [await known(over, text) for text in TEXTS]
     for seed in range(3):
         order = random.Random(seed).sample(range(len(TEXTS)), len(TEXTS))
         for start in range(0, len(order), SLOTS):
             part = order[start : start + SLOTS]
             beside = await asyncio.gather(*(known(over, TEXTS[place]) for place in part))
-            for place, found in zip(part, beside, strict=True):
-                seen[place].append(found)
-    turned = [each for each in seen if len({text for text, _ in each}) > 1]
-    assert all(any(may_turn(found) for _, found in each) for each in turned)
-    names = (*(LABELS if form == "labels" else FIELDS), P_TRUE)
-    most = dict.fromkeys(names, 0.0)
-    outside: list[tuple[str, list[float]]] = []
-    for each in seen:
-        same = [found for text, found in each if text == each[0][0]]
-        for place, name in enumerate(names):
-            values = [found[place] for found in same]
-            most[name] = max(most[name], max(values) - min(values))
-            low, high = moved(name, values[0])
-            if not all(low - 1e-6 <= value <= high + 1e-6 for value in values):
-                outside.append((name, values))
-    told(f"{form}, reproducible={reproducible}: {len(turned)} of {len(TEXTS)} turned, {most}")
-    assert not outside
-    assert not reproducible or (not turned and not any(most.values()))
-    assert reproducible or max(most.values()) > 0.05  # the control: company does move them
+            assert beside == [alone[place] for place in part]
+    assert len({found for _, found in alone}) == len(TEXTS)  # the measure tells texts apart
