@@ -289,7 +289,7 @@ template <int WIDTH> static void company(int positions, int group, int cells, in
                 own.masks[0] = own_mask.data();
                 for (int h = 0; h < group; h++) {
                     alone.query(h, &q[(size_t) ((p * group + h) * WIDTH)], 0.125f);
-                    apart[h] = &kept[(size_t) (h * segments + from) * part_floats(WIDTH)];
+                    apart[h] = kept.data() + (size_t) (h * segments + from) * part_floats(WIDTH);
                 }
                 if (pieces > 1) { alone.apart(apart, from * SEGMENT, (end - from) * SEGMENT); }
                 take(alone, own, own_k, own_v, slope);
@@ -300,7 +300,7 @@ template <int WIDTH> static void company(int positions, int group, int cells, in
                 }
             }
             for (int h = 0; pieces > 1 && segments && h < group; h++) {
-                float * part = &kept[(size_t) (h * segments) * part_floats(WIDTH)];
+                float * part = kept.data() + (size_t) (h * segments) * part_floats(WIDTH);
                 for (int64_t i = 1; i < segments; i++) {
                     const float * next = part + (size_t) i * part_floats(WIDTH);
                     add_part<WIDTH>(part, next[WIDTH], next[WIDTH + 1], next);
