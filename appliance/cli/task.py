@@ -18,6 +18,7 @@ from appliance.cli.model import import_ as model_import
 from appliance.cli.output import Output, asked, data_option, json_option, safe
 from appliance.cli.release import release
 from appliance.cli.task_fit import fit, fitted
+from appliance.cli.task_weights import weights
 from appliance.config import data_directory
 from appliance.datasets import directory as datasets
 from appliance.evals.shots import choose
@@ -197,5 +198,5 @@ def list_(output: Output, data: Path) -> None:
     list_artifacts(output, data, catalogue.KIND, none)
 
 
-for _command in (fit, release, *pointer.COMMANDS):
+for _command in (fit, weights, release, *pointer.COMMANDS):
     task.add_command(_command)

@@ -10,7 +10,7 @@ from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import Comparison, Summary
 from appliance.reports import charts
 from appliance.reports.axes import between, percent, plain
-from appliance.reports.charts import Estimate, Placed
+from appliance.reports.charts import Estimate, Placed, Series
 from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 from appliance.statistics import groups, verdict
 
@@ -211,6 +211,8 @@ def _sections(evaluated: Evaluated, best: Summary) -> list[Section]:
         drawn = charts.confusion("Confusion", evaluated.labels, evaluated.confusions[best.name])
         caption = f"Answers of {best.name}: counts of items."
         sections.append(Section("Mistakes", (), (Figure(drawn, caption),)))
+    if sure := next((s for s in ordered if s.reliability), None):
+        sections.append(_calibrated(sure))
     if evaluated.packs:
         sections.append(_packs(evaluated))
     if evaluated.notes:
@@ -398,6 +400,25 @@ def _by_field(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | Non
         ("The share of right values of each field, weighted by group.",),
         (Table(("candidate", *(f">{name}" for name in names)), rows),),
     )
+
+
+def _calibrated(summary: Summary) -> Section:
+    points = [(at, e.value, *e.interval) for at, e in summary.reliability]
+    ends = (points[0][0], points[-1][0])
+    rows = [
+        Series("right", tuple((p[0], p[1]) for p in points), dots=True),
+        Series("95 % limits", tuple((p[0], p[2]) for p in points), "muted"),
+        Series("", tuple((p[0], p[3]) for p in points), "muted"),
+        Series("as sure as right", tuple((end, end) for end in ends), "good"),
+    ]
+    drawn = charts.lines(
+        "calibration", rows, x_name="confidence", y_name="right answers", x_form=percent
+    )
+    caption = (
+        f"Answers of {summary.name} in {len(points)} parts by confidence. Below the dotted line it "
+        "is surer than it is right."
+    )
+    return Section("Confidence", (), (Figure(drawn, caption),))
 
 
 def _packs(evaluated: Evaluated) -> Section:

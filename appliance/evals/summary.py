@@ -5,9 +5,11 @@ are compared on the same items; of several comparisons with one baseline, all ho
 stated confidence (Bonferroni); speed stands beside quality and is never mixed into it.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome
@@ -15,6 +17,9 @@ from appliance.statistics import groups, paired, scores
 from appliance.statistics.groups import Estimate
 
 Outcomes = Sequence[Outcome]
+_BINS: Final = 10
+_LEAST: Final = 20
+"""Answers of a point of the calibration plot."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Summary:
         failures: how often each code was the outcome.
         slices: quality by stratum, where items have one.
         calibration_error: of the confidence; None where the candidate has none.
+        reliability: for parts of about as many answers, the least sure first, the mean confidence
+            and the share that is right; empty where nothing varies, or answers are few.
     """
 
     name: str
@@ -40,6 +47,7 @@ class Summary:
     failures: dict[str, int]
     slices: dict[str, Estimate]
     calibration_error: Estimate | None = None
+    reliability: tuple[tuple[float, Estimate], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ def summarise(name: str, outcomes: Outcomes, seconds: float) -> Summary:
         failures=dict(sorted(failures.items())),
         slices=_slices(outcomes),
         calibration_error=_calibration(outcomes),
+        reliability=_reliability(outcomes),
     )
 
 
@@ -159,6 +168,25 @@ def _calibration(outcomes: Outcomes) -> Estimate | None:
     confidence = [(o.confidence_micros or 0) / 1e6 for o in told]
     return scores.calibration_error(
         confidence, [o.score == 1 for o in told], [o.group for o in told]
+    )
+
+
+def _reliability(outcomes: Outcomes) -> tuple[tuple[float, Estimate], ...]:
+    told = sorted(
+        (o for o in outcomes if o.confidence_micros is not None),
+        key=lambda o: (o.confidence_micros or 0, o.item),
+    )
+    bins = min(_BINS, len(told) // _LEAST)
+    if bins < 2 or told[0].confidence_micros == told[-1].confidence_micros:
+        return ()
+    edges = [len(told) * n // bins for n in range(bins + 1)]
+    parts = [told[start:end] for start, end in itertools.pairwise(edges)]
+    return tuple(
+        (
+            sum(o.confidence_micros or 0 for o in part) / 1e6 / len(part),
+            groups.mean([float(o.score == 1) for o in part], [o.group for o in part]),
+        )
+        for part in parts
     )
 
 

@@ -46,6 +46,7 @@ STAND_ALONE = {
     *("task check", "task sign", "eval verify", "route check", "route sign"),
     *(f"trust ceremony {step}" for step in CEREMONY),
     "drift rehearse",
+    "task weights",
 }
 WITHOUT_JSON = {"tui", "trust ceremony guide"}
 PASSED_ON = {"bundle build", "bundle verify", "bundle tuning"}  # their options are the builder's
@@ -106,7 +107,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"collection {verb}" for verb in ("show", "list", "verify", "group", "tune")),
         *(f"route {verb}" for verb in ("check", "sign", "import", "calibrate", "list", "show")),
         *(f"route {verb}" for verb in ("what-if", "sample", "suspend", "report", "carry")),
-            "route export", "task release",
+            "route export", "task release", "task weights",
         *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"job {verb}" for verb in ("list", "show", "watch", "result")),

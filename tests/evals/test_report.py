@@ -85,3 +85,11 @@ def test_the_page_says_for_whom_it_holds_and_each_level() -> None:
     assert "By the labels of this dataset, each group counting once" in html
     assert "interval, 97.5 %" in html and "leaves open which is better" in html
     assert "shows no difference" not in html
+
+
+def test_confidence_is_plotted_where_it_varies() -> None:
+    sure = [replace(o, confidence_micros=400_000 + 5_000 * n) for n, o in enumerate(outcomes(110))]
+    html = render(page(evaluated({**BASE, "tuned": sure})))
+    section = html[html.index("<h2>Confidence</h2>") :].partition("</section>")[0]
+    assert "Answers of tuned in 6 parts by confidence" in section and "as sure as right" in section
+    assert "<h2>Confidence</h2>" not in render(page(evaluated({**BASE, "tuned": outcomes(110)})))

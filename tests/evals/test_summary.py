@@ -97,3 +97,23 @@ def test_the_best_of_twenty_equal_candidates_is_seldom_shown_to_be_better() -> N
         )
     assert wrong / runs <= 0.05 + 2 * (0.05 * 0.95 / runs) ** 0.5
     assert plain / runs > 0.10
+
+
+def test_a_calibration_plot_has_parts_of_about_as_many_answers() -> None:
+    """What is surer is more often right here, and each part has its interval over groups."""
+    made = [
+        replace(
+            o,
+            confidence_micros=500_000 + 4_000 * n,
+            micros=1_000_000 if n % 10 < 4 + n // 20 else 0,
+        )
+        for n, o in enumerate(outcomes(120))
+    ]
+    found = summarise("a", made, 1.0).reliability
+    assert len(found) == 6 and [at for at, _ in found] == sorted(at for at, _ in found)
+    assert found[0][0] == pytest.approx(0.538) and found[0][1].value == pytest.approx(0.4)
+    assert found[-1][1].value > found[0][1].value
+    assert all(e.interval.low <= e.value <= e.interval.high for _, e in found)
+    assert summarise("a", made[:39], 1.0).reliability == ()
+    silent = [replace(o, confidence_micros=None) for o in made]
+    assert summarise("a", silent, 1.0).reliability == ()

@@ -90,16 +90,15 @@ class Vocabulary:
 
     def matrix(self, texts: Sequence[str]) -> Sparse:
         """The texts as rows."""
+        return Sparse([self.row(text) for text in texts], self.size)
+
+    def row(self, text: str) -> dict[int, float]:
+        """A text as values by column."""
         after = len(self.words.weights)
-        rows = []
-        for text in texts:
-            row = self.words.vector(words(text))
-            row |= {
-                after + place: value
-                for place, value in self.characters.vector(characters(text)).items()
-            }
-            rows.append(row)
-        return Sparse(rows, self.size)
+        letters = self.characters.vector(characters(text))
+        return self.words.vector(words(text)) | {
+            after + place: value for place, value in letters.items()
+        }
 
 
 def fit_vocabulary(texts: Sequence[str]) -> Vocabulary:

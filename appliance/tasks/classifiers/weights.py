@@ -1,0 +1,70 @@
+"""The features that decide in a regression over n-grams. Pure.
+
+Rules: a label's weight is told against the mean of the other labels, since only differences decide;
+in a text a feature counts what it adds to the answer's score over that of the next label.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from appliance.tasks.classifiers.linear import Linear
+from appliance.tasks.classifiers.ngrams import Vocabulary
+
+
+@dataclass(frozen=True)
+class Feature:
+    """An n-gram and how much it speaks for a label; below 0 it speaks against it."""
+
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a text was decided.
+
+    Attributes:
+        against: the next label.
+        features: of the text; the sum of all of them and `start` is the difference of the scores.
+        start: what the intercepts add.
+    """
+
+    answer: str
+    against: str
+    confidence: float
+    features: tuple[Feature, ...]
+    start: float
+
+
+def strongest(model: Linear, label: str, most: int) -> tuple[Feature, ...]:
+    """The features that speak most for a label. Raises ValueError for another label."""
+    place = model.labels.index(label)
+    others = [n for n in range(len(model.labels)) if n != place]
+    scores = model.weights[:, place] - model.weights[:, others].mean(axis=1)
+    best = np.argsort(-scores, kind="stable")[:most]
+    names = _names(model.vocabulary)
+    return tuple(Feature(names[n], float(scores[n])) for n in best if scores[n] > 0)
+
+
+def decided(model: Linear, text: str) -> Decision:
+    """What decided for the answer to a text, over the next label; the strongest first."""
+    shares = model.probabilities([text])[0]
+    order = np.argsort(-shares, kind="stable")
+    first, second = int(order[0]), int(order[1])
+    apart = np.asarray(model.weights[:, first] - model.weights[:, second], dtype=np.float64)
+    row = model.vocabulary.row(text)
+    names = _names(model.vocabulary)
+    found = [Feature(names[n], value * float(apart[n])) for n, value in row.items()]
+    start = float(model.intercepts[first] - model.intercepts[second])
+    ordered = sorted(found, key=lambda feature: (-abs(feature.weight), feature.name))
+    return Decision(
+        model.labels[first], model.labels[second], float(shares[first]), tuple(ordered), start
+    )
+
+
+def _names(vocabulary: Vocabulary) -> list[str]:
+    """Features by column: words as they are, characters in quotes."""
+    blocks = (vocabulary.words.places, vocabulary.characters.places)
+    words, characters = (sorted(places, key=lambda name: places[name]) for places in blocks)
+    return [*words, *(f"'{name}'" for name in characters)]
