@@ -30,6 +30,7 @@ Sources: RFC 8032 (Ed25519), RFC 6962, c2sp.org/signed-note, tlog-checkpoint, tl
 
 import base64
 import json
+import re
 import sqlite3
 import sys
 from contextlib import closing
@@ -237,10 +238,10 @@ def read_body(raw: bytes) -> dict[str, Any]:
     if again != text or not isinstance(found, dict) or not plain(found, 6):
         raise ValueError("not canonical")
     kind = found.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError("of no known kind")
+    if not isinstance(kind, str) or not re.fullmatch("[a-z][a-z_]{0,39}", kind):
+        raise ValueError("of no kind")
     optional = [name for name in ("request_id", "key_id", "model") if name in found]
-    for field in [*ALL.split(), *KINDS[kind].split(), *optional]:
+    for field in [*ALL.split(), *KINDS.get(kind, "").split(), *optional]:
         if not has(found, field):
             raise ValueError(f"no {field}")
     if found["v"] != 1 or ("content" in found and not is_content(found["content"])):

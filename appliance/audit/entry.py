@@ -9,6 +9,8 @@ Rules:
 - `prev`, the leaf hash of the entry before, is part of the body, so the leaf hash binds the
   whole past and the Merkle tree proves the chain too.
 - Every field that a query or the verifier reads is checked here; kinds may carry more fields.
+- A newer release may have written kinds that are not known here. They are read, since a release
+  that comes back needs the log, and never written.
 
 `docs/audit-format.md` is the byte-exact description.
 """
@@ -110,17 +112,20 @@ class _Kept(msgspec.Struct, tag_field="mode", tag="encrypted", forbid_unknown_fi
     parts: dict[str, _Encrypted]
 
 
+_OPTIONAL: Final = [(name, str | msgspec.UnsetType, msgspec.UNSET) for name in _QUERIED]
+_CONTENT: Final = ("content", _Off | _CommitOnly | _Kept | msgspec.UnsetType, msgspec.UNSET)
+_KIND: Final = ("kind", Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,39}\Z")])
+
+
 def _fields_type() -> Any:
     """One struct per kind; its tag is the kind. Fields that are not listed are let through."""
-    optional = [(name, str | msgspec.UnsetType, msgspec.UNSET) for name in _QUERIED]
-    content = ("content", _Off | _CommitOnly | _Kept | msgspec.UnsetType, msgspec.UNSET)
     structs = []
     for kind, fields in KINDS.items():
         required = [*_COMMON.items(), *fields.items()]
-        more = [entry for entry in optional if entry[0] not in fields]
+        more = [entry for entry in _OPTIONAL if entry[0] not in fields]
         structs.append(
             msgspec.defstruct(
-                kind.capitalize(), [*required, *more, content], tag_field="kind", tag=kind
+                kind.capitalize(), [*required, *more, _CONTENT], tag_field="kind", tag=kind
             )
         )
     return functools.reduce(operator.or_, structs)
@@ -137,6 +142,10 @@ def _json_type(depth: int) -> Any:
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final = msgspec.json.Decoder(_json_type(5))
 _FIELDS: Final = msgspec.json.Decoder(_fields_type())
+_NEWER: Final = msgspec.json.Decoder(
+    msgspec.defstruct("Newer", [*_COMMON.items(), _KIND, *_OPTIONAL, _CONTENT])
+)
+"""The fields that entries of every kind have."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +198,7 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """One of `KINDS`."""
+        """One of `KINDS`, or of a newer release."""
         return cast(str, self.body["kind"])
 
     @property
@@ -241,7 +250,7 @@ def encode(body: Mapping[str, Json]) -> bytes:
     raw = canonical(body)
     if len(raw) > MAX_BODY:
         raise _invalid(f"{len(raw)} bytes; at most {MAX_BODY} fit")
-    _check(raw)
+    _check(raw, _FIELDS)
     return raw
 
 
@@ -250,19 +259,19 @@ def decode(raw: bytes) -> dict[str, Json]:
 
     Raises:
         AuditRefused: `audit_entry_invalid` when the bytes are not canonical, a field that the
-            kind must have is missing or has another type, or version or kind is unknown.
+            kind must have is missing or has another type, or the version is unknown.
     """
     if len(raw) > MAX_BODY:
         raise _invalid(f"{len(raw)} bytes; at most {MAX_BODY} fit")
     body = parse_canonical(raw)
-    _check(raw)
+    _check(raw, _FIELDS if str(body.get("kind")) in KINDS else _NEWER)
     return body
 
 
-def _check(raw: bytes) -> None:
+def _check(raw: bytes, fields: msgspec.json.Decoder[Any]) -> None:
     """The fields of the kind are there and have their types."""
     try:
-        _FIELDS.decode(raw)
+        fields.decode(raw)
     except (msgspec.MsgspecError, ValueError) as error:
         raise _invalid(str(error)) from error
 

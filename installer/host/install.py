@@ -17,10 +17,13 @@ from installer.host.files import remove, sync_directory
 from installer.host.ledger import Ledger
 from installer.host.phases import PHASES
 from installer.host.problems import InstallError
+from installer.host.product import Product, product
 from installer.host.service import Service
 
 _RESERVE: Final = "reserve"
 _RESERVED: Final = 64 << 10
+_VERIFIED: Final = 3600.0
+"""Seconds for an earlier release to read the whole log."""
 """Bytes kept in a file, so that going back is possible on a full disk."""
 
 
@@ -118,24 +121,40 @@ def roll_back(ledger: Ledger, layout: Layout, service: Service, *, with_snapshot
     """Put the release before the current one in service again, on purpose; its name.
 
     Raises:
-        InstallError: `nothing_to_roll_back`, `schema_changed`, `release_changed`, `health_failed`.
+        InstallError: `nothing_to_roll_back`, `release_changed`, `health_failed`; `log_newer` and
+            `schema_changed` leave the current one in service.
     """
     current = releases.current(layout)
     target = releases.before(ledger, current) if current else None
     if current is None or target is None or not layout.release(target).is_dir():
         raise InstallError("nothing_to_roll_back", "No earlier release is kept.")
     releases.check(layout, target)
+    answers = releases.describe(layout, target)[1]
     service.stop()
-    if releases.changed(layout, current):
-        if not with_snapshot:
-            service.start()
-            raise InstallError("schema_changed", f"{current} changed the database's schema.")
+    changed = releases.changed(layout, current)
+    if changed and not with_snapshot:
+        service.start()
+        raise InstallError("schema_changed", f"{current} changed the database's schema.")
+    try:
+        _reads_log(product(layout, answers, target))
+    except InstallError:
+        service.start()
+        raise
+    if changed:
         releases.put_back(layout, current)
     releases.switch(layout, target)
     ledger.append("commit", release=target, previous=current, rollback=True, counter=0)
     service.start()
     service.wait()
     return target
+
+
+def _reads_log(earlier: Product) -> None:
+    """The log is never put back, so a release returns only if it reads what came after it."""
+    done = earlier.try_run("audit", "verify", timeout=_VERIFIED)
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).strip()[-1000:]
+        raise InstallError("log_newer", f"The earlier release does not read the log: {said}")
 
 
 def _same(unfinished: dict[str, Any], begin: dict[str, Any]) -> bool:

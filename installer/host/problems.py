@@ -71,6 +71,7 @@ CODES: Final = {
     "release_changed": "Somebody changed the installed files. Keep them as evidence and install "
     "the release again from its stick.",
     "step_failed": "Read the text above; correct it and run the same command again.",
+    "log_newer": "The newer release stays in service: the earlier one does not read its entries.",
     "health_failed": "The release before is in service again. Keep installer.log, in the "
     "installer's state directory, for the vendor.",
     "ledger_damaged": "Somebody or a failing disk changed the ledger. Keep it as evidence, move it "

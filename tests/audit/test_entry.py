@@ -225,6 +225,17 @@ def test_fields_that_are_read_are_checked(change: dict[str, Json]) -> None:
         encode({**INTENT, **change})
 
 
+def test_a_kind_of_a_newer_release_is_read_and_never_written() -> None:
+    newer: dict[str, Json] = {**HEADER, "kind": "replay", "what": "x"}
+    assert decode(canonical(newer)) == newer
+    with pytest.raises(AuditRefused, match="kind"):
+        encode(newer)
+    wrongs: list[dict[str, Json]] = [{"kind": "Replay"}, {"kind": 3}, {"kind": {}}, {"model": 3}]
+    for wrong in wrongs:
+        with pytest.raises(AuditRefused):
+            decode(canonical({**newer, **wrong}))
+
+
 def test_an_optional_query_field_is_checked_on_every_kind() -> None:
     body: dict[str, Json] = {**HEADER, "kind": "stop", "key_id": 1}
     with pytest.raises(AuditRefused, match="key_id"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.audit import entry, ocsf
 from appliance.audit import log as log_module
 from appliance.audit.checkpoint import VerifierKey, verify
 from appliance.audit.log import AuditLog, Draft, Receipt
@@ -299,3 +300,20 @@ def test_what_each_mode_keeps(directory: Path, mode: str) -> None:
 def test_an_entry_without_texts_has_no_content_field(log: AuditLog, directory: Path) -> None:
     log.append(admin("x")).result()
     assert "content" not in LogReader(directory).entry(1).body
+
+
+def test_a_log_with_entries_of_a_newer_release_goes_on(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older release that comes back opens, verifies, finds and follows them."""
+    with monkeypatch.context() as newer, open_log(directory) as log:
+        newer.setitem(entry.KINDS, "replay", {})
+        newer.setattr(entry, "_FIELDS", entry._NEWER)
+        log.append(Draft("replay", {"model": "m", "found": 3})).result()
+    with open_log(directory) as log:
+        log.append(admin("after")).result()
+    reader = LogReader(directory)
+    (found,) = reader.search(Query(kind="replay")).entries
+    assert found.body["found"] == 3 and "replay" in next(ocsf.events(iter([found]), "origin"))
+    reader.close()
+    assert verify_log(directory).ok

@@ -88,7 +88,7 @@ def test_the_fields_of_each_kind_are_those_of_the_first() -> None:
 
 _HEX = "ab" * 32
 SAID: list[dict[str, Any]] = [
-    {"kind": "new"}, {"kind": "genesis", **dict.fromkeys(KINDS["genesis"], "x")}, {"kind": 3},
+    {"kind": "New"}, {"kind": "genesis", **dict.fromkeys(KINDS["genesis"], "x")}, {"kind": 3},
     {"v": 2}, {"v": True}, {"actor": None}, {"actor": 3}, {"time_us": None}, {"time_us": "1"},
     {"boot_id": 1}, {"mono_us": 1}, {"mono_us": True}, {"epoch": 1}, {"epoch": -1}, {"seq": 23},
     {"x": 2**53}, {"x": -(2**53)}, {"x": 0.5}, {"\u00e9": 1}, {"x": {"\u00e9": 1}},
@@ -109,7 +109,7 @@ FINE: list[dict[str, Any]] = [
     {"x": 2**53 - 1}, {"x": [[[[[1]]]]]}, {"x": {"a": {"b": {"c": {"d": {}}}}}},
     {"\u007f": "\u00e9"},
     {"content": {"mode": "off"}}, {"content": {"mode": "commit-only", "key": "k", "parts": {}}},
-    {"kind": "stop"}, {"time_us": 0}, {"model": "m"}, {"x": None}, {"x": False},
+    {"kind": "stop"}, {"kind": "new"}, {"time_us": 0}, {"model": "m"}, {"x": None}, {"x": False},
 ]  # fmt: skip
 
 

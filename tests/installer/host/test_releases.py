@@ -7,8 +7,11 @@ import pytest
 
 from installer.host import answers, releases
 from installer.host.answers import Layout
-from installer.host.ledger import Event, Ledger
+from installer.host.assemble import PYTHON
+from installer.host.install import roll_back
+from installer.host.ledger import Event, Ledger, open_ledger
 from installer.host.problems import InstallError
+from installer.host.service import Service
 
 
 @pytest.fixture
@@ -121,3 +124,30 @@ def test_pruning_keeps_what_is_named(layout: Layout) -> None:
     assert sorted(path.name for path in layout.releases.iterdir()) == ["1", "2"]
     releases.prune(layout, {"2"})
     assert not list(layout.snapshots.iterdir())
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_only_a_release_that_reads_the_log_comes_back(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    database(layout, 3, "before")
+    releases.snapshot(layout, "2")
+    database(layout, 4, "after")
+    releases.switch(layout, "2")
+    python = layout.release("1") / "root" / PYTHON
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\necho 'entry 24: of no known kind'; exit {int(not reads)}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(releases, "check", lambda layout, release: None)
+    monkeypatch.setattr(releases, "describe", lambda layout, release: (None, answers.combine()))
+    service = Service(managed=False, user=True, data=layout.data)
+    with open_ledger(layout.state) as ledger:
+        ledger.append("commit", release="2", previous="1", counter=2)
+        if reads:
+            assert roll_back(ledger, layout, service, with_snapshot=True) == "1"
+            assert releases.current(layout) == "1" and rows(layout) == ["before"]
+            return
+        with pytest.raises(InstallError, match="of no known kind") as caught:
+            roll_back(ledger, layout, service, with_snapshot=True)
+    assert caught.value.code == "log_newer"
+    assert releases.current(layout) == "2" and rows(layout) == ["before", "after"]
