@@ -86,16 +86,8 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "mcnemar": lambda pairs: contingency_tables.mcnemar(table(pairs), exact=True).pvalue,
     "tango": tango,
     "kappa": kappa,
-    "auroc": lambda c, y: metrics.roc_auc_score(y, c),
-    "brier": lambda c, y: metrics.brier_score_loss(y, c),
-    "log_loss": lambda c, y: metrics.log_loss(y, c),
     "logistic": logistic,
     "isotonic": step,
-    "permutation": lambda gaps: (
-        stats.permutation_test(
-            (np.array(gaps),), np.sum, permutation_type="samples", n_resamples=10**6
-        ).pvalue
-    ),
     "tfidf": lambda texts: features().fit_transform(texts).toarray(),
     "text_regression": text_regression,
     "power": lambda bound, rate, delta, n: stats.binom.cdf(

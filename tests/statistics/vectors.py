@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from appliance.statistics import calibration, scores, special
-from appliance.statistics import permutation as permutations
+from appliance.statistics import calibration, special
 from appliance.statistics.agreement import cohen_kappa
 from appliance.statistics.paired import Pairs, mcnemar, tango
 from appliance.statistics.power import allowed_errors
@@ -34,15 +33,11 @@ OURS: Final[dict[str, Callable[..., Any]]] = {
     "mcnemar": lambda pairs: mcnemar(Pairs(*pairs).first, Pairs(*pairs).second),
     "tango": lambda pairs, confidence: tango(Pairs(*pairs), confidence),
     "kappa": lambda first, second: cohen_kappa(first, second)[:2],
-    "auroc": lambda c, y: scores.auroc(c, y),
-    "brier": lambda c, y: scores.brier(c, y),
-    "log_loss": lambda c, y: scores.log_loss(c, y),
     "logistic": lambda scores, right, penalty: [
         (fit := calibration.fit_logistic(scores, right, penalty)).slope,
         fit.intercept,
     ],
     "isotonic": lambda scores, right, at: calibration.fit_isotonic(scores, right).apply(at),
-    "permutation": lambda gaps: permutations.paired(gaps, draws=1 << 20),
     "tfidf": lambda texts: dense(texts),
     "text_regression": lambda texts, labels, asked: fit_linear(texts, labels).probabilities(asked),
     "power": lambda bound, rate, delta, n: special.binomial_cdf(
@@ -115,8 +110,6 @@ def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
         c = [min(max(v, 0.003), 0.997) for v in c]
         y = [draw.random() < v for v in c]
         y[:2] = [True, False]
-        for ask in ("auroc", "brier", "log_loss"):
-            yield {"ask": ask, "c": c, "y": y}
         ask_at = [draw.uniform(-0.1, 1.1) for _ in range(9)]
         yield {"ask": "isotonic", "scores": c, "right": y, "at": ask_at}
         yield {
@@ -125,7 +118,6 @@ def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
             "right": y,
             "penalty": draw.choice([0.01, 1.0]),
         }
-        yield {"ask": "permutation", "gaps": [round(draw.gauss(0.1, 1), 3) for _ in range(9)]}
         texts, labels = zip(*[some_text(draw) for _ in range(40)], strict=True)
         yield {"ask": "tfidf", "texts": texts[:6]}
         asked = [some_text(draw)[0] for _ in range(5)]
