@@ -259,7 +259,7 @@ CODES: Final[dict[str, Code]] = {
     "route_stage_unfit": Code(
         "a stage of the route cannot be what the route needs",
         "All stages take the same fields and give the same form, labels or fields; the first has a "
-        "model where it says `p_true`.",
+        "model where it says `p_true`; `group_from` is one of its fields, `key` or `person`.",
     ),
     # datasets
     "dataset_unreadable": Code(

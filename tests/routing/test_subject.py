@@ -46,6 +46,15 @@ def test_only_a_model_is_asked_whether_it_is_right() -> None:
     assert caught.value.code == "route_stage_unfit" and "p_true" in caught.value.message
 
 
+def test_a_group_comes_from_something_that_a_request_has() -> None:
+    for known in ("", "key", "person", "text"):
+        subject._check_group(task(), known)
+    with pytest.raises(TaskRefused) as caught:
+        subject._check_group(task(), "customer")
+    assert caught.value.code == "route_stage_unfit"
+    assert "none of key, person, text" in caught.value.message
+
+
 def test_stages_take_the_same_fields_and_give_the_same_labels() -> None:
     subject._check_stages(task(), None)
     subject._check_stages(task(), task(FITTED.replace("max_chars = 500", "max_chars = 900")))
