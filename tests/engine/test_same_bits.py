@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from appliance.engine.cells import Cells
 from appliance.engine.prefixes import Drop
 from appliance.engine.runner import Library, Runner, RunnerConfig
-from appliance.engine.scheduler import Chunk
+from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.trust.sealed import SealedFile
 from appliance.types import Sampling
+from tests.engine.test_runner import Forced, Script
 
 Rows = NDArray[np.float32]
 OTHERS = 7
@@ -106,6 +108,66 @@ def test_logits_are_the_same_to_the_last_bit(
     for length, wanted in alone.items():
         found = rows(runner, length, chunk, company=company)
         assert found.tobytes() == wanted.tobytes(), np.abs(found - wanted).max()
+
+
+TURNS, ANSWER, BUDGET = 6, 5, 64
+
+
+class Counting(Forced):
+    """Notes how much of a prompt was kept."""
+
+    reused = 0
+
+    def _pick(self, sequence: Sequence, logits: Rows) -> int:
+        self.reused = max(self.reused, sequence.reused or 0)
+        return super()._pick(sequence, logits)
+
+
+def turn(engine: Forced, number: int, tokens: list[int], slots: int) -> None:
+    """A turn of a conversation, beside requests of another app that take its room."""
+    for other in range(slots - 1):
+        asked = sequence(100 + 10 * number + other, 90 + 31 * other)
+        asked.slot, asked.max_tokens, asked.ignore_eos = None, ANSWER + 4 * other, True
+        asked.scope = "other"
+        engine.add(asked)
+    engine.step()
+    engine.add(
+        Sequence(
+            number, list(tokens), Sampling(temperature=0), ANSWER, TextStream(), ignore_eos=True,
+            scope="app",
+        )
+    )  # fmt: skip
+    while engine.busy():
+        engine.step()
+
+
+def conversation(runner: Runner, script: Script | None, capacity: int, slots: int) -> Counting:
+    """Six turns, each prompt one token longer than whole chunks."""
+    cells = Cells(capacity, slots, runner.config.kept)
+    engine = Counting(runner, Scheduler(cells, BUDGET), script)
+    tokens: list[int] = []
+    for number in range(TURNS):
+        length = BUDGET * (number + 1) + 1
+        tokens += sequence(number, length - len(tokens)).tokens
+        turn(engine, number, tokens, slots)
+        tokens += engine.taken[number]
+    while engine.cells.kept:
+        engine.cells._prefixes.evict(capacity)
+    runner.follow(engine.cells.take_operations())
+    return engine
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_turns_over_kept_prefixes_have_the_logits_of_fresh_ones(
+    library: Library, sealed_model: SealedFile, threads: int
+) -> None:
+    fresh = conversation(runner_of(library, sealed_model, 1), None, 4096, 1)
+    config = RunnerConfig(n_ctx=1024, slots=4, threads=threads, n_batch=700, kept=8)
+    kept = Runner(library, sealed_model.reopen(), config)
+    found = conversation(kept, fresh.taken, config.n_ctx, 4)
+    for number in range(TURNS):
+        assert np.array(found.rows[number]).tobytes() == np.array(fresh.rows[number]).tobytes()
+    assert found.reused > BUDGET + ANSWER  # cells of an answer are the next prompt's
 
 
 @pytest.fixture
