@@ -307,7 +307,7 @@ def _tell(output: Output, found: Job) -> None:
     groups = result["candidates"][0]["groups"]
     facts = f"{result['metric']} on {result['split']}: {result['items']} items, {groups} groups"
     notes = [f"note: {safe(note)}" for note in result.get("notes", ())]
-    more = [*_evidence(result), *_packs(result)]
+    more = [*_levels(result), *_evidence(result), *_packs(result)]
     lines = [safe(result["answer"]), facts, *table(head, rows), *more, *notes]
     output.data({"id": found.id, "state": found.state, **result}, lines)
     output.note(f"  appliance eval report {found.id} --out report.html")
@@ -335,6 +335,13 @@ def _evidence(result: dict[str, Any]) -> Iterator[str]:
 def _share(estimate: list[float]) -> str:
     value, low, high = estimate
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _levels(result: dict[str, Any]) -> Iterator[str]:
+    for row in result["candidates"]:
+        if levels := row.get("levels"):
+            told = ", ".join(f"{safe(name)} {_share(e)}" for name, e in levels.items())
+            yield f"{safe(row['name'])}: {told}"
 
 
 def _packs(result: dict[str, Any]) -> Iterator[str]:

@@ -25,6 +25,7 @@ class Details:
     Attributes:
         adherence: share of answers that have the task's form; None for free text.
         macro_f1: of labels; the mean of each label's F1.
+        levels: of labels; share of answers that belong to what is expected, by level of the task.
         fields: share of right values, by field.
         normalised, token_f1: of free text.
         refusals: answers that begin like a refusal.
@@ -36,6 +37,7 @@ class Details:
 
     adherence: Estimate | None = None
     macro_f1: Estimate | None = None
+    levels: dict[str, Estimate] = field(default_factory=dict)
     fields: dict[str, Estimate] = field(default_factory=dict)
     normalised: Estimate | None = None
     token_f1: Estimate | None = None
@@ -49,6 +51,7 @@ class Details:
         return {
             "adherence": shown(self.adherence),
             "macro_f1": shown(self.macro_f1),
+            "levels": {name: shown(estimate) for name, estimate in self.levels.items()},
             "fields": {name: shown(estimate) for name, estimate in self.fields.items()},
             "normalised_match": shown(self.normalised),
             "token_f1": shown(self.token_f1),
@@ -74,6 +77,7 @@ def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
             macro_f1=metrics.macro_f1(
                 output.labels, expected, answers, [o.group for o in outcomes]
             ),
+            levels={name: mean(partial(_belongs, output, name)) for name in output.levels},
             refusals=refusals,
         )
     if isinstance(output, Fields):
@@ -110,6 +114,13 @@ def _share(parts: Iterable[tuple[Outcome, int, int]]) -> Estimate | None:
     """The mean of parts of wholes, by answer; None where every whole is 0."""
     known = [(o.group, part / whole) for o, part, whole in parts if whole]
     return groups.mean([v for _, v in known], [g for g, _ in known]) if known else None
+
+
+def _belongs(output: Labels, level: str, outcome: Outcome) -> float:
+    """Whether the answer belongs to the same as the expected label."""
+    if outcome.answer not in output.labels:
+        return 0.0
+    return float(output.at(level, outcome.answer) == output.at(level, outcome.expected))
 
 
 def field_names(outcomes: Sequence[Outcome]) -> list[str]:

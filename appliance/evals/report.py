@@ -207,6 +207,8 @@ def _sections(evaluated: Evaluated, best: Summary) -> list[Section]:
         sections.append(cited)
     if fields := _by_field(evaluated, ordered):
         sections.append(fields)
+    if levels := _by_level(evaluated, ordered):
+        sections.append(levels)
     if evaluated.confusions and best.name in evaluated.confusions:
         drawn = charts.confusion("Confusion", evaluated.labels, evaluated.confusions[best.name])
         caption = f"Answers of {best.name}: counts of items."
@@ -384,6 +386,21 @@ def _told(estimate: groups.Estimate | None) -> tuple[str, str]:
     if estimate is None:
         return "-", "-"
     return percent(estimate.value), between(*estimate.interval)
+
+
+def _by_level(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
+    told = [s for s in ordered if evaluated.details.get(s.name, Details()).levels]
+    if not told:
+        return None
+    names = list(evaluated.details[told[0].name].levels)
+    found = [(s.name, evaluated.details[s.name].levels) for s in told]
+    rows = tuple(
+        (name, *(part for level in names for part in _told(levels[level])))
+        for name, levels in found
+    )
+    columns = ("candidate", *(part for name in names for part in (f">{name}", ">95 % interval")))
+    said = "The share of answers that belong to the same as the expected label, weighted by group."
+    return Section("Levels", (said,), (Table(columns, rows),))
 
 
 def _by_field(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:

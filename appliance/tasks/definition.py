@@ -36,6 +36,8 @@ _Digest: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 _Words: TypeAlias = Annotated[str, Meta(max_length=32_768)]
 _Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 
+_Length: TypeAlias = Annotated[int, Meta(ge=1, le=200)]
+
 Metric: TypeAlias = Literal["exact_match", "normalised_match", "field_accuracy"]
 """What a gate may compare: means over items, weighted by group (method rule 3)."""
 
@@ -59,10 +61,18 @@ class Labels(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", 
     Attributes:
         labels: the set, in the order of the report.
         codes: what the model writes for each label, where that is not the label itself.
+        levels: what labels belong to, such as a category and a chapter: as many first characters of
+            them, or a table from each label.
     """
 
     labels: Annotated[tuple[_Label, ...], Meta(min_length=2, max_length=MAX_LABELS)]
     codes: tuple[_Label, ...] = ()
+    levels: dict[_FieldName, _Length | dict[str, _Label]] = msgspec.field(default_factory=dict)
+
+    def at(self, level: str, label: str) -> str:
+        """What a label belongs to."""
+        rule = self.levels[level]
+        return label[:rule] if isinstance(rule, int) else rule.get(label, label)
 
     def written(self, label: str) -> str:
         """What the model writes for a label."""
@@ -265,6 +275,9 @@ def _check_candidate(task: Task) -> None:
 def _check_labels(output: Labels) -> None:
     if output.codes and len(output.codes) != len(output.labels):
         raise _invalid("output.codes and output.labels differ in length")
+    for name, rule in output.levels.items():
+        if isinstance(rule, dict) and rule.keys() != set(output.labels):
+            raise _invalid(f"output.levels.{name} has another set of labels than output.labels")
     if len(set(output.labels)) != len(output.labels):
         raise TaskRefused("task_labels_ambiguous", "A label stands twice in output.labels.")
     for one, other in prefixes(output.codes or output.labels):

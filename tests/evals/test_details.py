@@ -103,3 +103,30 @@ def test_compare_is_a_table_of_fields_and_text_alone() -> None:
             parse((text + f"[compare.{key}]\nabsolute = 1.0\n").encode())
     with pytest.raises(TaskRefused, match="weight"):
         told(FIELDS + "[compare.weight]\nabsolute = 1.0\n", [])
+
+
+ICD = """[output]
+form = "labels"
+labels = ["J45.901", "J45.20", "J18.9", "E11.9"]
+[output.levels]
+category = 3
+[output.levels.chapter]
+"J45.901" = "X"
+"J45.20" = "X"
+"J18.9" = "X"
+"E11.9" = "IV"
+[gate]"""
+
+
+def test_labels_count_by_level() -> None:
+    """ICD: an answer of the right category or chapter is nearer than another one."""
+    toml = LABELS.split("[output]")[0] + ICD + LABELS.split("[gate]")[1]
+    said = ("J45.901", "J45.20", "J18.9", "E11.9", None, "nonsense")
+    made = [outcome(n, "J45.901", answer) for n, answer in enumerate(said)]
+    found = told(toml, made).levels
+    assert found["category"].value == pytest.approx(2 / 6)
+    assert found["chapter"].value == pytest.approx(3 / 6)
+    assert told(LABELS, made).levels == {}
+    with pytest.raises(TaskRefused) as refused:
+        told(toml.replace('"E11.9" = "IV"', '"E11.8" = "IV"'), made)
+    assert refused.value.code == "task_invalid" and "output.levels.chapter" in str(refused.value)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from appliance.evals.details import Details
 from appliance.evals.outcomes import Outcome
 from appliance.evals.report import Evaluated, Flip, conclusion, page
 from appliance.evals.summary import compare_all, summarise
@@ -93,3 +94,12 @@ def test_confidence_is_plotted_where_it_varies() -> None:
     section = html[html.index("<h2>Confidence</h2>") :].partition("</section>")[0]
     assert "Answers of tuned in 6 parts by confidence" in section and "as sure as right" in section
     assert "<h2>Confidence</h2>" not in render(page(evaluated({**BASE, "tuned": outcomes(110)})))
+
+
+def test_levels_of_labels_have_a_table() -> None:
+    made = evaluated({**BASE, "tuned": outcomes(110)})
+    level = Details(levels={"category": made.summaries[0].quality})
+    html = render(page(replace(made, details={s.name: level for s in made.summaries})))
+    section = html[html.index("<h2>Levels</h2>") :].partition("</section>")[0]
+    assert "category" in section and "tuned" in section and "95 % interval" in section
+    assert "<h2>Levels</h2>" not in render(page(made))
