@@ -5,7 +5,7 @@ root; the tree is that of RFC 6962, so that one line can be proved without the o
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from appliance.audit import merkle
@@ -42,7 +42,7 @@ class Pair:
 
     def line(self) -> bytes:
         """Its line of JSON, without the end of the line."""
-        table = asdict(self)
+        table = dict(vars(self))
         if not self.agreed:
             del table["agreed"]
         return strict_json.dump(table)
