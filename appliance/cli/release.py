@@ -161,8 +161,14 @@ class Release:
     def _brought(self, path: Path, model_id: str, publisher: KeyHolder) -> Missing | None:
         if _root(path) is None:
             signed_directory(path, publisher.private)
-        with Progress() as progress:
-            held = self.client.import_model(path.absolute(), model_id, progress)
+        try:
+            with Progress() as progress:
+                held = self.client.import_model(path.absolute(), model_id, progress)
+        except Refused as error:
+            if error.code != "model_id_taken":
+                raise
+            why = "count up `version` of a task, give a dataset's directory another name"
+            raise StateRefused(error.code, f"{model_id} holds other bytes: {why}.") from error
         if held.code:
             raise StateRefused(held.code, held.message)
         return self._is_done(f"{model_id}: {publisher.name} signed it, and it is in the store")
@@ -312,8 +318,8 @@ def release(
 ) -> None:
     """Sign, import, gate and promote a task.
 
-    It does what the people who sign here may do, then says who is next. Called again, it continues.
-    Exit 0 only if apps are answered.
+    It signs, imports, gates, approves and promotes as far as those who sign may go, and says who is
+    next. Called again, it continues. Exit 0 only if apps are answered.
     """
     output = ctx.ensure_object(Output)
     if len(who) != len(keys):

@@ -14,18 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.cli import demo, tour_steps
+from appliance.cli import demo, tour_notices, tour_steps
 from appliance.cli import tour_documents as handbook
 from appliance.cli.demo import MODEL_ID, DemoError, say
 from appliance.cli.tour_steps import (
+    Decision,
     Report,
     Station,
     Tour,
     app,
+    calibrate,
     certify,
     evaluated,
     judge,
-    keep,
     promote,
     read_items,
     sealed_dataset,
@@ -50,6 +51,7 @@ ADAPTER: Final = f"{MODEL_ID}:orders"
 HANDBOOK: Final = "handbook"
 """A collection of documents."""
 BY_HANDBOOK: Final = "fault-code-1"
+WITHOUT_HANDBOOK: Final = "fault-code-bare"
 """A task that answers from it."""
 SHARES: Final = {"train": 180, "dev": 60, "test": 60, "certify": 60}
 """Items of each split, each of another group: 360 in all. `test` is sealed for the gate and
@@ -147,6 +149,8 @@ def model(tour: Tour) -> None:
         " approved as in `make demo`."
     )
     demo.prepare(tour.data, tour.gguf, "--evaluated")
+    with (tour.data / "appliance.toml").open("a", encoding="utf-8") as file:
+        file.write(f"\n[routes]\nsample_percent = {tour_notices.SAMPLED}\n")
 
 
 def check(tour: Tour) -> None:
@@ -254,21 +258,9 @@ def route(tour: Tour) -> None:
         " 95 % confidence, on this customer's own items; what is in doubt goes on. Is that certain?"
     )
     record = tour.run("model", "show", BY_CLASSIFIER)
-    tour.task(ROUTE).mkdir()
-    (tour.task(ROUTE) / "route.toml").write_text(
-        ROUTE_FILE.format(id=ROUTE, task=BY_CLASSIFIER, digest=record["digest"]), encoding="utf-8"
-    )
-    tour.run("route", "sign", str(tour.task(ROUTE)), "--key", tour.key("publisher"))
-    tour.run("route", "import", str(tour.task(ROUTE)), "--id", ROUTE)
-    tour.approve(ROUTE, "stages read")
-    found = tour.judged(
-        *("route", "calibrate", ROUTE, "--data", tour.dataset.name),
-        *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
-    )
-    told(found["answer"])
-    page = tour.directory / "route.html"
-    tour.run("route", "report", ROUTE, "--out", str(page))
-    keep(tour, page, "Route", found["id"])
+    text = ROUTE_FILE.format(id=ROUTE, task=BY_CLASSIFIER, digest=record["digest"])
+    _, page = calibrate(tour, ROUTE, text, tour.dataset.name, "Route of work orders")
+    tour.decisions.append(Decision("Work orders", page, tour.reports[0]))  # the evaluation
 
 
 def documents(tour: Tour) -> None:
@@ -277,18 +269,22 @@ def documents(tour: Tour) -> None:
     handbook.write(tour.directory / "handbook")
     tour.run("collection", "new", HANDBOOK, "--budget", "120", "--overlap", "20")
     tour.run("collection", "add", HANDBOOK, str(tour.directory / "handbook"), "--everyone")
-    why("A task may answer with one sentence of it, letter by letter, and passes a gate like any.")
-    record = tour.run("model", "show", MODEL_ID)
-    tour.task(BY_HANDBOOK).mkdir()
-    candidate = f'model = "{MODEL_ID}"\ndigest = "{record["digest"]}"'
-    (tour.task(BY_HANDBOOK) / "task.toml").write_text(
-        "version = 1\n" + handbook.TASK % candidate, encoding="utf-8"
+    why(
+        "A task may answer with one sentence of it, letter by letter. The gate holds it against the"
+        " same model without the handbook."
     )
+    record = tour.run("model", "show", MODEL_ID)
+    candidate = f'model = "{MODEL_ID}"\ndigest = "{record["digest"]}"'
+    for name, text in ((BY_HANDBOOK, handbook.TASK), (WITHOUT_HANDBOOK, handbook.without())):
+        tour.task(name).mkdir()
+        definition = "version = 1\n" + text % candidate
+        (tour.task(name) / "task.toml").write_text(definition, encoding="utf-8")
+        tour.run("task", "sign", str(tour.task(name)), "--key", tour.key("publisher"))
+        tour.run("task", "import", str(tour.task(name)), "--id", name)
     questions = tour.directory / "questions"
     sealed_dataset(tour, questions, handbook.items(), "questions read")
-    tour.run("task", "sign", str(tour.task(BY_HANDBOOK)), "--key", tour.key("publisher"))
-    tour.run("task", "import", str(tour.task(BY_HANDBOOK)), "--id", BY_HANDBOOK)
-    certify(tour, BY_HANDBOOK, questions.name, "handbook-gate.html")
+    against = ("--incumbent", WITHOUT_HANDBOOK)
+    certify(tour, BY_HANDBOOK, questions.name, "handbook-gate.html", *against)
     tour.approve(BY_HANDBOOK, "certificate read")
     question = handbook.items()[-1]["input"]["question"]
     (answer,) = app(tour, "workshop", BY_HANDBOOK, [question])
@@ -404,6 +400,9 @@ SERVED: Final[tuple[Station, ...]] = (
     documents,
     tune,
     advice,
+    tour_notices.release,
+    tour_notices.route,
+    tour_notices.ask,
     tour_steps.verify,
     tour_steps.report,
 )
@@ -457,11 +456,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m appliance.cli.tour")
     parser.add_argument("--model", type=Path, required=True, help="directory with one *.gguf")
     parser.add_argument("--examples", type=Path, required=True, help="the excavator set")
+    parser.add_argument("--notices", type=Path, required=True, help="the licence set")
     parser.add_argument("--out", type=Path, default=DIRECTORY, help="made new")
     parser.add_argument("--limit", type=int, default=ASKED, help="items of dev; 0 for all")
     arguments = parser.parse_args()
     (gguf,) = arguments.model.glob("*.gguf")
-    tour = Tour(arguments.out.absolute(), arguments.examples.absolute(), gguf, arguments.limit)
+    tour = Tour(
+        arguments.out.absolute(),
+        arguments.examples.absolute(),
+        gguf,
+        arguments.limit,
+        notices=arguments.notices.absolute(),
+    )
     try:
         tour_steps.run(tour, BEFORE, SERVED)
     except DemoError as error:

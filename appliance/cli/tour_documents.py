@@ -48,6 +48,16 @@ _SYMPTOMS: Final = (
 )  # fmt: skip
 
 
+def without() -> str:
+    """The same task by the model alone, which has never seen the handbook."""
+    return (
+        TASK.replace('collection = "handbook"\npassages = 3\nquotes = true\n', "")
+        .replace('id = "fault-code"', 'id = "fault-code-bare"')
+        .replace("max_tokens = 120", "max_tokens = 30")
+        .replace("Answer from the handbook.", "Answer in one sentence.")
+    )
+
+
 def write(directory: Path) -> None:
     """Write the handbook as Markdown, a chapter for each part."""
     directory.mkdir()

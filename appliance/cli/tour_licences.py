@@ -11,23 +11,24 @@ usage: python -m appliance.cli.tour_licences --small DIR --large DIR --examples 
 """
 
 import argparse
-import hashlib
 import json
 import string
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from appliance.cli import demo, tour_steps
 from appliance.cli.demo import DemoError, say
+from appliance.cli.tour_notices import split
 from appliance.cli.tour_steps import (
+    Decision,
     Station,
     Tour,
     app,
+    calibrate,
     certify,
     evaluated,
-    keep,
     promote,
     read_items,
     sealed_dataset,
@@ -46,8 +47,6 @@ SMALL: Final = "qwen-0.5b"
 LARGE: Final = "qwen-1.5b"
 ASKED: Final = 60
 """Items of `dev` that every candidate answers."""
-_LEFT: Final = 50
-"""Groups of `test` that are in no dataset: the app asks about them."""
 _SHOTS: Final = 8
 _SHOWN: Final = 10
 
@@ -123,24 +122,6 @@ def data(tour: Tour) -> None:
         told(f"{name}: {part['groups']} groups")
 
 
-def split(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The items of the dataset, and one each of the groups that are kept out of it.
-
-    Raises:
-        DemoError: the example set is too small.
-    """
-    items = read_items(examples)
-    groups = sorted(
-        {item["group"] for item in items if item["split"] == "test"},
-        key=lambda group: hashlib.sha256(group.encode()).digest(),
-    )
-    left = dict.fromkeys(groups[:_LEFT])
-    if len(groups) <= _LEFT:
-        raise DemoError(f"{examples} has too few items")
-    one_each = {item["group"]: item for item in items if item["group"] in left}
-    return [item for item in items if item["group"] not in left], list(one_each.values())
-
-
 def define(tour: Tour) -> None:
     """The task by the larger model, and by logistic regression."""
     why("Two versions of one task: a prompted language model, and logistic regression.")
@@ -200,25 +181,11 @@ def route(tour: Tour) -> None:
     )
     stages = (BY_CLASSIFIER, BY_MODEL)
     small, large = (tour.run("model", "show", name)["digest"] for name in stages)
-    tour.task(ROUTE).mkdir()
-    (tour.task(ROUTE) / "route.toml").write_text(
-        ROUTE_FILE.format(
-            id=ROUTE,
-            small=BY_CLASSIFIER,
-            small_digest=small,
-            large=BY_MODEL,
-            large_digest=large,
-        ),
-        encoding="utf-8",
+    text = ROUTE_FILE.format(
+        id=ROUTE, small=BY_CLASSIFIER, small_digest=small, large=BY_MODEL, large_digest=large
     )
-    tour.run("route", "sign", str(tour.task(ROUTE)), "--key", tour.key("publisher"))
-    tour.run("route", "import", str(tour.task(ROUTE)), "--id", ROUTE)
-    tour.approve(ROUTE, "stages read")
-    found = tour.judged(
-        *("route", "calibrate", ROUTE, "--data", DATASET),
-        *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
-    )
-    told(found["answer"])
+    found, page = calibrate(tour, ROUTE, text, DATASET, "Route")
+    tour.decisions.append(Decision("Licence notices", page, page))
     if found["certificate"]:
         told(f"it answers {found['coverage']:.0%} of {found['groups']} groups, and of these "
              f"at most {found['alpha']:.0%} wrongly")  # fmt: skip
@@ -226,9 +193,6 @@ def route(tour: Tour) -> None:
         share, low, high = found["avoided"]
         told(f"seconds of the larger model that it avoids: {share:.0%} ({low:.0%} to {high:.0%})")
     told(f"in doubt: {found['doubtful']}")
-    page = tour.directory / "route.html"
-    tour.run("route", "report", ROUTE, "--out", str(page))
-    keep(tour, page, "Route", found["id"])
 
 
 def ask(tour: Tour) -> None:

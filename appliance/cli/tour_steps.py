@@ -7,6 +7,7 @@ made new.
 
 import html
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from appliance import __version__
 from appliance.cli import demo
 from appliance.cli.demo import DemoError, say
+from appliance.clock import SystemClock, iso
+from appliance.reports.page import Fact, Figure, Links, Listing, Page, Section, render
 
 _MARK: Final = ".made-by-the-tour"
 _WIDTH: Final = 100
+_FIGURE: Final = re.compile(
+    r'<figure><div class="scroll">(.*?)</div><figcaption>(.*?)</figcaption>', re.DOTALL
+)
 
 
 APP: Final = '''\
@@ -39,7 +46,7 @@ for order in orders:
             model=task, messages=[{"role": "user", "content": order}]
         )
     except APIStatusError as error:
-        if error.code != "task_deferred":
+        if error.code not in ("task_deferred", "task_queued"):
             raise
         print(json.dumps({"asked": order, "answer": None, "about": None, "receipt": None}))
         continue
@@ -63,9 +70,50 @@ class Report:
     result: Path
 
     @property
+    def found(self) -> dict[str, Any]:
+        """The result."""
+        found: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
+        return found
+
+    @property
     def answer(self) -> str:
         """What the result says in a sentence."""
-        return str(json.loads(self.result.read_text(encoding="utf-8"))["answer"])
+        return str(self.found["answer"])
+
+    @property
+    def figure(self) -> Figure | None:
+        """The first picture of the page, as `reports.page` writes it."""
+        found = _FIGURE.search(self.result.with_name(self.file).read_text(encoding="utf-8"))
+        return None if found is None else Figure(found[1], html.unescape(found[2]))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a calibration decided.
+
+    Attributes:
+        title: what it is about.
+        report: of the calibration.
+        picture: the page whose picture shows why.
+    """
+
+    title: str
+    report: Report
+    picture: Report
+
+    @property
+    def certified(self) -> bool:
+        """Whether the first stage may answer alone."""
+        return bool(self.report.found["certificate"])
+
+    @property
+    def fact(self) -> Fact:
+        """The decision in figures."""
+        found = self.report.found
+        said = f"{found['groups']} groups"
+        if self.certified:
+            said = f"{found['coverage']:.0%} answered, at most {found['alpha']:.0%} wrong; {said}"
+        return Fact(self.title.lower(), "yes" if self.certified else "no", said)
 
 
 @dataclass
@@ -78,7 +126,9 @@ class Tour:
         gguf: the file of the model, of two the smaller.
         limit: how many items of `dev` are asked; 0 for all.
         items: id of the dataset.
+        notices: the licence set; None where the tour has none.
         reports: for the index.
+        decisions: that the index begins with.
         receipt: number of the log's entry of the last answer.
         certificates: of the gates: the job of each, and the certificate that it signed.
         verified: the commands with which the auditor's programs verified it all.
@@ -89,8 +139,10 @@ class Tour:
     gguf: Path
     limit: int = 0
     items: str = "orders"
+    notices: Path | None = None
     port: int = 0
     reports: list[Report] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
     receipt: int = 0
     certificates: list[tuple[int, str]] = field(default_factory=list)
     verified: list[str] = field(default_factory=list)
@@ -206,9 +258,9 @@ def app(tour: Tour, name: str, task: str, texts: list[str]) -> list[dict[str, An
     return answers
 
 
-def certify(tour: Tour, task: str, dataset: str, file: str) -> None:
+def certify(tour: Tour, task: str, dataset: str, file: str, *options: str) -> None:
     """A look of the gate that the tour needs to be passed. Raises DemoError."""
-    verdict = judge(tour, task, dataset, file)
+    verdict = judge(tour, task, dataset, file, *options)
     if verdict != "pass":
         raise DemoError(f"the gate says {verdict} of {task}")
 
@@ -236,7 +288,7 @@ def judge(tour: Tour, task: str, dataset: str, file: str, *options: str) -> str:
     return str(found["verdict"])
 
 
-def evaluated(tour: Tour, found: dict[str, Any]) -> None:
+def evaluated(tour: Tour, found: dict[str, Any]) -> Report:
     """What each candidate of an evaluation reaches, and its page."""
     for row in sorted(found["candidates"], key=lambda row: -row["quality"]):
         low, high = row["interval"]
@@ -247,14 +299,36 @@ def evaluated(tour: Tour, found: dict[str, Any]) -> None:
     told(found["answer"])
     page = tour.directory / "evaluation.html"
     tour.run("eval", "report", str(found["id"]), "--out", str(page))
-    keep(tour, page, f"Evaluation {found['id']}", found["id"])
+    return keep(tour, page, f"Evaluation {found['id']}", found["id"])
 
 
-def keep(tour: Tour, page: Path, title: str, job: int) -> None:
+def keep(tour: Tour, page: Path, title: str, job: int) -> Report:
     """A page for the index, and the result that it shows."""
     result = page.with_suffix(".json")
     tour.run("job", "result", str(job), "--out", str(result))
     tour.reports.append(Report(page.name, title, result))
+    return tour.reports[-1]
+
+
+def calibrate(tour: Tour, route: str, text: str, dataset: str, title: str) -> tuple[Any, Report]:
+    """Sign, import, approve and calibrate a route; what was found, and its page.
+
+    Args:
+        text: its definition.
+    """
+    tour.task(route).mkdir()
+    (tour.task(route) / "route.toml").write_text(text, encoding="utf-8")
+    tour.run("route", "sign", str(tour.task(route)), "--key", tour.key("publisher"))
+    tour.run("route", "import", str(tour.task(route)), "--id", route)
+    tour.approve(route, "stages read")
+    found = tour.judged(
+        *("route", "calibrate", route, "--data", dataset),
+        *("--as", "publisher", "--key", tour.key("publisher"), "--directory", str(tour.data)),
+    )
+    told(found["answer"])
+    page = tour.directory / f"{route}.html"
+    tour.run("route", "report", route, "--out", str(page))
+    return found, keep(tour, page, title, found["id"])
 
 
 def verify(tour: Tour) -> None:
@@ -304,47 +378,44 @@ def _audited(tour: Tour, program: Path, *arguments: Path | str) -> None:
 
 
 def report(tour: Tour) -> None:
-    """One page that leads to all reports, and says how each sentence on it is verified."""
+    """One page with the decisions, which leads to all reports and says how they are verified."""
     why("Everything that was found is kept as pages that open without a network.")
-    rows = "".join(
-        f'<li><a href="{html.escape(each.file)}">{html.escape(each.title)}</a>: '
-        f"{html.escape(each.answer)}</li>\n"
-        for each in tour.reports
+    decided = [
+        Section(
+            f"{each.title}: {'yes' if each.certified else 'no'}",
+            (each.report.answer,),
+            filter_none(each.picture.figure),
+        )
+        for each in tour.decisions
+    ]
+    others = Links(tuple((each.file, each.title, each.answer) for each in tour.reports))
+    verified = (
+        "Each sentence is the answer of the result beside its page, a JSON file. These commands"
+        " need Python and this directory alone. They compute the gates' verdicts again, verify the"
+        " whole log, and find the entry of the log that names each result."
     )
-    commands = "\n".join(html.escape(command) for command in tour.verified)
-    page = tour.directory / "index.html"
-    page.write_text(INDEX.format(rows=rows, commands=commands), encoding="utf-8")
-    told(f"reports: {page}")
+    said = [f"{each.title}: {'yes' if each.certified else 'no'}." for each in tour.decisions]
+    page = Page(
+        title="The tour",
+        answer=" ".join(said) or "All that was found.",
+        tone="good" if any(each.certified for each in tour.decisions) else "no",
+        facts=tuple(each.fact for each in tour.decisions),
+        sections=(
+            *decided,
+            Section("All pages", parts=(others,)),
+            Section("Verify it", (verified,), (Listing(tuple(tour.verified)),)),
+        ),
+        made_of=(("appliance", __version__),),
+        when=iso(SystemClock().wall_us()),
+    )
+    target = tour.directory / "index.html"
+    target.write_text(render(page), encoding="utf-8")
+    told(f"reports: {target}")
 
 
-INDEX: Final = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="color-scheme" content="light dark">
-<title>The tour: reports</title>
-<style>
-body {{ max-width: 44rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 sans-serif; }}
-pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
-</style>
-</head>
-<body>
-<h1>The tour: reports</h1>
-<ul>
-{rows}</ul>
-<h2>Verify it</h2>
-<p>Each sentence is the <code>answer</code> of the result beside its page, a JSON file. These
-commands need Python and this directory alone. They compute the gates' verdicts again, verify the
-whole log, and find the entry of the log that names each result.</p>
-<pre>
-{commands}
-</pre>
-</body>
-</html>
-"""
+def filter_none(figure: Figure | None) -> tuple[Figure, ...]:
+    """A figure, where there is one."""
+    return () if figure is None else (figure,)
 
 
 def begin(directory: Path) -> None:

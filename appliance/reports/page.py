@@ -44,12 +44,26 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Links:
+    """Other pages: the file beside this one, its title and what it says."""
+
+    rows: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Lines to be typed."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Section:
-    """A heading, sentences, then tables and figures."""
+    """A heading, sentences, then tables, figures, links and listings."""
 
     title: str
     sentences: tuple[str, ...] = ()
-    parts: tuple[Table | Figure, ...] = ()
+    parts: tuple[Table | Figure | Links | Listing, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,5 +95,7 @@ def render(page: Page) -> str:
     )
     environment.filters["seen"] = lambda text: visible(text, limit=_TEXT_LIMIT)
     environment.tests["table"] = lambda part: isinstance(part, Table)
+    environment.tests["links"] = lambda part: isinstance(part, Links)
+    environment.tests["listing"] = lambda part: isinstance(part, Listing)
     source = resources.files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(source).render(page=page)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance.cli import tour, tour_licences
+from appliance.cli import tour, tour_licences, tour_notices
 from appliance.cli.demo import DemoError
 from appliance.cli.tour_steps import Tour
 from tests.conftest import CHECKOUT
@@ -28,12 +28,12 @@ def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.slow  # the whole battery, so minutes
 @pytest.mark.timeout(1_200)
 def test_every_station_and_a_verified_receipt(
-    tmp_path: Path, default_model_path: Path, excavators_path: Path
+    tmp_path: Path, default_model_path: Path, excavators_path: Path, licences_path: Path
 ) -> None:
     out = tmp_path / "tour"
     done = run(
         *("--model", default_model_path.parent, "--examples", excavators_path),
-        *("--out", out, "--limit", "6"),
+        *("--notices", licences_path, "--out", out, "--limit", "6"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     story, last_block = done.stdout.rsplit("\n\n", 1)
@@ -43,7 +43,8 @@ def test_every_station_and_a_verified_receipt(
         "smollm2-135m", "sealed: certify, test", "refused: evaluation_missing", "pass: ",
         "excavator-system-2 is approved", "excavator-system is answered by excavator-system-2",
         "$ python", "certifiable", "Not enough data", "fault-code-1 is approved", "verified: bytes",
-        "judged", "index.html",
+        "judged", "licence-id is answered by licence-id-1", "Certified", "wait for a person",
+        "answered", "answers got a label", "index.html",
     ):  # fmt: skip
         assert words in story, (words, story)
     assert story.count("\n# ") >= len(tour.BEFORE) + len(tour.SERVED)
@@ -52,13 +53,17 @@ def test_every_station_and_a_verified_receipt(
     index = (out / "index.html").read_text(encoding="utf-8")
     for linked in re.findall(r'href="([^"]+)"', index):
         assert "<svg" in (out / linked).read_text(encoding="utf-8")
+    assert index.count("<svg") == 2 and "Work orders: no" in index
+    assert "Licence notices: yes" in index
+    assert "compared with nothing" not in story
     assert "verify_export.py" in index and index.count("verify_certificate.py") >= 2
-    for name in ("evaluation", "gate", "route", "handbook-gate", "advice"):
+    pages = ("evaluation", "gate", tour.ROUTE, "handbook-gate", "advice", tour_notices.ROUTE)
+    for name in pages:
         assert f"{name}.json is the" in story, name
         answer = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))["answer"]
         assert html.escape(answer) in index
     tuned = Path(sys.prefix, "tuning", "torch").is_dir()
-    assert index.count("href=") == (6 if tuned else 5)
+    assert index.count("href=") == (7 if tuned else 6)
     known = ("served as trained", "orders-tuning") if tuned else ("not tried", "lock-tune.txt")
     assert all(word in story for word in known), story
 
@@ -102,6 +107,7 @@ def test_make_tour_asks_for_its_examples_and_leaves_them_outside() -> None:
     licences, orders = re.findall(r"appliance\.cli\.tour.*", makefile)
     assert "installer.bundle.examples excavators" in orders
     assert "installer.bundle.examples licences" in licences
+    assert '--notices "$$($(RUN) -m installer.bundle.examples licences)' in orders
     ignored = (CHECKOUT / ".gitignore").read_text().splitlines()
     for directory in (tour.DIRECTORY, tour_licences.DIRECTORY):
         assert f"/{directory}/" in ignored

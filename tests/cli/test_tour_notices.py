@@ -1,16 +1,16 @@
-"""The larger story: what the app asks about is in no dataset. `make tour MODELS=qwen` runs it."""
+"""The licence notices of the tours: what the app asks about is in no dataset."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from appliance.cli import tour_licences
+from appliance.cli import tour_notices
 from appliance.cli.demo import DemoError
 
 
 def test_groups_that_the_app_asks_about_are_in_no_split(licences_path: Path) -> None:
-    kept, left = tour_licences.split(licences_path)
+    kept, left = tour_notices.split(licences_path)
     assert len(left) == len({item["group"] for item in left}) == 50
     assert not {item["group"] for item in left} & {item["group"] for item in kept}
     assert len({item["group"] for item in kept if item["split"] == "certify"}) == 660
@@ -20,4 +20,4 @@ def test_too_few_examples_are_refused(tmp_path: Path) -> None:
     few = tmp_path / "few.jsonl"
     few.write_text(json.dumps({"id": "a", "group": "g", "split": "test"}) + "\n")
     with pytest.raises(DemoError, match="too few items"):
-        tour_licences.split(few)
+        tour_notices.split(few)
