@@ -198,14 +198,15 @@ def route(tour: Tour) -> None:
 def ask(tour: Tour) -> None:
     """An app asks the route about notices that no dataset has."""
     why("An app names the route. Each answer says which stage gave it, and under what certificate.")
-    answers = app(tour, "compliance", ROUTE, [i["input"]["text"] for i in split(tour.examples)[1]])
+    left = split(tour.examples)[1]
+    answers = app(tour, "compliance", ROUTE, [item["input"]["text"] for item in left])
     for answer in answers[:_SHOWN]:
         asked = " ".join(answer["asked"].split())[:50]
         if answer["answer"] is None:
             told(f"{'deferred to a person':<20} {asked}")
         else:
             told(f"{answer['answer']:<20} {answer['about']['route']['stage']:<6} {asked}")
-    right = {item["input"]["text"]: item["expected"] for item in split(tour.examples)[1]}
+    right = {item["input"]["text"]: item["expected"] for item in left}
     given = [answer for answer in answers if answer["answer"] is not None]
     wrong = sum(answer["answer"] != right[answer["asked"]] for answer in given)
     told(f"{len(given)} of {len(answers)} are answered, {wrong} of them wrongly")

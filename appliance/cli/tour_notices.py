@@ -34,6 +34,8 @@ id = "{id}"
 version = 1
 description = "The licence of a notice: the classifier where it is certain enough, else a person."
 on_defer = "queue"
+weight = "groups"           # copies of one notice, however many, count once
+group_from = "person"       # the app names the family of a notice as `user`
 
 [terms]
 error = 0.05
@@ -116,7 +118,8 @@ def ask(tour: Tour) -> None:
     why("An app names the route. What is in doubt waits, and a person answers it.")
     left = split(_notices(tour))[1]
     right = {item["input"]["text"]: item["expected"] for item in left}
-    answers = app(tour, "compliance", ROUTE, list(right))
+    texts, groups = [item["input"]["text"] for item in left], [item["group"] for item in left]
+    answers = app(tour, "compliance", ROUTE, texts, groups)
     for answer in answers[:_SHOWN]:
         asked = " ".join(answer["asked"].split())[:50]
         told(f"{answer['answer'] or 'waits for a person':<20} {asked}")

@@ -40,10 +40,10 @@ from openai import APIStatusError, OpenAI
 
 address, key, task, *orders = json.load(sys.stdin)
 client = OpenAI(base_url=address, api_key=key)
-for order in orders:
+for order, user in orders:
     try:
         raw = client.chat.completions.with_raw_response.create(
-            model=task, messages=[{"role": "user", "content": order}]
+            model=task, messages=[{"role": "user", "content": order}], user=user
         )
     except APIStatusError as error:
         if error.code not in ("task_deferred", "task_queued"):
@@ -235,15 +235,22 @@ def promote(tour: Tour, name: str, version: str) -> None:
     told(f"{live['name']} is answered by {live['pointers'][0]['live']['task']}")
 
 
-def app(tour: Tour, name: str, task: str, texts: list[str]) -> list[dict[str, Any]]:
-    """What an app gets that has a key for one task. Raises DemoError."""
+def app(
+    tour: Tour, name: str, task: str, texts: list[str], groups: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """What an app gets that has a key for one task. Raises DemoError.
+
+    Args:
+        groups: what each text belongs to; without it the app's name.
+    """
+    asked = list(zip(texts, groups or [name] * len(texts), strict=True))
     key = tour.run("key", "create", name, "--models", task)
     program = tour.directory / "app.py"
     program.write_text(APP, encoding="utf-8")
     say(f"$ python {program}")
     done = subprocess.run(
         [sys.executable, str(program)],
-        input=json.dumps([f"http://127.0.0.1:{tour.port}/v1", key["secret"], task, *texts]),
+        input=json.dumps([f"http://127.0.0.1:{tour.port}/v1", key["secret"], task, *asked]),
         stdout=subprocess.PIPE,
         text=True,
         check=False,

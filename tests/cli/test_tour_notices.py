@@ -7,6 +7,7 @@ import pytest
 
 from appliance.cli import tour_notices
 from appliance.cli.demo import DemoError
+from appliance.routing import definition
 
 
 def test_groups_that_the_app_asks_about_are_in_no_split(licences_path: Path) -> None:
@@ -21,3 +22,10 @@ def test_too_few_examples_are_refused(tmp_path: Path) -> None:
     few.write_text(json.dumps({"id": "a", "group": "g", "split": "test"}) + "\n")
     with pytest.raises(DemoError, match="too few items"):
         tour_notices.split(few)
+
+
+def test_its_route_counts_copies_of_a_notice_once_and_has_people_behind_it() -> None:
+    text = tour_notices.ROUTE_FILE.format(id="licences", task="one", digest="ab" * 32)
+    route = definition.parse(text.encode())
+    assert (route.weight, route.on_defer, route.terms.error) == ("groups", "queue", 0.05)
+    assert [stage.kind for stage in route.stages] == ["task", "queue"]
