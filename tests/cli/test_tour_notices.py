@@ -7,6 +7,7 @@ import pytest
 
 from appliance.cli import tour_notices
 from appliance.cli.demo import DemoError
+from appliance.datasets import marks
 from appliance.routing import definition
 
 
@@ -29,3 +30,18 @@ def test_its_route_counts_copies_of_a_notice_once_and_has_people_behind_it() -> 
     route = definition.parse(text.encode())
     assert (route.weight, route.on_defer, route.terms.error) == ("groups", "queue", 0.05)
     assert [stage.kind for stage in route.stages] == ["task", "queue"]
+
+
+def test_no_item_of_test_is_nearly_one_of_certify(licences_path: Path) -> None:
+    items, _ = tour_notices.split(licences_path)
+    parts = {name: [i for i in items if i["split"] == name] for name in ("test", "certify")}
+    found = {
+        name: [marks.of_item(b"k", item["input"]["text"]) for item in part]
+        for name, part in parts.items()
+    }
+    held: dict[str, list[int]] = {}
+    for number, each in enumerate(found["certify"]):
+        for part in marks.parts(each):
+            held.setdefault(part, []).append(number)
+    assert marks.shared(found["test"], held) == []  # so a gate takes no look of the route
+    assert len({item["group"] for item in parts["test"]}) > 400
