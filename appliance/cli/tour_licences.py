@@ -199,7 +199,8 @@ def ask(tour: Tour) -> None:
     """An app asks the route about notices that no dataset has."""
     why("An app names the route. Each answer says which stage gave it, and under what certificate.")
     left = split(tour.examples)[1]
-    answers = app(tour, "compliance", ROUTE, [item["input"]["text"] for item in left])
+    texts, stages = [item["input"]["text"] for item in left], (BY_CLASSIFIER, BY_MODEL)
+    answers = app(tour, "compliance", ROUTE, texts, stages=stages)
     for answer in answers[:_SHOWN]:
         asked = " ".join(answer["asked"].split())[:50]
         if answer["answer"] is None:

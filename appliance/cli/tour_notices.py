@@ -139,7 +139,7 @@ def ask(tour: Tour) -> None:
     left = split(_notices(tour))[1]
     right = {item["input"]["text"]: item["expected"] for item in left}
     texts, groups = [item["input"]["text"] for item in left], [item["group"] for item in left]
-    answers = app(tour, "compliance", ROUTE, texts, groups)
+    answers = app(tour, "compliance", ROUTE, texts, groups, (BY_CLASSIFIER,))
     for answer in answers[:_SHOWN]:
         asked = " ".join(answer["asked"].split())[:50]
         told(f"{answer['answer'] or 'waits for a person':<20} {asked}")

@@ -236,15 +236,21 @@ def promote(tour: Tour, name: str, version: str) -> None:
 
 
 def app(
-    tour: Tour, name: str, task: str, texts: list[str], groups: Sequence[str] = ()
+    tour: Tour,
+    name: str,
+    task: str,
+    texts: list[str],
+    groups: Sequence[str] = (),
+    stages: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """What an app gets that has a key for one task. Raises DemoError.
 
     Args:
         groups: what each text belongs to; without it the app's name.
+        stages: of a route, which its key must open, too.
     """
     asked = list(zip(texts, groups or [name] * len(texts), strict=True))
-    key = tour.run("key", "create", name, "--models", task)
+    key = tour.run("key", "create", name, "--models", ",".join((task, *stages)))
     program = tour.directory / "app.py"
     program.write_text(APP, encoding="utf-8")
     say(f"$ python {program}")
