@@ -383,7 +383,7 @@ class Certificate:
         return verdicts
 
     def _bears(self) -> bool:
-        """Whether a pass that was carried over bears what the other engine may have changed."""
+        """A pass that was carried over bears what the other engine may have changed."""
         block, lows = self.block, self.block.get("floorLowsMicros", {})
         if (same := block.get("unflippedGroups")) is None:
             return True

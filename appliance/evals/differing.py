@@ -72,7 +72,7 @@ def queue_of(job: int) -> str:
 
 
 def alias(key: bytes, item: str) -> str:
-    """How the queue names an item; nothing else does."""
+    """The queue's name of an item; nothing else has it."""
     return hmac.new(key, b"label\0" + item.encode(), "sha256").hexdigest()[:32]
 
 
@@ -84,7 +84,7 @@ def with_labels(
     measured: Measured,
     key: bytes,
 ) -> Measured:
-    """What was measured, with the labels that people gave; the queue is made the first time.
+    """The outcomes with the labels that people gave; the queue is made the first time.
 
     Raises:
         Waits: `gate_labels_wanted` while labels are missing.

@@ -334,7 +334,7 @@ class Gate(Kind):
         return done
 
     async def _replayed(self, job: Context, subject: Subject, found: Found) -> bytes:
-        """What the candidate answers to open items, for an upgrade of the engine; b"" for none.
+        """The candidate's answers to open items, for an upgrade of the engine; b"" for none.
 
         So many that the same answers leave a pass a pass.
         """

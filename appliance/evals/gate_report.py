@@ -78,7 +78,7 @@ def sentence(judged: Judged) -> str:
 
 
 def _more(found: Found) -> str:
-    """How many groups would tell, for whom that is known."""
+    """The number of groups that would tell, where one is known."""
     if not found.groups_needed or found.groups_range is None:
         why = "it looks more than 2 points worse, or does not look as if it reached a floor"
         return f"No number of groups is known to, because {why}: improve the candidate."

@@ -144,7 +144,7 @@ def judge(
 
 
 def judged_again(certificate: Certificate, pairs: Sequence[Pair]) -> Found:
-    """What follows from the outcomes of a certificate, by the interval that it names.
+    """The findings from the outcomes of a certificate, by the interval that it names.
 
     How many groups an older one asks for is no part of its verdict, and is taken as it is; it tells
     no limits of its floors.
@@ -167,7 +167,7 @@ def judged_again(certificate: Certificate, pairs: Sequence[Pair]) -> Found:
 
 
 def _needed(parts: Sequence[Verdict]) -> tuple[int | None, Range]:
-    """How many groups would tell all that is open, and between how many that lies."""
+    """The number of groups that would tell all that is open, and its range."""
     found = [each.needed for each in parts if each.outcome == "underpowered"]
     known = [each for each in found if each is not None]
     if len(known) < len(found):
@@ -178,7 +178,7 @@ def _needed(parts: Sequence[Verdict]) -> tuple[int | None, Range]:
 
 
 class _Seen(NamedTuple):
-    """What the candidate reaches in a stratum, and the effective size behind it."""
+    """The candidate's mean in a stratum, and the effective size behind it."""
 
     mean: Estimate
     size: float

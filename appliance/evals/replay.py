@@ -48,7 +48,7 @@ def _enough(items: Sequence[Item], wanted: Mapping[str, int]) -> bool:
 
 
 def groups(items: Sequence[Item], strata: Collection[str]) -> dict[str, int]:
-    """How many groups the items have of each stratum; "" is all of them."""
+    """The number of groups of each stratum; "" is all of them."""
     return {
         name: len({item.group for item in items if name in ("", item.stratum)}) for name in strata
     }

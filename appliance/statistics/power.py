@@ -14,7 +14,7 @@ from appliance.statistics.special import beta_quantile, binomial_cdf, normal_qua
 ALPHA: Final = 0.05
 POWER: Final = 0.8
 TRUTH: Final = 0.02
-"""How much better or worse than equal a range of groups supposes a candidate to be."""
+"""A range of groups supposes a candidate to be so much better or worse than equal."""
 _LIKELY: Final = 0.8
 """Confidence of the limits of what was seen, with which a range is planned."""
 
@@ -94,7 +94,7 @@ def groups_for_bound(
 
 
 class GroupsNeeded(NamedTuple):
-    """How many groups would do, as a range; `high` is None where no number is known to."""
+    """The number of groups that would do, as a range; `high` is None where none is known to."""
 
     low: int
     likely: int
@@ -126,7 +126,7 @@ def groups_range(
 def groups_for_truths(
     margin: float, second: float, groups: int, alpha: float = ALPHA, power: float = POWER
 ) -> GroupsNeeded | None:
-    """How many groups show that a candidate is not worse by `margin`, for three truths.
+    """The groups that show that a candidate is not worse by `margin`, for three truths.
 
     Likely: it is equal; low: it is `TRUTH` better, and the two differ as seldom as they may by what
     was seen; high: it is `TRUTH` worse, and they differ as often. The expected counts in Tango's
@@ -167,7 +167,7 @@ def groups_for_floor(
     alpha: float = ALPHA,
     power: float = POWER,
 ) -> GroupsNeeded | None:
-    """How many groups show that a mean reaches a floor, by what was seen.
+    """The groups that show that a mean reaches a floor, by what was seen.
 
     The score test with continuity correction that the mean's limit is (Fleiss, Levin & Paik,
     Statistical Methods for Rates and Proportions, 3rd ed., 2003, section 2.4). Where the likely

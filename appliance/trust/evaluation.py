@@ -302,7 +302,7 @@ def change_micros(groups: int, alpha_micros: int) -> int:
 
 
 def rooms(wanted: Specification, found: Found) -> dict[str, int]:
-    """How much an engine may change of the whole, and of each floor's stratum, in millionths.
+    """The most that an engine may change of the whole, and of each floor's stratum, in millionths.
 
     So much, and a pass is one still. A floor of an older certificate, which tells no limit of it,
     leaves nothing.
@@ -534,7 +534,7 @@ def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certific
     return certificate
 
 
-def _read_range(block: dict[str, Any]) -> Range:
+def _read_range(block: object) -> Range:
     told: list[Any] = strict_json.optional(block, _RANGE, list, [], _malformed)
     if not told:
         return None
@@ -543,8 +543,8 @@ def _read_range(block: dict[str, Any]) -> Range:
     return told[0], told[1]
 
 
-def _read_counts(block: dict[str, Any], name: str) -> dict[str, int]:
-    told: dict[str, Any] = strict_json.optional(block, name, dict, {}, _malformed)
+def _read_counts(block: object, name: str) -> dict[str, int]:
+    told: dict[str, int] = strict_json.optional(block, name, dict, {}, _malformed)
     if not all(type(n) is int and 0 <= n <= specification.MILLION for n in told.values()):
         raise _malformed(f"{name} has no counts")
     return told
