@@ -98,6 +98,7 @@ changes_months = 12
 wrong_answer = 0.50
 
 [data]
+examples = 360
 hour = 45
 label_minutes = [0.5, 1, 2]
 
