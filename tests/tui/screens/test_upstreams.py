@@ -64,4 +64,4 @@ async def test_what_cannot_be_used_is_not_probed_and_a_viewer_changes_nothing() 
 async def test_no_upstreams() -> None:
     async with terminal(Script(status())) as opened:
         await opened.press("h")
-        await opened.wait("docs/scaling-guide.md")
+        await opened.wait("Add one in")
