@@ -217,6 +217,9 @@ class Release:
             plan = self.client.gate_plan(
                 PlanWanted.of(task=self.task, dataset=self.dataset, split=_SPLIT, incumbent=live)
             )
+            if not plan.looks_left:
+                why = f"no look at {self.dataset} is left for {self.task}: it takes fresh groups"
+                return Missing(why, (), "appliance dataset ledger")
             terms = gate.declared(plan, person.name)
             job = gate.begin(self.output, self.client, terms, plan, person.private).id
         found = watched(self.client, job)
@@ -224,9 +227,9 @@ class Release:
         if result.get("verdict") == "pass":
             return self._is_done(str(result["answer"]))
         if found.state in ("paused", "failed"):
-            return Missing(
-                f"gate {job} is {found.state}: {found.message}", (), f"appliance job resume {job}"
-            )
+            verb = "resume" if found.state == "paused" else "show"
+            message = f"gate {job} is {found.state}: {found.message}"
+            return Missing(message, (), f"appliance job {verb} {job}")
         why = str(result.get("answer") or f"gate {job} is {found.state}")
         return Missing(why, (), f"appliance eval report {job} --out gate.html")
 

@@ -200,11 +200,15 @@ class Jobs:
     async def serve(self) -> None:
         """Run as a server: resume what is queued, and what starts from now on after a restart."""
         self._runner.served = True
-        for job in await asyncio.to_thread(self._store.unfinished):
-            kind = self._kinds.get(job.kind)
-            if job.state is State.QUEUED and kind is not None and job.id not in self._live:
+        for job, kind, engine in await asyncio.to_thread(self._queued):
+            if job.id not in self._live and not self._closing:
                 _log.info("job %d (%s) is resumed", job.id, job.kind)
-                await self._schedule(job, kind)
+                self._schedule(job, kind, engine)
+
+    def _queued(self) -> list[tuple[Job, Kind, bool]]:
+        kinds = ((job, self._kinds.get(job.kind)) for job in self._store.unfinished())
+        known = [(job, kind) for job, kind in kinds if job.state is State.QUEUED and kind]
+        return [(job, kind, kind.engine(job.params)) for job, kind in known]
 
     async def close(self) -> None:
         """Stop all jobs, resumable ones at a safe point, and wait until they are over."""
@@ -274,9 +278,9 @@ class Jobs:
         finally:
             self._new.discard(live)
 
-    async def _schedule(self, job: Job, kind: Kind) -> None:
+    def _schedule(self, job: Job, kind: Kind, engine: bool) -> None:
         live = Live(job, kind, resumed=job.started_us is not None)
-        live.engine = await asyncio.to_thread(kind.engine, job.params)
+        live.engine = engine
         live.kept.set_result(None)
         self._queue(live)
 
@@ -313,6 +317,7 @@ class Jobs:
             self._admit(kind)
             if (before := self._live.get(job_id)) is not None and before.task is not None:
                 await asyncio.wait({before.task})  # its state was kept, and it is about to end
+        engine = kind is not None and await asyncio.to_thread(kind.engine, shown.job.params)
         fields: dict[str, Json] = {"action": f"job_{action}", "actor": actor, "job": job_id}
         await append(self._audit, Draft("admin", {**fields, "work": shown.job.kind}))
         with writable():
@@ -325,7 +330,7 @@ class Jobs:
             if live is not None:
                 live.asked = ""
             elif kind is not None:
-                await self._schedule(job, kind)
+                self._schedule(job, kind, engine)
         elif live is not None:
             live.asked = action
             if live.task is None:

@@ -300,7 +300,7 @@ class People:
             body: dict[str, Json] = {"action": "queue_read", "actor": actor, "items": ids}
             self._audit.append(Draft("admin", body)).result()
             self._read |= dict.fromkeys((actor, one.id) for one in new)
-            for oldest in list(self._read)[: len(self._read) - MOST_READ]:
+            for oldest in list(self._read)[: max(0, len(self._read) - MOST_READ)]:
                 del self._read[oldest]
 
     def _found(self, where: "Sequence[sa.ColumnElement[bool]]", limit: int) -> Sequence[Deferred]:

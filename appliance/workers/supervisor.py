@@ -323,7 +323,8 @@ class Supervisor:
     ) -> None:
         model_id = served.model.id
         if model_id not in self._restarts:
-            served.restarts = await asyncio.to_thread(self._restarts_of, model_id)
+            found = await asyncio.to_thread(self._restarts_of, model_id)
+            self._restarts[model_id] = served.restarts = found
         self._variant = await asyncio.to_thread(self.variant.get)
         config = served.config
         served.device = await asyncio.to_thread(

@@ -208,6 +208,8 @@ def test_of_what_was_read_the_newest_is_remembered(
 ) -> None:
     monkeypatch.setattr(module, "MOST_READ", 3)
     items = [put(people, request=f"req-{number}") for number in range(5)]
+    people.note_reading("uid:7", items[:2])
+    assert len(people._read) == 2
     people.note_reading("uid:7", items)
     assert len(people._read) == 3
 
