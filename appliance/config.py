@@ -386,7 +386,9 @@ class UpstreamConfig:
     answer_seconds: int = _key(
         300, "Longest time of an answer, retries included.", low=1, high=86_400
     )
-    answer_kib: int = _key(4096, "Largest answer, as its bytes come in.", low=16, high=1 << 20)
+    answer_kib: int = _key(
+        4096, "Largest answer but vectors, as its bytes come in.", low=16, high=1 << 20
+    )
     probe_seconds: int = _key(30, "Time between two probes of a host.", low=1, high=3600)
     quiet_seconds: int = _key(
         300,

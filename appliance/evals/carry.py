@@ -92,6 +92,7 @@ class Carry(Kind):
             PolicyRefused: `evaluation_no_replay`, `evaluation_change_unbounded`; what a check of
                 the store finds.
             StateRefused: the dataset is not here.
+            EvaluationRefused: `gate_interrupted`.
         """
         parts, task = self._parts, _wanted(job.params).task
         subject = await job.in_thread(_subject_of, parts, task)
@@ -106,7 +107,9 @@ class Carry(Kind):
         evaluation.check_changes(subject.certificate, unflipped)
 
         async def again(item: Item) -> Json:
-            return replay.digest(await asking.outcome(item))
+            told = await asking.outcome(item)
+            replay.check_asked(item, told.failure)
+            return replay.digest(told)
 
         flips = await job.unless_stopped(
             replay.flips(

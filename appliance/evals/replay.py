@@ -3,7 +3,8 @@
 Rules: open items alone, of the split `dev`, one of each group before a second one, chosen by a hash
 of their ids; 200, or as many as bound a change by the room that the certificate leaves, at most
 1,000; they are asked one after another; only digests of the answers are kept. An item that differs
-is asked again, twice: answers vary a little beside other requests under one engine, too.
+is asked again, twice: answers vary a little beside other requests under one engine, too. A failure
+of ours is no answer: it differs from none.
 
 Source: method.md, rule 6.
 """
@@ -15,6 +16,8 @@ from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
 from appliance.datasets.items import Item
+from appliance.errors import EvaluationRefused
+from appliance.evals.asking import OURS
 from appliance.evals.outcomes import Outcome
 from appliance.types import Json
 
@@ -62,13 +65,25 @@ def digest(outcome: Outcome) -> str:
 
 async def answers(ask: Ask[Outcome], items: Sequence[Item]) -> bytes:
     """The answers to items by digest: a JSON object, from id to digest."""
-    found = {item.id: digest(await ask(item)) for item in items}
+    told = {item.id: await ask(item) for item in items}
+    found = {name: digest(one) for name, one in told.items() if one.failure not in OURS}
     return json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
 
 
 def read(data: bytes) -> dict[str, Json]:
     """What was done with each item, by its id, as `answers` or a calibration wrote it."""
     return dict(json.loads(data))
+
+
+def check_asked(item: Item, failure: str) -> None:
+    """End a comparison whose item has no answer for a reason of ours.
+
+    Raises:
+        EvaluationRefused: `gate_interrupted`.
+    """
+    if failure in OURS:
+        message = f"{item.id} could not be asked: {failure}. The certificate stays as it is."
+        raise EvaluationRefused("gate_interrupted", message)
 
 
 async def flips(

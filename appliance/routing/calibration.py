@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
@@ -228,13 +228,16 @@ class Calibration(Kind):
     ) -> list[Observed]:
         """What the first two stages do with each item; what was seen before a stop is kept.
 
-        Items that a rule keeps from the first stage are kept, too, and not asked.
+        Items that a rule keeps from the first stage are kept, too, and not asked. Where too many
+        open ones could not be asked, these are asked again: no look was taken then.
         """
         items = drawn.items
         directory = self._parts.gate.directory / str(job.id)
         key = await job.in_thread(key_of, directory, self._parts.gate.kek())
         file = SealedLines(directory / name, key)
-        done = [parse(line) for line in await job.in_thread(file.read)]
+        known = {seen.item: seen for seen in map(parse, await job.in_thread(file.read))}
+        again = name == DEV and _interruption(subject, known.values()) is not None
+        done = [seen for seen in known.values() if not (again and seen.unasked)]
         left = [item for item in items if item.id not in {o.item for o in done}]
         label = f"route-{job.id}-{name.partition('.')[0]}"
         named = partial(alias, key) if name == SEALED else as_it_is
@@ -378,10 +381,15 @@ def _check_asked(subject: Subject, seen: Sequence[Observed], counts: str) -> Non
     Raises:
         EvaluationRefused: `gate_interrupted`.
     """
+    if (found := _interruption(subject, seen)) is not None:
+        raise EvaluationRefused("gate_interrupted", f"{found[1]} {counts}")
+
+
+def _interruption(subject: Subject, seen: Iterable[Observed]) -> tuple[bool, str] | None:
+    """As `interruption`, of the items that no rule keeps from the first stage."""
     asked_for = [each for each in seen if not each.ruled]
     lost = {subject.wanted.route: sum(bool(each.unasked) for each in asked_for)}
-    if (found := interruption(lost, len(asked_for))) is not None:
-        raise EvaluationRefused("gate_interrupted", f"{found[1]} {counts}")
+    return interruption(lost, len(asked_for))
 
 
 def replayed(seen: Observed, function: Confidence, threshold: int, *, larger: bool) -> list[Json]:

@@ -107,6 +107,7 @@ class RouteCarry(Kind):
         Raises:
             PolicyRefused: what `RouteCertificates.carriable` and a check of the store raise.
             StateRefused: `artifact_kind`; the dataset is not here.
+            EvaluationRefused: `gate_interrupted`.
         """
         parts, route = self._parts, _wanted(job.params).route
         subject = await job.in_thread(_subject_of, parts, route)
@@ -120,6 +121,7 @@ class RouteCarry(Kind):
         async def again(item: Item) -> Json:
             label = f"{NAME}-{job.id}"
             seen = await observe(stages, label, item, p_true=subject.p_true)
+            replay.check_asked(item, seen.unasked)
             return replayed(seen, subject.function, threshold, larger=len(stages) > 1)
 
         total = len(subject.before)

@@ -23,6 +23,7 @@ import hmac
 import itertools
 import json
 import logging
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -118,6 +119,7 @@ LEAST_ANSWERS: Final = 200
 _LOOK_S: Final = 60.0
 _ERASED: Final = "\0erased"
 """In place of an answer; no model and no person says this."""
+_FAULTS: Final = (ApplianceError, OSError, sa.exc.SQLAlchemyError)
 _log = logging.getLogger("appliance")
 
 
@@ -204,6 +206,7 @@ class Monitors:
         self._grace_days, self._basis = grace_days, basis
         self._writing: set[asyncio.Task[None]] = set()
         self._answers: Counter[tuple[str, str, int, str]] = Counter()
+        self._counting = threading.Lock()  # held for no more than one count or a swap
         self._weighed: dict[str, tuple[str, Weighed]] = {}
         self._bases: dict[str, Basis | None] = {}
 
@@ -216,7 +219,8 @@ class Monitors:
         now, mark = self._clock.wall_us(), self._mark(answer.group)
         if answer.standing.route.group_from:
             week = now // _WEEK_US
-            self._answers[certificate.origin, answer.standing.route.id, week, mark] += 1
+            with self._counting:
+                self._answers[certificate.origin, answer.standing.route.id, week, mark] += 1
         if not kept or not self._drawn(answer, certificate.origin):
             return
         row = {
@@ -246,7 +250,7 @@ class Monitors:
         while True:
             try:
                 await asyncio.to_thread(self.settle)
-            except (ApplianceError, sa.exc.SQLAlchemyError) as error:
+            except _FAULTS as error:
                 _log.warning("the monitor of routes cannot look: %s", error)
             await asyncio.sleep(_LOOK_S)
 
@@ -335,22 +339,29 @@ class Monitors:
     def settle(self) -> None:
         """Settle the days that are over, look for missing labels, and raise alarms."""
         now, grace_us = self._clock.wall_us(), self._grace_days() * _DAY_US
-        counted, self._answers = self._answers, Counter()
+        self._keep_counts(now)
         with self._database.begin() as connection:
-            _count(connection, counted, now)
             known = connection.execute(sa.select(_SAMPLES.c.certificate).distinct()).scalars()
             for certificate in known.all():
                 self._settle(connection, str(certificate), now)
                 self._miss(connection, str(certificate), now)
             alarms = _alarms(connection, now - grace_us)
             lately = _lately(connection, now)
-        self._weighed = {
-            certificate: (route, weighed)
-            for (certificate, route), answers in lately.items()
-            if (weighed := self._compared(certificate, answers)) is not None
-        }
-        for alarm in alarms:  # again and again, until it is done
-            self._alarm(*alarm)
+        for certificate, route, reason in alarms:  # again and again, until it is done
+            try:
+                self._alarm(certificate, route, reason)
+            except _FAULTS as error:
+                _log.warning("the certificate of %s is still in use: %s", route, error)
+        weights = {}
+        for (certificate, route), counted in lately.items():
+            try:
+                weighed = self._compared(certificate, counted)
+            except _FAULTS as error:
+                _log.warning("the answers of %s cannot be weighed: %s", route, error)
+                continue
+            if weighed is not None:
+                weights[certificate] = route, weighed
+        self._weighed = weights
 
     def standing(self, certificate: str) -> Standing:
         """What the monitor of a certificate has seen."""
@@ -421,6 +432,18 @@ class Monitors:
                 connection.execute(sa.insert(_SAMPLES).values(row))
         except sa.exc.SQLAlchemyError as error:
             _log.warning("a sample of %s is lost: %s", row["route"], error)
+
+    def _keep_counts(self, now: int) -> None:
+        """Keep what was counted; it counts next time where it cannot be kept now."""
+        with self._counting:
+            counted, self._answers = self._answers, Counter()
+        try:
+            with self._database.begin() as connection:
+                _count(connection, counted, now)
+        except sa.exc.SQLAlchemyError:
+            with self._counting:
+                self._answers.update(counted)
+            raise
 
     def _settle(self, connection: Connection, certificate: str, now: int) -> None:
         """Settle the days of one certificate whose labels are all given or overdue."""

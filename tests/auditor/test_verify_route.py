@@ -137,6 +137,15 @@ def test_a_certificate_from_before_is_judged_as_it_was(write: Write) -> None:
     assert route.verify(envelope, policy()).found == before  # the appliance reads it, too
     status, told = checked(write, envelope, lines(seen))
     assert status == 0 and "an older version made it" in told, told
+
+    # Then it told the share that rules let through, and its outcomes only those.
+    def reaching(statement: dict[str, Any]) -> None:
+        older(statement)
+        statement["predicate"]["found"]["reach_micros"] = 900_000
+
+    some = forged(certificate(wanted(seed=SEED), before), reaching)
+    told = checked(write, some, lines(seen))[1]
+    assert "an older version made it" in told, told
     wrong = replace(seen[0], small=not seen[0].small)
     assert checked(write, envelope, lines([wrong, *seen[1:]]))[0] == 1
 

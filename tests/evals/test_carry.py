@@ -9,7 +9,7 @@ import pytest
 
 from appliance.app import Services, initialise, open_services
 from appliance.errors import ApplianceError, PolicyRefused
-from appliance.evals import replay
+from appliance.evals import asking, replay
 from appliance.evals.outcomes import Outcome
 from appliance.server import serve
 from appliance.trust import evaluation, signing
@@ -94,6 +94,24 @@ async def test_other_answers_suspend_the_task_with_the_items(
     assert record.state == "suspended" and "dev003" in record.message
     with client_of(lab) as client:
         assert any("fitted is suspended" in alarm for alarm in client.status().alarms)
+
+
+async def test_what_we_could_not_ask_differs_from_nothing(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is lost at each try; the task stays as it is, and the next carry is whole."""
+
+    async def lost(*more: Any) -> asking.Told:
+        return asking.Told(None, "worker_lost", 0.0)
+
+    lab.store.evaluations.engine_of = lambda: OTHER
+    with monkeypatch.context() as patched, pytest.raises(ApplianceError) as caught:
+        patched.setattr(asking, "asked", lost)
+        patched.setattr(asking, "_RETRY_S", 0.0)
+        await job(lab, "carry", task="fitted")
+    assert caught.value.code == "gate_interrupted" and "worker_lost" in caught.value.message
+    assert lab.store.inventory.record("fitted").state == "approved"
+    assert (await job(lab, "carry", task="fitted"))["flips"] == []
 
 
 async def test_too_few_open_groups_carry_nothing_over(

@@ -217,6 +217,34 @@ async def test_too_many_failures_of_ours_end_a_calibration_without_a_verdict(
     assert lab.agreement.standing.told() == []
 
 
+async def test_open_items_that_could_not_be_asked_are_asked_when_it_is_resumed(
+    lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = calibration.observe, Counter[str]()
+
+    async def lost(stages: Any, label: str, item: Item, **more: Any) -> Observed:
+        asked[item.id] += 1
+        found = await real(stages, label, item, **more)
+        return replace(found, features=None, told="", unasked="x") if ends(item.id) else found
+
+    def ends(name: str) -> bool:
+        return name.startswith("dev") and name.endswith("1") and asked[name] == 1
+
+    monkeypatch.setattr(calibration, "observe", lost)
+    write_dataset(lab, tmp_path / "resumed")
+    with pytest.raises(ApplianceError) as caught:
+        await calibrate(lab, terms(lab, dataset="resumed"))
+    assert caught.value.code == "gate_interrupted" and "No look" in caught.value.message
+    job = (await lab.jobs.newest(1))[0].job.id
+    await lab.jobs.resume(job, "uid:0")
+    live = lab.jobs.live(job)
+    assert live is not None
+    result = await live.outcome()
+    assert result["verdict"] == "certified"
+    again = {name for name, count in asked.items() if count == 2}
+    assert again == {n for n in asked if n.startswith("dev") and n.endswith("1")}
+
+
 async def test_what_is_lost_is_asked_again(
     lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

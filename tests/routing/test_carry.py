@@ -9,7 +9,7 @@ import pytest
 
 from appliance.app import Services, open_services
 from appliance.errors import ApplianceError
-from appliance.evals import replay
+from appliance.evals import asking, replay
 from appliance.evals.outcomes import Outcome
 from appliance.server import serve
 from appliance.trust import evidence, lab
@@ -95,6 +95,20 @@ async def test_what_does_otherwise_is_out_of_use_with_the_items(
     assert await stage(upgraded) == ("large", "route_suspended")
     (told,) = entries(upgraded, action="route_suspended")
     assert FLIPPED in str(told["reason"])
+
+
+async def test_what_we_could_not_ask_takes_no_certificate_away(
+    upgraded: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*more: Any) -> asking.Told:
+        return asking.Told(None, "worker_lost", 0.0)
+
+    with monkeypatch.context() as patched, refused("gate_interrupted"):
+        patched.setattr(asking, "asked", lost)
+        patched.setattr(asking, "_RETRY_S", 0.0)
+        await carry(upgraded)
+    assert entries(upgraded, action="route_suspended") == []
+    assert (await carry(upgraded))["flips"] == []
 
 
 async def test_what_cannot_be_repeated_is_not_carried_over(upgraded: Services) -> None:

@@ -285,6 +285,37 @@ async def test_traffic_that_weighs_otherwise_is_told(tmp_path: Path) -> None:
     assert world.weights() is None and not world.monitors.notices()  # that was long ago
 
 
+async def test_a_failure_stops_no_alarm_and_loses_no_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the sealed answers cannot be read, and where the database is away for a moment."""
+
+    def unreadable(certificate: str) -> Basis:
+        raise OSError(certificate)
+
+    world = World(tmp_path, basis=unreadable)
+    route = msgspec.structs.replace(world.standing.route, group_from="key")
+    world.standing = replace(world.standing, route=route)
+    await world.accept(3, group="a")
+    world.pass_days(21)
+
+    def away(*more: Any) -> None:
+        raise sa.exc.OperationalError("", {}, OSError("away"))
+
+    with monkeypatch.context() as patched, pytest.raises(sa.exc.OperationalError):
+        patched.setattr(monitors, "_count", away)
+        world.monitors.settle()
+    for _ in range(4):
+        await world.accept(4, group="a")
+        world.label_all("gpl")
+        world.pass_days()
+        world.monitors.settle()
+    assert len(world.alarms) == 1
+    with world.database.begin() as connection:
+        counted = connection.exec_driver_sql("SELECT sum(answers) FROM route_traffic")
+        assert counted.scalar_one() == 19
+
+
 async def test_more_groups_than_are_counted_have_none(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -331,9 +331,8 @@ class UpstreamBackend:
         """What each text gave; the last one has the finish reason, or says `cancelled`."""
         asked, config = prepared.asked, self.upstream.config
         form, name = pooled.form(prepared.request), _name(prepared)
-        ask = partial(
-            host.connection.document, asked.path, asked.body, form, name, config.answer_kib << 10
-        )
+        most = pooled.most(prepared.request, self.card.n_embd, config.answer_kib << 10)
+        ask = partial(host.connection.document, asked.path, asked.body, form, name, most)
         clock = asyncio.get_running_loop().time
         try:
             told, headers = await call.wait(ask, min(clock() + config.idle_seconds, end))

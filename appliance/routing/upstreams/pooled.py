@@ -29,6 +29,7 @@ WIDEST: Final = 1 << 16
 """Most numbers of a vector."""
 _MOST_TEXTS: Final = 2048
 _FLOAT: Final = 4
+_NUMBER_BYTES, _ROW_BYTES = 26, 256
 # Beyond them a score on the logistic scale is a rounding error.
 _LOWEST, _HIGHEST = 1e-30, 1 - 1e-15
 
@@ -78,6 +79,16 @@ Told = ToldVectors | ToldScores
 def form(request: GenerationRequest) -> type[Told]:
     """What the answer to a request has to be."""
     return ToldVectors if request.query is None else ToldScores
+
+
+def most(request: GenerationRequest, width: int, least: int) -> int:
+    """Bytes that the answer may have: `least`, or what that many vectors need.
+
+    Args:
+        width: as of `rows`.
+    """
+    count = len(request.texts or ()) if request.query is None else 0
+    return max(least, count * (width * _NUMBER_BYTES + _ROW_BYTES))
 
 
 def rows(told: Told, count: int, width: int, *, logistic: bool) -> Floats:

@@ -5,9 +5,10 @@ leaves: a hop before it is sent, and how that ended. One host is asked once.
 """
 
 import asyncio
+import contextlib
 
 from appliance.engine.protocol import Tokens
-from appliance.errors import ApplianceError, BadRequest, Unavailable, UpstreamLost
+from appliance.errors import ApplianceError, BadRequest, Unavailable
 from appliance.routing.upstreams import kinds
 from appliance.routing.upstreams.backend import UpstreamBackend, is_fault, surprised
 from appliance.routing.upstreams.backends import UpstreamBackends
@@ -45,18 +46,17 @@ class UpstreamTokenizers:
             raise BadRequest("upstream_unsupported", message, param="model")
         kinds.check(upstream.kind, request)
         backend.check(principal)
-        try:
-            async with asyncio.timeout(upstream.config.idle_seconds):
-                return await _asked(backend, request, special=special, strings=strings)
-        except TimeoutError as error:
-            raise UpstreamLost("upstream_timeout", "The upstream took too long.") from error
+        return await _asked(backend, request, special=special, strings=strings)
 
 
 async def _asked(
     backend: UpstreamBackend, request: GenerationRequest, *, special: bool, strings: bool
 ) -> Tokens:
     upstream = backend.upstream
-    host = await upstream.chosen(request.request_id.encode())
+    host = None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(upstream.config.idle_seconds):
+            host = await upstream.chosen(request.request_id.encode())
     if host is None:
         message = f"No host of {upstream.name} can be asked now."
         raise Unavailable("upstream_unavailable", message)

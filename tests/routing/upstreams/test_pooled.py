@@ -221,6 +221,13 @@ async def test_more_bytes_than_an_answer_may_have(tmp_path: Path) -> None:
         assert caught.value.code == "upstream_invalid"
 
 
+async def test_many_vectors_may_have_the_bytes_that_they_need(tmp_path: Path) -> None:
+    async with served(tmp_path / "d", answer_kib=16) as (_, services):
+        asked = texts(*map(str, range(400)))
+        assert len(json.dumps(told(Request("", {}, {"input": asked.texts})))) > 16 << 10
+        assert len(await answer(services, caller(), asked)) == 400
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "words"),
     [

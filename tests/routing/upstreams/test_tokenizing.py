@@ -12,7 +12,7 @@ from appliance.api.app import create_lan_app
 from appliance.app import Services
 from appliance.errors import UpstreamLost
 from appliance.routing.upstreams.events import Spelt, TokenIds, decode
-from tests.routing.upstreams.engine import Engine
+from tests.routing.upstreams.engine import NEVER, Engine
 from tests.routing.upstreams.site import BIG, config, entries, ready
 
 TEXT = "A pump leaks."
@@ -103,6 +103,16 @@ async def test_a_host_that_tells_nonsense_is_a_failed_hop(tmp_path: Path) -> Non
             assert (await client.post("/tokenize", json=asked)).status_code >= 500
         assert [hop["event"] for hop in entries(services, "hop")] == ["sent", "failed"] * 4
         assert services.shares.inside(BIG) == 0
+
+
+async def test_a_host_that_says_nothing_is_a_failed_hop_of_its(tmp_path: Path) -> None:
+    async with asking(tmp_path / "d", idle_seconds=1) as (engine, services, client):
+        engine.reply = lambda request: NEVER
+        reply = await client.post("/tokenize", json={"model": BIG, "prompt": "Hi"})
+        assert reply.json()["error"]["code"] == "upstream_timeout"
+        _, failed = entries(services, "hop")
+        assert (failed["event"], failed["code"]) == ("failed", "upstream_timeout")
+        assert services.upstreams.get(BIG).hosts[0].health.problem
 
 
 def test_the_forms_that_engines_tell() -> None:
