@@ -115,7 +115,7 @@ class LabelQueues:
         kept, people = check_labels(labels), check_raters(raters)
         if not items:
             raise DatasetRefused("label_queue_empty", "The dataset has no item without a label.")
-        if len(items) > MOST_ITEMS:
+        if len(items) > MOST_ITEMS and not job:  # a gate has spent its look already
             raise DatasetRefused(
                 "dataset_too_large", f"A queue has at most {MOST_ITEMS} items, not {len(items)}."
             )

@@ -90,9 +90,11 @@ class Labelling:
         """Agreement of the two raters beyond chance.
 
         Raises:
-            DatasetRefused: `labels_unfinished`.
+            DatasetRefused: `labels_unfinished`, `label_queue_empty`.
         """
         self._demand_compared()
+        if not self.items:
+            raise DatasetRefused("label_queue_empty", "All items of the queue were erased.")
         first, second = (self._said[name] for name in self.raters)
         return cohen_kappa([first[i] for i in self.items], [second[i] for i in self.items])
 
@@ -205,7 +207,7 @@ def report(labelling: Labelling) -> Mapping[str, object]:
     """What became of a labelling, for the dataset that it makes.
 
     Raises:
-        DatasetRefused: `labels_unfinished`.
+        DatasetRefused: `labels_unfinished`, `label_queue_empty`.
     """
     kappa = labelling.kappa()
     open_ = labelling.differences()

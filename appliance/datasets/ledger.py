@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from appliance.datasets.marks import Marks, parts, shared
-from appliance.errors import StateRefused
+from appliance.errors import EvaluationRefused, StateRefused
 
 LOOKS: Final = 4
 """Looks at a sealed split, which share alpha (Bonferroni)."""
@@ -324,6 +324,17 @@ def _check_left(looks: list[Look], schedule: Sequence[int], look: Look) -> None:
     else:
         reason = f"{len(looks)} of {LOOKS} looks at these groups are taken, or alpha is spent."
     raise StateRefused("looks_spent", reason)
+
+
+def check_open(look: Look) -> None:
+    """Refuse to judge a look again that has its verdict.
+
+    Raises:
+        EvaluationRefused: `gate_interrupted`.
+    """
+    if look.verdict:
+        message = f"The look of job {look.job} ended before: {look.verdict}."
+        raise EvaluationRefused("gate_interrupted", message)
 
 
 def _check_job(known: Look, look: Look) -> None:

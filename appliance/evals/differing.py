@@ -14,10 +14,13 @@ import hmac
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
+from typing import Final
 
 from appliance.audit.log import Draft
 from appliance.datasets.items import Item
 from appliance.datasets.label_queues import LabelQueue
+from appliance.datasets.labelling import check_labels, check_raters
 from appliance.errors import PolicyRefused
 from appliance.evals import scoring
 from appliance.evals.asking import ERASED, OURS
@@ -28,14 +31,34 @@ from appliance.jobs.kind import Context, Waits
 from appliance.tasks.definition import Labels, Task
 from appliance.types import Json
 
+_QUEUE: Final = "queue"
+"""The name of the queue in the checkpoint, once it is made."""
+
 
 def check_terms(subject: Subject) -> None:
-    """Refuse what labels of differing items cannot show. Raises PolicyRefused."""
-    tasks = [subject.loaded.task, *([subject.incumbent.task] if subject.incumbent else [])]
+    """Refuse what labels of differing items cannot show, before the look.
+
+    Raises:
+        PolicyRefused: `specification_other`.
+        DatasetRefused: `label_unknown`, `rater_invalid`.
+    """
+    tasks = _tasks(subject)
     if not all(isinstance(task.output, Labels) for task in tasks):
         raise PolicyRefused("specification_other", "Only answers that are labels are compared so.")
     if any((t.gate.metric, t.compare) != (tasks[0].gate.metric, tasks[0].compare) for t in tasks):
         raise PolicyRefused("specification_other", "The two tasks count other answers as right.")
+    check_labels(_offered(subject))
+    check_raters(subject.wanted.raters)
+
+
+def _tasks(subject: Subject) -> list[Task]:
+    return [subject.loaded.task, *([subject.incumbent.task] if subject.incumbent else [])]
+
+
+def _offered(subject: Subject) -> list[str]:
+    """The labels of both sides."""
+    forms = [task.output for task in _tasks(subject)]
+    return [label for form in forms if isinstance(form, Labels) for label in form.labels]
 
 
 def differing(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> list[str]:
@@ -66,9 +89,14 @@ def _scored(task: Task, one: Outcome, label: str) -> Outcome:
     return replace(one, expected=label, micros=round(right * 1e6))
 
 
-def queue_of(job: int) -> str:
-    """The name of the queue of a gate."""
-    return f"gate-{job}"
+def queue_of(parts: GateParts, job: int) -> LabelQueue | None:
+    """The queue of a gate; None before it is made, and once it is gone."""
+    return next((queue for queue in parts.labels.list() if queue.job == job), None)
+
+
+def removed(parts: GateParts, job: Context) -> bool:
+    """Whether the queue was made and is gone; another would bring back what was erased in it."""
+    return _QUEUE in (job.checkpoint or {}) and queue_of(parts, job.id) is None
 
 
 def alias(key: bytes, item: str) -> str:
@@ -88,7 +116,6 @@ def with_labels(
 
     Raises:
         Waits: `gate_labels_wanted` while labels are missing.
-        DatasetRefused: `label_queue_exists`.
         StateRefused: `state_differs`.
     """
     ids = set(differing(measured.candidate, measured.incumbent))
@@ -114,25 +141,28 @@ def _queue(
     items: Sequence[Item],
     names: Mapping[str, str],
 ) -> LabelQueue:
-    """The queue of a gate; its entry is durable before it is made."""
-    made, wanted = queue_of(job.id), subject.wanted
-    if not any(each.job == job.id for each in parts.labels.list()):
+    """The queue of a gate, made the first time; its entry is durable before."""
+    wanted = subject.wanted
+    if (found := queue_of(parts, job.id)) is None:
         by_id = {item.id: item for item in items}
         shown = [replace(by_id[item], id=name) for name, item in names.items()]
-        tasks = [subject.loaded.task, *([subject.incumbent.task] if subject.incumbent else [])]
-        offered = [
-            label
-            for task in tasks
-            if isinstance(task.output, Labels)
-            for label in task.output.labels
-        ]
+        made = _free(f"gate-{job.id}", [queue.name for queue in parts.labels.list()])
         fields: dict[str, Json] = {
             "action": "labels_new", "actor": job.actor, "job": job.id, "queue": made,
             "data": wanted.dataset, "items": len(shown), "raters": list(wanted.raters),
         }  # fmt: skip
         parts.audit.append(Draft("admin", fields)).result()
+        offered = _offered(subject)
         parts.labels.create(made, wanted.dataset, shown, offered, wanted.raters, names, job.id)
-    return parts.labels.get(made)
+        found = parts.labels.get(made)
+    job.save({**(job.checkpoint or {}), _QUEUE: found.name})
+    return found
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """A name that no person's queue has."""
+    others = (f"{name}-{number}" for number in count(2))
+    return next(each for each in chain([name], others) if each not in taken)
 
 
 def _settled(parts: GateParts, queue: LabelQueue, items: int) -> dict[str, str]:
@@ -151,20 +181,23 @@ def _settled(parts: GateParts, queue: LabelQueue, items: int) -> dict[str, str]:
 
 
 def close(parts: GateParts, job: Context) -> None:
-    """Forget the queue of a gate that has its verdict, with its texts; may be done twice."""
-    for queue in parts.labels.list():
-        if queue.job == job.id:
-            answers = json.dumps(queue.labelling.answers(), sort_keys=True).encode()
-            fields: dict[str, Json] = {
-                "action": "labels_taken", "actor": job.actor, "queue": queue.name,
-                "answers": len(queue.labelling.items),
-            }  # fmt: skip
-            draft = Draft("admin", fields, {"answers": answers}, "commit-only")
-            parts.audit.append(draft).result()
-            gone: dict[str, Json] = {
-                "action": "labels_remove",
-                "actor": job.actor,
-                "queue": queue.name,
-            }
-            parts.audit.append(Draft("admin", gone)).result()
-            parts.labels.remove(queue.name)
+    """Say which labels the verdict has taken, and forget their queue; may be done twice."""
+    if (queue := queue_of(parts, job.id)) is not None:
+        answers = json.dumps(queue.labelling.answers(), sort_keys=True).encode()
+        fields: dict[str, Json] = {
+            "action": "labels_taken", "actor": job.actor, "queue": queue.name,
+            "answers": len(queue.labelling.items),
+        }  # fmt: skip
+        draft = Draft("admin", fields, {"answers": answers}, "commit-only")
+        parts.audit.append(draft).result()
+        forget(parts, job)
+
+
+def forget(parts: GateParts, job: Context) -> None:
+    """Remove the queue of a gate that is over, with its texts; may be done twice."""
+    if (queue := queue_of(parts, job.id)) is not None:
+        gone: dict[str, Json] = {
+            "action": "labels_remove", "actor": job.actor, "queue": queue.name,
+        }  # fmt: skip
+        parts.audit.append(Draft("admin", gone)).result()
+        parts.labels.remove(queue.name)

@@ -121,12 +121,13 @@ class Gate(Kind):
         await self._try(job, subject)
         look, number = await job.in_thread(self._look, job, subject)
         if "result" not in (job.checkpoint or {}):
+            await job.in_thread(self._check_open, job, look)
             items = await job.in_thread(opened, parts, subject)
             files = await job.in_thread(Files, parts, job.id)
             measured = await self._measured(job, subject, items, files)
             await job.in_thread(self._check_asked, job, subject, look, measured)
             if subject.wanted.split == specification.UNLABELLED:
-                await job.in_thread(self._check_engine, job, subject, look)
+                await job.in_thread(self._check_labels, job, subject, look)
                 measured = await job.in_thread(
                     differing.with_labels, parts, job, subject, items, measured, files.key
                 )
@@ -232,12 +233,25 @@ class Gate(Kind):
         counts = "The look counts." if seen else "Nothing was answered, so no look was spent."
         self._interrupt(job, subject, look, verdict, f"{told} {counts}")
 
-    def _check_engine(self, job: Context, subject: Subject, look: Look) -> None:
-        """End a gate whose labels came after an upgrade of the engine that answered.
+    def _check_open(self, job: Context, look: Look) -> None:
+        """Refuse a look that ended before, whose queue a crash may have left.
 
         Raises:
             EvaluationRefused: `gate_interrupted`.
         """
+        if look.verdict:
+            differing.forget(self._parts, job)
+        ledgers.check_open(look)
+
+    def _check_labels(self, job: Context, subject: Subject, look: Look) -> None:
+        """End a gate whose queue was removed, or whose engine is not the one that answered.
+
+        Raises:
+            EvaluationRefused: `gate_interrupted`.
+        """
+        if differing.removed(self._parts, job):
+            message = "The queue of its labels was removed. The look counts."
+            self._interrupt(job, subject, look, "interrupted", message)
         now, before = self._parts.store.evaluations.engine, (job.checkpoint or {}).get("engine")
         if before is None:
             job.save({**(job.checkpoint or {}), "engine": now})
@@ -262,6 +276,7 @@ class Gate(Kind):
         }
         self._parts.audit.append(Draft("admin", fields)).result()
         self._parts.ledger.conclude(look.id, verdict, "")
+        differing.forget(self._parts, job)
         raise EvaluationRefused("gate_interrupted", message)
 
     async def _measured(

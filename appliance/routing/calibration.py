@@ -187,7 +187,9 @@ class Calibration(Kind):
             return gate.audit.append(Draft("admin", fields)).result()[0].seq
 
         schedule = wanted.schedule or ledgers.QUARTERS
-        return gate.ledger.take(look, subject.part.marks, record, schedule)
+        taken, number = gate.ledger.take(look, subject.part.marks, record, schedule)
+        ledgers.check_open(taken)
+        return taken, number
 
     def _check_asked(
         self, job: Context, subject: Subject, look: Look, seen: Sequence[Observed]

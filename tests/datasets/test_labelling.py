@@ -55,6 +55,11 @@ def test_nothing_that_compares_is_told_before_both_have_finished() -> None:
     assert BOTH.differences()[0].said == ("hose", "pump")
 
 
+def test_a_queue_without_items_has_no_kappa() -> None:
+    empty = Labelling((), LABELS, RATERS)
+    assert code(empty.kappa) == code(report, empty) == "label_queue_empty"
+
+
 def test_kappa_is_of_what_the_two_said_by_themselves() -> None:
     expected = cohen_kappa([ANNA[i] for i in ITEMS], [BEN[i] for i in ITEMS])
     assert BOTH.kappa() == expected

@@ -14,8 +14,10 @@ import pytest
 from appliance.api.admin.deps import Person
 from appliance.app import Services, initialise, open_services
 from appliance.audit.files import LogFiles
+from appliance.datasets import label_queues, labelling
+from appliance.datasets.items import Item
 from appliance.datasets.label_queues import LabelQueue
-from appliance.errors import ApplianceError, PolicyRefused
+from appliance.errors import ApplianceError, PolicyRefused, StateRefused
 from appliance.evals import differing, judging, sealed_lines
 from appliance.evals.gate_outcomes import read_pairs
 from appliance.evals.job import DIRECTORY
@@ -109,6 +111,12 @@ def label(monkeypatch: pytest.MonkeyPatch) -> Label:
 
 def entries(services: Services) -> list[dict[str, Any]]:
     return [dict(services.reader.entry(n).body) for n in range(services.reader.size)]
+
+
+def verdicts(services: Services, job: int) -> list[dict[str, Any]]:
+    return [
+        e for e in entries(services) if (e.get("action"), e.get("job")) == ("gate_verdict", job)
+    ]
 
 
 async def test_the_verdict_is_that_of_all_labels(
@@ -206,10 +214,53 @@ async def test_another_engine_before_the_labels_ends_it(lab: Services, label: La
     job, _ = await gate(lab, terms(lab, "fitted", "blind", **BLIND))
     for rater in ("anna", "ben"):
         label(lab, rater)
+    before = lab.store.evaluations.engine_of
     lab.store.evaluations.engine_of = lambda: "llama-cpp-python 0.3.99"
     with pytest.raises(ApplianceError) as caught:
         await resumed(lab, job)
     assert caught.value.code == "gate_interrupted"
+    assert lab.labels.list() == ()  # its texts are gone
+    lab.store.evaluations.engine_of = before  # back to the engine that answered
+    with pytest.raises(ApplianceError) as caught:
+        await resumed(lab, job)
+    assert caught.value.code == "gate_interrupted"
+    _, look = lab.ledger.beside(job)
+    assert look is not None and (look.verdict, look.certificate) == ("interrupted", "")
+    assert len(verdicts(lab, job)) == 1 and lab.labels.list() == ()
+
+
+async def test_a_queue_that_was_removed_is_not_made_again(lab: Services) -> None:
+    job, _ = await gate(lab, terms(lab, "fitted", "blind", **BLIND))
+    with client_of(lab) as client:
+        with pytest.raises(ApplianceError) as caught:
+            client.remove_label_queue(f"gate-{job}")
+        assert caught.value.code == "job_wrong_state"
+    lab.labels.held = frozenset({f"gate-{job}"})
+    with pytest.raises(StateRefused):  # a job that failed may be resumed, and its queue removed
+        await resumed(lab, job)
+    with client_of(lab) as client:
+        assert client.remove_label_queue(f"gate-{job}").queues == []  # the control
+    with pytest.raises(ApplianceError) as caught:
+        await resumed(lab, job)
+    assert caught.value.code == "gate_interrupted" and lab.labels.list() == ()
+
+
+async def test_the_limits_of_a_queue_are_found_before_the_look_or_do_not_hold(
+    lab: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for most, code in (("MOST_LABELS", "label_unknown"), ("_LONGEST_NAME", "rater_invalid")):
+        with monkeypatch.context() as patched:
+            patched.setattr(labelling, most, 1)
+            _, why = await gate(lab, terms(lab, "fitted", "blind", **BLIND))
+        assert why is not None and why.code == code
+    assert not [e for e in entries(lab) if e.get("action") == "gate_look"]
+    monkeypatch.setattr(label_queues, "MOST_ITEMS", 1)
+    lab.labels.create(
+        "gate-3", "mine", [Item("i1", "g1", {"text": "x"})], ["a", "b"], ["anna", "ben"]
+    )
+    job, why = await gate(lab, terms(lab, "fitted", "blind", **BLIND))
+    assert isinstance(why, Waits) and job == 3
+    assert [queue.name for queue in lab.labels.list() if queue.job == job] == ["gate-3-2"]
 
 
 # The interval, and who may label.

@@ -215,6 +215,13 @@ async def test_too_many_failures_of_ours_end_a_calibration_without_a_verdict(
     left = ledgers.remaining(lab.ledger.looks(seal.parts["certify"].marks), seal.schedule)
     assert left == (ledgers.FALLING[1:] if answered else ledgers.FALLING)
     assert lab.agreement.standing.told() == []
+    await lab.jobs.resume(verdict["job"], "uid:0")
+    again = lab.jobs.live(verdict["job"])
+    assert again is not None
+    with pytest.raises(ApplianceError) as caught:
+        await again.outcome()
+    assert caught.value.code == "gate_interrupted"
+    assert entries(lab, action="route_verdict")[-1] == verdict  # judged once
 
 
 async def test_open_items_that_could_not_be_asked_are_asked_when_it_is_resumed(

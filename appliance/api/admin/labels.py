@@ -19,6 +19,7 @@ from appliance.clock import iso
 from appliance.datasets import directory, labelling
 from appliance.datasets.label_queues import LabelQueue, shuffled
 from appliance.errors import StateRefused
+from appliance.jobs.states import ENDED
 from appliance.types import Json
 from appliance.wire.admin import labels as wire
 
@@ -122,15 +123,27 @@ def take_answers(person: Operator, services: ServicesDep, name: Name) -> wire.La
 @router.post("/{name}/remove")
 def remove_queue(person: Operator, services: ServicesDep, name: Name) -> wire.LabelQueueList:
     """Forget a queue with its texts and labels; recorded before."""
-    services.labels.get(name)
+    if job := services.labels.get(name).job:
+        _check_over(services, name, job)
     _record(services, person, "labels_remove", queue=name)
     services.labels.remove(name)
     return wire.LabelQueueList(queues=[_shown(queue) for queue in services.labels.list()])
 
 
+def _check_over(services: Services, name: str, job: int) -> None:
+    """Keep the queue of a gate that still wants its labels."""
+    try:
+        state = services.jobs.store.get(job).state
+    except StateRefused:  # forgotten, as only jobs are that ended
+        return
+    if state not in ENDED:
+        message = f"{name} is of the gate {job}, which is {state}; cancel the gate first."
+        raise StateRefused("job_wrong_state", message)
+
+
 def _shown(queue: LabelQueue) -> wire.LabelQueue:
     work = queue.labelling
-    kappa = work.kappa() if work.compared else None
+    kappa = work.kappa() if work.compared and work.items else None
     return wire.LabelQueue(
         name=queue.name,
         data=queue.source,

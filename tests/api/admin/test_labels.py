@@ -159,3 +159,12 @@ def test_a_part_of_the_items(client: AdminClient, source: Path) -> None:
         name="some", data=str(source), labels=["a", "b"], raters=["anna", "ben"], limit=2
     )
     assert client.new_label_queue(wanted).items == 2
+
+
+def test_a_queue_whose_items_were_all_erased_is_listed(
+    services: Services, client: AdminClient, queue: str
+) -> None:
+    services.labels.erase(services.labels.get(queue).labelling.items)
+    (shown,) = client.label_queues().queues
+    assert (shown.items, shown.finished, shown.kappa) == (0, True, None)
+    assert code_of(lambda: client.take_labels(queue)) == "label_queue_empty"
