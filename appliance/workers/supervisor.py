@@ -359,14 +359,16 @@ class Supervisor:
         child = self._early.pop(served.model.id, None)
         worker = await WorkerProcess.start(served.model.sealed, load, adapters, loaded, child)
         _let_go(served.model)
-        self._restarts[model_id] = served.restarts = served.restarts + again
+        restarts = served.restarts + again
         await self._note(
             served,
             "start",
+            restarts=restarts,
             pid=worker.pid,
             load_ms=worker.ready.load_ms,
             device=served.device.text,
         )
+        self._restarts[model_id] = served.restarts = restarts
         served.worker, served.state = worker, "ready"
         await self.adapters.settle(served)
 

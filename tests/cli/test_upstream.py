@@ -40,4 +40,4 @@ def test_an_upstream_is_learnt_and_approved(lab: LabData, run: Run, configured: 
 
 
 def test_without_any_the_list_says_how(run: Run) -> None:
-    assert "docs/scaling-guide.md" in run("upstream", "list").out
+    assert "Add one in [upstreams]" in run("upstream", "list").out

@@ -51,9 +51,9 @@ class EvaluationsPage(ListPage[Job]):
     DIGIT: ClassVar[str] = "8"
     TITLE: ClassVar[str] = "Evaluations"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("e", "errors", "Wrong items"),
+        Binding("e", "errors", "Wrong"),
         Binding("f", "flips", "Flips"),
-        Binding("w", "report", "Write report"),
+        Binding("w", "report", "Report"),
         Binding("l", "ledger", "Ledger"),
     ]
     NEEDS: ClassVar[dict[str, Role]] = {"errors": Role.OPERATOR, "flips": Role.OPERATOR}

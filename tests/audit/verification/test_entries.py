@@ -197,7 +197,7 @@ def test_26_an_intent_without_an_outcome(intruder: Intruder, victim: Path) -> No
         lambda body: body.replace(b'"v":1', b'"v":1.0'),
         lambda body: body.replace(b'"actor"', b'"\\u0061ctor"'),
         lambda body: body.replace(b'"v":1', b'"v":2'),
-        lambda body: body.replace(b'"kind":"admin"', b'"kind":"nothing"'),
+        lambda body: body.replace(b'"kind":"admin"', b'"kind":"Nothing"'),
         lambda body: body.replace(b'"actor":"uid:0",', b""),
         lambda _: b"",
         lambda _: b"\xff\x00",

@@ -18,11 +18,15 @@ def test_no_digit_and_no_title_is_used_twice() -> None:
     assert len({page.TITLE for page in PAGES}) == len(PAGES)
 
 
+READ = {"errors", "flips"}
+"""They take a role and change nothing: texts of items are for operators."""
+
+
 def test_every_change_takes_a_capital_and_a_role() -> None:
     for page in PAGES:
         for binding in page.BINDINGS:
             key, action = binding.key, binding.action  # type: ignore[union-attr]
             if len(key) == 1 and key.isupper() and action not in ("serve", "init"):
                 assert action in page.NEEDS, (page, key)
-            if action in page.NEEDS:
+            if action in page.NEEDS and action not in READ:
                 assert key.isupper(), (page, key)
