@@ -82,7 +82,7 @@ def open_readonly(path: Path) -> Engine:
 
 @contextlib.contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """One transaction that reads one state and keeps nobody from writing meanwhile."""
+    """One transaction that reads one state and takes no write lock."""
     with engine.connect().execution_options(**{_READS: True}) as connection, connection.begin():
         yield connection
 

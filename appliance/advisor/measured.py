@@ -127,7 +127,7 @@ def arrivals(answered: Iterable[tuple[int, int]]) -> Arrivals | None:
 
 
 def of_evidence(known: TaskEvidence, adapters: Sequence[str] = ()) -> Facts:
-    """The facts of what is known of a task.
+    """The facts that evidence tells of a task.
 
     Args:
         adapters: ids of models that are tuned; those of the form BASE:NAME are known to be.

@@ -53,7 +53,7 @@ def command(data: Path, *arguments: str, found: int = 0) -> Any:
     done = subprocess.run(
         [sys.executable, "-m", "appliance", *arguments, "--json"],
         env={"APPLIANCE_DATA": str(data), "PATH": "/usr/bin:/bin"},
-        stdin=subprocess.DEVNULL,  # nobody is there to be asked
+        stdin=subprocess.DEVNULL,  # no person answers a prompt
         stdout=subprocess.PIPE,
         check=False,
     )

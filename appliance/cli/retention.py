@@ -80,7 +80,7 @@ def approve_prune(
 @click.option(
     "--export", "copy", required=True, metavar="DIR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The copy of what goes. A directory of `audit export --format tiles`.",
+    help="The copy of the entries. A directory of `audit export --format tiles`.",
 )  # fmt: skip
 @click.option("--reason", metavar="TEXT", required=True, help="Why; this is recorded.")
 @data_option

@@ -27,8 +27,7 @@ from appliance.trust import strict_json
 FILE: Final = "seal.json"
 SEALED: Final = ("certify", "test")
 SEALABLE: Final = (*SEALED, "unlabelled")
-"""Items that nobody has labelled are sealed where that is asked for: a gate has those labelled on
-which its two sides differ."""
+"""Unlabelled items are sealed on request: a gate has people label those on which its sides differ."""
 FORMAT: Final = 2
 """From the second on items have marks, and the first look spends most of alpha."""
 MAX_SEAL: Final = 256 << 20
