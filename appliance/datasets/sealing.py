@@ -27,7 +27,7 @@ from appliance.trust import strict_json
 FILE: Final = "seal.json"
 SEALED: Final = ("certify", "test")
 SEALABLE: Final = (*SEALED, "unlabelled")
-"""Unlabelled items are sealed on request: a gate has people label those on which its sides differ."""
+"""Unlabelled items are sealed on request: people label those on which a gate's sides differ."""
 FORMAT: Final = 2
 """From the second on items have marks, and the first look spends most of alpha."""
 MAX_SEAL: Final = 256 << 20
