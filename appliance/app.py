@@ -109,27 +109,20 @@ from appliance.tasks import shadows as shadow_answers
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.names import TaskNames
 from appliance.tasks.shadows import Shadows
-from appliance.trust import artifact as artifacts
-from appliance.trust import (
-    ecdsa,
-    evaluations,
-    evidence,
-    lab,
-    metadata,
-    pointers,
-    route_certificates,
-    store,
-    trusted_file,
-)
-from appliance.trust import upstreams as upstream_records
-from appliance.trust.adapter import base_of
+from appliance.trust.artifacts import artifact as artifacts
+from appliance.trust.artifacts import store
+from appliance.trust.artifacts.adapter import base_of
+from appliance.trust.artifacts.store import ModelStore, load_policy
+from appliance.trust.artifacts.verified import Verified, VerifiedModel
+from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.pointers import Pointers
-from appliance.trust.policy import PROFILES, TrustPolicy
-from appliance.trust.policy_file import marks_key
-from appliance.trust.route_certificates import RouteCertificates
-from appliance.trust.store import ModelStore, load_policy
-from appliance.trust.verified import Verified, VerifiedModel
+from appliance.trust.policy import lab, metadata, trusted_file
+from appliance.trust.policy.policy import PROFILES, TrustPolicy
+from appliance.trust.policy.policy_file import marks_key
+from appliance.trust.statements import evaluations, pointers, route_certificates
+from appliance.trust.statements import upstreams as upstream_records
+from appliance.trust.statements.pointers import Pointers
+from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.tuning import exporting, quantizing, teaching
 from appliance.tuning.job import Tuning
 from appliance.tuning.parts import Parts as TuningParts

@@ -35,7 +35,7 @@ from appliance.statistics.groups import draw_one_each
 from appliance.statistics.labels import blended, fitted_weight
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import Linear, fit_linear
-from appliance.trust.names import SIGNATURE_FILE
+from appliance.trust.bytes.names import SIGNATURE_FILE
 from appliance.types import TaskAnswer
 from benchmarks import models, servers
 from benchmarks.gates import CHECKOUT, Candidate, task_text

@@ -79,8 +79,9 @@ _LONG = {
     "engine/test_loop.py", "engine/test_pooler.py", "fuzz/test_model_mutants.py",
     "kernels/test_exactness.py", "test_app.py", "test_import_hygiene.py",
     "trust/ceremony/test_ceremony.py", "trust/test_bad_input.py", "trust/test_bad_policy.py",
-    "trust/test_mutants.py", "trust/test_store.py", "tui/test_app.py", "tui/test_command.py",
-    "tui/test_hostile.py", "tui/test_offline.py", "tui/test_screenshots.py", "tui/test_tmux.py",
+    "trust/test_mutants.py", "trust/artifacts/test_store.py", "tui/test_app.py",
+    "tui/test_command.py", "tui/test_hostile.py", "tui/test_offline.py", "tui/test_screenshots.py",
+    "tui/test_tmux.py",
 }  # fmt: skip
 """Of the others, the files that take most of the time."""
 _ROUTES = {

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.app import Services
-from appliance.trust import signing
+from appliance.trust.artifacts import signing
 from appliance.trust.gguf.reader import MAX_METADATA, Kind, Reader, read_header
 from appliance.trust.gguf.tensors import Tensor, read_tensors
 from tests.smol import APPROVERS, ID, approve

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from appliance.app import Services, initialise, open_services
 from appliance.clock import FixedClock
-from appliance.trust import approval, ecdsa, metadata, signing, trusted_file
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy import metadata, trusted_file
+from appliance.trust.statements import approval
 from tests.smol import SMALL, quiet
 from tests.trust import forge, policies
 from tests.trust.simulator import NOW, Simulator

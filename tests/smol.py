@@ -9,8 +9,9 @@ from pathlib import Path
 
 from appliance.app import Services, initialise, open_services
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
-from appliance.trust import approval, signing
-from appliance.trust.store import VerifiedModel, load_policy
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import VerifiedModel, load_policy
+from appliance.trust.statements import approval
 from appliance.types import Caller, GenerationRequest, Principal, Sampling
 
 _SETTINGS = {field.name for field in fields(Sampling)} - {"seed"}

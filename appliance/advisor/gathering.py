@@ -17,7 +17,7 @@ from appliance.evals.known import Certified, Contender
 from appliance.evals.store import newest_result
 from appliance.host.hardware import total_memory
 from appliance.serving.inference import OWN
-from appliance.trust import evaluation, route
+from appliance.trust.statements import evaluation, route
 
 MOST_ANSWERS: Final = 50_000
 

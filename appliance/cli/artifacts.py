@@ -5,8 +5,9 @@ from pathlib import Path
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, Progress, safe, state, table
 from appliance.text import many
-from appliance.trust import oms, signing
-from appliance.trust.manifest import Manifest
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import oms
+from appliance.trust.bytes.manifest import Manifest
 
 
 def signed_directory(path: Path, private: bytes) -> Manifest:

@@ -18,7 +18,7 @@ from appliance.errors import Refused
 from appliance.trust.ceremony import officer, policy_words
 from appliance.trust.ceremony.ceremony import DAYS, Ceremony
 from appliance.trust.ceremony.officer import ROLES
-from appliance.trust.root import fingerprint, holder_of, reset_of
+from appliance.trust.policy.root import fingerprint, holder_of, reset_of
 
 _DIR = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -13,7 +13,7 @@ from appliance.clock import SystemClock, iso
 from appliance.trust.ceremony import officer, policy_words
 from appliance.trust.ceremony.ceremony import Ceremony
 from appliance.trust.ceremony.officer import ROLES
-from appliance.trust.root import fingerprint, holder_of
+from appliance.trust.policy.root import fingerprint, holder_of
 
 
 def write(made: Ceremony) -> Iterator[str]:

@@ -31,10 +31,10 @@ from appliance.host import hardware
 from appliance.incidents import rules
 from appliance.incidents.facts import Facts
 from appliance.jobs.store import JobStore
-from appliance.trust import trusted_file
-from appliance.trust.intake import missing
-from appliance.trust.records import Records
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.intake import missing
+from appliance.trust.artifacts.records import Records
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.policy import trusted_file
 from appliance.workers.cpu_variants import best_variant, library_directory
 from appliance.workers.gpu_devices import driver_missing
 

@@ -30,9 +30,10 @@ from appliance.errors import EvaluationRefused, PolicyRefused
 from appliance.evals import judging, pairs
 from appliance.evals.gate_report import called
 from appliance.evals.gate_subject import check_floor
-from appliance.trust import ecdsa, evaluation, specification
-from appliance.trust.policy import PolicyKey
-from appliance.trust.specification import MILLION, Specification
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy.policy import PolicyKey
+from appliance.trust.statements import evaluation, specification
+from appliance.trust.statements.specification import MILLION, Specification
 from appliance.wire.admin.gates import Ledger, Plan, PlanWanted
 from appliance.wire.admin.jobs import Job
 

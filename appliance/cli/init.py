@@ -7,7 +7,7 @@ import click
 from appliance.app import initialise
 from appliance.cli.output import Output, data_option, json_option, safe
 from appliance.cli.tls import ca_key_option, kept_key, passphrase_option
-from appliance.trust.metadata import LIMITS
+from appliance.trust.policy.metadata import LIMITS
 
 
 @click.command()

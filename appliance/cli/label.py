@@ -18,7 +18,7 @@ from appliance.datasets import changes, directory
 from appliance.errors import DatasetRefused
 from appliance.tasks.definition import Labels
 from appliance.tasks.loaded import load
-from appliance.trust.directory import open_artifact
+from appliance.trust.bytes.directory import open_artifact
 from appliance.wire.admin.labels import LabelQueue, LabelSet, LabelsNew
 
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True)

@@ -28,8 +28,9 @@ from appliance.cli.output import (
 from appliance.clock import SystemClock
 from appliance.errors import Refused, UsageError
 from appliance.host import removable_media
-from appliance.trust import approval, signing
-from appliance.trust.approval import ApprovalSubject
+from appliance.trust.artifacts import signing
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import ApprovalSubject
 from appliance.wire.admin.models import Model
 from appliance.wire.admin.plan import ImportPlan, PlanRequest
 

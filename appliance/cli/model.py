@@ -28,8 +28,10 @@ from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.errors import Refused
 from appliance.text import many
-from appliance.trust import approval, oms, signing
-from appliance.trust.approval import ApprovalSubject
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import oms
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import ApprovalSubject
 from appliance.tuning.conversion import process as conversion
 from appliance.wire.admin.models import Model, ModelDetail, ModelImported
 

@@ -23,8 +23,8 @@ from appliance.cli.output import (
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import StateRefused
-from appliance.trust import pointer as statements
-from appliance.trust.pointer import Pointer, Version
+from appliance.trust.statements import pointer as statements
+from appliance.trust.statements.pointer import Pointer, Version
 from appliance.wire.admin import pointers as wire
 
 

@@ -40,10 +40,10 @@ from appliance.evals.gate_subject import NONE, baseline_of
 from appliance.evals.subject import draft_digest
 from appliance.tasks import catalogue
 from appliance.tasks.enforced import check_form
-from appliance.trust import ecdsa, names
-from appliance.trust.directory import open_artifact
-from appliance.trust.pointer import Version
-from appliance.trust.policy import APPROVER, EVALUATOR, PUBLISHER
+from appliance.trust.bytes import ecdsa, names
+from appliance.trust.bytes.directory import open_artifact
+from appliance.trust.policy.policy import APPROVER, EVALUATOR, PUBLISHER
+from appliance.trust.statements.pointer import Version
 from appliance.wire.admin.gates import PlanWanted
 from appliance.wire.admin.models import ModelDetail
 

@@ -11,8 +11,8 @@ import click
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state, table
 from appliance.clock import SystemClock
-from appliance.trust import approval
-from appliance.trust.approval import PruneSubject
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import PruneSubject
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _BEFORE = click.IntRange(1, (1 << 53) - 1)

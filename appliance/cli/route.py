@@ -32,9 +32,9 @@ from appliance.clock import SystemClock, iso
 from appliance.config import data_directory
 from appliance.errors import PolicyRefused, Refused
 from appliance.routing import catalogue
-from appliance.trust import route as statements
-from appliance.trust.directory import open_artifact
-from appliance.trust.route import MILLION, Specification
+from appliance.trust.bytes.directory import open_artifact
+from appliance.trust.statements import route as statements
+from appliance.trust.statements.route import MILLION, Specification
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.routes import Certificate, LabelGiven, Plan, PlanWanted, Route
 

@@ -25,7 +25,7 @@ from appliance.evals.shots import choose
 from appliance.evals.subject import check_examples
 from appliance.tasks import catalogue, drafting
 from appliance.tasks.enforced import check_form
-from appliance.trust.directory import open_artifact
+from appliance.trust.bytes.directory import open_artifact
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -24,7 +24,7 @@ from appliance.tasks.classifiers.linear import fit_linear
 from appliance.tasks.definition import Labels, Task
 from appliance.tasks.inputs import checked
 from appliance.tasks.labelled import text_of
-from appliance.trust.directory import open_artifact
+from appliance.trust.bytes.directory import open_artifact
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 

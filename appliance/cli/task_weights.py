@@ -15,7 +15,7 @@ from appliance.errors import TaskRefused
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import Linear
 from appliance.tasks.classifiers.weights import decided, strongest
-from appliance.trust.directory import open_artifact
+from appliance.trust.bytes.directory import open_artifact
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 

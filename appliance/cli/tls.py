@@ -10,7 +10,7 @@ from appliance.cli.output import Output, data_option, json_option, passphrase_of
 from appliance.clock import SystemClock
 from appliance.config import load_config
 from appliance.errors import Refused
-from appliance.trust import trusted_file
+from appliance.trust.policy import trusted_file
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 ca_key_option = click.option(

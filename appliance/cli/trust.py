@@ -9,7 +9,7 @@ from appliance.cli.ceremony import ceremony
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state, table
 from appliance.errors import Refused
-from appliance.trust.stick import read_offer
+from appliance.trust.ceremony.stick import read_offer
 from appliance.wire.admin.trust import Trust, TrustMetadata, TrustUpdated
 
 

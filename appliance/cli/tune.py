@@ -26,7 +26,8 @@ from appliance.cli.output import (
 from appliance.cli.tune_offer import KIND, offer, tuning_of
 from appliance.cli.tune_runs import compare, list_, losses, report
 from appliance.cli.tune_teach import teach
-from appliance.trust import oms, signing
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import oms
 from appliance.tuning.forgetting import MOST
 from appliance.tuning.report import next_commands
 from appliance.wire.admin.jobs import Job

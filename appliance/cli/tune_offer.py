@@ -19,9 +19,9 @@ from appliance.tasks.classifiers import document
 from appliance.tasks.definition import Answerer
 from appliance.tasks.drafting import write
 from appliance.tasks.rewriting import with_candidate
-from appliance.trust import oms
-from appliance.trust.directory import open_artifact
-from appliance.trust.names import SIGNATURE_FILE
+from appliance.trust.bytes import oms
+from appliance.trust.bytes.directory import open_artifact
+from appliance.trust.bytes.names import SIGNATURE_FILE
 from appliance.tuning.candidates import ORDER, Kind
 from appliance.tuning.exporting import TASK
 from appliance.wire.admin.jobs import Job

@@ -12,8 +12,8 @@ from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state, table
 from appliance.clock import SystemClock
 from appliance.errors import StateRefused
-from appliance.trust import approval
-from appliance.trust.approval import UpstreamSubject
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import UpstreamSubject
 from appliance.wire.admin import upstreams as wire
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -21,9 +21,9 @@ from appliance.datasets.sealing import SEALABLE, SEALED, Seal, SealingKey, seale
 from appliance.datasets.splits import LABELLED, SPLITS, UNLABELLED, Splits, check_groups
 from appliance.errors import ApplianceError, DatasetRefused, SignatureRefused
 from appliance.text import visible
-from appliance.trust import names, strict_json
-from appliance.trust.artifact import OtherFacts
-from appliance.trust.directory import Artifact, open_artifact
+from appliance.trust.artifacts.artifact import OtherFacts
+from appliance.trust.bytes import names, strict_json
+from appliance.trust.bytes.directory import Artifact, open_artifact
 
 FILE: Final = "dataset.json"
 FORMAT: Final = 1

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from appliance.errors import ApplianceError, DatasetRefused
 from appliance.text import visible
-from appliance.trust import strict_json
+from appliance.trust.bytes import strict_json
 
 Scalar: TypeAlias = str | int | float | bool | None
 Expected: TypeAlias = Scalar | Mapping[str, Any]

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final
 from appliance.datasets.items import MAX_FIELDS, MAX_LINE, Item, build, parse_line
 from appliance.errors import ApplianceError, DatasetRefused
 from appliance.text import visible
-from appliance.trust import strict_json
+from appliance.trust.bytes import strict_json
 
 MAX_ITEMS: Final = 1_000_000
 MAX_BYTES: Final = 2 << 30

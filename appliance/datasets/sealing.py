@@ -22,7 +22,7 @@ from appliance.datasets.items import Item, parse_line
 from appliance.datasets.ledger import FALLING, QUARTERS
 from appliance.datasets.marks import Marks, of_item
 from appliance.errors import ApplianceError, AuditRefused, DatasetRefused
-from appliance.trust import strict_json
+from appliance.trust.bytes import strict_json
 
 FILE: Final = "seal.json"
 SEALED: Final = ("certify", "test")

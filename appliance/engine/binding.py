@@ -10,7 +10,7 @@ import fcntl
 import os
 
 from appliance.errors import StateRefused
-from appliance.trust.sealed import not_separated
+from appliance.trust.bytes.sealed import not_separated
 
 _F_GET_SEALS, _FOUR_SEALS = 1034, 0x1 | 0x2 | 0x4 | 0x8  # SEAL, SHRINK, GROW, WRITE
 

@@ -36,7 +36,7 @@ from appliance.engine.quantized import LONGEST, Collect, Compared, Order, Result
 from appliance.engine.runner import Library
 from appliance.errors import ApplianceError, StateRefused
 from appliance.jobs import priority
-from appliance.trust.sealed import write_all
+from appliance.trust.bytes.sealed import write_all
 
 _SMALL: Final = 16
 _BROKEN: Final = 70  # EX_SOFTWARE

@@ -26,9 +26,9 @@ from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust import evaluation
-from appliance.trust.evaluation import Certificate
-from appliance.trust.specification import MILLION
+from appliance.trust.statements import evaluation
+from appliance.trust.statements.evaluation import Certificate
+from appliance.trust.statements.specification import MILLION
 from appliance.types import Json, Role
 
 _SHOWN: Final = 20

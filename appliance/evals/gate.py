@@ -63,9 +63,9 @@ from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.definition import Labels
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust import evaluation, specification
-from appliance.trust.evaluation import Circumstances, Found, Pack
-from appliance.trust.specification import Specification
+from appliance.trust.statements import evaluation, specification
+from appliance.trust.statements.evaluation import Circumstances, Found, Pack
+from appliance.trust.statements.specification import Specification
 from appliance.types import Json, Role
 
 VALID_DAYS: Final = 365

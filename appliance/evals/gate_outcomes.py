@@ -18,7 +18,7 @@ from appliance.evals.outcomes import Outcome
 from appliance.evals.outcomes import parse as parse_outcome
 from appliance.evals.packs.items import FILES, PINS
 from appliance.evals.sealed_lines import SealedLines, alias, key_of
-from appliance.trust.evaluation import Pack
+from appliance.trust.statements.evaluation import Pack
 
 PAIRS: Final = "pairs.sealed"
 CANDIDATE, INCUMBENT = 0, 1

@@ -16,8 +16,8 @@ from appliance.reports import charts
 from appliance.reports.charts import Estimate
 from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 from appliance.statistics.proportions import corrected
-from appliance.trust.evaluation import Found, pack_verdicts
-from appliance.trust.specification import Specification
+from appliance.trust.statements.evaluation import Found, pack_verdicts
+from appliance.trust.statements.specification import Specification
 
 _CALLED: Final = {
     MAJORITY: "always answering the commonest label",

@@ -34,13 +34,14 @@ from appliance.tasks import catalogue
 from appliance.tasks.cited import Evidence
 from appliance.tasks.definition import Task
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust import ecdsa, evaluation, specification
-from appliance.trust.directory import Artifact
-from appliance.trust.evaluation import Certificate
-from appliance.trust.freshness import Freshness
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.specification import MILLION, Signed, Specification
-from appliance.trust.store import ModelStore
+from appliance.trust.artifacts.store import ModelStore
+from appliance.trust.bytes import ecdsa
+from appliance.trust.bytes.directory import Artifact
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import evaluation, specification
+from appliance.trust.statements.evaluation import Certificate
+from appliance.trust.statements.specification import MILLION, Signed, Specification
 
 NONE: Final = "none"
 """The incumbent that answers nothing: then the floors decide."""

@@ -20,9 +20,9 @@ from appliance.statistics import groups, verdict
 from appliance.statistics.groups import Estimate
 from appliance.statistics.power import groups_for_floor
 from appliance.statistics.verdict import Verdict, at_least_fewest
-from appliance.trust import evaluation
-from appliance.trust.evaluation import COARSE, Certificate, Found, Pack, Range
-from appliance.trust.specification import UNLABELLED, Specification
+from appliance.trust.statements import evaluation
+from appliance.trust.statements.evaluation import COARSE, Certificate, Found, Pack, Range
+from appliance.trust.statements.specification import UNLABELLED, Specification
 
 
 class Coarse(NamedTuple):

@@ -16,8 +16,8 @@ import msgspec
 
 from appliance.evals.baselines import LINEAR, MAJORITY
 from appliance.statistics.proportions import corrected, trials
-from appliance.trust import evaluation, route
-from appliance.trust.specification import MILLION
+from appliance.trust.statements import evaluation, route
+from appliance.trust.statements.specification import MILLION
 
 _AT_N: Final = re.compile(rf"{LINEAR}, n=([\d,]+)$")
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from appliance.errors import EvaluationRefused
-from appliance.trust import strict_json
+from appliance.trust.bytes import strict_json
 
 _TEXTS: Final = ("item", "group", "stratum", "expected", "failure")
 _CITED: Final = ("cited", "cited_right", "cited_removed")

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from appliance.audit import merkle
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals.outcomes import Outcome
-from appliance.trust import strict_json
+from appliance.trust.bytes import strict_json
 
 MILLION: Final = 1_000_000
 _MOST: Final = 2 << 20

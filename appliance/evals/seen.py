@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals.outcomes import parse
-from appliance.trust import specification
+from appliance.trust.statements import specification
 
 _MOST: Final = 1 << 30
 """Bytes of outcomes that are read; an evaluation with more is told as unreadable."""

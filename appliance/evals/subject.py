@@ -25,10 +25,10 @@ from appliance.evals.wanted import Wanted, is_path
 from appliance.statistics import agreement
 from appliance.tasks.catalogue import read_artifact as read_task
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust import directory, manifest, names, oms
-from appliance.trust.directory import Artifact, Meter, open_artifact
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ModelStore
+from appliance.trust.artifacts.store import ModelStore
+from appliance.trust.bytes import directory, manifest, names, oms
+from appliance.trust.bytes.directory import Artifact, Meter, open_artifact
+from appliance.trust.policy.policy import TrustPolicy
 
 T = TypeVar("T")
 

@@ -19,9 +19,9 @@ from appliance.errors import PolicyRefused, Refused
 from appliance.pool.pool import Pool
 from appliance.registry.audit_entries import REVOKED, SYSTEM
 from appliance.registry.lifecycle import Lifecycle
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ModelRecord, ModelStore
-from appliance.trust.verified import Verified
+from appliance.trust.artifacts.store import ModelRecord, ModelStore
+from appliance.trust.artifacts.verified import Verified
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.workers.supervisor import Supervisor
 
 _WAITS: Final = {"model_missing", "evaluation_other_engine", "state_differs"}

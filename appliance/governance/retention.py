@@ -21,10 +21,10 @@ from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.clock import Clock, iso
 from appliance.errors import PolicyRefused, Refused, StateRefused
-from appliance.trust import approval
-from appliance.trust.approval import Approval, PruneSubject
-from appliance.trust.freshness import Freshness
-from appliance.trust.policy import TrustPolicy
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import Approval, PruneSubject
 from appliance.types import Json, Receipt
 
 _DAY_US: Final = 86_400_000_000

@@ -25,12 +25,12 @@ from appliance.errors import PolicyRefused, Refused, StateRefused, Unavailable
 from appliance.governance.recheck import Sweep
 from appliance.pool.pool import Pool
 from appliance.registry.audit_entries import SYSTEM
-from appliance.trust import freshness, metadata, trusted_file
-from appliance.trust import root as roots
-from appliance.trust.freshness import Freshness
-from appliance.trust.metadata import Held, Trusted
-from appliance.trust.root import Reset
-from appliance.trust.store import ModelRecord
+from appliance.trust.artifacts.store import ModelRecord
+from appliance.trust.policy import freshness, metadata, trusted_file
+from appliance.trust.policy import root as roots
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.metadata import Held, Trusted
+from appliance.trust.policy.root import Reset
 from appliance.types import Json
 from appliance.workers.supervisor import Supervisor
 

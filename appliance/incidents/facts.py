@@ -7,7 +7,7 @@ wall clock, sizes bytes.
 
 from dataclasses import dataclass
 
-from appliance.trust.freshness import Freshness
+from appliance.trust.policy.freshness import Freshness
 from appliance.types import Told
 
 

@@ -16,10 +16,10 @@ from appliance.registry.audit_entries import Edges
 from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
 from appliance.registry.states import following
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.records import followers
-from appliance.trust.store import ModelRecord, ModelStore
-from appliance.trust.verified import VerifiedAdapter
+from appliance.trust.artifacts.records import followers
+from appliance.trust.artifacts.store import ModelRecord, ModelStore
+from appliance.trust.artifacts.verified import VerifiedAdapter
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.workers.supervisor import Supervisor
 
 

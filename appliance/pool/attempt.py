@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from appliance.errors import Unavailable
 from appliance.jobs.live import Live
 from appliance.registry.importing import Progress
-from appliance.trust.store import ModelRecord
+from appliance.trust.artifacts.store import ModelRecord
 
 _log = logging.getLogger("appliance")
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from appliance.config import Config
 from appliance.errors import Refused
-from appliance.trust.adapter import base_of
+from appliance.trust.artifacts.adapter import base_of
+from appliance.trust.artifacts.records import followers
+from appliance.trust.artifacts.store import ModelRecord, ModelStore
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.records import followers
-from appliance.trust.store import ModelRecord, ModelStore
 from appliance.types import ModelCard
 from appliance.workers.memory_estimate import Estimate, adapter_bytes, longest_text
 from appliance.workers.supervisor import Supervisor

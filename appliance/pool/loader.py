@@ -18,10 +18,10 @@ from appliance.registry.audit_entries import REVOKED, Edges
 from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
 from appliance.registry.states import following
-from appliance.trust.freshness import Freshness
+from appliance.trust.artifacts.store import ModelRecord, ModelStore, VerifiedModel
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ModelRecord, ModelStore, VerifiedModel
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import Json
 from appliance.workers.memory_estimate import MIB, Estimate
 from appliance.workers.supervisor import ENGINE, Supervisor

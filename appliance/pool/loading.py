@@ -19,7 +19,7 @@ from appliance.pool.loader import Loader
 from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import SYSTEM
 from appliance.registry.importing import Progress
-from appliance.trust.store import ModelRecord
+from appliance.trust.artifacts.store import ModelRecord
 from appliance.types import Role
 from appliance.wire.admin.jobs import Load
 

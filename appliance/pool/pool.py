@@ -31,8 +31,8 @@ from appliance.pool.withdrawal import Withdrawal
 from appliance.registry.audit_entries import SYSTEM
 from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
-from appliance.trust.adapter import base_of
-from appliance.trust.store import ModelRecord, VerifiedModel
+from appliance.trust.artifacts.adapter import base_of
+from appliance.trust.artifacts.store import ModelRecord, VerifiedModel
 from appliance.types import ModelCard
 from appliance.workers.process import WorkerProcess
 from appliance.workers.supervisor import Supervisor

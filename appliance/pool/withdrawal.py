@@ -14,8 +14,8 @@ from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import SYSTEM, Edges
 from appliance.registry.lifecycle import Lifecycle
 from appliance.registry.states import following
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ModelRecord, ModelStore
+from appliance.trust.artifacts.store import ModelRecord, ModelStore
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.workers.supervisor import Supervisor
 
 FINAL: Final = frozenset({"retired", "revoked"})

@@ -12,8 +12,8 @@ from typing import Any, Final, TypedDict, Unpack
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import Refused
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ModelRecord
+from appliance.trust.artifacts.store import ModelRecord
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import Json
 
 SYSTEM: Final = "appliance"

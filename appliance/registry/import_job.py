@@ -11,8 +11,8 @@ from appliance.errors import StateRefused
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.registry.importing import UNFINISHED
 from appliance.registry.lifecycle import Lifecycle
-from appliance.trust.copying import CopiedFile
-from appliance.trust.store import ModelRecord
+from appliance.trust.artifacts.copying import CopiedFile
+from appliance.trust.artifacts.store import ModelRecord
 from appliance.wire.admin.models import ModelImport
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from appliance.errors import Refused
 from appliance.registry.versions import versions
-from appliance.trust import artifact as artifacts
-from appliance.trust import directory as directories
-from appliance.trust.adapter import AdapterFacts
-from appliance.trust.artifact import AnyFacts, OtherFacts, VetWhole
-from appliance.trust.directory import Artifact
+from appliance.trust.artifacts import artifact as artifacts
+from appliance.trust.artifacts.adapter import AdapterFacts
+from appliance.trust.artifacts.artifact import AnyFacts, OtherFacts, VetWhole
+from appliance.trust.artifacts.records import ModelRecord
+from appliance.trust.bytes import directory as directories
+from appliance.trust.bytes.directory import Artifact
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.records import ModelRecord
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import Json
 from appliance.workers.memory_estimate import MIB, Estimate, adapter_bytes
 

@@ -13,10 +13,10 @@ from typing import Final
 
 from appliance.errors import Refused, StateRefused, Unavailable
 from appliance.registry.audit_entries import REVOKED, SYSTEM, Edges, facts_digest
-from appliance.trust.copying import Told
-from appliance.trust.freshness import Freshness
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import Checked, ModelRecord, ModelStore
+from appliance.trust.artifacts.copying import Told
+from appliance.trust.artifacts.store import Checked, ModelRecord, ModelStore
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import Json
 
 Progress = Callable[[str, int, int], None]

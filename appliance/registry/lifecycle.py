@@ -15,12 +15,12 @@ from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.registry.audit_entries import Edges
 from appliance.registry.importing import Arrivals, Progress
 from appliance.registry.states import following
-from appliance.trust.approval import Approval, ApprovalSubject
-from appliance.trust.copying import Told
-from appliance.trust.freshness import Freshness
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ModelRecord, ModelStore
-from appliance.trust.verified import Verified
+from appliance.trust.artifacts.copying import Told
+from appliance.trust.artifacts.store import ModelRecord, ModelStore
+from appliance.trust.artifacts.verified import Verified
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements.approval import Approval, ApprovalSubject
 from appliance.types import Json
 from appliance.workers.supervisor import ENGINE
 

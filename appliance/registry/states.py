@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from appliance.errors import StateRefused
-from appliance.trust.records import OTHER_KINDS, ModelState
+from appliance.trust.artifacts.records import OTHER_KINDS, ModelState
 
 S = ModelState
 TABLE: Final[Mapping[ModelState, Mapping[str, ModelState]]] = {

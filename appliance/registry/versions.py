@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance.audit.reader import LogReader
 from appliance.audit.search import MAX_LIMIT, Query
-from appliance.trust.records import ModelRecord
+from appliance.trust.artifacts.records import ModelRecord
 
 
 def versions(

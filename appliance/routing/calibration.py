@@ -62,9 +62,9 @@ from appliance.statistics.power import GroupsNeeded
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust import route as statements
-from appliance.trust import strict_json
-from appliance.trust.route import COARSE, Circumstances, Found
+from appliance.trust.bytes import strict_json
+from appliance.trust.statements import route as statements
+from appliance.trust.statements.route import COARSE, Circumstances, Found
 from appliance.types import GenerationRequest, Json, Principal, Role
 
 NAME: Final = "route"

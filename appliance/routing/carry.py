@@ -28,8 +28,8 @@ from appliance.routing.subject import CalibrationParts
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust import route as statements
-from appliance.trust.route import Certificate
+from appliance.trust.statements import route as statements
+from appliance.trust.statements.route import Certificate
 from appliance.types import Json, Role
 
 NAME: Final = "route-carry"

@@ -20,13 +20,13 @@ from appliance.routing import confidence, definition
 from appliance.routing.confidence import MILLION, Confidence
 from appliance.routing.definition import Route, Terms
 from appliance.tasks.catalogue import Tasks
-from appliance.trust.artifact import OtherFacts
-from appliance.trust.directory import Artifact
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.records import ModelRecord, ModelState
-from appliance.trust.route import Certificate
-from appliance.trust.route_certificates import RouteCertificates
-from appliance.trust.store import ModelStore
+from appliance.trust.artifacts.artifact import OtherFacts
+from appliance.trust.artifacts.records import ModelRecord, ModelState
+from appliance.trust.artifacts.store import ModelStore
+from appliance.trust.bytes.directory import Artifact
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements.route import Certificate
+from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.types import Json, ModelCard, Told
 
 KIND: Final = "route"

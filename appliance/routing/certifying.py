@@ -39,7 +39,7 @@ from appliance.statistics.power import (
 from appliance.statistics.proportions import lower_limit
 from appliance.statistics.risk import Certified, certify
 from appliance.statistics.verdict import FEWEST
-from appliance.trust import strict_json
+from appliance.trust.bytes import strict_json
 from appliance.types import Json
 
 FEWEST_ACCEPTED: Final = 60

@@ -14,7 +14,7 @@ from appliance.routing.certifying import Observed
 from appliance.routing.confidence import MILLION
 from appliance.routing.subject import CalibrationParts
 from appliance.routing.weighing import Basis, SealedAnswer
-from appliance.trust import route as statements
+from appliance.trust.statements import route as statements
 
 
 def read(directory: Path, look: Look, kek: bytes) -> list[Observed]:

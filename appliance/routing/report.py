@@ -15,7 +15,7 @@ from appliance.reports.charts import Series
 from appliance.reports.page import Fact, Figure, Page, Section, Table
 from appliance.routing.certifying import Verdict
 from appliance.routing.confidence import COMPANY, TOKENS
-from appliance.trust.route import Specification
+from appliance.trust.statements.route import Specification
 
 _HELP: Mapping[str, str] = {
     "underpowered": "Collect more independent groups, of even sizes where answers count alike, or "

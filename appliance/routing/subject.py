@@ -28,11 +28,11 @@ from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.groups import draw_by_size, draw_one_each, effective_groups
 from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust import ecdsa
-from appliance.trust import route as statements
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.route import Signed, Specification
-from appliance.trust.route_certificates import RouteCertificates
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import route as statements
+from appliance.trust.statements.route import Signed, Specification
+from appliance.trust.statements.route_certificates import RouteCertificates
 
 _USABLE: Final = ("verified", "approved", "suspended")
 _REPEATS: Final = 20

@@ -42,7 +42,7 @@ from appliance.server.connection import ConnectionLimits, Connections, LanProtoc
 from appliance.server.onlooker import Onlooker
 from appliance.server.tls_listener import TlsAcceptor
 from appliance.tasks.catalogue import KIND as TASK_KIND
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
 from appliance.types import Json
 
 SOCKET = Path("run") / "admin.sock"

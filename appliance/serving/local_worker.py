@@ -14,7 +14,7 @@ from appliance.errors import ApplianceError, BadRequest, Unavailable, WorkerLost
 from appliance.pool.pool import Pool
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
-from appliance.trust.store import VerifiedAdapter, VerifiedModel
+from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal
 from appliance.workers.process import WorkerProcess
 from appliance.workers.supervisor import Supervisor

@@ -22,8 +22,8 @@ from appliance.pool.pool import Pool
 from appliance.registry.lifecycle import Lifecycle
 from appliance.serving.generation import Generation
 from appliance.serving.inference import SELFTEST, Inference
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import ModelStore
+from appliance.trust.artifacts.store import ModelStore
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import Caller, GenerationRequest, Principal, Sampling
 from appliance.workers.cpu_variants import best_variant, library_directory
 from appliance.workers.supervisor import ENGINE, Supervisor

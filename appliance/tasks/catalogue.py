@@ -14,11 +14,11 @@ import msgspec
 from appliance.errors import StateRefused
 from appliance.tasks import definition, labelled
 from appliance.tasks.loaded import LoadedTask, load
-from appliance.trust.artifact import OtherFacts
-from appliance.trust.directory import Artifact
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.records import ModelRecord, ModelState
-from appliance.trust.store import ModelStore
+from appliance.trust.artifacts.artifact import OtherFacts
+from appliance.trust.artifacts.records import ModelRecord, ModelState
+from appliance.trust.artifacts.store import ModelStore
+from appliance.trust.bytes.directory import Artifact
+from appliance.trust.policy.policy import TrustPolicy
 
 KIND = "task"
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from appliance.errors import Refused
 from appliance.tasks.catalogue import Entry, Policy, Tasks
-from appliance.trust.pointer import Pointer, Signed, Version
-from appliance.trust.pointers import Pointers
+from appliance.trust.statements.pointer import Pointer, Signed, Version
+from appliance.trust.statements.pointers import Pointers
 
 
 class TaskNames:

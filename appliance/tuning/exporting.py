@@ -17,10 +17,10 @@ from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import summarise
 from appliance.jobs.kind import JsonObject
 from appliance.tasks import definition
-from appliance.trust import durable
-from appliance.trust.adapter import STATEMENT_FILE, Base
-from appliance.trust.directory import sync_directory
-from appliance.trust.verified import VerifiedModel
+from appliance.trust.artifacts.adapter import STATEMENT_FILE, Base
+from appliance.trust.artifacts.verified import VerifiedModel
+from appliance.trust.bytes import durable
+from appliance.trust.bytes.directory import sync_directory
 from appliance.tuning import dev_outcomes, record, rows
 from appliance.tuning.given import Given
 from appliance.tuning.settings import Settings

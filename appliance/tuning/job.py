@@ -25,7 +25,7 @@ from appliance.evals.wanted import is_path
 from appliance.host.energy import Meter
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.tasks.classifiers import document
-from appliance.trust.adapter import Base, vet_adapter
+from appliance.trust.artifacts.adapter import Base, vet_adapter
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.tuning import (
     curve,

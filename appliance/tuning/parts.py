@@ -10,8 +10,8 @@ from pathlib import Path
 
 from appliance.clock import Clock
 from appliance.evals.subject import Store
+from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.verified import VerifiedModel
 from appliance.tuning import plan, served
 from appliance.tuning.settings import Settings
 from appliance.workers.cpu_variants import Variant

@@ -16,7 +16,7 @@ from appliance.errors import TuningRefused
 from appliance.evals.subject import Subject
 from appliance.jobs.kind import Context
 from appliance.tasks import definition
-from appliance.trust.verified import VerifiedModel
+from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.tuning import adapter_file, curve, forgetting
 from appliance.tuning.checks import Scored, check_tokens
 from appliance.tuning.forgetting import Forgotten, forgotten

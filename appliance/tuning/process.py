@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from appliance.errors import CODES, TuningRefused
-from appliance.trust.sealed import write_all
+from appliance.trust.bytes.sealed import write_all
 from appliance.tuning import messages
 from appliance.workers.cpu_variants import library_directory
 from appliance.workers.process import Sealed

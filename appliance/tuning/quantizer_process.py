@@ -18,7 +18,7 @@ import msgspec
 from appliance.engine.importance import LARGEST
 from appliance.engine.quantized import Collect, Order, Result
 from appliance.errors import CODES, TuningRefused
-from appliance.trust.sealed import write_all
+from appliance.trust.bytes.sealed import write_all
 from appliance.tuning.plan import MIB
 from appliance.workers.process import Sealed
 

@@ -34,10 +34,10 @@ from appliance.evals.subject import Subject, read_subject
 from appliance.evals.wanted import Wanted as Evaluated
 from appliance.evals.wanted import is_path
 from appliance.jobs.kind import Context, JsonObject, Kind
-from appliance.trust import durable
+from appliance.trust.artifacts.verified import VerifiedModel
+from appliance.trust.bytes import durable
+from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.trust.gguf.gguf import GgufFacts, vet
-from appliance.trust.sealed import SealedFile, seal_and_close
-from appliance.trust.verified import VerifiedModel
 from appliance.tuning import examples, importance, picking, unchanged
 from appliance.tuning.measured import measured
 from appliance.tuning.parts import Parts

@@ -21,8 +21,8 @@ from typing import Any, Final, Protocol
 from appliance.config import ModelConfig
 from appliance.engine import protocol
 from appliance.errors import TuningRefused, WorkerLost
+from appliance.trust.bytes.sealed import SealedFile, seal_and_close, write_all
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.sealed import SealedFile, seal_and_close, write_all
 from appliance.tuning.checks import Scored
 from appliance.tuning.rows import Row
 from appliance.types import Constraint, Sampling

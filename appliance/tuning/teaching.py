@@ -41,7 +41,7 @@ from appliance.statistics.groups import Estimate
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust import durable
+from appliance.trust.bytes import durable
 from appliance.tuning.candidates import outcome
 from appliance.tuning.taught import Taught, taught, with_taught
 from appliance.types import GenerationRequest, Role

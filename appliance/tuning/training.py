@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from appliance.errors import TuningRefused
-from appliance.trust import durable
+from appliance.trust.bytes import durable
 from appliance.tuning import checks, losses, messages
 from appliance.tuning.checks import Scored
 from appliance.tuning.messages import Base, Checkpoint, Done, Order, Ready, Step

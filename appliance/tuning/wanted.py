@@ -15,7 +15,7 @@ from appliance.evals.wanted import Wanted as Evaluated
 from appliance.jobs.kind import JsonObject
 from appliance.tasks import definition
 from appliance.tasks.loaded import MAX_FILE
-from appliance.trust.directory import open_artifact
+from appliance.trust.bytes.directory import open_artifact
 from appliance.tuning import forgetting
 
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from appliance.errors import Refused, StateRefused, WorkerLost
-from appliance.trust.adapter import base_of
-from appliance.trust.store import VerifiedAdapter, VerifiedModel
-from appliance.trust.verified import Verified
+from appliance.trust.artifacts.adapter import base_of
+from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
+from appliance.trust.artifacts.verified import Verified
 from appliance.types import Json
 from appliance.workers.memory_estimate import Estimate, adapter_bytes
 from appliance.workers.supervised import SupervisedModel

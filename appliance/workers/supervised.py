@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from appliance.config import ModelConfig
-from appliance.trust.store import VerifiedAdapter, VerifiedModel
+from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
 from appliance.types import ModelCard
 from appliance.wire.admin.models import Worker, WorkerDevice
 from appliance.workers.crashes import Deaths

@@ -23,10 +23,10 @@ from appliance.engine.protocol import Load
 from appliance.errors import NotFound, Overloaded, Refused, StateRefused, Unavailable
 from appliance.host.hardware import available_cores, available_memory, compute_threads, total_memory
 from appliance.text import visible
-from appliance.trust.adapter import base_of
+from appliance.trust.artifacts.adapter import base_of
+from appliance.trust.artifacts.store import VerifiedModel
+from appliance.trust.artifacts.verified import Verified
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.store import VerifiedModel
-from appliance.trust.verified import Verified
 from appliance.types import Constraint, Json, ModelCard
 from appliance.wire.admin.models import Worker
 from appliance.workers.adapters import Attachments

@@ -20,9 +20,10 @@ from appliance.errors import CODES, ApplianceError
 from appliance.evals import judging
 from appliance.evals import pairs as pairs_
 from appliance.evals.pairs import Pair
-from appliance.trust import ecdsa, evaluation, evaluations
-from appliance.trust.evaluations import Evaluations
-from appliance.trust.policy import TrustPolicy
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import evaluation, evaluations
+from appliance.trust.statements.evaluations import Evaluations
 from auditor import verify_certificate as alone
 from tests.evals.gates import (
     DATASET,

@@ -23,15 +23,15 @@ from appliance.statistics.calibration import Isotonic
 from appliance.statistics.logistic import Fitted
 from appliance.statistics.proportions import upper_limit
 from appliance.statistics.special import normal_quantile
-from appliance.trust import route
-from appliance.trust.route import Found, Specification
+from appliance.trust.statements import route
+from appliance.trust.statements.route import Found, Specification
 from auditor import verify_certificate as alone
 from tests.auditor.test_verify_certificate import pem, run
 from tests.evals.gates import EVALUATOR, STRANGER, edited, forged, policy
 from tests.routing.test_certifying import drawn as planted
 from tests.routing.test_certifying import fixed
 from tests.trust import policies
-from tests.trust.test_route import at, certificate, found, wanted
+from tests.trust.statements.test_route import at, certificate, found, wanted
 
 SEED = "a seed of the test"
 BAD = "route_certificate_inconsistent"

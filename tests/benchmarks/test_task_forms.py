@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from appliance.tasks import catalogue
-from appliance.trust.directory import open_artifact
+from appliance.trust.bytes.directory import open_artifact
 from benchmarks.task_forms import FORMS, Orders, gbnf, tasks
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.cli.artifacts import list_artifacts, sign_directory
 from appliance.cli.output import Output
-from appliance.trust import oms
+from appliance.trust.bytes import oms
 from tests.api.admin.lab import LabData
 
 

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from appliance.cli.main import cli
-from appliance.trust import root as roots
 from appliance.trust.ceremony import officer
+from appliance.trust.policy import root as roots
 from tests.cli.conftest import Done, run_command
 from tests.trust.forge import as_json
 from tests.trust.policies import document

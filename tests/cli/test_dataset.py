@@ -11,9 +11,9 @@ from appliance.app import open_services
 from appliance.cli.main import cli
 from appliance.datasets.directory import Dataset, read_artifact, write
 from appliance.errors import Refused
-from appliance.trust import ecdsa
-from appliance.trust.signing import sign_directory
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.signing import sign_directory
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes import ecdsa
 from tests.api.admin.lab import APPROVERS, LabData
 from tests.cli.conftest import Run
 from tests.datasets.examples import dataset, orders

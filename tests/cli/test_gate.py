@@ -19,7 +19,7 @@ from appliance.datasets.ledger import FALLING, Look, remaining
 from appliance.datasets.marks import Marks
 from appliance.evals.gate import Gate
 from appliance.evals.gate_outcomes import Files
-from appliance.trust import ecdsa, evidence
+from appliance.trust.bytes import ecdsa, evidence
 from tests.api.admin.lab import LabData
 from tests.api.admin.test_gates import made
 from tests.cli.conftest import Done, run_command

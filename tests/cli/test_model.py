@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.trust import ecdsa, signing
-from appliance.trust.directory import remove_tree
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import ecdsa
+from appliance.trust.bytes.directory import remove_tree
 from tests.api.admin.lab import APPROVERS, LabData
 from tests.cli.conftest import Run, run_command
 from tests.trust import certs, forge

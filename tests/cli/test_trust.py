@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.trust import ecdsa, signing
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import ecdsa
 from tests.cli.conftest import Run, run_command
 from tests.site import make_site
 from tests.smol import quiet

@@ -13,7 +13,7 @@ from appliance.client import AdminClient, socket_path
 from appliance.config import AuditConfig, Config
 from appliance.jobs.kind import Context, Kind
 from appliance.tasks.definition import Answerer, parse
-from appliance.trust import signing
+from appliance.trust.artifacts import signing
 from appliance.types import Role
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run

@@ -16,7 +16,7 @@ from appliance.datasets import directory
 from appliance.datasets.changes import without
 from appliance.datasets.directory import Manifest, read, rewrite, write
 from appliance.errors import DatasetRefused, SignatureRefused
-from appliance.trust.signing import sign_directory, verify_directory
+from appliance.trust.artifacts.signing import sign_directory, verify_directory
 from tests.datasets.examples import dataset, orders
 from tests.trust import forge
 

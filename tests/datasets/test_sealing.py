@@ -14,7 +14,7 @@ from appliance.datasets.items import Item
 from appliance.datasets.sealing import SEALED, SealingKey, sealed_file
 from appliance.datasets.splits import Rule
 from appliance.errors import DatasetRefused
-from appliance.trust.directory import open_artifact
+from appliance.trust.bytes.directory import open_artifact
 from tests.datasets.examples import dataset, orders
 
 KEK = bytes(range(32))

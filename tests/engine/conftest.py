@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.engine.runner import Library
-from appliance.trust.sealed import SealedFile, seal_and_close
+from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.workers.cpu_variants import best_variant, library_directory
 
 

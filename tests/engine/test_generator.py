@@ -9,7 +9,7 @@ from appliance.engine.protocol import Load, Prepare, Tokenize
 from appliance.engine.runner import Library, Runner
 from appliance.engine.worker import shapes
 from appliance.errors import BadRequest
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Sampling, Unscored
 
 LOAD = Load(

@@ -21,7 +21,7 @@ from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.errors import BadRequest
 from appliance.statistics.labels import blended, distribution, prior, total
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Sampling, Unscored
 from tests.engine.hash_model import N_VOCAB, HashModel
 

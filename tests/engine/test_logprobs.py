@@ -17,7 +17,7 @@ from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Sampling, TokenLogprob
 from tests.engine.hash_model import END, N_VOCAB, HashModel
 

@@ -18,8 +18,8 @@ from appliance.engine.pooler import Pooler, pooled
 from appliance.engine.protocol import Load, Prepare
 from appliance.engine.runner import Library, Runner
 from appliance.errors import BadRequest, StateRefused
+from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.trust.gguf.gguf import vet
-from appliance.trust.sealed import SealedFile, seal_and_close
 from appliance.types import ModelKind, Sampling
 from appliance.workers.cpu_variants import name_of
 from appliance.workers.memory_estimate import estimate

@@ -7,7 +7,7 @@ import sys
 import msgspec
 
 from appliance.engine.quantized import Order, Result
-from appliance.trust.sealed import write_all
+from appliance.trust.bytes.sealed import write_all
 from appliance.workers.cpu_variants import best_variant, library_directory
 
 

@@ -19,7 +19,7 @@ from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.errors import StateRefused
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Sampling
 from tests.fuzz import model_mutants, tiny_models
 

@@ -15,7 +15,7 @@ from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Sampling
 from tests.engine.test_runner import Forced, Script
 

@@ -10,7 +10,7 @@ from appliance.engine.scheduler import Chunk
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.errors import StateRefused
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Sampling
 
 THREADS = 2

@@ -19,7 +19,7 @@ from appliance.engine import protocol
 from appliance.engine.channel import Channel
 from appliance.engine.confine import LOW_PRIORITY
 from appliance.engine.worker import Worker, shapes
-from appliance.trust.sealed import SealedFile, seal_and_close
+from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.types import Constraint, ModelKind, Sampling
 from tests.lora import write_lora
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.engine import protocol
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from tests.engine import attempts, worker_attempts
 from tests.engine.test_confine import Range
 from tests.engine.test_worker import load

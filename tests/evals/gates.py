@@ -7,11 +7,12 @@ from typing import Any
 
 from appliance.evals import judging
 from appliance.evals.pairs import Pair
-from appliance.trust import dsse, ecdsa, evaluation, specification
-from appliance.trust.evaluation import Circumstances, Pack
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.specification import Specification
-from appliance.trust.statement import PAYLOAD_TYPE
+from appliance.trust.bytes import dsse, ecdsa
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import evaluation, specification
+from appliance.trust.statements.evaluation import Circumstances, Pack
+from appliance.trust.statements.specification import Specification
+from appliance.trust.statements.statement import PAYLOAD_TYPE
 from tests.trust import policies
 from tests.trust.forge import new_key
 

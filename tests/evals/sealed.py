@@ -12,9 +12,10 @@ from appliance.audit.files import LogFiles
 from appliance.datasets import directory, sealing
 from appliance.datasets.ledger import FALLING
 from appliance.datasets.sealing import SealingKey
-from appliance.trust import signing, specification
-from appliance.trust.policy_file import marks_key
-from appliance.trust.specification import Specification
+from appliance.trust.artifacts import signing
+from appliance.trust.policy.policy_file import marks_key
+from appliance.trust.statements import specification
+from appliance.trust.statements.specification import Specification
 from tests.evals.orders import TASK, item, write_task
 from tests.smol import APPROVERS, approve, key, quiet
 

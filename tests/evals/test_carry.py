@@ -12,8 +12,9 @@ from appliance.errors import ApplianceError, PolicyRefused
 from appliance.evals import asking, replay
 from appliance.evals.outcomes import Outcome
 from appliance.server import serve
-from appliance.trust import evaluation, signing
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.statements import evaluation
 from appliance.types import GenerationRequest
 from tests.answers import collect
 from tests.api.admin.lab import client_of

@@ -23,8 +23,9 @@ from appliance.evals.gate_outcomes import read_pairs
 from appliance.evals.job import DIRECTORY
 from appliance.evals.pairs import MILLION, Pair
 from appliance.jobs.kind import Waits
-from appliance.trust import signing, specification
-from appliance.trust.specification import Specification
+from appliance.trust.artifacts import signing
+from appliance.trust.statements import specification
+from appliance.trust.statements.specification import Specification
 from appliance.wire.admin.labels import LabelSet
 from docs.gate_power import by_tango, least_gained, passes, reach
 from tests.api.admin.lab import client_of

@@ -25,9 +25,10 @@ from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import FILES, PINS, items
 from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Stop
-from appliance.trust import evaluation, signing
-from appliance.trust.specification import Specification
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.statements import evaluation
+from appliance.trust.statements.specification import Specification
 from tests.evals.orders import TASK, write_task
 from tests.evals.sealed import GROUPS, add_dataset, add_task, envelope, terms
 from tests.jobs.shop import Heavy

@@ -7,7 +7,7 @@ from appliance.datasets.reading import read_items
 from appliance.evals import judging
 from appliance.evals.baselines import battery
 from appliance.evals.pairs import MILLION, Pair
-from appliance.trust.evaluation import Found
+from appliance.trust.statements.evaluation import Found
 from tests.conftest import example_set
 from tests.evals.gates import wanted
 from tests.evals.test_gate_simulation import told

@@ -13,7 +13,7 @@ from appliance.evals import judging
 from appliance.evals.pairs import MILLION, Pair
 from appliance.statistics.power import groups_for_difference, groups_for_floor
 from appliance.statistics.proportions import wilson
-from appliance.trust.specification import Specification
+from appliance.trust.statements.specification import Specification
 from docs.gate_power import by_tango, least_gained, passes, reach
 from tests.evals.gates import wanted
 

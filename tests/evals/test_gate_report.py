@@ -9,7 +9,7 @@ from appliance.evals.gate_report import Judged
 from appliance.evals.judging import Coarse
 from appliance.evals.pairs import Pair
 from appliance.reports.page import render
-from appliance.trust.specification import Specification
+from appliance.trust.statements.specification import Specification
 from tests.evals.gates import PACKS, pairs, wanted
 
 

@@ -21,7 +21,7 @@ from appliance.statistics.power import groups_for_difference
 from appliance.statistics.risk import certify
 from appliance.statistics.special import normal_quantile
 from appliance.tasks.classifiers.linear import fit_linear
-from appliance.trust.evaluation import Found
+from appliance.trust.statements.evaluation import Found
 from tests.evals.gates import wanted
 from tests.statistics.simulation import within
 

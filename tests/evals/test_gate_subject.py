@@ -14,8 +14,9 @@ from appliance.clock import FixedClock
 from appliance.datasets import directory
 from appliance.errors import ApplianceError
 from appliance.evals.gate_subject import baseline_of
-from appliance.trust import evidence, signing
-from appliance.trust.specification import Specification
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import evidence
+from appliance.trust.statements.specification import Specification
 from tests.evals.gates import edited, wanted
 from tests.evals.sealed import (
     add_dataset,

@@ -8,7 +8,7 @@ from appliance.evals.judging import judge
 from appliance.evals.pairs import MILLION, Pair
 from appliance.statistics.groups import Estimate
 from appliance.statistics.proportions import Interval
-from appliance.trust.evaluation import Pack
+from appliance.trust.statements.evaluation import Pack
 from tests.evals.gates import pairs, wanted
 
 

@@ -16,7 +16,7 @@ from appliance.evals.report import Evaluated, conclusion
 from appliance.evals.summary import compare_all, summarise
 from appliance.statistics.groups import mean
 from appliance.statistics.verdict import FEWEST
-from appliance.trust import evaluation
+from appliance.trust.statements import evaluation
 from tests.evals.gates import certificate, forged, pairs, policy, wanted
 from tests.statistics.simulation import within
 

@@ -9,7 +9,7 @@ import pytest
 from appliance.datasets.items import build
 from appliance.evals import scoring
 from appliance.tasks import catalogue
-from appliance.trust.directory import open_artifact
+from appliance.trust.bytes.directory import open_artifact
 from tests.conftest import CHECKOUT, example_set
 
 EXAMPLES = CHECKOUT / "models" / "examples"

@@ -10,9 +10,9 @@ from appliance.errors import ApplianceError
 from appliance.evals.subject import ApprovedArtifacts, Subject, read_data, read_subject, some
 from appliance.evals.wanted import Wanted
 from appliance.tasks.drafting import Draft, files, write
-from appliance.trust import ecdsa
-from appliance.trust.signing import sign_directory
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.signing import sign_directory
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes import ecdsa
 from tests.api.admin.lab import LabData, make_lab, opened
 from tests.evals.orders import TASK, item, write_data, write_task
 from tests.trust.forge import new_key, quiet

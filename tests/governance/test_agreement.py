@@ -24,10 +24,10 @@ from appliance.errors import ApplianceError
 from appliance.governance import rows
 from appliance.governance.agreement import AGREES
 from appliance.governance.proven import KINDS
-from appliance.trust import pointer
-from appliance.trust.pointer import Pointer, Version
-from appliance.trust.records import Records
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.records import Records
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.statements import pointer
+from appliance.trust.statements.pointer import Pointer, Version
 from appliance.types import Json, Limits
 from appliance.wire.admin import collections as groupwire
 from appliance.wire.admin.keys import KeyCreate, KeyLimits

@@ -9,8 +9,8 @@ import pytest
 
 from appliance.app import Services, initialise, open_services
 from appliance.errors import StateRefused
-from appliance.trust import signing
-from appliance.trust.directory import remove_tree
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes.directory import remove_tree
 from tests.registry.test_lifecycle import ACTOR, edges, revoke_publisher, tiny
 from tests.smol import APPROVERS, ID, SMALL, approve, key, make_data, quiet
 

@@ -18,8 +18,8 @@ from appliance.audit.verification.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.config import parse_config
 from appliance.errors import ApplianceError, UsageError
-from appliance.trust import approval
-from appliance.trust.approval import ApprovalSubject, PruneSubject, Subject
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import ApprovalSubject, PruneSubject, Subject
 from tests.audit.segmented import ROWS, fill, open_segments
 
 DAY = 86_400

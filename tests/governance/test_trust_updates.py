@@ -15,9 +15,9 @@ from securesystemslib.signer import CryptoSigner
 from appliance.app import Services, initialise, open_services
 from appliance.audit.search import Query
 from appliance.errors import AuditUnavailable, PolicyRefused, Refused, SignatureRefused
-from appliance.trust import metadata, trusted_file
-from appliance.trust.records import ModelRecord
-from appliance.trust.stick import read_offer
+from appliance.trust.artifacts.records import ModelRecord
+from appliance.trust.ceremony.stick import read_offer
+from appliance.trust.policy import metadata, trusted_file
 from tests.conftest import CHECKOUT
 from tests.site import MODEL, Site, approve, make_site
 from tests.smol import SMALL, quiet
@@ -144,7 +144,9 @@ import asyncio, os, shutil, signal, sys
 from pathlib import Path
 from appliance.audit import log
 from appliance.governance.trust_updates import Renewal
-from appliance.trust import durable, records, trusted_file
+from appliance.trust.artifacts import records
+from appliance.trust.bytes import durable
+from appliance.trust.policy import trusted_file
 from tests.governance import test_trust_updates as story
 
 def killed(call):

@@ -21,7 +21,7 @@ from appliance.incidents.facts import (
     Worker,
 )
 from appliance.incidents.rules import BY_CODE, RULES, alarms
-from appliance.trust.freshness import Freshness
+from appliance.trust.policy.freshness import Freshness
 from appliance.types import Told
 
 DAY = 86_400_000_000

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from appliance.trust import ecdsa, signing
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import ecdsa
 from installer.bundle.build import Wanted, build
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.default_model import default_model, obtain

@@ -16,7 +16,7 @@ from appliance.app import Services, open_services
 from appliance.audit.search import Query
 from appliance.config import ModelConfig, parse_config
 from appliance.errors import Refused, UsageError
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
 from appliance.types import Caller, Principal
 from tests.answers import collect
 from tests.lora import add_adapter

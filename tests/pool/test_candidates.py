@@ -7,8 +7,8 @@ import pytest
 
 from appliance.app import Services, open_services
 from appliance.pool.candidates import Catalogue
-from appliance.trust import artifact as artifacts
-from appliance.trust.directory import Artifact
+from appliance.trust.artifacts import artifact as artifacts
+from appliance.trust.bytes.directory import Artifact
 from appliance.trust.gguf.gguf import GgufFacts
 from tests.several import SETTINGS, config
 from tests.smol import ID, quiet, signed_artifact

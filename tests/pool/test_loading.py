@@ -15,7 +15,7 @@ from appliance.pool.loader import Loader
 from appliance.pool.loading import Loads
 from appliance.pool.model import PooledModel
 from appliance.registry.importing import Progress
-from appliance.trust.store import ModelRecord
+from appliance.trust.artifacts.store import ModelRecord
 from appliance.workers.supervisor import Supervisor
 from tests.jobs.shop import shop
 from tests.smol import until

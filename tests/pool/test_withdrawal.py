@@ -11,8 +11,8 @@ import pytest
 from appliance.app import Services, initialise, open_services
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.registry.states import actions
-from appliance.trust.records import ModelState
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.records import ModelState
+from appliance.trust.artifacts.store import load_policy
 from tests.pool.test_loader import meanwhile
 from tests.registry.test_lifecycle import (
     ACTOR,

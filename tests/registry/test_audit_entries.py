@@ -8,7 +8,7 @@ from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.errors import StateRefused
 from appliance.registry.audit_entries import Edges
-from appliance.trust.store import ModelRecord, load_policy
+from appliance.trust.artifacts.store import ModelRecord, load_policy
 from tests.answers import Slow
 
 

@@ -13,8 +13,8 @@ from appliance.errors import ApplianceError, BadRequest, Unavailable
 from appliance.jobs.kind import Context, JsonObject, Stop
 from appliance.jobs.states import State
 from appliance.registry.import_job import Importing
-from appliance.trust import signing
-from appliance.trust.sealed import BLOCK
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes.sealed import BLOCK
 from tests.api.admin.lab import LabData, make_lab
 from tests.trust import forge
 
@@ -155,7 +155,7 @@ import asyncio, sys, threading
 from pathlib import Path
 from appliance.app import open_services
 from appliance.jobs.live import Live
-from appliance.trust.sealed import BLOCK
+from appliance.trust.bytes.sealed import BLOCK
 
 plain = Live.report
 

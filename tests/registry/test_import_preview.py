@@ -7,12 +7,13 @@ import pytest
 from appliance.config import ModelConfig
 from appliance.errors import StateRefused
 from appliance.registry.import_preview import ImportPlan, fields, plan
-from appliance.trust import ecdsa, signing
-from appliance.trust.adapter import AdapterFacts
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.adapter import AdapterFacts
+from appliance.trust.artifacts.records import ModelRecord
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes import ecdsa
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.records import ModelRecord
-from appliance.trust.store import load_policy
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.workers.memory_estimate import Estimate, estimate
 from tests.api.admin.lab import LabData, make_lab
 from tests.trust import forge

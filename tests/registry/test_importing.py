@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from appliance.app import Services, initialise, open_services
 from appliance.errors import SignatureRefused, StateRefused
-from appliance.trust import signing
-from appliance.trust.directory import remove_tree
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes.directory import remove_tree
 from tests.registry.test_lifecycle import ACTOR, edges, steps, tiny
 from tests.smol import APPROVERS, SMALL, approve, key, quiet
 from tests.trust import forge

@@ -19,8 +19,10 @@ from appliance.errors import (
     Refused,
 )
 from appliance.registry.lifecycle import Lifecycle
-from appliance.trust import approval, dsse, ecdsa, signing, strict_json
-from appliance.trust.policy import PAYLOAD_TYPE
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import dsse, ecdsa, strict_json
+from appliance.trust.policy.policy import PAYLOAD_TYPE
+from appliance.trust.statements import approval
 from tests.smol import APPROVERS, SMALL, approve, key, make_data, quiet, sealed
 from tests.trust import forge
 

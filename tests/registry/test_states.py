@@ -4,7 +4,7 @@ import pytest
 
 from appliance.errors import StateRefused
 from appliance.registry.states import ACTIONS, MISSING, TABLE, actions, following
-from appliance.trust.records import ModelState
+from appliance.trust.artifacts.records import ModelState
 
 
 def test_every_state_has_a_row_and_every_event_leads_to_a_state() -> None:

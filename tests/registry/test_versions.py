@@ -7,8 +7,8 @@ import pytest
 from appliance.app import Services, initialise, open_services
 from appliance.registry.audit_entries import Edges
 from appliance.registry.versions import served_before, versions
-from appliance.trust.records import ModelRecord
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.records import ModelRecord
+from appliance.trust.artifacts.store import load_policy
 from tests.smol import SMALL
 
 GENERATE = {"kind": "generate", "name": ""}

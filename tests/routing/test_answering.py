@@ -33,7 +33,7 @@ from appliance.incidents import rules
 from appliance.routing import answering, catalogue
 from appliance.routing.answering import DEFERRED, _passed_on
 from appliance.routing.weighing import Weighed
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
 from appliance.types import Json, Limits, TaskAnswer
 from appliance.wire.admin.advice import AdviceWanted
 from appliance.wire.admin.routes import LabelGiven

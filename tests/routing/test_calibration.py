@@ -23,9 +23,9 @@ from appliance.evals import asking
 from appliance.evals.job import DIRECTORY
 from appliance.routing import calibration, catalogue
 from appliance.routing.certifying import Observed
-from appliance.trust import route as statements
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import route as statements
 from tests.conftest import CHECKOUT
 from tests.routing.world import (
     DATA_ID,

@@ -12,9 +12,10 @@ from appliance.errors import ApplianceError
 from appliance.evals import asking, replay
 from appliance.evals.outcomes import Outcome
 from appliance.server import serve
-from appliance.trust import evidence, lab
-from appliance.trust import route as statements
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes import evidence
+from appliance.trust.policy import lab
+from appliance.trust.statements import route as statements
 from tests.routing.world import ROUTE_ID, SURE, Certified, answer, app, entries, terms
 from tests.smol import SMALL
 

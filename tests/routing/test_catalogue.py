@@ -9,7 +9,7 @@ from appliance.app import Services, open_services
 from appliance.errors import TaskRefused
 from appliance.routing import catalogue
 from appliance.routing.catalogue import KIND
-from appliance.trust.directory import open_artifact
+from appliance.trust.bytes.directory import open_artifact
 from tests.routing.world import LARGE_ID, ROUTE_ID, SMALL_ID, copied
 from tests.smol import SMALL
 

@@ -20,12 +20,12 @@ from appliance.routing.definition import parse
 from appliance.routing.monitor import Monitors
 from appliance.routing.weighing import Basis, SealedAnswer, Weighed
 from appliance.statistics.betting import Monitor
-from appliance.trust import route as statements
+from appliance.trust.statements import route as statements
 from appliance.types import Caller, GenerationRequest, Principal
 from tests.evals.gates import policy
 from tests.evals.test_gate_simulation import told
 from tests.routing.example import ROUTE
-from tests.trust.test_route import certificate
+from tests.trust.statements.test_route import certificate
 
 TABLES = [monitors.TABLES, monitors.MISSING, monitors.WEIGHTS]
 

@@ -12,7 +12,7 @@ from appliance.evals import pairs
 from appliance.evals.job import DIRECTORY
 from appliance.routing import outcomes
 from appliance.routing.subject import CalibrationParts
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
 from tests.routing.world import GROUPS, Certified, terms
 from tests.smol import SMALL
 

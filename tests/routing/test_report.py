@@ -8,7 +8,7 @@ from appliance.reports.page import render
 from appliance.routing import report
 from appliance.routing.certifying import Origin, Verdict
 from appliance.routing.report import Told
-from tests.trust.test_route import wanted
+from tests.trust.statements.test_route import wanted
 
 RESULT: dict[str, Any] = {
     "verdict": "certified", "reason": "", "alpha": 0.05, "delta": 0.05, "coverage": 0.69,

@@ -15,8 +15,9 @@ from appliance.datasets import ledger as ledgers
 from appliance.routing.definition import Route
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import fit_linear
-from appliance.trust import route, signing
-from appliance.trust.route import Specification
+from appliance.trust.artifacts import signing
+from appliance.trust.statements import route
+from appliance.trust.statements.route import Specification
 from appliance.types import Caller, Delta, GenerationRequest, Limits, Principal
 from tests.evals.orders import FITTED, write_task
 from tests.evals.sealed import sealing_key

@@ -13,7 +13,8 @@ import httpx
 from appliance.api.app import create_lan_app
 from appliance.app import Services
 from appliance.audit.search import Query
-from appliance.trust import ecdsa, signing
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import ecdsa
 from tests.site import Site, approve, make_site
 from tests.smol import quiet, until
 from tests.trust import certs, policies

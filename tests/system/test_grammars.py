@@ -12,8 +12,8 @@ import pytest
 from appliance.app import Services, initialise, open_services
 from appliance.audit.search import Query
 from appliance.errors import BadRequest, StateRefused
-from appliance.trust import signing
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import load_policy
 from appliance.types import Constraint
 from tests.answers import body, collect
 from tests.lora import add_adapter

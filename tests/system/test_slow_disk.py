@@ -20,8 +20,8 @@ from appliance.app import Services, open_services
 from appliance.audit.log import Draft
 from appliance.registry.audit_entries import Edges
 from appliance.serving.generation import Generation
-from appliance.trust import approval
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.statements import approval
 from tests.several import ask, config, make_models
 from tests.smol import APPROVERS, caller, key, until
 

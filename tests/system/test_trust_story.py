@@ -20,7 +20,7 @@ import pytest
 
 from appliance.app import open_services
 from appliance.audit.search import Query
-from appliance.trust import root as roots
+from appliance.trust.policy import root as roots
 from tests.conftest import CHECKOUT, need_tool
 from tests.smol import ID
 from tests.system.conftest import CONFIG, Server

@@ -24,11 +24,12 @@ from appliance.errors import Refused
 from appliance.evals import judging
 from appliance.tasks.catalogue import ApprovedTasks
 from appliance.tasks.names import TaskNames
-from appliance.trust import evaluation, evidence, pointer
-from appliance.trust.evaluation import Circumstances
-from appliance.trust.pointer import Pointer, Version
-from appliance.trust.specification import Specification
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes import evidence
+from appliance.trust.statements import evaluation, pointer
+from appliance.trust.statements.evaluation import Circumstances
+from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.specification import Specification
 from appliance.types import Json
 from tests.evals.gates import DAY_US, pairs
 from tests.evals.sealed import add_dataset, envelope, terms

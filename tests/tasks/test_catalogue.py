@@ -15,9 +15,9 @@ from appliance.audit.search import Query
 from appliance.errors import TaskRefused
 from appliance.tasks import catalogue
 from appliance.tasks.catalogue import ApprovedTasks
-from appliance.trust import signing
-from appliance.trust.directory import open_artifact
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes.directory import open_artifact
 from appliance.types import Limits
 from tests.evals.orders import TASK, write_task
 from tests.smol import APPROVERS, ID, SMALL, approve, key, quiet, sealed

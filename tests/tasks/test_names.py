@@ -7,8 +7,8 @@ from typing import Any, cast
 from appliance.errors import PolicyRefused
 from appliance.tasks.catalogue import Entry, Tasks
 from appliance.tasks.names import TaskNames, in_share
-from appliance.trust.pointer import Pointer, Signed, Version
-from appliance.trust.pointers import Pointers
+from appliance.trust.statements.pointer import Pointer, Signed, Version
+from appliance.trust.statements.pointers import Pointers
 
 V1, V2, V3 = (Version(f"v{n}", f"{n}a" * 32) for n in (1, 2, 3))
 POINTER = Pointer("orders", V1, "", "Alice", "read", "2026-09-21T00:00:00Z")

@@ -17,9 +17,9 @@ from appliance.serving.backend import Backend, PreparedRequest
 from appliance.serving.generation import Admitted
 from appliance.tasks import shadows
 from appliance.tasks.names import in_share
-from appliance.trust import pointer
-from appliance.trust.pointer import Pointer, Version
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.statements import pointer
+from appliance.trust.statements.pointer import Pointer, Version
 from appliance.types import Caller, GenerationRequest
 from tests.answers import collect
 from tests.smol import APPROVERS, SMALL, approve, caller, key

@@ -5,7 +5,7 @@ from pathlib import Path
 from appliance.app import Services
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import fit_linear
-from appliance.trust import signing
+from appliance.trust.artifacts import signing
 from tests.smol import key, quiet
 from tests.tasks.example import CLASSIFIER
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from appliance.trust import signing
-from appliance.trust.adapter import STATEMENT_FILE
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.adapter import STATEMENT_FILE
 from tests.trust import forge
 from tests.trust.forge import Gguf, Tensor, lora, quiet
 from tests.trust.gguf import test_lora

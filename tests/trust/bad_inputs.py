@@ -14,8 +14,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from appliance.trust import ecdsa, signing
-from tests.trust import certs, forge, test_oms
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import ecdsa
+from tests.trust import certs, forge
+from tests.trust.bytes import test_oms
 from tests.trust.forge import Gguf, as_json, quiet, sha256
 from tests.trust.gguf import test_gguf, test_reader, test_tensors
 

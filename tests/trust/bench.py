@@ -14,8 +14,9 @@ from appliance.app import Services, initialise, open_services
 from appliance.audit.search import Query
 from appliance.clock import FixedClock
 from appliance.errors import Refused
-from appliance.trust import dsse, ecdsa, signing, strict_json
-from appliance.trust.policy import PAYLOAD_TYPE
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import dsse, ecdsa, strict_json
+from appliance.trust.policy.policy import PAYLOAD_TYPE
 from tests.smol import APPROVERS, SMALL, approve, key, quiet
 from tests.trust import bad_adapters, certs, forge
 from tests.trust.bad_inputs import Bad, Change

@@ -21,9 +21,12 @@ from sqlalchemy import Engine
 
 from appliance.clock import FixedClock
 from appliance.db import open_database
-from appliance.trust import approval, ecdsa, lab, signing, store
+from appliance.trust.artifacts import signing, store
+from appliance.trust.bytes import ecdsa
 from appliance.trust.gguf.reader import Kind
-from appliance.trust.policy import TrustPolicy
+from appliance.trust.policy import lab
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import approval
 
 IN_TOTO = "application/vnd.in-toto+json"
 HASHES: dict[str, type[hashes.HashAlgorithm]] = {

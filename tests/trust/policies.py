@@ -7,7 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.errors import PolicyRefused
-from appliance.trust import ecdsa, policy, policy_document
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy import policy, policy_document
 from tests.trust.forge import as_json, new_key, sha256
 
 Change = Callable[[dict[str, Any]], object]

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from appliance.trust import sealed
+from appliance.trust.bytes import sealed
 
 ROUNDS = 5
 

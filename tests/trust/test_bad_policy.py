@@ -17,8 +17,10 @@ import pytest
 from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.errors import CODES, PolicyRefused, Refused
-from appliance.trust import approval, ecdsa, signing
-from appliance.trust.approval import ApprovalSubject
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import ecdsa
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import ApprovalSubject
 from tests.site import MODEL, Site, approve, make_site
 from tests.smol import quiet
 from tests.trust import certs, forge

@@ -13,19 +13,13 @@ from appliance.audit.log import Draft
 from appliance.clock import FixedClock
 from appliance.errors import Refused
 from appliance.evals import judging
-from appliance.trust import (
-    approval,
-    dsse,
-    ecdsa,
-    evaluation,
-    evidence,
-    policy,
-    signing,
-    strict_json,
-)
-from appliance.trust.artifact import OtherFacts
-from appliance.trust.records import ModelState
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.artifact import OtherFacts
+from appliance.trust.artifacts.records import ModelState
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes import dsse, ecdsa, evidence, strict_json
+from appliance.trust.policy import policy
+from appliance.trust.statements import approval, evaluation
 from tests import site
 from tests.evals.gates import EVALUATOR, STRANGER, certificate, circumstances, pairs
 from tests.evals.orders import write_task

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from appliance.errors import ApplianceError
-from appliance.trust import evaluation, specification
+from appliance.trust.statements import evaluation, specification
 from tests.evals.gates import (
     DAY_US,
     ENGINE,

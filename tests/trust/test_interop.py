@@ -15,7 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.errors import Refused
-from appliance.trust import ecdsa, signing
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import ecdsa
 from tests.conftest import CHECKOUT
 from tests.oracle import Oracle
 from tests.trust import certs, forge

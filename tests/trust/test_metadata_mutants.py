@@ -6,7 +6,7 @@ The scheme is that of test_mutants.py; the suite is the attack simulator's.
 import pytest
 
 from appliance.errors import PolicyRefused
-from appliance.trust import metadata
+from appliance.trust.policy import metadata
 from tests.trust.simulator import ATTACKS, NOW, Simulator
 from tests.trust.test_mutants import Mutant, function, mutated
 

@@ -10,9 +10,11 @@ import inspect
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from appliance import trust
 from tests.trust import bad_inputs
 from tests.trust.bench import Bench, open_bench
 
@@ -22,7 +24,7 @@ class Mutant:
     """One check removed.
 
     Attributes:
-        where: module below `appliance.trust`, then the function or method.
+        where: module of a package of `appliance.trust`, then the function or method.
         source: what is replaced.
         by: what stands there instead.
         case: a name, or the end of one, of `bad_inputs.ALL`.
@@ -92,36 +94,36 @@ MUTANTS = [
     Mutant("grammar.read", 'kind == "json_schema" and', "False and", "a grammar that is no object"),
     Mutant("artifact._signed_bytes", "len(data) > limit", "False", "a grammar that is too large"),
     # GGUF
-    Mutant("gguf.reader.read_header", 'reader.take(4) != b"GGUF"', "not reader.take(4)", "magic"),
-    Mutant("gguf.reader.read_header", "version not in (2, 3)", "False", "big-endian"),
-    Mutant("gguf.reader.read_header", "key in metadata", "False", "key twice"),
-    Mutant("gguf.reader._key", "not _KEY.fullmatch(key)", "False", "key with a space"),
-    Mutant("gguf.reader._array", "kind is Kind.ARRAY", "False", "array of arrays"),
-    Mutant("gguf.reader._array", "count > MAX_ARRAY", "False", "array of 2^60"),
-    Mutant("gguf.reader._value", "number not in (0, 1)", "False", "boolean 2"),
-    Mutant("gguf.reader.Reader.strings", "length > MAX_STRING", "False", "string above the limit"),
-    Mutant("gguf.tensors._alignment", "alignment & (alignment - 1)", "False", "alignment 96"),
-    Mutant("gguf.tensors._tensor", "not 1 <= n_dims <= 4", "False", "five dimensions"),
-    Mutant("gguf.tensors._tensor", "extent < 1", "False", "extent negative"),
-    Mutant("gguf.tensors._tensor", "elements > MAX_ELEMENTS", "False", "its bytes do not"),
-    Mutant("gguf.tensors._tensor", "shape[0] % block.elements", "False", "row not in blocks"),
-    Mutant("gguf.tensors._tensor", "size > MAX_ELEMENTS - MAX_ALIGNMENT", "False", "would wrap"),
-    Mutant("gguf.tensors.read_tensors", "tensor.name in tensors", "False", "70 to 91 name twice"),
-    Mutant("gguf.tensors.read_tensors", "offset != padded", "False", "70 to 91 overlap"),
-    Mutant("gguf.tensors.read_tensors", "reader.size < start + padded", "False", "data too short"),
-    Mutant("gguf.tensors.read_tensors", "reader.size > start + padded", "False", "3 appended"),
-    Mutant("gguf.gguf.vet", "not in (0, 1)", "is None", "split in two"),
-    Mutant("gguf.gguf.vet", "architecture not in accepted", "False", "unlisted architecture"),
-    Mutant("gguf.gguf._largest", "not 1 <= number <= high", "False", "no layers"),
-    Mutant("gguf.gguf._largest", "min(numbers) < 0", "False", "a negative number of heads"),
-    Mutant("gguf.gguf._check_tokenizer", "kind not in allowed", "False", "unlisted tokenizer"),
-    Mutant("gguf.gguf._check_tokenizer", "len(set(texts)) != len(texts)", "False",
+    Mutant("reader.read_header", 'reader.take(4) != b"GGUF"', "not reader.take(4)", "magic"),
+    Mutant("reader.read_header", "version not in (2, 3)", "False", "big-endian"),
+    Mutant("reader.read_header", "key in metadata", "False", "key twice"),
+    Mutant("reader._key", "not _KEY.fullmatch(key)", "False", "key with a space"),
+    Mutant("reader._array", "kind is Kind.ARRAY", "False", "array of arrays"),
+    Mutant("reader._array", "count > MAX_ARRAY", "False", "array of 2^60"),
+    Mutant("reader._value", "number not in (0, 1)", "False", "boolean 2"),
+    Mutant("reader.Reader.strings", "length > MAX_STRING", "False", "string above the limit"),
+    Mutant("tensors._alignment", "alignment & (alignment - 1)", "False", "alignment 96"),
+    Mutant("tensors._tensor", "not 1 <= n_dims <= 4", "False", "five dimensions"),
+    Mutant("tensors._tensor", "extent < 1", "False", "extent negative"),
+    Mutant("tensors._tensor", "elements > MAX_ELEMENTS", "False", "its bytes do not"),
+    Mutant("tensors._tensor", "shape[0] % block.elements", "False", "row not in blocks"),
+    Mutant("tensors._tensor", "size > MAX_ELEMENTS - MAX_ALIGNMENT", "False", "would wrap"),
+    Mutant("tensors.read_tensors", "tensor.name in tensors", "False", "70 to 91 name twice"),
+    Mutant("tensors.read_tensors", "offset != padded", "False", "70 to 91 overlap"),
+    Mutant("tensors.read_tensors", "reader.size < start + padded", "False", "data too short"),
+    Mutant("tensors.read_tensors", "reader.size > start + padded", "False", "3 appended"),
+    Mutant("gguf.vet", "not in (0, 1)", "is None", "split in two"),
+    Mutant("gguf.vet", "architecture not in accepted", "False", "unlisted architecture"),
+    Mutant("gguf._largest", "not 1 <= number <= high", "False", "no layers"),
+    Mutant("gguf._largest", "min(numbers) < 0", "False", "a negative number of heads"),
+    Mutant("gguf._check_tokenizer", "kind not in allowed", "False", "unlisted tokenizer"),
+    Mutant("gguf._check_tokenizer", "len(set(texts)) != len(texts)", "False",
            "two equal tokens"),
-    Mutant("gguf.gguf._check_tokenizer", "parallel.count != tokens.count", "False", "fewer scores"),
-    Mutant("gguf.gguf._check_byte_tokens", "looks_like or", "", "a byte token out of range"),
-    Mutant("gguf.gguf._check_token_ids", "0 <= min(ids)", "-9 <= min(ids)",
+    Mutant("gguf._check_tokenizer", "parallel.count != tokens.count", "False", "fewer scores"),
+    Mutant("gguf._check_byte_tokens", "looks_like or", "", "a byte token out of range"),
+    Mutant("gguf._check_token_ids", "0 <= min(ids)", "-9 <= min(ids)",
            "suppressed ids negative"),
-    Mutant("gguf.gguf._check_token_ids", "max(ids) < n_vocab", "max(ids) < 1 << 60",
+    Mutant("gguf._check_token_ids", "max(ids) < n_vocab", "max(ids) < 1 << 60",
            "an id at the end"),
 ]  # fmt: skip
 
@@ -135,10 +137,10 @@ def case(name: str) -> tuple[bad_inputs.Change, str]:
 
 
 def function(where: str) -> types.FunctionType:
-    found: object = importlib.import_module("appliance.trust")
-    for name in where.split("."):
-        if isinstance(found, types.ModuleType) and not hasattr(found, name):
-            importlib.import_module(f"{found.__name__}.{name}")
+    module, *names = where.split(".")
+    (path,) = Path(trust.__path__[0]).glob(f"*/{module}.py")
+    found: object = importlib.import_module(f"appliance.trust.{path.parent.name}.{module}")
+    for name in names:
         found = getattr(found, name)
     if not isinstance(found, types.FunctionType):
         raise TypeError(where)

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 import pytest
 
 from appliance.errors import ApplianceError
-from appliance.trust import approval, approvals, authorities, ecdsa
-from appliance.trust.adapter import Base, parse_statement
-from appliance.trust.approval import ApprovalSubject
-from appliance.trust.freshness import Freshness
-from appliance.trust.policy import TrustPolicy
+from appliance.trust.artifacts.adapter import Base, parse_statement
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy import authorities
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import approval, approvals
+from appliance.trust.statements.approval import ApprovalSubject
 from tests.trust import certs
 from tests.trust.forge import Lab, quiet
 from tests.trust.policies import ALICE, ALICE_TOO, BOB, PUBLISHER, hint, models, parsed
@@ -181,7 +183,7 @@ CASES = {
         lambda _: parse_statement(b""), "adapter_unbound", "adapter.parse_statement", "not data",
     ),
     "68 an adapter in the place of a model": Case(
-        adapter_as_model, "adapter_in_model_place", "gguf.gguf.vet", '== "adapter"', "is None",
+        adapter_as_model, "adapter_in_model_place", "gguf.vet", '== "adapter"', "is None",
     ),
     "69 another template than the pinned one": Case(
         lambda _: (p := parsed()).check_template(p.models["pinned"], "back door"),

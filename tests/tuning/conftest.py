@@ -11,7 +11,7 @@ import pytest
 
 from appliance.app import Services, open_services
 from appliance.config import TuningConfig
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.tuning.served import Served, serving
 from tests.evals.orders import WORDS, write_data, write_task
 from tests.smol import SMALL

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from tests.tuning.runs import sealed
 
 _HEAD = 2 << 20  # all of the header

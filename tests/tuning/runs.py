@@ -11,8 +11,8 @@ import numpy as np
 from appliance.app import Services
 from appliance.evals.subject import ApprovedArtifacts, Subject, read_subject
 from appliance.evals.wanted import Wanted
-from appliance.trust.sealed import SealedFile, seal_and_close
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.tuning import messages
 from appliance.tuning.messages import Done, Order
 from appliance.tuning.process import trainer

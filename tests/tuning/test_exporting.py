@@ -12,8 +12,8 @@ from appliance.datasets.items import Item
 from appliance.errors import TuningRefused
 from appliance.evals.outcomes import Outcome
 from appliance.tasks import definition
-from appliance.trust import durable
-from appliance.trust.adapter import Base, parse_statement
+from appliance.trust.artifacts.adapter import Base, parse_statement
+from appliance.trust.bytes import durable
 from appliance.tuning import exporting, record, rows
 from appliance.tuning.exporting import ADAPTER, TASK
 from appliance.tuning.given import Given

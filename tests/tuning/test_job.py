@@ -13,7 +13,7 @@ from appliance.app import Services
 from appliance.datasets import directory
 from appliance.errors import Refused, TuningRefused, Unavailable
 from appliance.jobs.states import State
-from appliance.trust import signing
+from appliance.trust.artifacts import signing
 from appliance.tuning.job import Tuning
 from appliance.tuning.wanted import Wanted
 from tests.evals.orders import FITTED, item, write_task

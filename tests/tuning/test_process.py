@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import TuningRefused
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.tuning.messages import Done, Ready, Step
 from appliance.tuning.process import check_set, trainer
 from appliance.tuning.rows import digest

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.app import Services
 from appliance.errors import TuningRefused
-from appliance.trust.verified import VerifiedModel
+from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.tuning import checks, given, phases, training
 from appliance.tuning.given import Given
 from appliance.tuning.messages import Order

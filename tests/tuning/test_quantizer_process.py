@@ -10,7 +10,7 @@ import pytest
 
 from appliance.engine.quantized import Collect, Order, Result
 from appliance.errors import TuningRefused
-from appliance.trust.sealed import SealedFile, seal_and_close, write_all
+from appliance.trust.bytes.sealed import SealedFile, seal_and_close, write_all
 from appliance.tuning.quantizer_process import collected_by_child, made_by_child
 from appliance.workers.cpu_variants import best_variant, library_directory
 from tests.fuzz import tiny_models

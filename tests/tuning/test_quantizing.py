@@ -14,8 +14,8 @@ import pytest
 from appliance.app import Services, initialise, open_services
 from appliance.engine.quantized import Order
 from appliance.errors import PolicyRefused, TuningRefused
-from appliance.trust import signing
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import load_policy
 from appliance.tuning.quantizer_process import made_by_child
 from appliance.tuning.quantizing import Quantizing
 from appliance.workers.cpu_variants import best_variant, library_directory

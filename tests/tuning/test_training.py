@@ -11,7 +11,7 @@ import pytest
 
 from appliance.errors import TuningRefused
 from appliance.jobs.kind import Context, Stop
-from appliance.trust import durable
+from appliance.trust.bytes import durable
 from appliance.tuning import checks, losses, messages, training
 from appliance.tuning.rows import digest
 from tests.smol import quiet

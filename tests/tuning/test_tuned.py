@@ -10,7 +10,7 @@ import pytest
 from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.jobs.kind import Stop
-from appliance.trust import signing
+from appliance.trust.artifacts import signing
 from appliance.tuning import dev_outcomes
 from appliance.tuning import job as jobs
 from appliance.tuning.job import Tuning

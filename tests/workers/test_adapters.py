@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from appliance.errors import Refused, StateRefused, WorkerLost
-from appliance.trust.store import VerifiedAdapter, VerifiedModel
+from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
 from appliance.workers.adapters import Attachments
 from appliance.workers.memory_estimate import Estimate
 from appliance.workers.supervised import SupervisedModel

@@ -27,7 +27,7 @@ from appliance.engine.protocol import (
     Tokens,
 )
 from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
-from appliance.trust.sealed import SEALS, SealedFile, seal_and_close
+from appliance.trust.bytes.sealed import SEALS, SealedFile, seal_and_close
 from appliance.types import Constraint, Sampling
 from appliance.workers import process
 from appliance.workers.crashes import Death

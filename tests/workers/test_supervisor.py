@@ -25,7 +25,7 @@ from appliance.errors import (
     WorkerLost,
 )
 from appliance.host.hardware import available_memory
-from appliance.trust.store import VerifiedModel, load_policy
+from appliance.trust.artifacts.store import VerifiedModel, load_policy
 from appliance.types import Sampling
 from appliance.workers import crashes
 from appliance.workers import supervisor as supervisor_module
@@ -452,7 +452,7 @@ def test_only_a_verified_model_goes_in(services: Services) -> None:
     import inspect
     from typing import get_type_hints
 
-    from appliance.trust.store import VerifiedModel
+    from appliance.trust.artifacts.store import VerifiedModel
 
     hints = get_type_hints(inspect.unwrap(Supervisor.start))
     assert hints["model"] is VerifiedModel

@@ -20,8 +20,8 @@ from appliance.clock import iso
 from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.jobs.kind import digest
 from appliance.reports.page import render
-from appliance.trust.evaluation import Certificate
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.statements.evaluation import Certificate
 from appliance.wire.admin import advice as wire
 
 router = APIRouter(prefix="/admin/advice")

@@ -24,7 +24,7 @@ from appliance.retrieval.collection import EMBEDDED_BUDGET, Collection, Settings
 from appliance.retrieval.embedder import INDEXER
 from appliance.retrieval.library import Shelf
 from appliance.retrieval.service import Query, record
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
 from appliance.types import Caller, Json
 from appliance.wire.admin import collections as wire
 

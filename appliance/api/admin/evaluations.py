@@ -20,7 +20,7 @@ from appliance.evals.mistakes import Read, inputs, mistakes
 from appliance.evals.report import Flip, without_items
 from appliance.evals.store import read_neighbours, read_report, read_result
 from appliance.evals.subject import ApprovedArtifacts, read_data
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
 from appliance.types import Role
 from appliance.wire.admin import evaluations as wire
 

@@ -32,7 +32,7 @@ from appliance.incidents.facts import (
     Worker,
 )
 from appliance.observability import unexpected
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
 from appliance.types import Told
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from appliance.config import Config
     from appliance.jobs.store import Job, JobStore
     from appliance.routing.monitor import Notice
-    from appliance.trust.records import ModelRecord
+    from appliance.trust.artifacts.records import ModelRecord
 
 _TOO_MUCH: Final = ("queue_full", "rate_limit_exceeded")
 _JOBS_DAYS: Final = 3

@@ -32,9 +32,10 @@ from appliance.evals.job import DIRECTORY
 from appliance.routing import outcomes as route_outcomes
 from appliance.routing.calibration import SEALED
 from appliance.tasks import catalogue
-from appliance.trust import ecdsa, evaluation, evidence
-from appliance.trust.policy_file import marks_key
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes import ecdsa, evidence
+from appliance.trust.policy.policy_file import marks_key
+from appliance.trust.statements import evaluation
 from appliance.types import Json
 from appliance.wire.admin import gates as wire
 

@@ -13,8 +13,8 @@ from appliance.clock import iso
 from appliance.errors import CODES, Refused
 from appliance.jobs.kind import JsonObject
 from appliance.registry.states import actions
-from appliance.trust import bom
-from appliance.trust.store import ModelRecord, load_policy
+from appliance.trust.artifacts import bom
+from appliance.trust.artifacts.store import ModelRecord, load_policy
 from appliance.wire.admin import model_texts
 from appliance.wire.admin import models as wire
 from appliance.workers.memory_estimate import MIB

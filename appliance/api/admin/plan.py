@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from appliance.api.admin.deps import Admin, ServicesDep
 from appliance.api.admin.stream import Report, stream
 from appliance.registry import import_preview as planning
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
 from appliance.wire.admin import plan as wire
 from appliance.workers.memory_estimate import MIB
 

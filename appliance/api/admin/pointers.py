@@ -13,11 +13,11 @@ from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.errors import Refused, StateRefused
 from appliance.tasks import catalogue
-from appliance.trust import pointer
-from appliance.trust.pointer import Signed, Version
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.records import ModelRecord
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.records import ModelRecord
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import pointer
+from appliance.trust.statements.pointer import Signed, Version
 from appliance.types import Json
 from appliance.wire.admin import pointers as wire
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path
 from appliance.api.admin.audit import entry_of
 from appliance.api.admin.deps import Admin, Approver, ServicesDep, Viewer
 from appliance.clock import iso
-from appliance.trust.approval import Approval
+from appliance.trust.statements.approval import Approval
 from appliance.wire.admin import models as wire
 from appliance.wire.admin import retention as schemas
 

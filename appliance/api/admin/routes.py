@@ -34,11 +34,11 @@ from appliance.routing.answering import DEFERRED
 from appliance.routing.deferring import form_of
 from appliance.routing.monitor import Sample
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.records import ModelRecord, ModelState
-from appliance.trust.route import MILLION
-from appliance.trust.route import Certificate as Statement
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.records import ModelRecord, ModelState
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements.route import MILLION
+from appliance.trust.statements.route import Certificate as Statement
 from appliance.types import Json
 from appliance.wire.admin import routes as wire
 

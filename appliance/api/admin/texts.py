@@ -13,9 +13,9 @@ from appliance.api.admin.deps import ServicesDep, Viewer
 from appliance.app import Services
 from appliance.errors import Refused
 from appliance.registry.versions import served_before
-from appliance.trust.adapter import base_of
-from appliance.trust.artifact import AnyFacts, Signed
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.adapter import base_of
+from appliance.trust.artifacts.artifact import AnyFacts, Signed
+from appliance.trust.artifacts.store import load_policy
 from appliance.wire.admin import model_texts as wire
 
 router = APIRouter(prefix="/admin/models")

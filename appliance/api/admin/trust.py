@@ -10,9 +10,9 @@ from appliance.api.admin.models import model_of
 from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import PolicyRefused, Refused, SignatureRefused
-from appliance.trust import root as roots
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.policy import root as roots
+from appliance.trust.policy.policy import TrustPolicy
 from appliance.wire.admin import trust as wire
 
 router = APIRouter(prefix="/admin/trust")

@@ -17,7 +17,7 @@ from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.jobs.store import Job
 from appliance.reports.page import render
-from appliance.trust.names import SIGNATURE_FILE
+from appliance.trust.bytes.names import SIGNATURE_FILE
 from appliance.tuning import comparing, dev_outcomes, losses, record
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
 from appliance.tuning.job import Tuning

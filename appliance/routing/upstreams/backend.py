@@ -39,7 +39,7 @@ from appliance.routing.upstreams.stream import BYTES_PER_TOKEN, Answer, Wanted
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
 from appliance.text import visible
-from appliance.trust.upstream import CLAIMED
+from appliance.trust.statements.upstream import CLAIMED
 from appliance.types import (
     Answerer,
     ContentMode,

@@ -21,7 +21,7 @@ from appliance.routing.upstreams.events import Choice, Probed
 from appliance.routing.upstreams.exchange import invalid
 from appliance.routing.upstreams.health import Probe, Verdict
 from appliance.routing.upstreams.kinds import Kind
-from appliance.trust import strict_json
+from appliance.trust.bytes import strict_json
 from appliance.types import GenerationRequest, ModelKind
 
 ALL: Final = (

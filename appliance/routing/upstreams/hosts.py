@@ -26,7 +26,7 @@ from appliance.routing.upstreams.fingerprint import Fingerprint
 from appliance.routing.upstreams.health import Health, Probe, Verdict
 from appliance.routing.upstreams.kinds import KINDS, Kind
 from appliance.routing.upstreams.stream import SeenIds
-from appliance.trust.upstream import UpstreamRecord
+from appliance.trust.statements.upstream import UpstreamRecord
 from appliance.types import ModelKind
 
 SLACK: Final = 2

@@ -33,11 +33,11 @@ from appliance.routing.upstreams.fingerprint import Fingerprint
 from appliance.routing.upstreams.health import Health, Intervals, Probe, Verdict
 from appliance.routing.upstreams.hosts import Host, Upstream
 from appliance.routing.upstreams.kinds import KINDS
-from appliance.trust.approval import Approval, UpstreamSubject
-from appliance.trust.freshness import Freshness
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.upstream import UpstreamRecord, certificates_of
-from appliance.trust.upstreams import UpstreamRecords
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements.approval import Approval, UpstreamSubject
+from appliance.trust.statements.upstream import UpstreamRecord, certificates_of
+from appliance.trust.statements.upstreams import UpstreamRecords
 from appliance.types import Json
 
 _LOOK_S: Final = 0.1

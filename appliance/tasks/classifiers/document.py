@@ -17,7 +17,7 @@ from appliance.errors import ApplianceError, Refused
 from appliance.tasks.classifiers.linear import Linear
 from appliance.tasks.classifiers.neighbours import Neighbours
 from appliance.tasks.classifiers.ngrams import MOST, Block, Vocabulary
-from appliance.trust import strict_json
+from appliance.trust.bytes import strict_json
 
 Classifier: TypeAlias = Linear | Neighbours
 FILE: Final = "classifier.json"

@@ -20,15 +20,16 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root
 
 from appliance.errors import PolicyRefused, Refused
-from appliance.trust import durable, freshness, metadata, policy_document
+from appliance.trust.bytes import durable
 from appliance.trust.ceremony import officer
 from appliance.trust.ceremony import plan as ceremony_plan
 from appliance.trust.ceremony.officer import ROLES
 from appliance.trust.ceremony.plan import CeremonyPlan, RolePlace
-from appliance.trust.metadata import POLICY, Held, Trusted
-from appliance.trust.policy import TrustPolicy
-from appliance.trust.root import holder_of, version_of
-from appliance.trust.stick import METADATA, TARGETS, read_offer
+from appliance.trust.ceremony.stick import METADATA, TARGETS, read_offer
+from appliance.trust.policy import freshness, metadata, policy_document
+from appliance.trust.policy.metadata import POLICY, Held, Trusted
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.policy.root import holder_of, version_of
 
 DAYS: Final = {"root": 730, "targets": 365, "snapshot": 180, "timestamp": 90}
 """How long each is valid by default."""

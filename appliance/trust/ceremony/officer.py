@@ -32,9 +32,9 @@ from tuf.api.metadata import (
 )
 
 from appliance.errors import Refused
-from appliance.trust import durable, ecdsa
-from appliance.trust.metadata import POLICY
-from appliance.trust.root import CLOCK, HOLDER, holder_of
+from appliance.trust.bytes import durable, ecdsa
+from appliance.trust.policy.metadata import POLICY
+from appliance.trust.policy.root import CLOCK, HOLDER, holder_of
 
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
 ROLES: Final = ("root", "targets", "snapshot", "timestamp")

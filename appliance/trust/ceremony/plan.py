@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from appliance.errors import Refused
-from appliance.trust import durable, people
+from appliance.trust.bytes import durable
 from appliance.trust.ceremony import officer
 from appliance.trust.ceremony.officer import ROLES
+from appliance.trust.policy import people
 
 FILE: Final = "ceremony.json"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}")

@@ -6,7 +6,7 @@ compared line by line and nothing that is dropped goes unseen.
 
 from collections.abc import Iterator
 
-from appliance.trust.policy import (
+from appliance.trust.policy.policy import (
     APPROVER,
     EVALUATION,
     EVALUATOR,

@@ -19,7 +19,7 @@ import msgspec
 
 from appliance.engine import confine
 from appliance.errors import ApplianceError, TuningRefused
-from appliance.trust.sealed import write_all
+from appliance.trust.bytes.sealed import write_all
 from appliance.tuning.conversion import (
     config,
     documents,

@@ -21,10 +21,10 @@ import msgspec
 
 from appliance.errors import CODES, TuningRefused, UsageError
 from appliance.text import visible
-from appliance.trust import directory, sealed
+from appliance.trust.bytes import directory, sealed
+from appliance.trust.bytes.names import problem
+from appliance.trust.bytes.sealed import write_all
 from appliance.trust.gguf.gguf import MAX_METADATA, vet
-from appliance.trust.names import problem
-from appliance.trust.sealed import write_all
 from appliance.tuning.conversion.messages import (
     CONFIG,
     INDEX,

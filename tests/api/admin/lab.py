@@ -8,8 +8,9 @@ from pathlib import Path
 from appliance.api.admin.private import serve_privately
 from appliance.app import Services, initialise, open_services
 from appliance.client import AdminClient
-from appliance.trust import approval, signing
-from appliance.trust.approval import ApprovalSubject
+from appliance.trust.artifacts import signing
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import ApprovalSubject
 from tests.trust import forge
 
 APPROVERS = ("approver-1", "approver-2")

@@ -12,7 +12,7 @@ from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.evals.job import DIRECTORY
 from appliance.jobs.kind import digest
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
 from appliance.wire.admin.advice import AdviceWanted
 from tests.advisor.test_gathering import answer, write
 from tests.advisor.test_measured import RESULT

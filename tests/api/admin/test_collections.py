@@ -9,7 +9,7 @@ from appliance.api.admin.collections import _prefixes
 from appliance.app import Services
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
-from appliance.trust.signing import sign_directory
+from appliance.trust.artifacts.signing import sign_directory
 from appliance.wire.admin import collections as wire
 from tests.api.admin.lab import LabData
 from tests.retrieval.shelf import incoming

@@ -14,7 +14,7 @@ from appliance.datasets.directory import write
 from appliance.errors import ApplianceError
 from appliance.evals.outcomes import Outcome
 from appliance.evals.store import OutcomeFiles
-from appliance.trust.signing import sign_directory
+from appliance.trust.artifacts.signing import sign_directory
 from appliance.types import ContentMode, Json
 from appliance.wire.admin.datasets import Capture
 from appliance.wire.admin.keys import KeyCreate

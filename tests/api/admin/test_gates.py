@@ -9,7 +9,8 @@ from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused
 from appliance.evals import judging
 from appliance.evals.pairs import Pair
-from appliance.trust import evaluation, evidence
+from appliance.trust.bytes import evidence
+from appliance.trust.statements import evaluation
 from appliance.wire.admin.gates import PlanWanted
 from tests.api.admin.lab import client_of
 from tests.evals.gates import circumstances, edited, pairs

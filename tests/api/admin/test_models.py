@@ -11,7 +11,7 @@ from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import Refused
-from appliance.trust import ecdsa
+from appliance.trust.bytes import ecdsa
 from tests.api.admin.lab import APPROVERS, LabData, Reports
 from tests.trust import forge
 

@@ -9,9 +9,9 @@ from appliance.app import initialise, open_services
 from appliance.errors import ApplianceError
 from appliance.tasks.catalogue import ApprovedTasks
 from appliance.tasks.names import TaskNames
-from appliance.trust import pointer
-from appliance.trust.pointer import Pointer, Version
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts.store import load_policy
+from appliance.trust.statements import pointer
+from appliance.trust.statements.pointer import Pointer, Version
 from tests.api.admin.lab import client_of
 from tests.evals.orders import TASK
 from tests.evals.sealed import add_task

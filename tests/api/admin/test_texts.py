@@ -6,8 +6,8 @@ from pathlib import Path
 from appliance.app import Services
 from appliance.client import AdminClient
 from appliance.registry.audit_entries import Edges
-from appliance.trust import signing
-from appliance.trust.store import load_policy
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import load_policy
 from tests.api.admin.lab import APPROVERS, LabData, Reports
 from tests.trust import forge
 

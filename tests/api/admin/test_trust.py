@@ -10,8 +10,8 @@ from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import BadRequest, PolicyRefused, Refused, SignatureRefused
-from appliance.trust.metadata import LIMITS
-from appliance.trust.root import MAX_ROOTS
+from appliance.trust.policy.metadata import LIMITS
+from appliance.trust.policy.root import MAX_ROOTS
 from appliance.wire.admin.trust import MAX_FILES, TrustOffer, TrustUpdated
 from tests.api.admin.lab import APPROVERS, LabData, client_of
 from tests.site import make_site

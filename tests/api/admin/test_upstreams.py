@@ -36,8 +36,8 @@ def engine() -> Iterator[Engine]:
 
 
 def test_the_life_of_an_upstream(lab: LabData, engine: Engine, tmp_path: Path) -> None:
-    from appliance.trust import approval
-    from appliance.trust.approval import UpstreamSubject
+    from appliance.trust.statements import approval
+    from appliance.trust.statements.approval import UpstreamSubject
 
     with (
         open_services(lab.data, config=config(engine.url)) as services,

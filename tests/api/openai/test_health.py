@@ -8,7 +8,7 @@ import pytest
 from appliance.api.app import create_lan_app
 from appliance.app import initialise, open_services
 from appliance.config import AuditConfig, Config
-from appliance.trust.directory import remove_tree
+from appliance.trust.bytes.directory import remove_tree
 from tests.api.conftest import Lan
 from tests.registry.test_lifecycle import tiny
 from tests.smol import APPROVERS, SMALL, approve, quiet

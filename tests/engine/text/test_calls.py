@@ -13,7 +13,7 @@ from appliance.engine.text.calls import MOST_CALLS, ForcedCalls
 from appliance.engine.text.grammar import Grammars
 from appliance.engine.text.reply import Dialect, Reply, ReplyForm
 from appliance.errors import BadRequest
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Tools
 from tests.engine.text.test_grammar import REPORT, write
 

@@ -12,7 +12,7 @@ from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.text.control import BREAK, ControlTexts
 from appliance.engine.text.templates import CHATML, ChatTemplate
 from appliance.errors import BadRequest
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Sampling, Tools
 
 TEXTS = ("<|im_end|>", "<|im_start|>", "<s>", "<s><", "ab", "ba")

@@ -12,7 +12,7 @@ from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.text.calls import ForcedCalls
 from appliance.engine.text.ending import Endings
 from appliance.engine.text.grammar import Grammars, Guide
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Tools
 
 NAME: dict[str, Any] = {"type": "string"}

@@ -16,7 +16,7 @@ from appliance.engine.text.calls import ForcedCalls
 from appliance.engine.text.grammar import MAX_RULES, Grammars, Guide
 from appliance.engine.text.schemas import MAX_BYTES, MAX_DEPTH
 from appliance.errors import BadRequest, StateRefused
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Tools
 
 REPORT = {

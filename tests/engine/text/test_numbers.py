@@ -12,7 +12,7 @@ from appliance.engine.text.calls import ForcedCalls
 from appliance.engine.text.following import MOST_DIGITS, JsonText
 from appliance.engine.text.grammar import Grammars, Guide
 from appliance.engine.text.numbers import Growing
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Tools
 
 LITERAL = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")

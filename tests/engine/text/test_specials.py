@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.engine.runner import Library, Runner, RunnerConfig
 from appliance.engine.text.specials import Special, Specials
-from appliance.trust.sealed import SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 
 KNOWN = Specials(
     [

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from appliance.governance import backups
-from appliance.trust.records import ModelRecord
+from appliance.trust.artifacts.records import ModelRecord
 from appliance.wire.admin.keys import KeyCreate
 from installer.host import answers, backup
 from installer.host.answers import Layout

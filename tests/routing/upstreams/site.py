@@ -8,7 +8,7 @@ from typing import Any
 from appliance.app import Services, initialise, open_services
 from appliance.config import AuditConfig, Config, UpstreamConfig
 from appliance.routing.upstreams.service import subject_of
-from appliance.trust import approval
+from appliance.trust.statements import approval
 from appliance.types import Caller, ContentMode, Delta, GenerationRequest, Limits, Principal
 from tests.smol import APPROVERS, key, until
 

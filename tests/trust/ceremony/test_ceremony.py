@@ -11,13 +11,13 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 
 from appliance.errors import PolicyRefused, Refused
-from appliance.trust import lab, metadata
-from appliance.trust import root as roots
 from appliance.trust.ceremony import officer
 from appliance.trust.ceremony.ceremony import DAYS, Ceremony
-from appliance.trust.metadata import Trusted
-from appliance.trust.root import MAX_ROOTS, Reset
-from appliance.trust.stick import read_offer
+from appliance.trust.ceremony.stick import read_offer
+from appliance.trust.policy import lab, metadata
+from appliance.trust.policy import root as roots
+from appliance.trust.policy.metadata import Trusted
+from appliance.trust.policy.root import MAX_ROOTS, Reset
 from tests.conftest import CHECKOUT
 from tests.trust.forge import as_json
 from tests.trust.policies import document
@@ -281,7 +281,7 @@ def test_an_officer_who_rotates_for_decades(
 _STORY = """
 import os, shutil, signal, sys
 from pathlib import Path
-from appliance.trust import durable
+from appliance.trust.bytes import durable
 from appliance.trust.ceremony.ceremony import DAYS, Ceremony
 from tests.trust.ceremony import test_ceremony as story
 

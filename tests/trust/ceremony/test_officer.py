@@ -7,8 +7,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.errors import Refused
-from appliance.trust import ecdsa, lab
+from appliance.trust.bytes import ecdsa
 from appliance.trust.ceremony import officer
+from appliance.trust.policy import lab
 
 WORDS = "correct horse battery"
 

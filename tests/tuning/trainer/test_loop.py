@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from appliance.errors import TuningRefused
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.trust.gguf.reader import MAX_METADATA, Reader, read_header
 from appliance.trust.gguf.tensors import places, read_tensors
-from appliance.trust.sealed import SealedFile
 from appliance.tuning.messages import Base, Checkpoint, Done, Step
 from appliance.tuning.process import trainer
 from tests.tuning.runs import only, order, run, sealed, weights

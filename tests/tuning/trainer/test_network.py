@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from appliance.trust.bytes.sealed import seal_and_close
 from appliance.trust.gguf.gguf import vet
 from appliance.trust.gguf.reader import MAX_METADATA
-from appliance.trust.sealed import seal_and_close
 from appliance.tuning import checks
 from appliance.tuning.messages import Base
 from appliance.tuning.rows import Row

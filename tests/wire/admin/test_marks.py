@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.trust.records import ModelState
+from appliance.trust.artifacts.records import ModelState
 from appliance.wire.admin.marks import mark
 
 

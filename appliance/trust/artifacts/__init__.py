@@ -1,0 +1,1 @@
+"""Signed directories: facts, signing, intake, inventory, and the store that verifies them."""

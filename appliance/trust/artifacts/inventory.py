@@ -1,0 +1,181 @@
+"""What lies in the store and what is known of it; nothing here says that it may be used.
+
+Rules: a record says what was decided and never replaces a check; files of the store belong to the
+service or to root and no other user may write them, or they are not opened.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from appliance.errors import SignatureRefused, StateRefused
+from appliance.text import visible
+from appliance.trust.artifacts import artifact as artifacts
+from appliance.trust.artifacts.adapter import base_of
+from appliance.trust.artifacts.artifact import AnyFacts, VetWhole, vet_model
+from appliance.trust.artifacts.intake import missing
+from appliance.trust.artifacts.records import ModelRecord, Records
+from appliance.trust.bytes import directory as directories
+from appliance.trust.bytes import names
+from appliance.trust.bytes.directory import Artifact
+from appliance.trust.bytes.names import MODEL_ID
+from appliance.trust.gguf.gguf import GgufFacts
+
+
+class Inventory:
+    """The artifacts of one data directory and their records.
+
+    Args:
+        records: what was decided about them.
+        directory: `DATA/models`.
+        others: vets artifacts that are no models, by the file that says what they are.
+    """
+
+    def __init__(
+        self, records: Records, directory: Path, others: Mapping[str, VetWhole] | None = None
+    ) -> None:
+        self._records = records
+        self._directory = directory
+        self._others = dict(others or {})
+
+    def missing(self, record: ModelRecord) -> bool:
+        """Whether the files of a model that should have some are gone."""
+        return missing(self._directory, record)
+
+    def vet(self, model_id: str) -> AnyFacts:
+        """Vet an artifact where it lies, no matter who signed it.
+
+        Raises:
+            StateRefused: `unknown_model_id`; what `other` raises.
+            SignatureRefused: `model_file_count` and what opening raises.
+            GgufRejected: what is wrong with the file of a model.
+            Refused: what is wrong with an artifact of another kind.
+        """
+        with self.open(model_id) as artifact:
+            return self.vet_open(model_id, artifact)
+
+    def vet_open(self, model_id: str, artifact: Artifact) -> AnyFacts:
+        """Vet an artifact that is open; raises as `vet`."""
+        other = self.other(model_id, artifact)
+        if other is not None:
+            return other(artifact)
+        return artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
+
+    def other(self, model_id: str, artifact: Artifact) -> VetWhole | None:
+        """What vets an open artifact that is no model; None for a model.
+
+        Raises:
+            StateRefused: `artifact_kind` under the id of an adapter.
+            SignatureRefused: `model_file_count`.
+        """
+        name = artifacts.main_file_of(artifact.covered.keys())
+        if name not in names.MAIN_FILES:
+            return None
+        if name not in self._others:
+            raise SignatureRefused("model_file_count", "The artifact has 0 GGUF files.")
+        if base_of(model_id) is not None:
+            raise StateRefused("artifact_kind", f"{model_id} is the id of an adapter.")
+        return self._others[name]
+
+    def size(self, model_id: str) -> int:
+        """Bytes of the model file as it lies in the store.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+            SignatureRefused: what `directory.open_artifact` raises; `model_file_count`.
+        """
+        with self.open(model_id) as artifact:
+            return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
+
+    def facts(self, record: ModelRecord) -> GgufFacts:
+        """What the file of a vetted model says, from its record, else from the file.
+
+        Raises:
+            StateRefused, SignatureRefused, GgufRejected: what `vet` raises.
+        """
+        if known := GgufFacts.of(record.facts):
+            return known
+        if not record.is_model:
+            raise StateRefused("artifact_kind", f"{record.id} is a {record.kind}, not a model.")
+        with self.open(record.id) as artifact:
+            return artifacts.vet_stored(artifact, vet_model)
+
+    def save(self, record: ModelRecord) -> None:
+        """Insert or replace a record."""
+        self._records.save(record)
+
+    def record(self, model_id: str) -> ModelRecord:
+        """The record of a model.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+        """
+        record = self._records.find(model_id)
+        if record is None:
+            shown = visible(model_id, limit=80)
+            raise StateRefused("unknown_model_id", f"The store has no model {shown}.")
+        return record
+
+    def knows(self, model_id: str) -> bool:
+        """Whether there is a record of a model."""
+        return self._records.find(model_id) is not None
+
+    def records(self) -> list[ModelRecord]:
+        """All records, by id."""
+        return self._records.all()
+
+    def set_state(
+        self,
+        model_id: str,
+        state: str,
+        *,
+        new_round: bool = False,
+        digest: str | None = None,
+        code: str | None = None,
+        message: str = "",
+        facts: AnyFacts | None = None,
+    ) -> ModelRecord:
+        """Note a new state; digest and facts stay when they are not given.
+
+        Args:
+            new_round: approvals given so far do not count any more.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+        """
+        old = self.record(model_id)
+        record = replace(
+            old,
+            state=state,
+            digest=digest or old.digest,
+            code=code,
+            message=message,
+            facts=old.facts if facts is None else facts.summary(),
+            round=old.round + new_round,
+        )
+        self._records.save(record)
+        return record
+
+    def discard(self, model_id: str) -> None:
+        """Remove a model's files, approvals and record; nothing happens when there are none."""
+        self._records.delete(model_id)
+        if MODEL_ID.fullmatch(model_id):
+            directories.remove_tree(self._directory / model_id)
+
+    @contextlib.contextmanager
+    def open(self, model_id: str) -> Iterator[Artifact]:
+        """The files of an artifact where they lie.
+
+        Raises:
+            StateRefused: `unknown_model_id`, `model_missing`.
+            SignatureRefused: what `directory.open_artifact` raises.
+        """
+        if self.missing(record := self.record(model_id)):
+            raise StateRefused(
+                "model_missing", f"The files of {model_id}, digest {record.digest}, are missing."
+            )
+        owners = frozenset({os.geteuid(), 0})
+        with directories.open_artifact(self._directory / model_id, owners) as artifact:
+            yield artifact

@@ -1,0 +1,523 @@
+"""The model store: what of the artifacts that lie here passes, and the way to a verified model.
+
+Rules:
+- An artifact is copied in first and checked where it lies then; nothing is believed about the
+  medium that it came from.
+- A record says what was decided; it never replaces a check. `seal` checks everything again,
+  from the stored bytes to the approvals, and is the only maker of a `VerifiedModel`, as
+  `seal_adapter` is of a `VerifiedAdapter`. An id with a colon is an adapter's (`adapter`).
+- Approvals and certificates are stored as they were signed and verified again under the policy of
+  the day; where the policy asks for an evaluation, an approval binds the certificate's digest.
+- A certificate that expires stops what is new: what was approved before is loaded until it is
+  revoked, or must be approved again.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sqlalchemy import Engine
+
+from appliance.clock import Clock
+from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
+from appliance.trust.artifacts import artifact as artifacts
+from appliance.trust.artifacts.adapter import AdapterFacts, base_of, vet_adapter
+from appliance.trust.artifacts.artifact import AnyFacts, F, Signed, Vet, VetWhole, vet_model
+from appliance.trust.artifacts.intake import Intake
+from appliance.trust.artifacts.inventory import Inventory
+from appliance.trust.artifacts.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
+from appliance.trust.artifacts.verified import Verified, VerifiedAdapter, VerifiedModel
+from appliance.trust.bytes import oms
+from appliance.trust.bytes.directory import Artifact
+from appliance.trust.bytes.sealed import Progress
+from appliance.trust.gguf.lora import check_shapes
+from appliance.trust.policy.policy import EVALUATION, TrustPolicy
+from appliance.trust.policy.policy_file import load_policy
+from appliance.trust.statements import approvals as approvals_
+from appliance.trust.statements.approval import Approval, ApprovalSubject
+from appliance.trust.statements.evaluation import OTHER_ENGINE, Certificate
+from appliance.trust.statements.evaluations import Evaluations, names
+from appliance.types import Json, Told
+
+__all__ = [
+    "ROUNDS",
+    "TABLES",
+    "Checked",
+    "ModelRecord",
+    "ModelState",
+    "ModelStore",
+    "VerifiedAdapter",
+    "VerifiedModel",
+    "load_policy",
+]
+
+T = TypeVar("T")
+_NEVER_AGAIN: Final = frozenset({ModelState.REFUSED, ModelState.RETIRED, ModelState.REVOKED})
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A stored artifact that passed.
+
+    Attributes:
+        digest: hex OMS root digest.
+        signer: hint of the publisher's key.
+    """
+
+    digest: str
+    signer: str
+    facts: AnyFacts
+
+
+class ModelStore:
+    """The models of one data directory; at most one process has it open.
+
+    Args:
+        database: appliance.db with `TABLES`.
+        directory: `DATA/models`, made if it is missing.
+        clock: dates imports.
+        others: as `Inventory`.
+
+    Attributes:
+        intake: the way in.
+        inventory: the artifacts that lie here and their records.
+        evaluations: the certificates that lie here.
+        held: ids of artifacts that are not used until a person decides.
+    """
+
+    def __init__(
+        self,
+        database: Engine,
+        directory: Path,
+        clock: Clock,
+        others: Mapping[str, VetWhole] | None = None,
+    ) -> None:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self._records = Records(database)
+        self._clock = clock
+        self.intake = Intake(self._records, directory, clock)
+        self.inventory = Inventory(self._records, directory, others)
+        self.evaluations = Evaluations(database, self._digest_of, clock.wall_us)
+        self.held: frozenset[str] = frozenset()
+
+    def forget(self) -> None:
+        """Read the records again, after the rows were changed elsewhere."""
+        self._records.forget()
+
+    def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
+        """Verify and vet the stored copy; the record stays as it is.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails; of an
+                adapter, `check_base` is one.
+        """
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+            facts = self.check_artifact(model_id, artifact, signed, policy, progress)
+        return Checked(signed.manifest.root, signed.publisher.hint, facts)
+
+    def check_artifact(
+        self,
+        model_id: str,
+        artifact: Artifact,
+        signed: Signed,
+        policy: TrustPolicy,
+        progress: Progress,
+    ) -> AnyFacts:
+        """Hash and vet an open artifact whose signature was accepted, and an adapter's base.
+
+        Raises:
+            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails.
+            Refused: what is wrong with an artifact of another kind.
+        """
+        other = self.inventory.other(model_id, artifact)
+        if other is not None:
+            artifacts.check_files(artifact, signed, policy, progress)
+            return other(artifact)
+        vet = artifacts.vet_for(model_id)
+        facts = artifacts.check_stored(artifact, signed, policy, progress, vet)
+        if isinstance(facts, AdapterFacts):
+            self.check_base(model_id, facts, policy)
+        return facts
+
+    def facts(self, model_id: str, policy: TrustPolicy) -> dict[str, Json]:
+        """What a stored artifact that is no model says, from its bytes as they were signed.
+
+        The record says the same, in a table that no key signed: it never decides.
+
+        Raises:
+            StateRefused, SignatureRefused, PolicyRefused: the first check that fails.
+        """
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+            found = self.check_artifact(model_id, artifact, signed, policy, _silent)
+        return {**found.summary()}
+
+    def use(
+        self,
+        model_id: str,
+        kind: str,
+        policy: TrustPolicy,
+        progress: Progress,
+        read: Callable[[Artifact], T],
+    ) -> tuple[str, T]:
+        """Check an approved artifact that is no model once more, then read it.
+
+        Returns:
+            Its digest, and what `read` made of it.
+
+        Raises:
+            StateRefused: `unknown_model_id`, `artifact_kind`, `not_approved`.
+            SignatureRefused, PolicyRefused: the first check that fails, `artifact_changed` and
+                `file_changed` among them.
+            Refused: what `read` raises.
+        """
+        record = self.inventory.record(model_id)
+        self._check_held(model_id)
+        if record.kind != kind:
+            shown = record.kind or "artifact that was not vetted"
+            raise StateRefused("artifact_kind", f"{model_id} is a {shown}, not a {kind}.")
+        if record.state != ModelState.APPROVED:
+            raise StateRefused("not_approved", f"{model_id} is {record.state}, not approved.")
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+            self.expect(record, signed.manifest.root)
+            self._check_standing(model_id, signed, policy)
+            artifacts.check_files(artifact, signed, policy, progress)
+            return signed.manifest.root, read(artifact)
+
+    def check_base(self, model_id: str, adapter: AdapterFacts, policy: TrustPolicy) -> None:
+        """Hold an adapter against its base in the store.
+
+        Raises:
+            Refused: `adapter_base_missing`, `adapter_other_base`, or what `check_shapes` raises.
+        """
+        base = base_of(model_id) or ""
+        try:
+            record = self.inventory.record(base)
+            if record.digest is None or record.state in _NEVER_AGAIN:
+                raise StateRefused("wrong_state", f"{base} is {record.state}.")
+            with self.inventory.open(base) as artifact:
+                found = artifacts.stored_base(artifact, self._signed(artifact, base, policy))
+        except Refused as error:
+            raise StateRefused("adapter_base_missing", f"The base: {error.message}") from error
+        adapter.base.check(found.root, found.gguf_sha256 or adapter.base.gguf_sha256)
+        check_shapes(adapter.lora, found.facts)
+
+    def seal(
+        self, model_id: str, policy: TrustPolicy, progress: Progress, *, on_disk: bool = False
+    ) -> VerifiedModel:
+        """Check everything again and hold the model in sealed memory.
+
+        Args:
+            on_disk: hold it where it lies instead (`sealed.hold_and_close`).
+
+        Returns:
+            The only kind of model that can be loaded; the caller closes it.
+
+        Raises:
+            StateRefused: `unknown_model_id`, `wrong_state`, `sealing_failed`,
+                `store_not_separated`.
+            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails, among
+                them `not_approved` and `artifact_changed`.
+        """
+        verified, facts = self._seal(model_id, policy, progress, vet_model, on_disk)
+        return VerifiedModel(**vars(verified), facts=facts)
+
+    def seal_again(self, model: VerifiedModel, policy: TrustPolicy) -> VerifiedModel:
+        """Check and seal a model once more, for a worker that starts again.
+
+        Raises:
+            SignatureRefused: `artifact_changed` when the store holds another artifact now.
+            Refused: as `seal`.
+        """
+        again = self.seal(model.id, policy, lambda phase, done, total: None)
+        if again.digest != model.digest:
+            again.close()
+            raise SignatureRefused(
+                "artifact_changed", f"{model.id} was {model.digest} and is {again.digest} now."
+            )
+        return again
+
+    def seal_adapter(
+        self, model_id: str, base: VerifiedModel, policy: TrustPolicy, progress: Progress
+    ) -> VerifiedAdapter:
+        """Check everything again, hold the adapter in sealed memory and against its loaded base.
+
+        Raises:
+            Refused: as `seal`; `adapter_other_base`, `adapter_shape`, `adapter_unsupported`.
+        """
+        verified, facts = self._seal(model_id, policy, progress, vet_adapter, False)
+        try:
+            facts.base.check(base.digest, base.gguf_sha256)
+            check_shapes(facts.lora, base.facts)
+        except BaseException:
+            verified.close()
+            raise
+        return VerifiedAdapter(**vars(verified), facts=facts)
+
+    def _seal(
+        self,
+        model_id: str,
+        policy: TrustPolicy,
+        progress: Progress,
+        vet_file: Vet[F],
+        on_disk: bool,
+    ) -> tuple[Verified, F]:
+        record = self.inventory.record(model_id)
+        self._check_held(model_id)
+        if record.state in _NEVER_AGAIN:
+            raise StateRefused("wrong_state", f"{model_id} is {record.state}.")
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+            self.expect(record, signed.manifest.root)
+            given = self._valid(model_id, signed, policy)
+            names = tuple(approval.name for approval in given)
+            if "approval" in signed.rule.require:
+                policy.check_approvals(names)
+            sealed, facts = artifacts.seal(
+                artifact, signed, policy, progress, vet_file, on_disk=on_disk
+            )
+        verified = Verified(
+            id=model_id,
+            digest=signed.manifest.root,
+            gguf_sha256=sealed.sha256,
+            sealed=sealed,
+            policy_version=policy.version,
+            signer=signed.publisher.hint,
+            approvers=names,
+            bundle=signed.bundle,
+            grammars=signed.grammars,
+        )
+        return verified, facts
+
+    def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, AnyFacts]:
+        """What is signed and what the file says of itself, unhashed. Raises as `check`."""
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+            return signed, self.inventory.vet_open(model_id, artifact)
+
+    def expect(self, record: ModelRecord, digest: str) -> None:
+        """Refuse an artifact that is another one than at import.
+
+        Raises:
+            SignatureRefused: `artifact_changed`.
+        """
+        if record.digest not in (None, digest):
+            raise SignatureRefused(
+                "artifact_changed", f"{record.id} was {record.digest} and is {digest} now."
+            )
+
+    def recheck(self, model: Verified, policy: TrustPolicy) -> None:
+        """Ask a policy again about an artifact that is held already; nothing is read from the disk
+        but its approvals.
+
+        Raises:
+            PolicyRefused, SignatureRefused: the model, its signer or its approvals are no longer
+                accepted.
+        """
+        self._check_held(model.id)
+        policy.check_digests(model.digest, model.gguf_sha256)
+        policy.signer(model.bundle, self._clock.wall_us(), accepted=True)
+        names = [approval.name for approval in self.approvals(model.id, policy)]
+        rule = artifacts.rule_of(policy, model.id, model.digest)
+        if "approval" in rule.require:
+            policy.check_approvals(names)
+        if isinstance(model, VerifiedModel):
+            policy.check_template(rule, model.facts.chat_template)
+
+    def _check_held(self, model_id: str) -> None:
+        """Refuse an artifact that is not as the log has it. Raises StateRefused."""
+        if model_id in self.held:
+            raise StateRefused("state_differs", f"{model_id} is not as the log has it.")
+
+    def ask(self, model_id: str, policy: TrustPolicy) -> None:
+        """Ask a policy about a stored artifact by its signature and approvals; no file is hashed.
+
+        Raises:
+            PolicyRefused, SignatureRefused: it is not accepted any more.
+        """
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+        self._check_standing(model_id, signed, policy)
+
+    def _check_standing(self, model_id: str, signed: Signed, policy: TrustPolicy) -> None:
+        """Ask for the evaluation and the approvals that the policy wants.
+
+        Raises:
+            PolicyRefused: `not_approved`; what `Evaluations.valid` raises.
+        """
+        if EVALUATION in signed.rule.require:
+            self._certificates(model_id, signed, policy, new=False)
+        if "approval" in signed.rule.require:
+            given = self._valid(model_id, signed, policy)
+            policy.check_approvals([approval.name for approval in given])
+
+    def _certificates(
+        self, model_id: str, signed: Signed, policy: TrustPolicy, *, new: bool
+    ) -> list[Certificate]:
+        facts = self.facts(model_id, policy)
+        return self.evaluations.valid(signed.manifest.root, facts, policy, new=new)
+
+    def of_other_engine(self, policy: TrustPolicy) -> list[str]:
+        """Approved tasks whose evaluation was made with another engine than the one that serves."""
+        found = []
+        for record in self.inventory.records():
+            try:
+                if record.state == ModelState.APPROVED and not record.is_model:
+                    self.ask(record.id, policy)
+            except Refused as error:
+                if error.code == OTHER_ENGINE:
+                    found.append(record.id)
+        return found
+
+    def alarms(self, policy: TrustPolicy) -> list[Told]:
+        """Approved tasks whose evaluations expire soon, or that serve on their grace."""
+        told: list[Told] = []
+        for record in self.inventory.records():
+            if record.is_model or record.state != ModelState.APPROVED or record.digest is None:
+                continue
+            with contextlib.suppress(Refused), self.inventory.open(record.id) as artifact:
+                files = artifact.covered.keys()
+                if artifacts.needs_evaluation(policy, record.id, record.digest, files):
+                    signed = self._signed(artifact, record.id, policy)
+                    meanings = [a.meaning for a in self._valid(record.id, signed, policy)]
+                    digest, facts = record.digest, record.facts
+                    found = self.evaluations.alarms(record.id, digest, facts, policy, meanings)
+                    told += [Told(record.id, message) for message in found]
+        return told
+
+    def _digest_of(self, artifact_id: str) -> str | None:
+        record = self._records.find(artifact_id)
+        return None if record is None else record.digest
+
+    def _signed(self, artifact: Artifact, model_id: str, policy: TrustPolicy) -> Signed:
+        record, now = self.inventory.record(model_id), self._clock.wall_us()
+        accepted = record.state == ModelState.APPROVED
+        return artifacts.check_signature(
+            artifact, model_id, policy, now, record.round, accepted=accepted
+        )
+
+    def subject(self, model_id: str, policy: TrustPolicy | None = None) -> ApprovalSubject:
+        """What an approver of this model signs.
+
+        Args:
+            policy: where it asks for an evaluation, the newest certificate is part of it.
+
+        Raises:
+            StateRefused: `unknown_model_id`; `wrong_state` before the model was verified.
+            SignatureRefused: `artifact_changed` when the stored signature is another one now.
+            PolicyRefused: what `Evaluations.valid` raises.
+        """
+        record = self.inventory.record(model_id)
+        if record.digest is None or record.state in _NEVER_AGAIN:
+            raise StateRefused("wrong_state", f"{model_id} is {record.state}, not verified.")
+        with self.inventory.open(model_id) as artifact:
+            data, files = artifact.signature(), artifact.covered.keys()
+            root = oms.parse_manifest(oms.parse_bundle(data)).root
+        self.expect(record, root)
+        wanted = artifacts.subject(root, data, record.round)
+        if policy is None or not artifacts.needs_evaluation(policy, model_id, root, files):
+            return wanted
+        valid = self.evaluations.valid(root, self.facts(model_id, policy), policy, new=True)
+        return replace(wanted, certificate=valid[0].id)
+
+    def add_approval(
+        self,
+        model_id: str,
+        envelope: bytes,
+        policy: TrustPolicy,
+        record: Callable[[Approval, list[Approval]], None] = lambda given, all_: None,
+    ) -> list[Approval]:
+        """Check an approval and keep it.
+
+        Args:
+            record: makes durable what is kept: the new one, and all that are valid with it.
+
+        Returns:
+            All valid approvals of the model, the new one among them.
+
+        Raises:
+            StateRefused: `unknown_model_id`, `wrong_state`.
+            PolicyRefused: what `approval.verify` raises; `approver_not_distinct`,
+                `approval_duplicate`; `evaluation_contradicted` where the meaning does not name a
+                gate that the task failed after it passed.
+        """
+        subject = self.subject(model_id, policy)
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+        given = approvals_.accept(
+            envelope, self._records.approvals(model_id), policy, subject, signed.publisher
+        )
+        if subject.certificate is not None:
+            for failed in self.evaluations.contradicting(subject.digest, policy):
+                if not names(given.meaning, failed):
+                    raise PolicyRefused(
+                        "evaluation_contradicted",
+                        f"A later gate failed on {failed.wanted.dataset}: {failed.id}.",
+                    )
+            certificates = self._certificates(model_id, signed, policy, new=True)
+            _check_distinct(policy, given, certificates[0])
+        valid = self._valid(model_id, signed, policy, more=envelope)
+        record(given, valid)
+        self._records.add_approval(model_id, given.key, envelope)
+        return valid
+
+    def standing(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, list[Approval]]:
+        """What is signed, unhashed, and the approvals that count under this policy.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+            SignatureRefused, PolicyRefused: when the artifact itself is not acceptable.
+        """
+        with self.inventory.open(model_id) as artifact:
+            signed = self._signed(artifact, model_id, policy)
+        return signed, self._valid(model_id, signed, policy)
+
+    def _valid(
+        self, model_id: str, signed: Signed, policy: TrustPolicy, more: bytes | None = None
+    ) -> list[Approval]:
+        """The approvals that count: where an evaluation is asked for, those of the certificate
+        that most people approved, or of the one that it carries over to this engine.
+
+        Args:
+            more: one that is about to be kept.
+        """
+        envelopes = [*self._records.approvals(model_id), *((more,) if more else ())]
+        if EVALUATION not in signed.rule.require:
+            return approvals_.valid(envelopes, policy, signed.subject, signed.publisher)
+        best: list[Approval] = []
+        try:
+            certificates = self._certificates(model_id, signed, policy, new=False)
+        except Refused:
+            return best
+        for certificate in certificates:
+            given: list[Approval] = []
+            for bound in filter(None, (certificate.id, certificate.circumstances.carried_from)):
+                subject = replace(signed.subject, certificate=bound)
+                valid = approvals_.valid(envelopes, policy, subject, signed.publisher)
+                given += [a for a in valid if a.name not in {b.name for b in given}]
+            distinct = [
+                a for a in given if policy.may_approve_after(policy.keys[a.key], certificate.person)
+            ]
+            best = max(best, distinct, key=len)
+        return best
+
+    def approvals(self, model_id: str, policy: TrustPolicy) -> list[Approval]:
+        """The approvals that count, one per person, by time. Raises as `standing`."""
+        return self.standing(model_id, policy)[1]
+
+
+def _check_distinct(policy: TrustPolicy, given: Approval, certificate: Certificate) -> None:
+    """Refuse the approval of who specified the evaluation. Raises PolicyRefused."""
+    if not policy.may_approve_after(policy.keys[given.key], certificate.person):
+        raise PolicyRefused(
+            "approver_not_distinct", f"{given.name} signed the specification of the evaluation."
+        )
+
+
+def _silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress without a watcher."""

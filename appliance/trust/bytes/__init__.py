@@ -1,0 +1,1 @@
+"""Bytes in, verdict out: signatures and certificates, strict JSON, directories, sealed memory."""

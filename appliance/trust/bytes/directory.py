@@ -1,0 +1,249 @@
+"""Artifact directories: listed and hashed without trusting what lies in them.
+
+Rules: everything is reached from one directory descriptor, so that renaming a parent changes
+nothing; only plain files with one name and plain directories are allowed; names obey
+`names.problem`; nothing may lie under the paths that OMS leaves out; numbers, sizes and depth
+are bounded. What is found is checked again at each descriptor that is opened.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import SignatureRefused
+from appliance.text import visible
+from appliance.trust.bytes import names, sealed
+from appliance.trust.bytes.manifest import MAX_FILES
+from appliance.trust.bytes.oms import MAX_BUNDLE
+from appliance.trust.bytes.sealed import Owners, Progress
+from appliance.trust.bytes.shards import Shard, ShardDigests, statement
+
+MAX_DEPTH: Final = 16
+MAX_FILE_BYTES: Final = 1 << 40
+_OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An open artifact directory.
+
+    Attributes:
+        fd: descriptor of the directory.
+        sizes: bytes of every file by relative path, `model.sig` included.
+        owners: uids that the files must belong to; None on a medium, where nothing is believed.
+    """
+
+    fd: int
+    sizes: Mapping[str, int]
+    owners: Owners = None
+
+    @property
+    def covered(self) -> dict[str, int]:
+        """The files that a signature must cover: all but `model.sig`."""
+        return {name: size for name, size in self.sizes.items() if name != names.SIGNATURE_FILE}
+
+    def signature(self) -> bytes:
+        """The bytes of `model.sig`.
+
+        Raises:
+            SignatureRefused: `signature_missing`, `signature_json_invalid` when it is too
+                large, or what `sealed.open_regular` raises.
+        """
+        size = self.sizes.get(names.SIGNATURE_FILE)
+        if size is None:
+            raise SignatureRefused("signature_missing", "The artifact has no model.sig.")
+        if size > MAX_BUNDLE:
+            raise SignatureRefused(
+                "signature_json_invalid", f"model.sig has {size} bytes, more than {MAX_BUNDLE}."
+            )
+        return self.prefix(names.SIGNATURE_FILE, MAX_BUNDLE)
+
+    def open(self, name: str) -> int:
+        """Open one of the files, checked once more.
+
+        Raises:
+            SignatureRefused: what `sealed.open_regular` raises.
+        """
+        return sealed.open_regular(self.fd, name, self.owners)
+
+    def prefix(self, name: str, limit: int) -> bytes:
+        """The first bytes of one of the files, at most `limit`."""
+        return read_prefix(self.fd, name, limit, self.owners)
+
+
+@contextlib.contextmanager
+def open_artifact(path: Path, owners: Owners = None) -> Iterator[Artifact]:
+    """Open and list an artifact directory.
+
+    Args:
+        owners: uids that everything below must belong to, and that alone may write there.
+
+    Raises:
+        SignatureRefused: `artifact_not_directory`, `artifact_unreadable`, `file_symlink`,
+            `file_hardlink`, `file_special`, `file_owner`, `file_name_refused`,
+            `file_ignored_path`, `file_limit`.
+    """
+    shown = visible(str(path), limit=200)
+    try:
+        fd = os.open(path, _OPEN)
+    except OSError as error:
+        plain = error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENOENT)
+        raise SignatureRefused(
+            "artifact_not_directory" if plain else "artifact_unreadable",
+            f"{shown} cannot be opened as a directory: {error.strerror}.",
+        ) from error
+    try:
+        sealed.check_owner(os.fstat(fd), shown, owners)
+        yield Artifact(fd, _list(fd, owners), owners)
+    finally:
+        os.close(fd)
+
+
+def _list(root: int, owners: Owners) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    try:
+        _walk(root, "", 0, sizes, owners)
+    except OSError as error:
+        raise SignatureRefused(
+            "artifact_unreadable", f"The artifact cannot be listed: {error.strerror}."
+        ) from error
+    if pair := names.twins(sizes):
+        first, second = (visible(name, limit=200) for name in pair)
+        raise SignatureRefused(
+            "file_name_refused", f"{first} and {second} differ in case or form alone."
+        )
+    return sizes
+
+
+def _walk(directory: int, prefix: str, depth: int, sizes: dict[str, int], owners: Owners) -> None:
+    if depth > MAX_DEPTH:
+        raise SignatureRefused("file_limit", f"Directories are nested more than {MAX_DEPTH} deep.")
+    with os.scandir(directory) as entries:
+        found = sorted(entry.name for entry in entries)
+    for name in found:
+        path = prefix + name
+        if wrong := names.problem(path):
+            shown = visible(path, limit=200)
+            raise SignatureRefused("file_name_refused", f"The name {shown} {wrong}.")
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if path in names.IGNORED_PATHS:
+            raise SignatureRefused("file_ignored_path", f"{path} is outside the signature.")
+        if stat.S_ISDIR(status.st_mode):
+            sealed.check_owner(status, path, owners)
+            below = sealed.open_beneath(directory, name, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                _walk(below, path + "/", depth + 1, sizes, owners)
+            finally:
+                os.close(below)
+            continue
+        sealed.check_regular(status, path, owners)
+        sizes[path] = status.st_size
+        if len(sizes) > MAX_FILES or status.st_size > MAX_FILE_BYTES:
+            raise SignatureRefused(
+                "file_limit",
+                f"More than {MAX_FILES} files, or {visible(path)} exceeds {MAX_FILE_BYTES} bytes.",
+            )
+
+
+class Meter:
+    """Turns blocks into calls of a `Progress`."""
+
+    def __init__(self, progress: Progress, phase: str, total: int) -> None:
+        self._progress, self._phase, self._total, self._done = progress, phase, total, 0
+
+    def advance(self, count: int) -> None:
+        """Count `count` more bytes."""
+        self._done += count
+        self._progress(self._phase, self._done, self._total)
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """Digests of one file.
+
+    Attributes:
+        sha256: hex, of the whole file.
+        shards: its shards, when it was hashed in shards.
+    """
+
+    sha256: str
+    shards: tuple[Shard, ...] | None = None
+
+    @property
+    def signed(self) -> str:
+        """As `Manifest.files` states it."""
+        return self.sha256 if self.shards is None else statement(self.shards)
+
+
+def hash_files(
+    artifact: Artifact, files: Mapping[str, int], meter: Meter, shard_size: int | None = None
+) -> dict[str, FileDigest]:
+    """Digests of each file, whole and, with a shard size, in shards.
+
+    Raises:
+        SignatureRefused: what `sealed.open_regular` and `sealed.read_blocks` raise.
+    """
+    digests = {}
+    for name in files:
+        pieces = ShardDigests(shard_size) if shard_size else None
+        fd = artifact.open(name)
+        try:
+            consume = pieces.update if pieces else _ignore
+            whole = sealed.read_blocks(fd, name, consume, meter.advance)
+        finally:
+            os.close(fd)
+        digests[name] = FileDigest(whole, pieces.finish() if pieces else None)
+    return digests
+
+
+def _ignore(_block: memoryview) -> None:
+    """For reading that only hashes."""
+
+
+def read_prefix(directory: int, name: str, limit: int, owners: Owners = None) -> bytes:
+    """The first bytes of a file, at most `limit`.
+
+    Raises:
+        SignatureRefused: what `sealed.open_regular` raises; `artifact_unreadable`.
+    """
+    fd = sealed.open_regular(directory, name, owners)
+    try:
+        data = bytearray()
+        while len(data) < limit and (block := os.read(fd, min(sealed.BLOCK, limit - len(data)))):
+            data += block
+    except OSError as error:  # the medium fails
+        raise SignatureRefused(
+            "artifact_unreadable", f"{visible(name)} cannot be read: {error.strerror}.", param=name
+        ) from error
+    finally:
+        os.close(fd)
+    return bytes(data)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, _OPEN)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory of ours without following links; nothing happens if it is missing."""
+    for base, directories, files in os.walk(path, topdown=False, followlinks=False):
+        for name in files:
+            (Path(base) / name).unlink()
+        for name in directories:
+            entry = Path(base) / name
+            if entry.is_symlink():
+                entry.unlink()
+            else:
+                entry.rmdir()
+    if path.is_dir():
+        path.rmdir()

@@ -1,0 +1,51 @@
+"""The evidence key: with which this appliance signs what it measured.
+
+Rules: the key is made on this machine, P-384, mode 0600, and only backups carry it; it has no
+weight until a trust policy lists it in the role `evaluator`.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from appliance.errors import StateRefused
+from appliance.trust.bytes import ecdsa
+
+NAME: Final = "evidence"
+
+
+def path(data: Path) -> Path:
+    """The file of the private key."""
+    return data / "keys" / f"{NAME}.pem"
+
+
+def ensure(data: Path, mark: bytes = b"") -> ecdsa.PrivateKey:
+    """The evidence key of a data directory; made where there is none.
+
+    Args:
+        mark: stands before the PEM of a new key.
+
+    Raises:
+        StateRefused: `evidence_key_unusable`.
+        SignatureRefused: `signature_key_unsupported`.
+    """
+    file = path(data)
+    try:
+        if file.exists():
+            return ecdsa.load_private(file.read_bytes())
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = ec.generate_private_key(ec.SECP384R1())
+        part = file.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as out:
+            out.write(mark + ecdsa.private_pem(key))
+            out.flush()
+            os.fsync(out.fileno())
+        part.rename(file)
+    except OSError as error:
+        message = f"{file.name} cannot be read or made: {error.strerror}."
+        raise StateRefused("evidence_key_unusable", message) from error
+    return key

@@ -1,0 +1,1 @@
+"""Whom the appliance trusts: root, metadata, policy, people and their certificates."""

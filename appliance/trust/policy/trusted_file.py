@@ -1,0 +1,72 @@
+"""What a site trusts, on the disk: one file with the metadata as it was signed.
+
+Rules: the file is replaced in one rename after it is durable, so that a crash at any instant leaves
+the old or the new one whole; each reader verifies it again (`metadata.read`).
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import PolicyRefused, SignatureRefused
+from appliance.trust.bytes import directory as directories
+from appliance.trust.bytes import durable, strict_json
+from appliance.trust.policy import metadata
+from appliance.trust.policy.metadata import Held, Trusted
+
+FILE: Final = "metadata.json"
+_LIMIT: Final = 16 << 20
+_PARTS: Final = ("timestamp", "snapshot", "targets", "policy")
+
+
+def exists(directory: Path) -> bool:
+    """Whether `DATA/trust` is a site's."""
+    return (directory / FILE).exists()
+
+
+def load(directory: Path) -> Trusted:
+    """Read and verify what is trusted.
+
+    Raises:
+        PolicyRefused: `policy_missing`; `trust_metadata_malformed` and the other codes of
+            `metadata.read` for a file that was changed.
+    """
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            data = directories.read_prefix(fd, FILE, _LIMIT + 1)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise PolicyRefused("policy_missing", f"No trust metadata: {error.strerror}.") from error
+    except SignatureRefused as error:
+        raise PolicyRefused("policy_missing", f"No trust metadata: {error.message}") from error
+    return metadata.read(_parse(data))
+
+
+def save(directory: Path, held: Held) -> None:
+    """Replace the file; when this returns, the new one is durable.
+
+    Raises:
+        OSError: the disk refuses; the old file stays.
+    """
+    data = strict_json.dump(
+        {
+            "roots": [root.decode() for root in held.roots],
+            **{name: getattr(held, name).decode() for name in _PARTS},
+        }
+    )
+    durable.replace(directory / FILE, data)
+
+
+def _parse(data: bytes) -> Held:
+    value = strict_json.parse(data, _refuse, limit=_LIMIT)
+    texts = [strict_json.member(value, name, str, _refuse).encode() for name in _PARTS]
+    roots = strict_json.strings(value, "roots", _refuse)
+    if not roots:
+        raise _refuse("it has no root")
+    return Held(tuple(root.encode() for root in roots), *texts)
+
+
+def _refuse(problem: str) -> PolicyRefused:
+    return PolicyRefused("trust_metadata_malformed", f"trust/{FILE}: {problem}.")

@@ -1,0 +1,69 @@
+"""One file of TUF metadata: read strictly, signed by enough of the right people, not expired.
+
+Rules: one meaning (`strict_json`) before python-tuf reads it; a file in the place of another role
+is refused; the time is the caller's.
+"""
+
+import datetime
+from typing import TypeVar
+
+from tuf.api.exceptions import UnsignedMetadataError
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+from tuf.api.serialization import DeserializationError
+
+from appliance.errors import PolicyRefused
+from appliance.trust.bytes import strict_json
+
+Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
+
+
+def load(kind: type[Role], data: bytes, name: str) -> Metadata[Role]:
+    """Read a file.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        PolicyRefused: `trust_metadata_malformed`.
+    """
+
+    def refuse(problem: str) -> PolicyRefused:
+        return refused("trust_metadata_malformed", f"{name}: {problem}")
+
+    strict_json.parse(data, refuse)  # no duplicate keys, no depth bombs: one meaning
+    try:
+        metadata = Metadata[Role].from_bytes(data)
+    except DeserializationError as error:
+        raise refuse("it is not TUF metadata") from error
+    if metadata.signed.type != kind.type:
+        raise refuse(f"it is {metadata.signed.type} metadata")
+    return metadata
+
+
+def demand(root: Root, role: str, metadata: Metadata[Role], code: str, what: str) -> None:
+    """Ask for the signatures of a role of the root.
+
+    Raises:
+        PolicyRefused: `code`.
+    """
+    try:
+        root.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+    except UnsignedMetadataError as error:
+        raise refused(code, f"{what}: {error}") from error
+
+
+def check_time(
+    part: Root | Timestamp | Snapshot | Targets, at: datetime.datetime | None, what: str
+) -> None:
+    """Refuse what is expired at a time; None asks for nothing.
+
+    Raises:
+        PolicyRefused: `trust_expired`.
+    """
+    if at is not None and part.is_expired(at):
+        raise refused("trust_expired", f"{what} expired at {part.expires:%Y-%m-%d %H:%M} UTC")
+
+
+def refused(code: str, problem: str) -> PolicyRefused:
+    """The refusal of metadata, in one sentence."""
+    return PolicyRefused(code, f"Trust metadata: {problem}.")

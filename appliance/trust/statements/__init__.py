@@ -1,0 +1,1 @@
+"""Signed statements: approvals, pointers, specifications, evaluations, routes, upstreams."""

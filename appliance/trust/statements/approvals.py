@@ -1,0 +1,58 @@
+"""The approvals of a stored model: which of them count, and whether one more does.
+
+Rules: envelopes are verified again under the policy of the day; a person counts once, and the
+publisher of the artifact not at all where the policy says so. An envelope that does not hold any
+more, under a revoked key say, does not count and stays as evidence.
+"""
+
+import contextlib
+from collections.abc import Iterable
+
+from appliance.errors import PolicyRefused, Refused
+from appliance.trust.policy.policy import PolicyKey, TrustPolicy
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import Approval, ApprovalSubject
+
+
+def valid(
+    envelopes: Iterable[bytes],
+    policy: TrustPolicy,
+    subject: ApprovalSubject,
+    publisher: PolicyKey,
+) -> list[Approval]:
+    """Those that count, one per person, by time.
+
+    Args:
+        subject: the artifact, as it must have been approved.
+        publisher: who signed it.
+    """
+    found: dict[str, Approval] = {}
+    for envelope in envelopes:
+        with contextlib.suppress(Refused):
+            given = approval.verify(envelope, policy, subject)
+            if policy.may_approve(policy.keys[given.key], publisher):
+                found.setdefault(given.name, given)
+    return sorted(found.values(), key=lambda given: (given.time, given.name))
+
+
+def accept(
+    envelope: bytes,
+    earlier: Iterable[bytes],
+    policy: TrustPolicy,
+    subject: ApprovalSubject,
+    publisher: PolicyKey,
+) -> Approval:
+    """One more approval; the arguments are those of `valid`.
+
+    Raises:
+        PolicyRefused: what `approval.verify` raises; `approver_not_distinct`,
+            `approval_duplicate`.
+    """
+    given = approval.verify(envelope, policy, subject)
+    if not policy.may_approve(policy.keys[given.key], publisher):
+        raise PolicyRefused(
+            "approver_not_distinct", f"{given.name} signed the artifact as its publisher."
+        )
+    if any(other.name == given.name for other in valid(earlier, policy, subject, publisher)):
+        raise PolicyRefused("approval_duplicate", f"{given.name} has approved it already.")
+    return given

@@ -1,0 +1,305 @@
+"""The certificates that an appliance holds, and which of them let a task be approved or served.
+
+Rules: a certificate is kept as it was signed and verified again under the policy of the day; it is
+found by the digest of the task that it names; one that does not hold any more does not count and
+stays as evidence.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from appliance.clock import iso
+from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import evaluation
+from appliance.trust.statements.evaluation import Certificate
+
+WARN_DAYS: Final = 30
+_DAY_US: Final = 86_400_000_000
+_NEXT: Final = "evaluate it again, `appliance eval gate`"
+
+TABLES: Final = """
+CREATE TABLE certificates (
+  id TEXT PRIMARY KEY,
+  task_digest TEXT NOT NULL,
+  envelope BLOB NOT NULL,
+  added_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX certificates_task ON certificates (task_digest);
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+
+REPLAYS: Final = """
+CREATE TABLE replays (
+  certificate TEXT PRIMARY KEY,
+  answers BLOB NOT NULL
+) STRICT;
+"""
+"""The next migration: what each certified candidate answered to open items, by digest."""
+
+_REPLAYS: Final = sa.table("replays", *map(sa.column, ("certificate", "answers")))
+_CERTIFICATES: Final = sa.table(
+    "certificates", *map(sa.column, ("id", "task_digest", "envelope", "added_us"))
+)
+
+
+NAMED: Final = 12
+"""Digits of a certificate's id that a person writes to name it."""
+
+
+def names(text: str, certificate: Certificate) -> bool:
+    """Whether a text names a certificate."""
+    return certificate.id[:NAMED] in text
+
+
+class Evaluations:
+    """The certificates of one data directory.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+        digest_of: the digest of an artifact in the store; None where there is none of the id.
+        now_us: the latest time that is known, microseconds since the epoch.
+
+    Attributes:
+        engine_of: tells name, version and build of the engine that serves.
+        held: ids of certificates, and digests of tasks, that count for nothing until a person
+            decides.
+    """
+
+    def __init__(
+        self,
+        database: Engine,
+        digest_of: Callable[[str], str | None],
+        now_us: Callable[[], int],
+        engine: str = "",
+    ) -> None:
+        self._database, self._digest_of = database, digest_of
+        self.now_us = now_us
+        self.engine_of: Callable[[], str] = lambda: engine
+        self.held: frozenset[str] = frozenset()
+
+    @property
+    def engine(self) -> str:
+        """Name, version and build of the engine that serves."""
+        return self.engine_of()
+
+    def add(self, envelope: bytes, policy: TrustPolicy) -> Certificate:
+        """Verify a certificate and keep it; one that is kept already stays.
+
+        Raises:
+            PolicyRefused: what `evaluation.verify` raises.
+        """
+        found = evaluation.verify(envelope, policy)
+        with self._database.begin() as connection:
+            known = connection.execute(
+                sa.select(_CERTIFICATES.c.id).where(_CERTIFICATES.c.id == found.id)
+            ).first()
+            if known is None:
+                values = {
+                    "id": found.id,
+                    "task_digest": found.wanted.task_digest,
+                    "envelope": envelope,
+                    "added_us": self.now_us(),
+                }
+                connection.execute(sa.insert(_CERTIFICATES).values(values))
+        return found
+
+    def keep_replay(self, certificate_id: str, answers: bytes) -> None:
+        """Keep what the candidate of a certificate answered to open items; twice is once."""
+        values = {"certificate": certificate_id, "answers": answers}
+        with self._database.begin() as connection:
+            known = _REPLAYS.c.certificate == certificate_id
+            if connection.execute(sa.select(_REPLAYS.c.certificate).where(known)).first() is None:
+                connection.execute(sa.insert(_REPLAYS).values(values))
+
+    def carriable(
+        self, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy
+    ) -> tuple[bytes, Certificate, bytes]:
+        """The newest certificate that would be valid but for its engine, and its answers.
+
+        Raises:
+            PolicyRefused: `evaluation_no_replay` where there is none with answers here.
+        """
+        found: list[tuple[bytes, Certificate, bytes]] = []
+        for envelope in self._of(task_digest):
+            with contextlib.suppress(Refused):
+                certificate = evaluation.verify(envelope, policy)
+                at, now = certificate.circumstances, self.now_us()
+                evaluation.check_use(
+                    certificate, task_digest, facts, at.engine, now, policy, new=True
+                )
+                self._check_dataset(certificate)
+                answers = self._answers(at.carried_from or certificate.id)
+                if hashlib.sha256(answers).hexdigest() == at.replay:
+                    found.append((envelope, certificate, answers))
+        if not found:
+            raise PolicyRefused(
+                "evaluation_no_replay", "No certificate here has answers that could be given again."
+            )
+        return max(found, key=lambda each: each[1].circumstances.issued_us)
+
+    def _answers(self, certificate_id: str) -> bytes:
+        with self._database.begin() as connection:
+            row = connection.execute(
+                sa.select(_REPLAYS.c.answers).where(_REPLAYS.c.certificate == certificate_id)
+            ).first()
+        return b"" if row is None else bytes(row[0])
+
+    def envelope(self, certificate_id: str) -> bytes:
+        """A certificate as it was signed. Raises PolicyRefused (`evaluation_missing`)."""
+        with self._database.begin() as connection:
+            row = connection.execute(
+                sa.select(_CERTIFICATES.c.envelope).where(_CERTIFICATES.c.id == certificate_id)
+            ).first()
+        if row is None:
+            raise PolicyRefused("evaluation_missing", f"There is no certificate {certificate_id}.")
+        return bytes(row[0])
+
+    def all(self) -> list[tuple[str, bytes]]:
+        """Ids and envelopes of all certificates, the oldest first."""
+        with self._database.begin() as connection:
+            rows = connection.execute(
+                sa.select(_CERTIFICATES.c.id, _CERTIFICATES.c.envelope).order_by(
+                    _CERTIFICATES.c.added_us, _CERTIFICATES.c.id
+                )
+            )
+            return [(str(name), bytes(envelope)) for name, envelope in rows]
+
+    def valid(
+        self, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy, *, new: bool
+    ) -> list[Certificate]:
+        """The certificates that let a task be approved or served now, the newest first.
+
+        Args:
+            facts, new: as `evaluation.check_use`.
+
+        Raises:
+            PolicyRefused: why none does: `evaluation_missing`, or what is wrong with the newest.
+        """
+        error: Refused = PolicyRefused(
+            "evaluation_missing", "The policy asks for an evaluation, and no certificate is here."
+        )
+        found = []
+        for envelope in self._of(task_digest):
+            try:
+                certificate = evaluation.verify(envelope, policy)
+                if {certificate.id, task_digest} & self.held:
+                    raise StateRefused("state_differs", "It is not as the log has it.")
+                evaluation.check_use(
+                    certificate, task_digest, facts, self.engine, self.now_us(), policy, new=new
+                )
+                self._check_dataset(certificate)
+                self._check_carried(certificate, policy)
+                found.append(certificate)
+            except Refused as problem:
+                error = problem
+        if not found:
+            raise error
+        return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
+
+    def of(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
+        """The gates of a task, the oldest first; those of signers that are trusted still."""
+        found = []
+        for envelope in self._of(task_digest):
+            with contextlib.suppress(Refused):
+                found.append(evaluation.verify(envelope, policy))
+        return found
+
+    def contradicting(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
+        """The gates that a task failed after it last passed one, the oldest first."""
+        found = self.of(task_digest, policy)
+        passed = [c.circumstances.issued_us for c in found if c.found.verdict == "pass"]
+        return [
+            c
+            for c in found
+            if passed and c.found.verdict == "fail" and c.circumstances.issued_us > max(passed)
+        ]
+
+    def passed_since(self, since_us: int, policy: TrustPolicy) -> list[Certificate]:
+        """The passes that gates gave since then and that are kept here; carried ones count once."""
+        found = []
+        for _, envelope in self.all():
+            with contextlib.suppress(Refused):
+                certificate = evaluation.verify(envelope, policy)
+                at = certificate.circumstances
+                if certificate.found.verdict == "pass" and at.issued_us >= since_us:
+                    found += [] if at.carried_from else [certificate]
+        return found
+
+    def alarms(
+        self,
+        task: str,
+        task_digest: str,
+        facts: Mapping[str, Any],
+        policy: TrustPolicy,
+        meanings: Iterable[str] = (),
+    ) -> list[str]:
+        """What a person must know of a task's evaluation now, in sentences.
+
+        Args:
+            meanings: what the approvals say that count; a failure that one names is decided.
+
+        Raises:
+            PolicyRefused: as `valid`, where none lets it serve.
+        """
+        told, said = [], " ".join(meanings)
+        for failed in self.contradicting(task_digest, policy):
+            if not names(said, failed):
+                told.append(
+                    f"A later gate of {task} failed on {failed.wanted.dataset}: suspend the task, "
+                    f"or approve it with a meaning that names {failed.id[:NAMED]}."
+                )
+        return told + self._ending(task, task_digest, facts, policy)
+
+    def _ending(
+        self, task: str, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy
+    ) -> list[str]:
+        valid = self.valid(task_digest, facts, policy, new=False)
+        end = max(certificate.circumstances.valid_until_us for certificate in valid)
+        days = (end - self.now_us()) // _DAY_US
+        if days >= WARN_DAYS:
+            return []
+        if days >= 0:
+            return [f"The evaluation of {task} expires at {iso(end)}: {_NEXT}."]
+        until = iso(end + policy.tasks.grace_days * _DAY_US)
+        return [
+            f"The evaluation of {task} expired at {iso(end)}; it serves until {until}: {_NEXT}."
+        ]
+
+    def _of(self, task_digest: str) -> list[bytes]:
+        """The envelopes for a task, the oldest first."""
+        with self._database.begin() as connection:
+            rows = connection.execute(
+                sa.select(_CERTIFICATES.c.envelope)
+                .where(_CERTIFICATES.c.task_digest == task_digest)
+                .order_by(_CERTIFICATES.c.added_us)
+            )
+            return [bytes(envelope) for (envelope,) in rows]
+
+    def _check_dataset(self, certificate: Certificate) -> None:
+        wanted = certificate.wanted
+        here = self._digest_of(wanted.dataset)
+        if here not in (None, wanted.dataset_digest):
+            raise PolicyRefused(
+                "evaluation_other_dataset",
+                f"It is for {wanted.dataset} {wanted.dataset_digest}; {here} is stored.",
+            )
+
+    def _check_carried(self, certificate: Certificate, policy: TrustPolicy) -> None:
+        """Hold a certificate that was carried over against the one that a gate gave.
+
+        Raises:
+            PolicyRefused: `evaluation_missing`, `evaluation_inconsistent`; what `verify` raises.
+        """
+        origin = certificate.circumstances.carried_from
+        if origin and not evaluation.carries(
+            certificate, evaluation.verify(self.envelope(origin), policy)
+        ):
+            raise PolicyRefused(
+                "evaluation_inconsistent", f"Certificate: it is not what {origin} says."
+            )

@@ -1,0 +1,131 @@
+"""The pointers of an appliance: which task answers under each name, now and before.
+
+Rules: rows are only added, so that a rollback is one more pointer; the newest row of a name is its
+pointer, verified again under the policy of the day; a pointer follows the newest one or is refused;
+its entry in the log is durable before its row, which is one transaction.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+
+from appliance.errors import StateRefused
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import pointer
+from appliance.trust.statements.pointer import Signed
+
+TABLES: Final = """
+CREATE TABLE task_pointers (
+  name TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  id TEXT NOT NULL,
+  envelope BLOB NOT NULL,
+  PRIMARY KEY (name, position)
+) STRICT;
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+
+_POINTERS: Final = sa.table(
+    "task_pointers", *map(sa.column, ("name", "position", "id", "envelope"))
+)
+
+
+class Pointers:
+    """The pointers of one data directory.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+
+    Attributes:
+        held: names that point nowhere until a person decides.
+    """
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+        self._newest: dict[str, tuple[str, bytes]] | None = None
+        self.held: frozenset[str] = frozenset()
+
+    def forget(self) -> None:
+        """Read the rows again, after they were changed elsewhere."""
+        self._newest = None
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._all())
+
+    def newest(self, name: str) -> tuple[str, bytes] | None:
+        """Id and envelope of the newest pointer of a name, unverified; None without one."""
+        return self._all().get(name)
+
+    def current(self, name: str, policy: TrustPolicy) -> Signed | None:
+        """The pointer of a name; None without one.
+
+        Raises:
+            StateRefused: `state_differs`.
+            PolicyRefused: as `pointer.verify`.
+        """
+        if name in self.held:
+            raise StateRefused("state_differs", f"{name} points elsewhere than the log says.")
+        found = self.newest(name)
+        return None if found is None else pointer.verify(found[1], policy)
+
+    def history(self, name: str) -> list[bytes]:
+        """The envelopes of a name, the newest first."""
+        with self._database.begin() as connection:
+            rows = connection.execute(
+                sa.select(_POINTERS.c.envelope)
+                .where(_POINTERS.c.name == name)
+                .order_by(_POINTERS.c.position.desc())
+            )
+            return [bytes(envelope) for (envelope,) in rows]
+
+    def flip(self, signed: Signed, envelope: bytes, record: Callable[[], None]) -> None:
+        """Have a name point elsewhere.
+
+        Args:
+            signed: what `pointer.verify` made of the envelope.
+            record: makes the entry in the log durable; called inside the transaction.
+
+        Raises:
+            StateRefused: `pointer_moved` when it does not follow the newest one.
+        """
+        name = signed.pointer.name
+        with self._database.begin() as connection:
+            newest = _newest(connection, name)
+            before = newest[0] if newest else ""
+            if signed.pointer.previous != before:
+                raise StateRefused(
+                    "pointer_moved", f"{name} points elsewhere since this pointer was signed."
+                )
+            record()
+            position = connection.execute(
+                sa.select(sa.func.count()).where(_POINTERS.c.name == name)
+            ).scalar_one()
+            values = {
+                "name": name,
+                "position": position + 1,
+                "id": signed.id,
+                "envelope": envelope,
+            }
+            connection.execute(sa.insert(_POINTERS).values(values))
+        self._newest = None
+
+    def _all(self) -> dict[str, tuple[str, bytes]]:
+        """The newest pointers, read from the database once."""
+        if self._newest is None:
+            with self._database.begin() as connection:
+                rows = connection.execute(sa.select(_POINTERS).order_by(_POINTERS.c.position))
+                self._newest = {str(r.name): (str(r.id), bytes(r.envelope)) for r in rows}
+        return self._newest
+
+
+def _newest(connection: Connection, name: str) -> tuple[str, bytes] | None:
+    row = connection.execute(
+        sa.select(_POINTERS.c.id, _POINTERS.c.envelope)
+        .where(_POINTERS.c.name == name)
+        .order_by(_POINTERS.c.position.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else (str(row[0]), bytes(row[1]))

@@ -1,0 +1,97 @@
+"""An upstream host as people approve it: what may be reached, and what is expected to answer there.
+
+Rules: the record names one host, the engine's kind, the model's name there, the certificates that
+are trusted and shown, and the fingerprint that was learnt; another value of any of these is another
+record, which needs approvals of its own. The identity of an upstream is what all its hosts share,
+so that a host is added without a new identity.
+
+The identity is claimed: it is what an API says, checked by probes, and proves no weights.
+"""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from appliance.errors import UsageError
+from appliance.trust.bytes import strict_json
+
+CLAIMED: Final = "claimed"
+"""How far the identity of an upstream is known; a node that signs would say `attested`."""
+
+
+@dataclass(frozen=True)
+class UpstreamRecord:
+    """One host of an upstream.
+
+    Attributes:
+        name: of the upstream, which apps and tasks use as the id of a model.
+        kind: of its engine.
+        url: scheme, host and port.
+        model: its name there.
+        ca: SHA-256 of each certificate that its own must descend from; none on loopback.
+        client: SHA-256 of each certificate that is shown to it.
+        keeps_content: whether it may keep prompts and answers.
+        fingerprint: SHA-256 of what was learnt of its answers.
+        does: what the model there is for.
+    """
+
+    name: str
+    kind: str
+    url: str
+    model: str
+    ca: tuple[str, ...]
+    client: tuple[str, ...]
+    keeps_content: bool
+    fingerprint: str
+    does: str = "generate"
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hex SHA-256 of the record: what people approve."""
+        return _digest({"schema": 1, **self._shared(), **self._own()})
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Hex SHA-256 of what all hosts of the upstream share: what answers carry."""
+        return _digest({"schema": 1, **self._shared()})
+
+    def document(self) -> dict[str, Any]:
+        """The record as people read it."""
+        return {**self._shared(), **self._own(), "digest": self.digest, "identity": self.identity}
+
+    def _shared(self) -> dict[str, Any]:
+        # A record that people approved before there was a choice has the digest that it had.
+        does = {} if self.does == "generate" else {"does": self.does}
+        return {
+            **does,
+            "name": self.name,
+            "kind": self.kind,
+            "model": self.model,
+            "keeps_content": self.keeps_content,
+            "fingerprint": self.fingerprint,
+        }
+
+    def _own(self) -> dict[str, Any]:
+        return {"url": self.url, "ca": list(self.ca), "client": list(self.client)}
+
+
+def certificates_of(path: Path) -> tuple[str, ...]:
+    """Hex SHA-256 of each certificate in a PEM file.
+
+    Raises:
+        UsageError: `certificate_unusable`.
+    """
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError("certificate_unusable", f"{path} has no certificate: {error}") from error
+    return tuple(hashlib.sha256(one.public_bytes(Encoding.DER)).hexdigest() for one in found)
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(strict_json.dump(value)).hexdigest()

@@ -1,0 +1,140 @@
+"""What was learnt of upstreams, and the approvals of their hosts, in `appliance.db`.
+
+Rules: approvals are kept as the envelopes that were signed and verified again under the policy of
+the day; a person counts once; an approval is of one record, so that a changed host has none.
+"""
+
+import contextlib
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import Approval, UpstreamSubject
+from appliance.trust.statements.upstream import UpstreamRecord
+
+TABLES: Final = """
+CREATE TABLE upstream_fingerprints (
+  name TEXT PRIMARY KEY,
+  fingerprint BLOB NOT NULL
+) STRICT;
+CREATE TABLE upstream_approvals (
+  digest TEXT NOT NULL,
+  key TEXT NOT NULL,
+  envelope BLOB NOT NULL,
+  PRIMARY KEY (digest, key)
+) STRICT;
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+AGREEMENTS: Final = """
+CREATE TABLE upstream_agreements (
+  digest TEXT PRIMARY KEY,
+  instance TEXT NOT NULL,
+  time_us INTEGER NOT NULL
+) STRICT;
+"""
+"""A later one: which process at a host agreed with what was learnt, and when it did last."""
+
+_FINGERPRINTS: Final = sa.table("upstream_fingerprints", *map(sa.column, ("name", "fingerprint")))
+_AGREEMENTS: Final = sa.table(
+    "upstream_agreements", *map(sa.column, ("digest", "instance", "time_us"))
+)
+_APPROVALS: Final = sa.table("upstream_approvals", *map(sa.column, ("digest", "key", "envelope")))
+
+
+class UpstreamRecords:
+    """The two tables.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+
+    Attributes:
+        held: names of upstreams, and digests of records, that count for nothing until a person
+            decides.
+    """
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+        self.held: frozenset[str] = frozenset()
+
+    def fingerprint(self, name: str) -> bytes | None:
+        """What was learnt of an upstream; None where nothing was."""
+        asked = sa.select(_FINGERPRINTS.c.fingerprint).where(_FINGERPRINTS.c.name == name)
+        with self._database.begin() as connection:
+            row = connection.execute(asked).first()
+        return None if row is None else bytes(row[0])
+
+    def learn(self, name: str, fingerprint: bytes) -> None:
+        """Keep what was learnt in place of what was learnt before."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_FINGERPRINTS).where(_FINGERPRINTS.c.name == name))
+            row = {"name": name, "fingerprint": fingerprint}
+            connection.execute(sa.insert(_FINGERPRINTS).values(row))
+
+    def agreed(self, digest: str) -> tuple[str, int] | None:
+        """The process that agreed last at the host of a record, and when in microseconds of Unix
+        time; None where none did, or a later one differed.
+        """
+        asked = sa.select(_AGREEMENTS.c.instance, _AGREEMENTS.c.time_us)
+        with self._database.begin() as connection:
+            row = connection.execute(asked.where(_AGREEMENTS.c.digest == digest)).first()
+        return None if row is None else (str(row[0]), int(row[1]))
+
+    def agree(self, digest: str, agreed: tuple[str, int] | None) -> None:
+        """Keep it, or forget it."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_AGREEMENTS).where(_AGREEMENTS.c.digest == digest))
+            if agreed is not None:
+                row = {"digest": digest, "instance": agreed[0], "time_us": agreed[1]}
+                connection.execute(sa.insert(_AGREEMENTS).values(row))
+
+    def approvals(self, record: UpstreamRecord, policy: TrustPolicy) -> list[Approval]:
+        """The approvals of a record that count today, one for each person, by time."""
+        subject, found = UpstreamSubject.of(record), dict[str, Approval]()
+        for envelope in self._envelopes(record.digest):
+            with contextlib.suppress(Refused):
+                given = approval.verify(envelope, policy, subject)
+                found.setdefault(given.name, given)
+        return sorted(found.values(), key=lambda given: (given.time, given.name))
+
+    def check(self, record: UpstreamRecord, policy: TrustPolicy) -> None:
+        """Ask for enough approvals.
+
+        Raises:
+            PolicyRefused: `not_approved`, with the numbers.
+            StateRefused: `state_differs`.
+        """
+        if {record.name, record.digest} & self.held:
+            raise StateRefused("state_differs", f"{record.name} is not as the log has it.")
+        policy.check_approvals([given.name for given in self.approvals(record, policy)])
+
+    def acceptable(self, record: UpstreamRecord, envelope: bytes, policy: TrustPolicy) -> Approval:
+        """Whether one more approval counts; nothing is kept.
+
+        Raises:
+            PolicyRefused: what `approval.verify` raises; `approval_duplicate`.
+        """
+        given = approval.verify(envelope, policy, UpstreamSubject.of(record))
+        if any(other.name == given.name for other in self.approvals(record, policy)):
+            raise PolicyRefused("approval_duplicate", f"{given.name} has approved it already.")
+        return given
+
+    def keep(self, record: UpstreamRecord, given: Approval, envelope: bytes) -> None:
+        """Keep an approval that is acceptable."""
+        row = {"digest": record.digest, "key": given.key, "envelope": envelope}
+        mine = (_APPROVALS.c.digest == record.digest) & (_APPROVALS.c.key == given.key)
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_APPROVALS).where(mine))
+            connection.execute(sa.insert(_APPROVALS).values(row))
+
+    def _envelopes(self, digest: str) -> list[bytes]:
+        asked = (
+            sa.select(_APPROVALS.c.envelope)
+            .where(_APPROVALS.c.digest == digest)
+            .order_by(_APPROVALS.c.key)
+        )
+        with self._database.begin() as connection:
+            return [bytes(envelope) for (envelope,) in connection.execute(asked)]
