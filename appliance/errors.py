@@ -175,6 +175,10 @@ CODES: Final[dict[str, Code]] = {
         "the task's schema cannot be used for its form of answers",
         'Correct the named property, or choose encoding = "json".',
     ),
+    "task_metric_unfit": Code(
+        "the metric does not measure answers of the task's form",
+        "Set gate.metric to one that fits the form: docs/tasks.md.",
+    ),
     "task_template_invalid": Code(
         "the task's template does not compile or uses a field that the task does not have",
         "Correct prompt.user, or add the field to input.",

@@ -42,11 +42,8 @@ def check_terms(subject: Subject) -> None:
         PolicyRefused: `specification_other`.
         DatasetRefused: `label_unknown`, `rater_invalid`.
     """
-    tasks = _tasks(subject)
-    if not all(isinstance(task.output, Labels) for task in tasks):
+    if not all(isinstance(task.output, Labels) for task in _tasks(subject)):
         raise PolicyRefused("specification_other", "Only answers that are labels are compared so.")
-    if any((t.gate.metric, t.compare) != (tasks[0].gate.metric, tasks[0].compare) for t in tasks):
-        raise PolicyRefused("specification_other", "The two tasks count other answers as right.")
     check_labels(_offered(subject))
     check_raters(subject.wanted.raters)
 

@@ -32,7 +32,7 @@ from appliance.serving.inference import Inference
 from appliance.statistics.groups import draw_one_each
 from appliance.tasks import catalogue
 from appliance.tasks.cited import Evidence
-from appliance.tasks.definition import Task
+from appliance.tasks.definition import Task, check_metric
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.bytes import ecdsa
@@ -216,7 +216,8 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
 
     Raises:
         Refused: `clock_behind`; what `specification.verify` raises; `evaluator_not_allowed`;
-            `specification_other`, `dataset_not_sealed`; what a check of the store finds.
+            `specification_other`, `dataset_not_sealed`, `task_metric_unfit`; what a check of the
+            store finds.
     """
     parts.fresh().check_change()
     policy = parts.policy()
@@ -225,9 +226,11 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     wanted = signed.wanted
     _check_records(parts.store, wanted, policy)
     loaded = task_of(parts.store, wanted.task, wanted.task_digest, policy)
+    check_metric(loaded.task)
     incumbent = None
     if wanted.incumbent not in BASELINES:
         incumbent = task_of(parts.store, wanted.incumbent, wanted.incumbent_digest, policy)
+        incumbent = replace(incumbent, task=measured_as(loaded.task, incumbent.task))
     read = partial(sealed_dataset, wanted.split)
     digest, (dataset, seal, sealed) = parts.store.use(
         wanted.dataset, "dataset", policy, _silent, read
@@ -239,6 +242,12 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     with parts.store.inventory.open(wanted.task) as artifact:
         name = catalogue.read_artifact(artifact).task.id
     return Subject(signed, loaded, dataset, seal, sealed, incumbent, name)
+
+
+def measured_as(task: Task, incumbent: Task) -> Task:
+    """An incumbent whose answers count as right as those of the task: one metric for both sides."""
+    gate = msgspec.structs.replace(incumbent.gate, metric=task.gate.metric)
+    return msgspec.structs.replace(incumbent, gate=gate, compare=task.compare)
 
 
 def sealed_dataset(split: str, artifact: Artifact) -> tuple[Dataset, Seal, bytes]:

@@ -24,6 +24,7 @@ from appliance.evals import scoring
 from appliance.evals.wanted import Wanted, is_path
 from appliance.statistics import agreement
 from appliance.tasks.catalogue import read_artifact as read_task
+from appliance.tasks.definition import check_metric
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.bytes import directory, manifest, names, oms
@@ -86,9 +87,11 @@ def read_subject(store: Store, wanted: Wanted) -> Subject:
     """Read the task and the dataset, and check that they fit.
 
     Raises:
-        ApplianceError: what is wrong with either, `item_unfit`, `evaluation_empty`.
+        ApplianceError: what is wrong with either, `item_unfit`, `evaluation_empty`,
+            `task_metric_unfit`.
     """
     task_digest, loaded = _read(store, wanted.task, "task", read_task)
+    check_metric(loaded.task)
     if not is_path(wanted.task):
         named = msgspec.structs.replace(loaded.task, id=wanted.task)
         loaded = replace(loaded, task=named)

@@ -92,7 +92,7 @@ def plan(
             if other is None:
                 artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
             else:
-                other(artifact)
+                artifacts.admitted(other(artifact))
             signed = artifacts.check_signature(artifact, model_id, policy, at_us)
             found = replace(
                 found,

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from appliance.errors import StateRefused
+from appliance.errors import StateRefused, TaskRefused
 from appliance.tasks import definition, labelled
 from appliance.tasks.loaded import LoadedTask, load
 from appliance.trust.artifacts.artifact import OtherFacts
@@ -158,7 +158,11 @@ def vet(artifact: Artifact) -> OtherFacts:
         TaskRefused: as `loaded.load`.
     """
     loaded = read_artifact(artifact)
-    task, told = loaded.task, labelled.about(loaded)
+    task, told, objection = loaded.task, labelled.about(loaded), None
+    try:
+        definition.check_metric(task)
+    except TaskRefused as error:
+        objection = error
     return OtherFacts(
         {
             "kind": KIND,
@@ -175,7 +179,8 @@ def vet(artifact: Artifact) -> OtherFacts:
             "alpha_micros": round(task.gate.alpha * 1e6),
             "floor_micros": round(task.gate.floor * 1e6),
             "baseline": task.gate.baseline,
-        }
+        },
+        objection=objection,
     )
 
 

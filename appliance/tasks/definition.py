@@ -40,6 +40,11 @@ _Length: TypeAlias = Annotated[int, Meta(ge=1, le=200)]
 
 Metric: TypeAlias = Literal["exact_match", "normalised_match", "field_accuracy"]
 """What a gate may compare: means over items, weighted by group (method rule 3)."""
+_FITS: Final[Mapping[str, tuple[str, ...]]] = {
+    "exact_match": ("labels", "fields", "text"),
+    "normalised_match": ("labels", "text"),
+    "field_accuracy": ("fields",),
+}
 
 
 class InputField(Struct, frozen=True, forbid_unknown_fields=True):
@@ -288,6 +293,22 @@ def _check_labels(output: Labels) -> None:
     for words in (output.labels, output.codes):
         if any(word != word.strip() or not word.isprintable() for word in words):
             raise _invalid("a label begins or ends with a blank, or holds a control character")
+
+
+def check_metric(task: Task) -> None:
+    """Refuse a metric that does not measure answers of the task's form.
+
+    `parse` does not ask: a task that an older version let in answers as it did.
+
+    Raises:
+        TaskRefused: `task_metric_unfit`.
+    """
+    form, metric = form_of(task), task.gate.metric
+    if form not in _FITS[metric]:
+        fit = " or ".join(name for name, forms in _FITS.items() if form in forms)
+        raise TaskRefused(
+            "task_metric_unfit", f"{metric} does not measure answers in {form}, but {fit} does."
+        )
 
 
 def prefixes(words: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -65,7 +65,8 @@ def files(
         fitted: the coefficients for a task that a classifier answers.
 
     Raises:
-        TaskRefused: `task_invalid` when the items make no task, or what `load` raises.
+        TaskRefused: `task_invalid` when the items make no task, or what `load` and `check_metric`
+            raise.
     """
     if not train:
         raise TaskRefused("task_invalid", "The split train has no items to make a task of.")
@@ -81,7 +82,7 @@ def files(
     made[FILE] = _toml(draft, form, encoding, train, bool(shown)).encode()
     if fitted is not None:
         made[document.FILE] = fitted(definition.parse(made[FILE]))
-    _loaded(made)
+    definition.check_metric(_loaded(made).task)
     return made
 
 

@@ -12,7 +12,7 @@ from appliance.engine.text.grammar import check_constraint
 from appliance.engine.text.schemas import refused
 from appliance.errors import BadRequest, TaskRefused
 from appliance.tasks import values
-from appliance.tasks.definition import Fields, Task
+from appliance.tasks.definition import Fields, Task, check_metric
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import Constraint
 
@@ -35,11 +35,12 @@ def most_tokens(task: Task, schema: Mapping[str, Any]) -> int | None:
 
 
 def check_form(loaded: LoadedTask) -> None:
-    """Refuse a schema with a keyword that cannot be enforced.
+    """Refuse a schema with a keyword that cannot be enforced, and a metric of another form.
 
     Raises:
-        TaskRefused: `task_schema_invalid`.
+        TaskRefused: `task_schema_invalid`, `task_metric_unfit`.
     """
+    check_metric(loaded.task)
     output = loaded.task.output
     if not isinstance(output, Fields):
         return

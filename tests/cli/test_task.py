@@ -1,15 +1,22 @@
 """`appliance task …`: from a directory to the store, by commands."""
 
 import json
+import time
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import pytest
 
 from appliance.cli import output
+from appliance.registry.import_preview import plan
+from appliance.tasks import catalogue
+from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import load_policy
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 from tests.evals.orders import TASK, write_data, write_task
+from tests.smol import quiet
 from tests.tasks.example import FIELDS
 
 
@@ -52,6 +59,34 @@ def test_a_schema_that_cannot_be_enforced_is_seen_before_signing(
     assert checked.code == (1, "task_schema_invalid") and "uniqueItems" in checked.out
     signed = run("task", "sign", path, "--key", lab.key("publisher"), "--json")
     assert signed.code == (1, "task_schema_invalid") and not (path / "model.sig").exists()
+
+
+def no_model(*_: object) -> NoReturn:
+    raise AssertionError("a task is no model")
+
+
+def test_a_metric_of_another_form_is_neither_signed_nor_imported_nor_drafted(
+    lab: LabData, run: Run, tmp_path: Path
+) -> None:
+    """It was scored as exact match, and a certificate would have carried its name."""
+    text = TASK.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + TASK.split("[gate]")[1]
+    good = write_task(tmp_path / "good", text)
+    assert run("task", "check", good).status == 0  # the control
+    path = write_task(tmp_path / "orders", text.replace("exact_match", "field_accuracy"))
+    assert run("task", "check", path, "--json").code == (1, "task_metric_unfit")
+    signed = run("task", "sign", path, "--key", lab.key("publisher"), "--json")
+    assert signed.code == (1, "task_metric_unfit") and not (path / "model.sig").exists()
+    signing.sign_directory(path, lab.key("publisher").read_bytes(), quiet)  # by another program
+    now, policy = time.time_ns() // 1_000, load_policy(lab.data / "trust")
+    previewed = plan(
+        path, "orders", policy, no_model, [], now, quiet, no_model,
+        other_kind=lambda model_id, artifact: catalogue.vet,
+    )  # fmt: skip
+    assert previewed.refusal is not None and previewed.refusal.code == "task_metric_unfit"
+    assert run("task", "import", path, "--json").code == (1, "task_metric_unfit")
+    data, new = write_data(tmp_path / "labelled"), tmp_path / "new"
+    made = run("task", "new", new, "--from", data, *SAID, "--metric", "field_accuracy", "--json")
+    assert made.code == (1, "task_metric_unfit") and not new.exists()
 
 
 DIGEST = "16399c58348341f1727030d1fc312a7fb25819f69fcbb6d15fd0687f698a49c4"

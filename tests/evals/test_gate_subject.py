@@ -13,11 +13,17 @@ from appliance.audit.log import Draft
 from appliance.clock import FixedClock
 from appliance.datasets import directory
 from appliance.errors import ApplianceError
-from appliance.evals.gate_subject import baseline_of
+from appliance.evals import gate as gates
+from appliance.evals import scoring
+from appliance.evals.gate_subject import Subject, baseline_of
+from appliance.tasks import definition
+from appliance.tasks.definition import parse
 from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import evidence
 from appliance.trust.statements.specification import Specification
 from tests.evals.gates import edited, wanted
+from tests.evals.orders import TASK
 from tests.evals.sealed import (
     add_dataset,
     add_task,
@@ -125,6 +131,40 @@ async def test_the_control_gets_as_far_as_its_model(lab: Services) -> None:
     good = envelope(lab, terms(lab, "orders", "untouched"))
     assert await attempt(lab, good) == "candidate_fails"
     assert looked(lab) == 0
+
+
+async def test_a_metric_of_another_form_that_an_older_version_let_in(
+    lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays as it is, and no certificate carries its name."""
+    text = TASK.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + TASK.split("[gate]")[1]
+    text = text.replace("exact_match", "field_accuracy")
+    with monkeypatch.context() as older:
+        older.setattr(definition, "check_metric", lambda task: None)
+        assert add_task(lab, tmp_path / "unfit", text) == "unfit"
+    lab.store.check("unfit", load_policy(lab.data / "trust"), quiet)
+    signed = envelope(lab, terms(lab, "unfit", "untouched"))
+    assert await attempt(lab, signed) == "task_metric_unfit"
+    assert looked(lab) == 0
+
+
+async def test_both_sides_are_measured_by_the_metric_of_the_specification(
+    lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An incumbent was scored by its own metric, a looser or a stricter one."""
+    add_task(lab, tmp_path / "loose", TASK.replace("exact_match", "normalised_match"))
+    given = terms(lab, "orders", "untouched")
+    digest = lab.store.inventory.record("loose").digest
+    seen: list[Subject] = []
+    monkeypatch.setattr(gates, "check_items", lambda parts, subject: seen.append(subject))
+    against = replace(given, incumbent="loose", incumbent_digest=digest or "")
+    assert await attempt(lab, envelope(lab, against)) == "candidate_fails"
+    (subject,) = seen
+    assert subject.incumbent is not None
+    sides = (subject.loaded.task, subject.incumbent.task)
+    assert [scoring.score(task, "engine", "Engine.") for task in sides] == [0, 0]
+    own = parse(TASK.replace("exact_match", "normalised_match").encode())
+    assert scoring.score(own, "engine", "Engine.") == 1  # the control
 
 
 async def test_an_item_that_does_not_fit_takes_no_look_and_is_not_told(

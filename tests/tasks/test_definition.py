@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import TaskRefused
-from appliance.tasks.definition import MAX_BYTES, Labels, Task, parse, parse_schema, prefixes
+from appliance.tasks.definition import (
+    MAX_BYTES,
+    Labels,
+    Task,
+    check_metric,
+    parse,
+    parse_schema,
+    prefixes,
+)
 from tests.tasks.example import BLEND, CLASSIFIER, FIELDS, LABELS, SCHEMA
 
 
@@ -64,6 +72,33 @@ def test_what_is_wrong_is_refused_with_its_place(old: str, new: str, place: str)
     error = refused(LABELS.replace(old, new, 1))
     assert error.code == "task_invalid"
     assert place in str(error)
+
+
+OUTPUTS = {
+    "labels": LABELS.split("[output]")[1].split("[gate]")[0],
+    "fields": FIELDS.split("[output]")[1].split("[gate]")[0],
+    "text": '\nform = "text"\n',
+}
+
+
+@pytest.mark.parametrize("form", OUTPUTS)
+@pytest.mark.parametrize(
+    ("metric", "fits"),
+    [
+        ("exact_match", {"labels", "fields", "text"}),
+        ("normalised_match", {"labels", "text"}),
+        ("field_accuracy", {"fields"}),
+    ],
+)
+def test_a_metric_measures_the_forms_that_it_fits(form: str, metric: str, fits: set[str]) -> None:
+    gate = f'[gate]\nmetric = "{metric}"\nmargin = 0.05\n'
+    task = parse((LABELS.split("[output]")[0] + "[output]" + OUTPUTS[form] + gate).encode())
+    if form in fits:
+        check_metric(task)
+        return
+    with pytest.raises(TaskRefused) as caught:
+        check_metric(task)
+    assert caught.value.code == "task_metric_unfit" and form in caught.value.message
 
 
 def test_a_classifier_and_a_blend_name_their_coefficients() -> None:

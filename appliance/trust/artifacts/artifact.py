@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
-from appliance.errors import PolicyRefused, SignatureRefused
+from appliance.errors import PolicyRefused, Refused, SignatureRefused
 from appliance.trust.artifacts import description, grammar
 from appliance.trust.artifacts.adapter import (
     STATEMENT_FILE,
@@ -57,10 +57,12 @@ class OtherFacts:
     Attributes:
         table: JSON values; `kind` says what it is.
         chat_template: it has none.
+        objection: why no new one is taken; one that is stored stays.
     """
 
     table: Mapping[str, Json]
     chat_template: None = None
+    objection: Refused | None = None
 
     def summary(self) -> dict[str, Json]:
         """What a record keeps."""
@@ -257,6 +259,13 @@ def vet_stored(artifact: Artifact, vet_file: Vet[F]) -> F:
     name = model_file_of(artifact.covered.keys())
     head = artifact.prefix(name, MAX_METADATA)
     return vet_file(head, artifact.sizes[name], read_statement(artifact))
+
+
+def admitted(facts: F) -> F:
+    """The facts of an artifact that arrives; raises the objection to it."""
+    if isinstance(facts, OtherFacts) and facts.objection is not None:
+        raise facts.objection
+    return facts
 
 
 def main_file_of(files: Iterable[str]) -> str:

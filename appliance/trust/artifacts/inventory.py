@@ -45,7 +45,7 @@ class Inventory:
         return missing(self._directory, record)
 
     def vet(self, model_id: str) -> AnyFacts:
-        """Vet an artifact where it lies, no matter who signed it.
+        """Vet an artifact that arrives, where it lies, no matter who signed it.
 
         Raises:
             StateRefused: `unknown_model_id`; what `other` raises.
@@ -54,7 +54,7 @@ class Inventory:
             Refused: what is wrong with an artifact of another kind.
         """
         with self.open(model_id) as artifact:
-            return self.vet_open(model_id, artifact)
+            return artifacts.admitted(self.vet_open(model_id, artifact))
 
     def vet_open(self, model_id: str, artifact: Artifact) -> AnyFacts:
         """Vet an artifact that is open; raises as `vet`."""
