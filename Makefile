@@ -66,8 +66,8 @@ test-fast: check  ## checks, then the tests that load no model and are quick: wh
 test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, LangChain, LlamaIndex, agents, frameworks, evals) and schemathesis
 	$(RUN) -m pytest tests/contract
 
-test-upstream: setup  ## a running engine as an upstream: KIND=vllm URL=http://127.0.0.1:8000 MODEL=m
-	UPSTREAM_KIND=$(KIND) UPSTREAM_URL=$(URL) UPSTREAM_MODEL=$(MODEL) $(RUN) -m pytest tests/contract/test_upstream_engine.py
+test-upstream: setup  ## a running engine as an upstream: KIND=vllm URL=http://127.0.0.1:8000 MODEL=m (DOES=embed, rerank)
+	UPSTREAM_KIND=$(KIND) UPSTREAM_URL=$(URL) UPSTREAM_MODEL=$(MODEL) UPSTREAM_DOES=$(or $(DOES),generate) $(RUN) -m pytest tests/contract/test_upstream_engine.py
 
 test-crash: setup  ## the audit log under power loss, kills and failing disks, the long versions too
 	$(RUN) -m pytest tests/audit/test_power_loss.py tests/audit/test_faults.py tests/audit/test_conditions.py \
