@@ -4,11 +4,16 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 MODEL_DIR := .venv/model
 # One test process more than cores, since they wait for the disk, at most four: each may hold a
-# model. Short paths: sockets have 108 bytes.
-TESTS = $(RUN) -m pytest --basetemp "$$(mktemp -d)" --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 --dist loadgroup
+# model. Short paths: sockets have 108 bytes. tests/durations.py says which file begins.
+TESTS = $(RUN) -m pytest --basetemp "$$(mktemp -d)" --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 \
+  --dist loadgroup --no-loadscope-reorder $(if $(RECORD),--record)
 # What is carried away or tested whole has the engine for every processor, the rest for this one.
 EVERY_PROCESSOR :=
-test test-all test-install bundle wheels: EVERY_PROCESSOR := --all
+test-all test-install bundle wheels: EVERY_PROCESSOR := --all
+ifeq ($(CI),true)
+test: EVERY_PROCESSOR := --all
+test: wheels
+endif
 # Where `make bench-task` keeps what is done, so that a run that was cut continues.
 TUNED := .tuned/licences
 SYSTEM := apt-get install -y git make g++ python3-venv
@@ -17,7 +22,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
 
 # Compiled modules are kept: the tests start some hundred processes that import them.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help preflight setup demo tour serve check test test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full bench-task wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-torch lock-debian clean
+.PHONY: help preflight setup demo tour serve check test test-swept test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full bench-task wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-torch lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -57,11 +62,15 @@ check: setup  ## linter, formatter, types, import rules
 	@git ls-files 'appliance/*.py' 'tui/*.py' 'installer/*.py' | xargs wc -l | \
 	  awk '$$2 != "total" && $$1 > 400 {print "  a hint: " $$2 " has " $$1 " lines"}'
 
-test: check wheels  ## checks, then the tests
+test: check  ## checks, then the tests; of suites with many alike cases a part (tests/sweeps.txt)
 	$(TESTS) -m "not slow and not tune"
+
+test-swept: setup  ## every case of the suites of which `make test` runs a part
+	$(TESTS) --whole -m "swept and not slow"
 
 test-fast: check  ## checks, then the tests that load no model and are quick: what one runs all day
 	$(TESTS) -m "not slow and not model and not long and not tune"
+	@$(RUN) -m tests.durations
 
 test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, LangChain, LlamaIndex, agents, frameworks, evals) and schemathesis
 	$(RUN) -m pytest tests/contract
@@ -84,7 +93,7 @@ test-install: setup  ## the bundle on bare Debian 11, 12 and 13 without a networ
 	INSTALL_RESULTS=$(if $(PART),1,all) $(RUN) -m pytest $(or $(PART),tests/installer tests/workers/test_cpu_variants.py tests/workers/test_gpu_devices.py)
 
 test-all: check wheels  ## checks, then every test, the slow ones too
-	$(TESTS)
+	$(TESTS) --whole
 
 bench-audit: setup  ## the audit log by itself: writing, verifying, searching a million entries
 	@$(RUN) -m benchmarks.audit $(if $(ROWS),--rows $(ROWS))

@@ -29,6 +29,13 @@ from appliance.errors import StateRefused, Unavailable
 
 # 3.51.3 fixed the WAL-reset bug.
 OLDEST_SQLITE = (3, 51, 3)
+PRAGMAS: Final[dict[str, str | int]] = {
+    "journal_mode": "wal",
+    "synchronous": 2,
+    "recursive_triggers": 1,
+    "foreign_keys": 1,
+}
+"""How every database that is written is opened."""
 _READS: Final = "appliance_reads"
 _BITS: Final = 10
 """Bits of `application_id` for each of the three numbers of a release."""
@@ -159,16 +166,10 @@ def _plain(connection: Any, _record: Any) -> None:
 
 def _configure(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy's `begin` event below starts transactions
-    wanted: dict[str, str | int] = {
-        "journal_mode": "wal",
-        "synchronous": 2,
-        "recursive_triggers": 1,
-        "foreign_keys": 1,
-    }
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA busy_timeout = 5000")
-        for name, value in wanted.items():
+        for name, value in PRAGMAS.items():
             cursor.execute(f"PRAGMA {name} = {value}")
             check_pragma(cursor, name, value)
     finally:

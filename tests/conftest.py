@@ -11,12 +11,13 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
+from appliance import db
 from appliance.app import Services, open_services
 from installer.bundle import examples
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import catalogued, default_model, obtain
 from installer.bundle.steps import BundleError
-from tests import minilm
+from tests import durations, minilm, sweeps
 from tests.routing import world
 from tests.smol import SMALL, idle, loaded, make_data
 
@@ -32,6 +33,12 @@ settings.register_profile(
 settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make` asks for."""
+    parser.addoption("--whole", action="store_true", help="every case of tests/sweeps.txt")
+    parser.addoption("--record", action="store_true", help="write tests/durations.txt anew")
+
+
 gc.disable()  # collecting the tests makes a million objects, none of them garbage
 
 
@@ -45,11 +52,13 @@ def pytest_configure(config: pytest.Config) -> None:
         return place.parts if place.is_dir() else place.parent.parts
 
     config.args.sort(key=directory)
+    config.pluginmanager.register(durations.Meter(record=config.getoption("--record")))
 
 
 def pytest_collection_finish() -> None:
     """Turn the garbage collector on; what exists so far it need not look at again."""
     gc.freeze()
+    gc.set_threshold(20_000, 20, 100)  # a program of the terminal makes thousands of objects
     gc.enable()
 
 
@@ -67,49 +76,42 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 _HEAVY = {
     "default_model_path", "embedder_path", "reranker_path", "small_qwen_path", "large_qwen_path",
 }  # fmt: skip
-_WHOLE = {"cli", "contract", "installer", "system"}  # directories whose tests run the whole product
-_SERVED = {"api/admin", "governance", "pool", "registry", "retrieval", "routing", "tui/screens"}
-"""Directories whose tests open a server in their process."""
-_LONG = {
-    "advisor/test_drift.py", "advisor/test_watch.py", "audit/test_ballast.py",
-    "audit/test_conditions.py", "audit/test_faults.py", "audit/test_log_crash.py",
-    "audit/test_power_loss.py", "audit/test_pruning.py", "audit/test_tampering.py",
-    "audit/test_ways_agree.py", "auditor/test_verify_certificate.py",
-    "auditor/test_verify_export.py", "datasets/test_capture.py", "engine/test_flood.py",
-    "engine/test_loop.py", "engine/test_pooler.py", "fuzz/test_model_mutants.py",
-    "kernels/test_exactness.py", "test_app.py", "test_import_hygiene.py",
-    "trust/ceremony/test_ceremony.py", "trust/test_bad_input.py", "trust/test_bad_policy.py",
-    "trust/test_mutants.py", "trust/artifacts/test_store.py", "tui/test_app.py",
-    "tui/test_command.py", "tui/test_hostile.py", "tui/test_offline.py", "tui/test_screenshots.py",
-    "tui/test_tmux.py",
-}  # fmt: skip
-"""Of the others, the files that take most of the time."""
-_ROUTES = {
-    "api/admin/test_routes.py", "cli/test_route.py", "routing/test_answering.py",
-    "routing/test_calibration.py", "routing/test_carry.py", "routing/test_catalogue.py",
-}  # fmt: skip
-"""Files that share a lab with a route, so that it is certified once."""
-_LLAMA = {"engine", "kernels"}  # directories whose tests load llama.cpp into their own process
+_LLAMA = {"library", "runner"}  # fixtures that load llama.cpp into the process of the tests
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that load a model, run the product or take long, for `make test-fast`.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that load a model; group, sweep and order what will run.
 
     The tests of a file stay in one process, and all that load llama.cpp into their own do, too: it
     is one library for a process, which the next test finds as the last one left it.
     """
     for item in items:
-        path = item.path.relative_to(CHECKOUT / "tests").as_posix()
-        top = path.partition("/")[0]
         names = set(getattr(item, "fixturenames", ()))
-        alone = top in _LLAMA or bool({"library", "runner"} & names)
-        group = "llama.cpp" if alone else "routes" if path in _ROUTES else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-        if top in _WHOLE or _HEAVY & names:
+        if item.get_closest_marker("xdist_group") is None:
+            group = "llama.cpp" if _LLAMA & names else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
+        if _HEAVY & names:
             item.add_marker("model")
-        if path in _LONG or path.startswith(tuple(f"{place}/" for place in _SERVED)):
-            item.add_marker("long")
+    sweeps.select(config, items)
+    if hasattr(config, "workerinput"):
+        durations.longest_first(items)
+
+
+_SYNCS = {"fsync": os.fsync, "fdatasync": os.fdatasync}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let this process wait for no disk, but in tests that are marked `durable`."""
+    durable = item.get_closest_marker("durable") is not None
+    for name, real in _SYNCS.items():
+        setattr(os, name, real if durable else _unsynced)
+    db.PRAGMAS["synchronous"] = 2 if durable else 0
+
+
+def _unsynced(_fd: int) -> None:
+    """A machine that keeps running loses nothing."""
 
 
 def unavailable(reason: str) -> NoReturn:

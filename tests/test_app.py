@@ -11,6 +11,8 @@ from appliance.app import initialise, open_services
 from appliance.config import Config
 from appliance.errors import Refused, StateRefused, UsageError
 
+pytestmark = pytest.mark.long
+
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)

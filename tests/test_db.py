@@ -12,6 +12,8 @@ from appliance import __version__, db
 from appliance.db import open_database, open_readonly
 from appliance.errors import StateRefused
 
+pytestmark = pytest.mark.durable
+
 FIRST = "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT) STRICT;\n"
 SECOND = """
 CREATE TABLE log (text TEXT) STRICT;

@@ -4,8 +4,6 @@ import ast
 import inspect
 from pathlib import Path
 
-import pytest
-
 from appliance import errors
 from appliance.errors import CODES, ApplianceError
 
@@ -31,9 +29,12 @@ def raised_codes(tree: ast.AST) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.name)
-def test_every_code_that_is_raised_is_known(path: Path) -> None:
-    assert raised_codes(ast.parse(path.read_text())) <= CODES.keys()
+def test_every_code_that_is_raised_is_known() -> None:
+    raised = {path: raised_codes(ast.parse(path.read_text())) for path in SOURCE.rglob("*.py")}
+    assert len(set().union(*raised.values())) > 200
+    assert {
+        str(p): codes - CODES.keys() for p, codes in raised.items() if codes - CODES.keys()
+    } == {}
 
 
 def test_the_search_for_codes_sees_them() -> None:
@@ -45,12 +46,11 @@ def test_every_class_is_drawn_in_the_tree() -> None:
     assert [name for name in CLASSES if name not in drawn] == []
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_every_code_tells_what_it_means_and_what_to_do(code: str) -> None:
-    meaning, hint = CODES[code]
-    assert meaning and not meaning.endswith(".")
-    assert hint.endswith((".", "`"))
-    assert code == code.lower() and " " not in code
+def test_every_code_tells_what_it_means_and_what_to_do() -> None:
+    for code, (meaning, hint) in CODES.items():
+        assert meaning and not meaning.endswith("."), code
+        assert hint.endswith((".", "`")), code
+        assert code == code.lower() and " " not in code
 
 
 def test_an_error_explains_itself() -> None:

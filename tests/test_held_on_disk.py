@@ -18,6 +18,8 @@ from tests.registry.test_lifecycle import edges
 from tests.smol import ID, SMALL, caller, make_data, request
 from tests.trust import separated
 
+pytestmark = pytest.mark.durable
+
 ON_DISK = replace(SMALL, models={"default": ModelConfig(n_ctx=512, slots=2, hold="disk")})
 
 

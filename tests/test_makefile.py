@@ -60,7 +60,8 @@ def test_python_out_of_range(tools: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "serve", "check", "test", "test-all", "wheels", "lock", "wheel-cuda13"]
+    "target",
+    ["demo", "serve", "check", "test", "test-swept", "test-all", "wheels", "lock", "wheel-cuda13"],
 )
 def test_every_target_looks_first(tools: Path, target: str) -> None:
     (tools / "git").unlink()

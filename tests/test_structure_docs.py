@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 STRUCTURES = ROOT / "docs" / "structures.md"
 DOCUMENTS = [
@@ -72,9 +70,10 @@ def test_a_new_package_and_a_stale_bullet_are_noticed() -> None:
     assert undescribed(here | {"appliance/gone.py"}, here) == {"appliance/gone.py"}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.relative_to(ROOT).as_posix())
-def test_links_resolve(document: Path) -> None:
-    assert broken_links(document.read_text(encoding="utf-8"), document) == []
+def test_links_resolve() -> None:
+    assert len(DOCUMENTS) > 50
+    links = {d: broken_links(d.read_text(encoding="utf-8"), d) for d in DOCUMENTS}
+    assert {str(document): broken for document, broken in links.items() if broken} == {}
 
 
 def test_a_dead_link_and_a_dead_anchor_are_noticed() -> None:

@@ -19,6 +19,8 @@ from tests.advisor.weeks import Source, strength_after, watched
 from tests.statistics.simulation import rate, show, within
 from tests.statistics.test_change import blocks, look_at_large
 
+pytestmark = pytest.mark.long
+
 WINDOWS = {"words": SHORT, "layout": SHORT, "labels": SHORT, "creep": LONG}
 EXPECTED = {"words": {"unknown", "middle"}, "layout": {"unknown", "middle"}}
 

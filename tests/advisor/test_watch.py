@@ -23,6 +23,8 @@ from appliance.jobs.kind import Context
 from appliance.types import Json, Receipt
 from tests.api.admin.lab import make_lab
 
+pytestmark = pytest.mark.long
+
 START = 3_000 * WEEK_US
 TASK = "orders"
 

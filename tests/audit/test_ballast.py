@@ -17,6 +17,8 @@ from appliance.types import Receipt
 from tests.audit.disks import fill, filled_by_another, mounted, until_refused
 from tests.audit.logs import admin, copy, intent, new_log, open_log, outcome
 
+pytestmark = [pytest.mark.long, pytest.mark.durable]
+
 MIB = 1 << 20
 BALLAST = 8 * MIB
 REQUESTS = 100

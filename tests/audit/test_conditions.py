@@ -19,6 +19,8 @@ from tests.audit.disks import again, mounted
 from tests.audit.logs import admin, ask, found, intent, new_log, open_log
 from tests.conftest import need_tool
 
+pytestmark = [pytest.mark.long, pytest.mark.durable]
+
 
 def refused(log: AuditLog) -> str:
     error = log.append(admin("x")).exception()

@@ -18,6 +18,8 @@ from appliance.errors import AuditRefused
 from tests.audit.epochs import Moments, epochs_log, open_epochs
 from tests.audit.logs import admin, new_log, open_log
 
+pytestmark = pytest.mark.durable
+
 
 def reasons(directory: Path) -> list[str]:
     reader = LogReader(directory)

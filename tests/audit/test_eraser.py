@@ -11,6 +11,8 @@ from appliance.audit.verification.verify import verify_log
 from appliance.errors import AuditRefused
 from tests.audit.logs import PROMPT, copy, erasure, open_log
 
+pytestmark = pytest.mark.durable
+
 
 def wrapped(directory: Path, seq: int) -> bytes:
     """The wrapped content key of an entry, as it lies in keys.db."""

@@ -25,6 +25,8 @@ from tests.audit.segmented import ROWS, fill, open_segments
 from tests.audit.test_power_loss import outcome
 from tests.conftest import need_tool
 
+pytestmark = [pytest.mark.long, pytest.mark.durable]
+
 FAULTS = ("error=EIO", "error=ENOSPC", "error=EROFS", "signal=KILL")
 CALLS = ("pwrite64", "write", "ftruncate", "fdatasync", "fsync", "rename", "unlink")
 THREADS = ("main", "writer")

@@ -13,12 +13,15 @@ import sys
 from pathlib import Path
 
 import pysqlite3.dbapi2
+import pytest
 
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.audit.verification.verify import verify_log
 from tests.audit.logs import new_log, open_log
 from tests.conftest import need_tool
+
+pytestmark = [pytest.mark.long, pytest.mark.durable]
 
 CHECKOUT = Path(__file__).parents[2]
 KILLS = 20

@@ -14,6 +14,8 @@ from appliance.errors import AuditUnavailable
 from tests.audit.disks import fill, mounted, until_refused
 from tests.audit.logs import ORIGIN, admin, intent, new_log, open_log, outcome
 
+pytestmark = pytest.mark.durable
+
 MIB = 1 << 20
 
 

@@ -13,6 +13,8 @@ from tests.audit import powerloss, vfs
 from tests.audit.logs import copy, new_log, open_log
 from tests.audit.powerloss import Op
 
+pytestmark = [pytest.mark.long, pytest.mark.durable]
+
 
 def outcome(directory: Path, promised: list[tuple[int, str]]) -> str:
     """`kept`, `lost`, why it was refused, or what the verification finds."""

@@ -19,6 +19,8 @@ from auditor.verify_export import Verifier
 from tests.audit.logs import Intruder, admin, ask, copy, found, outcome
 from tests.audit.segmented import ROWS, open_segments, prune
 
+pytestmark = [pytest.mark.long, pytest.mark.durable]
+
 PEOPLE = ("Alice", "Bob")
 
 

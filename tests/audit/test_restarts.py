@@ -16,6 +16,8 @@ from appliance.errors import AuditRefused
 from appliance.types import Receipt
 from tests.audit.logs import Intruder, admin, intent, new_log, outcome, signed_change
 
+pytestmark = pytest.mark.durable
+
 DAY = 86_400_000_000
 JUMPS = (0, 0, 0, 0, 1_000_000, 700_000_000, -DAY, DAY, 365 * DAY, -365 * DAY)
 

@@ -15,6 +15,8 @@ from appliance.errors import AuditUnavailable
 from tests.audit.logs import Intruder, admin, ask, found, new_log
 from tests.audit.segmented import ROWS, fill, open_segments
 
+pytestmark = pytest.mark.durable
+
 DAY = 86_400_000_000
 
 

@@ -18,6 +18,8 @@ from appliance.audit.verification.verify import verify_log
 from appliance.errors import StateRefused
 from tests.audit.logs import admin, ask, intent, new_log, open_log
 
+pytestmark = pytest.mark.durable
+
 Driver = Callable[..., None]
 OTHERWISE = {"synchronous": 1, "recursive_triggers": 0, "foreign_keys": 0, "secure_delete": 0}
 PRAGMAS = ("journal_mode", *OTHERWISE)

@@ -13,6 +13,8 @@ from appliance.audit.segments import Log
 from appliance.errors import AuditRefused
 from tests.audit.logs import Intruder, open_log
 
+pytestmark = pytest.mark.durable
+
 
 def test_the_stored_tree_has_the_subtrees_of_the_leaves(tmp_path: Path) -> None:
     engine = store.open_log(tmp_path / "log.db")

@@ -17,6 +17,8 @@ from tests.audit.halves import divided
 from tests.audit.logs import copy, open_log
 from tests.audit.tampering import CASES, SEGMENTS, SIZE, Case, World, export_as_it_is, world
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> World:

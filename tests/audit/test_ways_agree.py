@@ -25,6 +25,8 @@ from tests.audit.halves import divided
 from tests.audit.logs import Intruder, copy
 from tests.audit.tampering import World, export_as_it_is, world
 
+pytestmark = pytest.mark.long
+
 ALL = 1 << 20
 
 

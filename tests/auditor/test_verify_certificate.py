@@ -47,6 +47,8 @@ from tests.evals.gates import (
 )
 from tests.trust import policies
 
+pytestmark = pytest.mark.long
+
 PROGRAM = Path(__file__).parents[2] / "auditor" / "verify_certificate.py"
 
 

@@ -33,6 +33,8 @@ from tests.audit.logs import (
 )
 from tests.audit.tampering import export_as_it_is
 
+pytestmark = pytest.mark.long
+
 PROGRAM = Path(__file__).parents[2] / "auditor" / "verify_export.py"
 
 

@@ -79,3 +79,8 @@ def approved(lab: LabData, approved_lab: Path) -> str:
     shutil.rmtree(lab.data)
     shutil.copytree(approved_lab, lab.data.parent, dirs_exist_ok=True)
     return "tiny"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """They run the whole product."""
+    item.add_marker("model")

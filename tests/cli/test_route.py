@@ -19,6 +19,8 @@ from tests.routing.example import ROUTE
 from tests.routing.world import DATA_ID, ROUTE_ID, copied
 from tests.smol import SMALL
 
+pytestmark = pytest.mark.xdist_group("routes")
+
 
 @pytest.fixture(scope="module")
 def lab(route_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabData]:

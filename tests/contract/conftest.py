@@ -310,3 +310,8 @@ def packages() -> Path:
                 unavailable(f"the npm packages cannot be installed: {done.stderr.strip()[-300:]}")
             (made / "complete").touch()
     return made
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """They run the whole product."""
+    item.add_marker("model")

@@ -7,6 +7,8 @@ import pytest
 
 from appliance.datasets.capture import item
 
+pytestmark = pytest.mark.long
+
 AT = 1_764_239_400_000_000  # 2025-11-27T10:30:00Z
 
 

@@ -29,3 +29,8 @@ def sealed_model(default_model_path: Path) -> Iterator[SealedFile]:
 def library(variant: Path) -> Library:
     """llama.cpp in this process."""
     return Library(variant)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """They load llama.cpp into their process."""
+    item.add_marker(pytest.mark.xdist_group("llama.cpp"))

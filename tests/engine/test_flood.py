@@ -20,6 +20,8 @@ from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 
+pytestmark = pytest.mark.long
+
 SLOTS, PROMPT, FLOOD, CELLS = 8, 140, 64, 16_384
 TARGET = 2.5
 COSTS = [  # seconds of a step of one token; otherwise a fixed part and each token's

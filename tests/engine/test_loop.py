@@ -21,6 +21,8 @@ from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 from tests.engine.hash_model import END, Cell, HashModel
 
+pytestmark = pytest.mark.long
+
 GREEDY = Sampling(temperature=0)
 
 

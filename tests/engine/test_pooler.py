@@ -28,6 +28,8 @@ from tests import minilm
 from tests.minilm import CLS, SEP, WIDTH, Floats, MiniLm
 from tests.trust.forge import u32
 
+pytestmark = pytest.mark.long
+
 SENTENCES = (
     "Hydraulic pump pressure low on press line 4.",
     "Replace the sealing ring of the cylinder.",

@@ -8,6 +8,8 @@ import pytest
 
 from tests.conftest import CHECKOUT
 
+pytestmark = pytest.mark.long
+
 
 def survey(*options: str) -> tuple[int, int]:
     """How many mutants were accepted, and how many of these died."""

@@ -94,6 +94,7 @@ async def test_the_same_again(site: Site, services: Services) -> None:
     assert [entry["action"] for entry in told(services)] == ["trust_update", "trust_unchanged"]
 
 
+@pytest.mark.swept
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 async def test_an_attack_changes_nothing_and_is_recorded_once(site: Site, attack: Attack) -> None:
     path = site.data / "trust" / "metadata.json"

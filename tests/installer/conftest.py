@@ -114,3 +114,8 @@ class _Recorder:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Recorder())
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """They run the whole product."""
+    item.add_marker("model")

@@ -11,6 +11,8 @@ import pytest
 from appliance.workers import cpu_variants
 from appliance.workers.kernel_check import FORMATS
 
+pytestmark = pytest.mark.long
+
 Errors = dict[str, list[float]]
 
 

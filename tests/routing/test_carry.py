@@ -19,6 +19,8 @@ from appliance.trust.statements import route as statements
 from tests.routing.world import ROUTE_ID, SURE, Certified, answer, app, entries, terms
 from tests.smol import SMALL
 
+pytestmark = pytest.mark.xdist_group("routes")
+
 FLIPPED = "dev-orders-data003"
 OLD, NOW = "llama-cpp-python 0.2.1 build old", "llama-cpp-python 0.3.99 build new"
 

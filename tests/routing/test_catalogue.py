@@ -13,6 +13,8 @@ from appliance.trust.bytes.directory import open_artifact
 from tests.routing.world import LARGE_ID, ROUTE_ID, SMALL_ID, copied
 from tests.smol import SMALL
 
+pytestmark = pytest.mark.xdist_group("routes")
+
 
 @pytest.fixture(scope="module")
 def lab(route_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:

@@ -17,6 +17,8 @@ from appliance.audit.verification.verify import verify_log
 from tests.audit.disks import fill, mounted
 from tests.cli.conftest import run_command
 
+pytestmark = pytest.mark.durable
+
 MIB = 1 << 20
 SETTINGS = "\n[server]\nport = 0\n[audit]\nreserve_mib = 16\n[models.default]\nn_ctx = 512\n"
 QUESTION = {

@@ -148,3 +148,8 @@ def live_server(
     """In reproducible mode."""
     with serving(tmp_path_factory.mktemp("system"), default_model_path, CONFIG) as server:
         yield server
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """They run the whole product."""
+    item.add_marker("model")

@@ -13,6 +13,8 @@ from appliance.errors import CODES
 from tests.trust import bad_inputs, certs
 from tests.trust.bench import OF_THE_POLICY, Bench, Outcome, open_bench
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:

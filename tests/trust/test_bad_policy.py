@@ -27,6 +27,8 @@ from tests.trust import certs, forge
 from tests.trust.policies import ALICE, ALICE_TOO, BOB, PUBLISHER, bound, hint
 from tests.trust.simulator import DAY, NOW, Simulator
 
+pytestmark = pytest.mark.long
+
 ACTOR, NEW = "uid:4711", "new"
 _VALID = {"start": NOW - DAY, "end": NOW + 365 * DAY}
 CHAIN = certs.chain(certs.LEAF.but(**_VALID), certs.ISSUER.but(**_VALID), certs.ROOT.but(**_VALID))

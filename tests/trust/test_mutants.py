@@ -18,6 +18,8 @@ from appliance import trust
 from tests.trust import bad_inputs
 from tests.trust.bench import Bench, open_bench
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -170,6 +172,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield made
 
 
+@pytest.mark.swept
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.where}: {m.case}")
 def test_the_suite_notices(bench: Bench, mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     change, code = case(mutant.case)

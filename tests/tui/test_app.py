@@ -17,6 +17,8 @@ from tests.tui.scripted import DATA, DOWN, NEVER, Script, Told, model, status, t
 from tui.app import PAGES, OperatorApp
 from tui.desk import Desk
 
+pytestmark = pytest.mark.long
+
 
 @contextlib.contextmanager
 def serving(lab: LabData) -> Iterator[None]:

@@ -10,6 +10,8 @@ from appliance.errors import ApplianceError, Refused, Unavailable
 from tests.api.admin.lab import make_lab
 from tui.command import Commands
 
+pytestmark = pytest.mark.long
+
 
 def program(text: str) -> tuple[str, ...]:
     return (sys.executable, "-c", text)

@@ -16,6 +16,8 @@ from tests.tui.scripted import DOWN, Script, Terminal, Told, entry, key, model, 
 from tui.command import Commands, Report, silent
 from tui.offline import Offline
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> LabData:

@@ -9,6 +9,8 @@ from tests.conftest import CHECKOUT
 from tests.tui.staging import Scene, scenes, staged
 from tui.app import PAGES
 
+pytestmark = pytest.mark.long
+
 DOCS = CHECKOUT / "docs"
 
 
@@ -22,6 +24,7 @@ def drawing() -> ModuleType:
     return module
 
 
+@pytest.mark.swept
 @pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.name)
 async def test_a_picture_is_current(drawing: ModuleType, scene: Scene) -> None:
     drawn = await drawing.draw(scene)

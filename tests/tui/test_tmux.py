@@ -32,6 +32,8 @@ from tests.tui.drivers import PROGRAM, TmuxDriver, expect
 from tests.tui.scripted import Script, model, status
 from tests.tui.test_hostile import hostile
 
+pytestmark = pytest.mark.long
+
 RENAME = "\x1b]2;owned\x07"
 
 

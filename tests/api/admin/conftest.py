@@ -28,3 +28,8 @@ def client(services: Services) -> Iterator[AdminClient]:
     """A client of the admin app over them."""
     with client_of(services) as made:
         yield made
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """They open a server in their process."""
+    item.add_marker("long")

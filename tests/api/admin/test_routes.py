@@ -16,6 +16,8 @@ from tests.routing.world import DATA_ID, LARGE_ID, ROUTE_ID, SMALL_ID, copied
 from tests.smol import SMALL
 from tests.tasks.example import FIELDS, SCHEMA
 
+pytestmark = pytest.mark.xdist_group("routes")
+
 
 def test_what_a_person_says_of_fields_is_json_that_the_schema_accepts() -> None:
     """Numbers count as right within what the task allows."""

@@ -129,7 +129,7 @@ def offline() -> Path:
     """The directory that `make wheels` filled for this Python."""
     pattern = f"cp{sys.version_info[0]}{sys.version_info[1]}-*/{SUMS}"
     found = sorted(LOCKS.glob(pattern), key=lambda path: path.stat().st_mtime)
-    if not found:
+    if not found or cached(cache_root() / "llama-wheels", recipe()) is None:
         unavailable("no offline wheels for this Python: make wheels")
     return found[-1].parent
 

@@ -19,6 +19,8 @@ from appliance.trust.statements import approval
 from tests.trust import forge
 from tests.trust.forge import Gguf, Lab, as_json, quiet, sha256
 
+pytestmark = pytest.mark.long
+
 Action = Callable[[], object]
 
 

@@ -8,6 +8,8 @@ import pytest
 from appliance.trust.bytes import durable
 from tests.trust.forge import watch_syncs
 
+pytestmark = pytest.mark.durable
+
 
 def test_the_bytes_are_on_the_disk_before_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

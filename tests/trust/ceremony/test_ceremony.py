@@ -23,6 +23,8 @@ from tests.trust.forge import as_json
 from tests.trust.policies import document
 from tests.trust.simulator import DAY, NOW
 
+pytestmark = pytest.mark.long
+
 WORDS = "correct horse battery"
 HOLDERS = {"root": ["Ada", "Bea", "Cid"], "targets": ["Dan"], "snapshot": ["Eve"],
            "timestamp": ["Eve"]}  # fmt: skip

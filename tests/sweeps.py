@@ -1,0 +1,78 @@
+"""Suites with many alike cases: a part of them in `make test`, all of them in `make test-swept`.
+
+- A suite is one test function, marked `swept` beside it; `LIST` has its counts: here, there.
+- The part is drawn by the commit, so each commit tries other cases and every run of it the same.
+- What each check of the product needs runs whole here, in a suite that is not swept; a case that
+  is left to the sweep looks at the same check from another side.
+"""
+
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+LIST = Path(__file__).with_name("sweeps.txt")
+
+
+class Counts(NamedTuple):
+    """Cases of a suite: in `make test`, and in the sweep."""
+
+    here: int
+    there: int
+
+
+def read(text: str) -> dict[str, Counts]:
+    """The list of suites."""
+    rows = (line.split() for line in text.splitlines() if line and not line.startswith("#"))
+    return {suite: Counts(int(here), int(there)) for here, there, suite in rows}
+
+
+def seed() -> str:
+    """The commit of this checkout; without Git it is always the same part."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=LIST.parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "no commit"
+    return done.stdout.strip()
+
+
+def drawn(cases: Sequence[str], count: int, by: str) -> set[str]:
+    """So many of the cases, chosen by a text."""
+    return set(sorted(cases, key=lambda c: hashlib.sha256(f"{by} {c}".encode()).digest())[:count])
+
+
+def keep(cases: Sequence[str], counts: dict[str, Counts], *, by: str, named: bool) -> set[str]:
+    """The ids of marked cases that run here.
+
+    Args:
+        named: single tests were asked for by their ids: those run.
+
+    Raises:
+        UsageError: the list and the suites do not agree.
+    """
+    if named:
+        return set(cases)
+    suites: dict[str, list[str]] = {}
+    for case in cases:
+        suites.setdefault(case.partition("[")[0], []).append(case)
+    for suite, found in suites.items():
+        if suite not in counts or counts[suite].there != len(found):
+            listed = counts.get(suite)
+            raise pytest.UsageError(f"{LIST.name}: {suite} has {len(found)} cases; {listed}")
+    return {each for s, found in suites.items() for each in drawn(found, counts[s].here, by)}
+
+
+def select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is left to the sweep, unless all is asked for."""
+    marked = [item for item in items if item.get_closest_marker("swept")]
+    if not marked or config.getoption("--whole"):
+        return
+    named = any("::" in argument for argument in config.args)
+    stays = keep([item.nodeid for item in marked], read(LIST.read_text()), by=seed(), named=named)
+    left = [item for item in marked if item.nodeid not in stays]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in set(left)]
