@@ -40,7 +40,6 @@ from appliance.errors import PolicyRefused, Refused, StateRefused, Unavailable, 
 from appliance.evals.asking import ASKER
 from appliance.evals.carry import Carry
 from appliance.evals.gate import Gate
-from appliance.evals.gate_subject import GateParts
 from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.evals.job import Evaluation, Parts
 from appliance.evals.plan import Messages
@@ -59,6 +58,7 @@ from appliance.incidents.seen import Seen
 from appliance.jobs import store as job_store
 from appliance.jobs.jobs import Jobs
 from appliance.jobs.store import JobStore
+from appliance.looks.subject import LookParts
 from appliance.observability.log_file import Kept
 from appliance.observability.metrics import Metrics
 from appliance.pool.adapters import AdapterLoader
@@ -507,7 +507,7 @@ def open_services(
             return evidence.ensure(data, lab.MARK if profile == "lab" else b"")
 
         labels = LabelQueues(database, clock)
-        gate_parts = GateParts(
+        look_parts = LookParts(
             data / EVALUATIONS,
             models,
             ledger,
@@ -525,12 +525,12 @@ def open_services(
             labels,
             documents,
         )
-        jobs.add(Gate(gate_parts))
+        jobs.add(Gate(look_parts))
 
         def suspend(task: str, why: Refused) -> Awaitable[object]:
             return pool.end(SYSTEM, task, "suspended", why)
 
-        jobs.add(Carry(gate_parts, suspend))
+        jobs.add(Carry(look_parts, suspend))
 
         def agreed(key_id: str) -> bool:
             try:
@@ -573,7 +573,7 @@ def open_services(
         approved_routes = ApprovedRoutes(models, read_policy, certified, ready)
         elsewhere = stages_of(workers, ready)
         calibration_parts = CalibrationParts(
-            gate_parts, certified, approved_routes.forget, elsewhere
+            look_parts, certified, approved_routes.forget, elsewhere
         )
         jobs.add(Calibration(calibration_parts))
 

@@ -241,6 +241,11 @@ CODES: Final[dict[str, Code]] = {
         "what another engine must do again with open items is not here",
         "Calibrate with the engine that serves: `appliance route calibrate`.",
     ),
+    "route_change_unbounded": Code(
+        "the same answers to so few open groups bound the change too little for the certificate",
+        "Calibrate with the engine that serves, `appliance route calibrate`; more groups in `dev` "
+        "and a limit further below the allowed error let a later upgrade be bounded.",
+    ),
     "route_certificate_expired": Code(
         "the certificate of the route has expired", "Calibrate again on new groups."
     ),

@@ -43,8 +43,10 @@ from appliance.tasks.enforced import check_form
 from appliance.trust.bytes import ecdsa, names
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.policy.policy import APPROVER, EVALUATOR, PUBLISHER
+from appliance.trust.statements import specification
 from appliance.trust.statements.pointer import Version
 from appliance.wire.admin.gates import PlanWanted
+from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.models import ModelDetail
 
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -235,9 +237,9 @@ class Release:
 
     def _job(self, digest: str) -> int | None:
         """The gate of this version that is under way, or that looked; None where none did."""
-        title = f"{self.task} on {self.dataset}"
+        wanted = (self.task, digest, self.dataset, _SPLIT)
         for each in self.client.jobs(1_000).jobs:
-            if (each.kind, each.title) == (gate.KIND, title) and each.state in _UNENDED:
+            if each.kind == gate.KIND and each.state in _UNENDED and _looks_at(each) == wanted:
                 return each.id
         looks: list[Mapping[str, Any]] = [
             look
@@ -399,6 +401,12 @@ def _holder(client: AdminClient, name: str, private: bytes) -> KeyHolder:
     if not roles:
         raise click.UsageError(f"The trust policy has no role for {name} with this key.")
     return KeyHolder(name, private, roles)
+
+
+def _looks_at(job: Job) -> tuple[str, str, str, str]:
+    """The task, its digest, the dataset and the split of a gate."""
+    terms = specification.unverified(str(job.params["specification"]).encode())
+    return terms.task, terms.task_digest, terms.dataset, terms.split
 
 
 def _gave(held: ModelDetail, person: str) -> frozenset[str]:

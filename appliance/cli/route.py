@@ -341,7 +341,12 @@ def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
     flips = [safe(item) for item in result.get("flips", ())]
     lines = [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
     if result.get("certificate"):
-        lines = [f"{result['items']} open items as before; carried over to {result['engine']}"]
+        lines = [
+            f"{result['items']} open items as before, {result['groups']} groups accepted; "
+            f"carried over to {result['engine']}",
+            f"the engine changes at most {result['change']:.1%} of what is accepted; the limit "
+            "bears it",
+        ]
     elif flips:
         lines = [f"out of use: {len(flips)} items differ: {', '.join(flips[:20])}"]
     output.data({"id": found.id, "state": found.state, "code": found.code, **result}, lines)

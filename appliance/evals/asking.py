@@ -12,14 +12,15 @@ Rules:
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 from appliance.datasets.items import Item
 from appliance.errors import ApplianceError, NotFound, Overloaded, Unavailable, WorkerLost
 from appliance.evals import scoring
 from appliance.evals.outcomes import Outcome
+from appliance.looks.unasked import OURS
 from appliance.serving.generation import Generation
 from appliance.serving.inference import EVALUATION, Inference
 from appliance.tasks.definition import Task
@@ -30,28 +31,9 @@ PATIENCE_S: Final = 600.0
 """How long an engine that starts again is waited for."""
 _RETRY_S: Final = 0.5
 TRIES: Final = 3
-MOST_UNASKED: Final = 0.02
-"""Share of the items of either side that may have no answer for a reason of ours."""
-OURS: Final = frozenset(
-    {
-        "worker_lost", "key_quarantined", "rate_limit_exceeded", "place_waited", "model_loading",
-        "model_suspended", "model_unavailable", "route_stage_away", "upstream_busy",
-        "upstream_certificate", "upstream_denied", "upstream_incomplete", "upstream_invalid",
-        "upstream_lost", "upstream_redirect", "upstream_timeout", "upstream_tripped",
-        "upstream_unavailable",
-    }
-)  # fmt: skip
-"""Codes of failures that are not the answerer's."""
-ERASED: Final = "erased"
-"""The failure of an item that was erased before it had its label."""
-UNCOUNTED: Final = OURS | {ERASED}
-"""Failures of items that count on neither side."""
-
 ASKER: Final = Principal(EVALUATION, EVALUATION, limits=Limits(priority=Priority.BATCH))
 PADDED: Final = replace(ASKER, padded=True)
 """For sealed items, of whose answers no entry tells the size."""
-T = TypeVar("T")
-S = TypeVar("S")
 
 
 def as_it_is(text: str) -> str:
@@ -151,19 +133,6 @@ async def asked_again(
     return told
 
 
-def interruption(lost: Mapping[str, int], items: int) -> tuple[bool, str] | None:
-    """Whether an answer was seen, and a sentence, where too many items could not be asked.
-
-    Args:
-        lost: how many, by who should have answered.
-        items: that each was to be asked for.
-    """
-    if max(lost.values()) <= MOST_UNASKED * items:
-        return None
-    told = ", ".join(f"{count} of {items} items of {name}" for name, count in lost.items())
-    return any(count < items for count in lost.values()), f"Could not be asked: {told}."
-
-
 async def asked(
     inference: Inference,
     label: str,
@@ -261,22 +230,6 @@ def outcome(task: Task, item: Item, answer: str | None, told: Told) -> Outcome:
         else sum(one.document in known for one in cited.citations),
         cited_removed=None if cited is None else cited.removed,
     )
-
-
-async def side_by_side(ask: Callable[[S], Awaitable[T]], items: Sequence[S], slots: int) -> list[T]:
-    """Ask for all, so many at once; the first error that is not an outcome ends the rest."""
-    gate = asyncio.Semaphore(slots)
-
-    async def one(item: S) -> T:
-        async with gate:
-            return await ask(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def _not_the_candidates(error: ApplianceError) -> bool:

@@ -23,11 +23,12 @@ from appliance.datasets.label_queues import LabelQueue
 from appliance.datasets.labelling import check_labels, check_raters
 from appliance.errors import PolicyRefused
 from appliance.evals import scoring
-from appliance.evals.asking import ERASED, OURS
 from appliance.evals.gate_outcomes import Measured
-from appliance.evals.gate_subject import GateParts, Subject
+from appliance.evals.gate_subject import GateSubject
 from appliance.evals.outcomes import Outcome
 from appliance.jobs.kind import Context, Waits
+from appliance.looks.subject import LookParts
+from appliance.looks.unasked import ERASED, OURS
 from appliance.tasks.definition import Labels, Task
 from appliance.types import Json
 
@@ -35,7 +36,7 @@ _QUEUE: Final = "queue"
 """The name of the queue in the checkpoint, once it is made."""
 
 
-def check_terms(subject: Subject) -> None:
+def check_terms(subject: GateSubject) -> None:
     """Refuse what labels of differing items cannot show, before the look.
 
     Raises:
@@ -45,14 +46,14 @@ def check_terms(subject: Subject) -> None:
     if not all(isinstance(task.output, Labels) for task in _tasks(subject)):
         raise PolicyRefused("specification_other", "Only answers that are labels are compared so.")
     check_labels(_offered(subject))
-    check_raters(subject.wanted.raters)
+    check_raters(subject.signed.wanted.raters)
 
 
-def _tasks(subject: Subject) -> list[Task]:
+def _tasks(subject: GateSubject) -> list[Task]:
     return [subject.loaded.task, *([subject.incumbent.task] if subject.incumbent else [])]
 
 
-def _offered(subject: Subject) -> list[str]:
+def _offered(subject: GateSubject) -> list[str]:
     """The labels of both sides."""
     forms = [task.output for task in _tasks(subject)]
     return [label for form in forms if isinstance(form, Labels) for label in form.labels]
@@ -86,12 +87,12 @@ def _scored(task: Task, one: Outcome, label: str) -> Outcome:
     return replace(one, expected=label, micros=round(right * 1e6))
 
 
-def queue_of(parts: GateParts, job: int) -> LabelQueue | None:
+def queue_of(parts: LookParts, job: int) -> LabelQueue | None:
     """The queue of a gate; None before it is made, and once it is gone."""
     return next((queue for queue in parts.labels.list() if queue.job == job), None)
 
 
-def removed(parts: GateParts, job: Context) -> bool:
+def removed(parts: LookParts, job: Context) -> bool:
     """Whether the queue was made and is gone; another would bring back what was erased in it."""
     return _QUEUE in (job.checkpoint or {}) and queue_of(parts, job.id) is None
 
@@ -102,9 +103,9 @@ def alias(key: bytes, item: str) -> str:
 
 
 def with_labels(
-    parts: GateParts,
+    parts: LookParts,
     job: Context,
-    subject: Subject,
+    subject: GateSubject,
     items: Sequence[Item],
     measured: Measured,
     key: bytes,
@@ -132,23 +133,22 @@ def with_labels(
 
 
 def _queue(
-    parts: GateParts,
+    parts: LookParts,
     job: Context,
-    subject: Subject,
+    subject: GateSubject,
     items: Sequence[Item],
     names: Mapping[str, str],
 ) -> LabelQueue:
     """The queue of a gate, made the first time; its entry is durable before."""
-    wanted = subject.wanted
+    wanted = subject.signed.wanted
     if (found := queue_of(parts, job.id)) is None:
         by_id = {item.id: item for item in items}
         shown = [replace(by_id[item], id=name) for name, item in names.items()]
         made = _free(f"gate-{job.id}", [queue.name for queue in parts.labels.list()])
-        fields: dict[str, Json] = {
-            "action": "labels_new", "actor": job.actor, "job": job.id, "queue": made,
-            "data": wanted.dataset, "items": len(shown), "raters": list(wanted.raters),
-        }  # fmt: skip
-        parts.audit.append(Draft("admin", fields)).result()
+        parts.record(job, "labels_new", {
+            "queue": made, "data": wanted.dataset, "items": len(shown),
+            "raters": list(wanted.raters),
+        })  # fmt: skip
         offered = _offered(subject)
         parts.labels.create(made, wanted.dataset, shown, offered, wanted.raters, names, job.id)
         found = parts.labels.get(made)
@@ -162,7 +162,7 @@ def _free(name: str, taken: Collection[str]) -> str:
     return next(each for each in chain([name], others) if each not in taken)
 
 
-def _settled(parts: GateParts, queue: LabelQueue, items: int) -> dict[str, str]:
+def _settled(parts: LookParts, queue: LabelQueue, items: int) -> dict[str, str]:
     """The label of each item that is left in a queue."""
     parts.labels.check(queue.name)
     work = queue.labelling
@@ -177,7 +177,7 @@ def _settled(parts: GateParts, queue: LabelQueue, items: int) -> dict[str, str]:
     )
 
 
-def close(parts: GateParts, job: Context) -> None:
+def close(parts: LookParts, job: Context) -> None:
     """Say which labels the verdict has taken, and forget their queue; may be done twice."""
     if (queue := queue_of(parts, job.id)) is not None:
         answers = json.dumps(queue.labelling.answers(), sort_keys=True).encode()
@@ -190,7 +190,7 @@ def close(parts: GateParts, job: Context) -> None:
         forget(parts, job)
 
 
-def forget(parts: GateParts, job: Context) -> None:
+def forget(parts: LookParts, job: Context) -> None:
     """Remove the queue of a gate that is over, with its texts; may be done twice."""
     if (queue := queue_of(parts, job.id)) is not None:
         gone: dict[str, Json] = {

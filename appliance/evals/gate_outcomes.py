@@ -1,6 +1,6 @@
 """What was answered in a gate: the encrypted outcomes of a job, and those of the baselines.
 
-Rules: outcomes lie encrypted from the first; a baseline is measured from the beginning each time;
+Rules: a baseline is measured from the beginning each time;
 an incumbent that answers nothing fails on every item.
 """
 
@@ -13,11 +13,11 @@ from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused
 from appliance.evals import pairs, scoring
 from appliance.evals.baselines import Baseline
-from appliance.evals.gate_subject import NONE, GateParts, Subject
+from appliance.evals.gate_subject import NONE, GateSubject
 from appliance.evals.outcomes import Outcome
 from appliance.evals.outcomes import parse as parse_outcome
 from appliance.evals.packs.items import FILES, PINS
-from appliance.evals.sealed_lines import SealedLines, alias, key_of
+from appliance.looks.answers import LookFiles, SealedAnswers
 from appliance.trust.statements.evaluation import Pack
 
 PAIRS: Final = "pairs.sealed"
@@ -40,43 +40,20 @@ class Measured:
     agreed: frozenset[str] = frozenset()
 
 
-class Files:
-    """The outcomes of a job, encrypted."""
+def answers_file(files: LookFiles, side: int) -> SealedAnswers[Outcome]:
+    """The answers of one side."""
+    return files.answers(f"{side:03}.sealed", parse_outcome)
 
-    def __init__(self, parts: GateParts, job_id: int) -> None:
-        self._directory = parts.directory / str(job_id)
-        self._key = key_of(self._directory, parts.kek())
-        self._open = {n: self._lines(f"{n:03}.sealed") for n in (CANDIDATE, INCUMBENT)}
-        self._packs = {name: self._lines(f"pack-{name}.sealed") for name in FILES}
 
-    @property
-    def key(self) -> bytes:
-        """Of this job's files."""
-        return self._key
+def pack_file(files: LookFiles, pack: str) -> SealedAnswers[Outcome]:
+    """The answers of the candidate's model to a pack."""
+    return files.answers(f"pack-{pack}.sealed", parse_outcome)
 
-    def alias(self, item: str) -> str:
-        """How the log names an item of the sealed split: by the key of this job."""
-        return alias(self._key, item)
 
-    def _lines(self, name: str) -> SealedLines:
-        return SealedLines(self._directory / name, self._key)
-
-    def read(self, part: int | str) -> list[Outcome]:
-        """What one side answered so far, or its model to a pack."""
-        return [parse_outcome(line) for line in self._of(part).read()]
-
-    def append(self, part: int | str, outcomes: Sequence[Outcome]) -> None:
-        """Add outcomes and make them durable."""
-        self._of(part).append([outcome.line().rstrip(b"\n") for outcome in outcomes])
-
-    def _of(self, part: int | str) -> SealedLines:
-        return self._packs[part] if isinstance(part, str) else self._open[part]
-
-    def write_pairs(self, found: Sequence[pairs.Pair]) -> None:
-        """Keep what the verdict follows from, in place of an earlier try."""
-        (self._directory / PAIRS).unlink(missing_ok=True)
-        lines = self._lines(PAIRS)
-        lines.append([each.line() for each in found])
+def write_pairs(files: LookFiles, found: Sequence[pairs.Pair]) -> None:
+    """Keep what the verdict follows from, in place of an earlier try."""
+    (files.directory / PAIRS).unlink(missing_ok=True)
+    files.answers(PAIRS, pairs.parse).append(found)
 
 
 def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.Pair]:
@@ -88,10 +65,10 @@ def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.Pair]:
     place = directory / str(job_id)
     if not (place / PAIRS).exists():
         raise EvaluationRefused("report_missing", f"Job {job_id} is no gate, or is not done.")
-    return [pairs.parse(line) for line in SealedLines(place / PAIRS, key_of(place, kek)).read()]
+    return list(LookFiles(place, kek).answers(PAIRS, pairs.parse).read().values())
 
 
-def learned(baseline: Baseline, subject: Subject, items: Sequence[Item]) -> list[Outcome]:
+def learned(baseline: Baseline, subject: GateSubject, items: Sequence[Item]) -> list[Outcome]:
     """The outcomes of a baseline; it is quick, so it is always measured from the beginning."""
     answered = baseline.answers([item.text for item in items])
     return [
@@ -100,7 +77,7 @@ def learned(baseline: Baseline, subject: Subject, items: Sequence[Item]) -> list
     ]
 
 
-def _outcome(subject: Subject, item: Item, answer: str, seconds: float) -> Outcome:
+def _outcome(subject: GateSubject, item: Item, answer: str, seconds: float) -> Outcome:
     expected = scoring.expected_of(subject.loaded.task, item)
     score = scoring.score(subject.loaded.task, expected, answer)
     return Outcome(
@@ -120,7 +97,7 @@ def packed(name: str, outcomes: Sequence[Outcome]) -> Pack:
     return Pack(right, len(outcomes), PINS[FILES[name]])
 
 
-def unanswered(subject: Subject, item: Item) -> Outcome:
+def unanswered(subject: GateSubject, item: Item) -> Outcome:
     """The outcome of an incumbent that answers nothing."""
     expected = scoring.expected_of(subject.loaded.task, item)
     stratum = item.stratum or ""

@@ -6,17 +6,20 @@ Rule: while the split has looks left, every figure is told to the point, and no 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from appliance.evals.baselines import LINEAR, MAJORITY
 from appliance.evals.gate_subject import NONE
 from appliance.evals.judging import Coarse, confidence
 from appliance.evals.pairs import MILLION
+from appliance.looks.look import LookFindings
 from appliance.reports import charts
 from appliance.reports.charts import Estimate
 from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 from appliance.statistics.proportions import corrected
-from appliance.trust.statements.evaluation import Found, pack_verdicts
+from appliance.trust.statements.evaluation import Found, Range, pack_verdicts
 from appliance.trust.statements.specification import Specification
 
 _CALLED: Final = {
@@ -25,6 +28,44 @@ _CALLED: Final = {
 }
 
 _TONES: Final[Mapping[str, Tone]] = {"pass": "good", "fail": "no", "underpowered": "muted"}
+
+
+class PackResult(msgspec.Struct, frozen=True):
+    """What a pack came to, with its floor in millionths."""
+
+    floor: int
+    right: int
+    items: int
+    interval: tuple[float, float]
+    verdict: str
+
+
+class GateFindings(LookFindings, frozen=True, kw_only=True):
+    """Result of a gate.
+
+    Attributes:
+        statement: id of what was signed, whatever the verdict is.
+        advice: quality of the regression that had as many rows as the candidate; None for none.
+        alpha_left: known at the end.
+    """
+
+    metric: str
+    task: str
+    candidate: str
+    incumbent: str
+    difference: float
+    interval: tuple[float, float]
+    margin: float
+    groups: int
+    groups_needed: int | None
+    groups_needed_range: Range
+    unasked: int
+    agreed: int
+    floors: Mapping[str, str]
+    packs: Mapping[str, PackResult]
+    statement: str
+    advice: float | None
+    alpha_left: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -190,8 +231,8 @@ def _terms(judged: Judged) -> Section:
     for name, floor in sorted(wanted.floors.items()):
         rows.append((f"floor {name}".strip(), f"{_percent(floor)}: {found.floors[name]}"))
     for name, told in packs(wanted, found, judged.look).items():
-        low, high = (f"{100 * limit:.0f}" for limit in told["interval"])
-        share = f"{_percent(told['floor'])}: {told['verdict']}, {told['right']} of {told['items']}"
+        low, high = (f"{100 * limit:.0f}" for limit in told.interval)
+        share = f"{_percent(told.floor)}: {told.verdict}, {told.right} of {told.items}"
         rows.append((f"pack {name}", f"{share} items right, {low} to {high} % ({_level(judged)})"))
     passed = [*judged.issued, *([wanted.alpha_micros] if judged.certificate else [])]
     many = (
@@ -205,22 +246,53 @@ def _terms(judged: Judged) -> Section:
     )
 
 
-def packs(wanted: Specification, found: Found, look: int) -> dict[str, dict[str, Any]]:
-    """Each pack with its floor in millionths, its interval and its verdict.
+def packs(wanted: Specification, found: Found, look: int) -> dict[str, PackResult]:
+    """Each pack with its interval and its verdict.
 
     The items are fixed and decide as they are; as a sample of such items they have an interval.
     """
-    verdicts = pack_verdicts(wanted, found.packs)
+    verdicts, level = pack_verdicts(wanted, found.packs), confidence(wanted, look)
     return {
-        name: {
-            "floor": wanted.packs[name],
-            "right": pack.right,
-            "items": pack.items,
-            "interval": list(corrected(pack.right, pack.items, confidence(wanted, look))),
-            "verdict": verdicts[name],
-        }
+        name: PackResult(
+            wanted.packs[name],
+            pack.right,
+            pack.items,
+            corrected(pack.right, pack.items, level),
+            verdicts[name],
+        )
         for name, pack in sorted(found.packs.items())
     }
+
+
+def result(judged: Judged, statement: str, advice: Coarse | None) -> GateFindings:
+    """What the job tells.
+
+    Args:
+        statement: id of what was signed.
+        advice: what the regression reaches.
+    """
+    wanted, found = judged.wanted, judged.found
+    return GateFindings(
+        verdict=found.verdict,
+        answer=sentence(judged),
+        certificate=judged.certificate,
+        metric=wanted.metric,
+        task=wanted.task,
+        candidate=wanted.model,
+        incumbent=wanted.incumbent,
+        difference=found.difference_micros / MILLION,
+        interval=(found.low_micros / MILLION, found.high_micros / MILLION),
+        margin=wanted.margin_micros / MILLION,
+        groups=found.groups,
+        groups_needed=found.groups_needed,
+        groups_needed_range=found.groups_range,
+        unasked=found.unasked,
+        agreed=found.agreed,
+        floors=found.floors,
+        packs=packs(wanted, found, judged.look),
+        statement=statement,
+        advice=None if advice is None else advice.value / MILLION,
+    )
 
 
 def _margin(wanted: Specification) -> int:

@@ -1,43 +1,31 @@
-"""What a gate works on: the task, the sealed dataset and the terms, checked before the look.
+"""What a gate works on: the task, the sealed split and the terms, checked before the look."""
 
-Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of
-the split are opened by `opened` alone, into memory.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from appliance.audit.log import AuditLog
-from appliance.clock import Clock
-from appliance.datasets import directory as datasets
 from appliance.datasets import ledger as ledgers
-from appliance.datasets import sealing
-from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Item
-from appliance.datasets.label_queues import LabelQueues
-from appliance.datasets.ledger import Ledger
-from appliance.datasets.sealing import Seal
 from appliance.errors import EvaluationRefused, PolicyRefused, StateRefused
 from appliance.evals.baselines import LINEAR, MAJORITY
 from appliance.evals.packs.items import FILES
 from appliance.evals.scoring import unfit_reason
-from appliance.jobs.kind import JsonObject
-from appliance.serving.backend import Backends
-from appliance.serving.inference import Inference
+from appliance.looks.subject import (
+    YEAR_US,
+    LookParts,
+    LookSubject,
+    other,
+    sealed_split,
+    signed_terms,
+    task_of,
+)
 from appliance.statistics.groups import draw_one_each
 from appliance.tasks import catalogue
-from appliance.tasks.cited import Evidence
 from appliance.tasks.definition import Task, check_metric
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.artifacts.store import ModelStore
-from appliance.trust.bytes import ecdsa
-from appliance.trust.bytes.directory import Artifact
-from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation, specification
 from appliance.trust.statements.evaluation import Certificate
@@ -49,85 +37,16 @@ BASELINES: Final = (MAJORITY, LINEAR, NONE)
 _USABLE: Final = ("verified", "approved", "suspended")
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of a gate: the specification as a person signed it."""
-
-    specification: str
-
-
-@dataclass(frozen=True)
-class GateParts:
-    """What a gate needs of the appliance.
-
-    Attributes:
-        directory: `DATA/evaluations`.
-        policy: reads the trust policy in force.
-        fresh: says how fresh it is.
-        backends: the models.
-        inference: makes a use-case of answers over backends.
-        kek: the key-encryption key.
-        evidence: the key that signs what was found.
-        template_of: hex SHA-256 of a model's chat template; "" for none.
-        log: name of the audit log.
-        marks_key: the site's key of marks.
-        labels: where people label the items on which two sides differ.
-        documents: searches collections, as the app `evaluation`.
-    """
-
-    directory: Path
-    store: ModelStore
-    ledger: Ledger
-    audit: AuditLog
-    policy: Callable[[], TrustPolicy]
-    fresh: Callable[[], Freshness]
-    backends: Backends
-    inference: Callable[[Backends], Inference]
-    kek: Callable[[], bytes]
-    evidence: Callable[[], ecdsa.PrivateKey]
-    template_of: Callable[[str], str]
-    log: str
-    clock: Clock
-    marks_key: Callable[[], bytes]
-    labels: LabelQueues
-    documents: Evidence | None = None
-
-
-@dataclass(frozen=True)
-class Subject:
+@dataclass(frozen=True, kw_only=True)
+class GateSubject(LookSubject[Signed]):
     """What is compared, before the split is opened.
 
     Attributes:
-        seal: of the dataset.
-        sealed: the file of the split.
         incumbent: the task that is compared with; None for a baseline.
-        name: of the task, as its definition has it: that of its later versions, too.
     """
 
-    signed: Signed
     loaded: LoadedTask
-    dataset: Dataset
-    seal: Seal
-    sealed: bytes
     incumbent: LoadedTask | None
-    name: str
-
-    @property
-    def wanted(self) -> Specification:
-        """The terms."""
-        return self.signed.wanted
-
-    @property
-    def part(self) -> sealing.Part:
-        """What the seal tells of the split."""
-        return self.seal.parts[self.wanted.split]
-
-
-def envelope_of(params: JsonObject) -> bytes:
-    """The specification as it was signed. Raises PolicyRefused (`specification_invalid`)."""
-    try:
-        return msgspec.convert(params, Wanted).specification.encode()
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        raise PolicyRefused("specification_invalid", f"Parameters: {error}.") from error
 
 
 def baseline_of(loaded_form: str, declared: str) -> str:
@@ -139,24 +58,24 @@ def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy
     """Hold a specification against the store; the task's terms are those of its signed bytes."""
     task = store.inventory.record(wanted.task)
     if task.kind != catalogue.KIND or task.state not in _USABLE:
-        raise _other(f"{wanted.task} is {task.state} and no task that can be evaluated")
+        raise other(f"{wanted.task} is {task.state} and no task that can be evaluated")
     if task.digest != wanted.task_digest:
-        raise _other(f"{wanted.task} has the digest {task.digest}")
+        raise other(f"{wanted.task} has the digest {task.digest}")
     facts = store.facts(wanted.task, policy)
     if (facts.get("model"), facts.get("model_digest")) != (wanted.model, wanted.model_digest):
-        raise _other(f"{wanted.task} names another model")
+        raise other(f"{wanted.task} names another model")
     if facts.get("metric") != wanted.metric or wanted.looks != ledgers.LOOKS:
-        raise _other(f"the metric is {facts.get('metric')} and there are {ledgers.LOOKS} looks")
+        raise other(f"the metric is {facts.get('metric')} and there are {ledgers.LOOKS} looks")
     evaluation.check_terms(wanted, facts, "specification_other")
     _check_packs(wanted, str(facts.get("candidate", "")))
     check_floor(wanted)
     if wanted.incumbent not in BASELINES:
         incumbent = store.inventory.record(wanted.incumbent)
         if incumbent.digest != wanted.incumbent_digest or incumbent.kind != catalogue.KIND:
-            raise _other(f"{wanted.incumbent} is another one than the incumbent")
+            raise other(f"{wanted.incumbent} is another one than the incumbent")
     data = store.inventory.record(wanted.dataset)
     if data.digest != wanted.dataset_digest:
-        raise _other(f"{wanted.dataset} has the digest {data.digest}")
+        raise other(f"{wanted.dataset} has the digest {data.digest}")
     if wanted.split not in data.facts.get("sealed", ()):
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
 
@@ -165,9 +84,9 @@ def _check_packs(wanted: Specification, kind: str) -> None:
     """A pack must be one of this version, and the candidate a model that writes."""
     unknown = sorted(set(wanted.packs) - set(FILES))
     if unknown:
-        raise _other(f"there is no pack {unknown[0]}, but {' and '.join(FILES)}")
+        raise other(f"there is no pack {unknown[0]}, but {' and '.join(FILES)}")
     if wanted.packs and kind == "classifier":
-        raise _other("a classifier answers no pack")
+        raise other("a classifier answers no pack")
 
 
 def check_floor(wanted: Specification) -> None:
@@ -179,13 +98,13 @@ def check_floor(wanted: Specification) -> None:
         )
 
 
-def issued(parts: GateParts) -> list[Certificate]:
+def issued(parts: LookParts) -> list[Certificate]:
     """The certificates of gates that this appliance keeps of the last year."""
-    year = parts.clock.wall_us() - 365 * 86_400_000_000
+    year = parts.clock.wall_us() - YEAR_US
     return parts.store.evaluations.passed_since(year, parts.policy())
 
 
-def _check_yearly(parts: GateParts, wanted: Specification, policy: TrustPolicy) -> None:
+def _check_yearly(parts: LookParts, wanted: Specification, policy: TrustPolicy) -> None:
     """What the policy allows a year's certificates to promise wrongly, together."""
     allowed = policy.tasks.yearly_delta
     if allowed is None:
@@ -200,29 +119,14 @@ def _check_yearly(parts: GateParts, wanted: Specification, policy: TrustPolicy) 
         )
 
 
-def check_schedule(parts: GateParts, split: str, wanted: tuple[int, ...], seal: Seal) -> None:
-    """The looks must spend alpha as the split does. Raises PolicyRefused."""
-    schedule = ledgers.schedule(parts.ledger.looks(seal.parts[split].marks), seal.schedule)
-    if (wanted or ledgers.QUARTERS) != schedule:
-        raise _other(f"the looks at {split} spend alpha as {list(schedule)} millionths")
-
-
-def _other(problem: str) -> PolicyRefused:
-    return PolicyRefused("specification_other", f"Specification: {problem}.")
-
-
-def subject_of(parts: GateParts, params: JsonObject) -> Subject:
+def subject_of(parts: LookParts, envelope: bytes) -> GateSubject:
     """Everything that can be wrong before the look, from the stored bytes; nothing is opened.
 
     Raises:
-        Refused: `clock_behind`; what `specification.verify` raises; `evaluator_not_allowed`;
-            `specification_other`, `dataset_not_sealed`, `task_metric_unfit`; what a check of the
-            store finds.
+        Refused: what `signed_terms` and `specification.verify` raise; `specification_other`,
+            `dataset_not_sealed`, `task_metric_unfit`; what a check of the store finds.
     """
-    parts.fresh().check_change()
-    policy = parts.policy()
-    signed = specification.verify(envelope_of(params), policy)
-    policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
+    signed, policy = signed_terms(parts, envelope, specification.verify)
     wanted = signed.wanted
     _check_records(parts.store, wanted, policy)
     loaded = task_of(parts.store, wanted.task, wanted.task_digest, policy)
@@ -231,17 +135,18 @@ def subject_of(parts: GateParts, params: JsonObject) -> Subject:
     if wanted.incumbent not in BASELINES:
         incumbent = task_of(parts.store, wanted.incumbent, wanted.incumbent_digest, policy)
         incumbent = replace(incumbent, task=measured_as(loaded.task, incumbent.task))
-    read = partial(sealed_dataset, wanted.split)
-    digest, (dataset, seal, sealed) = parts.store.use(
-        wanted.dataset, "dataset", policy, _silent, read
-    )
-    if digest != wanted.dataset_digest:
-        raise _other(f"{wanted.dataset} has the digest {digest}")
-    check_schedule(parts, wanted.split, wanted.schedule, seal)
+    split = sealed_split(parts, policy, wanted)
     _check_yearly(parts, wanted, policy)
     with parts.store.inventory.open(wanted.task) as artifact:
         name = catalogue.read_artifact(artifact).task.id
-    return Subject(signed, loaded, dataset, seal, sealed, incumbent, name)
+    return GateSubject(
+        signed=signed,
+        split=split,
+        loaded=loaded,
+        incumbent=incumbent,
+        name=name,
+        version=loaded.task.version,
+    )
 
 
 def measured_as(task: Task, incumbent: Task) -> Task:
@@ -250,38 +155,7 @@ def measured_as(task: Task, incumbent: Task) -> Task:
     return msgspec.structs.replace(incumbent, gate=gate, compare=task.compare)
 
 
-def sealed_dataset(split: str, artifact: Artifact) -> tuple[Dataset, Seal, bytes]:
-    """A dataset, its seal and the file of a sealed split. Raises StateRefused."""
-    found = datasets.read_artifact(artifact)
-    if found.seal is None or split not in found.seal.parts:
-        raise StateRefused("dataset_not_sealed", f"The dataset has no sealed {split}.")
-    name = sealing.sealed_file(split)
-    return found, found.seal, artifact.prefix(name, artifact.sizes[name])
-
-
-def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -> LoadedTask:
-    """A stored task, approved or not yet, whose files are those that were signed.
-
-    Raises:
-        Refused: what a check of the store finds; `specification_other` for another digest.
-    """
-    checked = store.check(task_id, policy, _silent)
-    if checked.digest != digest:
-        raise _other(f"{task_id} has the digest {checked.digest}")
-    with store.inventory.open(task_id) as artifact:
-        loaded = catalogue.read_artifact(artifact)
-    return replace(loaded, task=msgspec.structs.replace(loaded.task, id=task_id), digest=digest)
-
-
-def needs_engine(parts: GateParts, *tasks: str) -> bool:
-    """Whether a model answers for one of the tasks; of one that is not here it is supposed."""
-    try:
-        return any(parts.store.inventory.record(task).facts.get("needs") != "" for task in tasks)
-    except StateRefused:
-        return True
-
-
-def check_items(parts: GateParts, subject: Subject) -> None:
+def check_items(parts: LookParts, subject: GateSubject) -> None:
     """Hold every item of the split against the task before the look; nothing of one is told.
 
     Raises:
@@ -306,21 +180,14 @@ def check_sealed(tasks: Sequence[Task], items: Sequence[Item]) -> None:
         )
 
 
-def opened(parts: GateParts, subject: Subject) -> tuple[Item, ...]:
+def opened(parts: LookParts, subject: GateSubject) -> tuple[Item, ...]:
     """The items of the split, in memory; one of each group where that was specified.
 
     Raises:
         DatasetRefused: what `sealing.open_part` raises.
     """
-    wanted, name = subject.wanted, subject.dataset.manifest.name
-    items = sealing.open_part(
-        subject.seal, wanted.split, name, subject.sealed, parts.kek(), parts.marks_key()
-    )
+    wanted, items = subject.signed.wanted, subject.split.opened(parts)
     if wanted.items == "one":
         places = draw_one_each([i.id for i in items], [i.group for i in items], wanted.seed)
         items = tuple(items[place] for place in places)
     return items
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""

@@ -21,7 +21,7 @@ from appliance.clock import Clock, iso
 from appliance.datasets.items import Item
 from appliance.errors import BadRequest, Unavailable
 from appliance.evals import evidence, neighbours, plan, scoring, shots, subject, wanted
-from appliance.evals.asking import Asking, Told, as_it_is, outcome, side_by_side, started
+from appliance.evals.asking import Asking, Told, as_it_is, outcome, started
 from appliance.evals.baselines import battery, timed
 from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import PACKS
@@ -36,6 +36,7 @@ from appliance.evals.unforced import UnforcedTask, read_freely
 from appliance.evals.wanted import Wanted
 from appliance.host.energy import Meter
 from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.looks.answers import side_by_side
 from appliance.reports.page import render
 from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference

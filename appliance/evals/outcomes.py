@@ -7,15 +7,18 @@ score of 0; lines are canonical, so that equal outcomes have equal digests.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta
 
 from appliance.errors import EvaluationRefused
 from appliance.trust.bytes import strict_json
 
-_TEXTS: Final = ("item", "group", "stratum", "expected", "failure")
-_CITED: Final = ("cited", "cited_right", "cited_removed")
-_OPTIONAL: Final = (*_CITED, "erased")
+_OPTIONAL: Final = ("cited", "cited_right", "cited_removed", "erased")
 _MOST: Final = 1 << 20
+_Count: TypeAlias = Annotated[int, Meta(ge=0)]
+_Share: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,15 @@ class Outcome:
     group: str
     expected: str
     answer: str | None
-    micros: int
-    microseconds: int
-    tokens: int = 0
+    micros: _Share
+    microseconds: _Count
+    tokens: _Count = 0
     stratum: str = ""
     failure: str = ""
-    confidence_micros: int | None = None
-    cited: int | None = None
-    cited_right: int | None = None
-    cited_removed: int | None = None
+    confidence_micros: _Share | None = None
+    cited: _Count | None = None
+    cited_right: _Count | None = None
+    cited_removed: _Count | None = None
     erased: bool | None = None
 
     @property
@@ -82,13 +85,16 @@ def parse(line: bytes) -> Outcome:
         EvaluationRefused: `outcomes_invalid`.
     """
     value = strict_json.parse(line, _invalid, limit=_MOST)
-    if not isinstance(value, dict):
-        raise _invalid("a line is no object")
     try:
-        outcome = Outcome(**value)
-    except TypeError as error:
+        outcome = msgspec.convert(value, Outcome)
+    except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
-    _check(outcome)
+    if isinstance(value, dict) and not value.keys() <= vars(outcome).keys():
+        raise _invalid("a field is unknown")
+    if outcome.erased is False:
+        raise _invalid("it is erased or it is not")
+    if (outcome.answer is None) != bool(outcome.failure) or (outcome.failure and outcome.micros):
+        raise _invalid("a failure has a code, no answer and a score of 0")
     return outcome
 
 
@@ -113,26 +119,6 @@ def check_complete(outcomes: Sequence[Outcome], items: Sequence[str]) -> None:
             "outcomes_incomplete",
             f"{len(told)} outcomes for {len(items)} items; missing: {', '.join(missing) or '-'}.",
         )
-
-
-def _check(outcome: Outcome) -> None:
-    numbers = (outcome.micros, outcome.microseconds, outcome.tokens)
-    if any(type(value) is not int or value < 0 for value in numbers) or outcome.micros > 1_000_000:
-        raise _invalid("a number is negative, too large or no integer")
-    if any(not isinstance(getattr(outcome, name), str) for name in _TEXTS):
-        raise _invalid("a text is missing")
-    confidence: Any = outcome.confidence_micros
-    if confidence is not None and not (type(confidence) is int and 0 <= confidence <= 1_000_000):
-        raise _invalid("a confidence is no share")
-    counts = [value for name in _CITED if (value := getattr(outcome, name)) is not None]
-    if any(type(value) is not int or value < 0 for value in counts):
-        raise _invalid("a number of citations is negative or no integer")
-    if outcome.answer is not None and not isinstance(outcome.answer, str):
-        raise _invalid("an answer is no text")
-    if outcome.erased not in (None, True):
-        raise _invalid("it is erased or it is not")
-    if (outcome.answer is None) != bool(outcome.failure) or (outcome.failure and outcome.micros):
-        raise _invalid("a failure has a code, no answer and a score of 0")
 
 
 def _invalid(reason: str) -> EvaluationRefused:

@@ -5,16 +5,22 @@ root; the tree is that of RFC 6962, so that one line can be proved without the o
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta
 
 from appliance.audit import merkle
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals.outcomes import Outcome
+from appliance.looks.answers import Lined
 from appliance.trust.bytes import strict_json
 
 MILLION: Final = 1_000_000
 _MOST: Final = 2 << 20
+_Share: TypeAlias = Annotated[int, Meta(ge=0, le=MILLION)]
+_Name: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,12 @@ class Pair:
         agreed: both answered the same, and nobody was asked what is right.
     """
 
-    item: str
-    group: str
+    item: _Name
+    group: _Name
     stratum: str
     expected: str
-    candidate: int
-    incumbent: int
+    candidate: _Share
+    incumbent: _Share
     candidate_answer: str | None
     incumbent_answer: str | None
     candidate_failure: str = ""
@@ -42,7 +48,7 @@ class Pair:
 
     def line(self) -> bytes:
         """Its line of JSON, without the end of the line."""
-        table = dict(vars(self))
+        table = asdict(self)
         if not self.agreed:
             del table["agreed"]
         return strict_json.dump(table)
@@ -92,42 +98,22 @@ def parse(line: bytes) -> Pair:
     """
     value = strict_json.parse(line, _invalid, limit=_MOST)
     try:
-        found = Pair(**value) if isinstance(value, dict) else None
-    except TypeError as error:
+        found = msgspec.convert(value, Pair)
+    except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
-    if found is None or found.line() != line:
+    if found.line() != line:
         raise _invalid("a line is not canonical")
-    texts: list[Any] = [found.item, found.group, found.stratum, found.expected]
-    texts += [found.candidate_failure, found.incumbent_failure]
-    if type(found.agreed) is not bool:
-        raise _invalid("agreed is true or left out")
-    answers: list[Any] = [found.candidate_answer, found.incumbent_answer]
-    scores: list[Any] = [found.candidate, found.incumbent]
-    if not all(isinstance(t, str) for t in texts) or not found.item or not found.group:
-        raise _invalid("a text is missing")
-    if not all(a is None or isinstance(a, str) for a in answers):
-        raise _invalid("an answer is no text")
-    if not all(type(s) is int and 0 <= s <= MILLION for s in scores):
-        raise _invalid("a score is not within 0 and 1,000,000")
-    for score, answer, failure in zip(scores, answers, texts[-2:], strict=True):
+    sides = (
+        (found.candidate, found.candidate_answer, found.candidate_failure),
+        (found.incumbent, found.incumbent_answer, found.incumbent_failure),
+    )
+    for score, answer, failure in sides:
         if (answer is None) != bool(failure) or (failure and score):
             raise _invalid("a failure has a code, no answer and a score of 0")
-    if found.agreed and (answers[0] != answers[1] or any(scores) or found.expected):
+    same = found.candidate_answer == found.incumbent_answer
+    if found.agreed and (not same or found.candidate or found.incumbent or found.expected):
         raise _invalid("without a label two answers are the same, and count as no difference")
     return found
-
-
-class Lined(Protocol):
-    """An outcome as a line, whatever was measured."""
-
-    @property
-    def item(self) -> str:
-        """The id of its item."""
-        ...
-
-    def line(self) -> bytes:
-        """Canonical JSON."""
-        ...
 
 
 def root(pairs: Sequence[Lined]) -> str:

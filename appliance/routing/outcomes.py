@@ -7,7 +7,7 @@ from pathlib import Path
 
 from appliance.datasets.ledger import Look
 from appliance.errors import EvaluationRefused, Refused
-from appliance.evals.sealed_lines import SealedLines, key_of
+from appliance.looks.answers import LookFiles
 from appliance.routing import confidence
 from appliance.routing.calibration import SEALED, parse
 from appliance.routing.certifying import Observed
@@ -29,13 +29,13 @@ def read(directory: Path, look: Look, kek: bytes) -> list[Observed]:
     place = directory / str(look.job)
     if not look.verdict or not (place / SEALED).exists():
         raise EvaluationRefused("report_missing", f"Job {look.job} has no outcomes here.")
-    lines = SealedLines(place / SEALED, key_of(place, kek)).read()
-    return sorted((parse(line) for line in lines), key=lambda o: o.item)
+    seen = LookFiles(place, kek).answers(SEALED, parse).read()
+    return sorted(seen.values(), key=lambda o: o.item)
 
 
 def basis(parts: CalibrationParts, certificate_id: str) -> Basis | None:
     """The sealed answers that a certificate rests on; None where they are not here."""
-    gate = parts.gate
+    gate = parts.look
     look = gate.ledger.of_certificate(certificate_id)
     envelope = parts.certificates.envelope(certificate_id)
     if look is None or envelope is None:

@@ -7,14 +7,18 @@ item of it is shown.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
+from msgspec import UNSET, UnsetType, field
+
+from appliance.looks.look import LookFindings
 from appliance.reports import charts
 from appliance.reports.axes import percent
 from appliance.reports.charts import Series
 from appliance.reports.page import Fact, Figure, Page, Section, Table
-from appliance.routing.certifying import Verdict
+from appliance.routing.certifying import Origin, Point, Verdict
 from appliance.routing.confidence import COMPANY, TOKENS
+from appliance.routing.definition import Weight
 from appliance.trust.statements.route import Specification
 
 _HELP: Mapping[str, str] = {
@@ -30,6 +34,54 @@ _HELP: Mapping[str, str] = {
 }
 
 
+class CalibrationFindings(LookFindings, frozen=True, kw_only=True):
+    """Result of a calibration; what only a look tells has a default.
+
+    Attributes:
+        alpha: most of the accepted answers that may be wrong.
+        threshold: least confidence that is accepted; None where nothing is.
+        groups_needed, groups_needed_range: in all, where a number is known to help.
+        reach: share of the groups that the rules leave to the first stage.
+        effective: groups of one size that weigh as those of the split do.
+        noise: share of labels of repeated texts that contradict the commonest one.
+        unclaimed: keys to which nothing is promised.
+        difference: route minus second stage, with its limits.
+        avoided: share of the second stage's seconds, with its limits.
+        ablation: mean error along the curve, by features.
+        curve: of the open items.
+        unasked, limit, dev_error: left out where no look was taken.
+    """
+
+    route: str
+    alpha: float
+    delta: float
+    margin: float
+    small: str
+    larger: str | None
+    noise: float
+    unclaimed: list[str]
+    company: bool
+    weight: Weight
+    group_from: str
+    reason: str = ""
+    threshold: float | None = None
+    coverage: float = 0.0
+    groups: int = 0
+    groups_needed: int | None = None
+    groups_needed_range: tuple[int, int | None] | None = None
+    reach: float | None = None
+    effective: int | None = None
+    doubtful: Literal["larger", "people"] | None = None
+    origins: tuple[Origin, ...] = ()
+    difference: tuple[float, ...] | None = None
+    avoided: tuple[float, ...] | None = None
+    ablation: dict[str, float] = field(default_factory=dict)
+    curve: tuple[Point, ...] = ()
+    unasked: int | UnsetType = UNSET
+    limit: float | UnsetType = UNSET
+    dev_error: float | UnsetType = UNSET
+
+
 @dataclass(frozen=True)
 class Told:
     """What a page is made of.
@@ -42,7 +94,7 @@ class Told:
     """
 
     wanted: Specification
-    result: Mapping[str, Any]
+    result: CalibrationFindings
     when: str
     made_of: Mapping[str, str]
     deltas: tuple[int, ...] = ()
@@ -56,7 +108,7 @@ def figures(verdict: Verdict, weight: str = "groups") -> str:
             f"{(verdict.threshold or 0) / 1e6:.3f}"
         )
     if verdict.reason == "unstable over time":
-        return "; ".join(_origin(origin._asdict()) for origin in verdict.origins)
+        return "; ".join(_origin(origin) for origin in verdict.origins)
     if verdict.difference is not None and verdict.reason == "worse than the larger stage":
         value, low, _ = verdict.difference
         return f"the route is {100 * value:+.0f} points, at the least {100 * low:+.0f}"
@@ -80,31 +132,31 @@ def sentence(reason: str, figures: str, groups: int, more: str, error: float = 0
 def page(told: Told) -> Page:
     """The report."""
     wanted, result = told.wanted, told.result
-    certified = result["verdict"] == "certified"
-    avoided = result["avoided"]
+    certified = result.verdict == "certified"
+    avoided = result.avoided
     return Page(
         title=f"Route {wanted.route} on {wanted.dataset}, {wanted.split}",
-        answer=result["answer"],
+        answer=result.answer,
         tone="good" if certified else "no",
         facts=(
-            Fact("verdict", "certified" if certified else "not certifiable", result["reason"]),
+            Fact("verdict", "certified" if certified else "not certifiable", result.reason),
             Fact(
                 "accepted",
-                f"{result['coverage']:.0%}",
-                f"of the {result['weight']}, by the first stage",
+                f"{result.coverage:.0%}",
+                f"of the {result.weight}, by the first stage",
             ),
             Fact(
                 "certified error" if certified else "allowed error",
-                f"at most {result['alpha']:.1%}",
-                f"with {1 - result['delta']:.0%} confidence",
+                f"at most {result.alpha:.1%}",
+                f"with {1 - result.delta:.0%} confidence",
             ),
-            Fact("groups", str(result["groups"]), "one item of each was drawn and counts"),
+            Fact("groups", str(result.groups), "one item of each was drawn and counts"),
             Fact(
                 "seconds avoided",
                 f"{avoided[0]:.0%}" if avoided else "-",
                 f"{avoided[1]:.0%} to {avoided[2]:.0%}" if avoided else "no larger stage is asked",
             ),
-            Fact("certificate", (result["certificate"] or "none")[:16]),
+            Fact("certificate", (result.certificate or "none")[:16]),
         ),
         figure=_curve(result),
         sections=tuple(
@@ -118,12 +170,12 @@ def page(told: Told) -> Page:
     )
 
 
-def _curve(result: Mapping[str, Any]) -> Figure | None:
-    if len(result["curve"]) < 2:
+def _curve(result: CalibrationFindings) -> Figure | None:
+    if len(result.curve) < 2:
         return None
     names = (("accepted error", 2, "accent"), ("95 % limits", 3, "muted"), ("", 4, "muted"))
     rows = [
-        Series(name, tuple((point[1], point[at]) for point in result["curve"]), kind)
+        Series(name, tuple((point[1], point[at]) for point in result.curve), kind)
         for name, at, kind in names
     ]
     drawing = charts.lines(
@@ -132,53 +184,54 @@ def _curve(result: Mapping[str, Any]) -> Figure | None:
         x_name="share that the first stage answers",
         y_name="errors among them",
         x_form=percent,
-        limit=result["alpha"],
+        limit=result.alpha,
         mark=_certified(result),
     )
     caption = (
-        f"Open items, each threshold a point; {result['weight']} count alike. The dashed line is "
+        f"Open items, each threshold a point; {result.weight} count alike. The dashed line is "
         "the allowed error. What is certified was decided on sealed groups, once."
     )
     return Figure(drawing, caption)
 
 
-def _certified(result: Mapping[str, Any]) -> tuple[str, float, float] | None:
+def _certified(result: CalibrationFindings) -> tuple[str, float, float] | None:
     """The certified threshold, where it stands on the curve of the open items."""
-    if result["verdict"] != "certified":
+    threshold = result.threshold
+    if threshold is None or result.verdict != "certified":
         return None
-    at = min(result["curve"], key=lambda point: abs(point[0] / 1e6 - result["threshold"]))
-    return f"certified: confidence {result['threshold']:.3f}", at[1], at[2]
+    at = min(result.curve, key=lambda point: abs(point.threshold / 1e6 - threshold))
+    return f"certified: confidence {threshold:.3f}", at.coverage, at.error
 
 
-def _help(result: Mapping[str, Any]) -> Section | None:
-    text = _HELP.get(result["reason"])
+def _help(result: CalibrationFindings) -> Section | None:
+    text = _HELP.get(result.reason)
     return None if text is None else Section("What would help", (text,))
 
 
-def _promise(result: Mapping[str, Any]) -> Section | None:
+def _promise(result: CalibrationFindings) -> Section | None:
     """For whom the certificate holds."""
-    if result["verdict"] != "certified":
+    if result.verdict != "certified":
         return None
     whom = "groups like the sealed ones, each counting once,"
-    if result["weight"] == "answers":
+    if result.weight == "answers":
         whom = "groups like the sealed ones, of sizes like theirs,"
     said = [
         f"By the labels of this dataset, and for {whom} as far as they reach the first stage, at "
-        f"most {result['alpha']:.1%} of the answers that it gives are wrong: with "
-        f"{1 - result['delta']:.0%} confidence.",
+        f"most {result.alpha:.1%} of the answers that it gives are wrong: with "
+        f"{1 - result.delta:.0%} confidence.",
         _weights(result),
         "The past was tested and nothing forecasts: the monitor and drift watch what comes. Not "
         "replayed: requests that the stage's time limit or its share of requests at once sends "
         "further, and repeats that the dataset left out when it was sealed.",
     ]
-    if result["company"]:
+    if result.company:
         said.append(
             "Other requests in the engine's batch move how sure its model is. Room is left for "
             f"that: each item counts as it does worst where log-odds move by up to {COMPANY:g}, "
             f"and the margin between two tokens by up to {TOKENS:g}."
         )
-    if result["unclaimed"]:
-        names = ", ".join(result["unclaimed"])
+    if result.unclaimed:
+        names = ", ".join(result.unclaimed)
         said.append(
             f"Nothing is promised to the keys {names}: a rule looks at them and at something else, "
             "and the first stage does not answer them."
@@ -186,32 +239,32 @@ def _promise(result: Mapping[str, Any]) -> Section | None:
     return Section("What is promised", tuple(said))
 
 
-def _weights(result: Mapping[str, Any]) -> str:
+def _weights(result: CalibrationFindings) -> str:
     """Where the weights come from, and who watches them."""
     said = "Groups count alike, however many requests each sends."
-    if result["weight"] == "answers":
+    if result.weight == "answers":
         said = (
             "Answers count alike, so that a group weighs what its items in the dataset do: as "
-            f"{result['effective']} groups of one size."
+            f"{result.effective} groups of one size."
         )
-    if not result["group_from"]:
+    if not result.group_from:
         return f"{said} The route does not say whose a request is: nobody compares these weights."
     return f"{said} The monitor tells how far those of the requests are from them."
 
 
-def _time(result: Mapping[str, Any]) -> Section | None:
-    if not result["origins"]:
+def _time(result: CalibrationFindings) -> Section | None:
+    if not result.origins:
         return None
     rows = tuple(
         (
-            str(o["until"]),
-            str(o["groups"]),
-            "none" if o["threshold"] is None else f"{o['threshold'] / 1e6:.3f}",
-            "-" if o["share"] is None else f"{o['share']:.1%}",
-            f"{o['limit']:.1%}",
-            f"{o['wrong']} of {o['accepted']}" if o["accepted"] else "-",
+            str(o.until),
+            str(o.groups),
+            "none" if o.threshold is None else f"{o.threshold / 1e6:.3f}",
+            "-" if o.share is None else f"{o.share:.1%}",
+            f"{o.limit:.1%}",
+            f"{o.wrong} of {o.accepted}" if o.accepted else "-",
         )
-        for o in result["origins"]
+        for o in result.origins
     )
     columns = ("until", ">groups", ">threshold", ">error", ">limit", ">wrong in the time after")
     said = (
@@ -221,10 +274,10 @@ def _time(result: Mapping[str, Any]) -> Section | None:
     return Section("Over time", (said,), (Table(columns, rows),))
 
 
-def _ablation(result: Mapping[str, Any]) -> Section | None:
-    if not result["ablation"]:
+def _ablation(result: CalibrationFindings) -> Section | None:
+    if not result.ablation:
         return None
-    ordered = sorted(result["ablation"].items(), key=lambda pair: pair[1])
+    ordered = sorted(result.ablation.items(), key=lambda pair: pair[1])
     rows = tuple((name, f"{area:.4f}") for name, area in ordered)
     said = (
         "The mean error along the curve, on open items that the function was not fitted to: "
@@ -235,19 +288,19 @@ def _ablation(result: Mapping[str, Any]) -> Section | None:
 
 def _terms(told: Told) -> Section:
     wanted, result = told.wanted, told.result
-    difference = result["difference"]
+    difference = result.difference
     rows = [
         ("signed by", f"{wanted.name}, {wanted.time}"),
         ("allowed error", f"{wanted.error_micros / 1e6:g}"),
         ("delta over all looks", f"{wanted.delta_micros / 1e6:g}, {_shares(wanted)}"),
         ("margin to the second stage", f"{wanted.margin_micros / 1e6:g}"),
-        ("what counts alike", result["weight"]),
+        ("what counts alike", result.weight),
         ("items", f"at most one of each group, seed {wanted.seed}"),
-        ("contradicting labels of repeated texts", f"{result['noise']:.1%}"),
-        ("doubtful items go to", str(result["doubtful"] or "-")),
+        ("contradicting labels of repeated texts", f"{result.noise:.1%}"),
+        ("doubtful items go to", str(result.doubtful or "-")),
     ]
-    if result["reach"] is not None:
-        rows.append(("groups that the rules leave to the first stage", f"{result['reach']:.0%}"))
+    if result.reach is not None:
+        rows.append(("groups that the rules leave to the first stage", f"{result.reach:.0%}"))
     if difference:
         low, high = (f"{100 * value:+.0f}" for value in difference[1:])
         rows.append(("route minus second stage, points", f"{low} to {high}, by Tango's interval"))
@@ -268,15 +321,15 @@ def _shares(wanted: Specification) -> str:
     return "the looks " + ", ".join(f"{share / 1e6:g}" for share in wanted.schedule)
 
 
-def _origin(origin: Mapping[str, Any]) -> str:
+def _origin(origin: Origin) -> str:
     """One origin of the backtest as a clause."""
-    if origin["threshold"] is None:
-        share = "too few answers" if origin["share"] is None else f"{origin['share']:.1%} errors"
+    if origin.threshold is None:
+        share = "too few answers" if origin.share is None else f"{origin.share:.1%} errors"
         return (
-            f"until {origin['until']} nothing could be certified ({share} at the most cautious, "
-            f"upper limit {origin['limit']:.1%})"
+            f"until {origin.until} nothing could be certified ({share} at the most cautious, "
+            f"upper limit {origin.limit:.1%})"
         )
     return (
-        f"certified until {origin['until']}, then {origin['wrong']} of {origin['accepted']} "
+        f"certified until {origin.until}, then {origin.wrong} of {origin.accepted} "
         "accepted answers were wrong"
     )

@@ -5,22 +5,25 @@ the split are opened by `opened` alone, into memory, at most one of each group.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 import msgspec
 
 from appliance.datasets import ledger as ledgers
-from appliance.datasets import sealing
-from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Item
-from appliance.datasets.sealing import Seal
-from appliance.errors import PolicyRefused, StateRefused, TaskRefused
+from appliance.errors import StateRefused, TaskRefused
 from appliance.evals import gate_subject, scoring
-from appliance.evals.gate_subject import GateParts, check_schedule, sealed_dataset, task_of
-from appliance.jobs.kind import JsonObject
+from appliance.looks.subject import (
+    LookParts,
+    LookSubject,
+    other,
+    sealed_split,
+    signed_terms,
+    silent,
+    task_of,
+)
 from appliance.routing import catalogue, rules
 from appliance.routing.definition import KEY, PERSON, Route, Stage
 from appliance.serving.backend import Backends
@@ -28,7 +31,6 @@ from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.groups import draw_by_size, draw_one_each, effective_groups
 from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust.bytes import ecdsa
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import route as statements
 from appliance.trust.statements.route import Signed, Specification
@@ -39,55 +41,34 @@ _REPEATS: Final = 20
 """Texts that occur more than once from which label noise is told."""
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of a calibration: the specification as a person signed it."""
-
-    specification: str
-
-
 @dataclass(frozen=True)
 class CalibrationParts:
     """What a calibration needs of the appliance.
 
     Attributes:
-        gate: what every look at a sealed split needs.
+        look: what every look at a sealed split needs.
         certificates: where what was found is kept.
         changed: called when a certificate was kept.
         upstream: what answers for a stage on another host; raises Unavailable while it is away.
     """
 
-    gate: GateParts
+    look: LookParts
     certificates: RouteCertificates
     changed: Callable[[], None]
     upstream: Callable[[Stage], Backends]
 
 
-@dataclass(frozen=True)
-class Subject:
+@dataclass(frozen=True, kw_only=True)
+class RouteSubject(LookSubject[Signed]):
     """What is calibrated, before the split is opened.
 
     Attributes:
         small, larger: the tasks of the first two stages; `larger` is None without a second one.
-        sealed: the file of the split.
     """
 
-    signed: Signed
     route: Route
     small: LoadedTask
     larger: LoadedTask | None
-    dataset: Dataset
-    seal: Seal
-    sealed: bytes
-
-    @property
-    def wanted(self) -> Specification:
-        """The terms."""
-        return self.signed.wanted
-
-    @property
-    def part(self) -> sealing.Part:
-        """What the seal tells of the split."""
-        return self.seal.parts[self.wanted.split]
 
     @property
     def company(self) -> bool:
@@ -97,7 +78,8 @@ class Subject:
     @property
     def noise(self) -> float:
         """Share of labels of repeated open texts that contradict the commonest one."""
-        items = [item for part in self.dataset.splits.values() for item in part if item.labelled]
+        parts = self.split.dataset.splits.values()
+        items = [item for part in parts for item in part if item.labelled]
         found = repeated_labels((item.text, item.label) for item in items)
         return 1 - found.ceiling if found.texts >= _REPEATS else 0.0
 
@@ -118,58 +100,39 @@ class Drawn:
         return effective_groups(self.sizes.values()) if weight == "answers" else len(self.sizes)
 
 
-def envelope_of(params: JsonObject) -> bytes:
-    """The specification as it was signed. Raises PolicyRefused (`specification_invalid`)."""
-    try:
-        return msgspec.convert(params, Wanted).specification.encode()
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        raise PolicyRefused("specification_invalid", f"Parameters: {error}.") from error
-
-
-def subject_of(parts: GateParts, params: JsonObject) -> Subject:
+def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
     """Everything that can be wrong before the look, from the stored bytes; nothing is opened.
 
     Raises:
-        Refused: `clock_behind`; what `trust.route.specified` raises; `evaluator_not_allowed`;
-            `specification_other`, `dataset_not_sealed`, `route_stage_unfit`; what a check of the
-            store finds.
+        Refused: what `signed_terms` and `trust.route.specified` raise; `specification_other`,
+            `dataset_not_sealed`, `route_stage_unfit`; what a check of the store finds.
     """
-    parts.fresh().check_change()
-    policy = parts.policy()
-    signed = statements.specified(envelope_of(params), policy)
-    policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
+    signed, policy = signed_terms(parts, envelope, statements.specified)
     wanted = signed.wanted
     route = _route(parts, wanted, policy)
-    larger = next(iter(route.larger), None)
     small = task_of(parts.store, wanted.small, wanted.small_digest, policy)
     _check_group(small, route.group_from)
-    other = None
-    if larger is not None:
-        other = task_of(parts.store, wanted.larger, wanted.larger_digest, policy)
-    _check_stages(small, other, p_true=route.small.p_true)
-    digest, (dataset, seal, sealed) = parts.store.use(
-        wanted.dataset, "dataset", policy, _silent, partial(sealed_dataset, wanted.split)
-    )
-    if digest != wanted.dataset_digest:
-        raise _other(f"{wanted.dataset} has the digest {digest}")
-    check_schedule(parts, wanted.split, wanted.schedule, seal)
-    looks = parts.ledger.looks(seal.parts[wanted.split].marks)
-    begun = any(look.id == signed.digest for look in looks)  # by an older version
-    if wanted.weight != route.weight and not (begun and not wanted.weight):
-        raise _other(f"the route weighs by {route.weight}")
-    if not dataset.splits.get("dev"):
+    larger = None
+    if route.larger:
+        larger = task_of(parts.store, wanted.larger, wanted.larger_digest, policy)
+    _check_stages(small, larger, p_true=route.small.p_true)
+    split = sealed_split(parts, policy, wanted)
+    begun = any(look.id == signed.digest for look in parts.ledger.looks(split.part.marks))
+    if wanted.weight != route.weight and not (begun and not wanted.weight):  # by an older version
+        raise other(f"the route weighs by {route.weight}")
+    if not split.dataset.splits.get("dev"):
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no open split dev.")
-    return Subject(signed, route, small, other, dataset, seal, sealed)
+    return RouteSubject(signed=signed, split=split, route=route, small=small, larger=larger)
 
 
-def _route(parts: GateParts, wanted: Specification, policy: TrustPolicy) -> Route:
+def _route(parts: LookParts, wanted: Specification, policy: TrustPolicy) -> Route:
     """The stored route, whose stages and terms are those of the specification."""
     record = parts.store.inventory.record(wanted.route)
     if record.kind != catalogue.KIND or record.state not in _USABLE:
-        raise _other(f"{wanted.route} is {record.state} and no route that can be calibrated")
-    checked = parts.store.check(wanted.route, policy, _silent)
+        raise other(f"{wanted.route} is {record.state} and no route that can be calibrated")
+    checked = parts.store.check(wanted.route, policy, silent)
     if checked.digest != wanted.route_digest:
-        raise _other(f"{wanted.route} has the digest {checked.digest}")
+        raise other(f"{wanted.route} has the digest {checked.digest}")
     with parts.store.inventory.open(wanted.route) as artifact:
         route = catalogue.read_artifact(artifact)
     larger = next(iter(route.larger), None)
@@ -179,12 +142,12 @@ def _route(parts: GateParts, wanted: Specification, policy: TrustPolicy) -> Rout
         wanted.larger,
         wanted.larger_digest,
     ):
-        raise _other("the first two stages of the route are others")
+        raise other("the first two stages of the route are others")
     for name, value in catalogue.terms_of(route.terms).items():
         if getattr(wanted, name) > value:
-            raise _other(f"{name} of the route is {value}")
+            raise other(f"{name} of the route is {value}")
     if wanted.looks != ledgers.LOOKS:
-        raise _other(f"there are {ledgers.LOOKS} looks")
+        raise other(f"there are {ledgers.LOOKS} looks")
     return msgspec.structs.replace(route, id=wanted.route)
 
 
@@ -209,37 +172,51 @@ def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool 
         )
     if larger is None:
         return
-    other = larger.task.output
+    second = larger.task.output
     if isinstance(output, Labels):
-        if not isinstance(other, Labels) or set(other.labels) != set(output.labels):
+        if not isinstance(second, Labels) or set(second.labels) != set(output.labels):
             raise TaskRefused("route_stage_unfit", f"{larger.task.id} gives other labels.")
-    elif not isinstance(other, Fields) or larger.schema != small.schema:
+    elif not isinstance(second, Fields) or larger.schema != small.schema:
         raise TaskRefused("route_stage_unfit", f"{larger.task.id} has another schema.")
     if set(larger.task.fields) != set(small.task.fields):
         raise TaskRefused("route_stage_unfit", f"{larger.task.id} takes other fields.")
 
 
-def opened(parts: GateParts, subject: Subject) -> Drawn:
+def opened(parts: LookParts, subject: RouteSubject) -> Drawn:
     """What was drawn of the split, in memory: at most one item of each group.
 
     Raises:
         DatasetRefused: what `sealing.open_part` raises.
     """
-    wanted, name = subject.wanted, subject.dataset.manifest.name
-    items = sealing.open_part(
-        subject.seal, wanted.split, name, subject.sealed, parts.kek(), parts.marks_key()
-    )
+    wanted, items = subject.signed.wanted, subject.split.opened(parts)
     draw = draw_by_size if wanted.weight == "answers" else draw_one_each
     places = draw([i.id for i in items], [i.group for i in items], wanted.seed)
     return Drawn(tuple(items[place] for place in places), Counter(i.group for i in items))
 
 
-def reaches(subject: Subject, item: Item) -> bool:
+def open_answers(
+    items: Iterable[Item], told: Mapping[str, Sequence[str]], wanted: Specification
+) -> list[Item]:
+    """The open items whose answers bound a change of engine; those that are accepted are a stratum.
+
+    Where answers count alike they are drawn as the sealed ones are.
+
+    Args:
+        told: what `calibration.replayed` gave, by item.
+    """
+    labelled = [item for item in items if item.labelled]
+    if wanted.weight == "answers":
+        ids, groups = [i.id for i in labelled], [i.group for i in labelled]
+        labelled = [labelled[place] for place in draw_by_size(ids, groups, wanted.seed)]
+    return [replace(item, stratum=told[item.id][1]) for item in labelled if item.id in told]
+
+
+def reaches(subject: RouteSubject, item: Item) -> bool:
     """Whether the rules of the route let an item reach its first stage."""
     return rules.reaches(subject.route, scoring.input_of(subject.small.task, item))
 
 
-def check_sealed(parts: GateParts, subject: Subject) -> Drawn:
+def check_sealed(parts: LookParts, subject: RouteSubject) -> Drawn:
     """Hold the items of the split against the stages before the look; nothing of one is told.
 
     Raises:
@@ -252,7 +229,7 @@ def check_sealed(parts: GateParts, subject: Subject) -> Drawn:
     return drawn
 
 
-def check_items(subject: Subject, items: tuple[Item, ...]) -> None:
+def check_items(subject: RouteSubject, items: tuple[Item, ...]) -> None:
     """Refuse open items that the stages cannot take. Raises EvaluationRefused (`item_unfit`)."""
     for item in items:
         scoring.expected_of(subject.small.task, item)
@@ -263,11 +240,3 @@ def check_items(subject: Subject, items: tuple[Item, ...]) -> None:
 def under(loaded: LoadedTask, name: str) -> LoadedTask:
     """A task under another id."""
     return replace(loaded, task=msgspec.structs.replace(loaded.task, id=name))
-
-
-def _other(problem: str) -> PolicyRefused:
-    return PolicyRefused("specification_other", f"Specification: {problem}.")
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""

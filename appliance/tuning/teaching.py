@@ -28,7 +28,7 @@ from appliance.datasets.items import Item
 from appliance.datasets.splits import UNLABELLED
 from appliance.errors import TuningRefused
 from appliance.evals import scoring, shots
-from appliance.evals.asking import asked, side_by_side
+from appliance.evals.asking import asked
 from appliance.evals.job import Parts, replace_answerer
 from appliance.evals.outcomes import Outcome
 from appliance.evals.store import OutcomeFiles
@@ -37,6 +37,7 @@ from appliance.evals.summary import summarise
 from appliance.evals.wanted import Wanted as Evaluated
 from appliance.evals.wanted import is_path
 from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.looks.answers import side_by_side
 from appliance.statistics.groups import Estimate
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts

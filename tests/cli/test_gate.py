@@ -18,7 +18,8 @@ from appliance.datasets import directory
 from appliance.datasets.ledger import FALLING, Look, remaining
 from appliance.datasets.marks import Marks
 from appliance.evals.gate import Gate
-from appliance.evals.gate_outcomes import Files
+from appliance.evals.gate_outcomes import write_pairs
+from appliance.looks.answers import LookFiles
 from appliance.trust.bytes import ecdsa, evidence
 from tests.api.admin.lab import LabData
 from tests.api.admin.test_gates import made
@@ -149,6 +150,12 @@ def test_a_certificate_moves_by_file(lab: LabData, serving: Services, tmp_path: 
     assert "listed as evaluator" in key.out
 
 
+def files(services: Services) -> LookFiles:
+    """Those of a gate with the number 7."""
+    parts = cast("Gate", services.jobs.kind("gate")).parts
+    return LookFiles(parts.directory / "7", parts.kek())
+
+
 def test_doubtful_certificates_are_listed_with_what_is_said_today(
     lab: LabData, serving: Services, tmp_path: Path
 ) -> None:
@@ -164,8 +171,7 @@ def test_doubtful_certificates_are_listed_with_what_is_said_today(
     assert (listed["id"], listed["verdict"], listed["today"]) == (old, "pass", "")
     look = Look("ab" * 32, 7, task, "", data, "", "test", "publisher", 50_000, 1, certificate=old)
     serving.ledger.take(look, Marks(frozenset(["cd" * 32]), frozenset()), lambda _look, _number: 1)
-    parts = cast("Gate", serving.jobs.kind("gate"))._parts
-    Files(parts, 7).write_pairs(outcomes)
+    write_pairs(files(serving), outcomes)
     (listed,) = command(lab, *doubtful).document["certificates"]
     assert (listed["groups"], listed["today"]) == (62, "underpowered")
     assert "underpowered" in command(lab, "eval", "certificates", "--doubtful").out
@@ -177,7 +183,7 @@ def test_outcomes_that_leave_end_the_looks_and_the_command_says_so_first(
     marks = Marks(frozenset(["cd" * 32]), frozenset())
     look = Look("ab" * 32, 7, "orders", "", "set", "", "test", "publisher", 50_000, 1)
     serving.ledger.take(look, marks, lambda _look, _number: 1, FALLING)
-    Files(cast("Gate", serving.jobs.kind("gate"))._parts, 7).write_pairs(pairs(62))
+    write_pairs(files(serving), pairs(62))
     asked = ("eval", "outcomes", "7", "--out", tmp_path / "o.jsonl")
     refused = command(lab, *asked, "--json")
     assert refused.code == (1, "looks_would_end") and "3 looks left" in refused.out

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -12,10 +13,14 @@ from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import Services, initialise, open_services
 from appliance.cli import release
+from appliance.cli.output import Output
 from appliance.cli.release import Release
 from appliance.client import socket_path
+from appliance.wire.admin.gates import Ledger
+from appliance.wire.admin.jobs import Job, JobList
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Done, run_command
+from tests.evals.gates import signed, wanted
 from tests.evals.sealed import write_dataset
 
 STEPS = (
@@ -137,6 +142,26 @@ def test_a_gate_that_was_left_is_watched_and_not_begun_again(
         assert site.release(*EVERYBODY).status != 0
     assert site.release(*EVERYBODY).status == 0
     assert site.counted() == ONCE
+
+
+@pytest.mark.parametrize(("split", "taken"), [("test", True), ("unlabelled", False)])
+def test_a_gate_of_another_split_is_none_of_its_own(split: str, taken: bool) -> None:
+    """One that waits for labels has the same task and data, and another look."""
+    raters = ("Ann", "Ben") if split == "unlabelled" else ()
+    terms = wanted(task="system-1", dataset="orders", split=split, raters=raters)
+    params = {"specification": signed(terms).decode()}
+    waiting = Job(
+        id=7, kind="gate", title="system-1 on orders", state="paused", actor="uid:0",
+        created="2026-11-29T00:00:00Z", params=params,
+    )  # fmt: skip
+    client: Any = SimpleNamespace(
+        jobs=lambda _count: JobList(jobs=[waiting]),
+        ledger=lambda _dataset: Ledger(dataset="orders", splits=[]),
+    )
+    path = Path("system")
+    one = Release(Output(), client, path, "orders", "system-1", "system", "again", [], None)
+    assert one._job(terms.task_digest) == (7 if taken else None)
+    assert one._job("00" * 32) is None
 
 
 def test_a_gate_that_did_not_pass_is_not_tried_again(services: Services, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from appliance.errors import (
     UpstreamLost,
     WorkerLost,
 )
-from appliance.evals.asking import ASKER, OURS, TRIES, Asking
+from appliance.evals.asking import ASKER, TRIES, Asking
+from appliance.looks.unasked import OURS
 from appliance.serving.inference import Inference
 from appliance.tasks.definition import parse
 from appliance.types import Caller, Delta, GenerationRequest, Priority, TaskAnswer

@@ -9,8 +9,9 @@ import pytest
 
 from appliance.app import Services, initialise, open_services
 from appliance.errors import ApplianceError, PolicyRefused
-from appliance.evals import asking, replay
+from appliance.evals import asking
 from appliance.evals.outcomes import Outcome
+from appliance.looks import replay
 from appliance.server import serve
 from appliance.trust.artifacts import signing
 from appliance.trust.artifacts.store import load_policy

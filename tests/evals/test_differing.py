@@ -18,11 +18,12 @@ from appliance.datasets import label_queues, labelling
 from appliance.datasets.items import Item
 from appliance.datasets.label_queues import LabelQueue
 from appliance.errors import ApplianceError, PolicyRefused, StateRefused
-from appliance.evals import differing, judging, sealed_lines
+from appliance.evals import differing, judging
 from appliance.evals.gate_outcomes import read_pairs
 from appliance.evals.job import DIRECTORY
 from appliance.evals.pairs import MILLION, Pair
 from appliance.jobs.kind import Waits
+from appliance.looks import sealed_lines
 from appliance.trust.artifacts import signing
 from appliance.trust.statements import specification
 from appliance.trust.statements.specification import Specification

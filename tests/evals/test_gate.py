@@ -19,14 +19,16 @@ from appliance.evals import gate as gates
 from appliance.evals import judging
 from appliance.evals.asking import Asking
 from appliance.evals.gate import Gate
-from appliance.evals.gate_outcomes import Files, read_pairs
+from appliance.evals.gate_outcomes import read_pairs
 from appliance.evals.job import DIRECTORY
 from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import FILES, PINS, items
-from appliance.evals.store import OutcomeFiles
 from appliance.jobs.kind import Stop
+from appliance.looks import answers
+from appliance.looks.answers import SealedAnswers
 from appliance.trust.artifacts import signing
 from appliance.trust.artifacts.store import load_policy
+from appliance.trust.bytes import durable
 from appliance.trust.statements import evaluation
 from appliance.trust.statements.specification import Specification
 from tests.evals.orders import TASK, write_task
@@ -274,9 +276,9 @@ def dying(real: Callable[..., Any], first: bool) -> Callable[..., Any]:
 
 
 STEPS: tuple[tuple[Any, str], ...] = (
-    (gates, "subject_of"), (gates, "check_items"), ("ledger", "take"), (gates, "opened"),
-    (Files, "append"), (Files, "write_pairs"), (gates, "_concluded"), (Job, "save"),
-    (OutcomeFiles, "write_report"), ("evaluations", "add"), ("ledger", "conclude"),
+    ("kind", "_subject_of"), (gates, "check_items"), ("ledger", "take"), (gates, "opened"),
+    (SealedAnswers, "append"), (gates, "write_pairs"), (gates, "_concluded"), (Job, "save"),
+    (durable, "replace"), ("evaluations", "add"), ("ledger", "conclude"),
 )  # fmt: skip
 
 
@@ -288,7 +290,7 @@ async def test_killed_at_any_step_the_look_counts_once_and_the_verdict_is_the_sa
     wanted = terms(lab, "orders", "killed")
     job: Any = Job(4_711, {"specification": envelope(lab, wanted).decode()})
     deaths = 0
-    places = {"ledger": lab.ledger, "evaluations": lab.store.evaluations}
+    places = {"kind": kind, "ledger": lab.ledger, "evaluations": lab.store.evaluations}
     for owner, name in STEPS:
         place = places[owner] if isinstance(owner, str) else owner
         for first in (True, False):
@@ -316,7 +318,7 @@ async def test_killed_at_any_step_the_look_counts_once_and_the_verdict_is_the_sa
 async def test_a_pause_in_the_middle_is_resumed_at_the_item(
     lab: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gates, "_BATCH", 20)
+    monkeypatch.setattr(answers, "BATCH", 20)
     kind = lab.jobs.kind("gate")
     wanted = terms(lab, "orders", "twice", incumbent="majority")
     job: Any = Job(4_712, {"specification": envelope(lab, wanted).decode()})

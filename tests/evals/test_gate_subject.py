@@ -15,7 +15,7 @@ from appliance.datasets import directory
 from appliance.errors import ApplianceError
 from appliance.evals import gate as gates
 from appliance.evals import scoring
-from appliance.evals.gate_subject import Subject, baseline_of
+from appliance.evals.gate_subject import GateSubject, baseline_of
 from appliance.tasks import definition
 from appliance.tasks.definition import parse
 from appliance.trust.artifacts import signing
@@ -155,7 +155,7 @@ async def test_both_sides_are_measured_by_the_metric_of_the_specification(
     add_task(lab, tmp_path / "loose", TASK.replace("exact_match", "normalised_match"))
     given = terms(lab, "orders", "untouched")
     digest = lab.store.inventory.record("loose").digest
-    seen: list[Subject] = []
+    seen: list[GateSubject] = []
     monkeypatch.setattr(gates, "check_items", lambda parts, subject: seen.append(subject))
     against = replace(given, incumbent="loose", incumbent_digest=digest or "")
     assert await attempt(lab, envelope(lab, against)) == "candidate_fails"

@@ -15,7 +15,7 @@ from typing import Any
 
 from appliance.app import Services, open_services
 from appliance.datasets.ledger import Ledger
-from appliance.evals.sealed_lines import SealedLines
+from appliance.looks.sealed_lines import SealedLines
 from appliance.routing.calibration import SEALED
 from tests.smol import SMALL
 

@@ -9,14 +9,15 @@ import pytest
 
 from appliance.app import Services, open_services
 from appliance.errors import ApplianceError
-from appliance.evals import asking, replay
+from appliance.evals import asking
 from appliance.evals.outcomes import Outcome
+from appliance.looks import replay
 from appliance.server import serve
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import evidence
 from appliance.trust.policy import lab
 from appliance.trust.statements import route as statements
-from tests.routing.world import ROUTE_ID, SURE, Certified, answer, app, entries, terms
+from tests.routing.world import GROUPS, ROUTE_ID, SURE, Certified, answer, app, entries, terms
 from tests.smol import SMALL
 
 pytestmark = pytest.mark.xdist_group("routes")
@@ -35,7 +36,8 @@ async def upgraded(certified: Certified, tmp_path: Path) -> AsyncIterator[Servic
             rows = connection.exec_driver_sql("SELECT envelope FROM route_certificates")
             envelope = bytes(rows.scalar_one())
         key = evidence.ensure(services.data, lab.MARK)
-        kept.add(statements.carry(envelope, found, OLD, services.clock.wall_us(), key), policy)
+        now = services.clock.wall_us()
+        kept.add(statements.carry(envelope, found, OLD, {}, now, key), policy)
         services.store.evaluations.engine_of = lambda: NOW
         yield services
         await services.inference.drain(30)
@@ -66,13 +68,18 @@ async def test_what_does_the_same_is_carried_over_and_watched_as_before(
     policy = load_policy(upgraded.data / "trust")
     assert upgraded.routes.of_other_engine(policy) == [ROUTE_ID]
     result = await carry(upgraded)
-    assert (result["flips"], result["items"], result["engine"]) == ([], 60, NOW)
+    assert (result["flips"], result["items"], result["engine"]) == ([], GROUPS, NOW)
+    accepted = result["groups"]
+    assert 59 <= accepted < GROUPS  # so many bound a change at the 5 points that are left
+    assert result["change"] == pytest.approx(1 - 0.05 ** (1 / accepted), abs=1e-6)
     assert await stage(upgraded) == ("small", "")
     standing = await upgraded.routes.standing(ROUTE_ID)
     assert standing.certificate is not None
     assert standing.certificate.id == result["certificate"]
     assert standing.certificate.origin == certified.result["certificate"]
     assert standing.certificate.circumstances.engine == NOW
+    same = standing.certificate.circumstances.unflipped
+    assert same == {"": GROUPS, statements.ACCEPTED: accepted}
     assert upgraded.routes.of_other_engine(policy) == []
     (told,) = entries(upgraded, action="route_carried")
     assert (told["certificate"], told["flips"]) == (result["certificate"], 0)
@@ -98,6 +105,18 @@ async def test_what_does_otherwise_is_out_of_use_with_the_items(
     assert await stage(upgraded) == ("large", "route_suspended")
     (told,) = entries(upgraded, action="route_suspended")
     assert FLIPPED in str(told["reason"])
+
+
+async def test_too_few_open_groups_carry_nothing_over(
+    upgraded: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They bound a change at more than the certificate leaves, which stays as it is."""
+    monkeypatch.setattr(statements, "rooms", lambda wanted, found: {statements.ACCEPTED: 10_000})
+    with refused("route_change_unbounded"):
+        await carry(upgraded)
+    assert await stage(upgraded) == ("large", "route_certificate_other")
+    assert entries(upgraded, action="route_suspended") == []
+    assert entries(upgraded, action="route_carried") == []
 
 
 async def test_what_we_could_not_ask_takes_no_certificate_away(

@@ -29,7 +29,7 @@ async def lab(
 
 
 def parts_of(services: Services) -> CalibrationParts:
-    return services.jobs._kinds["route"]._parts  # type: ignore[attr-defined,no-any-return]
+    return services.jobs._kinds["route"]._calibration  # type: ignore[attr-defined,no-any-return]
 
 
 async def test_a_certificate_rests_on_the_answers_that_it_accepts(
@@ -45,7 +45,7 @@ async def test_a_certificate_rests_on_the_answers_that_it_accepts(
 async def test_outcomes_are_those_that_were_signed(lab: Services, certified: Certified) -> None:
     look = lab.ledger.of_certificate(certified.result["certificate"])
     assert look is not None
-    kek = parts_of(lab).gate.kek()
+    kek = parts_of(lab).look.kek()
     seen = outcomes.read(lab.data / DIRECTORY, look, kek)
     policy = load_policy(lab.data / "trust")
     held = lab.routes.certificates.of(terms(lab).route_digest, policy)[0]

@@ -2,27 +2,30 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from appliance.reports.page import render
 from appliance.routing import report
 from appliance.routing.certifying import Origin, Verdict
-from appliance.routing.report import Told
+from appliance.routing.report import CalibrationFindings, Told
 from tests.trust.statements.test_route import wanted
 
-RESULT: dict[str, Any] = {
+RESULT = msgspec.convert({
     "verdict": "certified", "reason": "", "alpha": 0.05, "delta": 0.05, "coverage": 0.69,
     "groups": 660, "threshold": 0.52, "certificate": "ab" * 32, "avoided": [0.68, 0.64, 0.72],
     "doubtful": "larger",
     "difference": [0.0, -0.02, 0.02], "origins": [], "ablation": {"all": 0.02, "top alone": 0.03},
     "curve": [[900_000, 0.2, 0.01, 0.0, 0.04], [500_000, 1.0, 0.12, 0.1, 0.15]], "noise": 0.01,
     "answer": "Certified: all of it.", "reach": 0.31, "unclaimed": ["desk"],
-    "company": False, "weight": "groups", "group_from": "key", "effective": 660,
-}  # fmt: skip
+    "company": False, "weight": "groups", "group_from": "key", "effective": 660, "route": "r",
+    "margin": 0.05, "small": "s", "larger": "l",
+}, CalibrationFindings)  # fmt: skip
 
 
 def page(**changes: Any) -> str:
-    return render(report.page(Told(wanted(), RESULT | changes, "2026-11-27", {"route": "1" * 64})))
+    result = msgspec.structs.replace(RESULT, **changes)
+    return render(report.page(Told(wanted(), result, "2026-11-27", {"route": "1" * 64})))
 
 
 def test_a_certificate_has_its_figures_and_its_curve() -> None:
@@ -59,7 +62,7 @@ def test_what_is_unstable_shows_the_times_and_what_helps() -> None:
     origin = Origin("2008-12-05", 300, None, 0.093, 0.168, 0, 0)
     html = page(
         verdict="not_certifiable", reason="unstable over time", certificate=None, avoided=None,
-        origins=[origin._asdict()],
+        origins=(origin,),
     )  # fmt: skip
     assert 'class="answer no"' in html and "certified: confidence" not in html
     for shown in ("2008-12-05", "9.3%", "16.8%", "What would help", "Fit the first stage again"):
@@ -69,7 +72,7 @@ def test_what_is_unstable_shows_the_times_and_what_helps() -> None:
 def test_a_refusal_without_a_look_is_a_page_without_a_curve() -> None:
     html = page(
         verdict="not_certifiable", reason="labels disagree", certificate=None, avoided=None,
-        curve=[], ablation={}, difference=None, doubtful=None,
+        curve=(), ablation={}, difference=None, doubtful=None,
     )  # fmt: skip
     assert "<svg" not in html and "settle what they mean" in html
 

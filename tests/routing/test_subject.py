@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from appliance.datasets.items import Item
-from appliance.errors import PolicyRefused, TaskRefused
+from appliance.errors import TaskRefused
 from appliance.routing import subject
-from appliance.routing.subject import Subject
+from appliance.routing.subject import RouteSubject
 from appliance.tasks.loaded import LoadedTask, load
 from tests.evals.orders import FITTED
 from tests.routing.world import COMMON, coefficients
@@ -22,14 +22,6 @@ from tests.tasks.test_loaded import loaded
 def task(text: str = FITTED) -> LoadedTask:
     files = {"task.toml": text.encode(), "classifier.json": coefficients(COMMON).encode()}
     return load(lambda name, most: files[name][:most], "1" * 64)
-
-
-def test_parameters_are_a_specification() -> None:
-    assert subject.envelope_of({"specification": "{}"}) == b"{}"
-    for params in ({}, {"specification": 1}, {"specification": "\ud800"}, {"more": ""}):
-        with pytest.raises(PolicyRefused) as caught:
-            subject.envelope_of(params)
-        assert caught.value.code == "specification_invalid"
 
 
 def unfit(small: LoadedTask, larger: LoadedTask | None) -> str:
@@ -84,8 +76,8 @@ def noise(*pairs: tuple[str, str]) -> float:
     items = tuple(
         Item(f"i{n}", f"g{n}", {"text": text}, label) for n, (text, label) in enumerate(pairs)
     )
-    dataset: Any = SimpleNamespace(splits={"train": items})
-    return Subject.noise.fget(cast(Subject, SimpleNamespace(dataset=dataset)))  # type: ignore[attr-defined,no-any-return]
+    split = SimpleNamespace(dataset=SimpleNamespace(splits={"train": items}))
+    return RouteSubject.noise.fget(cast(RouteSubject, SimpleNamespace(split=split)))  # type: ignore[attr-defined,no-any-return]
 
 
 def test_noise_is_what_repeated_texts_contradict() -> None:
@@ -100,5 +92,5 @@ def test_what_a_model_has_a_part_in_depends_on_company() -> None:
     stages = {"classifier": task(), "model": in_fields(), "blend": blend}
     for kind, small in stages.items():
         assert small.task.candidate.kind == kind
-        found = cast(Subject, SimpleNamespace(small=small))
-        assert Subject.company.fget(found) is (kind != "classifier")  # type: ignore[attr-defined]
+        found = cast(RouteSubject, SimpleNamespace(small=small))
+        assert RouteSubject.company.fget(found) is (kind != "classifier")  # type: ignore[attr-defined]

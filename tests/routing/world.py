@@ -89,7 +89,7 @@ def write_dataset(
     path.mkdir()
     manifest = {"format": 1, "version": 1, "name": path.name, "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))
-    for split, count in ({"train": 20, "dev": 60, "certify": GROUPS} | counts).items():
+    for split, count in ({"train": 20, "dev": GROUPS, "certify": GROUPS} | counts).items():
         rows = [item(n, f"{split}-{path.name}") for n in range(count)]
         for n, row in enumerate(rows):
             if doubled:

@@ -29,6 +29,7 @@ from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.evals import gate_outcomes, gate_subject, judging, pairs
 from appliance.evals.job import DIRECTORY
+from appliance.looks.answers import Lined
 from appliance.routing import outcomes as route_outcomes
 from appliance.routing.calibration import SEALED
 from appliance.tasks import catalogue
@@ -310,7 +311,7 @@ async def outcomes(
     return wire.Outcomes(lines=[each.line().decode() for each in found])
 
 
-def _outcomes(services: Services, job_id: int, look: ledgers.Look | None) -> Sequence[pairs.Lined]:
+def _outcomes(services: Services, job_id: int, look: ledgers.Look | None) -> Sequence[Lined]:
     """The outcomes of a job that took a look. Raises EvaluationRefused."""
     kek, directory = (
         LogFiles(services.data / "audit").key_encryption_key(),

@@ -23,7 +23,7 @@ from appliance.clock import iso
 from appliance.errors import ApplianceError, PolicyRefused
 from appliance.trust.bytes import dsse, ecdsa, strict_json
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import statement
+from appliance.trust.statements import evaluation, statement
 from appliance.trust.statements.statement import PAYLOAD_TYPE
 
 SPECIFICATION: Final = "https://appliance.invalid/route-specification/v1"
@@ -34,6 +34,8 @@ COARSE: Final = 10_000
 """Shares of a sealed split are told to one point, in millionths."""
 FEWEST: Final = 50
 """Groups of one size that must weigh as those of a sealed split do."""
+ACCEPTED: Final = "accepted"
+"""The groups of open items that the first stage may answer, of those that bound a change."""
 _DAY_US: Final = 86_400_000_000
 _TOLERANCE_US: Final = 300_000_000
 
@@ -82,6 +84,11 @@ class Specification(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     time: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     schedule: Annotated[tuple[_Share, ...], Meta(max_length=100)] = ()
     weight: Literal["", "groups", "answers"] = ""
+
+    @property
+    def alpha_micros(self) -> int:
+        """Delta, by the name that it has in the ledger."""
+        return self.delta_micros
 
     def share(self, number: int) -> float:
         """The share of delta that a look spends, by its number from 1."""
@@ -149,6 +156,8 @@ class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
         replay: hex SHA-256 of what the stages did with open items, which another engine must do
             again; "" for none.
         carried_from: id of the certificate that was carried over to this engine; "" for none.
+        unflipped: groups of open items with all of which the other engine did as before: "" in all,
+            and those that are `ACCEPTED`; none of a calibration, and of older versions.
     """
 
     engine: _Text
@@ -160,6 +169,7 @@ class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
     valid_until_us: _Count
     replay: _NoDigest = ""
     carried_from: _NoDigest = ""
+    unflipped: dict[str, _Count] = {}
 
 
 class _Predicate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -245,29 +255,72 @@ def certify(
 ) -> bytes:
     """The signed statement of what a calibration found."""
     wanted = signed.wanted
+    at = msgspec.to_builtins(circumstances)
+    if not circumstances.unflipped:
+        del at["unflipped"]
     predicate = {
         "found": msgspec.to_builtins(found),
-        "circumstances": msgspec.to_builtins(circumstances),
+        "circumstances": at,
         "specification": json.loads(signed.envelope),
     }
     subjects = [statement.subject(wanted.route, wanted.route_digest)]
     return dsse.sign(_payload(CERTIFICATE, subjects, predicate), PAYLOAD_TYPE, [key])
 
 
+def rooms(wanted: Specification, found: Found) -> dict[str, int]:
+    """The most that an engine may change, in millionths, and what is certified is certified still.
+
+    Of the accepted groups a change adds at most its share to their errors. Of all of them it moves
+    the difference between route and second stage by at most twice its share, since it may change
+    the answers of both.
+    """
+    left = {ACCEPTED: wanted.error_micros - found.limit_micros}
+    if found.low_micros is not None:
+        left[""] = (found.low_micros + wanted.margin_micros - 1) // 2
+    return left
+
+
+def check_changes(certificate: Certificate, unflipped: Mapping[str, int]) -> None:
+    """Refuse to carry a certificate over which the other engine may have changed too much.
+
+    Raises:
+        PolicyRefused: `route_change_unbounded`.
+    """
+    for name, room in rooms(certificate.wanted, certificate.found).items():
+        groups = unflipped.get(name, 0)
+        change = evaluation.change_micros(groups, certificate.wanted.delta_micros)
+        if change > room:
+            raise _refused(
+                "route_change_unbounded",
+                f"The same answers to {groups} {name or 'open'} groups of dev bound the change at "
+                f"{change / COARSE:.1f} points; {max(0, room) / COARSE:.1f} are left.",
+            )
+
+
 def carry(
-    envelope: bytes, certificate: Certificate, engine: str, now_us: int, key: ecdsa.PrivateKey
+    envelope: bytes,
+    certificate: Certificate,
+    engine: str,
+    unflipped: Mapping[str, int],
+    now_us: int,
+    key: ecdsa.PrivateKey,
 ) -> bytes:
     """The same certificate for another engine, which did the same with open items.
 
     Args:
         envelope: the certificate as it was signed.
         engine: name, version and build of the other one.
+        unflipped: as in `Circumstances`.
     """
     payload = statement.opened(envelope, MAX_ENVELOPE, _malformed).payload
     _, predicate = statement.parts(payload, CERTIFICATE, MAX_ENVELOPE, _malformed)
     inner = strict_json.dump(_converted(predicate, _Predicate, _malformed).specification)
     other = msgspec.structs.replace(
-        certificate.circumstances, engine=engine, issued_us=now_us, carried_from=certificate.origin
+        certificate.circumstances,
+        engine=engine,
+        issued_us=now_us,
+        carried_from=certificate.origin,
+        unflipped=dict(unflipped),
     )
     signed = Signed(certificate.wanted, "", inner)
     return certify(signed, certificate.found, other, key)
@@ -307,7 +360,12 @@ def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
         wanted.route_digest, wanted.dataset_digest, wanted.small_digest, wanted.larger_digest
     )
     policy.check_digests(opened.digest)
-    return Certificate(opened.digest, wanted, found, at, opened.hint)
+    certificate = Certificate(opened.digest, wanted, found, at, opened.hint)
+    if at.unflipped and not at.carried_from:
+        raise _inconsistent("what did not change is none of a calibration")
+    if at.unflipped:
+        check_changes(certificate, at.unflipped)
+    return certificate
 
 
 def check_use(

@@ -11,7 +11,7 @@ import pytest
 from appliance.errors import PolicyRefused
 from appliance.trust.bytes import dsse, ecdsa
 from appliance.trust.statements import route, statement
-from appliance.trust.statements.route import Circumstances, Found, Specification
+from appliance.trust.statements.route import ACCEPTED, Circumstances, Found, Specification
 from appliance.trust.statements.statement import PAYLOAD_TYPE
 from tests.evals.gates import DAY_US, EVALUATOR, NOW_US, STRANGER, policy
 from tests.trust import policies
@@ -76,7 +76,7 @@ def test_what_was_signed_is_read_again() -> None:
 
 def test_what_is_carried_over_says_the_same_of_another_engine() -> None:
     first = route.verify(certificate(), policy())
-    made = route.carry(certificate(), first, "llama.cpp 2", NOW_US + 1, EVALUATOR)
+    made = route.carry(certificate(), first, "llama.cpp 2", {}, NOW_US + 1, EVALUATOR)
     other = route.verify(made, policy())
     assert (other.wanted, other.found, other.origin) == (first.wanted, first.found, first.origin)
     assert other.circumstances == at(
@@ -85,9 +85,35 @@ def test_what_is_carried_over_says_the_same_of_another_engine() -> None:
     route.check_use(other, "1" * 64, TERMS, "llama.cpp 2", NOW_US, 30)
     with pytest.raises(PolicyRefused):
         route.check_use(other, "1" * 64, TERMS, ENGINE, NOW_US, 30)
-    again = route.verify(route.carry(made, other, "3", NOW_US + 2, EVALUATOR), policy())
+    again = route.verify(route.carry(made, other, "3", {}, NOW_US + 2, EVALUATOR), policy())
     assert again.origin == first.id
-    assert refusal(route.carry(made, other, "3", NOW_US, STRANGER)) == "evaluator_not_allowed"
+    assert refusal(route.carry(made, other, "3", {}, NOW_US, STRANGER)) == "evaluator_not_allowed"
+
+
+SAME = {"": 149, ACCEPTED: 149}
+"""They bound a change at 1.99 points."""
+
+
+def test_what_is_carried_over_bears_what_the_other_engine_may_have_changed() -> None:
+    """Among the accepted it adds to the errors; it may change the answers of both stages."""
+    what = found(limit_micros=30_000, low_micros=-9_998)
+    envelope = certificate(what=what)
+    first = route.verify(envelope, policy())
+    assert route.rooms(first.wanted, what) == {ACCEPTED: 20_000, "": 20_000}
+    assert route.rooms(first.wanted, found(low_micros=None)) == {ACCEPTED: 0}
+    route.check_changes(first, SAME)
+    for name in SAME:
+        with pytest.raises(PolicyRefused) as caught:
+            route.check_changes(first, {**SAME, name: 148})
+        assert caught.value.code == "route_change_unbounded"
+        assert "2.0 points; 2.0 are left" in caught.value.message
+    made = route.verify(route.carry(envelope, first, "2", SAME, NOW_US, EVALUATOR), policy())
+    assert made.circumstances.unflipped == SAME
+    less = route.carry(envelope, first, "2", {**SAME, ACCEPTED: 148}, NOW_US, EVALUATOR)
+    assert refusal(less) == "route_change_unbounded"
+    own = certificate(what=what, how=at(unflipped=SAME))
+    assert refusal(own) == "route_certificate_inconsistent"
+    assert b"unflipped" not in base64.b64decode(json.loads(envelope)["payload"])  # as it was
 
 
 def refusal(envelope: bytes) -> str:

@@ -76,7 +76,7 @@ def test_a_certificate_whose_signer_was_revoked_does_not_count(kept: RouteCertif
 def test_what_was_certified_in_a_year_is_counted_once(kept: RouteCertificates) -> None:
     envelope = certificate()
     first = kept.add(envelope, policy())
-    kept.add(route.carry(envelope, first, "other engine", NOW_US + 1, EVALUATOR), policy())
+    kept.add(route.carry(envelope, first, "other engine", {}, NOW_US + 1, EVALUATOR), policy())
     none = found(reason="underpowered", threshold_micros=None)
     kept.add(certificate(what=none, how=at(issued_us=NOW_US + 2)), policy())
     kept.suspend(first.id, "it may still be the false one")

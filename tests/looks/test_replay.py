@@ -3,8 +3,8 @@
 import json
 
 from appliance.datasets.items import Item
-from appliance.evals import replay
 from appliance.evals.outcomes import Outcome
+from appliance.looks import replay
 
 ITEMS = [Item(f"i{n}", f"g{n}", {"text": str(n)}, "a") for n in range(300)]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import EvaluationRefused
-from appliance.evals.sealed_lines import KEY_FILE, SealedLines, key_of
+from appliance.looks.sealed_lines import KEY_FILE, SealedLines, key_of
 
 KEK = bytes(range(32))
 

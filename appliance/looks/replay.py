@@ -13,12 +13,11 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused
-from appliance.evals.asking import OURS
-from appliance.evals.outcomes import Outcome
+from appliance.looks.unasked import OURS
 from appliance.types import Json
 
 ITEMS: Final = 200
@@ -57,13 +56,24 @@ def groups(items: Sequence[Item], strata: Collection[str]) -> dict[str, int]:
     }
 
 
-def digest(outcome: Outcome) -> str:
+class Answered(Protocol):
+    """What came back for an item."""
+
+    @property
+    def item(self) -> str: ...
+    @property
+    def answer(self) -> str | None: ...
+    @property
+    def failure(self) -> str: ...
+
+
+def digest(outcome: Answered) -> str:
     """Hex SHA-256 of an answer, or of the code of a failure."""
     told = [outcome.answer, outcome.failure]
     return hashlib.sha256(json.dumps(told, ensure_ascii=False).encode()).hexdigest()
 
 
-async def answers(ask: Ask[Outcome], items: Sequence[Item]) -> bytes:
+async def answers(ask: Ask[Answered], items: Sequence[Item]) -> bytes:
     """The answers to items by digest: a JSON object, from id to digest."""
     told = {item.id: await ask(item) for item in items}
     found = {name: digest(one) for name, one in told.items() if one.failure not in OURS}

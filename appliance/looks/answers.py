@@ -1,0 +1,121 @@
+"""Answers to the items of a look: asked a batch at a time, each batch encrypted and durable before
+the next, so that a look that was stopped goes on at the item.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Generic, Protocol, TypeVar
+
+from appliance.jobs.kind import Context
+from appliance.looks.sealed_lines import SealedLines, alias, key_of
+
+BATCH: Final = 32
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class Askable(Protocol):
+    """An item that is asked."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+
+class Lined(Protocol):
+    """An outcome as a line, whatever was measured."""
+
+    @property
+    def item(self) -> str:
+        """The id of its item."""
+        ...
+
+    def line(self) -> bytes:
+        """Canonical JSON."""
+        ...
+
+
+A = TypeVar("A", bound=Askable)
+L = TypeVar("L", bound=Lined)
+
+
+class LookFiles:
+    """The encrypted files of a job.
+
+    Args:
+        directory: of the job.
+        kek: the key-encryption key.
+    """
+
+    def __init__(self, directory: Path, kek: bytes) -> None:
+        self.directory, self.key = directory, key_of(directory, kek)
+
+    def alias(self, item: str) -> str:
+        """How the log names an item of the sealed split: by the key of this job."""
+        return alias(self.key, item)
+
+    def answers(self, name: str, parse: Callable[[bytes], L]) -> "SealedAnswers[L]":
+        """Those of one file."""
+        return SealedAnswers(SealedLines(self.directory / name, self.key), parse)
+
+
+class SealedAnswers(Generic[L]):
+    """The answers in one encrypted file."""
+
+    def __init__(self, lines: SealedLines, parse: Callable[[bytes], L]) -> None:
+        self._lines, self._parse = lines, parse
+
+    def read(self) -> dict[str, L]:
+        """By item; the newest of each. Raises EvaluationRefused (`outcomes_invalid`)."""
+        return {found.item: found for found in map(self._parse, self._lines.read())}
+
+    def append(self, answers: Sequence[L]) -> None:
+        """Add answers and make them durable; `read` comes first."""
+        self._lines.append([each.line().rstrip(b"\n") for each in answers])
+
+
+async def answered(
+    job: Context,
+    file: SealedAnswers[L],
+    items: Sequence[A],
+    ask: Callable[[A], Awaitable[L]],
+    slots: int,
+    report: Callable[[int], None],
+    again: Callable[[Mapping[str, L]], set[str]] = lambda _: set(),
+) -> list[L]:
+    """The answers to all items, those that are kept among them.
+
+    Args:
+        slots: how many are asked at once.
+        report: called with how many are done, where the job may stop.
+        again: which of the kept ones are asked again.
+    """
+    kept = await job.in_thread(file.read)
+    redo = again(kept)
+    done = {name: each for name, each in kept.items() if name not in redo}
+    left = [item for item in items if item.id not in done]
+    for start in range(0, len(left), BATCH):
+        report(len(done))
+        batch = side_by_side(ask, left[start : start + BATCH], slots)
+        fresh = await job.unless_stopped(batch)
+        await job.in_thread(file.append, fresh)
+        done |= {each.item: each for each in fresh}
+    return list(done.values())
+
+
+async def side_by_side(ask: Callable[[S], Awaitable[T]], items: Sequence[S], slots: int) -> list[T]:
+    """Ask for all, so many at once; the first error that is not an outcome ends the rest."""
+    gate = asyncio.Semaphore(slots)
+
+    async def one(item: S) -> T:
+        async with gate:
+            return await ask(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in items]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -1,0 +1,157 @@
+"""The job that carries a certificate over to the engine that serves.
+
+Rules: the engine does with open items what the certified one did, with every one of them, or what
+was certified is taken out of service with the items that differ; nothing sealed is opened and no
+look is taken. The same answers bound a change, and the certificate must bear it. It says the same
+as before, but for the engine, the date and the groups that were answered.
+
+Source: method.md, rule 6.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import msgspec
+
+from appliance.datasets import directory as datasets
+from appliance.datasets.items import Item
+from appliance.errors import EvaluationRefused
+from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.looks import replay
+from appliance.looks.subject import LookParts, silent
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import evaluation
+from appliance.trust.statements.evaluations import Evaluations
+from appliance.trust.statements.route_certificates import RouteCertificates
+from appliance.trust.statements.specification import MILLION
+from appliance.types import Json, Role
+
+_SHOWN: Final = 20
+
+
+@dataclass(frozen=True)
+class Carriable:
+    """A certificate that may be carried over, and what must be done again.
+
+    Attributes:
+        origin: id of the certificate.
+        before: what was done with each open item, by id.
+        items: by id.
+        groups: of them, that bound the change if no item differs.
+        alpha_micros: of the certificate, which the bound has, too.
+        ask: does it again with an item; the label names the request in the log.
+        sign: the certificate for this engine, and its id.
+        end: takes what was certified out of service; is given how many items differ, and which.
+    """
+
+    origin: str
+    before: Mapping[str, Json]
+    items: Mapping[str, Item]
+    groups: int
+    alpha_micros: int
+    ask: Callable[[str, Item], Awaitable[Json]]
+    sign: Callable[[], tuple[bytes, str]]
+    end: Callable[[int, str], Awaitable[object]]
+
+
+class CarryOver(Kind):
+    """Has the engine that serves do with open items what was certified under another one.
+
+    Args:
+        changed: called once the certificate for this engine is kept.
+
+    Attributes:
+        noun: what the certificate is for, as parameters and log call it.
+        action: of the entry in the log.
+        form: of the parameters.
+    """
+
+    unit: ClassVar[str] = "items"
+    role: ClassVar[Role] = Role.OPERATOR
+    heavy: ClassVar[bool] = True
+    resumable: ClassVar[bool] = True
+    noun: ClassVar[str]
+    action: ClassVar[str]
+    form: ClassVar[type[msgspec.Struct]]
+
+    def __init__(
+        self,
+        parts: LookParts,
+        certificates: Evaluations | RouteCertificates,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.parts, self.certificates, self._changed = parts, certificates, changed
+
+    def carriable(self, name: str, policy: TrustPolicy) -> Carriable:
+        """The newest certificate, if it bears the change. Raises Refused."""
+        raise NotImplementedError
+
+    def named(self, params: JsonObject) -> str:
+        """The task or the route. Raises EvaluationRefused (`evaluation_invalid`)."""
+        try:
+            return str(getattr(msgspec.convert(params, self.form), self.noun))
+        except msgspec.ValidationError as error:
+            raise EvaluationRefused("evaluation_invalid", f"Parameters: {error}.") from error
+
+    def check(self, params: JsonObject) -> None:
+        """The form of the parameters. Raises EvaluationRefused (`evaluation_invalid`)."""
+        self.named(params)
+
+    def title(self, params: JsonObject) -> str:
+        """The task or the route."""
+        return self.named(params)
+
+    def key(self, params: JsonObject) -> str | None:
+        """One job for one of them and an engine."""
+        return f"{self.named(params)} {self.parts.engine}"
+
+    async def run(self, job: Context) -> JsonObject:
+        """Ask the open items; sign, or take out of service.
+
+        Raises:
+            PolicyRefused: nothing can be repeated, or the change is not bounded; what a check of
+                the store finds.
+            StateRefused: the dataset is not here.
+            EvaluationRefused: `gate_interrupted`.
+        """
+        name, engine = self.named(job.params), self.parts.engine
+        found = await job.in_thread(self._found, name)
+        total, label = len(found.before), f"{self.name}-{job.id}"
+
+        async def again(item: Item) -> Json:
+            return await found.ask(label, item)
+
+        def report(done: int) -> None:
+            job.report(name, done, total)
+
+        asking = replay.flips(again, found.items, found.before, report)
+        flips = await job.unless_stopped(asking)
+        fields: dict[str, Json] = {
+            self.noun: name, "from": found.origin, "engine": engine, "flips": len(flips),
+        }  # fmt: skip
+        result: JsonObject = {self.noun: name, "engine": engine, "items": total, "flips": flips}
+        if flips:
+            await job.in_thread(self.parts.record, job, self.action, {**fields, "certificate": ""})
+            await found.end(len(flips), ", ".join(flips[:_SHOWN]))
+            return {**result, "certificate": None}
+        made = await job.in_thread(self._carried, job, found, fields)
+        self._changed()
+        change = evaluation.change_micros(found.groups, found.alpha_micros)
+        return {**result, "certificate": made, "groups": found.groups, "change": change / MILLION}
+
+    def dev(self, name: str, policy: TrustPolicy) -> tuple[str, dict[str, Item]]:
+        """The digest of a stored dataset, and its open items of `dev` by id."""
+        read = datasets.read_artifact
+        digest, found = self.parts.store.use(name, "dataset", policy, silent, read)
+        return digest, {item.id: item for item in found.splits.get("dev", ())}
+
+    def _found(self, name: str) -> Carriable:
+        self.parts.fresh().check_change()
+        return self.carriable(name, self.parts.policy())
+
+    def _carried(self, job: Context, found: Carriable, fields: dict[str, Json]) -> str:
+        """Sign, record and keep the certificate for this engine; its id."""
+        made, named = found.sign()
+        self.parts.record(job, self.action, {**fields, "certificate": named})
+        return self.certificates.add(made, self.parts.policy()).id

@@ -1,0 +1,271 @@
+"""One look at a sealed split as a job: checked before, in the ledger, judged once, and kept.
+
+Rules:
+- What is wrong is found before the look; no message and no entry tells anything of a sealed item.
+- The look is taken, durable in log and ledger, before the split is answered.
+- Killed at any step, the job keeps its look, goes on at the item and comes to the same verdict. The
+  log names what was judged, then the job keeps it, before anything of it is told.
+- Too many items that could not be asked end the look without a verdict; it is spent only if an
+  answer was seen.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from appliance.datasets import ledger as ledgers
+from appliance.datasets.ledger import Look
+from appliance.errors import EvaluationRefused
+from appliance.jobs.kind import Context, JsonObject, Kind, digest
+from appliance.looks.answers import LookFiles
+from appliance.looks.subject import LookParts, LookSubject, envelope_of
+from appliance.looks.unasked import interruption
+from appliance.trust.bytes import durable
+from appliance.trust.statements import route, specification
+from appliance.trust.statements import statement as statements
+from appliance.trust.statements.evaluations import Evaluations
+from appliance.trust.statements.route_certificates import RouteCertificates
+from appliance.types import Json, Role
+
+INTERRUPTED: Final = "interrupted"
+REPORT: Final = "report.html"
+_IN_LEDGER: Final = {"certified": "pass", "not_certifiable": "underpowered"}
+"""Verdicts that the ledger calls otherwise."""
+_TOLD: Final = ("person", "dataset", "dataset_digest", "split", "share_micros")
+"""Fields of a look that its entry has under their names."""
+Terms: TypeAlias = specification.Specification | route.Specification
+U = TypeVar("U", bound=LookSubject[Any])
+R = TypeVar("R", bound="LookFindings")
+
+
+class LookFindings(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of a job that took a look.
+
+    Attributes:
+        answer: the verdict in words.
+        certificate: of a pass.
+        looks, looks_left: at what it saw; known at the end.
+    """
+
+    verdict: str
+    answer: str
+    certificate: str | None = None
+    looks: int = 0
+    looks_left: int = 0
+
+
+class Judgement(msgspec.Struct, Generic[R], frozen=True, omit_defaults=True):
+    """What a judge found: all that a job needs to end, however often it is resumed.
+
+    Attributes:
+        html: the page.
+        statement: as it was signed; "" where no look was taken.
+        answers: what was done with open items, by item; None where nothing is kept of it.
+        outcomes: hex root of the outcomes, where the log names it.
+    """
+
+    result: R
+    html: str
+    statement: str = ""
+    answers: str | None = None
+    outcomes: str = ""
+
+
+class SealedLook(Kind, Generic[U, R]):
+    """Opens a sealed split once; a judge says what follows.
+
+    Args:
+        certificates: where they go.
+        unverified: reads a specification, its signature unseen.
+        subject_of: finds everything that can be wrong before the look.
+
+    Attributes:
+        noun: what is judged, as the log calls it.
+        more: a field of the entry that ends a look, beside those of all looks.
+        made: the form of what is kept between judging and the end.
+    """
+
+    unit: ClassVar[str] = "items"
+    role: ClassVar[Role] = Role.OPERATOR
+    heavy: ClassVar[bool] = True
+    resumable: ClassVar[bool] = True
+    noun: ClassVar[str]
+    more: ClassVar[str]
+    made: ClassVar[type[Judgement[Any]]]
+
+    def __init__(
+        self,
+        parts: LookParts,
+        certificates: Evaluations | RouteCertificates,
+        unverified: Callable[[bytes], Terms],
+        subject_of: Callable[[LookParts, bytes], U],
+    ) -> None:
+        self.parts, self.certificates = parts, certificates
+        self._unverified, self._subject_of = unverified, subject_of
+
+    async def judgement(self, job: Context, subject: U) -> Judgement[R]:
+        """Check the items, take the look, have them answered, judge."""
+        raise NotImplementedError
+
+    def left_behind(self, made: Judgement[R]) -> dict[str, str]:
+        """Files of the job, by name, beside the page."""
+        return {}
+
+    def told(self, subject: U, result: R, looks: int, left: tuple[int, ...]) -> R:
+        """The result, with the looks that were taken and the shares of those that are left."""
+        return msgspec.structs.replace(result, looks=looks, looks_left=len(left))
+
+    def over(self, job: Context) -> None:
+        """Called once the verdict is kept; may be called twice."""
+
+    def given_up(self, job: Context) -> None:
+        """Called when a look ends, or has ended, without a verdict; may be called twice."""
+
+    def check(self, params: JsonObject) -> None:
+        """The form of the specification; who signed it is asked before the look.
+
+        Raises:
+            PolicyRefused: `specification_invalid`.
+        """
+        self._unverified(envelope_of(params))
+
+    def title(self, params: JsonObject) -> str:
+        """What is judged, and the dataset."""
+        wanted = self._unverified(envelope_of(params))
+        return f"{getattr(wanted, self.noun)} on {wanted.dataset}"
+
+    def key(self, params: JsonObject) -> str | None:
+        """One job for one specification."""
+        return hashlib.sha256(envelope_of(params)).hexdigest()
+
+    async def run(self, job: Context) -> JsonObject:
+        """The verdict, and the certificate of a pass."""
+        envelope = envelope_of(job.params)
+        subject = await job.in_thread(self._subject_of, self.parts, envelope)
+        if "result" not in (job.checkpoint or {}):
+            made = await self.judgement(job, subject)
+            await job.in_thread(self._keep, job, made)
+        return await job.in_thread(self._end, job, subject)
+
+    def files(self, job: Context) -> LookFiles:
+        """The encrypted files of a job."""
+        return LookFiles(self.parts.directory / str(job.id), self.parts.kek())
+
+    def take(self, job: Context, subject: U, **more: Json) -> tuple[Look, int]:
+        """Take the look, or find it again when the job is resumed; with its number.
+
+        Args:
+            more: fields of its entry.
+
+        Raises:
+            StateRefused: what `Ledger.take` raises.
+            EvaluationRefused: `gate_interrupted` for one that ended before.
+        """
+        wanted, part, ledger = subject.signed.wanted, subject.split.part, self.parts.ledger
+        look = Look(
+            subject.signed.digest, job.id, *self._owner(subject), wanted.dataset,
+            wanted.dataset_digest, wanted.split, wanted.name, wanted.alpha_micros,
+            self.parts.clock.wall_us(), name=subject.name, version=subject.version,
+        )  # fmt: skip
+
+        def record(taken: Look, number: int) -> int:
+            fields: dict[str, Json] = {name: getattr(taken, name) for name in _TOLD}
+            return self.parts.record(job, f"{self.name}_look", fields | more | {
+                "specification": taken.id, self.noun: taken.task,
+                f"{self.noun}_digest": taken.task_digest, "groups": part.groups,
+                "marks_sha256": ledgers.marks_digest(part.marks),
+                "groups_sha256": ledgers.groups_digest(part.marks),
+                "look": number, "looks": ledgers.LOOKS,
+            })  # fmt: skip
+
+        schedule = wanted.schedule or ledgers.QUARTERS
+        taken, number = ledger.take(look, part.marks, record, schedule)
+        if taken.verdict:
+            self.given_up(job)
+        ledgers.check_open(taken)
+        return taken, number
+
+    def check_asked(
+        self, job: Context, subject: U, lost: Mapping[str, int], items: int, heard: bool
+    ) -> None:
+        """End a look in which too many items could not be asked: no verdict, no certificate.
+
+        Args:
+            lost, items: as `unasked.interruption`.
+            heard: whether an answer was seen, so that the look counts.
+
+        Raises:
+            EvaluationRefused: `gate_interrupted`.
+        """
+        if why := interruption(lost, items):
+            counts = "The look counts." if heard else "Nothing was answered: no look was spent."
+            verdict = INTERRUPTED if heard else ledgers.UNSPENT
+            self.interrupt(job, subject, f"{why} {counts}", verdict)
+
+    def interrupt(self, job: Context, subject: U, message: str, verdict: str = INTERRUPTED) -> None:
+        """End a look without a verdict. Raises EvaluationRefused (`gate_interrupted`)."""
+        self._record_end(job, subject, verdict, verdict)
+        self.parts.ledger.conclude(subject.signed.digest, verdict, "")
+        self.given_up(job)
+        raise EvaluationRefused("gate_interrupted", message)
+
+    def _keep(self, job: Context, made: Judgement[R]) -> None:
+        """Keep what was judged; the log names it first."""
+        kept = {**(job.checkpoint or {}), **msgspec.to_builtins(made)}
+        self.parts.record(job, f"{self.name}_judged", {"checkpoint_sha256": digest(kept)})
+        job.save(kept)
+
+    def _end(self, job: Context, subject: U) -> JsonObject:
+        """Keep what was signed, then tell it; each step may be done twice."""
+        kept = job.checkpoint or {}  # of a route, older versions called the answers so
+        made: Judgement[R] = msgspec.convert({"answers": kept.get("replay"), **kept}, self.made)
+        told, envelope = made.result, made.statement.encode()
+        place = self.parts.directory / str(job.id)
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, text in {REPORT: made.html, **self.left_behind(made)}.items():
+            durable.replace(place / name, text.encode())
+        certificate = told.certificate or ""
+        verdict = _IN_LEDGER.get(told.verdict, told.verdict) if envelope else ""
+        statement = statements.opened(envelope, len(envelope), _broken).digest if envelope else ""
+        more = made.outcomes or str(getattr(told, self.more, ""))
+        self._record_end(job, subject, told.verdict, verdict, certificate, statement, more)
+        if envelope:
+            self.certificates.add(envelope, self.parts.policy())
+            if made.answers is not None:
+                self.certificates.keep_replay(statement, made.answers.encode())
+            self.parts.ledger.conclude(subject.signed.digest, verdict, certificate)
+        self.over(job)
+        looks, sealed = self.parts.ledger.looks(subject.split.part.marks), subject.split.seal
+        of = self._owner(subject)[1], subject.name, subject.version
+        left = ledgers.remaining(looks, sealed.schedule, *of)
+        found = self.told(subject, told, len(ledgers.spent(looks)), left)
+        result: JsonObject = msgspec.json.decode(msgspec.json.encode(found))
+        return result
+
+    def _owner(self, subject: U) -> tuple[str, str]:
+        """Id and digest of what is judged."""
+        wanted = subject.signed.wanted
+        return getattr(wanted, self.noun), getattr(wanted, f"{self.noun}_digest")
+
+    def _record_end(
+        self,
+        job: Context,
+        subject: U,
+        verdict: str,
+        ledger: str,
+        certificate: str = "",
+        statement: str = "",
+        more: str = "",
+    ) -> None:
+        """Say in the log how a look ended, as it is told and as the ledger has it."""
+        self.parts.record(job, f"{self.name}_verdict", {
+            "specification": subject.signed.digest, self.noun: self._owner(subject)[0],
+            "verdict": verdict, "certificate": certificate, "statement": statement,
+            "ledger_verdict": ledger, self.more: more,
+        })  # fmt: skip
+
+
+def _broken(problem: str) -> EvaluationRefused:
+    return EvaluationRefused("outcomes_invalid", f"The statement of the job: {problem}.")

@@ -1,0 +1,220 @@
+"""Signed terms and a sealed split: all that a look works on, before the split is opened.
+
+Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of a
+split are opened by `SealedSplit.opened` alone, into memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from appliance.audit.entry import Draft
+from appliance.audit.log import AuditLog
+from appliance.clock import Clock
+from appliance.datasets import directory as datasets
+from appliance.datasets import ledger as ledgers
+from appliance.datasets import sealing
+from appliance.datasets.directory import Dataset
+from appliance.datasets.items import Item
+from appliance.datasets.label_queues import LabelQueues
+from appliance.datasets.ledger import Ledger
+from appliance.datasets.sealing import Part, Seal
+from appliance.errors import PolicyRefused, StateRefused
+from appliance.jobs.kind import Context, JsonObject
+from appliance.serving.backend import Backends
+from appliance.serving.inference import Inference
+from appliance.tasks import catalogue
+from appliance.tasks.backends import TaskBackends
+from appliance.tasks.catalogue import Drafts
+from appliance.tasks.cited import Evidence
+from appliance.tasks.loaded import LoadedTask
+from appliance.trust.artifacts.store import ModelStore
+from appliance.trust.bytes import ecdsa
+from appliance.trust.bytes.directory import Artifact
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import route, specification
+from appliance.types import Json
+
+VALID_DAYS: Final = 365
+YEAR_US: Final = VALID_DAYS * 86_400_000_000
+T = TypeVar("T")
+S = TypeVar("S", specification.Signed, route.Signed)
+
+
+class Specified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of a look: the specification as a person signed it."""
+
+    specification: str
+
+
+@dataclass(frozen=True)
+class LookParts:
+    """What a look needs of the appliance.
+
+    Attributes:
+        directory: `DATA/evaluations`.
+        policy: reads the trust policy in force.
+        fresh: says how fresh it is.
+        backends: the models.
+        inference: makes a use-case of answers over backends.
+        kek: the key-encryption key.
+        evidence: the key that signs what was found.
+        template_of: hex SHA-256 of a model's chat template; "" for none.
+        log: name of the audit log.
+        marks_key: the site's key of marks.
+        labels: where people label the items on which two sides differ.
+        documents: searches collections, as the app `evaluation`.
+    """
+
+    directory: Path
+    store: ModelStore
+    ledger: Ledger
+    audit: AuditLog
+    policy: Callable[[], TrustPolicy]
+    fresh: Callable[[], Freshness]
+    backends: Backends
+    inference: Callable[[Backends], Inference]
+    kek: Callable[[], bytes]
+    evidence: Callable[[], ecdsa.PrivateKey]
+    template_of: Callable[[str], str]
+    log: str
+    clock: Clock
+    marks_key: Callable[[], bytes]
+    labels: LabelQueues
+    documents: Evidence | None = None
+
+    @property
+    def engine(self) -> str:
+        """Name, version and build of the engine that serves."""
+        return self.store.evaluations.engine
+
+    def record(self, job: Context, action: str, fields: dict[str, Json]) -> int:
+        """Add an entry of a job to the log; its number, once it is durable."""
+        told: dict[str, Json] = {"action": action, "actor": job.actor, "job": job.id, **fields}
+        return self.audit.append(Draft("admin", told)).result()[0].seq
+
+    def tasks(self, loaded: LoadedTask) -> TaskBackends:
+        """Backends of a task as it was read, approved or not."""
+        drafts = Drafts({loaded.task.id: loaded})
+        return TaskBackends(self.backends, drafts, evidence=self.documents)
+
+
+@dataclass(frozen=True)
+class SealedSplit:
+    """A split of a dataset, sealed."""
+
+    dataset: Dataset
+    seal: Seal
+    name: str
+    data: bytes
+
+    @property
+    def part(self) -> Part:
+        """What the seal tells of it."""
+        return self.seal.parts[self.name]
+
+    def opened(self, parts: LookParts) -> tuple[Item, ...]:
+        """Its items, in memory. Raises DatasetRefused (what `sealing.open_part` raises)."""
+        named, kek, marks = self.dataset.manifest.name, parts.kek(), parts.marks_key()
+        return sealing.open_part(self.seal, self.name, named, self.data, kek, marks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookSubject(Generic[S]):
+    """What is judged, before the split is opened.
+
+    Attributes:
+        name, version: of a task, as its own definition says: later versions have the name, too.
+    """
+
+    signed: S
+    split: SealedSplit
+    name: str = ""
+    version: int = 0
+
+
+def envelope_of(params: JsonObject) -> bytes:
+    """The specification as it was signed. Raises PolicyRefused (`specification_invalid`)."""
+    try:
+        return msgspec.convert(params, Specified).specification.encode()
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise PolicyRefused("specification_invalid", f"Parameters: {error}.") from error
+
+
+def signed_terms(
+    parts: LookParts, envelope: bytes, verify: Callable[[bytes, TrustPolicy], T]
+) -> tuple[T, TrustPolicy]:
+    """A specification whose signature holds, and the policy under which its look may be taken.
+
+    Raises:
+        Refused: `clock_behind`, `evaluator_not_allowed`; what `verify` raises.
+    """
+    parts.fresh().check_change()
+    policy = parts.policy()
+    signed = verify(envelope, policy)
+    policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
+    return signed, policy
+
+
+def sealed_split(
+    parts: LookParts,
+    policy: TrustPolicy,
+    wanted: specification.Specification | route.Specification,
+) -> SealedSplit:
+    """The split that a specification names; its looks must spend alpha as it does.
+
+    Raises:
+        Refused: `dataset_not_sealed`, `specification_other`; what a check of the store finds.
+    """
+    read = partial(_read_split, wanted.split)
+    digest, split = parts.store.use(wanted.dataset, "dataset", policy, silent, read)
+    if digest != wanted.dataset_digest:
+        raise other(f"{wanted.dataset} has the digest {digest}")
+    schedule = ledgers.schedule(parts.ledger.looks(split.part.marks), split.seal.schedule)
+    if (wanted.schedule or ledgers.QUARTERS) != schedule:
+        raise other(f"the looks at {split.name} spend alpha as {list(schedule)} millionths")
+    return split
+
+
+def _read_split(name: str, artifact: Artifact) -> SealedSplit:
+    found = datasets.read_artifact(artifact)
+    if found.seal is None or name not in found.seal.parts:
+        raise StateRefused("dataset_not_sealed", f"The dataset has no sealed {name}.")
+    file = sealing.sealed_file(name)
+    return SealedSplit(found, found.seal, name, artifact.prefix(file, artifact.sizes[file]))
+
+
+def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -> LoadedTask:
+    """A stored task, approved or not yet, whose files are those that were signed.
+
+    Raises:
+        Refused: what a check of the store finds; `specification_other` for another digest.
+    """
+    checked = store.check(task_id, policy, silent)
+    if checked.digest != digest:
+        raise other(f"{task_id} has the digest {checked.digest}")
+    with store.inventory.open(task_id) as artifact:
+        loaded = catalogue.read_artifact(artifact)
+    return replace(loaded, task=msgspec.structs.replace(loaded.task, id=task_id), digest=digest)
+
+
+def needs_engine(parts: LookParts, *tasks: str) -> bool:
+    """Whether a model answers for one of the tasks; of one that is not here it is supposed."""
+    try:
+        return any(parts.store.inventory.record(task).facts.get("needs") != "" for task in tasks)
+    except StateRefused:
+        return True
+
+
+def other(problem: str) -> PolicyRefused:
+    """A specification that names something else than what is here."""
+    return PolicyRefused("specification_other", f"Specification: {problem}.")
+
+
+def silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress without a watcher."""

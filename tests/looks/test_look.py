@@ -1,0 +1,154 @@
+"""One look, whoever judges: here somebody who judges nothing."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
+
+import pytest
+
+from appliance.app import Services, initialise, open_services
+from appliance.datasets import ledger as ledgers
+from appliance.datasets.marks import Marks
+from appliance.errors import ApplianceError
+from appliance.evals.gate import Gate
+from appliance.jobs.kind import Context
+from appliance.looks.look import Judgement, LookFindings, SealedLook
+from appliance.looks.subject import LookParts, LookSubject
+from tests.evals.gates import signed, wanted
+from tests.smol import SMALL
+
+STATEMENT = signed(wanted()).decode()
+ID = hashlib.sha256(base64.b64decode(json.loads(STATEMENT)["payload"])).hexdigest()
+
+MARKS = Marks(frozenset(f"{n:064x}" for n in range(60)), frozenset())
+TERMS = SimpleNamespace(
+    plan="p", plan_digest="ab" * 32, dataset="set", dataset_digest="cd" * 32, split="test",
+    name="publisher", schedule=ledgers.FALLING, alpha_micros=50_000,
+)  # fmt: skip
+SPLIT = SimpleNamespace(
+    part=SimpleNamespace(marks=MARKS, groups=60), seal=SimpleNamespace(schedule=ledgers.FALLING)
+)
+
+
+def subject_of(_: LookParts, envelope: bytes) -> LookSubject[Any]:
+    signed = SimpleNamespace(wanted=TERMS, digest=envelope.decode())
+    return LookSubject(signed=cast(Any, signed), split=cast(Any, SPLIT))
+
+
+class Findings(LookFindings, frozen=True, kw_only=True):
+    reason: str = "why"
+
+
+class Judge(SealedLook[LookSubject[Any], Findings]):
+    """Passes what was answered; loses as many items as it is told to."""
+
+    name: ClassVar[str] = "plan"
+    noun: ClassVar[str] = "plan"
+    more: ClassVar[str] = "reason"
+    made: ClassVar = Judgement[Findings]
+    lost, heard, judged = 0, True, 0
+
+    async def judgement(self, job: Context, subject: LookSubject[Any]) -> Judgement[Findings]:
+        look, number = self.take(job, subject, plan_sha256="ef" * 32)
+        self.check_asked(job, subject, {"plan": self.lost}, 60, self.heard)
+        self.judged += 1
+        told = f"look {number}, entry {look.entry}"
+        return Judgement(
+            Findings(verdict="certified", answer=told, certificate="id"), "<p>", STATEMENT, "{}"
+        )
+
+
+class Store:
+    """Keeps certificates in memory."""
+
+    def __init__(self) -> None:
+        self.kept, self.replays = list[bytes](), dict[str, bytes]()
+
+    def add(self, envelope: bytes, policy: object) -> Any:
+        self.kept.append(envelope)
+        return SimpleNamespace(id="id")
+
+    def keep_replay(self, certificate_id: str, answers: bytes) -> None:
+        self.replays[certificate_id] = answers
+
+
+class Job:
+    """A job of the runner, whose process dies where a test says."""
+
+    id, actor = 7, "uid:0"
+
+    def __init__(self, specification: str) -> None:
+        self.params = {"specification": specification}
+        self.checkpoint: dict[str, Any] | None = None
+
+    def save(self, checkpoint: dict[str, Any]) -> None:
+        self.checkpoint = json.loads(json.dumps(checkpoint))
+
+    async def in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
+        return work(*args)
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    initialise(tmp_path / "data", "lab", evaluated=True)
+    with open_services(tmp_path / "data", config=SMALL) as services:
+        yield services
+
+
+@pytest.fixture
+def judge(services: Services) -> Judge:
+    parts = cast(Gate, services.jobs.kind("gate")).parts
+    return Judge(parts, cast(Any, Store()), lambda _: cast(Any, TERMS), subject_of)
+
+
+def entries(services: Services) -> list[dict[str, Any]]:
+    found = [dict(entry.body) for entry in services.reader.tail(50)]
+    return [body for body in found if str(body.get("action", "")).startswith("plan_")]
+
+
+async def test_a_look_is_in_the_log_then_judged_and_kept_once(
+    services: Services, judge: Judge
+) -> None:
+    job: Any = Job("ab" * 32)
+    result = await judge.run(job)
+    assert (result["looks"], result["looks_left"], result["verdict"]) == (1, 3, "certified")
+    look, judged, verdict = entries(services)
+    assert [e["action"] for e in (look, judged, verdict)] == [
+        "plan_look", "plan_judged", "plan_verdict",
+    ]  # fmt: skip
+    assert (look["plan"], look["plan_digest"], look["look"]) == ("p", "ab" * 32, 1)
+    assert (look["share_micros"], look["plan_sha256"]) == (ledgers.FALLING[0], "ef" * 32)
+    assert (verdict["ledger_verdict"], verdict["certificate"]) == ("pass", "id")
+    assert (verdict["verdict"], verdict["reason"]) == ("certified", "why")
+    assert verdict["statement"] == ID and judge.title(job.params) == "p on set"
+    assert result["answer"] == f"look 1, entry {look['seq']}"
+    store = cast(Store, judge.certificates)
+    assert store.kept == [STATEMENT.encode()] and store.replays == {ID: b"{}"}
+    assert await judge.run(job) == result  # its process died after it was judged
+    assert judge.judged == 1 and len(services.ledger.looks(MARKS)) == 1
+    other: Any = Job("cd" * 32)  # its owner may look again
+    assert (await judge.run(other))["looks"] == 2
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_too_many_items_that_could_not_be_asked_end_it(
+    services: Services, judge: Judge, heard: bool
+) -> None:
+    """The look counts only if an answer was seen, and no run of the job judges it again."""
+    judge.lost, judge.heard = 2, heard
+    job: Any = Job("ab" * 32)
+    for _ in range(2):
+        with pytest.raises(ApplianceError) as caught:
+            await judge.run(job)
+        assert caught.value.code == "gate_interrupted" and judge.judged == 0
+        judge.lost = 0
+    (look,) = services.ledger.looks(MARKS)
+    assert look.verdict == ("interrupted" if heard else ledgers.UNSPENT)
+    assert len(ledgers.spent([look])) == heard
+    assert [e["action"] for e in entries(services)] == ["plan_look", "plan_verdict"]
+    control: Any = Job("cd" * 32)
+    assert (await judge.run(control))["verdict"] == "certified"
