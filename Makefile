@@ -7,6 +7,8 @@ MODEL_DIR := .venv/model
 # model. Short paths: sockets have 108 bytes. tests/durations.py says which file begins.
 TESTS = $(RUN) -m pytest --basetemp "$$(mktemp -d)" --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 \
   --dist loadgroup --no-loadscope-reorder $(if $(RECORD),--record)
+LINT = $(RUN) -m ruff check && $(RUN) -m ruff format --check
+TYPES = $(RUN) -m mypy
 # What is carried away or tested whole has the engine for every processor, the rest for this one.
 EVERY_PROCESSOR :=
 test-all test-install bundle wheels: EVERY_PROCESSOR := --all
@@ -55,15 +57,17 @@ serve: setup  ## like demo, and the server keeps running
 	@$(RUN) -m appliance.cli.demo --model $(MODEL_DIR) --serve
 
 check: setup  ## linter, formatter, types, import rules
-	$(RUN) -m ruff check
-	$(RUN) -m ruff format --check
-	$(RUN) -m mypy
+	$(LINT)
+	$(TYPES)
 	.venv/bin/lint-imports --no-logo
 	@git ls-files 'appliance/*.py' 'tui/*.py' 'installer/*.py' | xargs wc -l | \
 	  awk '$$2 != "total" && $$1 > 400 {print "  a hint: " $$2 " has " $$1 " lines"}'
 
-test: check  ## checks, then the tests; of suites with many alike cases a part (tests/sweeps.txt)
-	$(TESTS) -m "not slow and not tune"
+test: setup  ## checks, then the tests; of suites with many alike cases a part (tests/sweeps.txt)
+	$(LINT)
+	@[ -d tests/__pycache__ ] || $(RUN) -m pytest --collect-only -qq > /dev/null 2>&1 || true
+	@said=$$(mktemp); $(TYPES) > $$said 2>&1 & types=$$!; $(TESTS) -m "not slow and not tune"; tests=$$?; \
+	wait $$types; types=$$?; cat $$said; rm $$said; [ $$types -eq 0 ] && exit $$tests
 
 test-swept: setup  ## every case of the suites of which `make test` runs a part
 	$(TESTS) --whole -m "swept and not slow"

@@ -73,6 +73,6 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
         return
     named = any("::" in argument for argument in config.args)
     stays = keep([item.nodeid for item in marked], read(LIST.read_text()), by=seed(), named=named)
-    left = [item for item in marked if item.nodeid not in stays]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if item not in set(left)]
+    left = {item for item in marked if item.nodeid not in stays}
+    config.hook.pytest_deselected(items=list(left))
+    items[:] = [item for item in items if item not in left]
