@@ -53,7 +53,7 @@ class LookFiles:
         self.directory, self.key = directory, key_of(directory, kek)
 
     def alias(self, item: str) -> str:
-        """How the log names an item of the sealed split: by the key of this job."""
+        """The log names an item of the sealed split by the key of this job."""
         return alias(self.key, item)
 
     def answers(self, name: str, parse: Callable[[bytes], L]) -> "SealedAnswers[L]":

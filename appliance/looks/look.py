@@ -57,7 +57,7 @@ class LookFindings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judgement(msgspec.Struct, Generic[R], frozen=True, omit_defaults=True):
-    """What a judge found: all that a job needs to end, however often it is resumed.
+    """The findings of a judge: all that a job needs to end, however often it is resumed.
 
     Attributes:
         html: the page.
@@ -132,7 +132,7 @@ class SealedLook(Kind, Generic[U, R]):
         self._unverified(envelope_of(params))
 
     def title(self, params: JsonObject) -> str:
-        """What is judged, and the dataset."""
+        """The subject, and the dataset."""
         wanted = self._unverified(envelope_of(params))
         return f"{getattr(wanted, self.noun)} on {wanted.dataset}"
 

@@ -57,7 +57,7 @@ def groups(items: Sequence[Item], strata: Collection[str]) -> dict[str, int]:
 
 
 class Answered(Protocol):
-    """What came back for an item."""
+    """The answer to an item."""
 
     @property
     def item(self) -> str: ...

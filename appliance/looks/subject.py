@@ -54,7 +54,7 @@ class Specified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class LookParts:
-    """What a look needs of the appliance.
+    """The parts of the appliance that a look needs.
 
     Attributes:
         directory: `DATA/evaluations`.
@@ -115,7 +115,7 @@ class SealedSplit:
 
     @property
     def part(self) -> Part:
-        """What the seal tells of it."""
+        """The facts of the seal."""
         return self.seal.parts[self.name]
 
     def opened(self, parts: LookParts) -> tuple[Item, ...]:
