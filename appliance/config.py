@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, cast
 import msgspec
 
 from appliance.errors import UsageError
+from appliance.types import ContentMode, ModelKind
 
 T = TypeVar("T")
 FILE_NAME = "appliance.toml"
@@ -203,7 +204,7 @@ class WatchConfig:
 class AuditConfig:
     """`[audit]`: the log."""
 
-    content: str = _key(
+    content: ContentMode = _key(  # noqa: RUF009
         "encrypted",
         "What is kept of prompts and answers: encrypted, commit-only (commitments alone) or off.",
         choices=("encrypted", "commit-only", "off"),
@@ -357,7 +358,7 @@ class UpstreamConfig:
         each=_LAN,
     )
     model: str = _key("", "The name of the model there.")
-    does: str = _key(
+    does: ModelKind = _key(  # noqa: RUF009
         "generate",
         "Its use: generate text, embed, or rerank.",
         choices=("generate", "embed", "rerank"),

@@ -1,8 +1,8 @@
 """Value types that several packages share. Plain data: no behaviour that needs another module."""
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
@@ -59,8 +59,28 @@ class Limits:
     priority: Priority = Priority.INTERACTIVE
 
 
+@dataclass(frozen=True)
+class KeyUsage:
+    """What a key has used since it was made."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def plus(self, other: "KeyUsage") -> "KeyUsage":
+        """The sum."""
+        return KeyUsage(
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
 ContentMode: TypeAlias = Literal["encrypted", "commit-only", "off"]
 """What the log keeps of prompts and answers: ciphertexts, commitments alone, or nothing."""
+
+Held: TypeAlias = Callable[[], frozenset[str]]
+"""Tells what counts for nothing until a person decides, since log and rows disagree about it."""
 
 KeyState: TypeAlias = Literal["valid", "expired", "revoked"]
 """Whether an API key may be used, and if not, why."""
@@ -279,6 +299,32 @@ class Unscored:
 
 
 @dataclass(frozen=True)
+class TaskNeeds:
+    """What tasks and routes ask of a model, and no app by itself.
+
+    Attributes:
+        labels: texts whose probabilities after the prompt are wanted in place of an answer.
+        unscored: what of the labels may stay unscored, to save tokens; None scores all of each.
+        distribution: whether the probabilities of a task's labels are wanted; no other answer will
+            do.
+        decisions: whether it is wanted how sure the model is of what the form of the answer leaves
+            it to choose.
+        p_true: with `decisions`, whether a task's model is asked, too, whether its answer is right.
+        common: leading messages that are a signed task's own, the same for every app.
+        readable: digest of the documents that the caller may read, where passages of them are in
+            the messages: what is computed of such a prompt is reused for the same digest alone.
+    """
+
+    labels: tuple[str, ...] = ()
+    unscored: Unscored | None = None
+    distribution: bool = False
+    decisions: bool = False
+    p_true: bool = False
+    common: int = 0
+    readable: str = ""
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One request for text, vectors or scores, as the API hands it to the use-case.
 
@@ -300,18 +346,8 @@ class GenerationRequest:
         echo: whether the answer begins with the prompt, and its log-probabilities if any.
         tools: functions on offer, with `messages` only.
         thinking: for models that can be told; None leaves it to the template.
-        labels: texts whose probabilities after the prompt are wanted in place of an answer.
-        unscored: what of the labels may stay unscored, to save tokens; None scores all of each.
-        distribution: whether the probabilities of a task's labels are wanted; no other answer will
-            do.
-        decisions: whether it is wanted how sure the model is of what the form of the answer leaves
-            it to choose.
-        p_true: with `decisions`, whether a task's model is asked, too, whether its answer is right.
-        common: leading messages that are a signed task's own, the same for every app.
-        readable: digest of the documents that the caller may read, where passages of them are in
-            the messages: what is computed of such a prompt is reused for the same digest alone.
+        task: what it needs of the model where it is for a task or a route.
         request_id: the request in the log, as the use-case sets it.
-        person: the user that the app names; it changes no answer.
     """
 
     model: str
@@ -334,15 +370,12 @@ class GenerationRequest:
     echo: bool = False
     tools: Tools | None = None
     thinking: bool | None = None
-    labels: tuple[str, ...] = ()
-    unscored: Unscored | None = None
-    distribution: bool = False
-    decisions: bool = False
-    p_true: bool = False
-    common: int = 0
-    readable: str = ""
+    task: TaskNeeds = TaskNeeds()
     request_id: str = ""
-    person: str = ""
+
+    def needing(self, **changes: Any) -> "GenerationRequest":
+        """The same with other needs of its task."""
+        return replace(self, task=replace(self.task, **changes))
 
     @property
     def choices(self) -> int:
@@ -387,6 +420,7 @@ class Caller:
         route: the path that was called.
         retry: value of `x-stainless-retry-count`, 0 when absent.
         hop: of a route, which stage is asked.
+        person: the user that the app names; it changes no answer, and is in no record.
     """
 
     principal: Principal
@@ -395,6 +429,7 @@ class Caller:
     route: str
     retry: int = 0
     hop: Hop | None = None
+    person: str = ""
 
 
 @dataclass(frozen=True)
@@ -414,6 +449,31 @@ class Routed:
     stage: str
     certificate: str
     hops: int
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A chunk that was found.
+
+    Attributes:
+        id: stable name of the span: version digest, begin, end.
+        start, end: bytes of the text of the version.
+        sha256: digest of the passage.
+        text_sha256: digest of the text that it is a span of.
+    """
+
+    id: str
+    document: str
+    version: int
+    title: str
+    page: int
+    heading: str
+    start: int
+    end: int
+    sha256: str
+    text_sha256: str
+    score: float
+    text: str
 
 
 @dataclass(frozen=True)

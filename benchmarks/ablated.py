@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
-from appliance import app
 from appliance.audit.log import AuditLog, Draft
 from appliance.config import data_directory
 from appliance.server import serve
 from appliance.types import Receipt
+from appliance.wiring import log
 
 _NULL: Final = Path(__file__).with_name("null_engine.py")
 _popen: Final = subprocess.Popen
@@ -80,7 +80,7 @@ def main() -> None:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         if options.no_log:
-            stack.enter_context(mock.patch.object(app, "AuditLog", MemoryLog))
+            stack.enter_context(mock.patch.object(log, "AuditLog", MemoryLog))
         if options.no_model:
             stack.enter_context(mock.patch.object(subprocess, "Popen", _start))
         serve.serve(data_directory(None), None, options.port)

@@ -8,11 +8,11 @@ import pytest
 from appliance.app import Services
 from appliance.audit.log import Draft
 from appliance.audit.search import Query
-from appliance.serving.generation import Generation
+from appliance.serving.generation import StartedAnswer
 from appliance.types import Receipt
 
 
-async def collect(generation: Generation) -> tuple[str, str | None]:
+async def collect(generation: StartedAnswer) -> tuple[str, str | None]:
     """The text of an answer and its finish reason."""
     text, finish = "", None
     async for delta in generation:

@@ -22,7 +22,7 @@ from appliance.auth import certificates
 from appliance.clock import SystemClock
 from appliance.trust.gguf.reader import MAX_METADATA, Reader, read_header
 from appliance.trust.gguf.tensors import TYPES, read_tensors
-from appliance.types import Constraint, GenerationRequest, ModelKind, Sampling, Tools
+from appliance.types import Constraint, GenerationRequest, ModelKind, Sampling, TaskNeeds, Tools
 from installer.bundle.locks import LOCKS
 from tests import oracle
 from tests.conftest import CHECKOUT
@@ -183,7 +183,7 @@ async def contract(services: Services, name: str) -> int:
         chat("A pump leaks.", model=name, constraint=form, max_tokens=30, sampling=GREEDY),
     )  # fmt: skip
     assert json.loads("".join(piece.text for piece in made))["part"] in ("pump", "valve")
-    labels = chat("Is water wet?", model=name, labels=("yes", "no"), max_tokens=4)
+    labels = chat("Is water wet?", model=name, task=TaskNeeds(labels=("yes", "no")), max_tokens=4)
     (last,) = (await answer(services, caller(), labels))[-1:]
     assert len(last.vector) == 8
     others = others_of(services, name)

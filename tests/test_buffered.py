@@ -34,7 +34,7 @@ async def _first(generation: Generation) -> Delta:
 
 async def first_piece_before_the_outcome(services: Services, slow: Slow) -> bool:
     """Whether anything left before the outcome was durable."""
-    generation = await services.inference.start(caller(), request(max_tokens=6))
+    generation = await services.inference.begin(caller(), request(max_tokens=6))
     reading = asyncio.create_task(_first(generation))
     await slow.asked.wait()  # the outcome is on its way, and held
     left = reading.done() or not generation._out.empty()
@@ -50,7 +50,7 @@ async def test_nothing_leaves_before_the_outcome_is_durable(
     assert not await first_piece_before_the_outcome(
         buffered, Slow(buffered, monkeypatch, "outcome")
     )
-    generation = await buffered.inference.start(caller(), request())
+    generation = await buffered.inference.begin(caller(), request())
     text, finish = await collect(generation)
     assert "Paris" in text
     assert finish is not None
@@ -63,7 +63,7 @@ async def test_the_control_a_live_stream_begins_before(
 
 
 async def test_an_answer_whose_engine_died_gives_no_piece(buffered: Services) -> None:
-    generation = await buffered.inference.start(caller(), request(max_tokens=200))
+    generation = await buffered.inference.begin(caller(), request(max_tokens=200))
     while generation.completion_tokens < 3:
         await asyncio.sleep(0)
     (worker,) = buffered.supervisor.status()
@@ -78,7 +78,7 @@ async def test_an_answer_whose_engine_died_gives_no_piece(buffered: Services) ->
 async def test_a_key_decides_what_is_kept_of_its_texts(ready: Services, mode: ContentMode) -> None:
     who = caller(request_id=f"texts-{mode}")
     who = replace(who, principal=replace(who.principal, content=mode))
-    generation = await ready.inference.start(who, request())
+    generation = await ready.inference.begin(who, request())
     await collect(generation)
     assert generation.outcome is not None
     for seq, name in ((generation.intent.seq, "prompt"), (generation.outcome.seq, "completion")):

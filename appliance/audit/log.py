@@ -196,6 +196,10 @@ class AuditLog:
         """Why new work is refused, or None. A shortage of disk space ends by itself."""
         return self._refusal() or self._shortage() or self.undecided or None
 
+    def hold(self, undecided: str) -> None:
+        """Take no new work until a person has decided; "" where nothing is to be decided."""
+        self.undecided = undecided
+
     def check(self) -> None:
         """Refuse new work before it begins.
 

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from appliance.errors import StateRefused
+from appliance.types import Held
 
 TABLES: Final = """
 CREATE TABLE key_groups (
@@ -29,16 +30,14 @@ class KeyGroups:
 
     Args:
         database: an engine whose migrations include `TABLES`.
-
-    Attributes:
         held: `GROUP/KEY` of members who do not count until a person decides.
     """
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Engine, held: Held = frozenset) -> None:
         self._database = database
         self._lock = threading.Lock()
         self._groups: dict[str, frozenset[str]] = {}
-        self.held: frozenset[str] = frozenset()
+        self._held = held
         self.read()
 
     def read(self) -> None:
@@ -55,9 +54,10 @@ class KeyGroups:
 
     def of(self, key_id: str) -> tuple[str, ...]:
         """The groups that a key is in."""
+        held = self._held()
         with self._lock:
             mine = (name for name, keys in self._groups.items() if key_id in keys)
-            return tuple(sorted(name for name in mine if f"{name}/{key_id}" not in self.held))
+            return tuple(sorted(name for name in mine if f"{name}/{key_id}" not in held))
 
     def check(self, name: str, add: Sequence[str]) -> None:
         """Refuse a change that cannot be made.

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import RowMapping
 
 from appliance.errors import StateRefused
-from appliance.types import ContentMode, Json, KeyState, Limits, Priority
+from appliance.types import ContentMode, Json, KeyState, KeyUsage, Limits, Priority
 
 TABLES: Final = """
 CREATE TABLE api_keys (
@@ -53,23 +53,6 @@ TASKS: Final = """
 ALTER TABLE api_keys ADD COLUMN tasks_only INTEGER NOT NULL DEFAULT 0;
 """
 _LONGEST_NAME = 64
-
-
-@dataclass(frozen=True)
-class KeyUsage:
-    """What a key has used since it was made."""
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def plus(self, other: "KeyUsage") -> "KeyUsage":
-        """The sum."""
-        return KeyUsage(
-            self.requests + other.requests,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-        )
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from typing import Any, Final
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.auth.key import ApiKey, KeyChange, KeyUsage, check_limits, check_name, key_of_row
+from appliance.auth.key import ApiKey, KeyChange, check_limits, check_name, key_of_row
 from appliance.auth.secret import NO_HASH, new_id, new_secret, parse
 from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
-from appliance.types import ContentMode, Limits, Principal
+from appliance.types import ContentMode, Held, KeyUsage, Limits, Principal
 
 QUEUE: Final = "queue"
 ROLES: Final = ("app", QUEUE)
@@ -56,8 +56,6 @@ class KeyStore:
         database: an engine whose migrations include those of `auth.key`.
         clock: decides about expiry.
         record: makes a change durable in the log.
-
-    Attributes:
         held: ids of keys that are refused until a person decides.
     """
 
@@ -66,11 +64,12 @@ class KeyStore:
         database: Engine,
         clock: Clock,
         record: Callable[[KeyChange], None] = lambda change: None,
+        held: Held = frozenset,
     ) -> None:
         self._database = database
         self._clock = clock
         self._record = record
-        self.held: frozenset[str] = frozenset()
+        self._held = held
         self._lock = threading.Lock()
         self._keys: dict[str, ApiKey] = {}
         self._hashes: dict[str, bytes] = {}
@@ -264,7 +263,7 @@ class KeyStore:
         """Whether a key may be used now. Callable from any thread."""
         key = self._keys.get(key_id)
         live = key is not None and key.live(self._clock.wall_us())
-        return live and key_id not in self.held
+        return live and key_id not in self._held()
 
     def note_usage(self, key_id: str, prompt_tokens: int, completion_tokens: int) -> None:
         """Count one answer."""
@@ -280,7 +279,7 @@ class KeyStore:
         self._flush()
 
     def _admitted(self, key: ApiKey, now: int) -> Principal:
-        if not key.live(now) or key.id in self.held:
+        if not key.live(now) or key.id in self._held():
             raise _refusal()
         self._used[key.id] = now
         self._flush_when_due(now)

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state, table
 from appliance.errors import UsageError
-from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, Limits, NewKey
+from appliance.types import Limits
+from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, NewKey
 
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -25,6 +25,7 @@ from appliance.datasets.labelling import (
 )
 from appliance.db import scrub
 from appliance.errors import DatasetRefused, StateRefused
+from appliance.types import Held
 
 TABLES: Final = """\
 CREATE TABLE label_queues (
@@ -83,14 +84,11 @@ class LabelQueues:
 
     Args:
         database: an engine whose migrations include `TABLES`.
-
-    Attributes:
         held: names of queues whose labels are not as the log has them.
     """
 
-    def __init__(self, database: Engine, clock: Clock) -> None:
-        self._database, self._clock = database, clock
-        self.held: frozenset[str] = frozenset()
+    def __init__(self, database: Engine, clock: Clock, held: Held = frozenset) -> None:
+        self._database, self._clock, self.held = database, clock, held
 
     def create(
         self,
@@ -163,7 +161,7 @@ class LabelQueues:
 
     def check(self, name: str) -> None:
         """Whether labels may be taken. Raises StateRefused (`state_differs`)."""
-        if name in self.held:
+        if name in self.held():
             raise StateRefused("state_differs", f"Labels of {name} are not as the log has them.")
 
     def input_of(self, name: str, item: str) -> Mapping[str, Any]:

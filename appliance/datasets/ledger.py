@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine
 
 from appliance.datasets.marks import Marks, parts, shared
 from appliance.errors import EvaluationRefused, StateRefused
+from appliance.types import Held
 
 LOOKS: Final = 4
 """Looks at a sealed split, which share alpha (Bonferroni)."""
@@ -133,14 +134,11 @@ class Ledger:
 
     Args:
         database: an engine whose migrations include `TABLES` and `SHARES`.
-
-    Attributes:
         held: ids of looks that the log has and the rows have not, or otherwise.
     """
 
-    def __init__(self, database: Engine) -> None:
-        self._database = database
-        self.held: frozenset[str] = frozenset()
+    def __init__(self, database: Engine, held: Held = frozenset) -> None:
+        self._database, self._held = database, held
 
     def take(
         self,
@@ -164,7 +162,7 @@ class Ledger:
             StateRefused: `looks_spent`, `specification_used`, `state_differs`; nothing was recorded
                 then.
         """
-        if other := sorted(self.held - {look.id}):
+        if other := sorted(self._held() - {look.id}):
             raise StateRefused("state_differs", f"The look {other[0]} is not as the log has it.")
         with self._database.begin() as connection:
             earlier = _sharing(connection, marks)

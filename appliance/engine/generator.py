@@ -22,6 +22,7 @@ from appliance.engine.text.templates import CHATML, ChatTemplate
 from appliance.engine.text.textstream import TextStream
 from appliance.engine.threads import Threads
 from appliance.errors import BadRequest
+from appliance.types import GenerationRequest
 
 
 class Generator:
@@ -62,16 +63,18 @@ class Generator:
         """
         if request.adapter not in self.engine.adapters | {""}:
             raise BadRequest("adapter_unloaded", "The adapter is not loaded.", param="model")
-        tokens = self._preparer.tokens(request)
-        limit = self._preparer.limit(len(tokens), request.max_tokens)
-        self._preparer.check_bias(request.sampling.logit_bias)
-        if request.labels:
+        asked = request.asked
+        tokens = self._preparer.tokens(asked)
+        limit = self._preparer.limit(len(tokens), asked.max_tokens)
+        self._preparer.check_bias(asked.sampling.logit_bias)
+        if asked.task.labels:
             return self._labels(request, tokens)
-        request = self._with_calls(request)
-        choices = [self._choice(request, i, tokens, limit) for i in range(request.choices)]
-        thinking = self._preparer.thinking(request)
-        template = self._preparer.template.sha256 if request.messages is not None else ""
-        dialect = self._preparer.template.dialect if request.tools else ""
+        asked = self._with_calls(asked)
+        request = msgspec.structs.replace(request, asked=asked)
+        choices = [self._choice(request, i, tokens, limit) for i in range(asked.choices)]
+        thinking = self._preparer.thinking(asked)
+        template = self._preparer.template.sha256 if asked.messages is not None else ""
+        dialect = self._preparer.template.dialect if asked.tools else ""
         size = len(tokens)
         return protocol.Prepared(request.id, size, limit, template, dialect, thinking), choices
 
@@ -87,69 +90,71 @@ class Generator:
         self, request: protocol.Prepare, tokens: list[int]
     ) -> tuple[protocol.Prepared, list[Sequence]]:
         """The sequence that scores a request's labels."""
+        asked = request.asked
         labels = Labels(
             [
                 self._runner.tokenize(label, add_special=False, parse_special=False)
-                for label in request.labels
+                for label in asked.task.labels
             ],
             # What stays out shows in the last digits of the shares: reproducible mode has them all.
-            None if self._runner.config.reproducible else request.unscored,
+            None if self._runner.config.reproducible else asked.task.unscored,
         )
         self._preparer.limit(len(tokens), max(map(len, labels.paths), default=0))
         sequence = Sequence(
             id=request.id,
             tokens=tokens,
-            sampling=request.sampling,
+            sampling=replace(asked.sampling, seed=request.seed),
             max_tokens=0,
             stream=TextStream(()),
             labels=labels,
             scope=request.scope,
-            readable=request.readable,
+            readable=asked.task.readable,
             adapter=request.adapter,
-            shared=self._shared(request, tokens),
+            shared=self._shared(asked, tokens),
             weight=request.weight,
         )
-        template = self._preparer.template.sha256 if request.messages is not None else ""
+        template = self._preparer.template.sha256 if asked.messages is not None else ""
         return protocol.Prepared(request.id, len(tokens), 0, template), [sequence]
 
     def _choice(
         self, request: protocol.Prepare, index: int, tokens: list[int], limit: int
     ) -> Sequence:
         """One of the request's answers."""
-        scores, label = request.logprobs, self._runner.label
+        asked, label = request.asked, self._runner.label
+        scores = asked.logprobs
         logprobs = None if scores is None else Logprobs(scores, label)
         guide = echo = None
-        if request.constraint:
-            guide = self._grammars.guide(request.constraint, one_by_one=scores is not None)
-        if request.echo:
+        if asked.constraint:
+            guide = self._grammars.guide(asked.constraint, one_by_one=scores is not None)
+        if asked.echo:
             silent, first = self._runner.special("bos"), min(request.echo_from, len(tokens) - 1)
             echo = Echo(tokens, label, silent=silent, logprobs=logprobs, first=first)
         return Sequence(
             id=request.id + index,
             tokens=list(tokens),
-            sampling=replace(request.sampling, seed=request.sampling.seed + index),
+            sampling=replace(asked.sampling, seed=request.seed + index),
             max_tokens=limit,
-            stream=TextStream(request.stop),
-            ignore_eos=request.ignore_eos,
-            min_tokens=request.min_tokens,
+            stream=TextStream(asked.stop),
+            ignore_eos=asked.ignore_eos,
+            min_tokens=asked.min_tokens,
             guide=guide,
             logprobs=logprobs,
-            decisions=Decisions() if request.decisions else None,
+            decisions=Decisions() if asked.task.decisions else None,
             echo=echo,
             scope=request.scope,
-            readable=request.readable,
+            readable=asked.task.readable,
             adapter=request.adapter,
-            shared=self._shared(request, tokens),
+            shared=self._shared(asked, tokens),
             weight=request.weight,
         )
 
-    def _shared(self, request: protocol.Prepare, tokens: list[int]) -> int:
-        return self._registered.shared(tokens, (request.messages or ())[: request.common])
+    def _shared(self, asked: GenerationRequest, tokens: list[int]) -> int:
+        return self._registered.shared(tokens, (asked.messages or ())[: asked.task.common])
 
-    def _with_calls(self, request: protocol.Prepare) -> protocol.Prepare:
+    def _with_calls(self, asked: GenerationRequest) -> GenerationRequest:
         """The request, with calls that a grammar makes as a constraint."""
-        tools, form = request.tools, request.constraint
+        tools, form = asked.tools, asked.constraint
         if tools is None or not (tools.forced or form):
-            return request
+            return asked
         calls = ForcedCalls.constraint(tools, self._preparer.template.dialect, form)
-        return msgspec.structs.replace(request, constraint=calls)
+        return replace(asked, constraint=calls)

@@ -19,6 +19,7 @@ from appliance.engine.protocol import Load, Prepare, Prepared, Tokenize, Tokens,
 from appliance.engine.runner import RunnerConfig
 from appliance.engine.threads import Threads
 from appliance.errors import BadRequest, StateRefused
+from appliance.types import GenerationRequest
 
 _MARGIN: Final = 0.01  # of raw scores; a trained head tells the test's pairs apart by several units
 _PAIRS: Final = (
@@ -62,13 +63,14 @@ class Pooler:
         Raises:
             BadRequest: `context_length_exceeded`, `request_too_large`, `wrong_model_kind`.
         """
-        if request.texts is None or (request.query is not None) != self._ranks:
+        asked = request.asked
+        if asked.texts is None or (asked.query is not None) != self._ranks:
             raise BadRequest("wrong_model_kind", "The model is not for this.", param="model")
-        self._measure(request)
-        param = "input" if request.query is None else "documents"
-        begin = self._begin(request.query)
+        self._measure(asked)
+        param = "input" if asked.query is None else "documents"
+        begin = self._begin(asked.query)
         texts: deque[list[int]] = deque()
-        for number, text in enumerate(request.texts):
+        for number, text in enumerate(asked.texts):
             effort.check()
             tokens = self._tokens(begin, text)
             texts.append(tokens)
@@ -90,9 +92,9 @@ class Pooler:
         """
         raise BadRequest("wrong_model_kind", "The model takes no prompts.", param="model")
 
-    def _measure(self, request: Prepare) -> None:
-        size = sum(len(t.encode("utf-8", "surrogatepass")) for t in request.texts or ())
-        size += len((request.query or "").encode("utf-8", "surrogatepass"))
+    def _measure(self, asked: GenerationRequest) -> None:
+        size = sum(len(t.encode("utf-8", "surrogatepass")) for t in asked.texts or ())
+        size += len((asked.query or "").encode("utf-8", "surrogatepass"))
         if size > self._max_bytes:
             raise BadRequest(
                 "request_too_large", f"The texts have {size} bytes; the limit is {self._max_bytes}."

@@ -16,13 +16,13 @@ from typing import Final, Protocol
 
 from appliance.engine import effort
 from appliance.engine.limits import check_count, too_long
-from appliance.engine.protocol import Prepare, Tokenize, Tokens
+from appliance.engine.protocol import Tokenize, Tokens
 from appliance.engine.text.control import BREAK, ControlTexts
 from appliance.engine.text.dialects import Message
 from appliance.engine.text.reasoning import Thinking
 from appliance.engine.text.templates import ChatTemplate
 from appliance.errors import BadRequest
-from appliance.types import Tools
+from appliance.types import GenerationRequest, Tools
 
 _MORE: Final = 4
 """A prompt is counted to its end if it is at most so many times as long as the context."""
@@ -76,17 +76,17 @@ class Preparer:
         self._max_bytes = max_bytes
         self.fewest = min(self._costs(), default=0)
 
-    def tokens(self, request: Prepare) -> list[int]:
+    def tokens(self, asked: GenerationRequest) -> list[int]:
         """The prompt's token ids.
 
         Raises:
             BadRequest: `template_failed`, `request_too_large`, `invalid_value`;
                 `context_length_exceeded` when it is far too long.
         """
-        if request.messages is not None:
-            check_count(len(request.messages), self.fewest, self._n_ctx)
+        if asked.messages is not None:
+            check_count(len(asked.messages), self.fewest, self._n_ctx)
         most = _MORE * self._n_ctx
-        tokens = self._given(request, "prompt", special=True, most=most)
+        tokens = self._given(asked, "prompt", special=True, most=most)
         if len(tokens) > most:
             raise too_long(self._n_ctx, f"more than {most}")
         if not tokens:
@@ -99,36 +99,36 @@ class Preparer:
         Raises:
             BadRequest: as above; an empty text has no tokens.
         """
-        tokens = self._given(request, "tokens", special=request.special)
+        tokens = self._given(request.asked, "tokens", special=request.special)
         text = ""
-        if request.tokens is not None:
+        if request.asked.tokens is not None:
             text = self._measured(self._tokenizer.detokenize(tokens))
         strings = [self._tokenizer.label(token) for token in tokens] if request.strings else []
         return Tokens(request.id, tokens, text, strings)
 
     def _given(
-        self, request: Prepare | Tokenize, param: str, *, special: bool, most: int | None = None
+        self, asked: GenerationRequest, param: str, *, special: bool, most: int | None = None
     ) -> list[int]:
-        if request.tokens is not None:
-            if any(not 0 <= t < self._tokenizer.n_vocab for t in request.tokens):
+        if asked.tokens is not None:
+            if any(not 0 <= t < self._tokenizer.n_vocab for t in asked.tokens):
                 raise BadRequest(
                     "invalid_value",
                     f"Token ids must be between 0 and {self._tokenizer.n_vocab - 1}.",
                     param=param,
                 )
-            return list(request.tokens)
-        if request.messages is not None:
-            return self._conversation(request, most)
-        text = self._measured(request.prompt or "")
+            return list(asked.tokens)
+        if asked.messages is not None:
+            return self._conversation(asked, most)
+        text = self._measured(asked.prompt or "")
         return self._tokenizer.tokenize(text, add_special=special, parse_special=True, most=most)
 
-    def _conversation(self, request: Prepare | Tokenize, most: int | None) -> list[int]:
-        messages = tuple(map(self._controls.message, request.messages or ()))
-        tools = request.tools
+    def _conversation(self, asked: GenerationRequest, most: int | None) -> list[int]:
+        messages = tuple(map(self._controls.message, asked.messages or ()))
+        tools = asked.tools
         if tools is not None:
             functions = tuple(map(self._controls.broken, tools.functions))
             tools = replace(tools, functions=functions)
-        text = self._rendered(request, messages, tools)
+        text = self._rendered(asked, messages, tools)
         self._measured(text.replace(BREAK, ""))
         begins = bool(self._bos) and text.startswith(self._bos)
         tokens: list[int] = []
@@ -149,24 +149,23 @@ class Preparer:
             for times in (1, 1 + _REPEATED):
                 talk = (_said("user"), *(_said(role) for role in pair * times))
                 with contextlib.suppress(BadRequest):  # a conversation that nobody can have
-                    sizes.append(len(self._conversation(_asked(talk), None)))
+                    asked = GenerationRequest("", messages=talk)
+                    sizes.append(len(self._conversation(asked, None)))
             if len(sizes) == 2:
                 yield (sizes[1] - sizes[0]) // (2 * _REPEATED)
 
-    def thinking(self, request: Prepare) -> Thinking:
+    def thinking(self, asked: GenerationRequest) -> Thinking:
         """Whether and where the answer has reasoning."""
-        if request.messages is None or not self.template.thinks:
+        if asked.messages is None or not self.template.thinks:
             return ""
-        return self.template.thinking(self._rendered(request, request.messages, request.tools))
+        return self.template.thinking(self._rendered(asked, asked.messages, asked.tools))
 
     def _rendered(
-        self, request: Prepare | Tokenize, messages: tuple[Message, ...], tools: Tools | None
+        self, asked: GenerationRequest, messages: tuple[Message, ...], tools: Tools | None
     ) -> str:
         """The text of a conversation; a constrained answer leaves no room for reasoning."""
-        thinking = request.thinking
-        if isinstance(request, Prepare) and (request.constraint or (tools and tools.forced)):
-            thinking = False
-        return self.template.render(messages, tools, thinking)
+        bound = asked.constraint or (tools and tools.forced)
+        return self.template.render(messages, tools, False if bound else asked.thinking)
 
     def limit(self, prompt_tokens: int, max_tokens: int | None) -> int:
         """Most tokens that the request may generate.
@@ -207,7 +206,3 @@ class Preparer:
 
 def _said(role: str) -> Message:
     return {"role": role, "content": "", **({"tool_call_id": "a"} if role == "tool" else {})}
-
-
-def _asked(messages: tuple[Message, ...]) -> Tokenize:
-    return Tokenize(0, messages=messages)

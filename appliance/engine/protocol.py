@@ -11,14 +11,14 @@ nothing else; it and `Detach` are answered by `Adapters` or `Rejected`.
 """
 
 import struct
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from appliance.engine.text.reasoning import Thinking
 from appliance.engine.text.reply import Dialect
 from appliance.errors import BadRequest
-from appliance.types import Constraint, Decision, ModelKind, Sampling, TokenLogprob, Tools, Unscored
+from appliance.types import Constraint, Decision, GenerationRequest, ModelKind, TokenLogprob
 
 T = TypeVar("T")
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
@@ -94,47 +94,22 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     `messages`, `prompt` and `tokens`.
 
     Attributes:
-        choices: answers to generate; choice i samples with seed + i.
-        logprobs: alternatives to report with each token's log-probability; None reports none.
-        echo: whether the rows begin with the prompt.
-        echo_from: the token of the prompt that they begin with.
-        scope: the app that asks; what is computed for it is reused for it alone.
-        readable: digest of the documents that the app may read; a part of the same rule.
+        asked: with `labels`, the one row of the answer has the logarithm of each in `vector`.
+        seed: of the first choice; choice i samples with seed + i.
+        echo_from: the token of the prompt that the rows of an echo begin with.
+        scope: the app that asks; what is computed for it is reused for it alone, and as far as the
+            documents that it may read are the same.
         weight: the app's share of a contended engine, relative to others.
         adapter: digest of the adapter to answer with, "" for the model alone.
-        labels: texts whose probabilities after the prompt are the answer; none: it writes text.
-            The one row of the answer has the logarithm of each in `vector`.
-        unscored: what of the labels may stay unscored; None scores all of each.
-        common: leading messages that are a task's, the same for every app.
-        decisions: whether the rows carry the model's confidence in each choice.
     """
 
     id: int
-    sampling: Sampling
-    messages: tuple[dict[str, Any], ...] | None = None
-    prompt: str | None = None
-    tokens: tuple[int, ...] | None = None
-    texts: tuple[str, ...] | None = None
-    query: str | None = None
-    max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    ignore_eos: bool = False
-    min_tokens: int = 0
-    constraint: Constraint | None = None
-    choices: int = 1
-    logprobs: int | None = None
-    echo: bool = False
+    asked: GenerationRequest
+    seed: int = 0
     echo_from: int = 0
-    tools: Tools | None = None
-    thinking: bool | None = None
     scope: str = ""
-    readable: str = ""
     weight: int = 1
     adapter: str = ""
-    labels: tuple[str, ...] = ()
-    unscored: Unscored | None = None
-    common: int = 0
-    decisions: bool = False
 
 
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
@@ -146,11 +121,7 @@ class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
     """
 
     id: int
-    prompt: str | None = None
-    messages: tuple[dict[str, Any], ...] | None = None
-    tokens: tuple[int, ...] | None = None
-    tools: Tools | None = None
-    thinking: bool | None = None
+    asked: GenerationRequest
     special: bool = True
     strings: bool = False
 

@@ -13,10 +13,9 @@ from typing import Any, Final
 
 from appliance.engine.prefixes import common
 from appliance.engine.prepare import Preparer
-from appliance.engine.protocol import Prepare
 from appliance.engine.text.dialects import Message
 from appliance.errors import BadRequest
-from appliance.types import Sampling
+from appliance.types import GenerationRequest
 
 _KEPT: Final = 64
 """Beginnings of tasks that are kept as tokens."""
@@ -74,5 +73,5 @@ class Registered:
 
     def _tokens(self, **prompt: Any) -> list[int]:
         with contextlib.suppress(BadRequest):  # no system role, or too long: nothing to share
-            return self._preparer.tokens(Prepare(id=0, sampling=Sampling(), **prompt))
+            return self._preparer.tokens(GenerationRequest("", **prompt))
         return []

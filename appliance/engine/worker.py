@@ -26,7 +26,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, assert_never
 
 import jinja2.debug  # noqa: F401 - loaded when a template raises, too late then
 import numpy as np
@@ -97,18 +97,24 @@ class Worker:
             threading.Thread(target=prepare, name=name, daemon=True).start()
         threading.stack_size(usual)
         while (message := self._channel.receive()) is not None:
-            if isinstance(message, protocol.Prepare | protocol.Tokenize):
-                small = self._channel.size <= protocol.SMALL
-                (self._small if small else self._large).put(message)
-            elif isinstance(message, protocol.Run) and message.id in self._prepared:
-                for work in self._prepared.pop(message.id):
-                    self._inbox.put(work)
-            elif isinstance(message, protocol.Cancel) and not self._prepared.pop(message.id, None):
-                self._inbox.put(message.id)
-            elif isinstance(message, protocol.Attach):
-                self._inbox.put((message, self._receive_descriptor()))
-            elif isinstance(message, protocol.Detach):
-                self._inbox.put((message, -1))
+            match message:
+                case protocol.Prepare() | protocol.Tokenize():
+                    small = self._channel.size <= protocol.SMALL
+                    (self._small if small else self._large).put(message)
+                case protocol.Run():
+                    for work in self._prepared.pop(message.id, ()):
+                        self._inbox.put(work)
+                case protocol.Cancel():
+                    if not self._prepared.pop(message.id, None):
+                        self._inbox.put(message.id)
+                case protocol.Attach():
+                    self._inbox.put((message, self._receive_descriptor()))
+                case protocol.Detach():
+                    self._inbox.put((message, -1))
+                case protocol.Load():
+                    pass  # only the first message of all is one
+                case _:
+                    assert_never(message)
 
     def _prepare_small(self) -> None:
         self._prepare_forever(self._small)

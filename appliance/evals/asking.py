@@ -197,7 +197,7 @@ async def started(
     while True:
         begun = time.perf_counter()
         try:
-            return begun, await inference.start(caller, request)
+            return begun, await inference.begin(caller, request)
         except Overloaded as error:
             if error.code != "queue_full":  # apps fill it: they come first
                 raise

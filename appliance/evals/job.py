@@ -53,7 +53,7 @@ _SEARCHES: Final = 2
 S = TypeVar("S")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What an evaluation needs of the appliance.
 

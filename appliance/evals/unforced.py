@@ -87,11 +87,10 @@ class _Unforced:
         labels = isinstance(self.task.loaded.task.output, Labels)
         free = replace(
             asked,
-            labels=(),
             constraint=None,
             stop=("\n",) if labels else asked.stop,
             max_tokens=asked.max_tokens or (_LABEL_TOKENS if labels else _FIELD_TOKENS),
-        )
+        ).needing(labels=())
         return await self.task.model.prepare(free, principal, seed)
 
     def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:

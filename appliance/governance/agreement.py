@@ -33,7 +33,7 @@ from appliance.db import reading
 from appliance.errors import AuditRefused, AuditUnavailable, StateRefused
 from appliance.governance import proven, rows
 from appliance.governance.proven import ANY, KINDS, TABLES, Difference, Facts, State
-from appliance.types import Json, Told
+from appliance.types import Held, Json, Told
 
 TABLE: Final = """
 CREATE TABLE agreement (
@@ -127,8 +127,6 @@ class Agreement:
         secret: the key of the code that what agreed is kept under.
 
     Attributes:
-        told: hears of each comparison, and holds back what it says.
-        mended: hears that rows were changed.
         size: entries that were compared.
     """
 
@@ -142,8 +140,7 @@ class Agreement:
         self._standing = Standing()
         # A look that began before a person decided must not end after it.
         self._one = threading.RLock()
-        self.told: Callable[[Standing], None] = lambda standing: None
-        self.mended: Callable[[], None] = lambda: None
+        self._readers: list[Callable[[], None]] = []
         self.size = 0
 
     @property
@@ -154,7 +151,23 @@ class Agreement:
     @standing.setter
     def standing(self, found: Standing) -> None:
         self._standing = found
-        self.told(found)
+        self._audit.hold(found.ends_early)
+
+    def held(self, *tables: str, owners: Sequence[str] = ()) -> Held:
+        """Tells which subjects of these tables are held back now.
+
+        Args:
+            owners: tables of which what their subjects belong to is held back.
+        """
+        return lambda: self._standing.held(*tables) | self._standing.owners(*owners)
+
+    def when_mended(self, read: Callable[[], None]) -> None:
+        """Have rows that are kept in memory read again whenever rows were changed."""
+        self._readers.append(read)
+
+    def _mended(self) -> None:
+        for read in self._readers:
+            read()
 
     def begin(self) -> Standing:
         """Compare at a start, before anything is answered; complete what a crash interrupted."""
@@ -181,7 +194,7 @@ class Agreement:
         if interrupted := [d for d in found.differences if d.seq >= since and not _stays(d)]:
             with contextlib.suppress(AuditUnavailable, SQLAlchemyError):  # it stays held back
                 self._settle(interrupted, SYSTEM, "Its row was not written after its entry.")
-            self.mended()
+            self._mended()
             found = self._compare() or found
         return self._stand(found)
 
@@ -216,7 +229,7 @@ class Agreement:
             self._settle(found.differences, actor, reason, early)
             if early:
                 self._save(self._compare(whole=True))
-            self.mended()
+            self._mended()
             return self.begin()
 
     def close(self) -> None:

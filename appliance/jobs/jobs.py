@@ -73,6 +73,7 @@ class Jobs:
     ) -> None:
         self._store, self._audit = store, audit
         self._runner = Runner(store, audit, memory)
+        self.lend = self._runner.lend
         self._kinds = {kind.name: kind for kind in kinds}
         self._most_waiting = most_waiting
         self._live: dict[int, Live] = {}

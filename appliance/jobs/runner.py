@@ -55,6 +55,10 @@ class Runner:
         self._store, self._audit, self._memory = store, audit, memory
         self.served = False
 
+    def lend(self, memory: Memory) -> None:
+        """Have heavy jobs take their memory here."""
+        self._memory = memory
+
     async def run(self, live: Live) -> JsonObject | BaseException:
         """Run one job until it ends or stops.
 

@@ -17,6 +17,7 @@ from appliance.errors import StateRefused
 from appliance.jobs.kind import JsonObject, dumps
 from appliance.jobs.progress import Progress
 from appliance.jobs.states import ENDED, LIVE, State, following
+from appliance.types import Held
 
 TABLES: Final = """\
 CREATE TABLE jobs (
@@ -99,18 +100,18 @@ class JobStore:
     Args:
         database: an engine whose migrations include `TABLES`.
         keep: how many jobs that ended are kept.
-
-    Attributes:
-        held: ids of jobs that do not go on until a person decides.
+        held: ids of jobs that do not go on.
     """
 
-    def __init__(self, database: Engine, clock: Clock, keep: int = 1_000) -> None:
+    def __init__(
+        self, database: Engine, clock: Clock, keep: int = 1_000, held: Held = frozenset
+    ) -> None:
         self._database, self._clock, self._keep = database, clock, keep
-        self.held: frozenset[str] = frozenset()
+        self._held = held
 
     def check(self, job_id: int) -> None:
         """Whether a job may go on. Raises StateRefused (`state_differs`)."""
-        if str(job_id) in self.held:
+        if str(job_id) in self._held():
             raise StateRefused("state_differs", f"Job {job_id} is not as the log has it.")
 
     def create(self, kind: str, title: str, actor: str, params: JsonObject, served: bool) -> Job:

@@ -52,7 +52,7 @@ class Specified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     specification: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LookParts:
     """The parts of the appliance that a look needs.
 

@@ -8,6 +8,7 @@ Source: Prometheus text exposition format 0.0.4, as prometheus-client writes it.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -37,160 +38,82 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = _Registry()
-        self.answers = Counter(
-            "appliance_answers_total", "HTTP answers.", ["route", "status"], registry=self.registry
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        seconds = partial(Histogram, registry=self.registry, buckets=SECONDS)
+        self.answers = counter("appliance_answers_total", "HTTP answers.", ["route", "status"])
+        self.refusals = counter("appliance_refusals_total", "Answers that are errors.", ["code"])
+        self.unexpected = counter(
+            "appliance_unexpected_errors_total", "Errors that nobody expected."
         )
-        self.refusals = Counter(
-            "appliance_refusals_total", "Answers that are errors.", ["code"], registry=self.registry
+        self.generations = counter(
+            "appliance_generations_total", "Ended answers.", ["model", "status"]
         )
-        self.unexpected = Counter(
-            "appliance_unexpected_errors_total",
-            "Errors that nobody expected.",
-            registry=self.registry,
-        )
-        self.generations = Counter(
-            "appliance_generations_total",
-            "Ended answers.",
-            ["model", "status"],
-            registry=self.registry,
-        )
-        self.prompt_tokens = Counter(
-            "appliance_prompt_tokens_total", "Tokens read.", ["model"], registry=self.registry
-        )
-        self.cached_tokens = Counter(
+        self.prompt_tokens = counter("appliance_prompt_tokens_total", "Tokens read.", ["model"])
+        self.cached_tokens = counter(
             "appliance_cached_tokens_total",
             "Prompt tokens that were not computed again.",
             ["model"],
-            registry=self.registry,
         )
-        self.completion_tokens = Counter(
-            "appliance_completion_tokens_total",
-            "Tokens written.",
-            ["model"],
-            registry=self.registry,
+        self.completion_tokens = counter(
+            "appliance_completion_tokens_total", "Tokens written.", ["model"]
         )
-        self.queue_seconds = Histogram(
-            "appliance_queue_seconds",
-            "Wait for the turn.",
-            ["model"],
-            registry=self.registry,
-            buckets=SECONDS,
-        )
-        self.ttft_seconds = Histogram(
+        self.queue_seconds = seconds("appliance_queue_seconds", "Wait for the turn.", ["model"])
+        self.ttft_seconds = seconds(
             "appliance_ttft_seconds",
             "From the recorded intent to the first text, the queue included.",
             ["model"],
-            registry=self.registry,
-            buckets=SECONDS,
         )
-        self.gap_seconds = Histogram(
-            "appliance_token_gap_seconds",
-            "Between two pieces.",
-            ["model"],
-            registry=self.registry,
-            buckets=SECONDS,
+        self.gap_seconds = seconds("appliance_token_gap_seconds", "Between two pieces.", ["model"])
+        self.audit_seconds = seconds(
+            "appliance_audit_seconds", "Until an entry is durable: the lag of the log.", ["kind"]
         )
-        self.audit_seconds = Histogram(
-            "appliance_audit_seconds",
-            "Until an entry is durable: the lag of the log.",
-            ["kind"],
-            registry=self.registry,
-            buckets=SECONDS,
-        )
-        self.queued = Gauge(
-            "appliance_queued",
-            "Requests that wait for their turn.",
-            ["model"],
-            registry=self.registry,
-        )
-        self.running = Gauge(
-            "appliance_running", "Requests that the engine runs.", ["model"], registry=self.registry
-        )
-        self.kv_cells = Gauge(
-            "appliance_kv_cells_used",
-            "Cells of the KV cache in use.",
-            ["model"],
-            registry=self.registry,
-        )
-        self.restarts = Counter(
+        self.queued = gauge("appliance_queued", "Requests that wait for their turn.", ["model"])
+        self.running = gauge("appliance_running", "Requests that the engine runs.", ["model"])
+        self.kv_cells = gauge("appliance_kv_cells_used", "Cells of the KV cache in use.", ["model"])
+        self.restarts = counter(
             "appliance_worker_restarts_total",
             "Times the engine was started again, over all runs of the server.",
             ["model"],
-            registry=self.registry,
         )
-        self.latched = Gauge(
-            "appliance_audit_latched",
-            "1 while the log cannot be written.",
-            [],
-            registry=self.registry,
+        self.latched = gauge("appliance_audit_latched", "1 while the log cannot be written.")
+        self.entries = gauge("appliance_audit_entries", "Durable entries of the log.")
+        self.info = gauge(
+            "appliance_info", "Always 1; what runs here.", ["version", "profile", "engine"]
         )
-        self.entries = Gauge(
-            "appliance_audit_entries", "Durable entries of the log.", [], registry=self.registry
-        )
-        self.info = Gauge(
-            "appliance_info",
-            "Always 1; what runs here.",
-            ["version", "profile", "engine"],
-            registry=self.registry,
-        )
-        self.state = Gauge(
-            "appliance_state", "1 for the state that holds.", ["state"], registry=self.registry
-        )
-        self.alarms = Gauge(
+        self.state = gauge("appliance_state", "1 for the state that holds.", ["state"])
+        self.alarms = gauge(
             "appliance_alarms",
             "Alarms that hold, by their code; docs/operator-guide.md has the table.",
             ["code", "level"],
-            registry=self.registry,
         )
-        self.disk_free = Gauge(
-            "appliance_disk_free_bytes",
-            "Free space of the file system of the data directory.",
-            [],
-            registry=self.registry,
+        self.disk_free = gauge(
+            "appliance_disk_free_bytes", "Free space of the file system of the data directory."
         )
-        self.disk_total = Gauge(
-            "appliance_disk_bytes", "Size of that file system.", [], registry=self.registry
-        )
-        self.certificate_ends = Gauge(
+        self.disk_total = gauge("appliance_disk_bytes", "Size of that file system.")
+        self.certificate_ends = gauge(
             "appliance_certificate_end_seconds",
             "When the server's certificate ends, in seconds since 1970; absent without TLS.",
             ["use"],
-            registry=self.registry,
         )
-        self.unwitnessed = Gauge(
-            "appliance_audit_unwitnessed",
-            "Entries after the last head that a witness cosigned.",
-            [],
-            registry=self.registry,
+        self.unwitnessed = gauge(
+            "appliance_audit_unwitnessed", "Entries after the last head that a witness cosigned."
         )
-        self.jobs = Gauge(
-            "appliance_jobs", "Jobs that are listed, by state.", ["state"], registry=self.registry
+        self.jobs = gauge("appliance_jobs", "Jobs that are listed, by state.", ["state"])
+        self.upstream_hosts = gauge(
+            "appliance_upstream_hosts", "Hosts of upstreams, by state.", ["upstream", "state"]
         )
-        self.upstream_hosts = Gauge(
-            "appliance_upstream_hosts",
-            "Hosts of upstreams, by state.",
-            ["upstream", "state"],
-            registry=self.registry,
-        )
-        self.upstream_hops = Counter(
+        self.upstream_hops = counter(
             "appliance_upstream_hops_total",
             "Requests to hosts of upstreams that ended, by the state of the host when it was asked,"
             " and by `answered`, `cancelled` or the code of the error.",
             ["upstream", "state", "result"],
-            registry=self.registry,
         )
-        self.backup = Gauge(
+        self.backup = gauge(
             "appliance_backup_seconds",
             "When the newest backup was made, in seconds since 1970; 0 where none is known.",
-            [],
-            registry=self.registry,
         )
-        self.connections = Gauge(
-            "appliance_connections",
-            "Open connections of the LAN listener.",
-            [],
-            registry=self.registry,
-        )
+        self.connections = gauge("appliance_connections", "Open connections of the LAN listener.")
 
     def text(self) -> str:
         """All of it, as Prometheus reads it."""

@@ -55,7 +55,7 @@ class Pool:
         shares: who is inside a model.
         loader: the steps of a load.
         withdrawal: the steps of a suspension.
-        jobs: runs the loads.
+        jobs: runs the loads; heavy ones take their memory here.
 
     Attributes:
         budget: of all models together.
@@ -87,6 +87,8 @@ class Pool:
         self._changes: set[asyncio.Task[Any]] = set()
         self._stopped = self.complete = False
         self.budget = supervisor.budget
+        supervisor.when_changed(self.look_soon)
+        jobs.lend(self)
 
     def model(self, model_id: str) -> PooledModel:
         """What is known of a model or an adapter while the server runs."""

@@ -11,18 +11,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.errors import PolicyRefused, Refused
 from appliance.registry.audit_entries import Edges
 from appliance.registry.importing import Arrivals, Progress
+from appliance.registry.permission import Permission
 from appliance.registry.states import following
 from appliance.trust.artifacts.copying import Told
 from appliance.trust.artifacts.store import ModelRecord, ModelStore
-from appliance.trust.artifacts.verified import Verified
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.approval import Approval, ApprovalSubject
 from appliance.types import Json
-from appliance.workers.supervisor import ENGINE
 
 
 class Lifecycle:
@@ -33,7 +32,7 @@ class Lifecycle:
         policy: reads the trust policy in force.
         fresh: says how fresh it is.
         is_loaded: whether a model or adapter is in memory.
-        engine_version: for the trust policy.
+        permission: whether what is in memory may be there.
         edges: records what happens.
     """
 
@@ -43,16 +42,16 @@ class Lifecycle:
         policy: Callable[[], TrustPolicy],
         fresh: Callable[[], Freshness],
         is_loaded: Callable[[str], bool],
-        engine_version: str,
+        permission: Permission,
         edges: Edges,
     ) -> None:
         self._fresh = fresh
         self._store = store
         self._policy = policy
-        self._engine_version = engine_version
         self._edge = edges.record
         self._arrivals = Arrivals(store, policy, fresh, edges)
         self.is_loaded = is_loaded
+        self.still, self.recheck = permission.still, permission.recheck
 
     def records(self) -> list[ModelRecord]:
         """All models: "serving" those that are loaded, "missing" those without files."""
@@ -128,33 +127,6 @@ class Lifecycle:
             self._edge(actor, record, record.state, policy, event="approval_refused", error=error)
             raise
         return self._store.inventory.set_state(model_id, state)
-
-    def still(self, record: ModelRecord, artifact: Verified) -> None:
-        """Check that nothing changed while an artifact was being sealed or attached.
-
-        Raises:
-            StateRefused: `wrong_state`.
-            PolicyRefused, SignatureRefused: as `recheck`.
-        """
-        now = self._store.inventory.record(record.id)
-        if (now.state, now.round) != (record.state, record.round):
-            raise StateRefused("wrong_state", f"{record.id} is {now.state} now.")
-        self.recheck(artifact)
-
-    def may_restart(self, model: Verified) -> None:
-        """Whether a worker may be started again; raises as `recheck`, or `trust_stale`."""
-        self._fresh().check_serve()
-        self.recheck(model)
-
-    def recheck(self, model: Verified) -> None:
-        """Check a model or adapter in memory against the policy in force.
-
-        Raises:
-            PolicyRefused: the model, a key or the engine is no longer allowed.
-        """
-        policy = self._policy()
-        policy.check_engine(ENGINE, self._engine_version)
-        self._store.recheck(model, policy)
 
 
 def _enough(policy: TrustPolicy, names: list[str]) -> bool:

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from appliance.retrieval.search import Passage
-from appliance.types import Citation
+from appliance.types import Citation, Passage
 
 SHORTEST: Final = 12
 """Characters of a quotation, white space not counted."""

@@ -15,8 +15,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Final
 
-from appliance.retrieval.search import Passage
-from appliance.types import Citation, Json
+from appliance.types import Citation, Json, Passage
 
 NONCE_BYTES: Final = 32
 TEXT: Final = "retrieved"

@@ -28,37 +28,13 @@ from appliance.retrieval.collection import Collection, current, readable
 from appliance.retrieval.index import EMPTY, Index, estimate, exact, renewed
 from appliance.retrieval.ranking import Bools, Floats, Ranked
 from appliance.retrieval.terms import query_terms
+from appliance.types import Passage
 from appliance.workers.memory_budget import Budget
 
 MOST_PASSAGES: Final = 100
 _MOST_STATES: Final = 1_000
 _DEPTH: Final = 100
 """Candidates of each generator that a fusion looks at."""
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A chunk that was found.
-
-    Attributes:
-        id: stable name of the span: version digest, begin, end.
-        start, end: bytes of the text of the version.
-        sha256: digest of the passage.
-        text_sha256: digest of the text that it is a span of.
-    """
-
-    id: str
-    document: str
-    version: int
-    title: str
-    page: int
-    heading: str
-    start: int
-    end: int
-    sha256: str
-    text_sha256: str
-    score: float
-    text: str
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Final
 
 from appliance.audit.log import Draft
+from appliance.engine.text.reply import ReplyForm
 from appliance.errors import (
     ApplianceError,
     AuditUnavailable,
@@ -34,8 +35,9 @@ from appliance.routing.definition import KEY, PERSON, Stage
 from appliance.routing.rules import stages_for
 from appliance.routing.targets import Targets
 from appliance.serving.backend import Backends
-from appliance.serving.generation import Generation
-from appliance.serving.inference import Inference
+from appliance.serving.generation import Generation, StartedAnswer
+from appliance.serving.inference import Inference, InferenceParts
+from appliance.serving.under_way import UnderWay
 from appliance.tasks.asked import content_of
 from appliance.tasks.catalogue import Tasks
 from appliance.tasks.inputs import values_of
@@ -122,8 +124,14 @@ class RoutedInference(Inference):
             started.
     """
 
-    def __init__(self, parts: Parts, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+    def __init__(
+        self,
+        parts: Parts,
+        backends: Backends,
+        shared: InferenceParts,
+        under_way: UnderWay | None = None,
+    ) -> None:
+        super().__init__(backends, shared, under_way)
         self.parts = parts
         self.shares: Counter[tuple[str, str]] = Counter()
         self.busy: Counter[tuple[str, str]] = Counter()
@@ -141,17 +149,15 @@ class RoutedInference(Inference):
         ]
         return [*routes, *super().cards(principal)]
 
-    async def start(
-        self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
-    ) -> Generation:
-        """Start an answer; of a route, its first hop. Raises as `Inference.start`.
+    async def start(self, caller: Caller, request: GenerationRequest) -> StartedAnswer:
+        """Start an answer; of a route, its first hop. Raises as `Inference.begin`.
 
         Raises:
             Deferred: `task_deferred` when no stage may be asked.
         """
         card = self.parts.routes.card(request.model)
         if card is None:
-            return await super().start(caller, request, backends)
+            return await self.begin(caller, request)
         if not caller.principal.may_answer(card):
             raise NotFound(
                 "model_not_found", f"The model {request.model!r} does not exist.", param="model"
@@ -159,25 +165,20 @@ class RoutedInference(Inference):
         standing = await self.parts.routes.standing(request.model)
         walk = Walk(self, standing, card, caller, request)
         await walk.begin()
-        return cast("Generation", walk)  # it has the interface that an answer uses
-
-    async def hop(
-        self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
-    ) -> Generation:
-        """Start the answer of a stage. Raises as `Inference.start`."""
-        return await super().start(caller, request, backends)
+        return walk
 
     def count(self, principal: Principal) -> None:
         """Count a request that took no place. Raises Overloaded (`rate_limit_exceeded`)."""
-        self._shares.quotas.admit(principal.key_id, principal.limits, self._shares.now())
+        shares = self._shared.shares
+        shares.quotas.admit(principal.key_id, principal.limits, shares.now())
 
     async def record(self, draft: Draft) -> None:
         """Append an entry and wait until it is durable. Raises AuditUnavailable."""
-        await self._recording.append(draft)
+        await self._shared.recording.append(draft)
 
 
 class Walk:
-    """One request on its way through the stages, with the interface of one answer.
+    """One request on its way through the stages: a `StartedAnswer`.
 
     Attributes:
         card: the route's.
@@ -209,7 +210,7 @@ class Walk:
 
         Raises:
             Deferred: no stage may be asked.
-            ApplianceError: as `Inference.start`.
+            ApplianceError: as `Inference.begin`.
         """
         self._left = await self._stages()
         await self._next()
@@ -236,7 +237,7 @@ class Walk:
         return self._now.created
 
     @property
-    def form(self) -> Any:
+    def form(self) -> ReplyForm:
         """How reasoning and calls are read out of the text."""
         return self._now.form
 
@@ -301,7 +302,7 @@ class Walk:
         if group_from == KEY:
             return self.caller.principal.name
         if group_from in ("", PERSON):
-            return self.request.person if group_from else ""
+            return self.caller.person if group_from else ""
         return (await self._sent()).get(group_from, "")
 
     async def _sent(self) -> dict[str, str]:
@@ -353,9 +354,9 @@ class Walk:
         hop = Hop(
             standing.route.id, standing.digest, stage.name, self._hops, certificate, self._why
         )
-        target = self._use.parts.targets.resolve(stage, self._use.hop)
-        asked = replace(
-            self.request, model=target.model, decisions=first, p_true=first and stage.p_true
+        target = self._use.parts.targets.resolve(stage, self._use.begin)
+        asked = replace(self.request, model=target.model).needing(
+            decisions=first, p_true=first and stage.p_true
         )
         return await target.start(replace(self.caller, hop=hop), asked)
 

@@ -48,7 +48,7 @@ from appliance.tasks.loaded import LoadedTask
 from appliance.trust.bytes import strict_json
 from appliance.trust.statements import route as statements
 from appliance.trust.statements.route import ACCEPTED, COARSE, Circumstances, Found
-from appliance.types import GenerationRequest, Principal
+from appliance.types import GenerationRequest, Principal, TaskNeeds
 
 DEV: Final = "dev.sealed"
 SEALED: Final = "certify.sealed"
@@ -209,8 +209,7 @@ async def observe(
         request = GenerationRequest(
             model=task.id,
             messages=(turn,),
-            decisions=not number,
-            p_true=p_true and not number,
+            task=TaskNeeds(decisions=not number, p_true=p_true and not number),
         )
         entry = f"{label}-{number}-{named(item.id)}"
         told = await asked_again(inference, entry, request, asker=asker, patient=patient)

@@ -16,17 +16,12 @@ from appliance.serving.generation import Generation
 from appliance.tasks.catalogue import Tasks
 from appliance.types import Caller, GenerationRequest
 
-
-class Start(Protocol):
-    """Starts a request: `Inference.start`."""
-
-    async def __call__(self, caller: Caller, request: GenerationRequest) -> Generation:
-        """A generation whose intent is durable; raises as `Inference.start`."""
-        ...
+Start = Callable[[Caller, GenerationRequest], Awaitable[Generation]]
+"""Starts a request; raises as `Inference.begin`."""
 
 
 class Local(Protocol):
-    """Starts a request of this appliance: `RoutedInference.hop`."""
+    """Starts a request of this appliance: `Inference.begin`."""
 
     async def __call__(
         self, caller: Caller, request: GenerationRequest, backends: Backends | None = None

@@ -19,7 +19,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -79,9 +79,9 @@ class _Server(uvicorn.Server):
             loop = asyncio.get_running_loop()
             return await loop.create_server(self._protocol, sock=sock, backlog=self.config.backlog)
         # uvicorn closes it and waits for that, as it does with a server of the loop.
-        return cast(
-            asyncio.Server, TlsAcceptor(sock, context, self._protocol, shared, _HANDSHAKE_S)
-        )
+        acceptor: Any = TlsAcceptor(sock, context, self._protocol, shared, _HANDSHAKE_S)
+        made: asyncio.Server = acceptor
+        return made
 
     def _protocol(self) -> asyncio.Protocol:
         # Typed as any protocol class; it is one of uvicorn's, which take these three arguments.

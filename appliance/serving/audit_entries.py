@@ -52,8 +52,8 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
     # Stop strings and the words behind a bias are the client's text too: erasable, and not
     # in the permanent body.
     texts = {"prompt": _text(prompt), "stop": _text(request.stop)}
-    if request.labels:
-        texts["labels"] = _text(request.labels)
+    if request.task.labels:
+        texts["labels"] = _text(request.task.labels)
     if request.sampling.logit_bias:
         texts["logit_bias"] = _text(request.sampling.logit_bias)
     if request.tools is not None:
@@ -71,8 +71,8 @@ def _params(prepared: PreparedRequest) -> dict[str, Json]:
     request = prepared.request
     if request.texts is not None:
         return {"kind": request.kind, "texts": len(request.texts)}
-    if request.labels:
-        return {"kind": "labels", "texts": len(request.labels)}
+    if request.task.labels:
+        return {"kind": "labels", "texts": len(request.task.labels)}
     sampling = request.sampling
     return {
         "temperature": repr(sampling.temperature),

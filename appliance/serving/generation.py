@@ -14,9 +14,11 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from appliance.admission.places import Place
 from appliance.audit.log import Draft
+from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, AuditUnavailable
 from appliance.serving.audit_entries import BYTES, MICROSECONDS, TOKENS
 from appliance.serving.backend import Backend, PreparedRequest
@@ -28,10 +30,100 @@ from appliance.types import (
     Delta,
     GenerationRequest,
     Json,
+    ModelCard,
     Priority,
     Receipt,
     TaskAnswer,
 )
+
+
+class HasHeader(Protocol):
+    """Where entries stand in the log: one receipt, or several."""
+
+    def header(self) -> str:
+        """The value of `x-appliance-receipt`."""
+        ...
+
+
+class ServedAnswer(Protocol):
+    """An answer under way, as it is written to a client; iterate over it once."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What answers."""
+        ...
+
+    @property
+    def intent(self) -> HasHeader:
+        """Receipt of the intent."""
+        ...
+
+    @property
+    def outcome(self) -> HasHeader | None:
+        """Receipt of the outcome, once it is durable."""
+        ...
+
+    @property
+    def created(self) -> int:
+        """Unix time in seconds."""
+        ...
+
+    @property
+    def form(self) -> ReplyForm:
+        """How reasoning and calls are read out of the text."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The effective seed of the first choice."""
+        ...
+
+    @property
+    def choices(self) -> int:
+        """How many choices the answer has."""
+        ...
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Length of the prompt, which counts once for all choices."""
+        ...
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens whose KV entries were reused."""
+        ...
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens generated so far, over all choices."""
+        ...
+
+    @property
+    def about(self) -> TaskAnswer | None:
+        """What a task says of its answer, with the last piece."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        """The answer in pieces."""
+        ...
+
+    async def cancel(self) -> None:
+        """End the answer; does nothing when it has ended."""
+        ...
+
+
+class StartedAnswer(ServedAnswer, Protocol):
+    """That of one request: of a model or a task, or a route that asks several."""
+
+    @property
+    def intent(self) -> Receipt:
+        """Receipt of the newest intent."""
+        ...
+
+    @property
+    def outcome(self) -> Receipt | None:
+        """Receipt of its outcome, once it is durable."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -14,26 +14,19 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from appliance.admission.places import UNSTATED_ANSWER, Place, Shares
 from appliance.auth.keys import KeyStore
 from appliance.clock import Clock
-from appliance.errors import (
-    ApplianceError,
-    BadRequest,
-    NotFound,
-    Unauthenticated,
-    Unavailable,
-)
+from appliance.errors import BadRequest, NotFound
 from appliance.serving.audit_entries import intent
 from appliance.serving.backend import Backend, Backends, PreparedRequest
-from appliance.serving.generation import Admitted, Generation
+from appliance.serving.generation import Admitted, Generation, StartedAnswer
 from appliance.serving.recording import Recording
+from appliance.serving.under_way import LOOK_AT_KEYS_S, UnderWay
 from appliance.types import Caller, GenerationRequest, ModelCard, Principal
 
-_LOOK_AT_KEYS_S = 0.25
-_RECORDS_S = 10.0
 SELFTEST = "selftest"
 EVALUATION = "evaluation"
 RETRIEVAL = "retrieval"
@@ -42,11 +35,11 @@ OWN = frozenset({SELFTEST, EVALUATION, RETRIEVAL, SHADOW})
 """The key ids, of no keys, under which the appliance asks itself."""
 
 
-class Inference:
-    """Answers for apps.
+@dataclass(frozen=True)
+class InferenceParts:
+    """What use-cases of answers share.
 
-    Args:
-        backends: what answers, by model.
+    Attributes:
         recording: where intents and outcomes go.
         clock: wall time of what is recorded.
         keys: which keys are live, and where usage is counted.
@@ -55,27 +48,40 @@ class Inference:
         ended: called with each answer when it has ended.
     """
 
+    recording: Recording
+    clock: Clock
+    keys: KeyStore
+    shares: Shares
+    buffered: bool = False
+    ended: Callable[[Generation], None] = lambda generation: None
+
+    def live(self, key_id: str) -> bool:
+        """Whether a key may be used; the appliance itself always asks."""
+        return key_id in OWN or self.keys.is_live(key_id)
+
+
+class Inference:
+    """Answers for apps.
+
+    Args:
+        backends: what answers, by model.
+        shared: what this has in common with others.
+        under_way: the answers; by default those of this use-case alone.
+    """
+
     def __init__(
-        self,
-        backends: Backends,
-        recording: Recording,
-        clock: Clock,
-        keys: KeyStore,
-        shares: Shares,
-        *,
-        buffered: bool = False,
-        ended: Callable[[Generation], None] = lambda generation: None,
+        self, backends: Backends, shared: InferenceParts, under_way: UnderWay | None = None
     ) -> None:
-        self._note_ended = ended
-        self._backends = backends
-        self._recording = recording
-        self._clock = clock
-        self._keys = keys
-        self._shares = shares
-        self._buffered = buffered
-        self.draining = False
-        self._running: set[Generation] = set()
+        self._backends, self._shared = backends, shared
+        self.under_way = ways = under_way or UnderWay(shared.live)
+        self.running, self.cancel = ways.running, ways.cancel
+        self.watch_keys, self.drain = ways.watch_keys, ways.drain
         self._cancelling: set[asyncio.Task[None]] = set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing new is taken."""
+        return self.under_way.draining
 
     def cards(self, principal: Principal) -> list[ModelCard]:
         """The models that an app may use: those in memory, and those that a request loads."""
@@ -85,29 +91,11 @@ class Inference:
         """Whether there is a task that needs no model."""
         return any(card.form and not card.worker for card in self._backends.cards())
 
-    def running(self) -> list[Generation]:
-        """The answers under way, those that wait for their turn among them."""
-        return list(self._running)
+    async def start(self, caller: Caller, request: GenerationRequest) -> StartedAnswer:
+        """Start an answer; raises as `begin`."""
+        return await self.begin(caller, request)
 
-    async def cancel(self, request_id: str, why: ApplianceError) -> bool:
-        """End an answer, telling the client why; False when there is none of this id."""
-        found = [g for g in self._running if g.caller.request_id == request_id]
-        for generation in found:
-            await generation.cancel(why)
-        return bool(found)
-
-    async def watch_keys(self) -> None:
-        """End the answers of keys that are revoked or expire, within half a second; for ever."""
-        while True:
-            for generation in self.running():
-                key_id = generation.caller.principal.key_id
-                if key_id not in OWN and not self._keys.is_live(key_id):
-                    await generation.cancel(
-                        Unauthenticated("invalid_api_key", "The API key was revoked or expired.")
-                    )
-            await asyncio.sleep(_LOOK_AT_KEYS_S)
-
-    async def start(
+    async def begin(
         self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
     ) -> Generation:
         """Check, prepare and record a request, and start it.
@@ -138,7 +126,7 @@ class Inference:
             stack.push_async_callback(backend.cancel, prepared)
             place.reserve(prepared.prompt_tokens, _answer_tokens(prepared))
             admitted = Admitted(caller, request, backend, prepared, place)
-            beginning = asyncio.create_task(self._begin(admitted, stack.pop_all()))
+            beginning = asyncio.create_task(self._recorded(admitted, stack.pop_all()))
         try:
             return await asyncio.shield(beginning)
         except asyncio.CancelledError:
@@ -146,25 +134,25 @@ class Inference:
             beginning.add_done_callback(self._abandon)
             raise
 
-    async def _begin(self, admitted: Admitted, held: contextlib.AsyncExitStack) -> Generation:
+    async def _recorded(self, admitted: Admitted, held: contextlib.AsyncExitStack) -> Generation:
         """Record the intent and start the answer, which takes over what is held for it."""
         async with held:
             draft = intent(admitted.caller, admitted.prepared)
-            receipt = await self._recording.append(draft)
-            created = self._clock.wall_us() // 1_000_000
+            shared = self._shared
+            receipt = await shared.recording.append(draft)
+            created = shared.clock.wall_us() // 1_000_000
             generation = Generation(
-                admitted, receipt, created, self._recording, buffered=self._buffered
+                admitted, receipt, created, shared.recording, buffered=shared.buffered
             )
             held.pop_all()
-        self._running.add(generation)
+        self.under_way.add(generation)
         generation.when_ended(self._ended)
         return generation
 
     def _check(self, caller: Caller, request: GenerationRequest, backends: Backends) -> ModelCard:
         """Refuse what needs no place to be refused; the model that is meant."""
-        if self.draining:
-            raise Unavailable("shutting_down", "The server is stopping.")
-        self._recording.check()
+        self.under_way.check()
+        self._shared.recording.check()
         if not caller.principal.may_use(request.model):
             raise _unknown(request)
         target = backends.resolve(request.model, caller.principal.key_id)
@@ -178,7 +166,7 @@ class Inference:
         self, caller: Caller, request: GenerationRequest, card: ModelCard, backends: Backends
     ) -> Place:
         slots = backends.slots(card.id)
-        return self._shares.admit(
+        return self._shared.shares.admit(
             caller.principal, card.engine, slots, request.priority, choices=request.choices
         )
 
@@ -192,19 +180,14 @@ class Inference:
 
     def _check_still(self, caller: Caller, begun: float) -> None:
         """Check again what may have changed while the model was loading."""
-        if time.monotonic() - begun < _LOOK_AT_KEYS_S:
-            return
-        if self.draining:
-            raise Unavailable("shutting_down", "The server is stopping.")
-        key_id = caller.principal.key_id
-        if key_id not in OWN and not self._keys.is_live(key_id):
-            raise Unauthenticated("invalid_api_key", "The API key was revoked or expired.")
+        if time.monotonic() - begun >= LOOK_AT_KEYS_S:
+            self.under_way.check()
+            self.under_way.check_key(caller.principal.key_id)
 
     def _ended(self, generation: Generation) -> None:
-        self._running.discard(generation)
         key_id = generation.caller.principal.key_id
-        self._keys.note_usage(key_id, generation.prompt_tokens, generation.completion_tokens)
-        self._note_ended(generation)
+        self._shared.keys.note_usage(key_id, generation.prompt_tokens, generation.completion_tokens)
+        self._shared.ended(generation)
 
     def _abandon(self, beginning: "asyncio.Task[Generation]") -> None:
         """Cancel what began after its client had gone."""
@@ -212,25 +195,6 @@ class Inference:
             cancelling = asyncio.create_task(beginning.result().cancel())
             self._cancelling.add(cancelling)
             cancelling.add_done_callback(self._cancelling.discard)
-
-    async def drain(self, seconds: float) -> None:
-        """Take nothing new, wait for running answers, cancel what is left, wait for the records."""
-        self.draining = True
-        await self._all_ended(seconds)
-        why = Unavailable("shutting_down", "The server is stopping.")
-        # Side by side: a worker that reads nothing must not hold up the others.
-        ending = [asyncio.create_task(g.cancel(why)) for g in self.running()]
-        await self._all_ended(_RECORDS_S)
-        for task in ending:
-            task.cancel()
-
-    async def _all_ended(self, seconds: float) -> None:
-        """Wait until no answer is under way, those among them that begin meanwhile; or so long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while running := self.running():
-                    await asyncio.gather(*(generation.finished() for generation in running))
-                    await asyncio.sleep(0)
 
 
 def _answer_tokens(prepared: PreparedRequest) -> int:
@@ -247,7 +211,7 @@ def _unknown(request: GenerationRequest) -> NotFound:
 
 
 def _check_kind(card: ModelCard, request: GenerationRequest) -> None:
-    if request.distribution and card.form != "labels":
+    if request.task.distribution and card.form != "labels":
         raise BadRequest(
             "wrong_model_kind",
             f"{card.id!r} has no labels to sort texts into; name a task whose form is labels.",

@@ -40,7 +40,16 @@ class LocalWorker:
     ) -> PreparedRequest:
         """Render, tokenise and check a request in the worker; raises as `Backend.prepare`."""
         number = self.worker.next_id(request.choices)
-        message = _prepare(number, request, seed, principal, self.adapter)
+        ranks = request.logprobs is None and ranked(request)
+        message = Prepare(
+            id=number,
+            # To rank choices, the log-probabilities of their tokens are enough.
+            asked=replace(request, logprobs=0) if ranks else request,
+            seed=seed,
+            scope=principal.key_id,
+            weight=principal.limits.weight,
+            adapter=self.adapter.digest if self.adapter else "",
+        )
         prepared = await self.worker.prepare(message, principal.key_id)
         return PreparedRequest(
             request=request,
@@ -128,43 +137,6 @@ class LocalWorkers:
             engine=self._supervisor.engine_for(model.id),
             adapter=self._supervisor.adapters.find(model_id),
         )
-
-
-def _prepare(
-    number: int,
-    request: GenerationRequest,
-    seed: int,
-    principal: Principal,
-    adapter: VerifiedAdapter | None,
-) -> Prepare:
-    return Prepare(
-        id=number,
-        sampling=replace(request.sampling, seed=seed),
-        messages=request.messages,
-        prompt=request.prompt,
-        tokens=request.tokens,
-        texts=request.texts,
-        query=request.query,
-        max_tokens=request.max_tokens,
-        stop=request.stop,
-        ignore_eos=request.ignore_eos,
-        min_tokens=request.min_tokens,
-        constraint=request.constraint,
-        choices=request.choices,
-        # To rank choices, the log-probabilities of their tokens are enough.
-        logprobs=0 if request.logprobs is None and ranked(request) else request.logprobs,
-        echo=request.echo,
-        tools=request.tools,
-        thinking=request.thinking,
-        scope=principal.key_id,
-        readable=request.readable,
-        weight=principal.limits.weight,
-        adapter=adapter.digest if adapter else "",
-        labels=request.labels,
-        unscored=request.unscored,
-        common=request.common,
-        decisions=request.decisions,
-    )
 
 
 def _form(request: GenerationRequest, prepared: Prepared) -> ReplyForm:

@@ -20,7 +20,7 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.errors import ApplianceError, Refused, Unavailable
 from appliance.pool.pool import Pool
 from appliance.registry.lifecycle import Lifecycle
-from appliance.serving.generation import Generation
+from appliance.serving.generation import StartedAnswer
 from appliance.serving.inference import SELFTEST, Inference
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.policy.policy import TrustPolicy
@@ -160,7 +160,7 @@ class SelfTest:
             pass
         return model_id
 
-    async def _started(self, caller: Caller, request: GenerationRequest) -> Generation:
+    async def _started(self, caller: Caller, request: GenerationRequest) -> StartedAnswer:
         """Start the answer; a server that has just been started may still be loading the model."""
         end = time.monotonic() + _READY_S
         while True:

@@ -78,16 +78,7 @@ class Tokenizers:
                     principal, request, special=special, strings=strings
                 )
         async with self._worker(principal, card) as worker:
-            asked = Tokenize(
-                worker.next_id(),
-                prompt=request.prompt,
-                messages=request.messages,
-                tokens=request.tokens,
-                tools=request.tools,
-                thinking=request.thinking,
-                special=special,
-                strings=strings,
-            )
+            asked = Tokenize(worker.next_id(), request, special, strings)
             return await worker.tokenize(asked, principal.key_id)
 
     async def vocabulary(self, principal: Principal, model_id: str) -> Vocabulary:

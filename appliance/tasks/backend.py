@@ -86,12 +86,12 @@ class TaskBackend:
         """
         sent = values_of(self.loaded.task, content_of(request))
         asked_for, other = self._asked(request, sent), await self._other(sent)
-        if other is not None and asked_for.unscored is not None:
-            asked_for = replace(asked_for, unscored=self._beside(other))
+        if other is not None and asked_for.task.unscored is not None:
+            asked_for = asked_for.needing(unscored=self._beside(other))
         prepared = await self.model.prepare(asked_for, principal, seed)
         provenance = replace(prepared.provenance, task=self.loaded.digest, unused=unused(request))
         asked = common(replace(prepared, provenance=provenance))
-        judging = Judging(self.model, principal, seed) if request.p_true else None
+        judging = Judging(self.model, principal, seed) if request.task.p_true else None
         return _PreparedTask(**asked, other=other, judging=judging)
 
     def asked(self, request: GenerationRequest) -> GenerationRequest:
@@ -105,14 +105,14 @@ class TaskBackend:
             model=task.candidate.model,
             messages=tuple(map(dict, self.loaded.renderer.messages(sent))),
             prompt=None,
-            common=len(self.loaded.renderer.prefix),
+            task=replace(request.task, common=len(self.loaded.renderer.prefix)),
             sampling=_GREEDY,
             max_tokens=task.max_tokens or None,
         )
         if isinstance(task.output, Labels):
             written = tuple(map(task.output.written, task.output.labels))
-            unscored = None if request.decisions else Unscored(TOLERANCE)
-            return replace(asked, labels=written, unscored=unscored, max_tokens=None)
+            unscored = None if request.task.decisions else Unscored(TOLERANCE)
+            return replace(asked, max_tokens=None).needing(labels=written, unscored=unscored)
         if isinstance(task.output, Fields):
             return replace(
                 asked,
@@ -131,7 +131,7 @@ class TaskBackend:
         """
         output, not_used = self.loaded.task.output, prepared.provenance.unused
         about = replace(labelled.about(self.loaded), unused=not_used)
-        sure = prepared.request.decisions
+        sure = prepared.request.task.decisions
         whole = isinstance(output, Labels) or (
             isinstance(output, Fields) and (output.encoding == "values" or sure)
         )

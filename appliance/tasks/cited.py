@@ -24,7 +24,7 @@ from appliance.errors import BadRequest
 from appliance.retrieval import commitments
 from appliance.retrieval.chunking import estimate
 from appliance.retrieval.citations import LONGEST, SHORTEST, neutral, verified
-from appliance.retrieval.search import Found, Passage
+from appliance.retrieval.search import Found
 from appliance.retrieval.service import Query
 from appliance.serving.backend import PreparedRequest, Wrapped, common, inner
 from appliance.tasks import labelled
@@ -39,6 +39,7 @@ from appliance.types import (
     GenerationRequest,
     Json,
     ModelCard,
+    Passage,
     Principal,
 )
 
@@ -99,7 +100,7 @@ class CitedBackend:
         sent = values_of(task, content_of(request))
         query = Query(self.collection, sent[task.input[0].name], self.output.passages, {})
         found = await self.evidence(principal, query)
-        bare = replace(self.task.asked(request), thinking=False, readable=found.readable)
+        bare = replace(self.task.asked(request), thinking=False).needing(readable=found.readable)
         passages = packed(found.passages, self._room(bare))
         prepared = None
         while prepared is None:

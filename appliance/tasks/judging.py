@@ -62,12 +62,9 @@ class Judging:
         asked = replace(
             request,
             messages=(*(request.messages or ()), *turns),
-            labels=_ANSWERS,
-            unscored=None,
             constraint=None,
             max_tokens=None,
-            decisions=False,
-        )
+        ).needing(labels=_ANSWERS, unscored=None, decisions=False)
         self._asked = await self.model.prepare(asked, self.principal, self.seed)
         if self._cancelled:  # meanwhile, when there was nothing to cancel
             await self.model.cancel(self._asked)

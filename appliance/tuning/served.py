@@ -16,6 +16,7 @@ import os
 from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from appliance.config import ModelConfig
@@ -25,7 +26,7 @@ from appliance.trust.bytes.sealed import SealedFile, seal_and_close, write_all
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.tuning.checks import Scored
 from appliance.tuning.rows import Row
-from appliance.types import Constraint, Sampling
+from appliance.types import Constraint, GenerationRequest, Sampling, TaskNeeds
 from appliance.workers.cpu_variants import Variant
 from appliance.workers.memory_estimate import Estimate, estimate
 from appliance.workers.process import Sealed, WorkerProcess
@@ -36,7 +37,7 @@ _SLOTS: Final = 4
 SLACK: Final = 16
 """Tokens that an answer may have more than the expected one."""
 _PREPARE_BYTES: Final = 4 << 20
-_GREEDY: Final = Sampling(temperature=0)
+_asked: Final = partial(GenerationRequest, "", sampling=Sampling(temperature=0))
 
 
 class Weights(Protocol):
@@ -88,7 +89,7 @@ class Served:
 
     async def text(self, text: str) -> tuple[int, ...]:
         """The tokens of a text by itself."""
-        request = protocol.Tokenize(self._worker.next_id(), prompt=text, special=False)
+        request = protocol.Tokenize(self._worker.next_id(), _asked(prompt=text), special=False)
         return tuple((await self._worker.tokenize(request, KEY)).tokens)
 
     async def conversation(
@@ -100,16 +101,16 @@ class Served:
             constrained: as for an answer that follows a grammar, which leaves no room for
                 reasoning.
         """
-        request = protocol.Tokenize(
-            self._worker.next_id(),
-            messages=tuple(map(dict, turns)),
-            thinking=False if constrained else None,
-        )
+        talk = tuple(map(dict, turns))
+        asked = _asked(messages=talk, thinking=False if constrained else None)
+        request = protocol.Tokenize(self._worker.next_id(), asked)
         return tuple((await self._worker.tokenize(request, KEY)).tokens)
 
     async def strings(self, tokens: Sequence[int]) -> tuple[bytes, ...]:
         """The bytes of tokens."""
-        request = protocol.Tokenize(self._worker.next_id(), tokens=tuple(tokens), strings=True)
+        request = protocol.Tokenize(
+            self._worker.next_id(), _asked(tokens=tuple(tokens)), strings=True
+        )
         return tuple((await self._worker.tokenize(request, KEY)).strings)
 
     async def attach(self, digest: str, sealed: Sealed) -> None:
@@ -126,7 +127,9 @@ class Served:
         """The logarithm of each label's probability after each prompt."""
 
         async def one(prompt: Sequence[int]) -> list[float]:
-            rows = await self._run(prompt, adapter, labels=tuple(labels), max_tokens=1)
+            needs = TaskNeeds(labels=tuple(labels))
+            asked = _asked(tokens=tuple(prompt), task=needs, max_tokens=1)
+            rows = await self._run(asked, adapter)
             return array("f", rows[-1].vector).tolist()
 
         return await asyncio.gather(*(one(prompt) for prompt in prompts))
@@ -141,7 +144,8 @@ class Served:
         """
 
         async def one(row: Row) -> tuple[str, bool]:
-            found = await self._run(row.prompt, adapter, max_tokens=len(row.answer) + slack)
+            most = len(row.answer) + slack
+            found = await self._run(_asked(tokens=tuple(row.prompt), max_tokens=most), adapter)
             return "".join(part.text for part in found), found[-1].finish == "stop"
 
         return await asyncio.gather(*(one(row) for row in rows))
@@ -159,7 +163,8 @@ class Served:
         async def one(row: Row) -> str | None:
             room = whole - len(row.prompt)
             limit = room if most is None else min(most, room)
-            found = await self._run(row.prompt, adapter, constraint=form, max_tokens=limit)
+            asked = _asked(tokens=tuple(row.prompt), constraint=form, max_tokens=limit)
+            found = await self._run(asked, adapter)
             text = "".join(part.text for part in found)
             return text if found[-1].finish == "stop" else None
 
@@ -167,8 +172,8 @@ class Served:
 
     async def _score(self, row: Row, adapter: str) -> Scored:
         first = len(row.prompt)
-        asked = {"echo": True, "echo_from": first, "logprobs": 1, "max_tokens": 1}
-        found = await self._run(row.tokens, adapter, **asked)
+        asked = _asked(tokens=tuple(row.tokens), echo=True, logprobs=1, max_tokens=1)
+        found = await self._run(asked, adapter, first)
         entries = [entry for part in found for entry in part.logprobs]
         answer = entries[: len(row.answer)]
         nats = tuple(-(entry.logprob or 0.0) for entry in answer)
@@ -177,11 +182,13 @@ class Served:
             raise TuningRefused("tuning_failed", f"The server scored {len(entries)} tokens.")
         return Scored(nats, best, given=tuple(entry.token for entry in answer))
 
-    async def _run(self, prompt: Sequence[int], adapter: str, **asked: Any) -> list[protocol.Row]:
+    async def _run(
+        self, asked: GenerationRequest, adapter: str, echo_from: int = 0
+    ) -> list[protocol.Row]:
         async with self._gate:
             number = self._worker.next_id()
             request = protocol.Prepare(
-                number, _GREEDY, tokens=tuple(prompt), adapter=adapter, scope=KEY, **asked
+                number, asked, echo_from=echo_from, scope=KEY, adapter=adapter
             )
             await self._worker.prepare(request, KEY)
             queue = await self._worker.run(number)

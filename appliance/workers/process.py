@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, assert_never
 
 import msgspec
 
@@ -167,8 +167,8 @@ class WorkerProcess:
                 too many, whatever they say.
             WorkerLost: the worker ended meanwhile, or needed too long and was ended.
         """
-        if request.messages is not None:
-            check_count(len(request.messages), self.ready.fewest, self.ready.n_ctx)
+        if request.asked.messages is not None:
+            check_count(len(request.asked.messages), self.ready.fewest, self.ready.n_ctx)
         answer = await self._ask(request, key)
         if not isinstance(answer, protocol.Prepared):
             raise self._broken()
@@ -346,40 +346,51 @@ class WorkerProcess:
         return await self.closed()
 
     def _deliver(self, message: protocol.FromWorker) -> None:
-        if isinstance(message, protocol.Step):
-            self.running, self.waiting = message.running, message.waiting
-            self.cells_used, self.cells_kept = message.cells_used, message.cells_kept
-            self.threads = message.threads
-            for row in message.rows:
-                self._keys.pop(row.id, None)
-                rows = (
-                    self._rows.get(row.id) if row.finish is None else self._rows.pop(row.id, None)
-                )
-                if rows is not None:
-                    rows.put_nowait(row)
-        elif isinstance(message, Answer | protocol.Rejected):
-            self._deliver_answer(message)
+        match message:
+            case protocol.Step():
+                self._deliver_step(message)
+            case (
+                protocol.Prepared() | protocol.Tokens() | protocol.Adapters() | protocol.Rejected()
+            ):
+                self._deliver_answer(message)
+            case protocol.Loading() | protocol.Ready() | protocol.Failed():
+                pass  # they come before anything is asked
+            case _:
+                assert_never(message)
+
+    def _deliver_step(self, message: protocol.Step) -> None:
+        self.running, self.waiting = message.running, message.waiting
+        self.cells_used, self.cells_kept = message.cells_used, message.cells_kept
+        self.threads = message.threads
+        for row in message.rows:
+            self._keys.pop(row.id, None)
+            rows = self._rows.get(row.id) if row.finish is None else self._rows.pop(row.id, None)
+            if rows is not None:
+                rows.put_nowait(row)
 
     def _deliver_answer(self, message: Answer | protocol.Rejected) -> None:
         self._answered(message.id)
-        future = self._preparing.get(message.id)
-        wanted = future is not None and not future.done()
-        if isinstance(message, protocol.Rejected):
-            self._keys.pop(message.id, None)
-            if message.code not in CODES:
-                raise msgspec.ValidationError(f"the code {message.code!r}")
-            kind = TooLarge if message.code == "request_too_large" else BadRequest
-            if future is not None and wanted:
-                future.set_exception(kind(message.code, message.message, param=message.param))
-        elif isinstance(message, protocol.Tokens | protocol.Adapters):
-            self._keys.pop(message.id, None)
-            if future is not None and wanted:
-                future.set_result(message)
-        elif future is not None and wanted:
-            self._prepared[message.id] = self._keys.pop(message.id, "")
-            future.set_result(message)
-        elif self._keys.pop(message.id, None):  # its client went away meanwhile
-            self._writer.write(protocol.frame(protocol.Cancel(message.id)))
+        found = self._preparing.get(message.id)
+        future = None if found is None or found.done() else found
+        key = self._keys.pop(message.id, "")
+        match message:
+            case protocol.Rejected():
+                if message.code not in CODES:
+                    raise msgspec.ValidationError(f"the code {message.code!r}")
+                kind = TooLarge if message.code == "request_too_large" else BadRequest
+                if future is not None:
+                    future.set_exception(kind(message.code, message.message, param=message.param))
+            case protocol.Tokens() | protocol.Adapters():
+                if future is not None:
+                    future.set_result(message)
+            case protocol.Prepared():
+                if future is not None:
+                    self._prepared[message.id] = key
+                    future.set_result(message)
+                elif key:  # its client went away meanwhile
+                    self._writer.write(protocol.frame(protocol.Cancel(message.id)))
+            case _:
+                assert_never(message)
 
     def _fail_all(self) -> None:
         # Before anybody is told: what they do then must not change who is suspected.

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from typing import Final
 
@@ -45,6 +46,12 @@ ENGINE = "llama-cpp-python"
 _ADDRESS_SLACK = 3 << 30  # thread stacks, malloc arenas and mappings that are never touched
 
 
+@cache
+def engine_version() -> str:
+    """Version of the engine, for the trust policy; asked once, since that reads files."""
+    return version(ENGINE)
+
+
 _MAY_PASS = frozenset({"model_load_failed", "insufficient_memory"})
 """Refusals after which a worker is started again, as long as the deaths allow it."""
 
@@ -58,7 +65,6 @@ class Supervisor:
         record: appends an audit entry of kind "worker"; awaited before work goes on.
         recheck: raises Refused when the trust policy no longer allows a model or an adapter.
         seal_again: checks and seals the stored file of a model once more.
-        changed: called when a model can answer, or memory has come back.
         restarted: told the id of each model whose engine was started again.
         restarts: how often that of a model was, before it is loaded; blocks.
 
@@ -74,7 +80,6 @@ class Supervisor:
         record: Record,
         recheck: Callable[[Verified], None],
         seal_again: Callable[[VerifiedModel], VerifiedModel],
-        changed: Callable[[], None] = lambda: None,
         restarted: Callable[[str], None] = lambda model_id: None,
         restarts: Callable[[str], int] = lambda model_id: 0,
     ) -> None:
@@ -83,9 +88,8 @@ class Supervisor:
         self._record = record
         self._recheck = recheck
         self._seal_again = seal_again
-        self._changed = changed
-        self.engine_version: Final = version(ENGINE)
-        """For the trust policy; asked once, since it reads files."""
+        self._watchers: list[Callable[[], None]] = []
+        self.engine_version: Final = engine_version()
         self._restarted, self._restarts_of = restarted, restarts
         self._served: dict[str, SupervisedModel] = {}
         self._ending: set[str] = set()
@@ -103,6 +107,14 @@ class Supervisor:
         """Name and version of the engine, as audit records and fingerprints carry it."""
         variant = self._variant.name if self._variant else "not loaded"
         return f"{ENGINE} {self.engine_version} {variant}"
+
+    def when_changed(self, call: Callable[[], None]) -> None:
+        """Have it called when a model can answer, or memory has come back."""
+        self._watchers.append(call)
+
+    def _changed(self) -> None:
+        for call in self._watchers:
+            call()
 
     def estimate(self, model_id: str, facts: GgufFacts, adapters: int = 0) -> Estimate:
         """The memory that a model takes with the settings of its id, and its adapters."""

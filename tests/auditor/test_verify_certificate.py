@@ -200,7 +200,7 @@ def _loader(tmp_path: Path, envelope: bytes, told: dict[str, Any]) -> str:
         database,
         lambda _: told.get("dataset", DATASET),
         lambda: int(told.get("now_us", NOW_US)),
-        told.get("engine", ENGINE),
+        lambda: told.get("engine", ENGINE),
     )
     facts = {**FACTS, "model_digest": told.get("model", MODEL)}
     try:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from appliance.auth.key import ApiKey, KeyUsage, check_limits, check_name
+from appliance.auth.key import ApiKey, check_limits, check_name
 from appliance.errors import StateRefused
-from appliance.types import Limits
+from appliance.types import KeyUsage, Limits
 
 
 def test_a_key_is_live_until_it_is_revoked_or_expires() -> None:

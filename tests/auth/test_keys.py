@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 
-from appliance.auth.key import CONTENT, EXAMPLES, SHARES, TABLES, TASKS, KeyUsage
+from appliance.auth.key import CONTENT, EXAMPLES, SHARES, TABLES, TASKS
 from appliance.auth.keys import KeyStore
 from appliance.clock import FixedClock
 from appliance.db import open_database
 from appliance.errors import StateRefused, Unauthenticated
-from appliance.types import Limits, ModelCard, Priority
+from appliance.types import KeyUsage, Limits, ModelCard, Priority
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from appliance.engine.generator import Generator
-from appliance.engine.protocol import Load, Prepare
+from appliance.engine.protocol import Load
 from appliance.engine.runner import Library, Runner, RunnerConfig
-from appliance.types import Sampling
 from appliance.workers.cpu_variants import best_variant, library_directory
 from tests.contract.conftest import COLLECTION, EMBEDDER, RERANKER, TASK, Live
+from tests.prepare import prepare
 
 CLIENTS = Path(__file__).parent / "clients"
 # LiteLLM and the data sets of lm-eval would look for news at hosts that are not there.
@@ -98,9 +98,7 @@ def log_likelihood(generator: Generator, number: int, context: str, continuation
         runner.tokenize(text, add_special=False, parse_special=True)
         for text in (context, context + continuation)
     )
-    asked = Prepare(
-        number, Sampling(temperature=0), tokens=tuple(whole), max_tokens=1, logprobs=0, echo=True
-    )
+    asked = prepare(number, tokens=tuple(whole), max_tokens=1, logprobs=0, echo=True)
     _, sequences = generator.prepare(asked)
     generator.engine.add(sequences[0])
     told: list[float | None] = []

@@ -10,7 +10,8 @@ from appliance.engine.runner import Library, Runner
 from appliance.engine.worker import shapes
 from appliance.errors import BadRequest
 from appliance.trust.bytes.sealed import SealedFile
-from appliance.types import Constraint, Sampling, Unscored
+from appliance.types import Constraint, GenerationRequest, TaskNeeds, Unscored
+from tests.prepare import prepare
 
 LOAD = Load(
     variant="",
@@ -31,15 +32,21 @@ def generator(library: Library, sealed_model: SealedFile) -> Generator:
 
 
 def asked(**fields: object) -> Prepare:
-    return msgspec.structs.replace(Prepare(4, Sampling(seed=7)), **fields)
+    return prepare(4, seed=7, **fields)
 
 
 def test_a_conversation_becomes_one_sequence_for_each_choice(generator: Generator) -> None:
-    prepared, sequences = generator.prepare(asked(messages=TALK, choices=2, max_tokens=5))
+    prepared, sequences = generator.prepare(asked(messages=TALK, n=2, max_tokens=5))
     assert (prepared.id, prepared.max_tokens) == (4, 5)
     assert [s.id for s in sequences] == [4, 5]
     assert [s.sampling.seed for s in sequences] == [7, 8]
     assert {len(s.tokens) for s in sequences} == {prepared.prompt_tokens}
+
+
+def test_a_prompt_is_reused_for_the_same_app_and_the_same_documents(generator: Generator) -> None:
+    needs = TaskNeeds(readable="d" * 64)
+    _, (alone,) = generator.prepare(asked(messages=TALK, task=needs, scope="k1"))
+    assert (alone.scope, alone.readable) == ("k1", "d" * 64)
 
 
 def test_a_constraint_guides_each_sequence(generator: Generator) -> None:
@@ -55,7 +62,8 @@ def test_a_reproducible_model_scores_labels_that_cannot_win(
     exact = Generator(Runner(library, sealed_model.reopen(), shapes(load)), load)
     left = []
     for made in (generator, exact):
-        wanted = asked(prompt="x", labels=(" pump hose", " engine oil"), unscored=Unscored(1e-3))
+        needs = TaskNeeds(labels=(" pump hose", " engine oil"), unscored=Unscored(1e-3))
+        wanted = asked(prompt="x", task=needs)
         labels = made.prepare(wanted)[1][0].labels
         assert labels is not None
         row = np.zeros(made.engine.model.n_vocab, np.float32)
@@ -67,8 +75,8 @@ def test_a_reproducible_model_scores_labels_that_cannot_win(
 
 def test_messages_of_this_model_take_at_least_so_many_tokens(generator: Generator) -> None:
     assert generator.fewest >= 4
-    few = generator.tokenize(Tokenize(1, messages=TALK * 2)).tokens
-    many = generator.tokenize(Tokenize(1, messages=TALK * 22)).tokens
+    few = generator.tokenize(Tokenize(1, GenerationRequest("", messages=TALK * 2))).tokens
+    many = generator.tokenize(Tokenize(1, GenerationRequest("", messages=TALK * 22))).tokens
     assert len(many) - len(few) >= 20 * generator.fewest
 
 

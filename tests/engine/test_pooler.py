@@ -20,12 +20,13 @@ from appliance.engine.runner import Library, Runner
 from appliance.errors import BadRequest, StateRefused
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.trust.gguf.gguf import vet
-from appliance.types import ModelKind, Sampling
+from appliance.types import ModelKind
 from appliance.workers.cpu_variants import name_of
 from appliance.workers.memory_estimate import estimate
 from appliance.workers.process import WorkerProcess
 from tests import minilm
 from tests.minilm import CLS, SEP, WIDTH, Floats, MiniLm
+from tests.prepare import prepare
 from tests.trust.forge import u32
 
 pytestmark = pytest.mark.long
@@ -65,7 +66,7 @@ def pooler(library: Library, path: Path, loading: Load) -> Pooler:
 
 
 def ask(*texts: str, query: str | None = None, number: int = 1) -> Prepare:
-    return Prepare(number, Sampling(), texts=texts, query=query)
+    return prepare(number, texts=texts, query=query)
 
 
 def answers(service: Pooler, *requests: Prepare) -> dict[int, Floats]:
@@ -167,7 +168,7 @@ def test_more_bytes_than_are_tokenised_at_once_are_refused(embedder: Pooler) -> 
 def test_a_request_of_another_kind_is_refused(embedder: Pooler, reranker: Pooler) -> None:
     assert refused(embedder, ask("x", query="q")).code == "wrong_model_kind"
     assert refused(reranker, ask("x")).code == "wrong_model_kind"
-    prompt = Prepare(1, Sampling(), prompt="x")
+    prompt = prepare(prompt="x")
     assert refused(embedder, prompt).code == "wrong_model_kind"
 
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.engine.prepare import Preparer
-from appliance.engine.protocol import Prepare, Tokenize, Tokens
+from appliance.engine.protocol import Tokenize, Tokens
 from appliance.engine.text.templates import ChatTemplate
 from appliance.errors import BadRequest
-from appliance.types import Sampling
+from appliance.types import GenerationRequest
 
 
 class Letters:
@@ -49,15 +49,15 @@ def preparer(
     return Preparer(tokenizer, template, bos="<s>", n_ctx=n_ctx, max_bytes=most)
 
 
-def ask(**fields: Any) -> Prepare:
-    return Prepare(id=1, sampling=Sampling(), **fields)
+def ask(**fields: Any) -> GenerationRequest:
+    return GenerationRequest("", **fields)
 
 
 def user(text: str) -> dict[str, Any]:
     return {"messages": ({"role": "user", "content": text},)}
 
 
-def refused(request: Prepare) -> BadRequest:
+def refused(request: GenerationRequest) -> BadRequest:
     with pytest.raises(BadRequest) as caught:
         preparer(Letters()).tokens(request)
     return caught.value
@@ -93,7 +93,7 @@ def test_token_ids_pass_as_they_are(ids: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("request_", [ask(prompt=""), ask(tokens=()), ask(**user(""))])
-def test_an_empty_prompt_is_refused(request_: Prepare) -> None:
+def test_an_empty_prompt_is_refused(request_: GenerationRequest) -> None:
     assert refused(request_).code == "invalid_value"
 
 
@@ -101,7 +101,7 @@ def test_an_empty_prompt_is_refused(request_: Prepare) -> None:
     "request_", [ask(prompt="é" * 51), ask(**user("x" * 101))], ids=["text", "chat"]
 )
 def test_a_prompt_longer_than_the_limit_in_bytes_is_refused_with_both_numbers(
-    request_: Prepare,
+    request_: GenerationRequest,
 ) -> None:
     error = refused(request_)
     assert error.code == "request_too_large"
@@ -159,22 +159,22 @@ def test_the_control_tokens_of_a_prompt_are_the_clients() -> None:
 
 def test_tokens_are_told_as_they_would_be_read() -> None:
     made = preparer(Letters())
-    assert made.tokenised(Tokenize(1, prompt="ab")) == Tokens(1, [300, 97, 98])
-    assert made.tokenised(Tokenize(1, prompt="ab", special=False)) == Tokens(1, [97, 98])
-    assert made.tokenised(Tokenize(1, prompt="")) == Tokens(1, [])
+    assert made.tokenised(Tokenize(1, ask(prompt="ab"))) == Tokens(1, [300, 97, 98])
+    assert made.tokenised(Tokenize(1, ask(prompt="ab"), special=False)) == Tokens(1, [97, 98])
+    assert made.tokenised(Tokenize(1, ask(prompt=""))) == Tokens(1, [])
     chat = ({"role": "user", "content": "hi"},)
-    assert made.tokenised(Tokenize(1, messages=chat)).tokens == made.tokens(ask(messages=chat))
+    assert made.tokenised(Tokenize(1, ask(messages=chat))).tokens == made.tokens(ask(messages=chat))
     labelled = Tokens(1, [300, 97], "<s>a", [b"<s>", b"a"])
-    assert made.tokenised(Tokenize(1, tokens=(300, 97), strings=True)) == labelled
+    assert made.tokenised(Tokenize(1, ask(tokens=(300, 97)), strings=True)) == labelled
 
 
 @pytest.mark.parametrize(
     ("asked", "code", "param"),
     [
-        (Tokenize(1, tokens=(301,)), "invalid_value", "tokens"),
-        (Tokenize(1, tokens=(-1,)), "invalid_value", "tokens"),
-        (Tokenize(1, tokens=(97,) * 101), "request_too_large", None),
-        (Tokenize(1, prompt="a" * 101), "request_too_large", None),
+        (Tokenize(1, ask(tokens=(301,))), "invalid_value", "tokens"),
+        (Tokenize(1, ask(tokens=(-1,))), "invalid_value", "tokens"),
+        (Tokenize(1, ask(tokens=(97,) * 101)), "request_too_large", None),
+        (Tokenize(1, ask(prompt="a" * 101)), "request_too_large", None),
     ],
 )
 def test_what_cannot_be_told_is_refused(asked: Tokenize, code: str, param: str | None) -> None:
@@ -211,4 +211,4 @@ def test_a_prompt_far_beyond_the_context_is_not_counted_to_its_end() -> None:
         made.tokens(ask(**user("<s>" * 13)))
     assert "more than 12 tokens" in caught.value.message
     assert len(made.tokens(ask(**user("<s>" * 3)))) == 10  # `limit` refuses that, with the number
-    assert len(made.tokenised(Tokenize(1, messages=user("<s>" * 13)["messages"])).tokens) == 40
+    assert len(made.tokenised(Tokenize(1, ask(messages=user("<s>" * 13)["messages"]))).tokens) == 40

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from appliance.engine import protocol
 from appliance.errors import BadRequest
 from appliance.types import Sampling, Tools
+from tests.prepare import prepare
 
 u31 = st.integers(0, 2**31)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -37,8 +38,9 @@ from_worker: st.SearchStrategy[protocol.FromWorker] = st.one_of(
 )
 to_worker: st.SearchStrategy[protocol.ToWorker] = st.one_of(
     st.builds(
-        protocol.Prepare,
-        id=u31,
+        prepare,
+        u31,
+        seed=u31,
         sampling=samplings,
         messages=st.none()
         | st.lists(st.dictionaries(texts, texts, max_size=3), max_size=3).map(tuple),
@@ -76,7 +78,7 @@ def test_messages_to_a_worker_survive(message: protocol.ToWorker) -> None:
 def test_an_integer_beyond_64_bits_is_refused_as_the_clients() -> None:
     function = {"name": "f", "parameters": {"const": 10**30}}
     with pytest.raises(BadRequest) as caught:
-        protocol.frame(protocol.Prepare(1, Sampling(), tools=Tools((function,))))
+        protocol.frame(prepare(tools=Tools((function,))))
     assert caught.value.code == "invalid_value"
 
 

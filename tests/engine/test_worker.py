@@ -20,8 +20,9 @@ from appliance.engine.channel import Channel
 from appliance.engine.confine import LOW_PRIORITY
 from appliance.engine.worker import Worker, shapes
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
-from appliance.types import Constraint, ModelKind, Sampling
+from appliance.types import Constraint, GenerationRequest, ModelKind
 from tests.lora import write_lora
+from tests.prepare import prepare
 
 
 @dataclass
@@ -132,8 +133,7 @@ def test_a_running_worker_ends_when_its_server_goes(model_fd: int, variant: Path
     worker = start(model_fd)
     worker.send(load(variant))
     assert isinstance(worker.receive(), protocol.Ready)
-    sampling = Sampling(temperature=0)
-    worker.send(protocol.Prepare(1, sampling, prompt="Hello", ignore_eos=True))
+    worker.send(prepare(prompt="Hello", ignore_eos=True))
     prepared = worker.receive()
     assert isinstance(prepared, protocol.Prepared)
     # As much as the context leaves, since nothing was asked.
@@ -149,14 +149,14 @@ def test_a_request_that_was_not_prepared_does_not_run(model_fd: int, variant: Pa
     assert isinstance(worker.receive(), protocol.Ready)
     worker.send(protocol.Run(7))
     worker.send(protocol.Cancel(8))
-    worker.send(protocol.Prepare(1, Sampling(temperature=0), prompt="Hi", max_tokens=1))
+    worker.send(prepare(prompt="Hi", max_tokens=1))
     assert isinstance(worker.receive(), protocol.Prepared)
     worker.send(protocol.Run(1))
     worker.send(protocol.Run(1))  # a second time means nothing
     step = worker.receive()
     assert isinstance(step, protocol.Step) and [r.finish for r in step.rows] == ["length"]
     worker.send(protocol.Cancel(1))  # it has ended, so nothing is said
-    worker.send(protocol.Prepare(2, Sampling(), prompt="Hi", max_tokens=1))
+    worker.send(prepare(2, prompt="Hi", max_tokens=1))
     assert isinstance(worker.receive(), protocol.Prepared)
     assert worker.end() == 0
 
@@ -166,7 +166,7 @@ def rendered(worker: Started) -> tuple[str, str, int]:
     ready = worker.receive()
     assert isinstance(ready, protocol.Ready) and ready.vocabulary is not None
     user = ({"role": "user", "content": "Hi"},)
-    worker.send(protocol.Prepare(1, Sampling(temperature=0), messages=user, max_tokens=1))
+    worker.send(prepare(messages=user, max_tokens=1))
     prepared = worker.receive()
     assert isinstance(prepared, protocol.Prepared)
     worker.end()
@@ -267,7 +267,7 @@ def test_what_is_large_is_prepared_with_the_lower_priority(
     serving.start()
     found = []
     for size in (1, protocol.SMALL, 1):
-        ours.sendall(protocol.frame(protocol.Tokenize(1, prompt="x" * size)))
+        ours.sendall(protocol.frame(protocol.Tokenize(1, GenerationRequest("", prompt="x" * size))))
         (length,) = protocol.HEADER.unpack(ours.recv(4, socket.MSG_WAITALL))
         answer = protocol.decode_from_worker(ours.recv(length, socket.MSG_WAITALL))
         assert isinstance(answer, protocol.Tokens)
@@ -308,11 +308,8 @@ def attach(worker: Started, number: int, adapter: str, fd: int) -> protocol.From
 
 
 def generate(worker: Started, number: int, adapter: str) -> str:
-    asked = protocol.Prepare(
-        number, Sampling(temperature=0), prompt="The capital of France is", max_tokens=8,
-        ignore_eos=True, adapter=adapter,
-    )  # fmt: skip
-    worker.send(asked)
+    prompt = "The capital of France is"
+    worker.send(prepare(number, prompt=prompt, max_tokens=8, ignore_eos=True, adapter=adapter))
     assert isinstance(worker.receive(), protocol.Prepared)
     worker.send(protocol.Run(number))
     text, finish = "", None
@@ -337,7 +334,7 @@ def test_adapters_come_and_go_while_a_confined_worker_runs(
     assert changed != plain and generate(worker, 4, "") == plain
     worker.send(protocol.Detach(5, "d1"))
     assert worker.receive() == protocol.Adapters(5, [])
-    worker.send(protocol.Prepare(6, Sampling(), prompt="x", adapter="d1"))
+    worker.send(prepare(6, prompt="x", adapter="d1"))
     rejected = worker.receive()
     assert isinstance(rejected, protocol.Rejected) and rejected.code == "adapter_unloaded"
     assert attach(worker, 7, "d1", sealed_fd(lora)) == protocol.Adapters(7, ["d1"])

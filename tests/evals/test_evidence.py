@@ -7,10 +7,10 @@ from appliance.errors import BadRequest, NotFound
 from appliance.evals import evidence
 from appliance.evals.asking import ASKER
 from appliance.evals.evidence import Sought, seek, summed
-from appliance.retrieval.search import Found, Passage
+from appliance.retrieval.search import Found
 from appliance.retrieval.service import Query
 from appliance.tasks.definition import parse
-from appliance.types import Principal
+from appliance.types import Passage, Principal
 from tests.evals.test_results import ASKS
 
 TASK = parse(ASKS.replace("collection =", "passages = 2\ncollection =").encode())

@@ -96,7 +96,7 @@ async def test_the_model_gets_the_prompt_of_the_task_and_is_not_held(text: str, 
     prepared = await free.prepare(request, Principal("k", "k"), 1)
     (asked,) = model.asked
     assert asked.messages is not None and asked.messages[-1]["content"] == "Work order: no start"
-    assert (asked.labels, asked.constraint, asked.max_tokens) == ((), None, most)
+    assert (asked.task.labels, asked.constraint, asked.max_tokens) == ((), None, most)
     assert [delta.text async for delta in free.run(prepared)] == ["engine"]
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,11 @@ from appliance.errors import (
     PolicyRefused,
     Refused,
 )
-from appliance.registry.lifecycle import Lifecycle
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes import dsse, ecdsa, strict_json
 from appliance.trust.policy.policy import PAYLOAD_TYPE
 from appliance.trust.statements import approval
-from tests.smol import APPROVERS, SMALL, approve, key, make_data, quiet, sealed
+from tests.smol import APPROVERS, SMALL, approve, key, quiet
 from tests.trust import forge
 
 ACTOR = "uid:4711"
@@ -159,35 +157,3 @@ async def code_of(action: Callable[[], Any]) -> str:
     with pytest.raises(Refused) as caught:
         await action()
     return caught.value.code
-
-
-@pytest.fixture(scope="module")
-def smol_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    return make_data(tmp_path_factory.mktemp("lifecycle"), default_model_path)
-
-
-@pytest.fixture
-def smol(smol_data: Path, tmp_path: Path) -> Iterator[Services]:
-    """Services over a copy of the data directory with the approved default model."""
-    shutil.copytree(smol_data, tmp_path / "copy")
-    with open_services(tmp_path / "copy", config=SMALL) as opened:
-        yield opened
-
-
-def test_recheck_asks_the_policy_in_force(smol: Services) -> None:
-    model = sealed(smol)
-    smol.lifecycle.recheck(model)
-    (smol.data / "trust" / "policy.json").write_text("{}")
-    with pytest.raises(Refused):
-        smol.lifecycle.recheck(model)
-    model.close()
-
-
-def test_a_restart_needs_the_approvals_too(smol: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = sealed(smol)
-    lifecycle: Lifecycle = smol.lifecycle
-    monkeypatch.setattr(smol.store, "approvals", lambda model_id, policy: [])
-    with pytest.raises(PolicyRefused) as caught:
-        lifecycle.recheck(model)
-    assert caught.value.code == "not_approved"
-    model.close()

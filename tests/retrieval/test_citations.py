@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.retrieval import citations
 from appliance.retrieval.citations import MOST, neutral, verified
-from appliance.retrieval.search import Passage
+from appliance.types import Passage
 from tests.retrieval.work import Steps, instructions
 
 TEXTS = (

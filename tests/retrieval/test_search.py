@@ -11,7 +11,8 @@ import pytest
 from appliance.errors import CollectionRefused, Unavailable
 from appliance.retrieval.access import ADMIN, AccessSet, may_read, of_key
 from appliance.retrieval.collection import Collection
-from appliance.retrieval.search import Found, Passage, Searcher
+from appliance.retrieval.search import Found, Searcher
+from appliance.types import Passage
 from appliance.workers.memory_budget import Budget
 from tests.retrieval.shelf import collection, incoming, vector
 

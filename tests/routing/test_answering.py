@@ -278,7 +278,7 @@ async def test_a_request_has_the_group_that_the_route_says(
 
     monkeypatch.setattr(lab.routes, "standing", changed)
     monkeypatch.setattr(lab.inference, "parts", replace(lab.inference.parts, accepted=seen.append))
-    generation = await lab.inference.start(app(), replace(asked(SURE), person="ann"))
+    generation = await lab.inference.start(replace(app(), person="ann"), asked(SURE))
     assert [piece async for piece in generation]
     assert [answer.group for answer in seen] == [group]
 

@@ -13,7 +13,7 @@ from appliance.app import Services, open_services
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
 from appliance.routing.confidence import Features, features
 from appliance.tasks.backend import TaskBackend
-from appliance.types import GenerationRequest
+from appliance.types import GenerationRequest, TaskNeeds
 from tests.smol import loaded as with_model
 from tests.tasks import example
 from tests.tasks.test_backend import SIDES, answered, backend
@@ -51,7 +51,9 @@ async def services(smol_data: Path) -> AsyncIterator[Services]:
 
 async def known(over: TaskBackend, text: str) -> tuple[str, Features]:
     asked = GenerationRequest(
-        model="t", messages=({"role": "user", "content": text},), decisions=True, p_true=True
+        model="t",
+        messages=({"role": "user", "content": text},),
+        task=TaskNeeds(decisions=True, p_true=True),
     )
     *_, last = await answered(over, asked)
     assert last.about is not None

@@ -13,7 +13,7 @@ from appliance.app import Services
 from appliance.errors import ApplianceError, BadRequest, Overloaded, WorkerLost
 from appliance.observability.unexpected import alarms
 from appliance.serving.backend import Backend, Backends, PreparedRequest, Provenance
-from appliance.serving.inference import Inference
+from appliance.serving.inference import Inference, InferenceParts
 from appliance.serving.recording import Recording
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal
 from tests.answers import body, collect, outcome_of
@@ -97,7 +97,8 @@ def inference(services: Services, backend: Scripted, *, shares: Shares | None = 
     backends: Backends = One(backend)
     recording = Recording(services.audit, services.metrics)
     shares = shares or Shares(2, 2)
-    return Inference(backends, recording, services.clock, services.keys, shares)
+    shared = InferenceParts(recording, services.clock, services.keys, shares)
+    return Inference(backends, shared)
 
 
 def asked(**fields: Any) -> GenerationRequest:
@@ -105,7 +106,7 @@ def asked(**fields: Any) -> GenerationRequest:
 
 
 async def test_an_answer_of_another_backend_is_recorded_like_any(services: Services) -> None:
-    generation = await inference(services, Scripted()).start(caller(), asked(seed=5))
+    generation = await inference(services, Scripted()).begin(caller(), asked(seed=5))
     intent = body(services, generation.intent.seq)
     assert (intent["model"], intent["digest"]) == ("far", CARD.digest)
     assert (intent["engine"], intent["policy"]) == ("upstream far.example", 7)
@@ -123,7 +124,7 @@ async def test_nothing_runs_before_the_intent_and_a_refusal_holds_nothing(
     size = services.audit.size
     for _ in range(5):
         with pytest.raises(BadRequest):
-            await inference(services, backend, shares=shares).start(caller(), asked())
+            await inference(services, backend, shares=shares).begin(caller(), asked())
     assert services.audit.size == size and backend.ran == [] and shares.inside("far") == 0
     assert not backend.cancelled.is_set()  # nothing was prepared
 
@@ -132,16 +133,16 @@ async def test_what_a_quota_refuses_is_cancelled_at_the_backend(services: Servic
     backend, shares, who = Scripted(), Shares(2, 2), caller()
     limits = replace(who.principal.limits, tpm=20)
     who = replace(who, principal=replace(who.principal, limits=limits))
-    await collect(await inference(services, backend, shares=shares).start(who, asked(max_tokens=9)))
+    await collect(await inference(services, backend, shares=shares).begin(who, asked(max_tokens=9)))
     assert not backend.cancelled.is_set()
     with pytest.raises(Overloaded):
-        await inference(services, backend, shares=shares).start(who, asked(max_tokens=17))
+        await inference(services, backend, shares=shares).begin(who, asked(max_tokens=17))
     assert backend.cancelled.is_set() and backend.ran == [1] and shares.inside("far") == 0
 
 
 async def test_a_backend_that_is_lost_ends_the_answer_with_its_code(services: Services) -> None:
     backend = Scripted((PIECES[0], WorkerLost("worker_lost", "gone")))
-    generation = await inference(services, backend).start(caller(), asked())
+    generation = await inference(services, backend).begin(caller(), asked())
     with pytest.raises(WorkerLost):
         await collect(generation)
     outcome = outcome_of(services, generation.intent.seq)
@@ -152,7 +153,7 @@ async def test_a_backend_that_is_lost_ends_the_answer_with_its_code(services: Se
 
 async def test_a_client_that_leaves_cancels_at_the_backend(services: Services) -> None:
     backend = Scripted(hold=True)
-    generation = await inference(services, backend).start(caller(), asked())
+    generation = await inference(services, backend).begin(caller(), asked())
     with contextlib.suppress(StopAsyncIteration):
         await anext(aiter(generation))
     await generation.cancel()
@@ -179,7 +180,7 @@ async def test_whatever_a_backend_raises_ends_the_answer(services: Services, cas
     """With an outcome, a count that an alarm reads, and an error for whoever waits."""
     backend, shares = Scripted(NOBODY_EXPECTS[case]), Shares(1, 1)
     for number in (1, 2):  # the second has the place of the first
-        generation = await inference(services, backend, shares=shares).start(caller(), asked())
+        generation = await inference(services, backend, shares=shares).begin(caller(), asked())
         with pytest.raises(ApplianceError) as caught:
             await asyncio.wait_for(collect(generation), 10)
         assert caught.value.code == "internal_error"
@@ -194,7 +195,7 @@ async def test_whatever_a_backend_raises_ends_the_answer(services: Services, cas
 async def test_an_outcome_that_cannot_be_written_for_any_reason(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generation = await inference(services, Scripted(hold=True)).start(caller(), asked())
+    generation = await inference(services, Scripted(hold=True)).begin(caller(), asked())
 
     async def fails(*_: object) -> None:
         raise KeyError("status")

@@ -14,7 +14,7 @@ from tests.smol import caller, request, until
 
 
 async def test_the_last_piece_comes_after_the_outcome_is_durable(ready: Services) -> None:
-    generation = await ready.inference.start(caller(), request())
+    generation = await ready.inference.begin(caller(), request())
     pieces: list[Delta] = []
     async for delta in generation:
         pieces.append(delta)
@@ -32,7 +32,7 @@ async def test_the_last_piece_comes_after_the_outcome_is_durable(ready: Services
 async def test_a_killed_worker_ends_the_answer_with_an_error_and_an_outcome(
     ready: Services,
 ) -> None:
-    generation = await ready.inference.start(caller(), request(max_tokens=400))
+    generation = await ready.inference.begin(caller(), request(max_tokens=400))
     with pytest.raises(WorkerLost):
         async for _ in generation:
             (status,) = ready.supervisor.status()
@@ -43,11 +43,11 @@ async def test_a_killed_worker_ends_the_answer_with_an_error_and_an_outcome(
     assert (outcome["status"], outcome["finish"]) == ("error", "worker_lost")
     await until(lambda: ready.supervisor.status()[0].restarts == 1)
     await until(ready.supervisor.ready)
-    assert (await collect(await ready.inference.start(caller(), request())))[1] == "length"
+    assert (await collect(await ready.inference.begin(caller(), request())))[1] == "length"
 
 
 async def test_a_cancelled_answer_has_an_outcome_and_frees_the_engine(ready: Services) -> None:
-    generation = await ready.inference.start(caller(), request(max_tokens=400))
+    generation = await ready.inference.begin(caller(), request(max_tokens=400))
     async for _ in generation:
         break
     await generation.cancel()
@@ -67,7 +67,7 @@ async def test_the_last_piece_waits_for_a_slow_outcome(
     ready: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(ready, monkeypatch, "outcome")
-    generation = await ready.inference.start(caller(), request())
+    generation = await ready.inference.begin(caller(), request())
     pieces: list[Delta] = []
 
     async def read() -> None:

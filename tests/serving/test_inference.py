@@ -33,7 +33,7 @@ def ready(shared: Services) -> Services:
 
 
 async def test_the_intent_is_durable_before_anything_runs(ready: Services) -> None:
-    generation = await ready.inference.start(caller("k7", request_id="r-77"), request(seed=5))
+    generation = await ready.inference.begin(caller("k7", request_id="r-77"), request(seed=5))
     intent = body(ready, generation.intent.seq)
     assert (intent["kind"], intent["request_id"], intent["key_id"]) == ("intent", "r-77", "k7")
     assert intent["model"] == ID and intent["digest"] == generation.card.digest
@@ -58,7 +58,7 @@ async def test_what_is_refused_leaves_no_intent(ready: Services) -> None:
     ]
     for who, what, kind, code in refusals:
         with pytest.raises(kind) as caught:
-            await ready.inference.start(who, what)
+            await ready.inference.begin(who, what)
         assert caught.value.code == code
     assert ready.audit.size == size
     assert ready.inference.running() == []
@@ -68,12 +68,12 @@ async def test_a_seed_repeats_the_answer_and_none_draws_one(ready: Services) -> 
     hot: dict[str, object] = {"temperature": 1.0, "max_tokens": 12}
     answers, seeds = [], set()
     for seed in (3, 3, None, None):
-        generation = await ready.inference.start(caller(), request(PROMPT, seed=seed, **hot))
+        generation = await ready.inference.begin(caller(), request(PROMPT, seed=seed, **hot))
         answers.append((await collect(generation))[0])
         seeds.add(generation.seed)
     assert answers[0] == answers[1]
     assert len(seeds) == 3 and all(0 <= s < 2**63 for s in seeds)
-    again = await ready.inference.start(caller(), request(PROMPT, seed=max(seeds - {3}), **hot))
+    again = await ready.inference.begin(caller(), request(PROMPT, seed=max(seeds - {3}), **hot))
     assert (await collect(again))[0] in answers[2:]
 
 
@@ -81,7 +81,7 @@ async def test_no_byte_of_an_answer_leaves_while_its_intent_is_not_durable(
     ready: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(ready, monkeypatch, "intent")
-    starting = asyncio.create_task(ready.inference.start(caller(), request()))
+    starting = asyncio.create_task(ready.inference.begin(caller(), request()))
     await slow.asked.wait()
     (status,) = ready.supervisor.status()
     assert not starting.done() and status.running == 0
@@ -93,7 +93,7 @@ async def test_a_client_that_leaves_while_the_intent_is_written_gets_an_outcome(
     ready: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(ready, monkeypatch, "intent")
-    starting = asyncio.create_task(ready.inference.start(caller(), request(max_tokens=400)))
+    starting = asyncio.create_task(ready.inference.begin(caller(), request(max_tokens=400)))
     await slow.asked.wait()
     starting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -125,8 +125,8 @@ def asked_by(services: Services, name: str, **limits: int) -> Caller:
 async def test_a_revoked_key_ends_its_running_answer_and_only_that(ready: Services) -> None:
     watching = asyncio.create_task(ready.inference.watch_keys())
     who, other = asked_by(ready, "one"), asked_by(ready, "two")
-    answer = await ready.inference.start(who, request(max_tokens=400))
-    spared = await ready.inference.start(other, request(max_tokens=40))
+    answer = await ready.inference.begin(who, request(max_tokens=400))
+    spared = await ready.inference.begin(other, request(max_tokens=40))
     with pytest.raises(Unauthenticated) as caught:
         async for _ in answer:
             ready.keys.revoke(who.principal.key_id)
@@ -140,7 +140,7 @@ async def test_a_revoked_key_ends_its_running_answer_and_only_that(ready: Servic
 
 
 async def test_an_operator_ends_an_answer_by_its_id(ready: Services) -> None:
-    answer = await ready.inference.start(caller(request_id="req-of-one"), request(max_tokens=400))
+    answer = await ready.inference.begin(caller(request_id="req-of-one"), request(max_tokens=400))
     why = Unavailable("request_cancelled", "An operator ended the answer.")
     assert not await ready.inference.cancel("req-other", why)
     assert await ready.inference.cancel("req-of-one", why)
@@ -151,8 +151,8 @@ async def test_an_operator_ends_an_answer_by_its_id(ready: Services) -> None:
 
 
 async def test_requests_beyond_the_slots_wait_here_and_not_in_the_engine(ready: Services) -> None:
-    flood = [await ready.inference.start(caller("a"), request(max_tokens=300)) for _ in range(6)]
-    other = await ready.inference.start(caller("b"), request(max_tokens=2))
+    flood = [await ready.inference.begin(caller("a"), request(max_tokens=300)) for _ in range(6)]
+    other = await ready.inference.begin(caller("b"), request(max_tokens=2))
     await until(lambda: not flood[0].queued)
     (status,) = ready.supervisor.status()
     assert status.queued <= 2 and sum(g.queued for g in flood) >= 2
@@ -171,14 +171,14 @@ async def test_requests_beyond_the_slots_wait_here_and_not_in_the_engine(ready: 
 
 async def test_a_quota_refuses_before_anything_is_recorded(ready: Services) -> None:
     who = asked_by(ready, "limited", tpm=20)
-    first = await ready.inference.start(who, request(max_tokens=10))
+    first = await ready.inference.begin(who, request(max_tokens=10))
     assert (await collect(first))[1] == "length"
     size = ready.audit.size
     with pytest.raises(Overloaded) as caught:
-        await ready.inference.start(who, request(max_tokens=10))
+        await ready.inference.begin(who, request(max_tokens=10))
     assert caught.value.code == "rate_limit_exceeded"
     with pytest.raises(BadRequest):
-        await ready.inference.start(who, request(max_tokens=100))
+        await ready.inference.begin(who, request(max_tokens=100))
     assert ready.audit.size == size
     usage = ready.keys.get(who.principal.key_id).usage
     assert (usage.requests, usage.completion_tokens) == (1, 10)
@@ -191,12 +191,12 @@ async def test_a_failure_between_quota_and_intent_gives_the_place_and_the_tokens
     monkeypatch.setattr(inference, "intent", failing)
     for _ in range(ready.config.engine.max_queued_per_key + 1):  # a leak would fill the queue
         with pytest.raises(RuntimeError):
-            await ready.inference.start(who, request(max_tokens=10))
+            await ready.inference.begin(who, request(max_tokens=10))
     monkeypatch.undo()
     assert ready.shares.inside(ID) == 0 and ready.inference.running() == []
     (status,) = ready.supervisor.status()
     assert (status.running, status.queued) == (0, 0)
-    assert (await collect(await ready.inference.start(who, request(max_tokens=10))))[1] == "length"
+    assert (await collect(await ready.inference.begin(who, request(max_tokens=10))))[1] == "length"
 
 
 def failing(*_: object) -> NoReturn:
@@ -206,7 +206,7 @@ def failing(*_: object) -> NoReturn:
 async def test_many_at_once_get_an_outcome_each_and_leave_nothing(ready: Services) -> None:
     async def one(number: int) -> None:
         wanted = request(f"Number {number}:", max_tokens=3 + number % 5)
-        generation = await ready.inference.start(caller(f"k{number}"), wanted)
+        generation = await ready.inference.begin(caller(f"k{number}"), wanted)
         if number % 3 == 0:
             await generation.cancel()
             await generation.finished()
@@ -233,7 +233,7 @@ async def test_a_request_reads_no_metadata_of_packages(
         return found(name)
 
     monkeypatch.setattr(metadata.Distribution, "from_name", counted)
-    text, _ = await collect(await ready.inference.start(caller(), request()))
+    text, _ = await collect(await ready.inference.begin(caller(), request()))
     assert "Paris" in text and asked == []
     assert metadata.version("llama-cpp-python") == ready.supervisor.engine_version
     assert asked == ["llama-cpp-python"]  # the control

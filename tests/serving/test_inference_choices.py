@@ -40,7 +40,7 @@ async def ready(opened: Services) -> AsyncIterator[Services]:
 
 async def answer(services: Services, **asked: object) -> tuple[Generation, list[list[Delta]]]:
     """The pieces of each choice."""
-    generation = await services.inference.start(caller(), request(**asked))  # type: ignore[arg-type]
+    generation = await services.inference.begin(caller(), request(**asked))  # type: ignore[arg-type]
     pieces: list[list[Delta]] = [[] for _ in range(generation.choices)]
     async for delta in generation:
         pieces[delta.index].append(delta)
@@ -60,7 +60,7 @@ def mean(values: list[TokenLogprob]) -> float:
 
 
 async def test_greedy_choices_are_equal_and_the_record_holds_each(ready: Services) -> None:
-    generation = await ready.inference.start(caller(), request(n=3))
+    generation = await ready.inference.begin(caller(), request(n=3))
     texts = ["", "", ""]
     async for delta in generation:
         texts[delta.index] += delta.text
@@ -73,7 +73,7 @@ async def test_greedy_choices_are_equal_and_the_record_holds_each(ready: Service
 
 async def test_an_echoed_prompt_has_one_value_for_each_token_but_the_first(ready: Services) -> None:
     asked = request(max_tokens=0, echo=True, logprobs=2)
-    deltas = [delta async for delta in await ready.inference.start(caller(), asked)]
+    deltas = [delta async for delta in await ready.inference.begin(caller(), asked)]
     entries = [entry for delta in deltas for entry in delta.logprobs]
     assert "".join(delta.text for delta in deltas) == asked.prompt
     assert [entry.logprob is None for entry in entries] == [True, False, False, False, False]
@@ -116,7 +116,7 @@ async def test_best_of_ranks_without_telling_values(ready: Services) -> None:
 async def test_cancelling_ends_every_choice_and_frees_the_engine(ready: Services) -> None:
     # Two slots: two choices run and one waits in the engine.
     asked = request(max_tokens=150, n=3, temperature=1)
-    generation = await ready.inference.start(caller(), asked)
+    generation = await ready.inference.begin(caller(), asked)
     first = await anext(aiter(generation))
     assert first.text
     await generation.cancel()
@@ -159,9 +159,9 @@ async def test_a_constrained_answer_has_a_value_for_every_token(ready: Services)
 async def test_every_choice_counts_for_the_quota_and_the_turn(ready: Services) -> None:
     limited = replace(caller(), principal=Principal("k9", "limited", limits=Limits(tpm=100)))
     with pytest.raises(BadRequest) as caught:
-        await ready.inference.start(limited, request(max_tokens=30, n=1, best_of=4))
+        await ready.inference.begin(limited, request(max_tokens=30, n=1, best_of=4))
     assert caught.value.code == "request_exceeds_quota"
-    generation = await ready.inference.start(limited, request(max_tokens=30, n=1, best_of=3))
+    generation = await ready.inference.begin(limited, request(max_tokens=30, n=1, best_of=3))
     assert generation._place._ticket.cost == 5 + 2 * 3 * 30  # what is written counts twice
     await generation.finished()
     assert (generation.prompt_tokens, generation.completion_tokens) == (5, 90)

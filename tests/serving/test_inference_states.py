@@ -64,7 +64,7 @@ async def test_draining_waits_and_then_cancels(ready: Services) -> None:
     with pytest.raises(Unavailable) as caught:
         await ready.inference.start(caller(), request())
     assert caught.value.code == "shutting_down"
-    ready.inference.draining = False
+    ready.inference.under_way.draining = False
     assert short.outcome is not None and ready.inference.running() == []
     long = await ready.inference.start(caller(), request(max_tokens=500))
     await ready.inference.drain(0)

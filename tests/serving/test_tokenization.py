@@ -41,7 +41,7 @@ async def test_tokens_are_those_that_an_answer_counts_and_nothing_is_recorded(
         assert ready.audit.size == size
         back = await ready.tokenizers.tokens(APP, GenerationRequest(ID, tokens=tuple(told.tokens)))
         assert back.text == b"".join(told.strings).decode()
-        generation = await ready.inference.start(caller(), asked)
+        generation = await ready.inference.begin(caller(), asked)
         await generation.cancel()
         await generation.finished()
         assert generation.prompt_tokens == len(told.tokens)
@@ -52,7 +52,7 @@ async def test_tokens_run_as_the_text_does(ready: Services) -> None:
     told = await ready.tokenizers.tokens(APP, GenerationRequest(ID, prompt="The capital of France"))
     texts = []
     for asked in (request("The capital of France"), request(tokens=tuple(told.tokens))):
-        generation = await ready.inference.start(caller(), asked)
+        generation = await ready.inference.begin(caller(), asked)
         texts.append([delta.text async for delta in generation])
     assert "".join(texts[0]) == "".join(texts[1]) != ""
 

@@ -11,13 +11,14 @@ import httpx
 import pysqlite3.dbapi2
 import pytest
 
-from appliance import __version__, app, db
+from appliance import __version__, db
 from appliance.api.app import create_lan_app
 from appliance.app import SCHEMA, Services, open_services
 from appliance.audit.verification.verify import verify_log
 from appliance.clock import FixedClock
 from appliance.errors import StateRefused, Unauthenticated
 from appliance.retrieval.schema import MIGRATIONS
+from appliance.wiring import schema
 from auditor.verify_receipt import check
 from installer.host import answers, releases
 from installer.host.answers import Layout
@@ -194,7 +195,7 @@ def test_the_older_release_refuses_and_takes_the_copy_of_before(old: Old) -> Non
         if SHELF_FILE in old.schemas:
             services.retrieval.library.get(SHELF)
     assert releases.changed(old.layout, "next")
-    then = app._MIGRATIONS[:taken]
+    then = schema.MIGRATIONS[:taken]
     upgraded = (old.data / "appliance.db").read_bytes()
     with pytest.raises(StateRefused) as caught:
         db.open_database(old.data / "appliance.db", then)

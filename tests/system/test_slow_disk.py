@@ -19,7 +19,7 @@ import pytest
 from appliance.app import Services, open_services
 from appliance.audit.log import Draft
 from appliance.registry.audit_entries import Edges
-from appliance.serving.generation import Generation
+from appliance.serving.generation import StartedAnswer
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.statements import approval
 from tests.several import ask, config, make_models
@@ -44,7 +44,7 @@ class Stream:
         self._moved = threading.Condition()
         self.pieces = 0
 
-    async def read(self, generation: Generation) -> None:
+    async def read(self, generation: StartedAnswer) -> None:
         async for _ in generation:
             with self._moved:
                 self.pieces += 1

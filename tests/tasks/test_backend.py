@@ -68,18 +68,18 @@ async def test_what_cannot_win_may_stay_unscored_in_a_blend_by_both_distribution
     ready: Services,
 ) -> None:
     alone = await backend(ready, loaded(LABELS))
-    assert alone.asked(ASKED).unscored == Unscored(TOLERANCE)
-    sure = replace(ASKED, decisions=True)  # a route wants odds, which need exact tails
-    assert alone.asked(sure).unscored is None
+    assert alone.asked(ASKED).task.unscored == Unscored(TOLERANCE)
+    sure = ASKED.needing(decisions=True)  # a route wants odds, which need exact tails
+    assert alone.asked(sure).task.unscored is None
     both = await backend(ready, loaded(BLEND, classifier_json=coefficients()))
-    assert inner(await both.prepare(sure, APP, seed=1)).request.unscored is None
+    assert inner(await both.prepare(sure, APP, seed=1)).request.task.unscored is None
     prepared = await both.prepare(ASKED, APP, seed=1)
     classifier, output = both.loaded.classifier, both.loaded.task.output
     assert classifier is not None and isinstance(output, Labels)
     other = labelled.judged(classifier, output, "no start")
-    assert inner(prepared).request.unscored == Unscored(TOLERANCE, 0.5, prior(other, 0.5))
+    assert inner(prepared).request.task.unscored == Unscored(TOLERANCE, 0.5, prior(other, 0.5))
     (delta,) = [delta async for delta in both.run(prepared)]
-    exact = replace(inner(prepared).request, unscored=None)
+    exact = inner(prepared).request.needing(unscored=None)
     scored = [d async for d in both.model.run(await both.model.prepare(exact, APP, 1))]
     whole = blended(distribution(array("f", scored[-1].vector)), other, 0.5)
     assert delta.about is not None
@@ -124,7 +124,7 @@ async def test_fields_tell_how_sure_the_model_was_of_each(ready: Services, encod
     """Where it had a choice: of the constant nothing is told; and only if it was asked."""
     toml = FIELDS.replace('"values"', f'"{encoding}"')
     over = await backend(ready, loaded(toml, schema_json=json.dumps(SIDES)))
-    sure = replace(ASKED, decisions=True)
+    sure = ASKED.needing(decisions=True)
     (delta,) = await answered(over, sure)
     assert jsonschema_rs.is_valid(SIDES, json.loads(delta.text)) and delta.decided == ()
     assert delta.about is not None
@@ -149,7 +149,7 @@ async def test_fields_tell_how_sure_the_model_was_of_each(ready: Services, encod
 async def test_the_agreement_of_samples_is_known_without_any(ready: Services) -> None:
     """The share of samples that are the same answer is what its log-probabilities say."""
     over = await backend(ready, loaded(FIELDS, schema_json=json.dumps(SIDES)))
-    (delta,) = await answered(over, replace(ASKED, decisions=True))
+    (delta,) = await answered(over, ASKED.needing(decisions=True))
     assert delta.about is not None
     expected = math.exp(math.fsum(field.alike for field in delta.about.decided))
     bare = replace(over.asked(ASKED), sampling=Sampling())

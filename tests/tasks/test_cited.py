@@ -16,12 +16,11 @@ from appliance.retrieval import commitments
 from appliance.retrieval.chunking import estimate
 from appliance.retrieval.citations import verified
 from appliance.retrieval.collection import Collection, Settings
-from appliance.retrieval.search import Passage
 from appliance.retrieval.service import Query
 from appliance.serving.backend import Backend, Backends, PreparedRequest
-from appliance.serving.generation import Generation
-from appliance.serving.inference import Inference
-from appliance.serving.local_worker import LocalWorkers, _prepare
+from appliance.serving.generation import StartedAnswer
+from appliance.serving.inference import Inference, InferenceParts
+from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.recording import Recording
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.backends import TaskBackends
@@ -29,7 +28,7 @@ from appliance.tasks.catalogue import Drafts
 from appliance.tasks.cited import CitedBackend, packed, quotations, shown
 from appliance.tasks.definition import Text, parse
 from appliance.tasks.loaded import LoadedTask
-from appliance.types import CitedFrom, Delta, GenerationRequest, Principal
+from appliance.types import CitedFrom, Delta, GenerationRequest, Passage, Principal
 from tests.answers import body, collect
 from tests.retrieval.shelf import incoming
 from tests.serving.test_backend import Scripted
@@ -179,7 +178,7 @@ async def test_rights_are_those_of_the_request_and_part_of_the_key_of_the_cache(
         made = await over.prepare(ASKED, replace(APP, key_id=key), 1)
         retrieved = made.provenance.retrieved
         assert retrieved is not None
-        return made.request.readable, cast(list[Any], retrieved["passages"])
+        return made.request.task.readable, cast(list[Any], retrieved["passages"])
 
     (mine, first), (theirs, second) = await prepared("k1"), await prepared("k2")
     assert mine != theirs and first != second and mine == (await prepared("k1"))[0]
@@ -187,11 +186,6 @@ async def test_rights_are_those_of_the_request_and_part_of_the_key_of_the_cache(
     after, left = await prepared("k1")
     assert after != mine and left == []
     assert len((await prepared("k2"))[1]) == 2
-
-
-def test_the_same_rights_are_passed_to_the_engine() -> None:
-    asked = replace(ASKED, readable="d" * 64)
-    assert _prepare(1, asked, 2, APP, None).readable == "d" * 64
 
 
 # Retrieved text is data.
@@ -272,7 +266,7 @@ async def asking(ready: Services) -> AsyncIterator[Inference]:
         Models(), Drafts({"asks": task(), "quotes": quoting()}), evidence=ready.retrieval.evidence
     )
     recording = Recording(ready.audit, ready.metrics)
-    yield Inference(backends, recording, ready.clock, ready.keys, ready.shares)
+    yield Inference(backends, InferenceParts(recording, ready.clock, ready.keys, ready.shares))
 
 
 def task() -> LoadedTask:
@@ -362,7 +356,7 @@ async def test_nothing_of_a_removed_document_is_left_after_an_answer(
     assert left() == []
 
 
-async def _recorded(services: Services, generation: Generation) -> None:
+async def _recorded(services: Services, generation: StartedAnswer) -> None:
     """The log commits to passages and citations, and has no text, id or digest of any."""
     intent = body(services, generation.intent.seq)
     retrieved = cast(dict[str, Any], intent["retrieved"])

@@ -16,14 +16,15 @@ from tests.tasks.example import BLEND, LABELS, coefficients
 from tests.tasks.test_backend import APP, ASKED, answered, backend
 from tests.tasks.test_loaded import loaded
 
-JUDGED = replace(ASKED, decisions=True, p_true=True)
+JUDGED = ASKED.needing(decisions=True, p_true=True)
 
 
 async def by_hand(over: TaskBackend, answer: str) -> tuple[float, int]:
     """The probability of "yes" after the question, and how long that prompt is."""
     asked = over.asked(ASKED)
     turns = ({"role": "assistant", "content": answer}, {"role": "user", "content": QUESTION})
-    asked = replace(asked, messages=(*(asked.messages or ()), *turns), labels=("yes", "no"))
+    asked = replace(asked, messages=(*(asked.messages or ()), *turns))
+    asked = asked.needing(labels=("yes", "no"))
     prepared = await over.model.prepare(asked, APP, 1)
     vector = b"".join([piece.vector async for piece in over.model.run(prepared)])
     return distribution(array("f", vector))[0], prepared.prompt_tokens
@@ -67,7 +68,7 @@ class Leaving:
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
         prepared = await self.model.prepare(request, principal, seed)
-        if request.labels == ("yes", "no"):
+        if request.task.labels == ("yes", "no"):
             await self.leave[0]()
         return prepared
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.errors import CODES
 from appliance.registry.states import actions
+from appliance.types import KeyUsage
 from appliance.wire.admin.collections import Passages, ReportList
 from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.labels import LabelDifference, LabelDifferences, LabelNext
@@ -419,9 +420,7 @@ async def _quotas(opened: Terminal) -> None:
     await opened.press("5")
     await opened.refresh()
     busy, *others = server.keys_found
-    used = busy.usage.model_copy(
-        update={"requests": 8_210, "prompt_tokens": 2_441_300, "completion_tokens": 648_900}
-    )
+    used = KeyUsage(requests=8_210, prompt_tokens=2_441_300, completion_tokens=648_900)
     server.keys_found = [busy.model_copy(update={"usage": used}), *others]
     await opened.refresh()
 

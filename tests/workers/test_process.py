@@ -28,13 +28,14 @@ from appliance.engine.protocol import (
 )
 from appliance.errors import BadRequest, StateRefused, TooLarge, WorkerLost
 from appliance.trust.bytes.sealed import SEALS, SealedFile, seal_and_close
-from appliance.types import Constraint, Sampling
+from appliance.types import Constraint, GenerationRequest
 from appliance.workers import process
 from appliance.workers.crashes import Death
 from appliance.workers.process import WorkerProcess
 from tests.engine.fake_worker import FakeWorker, fake_worker
 from tests.fuzz import model_mutants, tiny_models
 from tests.lora import write_lora
+from tests.prepare import prepare
 from tests.smol import until
 from tests.trust.forge import u32
 
@@ -42,7 +43,11 @@ Rows = asyncio.Queue[Row | None]
 
 
 def ask(number: int, **fields: object) -> Prepare:
-    return Prepare(number, Sampling(temperature=0), **{"prompt": "x", **fields})  # type: ignore[arg-type]
+    return prepare(number, **{"prompt": "x", **fields})
+
+
+def tokenize(number: int) -> Tokenize:
+    return Tokenize(number, GenerationRequest("", prompt="x"))
 
 
 async def heard(fake: FakeWorker) -> int:
@@ -109,8 +114,8 @@ async def test_a_refusal_of_the_worker_is_the_requests() -> None:
 async def test_tokens_reach_who_asked_and_leave_nobody_suspected() -> None:
     async with fake_worker() as fake, pumped(fake) as pump:
         number = fake.process.next_id()
-        task = asyncio.create_task(fake.process.tokenize(Tokenize(number, prompt="x"), "k"))
-        assert await fake.hear() == Tokenize(number, prompt="x")
+        task = asyncio.create_task(fake.process.tokenize(tokenize(number), "k"))
+        assert await fake.hear() == tokenize(number)
         assert fake.process.load == 1
         fake.say(Tokens(number, [7]))
         assert (await task).tokens == [7]
@@ -181,7 +186,7 @@ async def test_a_worker_that_answers_an_adapter_with_something_else_is_ended(
 
 async def test_a_worker_that_dies_of_a_text_makes_its_key_suspected() -> None:
     async with fake_worker() as fake, pumped(fake) as pump:
-        ours = Tokenize(fake.process.next_id(), prompt="x")
+        ours = tokenize(fake.process.next_id())
         task = asyncio.create_task(fake.process.tokenize(ours, "k"))
         await fake.hear()
         fake.die()
@@ -193,7 +198,7 @@ async def test_a_worker_that_dies_of_a_text_makes_its_key_suspected() -> None:
 async def test_a_worker_that_answers_something_else_is_ended() -> None:
     async with fake_worker() as fake, pumped(fake) as pump:
         number = fake.process.next_id()
-        task = asyncio.create_task(fake.process.tokenize(Tokenize(number, prompt="x"), "k"))
+        task = asyncio.create_task(fake.process.tokenize(tokenize(number), "k"))
         await fake.hear()
         fake.say(Prepared(number, 1, 1, ""))
         with pytest.raises(WorkerLost):
@@ -344,9 +349,9 @@ async def test_messages_that_cannot_fit_never_reach_the_worker() -> None:
     async with fake_worker() as fake, pumped(fake):
         fake.process.ready = msgspec.structs.replace(fake.process.ready, n_ctx=64, fewest=5)
         talk = ({"role": "user", "content": ""},)
-        fits = msgspec.structs.replace(ask(1), prompt=None, messages=talk * 12)
+        fits = prepare(messages=talk * 12)
         with pytest.raises(BadRequest) as caught:
-            await fake.process.prepare(msgspec.structs.replace(fits, id=2, messages=talk * 13), "k")
+            await fake.process.prepare(prepare(2, messages=talk * 13), "k")
         assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
         assert "at least 65 tokens" in caught.value.message
         task = asyncio.create_task(fake.process.prepare(fits, "k"))

@@ -15,7 +15,6 @@ import pytest
 from appliance.app import Services, open_services
 from appliance.audit.search import Query
 from appliance.config import Config, EngineConfig, ModelConfig
-from appliance.engine import protocol
 from appliance.errors import (
     NotFound,
     Overloaded,
@@ -26,7 +25,6 @@ from appliance.errors import (
 )
 from appliance.host.hardware import available_memory
 from appliance.trust.artifacts.store import VerifiedModel, load_policy
-from appliance.types import Sampling
 from appliance.workers import crashes
 from appliance.workers import supervisor as supervisor_module
 from appliance.workers.gpu_devices import Device, Probe
@@ -34,6 +32,7 @@ from appliance.workers.gpu_driver import Driver, Plugin, driver_facts
 from appliance.workers.gpu_layers import Gpu, Offload
 from appliance.workers.supervisor import Supervisor
 from tests.answers import collect
+from tests.prepare import prepare
 from tests.smol import ID, SMALL, caller, make_data, request, sealed, until
 
 
@@ -227,9 +226,7 @@ async def test_a_killed_worker_comes_back_from_the_stored_file_and_answers(
         assert status.restarts == before + 1 and status.pid != first
         _, worker = supervisor.worker(ID, "k")
         number = worker.next_id()
-        prepared = await worker.prepare(
-            protocol.Prepare(number, Sampling(temperature=0), prompt="Hello", max_tokens=1), "k"
-        )
+        prepared = await worker.prepare(prepare(number, prompt="Hello", max_tokens=1), "k")
         assert prepared.prompt_tokens > 0
         rows = await worker.run(number)
         row = await rows.get()
@@ -318,7 +315,7 @@ async def test_three_steps_that_took_too_long_suspend_the_model_and_blame_nobody
             await until(supervisor.ready)
             _, worker = supervisor.worker(ID, "k")
             os.kill(worker.pid, signal.SIGSTOP)
-            asked = protocol.Prepare(worker.next_id(), Sampling(), prompt="Hello")
+            asked = prepare(worker.next_id(), prompt="Hello")
             preparing = asyncio.create_task(worker.prepare(asked, "k"))
             await asyncio.sleep(0)
             os.kill(worker.pid, signal.SIGALRM)
@@ -340,7 +337,7 @@ async def die_while_preparing(supervisor: Supervisor, key: str) -> None:
     """The worker stands still, gets a prompt of this key, and dies."""
     _, worker = supervisor.worker(ID, key)
     os.kill(worker.pid, signal.SIGSTOP)
-    request = protocol.Prepare(worker.next_id(), Sampling(), prompt="Hello")
+    request = prepare(worker.next_id(), prompt="Hello")
     preparing = asyncio.create_task(worker.prepare(request, key))
     await asyncio.sleep(0)
     await kill(supervisor)

@@ -8,8 +8,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 from appliance.errors import ApplianceError, BadRequest
-from appliance.types import Role
-from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, Limits, NewKey
+from appliance.types import Limits, Role
+from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
 from tui.change import Answers, Blank, Change, name_blank
 from tui.command import Report
 from tui.desk import Desk

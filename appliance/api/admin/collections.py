@@ -170,7 +170,7 @@ async def search(
     return wire.Passages(
         generation=found.generation,
         ranking=found.ranking,
-        passages=[wire.Passage(**vars(passage)) for passage in found.passages],
+        passages=list(found.passages),
     )
 
 

@@ -97,11 +97,11 @@ def _key_of(key: ApiKey, services: Services) -> wire.Key:
         revoked=key.revoked_us is not None,
         state=key.state(services.clock.wall_us()),
         last_used=None if key.last_used_us is None else iso(key.last_used_us),
-        limits=wire.Limits.model_validate(key.limits, from_attributes=True),
+        limits=key.limits,
         rotated_until=None if key.old_until_us is None else iso(key.old_until_us),
         certificate=key.certificate.hex() if key.certificate else None,
         content=key.content,
         examples=key.examples,
         tasks_only=key.tasks_only,
-        usage=wire.KeyUsage.model_validate(key.usage, from_attributes=True),
+        usage=key.usage,
     )

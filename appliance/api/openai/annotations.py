@@ -10,10 +10,10 @@ from urllib.parse import quote
 from appliance.types import Citation, CitedFrom
 
 if TYPE_CHECKING:
-    from appliance.serving.generation import Generation
+    from appliance.serving.generation import ServedAnswer
 
 
-def citations_of(generation: "Generation") -> list[dict[str, Any]] | None:
+def citations_of(generation: "ServedAnswer") -> list[dict[str, Any]] | None:
     """Annotations of a chat message; None where the answer is of no task with a collection."""
     cited = _cited(generation)
     if cited is None:
@@ -32,7 +32,7 @@ def citations_of(generation: "Generation") -> list[dict[str, Any]] | None:
     ]
 
 
-def cited_files(generation: "Generation") -> list[dict[str, Any]]:
+def cited_files(generation: "ServedAnswer") -> list[dict[str, Any]]:
     """Annotations of a part of a response: `index` is where the quotation begins."""
     cited = _cited(generation)
     return [
@@ -52,5 +52,5 @@ def url(collection: str, citation: Citation) -> str:
     return f"collection:{collection}/{name}#bytes={citation.start}-{citation.end}"
 
 
-def _cited(generation: "Generation") -> CitedFrom | None:
+def _cited(generation: "ServedAnswer") -> CitedFrom | None:
     return None if generation.about is None else generation.about.cited

@@ -32,7 +32,7 @@ from appliance.wire.openai.chat import (
 from appliance.wire.openai.tools import CalledFunction, ToolCall
 
 if TYPE_CHECKING:
-    from appliance.serving.generation import Generation
+    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["generate"], route_class=JsonRoute)
 
@@ -86,7 +86,7 @@ class ChatFormat(Format):
     prefix = "chatcmpl"
     object = "chat.completion.chunk"
 
-    def __init__(self, generation: "Generation", request_id: str, include_usage: bool) -> None:
+    def __init__(self, generation: "ServedAnswer", request_id: str, include_usage: bool) -> None:
         super().__init__(generation, request_id, include_usage)
         self._replies = [Reply(generation.form) for _ in range(self.choices)]
 

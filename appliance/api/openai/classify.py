@@ -17,7 +17,7 @@ from appliance.api.json_body import JsonRoute
 from appliance.api.openai.formats import token_usage
 from appliance.api.openai.pooled import PooledAnswer
 from appliance.api.openai.several import start_all
-from appliance.types import Delta, GenerationRequest, TaskAnswer
+from appliance.types import Delta, GenerationRequest, TaskAnswer, TaskNeeds
 from appliance.wire.openai.classify import (
     Classification,
     ClassifyAbout,
@@ -26,7 +26,7 @@ from appliance.wire.openai.classify import (
 )
 
 if TYPE_CHECKING:
-    from appliance.serving.generation import Generation
+    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["classify"], route_class=JsonRoute)
 
@@ -34,14 +34,17 @@ router = APIRouter(tags=["classify"], route_class=JsonRoute)
 @router.post("/v1/classify", response_model=ClassifyResponse, responses={**RECORDED, **QUEUED})
 async def classify(request: Request, body: ClassifyRequest, caller: CallerDep) -> Response:
     """The likeliest label of each text, and the probability of every label."""
-    wanted = [GenerationRequest(body.model, prompt=text, distribution=True) for text in body.input]
+    needs = TaskNeeds(distribution=True)
+    wanted = [GenerationRequest(body.model, prompt=text, task=needs) for text in body.input]
     return PooledAnswer(
         partial(start_all, services_of(request).inference, caller, wanted),
         partial(_write, request_id=caller.request_id),
     )
 
 
-def _write(generation: "Generation", pieces: Sequence[Delta], request_id: str) -> ClassifyResponse:
+def _write(
+    generation: "ServedAnswer", pieces: Sequence[Delta], request_id: str
+) -> ClassifyResponse:
     answers = sorted((piece.index, piece.about) for piece in pieces if piece.about is not None)
     return ClassifyResponse(
         id=f"classify-{request_id.removeprefix('req-')}",

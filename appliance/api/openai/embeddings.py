@@ -18,7 +18,7 @@ from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.embeddings import Embedding, EmbeddingList, EmbeddingRequest
 
 if TYPE_CHECKING:
-    from appliance.serving.generation import Generation
+    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
 
@@ -48,7 +48,9 @@ def _check_width(wanted: int, width: int) -> None:
         )
 
 
-def _write(generation: "Generation", pieces: Sequence[Delta], base64_wanted: bool) -> EmbeddingList:
+def _write(
+    generation: "ServedAnswer", pieces: Sequence[Delta], base64_wanted: bool
+) -> EmbeddingList:
     return EmbeddingList(
         data=[
             Embedding(

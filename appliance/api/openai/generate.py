@@ -1,6 +1,7 @@
 """What the routes that generate text share."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from fastapi import Request
@@ -8,7 +9,7 @@ from fastapi import Request
 from appliance.api.deps import services_of
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Format
-from appliance.api.openai.requests import log_ignored
+from appliance.api.openai.requests import log_ignored, person_of
 from appliance.api.openai.several import start_all
 from appliance.types import Caller, GenerationRequest
 from appliance.wire.openai.generation import GenerationFields
@@ -27,8 +28,9 @@ def answer(
         generations: one for each prompt.
     """
     log_ignored(body, caller.request_id)
+    asker = replace(caller, person=person_of(body))
     return Answer(
-        partial(start_all, services_of(request).inference, caller, generations),
+        partial(start_all, services_of(request).inference, asker, generations),
         partial(form, request_id=caller.request_id, include_usage=body.include_usage),
         request_id=caller.request_id,
         stream=bool(body.stream),

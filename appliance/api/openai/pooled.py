@@ -16,7 +16,7 @@ from appliance.errors import Unavailable
 from appliance.wire.openai.embeddings import TextUsage
 
 if TYPE_CHECKING:
-    from appliance.serving.generation import Generation
+    from appliance.serving.generation import ServedAnswer
     from appliance.types import Delta
 
 
@@ -30,8 +30,8 @@ class PooledAnswer(Response):
 
     def __init__(
         self,
-        start: Callable[[], Awaitable["Generation"]],
-        write: Callable[["Generation", Sequence["Delta"]], BaseModel],
+        start: Callable[[], Awaitable["ServedAnswer"]],
+        write: Callable[["ServedAnswer", Sequence["Delta"]], BaseModel],
     ) -> None:
         super().__init__()
         self._start = start
@@ -65,6 +65,6 @@ def vectors(pieces: Sequence["Delta"]) -> list[bytes]:
     return [delta.vector for delta in pieces if delta.vector]
 
 
-def usage(generation: "Generation") -> TextUsage:
+def usage(generation: "ServedAnswer") -> TextUsage:
     """The token counts."""
     return TextUsage(prompt_tokens=generation.prompt_tokens, total_tokens=generation.prompt_tokens)

@@ -43,7 +43,6 @@ def common_fields(body: GenerationFields) -> dict[str, Any]:
         "constraint": body.constraint,
         "priority": body.priority,
         "logprobs": body.alternatives,
-        "person": person_of(body),
     }
 
 

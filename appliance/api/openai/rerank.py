@@ -17,7 +17,7 @@ from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.rerank import Document, RerankRequest, RerankResponse, RerankResult
 
 if TYPE_CHECKING:
-    from appliance.serving.generation import Generation
+    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["rerank"], route_class=JsonRoute)
 
@@ -38,7 +38,7 @@ async def rerank(request: Request, body: RerankRequest, caller: CallerDep) -> Re
 
 
 def _write(
-    generation: "Generation", pieces: Sequence[Delta], body: RerankRequest, request_id: str
+    generation: "ServedAnswer", pieces: Sequence[Delta], body: RerankRequest, request_id: str
 ) -> RerankResponse:
     scores = [floats(vector)[0] for vector in vectors(pieces)]
     order = sorted(range(len(scores)), key=lambda number: -scores[number])

@@ -9,6 +9,7 @@ Source: OpenAI API reference, responses and their streaming events.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from appliance.wire.openai.responses_reply import Response
 from appliance.wire.openai.responses_request import ResponsesRequest
 
 if TYPE_CHECKING:
-    from appliance.serving.generation import Generation
+    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["generate"], route_class=JsonRoute)
 
@@ -38,8 +39,9 @@ router = APIRouter(tags=["generate"], route_class=JsonRoute)
 async def responses(request: Request, body: ResponsesRequest, caller: CallerDep) -> Answer:
     """Answer a conversation; nothing is stored."""
     log_ignored(body, caller.request_id)
+    asker = replace(caller, person=person_of(body))
     return Answer(
-        partial(services_of(request).inference.start, caller, response_generation(body)),
+        partial(services_of(request).inference.start, asker, response_generation(body)),
         partial(ResponsesFormat, request_id=caller.request_id, body=body),
         request_id=caller.request_id,
         stream=bool(body.stream),
@@ -60,7 +62,6 @@ def response_generation(body: ResponsesRequest) -> GenerationRequest:
         constraint=body.constraint,
         tools=body.offer,
         thinking=False if off else None,
-        person=person_of(body),
     )
 
 
@@ -91,7 +92,7 @@ class ResponsesFormat(Format):
     prefix = "resp"
     object = "response"
 
-    def __init__(self, generation: "Generation", request_id: str, body: ResponsesRequest) -> None:
+    def __init__(self, generation: "ServedAnswer", request_id: str, body: ResponsesRequest) -> None:
         super().__init__(generation, request_id, include_usage=True)
         self._body = body
         self._reply = Reply(generation.form)

@@ -10,13 +10,13 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from appliance.errors import Queued
 from appliance.types import Caller, Delta, GenerationRequest, Receipt, TaskAnswer
 
 if TYPE_CHECKING:
-    from appliance.serving.generation import Generation
+    from appliance.serving.generation import ServedAnswer, StartedAnswer
     from appliance.serving.inference import Inference
 
 
@@ -32,14 +32,14 @@ class Receipts:
 
 
 class Several:
-    """Generations that run side by side, with the interface of one.
+    """Answers that run side by side: one `ServedAnswer`.
 
     Args:
         found: a generation of each request, or the error of one that waits for a person.
         counts: the choices of each.
     """
 
-    def __init__(self, found: Sequence["Generation | Queued"], counts: Sequence[int]) -> None:
+    def __init__(self, found: Sequence["StartedAnswer | Queued"], counts: Sequence[int]) -> None:
         self._queued = [one for one in found if isinstance(one, Queued)]
         self._offsets = [
             sum(counts[:at]) for at, one in enumerate(found) if not isinstance(one, Queued)
@@ -82,7 +82,7 @@ class Several:
         """
         pieces: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
 
-        async def follow(one: "Generation", offset: int) -> None:
+        async def follow(one: "StartedAnswer", offset: int) -> None:
             try:
                 async for delta in one:
                     pieces.put_nowait(replace(delta, index=delta.index + offset))
@@ -119,7 +119,7 @@ class Several:
 
 async def start_all(
     inference: "Inference", caller: Caller, requests: Sequence[GenerationRequest]
-) -> "Generation":
+) -> "ServedAnswer":
     """Start a generation for each request; what one start raises ends all of them."""
     if len(requests) == 1:
         return await inference.start(caller, requests[0])
@@ -134,8 +134,7 @@ async def start_all(
             raise failed
     if not begun:
         raise Queued.together([one for one in taken if isinstance(one, Queued)])
-    made = Several(taken, [request.n for request in requests])
-    return cast("Generation", made)  # it has the interface that an answer uses
+    return Several(taken, [request.n for request in requests])
 
 
 def _fresh_id() -> str:

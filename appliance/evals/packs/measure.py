@@ -19,7 +19,7 @@ from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import LETTERS, PackItem
 from appliance.serving.inference import Inference
 from appliance.statistics import groups
-from appliance.types import GenerationRequest, Sampling
+from appliance.types import GenerationRequest, Sampling, TaskNeeds
 
 _TOKENS: Final = {"number": 48, "word": 24, "refusal": 48}
 _GREEDY: Final = Sampling(temperature=0)
@@ -69,7 +69,7 @@ class AskingPack:
             messages=({"role": "user", "content": item.prompt},),
             sampling=_GREEDY,
             max_tokens=_TOKENS.get(item.kind),
-            labels=LETTERS if item.kind == "choice" else (),
+            task=TaskNeeds(labels=LETTERS if item.kind == "choice" else ()),
         )
 
 

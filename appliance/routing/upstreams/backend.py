@@ -309,7 +309,7 @@ class UpstreamBackend:
     def _wanted(self, prepared: _Prepared) -> Wanted:
         request = prepared.request
         tools = request.tools
-        free = request.constraint is None and not request.labels and not request.common
+        free = request.constraint is None and not request.task.labels and not request.task.common
         functions = tools.functions if tools is not None else ()
         offered = frozenset(str(function["name"]) for function in functions)
         return Wanted(
@@ -371,7 +371,7 @@ class UpstreamBackend:
                         yield Delta(echoes.pop(), 0, index=len(echoes))
                     for piece in pieces:
                         told += piece.tokens
-                        if request.labels:
+                        if request.task.labels:
                             held.append(piece)
                         elif request.logprobs is None and not ranked(request):
                             yield replace(piece, logprobs=())
@@ -390,14 +390,16 @@ class UpstreamBackend:
         while echoes:
             yield Delta(echoes.pop(), 0, index=len(echoes))
         tokens = max(0, answer.tokens - told) + sum(piece.tokens for piece in held)
-        if not request.labels:
+        if not request.task.labels:
             for piece in rest:
                 yield piece
             yield replace(last, tokens=tokens)
             return
         text = "".join(piece.text for piece in held)
         logprobs = [token for piece in held for token in piece.logprobs]
-        yield replace(last, tokens=tokens, vector=labels.vector(request.labels, text, logprobs))
+        yield replace(
+            last, tokens=tokens, vector=labels.vector(request.task.labels, text, logprobs)
+        )
 
 
 def _again(call: _Call, failed: list[ApplianceError]) -> bool:

@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import AsyncIterator
-from typing import Final, cast
+from typing import Any, Final
 
 import httptools
 
@@ -112,7 +112,8 @@ class Exchange(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport; that of uvloop has all of `Transport` without being one."""
-        self._transport = cast(asyncio.Transport, transport)
+        narrowed: Any = transport
+        self._transport = narrowed
 
     def data_received(self, data: bytes) -> None:
         """Read what came in."""

@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
 from appliance.config import UpstreamConfig
 from appliance.errors import ApplianceError, StateRefused, UpstreamLost
@@ -27,7 +27,6 @@ from appliance.routing.upstreams.health import Health, Probe, Verdict
 from appliance.routing.upstreams.kinds import KINDS, Kind
 from appliance.routing.upstreams.stream import SeenIds
 from appliance.trust.statements.upstream import UpstreamRecord
-from appliance.types import ModelKind
 
 SLACK: Final = 2
 """How many more requests a host may have before affinity gives way."""
@@ -98,7 +97,7 @@ class Upstream:
         self.genesis = genesis
         self.name, self.config, self.hosts = name, config, list(hosts)
         self.kind: Kind = KINDS[config.kind]
-        self.does = cast(ModelKind, config.does)
+        self.does = config.does
         self.known: Fingerprint | None = None
         self.hidden = False
         self._changed = asyncio.Event()

@@ -279,7 +279,7 @@ FEATURES: Final = (
     Feature(
         "labels",
         "tasks with labels",
-        lambda request: bool(request.labels),
+        lambda request: bool(request.task.labels),
         lambda kind: kind.logprobs and "choice" in kind.constraints,
     ),
     Feature(
@@ -392,8 +392,8 @@ def asked(kind: Kind, model: str, request: GenerationRequest, seed: int, max_tok
     }
     chat = request.messages is not None
     body |= {"messages": _spoken(request)} if chat else {"prompt": _prompt(request)}
-    if request.labels:
-        body |= kind.constraints["choice"](json.dumps(request.labels))
+    if request.task.labels:
+        body |= kind.constraints["choice"](json.dumps(request.task.labels))
         body |= {"temperature": 0, "max_tokens": min(max_tokens, _LABEL_TOKENS)}
     elif request.constraint is not None:
         body |= kind.constraints[request.constraint.kind](request.constraint.source)
@@ -450,7 +450,7 @@ def conversation(kind: Kind, model: str, request: GenerationRequest) -> Fields:
 
 def _alternatives(request: GenerationRequest) -> int | None:
     """How many alternatives are asked for; to rank choices, none beside the tokens themselves."""
-    if request.labels:
+    if request.task.labels:
         return ALTERNATIVES
     return 0 if request.logprobs is None and ranked(request) else request.logprobs
 
@@ -505,7 +505,7 @@ def _beginning(request: GenerationRequest) -> bytes:
     if turns is None:
         return _bytes(_prompt(request))[:_BEGINNING]
     first = next((at for at, turn in enumerate(turns, 1) if turn.get("role") == "user"), None)
-    return _bytes(turns[: request.common or first])[:_BEGINNING]
+    return _bytes(turns[: request.task.common or first])[:_BEGINNING]
 
 
 def _prompt(request: GenerationRequest) -> str | list[int]:

@@ -39,7 +39,7 @@ from appliance.trust.statements import approvals as approvals_
 from appliance.trust.statements.approval import Approval, ApprovalSubject
 from appliance.trust.statements.evaluation import OTHER_ENGINE, Certificate
 from appliance.trust.statements.evaluations import Evaluations, names
-from appliance.types import Json, Told
+from appliance.types import Held, Json, Told
 
 __all__ = [
     "ROUNDS",
@@ -79,12 +79,13 @@ class ModelStore:
         directory: `DATA/models`, made if it is missing.
         clock: dates imports.
         others: as `Inventory`.
+        held: ids of artifacts that are not used until a person decides.
+        now_us, engine_of, held_certificates: as `Evaluations`.
 
     Attributes:
         intake: the way in.
         inventory: the artifacts that lie here and their records.
         evaluations: the certificates that lie here.
-        held: ids of artifacts that are not used until a person decides.
     """
 
     def __init__(
@@ -93,14 +94,21 @@ class ModelStore:
         directory: Path,
         clock: Clock,
         others: Mapping[str, VetWhole] | None = None,
+        *,
+        held: Held = frozenset,
+        now_us: Callable[[], int] | None = None,
+        engine_of: Callable[[], str] = str,
+        held_certificates: Held = frozenset,
     ) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         self._records = Records(database)
         self._clock = clock
         self.intake = Intake(self._records, directory, clock)
         self.inventory = Inventory(self._records, directory, others)
-        self.evaluations = Evaluations(database, self._digest_of, clock.wall_us)
-        self.held: frozenset[str] = frozenset()
+        self.evaluations = Evaluations(
+            database, self._digest_of, now_us or clock.wall_us, engine_of, held_certificates
+        )
+        self._held = held
 
     def forget(self) -> None:
         """Read the records again, after the rows were changed elsewhere."""
@@ -331,7 +339,7 @@ class ModelStore:
 
     def _check_held(self, model_id: str) -> None:
         """Refuse an artifact that is not as the log has it. Raises StateRefused."""
-        if model_id in self.held:
+        if model_id in self._held():
             raise StateRefused("state_differs", f"{model_id} is not as the log has it.")
 
     def ask(self, model_id: str, policy: TrustPolicy) -> None:

@@ -18,6 +18,7 @@ from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation
 from appliance.trust.statements.evaluation import Certificate
+from appliance.types import Held
 
 WARN_DAYS: Final = 30
 _DAY_US: Final = 86_400_000_000
@@ -64,8 +65,6 @@ class Evaluations:
         database: an engine whose migrations include `TABLES`.
         digest_of: the digest of an artifact in the store; None where there is none of the id.
         now_us: the latest time that is known, microseconds since the epoch.
-
-    Attributes:
         engine_of: tells name, version and build of the engine that serves.
         held: ids of certificates, and digests of tasks, that count for nothing until a person
             decides.
@@ -76,12 +75,11 @@ class Evaluations:
         database: Engine,
         digest_of: Callable[[str], str | None],
         now_us: Callable[[], int],
-        engine: str = "",
+        engine_of: Callable[[], str] = str,
+        held: Held = frozenset,
     ) -> None:
         self._database, self._digest_of = database, digest_of
-        self.now_us = now_us
-        self.engine_of: Callable[[], str] = lambda: engine
-        self.held: frozenset[str] = frozenset()
+        self.now_us, self.engine_of, self.held = now_us, engine_of, held
 
     @property
     def engine(self) -> str:
@@ -188,7 +186,7 @@ class Evaluations:
         for envelope in self._of(task_digest):
             try:
                 certificate = evaluation.verify(envelope, policy)
-                if {certificate.id, task_digest} & self.held:
+                if {certificate.id, task_digest} & self.held():
                     raise StateRefused("state_differs", "It is not as the log has it.")
                 evaluation.check_use(
                     certificate, task_digest, facts, self.engine, self.now_us(), policy, new=new

@@ -15,6 +15,7 @@ from appliance.errors import StateRefused
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import pointer
 from appliance.trust.statements.pointer import Signed
+from appliance.types import Held
 
 TABLES: Final = """
 CREATE TABLE task_pointers (
@@ -37,15 +38,12 @@ class Pointers:
 
     Args:
         database: an engine whose migrations include `TABLES`.
-
-    Attributes:
         held: names that point nowhere until a person decides.
     """
 
-    def __init__(self, database: Engine) -> None:
-        self._database = database
+    def __init__(self, database: Engine, held: Held = frozenset) -> None:
+        self._database, self._held = database, held
         self._newest: dict[str, tuple[str, bytes]] | None = None
-        self.held: frozenset[str] = frozenset()
 
     def forget(self) -> None:
         """Read the rows again, after they were changed elsewhere."""
@@ -66,7 +64,7 @@ class Pointers:
             StateRefused: `state_differs`.
             PolicyRefused: as `pointer.verify`.
         """
-        if name in self.held:
+        if name in self._held():
             raise StateRefused("state_differs", f"{name} points elsewhere than the log says.")
         found = self.newest(name)
         return None if found is None else pointer.verify(found[1], policy)

@@ -16,6 +16,7 @@ from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import route
 from appliance.trust.statements.route import Certificate
+from appliance.types import Held
 
 TABLES: Final = """
 CREATE TABLE route_certificates (
@@ -57,17 +58,19 @@ class RouteCertificates:
         database: an engine whose migrations include `TABLES`.
         now_us: the latest time that is known, microseconds since the epoch.
         engine: tells name, version and build of the engine that serves.
-
-    Attributes:
         held: ids of certificates, and digests of routes, that count for nothing until a person
             decides.
     """
 
     def __init__(
-        self, database: Engine, now_us: Callable[[], int], engine: Callable[[], str]
+        self,
+        database: Engine,
+        now_us: Callable[[], int],
+        engine: Callable[[], str],
+        held: Held = frozenset,
     ) -> None:
         self._database, self.now_us, self._engine = database, now_us, engine
-        self.held: frozenset[str] = frozenset()
+        self._held = held
 
     def add(self, envelope: bytes, policy: TrustPolicy) -> Certificate:
         """Verify a certificate and keep it; one that is kept already stays.
@@ -217,7 +220,7 @@ class RouteCertificates:
         return self.suspended(certificate.origin) if own is None else own
 
     def _check_suspended(self, certificate: Certificate) -> None:
-        if {certificate.id, certificate.origin, certificate.wanted.route_digest} & self.held:
+        if {certificate.id, certificate.origin, certificate.wanted.route_digest} & self._held():
             raise StateRefused("state_differs", "The certificate is not as the log has it.")
         if (reason := self.why_suspended(certificate)) is not None:
             raise PolicyRefused("route_suspended", f"The certificate is suspended: {reason}.")

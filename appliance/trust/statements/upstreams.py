@@ -15,6 +15,7 @@ from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import Approval, UpstreamSubject
 from appliance.trust.statements.upstream import UpstreamRecord
+from appliance.types import Held
 
 TABLES: Final = """
 CREATE TABLE upstream_fingerprints (
@@ -50,15 +51,12 @@ class UpstreamRecords:
 
     Args:
         database: an engine whose migrations include `TABLES`.
-
-    Attributes:
         held: names of upstreams, and digests of records, that count for nothing until a person
             decides.
     """
 
-    def __init__(self, database: Engine) -> None:
-        self._database = database
-        self.held: frozenset[str] = frozenset()
+    def __init__(self, database: Engine, held: Held = frozenset) -> None:
+        self._database, self._held = database, held
 
     def fingerprint(self, name: str) -> bytes | None:
         """What was learnt of an upstream; None where nothing was."""
@@ -107,7 +105,7 @@ class UpstreamRecords:
             PolicyRefused: `not_approved`, with the numbers.
             StateRefused: `state_differs`.
         """
-        if {record.name, record.digest} & self.held:
+        if {record.name, record.digest} & self._held():
             raise StateRefused("state_differs", f"{record.name} is not as the log has it.")
         policy.check_approvals([given.name for given in self.approvals(record, policy)])
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from appliance.types import Passage
 from appliance.wire.admin.base import Reply, Request
 
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
@@ -102,23 +103,6 @@ class SearchWanted(Request):
     limit: int = Field(10, ge=1, le=50)
     key_id: str | None = Field(None, max_length=64)
     ranking: Ranking | None = None
-
-
-class Passage(Reply):
-    """A passage."""
-
-    id: str
-    document: str
-    version: int
-    title: str
-    page: int
-    heading: str
-    start: int
-    end: int
-    sha256: str
-    text_sha256: str
-    score: float
-    text: str
 
 
 class Passages(Reply):

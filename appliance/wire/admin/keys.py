@@ -4,29 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from appliance.types import KeyState
+from appliance.types import KeyState, KeyUsage, Limits
 from appliance.wire.admin.base import Reply, Request
 
 MOST = 1_000_000_000
 _Fingerprint = Field(default=None, pattern="^[0-9a-f]{64}$")
-
-
-class KeyUsage(Reply):
-    """What a key has used since it was made."""
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class Limits(Reply):
-    """What a key may use; null means without a limit."""
-
-    rpm: int | None = None
-    tpm: int | None = None
-    concurrency: int | None = None
-    weight: int = 1
-    priority: str = "interactive"
 
 
 class Key(Reply):

@@ -9,7 +9,8 @@ from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, Unauthenticated, Unavailable
-from appliance.wire.admin.keys import KeyCreate, KeyLimits, KeyUsage, Limits
+from appliance.types import KeyUsage, Limits
+from appliance.wire.admin.keys import KeyCreate, KeyLimits
 from tests.api.admin.lab import client_of
 
 

@@ -42,7 +42,11 @@ async def test_a_text_gets_a_label_and_every_probability(lan: Lan) -> None:
         "labels": ["engine", "hose"],
     }
     ((_, request),) = lan.inference.requests
-    assert (request.prompt, request.distribution, request.kind) == ("hose leaks", True, "generate")
+    assert (request.prompt, request.task.distribution, request.kind) == (
+        "hose leaks",
+        True,
+        "generate",
+    )
 
 
 async def test_each_text_is_a_request_of_its_own_and_comes_in_order(lan: Lan) -> None:

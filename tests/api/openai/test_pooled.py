@@ -45,7 +45,7 @@ async def test_a_client_that_leaves_ends_the_work(lan: Lan) -> None:
         raise AssertionError("nothing to write")
 
     request = GenerationRequest(model=CARD.id, texts=("a",))
-    answer = PooledAnswer(partial(wanted, caller(), request), write)  # type: ignore[arg-type]
+    answer = PooledAnswer(partial(wanted, caller(), request), write)
     scope: Scope = {"type": "http"}
     task = asyncio.create_task(answer(scope, receive, send))
     await lan.inference.starting.wait()

@@ -7,8 +7,7 @@ import pytest
 
 from appliance.api.openai.chat import chat_generation
 from appliance.api.openai.completions import completion_generations
-from appliance.api.openai.requests import common_fields, log_ignored
-from appliance.api.openai.responses import response_generation
+from appliance.api.openai.requests import log_ignored, person_of
 from appliance.types import GenerationRequest, Sampling
 from appliance.wire.openai.chat import ChatRequest
 from appliance.wire.openai.completions import CompletionRequest
@@ -108,6 +107,5 @@ def test_the_user_that_an_app_names_goes_with_the_request() -> None:
         ({}, ""),
     ):
         chat = ChatRequest.model_validate({"model": "m", "messages": turn, **named})
-        assert common_fields(chat)["person"] == person
         response = ResponsesRequest.model_validate({"model": "m", "input": "Hi", **named})
-        assert response_generation(response).person == person
+        assert person_of(chat) == person_of(response) == person

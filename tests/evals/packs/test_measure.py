@@ -71,13 +71,13 @@ async def right(kind: str, expected: str, delta: Delta) -> tuple[float, Generati
 async def test_texts(kind: str, expected: str, text: str, score: int) -> None:
     found, asked = await right(kind, expected, Delta(text, 1, "stop"))
     assert found == score
-    assert asked.sampling.temperature == 0 and asked.max_tokens and not asked.labels
+    assert asked.sampling.temperature == 0 and asked.max_tokens and not asked.task.labels
 
 
 async def test_choices_are_scored_as_labels() -> None:
     vector = array("f", [-3, -0.1, -4, -5]).tobytes()
     found, asked = await right("choice", "B", Delta("", 0, "stop", vector=vector))
-    assert found == 1 and asked.labels == ("A", "B", "C", "D")
+    assert found == 1 and asked.task.labels == ("A", "B", "C", "D")
 
 
 async def test_a_frozen_text_is_scored_token_by_token() -> None:

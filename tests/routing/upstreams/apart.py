@@ -111,7 +111,7 @@ async def ended(
     """
     who, text, code = caller(name), "", ""
     given = {"max_tokens": 6, "sampling": GREEDY, **more}
-    generation = await services.inference.start(who, chat("Name a colour.", **given))
+    generation = await services.inference.begin(who, chat("Name a colour.", **given))
     try:
         async for piece in generation:
             if not text and piece.text:

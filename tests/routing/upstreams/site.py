@@ -70,7 +70,7 @@ def chat(text: str = "What is wrong?", **more: Any) -> GenerationRequest:
 
 async def answer(services: Services, who: Caller, asked: GenerationRequest) -> list[Delta]:
     """The pieces of a whole answer; what it ends with otherwise is raised."""
-    generation = await services.inference.start(who, asked)
+    generation = await services.inference.begin(who, asked)
     try:
         return [delta async for delta in generation]
     finally:

@@ -12,7 +12,7 @@ from appliance.engine.text.reply import Reply, collected
 from appliance.errors import ApplianceError, AuditUnavailable, Forbidden
 from appliance.routing.upstreams.connection import Connection
 from appliance.routing.upstreams.hosts import SLACK
-from appliance.types import Tools
+from appliance.types import TaskNeeds, Tools
 from tests.routing.upstreams.engine import WORDS, Engine
 from tests.routing.upstreams.site import BIG, answer, caller, chat, config, entries, ready
 
@@ -171,7 +171,7 @@ async def test_a_cancelled_answer_closes_its_connection(tmp_path: Path) -> None:
         Engine(mode="silent").serve() as engine,
         ready(tmp_path / "d", config(engine.url)) as services,
     ):
-        generation = await services.inference.start(caller(), chat())
+        generation = await services.inference.begin(caller(), chat())
         while not engine.streams:
             await asyncio.sleep(0.01)
         await generation.cancel()
@@ -187,12 +187,14 @@ async def test_labels_come_with_their_distribution(tmp_path: Path) -> None:
         Engine(words=("seven",)).serve() as engine,
         ready(tmp_path / "d", config(engine.url)) as services,
     ):
-        pieces = await answer(services, caller(), chat(labels=("seven", "other", "third")))
+        pieces = await answer(
+            services, caller(), chat(task=TaskNeeds(labels=("seven", "other", "third")))
+        )
         shares = struct.unpack("<3f", pieces[-1].vector)
         assert shares[0] > shares[1] > shares[2]
         assert pieces[-1].text == "" and pieces[-1].tokens == 1
         with pytest.raises(ApplianceError) as caught:  # the engine ignored the choice
-            await answer(services, caller(), chat(labels=("one", "two")))
+            await answer(services, caller(), chat(task=TaskNeeds(labels=("one", "two"))))
         assert caught.value.code == "upstream_invalid"
 
 
@@ -276,7 +278,7 @@ async def test_calls_and_reasoning_of_another_host(tmp_path: Path) -> None:
         ready(tmp_path / "d", config(engine.url)) as services,
     ):
         asked = chat(tools=Tools((TOOL,), ("order",)), max_tokens=50)
-        generation = await services.inference.start(caller(), asked)
+        generation = await services.inference.begin(caller(), asked)
         reply = Reply(generation.form)
         pieces = [
             piece for delta in [one async for one in generation] for piece in reply.push(delta.text)
@@ -298,7 +300,7 @@ async def test_several_choices_of_another_host(tmp_path: Path) -> None:
         ready(tmp_path / "d", config(engine.url)) as services,
     ):
         given: dict[str, Any] = {"messages": None, "prompt": "Name one: "}
-        generation = await services.inference.start(caller(), chat(n=3, echo=True, **given))
+        generation = await services.inference.begin(caller(), chat(n=3, echo=True, **given))
         texts = ["", "", ""]
         async for delta in generation:
             texts[delta.index] += delta.text

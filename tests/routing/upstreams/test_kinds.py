@@ -7,7 +7,7 @@ import pytest
 
 from appliance.errors import BadRequest
 from appliance.routing.upstreams.kinds import FEATURES, KINDS, Feature, asked
-from appliance.types import Constraint, GenerationRequest, Sampling, Tools
+from appliance.types import Constraint, GenerationRequest, Sampling, TaskNeeds, Tools
 
 USUAL: dict[str, Any] = {
     "model": "m", "stream": True, "stream_options": {"include_usage": True}, "max_tokens": 5,
@@ -64,9 +64,9 @@ def test_the_recorded_body(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_are_a_choice_with_alternatives(kind: str) -> None:
     if kind not in CHOICES:
-        assert refused(kind, request(labels=("yes", "no"))) in ("choice", "labels")
+        assert refused(kind, request(task=TaskNeeds(labels=("yes", "no")))) in ("choice", "labels")
         return
-    found = body(kind, request(labels=("yes", "no")))
+    found = body(kind, request(task=TaskNeeds(labels=("yes", "no"))))
     assert CHOICES[kind].items() <= found.items()
     assert (found["temperature"], found["logprobs"], found["top_logprobs"]) == (0, True, 20)
 
@@ -83,7 +83,7 @@ EVERYTHING: dict[str, GenerationRequest] = {
         messages=None, prompt="x", echo=True, logprobs=1
     ),
     "`logprobs`": request(logprobs=2),
-    "tasks with labels": request(labels=("yes", "no")),
+    "tasks with labels": request(task=TaskNeeds(labels=("yes", "no"))),
     "`tools`": request(tools=TOOLS),
     "`tool_choice` required, or naming a function": request(tools=Tools((TOOL,), ("f",))),
     "`parallel_tool_calls` false": request(tools=Tools((TOOL,), parallel=False)),

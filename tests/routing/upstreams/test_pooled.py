@@ -279,7 +279,7 @@ async def test_a_host_that_says_nothing_is_asked_once_and_another_answers(tmp_pa
 async def test_a_client_that_goes_away_ends_the_request_there(tmp_path: Path) -> None:
     async with served(tmp_path / "d") as (engine, services):
         engine.reply = lambda request: NEVER
-        generation = await services.inference.start(caller(), texts("a"))
+        generation = await services.inference.begin(caller(), texts("a"))
         await until(lambda: len(engine.requests) == 1)
         await generation.cancel()
         await generation.finished()

@@ -32,7 +32,7 @@ from tests.trust import policies
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[Evaluations]:
     database = open_database(tmp_path / "a.db", [evaluations.TABLES, evaluations.REPLAYS])
-    yield Evaluations(database, lambda _: None, lambda: NOW_US, ENGINE)
+    yield Evaluations(database, lambda _: None, lambda: NOW_US, lambda: ENGINE)
     database.dispose()
 
 
@@ -78,9 +78,9 @@ def test_the_newest_stands_first_and_a_bad_one_does_not_count(kept: Evaluations)
 
 def test_another_version_of_the_dataset_makes_it_void(kept: Evaluations) -> None:
     kept.add(certificate(), policy())
-    other = Evaluations(kept._database, lambda _: "99" * 32, lambda: NOW_US, ENGINE)
+    other = Evaluations(kept._database, lambda _: "99" * 32, lambda: NOW_US, lambda: ENGINE)
     assert code(lambda: other.valid(TASK, FACTS, policy(), new=True)) == "evaluation_other_dataset"
-    same = Evaluations(kept._database, lambda _: "cd" * 32, lambda: NOW_US, ENGINE)
+    same = Evaluations(kept._database, lambda _: "cd" * 32, lambda: NOW_US, lambda: ENGINE)
     assert same.valid(TASK, FACTS, policy(), new=True)
 
 

@@ -1,0 +1,58 @@
+"""Whether an artifact in memory may be there, by the policy and the records of now."""
+
+from collections.abc import Callable
+
+from appliance.errors import StateRefused
+from appliance.trust.artifacts.store import ModelRecord, ModelStore
+from appliance.trust.artifacts.verified import Verified
+from appliance.trust.policy.freshness import Freshness
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.workers.supervisor import ENGINE
+
+
+class Permission:
+    """Asks again what was asked before an artifact was loaded.
+
+    Args:
+        store: the artifacts and their states.
+        policy: reads the trust policy in force.
+        fresh: says how fresh it is.
+        engine_version: for the trust policy.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        policy: Callable[[], TrustPolicy],
+        fresh: Callable[[], Freshness],
+        engine_version: str,
+    ) -> None:
+        self._store, self._policy, self._fresh = store, policy, fresh
+        self._engine_version = engine_version
+
+    def still(self, record: ModelRecord, artifact: Verified) -> None:
+        """Check that nothing changed while an artifact was being sealed or attached.
+
+        Raises:
+            StateRefused: `wrong_state`.
+            PolicyRefused, SignatureRefused: as `recheck`.
+        """
+        now = self._store.inventory.record(record.id)
+        if (now.state, now.round) != (record.state, record.round):
+            raise StateRefused("wrong_state", f"{record.id} is {now.state} now.")
+        self.recheck(artifact)
+
+    def may_restart(self, model: Verified) -> None:
+        """Whether a worker may be started again; raises as `recheck`, or `trust_stale`."""
+        self._fresh().check_serve()
+        self.recheck(model)
+
+    def recheck(self, model: Verified) -> None:
+        """Check a model or adapter in memory against the policy in force.
+
+        Raises:
+            PolicyRefused: the model, a key or the engine is no longer allowed.
+        """
+        policy = self._policy()
+        policy.check_engine(ENGINE, self._engine_version)
+        self._store.recheck(model, policy)

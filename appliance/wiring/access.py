@@ -1,0 +1,34 @@
+"""Who may ask, and how much: keys, groups of them, places in the queue."""
+
+from appliance.admission.places import Shares
+from appliance.auth.groups import KeyGroups
+from appliance.auth.keys import KeyStore
+from appliance.errors import StateRefused
+from appliance.wiring.directory import HeldDirectory
+from appliance.wiring.log import LogRoom
+
+
+class AccessRoom:
+    """Puts the parts together."""
+
+    def __init__(self, held: HeldDirectory, log: LogRoom) -> None:
+        agreement = log.agreement
+        self.keys = KeyStore(
+            log.database,
+            held.clock,
+            lambda change: log.decided(change.fields()),
+            agreement.held("api_keys"),
+        )
+        agreement.when_mended(self.keys.read)
+        held.closing.callback(self.keys.close)
+        self.groups = KeyGroups(log.database, agreement.held("key_groups"))
+        agreement.when_mended(self.groups.read)
+        engine = held.config.engine
+        self.shares = Shares(engine.max_queued, engine.max_queued_per_key)
+
+    def agreed(self, key_id: str) -> bool:
+        """Whether the owners of a key agreed to examples."""
+        try:
+            return self.keys.get(key_id).examples
+        except StateRefused:
+            return False

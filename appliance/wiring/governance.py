@@ -1,0 +1,110 @@
+"""What time changes: trust updates, re-checks, drift, retention, erasure; log and rows agree."""
+
+import contextlib
+from collections.abc import Collection
+
+from appliance.advisor import watch
+from appliance.datasets import directory as datasets
+from appliance.errors import Refused, Unavailable
+from appliance.evals.job import DIRECTORY as EVALUATIONS
+from appliance.evals.store import Texts
+from appliance.governance.erasing import Erasing, Holder
+from appliance.governance.log_jobs import Exporting, Verification
+from appliance.governance.recheck import Sweep
+from appliance.governance.retention import Retention
+from appliance.governance.trust_updates import Renewal
+from appliance.serving.selftest import SelfTest
+from appliance.trust.artifacts.store import ModelStore
+from appliance.tuning import teaching
+from appliance.wiring.access import AccessRoom
+from appliance.wiring.directory import HeldDirectory
+from appliance.wiring.evidence import EvidenceRoom
+from appliance.wiring.log import LogRoom
+from appliance.wiring.pool import PoolRoom
+from appliance.wiring.routing import RoutingRoom
+from appliance.wiring.trust import TrustRoom
+
+
+class GovernanceRoom:
+    """Puts the parts together, and goes on with what an earlier process left under way."""
+
+    def __init__(
+        self,
+        held: HeldDirectory,
+        log: LogRoom,
+        access: AccessRoom,
+        trust: TrustRoom,
+        pool: PoolRoom,
+        evidence: EvidenceRoom,
+        routing: RoutingRoom,
+    ) -> None:
+        data, store, policy = held.data, trust.store, trust.policy
+        jobs, supervisor, lifecycle = pool.jobs, pool.supervisor, pool.lifecycle
+        self.sweep = Sweep(store, policy, supervisor, lifecycle, pool.pool)
+        self.renewal = Renewal(
+            data / "trust",
+            held.clock,
+            trust.state,
+            log.audit,
+            log.reader,
+            supervisor,
+            pool.pool,
+            self.sweep,
+        )
+        self.retention = Retention(
+            log.audit, log.reader, held.clock, held.config.audit.keep_days, policy, trust.fresh
+        )
+        self.selftest = SelfTest(
+            store, policy, supervisor, lifecycle, pool.pool, routing.inference, log.audit
+        )
+        jobs.add(Verification(data / "audit"))
+        jobs.add(Exporting(data / "audit", log.audit))
+        jobs.add(
+            watch.Watching(
+                watch.Parts(
+                    directory=data / watch.DIRECTORY,
+                    reader=log.reader,
+                    audit=log.audit,
+                    agreed=access.agreed,
+                    overridden=routing.monitors.overridden,
+                    withdraw=routing.withdraw,
+                    suspend=pool.suspend if held.config.drift.suspend else None,
+                    clock=held.clock,
+                )
+            )
+        )
+        holders: dict[str, Holder] = {
+            "queue": routing.people,
+            "samples": routing.monitors,
+            "shadows": routing.shadows,
+            "label queues": evidence.labels,
+            "evaluations": Texts(data / EVALUATIONS, data / teaching.DIRECTORY),
+        }
+        self.erasure = Erasing(
+            data,
+            log.database,
+            log.audit,
+            log.reader,
+            holders,
+            lambda ids: _datasets_with(store, ids),
+            evidence.labels.aliases,
+        )
+        with contextlib.suppress(Unavailable):  # the next start or erasure goes on with it
+            if self.erasure.catch_up():
+                log.agreement.begin()  # rows went that the log had erased already
+        jobs.recover()
+
+
+def _datasets_with(models: ModelStore, ids: Collection[str]) -> list[str]:
+    """The stored datasets in whose open splits an item has one of these ids."""
+    found = []
+    for record in models.inventory.records():
+        if record.kind != "dataset":
+            continue
+        try:
+            with models.inventory.open(record.id) as artifact:
+                if any(item.id in ids for item in datasets.read_artifact(artifact).items):
+                    found.append(record.id)
+        except Refused:
+            continue  # its files are not there, or not those of the record
+    return found

@@ -1,0 +1,57 @@
+"""The log, the database beside it, and whether the two agree."""
+
+import functools
+from collections.abc import Mapping
+from hashlib import sha256
+
+from appliance.audit.appending import append
+from appliance.audit.epoch import EpochLimits
+from appliance.audit.files import LogFiles
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.reader import LogReader
+from appliance.db import open_database
+from appliance.governance.agreement import Agreement
+from appliance.observability.metrics import Metrics
+from appliance.types import Json
+from appliance.wiring.directory import HeldDirectory, check_profile
+from appliance.wiring.schema import MIGRATIONS
+
+
+class LogRoom:
+    """Opens the log first: on a full disk it gives back blocks that the rest needs to open.
+
+    Attributes:
+        kek: reads the log's key-encryption key.
+        secret: of a purpose, a key that only who has that one can make.
+    """
+
+    def __init__(self, held: HeldDirectory) -> None:
+        config, directory = held.config.audit, held.data / "audit"
+        self.audit = AuditLog.open(
+            directory,
+            clock=held.clock,
+            content=config.content,
+            reserve_bytes=config.reserve_mib << 20,
+            ballast_bytes=config.ballast_mib << 20,
+            epochs=EpochLimits(config.epoch_seconds, config.epoch_rows, config.epoch_idle_seconds),
+        )
+        held.closing.callback(self.audit.close)
+        self.database = open_database(held.data / "appliance.db", MIGRATIONS, erases=True)
+        held.closing.callback(self.database.dispose)
+        self.reader = LogReader(directory)
+        held.closing.callback(self.reader.close)
+        check_profile(held.profile, self.reader.origin)
+        self.kek = LogFiles(directory).key_encryption_key
+        self.secret = functools.cache(lambda purpose: sha256(purpose + self.kek()).digest())
+        self.agreement = Agreement(self.database, self.reader, self.audit, held.clock, self.kek())
+        self.agreement.begin()  # before the rows are read, and before anything is recorded
+        held.closing.callback(self.agreement.close)
+        self.metrics = Metrics()
+
+    async def record(self, kind: str, fields: Mapping[str, Json]) -> None:
+        """Append an entry and wait until it is durable."""
+        await append(self.audit, Draft(kind, fields))
+
+    def decided(self, fields: Mapping[str, Json]) -> None:
+        """Append what was done by hand or by rule; blocks until it is durable."""
+        self.audit.append(Draft("admin", fields)).result()

@@ -1,0 +1,105 @@
+"""Tasks by name and routes of them: what apps ask, and what takes a route out of use."""
+
+import functools
+from dataclasses import replace
+
+from appliance.registry.audit_entries import SYSTEM
+from appliance.routing import answering, outcomes
+from appliance.routing.answering import RoutedInference
+from appliance.routing.calibration import Calibration
+from appliance.routing.carry import RouteCarry
+from appliance.routing.catalogue import ApprovedRoutes
+from appliance.routing.deferring import Deferring
+from appliance.routing.monitor import Monitors
+from appliance.routing.people import People
+from appliance.routing.subject import CalibrationParts
+from appliance.routing.targets import Targets
+from appliance.routing.upstreams.stage import stages_of
+from appliance.tasks.backends import TaskBackends
+from appliance.tasks.catalogue import ApprovedTasks
+from appliance.tasks.names import TaskNames
+from appliance.tasks.shadows import Shadows
+from appliance.trust.statements.pointers import Pointers
+from appliance.trust.statements.route_certificates import RouteCertificates
+from appliance.wiring.directory import HeldDirectory
+from appliance.wiring.evidence import EvidenceRoom
+from appliance.wiring.log import LogRoom
+from appliance.wiring.pool import PoolRoom
+from appliance.wiring.retrieval import RetrievalRoom
+from appliance.wiring.serving import ServingRoom
+from appliance.wiring.trust import TrustRoom
+
+
+class RoutingRoom:
+    """Puts the parts together."""
+
+    def __init__(
+        self,
+        held: HeldDirectory,
+        log: LogRoom,
+        trust: TrustRoom,
+        pool: PoolRoom,
+        serving: ServingRoom,
+        retrieval: RetrievalRoom,
+        evidence: EvidenceRoom,
+    ) -> None:
+        config, database, policy = held.config, log.database, trust.policy
+        tasks = ApprovedTasks(trust.store, policy)
+        self.pointers = Pointers(database, log.agreement.held("task_pointers"))
+        log.agreement.when_mended(self.pointers.forget)
+        names = TaskNames(tasks, self.pointers, policy)
+        self.shadows = Shadows(names, database)
+        self.certificates = RouteCertificates(
+            database,
+            trust.now_us,
+            trust.engine,
+            log.agreement.held("route_certificates", "route_suspensions"),
+        )
+        self.routes = ApprovedRoutes(trust.store, policy, self.certificates, tasks)
+        elsewhere = stages_of(serving.backends, tasks)
+        calibration = CalibrationParts(
+            evidence.look, self.certificates, self.routes.forget, elsewhere
+        )
+        pool.jobs.add(Calibration(calibration))
+        self._log = log
+        pool.jobs.add(RouteCarry(calibration, self.take_away))
+        content = config.audit.content
+        self.people = People(
+            database, log.audit, held.clock, content, lambda: log.secret(b"queue of people")
+        )
+        self.monitors = Monitors(
+            database,
+            held.clock,
+            lambda: log.secret(b"route samples"),
+            config.routes.sample_percent / 100 if content == "encrypted" else 0.0,
+            config.routes.label_days,
+            trust.grace_days,
+            self.take_away,
+            functools.partial(outcomes.basis, calibration),
+        )
+        targets = Targets(tasks, elsewhere, Deferring(self.people, tasks))
+        self.inference = RoutedInference(
+            answering.Parts(self.routes, tasks, targets, self.monitors.note),
+            TaskBackends(serving.backends, tasks, names, retrieval.retrieval.evidence),
+            replace(serving.shared, ended=self.shadows.note),
+            serving.under_way,
+        )
+
+    def take_away(self, certificate: str, route: str, reason: str) -> None:
+        """Take a certificate out of use, on the record; does nothing where it is already."""
+        if self.certificates.suspended(certificate) is None:
+            self._log.decided(
+                {
+                    "action": "route_suspended",
+                    "actor": SYSTEM,
+                    "route": route,
+                    "certificate": certificate,
+                    "reason": reason,
+                }
+            )
+            self.routes.suspend(certificate, reason)
+
+    def withdraw(self, task: str, reason: str) -> None:
+        """Take the certificates of routes that rest on a task out of use."""
+        for certificate, route in self.routes.ending_with_drift(task):
+            self.take_away(certificate, route, reason)

@@ -1,0 +1,51 @@
+"""The schema of appliance.db: the scripts of all rooms in the order in which they came.
+
+Rule: scripts are only ever added, at the end: a database counts how many it has seen.
+"""
+
+from typing import Final
+
+from appliance.auth import groups, key
+from appliance.datasets import label_queues
+from appliance.datasets import ledger as ledgers
+from appliance.governance import agreement, erasing
+from appliance.jobs import store as job_store
+from appliance.routing import monitor as route_monitor
+from appliance.routing import people as deferred
+from appliance.tasks import shadows as shadow_answers
+from appliance.trust.artifacts import store
+from appliance.trust.statements import evaluations, pointers, route_certificates
+from appliance.trust.statements import upstreams as upstream_records
+
+MIGRATIONS: Final = (
+    store.TABLES,
+    key.TABLES,
+    key.SHARES,
+    store.ROUNDS,
+    key.CONTENT,
+    job_store.TABLES,
+    key.EXAMPLES,
+    ledgers.TABLES,
+    evaluations.TABLES,
+    groups.TABLES,
+    label_queues.TABLES,
+    key.TASKS,
+    pointers.TABLES,
+    shadow_answers.TABLES,
+    evaluations.REPLAYS,
+    route_certificates.TABLES,
+    route_monitor.TABLES,
+    upstream_records.TABLES,
+    deferred.TABLES,
+    route_certificates.REPLAYS,
+    route_monitor.MISSING,
+    deferred.SAME,
+    erasing.TABLES,
+    ledgers.SHARES,
+    upstream_records.AGREEMENTS,
+    agreement.TABLE,
+    route_monitor.WEIGHTS,
+    label_queues.SEALED,
+)
+SCHEMA: Final = len(MIGRATIONS)
+"""The schema of appliance.db that this release makes and needs."""

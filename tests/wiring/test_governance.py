@@ -1,0 +1,30 @@
+"""The last room: work that an earlier process left is settled, when every kind of it is known."""
+
+from appliance.jobs.states import State
+from appliance.jobs.store import JobStore
+from appliance.wiring.access import AccessRoom
+from appliance.wiring.directory import HeldDirectory
+from appliance.wiring.evidence import EvidenceRoom
+from appliance.wiring.governance import GovernanceRoom
+from appliance.wiring.log import LogRoom
+from appliance.wiring.pool import PoolRoom
+from appliance.wiring.routing import RoutingRoom
+from appliance.wiring.trust import TrustRoom
+
+
+def test_a_job_that_was_under_way_goes_on_where_its_kind_is_known(
+    held: HeldDirectory,
+    log: LogRoom,
+    access: AccessRoom,
+    trust: TrustRoom,
+    pool: PoolRoom,
+    evidence: EvidenceRoom,
+    routing: RoutingRoom,
+) -> None:
+    kept = JobStore(log.database, held.clock)
+    known, unknown = (kept.create(kind, "a title", "uid:0", {}, True) for kind in ("tune", "dig"))
+    for job in (known, unknown):
+        kept.advance(job.id, "start")
+    GovernanceRoom(held, log, access, trust, pool, evidence, routing)
+    assert kept.get(known.id).state is State.QUEUED
+    assert kept.get(unknown.id).state is State.INTERRUPTED
