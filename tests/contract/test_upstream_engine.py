@@ -8,16 +8,17 @@ it is started without a network: docs/scaling-guide.md.
 import os
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from appliance.config import AuditConfig, Config, UpstreamConfig
-from appliance.types import GenerationRequest
+from appliance.types import GenerationRequest, ModelKind
 from tests.engines import contract, tokens_of
 from tests.routing.upstreams.site import answer, caller, entries, ready
 
 _GIVEN = {name: os.environ.get(f"UPSTREAM_{name}", "") for name in ("KIND", "URL", "MODEL")}
-_DOES = os.environ.get("UPSTREAM_DOES", "generate")
+_DOES = msgspec.convert(os.environ.get("UPSTREAM_DOES", "generate"), ModelKind)
 _TEXTS = ("The pump leaks.", "Paris is the capital of France.", "The pump leaks.")
 
 pytestmark = pytest.mark.skipif(
