@@ -61,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class KeyUsage:
-    """What a key has used since it was made."""
+    """Use of a key since it was made."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -300,7 +300,7 @@ class Unscored:
 
 @dataclass(frozen=True)
 class TaskNeeds:
-    """What tasks and routes ask of a model, and no app by itself.
+    """Needs of tasks and routes, which no app names by itself.
 
     Attributes:
         labels: texts whose probabilities after the prompt are wanted in place of an answer.

@@ -1,4 +1,4 @@
-"""Whether an artifact in memory may be there, by the policy and the records of now."""
+"""The right of an artifact to be in memory, by the policy and the records of now."""
 
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ class Permission:
         self.recheck(artifact)
 
     def may_restart(self, model: Verified) -> None:
-        """Whether a worker may be started again; raises as `recheck`, or `trust_stale`."""
+        """Check that a worker may be started again; raises as `recheck`, or `trust_stale`."""
         self._fresh().check_serve()
         self.recheck(model)
 

@@ -50,7 +50,7 @@ class ServedAnswer(Protocol):
 
     @property
     def card(self) -> ModelCard:
-        """What answers."""
+        """The model or the task that answers."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class ServedAnswer(Protocol):
 
     @property
     def form(self) -> ReplyForm:
-        """How reasoning and calls are read out of the text."""
+        """The way that reasoning and calls are read out of the text."""
         ...
 
     @property
@@ -80,7 +80,7 @@ class ServedAnswer(Protocol):
 
     @property
     def choices(self) -> int:
-        """How many choices the answer has."""
+        """The number of choices."""
         ...
 
     @property
@@ -100,7 +100,7 @@ class ServedAnswer(Protocol):
 
     @property
     def about(self) -> TaskAnswer | None:
-        """What a task says of its answer, with the last piece."""
+        """The words of a task about its answer, with the last piece."""
         ...
 
     def __aiter__(self) -> AsyncIterator[Delta]:

@@ -37,7 +37,7 @@ OWN = frozenset({SELFTEST, EVALUATION, RETRIEVAL, SHADOW})
 
 @dataclass(frozen=True)
 class InferenceParts:
-    """What use-cases of answers share.
+    """The parts that use-cases of answers share.
 
     Attributes:
         recording: where intents and outcomes go.
@@ -56,7 +56,7 @@ class InferenceParts:
     ended: Callable[[Generation], None] = lambda generation: None
 
     def live(self, key_id: str) -> bool:
-        """Whether a key may be used; the appliance itself always asks."""
+        """Tell if a key may be used; the appliance itself always may."""
         return key_id in OWN or self.keys.is_live(key_id)
 
 
@@ -80,7 +80,7 @@ class Inference:
 
     @property
     def draining(self) -> bool:
-        """Whether nothing new is taken."""
+        """True once nothing new is taken."""
         return self.under_way.draining
 
     def cards(self, principal: Principal) -> list[ModelCard]:

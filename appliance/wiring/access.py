@@ -1,4 +1,4 @@
-"""Who may ask, and how much: keys, groups of them, places in the queue."""
+"""The right to ask, and how much: keys, groups of them, places in the queue."""
 
 from appliance.admission.places import Shares
 from appliance.auth.groups import KeyGroups
@@ -27,7 +27,7 @@ class AccessRoom:
         self.shares = Shares(engine.max_queued, engine.max_queued_per_key)
 
     def agreed(self, key_id: str) -> bool:
-        """Whether the owners of a key agreed to examples."""
+        """Tell if the owners of a key agreed to examples."""
         try:
             return self.keys.get(key_id).examples
         except StateRefused:

@@ -134,7 +134,7 @@ def _profile(trust: Path) -> str:
 
 
 def check_profile(profile: str, origin: str) -> None:
-    """What a data directory was made as, it stays: the name of its log says it."""
+    """Refuse a directory that was made as the other: the name of its log says which it is."""
     if not origin.startswith(_ORIGIN.format(profile)):
         raise PolicyRefused(
             "trust_profile",

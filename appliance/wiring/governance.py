@@ -1,4 +1,4 @@
-"""What time changes: trust updates, re-checks, drift, retention, erasure; log and rows agree."""
+"""Changes by time: trust updates, re-checks, drift, retention, erasure; log and rows agree."""
 
 import contextlib
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""What answers: models here, engines on other hosts, and the use-case over any of them."""
+"""Answers: models here, engines on other hosts, and the use-case over any of them."""
 
 from appliance.evals.asking import ASKER
 from appliance.evals.plan import Messages
@@ -79,18 +79,18 @@ class ServingRoom:
         return self._trust.store.inventory.record(model_id).digest or ""
 
     async def tokens(self, model_id: str, messages: Messages) -> int:
-        """How many tokens a conversation has for a model, or may have."""
+        """Count the tokens of a conversation for a model, or estimate them."""
         asked = GenerationRequest(model=model_id, messages=messages)
         if self.backends.upstream(model_id) is not None:
             return estimate(asked)
         return await self._count(asked)
 
     async def count(self, model_id: str, text: str) -> int:
-        """How many tokens a text has for a model."""
+        """Count the tokens of a text for a model."""
         return await self._count(GenerationRequest(model=model_id, prompt=text))
 
     def context(self, model_id: str) -> int:
-        """How many tokens fit into the context of a model."""
+        """Tokens that fit into the context of a model."""
         return self.tokenizers.card(ASKER, model_id).n_ctx
 
     async def _count(self, asked: GenerationRequest) -> int:

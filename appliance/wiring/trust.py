@@ -1,4 +1,4 @@
-"""What the data directory trusts, and the artifacts in its store."""
+"""The trust of the data directory, and the artifacts in its store."""
 
 from hashlib import sha256
 from typing import Final
@@ -68,7 +68,7 @@ class TrustRoom:
         return f"{ENGINE} {engine_version()} build {build_of()}"
 
     def grace_days(self) -> int:
-        """How long too many labels may be missing."""
+        """Days for which too many labels may be missing."""
         return load_policy(self._directory).tasks.grace_days
 
     def marks_key(self) -> bytes:
@@ -86,7 +86,7 @@ class TrustRoom:
         return sha256(template.encode()).hexdigest() if template else ""
 
     def tensors_of(self, model_id: str) -> GgufFacts:
-        """What the file of a stored model says."""
+        """Facts of the file of a stored model."""
         with self.store.inventory.open(model_id) as artifact:
             return artifacts.vet_stored(artifact, artifacts.vet_model)
 
@@ -104,5 +104,5 @@ class TrustRoom:
         return [record.id for record in records if base_of(record.id) == model_id]
 
     def has(self, name: str) -> bool:
-        """Whether an artifact has this id."""
+        """Tell if an artifact has this id."""
         return any(record.id == name for record in self.store.inventory.records())
