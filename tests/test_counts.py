@@ -14,7 +14,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 UNTYPED_LINES = 645
 CLASS_NAMES_TWICE = 152
 LONGEST_FUNCTION = 94
-QUESTIONING_DOCSTRINGS = 1112
+QUESTIONING_DOCSTRINGS = 1116
 
 
 @functools.cache
