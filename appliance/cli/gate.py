@@ -6,11 +6,11 @@ the terms before the look is taken; no command reads a sealed split.
 
 import json
 import secrets
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from msgspec.structs import replace
 
 from appliance.cli.connect import admin_client
 from appliance.cli.job import started, watched
@@ -33,6 +33,7 @@ from appliance.evals.gate_subject import check_floor
 from appliance.trust.bytes import ecdsa
 from appliance.trust.policy.policy import PolicyKey
 from appliance.trust.statements import evaluation, specification
+from appliance.trust.statements.evaluation import Evaluation
 from appliance.trust.statements.specification import MILLION, Specification
 from appliance.wire.admin.gates import Ledger, Plan, PlanWanted
 from appliance.wire.admin.jobs import Job
@@ -114,7 +115,7 @@ def begin(
     check_floor(wanted)
     for line in _terms(wanted, plan):
         output.note(line)
-    envelope = specification.sign(wanted, private)
+    envelope = wanted.sign(private)
     return client.start_job(KIND, {"specification": envelope.decode()})
 
 
@@ -353,7 +354,7 @@ def import_(output: Output, data: Path, path: Path) -> None:
 
     Another appliance signed it.
     """
-    envelope = path.read_bytes()[: evaluation.MAX_ENVELOPE + 1]
+    envelope = path.read_bytes()[: Evaluation.LIMIT + 1]
     with admin_client(data) as client:
         found = client.keep_certificate(envelope)
     usable = "usable" if found.usable else f"not usable now: {found.why}"
@@ -405,7 +406,7 @@ def verify(output: Output, path: Path, key: Path, lines: Path | None, task: str 
             raise PolicyRefused("evaluator_not_allowed", f"Key {signer} signed it.")
         return PolicyKey(hint, "evaluator", public)
 
-    found = evaluation.read(path.read_bytes()[: evaluation.MAX_ENVELOPE + 1], evaluator)
+    found = evaluation.read(path.read_bytes()[: Evaluation.LIMIT + 1], evaluator)
     if task is not None and task != found.wanted.task_digest:
         raise PolicyRefused("evaluation_other_task", f"It is for {found.wanted.task_digest}.")
     if lines is not None:

@@ -23,7 +23,6 @@ from appliance.cli.output import (
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import StateRefused
-from appliance.trust.statements import pointer as statements
 from appliance.trust.statements.pointer import Pointer, Version
 from appliance.wire.admin import pointers as wire
 
@@ -165,7 +164,7 @@ def point(client: AdminClient, wanted: wire.Target, roles: Roles, signer: Signer
         reason=signer.reason,
         time=iso(SystemClock().wall_us()),
     )
-    return client.point(statements.sign(made, signer.private))
+    return client.point(made.sign(signer.private))
 
 
 def _lines(names: list[wire.Name]) -> list[str]:

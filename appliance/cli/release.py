@@ -43,8 +43,8 @@ from appliance.tasks.enforced import check_form
 from appliance.trust.bytes import ecdsa, names
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.policy.policy import APPROVER, EVALUATOR, PUBLISHER
-from appliance.trust.statements import specification
 from appliance.trust.statements.pointer import Version
+from appliance.trust.statements.specification import Specification
 from appliance.wire.admin.gates import PlanWanted
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.models import ModelDetail
@@ -405,7 +405,7 @@ def _holder(client: AdminClient, name: str, private: bytes) -> KeyHolder:
 
 def _looks_at(job: Job) -> tuple[str, str, str, str]:
     """The task, its digest, the dataset and the split of a gate."""
-    terms = specification.unverified(str(job.params["specification"]).encode())
+    terms = Specification.open(str(job.params["specification"]).encode()).said
     return terms.task, terms.task_digest, terms.dataset, terms.split
 
 

@@ -33,8 +33,8 @@ from appliance.config import data_directory
 from appliance.errors import PolicyRefused, Refused
 from appliance.routing import catalogue
 from appliance.trust.bytes.directory import open_artifact
-from appliance.trust.statements import route as statements
-from appliance.trust.statements.route import MILLION, Specification
+from appliance.trust.statements.route import Specification
+from appliance.trust.statements.specification import MILLION
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.routes import Certificate, LabelGiven, Plan, PlanWanted, Route
 
@@ -182,7 +182,7 @@ def calibrate(
         wanted = _specification(plan, given)
         for line in _terms(wanted, plan):
             output.note(line)
-        envelope = statements.specify(wanted, private)
+        envelope = wanted.sign(private)
         begun = client.start_job(KIND, {"specification": envelope.decode()})
         if not wait:
             started(output, begun)

@@ -46,7 +46,7 @@ def check_terms(subject: GateSubject) -> None:
     if not all(isinstance(task.output, Labels) for task in _tasks(subject)):
         raise PolicyRefused("specification_other", "Only answers that are labels are compared so.")
     check_labels(_offered(subject))
-    check_raters(subject.signed.wanted.raters)
+    check_raters(subject.signed.said.raters)
 
 
 def _tasks(subject: GateSubject) -> list[Task]:
@@ -140,7 +140,7 @@ def _queue(
     names: Mapping[str, str],
 ) -> LabelQueue:
     """The queue of a gate, made the first time; its entry is durable before."""
-    wanted = subject.signed.wanted
+    wanted = subject.signed.said
     if (found := queue_of(parts, job.id)) is None:
         by_id = {item.id: item for item in items}
         shown = [replace(by_id[item], id=name) for name, item in names.items()]

@@ -72,17 +72,17 @@ class Gate(SealedLook[GateSubject, GateFindings]):
     made: ClassVar = Judgement[GateFindings]
 
     def __init__(self, parts: LookParts) -> None:
-        super().__init__(parts, parts.store.evaluations, specification.unverified, subject_of)
+        super().__init__(parts, parts.store.evaluations, Specification, subject_of)
 
     def engine(self, params: JsonObject) -> bool:
         """Classifiers need none."""
-        wanted = specification.unverified(envelope_of(params))
+        wanted = Specification.open(envelope_of(params)).said
         sides = (wanted.task, *((wanted.incumbent,) if wanted.incumbent_digest else ()))
         return bool(wanted.packs) or needs_engine(self.parts, *sides)
 
     async def judgement(self, job: Context, subject: GateSubject) -> Judgement[GateFindings]:
         """Hold the candidate against the incumbent."""
-        parts, blind = self.parts, subject.signed.wanted.split == specification.UNLABELLED
+        parts, blind = self.parts, subject.signed.said.split == specification.UNLABELLED
         if blind:
             differing.check_terms(subject)
         await job.in_thread(check_items, parts, subject)
@@ -112,7 +112,7 @@ class Gate(SealedLook[GateSubject, GateFindings]):
         self, subject: GateSubject, result: GateFindings, looks: int, left: tuple[int, ...]
     ) -> GateFindings:
         """With the alpha that is left."""
-        alpha = subject.signed.wanted.alpha_micros / MILLION * sum(left) / MILLION
+        alpha = subject.signed.said.alpha_micros / MILLION * sum(left) / MILLION
         found = super().told(subject, result, looks, left)
         return msgspec.structs.replace(found, alpha_left=alpha)
 
@@ -160,7 +160,7 @@ class Gate(SealedLook[GateSubject, GateFindings]):
         Raises:
             EvaluationRefused: `gate_interrupted`.
         """
-        wanted, items = subject.signed.wanted, len(measured.candidate)
+        wanted, items = subject.signed.said, len(measured.candidate)
         sides = {wanted.task: measured.candidate}
         if subject.incumbent is not None:
             sides[wanted.incumbent] = measured.incumbent
@@ -188,7 +188,7 @@ class Gate(SealedLook[GateSubject, GateFindings]):
         self, job: Context, subject: GateSubject, items: Sequence[Item], files: LookFiles
     ) -> Measured:
         """The outcomes of the classifier, the candidate and the incumbent."""
-        wanted = subject.signed.wanted
+        wanted = subject.signed.said
         train = subject.split.dataset.splits.get("train", ())
         labels = isinstance(subject.loaded.task.output, Labels)
         classifiers = {b.name: b for b in battery(train)} if labels and train else {}
@@ -256,7 +256,7 @@ class Gate(SealedLook[GateSubject, GateFindings]):
         """
         if found.verdict != "pass":
             return b""
-        wanted = subject.signed.wanted
+        wanted = subject.signed.said
         alpha = wanted.alpha_micros / MILLION
         fewest = {
             name: groups_without_error(room / MILLION, alpha)
@@ -277,7 +277,7 @@ def _judged(subject: GateSubject, number: int, measured: Measured, files: LookFi
     paired = [p for p in every if not {p.candidate_failure, p.incumbent_failure} & UNCOUNTED]
     write_pairs(files, paired)
     unasked = len(every) - len(paired)
-    wanted = subject.signed.wanted
+    wanted = subject.signed.said
     return judging.judge(wanted, paired, measured.packs, look=number, unasked=unasked)
 
 
@@ -291,7 +291,7 @@ def _concluded(
     answers: bytes,
 ) -> Judgement[GateFindings]:
     """Sign and write the page."""
-    wanted, now = subject.signed.wanted, parts.clock.wall_us()
+    wanted, now = subject.signed.said, parts.clock.wall_us()
     needed = subject.loaded.task.candidate.model  # a classifier may need none
     at = Circumstances(
         engine=parts.engine,
@@ -344,12 +344,12 @@ def _qualities(wanted: Specification, look: int, measured: Measured) -> Mapping[
 
 
 def _made_of(subject: GateSubject, root: str, at: Circumstances) -> Mapping[str, str]:
-    wanted = subject.signed.wanted
+    wanted = subject.signed.said
     return {
         "task": wanted.task_digest,
         f"model {wanted.model}": wanted.model_digest,
         "dataset": wanted.dataset_digest,
-        "specification": subject.signed.digest,
+        "specification": subject.signed.id,
         "outcomes": root,
         "engine": at.engine,
         "chat template": at.template_sha256 or "none",

@@ -27,9 +27,9 @@ from appliance.tasks.definition import Task, check_metric
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import evaluation, specification
+from appliance.trust.statements import evaluation
 from appliance.trust.statements.evaluation import Certificate
-from appliance.trust.statements.specification import MILLION, Signed, Specification
+from appliance.trust.statements.specification import MILLION, Specification
 
 NONE: Final = "none"
 """The incumbent that answers nothing: then the floors decide."""
@@ -38,7 +38,7 @@ _USABLE: Final = ("verified", "approved", "suspended")
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateSubject(LookSubject[Signed]):
+class GateSubject(LookSubject[Specification]):
     """What is compared, before the split is opened.
 
     Attributes:
@@ -123,11 +123,11 @@ def subject_of(parts: LookParts, envelope: bytes) -> GateSubject:
     """Everything that can be wrong before the look, from the stored bytes; nothing is opened.
 
     Raises:
-        Refused: what `signed_terms` and `specification.verify` raise; `specification_other`,
+        Refused: what `signed_terms` and `Specification.verify` raise; `specification_other`,
             `dataset_not_sealed`, `task_metric_unfit`; what a check of the store finds.
     """
-    signed, policy = signed_terms(parts, envelope, specification.verify)
-    wanted = signed.wanted
+    signed, policy = signed_terms(parts, envelope, Specification)
+    wanted = signed.said
     _check_records(parts.store, wanted, policy)
     loaded = task_of(parts.store, wanted.task, wanted.task_digest, policy)
     check_metric(loaded.task)
@@ -186,7 +186,7 @@ def opened(parts: LookParts, subject: GateSubject) -> tuple[Item, ...]:
     Raises:
         DatasetRefused: what `sealing.open_part` raises.
     """
-    wanted, items = subject.signed.wanted, subject.split.opened(parts)
+    wanted, items = subject.signed.said, subject.split.opened(parts)
     if wanted.items == "one":
         places = draw_one_each([i.id for i in items], [i.group for i in items], wanted.seed)
         items = tuple(items[place] for place in places)

@@ -9,9 +9,10 @@ Berger (Technometrics 24, 1982) for the floors.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from appliance.errors import EvaluationRefused
 from appliance.evals import pairs as pairs_
@@ -136,7 +137,7 @@ def judge(
         floors={name: each.outcome for name, each in floors.items()},
         failures=sum(1 for p in pairs if p.candidate_failure),
         incumbent_failures=sum(1 for p in pairs if p.incumbent_failure),
-        packs=packs,
+        packs=dict(packs),
         interval="" if unnamed else groups.method_of(*sides),
         unasked=unasked,
         agreed=agreed,

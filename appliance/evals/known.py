@@ -173,9 +173,9 @@ def of_route(signed: route.Certificate) -> Certified:
         route=wanted.route,
         id=signed.id,
         larger=wanted.larger,
-        coverage=found.coverage_micros / route.MILLION,
-        bound=wanted.error_micros / route.MILLION,
+        coverage=found.coverage_micros / MILLION,
+        bound=wanted.error_micros / MILLION,
         groups=found.groups,
         rest=found.doubtful,
-        low=None if found.low_micros is None else found.low_micros / route.MILLION,
+        low=None if found.low_micros is None else found.low_micros / MILLION,
     )

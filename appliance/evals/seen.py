@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals.outcomes import parse
-from appliance.trust.statements import specification
+from appliance.trust.statements.specification import Specification
 
 _MOST: Final = 1 << 30
 """Bytes of outcomes that are read; an evaluation with more is told as unreadable."""
@@ -79,7 +79,7 @@ def _names(params: Mapping[str, Any]) -> tuple[str, str]:
     if "specification" not in params:
         return str(params.get("task", "")), str(params.get("data", ""))
     try:
-        terms = specification.unverified(str(params["specification"]).encode())
+        terms = Specification.open(str(params["specification"]).encode()).said
     except ApplianceError:
         return "", ""
     return terms.task, terms.dataset

@@ -24,9 +24,9 @@ from appliance.looks.subject import LookParts, LookSubject, envelope_of
 from appliance.looks.unasked import interruption
 from appliance.trust.bytes import durable
 from appliance.trust.statements import route, specification
-from appliance.trust.statements import statement as statements
 from appliance.trust.statements.evaluations import Evaluations
 from appliance.trust.statements.route_certificates import RouteCertificates
+from appliance.trust.statements.statement import id_of
 from appliance.types import Json, Role
 
 INTERRUPTED: Final = "interrupted"
@@ -78,7 +78,7 @@ class SealedLook(Kind, Generic[U, R]):
 
     Args:
         certificates: where they go.
-        unverified: reads a specification, its signature unseen.
+        terms: what a person specifies.
         subject_of: finds everything that can be wrong before the look.
 
     Attributes:
@@ -99,11 +99,11 @@ class SealedLook(Kind, Generic[U, R]):
         self,
         parts: LookParts,
         certificates: Evaluations | RouteCertificates,
-        unverified: Callable[[bytes], Terms],
+        terms: type[Terms],
         subject_of: Callable[[LookParts, bytes], U],
     ) -> None:
         self.parts, self.certificates = parts, certificates
-        self._unverified, self._subject_of = unverified, subject_of
+        self._terms, self._subject_of = terms, subject_of
 
     async def judgement(self, job: Context, subject: U) -> Judgement[R]:
         """Check the items, take the look, have them answered, judge."""
@@ -129,11 +129,11 @@ class SealedLook(Kind, Generic[U, R]):
         Raises:
             PolicyRefused: `specification_invalid`.
         """
-        self._unverified(envelope_of(params))
+        self._terms.open(envelope_of(params))
 
     def title(self, params: JsonObject) -> str:
         """The subject, and the dataset."""
-        wanted = self._unverified(envelope_of(params))
+        wanted = self._terms.open(envelope_of(params)).said
         return f"{getattr(wanted, self.noun)} on {wanted.dataset}"
 
     def key(self, params: JsonObject) -> str | None:
@@ -163,9 +163,9 @@ class SealedLook(Kind, Generic[U, R]):
             StateRefused: what `Ledger.take` raises.
             EvaluationRefused: `gate_interrupted` for one that ended before.
         """
-        wanted, part, ledger = subject.signed.wanted, subject.split.part, self.parts.ledger
+        wanted, part, ledger = subject.signed.said, subject.split.part, self.parts.ledger
         look = Look(
-            subject.signed.digest, job.id, *self._owner(subject), wanted.dataset,
+            subject.signed.id, job.id, *self._owner(subject), wanted.dataset,
             wanted.dataset_digest, wanted.split, wanted.name, wanted.alpha_micros,
             self.parts.clock.wall_us(), name=subject.name, version=subject.version,
         )  # fmt: skip
@@ -207,7 +207,7 @@ class SealedLook(Kind, Generic[U, R]):
     def interrupt(self, job: Context, subject: U, message: str, verdict: str = INTERRUPTED) -> None:
         """End a look without a verdict. Raises EvaluationRefused (`gate_interrupted`)."""
         self._record_end(job, subject, verdict, verdict)
-        self.parts.ledger.conclude(subject.signed.digest, verdict, "")
+        self.parts.ledger.conclude(subject.signed.id, verdict, "")
         self.given_up(job)
         raise EvaluationRefused("gate_interrupted", message)
 
@@ -228,14 +228,14 @@ class SealedLook(Kind, Generic[U, R]):
             durable.replace(place / name, text.encode())
         certificate = told.certificate or ""
         verdict = _IN_LEDGER.get(told.verdict, told.verdict) if envelope else ""
-        statement = statements.opened(envelope, len(envelope), _broken).digest if envelope else ""
+        statement = id_of(envelope, _broken) if envelope else ""
         more = made.outcomes or str(getattr(told, self.more, ""))
         self._record_end(job, subject, told.verdict, verdict, certificate, statement, more)
         if envelope:
             self.certificates.add(envelope, self.parts.policy())
             if made.answers is not None:
                 self.certificates.keep_replay(statement, made.answers.encode())
-            self.parts.ledger.conclude(subject.signed.digest, verdict, certificate)
+            self.parts.ledger.conclude(subject.signed.id, verdict, certificate)
         self.over(job)
         looks, sealed = self.parts.ledger.looks(subject.split.part.marks), subject.split.seal
         of = self._owner(subject)[1], subject.name, subject.version
@@ -246,7 +246,7 @@ class SealedLook(Kind, Generic[U, R]):
 
     def _owner(self, subject: U) -> tuple[str, str]:
         """Id and digest of what is judged."""
-        wanted = subject.signed.wanted
+        wanted = subject.signed.said
         return getattr(wanted, self.noun), getattr(wanted, f"{self.noun}_digest")
 
     def _record_end(
@@ -261,7 +261,7 @@ class SealedLook(Kind, Generic[U, R]):
     ) -> None:
         """Say in the log how a look ended, as it is told and as the ledger has it."""
         self.parts.record(job, f"{self.name}_verdict", {
-            "specification": subject.signed.digest, self.noun: self._owner(subject)[0],
+            "specification": subject.signed.id, self.noun: self._owner(subject)[0],
             "verdict": verdict, "certificate": certificate, "statement": statement,
             "ledger_verdict": ledger, self.more: more,
         })  # fmt: skip

@@ -38,12 +38,13 @@ from appliance.trust.bytes.directory import Artifact
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import route, specification
+from appliance.trust.statements.statement import Signed
 from appliance.types import Json
 
 VALID_DAYS: Final = 365
 YEAR_US: Final = VALID_DAYS * 86_400_000_000
 T = TypeVar("T")
-S = TypeVar("S", specification.Signed, route.Signed)
+S = TypeVar("S", specification.Specification, route.Specification)
 
 
 class Specified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +133,7 @@ class LookSubject(Generic[S]):
         name, version: of a task, as its own definition says: later versions have the name, too.
     """
 
-    signed: S
+    signed: Signed[S]
     split: SealedSplit
     name: str = ""
     version: int = 0
@@ -147,16 +148,16 @@ def envelope_of(params: JsonObject) -> bytes:
 
 
 def signed_terms(
-    parts: LookParts, envelope: bytes, verify: Callable[[bytes, TrustPolicy], T]
-) -> tuple[T, TrustPolicy]:
+    parts: LookParts, envelope: bytes, terms: type[S]
+) -> tuple[Signed[S], TrustPolicy]:
     """A specification whose signature holds, and the policy under which its look may be taken.
 
     Raises:
-        Refused: `clock_behind`, `evaluator_not_allowed`; what `verify` raises.
+        Refused: `clock_behind`, `evaluator_not_allowed`; what `terms.verify` raises.
     """
     parts.fresh().check_change()
     policy = parts.policy()
-    signed = verify(envelope, policy)
+    signed = terms.verify(envelope, policy)
     policy.evaluator(ecdsa.hint(parts.evidence().public_key()))
     return signed, policy
 

@@ -64,12 +64,12 @@ class Calibration(SealedLook[RouteSubject, CalibrationFindings]):
     made: ClassVar = Judgement[CalibrationFindings]
 
     def __init__(self, parts: CalibrationParts) -> None:
-        super().__init__(parts.look, parts.certificates, statements.unverified, subject_of)
+        super().__init__(parts.look, parts.certificates, statements.Specification, subject_of)
         self._calibration = parts
 
     def engine(self, params: JsonObject) -> bool:
         """Classifiers need none."""
-        wanted = statements.unverified(envelope_of(params))
+        wanted = statements.Specification.open(envelope_of(params)).said
         return needs_engine(self.parts, *filter(None, (wanted.small, wanted.larger)))
 
     async def judgement(
@@ -114,7 +114,7 @@ class Calibration(SealedLook[RouteSubject, CalibrationFindings]):
     def _number(self, subject: RouteSubject) -> int:
         """The number of the look that is taken now; of the one that was, when resumed."""
         behind = ledgers.spent(self.parts.ledger.looks(subject.split.part.marks))
-        mine = [look for look in behind if look.id == subject.signed.digest]
+        mine = [look for look in behind if look.id == subject.signed.id]
         return mine[0].number if mine else min(len(behind) + 1, ledgers.LOOKS)
 
     def _check_seen(self, job: Context, subject: RouteSubject, seen: Sequence[Observed]) -> None:
@@ -238,7 +238,7 @@ async def observe(
 def _lost(subject: RouteSubject, seen: Iterable[Observed]) -> tuple[dict[str, int], int]:
     """How many items could not be asked, of those that no rule keeps from the first stage."""
     asked_for = [each for each in seen if not each.ruled]
-    return {subject.signed.wanted.route: sum(bool(each.unasked) for each in asked_for)}, len(
+    return {subject.signed.said.route: sum(bool(each.unasked) for each in asked_for)}, len(
         asked_for
     )
 
@@ -262,7 +262,7 @@ def _replay(subject: RouteSubject, plan: Plan, found: Found, dev: Sequence[Obser
 
     So many that the same answers leave what is certified certified.
     """
-    threshold, wanted = found.threshold_micros, subject.signed.wanted
+    threshold, wanted = found.threshold_micros, subject.signed.said
     if threshold is None:
         return ""
     stage = next(iter(subject.route.larger), None)
@@ -281,7 +281,7 @@ def _replay(subject: RouteSubject, plan: Plan, found: Found, dev: Sequence[Obser
 
 def terms_of(subject: RouteSubject, number: int) -> Terms:
     """The terms of one look, by its number."""
-    wanted = subject.signed.wanted
+    wanted = subject.signed.said
     return Terms(
         wanted.error_micros / MILLION,
         wanted.delta_micros / MILLION * wanted.share(number),
@@ -378,7 +378,7 @@ def _more(subject: RouteSubject, needed: GroupsNeeded | None) -> str:
 
 def _blank(subject: RouteSubject) -> CalibrationFindings:
     """What is told whatever was found."""
-    wanted = subject.signed.wanted
+    wanted = subject.signed.said
     return CalibrationFindings(
         verdict="not_certifiable",
         answer="",
@@ -410,7 +410,7 @@ def _refused(
         groups_needed_range=why.needed and (why.needed.low, why.needed.high),
         answer=said,
     )
-    told = report.Told(subject.signed.wanted, result, "none", {"dev": str(len(dev))})
+    told = report.Told(subject.signed.said, result, "none", {"dev": str(len(dev))})
     return Judgement(result=result, html=render(report.page(told)))
 
 
@@ -425,7 +425,7 @@ def _concluded(
     drawn: Drawn,
 ) -> Judgement[CalibrationFindings]:
     """Judge, sign and write the page."""
-    look, wanted, terms = parts.look, subject.signed.wanted, terms_of(subject, number)
+    look, wanted, terms = parts.look, subject.signed.said, terms_of(subject, number)
     past = certifying.drawn(dev, wanted.seed, terms.weight)
     whole = wanted.delta_micros / MILLION
     counting = [each for each in seen if each.counts]
@@ -454,7 +454,7 @@ def _concluded(
         f"first stage {wanted.small}": wanted.small_digest,
         f"second stage {wanted.larger or 'none'}": wanted.larger_digest or "none",
         "dataset": wanted.dataset_digest,
-        "specification": subject.signed.digest,
+        "specification": subject.signed.id,
         "outcomes": found.merkle_root,
         "engine": at.engine or "none",
         "identity": at.identity,

@@ -32,8 +32,7 @@ from appliance.statistics.groups import draw_by_size, draw_one_each, effective_g
 from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import route as statements
-from appliance.trust.statements.route import Signed, Specification
+from appliance.trust.statements.route import Specification
 from appliance.trust.statements.route_certificates import RouteCertificates
 
 _USABLE: Final = ("verified", "approved", "suspended")
@@ -59,7 +58,7 @@ class CalibrationParts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RouteSubject(LookSubject[Signed]):
+class RouteSubject(LookSubject[Specification]):
     """What is calibrated, before the split is opened.
 
     Attributes:
@@ -104,11 +103,11 @@ def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
     """Everything that can be wrong before the look, from the stored bytes; nothing is opened.
 
     Raises:
-        Refused: what `signed_terms` and `trust.route.specified` raise; `specification_other`,
+        Refused: what `signed_terms` and `Specification.verify` raise; `specification_other`,
             `dataset_not_sealed`, `route_stage_unfit`; what a check of the store finds.
     """
-    signed, policy = signed_terms(parts, envelope, statements.specified)
-    wanted = signed.wanted
+    signed, policy = signed_terms(parts, envelope, Specification)
+    wanted = signed.said
     route = _route(parts, wanted, policy)
     small = task_of(parts.store, wanted.small, wanted.small_digest, policy)
     _check_group(small, route.group_from)
@@ -117,7 +116,7 @@ def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
         larger = task_of(parts.store, wanted.larger, wanted.larger_digest, policy)
     _check_stages(small, larger, p_true=route.small.p_true)
     split = sealed_split(parts, policy, wanted)
-    begun = any(look.id == signed.digest for look in parts.ledger.looks(split.part.marks))
+    begun = any(look.id == signed.id for look in parts.ledger.looks(split.part.marks))
     if wanted.weight != route.weight and not (begun and not wanted.weight):  # by an older version
         raise other(f"the route weighs by {route.weight}")
     if not split.dataset.splits.get("dev"):
@@ -188,7 +187,7 @@ def opened(parts: LookParts, subject: RouteSubject) -> Drawn:
     Raises:
         DatasetRefused: what `sealing.open_part` raises.
     """
-    wanted, items = subject.signed.wanted, subject.split.opened(parts)
+    wanted, items = subject.signed.said, subject.split.opened(parts)
     draw = draw_by_size if wanted.weight == "answers" else draw_one_each
     places = draw([i.id for i in items], [i.group for i in items], wanted.seed)
     return Drawn(tuple(items[place] for place in places), Counter(i.group for i in items))

@@ -77,7 +77,7 @@ class TaskBackends:
         if (found := self._names.answers(model_id, app)) is not None:
             return found.id
         signed = self._names.pointer(model_id)
-        task = model_id if signed is None else signed.pointer.live.task
+        task = model_id if signed is None else signed.said.live.task
         # A task that is out of service says why; one of another digest stays unknown.
         return task if self._tasks.entry(task) is None else model_id
 

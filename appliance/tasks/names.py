@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from appliance.errors import Refused
 from appliance.tasks.catalogue import Entry, Policy, Tasks
-from appliance.trust.statements.pointer import Pointer, Signed, Version
+from appliance.trust.statements.pointer import Pointer, Version
 from appliance.trust.statements.pointers import Pointers
+from appliance.trust.statements.statement import Signed
 
 
 class TaskNames:
@@ -25,7 +26,7 @@ class TaskNames:
 
     def __init__(self, tasks: Tasks, pointers: Pointers, policy: Policy) -> None:
         self._tasks, self._pointers, self._policy = tasks, pointers, policy
-        self._verified: dict[tuple[str, int], Signed] = {}
+        self._verified: dict[tuple[str, int], Signed[Pointer]] = {}
 
     def entries(self) -> list[Entry]:
         """The live versions, each under its name."""
@@ -35,7 +36,7 @@ class TaskNames:
     def live(self, name: str) -> Entry | None:
         """The version that answers under a name; None where none may."""
         signed = self.pointer(name)
-        return None if signed is None else self._serving(signed.pointer.live)
+        return None if signed is None else self._serving(signed.said.live)
 
     def answers(self, name: str, app: str) -> Entry | None:
         """The version that answers an app under a name: the canary for its share of the apps.
@@ -46,22 +47,22 @@ class TaskNames:
         signed = self.pointer(name)
         if signed is None:
             return None
-        canary = signed.pointer.canary
-        if canary is not None and in_share(signed.pointer, app):
+        canary = signed.said.canary
+        if canary is not None and in_share(signed.said, app):
             found = self._serving(canary)
             if found is not None:
                 return found
-        return self._serving(signed.pointer.live)
+        return self._serving(signed.said.live)
 
     def shadow(self, name: str) -> tuple[str, Entry] | None:
         """The version that answers beside the others, and the id of the pointer that says so."""
         signed = self.pointer(name)
-        if signed is None or signed.pointer.shadow is None:
+        if signed is None or signed.said.shadow is None:
             return None
-        found = self._serving(signed.pointer.shadow)
+        found = self._serving(signed.said.shadow)
         return None if found is None else (signed.id, found)
 
-    def pointer(self, name: str) -> Signed | None:
+    def pointer(self, name: str) -> Signed[Pointer] | None:
         """The pointer of a name under the policy in force; None where none holds."""
         newest = self._pointers.newest(name)
         if newest is None:

@@ -282,7 +282,7 @@ def test_both_judge_alike_to_the_last_digit(
     terms = _terms(number)
     look = terms.looks
     judged = judging.judge(terms, found, look=look, unnamed=unnamed, corrected=not plain)
-    predicate, outcomes = terms.statement()["predicate"], [json.loads(p.line()) for p in found]
+    predicate, outcomes = terms.predicate(), [json.loads(p.line()) for p in found]
     again = alone.Judged(predicate, outcomes, look, unnamed=unnamed, corrected=not plain)
     assert again.interval == judged.interval and bool(judged.interval) is not unnamed
     assert (again.verdict, again.comparison, again.floors) == (

@@ -9,7 +9,7 @@ from appliance.evals import judging
 from appliance.evals.pairs import Pair
 from appliance.trust.bytes import dsse, ecdsa
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import evaluation, specification
+from appliance.trust.statements import evaluation
 from appliance.trust.statements.evaluation import Circumstances, Pack
 from appliance.trust.statements.specification import Specification
 from appliance.trust.statements.statement import PAYLOAD_TYPE
@@ -53,7 +53,7 @@ def wanted(**changes: Any) -> Specification:
 
 def signed(terms: Specification, key: ecdsa.PrivateKey = policies.PUBLISHER) -> bytes:
     """The specification, signed."""
-    return specification.sign(terms, ecdsa.private_pem(key))
+    return terms.sign(ecdsa.private_pem(key))
 
 
 def pairs(groups: int, gained: int = 0, lost: int = 0, right: float = 0.7) -> list[Pair]:

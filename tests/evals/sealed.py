@@ -14,7 +14,6 @@ from appliance.datasets.ledger import FALLING
 from appliance.datasets.sealing import SealingKey
 from appliance.trust.artifacts import signing
 from appliance.trust.policy.policy_file import marks_key
-from appliance.trust.statements import specification
 from appliance.trust.statements.specification import Specification
 from tests.evals.orders import TASK, item, write_task
 from tests.smol import APPROVERS, approve, key, quiet
@@ -113,4 +112,4 @@ def terms(services: Services, task: str, data: str, **changes: Any) -> Specifica
 
 def envelope(services: Services, wanted: Specification, name: str = "publisher") -> bytes:
     """A specification as a person of the lab signs it."""
-    return specification.sign(wanted, key(services.data, name))
+    return wanted.sign(key(services.data, name))

@@ -25,7 +25,6 @@ from appliance.evals.pairs import MILLION, Pair
 from appliance.jobs.kind import Waits
 from appliance.looks import sealed_lines
 from appliance.trust.artifacts import signing
-from appliance.trust.statements import specification
 from appliance.trust.statements.specification import Specification
 from appliance.wire.admin.labels import LabelSet
 from docs.gate_power import by_tango, least_gained, passes, reach
@@ -181,7 +180,7 @@ async def test_what_the_labels_cannot_show_is_refused(lab: Services) -> None:
     _, why = await gate(lab, terms(lab, "fitted", "known", **BLIND))
     assert why is not None and why.code == "dataset_not_sealed"
     terms_ = wanted(**{**BLIND, "margin_micros": 50_000})
-    assert specification.unverified(signed(terms_)) == terms_  # the control
+    assert Specification.open(signed(terms_)).said == terms_  # the control
 
 
 async def test_the_labels_of_a_gate_go_to_the_gate_alone(lab: Services, label: Label) -> None:

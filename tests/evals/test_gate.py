@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from appliance.app import Services, open_services
@@ -151,7 +152,7 @@ async def test_a_classifier_passes_the_gate_without_a_model(lab: Services) -> No
     await long.outcome()
     gate = lab.jobs.kind("gate")
     for task, packs in (("orders", {}), ("fitted", {"general": 1_000}), ("gone", {})):
-        asked = replace(terms(lab, "fitted", "plain", packs=packs), task=task)
+        asked = msgspec.structs.replace(terms(lab, "fitted", "plain", packs=packs), task=task)
         assert gate.engine({"specification": envelope(lab, asked).decode()}), task
     assert (result["verdict"], result["candidate"]) == ("pass", "classifier")
     certificate = lab.store.evaluations.envelope(result["certificate"])

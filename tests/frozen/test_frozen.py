@@ -17,8 +17,10 @@ import pytest
 from appliance.trust.bytes import ecdsa, manifest, oms, strict_json
 from appliance.trust.policy import policy_document
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import approval, evaluation, pointer, route, specification
+from appliance.trust.statements import approval, evaluation, route
 from appliance.trust.statements.approval import ApprovalSubject, PruneSubject, UpstreamSubject
+from appliance.trust.statements.pointer import Pointer
+from appliance.trust.statements.specification import Specification
 from appliance.trust.statements.upstream import UpstreamRecord
 from tests.trust.forge import as_json, new_key
 
@@ -70,12 +72,11 @@ def approved(line: Line, of: Any = None) -> bytes:
 
 
 def pointed(line: Line) -> bytes:
-    return pointer.sign(pointer.verify(line["envelope"].encode(), policy(line)).pointer, PEM)
+    return Pointer.verify(line["envelope"].encode(), policy(line)).said.sign(PEM)
 
 
 def specified(line: Line) -> bytes:
-    signed = specification.verify(line["envelope"].encode(), policy(line))
-    return specification.sign(signed.wanted, PEM)
+    return Specification.verify(line["envelope"].encode(), policy(line)).said.sign(PEM)
 
 
 def evaluated(line: Line) -> bytes:
@@ -89,8 +90,8 @@ def certified(line: Line) -> bytes:
     envelope = line["envelope"].encode()
     found = route.verify(envelope, policy(line))
     inner = as_json(json.loads(said(envelope))["predicate"]["specification"])
-    signed = route.specified(inner, policy(line))
-    assert said(route.specify(signed.wanted, PEM)) == said(inner)
+    signed = route.Specification.verify(inner, policy(line))
+    assert signed.said.payload() == said(inner)
     return route.certify(signed, found.found, found.circumstances, KEY)
 
 

@@ -26,7 +26,6 @@ from appliance.governance.agreement import AGREES
 from appliance.governance.proven import KINDS
 from appliance.trust.artifacts.records import Records
 from appliance.trust.artifacts.store import load_policy
-from appliance.trust.statements import pointer
 from appliance.trust.statements.pointer import Pointer, Version
 from appliance.types import Json, Limits
 from appliance.wire.admin import collections as groupwire
@@ -60,10 +59,10 @@ def point(services: Services, task: str, previous: str) -> str:
     """Have the name point at a task; the id of the pointer."""
     version = Version(task, services.store.inventory.record(task).digest or "")
     made = Pointer(NAME, version, previous, APPROVERS[0], "read", "2026-09-21T00:00:00Z")
-    envelope = pointer.sign(made, key(services.data, APPROVERS[0]))
+    envelope = made.sign(key(services.data, APPROVERS[0]))
     with client_of(services) as client:
         client.point(envelope)
-    return pointer.verify(envelope, load_policy(services.data / "trust")).id
+    return Pointer.verify(envelope, load_policy(services.data / "trust")).id
 
 
 def fill(root: Path) -> Lab:

@@ -35,7 +35,7 @@ SPLIT = SimpleNamespace(
 
 
 def subject_of(_: LookParts, envelope: bytes) -> LookSubject[Any]:
-    signed = SimpleNamespace(wanted=TERMS, digest=envelope.decode())
+    signed = SimpleNamespace(said=TERMS, id=envelope.decode())
     return LookSubject(signed=cast(Any, signed), split=cast(Any, SPLIT))
 
 
@@ -76,6 +76,14 @@ class Store:
         self.replays[certificate_id] = answers
 
 
+class Specified:
+    """Reads the terms, whatever was specified."""
+
+    @staticmethod
+    def open(_envelope: bytes) -> Any:
+        return SimpleNamespace(said=TERMS)
+
+
 class Job:
     """A job of the runner, whose process dies where a test says."""
 
@@ -102,7 +110,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
 @pytest.fixture
 def judge(services: Services) -> Judge:
     parts = cast(Gate, services.jobs.kind("gate")).parts
-    return Judge(parts, cast(Any, Store()), lambda _: cast(Any, TERMS), subject_of)
+    return Judge(parts, cast(Any, Store()), cast(Any, Specified), subject_of)
 
 
 def entries(services: Services) -> list[dict[str, Any]]:

@@ -16,7 +16,6 @@ from appliance.routing.definition import Route
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import fit_linear
 from appliance.trust.artifacts import signing
-from appliance.trust.statements import route
 from appliance.trust.statements.route import Specification
 from appliance.types import Caller, Delta, GenerationRequest, Limits, Principal
 from tests.evals.orders import FITTED, write_task
@@ -213,7 +212,7 @@ def terms(services: Services, **changes: Any) -> Specification:
 
 def envelope(services: Services, wanted: Specification, name: str = "publisher") -> bytes:
     """A specification as a person of the lab signs it."""
-    return route.specify(wanted, key(services.data, name))
+    return wanted.sign(key(services.data, name))
 
 
 async def calibrate(services: Services, wanted: Specification) -> dict[str, Any]:

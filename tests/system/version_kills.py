@@ -26,7 +26,7 @@ from appliance.tasks.catalogue import ApprovedTasks
 from appliance.tasks.names import TaskNames
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import evidence
-from appliance.trust.statements import evaluation, pointer
+from appliance.trust.statements import evaluation
 from appliance.trust.statements.evaluation import Circumstances
 from appliance.trust.statements.pointer import Pointer, Version
 from appliance.trust.statements.specification import Specification
@@ -95,12 +95,12 @@ def point(services: Services, task: str) -> None:
         NAME, Version(task, digest), newest[0] if newest else "", APPROVERS[0], "kill",
         "2026-09-21T00:00:00Z",
     )  # fmt: skip
-    signed = pointer.sign(wanted, key(services.data, APPROVERS[0]))
-    verified = pointer.verify(signed, load_policy(services.data / "trust"))
+    signed = wanted.sign(key(services.data, APPROVERS[0]))
+    verified = Pointer.verify(signed, load_policy(services.data / "trust"))
     fields: dict[str, Json] = {
         "name": NAME, "pointer": verified.id, "envelope": signed.decode(),
     }  # fmt: skip
-    services.pointers.flip(verified, signed, lambda: logged(services, "task_pointer", **fields))
+    services.pointers.flip(verified, lambda: logged(services, "task_pointer", **fields))
 
 
 async def run(data: Path) -> None:
@@ -128,8 +128,8 @@ def check(data: Path) -> str:
             services.store.ask(entry.id, policy)  # raises when its certificate does not hold
         previous = ""
         for position, signed in enumerate(reversed(services.pointers.history(NAME))):
-            told = pointer.verify(signed, policy)
-            assert told.pointer.previous == previous, f"pointer {position} follows none"
+            told = Pointer.verify(signed, policy)
+            assert told.said.previous == previous, f"pointer {position} follows none"
             previous = told.id
         state = services.store.inventory.record("v2").state
         return f"live {live.id}, v2 {state}"

@@ -1,14 +1,16 @@
 """Names beside ids: answered by what the newest pointer says, or not at all."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from appliance.errors import PolicyRefused
 from appliance.tasks.catalogue import Entry, Tasks
 from appliance.tasks.names import TaskNames, in_share
-from appliance.trust.statements.pointer import Pointer, Signed, Version
+from appliance.trust.statements.pointer import Pointer, Version
 from appliance.trust.statements.pointers import Pointers
+from appliance.trust.statements.statement import Signed
 
 V1, V2, V3 = (Version(f"v{n}", f"{n}a" * 32) for n in (1, 2, 3))
 POINTER = Pointer("orders", V1, "", "Alice", "read", "2026-09-21T00:00:00Z")
@@ -42,11 +44,11 @@ class Pointing:
     def newest(self, name: str) -> tuple[str, bytes] | None:
         return ("id", b"") if name == "orders" else None
 
-    def current(self, _name: str, _policy: Any) -> Signed:
+    def current(self, _name: str, _policy: Any) -> Signed[Pointer]:
         self.verified += 1
         if isinstance(self._pointer, Exception):
             raise self._pointer
-        return Signed(self._pointer, "id")
+        return Signed(self._pointer, "id", "key", b"")
 
 
 def names(pointer: Pointer | Exception, *versions: Version) -> TaskNames:

@@ -18,7 +18,6 @@ from appliance.serving.generation import Admitted
 from appliance.tasks import shadows
 from appliance.tasks.names import in_share
 from appliance.trust.artifacts.store import load_policy
-from appliance.trust.statements import pointer
 from appliance.trust.statements.pointer import Pointer, Version
 from appliance.types import Caller, GenerationRequest
 from tests.answers import collect
@@ -34,9 +33,9 @@ def add(services: Services, path: Path, labels: tuple[str, ...]) -> Version:
 
 
 def point(services: Services, wanted: Pointer) -> str:
-    envelope = pointer.sign(wanted, key(services.data, APPROVERS[0]))
-    signed = pointer.verify(envelope, load_policy(services.data / "trust"))
-    services.pointers.flip(signed, envelope, lambda: None)
+    envelope = wanted.sign(key(services.data, APPROVERS[0]))
+    signed = Pointer.verify(envelope, load_policy(services.data / "trust"))
+    services.pointers.flip(signed, lambda: None)
     return signed.id
 
 

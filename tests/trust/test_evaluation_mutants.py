@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from appliance.errors import ApplianceError
-from appliance.trust.statements import evaluation, specification
+from appliance.trust.statements import evaluation
+from appliance.trust.statements.specification import Specification
 from tests.evals.gates import (
     DAY_US,
     ENGINE,
@@ -56,7 +57,7 @@ def _use(now_us: int = NOW_US, engine: str = ENGINE, *, new: bool = True, **fact
 
 
 def _specified(envelope: bytes) -> Attempt:
-    return lambda: specification.verify(envelope, policy())
+    return lambda: Specification.verify(envelope, policy())
 
 
 def _revoked(key: Any) -> policies.Change:
@@ -90,7 +91,7 @@ CASES: dict[str, Case] = {
     ),
     "a byte under the signature": Case(
         _verify(edited(certificate(), block(sampleSize=401))), "evaluation_signature",
-        "evaluation.read", "opened.check(evaluator(opened.hint).public, _unsigned)", "None",
+        "statement.Opened.signed_by", "dsse.signers(", "(lambda *_: 0)(",
     ),
     "a revoked digest": Case(
         _verify(certificate(), policies.put("revoked", "digests", [TASK])), "digest_revoked",
@@ -98,23 +99,24 @@ CASES: dict[str, Case] = {
     ),
     "another margin": Case(
         _verify(forged(certificate(), block(marginMicros=90_000))), INCONSISTENT,
-        "evaluation._check", 'block["marginMicros"] == wanted.margin_micros', "True",
+        "evaluation._check", "told == terms", "True",
     ),
     "another subject": Case(
         _verify(
             forged(certificate(), lambda s: s["subject"][0]["digest"].update(sha256="11" * 32))
         ),
         INCONSISTENT, "evaluation._check",
-        "== [statement.subject(wanted.task, wanted.task_digest)]", "is not None",
+        "== (named(wanted.task, wanted.task_digest),)", "is not None",
     ),
     "another result": Case(
         _verify(forged(certificate(), lambda s: s["predicate"].update(result="FAILED"))),
         INCONSISTENT, "evaluation._check",
-        'predicate.get("result") == RESULTS[found.verdict]', "True",
+        "said.test.result == RESULTS[found.verdict]", "True",
     ),
     "another digest": Case(
         _verify(forged(certificate(), block(merkleRoot="11" * 32))), INCONSISTENT,
-        "evaluation._check", "== _configuration(wanted, found, digest)", "is not None",
+        "evaluation._check", "== _configuration(wanted, found, said.specification.id)",
+        "is not None",
     ),
     "a look beyond the budget": Case(
         _verify(forged(certificate(), block(look=5))), INCONSISTENT,
@@ -167,8 +169,7 @@ CASES: dict[str, Case] = {
     "an edited specification": Case(
         _specified(edited(signed(wanted()), lambda s: s["predicate"].update(looks=9))),
         "specification_signature",
-        "specification.verify",
-        "opened.check(policy.specifier(opened.hint, wanted.name).public, _unsigned)", "None",
+        "statement.Opened.signed_by", "dsse.signers(", "(lambda *_: 0)(",
     ),
     "another's name under a specification": Case(
         _specified(signed(wanted(name="Alice"))), "specifier_not_allowed",

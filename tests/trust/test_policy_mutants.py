@@ -158,7 +158,7 @@ CASES = {
     ),
     "63 an approval for another digest": Case(
         lambda _: accept(signed("Bob", BOB, replace(SUBJECT, digest="00" * 32))),
-        "approval_other_artifact", "approval.verify", "said.subjects != subject.named()",
+        "approval_other_artifact", "approval.verify", "said.about != subject.named()",
     ),
     "63 an approval that a suspension made void": Case(
         other_round, "approval_void", "approval.verify", "said.round != subject.round",

@@ -16,8 +16,8 @@ from appliance.tasks import catalogue
 from appliance.trust.artifacts.records import ModelRecord
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import pointer
-from appliance.trust.statements.pointer import Signed, Version
+from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.statement import Signed
 from appliance.types import Json
 from appliance.wire.admin import pointers as wire
 
@@ -54,8 +54,8 @@ def flip(person: Approver, services: ServicesDep, upload: wire.PointerUpload) ->
     """Have a name point elsewhere."""
     services.trust.freshness().check_change()
     policy, envelope = load_policy(services.data / "trust"), upload.envelope.encode()
-    signed = pointer.verify(envelope, policy)
-    told = signed.pointer
+    signed = Pointer.verify(envelope, policy)
+    told = signed.said
     forms = set()
     for version in told.versions():
         record = _approved(services, told.name, version.task)
@@ -79,7 +79,7 @@ def flip(person: Approver, services: ServicesDep, upload: wire.PointerUpload) ->
         "previous": told.previous,
         "envelope": upload.envelope,
     }
-    services.pointers.flip(signed, envelope, lambda: _recorded(services, Draft("admin", fields)))
+    services.pointers.flip(signed, lambda: _recorded(services, Draft("admin", fields)))
     return _shown(services, policy, told.name)
 
 
@@ -112,7 +112,7 @@ def _shown(services: Services, policy: TrustPolicy, name: str) -> wire.Name:
     shown = []
     for envelope in services.pointers.history(name):
         try:
-            shown.append(_pointer(services, policy, pointer.verify(envelope, policy)))
+            shown.append(_pointer(services, policy, Pointer.verify(envelope, policy)))
         except Refused:
             continue
     newest = services.pointers.newest(name)
@@ -120,8 +120,8 @@ def _shown(services: Services, policy: TrustPolicy, name: str) -> wire.Name:
     return wire.Name(name=name, serves=holds and shown[0].live.serves, pointers=shown)
 
 
-def _pointer(services: Services, policy: TrustPolicy, signed: Signed) -> wire.Pointer:
-    told = signed.pointer
+def _pointer(services: Services, policy: TrustPolicy, signed: Signed[Pointer]) -> wire.Pointer:
+    told = signed.said
 
     def version(found: Version) -> wire.Version:
         serves = _serves(services, policy, found)
@@ -140,7 +140,7 @@ def _pointer(services: Services, policy: TrustPolicy, signed: Signed) -> wire.Po
     )
 
 
-def _compared(services: Services, signed: Signed) -> wire.ShadowTally:
+def _compared(services: Services, signed: Signed[Pointer]) -> wire.ShadowTally:
     return wire.ShadowTally.model_validate(asdict(services.shadows.tally(signed.id)))
 
 

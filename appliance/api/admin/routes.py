@@ -37,8 +37,8 @@ from appliance.tasks.loaded import LoadedTask
 from appliance.trust.artifacts.records import ModelRecord, ModelState
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements.route import MILLION
 from appliance.trust.statements.route import Certificate as Statement
+from appliance.trust.statements.specification import MILLION
 from appliance.types import Json
 from appliance.wire.admin import routes as wire
 

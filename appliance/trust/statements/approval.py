@@ -10,19 +10,16 @@ Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, ClassVar, Self, TypeAlias
+
+from msgspec import Meta
 
 from appliance.clock import iso
 from appliance.errors import PolicyRefused
-from appliance.trust.bytes import dsse, ecdsa, strict_json
 from appliance.trust.bytes.names import SIGNATURE_FILE
-from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import statement
-from appliance.trust.statements.statement import PAYLOAD_TYPE, TIME
+from appliance.trust.policy.policy import PolicyKey, TrustPolicy
+from appliance.trust.statements.statement import NamedDigest, Time, Unnamed, named
 from appliance.trust.statements.upstream import UpstreamRecord
-
-PREDICATE_TYPE: Final = "https://appliance.invalid/approval/v1"
-MAX_ENVELOPE: Final = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -42,15 +39,11 @@ class ApprovalSubject:
     round: int = 0
     certificate: str | None = None
 
-    def named(self) -> list[Any]:
+    def named(self) -> tuple[NamedDigest, ...]:
         """The subjects of the statement."""
-        named = [
-            statement.subject("model", self.digest),
-            statement.subject(SIGNATURE_FILE, self.signature_sha256),
-        ]
-        if self.certificate is not None:
-            named.append(statement.subject("evaluation", self.certificate))
-        return named
+        rests_on = () if self.certificate is None else (named("evaluation", self.certificate),)
+        signature = named(SIGNATURE_FILE, self.signature_sha256)
+        return (named("model", self.digest), signature, *rests_on)
 
 
 @dataclass(frozen=True)
@@ -68,10 +61,9 @@ class PruneSubject:
     root: str
     round: int = 0
 
-    def named(self) -> list[Any]:
+    def named(self) -> tuple[NamedDigest, ...]:
         """The subjects of the statement."""
-        name = f"entries below {self.before} of the audit log {self.origin}"
-        return [statement.subject(name, self.root)]
+        return (named(f"entries below {self.before} of the audit log {self.origin}", self.root),)
 
 
 @dataclass(frozen=True)
@@ -92,16 +84,14 @@ class UpstreamSubject:
     round: int = 0
 
     @classmethod
-    def of(cls, record: UpstreamRecord) -> "UpstreamSubject":
+    def of(cls, record: UpstreamRecord) -> Self:
         """The subject of an approval of this record."""
         return cls(record.name, record.url, record.digest, record.identity)
 
-    def named(self) -> list[Any]:
+    def named(self) -> tuple[NamedDigest, ...]:
         """The subjects of the statement."""
-        return [
-            {"name": f"upstream {self.name} at {self.url}", "digest": {"sha256": self.digest}},
-            {"name": "identity", "digest": {"sha256": self.identity}},
-        ]
+        host = named(f"upstream {self.name} at {self.url}", self.digest)
+        return (host, named("identity", self.identity))
 
 
 Subject: TypeAlias = ApprovalSubject | PruneSubject | UpstreamSubject
@@ -122,12 +112,45 @@ class Approval:
     key: str
 
 
+class ApprovalStatement(Unnamed, frozen=True):
+    """An approval as a person signs it.
+
+    Attributes:
+        name: the approver, as in the policy.
+        meaning: what the signature says, for example "evaluated and fit for use".
+    """
+
+    KIND: ClassVar = "https://appliance.invalid/approval/v1"
+    NOUN: ClassVar = "Approval"
+    LIMIT: ClassVar = 64 << 10
+    MALFORMED: ClassVar = "approval_malformed"
+    UNSIGNED: ClassVar = "approval_signature"
+
+    name: Annotated[str, Meta(max_length=100)]
+    time: Time
+    meaning: Annotated[str, Meta(max_length=500)]
+    round: int
+
+    def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
+        """Whoever approves, under their own name."""
+        return policy.approver(hint, self.name)
+
+    @classmethod
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+        """One without a round is of the first."""
+        return super().parse(subjects, {"round": 0} | predicate)
+
+    def check(self) -> None:
+        """Name and meaning print."""
+        for text in (self.name, self.meaning):
+            if not text.strip() or not text.isprintable():
+                raise self.malformed("name and meaning must be printable")
+
+
 def sign(subject: Subject, *, name: str, meaning: str, time_us: int, private_key: bytes) -> bytes:
     """Make an approval as a DSSE envelope.
 
     Args:
-        name: the approver, as in the policy.
-        meaning: what the signature says, for example "evaluated and fit for use".
         time_us: microseconds since the epoch.
         private_key: PEM.
 
@@ -135,10 +158,8 @@ def sign(subject: Subject, *, name: str, meaning: str, time_us: int, private_key
         PolicyRefused: `approval_malformed` when name or meaning cannot be printed.
         SignatureRefused: `signature_key_unsupported`.
     """
-    predicate = {"name": name, "time": iso(time_us), "meaning": meaning, "round": subject.round}
-    payload = strict_json.dump(statement.document(subject.named(), PREDICATE_TYPE, predicate))
-    _read(payload)
-    return dsse.sign(payload, PAYLOAD_TYPE, [ecdsa.load_private(private_key)])
+    said = ApprovalStatement(subject.named(), name, iso(time_us), meaning, subject.round)
+    return said.sign(private_key)
 
 
 def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> Approval:
@@ -148,12 +169,9 @@ def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> Approval:
         PolicyRefused: `approval_malformed`, `approval_signature`, `approval_other_artifact`,
             `approval_void` for one of another round, and what `TrustPolicy.approver` raises.
     """
-    opened = statement.opened(envelope, MAX_ENVELOPE, _refuse("approval_malformed"))
-    said = _read(opened.payload)
-    # Who may approve is asked before whether the signature holds, so that a person with a
-    # wrong key learns why.
-    opened.check(policy.approver(opened.hint, said.name).public, _refuse("approval_signature"))
-    if said.subjects != subject.named():
+    given = ApprovalStatement.verify(envelope, policy)
+    said = given.said
+    if said.about != subject.named():
         raise PolicyRefused(
             "approval_other_artifact", f"The approval by {said.name} is for something else."
         )
@@ -163,33 +181,4 @@ def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> Approval:
             f"The approval by {said.name} is of round {said.round}; "
             f"the model is in round {subject.round}.",
         )
-    return Approval(said.name, said.meaning, said.time, opened.hint)
-
-
-@dataclass(frozen=True)
-class _Statement:
-    subjects: list[Any]
-    name: str
-    time: str
-    meaning: str
-    round: int
-
-
-def _read(payload: bytes) -> _Statement:
-    refuse = _refuse("approval_malformed")
-    subjects, predicate = statement.parts(payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
-    strict_json.only(predicate, {"name", "time", "meaning", "round"}, "predicate", refuse)
-    name, time, meaning = (
-        strict_json.member(predicate, field, str, refuse) for field in ("name", "time", "meaning")
-    )
-    for text, limit in ((name, 100), (meaning, 500)):
-        if not text.strip() or not text.isprintable() or len(text) > limit:
-            raise refuse("name and meaning must be printable, at most 100 and 500 characters")
-    if not TIME.fullmatch(time):
-        raise refuse("time is not like 2026-11-24T16:00:00Z")
-    number = strict_json.optional(predicate, "round", int, 0, refuse)
-    return _Statement(subjects, name, time, meaning, number)
-
-
-def _refuse(code: str) -> strict_json.Refuse:
-    return lambda problem: PolicyRefused(code, f"Approval: {problem}.")
+    return Approval(said.name, said.meaning, said.time, given.key)

@@ -11,26 +11,26 @@ from collections.abc import Iterable
 from appliance.errors import PolicyRefused, Refused
 from appliance.trust.policy.policy import PolicyKey, TrustPolicy
 from appliance.trust.statements import approval
-from appliance.trust.statements.approval import Approval, ApprovalSubject
+from appliance.trust.statements.approval import Approval, Subject
 
 
 def valid(
     envelopes: Iterable[bytes],
     policy: TrustPolicy,
-    subject: ApprovalSubject,
-    publisher: PolicyKey,
+    subject: Subject,
+    publisher: PolicyKey | None = None,
 ) -> list[Approval]:
     """Those that count, one per person, by time.
 
     Args:
-        subject: the artifact, as it must have been approved.
-        publisher: who signed it.
+        subject: as it must have been approved.
+        publisher: who signed the artifact.
     """
     found: dict[str, Approval] = {}
     for envelope in envelopes:
         with contextlib.suppress(Refused):
             given = approval.verify(envelope, policy, subject)
-            if policy.may_approve(policy.keys[given.key], publisher):
+            if publisher is None or policy.may_approve(policy.keys[given.key], publisher):
                 found.setdefault(given.name, given)
     return sorted(found.values(), key=lambda given: (given.time, given.name))
 
@@ -39,8 +39,8 @@ def accept(
     envelope: bytes,
     earlier: Iterable[bytes],
     policy: TrustPolicy,
-    subject: ApprovalSubject,
-    publisher: PolicyKey,
+    subject: Subject,
+    publisher: PolicyKey | None = None,
 ) -> Approval:
     """One more approval; the arguments are those of `valid`.
 
@@ -49,7 +49,7 @@ def accept(
             `approval_duplicate`.
     """
     given = approval.verify(envelope, policy, subject)
-    if not policy.may_approve(policy.keys[given.key], publisher):
+    if publisher is not None and not policy.may_approve(policy.keys[given.key], publisher):
         raise PolicyRefused(
             "approver_not_distinct", f"{given.name} signed the artifact as its publisher."
         )

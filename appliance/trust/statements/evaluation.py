@@ -12,66 +12,55 @@ has the fields of the proposed predicate eval-result (in-toto/attestation #575) 
 """
 
 import datetime
-import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from appliance.clock import iso
-from appliance.errors import ApplianceError, PolicyRefused
+from appliance.errors import PolicyRefused
 from appliance.trust.bytes import dsse, ecdsa, strict_json
 from appliance.trust.policy.policy import PolicyKey, TrustPolicy
-from appliance.trust.statements import specification, statement
-from appliance.trust.statements.specification import Specification
-from appliance.trust.statements.statement import HEX, PAYLOAD_TYPE, TIME
+from appliance.trust.statements.specification import MILLION, UNLABELLED, Specification
+from appliance.trust.statements.statement import (
+    NamedDigest,
+    NoSha256,
+    Opened,
+    Sha256,
+    Statement,
+    Time,
+    named,
+)
 from appliance.types import FEWEST_GROUPS
 
-PREDICATE_TYPE: Final = "https://in-toto.io/attestation/test-result/v0.1"
-MAX_ENVELOPE: Final = 1 << 20
 OTHER_ENGINE: Final = "evaluation_other_engine"
 COARSE: Final = 10_000
 """Limits of intervals are told outward to one point, in millionths."""
-RESULTS: Final[Mapping[str, str]] = {"pass": "PASSED", "fail": "FAILED", "underpowered": "WARNED"}
-_TESTS: Final[Mapping[str, str]] = {
-    "pass": "passedTests", "fail": "failedTests", "underpowered": "warnedTests",
-}  # fmt: skip
 MOST_VALID_US: Final = 366 * 86_400_000_000
-_TOLERANCE_US: Final = 300_000_000
-_DAY_US: Final = 86_400_000_000
-_NUMBERS: Final = (
-    "sampleSize", "groups", "differenceMicros", "lowMicros", "highMicros", "look", "looks",
-    "marginMicros", "alphaMicros", "entry", "failures", "incumbentFailures",
-)  # fmt: skip
-_WORDS: Final = (
-    "metric", "comparator", "assuranceLevel", "verdict", "comparison", "merkleRoot", "engine",
-    "log", "issued", "validUntil", "templateSha256",
-)  # fmt: skip
-_OTHER: Final = ("threshold", "passed", "groupsNeeded", "floors", "specification")
-_OPTIONAL: Final = ("replaySha256", "carriedFrom")
-_PACKS: Final = "packs"
-_INTERVAL: Final = "interval"
-INTERVALS: Final = ("", "tango", "two-pseudo-groups")
-"""How the interval of the comparison was made; "" is one pseudo-group, of those that name none."""
-_SCHEDULE: Final = "schedule"
-_UNASKED: Final = "unasked"
-_RANGE: Final = "groupsNeededRange"
-Range: TypeAlias = tuple[int | None, int | None] | None
-"""Least and most groups; None for no number."""
-_LOWS: Final = "floorLowsMicros"
-_UNFLIPPED: Final = "unflippedGroups"
-_AGREED: Final = "agreed"
-_QUALITY: Final = "qualityMicros"
-_MORE: Final = (
-    _PACKS, _INTERVAL, _SCHEDULE, _UNASKED, _RANGE, _LOWS, _UNFLIPPED, _AGREED, _QUALITY,
-)  # fmt: skip
 MOST_UNASKED: Final = 0.04
 """Share of the items that may be left out: 2 % for each side."""
+_TOLERANCE_US: Final = 300_000_000
+_DAY_US: Final = 86_400_000_000
+Verdict: TypeAlias = Literal["pass", "fail", "underpowered"]
+_Result: TypeAlias = Literal["PASSED", "FAILED", "WARNED"]
+RESULTS: Final[Mapping[Verdict, _Result]] = {
+    "pass": "PASSED", "fail": "FAILED", "underpowered": "WARNED",
+}  # fmt: skip
+_TESTS: Final[Mapping[Verdict, str]] = {
+    "pass": "passedTests", "fail": "failedTests", "underpowered": "warnedTests",
+}  # fmt: skip
+Range: TypeAlias = tuple[int | None, int | None] | None
+"""Least and most groups; None for no number."""
+_QUALITY: Final = {"value", "low", "high"}
+Counts: TypeAlias = Mapping[str, Annotated[int, Meta(ge=0, le=MILLION)]]
 
 
-@dataclass(frozen=True)
-class Pack:
+class Pack(Struct, frozen=True, forbid_unknown_fields=True):
     """What the candidate's model did on a pack of items that do not change.
 
     Attributes:
@@ -81,16 +70,14 @@ class Pack:
 
     right: int
     items: int
-    sha256: str
+    sha256: Sha256
 
     def verdict(self, floor_micros: int) -> Literal["pass", "fail"]:
         """Whether the floor is reached; the items are fixed, so that no interval is needed."""
-        reached = self.right * specification.MILLION >= floor_micros * self.items
-        return "pass" if reached else "fail"
+        return "pass" if self.right * MILLION >= floor_micros * self.items else "fail"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True, rename="camel"):
     """What a gate found.
 
     Attributes:
@@ -110,29 +97,29 @@ class Found:
         packs: what was found on each pack that the specification names.
         failures, incumbent_failures: items that each gave no answer to; they count as wrong.
         merkle_root: hex root over the lines of the outcomes, in the order of the items' ids.
-        interval: one of `INTERVALS`.
+        interval: how it was made; "" is one pseudo-group, of those that name none.
         unasked: items that could not be asked, for no fault of either side, and do not count.
     """
 
-    verdict: str
-    comparison: str
-    items: int
+    verdict: Verdict
+    comparison: Verdict
+    items: int = msgspec.field(name="sampleSize")
     groups: int
     groups_needed: int | None
     difference_micros: int
     low_micros: int
     high_micros: int
-    merkle_root: str
-    floors: Mapping[str, str] = field(default_factory=dict)
+    merkle_root: Sha256
+    floors: Mapping[str, Verdict] = msgspec.field(default_factory=dict)
     failures: int = 0
     incumbent_failures: int = 0
-    packs: Mapping[str, Pack] = field(default_factory=dict)
-    interval: str = ""
+    packs: Mapping[str, Pack] = msgspec.field(default_factory=dict)
+    interval: Literal["", "tango", "two-pseudo-groups"] = ""
     unasked: int = 0
-    groups_range: Range = None
-    floor_lows: Mapping[str, int] = field(default_factory=dict)
+    groups_range: Range = msgspec.field(name="groupsNeededRange", default=None)
+    floor_lows: Counts = msgspec.field(name="floorLowsMicros", default_factory=dict)
     agreed: int = 0
-    quality: Mapping[str, int] = field(default_factory=dict)
+    quality: Counts = msgspec.field(name="qualityMicros", default_factory=dict)
 
     @property
     def doubtful(self) -> bool:
@@ -140,8 +127,7 @@ class Found:
         return not self.interval or bool(self.floors and not self.quality)
 
 
-@dataclass(frozen=True)
-class Circumstances:
+class Circumstances(Struct, frozen=True, rename="camel"):
     """Under which circumstances it was found.
 
     Attributes:
@@ -162,11 +148,128 @@ class Circumstances:
     look: int
     log: str
     entry: int
-    issued_us: int
-    valid_until_us: int
-    replay: str = ""
-    carried_from: str = ""
-    unflipped: Mapping[str, int] = field(default_factory=dict)
+    issued_us: int = msgspec.field(name="issued")
+    valid_until_us: int = msgspec.field(name="validUntil")
+    replay: NoSha256 = msgspec.field(name="replaySha256", default="")
+    carried_from: NoSha256 = ""
+    unflipped: Counts = msgspec.field(name="unflippedGroups", default_factory=dict)
+
+
+class _Terms(Struct, frozen=True, rename="camel"):
+    """What the block repeats of the specification, and what follows from the verdict."""
+
+    metric: str
+    threshold: float
+    passed: bool
+    margin_micros: int
+    alpha_micros: int
+    looks: int
+    schedule: tuple[int, ...] = ()
+    comparator: str = ">"
+    assurance_level: str = "self_attested"
+
+    @classmethod
+    def of(cls, wanted: Specification, found: Found) -> Self:
+        """The terms as a gate tells them."""
+        margin, passed = wanted.margin_micros, found.verdict == "pass"
+        return cls(
+            wanted.metric, -margin / MILLION, passed, margin, wanted.alpha_micros, wanted.looks,
+            wanted.schedule,
+        )  # fmt: skip
+
+
+class _Test(Struct, frozen=True):
+    """What the certificate says as a test result, for those who read no more."""
+
+    result: _Result
+    configuration: tuple[NamedDigest, ...]
+
+
+class Evaluation(Statement, frozen=True):
+    """What an evidence key signs; what it repeats is held against the specification.
+
+    Attributes:
+        envelope: the specification as it was signed.
+    """
+
+    KIND: ClassVar = "https://in-toto.io/attestation/test-result/v0.1"
+    NOUN: ClassVar = "Certificate"
+    LIMIT: ClassVar = 1 << 20
+    MALFORMED: ClassVar = "evaluation_malformed"
+    UNSIGNED: ClassVar = "evaluation_signature"
+    OPTIONAL: ClassVar = frozenset(
+        {
+            "packs", "interval", "unasked", "groupsNeededRange", "agreed", "floorLowsMicros",
+            "qualityMicros", "schedule", "replaySha256", "carriedFrom", "unflippedGroups",
+        }
+    )  # fmt: skip
+
+    about: tuple[NamedDigest, ...]
+    found: Found
+    circumstances: Circumstances
+    terms: _Terms
+    test: _Test
+    specification: Opened[Specification]
+
+    def subjects(self) -> tuple[NamedDigest, ...]:
+        """The task."""
+        return self.about
+
+    def predicate(self) -> dict[str, Any]:
+        """A test result, and the block `evaluation`."""
+        at, wanted, found = self.circumstances, self.specification.said, self.found
+        tests: dict[str, list[str]] = {name: [] for name in _TESTS.values()}
+        tests[_TESTS[found.comparison]].append("not_worse")
+        for name, verdict in sorted(found.floors.items()):
+            tests[_TESTS[verdict]].append(f"floor {name}".strip())
+        for name, reached in sorted(pack_verdicts(wanted, found.packs).items()):
+            tests[_TESTS[reached]].append(f"pack {name}")
+        block: dict[str, Any] = {
+            **msgspec.to_builtins(found),
+            **msgspec.to_builtins(at),
+            **msgspec.to_builtins(self.terms),
+            "issued": iso(at.issued_us),
+            "validUntil": iso(at.valid_until_us),
+            "specification": strict_json.parse(self.specification.envelope, self.malformed),
+        }
+        told = {n: v for n, v in block.items() if v or n not in self.OPTIONAL}
+        return {**msgspec.to_builtins(self.test), **tests, "evaluation": told}
+
+    @classmethod
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+        """Take the block `evaluation` apart."""
+        block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, cls.malformed)
+        parts = (Found, Circumstances, _Terms)
+        known = {"specification", *(n for part in parts for n in part.__struct_encode_fields__)}
+        strict_json.only(block, known, "evaluation", cls.malformed)
+        if missing := known - block.keys() - cls.OPTIONAL:
+            raise cls.malformed(f"{min(missing)} is missing")
+        inner: dict[str, Any] = strict_json.member(block, "specification", dict, cls.malformed)
+        told = block | {name: cls._moment(block[name]) for name in ("issued", "validUntil")}
+        found = cls.converted(told, Found)
+        for pack in found.packs.values():
+            if not 0 <= pack.right <= pack.items or not pack.items:
+                raise cls.malformed("a pack has other numbers than a pack can have")
+        quality = found.quality
+        if quality and (quality.keys() != _QUALITY or quality["low"] > quality["high"]):
+            raise cls.malformed("qualityMicros is no value with its limits")
+        return cls(
+            subjects,
+            found,
+            cls.converted(told, Circumstances),
+            cls.converted(told, _Terms),
+            cls.converted(predicate, _Test),
+            Specification.open(strict_json.dump(inner), cls.malformed),
+        )
+
+    @classmethod
+    def _moment(cls, value: object) -> int:
+        """Microseconds since the epoch."""
+        try:
+            text = cls.converted(value, Time)
+            return int(datetime.datetime.fromisoformat(text).timestamp()) * 1_000_000
+        except ValueError:
+            raise cls.malformed(f"{value!r:.40} is not like 2026-11-24T16:00:00Z") from None
 
 
 @dataclass(frozen=True)
@@ -205,66 +308,16 @@ def sign(
     Args:
         envelope: the specification as it was signed.
     """
-    c = circumstances
-    payload = dsse.parse(envelope, PAYLOAD_TYPE, _malformed).payload
-    tests: dict[str, list[str]] = {name: [] for name in _TESTS.values()}
-    tests[_TESTS[found.comparison]].append("not_worse")
-    for name, verdict in sorted(found.floors.items()):
-        tests[_TESTS[verdict]].append(f"floor {name}".strip())
-    for name, verdict in sorted(pack_verdicts(wanted, found.packs).items()):
-        tests[_TESTS[verdict]].append(f"pack {name}")
-    subjects = [statement.subject(wanted.task, wanted.task_digest)]
-    made = statement.document(
-        subjects,
-        PREDICATE_TYPE,
-        {
-            "result": RESULTS[found.verdict],
-            "configuration": _configuration(wanted, found, hashlib.sha256(payload).hexdigest()),
-            **tests,
-            "evaluation": {
-                "metric": wanted.metric,
-                "comparator": ">",
-                "threshold": -wanted.margin_micros / specification.MILLION,
-                "passed": found.verdict == "pass",
-                "sampleSize": found.items,
-                "assuranceLevel": "self_attested",
-                "verdict": found.verdict,
-                "comparison": found.comparison,
-                "groups": found.groups,
-                "groupsNeeded": found.groups_needed,
-                "differenceMicros": found.difference_micros,
-                "lowMicros": found.low_micros,
-                "highMicros": found.high_micros,
-                "marginMicros": wanted.margin_micros,
-                "alphaMicros": wanted.alpha_micros,
-                "look": c.look,
-                "looks": wanted.looks,
-                "log": c.log,
-                "entry": c.entry,
-                "floors": dict(found.floors),
-                "failures": found.failures,
-                "incumbentFailures": found.incumbent_failures,
-                "merkleRoot": found.merkle_root,
-                "engine": c.engine,
-                "templateSha256": c.template_sha256,
-                "issued": iso(c.issued_us),
-                "validUntil": iso(c.valid_until_us),
-                "specification": strict_json.parse(envelope, _malformed),
-                **({"replaySha256": c.replay} if c.replay else {}),
-                **({"carriedFrom": c.carried_from} if c.carried_from else {}),
-                **({_PACKS: {n: asdict(p) for n, p in found.packs.items()}} if found.packs else {}),
-                **({_INTERVAL: found.interval} if found.interval else {}),
-                **({_UNASKED: found.unasked} if found.unasked else {}),
-                **({_RANGE: list(found.groups_range)} if found.groups_range else {}),
-                **({_AGREED: found.agreed} if found.agreed else {}),
-                **({_LOWS: dict(found.floor_lows)} if found.floor_lows else {}),
-                **({_QUALITY: dict(found.quality)} if found.quality else {}),
-                **({_UNFLIPPED: dict(c.unflipped)} if c.unflipped else {}),
-                **({_SCHEDULE: list(wanted.schedule)} if wanted.schedule else {}),
-            },
-        },
-    )
-    return dsse.sign(strict_json.dump(made), PAYLOAD_TYPE, [key])
+    signed = Specification.open(envelope)
+    configuration = _configuration(wanted, found, signed.id)
+    return Evaluation(
+        (named(wanted.task, wanted.task_digest),),
+        found,
+        circumstances,
+        _Terms.of(wanted, found),
+        _Test(RESULTS[found.verdict], configuration),
+        signed,
+    ).sign(key)
 
 
 def pack_verdicts(
@@ -275,19 +328,19 @@ def pack_verdicts(
 
 
 def _configuration(
-    wanted: Specification, found: Found, specification_digest: str
-) -> list[dict[str, Any]]:
+    wanted: Specification, found: Found, specification: str
+) -> tuple[NamedDigest, ...]:
     """What was measured, by digest."""
-    named = {
+    told = {
         f"model {wanted.model}": wanted.model_digest,
         f"dataset {wanted.dataset}": wanted.dataset_digest,
-        "specification": specification_digest,
+        "specification": specification,
         "outcomes": found.merkle_root,
     }
     if wanted.incumbent_digest:
-        named[f"incumbent {wanted.incumbent}"] = wanted.incumbent_digest
-    named |= {f"pack {name}": pack.sha256 for name, pack in sorted(found.packs.items())}
-    return [statement.subject(name, digest) for name, digest in named.items()]
+        told[f"incumbent {wanted.incumbent}"] = wanted.incumbent_digest
+    told |= {f"pack {name}": pack.sha256 for name, pack in sorted(found.packs.items())}
+    return tuple(named(name, digest) for name, digest in told.items())
 
 
 def change_micros(groups: int, alpha_micros: int) -> int:
@@ -297,9 +350,9 @@ def change_micros(groups: int, alpha_micros: int) -> int:
     engine that changes more answers all of them as before with less than alpha.
     """
     if not groups:
-        return specification.MILLION
-    share = -math.expm1(math.log(alpha_micros / specification.MILLION) / groups)
-    return math.ceil(share * specification.MILLION)
+        return MILLION
+    share = -math.expm1(math.log(alpha_micros / MILLION) / groups)
+    return math.ceil(share * MILLION)
 
 
 def rooms(wanted: Specification, found: Found) -> dict[str, int]:
@@ -328,7 +381,7 @@ def check_changes(certificate: Certificate, unflipped: Mapping[str, int]) -> Non
     for name, room in rooms(certificate.wanted, certificate.found).items():
         groups = unflipped.get(name, 0)
         if (change := change_micros(groups, alpha)) > room:
-            raise _refused(
+            raise PolicyRefused(
                 "evaluation_change_unbounded",
                 f"The same answers to {groups} groups of open items{f' of {name}' * bool(name)} "
                 f"bound the change at {change / COARSE:.1f} points; {max(0, room) / COARSE:.1f} "
@@ -351,14 +404,11 @@ def carry(
         engine: name and version of the other one.
         unflipped: as in `Circumstances`.
     """
-    payload = statement.opened(envelope, MAX_ENVELOPE, _malformed).payload
-    _, predicate = statement.parts(payload, PREDICATE_TYPE, MAX_ENVELOPE, _malformed)
-    block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, _malformed)
+    told = Evaluation.open(envelope).said
     at = certificate.circumstances
     first = at.carried_from or certificate.id
     other = replace(at, engine=engine, issued_us=now_us, carried_from=first, unflipped=unflipped)
-    terms = strict_json.dump(block["specification"])
-    return sign(terms, certificate.wanted, certificate.found, other, key)
+    return replace(told, circumstances=other).sign(key)
 
 
 def carries(certificate: Certificate, origin: Certificate) -> bool:
@@ -405,9 +455,18 @@ def read(
         PolicyRefused: `evaluation_malformed`, `evaluation_signature`, `evaluation_inconsistent`;
             what `evaluator` raises.
     """
-    opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
-    opened.check(evaluator(opened.hint).public, _unsigned)
-    return _read(opened, people)
+    opened = Evaluation.open(envelope)
+    signed = opened.signed_by(evaluator(opened.hint))
+    inner, said = signed.said.specification, signed.said
+    if inner.hint in people:
+        dsse.signers(inner.outer, {inner.hint: people[inner.hint].public}, said.unsigned)
+    found = Certificate(
+        signed.id, inner.said, said.found, said.circumstances, signed.key, inner.hint
+    )
+    _check(said)
+    if said.circumstances.unflipped:
+        check_changes(found, said.circumstances.unflipped)
+    return found
 
 
 def check_use(
@@ -435,28 +494,28 @@ def check_use(
     """
     wanted, at = certificate.wanted, certificate.circumstances
     if wanted.task_digest != task_digest:
-        raise _refused("evaluation_other_task", f"It is for the task {wanted.task_digest}.")
+        raise PolicyRefused("evaluation_other_task", f"It is for the task {wanted.task_digest}.")
     told = {"model": wanted.model, "model_digest": wanted.model_digest, "metric": wanted.metric}
     for name, value in told.items():
         if facts.get(name) != value:
-            raise _refused("evaluation_other_task", f"Its {name} is {value[:80]}.")
+            raise PolicyRefused("evaluation_other_task", f"Its {name} is {value[:80]}.")
     check_terms(wanted, facts, "evaluation_other_task")
     if certificate.found.verdict != "pass":
-        raise _refused("evaluation_not_passed", f"Its verdict is {certificate.found.verdict}.")
+        raise PolicyRefused("evaluation_not_passed", f"Its verdict is {certificate.found.verdict}.")
     if at.engine != engine:
-        raise _refused(OTHER_ENGINE, f"It is for {at.engine}; {engine} serves.")
+        raise PolicyRefused(OTHER_ENGINE, f"It is for {at.engine}; {engine} serves.")
     if new:
         check_dated(certificate, now_us)
     until = at.valid_until_us + (0 if new else policy.tasks.grace_days * _DAY_US)
     if max(now_us, at.issued_us) > until:
-        raise _refused("evaluation_expired", f"It is valid until {iso(at.valid_until_us)}.")
+        raise PolicyRefused("evaluation_expired", f"It is valid until {iso(at.valid_until_us)}.")
 
 
 def check_dated(certificate: Certificate, now_us: int) -> None:
     """Refuse a certificate that was signed after now. Raises PolicyRefused."""
     issued = certificate.circumstances.issued_us
     if issued > now_us + _TOLERANCE_US:
-        raise _refused("evaluation_from_future", f"It was signed at {iso(issued)}.")
+        raise PolicyRefused("evaluation_from_future", f"It was signed at {iso(issued)}.")
 
 
 def check_terms(wanted: Specification, facts: Mapping[str, Any], code: str) -> None:
@@ -468,138 +527,36 @@ def check_terms(wanted: Specification, facts: Mapping[str, Any], code: str) -> N
     margin, alpha = int(facts.get("margin_micros", 0)), int(facts.get("alpha_micros", 0))
     floor = int(facts.get("floor_micros", 0))
     if wanted.margin_micros > margin or wanted.alpha_micros > alpha:
-        raise _refused(code, f"The task's margin is {margin} and its alpha {alpha} millionths.")
+        raise PolicyRefused(
+            code, f"The task's margin is {margin} and its alpha {alpha} millionths."
+        )
     if wanted.floors.get("", 0) < floor:
-        raise _refused(code, f"The task's floor is {floor} millionths.")
+        raise PolicyRefused(code, f"The task's floor is {floor} millionths.")
 
 
-def _read(opened: statement.Opened, people: Mapping[str, PolicyKey]) -> Certificate:
-    refuse = _malformed
-    subjects, predicate = statement.parts(opened.payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
-    block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, refuse)
-    known = {*_NUMBERS, *_WORDS, *_OTHER, *_OPTIONAL, *_MORE}
-    strict_json.only(block, known, "evaluation", refuse)
-    n = {name: strict_json.member(block, name, int, refuse) for name in _NUMBERS}
-    w = {name: strict_json.member(block, name, str, refuse) for name in _WORDS}
-    floors: dict[str, Any] = strict_json.member(block, "floors", dict, refuse)
-    needed = block.get("groupsNeeded")
-    if needed is not None and type(needed) is not int:
-        raise refuse("groupsNeeded is no number")
-    if any(v not in RESULTS for v in (w["verdict"], w["comparison"], *floors.values())):
-        raise refuse("a verdict is pass, fail or underpowered")
-    optional = [strict_json.member({name: "", **block}, name, str, refuse) for name in _OPTIONAL]
-    if not all(HEX.fullmatch(digest) for digest in (w["merkleRoot"], *filter(None, optional))):
-        raise refuse("a digest is no lower-case SHA-256")
-    envelope = strict_json.dump(strict_json.member(block, "specification", dict, refuse))
-    wanted, digest, specifier = _specified(envelope, people)
-    found = Found(
-        verdict=w["verdict"],
-        comparison=w["comparison"],
-        items=n["sampleSize"],
-        groups=n["groups"],
-        groups_needed=needed,
-        difference_micros=n["differenceMicros"],
-        low_micros=n["lowMicros"],
-        high_micros=n["highMicros"],
-        merkle_root=w["merkleRoot"],
-        floors=floors,
-        failures=n["failures"],
-        incumbent_failures=n["incumbentFailures"],
-        packs=_read_packs(block),
-        interval=strict_json.optional(block, _INTERVAL, str, "", refuse),
-        unasked=strict_json.optional(block, _UNASKED, int, 0, refuse),
-        groups_range=_read_range(block),
-        floor_lows=_read_counts(block, _LOWS),
-        agreed=strict_json.optional(block, _AGREED, int, 0, refuse),
-        quality=_read_counts(block, _QUALITY),
-    )
-    told = found.quality
-    if told and (set(told) != {"value", "low", "high"} or told["low"] > told["high"]):
-        raise refuse(f"{_QUALITY} is no value with its limits")
-    if found.interval not in INTERVALS:
-        raise refuse(f"its interval is none of {', '.join(filter(None, INTERVALS))}")
-    at = Circumstances(
-        engine=w["engine"],
-        template_sha256=w["templateSha256"],
-        look=n["look"],
-        log=w["log"],
-        entry=n["entry"],
-        issued_us=_moment(w["issued"]),
-        valid_until_us=_moment(w["validUntil"]),
-        replay=optional[0],
-        carried_from=optional[1],
-        unflipped=_read_counts(block, _UNFLIPPED),
-    )
-    certificate = Certificate(opened.digest, wanted, found, at, opened.hint, specifier)
-    _check(subjects, predicate, certificate, digest)
-    return certificate
-
-
-def _read_range(block: object) -> Range:
-    told: list[Any] = strict_json.optional(block, _RANGE, list, [], _malformed)
-    if not told:
-        return None
-    if len(told) != 2 or not all(n is None or type(n) is int for n in told):
-        raise _malformed(f"{_RANGE} is no two numbers")
-    return told[0], told[1]
-
-
-def _read_counts(block: object, name: str) -> dict[str, int]:
-    told: dict[str, int] = strict_json.optional(block, name, dict, {}, _malformed)
-    if not all(type(n) is int and 0 <= n <= specification.MILLION for n in told.values()):
-        raise _malformed(f"{name} has no counts")
-    return told
-
-
-def _read_packs(block: dict[str, Any]) -> dict[str, Pack]:
-    found: dict[str, Any] = strict_json.optional(block, _PACKS, dict, {}, _malformed)
-    packs = {}
-    for name, each in found.items():
-        if not isinstance(each, dict):
-            raise _malformed("a pack is no object")
-        strict_json.only(each, {"right", "items", "sha256"}, "a pack", _malformed)
-        right, items = (strict_json.member(each, n, int, _malformed) for n in ("right", "items"))
-        packs[name] = Pack(right, items, strict_json.member(each, "sha256", str, _malformed))
-        if not 0 <= right <= items or not items or not HEX.fullmatch(packs[name].sha256):
-            raise _malformed("a pack has other numbers or another digest than a pack can have")
-    return packs
-
-
-def _specified(envelope: bytes, people: Mapping[str, PolicyKey]) -> tuple[Specification, str, str]:
-    """The specification inside, its digest and who signed it; checked where the key is known."""
-    opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
-    hint = opened.hint
-    if hint in people:
-        opened.check(people[hint].public, _unsigned)
-    return specification.read(opened.payload), opened.digest, hint
-
-
-def _check(subjects: list[Any], predicate: dict[str, Any], c: Certificate, digest: str) -> None:
+def _check(said: Evaluation) -> None:
     """Hold the parts of a statement against each other."""
-    wanted, found, at = c.wanted, c.found, c.circumstances
-    block = predicate["evaluation"]
+    wanted, found, at = said.specification.said, said.found, said.circumstances
+    told = said.terms
+    terms = replace(
+        _Terms.of(wanted, found), passed=told.passed, assurance_level=told.assurance_level
+    )
     agree = {
-        "its subject is not the specification's": subjects
-        == [statement.subject(wanted.task, wanted.task_digest)],
-        "its result is not its verdict": predicate.get("result") == RESULTS[found.verdict]
-        and block["passed"] is (found.verdict == "pass"),
-        "its terms are not the specification's": block["marginMicros"] == wanted.margin_micros
-        and block["alphaMicros"] == wanted.alpha_micros
-        and block["looks"] == wanted.looks
-        and block.get(_SCHEDULE, []) == list(wanted.schedule)
-        and block["metric"] == wanted.metric
-        and block["threshold"] == -wanted.margin_micros / specification.MILLION
-        and block["comparator"] == ">",
+        "its subject is not the specification's": said.about
+        == (named(wanted.task, wanted.task_digest),),
+        "its result is not its verdict": said.test.result == RESULTS[found.verdict]
+        and told.passed is (found.verdict == "pass"),
+        "its terms are not the specification's": told == terms,
         "its floors are not the specification's": found.floors.keys() == wanted.floors.keys()
         and found.packs.keys() == wanted.packs.keys(),
-        "its digests are not the specification's": predicate.get("configuration")
-        == _configuration(wanted, found, digest),
+        "its digests are not the specification's": said.test.configuration
+        == _configuration(wanted, found, said.specification.id),
         "its look is none of the budget's": 1 <= at.look <= wanted.looks,
         "its numbers do not agree": 1 <= found.groups <= found.items
         and 0 <= found.unasked <= MOST_UNASKED * (found.items + found.unasked)
         and found.low_micros <= found.high_micros,
         "its items have labels": 0 <= found.agreed <= found.items
-        and (not found.agreed or wanted.split == specification.UNLABELLED),
+        and (not found.agreed or wanted.split == UNLABELLED),
         "its floors have no limits": found.floor_lows.keys() in (set(), wanted.floors.keys())
         and all(
             found.floors[name] != "pass" or low > wanted.floors[name] - COARSE
@@ -612,9 +569,7 @@ def _check(subjects: list[Any], predicate: dict[str, Any], c: Certificate, diges
     }
     for problem, holds in agree.items():
         if not holds:
-            raise _refused("evaluation_inconsistent", f"Certificate: {problem}.")
-    if at.unflipped:
-        check_changes(c, at.unflipped)
+            raise PolicyRefused("evaluation_inconsistent", f"Certificate: {problem}.")
 
 
 def _follows(wanted: Specification, found: Found) -> bool:
@@ -629,24 +584,3 @@ def _follows(wanted: Specification, found: Found) -> bool:
     }[found.comparison]
     enough = found.groups >= FEWEST_GROUPS or counted == {"underpowered"}
     return enough and follows and found.verdict == together
-
-
-def _moment(text: str) -> int:
-    try:
-        if not TIME.fullmatch(text):
-            raise ValueError
-        return int(datetime.datetime.fromisoformat(text).timestamp()) * 1_000_000
-    except ValueError:
-        raise _malformed(f"{text[:40]} is not like 2026-11-24T16:00:00Z") from None
-
-
-def _malformed(problem: str) -> ApplianceError:
-    return _refused("evaluation_malformed", f"Certificate: {problem}.")
-
-
-def _unsigned(problem: str) -> ApplianceError:
-    return _refused("evaluation_signature", f"Certificate: {problem}.")
-
-
-def _refused(code: str, message: str) -> PolicyRefused:
-    return PolicyRefused(code, message)

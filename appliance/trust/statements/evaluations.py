@@ -18,6 +18,7 @@ from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation
 from appliance.trust.statements.evaluation import Certificate
+from appliance.trust.statements.kept import CertificateStore
 from appliance.types import Held
 
 WARN_DAYS: Final = 30
@@ -58,13 +59,12 @@ def names(text: str, certificate: Certificate) -> bool:
     return certificate.id[:NAMED] in text
 
 
-class Evaluations:
+class Evaluations(CertificateStore[Certificate]):
     """The certificates of one data directory.
 
     Args:
         database: an engine whose migrations include `TABLES`.
         digest_of: the digest of an artifact in the store; None where there is none of the id.
-        now_us: the latest time that is known, microseconds since the epoch.
         engine_of: tells name, version and build of the engine that serves.
         held: ids of certificates, and digests of tasks, that count for nothing until a person
             decides.
@@ -78,8 +78,10 @@ class Evaluations:
         engine_of: Callable[[], str] = str,
         held: Held = frozenset,
     ) -> None:
-        self._database, self._digest_of = database, digest_of
-        self.now_us, self.engine_of, self.held = now_us, engine_of, held
+        super().__init__(
+            database, _CERTIFICATES, _REPLAYS, "task_digest", evaluation.verify, now_us, held
+        )
+        self._digest_of, self.engine_of = digest_of, engine_of
 
     @property
     def engine(self) -> str:
@@ -93,27 +95,8 @@ class Evaluations:
             PolicyRefused: what `evaluation.verify` raises.
         """
         found = evaluation.verify(envelope, policy)
-        with self._database.begin() as connection:
-            known = connection.execute(
-                sa.select(_CERTIFICATES.c.id).where(_CERTIFICATES.c.id == found.id)
-            ).first()
-            if known is None:
-                values = {
-                    "id": found.id,
-                    "task_digest": found.wanted.task_digest,
-                    "envelope": envelope,
-                    "added_us": self.now_us(),
-                }
-                connection.execute(sa.insert(_CERTIFICATES).values(values))
+        self._added(found.id, found.wanted.task_digest, envelope)
         return found
-
-    def keep_replay(self, certificate_id: str, answers: bytes) -> None:
-        """Keep what the candidate of a certificate answered to open items; twice is once."""
-        values = {"certificate": certificate_id, "answers": answers}
-        with self._database.begin() as connection:
-            known = _REPLAYS.c.certificate == certificate_id
-            if connection.execute(sa.select(_REPLAYS.c.certificate).where(known)).first() is None:
-                connection.execute(sa.insert(_REPLAYS).values(values))
 
     def carriable(
         self, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy
@@ -124,7 +107,7 @@ class Evaluations:
             PolicyRefused: `evaluation_no_replay` where there is none with answers here.
         """
         found: list[tuple[bytes, Certificate, bytes]] = []
-        for envelope in self._of(task_digest):
+        for envelope in self.envelopes(task_digest):
             with contextlib.suppress(Refused):
                 certificate = evaluation.verify(envelope, policy)
                 at, now = certificate.circumstances, self.now_us()
@@ -141,22 +124,12 @@ class Evaluations:
             )
         return max(found, key=lambda each: each[1].circumstances.issued_us)
 
-    def _answers(self, certificate_id: str) -> bytes:
-        with self._database.begin() as connection:
-            row = connection.execute(
-                sa.select(_REPLAYS.c.answers).where(_REPLAYS.c.certificate == certificate_id)
-            ).first()
-        return b"" if row is None else bytes(row[0])
-
-    def envelope(self, certificate_id: str) -> bytes:
+    def envelope(self, statement_id: str) -> bytes:
         """A certificate as it was signed. Raises PolicyRefused (`evaluation_missing`)."""
-        with self._database.begin() as connection:
-            row = connection.execute(
-                sa.select(_CERTIFICATES.c.envelope).where(_CERTIFICATES.c.id == certificate_id)
-            ).first()
-        if row is None:
-            raise PolicyRefused("evaluation_missing", f"There is no certificate {certificate_id}.")
-        return bytes(row[0])
+        found = super().envelope(statement_id)
+        if found is None:
+            raise PolicyRefused("evaluation_missing", f"There is no certificate {statement_id}.")
+        return found
 
     def all(self) -> list[tuple[str, bytes]]:
         """Ids and envelopes of all certificates, the oldest first."""
@@ -183,7 +156,7 @@ class Evaluations:
             "evaluation_missing", "The policy asks for an evaluation, and no certificate is here."
         )
         found = []
-        for envelope in self._of(task_digest):
+        for envelope in self.envelopes(task_digest):
             try:
                 certificate = evaluation.verify(envelope, policy)
                 if {certificate.id, task_digest} & self.held():
@@ -202,11 +175,7 @@ class Evaluations:
 
     def of(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
         """The gates of a task, the oldest first; those of signers that are trusted still."""
-        found = []
-        for envelope in self._of(task_digest):
-            with contextlib.suppress(Refused):
-                found.append(evaluation.verify(envelope, policy))
-        return found
+        return self.holding(policy, task_digest)
 
     def contradicting(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
         """The gates that a task failed after it last passed one, the oldest first."""
@@ -220,14 +189,13 @@ class Evaluations:
 
     def passed_since(self, since_us: int, policy: TrustPolicy) -> list[Certificate]:
         """The passes that gates gave since then and that are kept here; carried ones count once."""
-        found = []
-        for _, envelope in self.all():
-            with contextlib.suppress(Refused):
-                certificate = evaluation.verify(envelope, policy)
-                at = certificate.circumstances
-                if certificate.found.verdict == "pass" and at.issued_us >= since_us:
-                    found += [] if at.carried_from else [certificate]
-        return found
+        return [
+            certificate
+            for certificate in self.holding(policy)
+            if certificate.found.verdict == "pass"
+            and certificate.circumstances.issued_us >= since_us
+            and not certificate.circumstances.carried_from
+        ]
 
     def alarms(
         self,
@@ -268,16 +236,6 @@ class Evaluations:
         return [
             f"The evaluation of {task} expired at {iso(end)}; it serves until {until}: {_NEXT}."
         ]
-
-    def _of(self, task_digest: str) -> list[bytes]:
-        """The envelopes for a task, the oldest first."""
-        with self._database.begin() as connection:
-            rows = connection.execute(
-                sa.select(_CERTIFICATES.c.envelope)
-                .where(_CERTIFICATES.c.task_digest == task_digest)
-                .order_by(_CERTIFICATES.c.added_us)
-            )
-            return [bytes(envelope) for (envelope,) in rows]
 
     def _check_dataset(self, certificate: Certificate) -> None:
         wanted = certificate.wanted

@@ -7,24 +7,26 @@ whether a task may serve, which is asked of the task each time.
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/gate.md).
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 
-from appliance.errors import ApplianceError, PolicyRefused
-from appliance.trust.bytes import dsse, ecdsa, strict_json
+from msgspec import Meta, Struct
+
+from appliance.trust.bytes import strict_json
 from appliance.trust.bytes.names import MODEL_ID
-from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import statement
-from appliance.trust.statements.statement import HEX, PAYLOAD_TYPE, TIME
+from appliance.trust.policy.policy import PolicyKey, TrustPolicy
+from appliance.trust.statements.statement import (
+    NamedDigest,
+    NoSha256,
+    Sha256,
+    Statement,
+    Time,
+    named,
+)
 
-PREDICATE_TYPE: Final = "https://appliance.invalid/task-pointer/v1"
-MAX_ENVELOPE: Final = 64 << 10
-_TEXTS: Final = ("name", "previous", "person", "reason", "time")
 _ROLES: Final = ("live", "canary", "shadow")
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(Struct, frozen=True):
     """One version of a task.
 
     Attributes:
@@ -33,11 +35,10 @@ class Version:
     """
 
     task: str
-    digest: str
+    digest: Sha256
 
 
-@dataclass(frozen=True)
-class Pointer:
+class Pointer(Statement, frozen=True):
     """What answers under a name.
 
     Attributes:
@@ -51,12 +52,18 @@ class Pointer:
         shadow: answers beside the others; apps never get its answers.
     """
 
+    KIND: ClassVar = "https://appliance.invalid/task-pointer/v1"
+    NOUN: ClassVar = "Pointer"
+    LIMIT: ClassVar = 64 << 10
+    MALFORMED: ClassVar = "pointer_malformed"
+    UNSIGNED: ClassVar = "pointer_signature"
+
     name: str
     live: Version
-    previous: str
-    person: str
-    reason: str
-    time: str
+    previous: NoSha256
+    person: Annotated[str, Meta(max_length=500)]
+    reason: Annotated[str, Meta(max_length=500)]
+    time: Time
     canary: Version | None = None
     percent: int = 0
     shadow: Version | None = None
@@ -65,99 +72,36 @@ class Pointer:
         """The versions that it names."""
         return [each for each in (self.live, self.canary, self.shadow) if each is not None]
 
+    def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
+        """Whoever approves may point, under their own name."""
+        return policy.approver(hint, self.person)
 
-@dataclass(frozen=True)
-class Signed:
-    """A pointer whose signature holds.
+    def subjects(self) -> tuple[NamedDigest, ...]:
+        """The tasks, by role."""
+        return tuple(named(each.task, each.digest) for each in self.versions())
 
-    Attributes:
-        id: hex SHA-256 of the signed payload.
-    """
+    def predicate(self) -> dict[str, Any]:
+        """The roles by the ids of their tasks."""
+        tasks = {role: getattr(self, role) for role in _ROLES}
+        return super().predicate() | {r: each.task if each else "" for r, each in tasks.items()}
 
-    pointer: Pointer
-    id: str
+    @classmethod
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+        """Each role with the digest of its task."""
+        found = {each.name: Version(each.name, each.digest.sha256) for each in subjects}
+        tasks = {r: strict_json.member(predicate, r, str, cls.malformed) for r in _ROLES}
+        return super().parse(subjects, predicate | {r: found.get(t) for r, t in tasks.items()})
 
-
-def sign(pointer: Pointer, private_key: bytes) -> bytes:
-    """Sign a pointer as a DSSE envelope.
-
-    Raises:
-        PolicyRefused: `pointer_malformed`.
-        SignatureRefused: `signature_key_unsupported`.
-    """
-    subjects = [statement.subject(each.task, each.digest) for each in pointer.versions()]
-    roles = {role: getattr(pointer, role) for role in _ROLES}
-    predicate = {
-        **{field: getattr(pointer, field) for field in _TEXTS},
-        **{role: each.task if each else "" for role, each in roles.items()},
-        "percent": pointer.percent,
-    }
-    payload = strict_json.dump(statement.document(subjects, PREDICATE_TYPE, predicate))
-    _read(payload)
-    return dsse.sign(payload, PAYLOAD_TYPE, [ecdsa.load_private(private_key)])
-
-
-def verify(envelope: bytes, policy: TrustPolicy) -> Signed:
-    """Check who signed a pointer, and read it.
-
-    Raises:
-        PolicyRefused: `pointer_malformed`, `pointer_signature`, and what `TrustPolicy.approver`
-            raises.
-    """
-    opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
-    pointer = _read(opened.payload)
-    opened.check(policy.approver(opened.hint, pointer.person).public, _unsigned)
-    return Signed(pointer, opened.digest)
-
-
-def _read(payload: bytes) -> Pointer:
-    refuse = _malformed
-    subjects, predicate = statement.parts(payload, PREDICATE_TYPE, MAX_ENVELOPE, refuse)
-    versions = [_version(each) for each in subjects]
-    strict_json.only(predicate, {*_TEXTS, *_ROLES, "percent"}, "predicate", refuse)
-    texts = {field: strict_json.member(predicate, field, str, refuse) for field in _TEXTS}
-    named = [strict_json.member(predicate, role, str, refuse) for role in _ROLES]
-    percent = strict_json.member(predicate, "percent", int, refuse)
-    if [each for each in named if each] != [each.task for each in versions] or not named[0]:
-        raise refuse("its subjects are not the tasks that it names, of which one must be live")
-    if len({each.task for each in versions}) != len(versions):
-        raise refuse("a task has two roles")
-    if not (1 <= percent <= 99 if named[1] else percent == 0):
-        raise refuse("the share of a canary is 1 to 99 percent")
-    if not _is_name(texts["name"]):
-        raise refuse(f"{texts['name'][:80]!r} cannot be the name of a task")
-    if texts["previous"] and not HEX.fullmatch(texts["previous"]):
-        raise refuse("previous is no lower-case SHA-256")
-    if not TIME.fullmatch(texts["time"]):
-        raise refuse("time is not like 2026-11-24T16:00:00Z")
-    for text in (texts["person"], texts["reason"]):
-        if not text.strip() or not text.isprintable() or len(text) > 500:
-            raise refuse("person and reason must be printable, at most 500 characters")
-    found = {version.task: version for version in versions}
-    live, canary, shadow = named
-    return Pointer(
-        live=found[live],
-        canary=found.get(canary),
-        percent=percent,
-        shadow=found.get(shadow),
-        **texts,
-    )
-
-
-def _version(subject: Any) -> Version:
-    task, digest = statement.read_subject(subject, _malformed)
-    if not _is_name(task):
-        raise _malformed(f"{task[:80]!r} cannot be the id of a task")
-    return Version(task, digest)
-
-
-def _is_name(text: str) -> bool:
-    return bool(MODEL_ID.fullmatch(text)) and ":" not in text
-
-
-def _malformed(problem: str) -> ApplianceError:
-    return PolicyRefused("pointer_malformed", f"Pointer: {problem}.")
-
-
-def _unsigned(problem: str) -> ApplianceError:
-    return PolicyRefused("pointer_signature", f"Pointer: {problem}.")
+    def check(self) -> None:
+        """One task has one role, a canary has a share, and texts print."""
+        tasks = [each.task for each in self.versions()]
+        if len(set(tasks)) != len(tasks):
+            raise self.malformed("a task has two roles")
+        if not (1 <= self.percent <= 99 if self.canary else self.percent == 0):
+            raise self.malformed("the share of a canary is 1 to 99 percent")
+        for name in (self.name, *tasks):
+            if not MODEL_ID.fullmatch(name) or ":" in name:
+                raise self.malformed(f"{name[:80]!r} cannot be the name of a task")
+        for text in (self.person, self.reason):
+            if not text.strip() or not text.isprintable():
+                raise self.malformed("person and reason must be printable")

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine
 
 from appliance.errors import StateRefused
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import pointer
-from appliance.trust.statements.pointer import Signed
+from appliance.trust.statements.kept import StatementStore
+from appliance.trust.statements.pointer import Pointer
+from appliance.trust.statements.statement import Signed
 from appliance.types import Held
 
 TABLES: Final = """
@@ -33,7 +34,7 @@ _POINTERS: Final = sa.table(
 )
 
 
-class Pointers:
+class Pointers(StatementStore[Signed[Pointer]]):
     """The pointers of one data directory.
 
     Args:
@@ -42,7 +43,7 @@ class Pointers:
     """
 
     def __init__(self, database: Engine, held: Held = frozenset) -> None:
-        self._database, self._held = database, held
+        super().__init__(database, _POINTERS, "name", ("position",), Pointer.verify, held)
         self._newest: dict[str, tuple[str, bytes]] | None = None
 
     def forget(self) -> None:
@@ -57,43 +58,36 @@ class Pointers:
         """Id and envelope of the newest pointer of a name, unverified; None without one."""
         return self._all().get(name)
 
-    def current(self, name: str, policy: TrustPolicy) -> Signed | None:
+    def current(self, name: str, policy: TrustPolicy) -> Signed[Pointer] | None:
         """The pointer of a name; None without one.
 
         Raises:
             StateRefused: `state_differs`.
-            PolicyRefused: as `pointer.verify`.
+            PolicyRefused: as `Pointer.verify`.
         """
-        if name in self._held():
+        if name in self.held():
             raise StateRefused("state_differs", f"{name} points elsewhere than the log says.")
         found = self.newest(name)
-        return None if found is None else pointer.verify(found[1], policy)
+        return None if found is None else Pointer.verify(found[1], policy)
 
     def history(self, name: str) -> list[bytes]:
         """The envelopes of a name, the newest first."""
-        with self._database.begin() as connection:
-            rows = connection.execute(
-                sa.select(_POINTERS.c.envelope)
-                .where(_POINTERS.c.name == name)
-                .order_by(_POINTERS.c.position.desc())
-            )
-            return [bytes(envelope) for (envelope,) in rows]
+        return self.envelopes(name)[::-1]
 
-    def flip(self, signed: Signed, envelope: bytes, record: Callable[[], None]) -> None:
+    def flip(self, signed: Signed[Pointer], record: Callable[[], None]) -> None:
         """Have a name point elsewhere.
 
         Args:
-            signed: what `pointer.verify` made of the envelope.
             record: makes the entry in the log durable; called inside the transaction.
 
         Raises:
             StateRefused: `pointer_moved` when it does not follow the newest one.
         """
-        name = signed.pointer.name
+        name, previous = signed.said.name, signed.said.previous
         with self._database.begin() as connection:
             newest = _newest(connection, name)
             before = newest[0] if newest else ""
-            if signed.pointer.previous != before:
+            if previous != before:
                 raise StateRefused(
                     "pointer_moved", f"{name} points elsewhere since this pointer was signed."
                 )
@@ -105,7 +99,7 @@ class Pointers:
                 "name": name,
                 "position": position + 1,
                 "id": signed.id,
-                "envelope": envelope,
+                "envelope": signed.envelope,
             }
             connection.execute(sa.insert(_POINTERS).values(values))
         self._newest = None

@@ -11,25 +11,29 @@ Rules:
 Source: in-toto Statement v1 in DSSE envelopes, predicate types of our own (docs/routes.md).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from appliance.clock import iso
-from appliance.errors import ApplianceError, PolicyRefused
-from appliance.trust.bytes import dsse, ecdsa, strict_json
-from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import evaluation, statement
-from appliance.trust.statements.statement import PAYLOAD_TYPE
+from appliance.errors import PolicyRefused
+from appliance.trust.bytes import ecdsa, strict_json
+from appliance.trust.policy.policy import PolicyKey, TrustPolicy
+from appliance.trust.statements import evaluation
+from appliance.trust.statements.specification import MILLION, Share
+from appliance.trust.statements.statement import (
+    NoSha256,
+    Sha256,
+    Signed,
+    Statement,
+    Time,
+    Unnamed,
+    named,
+)
 
-SPECIFICATION: Final = "https://appliance.invalid/route-specification/v1"
-CERTIFICATE: Final = "https://appliance.invalid/route-certificate/v1"
-MAX_ENVELOPE: Final = 1 << 20
-MILLION: Final = 1_000_000
 COARSE: Final = 10_000
 """Shares of a sealed split are told to one point, in millionths."""
 FEWEST: Final = 50
@@ -39,17 +43,13 @@ ACCEPTED: Final = "accepted"
 _DAY_US: Final = 86_400_000_000
 _TOLERANCE_US: Final = 300_000_000
 
-_Digest: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-_NoDigest: TypeAlias = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")]
 _Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 _Text: TypeAlias = Annotated[str, Meta(max_length=500)]
-_Share: TypeAlias = Annotated[int, Meta(gt=0, lt=MILLION)]
 _Micros: TypeAlias = Annotated[int, Meta(ge=-MILLION, le=MILLION)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]
-T = TypeVar("T")
 
 
-class Specification(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Specification(Statement, frozen=True):
     """What a calibration will do.
 
     Attributes:
@@ -66,23 +66,31 @@ class Specification(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             groups.
     """
 
+    KIND: ClassVar = "https://appliance.invalid/route-specification/v1"
+    NOUN: ClassVar = "Specification"
+    LIMIT: ClassVar = 1 << 20
+    MALFORMED: ClassVar = "specification_invalid"
+    UNSIGNED: ClassVar = "specification_signature"
+    SUBJECTS: ClassVar = (("route", "route_digest"), ("dataset", "dataset_digest"))
+    OPTIONAL: ClassVar = frozenset({"schedule", "weight"})
+
     route: _Name
-    route_digest: _Digest
+    route_digest: Sha256
     dataset: _Name
-    dataset_digest: _Digest
+    dataset_digest: Sha256
     split: Literal["certify", "test"]
     small: _Name
-    small_digest: _Digest
+    small_digest: Sha256
     larger: _Text
-    larger_digest: _NoDigest
-    error_micros: _Share
+    larger_digest: NoSha256
+    error_micros: Share
     delta_micros: Annotated[int, Meta(gt=0, le=MILLION // 5)]
-    margin_micros: _Share
+    margin_micros: Share
     looks: Annotated[int, Meta(ge=1, le=100)]
     seed: Annotated[str, Meta(min_length=8, max_length=128)]
     name: _Name
-    time: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-    schedule: Annotated[tuple[_Share, ...], Meta(max_length=100)] = ()
+    time: Time
+    schedule: Annotated[tuple[Share, ...], Meta(max_length=100)] = ()
     weight: Literal["", "groups", "answers"] = ""
 
     @property
@@ -93,6 +101,20 @@ class Specification(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     def share(self, number: int) -> float:
         """The share of delta that a look spends, by its number from 1."""
         return self.schedule[number - 1] / MILLION if self.schedule else 1 / self.looks
+
+    def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
+        """Whoever specifies, under their own name."""
+        return policy.specifier(hint, self.name)
+
+    def check(self) -> None:
+        """A second stage has a digest, the schedule spends delta once, and names print."""
+        if bool(self.larger) != bool(self.larger_digest):
+            raise self.malformed("the larger stage and its digest go together")
+        if self.schedule and (len(self.schedule) != self.looks or sum(self.schedule) > MILLION):
+            raise self.malformed("its schedule spends delta more than once, or not look by look")
+        for text in (self.route, self.dataset, self.small, self.name, self.seed):
+            if not text.strip() or not text.isprintable():
+                raise self.malformed("a name is empty or does not print")
 
 
 class Found(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,7 +151,7 @@ class Found(Struct, frozen=True, forbid_unknown_fields=True):
     function: dict[str, Any]
     doubtful: Literal["larger", "people"]
     low_micros: _Micros | None
-    merkle_root: _Digest
+    merkle_root: Sha256
     reach_micros: _Micros | None = None
     interval: Literal["", "tango"] = ""
     company: bool = False
@@ -167,28 +189,34 @@ class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
     entry: _Count
     issued_us: _Count
     valid_until_us: _Count
-    replay: _NoDigest = ""
-    carried_from: _NoDigest = ""
+    replay: NoSha256 = ""
+    carried_from: NoSha256 = ""
     unflipped: dict[str, _Count] = {}
 
 
-class _Predicate(Struct, frozen=True, forbid_unknown_fields=True):
+class Calibrated(Unnamed, frozen=True):
+    """What an evidence key signs."""
+
+    KIND: ClassVar = "https://appliance.invalid/route-certificate/v1"
+    NOUN: ClassVar = "Certificate"
+    LIMIT: ClassVar = 1 << 20
+    MALFORMED: ClassVar = "route_certificate_malformed"
+    UNSIGNED: ClassVar = "route_certificate_signature"
+
     found: Found
     circumstances: Circumstances
     specification: dict[str, Any]
 
+    def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
+        """An evaluator."""
+        return policy.evaluator(hint)
 
-@dataclass(frozen=True)
-class Signed:
-    """A specification whose signature holds.
-
-    Attributes:
-        digest: hex SHA-256 of the signed payload: its id.
-    """
-
-    wanted: Specification
-    digest: str
-    envelope: bytes
+    def predicate(self) -> dict[str, Any]:
+        """What did not change is told of what was carried over alone."""
+        told = super().predicate()
+        if not self.circumstances.unflipped:
+            del told["circumstances"]["unflipped"]
+        return told
 
 
 @dataclass(frozen=True)
@@ -212,59 +240,15 @@ class Certificate:
         return self.circumstances.carried_from or self.id
 
 
-def specify(wanted: Specification, private_key: bytes) -> bytes:
-    """Sign a specification as a DSSE envelope.
-
-    Raises:
-        PolicyRefused: `specification_invalid`.
-        SignatureRefused: `signature_key_unsupported`.
-    """
-    subjects = [
-        statement.subject(wanted.route, wanted.route_digest),
-        statement.subject(wanted.dataset, wanted.dataset_digest),
-    ]
-    payload = _payload(SPECIFICATION, subjects, msgspec.to_builtins(wanted))
-    _specification(payload)
-    return dsse.sign(payload, PAYLOAD_TYPE, [ecdsa.load_private(private_key)])
-
-
-def specified(envelope: bytes, policy: TrustPolicy) -> Signed:
-    """Check who signed a specification, and read it.
-
-    Raises:
-        PolicyRefused: `specification_invalid`, `specification_signature`, and what
-            `TrustPolicy.specifier` raises.
-    """
-    opened = statement.opened(envelope, MAX_ENVELOPE, _invalid)
-    wanted = _specification(opened.payload)
-    opened.check(policy.specifier(opened.hint, wanted.name).public, _unsigned)
-    return Signed(wanted, opened.digest, envelope)
-
-
-def unverified(envelope: bytes) -> Specification:
-    """What a specification says, its signature unseen: for titles, never for a decision.
-
-    Raises:
-        PolicyRefused: `specification_invalid`.
-    """
-    return _specification(statement.opened(envelope, MAX_ENVELOPE, _invalid).payload)
-
-
 def certify(
-    signed: Signed, found: Found, circumstances: Circumstances, key: ecdsa.PrivateKey
+    signed: Signed[Specification], found: Found, circumstances: Circumstances, key: ecdsa.PrivateKey
 ) -> bytes:
     """The signed statement of what a calibration found."""
-    wanted = signed.wanted
-    at = msgspec.to_builtins(circumstances)
-    if not circumstances.unflipped:
-        del at["unflipped"]
-    predicate = {
-        "found": msgspec.to_builtins(found),
-        "circumstances": at,
-        "specification": json.loads(signed.envelope),
-    }
-    subjects = [statement.subject(wanted.route, wanted.route_digest)]
-    return dsse.sign(_payload(CERTIFICATE, subjects, predicate), PAYLOAD_TYPE, [key])
+    wanted = signed.said
+    inner = strict_json.parse(signed.envelope, Calibrated.malformed)
+    about = (named(wanted.route, wanted.route_digest),)
+    terms = Calibrated.converted(inner, dict[str, Any])
+    return Calibrated(about, found, circumstances, terms).sign(key)
 
 
 def rooms(wanted: Specification, found: Found) -> dict[str, int]:
@@ -290,7 +274,7 @@ def check_changes(certificate: Certificate, unflipped: Mapping[str, int]) -> Non
         groups = unflipped.get(name, 0)
         change = evaluation.change_micros(groups, certificate.wanted.delta_micros)
         if change > room:
-            raise _refused(
+            raise PolicyRefused(
                 "route_change_unbounded",
                 f"The same answers to {groups} {name or 'open'} groups of dev bound the change at "
                 f"{change / COARSE:.1f} points; {max(0, room) / COARSE:.1f} are left.",
@@ -312,9 +296,6 @@ def carry(
         engine: name, version and build of the other one.
         unflipped: as in `Circumstances`.
     """
-    payload = statement.opened(envelope, MAX_ENVELOPE, _malformed).payload
-    _, predicate = statement.parts(payload, CERTIFICATE, MAX_ENVELOPE, _malformed)
-    inner = strict_json.dump(_converted(predicate, _Predicate, _malformed).specification)
     other = msgspec.structs.replace(
         certificate.circumstances,
         engine=engine,
@@ -322,8 +303,8 @@ def carry(
         carried_from=certificate.origin,
         unflipped=dict(unflipped),
     )
-    signed = Signed(certificate.wanted, "", inner)
-    return certify(signed, certificate.found, other, key)
+    told = Calibrated.open(envelope).said
+    return msgspec.structs.replace(told, circumstances=other).sign(key)
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
@@ -331,41 +312,48 @@ def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
 
     Raises:
         PolicyRefused: `route_certificate_malformed`, `route_certificate_signature`,
-            `route_certificate_inconsistent`; what `TrustPolicy.evaluator` and `specified` raise;
-            `digest_revoked`.
+            `route_certificate_inconsistent`; what `TrustPolicy.evaluator` and
+            `Specification.verify` raise; `digest_revoked`.
     """
-    opened = statement.opened(envelope, MAX_ENVELOPE, _malformed)
-    opened.check(policy.evaluator(opened.hint).public, _unsigned_certificate)
-    subjects, predicate = statement.parts(opened.payload, CERTIFICATE, MAX_ENVELOPE, _malformed)
-    told = _converted(predicate, _Predicate, _malformed)
-    inner = strict_json.dump(told.specification)
-    signed = specified(inner, policy)
-    wanted, found, at = signed.wanted, told.found, told.circumstances
-    if subjects != [statement.subject(wanted.route, wanted.route_digest)]:
-        raise _inconsistent("it is for another route than its specification")
-    if found.certified == bool(found.reason):
-        raise _inconsistent("it has a threshold and a reason against one")
-    if found.certified and not found.limit_micros <= wanted.error_micros:
-        raise _inconsistent("it certifies an error above its bound")
-    low = found.low_micros
-    if found.certified and low is not None and low <= -wanted.margin_micros:
-        raise _inconsistent("it certifies a route that is worse by the margin")
-    if found.certified and found.thresholds and found.threshold_micros not in found.thresholds:
-        raise _inconsistent("its threshold is none of those that were fixed before")
-    if found.certified and wanted.weight and (found.effective or 0) < FEWEST:
-        raise _inconsistent(f"its groups weigh as fewer than {FEWEST} of one size")
-    if at.valid_until_us < at.issued_us or not 1 <= at.look <= wanted.looks:
-        raise _inconsistent("its look or its dates cannot be")
+    signed = Calibrated.verify(envelope, policy)
+    told = signed.said
+    wanted = Specification.verify(strict_json.dump(told.specification), policy).said
+    _check(told, wanted)
     policy.check_digests(
         wanted.route_digest, wanted.dataset_digest, wanted.small_digest, wanted.larger_digest
     )
-    policy.check_digests(opened.digest)
-    certificate = Certificate(opened.digest, wanted, found, at, opened.hint)
-    if at.unflipped and not at.carried_from:
-        raise _inconsistent("what did not change is none of a calibration")
-    if at.unflipped:
-        check_changes(certificate, at.unflipped)
+    policy.check_digests(signed.id)
+    certificate = Certificate(signed.id, wanted, told.found, told.circumstances, signed.key)
+    if told.circumstances.unflipped:
+        check_changes(certificate, told.circumstances.unflipped)
     return certificate
+
+
+def _check(told: Calibrated, wanted: Specification) -> None:
+    """Hold the parts of a statement against each other."""
+    found, at, low = told.found, told.circumstances, told.found.low_micros
+    none = not found.certified
+    agree = {
+        "it is for another route than its specification": told.about
+        == (named(wanted.route, wanted.route_digest),),
+        "it has a threshold and a reason against one": none == bool(found.reason),
+        "it certifies an error above its bound": none or found.limit_micros <= wanted.error_micros,
+        "it certifies a route that is worse by the margin": none
+        or low is None
+        or low > -wanted.margin_micros,
+        "its threshold is none of those that were fixed before": none
+        or not found.thresholds
+        or found.threshold_micros in found.thresholds,
+        f"its groups weigh as fewer than {FEWEST} of one size": none
+        or not wanted.weight
+        or (found.effective or 0) >= FEWEST,
+        "what did not change is none of a calibration": not at.unflipped or bool(at.carried_from),
+        "its look or its dates cannot be": at.valid_until_us >= at.issued_us
+        and 1 <= at.look <= wanted.looks,
+    }
+    for problem, holds in agree.items():
+        if not holds:
+            raise PolicyRefused("route_certificate_inconsistent", f"Certificate: {problem}.")
 
 
 def check_use(
@@ -389,71 +377,21 @@ def check_use(
     """
     wanted, at = certificate.wanted, certificate.circumstances
     if wanted.route_digest != route_digest:
-        raise _refused("route_certificate_other", f"It is for the route {wanted.route_digest}.")
+        raise PolicyRefused(
+            "route_certificate_other", f"It is for the route {wanted.route_digest}."
+        )
     for name, value in terms.items():
         if getattr(wanted, name) > value:
-            raise _refused("route_certificate_other", f"Its {name} is {getattr(wanted, name)}.")
+            raise PolicyRefused(
+                "route_certificate_other", f"Its {name} is {getattr(wanted, name)}."
+            )
     if not certificate.found.certified:
         reason = certificate.found.reason
-        raise _refused("route_not_certified", f"Not certifiable: {reason}.")
+        raise PolicyRefused("route_not_certified", f"Not certifiable: {reason}.")
     if at.engine and at.engine != engine:
-        raise _refused("route_certificate_other", f"It is for {at.engine}; {engine} serves.")
+        raise PolicyRefused("route_certificate_other", f"It is for {at.engine}; {engine} serves.")
     if at.issued_us > now_us + _TOLERANCE_US:
-        raise _refused("route_certificate_other", f"It was signed at {iso(at.issued_us)}.")
+        raise PolicyRefused("route_certificate_other", f"It was signed at {iso(at.issued_us)}.")
     if now_us > at.valid_until_us + grace_days * _DAY_US:
         until = iso(at.valid_until_us)
-        raise _refused("route_certificate_expired", f"It is valid until {until}.")
-
-
-def _payload(kind: str, subjects: list[dict[str, Any]], predicate: dict[str, Any]) -> bytes:
-    return strict_json.dump(statement.document(subjects, kind, predicate))
-
-
-def _specification(payload: bytes) -> Specification:
-    subjects, predicate = statement.parts(payload, SPECIFICATION, MAX_ENVELOPE, _invalid)
-    wanted = _converted(predicate, Specification, _invalid)
-    named = [
-        statement.subject(wanted.route, wanted.route_digest),
-        statement.subject(wanted.dataset, wanted.dataset_digest),
-    ]
-    if subjects != named:
-        raise _invalid("its subjects are not its route and its dataset")
-    if bool(wanted.larger) != bool(wanted.larger_digest):
-        raise _invalid("the larger stage and its digest go together")
-    if wanted.schedule and (len(wanted.schedule) != wanted.looks or sum(wanted.schedule) > MILLION):
-        raise _invalid("its schedule spends delta more than once, or not look by look")
-    for text in (wanted.route, wanted.dataset, wanted.small, wanted.name, wanted.seed):
-        if not text.strip() or not text.isprintable():
-            raise _invalid("a name is empty or does not print")
-    return wanted
-
-
-def _converted(value: object, kind: type[T], refuse: strict_json.Refuse) -> T:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise refuse(str(error)) from error
-
-
-def _refused(code: str, message: str) -> PolicyRefused:
-    return PolicyRefused(code, message)
-
-
-def _invalid(problem: str) -> ApplianceError:
-    return PolicyRefused("specification_invalid", f"Specification: {problem}.")
-
-
-def _unsigned(problem: str) -> ApplianceError:
-    return PolicyRefused("specification_signature", f"Specification: {problem}.")
-
-
-def _malformed(problem: str) -> ApplianceError:
-    return PolicyRefused("route_certificate_malformed", f"Certificate: {problem}.")
-
-
-def _unsigned_certificate(problem: str) -> ApplianceError:
-    return PolicyRefused("route_certificate_signature", f"Certificate: {problem}.")
-
-
-def _inconsistent(problem: str) -> ApplianceError:
-    return PolicyRefused("route_certificate_inconsistent", f"Certificate: {problem}.")
+        raise PolicyRefused("route_certificate_expired", f"It is valid until {until}.")

@@ -4,7 +4,6 @@ Rules: a certificate is kept as it was signed and verified again under the polic
 that is suspended never counts again, nor what was carried over from it; rows are only added.
 """
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -15,6 +14,7 @@ from sqlalchemy import Engine
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import route
+from appliance.trust.statements.kept import CertificateStore
 from appliance.trust.statements.route import Certificate
 from appliance.types import Held
 
@@ -51,12 +51,11 @@ _SUSPENSIONS: Final = sa.table(
 )
 
 
-class RouteCertificates:
+class RouteCertificates(CertificateStore[Certificate]):
     """The certificates of one data directory.
 
     Args:
         database: an engine whose migrations include `TABLES`.
-        now_us: the latest time that is known, microseconds since the epoch.
         engine: tells name, version and build of the engine that serves.
         held: ids of certificates, and digests of routes, that count for nothing until a person
             decides.
@@ -69,8 +68,10 @@ class RouteCertificates:
         engine: Callable[[], str],
         held: Held = frozenset,
     ) -> None:
-        self._database, self.now_us, self._engine = database, now_us, engine
-        self._held = held
+        super().__init__(
+            database, _CERTIFICATES, _REPLAYS, "route_digest", route.verify, now_us, held
+        )
+        self._engine = engine
 
     def add(self, envelope: bytes, policy: TrustPolicy) -> Certificate:
         """Verify a certificate and keep it; one that is kept already stays.
@@ -79,40 +80,13 @@ class RouteCertificates:
             PolicyRefused: what `route.verify` raises.
         """
         found = route.verify(envelope, policy)
-        values = {
-            "id": found.id,
-            "route_digest": found.wanted.route_digest,
-            "envelope": envelope,
-            "added_us": self.now_us(),
-        }
-        with self._database.begin() as connection:
-            known = sa.select(_CERTIFICATES.c.id).where(_CERTIFICATES.c.id == found.id)
-            if connection.execute(known).first() is None:
-                connection.execute(sa.insert(_CERTIFICATES).values(values))
+        self._added(found.id, found.wanted.route_digest, envelope)
         return found
-
-    def envelope(self, certificate_id: str) -> bytes | None:
-        """A certificate as it was signed; None where it is not kept here."""
-        known = sa.select(_CERTIFICATES.c.envelope).where(_CERTIFICATES.c.id == certificate_id)
-        with self._database.begin() as connection:
-            found = connection.execute(known).scalar()
-        return None if found is None else bytes(found)
 
     def suspend(self, certificate_id: str, reason: str) -> None:
         """Take a certificate out of use for ever; the first reason stays."""
         values = {"certificate": certificate_id, "reason": reason, "time_us": self.now_us()}
-        with self._database.begin() as connection:
-            known = _SUSPENSIONS.c.certificate == certificate_id
-            if connection.execute(sa.select(_SUSPENSIONS).where(known)).first() is None:
-                connection.execute(sa.insert(_SUSPENSIONS).values(values))
-
-    def keep_replay(self, certificate_id: str, answers: bytes) -> None:
-        """Keep what the stages of a certified route did with open items; twice is once."""
-        values = {"certificate": certificate_id, "answers": answers}
-        with self._database.begin() as connection:
-            known = _REPLAYS.c.certificate == certificate_id
-            if connection.execute(sa.select(_REPLAYS.c.certificate).where(known)).first() is None:
-                connection.execute(sa.insert(_REPLAYS).values(values))
+        self._keep(_SUSPENSIONS, values)
 
     def carriable(
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
@@ -130,14 +104,10 @@ class RouteCertificates:
         self._check_suspended(found)
         at = found.circumstances
         route.check_use(found, route_digest, terms, at.engine, self.now_us(), 0)
-        replays = sa.select(_REPLAYS.c.answers).where(_REPLAYS.c.certificate == found.origin)
-        envelopes = sa.select(_CERTIFICATES.c.envelope).where(_CERTIFICATES.c.id == found.id)
-        with self._database.begin() as connection:
-            answers = connection.execute(replays).scalar()
-            envelope = connection.execute(envelopes).scalar_one()
-        if not at.engine or hashlib.sha256(answers or b"").hexdigest() != at.replay:
+        envelope, answers = self.envelope(found.id), self._answers(found.origin)
+        if not at.engine or envelope is None or hashlib.sha256(answers).hexdigest() != at.replay:
             raise PolicyRefused("route_no_replay", "Nothing of the certificate can be repeated.")
-        return bytes(envelope), found, bytes(answers or b"")
+        return envelope, found, answers
 
     def of_other_engine(
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
@@ -151,32 +121,18 @@ class RouteCertificates:
 
     def of(self, route_digest: str, policy: TrustPolicy) -> list[Certificate]:
         """The certificates of a route that verify, the newest first; suspended ones, too."""
-        with self._database.begin() as connection:
-            rows = connection.execute(
-                sa.select(_CERTIFICATES.c.envelope)
-                .where(_CERTIFICATES.c.route_digest == route_digest)
-                .order_by(_CERTIFICATES.c.added_us.desc(), _CERTIFICATES.c.id)
-            ).all()
-        found = []
-        for (envelope,) in rows:
-            try:
-                found.append(route.verify(bytes(envelope), policy))
-            except Refused:
-                continue
+        found = self.holding(policy, route_digest)
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
 
     def certified_since(self, since_us: int, policy: TrustPolicy) -> list[Certificate]:
         """What calibrations certified since then and is kept here; carried ones count once."""
-        with self._database.begin() as connection:
-            rows = connection.execute(sa.select(_CERTIFICATES.c.envelope)).scalars().all()
-        found = []
-        for envelope in rows:
-            with contextlib.suppress(Refused):
-                certificate = route.verify(bytes(envelope), policy)
-                at = certificate.circumstances
-                if certificate.found.certified and at.issued_us >= since_us:
-                    found += [] if at.carried_from else [certificate]
-        return found
+        return [
+            certificate
+            for certificate in self.holding(policy)
+            if certificate.found.certified
+            and certificate.circumstances.issued_us >= since_us
+            and not certificate.circumstances.carried_from
+        ]
 
     def suspended(self, certificate_id: str) -> str | None:
         """Why a certificate is out of use; None for one that is not."""
@@ -220,7 +176,7 @@ class RouteCertificates:
         return self.suspended(certificate.origin) if own is None else own
 
     def _check_suspended(self, certificate: Certificate) -> None:
-        if {certificate.id, certificate.origin, certificate.wanted.route_digest} & self._held():
+        if {certificate.id, certificate.origin, certificate.wanted.route_digest} & self.held():
             raise StateRefused("state_differs", "The certificate is not as the log has it.")
         if (reason := self.why_suspended(certificate)) is not None:
             raise PolicyRefused("route_suspended", f"The certificate is suspended: {reason}.")

@@ -1,95 +1,261 @@
-"""The head of a signed statement, which approvals, specifications, certificates and pointers share.
+"""A signed statement: what every kind shares, so that a kind is its fields and its rules.
 
-Rules: an envelope has exactly one signature and is no longer than its kind may be; a statement is
-of the kind that is asked for. What it says is read and checked by its own module.
+Rules: an envelope has exactly one signature and is no longer than its kind may be; a field that is
+not known is refused; nothing is signed that could not be read; who may sign is asked before whether
+the signature holds, so that a person with a wrong key learns why.
 
 Sources: DSSE v1.0; in-toto Statement v1.
 """
 
 import hashlib
-import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar
 
+import msgspec
+from msgspec import Meta, Struct
+
+from appliance.errors import PolicyRefused
 from appliance.trust.bytes import dsse, ecdsa, strict_json
 from appliance.trust.bytes.strict_json import Refuse
+from appliance.trust.policy.policy import PolicyKey, TrustPolicy
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
-TYPE: Final = "https://in-toto.io/Statement/v1"
-HEX: Final = re.compile(r"[0-9a-f]{64}")
-TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+NoSha256: TypeAlias = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+Time: TypeAlias = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
+T = TypeVar("T")
+
+
+def id_of(envelope: bytes, refuse: Refuse) -> str:
+    """The id of a signed statement of any kind: hex SHA-256 of what was signed."""
+    return hashlib.sha256(dsse.parse(envelope, PAYLOAD_TYPE, refuse).payload).hexdigest()
+
+
+class _Digest(Struct, frozen=True, forbid_unknown_fields=True):
+    sha256: Sha256
+
+
+class NamedDigest(Struct, frozen=True, forbid_unknown_fields=True):
+    """One subject of a statement."""
+
+    name: str
+    digest: _Digest
+
+
+def named(name: str, digest: str) -> NamedDigest:
+    """A subject with the hex SHA-256 of it."""
+    return NamedDigest(name, _Digest(digest))
+
+
+class _Document(Struct, frozen=True, rename={"type_": "_type", "kind": "predicateType"}):
+    subject: tuple[NamedDigest, ...]
+    kind: str
+    predicate: dict[str, Any]
+    type_: Literal["https://in-toto.io/Statement/v1"]
+
+
+class Statement(Struct, frozen=True, forbid_unknown_fields=True):
+    """A statement; the fields of a kind are the members of its predicate.
+
+    Attributes:
+        KIND: type of the predicate.
+        NOUN: begins a refusal.
+        LIMIT: most bytes of an envelope.
+        MALFORMED, UNSIGNED: codes of what cannot be meant, and of a signature that does not hold.
+        SUBJECTS: pairs of fields that are its subjects: name and digest.
+        APART: what subjects say, the predicate leaves out.
+        OPTIONAL: members that are left out where they are empty; all others must be there.
+    """
+
+    KIND: ClassVar[str]
+    NOUN: ClassVar[str]
+    LIMIT: ClassVar[int]
+    MALFORMED: ClassVar[str]
+    UNSIGNED: ClassVar[str]
+    SUBJECTS: ClassVar[tuple[tuple[str, str], ...]] = ()
+    APART: ClassVar[bool] = False
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset()
+
+    def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
+        """The key of this hint, if it may sign this under the policy. Raises PolicyRefused."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Refuse what cannot be meant. Raises what `malformed` makes."""
+
+    def subjects(self) -> tuple[NamedDigest, ...]:
+        """What it is about."""
+        return tuple(named(getattr(self, n), getattr(self, d)) for n, d in self.SUBJECTS)
+
+    def predicate(self) -> dict[str, Any]:
+        """What it says."""
+        left_out = {each for pair in self.SUBJECTS for each in pair} if self.APART else set()
+        told: dict[str, Any] = msgspec.to_builtins(self)
+        return {
+            name: value
+            for name, value in told.items()
+            if name not in left_out and (value or name not in self.OPTIONAL)
+        }
+
+    @classmethod
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+        """A statement from its parts. Raises what `malformed` makes."""
+        given: dict[str, Any] = {}
+        if cls.APART:
+            for (name, digest), each in zip(cls.SUBJECTS, subjects, strict=False):
+                given |= {name: each.name, digest: each.digest.sha256}
+        if given.keys() & predicate.keys():
+            raise cls.malformed("its predicate repeats its subjects")
+        told = predicate | given
+        for name in cls.__struct_encode_fields__:
+            if name not in told and name not in cls.OPTIONAL:
+                raise cls.malformed(f"{name} is missing")
+        return cls.converted(told, cls)
+
+    @classmethod
+    def malformed(cls, problem: str) -> PolicyRefused:
+        """The refusal of what cannot be meant."""
+        return PolicyRefused(cls.MALFORMED, f"{cls.NOUN}: {problem}.")
+
+    @classmethod
+    def unsigned(cls, problem: str) -> PolicyRefused:
+        """The refusal of a signature."""
+        return PolicyRefused(cls.UNSIGNED, f"{cls.NOUN}: {problem}.")
+
+    @classmethod
+    def converted(cls, value: object, kind: type[T]) -> T:
+        """A part of a statement as its type. Raises what `malformed` makes."""
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            raise cls.malformed(str(error)) from error
+
+    def payload(self) -> bytes:
+        """The bytes that are signed."""
+        document = _Document(self.subjects(), self.KIND, self.predicate(), _TYPE)
+        return strict_json.dump(msgspec.to_builtins(document))
+
+    @classmethod
+    def read(cls, payload: bytes) -> Self:
+        """Read a statement whose signature something else checks. Raises what `malformed` makes."""
+        value = strict_json.parse(payload, cls.malformed, limit=cls.LIMIT)
+        document = cls.converted(value, _Document)
+        if document.kind != cls.KIND:
+            raise cls.malformed(f"predicateType is not {cls.KIND}")
+        said = cls.parse(document.subject, document.predicate)
+        if said.subjects() != document.subject:
+            raise cls.malformed("its subjects are not those that it names")
+        said.check()
+        return said
+
+    def sign(self, key: ecdsa.PrivateKey | bytes) -> bytes:
+        """Sign it as a DSSE envelope.
+
+        Args:
+            key: as PEM, or as it was loaded.
+
+        Raises:
+            PolicyRefused: what `malformed` makes.
+            SignatureRefused: `signature_key_unsupported`.
+        """
+        payload = self.payload()
+        self.read(payload)
+        private = ecdsa.load_private(key) if isinstance(key, bytes) else key
+        return dsse.sign(payload, PAYLOAD_TYPE, [private])
+
+    @classmethod
+    def open(cls, envelope: bytes, refuse: Refuse | None = None) -> "Opened[Self]":
+        """Read a statement whose signature nobody has checked.
+
+        Args:
+            refuse: makes the refusal of what is no envelope, in place of `malformed`.
+
+        Raises:
+            PolicyRefused: what `malformed` or `refuse` makes.
+        """
+        refuse = refuse or cls.malformed
+        if len(envelope) > cls.LIMIT:
+            raise refuse(f"{len(envelope)} bytes are more than {cls.LIMIT}")
+        outer = dsse.parse(envelope, PAYLOAD_TYPE, refuse)
+        if len(outer.signatures) != 1:
+            raise refuse("it must have exactly one signature")
+        return Opened(cls.read(outer.payload), outer, envelope)
+
+    @classmethod
+    def verify(cls, envelope: bytes, policy: TrustPolicy) -> "Signed[Self]":
+        """Check who signed a statement, and read it.
+
+        Raises:
+            PolicyRefused: what `malformed`, `unsigned` and `signer` make.
+        """
+        opened = cls.open(envelope)
+        return opened.signed_by(opened.said.signer(opened.hint, policy))
+
+
+class Unnamed(Statement, frozen=True):
+    """A statement whose subjects no member of its predicate names.
+
+    Attributes:
+        about: its subjects.
+    """
+
+    about: tuple[NamedDigest, ...]
+
+    def subjects(self) -> tuple[NamedDigest, ...]:
+        """What it is about."""
+        return self.about
+
+    def predicate(self) -> dict[str, Any]:
+        """All but the subjects."""
+        return {name: value for name, value in super().predicate().items() if name != "about"}
+
+    @classmethod
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+        """With the subjects, which the predicate must not have."""
+        if "about" in predicate:
+            raise cls.malformed("its predicate repeats its subjects")
+        return super().parse(subjects, predicate | {"about": subjects})
+
+
+_TYPE: Final = "https://in-toto.io/Statement/v1"
+S = TypeVar("S", bound=Statement)
 
 
 @dataclass(frozen=True)
-class Opened:
-    """An envelope with one signature, which nobody has checked yet.
+class Signed(Generic[S]):
+    """A statement whose signature holds.
 
     Attributes:
-        hint: of the key that is said to have signed.
+        id: hex SHA-256 of the signed payload.
+        key: hint of the key that signed.
+        envelope: as it was signed.
     """
 
-    envelope: dsse.Envelope
-    hint: str
+    said: S
+    id: str
+    key: str
+    envelope: bytes
+
+
+@dataclass(frozen=True)
+class Opened(Generic[S]):
+    """A statement whose signature nobody has checked: for titles, never for a decision."""
+
+    said: S
+    outer: dsse.Envelope
+    envelope: bytes
 
     @property
-    def payload(self) -> bytes:
-        """What was signed."""
-        return self.envelope.payload
+    def hint(self) -> str:
+        """Of the key that is said to have signed."""
+        return self.outer.signatures[0][0]
 
     @property
-    def digest(self) -> str:
-        """Hex SHA-256 of what was signed: the id of the statement."""
-        return hashlib.sha256(self.payload).hexdigest()
+    def id(self) -> str:
+        """Hex SHA-256 of what was signed."""
+        return hashlib.sha256(self.outer.payload).hexdigest()
 
-    def check(self, key: ecdsa.PublicKey, refuse: Refuse) -> None:
-        """The key of this hint must have signed it."""
-        dsse.signers(self.envelope, {self.hint: key}, refuse)
-
-
-def opened(data: bytes, limit: int, refuse: Refuse) -> Opened:
-    """Read an envelope of at most `limit` bytes."""
-    if len(data) > limit:
-        raise refuse(f"{len(data)} bytes are more than {limit}")
-    envelope = dsse.parse(data, PAYLOAD_TYPE, refuse)
-    if len(envelope.signatures) != 1:
-        raise refuse("it must have exactly one signature")
-    return Opened(envelope, envelope.signatures[0][0])
-
-
-def parts(
-    payload: bytes, predicate_type: str, limit: int, refuse: Refuse
-) -> tuple[list[Any], dict[str, Any]]:
-    """The subjects and the predicate of a statement of this kind."""
-    value = strict_json.parse(payload, refuse, limit=limit)
-    for name, wanted in (("_type", TYPE), ("predicateType", predicate_type)):
-        if strict_json.member(value, name, str, refuse) != wanted:
-            raise refuse(f"{name} is not {wanted}")
-    subjects: list[Any] = strict_json.member(value, "subject", list, refuse)
-    return subjects, strict_json.member(value, "predicate", dict, refuse)
-
-
-def subject(name: str, digest: str) -> dict[str, Any]:
-    """One subject."""
-    return {"name": name, "digest": {"sha256": digest}}
-
-
-def read_subject(entry: object, refuse: Refuse) -> tuple[str, str]:
-    """Name and digest of a subject; the digest is one."""
-    name = strict_json.member(entry, "name", str, refuse)
-    digests: dict[str, Any] = strict_json.member(entry, "digest", dict, refuse)
-    digest = strict_json.member(digests, "sha256", str, refuse)
-    if not HEX.fullmatch(digest):
-        raise refuse("a digest is no lower-case SHA-256")
-    return name, digest
-
-
-def document(
-    subjects: list[dict[str, Any]], predicate_type: str, predicate: dict[str, Any]
-) -> dict[str, Any]:
-    """A statement."""
-    return {
-        "_type": TYPE,
-        "subject": subjects,
-        "predicateType": predicate_type,
-        "predicate": predicate,
-    }
+    def signed_by(self, key: PolicyKey) -> Signed[S]:
+        """The statement, if this key signed it. Raises what `Statement.unsigned` makes."""
+        dsse.signers(self.outer, {self.hint: key.public}, self.said.unsigned)
+        return Signed(self.said, self.id, self.hint, self.envelope)

@@ -4,16 +4,17 @@ Rules: approvals are kept as the envelopes that were signed and verified again u
 the day; a person counts once; an approval is of one record, so that a changed host has none.
 """
 
-import contextlib
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.errors import StateRefused
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import approval
-from appliance.trust.statements.approval import Approval, UpstreamSubject
+from appliance.trust.statements import approvals
+from appliance.trust.statements.approval import Approval, ApprovalStatement, UpstreamSubject
+from appliance.trust.statements.kept import StatementStore
+from appliance.trust.statements.statement import Signed
 from appliance.trust.statements.upstream import UpstreamRecord
 from appliance.types import Held
 
@@ -46,7 +47,7 @@ _AGREEMENTS: Final = sa.table(
 _APPROVALS: Final = sa.table("upstream_approvals", *map(sa.column, ("digest", "key", "envelope")))
 
 
-class UpstreamRecords:
+class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
     """The two tables.
 
     Args:
@@ -56,7 +57,7 @@ class UpstreamRecords:
     """
 
     def __init__(self, database: Engine, held: Held = frozenset) -> None:
-        self._database, self._held = database, held
+        super().__init__(database, _APPROVALS, "digest", ("key",), ApprovalStatement.verify, held)
 
     def fingerprint(self, name: str) -> bytes | None:
         """What was learnt of an upstream; None where nothing was."""
@@ -91,12 +92,7 @@ class UpstreamRecords:
 
     def approvals(self, record: UpstreamRecord, policy: TrustPolicy) -> list[Approval]:
         """The approvals of a record that count today, one for each person, by time."""
-        subject, found = UpstreamSubject.of(record), dict[str, Approval]()
-        for envelope in self._envelopes(record.digest):
-            with contextlib.suppress(Refused):
-                given = approval.verify(envelope, policy, subject)
-                found.setdefault(given.name, given)
-        return sorted(found.values(), key=lambda given: (given.time, given.name))
+        return approvals.valid(self.envelopes(record.digest), policy, UpstreamSubject.of(record))
 
     def check(self, record: UpstreamRecord, policy: TrustPolicy) -> None:
         """Ask for enough approvals.
@@ -105,7 +101,7 @@ class UpstreamRecords:
             PolicyRefused: `not_approved`, with the numbers.
             StateRefused: `state_differs`.
         """
-        if {record.name, record.digest} & self._held():
+        if {record.name, record.digest} & self.held():
             raise StateRefused("state_differs", f"{record.name} is not as the log has it.")
         policy.check_approvals([given.name for given in self.approvals(record, policy)])
 
@@ -113,26 +109,13 @@ class UpstreamRecords:
         """Whether one more approval counts; nothing is kept.
 
         Raises:
-            PolicyRefused: what `approval.verify` raises; `approval_duplicate`.
+            PolicyRefused: what `approvals.accept` raises.
         """
-        given = approval.verify(envelope, policy, UpstreamSubject.of(record))
-        if any(other.name == given.name for other in self.approvals(record, policy)):
-            raise PolicyRefused("approval_duplicate", f"{given.name} has approved it already.")
-        return given
+        earlier = self.envelopes(record.digest)
+        return approvals.accept(envelope, earlier, policy, UpstreamSubject.of(record))
 
     def keep(self, record: UpstreamRecord, given: Approval, envelope: bytes) -> None:
         """Keep an approval that is acceptable."""
         row = {"digest": record.digest, "key": given.key, "envelope": envelope}
-        mine = (_APPROVALS.c.digest == record.digest) & (_APPROVALS.c.key == given.key)
         with self._database.begin() as connection:
-            connection.execute(sa.delete(_APPROVALS).where(mine))
-            connection.execute(sa.insert(_APPROVALS).values(row))
-
-    def _envelopes(self, digest: str) -> list[bytes]:
-        asked = (
-            sa.select(_APPROVALS.c.envelope)
-            .where(_APPROVALS.c.digest == digest)
-            .order_by(_APPROVALS.c.key)
-        )
-        with self._database.begin() as connection:
-            return [bytes(envelope) for (envelope,) in connection.execute(asked)]
+            connection.execute(sa.insert(_APPROVALS).prefix_with("OR REPLACE").values(row))

@@ -10,7 +10,6 @@ from appliance.errors import ApplianceError
 from appliance.tasks.catalogue import ApprovedTasks
 from appliance.tasks.names import TaskNames
 from appliance.trust.artifacts.store import load_policy
-from appliance.trust.statements import pointer
 from appliance.trust.statements.pointer import Pointer, Version
 from tests.api.admin.lab import client_of
 from tests.evals.orders import TASK
@@ -44,7 +43,7 @@ async def test_a_name_points_at_approved_versions(tmp_path: Path) -> None:
                 "orders", versions[0], previous, APPROVERS[0], "read", "2026-09-21T00:00:00Z",
                 shadow=versions[1] if shadow else None,
             )  # fmt: skip
-            return pointer.sign(made, key(services.data, APPROVERS[0]))
+            return made.sign(key(services.data, APPROVERS[0]))
 
         def live() -> str | None:
             entry = names.live("orders")

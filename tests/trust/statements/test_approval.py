@@ -11,7 +11,7 @@ from appliance.errors import PolicyRefused, SignatureRefused
 from appliance.trust.bytes import dsse, ecdsa
 from appliance.trust.policy import policy_document
 from appliance.trust.statements import approval
-from appliance.trust.statements.approval import ApprovalSubject
+from appliance.trust.statements.approval import ApprovalStatement, ApprovalSubject
 from appliance.trust.statements.statement import PAYLOAD_TYPE
 from tests.trust.forge import Lab, as_json, b64, new_key
 
@@ -116,7 +116,7 @@ def test_malformed_envelopes(lab: Lab) -> None:
         dsse.sign(payload, "application/json", [one]),
         dsse.sign(payload, PAYLOAD_TYPE, [one, two]),
         good.replace(b64(payload).encode(), b"!"),
-        good + b" " * approval.MAX_ENVELOPE,
+        good + b" " * ApprovalStatement.LIMIT,
     ):
         assert code_of(envelope, lab) == "approval_malformed"
 

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.errors import PolicyRefused
 from appliance.trust.statements import evaluation
-from appliance.trust.statements.evaluation import PREDICATE_TYPE
+from appliance.trust.statements.evaluation import Evaluation
 from tests.evals.gates import (
     DAY_US,
     ENGINE,
@@ -68,7 +68,7 @@ def test_each_verdict_is_a_test_result(
 ) -> None:
     seen: dict[str, Any] = {}
     envelope = forged(certificate(outcomes), seen.update)
-    assert seen["predicateType"] == PREDICATE_TYPE
+    assert seen["predicateType"] == Evaluation.KIND
     assert seen["predicate"]["result"] == result
     assert seen["predicate"][tests] == ["not_worse"]
     names = [each["name"] for each in seen["predicate"]["configuration"]]
@@ -231,7 +231,7 @@ def test_a_statement_of_another_form_is_refused(change: Any) -> None:
 
 def test_what_is_no_envelope_is_refused() -> None:
     assert code(b"{}") == "evaluation_malformed"
-    assert code(b" " * (evaluation.MAX_ENVELOPE + 1)) == "evaluation_malformed"
+    assert code(b" " * (Evaluation.LIMIT + 1)) == "evaluation_malformed"
 
 
 def test_it_is_for_one_task_model_metric_and_engine() -> None:

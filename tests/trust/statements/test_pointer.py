@@ -1,13 +1,12 @@
 """Pointers: signed by an approver, of one task, following one another."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.errors import PolicyRefused
 from appliance.trust.bytes import ecdsa
-from appliance.trust.statements import pointer
 from appliance.trust.statements.pointer import Pointer, Version
 from tests.evals.gates import edited
 from tests.trust import policies
@@ -17,12 +16,12 @@ POINTER = Pointer("orders", LIVE, "", "Alice", "certificate read", "2026-09-21T0
 
 
 def signed(wanted: Pointer = POINTER, key: ecdsa.PrivateKey = policies.ALICE) -> bytes:
-    return pointer.sign(wanted, ecdsa.private_pem(key))
+    return wanted.sign(ecdsa.private_pem(key))
 
 
 def code(envelope: bytes, change: policies.Change = lambda d: None) -> str:
     with pytest.raises(PolicyRefused) as caught:
-        pointer.verify(envelope, policies.parsed(change))
+        Pointer.verify(envelope, policies.parsed(change))
     return caught.value.code
 
 
@@ -33,7 +32,7 @@ def test_what_was_signed_is_read_again() -> None:
         replace(POINTER, shadow=NEXT),
         replace(POINTER, canary=NEXT, percent=99, shadow=LAST),
     ):
-        assert pointer.verify(signed(wanted), policies.parsed()).pointer == wanted
+        assert Pointer.verify(signed(wanted), policies.parsed()).said == wanted
 
 
 def test_only_an_approver_points() -> None:
@@ -48,7 +47,7 @@ def test_an_edited_pointer_is_refused() -> None:
         "pointer_signature"
     )
     assert code(b"{}") == "pointer_malformed"
-    assert code(b" " * (pointer.MAX_ENVELOPE + 1)) == "pointer_malformed"
+    assert code(b" " * (Pointer.LIMIT + 1)) == "pointer_malformed"
 
 
 @pytest.mark.parametrize(

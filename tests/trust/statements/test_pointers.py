@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.db import open_database
 from appliance.errors import PolicyRefused, StateRefused
-from appliance.trust.statements import pointer, pointers
-from appliance.trust.statements.pointer import Version
+from appliance.trust.statements import pointers
+from appliance.trust.statements.pointer import Pointer, Version
 from appliance.trust.statements.pointers import Pointers
 from tests.trust import policies
 from tests.trust.statements.test_pointer import POINTER, signed
@@ -29,14 +29,14 @@ def nothing() -> None:
 
 def flip(kept: Pointers, task: str, previous: str = "") -> str:
     envelope = signed(replace(POINTER, live=Version(task, "ab" * 32), previous=previous))
-    made = pointer.verify(envelope, policies.parsed())
-    kept.flip(made, envelope, nothing)
+    made = Pointer.verify(envelope, policies.parsed())
+    kept.flip(made, nothing)
     return made.id
 
 
 def live(kept: Pointers) -> str | None:
     found = kept.current("orders", policies.parsed())
-    return None if found is None else found.pointer.live.task
+    return None if found is None else found.said.live.task
 
 
 def test_the_newest_is_live_and_the_others_stay(kept: Pointers) -> None:
@@ -81,7 +81,7 @@ def test_a_death_before_the_row_leaves_the_old_pointer(kept: Pointers) -> None:
 
     envelope = signed(replace(POINTER, live=Version("v2", "ab" * 32), previous=first))
     with pytest.raises(KeyboardInterrupt):
-        kept.flip(pointer.verify(envelope, policies.parsed()), envelope, dies)
+        kept.flip(Pointer.verify(envelope, policies.parsed()), dies)
     assert live(kept) == "v1"
 
 

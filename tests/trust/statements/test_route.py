@@ -10,9 +10,15 @@ import pytest
 
 from appliance.errors import PolicyRefused
 from appliance.trust.bytes import dsse, ecdsa
-from appliance.trust.statements import route, statement
-from appliance.trust.statements.route import ACCEPTED, Circumstances, Found, Specification
-from appliance.trust.statements.statement import PAYLOAD_TYPE
+from appliance.trust.statements import route
+from appliance.trust.statements.route import (
+    ACCEPTED,
+    Calibrated,
+    Circumstances,
+    Found,
+    Specification,
+)
+from appliance.trust.statements.statement import PAYLOAD_TYPE, Signed
 from tests.evals.gates import DAY_US, EVALUATOR, NOW_US, STRANGER, policy
 from tests.trust import policies
 
@@ -55,8 +61,8 @@ def certificate(
     key: ecdsa.PrivateKey = EVALUATOR,
     person: ecdsa.PrivateKey = policies.PUBLISHER,
 ) -> bytes:
-    envelope = route.specify(terms or wanted(), ecdsa.private_pem(person))
-    signed = route.Signed(terms or wanted(), "", envelope)
+    envelope = (terms or wanted()).sign(ecdsa.private_pem(person))
+    signed = Signed(terms or wanted(), "", "", envelope)
     return route.certify(signed, what or found(), how or at(), key)
 
 
@@ -116,9 +122,9 @@ def test_what_is_carried_over_bears_what_the_other_engine_may_have_changed() -> 
     assert b"unflipped" not in base64.b64decode(json.loads(envelope)["payload"])  # as it was
 
 
-def refusal(envelope: bytes) -> str:
+def refusal(made: bytes | Callable[[], bytes]) -> str:
     with pytest.raises(PolicyRefused) as caught:
-        route.verify(envelope, policy())
+        route.verify(made if isinstance(made, bytes) else made(), policy())
     return caught.value.code
 
 
@@ -138,11 +144,11 @@ def refusal(envelope: bytes) -> str:
         (lambda: certificate(how=at(identity="sworn")), "route_certificate_malformed"),
         (lambda: certificate(what=found(merkle_root="x")), "route_certificate_malformed"),
         (lambda: b"{}", "route_certificate_malformed"),
-        (lambda: b"x" * (route.MAX_ENVELOPE + 1), "route_certificate_malformed"),
+        (lambda: b"x" * (Calibrated.LIMIT + 1), "route_certificate_malformed"),
     ],
 )
 def test_a_certificate_that_cannot_be_is_refused(make: Callable[[], bytes], code: str) -> None:
-    assert refusal(make()) == code
+    assert refusal(make) == code
 
 
 def test_a_byte_that_was_changed_is_found() -> None:
@@ -218,22 +224,22 @@ def test_a_classifier_needs_no_engine() -> None:
 )
 def test_a_specification_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(PolicyRefused) as caught:
-        route.specify(wanted(**change), ecdsa.private_pem(policies.PUBLISHER))
+        wanted(**change).sign(ecdsa.private_pem(policies.PUBLISHER))
     assert caught.value.code == "specification_invalid"
 
 
 def test_subjects_of_a_specification_are_its_route_and_its_dataset() -> None:
-    predicate = msgspec.to_builtins(wanted())
-    payload = route._payload(route.SPECIFICATION, [statement.subject("x", "1" * 64)], predicate)
-    envelope = dsse.sign(payload, PAYLOAD_TYPE, [policies.PUBLISHER])
+    document = json.loads(wanted().payload())
+    document["subject"][0]["name"] = "x"
+    envelope = dsse.sign(json.dumps(document).encode(), PAYLOAD_TYPE, [policies.PUBLISHER])
     with pytest.raises(PolicyRefused, match="subjects"):
-        route.unverified(envelope)
+        Specification.open(envelope)
 
 
 def test_a_schedule_spends_delta_once_and_old_bytes_have_none() -> None:
     falling = (700_000, 100_000, 100_000, 100_000)
     assert wanted(schedule=falling).share(1) == 0.7 and wanted().share(2) == 0.25
-    assert b"schedule" not in msgspec.json.encode(wanted())
+    assert b"schedule" not in wanted().payload()
     for schedule in ((700_000, 300_001, 1, 1), (500_000, 500_000)):
         with pytest.raises(PolicyRefused) as caught:
             certificate(wanted(schedule=schedule))

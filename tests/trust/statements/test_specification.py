@@ -7,33 +7,33 @@ from typing import Any
 import pytest
 
 from appliance.errors import PolicyRefused
-from appliance.trust.statements import specification
+from appliance.trust.statements.specification import Specification
 from tests.evals.gates import STRANGER, edited, policy, signed, wanted
 from tests.trust import policies
 
 
 def code(envelope: bytes, change: policies.Change = lambda d: None) -> str:
     with pytest.raises(PolicyRefused) as caught:
-        specification.verify(envelope, policy(change))
+        Specification.verify(envelope, policy(change))
     return caught.value.code
 
 
 def test_what_was_signed_is_read_again() -> None:
     floors, packs = {"": 600_000, "north": 500_000}, {"general": 700_000}
     terms = wanted(floors=floors, packs=packs, items="one", incumbent_digest="ab" * 32)
-    found = specification.verify(signed(terms), policy())
-    assert found.wanted == terms
-    again = specification.verify(signed(terms), policy())
-    assert again.digest == found.digest  # of what is signed, not of the signature
+    found = Specification.verify(signed(terms), policy())
+    assert found.said == terms
+    again = Specification.verify(signed(terms), policy())
+    assert again.id == found.id  # of what is signed, not of the signature
 
 
 def test_terms_without_packs_are_those_of_older_versions() -> None:
-    assert "packs" not in wanted().statement()["predicate"]
+    assert "packs" not in wanted().predicate()
 
 
 def test_an_approver_may_specify_too() -> None:
     terms = wanted(name="Alice")
-    assert specification.verify(signed(terms, policies.ALICE), policy()).wanted.name == "Alice"
+    assert Specification.verify(signed(terms, policies.ALICE), policy()).said.name == "Alice"
 
 
 def test_who_may_not_sign() -> None:
@@ -54,7 +54,7 @@ def test_an_unsigned_specification_is_refused() -> None:
     twice = {**outer, "signatures": outer["signatures"] * 2}
     assert code(json.dumps(twice).encode()) == "specification_invalid"
     assert code(b"{}") == "specification_invalid"
-    assert code(b" " * (specification.MAX_ENVELOPE + 1)) == "specification_invalid"
+    assert code(b" " * (Specification.LIMIT + 1)) == "specification_invalid"
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_a_missing_part_is_refused(field: str) -> None:
     statement = json.loads(base64.b64decode(outer["payload"]))
     del statement[field]
     with pytest.raises(PolicyRefused) as caught:
-        specification.read(json.dumps(statement).encode())
+        Specification.read(json.dumps(statement).encode())
     assert caught.value.code == "specification_invalid"
     statement = json.loads(base64.b64decode(outer["payload"]))
     statement["predicate"]["surprise"] = 1
     with pytest.raises(PolicyRefused):
-        specification.read(json.dumps(statement).encode())
+        Specification.read(json.dumps(statement).encode())

@@ -1,0 +1,106 @@
+"""Statements as they were signed, in one table of `appliance.db`.
+
+Rules: rows are only added; a statement is verified again under the policy of the day each time that
+it counts; one that does not hold any more does not count and stays as evidence.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from appliance.errors import Refused
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.types import Held
+
+C = TypeVar("C")
+
+
+class StatementStore(Generic[C]):
+    """The statements of one table.
+
+    Args:
+        about: the column by which they are found.
+        order: columns by which the oldest is the first.
+        verify: makes of an envelope what counts, or raises.
+        held: ids, or what statements are about, that count for nothing until a person decides.
+    """
+
+    def __init__(
+        self,
+        database: Engine,
+        table: sa.TableClause,
+        about: str,
+        order: Sequence[str],
+        verify: Callable[[bytes, TrustPolicy], C],
+        held: Held = frozenset,
+    ) -> None:
+        self._database, self._table, self.held = database, table, held
+        self._about, self._order = table.c[about], [table.c[name] for name in order]
+        self._verify = verify
+
+    def envelope(self, statement_id: str) -> bytes | None:
+        """A statement as it was signed; None where it is not kept here."""
+        asked = sa.select(self._table.c.envelope).where(self._table.c.id == statement_id)
+        with self._database.begin() as connection:
+            found = connection.execute(asked).scalar()
+        return None if found is None else bytes(found)
+
+    def envelopes(self, about: str | None = None) -> list[bytes]:
+        """What was signed about it, or about anything, the oldest first."""
+        asked = sa.select(self._table.c.envelope).order_by(*self._order)
+        if about is not None:
+            asked = asked.where(self._about == about)
+        with self._database.begin() as connection:
+            return [bytes(envelope) for (envelope,) in connection.execute(asked)]
+
+    def holding(self, policy: TrustPolicy, about: str | None = None) -> list[C]:
+        """Those whose signers are trusted today, the oldest first."""
+        found = []
+        for envelope in self.envelopes(about):
+            with contextlib.suppress(Refused):
+                found.append(self._verify(envelope, policy))
+        return found
+
+    def _keep(self, table: sa.TableClause, row: Mapping[str, Any]) -> None:
+        """Add a row; one with its key that is there already stays."""
+        with self._database.begin() as connection:
+            connection.execute(sa.insert(table).prefix_with("OR IGNORE").values(**row))
+
+
+class CertificateStore(StatementStore[C]):
+    """Certificates, and what another engine must do again so that one is carried over to it.
+
+    Attributes:
+        now_us: the latest time that is known, microseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        database: Engine,
+        table: sa.TableClause,
+        replays: sa.TableClause,
+        about: str,
+        verify: Callable[[bytes, TrustPolicy], C],
+        now_us: Callable[[], int],
+        held: Held = frozenset,
+    ) -> None:
+        super().__init__(database, table, about, ("added_us", "id"), verify, held)
+        self._replays, self.now_us = replays, now_us
+
+    def _added(self, certificate_id: str, about: str, envelope: bytes) -> None:
+        row = {"id": certificate_id, self._about.name: about, "envelope": envelope}
+        self._keep(self._table, {**row, "added_us": self.now_us()})
+
+    def keep_replay(self, certificate_id: str, answers: bytes) -> None:
+        """Keep what the holder of a certificate did with open items; twice is once."""
+        self._keep(self._replays, {"certificate": certificate_id, "answers": answers})
+
+    def _answers(self, certificate_id: str) -> bytes:
+        """What was kept; nothing where nothing was."""
+        mine = self._replays.c.certificate == certificate_id
+        with self._database.begin() as connection:
+            found = connection.execute(sa.select(self._replays.c.answers).where(mine)).scalar()
+        return bytes(found or b"")
