@@ -39,6 +39,7 @@ from appliance.datasets.marks import of_item
 from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, Rule, split
 from appliance.errors import DatasetRefused, Refused
+from appliance.facts import table_of
 from appliance.wire.admin.datasets import Capture, SeenBy, SeenWanted
 from appliance.wire.admin.gates import Marks
 
@@ -418,7 +419,7 @@ def show(output: Output, path: Path, with_items: bool, only: str | None) -> None
     found = directory.read(path)
     if with_items and found.seal is not None and only in found.seal.parts:
         raise DatasetRefused("dataset_sealed", f"The split {only} is sealed.")
-    document: dict[str, Any] = {**vars(found.manifest), **found.summary()}
+    document: dict[str, Any] = {**vars(found.manifest), **table_of(found.facts())}
     lines = list(_summary(found))
     if with_items:
         chosen = [
@@ -522,16 +523,14 @@ def _tell(
     more: list[str],
     fields: dict[str, Any] | None = None,
 ) -> None:
-    document = {"path": str(path), **made.summary(), **(fields or {})}
+    document = {"path": str(path), **table_of(made.facts()), **(fields or {})}
     output.data(document, [*_summary(made), *more])
 
 
 def _summary(found: Dataset) -> Iterator[str]:
     yield f"{safe(found.manifest.name)}, version {found.manifest.version}"
-    facts = found.summary()
-    rows = [
-        (name, str(facts["items"][name]), str(facts["groups"][name])) for name in facts["items"]
-    ]
+    facts = found.facts()
+    rows = [(name, str(items), str(facts.groups[name])) for name, items in facts.items.items()]
     yield from table(("SPLIT", "ITEMS", "GROUPS"), rows)
 
 

@@ -16,6 +16,7 @@ from appliance.cli.connect import admin_client
 from appliance.cli.output import Decorated, Output, data_option, json_option, safe, table
 from appliance.datasets import changes, directory
 from appliance.errors import DatasetRefused
+from appliance.facts import table_of
 from appliance.tasks.definition import Labels
 from appliance.tasks.loaded import load
 from appliance.trust.bytes.directory import open_artifact
@@ -188,7 +189,7 @@ def finish(output: Output, data: Path, queue: str, path: Path, share: float) -> 
         f"agreement {told['agreement']:.1%}: {path / REPORT}",
         "not signed: run `appliance dataset sign`",
     ]
-    document = {"path": str(path), **changed.summary(), "report": dict(told)}
+    document = {"path": str(path), **table_of(changed.facts()), "report": dict(told)}
     output.data(document, lines)
 
 

@@ -27,6 +27,7 @@ from appliance.cli.residence import use_of, why
 from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.errors import Refused
+from appliance.facts import table_of
 from appliance.text import many
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes import oms
@@ -417,7 +418,7 @@ def _details(detail: ModelDetail) -> Iterator[str]:
         yield f"  approved by {safe(given.name)} at {given.time}: {safe(given.meaning)}"
     for grammar in detail.grammars:
         yield f"  grammar {safe(grammar.name)}: {safe(grammar.kind)}, {grammar.sha256}"
-    for name, value in detail.facts.items():
+    for name, value in table_of(detail.facts).items():
         yield f"  {safe(name)}: {safe(_fact(name, value))}"
 
 

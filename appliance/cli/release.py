@@ -38,6 +38,7 @@ from appliance.datasets import directory, sealing
 from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
 from appliance.evals.gate_subject import NONE, baseline_of
 from appliance.evals.subject import draft_digest
+from appliance.facts import TaskFacts
 from appliance.tasks import catalogue
 from appliance.tasks.enforced import check_form
 from appliance.trust.bytes import ecdsa, names
@@ -334,11 +335,9 @@ def release(
         people = [
             _holder(client, name, key.read_bytes()) for name, key in zip(who, keys, strict=True)
         ]
-        stored = task_id or f"{task['name']}-{task['version']}"
+        stored = task_id or f"{task.name}-{task.version}"
         again = f"appliance task release {path} --data {dataset} --as NAME --key FILE"
-        one = Release(
-            output, client, path, dataset, stored, str(task["name"]), again, people, meaning
-        )
+        one = Release(output, client, path, dataset, stored, task.name, again, people, meaning)
         missing = one.further()
         while missing is not None and missing.people and asks():
             output.note(f"{state('waiting')} {safe(missing.why)}")
@@ -371,7 +370,7 @@ def _tell(output: Output, one: Release, missing: Missing | None) -> None:
     output.note(f"  {safe(missing.next)}")
 
 
-def _checked(path: Path) -> Mapping[str, Any]:
+def _checked(path: Path) -> TaskFacts:
     """What a task says, read whole before anybody signs.
 
     Raises:
@@ -379,10 +378,9 @@ def _checked(path: Path) -> Mapping[str, Any]:
         PolicyRefused: `floor_missing`, which a gate would find after the signatures.
     """
     with open_artifact(path) as artifact:
-        found = catalogue.vet(artifact).summary()
+        found = catalogue.vet(artifact).kept()
         check_form(catalogue.read_artifact(artifact))
-    compared = baseline_of(str(found["form"]), str(found["baseline"]))
-    if compared == NONE and not found["floor_micros"]:
+    if baseline_of(found) == NONE and not found.floor_micros:
         raise PolicyRefused(
             "floor_missing", f"{path.name} is compared with nothing, and has no [gate] floor."
         )

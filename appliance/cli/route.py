@@ -31,6 +31,7 @@ from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.config import data_directory
 from appliance.errors import PolicyRefused, Refused
+from appliance.facts import table_of
 from appliance.routing import catalogue
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.statements.route import Specification
@@ -70,7 +71,7 @@ def route() -> None:
 def check(output: Output, path: Path) -> None:
     """Read a route whole."""
     with open_artifact(path) as artifact:
-        found = catalogue.vet(artifact).summary()
+        found = table_of(catalogue.vet(artifact).kept())
     output.data(found, [f"{name}: {safe(str(value))}" for name, value in found.items()])
 
 

@@ -23,6 +23,7 @@ from appliance.config import data_directory
 from appliance.datasets import directory as datasets
 from appliance.evals.shots import choose
 from appliance.evals.subject import check_examples
+from appliance.facts import table_of
 from appliance.tasks import catalogue, drafting
 from appliance.tasks.enforced import check_form
 from appliance.trust.bytes.directory import open_artifact
@@ -149,7 +150,7 @@ def check(output: Output, path: Path, dataset: Path | None) -> None:
     Template, schema and examples, too.
     """
     with open_artifact(path) as artifact:
-        found = catalogue.vet(artifact).summary()
+        found = table_of(catalogue.vet(artifact).kept())
         check_form(catalogue.read_artifact(artifact))
         if dataset is not None:
             train = datasets.read(dataset).splits.get("train", ())

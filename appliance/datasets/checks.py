@@ -17,6 +17,7 @@ from appliance.datasets.duplicates import THRESHOLD
 from appliance.datasets.items import Item
 from appliance.datasets.likeness import Likeness
 from appliance.datasets.splits import LABELLED, strata
+from appliance.facts import table_of
 from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.power import groups_without_error, smallest_effect
 from appliance.statistics.verdict import FEWEST
@@ -88,7 +89,7 @@ def check(
     texts = alike.texts
     problems: list[Problem] = []
     facts: dict[str, Any] = {
-        "summary": dataset.summary(),
+        "summary": table_of(dataset.facts()),
         "splits": {
             name: _split_facts(dataset.splits[name])
             for name in LABELLED

@@ -20,8 +20,9 @@ from appliance.datasets.reading import MAX_ITEMS, parse_lines
 from appliance.datasets.sealing import SEALABLE, SEALED, Seal, SealingKey, sealed_file
 from appliance.datasets.splits import LABELLED, SPLITS, UNLABELLED, Splits, check_groups
 from appliance.errors import ApplianceError, DatasetRefused, SignatureRefused
+from appliance.facts import DatasetFacts
 from appliance.text import visible
-from appliance.trust.artifacts.artifact import OtherFacts
+from appliance.trust.artifacts.artifact import VettedWhole
 from appliance.trust.bytes import names, strict_json
 from appliance.trust.bytes.directory import Artifact, open_artifact
 
@@ -73,21 +74,20 @@ class Dataset:
         for name in SPLITS:
             yield from self.splits.get(name, ())
 
-    def summary(self) -> dict[str, Any]:
+    def facts(self) -> DatasetFacts:
         """Numbers for lists and records."""
         sealed = dict(self.seal.parts) if self.seal else {}
         items = {name: len(part) for name, part in self.splits.items() if part}
         groups = {
             name: len({item.group for item in part}) for name, part in self.splits.items() if part
         }
-        return {
-            "kind": "dataset",
-            "name": self.manifest.name,
-            "version": self.manifest.version,
-            "items": items | {name: part.items for name, part in sealed.items()},
-            "groups": groups | {name: part.groups for name, part in sealed.items()},
-            **({"sealed": sorted(sealed)} if sealed else {}),
-        }
+        return DatasetFacts(
+            name=self.manifest.name,
+            version=self.manifest.version,
+            items=items | {name: part.items for name, part in sealed.items()},
+            groups=groups | {name: part.groups for name, part in sealed.items()},
+            sealed=tuple(sorted(sealed)),
+        )
 
 
 def split_file(name: str) -> str:
@@ -149,13 +149,13 @@ def _seal(artifact: Artifact) -> Seal | None:
     return seal
 
 
-def vet(artifact: Artifact) -> OtherFacts:
+def vet(artifact: Artifact) -> VettedWhole[DatasetFacts]:
     """Read a dataset whole, and keep its numbers.
 
     Raises:
         DatasetRefused, SignatureRefused: as `read`.
     """
-    return OtherFacts(read_artifact(artifact).summary())
+    return VettedWhole(read_artifact(artifact).facts())
 
 
 def parse_manifest(data: bytes) -> Manifest:

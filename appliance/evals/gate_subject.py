@@ -12,6 +12,7 @@ from appliance.errors import EvaluationRefused, PolicyRefused, StateRefused
 from appliance.evals.baselines import LINEAR, MAJORITY
 from appliance.evals.packs.items import FILES
 from appliance.evals.scoring import unfit_reason
+from appliance.facts import DatasetFacts, TaskFacts
 from appliance.looks.subject import (
     YEAR_US,
     LookParts,
@@ -49,9 +50,9 @@ class GateSubject(LookSubject[Specification]):
     incumbent: LoadedTask | None
 
 
-def baseline_of(loaded_form: str, declared: str) -> str:
+def baseline_of(task: TaskFacts) -> str:
     """The first incumbent of a task: what it declares, else the commonest label, else none."""
-    return declared or (MAJORITY if loaded_form == "labels" else NONE)
+    return task.baseline or (MAJORITY if task.form == "labels" else NONE)
 
 
 def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy) -> None:
@@ -62,12 +63,12 @@ def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy
     if task.digest != wanted.task_digest:
         raise other(f"{wanted.task} has the digest {task.digest}")
     facts = store.facts(wanted.task, policy)
-    if (facts.get("model"), facts.get("model_digest")) != (wanted.model, wanted.model_digest):
+    if (facts.model, facts.model_digest) != (wanted.model, wanted.model_digest):
         raise other(f"{wanted.task} names another model")
-    if facts.get("metric") != wanted.metric or wanted.looks != ledgers.LOOKS:
-        raise other(f"the metric is {facts.get('metric')} and there are {ledgers.LOOKS} looks")
+    if facts.metric != wanted.metric or wanted.looks != ledgers.LOOKS:
+        raise other(f"the metric is {facts.metric} and there are {ledgers.LOOKS} looks")
     evaluation.check_terms(wanted, facts, "specification_other")
-    _check_packs(wanted, str(facts.get("candidate", "")))
+    _check_packs(wanted, facts.candidate)
     check_floor(wanted)
     if wanted.incumbent not in BASELINES:
         incumbent = store.inventory.record(wanted.incumbent)
@@ -76,11 +77,11 @@ def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy
     data = store.inventory.record(wanted.dataset)
     if data.digest != wanted.dataset_digest:
         raise other(f"{wanted.dataset} has the digest {data.digest}")
-    if wanted.split not in data.facts.get("sealed", ()):
+    if not isinstance(data.facts, DatasetFacts) or wanted.split not in data.facts.sealed:
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
 
 
-def _check_packs(wanted: Specification, kind: str) -> None:
+def _check_packs(wanted: Specification, kind: str | None) -> None:
     """A pack must be one of this version, and the candidate a model that writes."""
     unknown = sorted(set(wanted.packs) - set(FILES))
     if unknown:

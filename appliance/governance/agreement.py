@@ -82,7 +82,7 @@ class Standing:
     def held(self, *tables: str) -> frozenset[str]:
         """Subjects of these tables that are held back, and what lost certificates are of."""
         held = [d for d in self.differences if d.table in tables and d.permits]
-        lost = (d.facts.extra.get("digest") for d in held if d.what == "lost")
+        lost = [str(d.facts.extra.get("digest") or "") for d in held if d.what == "lost"]
         return frozenset([*(d.subject for d in held), *filter(None, lost)])
 
     def owners(self, *tables: str) -> frozenset[str]:

@@ -25,6 +25,11 @@ KINDS: Final = ("admin", "model", "job_end", "erase")
 """Kinds of entries that rows follow from."""
 
 
+Value: TypeAlias = str | int | bool | list[str] | dict[str, str | int | None] | None
+"""What a field of a row may be."""
+Values: TypeAlias = dict[str, Value]
+
+
 class Facts(msgspec.Struct, frozen=True):
     """What is known of one subject.
 
@@ -36,9 +41,22 @@ class Facts(msgspec.Struct, frozen=True):
     """
 
     rank: int = 0
-    values: dict[str, Any] = {}
+    values: Values = {}
     seq: int = -1
-    extra: dict[str, Any] = {}
+    extra: Values = {}
+
+    @property
+    def round(self) -> int:
+        """Of the approvals of an artifact."""
+        return cast(int, self.values.get("round", 0))
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A row that is the state from here on; without facts, there is none."""
+
+    table: str
+    subject: str
+    facts: Facts | None
 
 
 _UNKNOWN: Final = Facts()
@@ -192,11 +210,9 @@ def _lasting(row: Facts) -> Facts:
 
 def settled(found: Iterable[Difference], rows: State) -> list[dict[str, Json]]:
     """The part of an entry that makes the rows the state from here on."""
-    made: list[dict[str, Json]] = []
-    for one in found:
-        row = rows.get(one.table, {}).get(one.subject)
-        facts = None if row is None else cast(Json, msgspec.to_builtins(row))
-        made.append({"table": one.table, "subject": one.subject, "facts": facts})
+    made: list[dict[str, Json]] = msgspec.to_builtins(
+        [Settled(o.table, o.subject, rows.get(o.table, {}).get(o.subject)) for o in found]
+    )
     return made
 
 
@@ -241,14 +257,17 @@ def _with(facts: Facts, **changed: Any) -> Facts:
     return msgspec.structs.replace(facts, **changed)
 
 
-def _there(body: Body, **names: str) -> dict[str, Any]:
+def _there(body: Body, **names: str) -> Values:
     """Values by the name of a column, of the fields that an entry has."""
-    return {column: body[field] for column, field in names.items() if field in body}
+    return {column: _value(body, field) for column, field in names.items() if field in body}
+
+
+def _value(body: Body, field: str) -> Value:
+    return cast("Value", body.get(field))
 
 
 def _key(state: State, body: Body) -> None:
-    values = {name: body[name] for name in _OF_KEY if name in body}
-    values |= _there(body, content="texts")
+    values = _there(body, **dict(zip(_OF_KEY, _OF_KEY, strict=True)), content="texts")
     known = state.get("api_keys", {}).get(str(body["key_id"]), Facts())
     rank = 1 if body["action"] == "key_revoke" else known.rank
     _put(state, "api_keys", body["key_id"], body, rank=rank, values=values)
@@ -272,10 +291,10 @@ def _model(state: State, body: Body) -> None:
         return
     if after not in RANKS:
         return
-    values: dict[str, Any] = _there(body, facts_sha256="facts_sha256")
+    values = _there(body, facts_sha256="facts_sha256")
     if body.get("digest"):
-        values["digest"] = body["digest"]
-    event, round_ = body.get("event", "state"), int(known.values.get("round", 0))
+        values["digest"] = _value(body, "digest")
+    event, round_ = body.get("event", "state"), known.round
     if after == "vetted" and event == "state":  # another artifact under this id
         round_ = 0
         state.get("models", {}).pop(model, None)
@@ -283,9 +302,9 @@ def _model(state: State, body: Body) -> None:
     if after == "suspended" and event == "state":
         round_ += 1
     values["round"] = round_
-    extra: dict[str, Any] = {"state": after}
+    extra: Values = {"state": after}
     if RANKS[after] >= RANKS["suspended"]:
-        extra |= {"code": body.get("code") or None, "message": body.get("reason")}
+        extra |= {"code": _value(body, "code") or None, "message": _value(body, "reason")}
     _put(state, "models", model, body, rank=RANKS[after], values=values, extra=extra)
     if event == "approval":
         key = body.get("key", ANY)
@@ -326,8 +345,8 @@ def _verdict(state: State, body: Body) -> None:
     specification, certified = str(body["specification"]), str(body["certificate"])
     look = state.get("looks", {}).get(specification)
     if look is not None and "statement" in body:
-        values: dict[str, Any] = _there(body, verdict="ledger_verdict")
-        _put(state, "looks", specification, body, values={**values, "certificate": certified})
+        values = {**_there(body, verdict="ledger_verdict"), "certificate": certified}
+        _put(state, "looks", specification, body, values=values)
     if "statement" not in body:
         _put(state, table, certified or ANY, body)
     elif body["statement"]:
@@ -347,7 +366,7 @@ def _suspended(state: State, body: Body) -> None:
 
 
 def _pointer(state: State, body: Body) -> None:
-    values: dict[str, Any] = {"newest": body["pointer"], **_envelope(body)}
+    values = {**_there(body, newest="pointer"), **_envelope(body)}
     extra = _there(body, envelope="envelope")
     _put(state, "task_pointers", body["name"], body, values=values, extra=extra)
 
@@ -362,7 +381,7 @@ def _upstream(state: State, body: Body) -> None:
     _put(state, "upstream_approvals", subject, body, values=_envelope(body))
 
 
-def _envelope(body: Body) -> dict[str, Any]:
+def _envelope(body: Body) -> Values:
     """The digest of the envelope that an entry has."""
     if "envelope" not in body:
         return {}
@@ -392,13 +411,12 @@ def _job_end(state: State, body: Body) -> None:
 
 
 def _settle(state: State, body: Body) -> None:
-    for one in cast("list[dict[str, Any]]", body["settled"]):
-        subjects = state.setdefault(one["table"], {})
-        if one["facts"] is None:
-            subjects.pop(one["subject"], None)
+    for one in msgspec.convert(body["settled"], list[Settled]):
+        subjects = state.setdefault(one.table, {})
+        if one.facts is None:
+            subjects.pop(one.subject, None)
         else:
-            facts = msgspec.convert(one["facts"], Facts)
-            subjects[one["subject"]] = _with(facts, seq=cast(int, body["seq"]))
+            subjects[one.subject] = _with(one.facts, seq=cast(int, body["seq"]))
 
 
 _OF_KEY: Final = (

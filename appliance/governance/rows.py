@@ -6,14 +6,16 @@ away and never what permits.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
-from appliance.governance.proven import RANKS, Difference, Facts, State, label
+from appliance.governance.proven import RANKS, Difference, Facts, State, Value, Values, label
 from appliance.registry.audit_entries import facts_digest
 
+Bound: TypeAlias = dict[str, Value | bytes]
+"""The parameters of a statement, by name."""
 _HASHES: Final = ("secret_sha256", "old_sha256")
 _NOTHING: Final = hashlib.sha256(b"").hexdigest()
 _LIMITS: Final = ("rpm", "tpm", "concurrency", "weight", "priority")
@@ -44,14 +46,14 @@ def read(connection: Connection) -> State:
 def mend(connection: Connection, found: Iterable[Difference], now_us: int) -> None:
     """Write what the log takes away into the rows, as far as it says enough; the rest stays."""
     for one in found:
-        values: dict[str, Any] = {"subject": one.subject, "at": now_us, **one.facts.extra}
+        values: Bound = {"subject": one.subject, "at": now_us, **one.facts.extra}
         owner, _, member = one.subject.rpartition("/")
         values |= {"owner": owner, "member": member}
         for sql in _mending(one, values):
             connection.execute(text(sql), values)
 
 
-def _mending(one: Difference, values: dict[str, Any]) -> tuple[str, ...]:
+def _mending(one: Difference, values: Bound) -> tuple[str, ...]:
     facts = one.facts
     if one.what == "absent" or (one.what == "lost" and one.table != "route_suspensions"):
         return ()
@@ -65,7 +67,7 @@ def _mending(one: Difference, values: dict[str, Any]) -> tuple[str, ...]:
         case "models":
             suspended = facts.rank < 3
             values["state"] = "suspended" if suspended else facts.extra["state"]
-            values["round"] = int(facts.values.get("round", 0)) + suspended
+            values["round"] = facts.round + suspended
             values |= {name: facts.extra.get(name) for name in ("code", "message")}
             return (
                 "UPDATE models SET state = :state, round = max(round, :round),"
@@ -89,7 +91,8 @@ def _mending(one: Difference, values: dict[str, Any]) -> tuple[str, ...]:
             changed = ", ".join(f"{name} = :{name}" for name in said)
             return (f"UPDATE looks SET {changed} WHERE id = :subject",) if said else ()  # noqa: S608
         case "task_pointers" if "envelope" in facts.extra:
-            values |= {"id": facts.values["newest"], "envelope": facts.extra["envelope"].encode()}
+            envelope = str(facts.extra["envelope"]).encode()
+            values |= {"id": facts.values["newest"], "envelope": envelope}
             return (
                 "INSERT INTO task_pointers SELECT :subject, coalesce(max(position), 0) + 1, :id,"
                 " :envelope FROM task_pointers WHERE name = :subject",
@@ -100,14 +103,15 @@ def _mending(one: Difference, values: dict[str, Any]) -> tuple[str, ...]:
             return ()
 
 
-def _restored(facts: Facts, values: dict[str, Any]) -> tuple[str, ...]:
+def _restored(facts: Facts, values: Bound) -> tuple[str, ...]:
     """All columns of a key that entries say."""
     said = dict(facts.values)
-    values |= said.pop("limits", {})
+    if isinstance(limits := said.pop("limits", {}), dict):
+        values |= limits
     for name, column in (("certificate", "certificate_sha256"), *((n, n) for n in _HASHES)):
         if name in said:
             found = said.pop(name)
-            values[column] = None if found is None else bytes.fromhex(found)
+            values[column] = None if found is None else bytes.fromhex(str(found))
     if "models" in said:
         said["models"] = json.dumps(said["models"])
     values |= said
@@ -116,9 +120,9 @@ def _restored(facts: Facts, values: dict[str, Any]) -> tuple[str, ...]:
     return (f"UPDATE api_keys SET {changed} WHERE id = :subject",)  # noqa: S608 - our own words
 
 
-def _all(connection: Connection, table: str) -> list[Mapping[str, Any]]:
+def _all(connection: Connection, table: str) -> Sequence[RowMapping]:
     sql = f"SELECT * FROM {table}"  # noqa: S608 - our own word
-    return [dict(row) for row in connection.execute(text(sql)).mappings()]
+    return connection.execute(text(sql)).mappings().all()
 
 
 def _named(connection: Connection, table: str, *names: str) -> dict[str, Facts]:
@@ -142,7 +146,7 @@ def _certificates(connection: Connection, table: str, owner: str) -> dict[str, F
     }
 
 
-def _key(row: Mapping[str, Any]) -> Facts:
+def _key(row: RowMapping) -> Facts:
     certificate = row["certificate_sha256"]
     values = {
         **{n: row[n] for n in ("name", "role", "expires_us", "old_until_us", "content")},
@@ -157,8 +161,8 @@ def _key(row: Mapping[str, Any]) -> Facts:
     return Facts(int(row["revoked_us"] is not None), values)
 
 
-def _model(row: Mapping[str, Any]) -> Facts:
-    values: dict[str, Any] = {"round": row["round"]}
+def _model(row: RowMapping) -> Facts:
+    values: Values = {"round": row["round"]}
     if row["state"] in ("verified", "approved", "suspended"):
         values["facts_sha256"] = facts_digest(json.loads(row["facts"]))
     if row["digest"] is not None:
@@ -202,8 +206,8 @@ def _pointers(connection: Connection) -> dict[str, Facts]:
     }
 
 
-def _job(row: Mapping[str, Any]) -> Facts:
-    values = {}
+def _job(row: RowMapping) -> Facts:
+    values: Values = {}
     if row["result"] is not None:
         values["result_sha256"] = _sha256(row["result"].encode())
     elif row["checkpoint"] is not None:

@@ -24,6 +24,7 @@ from appliance.datasets.label_queues import LabelQueues
 from appliance.datasets.ledger import Ledger
 from appliance.datasets.sealing import Part, Seal
 from appliance.errors import PolicyRefused, StateRefused
+from appliance.facts import TaskFacts
 from appliance.jobs.kind import Context, JsonObject
 from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
@@ -207,9 +208,10 @@ def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -
 def needs_engine(parts: LookParts, *tasks: str) -> bool:
     """Whether a model answers for one of the tasks; of one that is not here it is supposed."""
     try:
-        return any(parts.store.inventory.record(task).facts.get("needs") != "" for task in tasks)
+        found = [parts.store.inventory.record(task).facts for task in tasks]
     except StateRefused:
         return True
+    return any(not isinstance(facts, TaskFacts) or facts.needs != "" for facts in found)
 
 
 def other(problem: str) -> PolicyRefused:

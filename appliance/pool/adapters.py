@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from appliance.errors import Refused, StateRefused
+from appliance.facts import AdapterFacts
 from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import Edges
 from appliance.registry.importing import Progress
@@ -62,7 +63,8 @@ class AdapterLoader:
         following(record.id, record.state, "load")
         model = self._supervisor.adapters.base(record.id)
         policy = await asyncio.to_thread(self._policy)
-        progress("verifying", 0, int(record.facts["file_bytes"]))
+        known = record.facts if isinstance(record.facts, AdapterFacts) else None
+        progress("verifying", 0, known.file_bytes if known else 0)
         adapter = await asyncio.to_thread(
             self._store.seal_adapter, record.id, model, policy, progress
         )

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from appliance.config import Config
 from appliance.errors import Refused
+from appliance.facts import AdapterFacts, ModelFacts
 from appliance.trust.artifacts.adapter import base_of
-from appliance.trust.artifacts.records import followers
+from appliance.trust.artifacts.records import ArtifactRecord, followers
 from appliance.trust.artifacts.store import ModelRecord, ModelStore
-from appliance.trust.gguf.gguf import GgufFacts
 from appliance.types import ModelCard
 from appliance.workers.memory_estimate import Estimate, adapter_bytes, longest_text
 from appliance.workers.supervisor import Supervisor
@@ -31,7 +31,7 @@ class Catalogue:
         self._config = config
         self._store = store
         self._supervisor = supervisor
-        self._read: dict[str, GgufFacts] = {}  # by digest
+        self._read: dict[str, ModelFacts] = {}  # by digest
 
     def approved(self, model_id: str | None = None) -> Iterator[ModelRecord]:
         """The approved models, or the one of this id if it is."""
@@ -79,7 +79,7 @@ class Catalogue:
             return self._supervisor.estimate(model_id, facts, self._adapters(model_id))
         return None
 
-    def _facts(self, record: ModelRecord) -> GgufFacts:
+    def _facts(self, record: ModelRecord) -> ModelFacts:
         """What the file says; read from it once where another release wrote the record."""
         if record.digest is None:
             return self._store.inventory.facts(record)
@@ -92,7 +92,7 @@ class Catalogue:
         needs = self.estimate(model_id)
         return needs.total if needs else 0
 
-    def followers(self, model_id: str) -> list[ModelRecord]:
+    def followers(self, model_id: str) -> list[ArtifactRecord[AdapterFacts]]:
         """The adapters that are loaded with a model."""
         return [
             record
@@ -102,8 +102,7 @@ class Catalogue:
 
     def _adapters(self, model_id: str) -> int:
         """Bytes of the adapters that are loaded with a model."""
-        sizes = (int(record.facts["file_bytes"]) for record in self.followers(model_id))
-        return sum(map(adapter_bytes, sizes))
+        return sum(adapter_bytes(r.facts.file_bytes) for r in self.followers(model_id))
 
     def cards(self, record: ModelRecord) -> list[ModelCard]:
         """What the API says about a model that is not loaded, and about its adapters."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from appliance.errors import Refused, StateRefused, Unavailable
+from appliance.facts import ModelFacts
 from appliance.pool.adapters import AdapterLoader
 from appliance.pool.model import PooledModel
 from appliance.pool.withdrawal import FINAL, Withdrawal
@@ -19,7 +20,6 @@ from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
 from appliance.registry.states import following
 from appliance.trust.artifacts.store import ModelRecord, ModelStore, VerifiedModel
-from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import Json
@@ -170,7 +170,7 @@ class Loader:
         facts = await asyncio.to_thread(self._servable, record)
         return self._supervisor.reserve(record.id, facts)
 
-    def _servable(self, record: ModelRecord) -> GgufFacts:
+    def _servable(self, record: ModelRecord) -> ModelFacts:
         """Refuse under metadata that is too old; what the file says. In a thread."""
         self._fresh().check_serve()
         return self._store.inventory.facts(record)

@@ -7,7 +7,7 @@ and code. The event loop never blocks for one.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Final, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
@@ -75,9 +75,9 @@ class Edges:
         await append(self._audit, _draft(actor, record, after, policy, more))
 
 
-def facts_digest(facts: Mapping[str, Any]) -> str:
-    """SHA-256 of what an artifact's file says of itself, as its record keeps it."""
-    return hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()
+def facts_digest(table: Mapping[str, Json]) -> str:
+    """SHA-256 of what an artifact's files say of it, as its record keeps it."""
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
 def _draft(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.errors import Refused, StateRefused, Unavailable
+from appliance.facts import table_of
 from appliance.registry.audit_entries import REVOKED, SYSTEM, Edges, facts_digest
 from appliance.trust.artifacts.copying import Told
 from appliance.trust.artifacts.store import Checked, ModelRecord, ModelStore
@@ -170,7 +171,8 @@ class Arrivals:
 
 def _said(checked: Checked) -> Mapping[str, Json]:
     """What an entry says of an artifact that passed."""
-    return {"signer": checked.signer, "facts_sha256": facts_digest(checked.facts.summary())}
+    found = table_of(checked.facts.kept())
+    return {"signer": checked.signer, "facts_sha256": facts_digest(found)}
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from appliance.errors import StateRefused
-from appliance.trust.artifacts.records import OTHER_KINDS, ModelState
+from appliance.facts import OTHER_KINDS
+from appliance.trust.artifacts.records import ModelState
 
 S = ModelState
 TABLE: Final[Mapping[ModelState, Mapping[str, ModelState]]] = {

@@ -4,16 +4,16 @@ Rules: an id without a version at its end, or the name that the model's file giv
 belongs together. That a model was served is what the audit log says, not what its record is now.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from appliance.audit.reader import LogReader
 from appliance.audit.search import MAX_LIMIT, Query
+from appliance.facts import ArtifactFacts
 from appliance.trust.artifacts.records import ModelRecord
 
 
 def versions(
-    model_id: str, facts: Mapping[str, Any], records: Iterable[ModelRecord]
+    model_id: str, facts: ArtifactFacts, records: Iterable[ModelRecord]
 ) -> list[ModelRecord]:
     """The models like this one, the newest first.
 
@@ -21,13 +21,12 @@ def versions(
         facts: those of the model, as its record has them.
         records: the models of the store; the model itself may be among them.
     """
-    name = facts.get("name")
     like = [
         record
         for record in records
         if record.digest is not None
-        and record.facts.get("kind", "generate") == facts.get("kind", "generate")
-        and (_stem(record.id) == _stem(model_id) or record.facts.get("name") == name != "")
+        and (record.kind or "generate") == (facts.kind or "generate")
+        and (_stem(record.id) == _stem(model_id) or record.facts.name == facts.name != "")
     ]
     return sorted(like, key=lambda record: record.created_us, reverse=True)
 

@@ -12,6 +12,7 @@ import msgspec
 
 from appliance.datasets.items import Item
 from appliance.errors import PolicyRefused, StateRefused
+from appliance.facts import RouteFacts
 from appliance.jobs.kind import JsonObject
 from appliance.looks import replay
 from appliance.looks.carry import Carriable, CarryOver
@@ -53,11 +54,11 @@ class RouteCarry(CarryOver):
     def engine(self, params: JsonObject) -> bool:
         """A classifier alone needs none."""
         try:
-            record = self.parts.store.inventory.record(self.named(params))
+            record = self.parts.store.inventory.record_of(self.named(params), RouteFacts)
         except StateRefused:
             return True
-        stages = record.facts.get("stages", ({},))[:2]
-        return needs_engine(self.parts, *(str(stage.get("task", "")) for stage in stages))
+        stages = record.facts.stages[:2] if record else ()
+        return record is None or needs_engine(self.parts, *(stage.task for stage in stages))
 
     def carriable(self, name: str, policy: TrustPolicy) -> Carriable:
         """The newest certificate of a route, and its first two stages.

@@ -16,22 +16,21 @@ import msgspec
 
 from appliance.clock import iso
 from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.facts import RouteFacts, StageFacts
 from appliance.routing import confidence, definition
 from appliance.routing.confidence import MILLION, Confidence
 from appliance.routing.definition import Route, Terms
 from appliance.tasks.catalogue import Tasks
-from appliance.trust.artifacts.artifact import OtherFacts
-from appliance.trust.artifacts.records import ModelRecord, ModelState
+from appliance.trust.artifacts.artifact import VettedWhole
+from appliance.trust.artifacts.records import ArtifactRecord, ModelState
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.bytes.directory import Artifact
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.route import Certificate
 from appliance.trust.statements.route_certificates import RouteCertificates
-from appliance.types import Json, ModelCard, Told
+from appliance.types import ModelCard, Told
 
 KIND: Final = "route"
-TERMS: Final = ("error_micros", "delta_micros", "margin_micros")
-"""What the record of a route says of its terms."""
 FRESH_S: Final = 5.0
 """Seconds after which a standing is looked up again."""
 
@@ -64,32 +63,28 @@ def read_artifact(artifact: Artifact) -> Route:
     return definition.parse(artifact.prefix(definition.FILE, definition.MAX_BYTES + 1))
 
 
-def vet(artifact: Artifact) -> OtherFacts:
+def vet(artifact: Artifact) -> VettedWhole[RouteFacts]:
     """Read a route whole, and keep what its record says.
 
     Raises:
         TaskRefused: `route_invalid`.
     """
     route = read_artifact(artifact)
-    stages: list[Json] = [
-        {
-            "name": s.name, "kind": s.kind, "task": s.task or "", "digest": s.digest or "",
-            "upstream": s.upstream or "",
-        }
-        for s in route.stages
-    ]  # fmt: skip
-    table: dict[str, Json] = {
-        "kind": KIND,
-        "name": route.id,
-        "version": route.version,
-        "description": route.description,
-        "stages": stages,
-        "on_defer": route.on_defer,
-        "on_drift": route.on_drift,
-        "weight": route.weight,
-        "group_from": route.group_from,
-    }
-    return OtherFacts({**table, **terms_of(route.terms)})
+    facts = RouteFacts(
+        name=route.id,
+        version=route.version,
+        description=route.description,
+        stages=tuple(
+            StageFacts(s.name, s.kind, s.task or "", s.digest or "", s.upstream or "")
+            for s in route.stages
+        ),
+        on_defer=route.on_defer,
+        on_drift=route.on_drift,
+        weight=route.weight,
+        group_from=route.group_from,
+        **terms_of(route.terms),
+    )
+    return VettedWhole(facts)
 
 
 def terms_of(terms: Terms) -> dict[str, int]:
@@ -120,12 +115,12 @@ class ApprovedRoutes:
     ) -> None:
         self._store, self._policy, self._tasks = store, policy, tasks
         self.certificates = certificates
-        self._known: dict[str, tuple[ModelRecord, float, Standing]] = {}
+        self._known: dict[str, tuple[ArtifactRecord[RouteFacts], float, Standing]] = {}
 
     def cards(self) -> list[ModelCard]:
         """What the API says of them."""
-        found = [self._card(record) for record in self._store.inventory.records()]
-        return [card for card in found if card is not None]
+        records = self._store.inventory.records_of(RouteFacts)
+        return [self._card(record) for record in records if self._serves(record)]
 
     def card(self, route_id: str) -> ModelCard | None:
         """What the API says of one; None where no approved route has the id."""
@@ -150,9 +145,8 @@ class ApprovedRoutes:
     def of_other_engine(self, policy: TrustPolicy) -> list[str]:
         """Approved routes whose certificate can be carried over to the engine that serves."""
         found = []
-        for card in self.cards():
-            record = self._store.inventory.record(card.id)
-            terms = {name: int(record.facts[name]) for name in TERMS}
+        for record in filter(self._serves, self._store.inventory.records_of(RouteFacts)):
+            terms = record.facts.terms
             if self.certificates.of_other_engine(record.digest or "", terms, policy):
                 found.append(record.id)
         return found
@@ -173,7 +167,7 @@ class ApprovedRoutes:
         """
         policy, found = self._policy(), []
         for record in self._beginning_with(task_id):
-            if record.facts.get("on_drift") == "warn":
+            if record.facts.on_drift == "warn":
                 continue
             for newest in self.certificates.of(record.digest or "", policy)[:1]:
                 if newest.found.certified and self.certificates.why_suspended(newest) is None:
@@ -188,17 +182,17 @@ class ApprovedRoutes:
         """
         policy, found = self._policy(), []
         for record in self._beginning_with(task_id):
-            terms = {name: int(record.facts[name]) for name in TERMS}
+            digest, terms = record.digest or "", record.facts.terms
             if record.state == ModelState.APPROVED:
                 with contextlib.suppress(Refused):
-                    found.append(self.certificates.valid(record.digest or "", terms, policy))
+                    found.append(self.certificates.valid(digest, terms, policy))
         return found
 
     def alarms(self, policy: TrustPolicy) -> list[Told]:
         """Each approved route whose certificate is suspended."""
         found = []
-        for record in self._store.inventory.records():
-            if record.kind == KIND and record.state == ModelState.APPROVED:
+        for record in self._store.inventory.records_of(RouteFacts):
+            if record.state == ModelState.APPROVED:
                 for newest in self.certificates.of(record.digest or "", policy)[:1]:
                     reason = self.certificates.why_suspended(newest)
                     if reason is not None:
@@ -210,30 +204,28 @@ class ApprovedRoutes:
         """Look everything up again at the next request."""
         self._known.clear()
 
-    def _beginning_with(self, task_id: str) -> list[ModelRecord]:
+    def _beginning_with(self, task_id: str) -> list[ArtifactRecord[RouteFacts]]:
         """The routes whose first stage is a task."""
-        routes = (record for record in self._store.inventory.records() if record.kind == KIND)
-        return [record for record in routes if record.facts["stages"][0]["task"] == task_id]
+        routes = self._store.inventory.records_of(RouteFacts)
+        return [record for record in routes if record.facts.stages[0].task == task_id]
 
-    def _record(self, route_id: str) -> ModelRecord | None:
+    def _record(self, route_id: str) -> ArtifactRecord[RouteFacts] | None:
         try:
-            record = self._store.inventory.record(route_id)
+            record = self._store.inventory.record_of(route_id, RouteFacts)
         except StateRefused:
             return None
-        return record if self._serves(record) else None
+        return record if record is not None and self._serves(record) else None
 
-    def _serves(self, record: ModelRecord) -> bool:
-        approved = record.kind == KIND and record.state == ModelState.APPROVED
+    def _serves(self, record: ArtifactRecord[RouteFacts]) -> bool:
+        approved = record.state == ModelState.APPROVED
         return approved and not self._store.inventory.missing(record)
 
-    def _card(self, record: ModelRecord) -> ModelCard | None:
-        if not self._serves(record):
-            return None
-        stages = record.facts["stages"]
-        entry = self._tasks.entry(str(stages[0]["task"]))
+    def _card(self, record: ArtifactRecord[RouteFacts]) -> ModelCard:
+        stages = record.facts.stages
+        entry = self._tasks.entry(stages[0].task)
         form = entry.form if entry is not None else "labels"
         created = record.created_us // 1_000_000
-        asked = tuple(str(stage.get("upstream") or stage["task"]) for stage in stages)
+        asked = tuple(stage.upstream or stage.task for stage in stages)
         return ModelCard(record.id, record.digest or "", 0, created, form=form, stages=asked)
 
     def _look(self, route_id: str) -> Standing:

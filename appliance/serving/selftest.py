@@ -134,7 +134,7 @@ class SelfTest:
         writes = [
             record.id
             for record in self._lifecycle.records()
-            if record.state in _APPROVED and record.facts.get("kind") in (None, "generate")
+            if record.state in _APPROVED and record.kind in ("", "generate")
         ]
         for model_id in sorted(writes, key=self._store.inventory.size)[:1]:
             if self._lifecycle.is_loaded(model_id):  # by the server, which is still starting it

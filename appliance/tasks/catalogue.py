@@ -12,10 +12,11 @@ from typing import Protocol
 import msgspec
 
 from appliance.errors import StateRefused, TaskRefused
+from appliance.facts import TaskFacts
 from appliance.tasks import definition, labelled
 from appliance.tasks.loaded import LoadedTask, load
-from appliance.trust.artifacts.artifact import OtherFacts
-from appliance.trust.artifacts.records import ModelRecord, ModelState
+from appliance.trust.artifacts.artifact import VettedWhole
+from appliance.trust.artifacts.records import ArtifactRecord, ModelState
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.bytes.directory import Artifact
 from appliance.trust.policy.policy import TrustPolicy
@@ -94,12 +95,12 @@ class ApprovedTasks:
     def __init__(self, store: ModelStore, policy: "Policy") -> None:
         self._store = store
         self._policy = policy
-        self._checked: dict[str, tuple[ModelRecord, LoadedTask]] = {}
+        self._checked: dict[str, tuple[ArtifactRecord[TaskFacts], LoadedTask]] = {}
 
     def entries(self) -> list[Entry]:
         """All of them, as their records say it."""
-        records = self._store.inventory.records()
-        return [_entry(r) for r in records if r.kind == KIND and r.state == ModelState.APPROVED]
+        records = self._store.inventory.records_of(TaskFacts)
+        return [_entry(record) for record in records if record.state == ModelState.APPROVED]
 
     def entry(self, task_id: str) -> Entry | None:
         """One of them, as its record says it."""
@@ -117,12 +118,12 @@ class ApprovedTasks:
             self._checked[task_id] = record, loaded
         return loaded
 
-    def _record(self, task_id: str) -> ModelRecord | None:
+    def _record(self, task_id: str) -> ArtifactRecord[TaskFacts] | None:
         try:
-            record = self._store.inventory.record(task_id)
+            record = self._store.inventory.record_of(task_id, TaskFacts)
         except StateRefused:
             return None
-        return record if record.kind == KIND and record.state == ModelState.APPROVED else None
+        return record if record is not None and record.state == ModelState.APPROVED else None
 
     def _use(self, task_id: str) -> LoadedTask:
         policy = self._policy()
@@ -148,11 +149,8 @@ def read_artifact(artifact: Artifact) -> LoadedTask:
     return load(artifact.prefix, "")
 
 
-def vet(artifact: Artifact) -> OtherFacts:
+def vet(artifact: Artifact) -> VettedWhole[TaskFacts]:
     """Read a task whole, and keep what its record says.
-
-    `model` and `model_digest` are what answers, as evidence names it: a model, or the coefficients
-    of a classifier; `needs` is the model that must be there, if any.
 
     Raises:
         TaskRefused: as `loaded.load`.
@@ -163,36 +161,27 @@ def vet(artifact: Artifact) -> OtherFacts:
         definition.check_metric(task)
     except TaskRefused as error:
         objection = error
-    return OtherFacts(
-        {
-            "kind": KIND,
-            "name": task.id,
-            "version": task.version,
-            "description": task.description,
-            "candidate": task.candidate.kind,
-            "needs": task.candidate.model,
-            "model": told.stage,
-            "model_digest": told.candidate,
-            "form": definition.form_of(task),
-            "metric": task.gate.metric,
-            "margin_micros": round(task.gate.margin * 1e6),
-            "alpha_micros": round(task.gate.alpha * 1e6),
-            "floor_micros": round(task.gate.floor * 1e6),
-            "baseline": task.gate.baseline,
-        },
-        objection=objection,
+    facts = TaskFacts(
+        name=task.id,
+        version=task.version,
+        description=task.description,
+        candidate=task.candidate.kind,
+        needs=task.candidate.model,
+        model=told.stage,
+        model_digest=told.candidate,
+        form=definition.form_of(task),
+        metric=task.gate.metric,
+        margin_micros=round(task.gate.margin * 1e6),
+        alpha_micros=round(task.gate.alpha * 1e6),
+        floor_micros=round(task.gate.floor * 1e6),
+        baseline=task.gate.baseline,
     )
+    return VettedWhole(facts, objection)
 
 
-def _entry(record: ModelRecord) -> Entry:
-    facts = record.facts
-    return Entry(
-        record.id,
-        str(facts.get("needs", facts.get("model", ""))),
-        str(facts.get("form", "")),
-        record.digest or "",
-        record.created_us // 1_000_000,
-    )
+def _entry(record: ArtifactRecord[TaskFacts]) -> Entry:
+    facts, created = record.facts, record.created_us // 1_000_000
+    return Entry(record.id, facts.needed, facts.form, record.digest or "", created)
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:

@@ -1,5 +1,6 @@
 """The trust of the data directory, and the artifacts in its store."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -12,6 +13,7 @@ from appliance.tasks import catalogue as tasks
 from appliance.tasks import definition as task_definition
 from appliance.trust.artifacts import artifact as artifacts
 from appliance.trust.artifacts.adapter import base_of
+from appliance.trust.artifacts.artifact import VetWhole
 from appliance.trust.artifacts.store import ModelStore, load_policy
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.bytes import ecdsa, evidence
@@ -24,7 +26,7 @@ from appliance.wiring.log import LogRoom
 from appliance.workers.engine_build import build_of
 from appliance.workers.supervisor import ENGINE, engine_version
 
-_OTHERS: Final = {
+_OTHERS: Final[Mapping[str, VetWhole]] = {
     datasets.FILE: datasets.vet,
     task_definition.FILE: tasks.vet,
     route_definition.FILE: routes.vet,

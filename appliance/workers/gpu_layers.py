@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from appliance.config import ModelConfig
 from appliance.errors import StateRefused
-from appliance.trust.gguf.gguf import GgufFacts
+from appliance.facts import ModelFacts
 from appliance.workers.memory_estimate import MIB, estimate
 
 CONTEXT = 448 * MIB
@@ -73,7 +73,7 @@ class Offload:
         return f"{self.layers} of {self.of} layers on GPUs: {where}"
 
 
-def needs_of(facts: GgufFacts, config: ModelConfig) -> Needs:
+def needs_of(facts: ModelFacts, config: ModelConfig) -> Needs:
     """What a model takes with these settings."""
     whole = estimate(facts, config, "")  # what lies in the host's memory is not asked for
     # Attention of one batch over the whole cache is masked, once as floats and once as halves.

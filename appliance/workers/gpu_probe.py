@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.config import ModelConfig
-from appliance.trust.gguf.gguf import GgufFacts
+from appliance.facts import ModelFacts
 from appliance.workers import cpu_variants, ggml_graphs
 from appliance.workers.gpu_devices import Device, Probe, choose
 from appliance.workers.gpu_driver import Plugin, driver_facts, installed_plugins
@@ -56,7 +56,7 @@ def probe(plugin: Plugin, directory: Path, seconds: float = SECONDS) -> Probe:
     return parse(done.stdout)
 
 
-def device_for(facts: GgufFacts, config: ModelConfig, engine: str) -> Device:
+def device_for(facts: ModelFacts, config: ModelConfig, engine: str) -> Device:
     """What a model computes on, on this host as it is now.
 
     Raises:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from appliance.config import ModelConfig
 from appliance.engine.cells import BRANCHES, SCORED
 from appliance.engine.scheduler import FORCED
-from appliance.trust.gguf.gguf import GgufFacts
+from appliance.facts import ModelFacts
+from appliance.trust.gguf.gguf import encodes
 from appliance.trust.gguf.matrices import TABLE, TIED
 from appliance.workers.repacking import copied, loaded
 
@@ -72,7 +73,7 @@ class Estimate:
 
 
 def estimate(
-    facts: GgufFacts, config: ModelConfig, variant: str, wrong: Collection[str] = ()
+    facts: ModelFacts, config: ModelConfig, variant: str, wrong: Collection[str] = ()
 ) -> Estimate:
     """The memory of one worker with this model and these settings.
 
@@ -98,29 +99,29 @@ def adapter_bytes(file_bytes: int) -> int:
     return 2 * file_bytes
 
 
-def longest_text(facts: GgufFacts, config: ModelConfig) -> int:
+def longest_text(facts: ModelFacts, config: ModelConfig) -> int:
     """Most tokens of one request: what is configured, and for whole texts what was trained."""
     return config.n_ctx if facts.kind == "generate" else min(config.n_ctx, facts.n_ctx_train)
 
 
-def _first(facts: GgufFacts) -> int:
+def _first(facts: ModelFacts) -> int:
     """The embedding and its staging copy: it is read first, and each weight through a copy."""
     tables = (size for name, size in facts.matrices.items() if name.endswith((TABLE, TIED)))
     return 2 * sum(tables)
 
 
-def _cells(facts: GgufFacts, config: ModelConfig) -> int:
+def _cells(facts: ModelFacts, config: ModelConfig) -> int:
     """Cells of the cache; whole texts need one batch of them, an encoder none."""
     if facts.kind == "generate":
         return config.n_ctx * (config.slots if config.reproducible else 1)
-    return 0 if facts.encodes else _batch_tokens(facts, config)
+    return 0 if encodes(facts) else _batch_tokens(facts, config)
 
 
-def _cell_bytes(facts: GgufFacts) -> int:
+def _cell_bytes(facts: ModelFacts) -> int:
     return facts.n_layer * facts.n_head_kv * (facts.head_dim_k + facts.head_dim_v) * _KV_BYTES
 
 
-def _step(facts: GgufFacts, config: ModelConfig) -> int:
+def _step(facts: ModelFacts, config: ModelConfig) -> int:
     """The largest step of a model that writes.
 
     The layers' intermediate results share one buffer with the logits, which come last; the masks
@@ -139,11 +140,11 @@ def _step(facts: GgufFacts, config: ModelConfig) -> int:
     return masks + max(layer, rows * row) + read
 
 
-def _batch_tokens(facts: GgufFacts, config: ModelConfig) -> int:
+def _batch_tokens(facts: ModelFacts, config: ModelConfig) -> int:
     return max(longest_text(facts, config), config.prefill_budget)
 
 
-def _batch(facts: GgufFacts, config: ModelConfig) -> int:
+def _batch(facts: ModelFacts, config: ModelConfig) -> int:
     """Embedding and reranking: one batch at a time, with attention among all its tokens."""
     batch = _batch_tokens(facts, config)
     return batch * (facts.n_embd * _WIDE_ROWS + facts.n_head * batch) * 4

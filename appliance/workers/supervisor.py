@@ -22,12 +22,12 @@ from appliance.clock import Clock
 from appliance.config import Config
 from appliance.engine.protocol import Load
 from appliance.errors import NotFound, Overloaded, Refused, StateRefused, Unavailable
+from appliance.facts import ModelFacts
 from appliance.host.hardware import available_cores, available_memory, compute_threads, total_memory
 from appliance.text import visible
 from appliance.trust.artifacts.adapter import base_of
 from appliance.trust.artifacts.store import VerifiedModel
 from appliance.trust.artifacts.verified import Verified
-from appliance.trust.gguf.gguf import GgufFacts
 from appliance.types import Constraint, Json, ModelCard
 from appliance.wire.admin.models import Worker
 from appliance.workers.adapters import Attachments
@@ -116,13 +116,13 @@ class Supervisor:
         for call in self._watchers:
             call()
 
-    def estimate(self, model_id: str, facts: GgufFacts, adapters: int = 0) -> Estimate:
+    def estimate(self, model_id: str, facts: ModelFacts, adapters: int = 0) -> Estimate:
         """The memory that a model takes with the settings of its id, and its adapters."""
         config, host = self._config.model(model_id), self.variant
         needs = estimate(facts, config, host.name, host.wrong)
         return replace(needs, adapters=adapters)
 
-    def reserve(self, model_id: str, facts: GgufFacts) -> Estimate:
+    def reserve(self, model_id: str, facts: ModelFacts) -> Estimate:
         """Take memory for a model that is about to be sealed and started, and start its process,
         which imports its modules meanwhile.
 

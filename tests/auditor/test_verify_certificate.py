@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from appliance.clock import iso
 from appliance.db import open_database
@@ -202,7 +203,7 @@ def _loader(tmp_path: Path, envelope: bytes, told: dict[str, Any]) -> str:
         lambda: int(told.get("now_us", NOW_US)),
         lambda: told.get("engine", ENGINE),
     )
-    facts = {**FACTS, "model_digest": told.get("model", MODEL)}
+    facts = structs.replace(FACTS, model_digest=told.get("model", MODEL))
     try:
         kept.add(envelope, strict)
         evaluation.check_use(

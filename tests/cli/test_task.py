@@ -82,7 +82,7 @@ def test_a_metric_of_another_form_is_neither_signed_nor_imported_nor_drafted(
         path, "orders", policy, no_model, [], now, quiet, no_model,
         other_kind=lambda model_id, artifact: catalogue.vet,
     )  # fmt: skip
-    assert previewed.refusal is not None and previewed.refusal.code == "task_metric_unfit"
+    assert not previewed.ok and previewed.code == "task_metric_unfit"
     assert run("task", "import", path, "--json").code == (1, "task_metric_unfit")
     data, new = write_data(tmp_path / "labelled"), tmp_path / "new"
     made = run("task", "new", new, "--from", data, *SAID, "--metric", "field_accuracy", "--json")

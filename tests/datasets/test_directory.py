@@ -50,9 +50,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert {p.name for p in path.iterdir()} == {
         "dataset.json", "train.jsonl", "dev.jsonl", "certify.jsonl", "test.jsonl",
     }  # fmt: skip
-    summary = read(path).summary()
-    assert summary["kind"] == "dataset"
-    assert sum(summary["items"].values()) == 60
+    facts = read(path).facts()
+    assert facts.kind == "dataset" and sum(facts.items.values()) == 60
 
 
 def test_the_same_items_are_the_same_bytes(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def refused(action: Any) -> str:
 
 def test_a_sealed_dataset_tells_numbers_and_no_items(path: Path, opened: Dataset) -> None:
     found = directory.read(path)
-    before, after = opened.summary(), found.summary()
-    assert after["items"] == before["items"] and after["groups"] == before["groups"]
-    assert after["sealed"] == ["certify", "test"] and after["version"] == before["version"] + 1
+    before, after = opened.facts(), found.facts()
+    assert after.items == before.items and after.groups == before.groups
+    assert after.sealed == ("certify", "test") and after.version == before.version + 1
     for split in SEALED:
         assert found.splits[split] == () and not (path / f"{split}.jsonl").exists()
         items = opened.splits[split]
@@ -178,4 +178,4 @@ def edit(path: Path, change: Any) -> None:
 
 def test_vetting_reads_a_sealed_dataset(path: Path) -> None:
     with open_artifact(path) as artifact:
-        assert directory.vet(artifact).table["sealed"] == ["certify", "test"]
+        assert directory.vet(artifact).kept().sealed == ("certify", "test")

@@ -19,7 +19,7 @@ from appliance.engine.protocol import Load, Prepare
 from appliance.engine.runner import Library, Runner
 from appliance.errors import BadRequest, StateRefused
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
-from appliance.trust.gguf.gguf import vet
+from appliance.trust.gguf.gguf import encodes, vet
 from appliance.types import ModelKind
 from appliance.workers.cpu_variants import name_of
 from appliance.workers.memory_estimate import estimate
@@ -279,7 +279,7 @@ async def test_a_decoder_that_pools_embeds_too(
     path = tmp_path / "last.gguf"
     path.write_bytes(minilm.with_pairs(data, {"llama.pooling_type": u32(3)}))
     facts = vet(path.read_bytes())
-    assert (facts.kind, facts.encodes) == ("embed", False)
+    assert (facts.kind, encodes(facts)) == ("embed", False)
     service = pooler(library, path, load("embed"))
     alone = answers(service, ask(SENTENCES[0]))[1][0]
     again = answers(service, ask(*SENTENCES[1:4], SENTENCES[0]))[1][3]

@@ -7,6 +7,7 @@ from typing import Any
 
 from appliance.evals import judging
 from appliance.evals.pairs import Pair
+from appliance.facts import TaskFacts
 from appliance.trust.bytes import dsse, ecdsa
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation
@@ -22,10 +23,10 @@ PACKS = {"general": Pack(60, 80, "12" * 32), "refusals": Pack(30, 40, "34" * 32)
 ENGINE = "llama-cpp-python 0.3.36"
 NOW_US = 1_790_000_000_000_000
 DAY_US = 86_400_000_000
-FACTS: dict[str, Any] = {
-    "kind": "task", "model": "smol", "model_digest": MODEL, "metric": "exact_match",
-    "margin_micros": 50_000, "alpha_micros": 50_000, "floor_micros": 0,
-}  # fmt: skip
+FACTS = TaskFacts(
+    name="orders", version=1, description="", model="smol", model_digest=MODEL, form="labels",
+    metric="exact_match", margin_micros=50_000, alpha_micros=50_000, floor_micros=0,
+)  # fmt: skip
 
 
 def policy(change: policies.Change = lambda d: None) -> TrustPolicy:

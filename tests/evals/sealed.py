@@ -12,6 +12,7 @@ from appliance.audit.files import LogFiles
 from appliance.datasets import directory, sealing
 from appliance.datasets.ledger import FALLING
 from appliance.datasets.sealing import SealingKey
+from appliance.facts import TaskFacts
 from appliance.trust.artifacts import signing
 from appliance.trust.policy.policy_file import marks_key
 from appliance.trust.statements.specification import Specification
@@ -88,18 +89,19 @@ def terms(services: Services, task: str, data: str, **changes: Any) -> Specifica
     """What the records say, as `eval gate` fills it in."""
     inventory = services.store.inventory
     facts = inventory.record(task).facts
+    assert isinstance(facts, TaskFacts)
     given: dict[str, Any] = {
         "task": task,
         "task_digest": inventory.record(task).digest,
         "dataset": data,
         "dataset_digest": inventory.record(data).digest,
         "split": "test",
-        "metric": facts["metric"],
-        "margin_micros": facts["margin_micros"],
-        "alpha_micros": facts["alpha_micros"],
+        "metric": facts.metric,
+        "margin_micros": facts.margin_micros,
+        "alpha_micros": facts.alpha_micros,
         "looks": 4,
-        "model": facts["model"],
-        "model_digest": facts["model_digest"],
+        "model": facts.model,
+        "model_digest": facts.model_digest,
         "incumbent": "none",
         "floors": {"": 1_000},
         "schedule": FALLING,

@@ -24,6 +24,7 @@ from appliance.evals.gate_outcomes import read_pairs
 from appliance.evals.job import DIRECTORY
 from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import FILES, PINS, items
+from appliance.facts import TaskFacts
 from appliance.jobs.kind import Stop
 from appliance.looks import answers
 from appliance.looks.answers import SealedAnswers
@@ -142,7 +143,8 @@ async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services, few: 
 
 async def test_a_classifier_passes_the_gate_without_a_model(lab: Services) -> None:
     facts = lab.store.inventory.record("fitted").facts
-    assert (facts["needs"], facts["model"]) == ("", "classifier")
+    assert isinstance(facts, TaskFacts)
+    assert (facts.needs, facts.model) == ("", "classifier")
     lab.jobs.add(training := Heavy())
     training.gate.clear()
     long = await lab.jobs.start("heavy", {"to": 1}, "uid:0")
@@ -157,7 +159,7 @@ async def test_a_classifier_passes_the_gate_without_a_model(lab: Services) -> No
     assert (result["verdict"], result["candidate"]) == ("pass", "classifier")
     certificate = lab.store.evaluations.envelope(result["certificate"])
     found = evaluation.verify(certificate, load_policy(lab.data / "trust"))
-    assert found.wanted.model_digest == facts["model_digest"]
+    assert found.wanted.model_digest == facts.model_digest
     assert found.circumstances.template_sha256 == ""
     approve(lab, "fitted", *APPROVERS)
     assert lab.store.inventory.record("fitted").state == "approved"

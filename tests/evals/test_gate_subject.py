@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
 from appliance.app import Services, initialise, open_services
@@ -22,7 +23,7 @@ from appliance.trust.artifacts import signing
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import evidence
 from appliance.trust.statements.specification import Specification
-from tests.evals.gates import edited, wanted
+from tests.evals.gates import FACTS, edited, wanted
 from tests.evals.orders import TASK
 from tests.evals.sealed import (
     add_dataset,
@@ -255,5 +256,8 @@ async def test_a_clock_that_is_behind_takes_no_look(tmp_path: Path) -> None:
 
 
 def test_the_first_incumbent_is_what_the_task_declares() -> None:
-    assert baseline_of("labels", "") == "majority" and baseline_of("fields", "") == "none"
-    assert baseline_of("labels", "logistic regression") == "logistic regression"
+    for form, baseline, first in (
+        ("labels", None, "majority"), ("labels", "", "majority"), ("fields", "", "none"),
+        ("labels", "logistic regression", "logistic regression"),
+    ):  # fmt: skip
+        assert baseline_of(structs.replace(FACTS, form=form, baseline=baseline)) == first

@@ -21,6 +21,7 @@ from appliance.auth.keys import KeyStore
 from appliance.datasets.directory import write
 from appliance.datasets.label_queues import LabelQueues
 from appliance.errors import ApplianceError
+from appliance.facts import RouteFacts
 from appliance.governance import rows
 from appliance.governance.agreement import AGREES
 from appliance.governance.proven import KINDS
@@ -242,9 +243,10 @@ def seal(services: Services, model: str) -> None:
 
 
 def valid(services: Services) -> None:
-    record, policy = services.store.inventory.record(world.ROUTE_ID), services.data / "trust"
-    terms = {n: int(record.facts[n]) for n in ("error_micros", "delta_micros", "margin_micros")}
-    services.routes.certificates.valid(record.digest or "", terms, load_policy(policy))
+    record = services.store.inventory.record_of(world.ROUTE_ID, RouteFacts)
+    assert record is not None
+    policy = load_policy(services.data / "trust")
+    services.routes.certificates.valid(record.digest or "", record.facts.terms, policy)
 
 
 @pytest.mark.parametrize("name", HELD)

@@ -16,6 +16,7 @@ from appliance.app import Services, open_services
 from appliance.audit.search import Query
 from appliance.config import ModelConfig, parse_config
 from appliance.errors import Refused, UsageError
+from appliance.facts import AdapterFacts
 from appliance.trust.artifacts.store import load_policy
 from appliance.types import Caller, Principal
 from tests.answers import collect
@@ -147,7 +148,9 @@ async def test_its_memory_counts_for_the_base_and_may_not_fit(loaded: Services) 
     needs = dict(loaded.supervisor.budget)[ID]
     await loaded.pool.unload("uid:0", FR)
     without = dict(loaded.supervisor.budget)[ID]
-    size = loaded.store.inventory.record(FR).facts["file_bytes"]
+    record = loaded.store.inventory.record_of(FR, AdapterFacts)
+    assert record is not None
+    size = record.facts.file_bytes
     # This small model has its peak while it is loaded: of an adapter the sealed copy is there then.
     assert needs - without == pytest.approx(size * 1.08, abs=2)
     loaded.supervisor.budget.total = without + size

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance import facts
 from appliance.app import Services, open_services
+from appliance.facts import table_of
 from appliance.pool.candidates import Catalogue
 from appliance.trust.artifacts import artifact as artifacts
 from appliance.trust.bytes.directory import Artifact
@@ -58,8 +60,9 @@ def test_the_file_of_a_record_of_another_release_is_read_once(
 ) -> None:
     with open_services(smol_data, config=config()) as services:
         record = services.store.inventory.record(ID)
-        facts = {name: value for name, value in record.facts.items() if name != "matrices"}
-        services.store.inventory.save(replace(record, facts=facts))
+        table = table_of(record.facts)
+        del table["matrices"]
+        services.store.inventory.save(replace(record, facts=facts.read(table)))
         vet, read = artifacts.vet_stored, []
 
         def vetted(artifact: Artifact, vet_file: artifacts.Vet[GgufFacts]) -> GgufFacts:

@@ -5,18 +5,22 @@ from pathlib import Path
 import pytest
 
 from appliance.app import Services, initialise, open_services
+from appliance.facts import read
 from appliance.registry.audit_entries import Edges
 from appliance.registry.versions import served_before, versions
 from appliance.trust.artifacts.records import ModelRecord
 from appliance.trust.artifacts.store import load_policy
+from appliance.types import Json
 from tests.smol import SMALL
 
-GENERATE = {"kind": "generate", "name": ""}
+GENERATE: dict[str, Json] = {"kind": "generate", "name": ""}
 
 
 def record(model_id: str, created_us: int, **facts: str) -> ModelRecord:
     digest = f"{created_us:064x}"
-    return ModelRecord(model_id, "approved", digest, created_us=created_us, facts=GENERATE | facts)
+    return ModelRecord(
+        model_id, "approved", digest, created_us=created_us, facts=read({**GENERATE, **facts})
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,17 +32,17 @@ def record(model_id: str, created_us: int, **facts: str) -> ModelRecord:
         (record("valve", 1), False),
         (record("valve", 1, name="Pump 7B"), True),
         (record("pump-v1", 1, kind="embed"), False),
-        (ModelRecord("pump-v1", "refused", facts=GENERATE), False),
+        (ModelRecord("pump-v1", "refused", facts=read(GENERATE)), False),
     ],
 )
 def test_what_is_a_version_of_a_model(other: ModelRecord, like: bool) -> None:
-    found = versions("pump-v2", GENERATE | {"name": "Pump 7B"}, [other])
+    found = versions("pump-v2", read({**GENERATE, "name": "Pump 7B"}), [other])
     assert found == ([other] if like else [])
 
 
 def test_the_newest_comes_first() -> None:
     old, new = record("pump-v1", 1), record("pump-v2", 2)
-    assert versions("pump-v3", GENERATE, [old, new]) == [new, old]
+    assert versions("pump-v3", read(GENERATE), [old, new]) == [new, old]
 
 
 def test_served_is_what_the_log_says(tmp_path: Path) -> None:

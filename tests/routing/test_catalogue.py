@@ -7,6 +7,7 @@ import pytest
 
 from appliance.app import Services, open_services
 from appliance.errors import TaskRefused
+from appliance.facts import RouteFacts
 from appliance.routing import catalogue
 from appliance.routing.catalogue import KIND
 from appliance.trust.bytes.directory import open_artifact
@@ -26,9 +27,10 @@ def lab(route_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_a_record_says_what_a_route_is(lab: Services) -> None:
     record = lab.store.inventory.record(ROUTE_ID)
     assert record.kind == KIND and not record.is_model and record.state == "approved"
-    assert record.facts["error_micros"] == record.facts["margin_micros"] == 100_000
-    assert record.facts["delta_micros"] == 50_000
-    assert [stage["task"] for stage in record.facts["stages"]] == [SMALL_ID, LARGE_ID]
+    assert isinstance(record.facts, RouteFacts)
+    assert record.facts.error_micros == record.facts.margin_micros == 100_000
+    assert record.facts.delta_micros == 50_000
+    assert [stage.task for stage in record.facts.stages] == [SMALL_ID, LARGE_ID]
 
 
 def test_a_card_has_the_form_of_the_first_stage(lab: Services) -> None:

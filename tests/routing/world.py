@@ -12,6 +12,7 @@ from typing import Any
 from appliance.app import Services, initialise, open_services
 from appliance.datasets import directory
 from appliance.datasets import ledger as ledgers
+from appliance.facts import table_of
 from appliance.routing.definition import Route
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import fit_linear
@@ -196,7 +197,7 @@ def terms(services: Services, **changes: Any) -> Specification:
         "name": "publisher",
         "time": "2026-09-21T00:00:00Z",
     } | changes
-    facts = record(given["route"]).facts
+    facts = table_of(record(given["route"]).facts)
     given = {
         "route_digest": record(given["route"]).digest,
         "dataset_digest": record(given["dataset"]).digest,

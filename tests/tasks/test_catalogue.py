@@ -13,6 +13,7 @@ from appliance.api.app import create_lan_app
 from appliance.app import Services, open_services
 from appliance.audit.search import Query
 from appliance.errors import TaskRefused
+from appliance.facts import TaskFacts
 from appliance.tasks import catalogue
 from appliance.tasks.catalogue import ApprovedTasks
 from appliance.trust.artifacts import signing
@@ -81,7 +82,8 @@ async def test_an_app_names_a_task_once_two_people_approved_it(
     imported(own, tmp_path / "orders", task_for(own))
     record = own.store.inventory.record("orders")
     assert (record.kind, record.state) == ("task", "verified")
-    assert (record.facts["form"], record.facts["model"]) == ("labels", ID)
+    assert isinstance(record.facts, TaskFacts)
+    assert (record.facts.form, record.facts.model) == ("labels", ID)
     async with app_of(own) as client:
         assert (await ask(client)).status_code == 404
         approve(own, "orders", *APPROVERS)

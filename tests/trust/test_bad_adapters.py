@@ -60,7 +60,7 @@ MUTANTS = [
            "self.gguf_sha256,) != (gguf_sha256,)", "bound: another root digest"),
     Mutant("adapter.Base.check", "self.oms_root, self.gguf_sha256) != (oms_root, gguf_sha256)",
            "self.oms_root,) != (oms_root,)", "bound: another file's digest"),
-    Mutant("store.ModelStore.check_artifact", "isinstance(facts, AdapterFacts)", "False",
+    Mutant("store.ModelStore.check_artifact", "isinstance(facts, VettedAdapter)", "False",
            "bound: to another model, signed"),
     Mutant("store.ModelStore.check_base", "check_shapes(adapter.lora, found.facts)", "pass",
            "base: taller output"),

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from appliance.app import Services, initialise, open_services
 from appliance.audit.log import Draft
 from appliance.clock import FixedClock
 from appliance.errors import Refused
 from appliance.evals import judging
+from appliance.facts import TaskFacts
 from appliance.trust.artifacts import signing
-from appliance.trust.artifacts.artifact import OtherFacts
+from appliance.trust.artifacts.artifact import VettedWhole
 from appliance.trust.artifacts.records import ModelState
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import dsse, ecdsa, evidence, strict_json
@@ -102,17 +104,19 @@ def test_terms_come_from_signed_bytes_and_from_no_table(lab: Services, tmp_path:
     """A margin of 0.99 in the table passes a wrong classifier through nothing."""
     task = add_task(lab, tmp_path / "orders")
     record = lab.store.inventory.record(task)
-    told = {**record.facts, "margin_micros": 990_000, "model_digest": "11" * 32}
-    lab.store.inventory.set_state(task, record.state, facts=OtherFacts(told))
-    assert lab.store.inventory.record(task).facts["margin_micros"] == 990_000
+    facts = record.facts
+    assert isinstance(facts, TaskFacts)
+    told = structs.replace(facts, margin_micros=990_000, model_digest="11" * 32)
+    lab.store.inventory.set_state(task, record.state, facts=VettedWhole(told))
+    assert lab.store.inventory.record(task).facts == told
     found = load_policy(lab.data / "trust")
-    assert lab.store.facts(task, found)["margin_micros"] == 50_000
+    assert lab.store.facts(task, found).margin_micros == 50_000
     certify(lab, task)  # with the terms of the table
     assert code(lambda: approve(lab, task, *APPROVERS)) == "evaluation_other_task"
-    lab.store.inventory.set_state(task, record.state, facts=OtherFacts(dict(record.facts)))
+    lab.store.inventory.set_state(task, record.state, facts=VettedWhole(facts))
     certify(lab, task)  # the control
     approve(lab, task, *APPROVERS)
-    lab.store.inventory.set_state(task, ModelState.APPROVED, facts=OtherFacts(told))
+    lab.store.inventory.set_state(task, ModelState.APPROVED, facts=VettedWhole(told))
     assert use(lab)  # the table decides nothing against it either
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import structs
 
 from appliance.errors import ApplianceError
 from appliance.trust.statements import evaluation
@@ -51,7 +52,9 @@ def _use(now_us: int = NOW_US, engine: str = ENGINE, *, new: bool = True, **fact
 
     def used() -> None:
         found = evaluation.verify(certificate(outcomes), policy())
-        evaluation.check_use(found, task, FACTS | facts, engine, now_us, policy(), new=new)
+        evaluation.check_use(
+            found, task, structs.replace(FACTS, **facts), engine, now_us, policy(), new=new
+        )
 
     return used
 
@@ -136,7 +139,7 @@ CASES: dict[str, Case] = {
     ),
     "another model": Case(
         _use(model_digest="11" * 32), "evaluation_other_task",
-        "evaluation.check_use", "facts.get(name) != value",
+        "evaluation.check_use", "getattr(facts, name) != value",
     ),
     "a milder margin": Case(
         _use(margin_micros=10_000), "evaluation_other_task",

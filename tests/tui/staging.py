@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import CODES
+from appliance.facts import ModelFacts, TaskFacts, table_of
 from appliance.registry.states import actions
 from appliance.types import KeyUsage
 from appliance.wire.admin.collections import Passages, ReportList
@@ -101,11 +102,20 @@ _JOBS = [
         message="The disk is full.", hint=CODES["insufficient_disk"].hint, progress={
             "phase": "copying", "done": 900 << 20, "total": 1_288 << 20, "unit": "bytes"}),
 ]  # fmt: skip
-_TASK_FACTS = {
-    "kind": "task", "name": "excavator-system", "version": 3, "model": _MODEL,
-    "description": "Work order of an excavator to the system that it is about.",
-    "model_digest": _DIGEST, "form": "labels", "metric": "exact_match",
-}  # fmt: skip
+TASK_FACTS = TaskFacts(
+    name="excavator-system", version=3, model=_MODEL,
+    description="Work order of an excavator to the system that it is about.",
+    model_digest=_DIGEST, form="labels", metric="exact_match",
+)  # fmt: skip
+
+
+def model_facts(**said: Any) -> ModelFacts:
+    """What a made-up file says."""
+    plain: dict[str, Any] = dict.fromkeys(ModelFacts.__struct_fields__, 1)
+    plain |= {"architecture": "llama", "name": "", "kind": "generate", "matrices": {}}
+    return ModelFacts(**(plain | {"has_template": False} | said))
+
+
 _TASKS: list[dict[str, Any]] = [
     {"id": "excavator-system", "state": "approved", "digest": "d21f7a6b0c93e845" * 4,
      "kind": "task", "created": "2026-11-18T09:40:00Z"},
@@ -268,7 +278,7 @@ def script() -> Script:
         load_found=load(120),
         details={
             "pump-manual-1b": ModelDetail(
-                **_MODELS[2], facts={"architecture": "llama", "file_bytes": 1_288 << 20}
+                **_MODELS[2], facts=model_facts(file_bytes=1_288 << 20)
             ),
             _MODEL: ModelDetail(
                 **_MODELS[0],
@@ -281,9 +291,10 @@ def script() -> Script:
                         ("M. Okoye", "fit for line 3", 31),
                     )
                 ],
-                facts={"name": "SmolLM2 135M Instruct", "architecture": "llama", "n_layer": 30,
-                       "file_bytes": 98 << 20, "n_ctx_train": 8_192, "n_vocab": 49_152,
-                       "chat_template": True},
+                facts=model_facts(
+                    name="SmolLM2 135M Instruct", n_layer=30, file_bytes=98 << 20,
+                    n_ctx_train=8_192, n_vocab=49_152, has_template=True,
+                ),
             ),
         },
         running=[
@@ -348,7 +359,7 @@ PLAN: dict[str, Any] = {
     "bytes": 1_288 << 20, "digest": "a1b2c3d4e5f60718" * 4, "publisher": "Model Team",
     "approvals": 2, "approvers": ["A. Weber", "M. Okoye", "S. Lindt"], "memory_mib": 2_412,
     "budget_mib": 26_214, "fits": True, "against": "triage-notes-v2",
-    "facts": {"name": "Triage Notes", "architecture": "qwen2", "kind": "generate"},
+    "facts": table_of(model_facts(name="Triage Notes", architecture="qwen2")),
     "differences": [
         {"fact": "digest", "now": "a1b2c3d4e5f60718" * 4, "then": "f09b6672ce1d4a83" * 4},
         {"fact": "file_bytes", "now": "1350565888", "then": "1288490188"},
@@ -439,7 +450,7 @@ def give_tasks(server: object) -> None:
     signed = [Approval(name=n, meaning=m, time=t) for n, m, t in _SIGNED]
     for number, task in enumerate(_TASKS):
         server.details[task["id"]] = ModelDetail(
-            **task, publisher="Model Team", approvals_needed=2, facts=_TASK_FACTS,
+            **task, publisher="Model Team", approvals_needed=2, facts=TASK_FACTS,
             approvals=signed[: 2 - number],
         )  # fmt: skip
     server.evaluated = [Certificate(**_EVALUATED)]

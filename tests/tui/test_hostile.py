@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from appliance.errors import Refused
+from appliance.facts import table_of
 from appliance.wire.admin.advice import Advice
 from appliance.wire.admin.collections import Passages, ReportList, Shown
 from appliance.wire.admin.gates import Certificate
@@ -20,7 +21,14 @@ from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.keys import Key
 from appliance.wire.admin.labels import LabelDifferences, LabelNext, LabelQueue
 from appliance.wire.admin.logs import LogLine
-from appliance.wire.admin.models import Entry, ModelDetail, RunningRequest, Status, Verification
+from appliance.wire.admin.models import (
+    Entry,
+    Model,
+    ModelDetail,
+    RunningRequest,
+    Status,
+    Verification,
+)
 from appliance.wire.admin.pointers import Name
 from appliance.wire.admin.routes import Route
 from appliance.wire.admin.tunings import LossRun
@@ -36,11 +44,10 @@ from tests.tui.scripted import (
     text_of,
     tuning,
 )
-from tests.tui.staging import PLACES, PLAN, give_tasks, script
+from tests.tui.staging import PLACES, PLAN, TASK_FACTS, give_tasks, model_facts, script
 
 pytestmark = pytest.mark.long
 
-_FACTS = ("name", "model", "model_digest", "form", "metric", "description", "version")
 _KEPT = {"role", "level", "state", "actions"}
 
 
@@ -51,6 +58,14 @@ def everywhere(value: Any, text: str, name: str = "") -> Any:
     if isinstance(value, list):
         return [everywhere(part, text, name) for part in value]
     return text if isinstance(value, str) and name not in _KEPT else value
+
+
+def facts(model: Model, text: str) -> dict[str, Any]:
+    """Facts of a task, of a model, and of a refused one such as no release can read."""
+    if model.state == text:
+        return {"name": text, "kind": text, text: text}
+    known = TASK_FACTS if model.kind == "task" else model_facts()
+    return {**everywhere(table_of(known), text), "kind": known.kind}
 
 
 def hostile(text: str) -> Script:
@@ -64,11 +79,10 @@ def hostile(text: str) -> Script:
         if plain.found.models[number].kind == "task":
             listed["kind"] = "task"
     made.found = Status.model_validate(status)
-    facts = {**dict.fromkeys(_FACTS, text), text: text}
     signed = [{"name": text, "meaning": text, "time": text}]
     made.details = {
         model.id: ModelDetail.model_validate(
-            {**model.model_dump(), "facts": facts, "approvals": signed}
+            {**model.model_dump(), "facts": facts(model, text), "approvals": signed}
         )
         for model in made.found.models
     }

@@ -21,5 +21,7 @@ def facts(width: int = 576, inner: int = 1536, layers: int = 30) -> GgufFacts:
     return GgufFacts(
         architecture="llama", n_tensors=len(tensors), file_bytes=98 * MIB, tensor_bytes=98 * MIB,
         n_ctx_train=8192, n_layer=layers, n_embd=width, n_head=9, n_head_kv=3, head_dim_k=64,
-        head_dim_v=64, n_vocab=49_152, chat_template=None, name="", tensors=tensors,
+        head_dim_v=64, n_vocab=49_152, chat_template=None, has_template=False, name="",
+        kind="generate", matrices={}, layer_bytes=0, output_bytes=0, n_wide=0, n_window=0,
+        n_merges=0, tensors=tensors,
     )  # fmt: skip

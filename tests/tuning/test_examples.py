@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from appliance.app import Services
 from appliance.errors import TuningRefused
@@ -74,7 +75,7 @@ async def test_rows_that_a_foreign_template_renders_are_refused(
     model = sealed(services)
     foreign = (model.facts.chat_template or "").replace(before, after, 1)
     assert foreign != model.facts.chat_template
-    facts = replace(model.facts, chat_template=foreign)
+    facts = structs.replace(model.facts, chat_template=foreign)
     variant = services.supervisor.variant.get()
     async with serving(replace(model, facts=facts), LONGEST, variant, 1) as other:
         rendered = await examples.rows(other, subject.loaded, subject.items, 2)
@@ -90,7 +91,7 @@ async def test_a_template_that_writes_answers_another_way_is_refused(services: S
         "message['content']", "' ' ~ message['content']"
     )
     assert foreign != model.facts.chat_template
-    facts = replace(model.facts, chat_template=foreign)
+    facts = structs.replace(model.facts, chat_template=foreign)
     variant = services.supervisor.variant.get()
     async with serving(replace(model, facts=facts), 128, variant, 1) as served:
         with pytest.raises(TuningRefused) as refused:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from appliance.app import Services
 from appliance.errors import TuningRefused
@@ -50,7 +51,7 @@ async def test_too_few_rows_and_rows_that_begin_twice_are_refused(
     base = changed(default_model_path, tmp_path / "b.gguf", key, b"\7\0\0\0\0", b"\7\0\0\0\1")
     model, variant = sealed(services), services.supervisor.variant.get()
     # The tokeniser adds the begin token, and the template writes it, too.
-    twice = replace(model.facts, chat_template=f"<|im_start|>{model.facts.chat_template}")
+    twice = structs.replace(model.facts, chat_template=f"<|im_start|>{model.facts.chat_template}")
     async with serving(replace(model, sealed=base, facts=twice), 256, variant, 1) as served:
         found = await given.read(served, train, dev.items)
         fewer = replace(train, items=train.items[:7])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from msgspec import structs
 
 from appliance.app import Services
 from appliance.datasets import directory
@@ -79,7 +80,7 @@ def test_an_architecture_that_is_not_trained_is_refused_before_anything_is_store
     services: Services, task: Path, data: Path, pretended: Path
 ) -> None:
     tuning = kind(services, pretended)
-    facts = replace(tuning._parts.facts(ID), architecture="gemma3")
+    facts = structs.replace(tuning._parts.facts(ID), architecture="gemma3")
     other = Tuning(replace(tuning._parts, facts=lambda _: facts))
     with pytest.raises(TuningRefused, match=r"'gemma3' .* llama and qwen2 can") as refused:
         other.check({"task": str(task), "data": str(data)})
@@ -165,7 +166,7 @@ async def test_a_dataset_is_named_by_its_id_once_it_is_approved(
 async def test_what_does_not_fit_into_the_memory_is_refused(
     services: Services, task: Path, data: Path, pretended: Path
 ) -> None:
-    deep = replace(shapes.facts(), n_layer=100_000)
+    deep = structs.replace(shapes.facts(), n_layer=100_000)
     params = {"task": str(task), "data": str(data)}
     assert await ended(services, pretended, params, facts=lambda _: deep) == "insufficient_memory"
 

@@ -1,17 +1,17 @@
 """The estimate before loading, on plain numbers; `tests/system/test_estimate.py` measures it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from appliance.config import ModelConfig
-from appliance.trust.gguf.gguf import GgufFacts
+from appliance.facts import ModelFacts
 from appliance.workers.memory_estimate import MIB, Estimate, estimate, longest_text
 
-FACTS = GgufFacts(
+FACTS = ModelFacts(
     architecture="llama",
     n_tensors=272,
     file_bytes=98 * MIB,
@@ -24,15 +24,20 @@ FACTS = GgufFacts(
     head_dim_k=64,
     head_dim_v=64,
     n_vocab=49152,
-    chat_template=None,
+    has_template=False,
     name="SmolLM2",
+    kind="generate",
+    layer_bytes=0,
+    output_bytes=0,
+    n_window=0,
+    n_merges=0,
     matrices={"Q4_K": 66 * MIB, "Q8_0": 30 * MIB},
     n_wide=1536,
 )
 VARIANT = "zen4"
 
 
-def needs(facts: GgufFacts = FACTS, variant: str = VARIANT, **settings: Any) -> Estimate:
+def needs(facts: ModelFacts = FACTS, variant: str = VARIANT, **settings: Any) -> Estimate:
     return estimate(facts, ModelConfig(**settings), variant)
 
 

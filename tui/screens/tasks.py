@@ -13,6 +13,7 @@ from textual.containers import VerticalScroll
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
+from appliance.facts import TaskFacts
 from appliance.types import Role
 from appliance.wire.admin.models import Model, ModelDetail
 from tui.desk import Desk
@@ -103,8 +104,10 @@ class TasksPage(ListPage[Model]):
 
     def words(self, item: Model) -> str:
         """What the filter looks at."""
-        facts = self._details[item.id].facts if item.id in self._details else {}
-        told = " ".join(str(facts.get(name, "")) for name in ("form", "model", "description"))
+        facts = self._details[item.id].facts if item.id in self._details else None
+        told = ""
+        if isinstance(facts, TaskFacts):
+            told = f"{facts.form} {facts.model} {facts.description}"
         return f"{item.id} {item.state} {item.code or ''} {item.digest or ''} {told}"
 
     def moved(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from textual.content import Content
 
+from appliance.facts import AdapterFacts, ModelFacts
 from appliance.wire.admin.models import ModelDetail
 from appliance.wire.admin.plan import ImportPlan
 from tui.columns import Column, table
@@ -109,7 +110,8 @@ def plan(made: ImportPlan, width: int) -> list[Content]:
     said += labelled("digest", made.digest or "-", width)
     said += labelled("files", f"{made.files}, {size(made.bytes)}", width)
     facts = made.facts
-    told = [str(facts[name]) for name in ("name", "architecture", "kind") if facts.get(name)]
+    of_file = [facts.architecture] if isinstance(facts, ModelFacts | AdapterFacts) else []
+    told = filter(None, (facts.name, *of_file, facts.kind))
     said += labelled("model", "  ".join(told) or "-", width)
     fits = f"{size(made.memory_mib << 20)} of {size(made.budget_mib << 20)}"
     room = state("ok") if made.fits else alarm("does not fit now; unload another model first")

@@ -4,10 +4,19 @@ Rules: pure; a refusal is told in words with the next step, never as a code alon
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final, assert_never
 
 from textual.content import Content
 
+from appliance.facts import (
+    AdapterFacts,
+    ArtifactFacts,
+    DatasetFacts,
+    ModelFacts,
+    RouteFacts,
+    TaskFacts,
+    UnreadFacts,
+)
 from appliance.wire.admin.models import Model, ModelDetail, Worker
 from tui.columns import Column
 from tui.text import Cell, labelled, line, quiet, state
@@ -131,19 +140,22 @@ def _held(worker: Worker) -> str:
     return "sealed memory: what is on the disk afterwards does not matter"
 
 
-def _facts(facts: Mapping[str, Any]) -> list[Cell]:
-    told: list[Cell] = [str(facts[name]) for name in ("name", "architecture") if facts.get(name)]
-    whole = facts.get("file_bytes")
-    if isinstance(whole, int):
-        told.append(size(whole))
-    for name, unit in (
-        ("n_ctx_train", "tokens context"),
-        ("n_layer", "layers"),
-        ("n_vocab", "words"),
-    ):
-        value = facts.get(name)
-        if isinstance(value, int):
-            told.append(f"{count(value)} {unit}")
-    if "chat_template" in facts:
-        told.append("chat template" if facts["chat_template"] else "no chat template")
+def _facts(facts: ArtifactFacts) -> list[Cell]:
+    told: list[Cell] = [facts.name] if facts.name else []
+    match facts:
+        case AdapterFacts():
+            told += [facts.architecture, size(facts.file_bytes)]
+        case ModelFacts():
+            told += [
+                facts.architecture,
+                size(facts.file_bytes),
+                f"{count(facts.n_ctx_train)} tokens context",
+                f"{count(facts.n_layer)} layers",
+                f"{count(facts.n_vocab)} words",
+                "chat template" if facts.has_template else "no chat template",
+            ]
+        case TaskFacts() | RouteFacts() | DatasetFacts() | UnreadFacts():
+            pass
+        case _:
+            assert_never(facts)
     return told or ["not read yet"]

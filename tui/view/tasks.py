@@ -5,10 +5,11 @@ Rules: pure; what is not read yet is "-", never a guess; what a task allows come
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from textual.content import Content
 
+from appliance.facts import TaskFacts
 from appliance.wire.admin.gates import Certificate
 from appliance.wire.admin.models import Model, ModelDetail
 from appliance.wire.admin.pointers import Name
@@ -37,11 +38,12 @@ _NEXT: Final = {
 
 def row(task: Model, detail: ModelDetail | None) -> Sequence[Cell]:
     """One task of the store."""
+    facts = _facts(detail)
     return (
         task.id,
         state(task.state),
-        _fact(detail, "form"),
-        _fact(detail, "model"),
+        facts.form or "-",
+        facts.model or "-",
         "-" if detail is None else f"{len(detail.approvals)} of {detail.approvals_needed}",
         (task.digest or "-")[:16],
         clock(task.created) if task.created else "-",
@@ -67,13 +69,13 @@ class Evidence:
 
 def detail(task: ModelDetail, evidence: Evidence, width: int) -> list[Content]:
     """Everything about one task."""
-    said = []
-    if task.facts.get("description"):
-        said += labelled("what", str(task.facts["description"]), width)
-    version = f"version {_fact(task, 'version')}"
-    said += labelled("form", line(_fact(task, "form"), quiet("measured by"), _metric(task)), width)
-    model = line(_fact(task, "model"), quiet(_fact(task, "model_digest")[:16]))
+    facts = _facts(task)
+    said = labelled("what", facts.description, width) if facts.description else []
+    metric = facts.metric.replace("_", " ") or "-"
+    said += labelled("form", line(facts.form or "-", quiet("measured by"), metric), width)
+    model = line(facts.model or "-", quiet(facts.model_digest[:16] or "-"))
     said += labelled("answers", model, width)
+    version = f"version {facts.version or '-'}"
     said += labelled("digest", line(cell(task.digest or "-"), quiet(version)), width)
     if task.code or task.message:
         reason = ": ".join(part for part in (task.code or "", task.message) if part)
@@ -137,10 +139,12 @@ ALLOWED: Final = ("approve", "suspend", "retire", "revoke")
 """What people may do with a task; it is never loaded by itself."""
 
 
-def _metric(task: ModelDetail) -> str:
-    return _fact(task, "metric").replace("_", " ")
+_UNKNOWN: Final = TaskFacts(
+    name="", version=0, description="", model="", model_digest="", form="", metric=""
+)
 
 
-def _fact(task: ModelDetail | None, name: str) -> str:
-    value: Any = None if task is None else task.facts.get(name)
-    return "-" if value in (None, "") else str(value)
+def _facts(task: ModelDetail | None) -> TaskFacts:
+    if task is None or not isinstance(task.facts, TaskFacts):
+        return _UNKNOWN
+    return task.facts

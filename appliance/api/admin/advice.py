@@ -18,6 +18,7 @@ from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.evals.job import DIRECTORY as EVALUATIONS
+from appliance.facts import TaskFacts
 from appliance.jobs.kind import digest
 from appliance.reports.page import render
 from appliance.trust.artifacts.store import load_policy
@@ -87,7 +88,7 @@ def _gates(services: Services, task: str) -> tuple[list[Certificate], str]:
         return [], ""
     policy = load_policy(services.data / "trust")
     found = services.store.evaluations.of(stored.digest, policy)
-    return found, str(stored.facts.get("needs", ""))
+    return found, (stored.facts.needs or "") if isinstance(stored.facts, TaskFacts) else ""
 
 
 def _shown(given: shelf.Given) -> wire.Advice:

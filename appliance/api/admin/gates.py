@@ -29,6 +29,7 @@ from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.evals import gate_outcomes, gate_subject, judging, pairs
 from appliance.evals.job import DIRECTORY
+from appliance.facts import DatasetFacts, TaskFacts
 from appliance.looks.answers import Lined
 from appliance.routing import outcomes as route_outcomes
 from appliance.routing.calibration import SEALED
@@ -73,10 +74,11 @@ def known(_: Operator, services: ServicesDep, told: wire.Marks) -> wire.Known:
 def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
     """The terms of a specification, from what is stored."""
     inventory = services.store.inventory
-    task, data = inventory.record(wanted.task), inventory.record(wanted.dataset)
-    if task.kind != catalogue.KIND or task.digest is None:
+    task, data = inventory.record_of(wanted.task, TaskFacts), inventory.record(wanted.dataset)
+    if task is None or task.digest is None:
         raise StateRefused("artifact_kind", f"{wanted.task} is no task that was verified.")
-    if "margin_micros" not in task.facts:
+    facts = task.facts
+    if facts.margin_micros is None:
         raise StateRefused(
             "wrong_state", f"{wanted.task} was imported by an older version; import it again."
         )
@@ -84,9 +86,7 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
     part = seal.parts.get(wanted.split)
     if part is None or data.digest is None:
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
-    facts = task.facts
-    declared = gate_subject.baseline_of(str(facts["form"]), str(facts.get("baseline", "")))
-    incumbent = wanted.incumbent or declared
+    incumbent = wanted.incumbent or gate_subject.baseline_of(facts)
     digest = ""
     if incumbent not in gate_subject.BASELINES:
         digest = inventory.record(incumbent).digest or ""
@@ -101,15 +101,15 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         dataset=data.id,
         dataset_digest=data.digest,
         split=wanted.split,
-        metric=str(facts["metric"]),
-        margin_micros=int(facts["margin_micros"]),
-        alpha_micros=int(facts["alpha_micros"]),
-        floor_micros=int(facts["floor_micros"]),
+        metric=facts.metric,
+        margin_micros=facts.margin_micros,
+        alpha_micros=facts.alpha_micros or 0,
+        floor_micros=facts.floor_micros or 0,
         looks=ledgers.LOOKS,
         looks_left=len(rest),
         schedule=[] if schedule == ledgers.QUARTERS else list(schedule),
-        model=str(facts["model"]),
-        model_digest=str(facts["model_digest"]),
+        model=facts.model,
+        model_digest=facts.model_digest,
         incumbent=incumbent,
         incumbent_digest=digest,
         groups=part.groups,
@@ -121,8 +121,8 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
 def ledgers_(_: Viewer, services: ServicesDep) -> wire.LedgerList:
     """The looks at the sealed splits of all stored datasets."""
     found = []
-    for record in services.store.inventory.records():
-        if record.kind == "dataset" and record.facts.get("sealed"):
+    for record in services.store.inventory.records_of(DatasetFacts):
+        if record.facts.sealed:
             with contextlib.suppress(Refused):  # its files are not here, or are none of ours
                 found.append(ledger(_, services, record.id))
     return wire.LedgerList(ledgers=sorted(found, key=lambda each: each.dataset))
@@ -240,21 +240,17 @@ def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
         found = evaluation.verify(envelope, policy)
     except Refused:
         return None
-    why = ""
-    records = services.store.inventory.records()
-    facts = next((r.facts for r in records if r.digest == found.wanted.task_digest), {})
-    try:
-        evaluation.check_use(
-            found,
-            found.wanted.task_digest,
-            facts,
-            evaluations.engine,
-            evaluations.now_us(),
-            policy,
-            new=True,
-        )
-    except Refused as error:
-        why = error.code if facts else "task_missing"
+    why, digest = "", found.wanted.task_digest
+    records = services.store.inventory.records_of(TaskFacts)
+    facts = next((r.facts for r in records if r.digest == digest), None)
+    if facts is None:
+        why = "task_missing"
+    else:
+        engine, now = evaluations.engine, evaluations.now_us()
+        try:
+            evaluation.check_use(found, digest, facts, engine, now, policy, new=True)
+        except Refused as error:
+            why = error.code
     return wire.Certificate(
         id=found.id,
         task=found.wanted.task,

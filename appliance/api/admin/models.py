@@ -35,7 +35,7 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
         state=record.state if why is None else "suspended",
         digest=record.digest,
         loaded=services.lifecycle.is_loaded(record.id),
-        kind=str(record.facts.get("kind", "")),
+        kind=record.kind,
         code=record.code if why is None else "model_suspended",
         message=record.message if why is None else why,
         hint=record.hint if why is None else CODES["model_suspended"].hint,
@@ -91,7 +91,7 @@ def show_model(_: Viewer, services: ServicesDep, model_id: str) -> wire.ModelDet
         **model_of(services, record).model_dump(),
         memory=needs.describe() if needs else "",
         **_signed(services, model_id),
-        facts=dict(record.facts),
+        facts=record.facts,
     )
 
 

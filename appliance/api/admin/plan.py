@@ -35,17 +35,7 @@ def plan_import(_: Admin, services: ServicesDep, wanted: wire.PlanRequest) -> St
         )
         budget = services.supervisor.budget.total // MIB
         taken = services.supervisor.budget.taken // MIB
-        error = found.refusal
-        return wire.ImportPlan.model_validate(
-            {
-                **planning.fields(found),
-                "ok": error is None,
-                "code": error and error.code,
-                "message": error.message if error else "",
-                "hint": error.hint if error else "",
-                "budget_mib": budget,
-                "fits": taken + found.memory_mib <= budget,
-            }
-        )
+        fits = taken + found.memory_mib <= budget
+        return found.model_copy(update={"budget_mib": budget, "fits": fits})
 
     return stream(work)

@@ -12,8 +12,8 @@ from appliance.api.admin.deps import Approver, ServicesDep, Viewer
 from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.errors import Refused, StateRefused
-from appliance.tasks import catalogue
-from appliance.trust.artifacts.records import ModelRecord
+from appliance.facts import TaskFacts
+from appliance.trust.artifacts.records import ArtifactRecord
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.pointer import Pointer, Version
@@ -62,7 +62,7 @@ def flip(person: Approver, services: ServicesDep, upload: wire.PointerUpload) ->
         if record.digest != version.digest:
             raise StateRefused("artifact_kind", f"{version.task} has the digest {record.digest}.")
         services.store.ask(version.task, policy)
-        forms.add(record.facts.get("form"))
+        forms.add(record.facts.form)
     if len(forms) > 1:
         raise StateRefused("artifact_kind", "The versions of a name answer in one form.")
     fields: dict[str, Json] = {
@@ -91,7 +91,7 @@ def _recorded(services: Services, draft: Draft) -> None:
     services.audit.append(draft).result()
 
 
-def _approved(services: Services, name: str, task: str) -> ModelRecord:
+def _approved(services: Services, name: str, task: str) -> ArtifactRecord[TaskFacts]:
     """The record of a task that a name may point at.
 
     Raises:
@@ -99,8 +99,8 @@ def _approved(services: Services, name: str, task: str) -> ModelRecord:
     """
     if any(record.id == name for record in services.store.inventory.records()):
         raise StateRefused("model_id_taken", f"{name} is the id of an artifact.")
-    record = services.store.inventory.record(task)
-    if record.kind != catalogue.KIND:
+    record = services.store.inventory.record_of(task, TaskFacts)
+    if record is None:
         raise StateRefused("artifact_kind", f"{task} is no task.")
     if record.state != "approved":
         raise StateRefused("not_approved", f"{task} is {record.state}, not approved.")

@@ -29,12 +29,12 @@ from appliance.errors import (
     StateRefused,
 )
 from appliance.evals import scoring
-from appliance.routing import catalogue
+from appliance.facts import RouteFacts
 from appliance.routing.answering import DEFERRED
 from appliance.routing.deferring import form_of
 from appliance.routing.monitor import Sample
 from appliance.tasks.loaded import LoadedTask
-from appliance.trust.artifacts.records import ModelRecord, ModelState
+from appliance.trust.artifacts.records import ArtifactRecord, ModelState
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.route import Certificate as Statement
@@ -49,7 +49,7 @@ router = APIRouter(prefix="/admin/routes")
 def routes(_: Viewer, services: ServicesDep) -> wire.RouteList:
     """All routes of the store."""
     policy = load_policy(services.data / "trust")
-    found = [r for r in services.store.inventory.records() if r.kind == catalogue.KIND]
+    found = services.store.inventory.records_of(RouteFacts)
     return wire.RouteList(routes=[_shown(services, policy, record) for record in found])
 
 
@@ -61,8 +61,8 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
     part = seal.parts.get(wanted.split)
     if part is None or data.digest is None:
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no sealed {wanted.split}.")
-    stages = [stage for stage in record.facts["stages"] if stage["kind"] != "queue"]
-    larger = stages[1] if len(stages) > 1 else {"task": "", "digest": ""}
+    stages = [stage for stage in record.facts.stages if stage.kind != "queue"]
+    larger = stages[1] if len(stages) > 1 else None
     looks = services.ledger.looks(part.marks)
     schedule = ledgers.schedule(looks, seal.schedule)
     return wire.Plan(
@@ -71,17 +71,17 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
         dataset=data.id,
         dataset_digest=data.digest,
         split=wanted.split,
-        small=stages[0]["task"],
-        small_digest=stages[0]["digest"],
-        larger=larger["task"],
-        larger_digest=larger["digest"],
-        **{name: int(record.facts[name]) for name in catalogue.TERMS},
+        small=stages[0].task,
+        small_digest=stages[0].digest,
+        larger=larger.task if larger else "",
+        larger_digest=larger.digest if larger else "",
+        **record.facts.terms,
         looks=ledgers.LOOKS,
         looks_left=len(ledgers.remaining(looks, seal.schedule, record.digest or "")),
         schedule=[] if schedule == ledgers.QUARTERS else list(schedule),
         groups=part.groups,
         items=part.items,
-        weight=str(record.facts.get("weight", "answers")),
+        weight=record.facts.weight or "answers",
     )
 
 
@@ -162,9 +162,9 @@ async def label(
     return _shown(services, load_policy(services.data / "trust"), record)
 
 
-async def _small(services: Services, record: ModelRecord) -> LoadedTask:
+async def _small(services: Services, record: ArtifactRecord[RouteFacts]) -> LoadedTask:
     """The task of a route's first stage."""
-    return await services.inference.parts.tasks.open(str(record.facts["stages"][0]["task"]))
+    return await services.inference.parts.tasks.open(record.facts.stages[0].task)
 
 
 def _said(loaded: LoadedTask, label: str) -> str:
@@ -203,22 +203,24 @@ def _input(services: Services, found: Sample) -> dict[str, Any]:
     return {} if item is None else dict(item.input)
 
 
-def _record(services: Services, route: str) -> ModelRecord:
+def _record(services: Services, route: str) -> ArtifactRecord[RouteFacts]:
     """The record of a route that was verified. Raises StateRefused."""
-    record = services.store.inventory.record(route)
-    if record.kind != catalogue.KIND or record.digest is None:
+    record = services.store.inventory.record_of(route, RouteFacts)
+    if record is None or record.digest is None:
         raise StateRefused("artifact_kind", f"{route} is no route that was verified.")
     return record
 
 
-def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire.Route:
+def _shown(
+    services: Services, policy: TrustPolicy, record: ArtifactRecord[RouteFacts]
+) -> wire.Route:
     certificates, shares = services.routes.certificates, services.inference.shares
     facts, digest = record.facts, record.digest or ""
     state = services.lifecycle.shown(record).state
     why = "model_missing" if state == "missing" else "not_approved"
     if state == ModelState.APPROVED:
         try:
-            certificates.valid(digest, {name: int(facts[name]) for name in catalogue.TERMS}, policy)
+            certificates.valid(digest, facts.terms, policy)
             why = ""
         except Refused as error:
             why = error.code
@@ -228,23 +230,29 @@ def _shown(services: Services, policy: TrustPolicy, record: ModelRecord) -> wire
         watched = wire.Watched.model_validate(asdict(services.monitors.standing(known[0].origin)))
     return wire.Route(
         id=record.id,
-        version=int(facts["version"]),
-        description=str(facts["description"]),
+        version=facts.version,
+        description=facts.description,
         state=state,
         digest=digest,
-        on_defer=str(facts["on_defer"]),
+        on_defer=facts.on_defer,
         certified=not why,
         why=why,
         stages=[
-            wire.Stage(**stage, answers=shares[record.id, str(stage["name"])])
-            for stage in facts["stages"]
+            wire.Stage(
+                name=s.name,
+                kind=s.kind,
+                task=s.task,
+                digest=s.digest,
+                answers=shares[record.id, s.name],
+            )
+            for s in facts.stages
         ],
         deferred=shares[record.id, DEFERRED],
         certificates=[_certificate(services, each) for each in known],
         watched=watched,
-        on_drift=str(facts.get("on_drift", "suspend")),
-        weight=str(facts.get("weight", "answers")),
-        group_from=str(facts.get("group_from", "")),
+        on_drift=facts.on_drift or "suspend",
+        weight=facts.weight or "answers",
+        group_from=facts.group_from or "",
     )
 
 

@@ -14,7 +14,7 @@ from appliance.app import Services
 from appliance.errors import Refused
 from appliance.registry.versions import served_before
 from appliance.trust.artifacts.adapter import base_of
-from appliance.trust.artifacts.artifact import AnyFacts, Signed
+from appliance.trust.artifacts.artifact import Signed, Vetted
 from appliance.trust.artifacts.store import load_policy
 from appliance.wire.admin import model_texts as wire
 
@@ -51,12 +51,12 @@ def show_grammars(_: Viewer, services: ServicesDep, model_id: str) -> wire.Gramm
     )
 
 
-def _texts(services: Services, model_id: str) -> tuple[Signed, AnyFacts]:
+def _texts(services: Services, model_id: str) -> tuple[Signed, Vetted]:
     policy = load_policy(services.data / "trust")
     return services.store.inspect(base_of(model_id) or model_id, policy)
 
 
-def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Signed, AnyFacts]]]:
+def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Signed, Vetted]]]:
     """The versions served before whose artifacts are still there and acceptable."""
     record = services.store.inventory.record(base_of(model_id) or model_id)
     for other in served_before(record, services.store.inventory.records(), services.reader):
@@ -66,7 +66,7 @@ def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Sign
             continue
 
 
-def _used(signed: Signed, facts: AnyFacts) -> str:
+def _used(signed: Signed, facts: Vetted) -> str:
     return (facts.chat_template or "") if signed.template is None else signed.template
 
 

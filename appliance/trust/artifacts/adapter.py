@@ -10,9 +10,10 @@ llama.cpp itself would take an adapter for any base of the same shapes.
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from appliance.errors import PolicyRefused, SignatureRefused
+from appliance.facts import AdapterFacts
 from appliance.trust.bytes import strict_json
 from appliance.trust.bytes.directory import Artifact
 from appliance.trust.gguf.lora import Lora, vet_lora
@@ -38,8 +39,7 @@ class Base:
 
     def statement(self) -> bytes:
         """The bytes of `adapter.json`."""
-        base = {"oms_root": self.oms_root, "gguf_sha256": self.gguf_sha256}
-        return strict_json.dump({"_type": STATEMENT_TYPE, "base": base}) + b"\n"
+        return strict_json.dump({"_type": STATEMENT_TYPE, "base": vars(self)}) + b"\n"
 
     def check(self, oms_root: str, gguf_sha256: str) -> None:
         """Refuse another base.
@@ -55,8 +55,8 @@ class Base:
 
 
 @dataclass(frozen=True)
-class AdapterFacts:
-    """What a vetted adapter says: its file, and its statement."""
+class VettedAdapter:
+    """A vetted adapter: its file, and its statement."""
 
     lora: Lora
     base: Base
@@ -66,26 +66,20 @@ class AdapterFacts:
         """An adapter brings none: conversations are rendered as the base does it."""
         return None
 
-    @property
-    def file_bytes(self) -> int:
-        """Bytes of the GGUF file."""
-        return self.lora.file_bytes
-
-    def summary(self) -> dict[str, int | str | bool]:
-        """The facts for a person or a record."""
+    def kept(self) -> AdapterFacts:
+        """The facts that a record keeps."""
         lora = self.lora
-        return {
-            "kind": "adapter",
-            "architecture": lora.architecture,
-            "name": lora.name,
-            "rank": lora.rank,
-            "alpha": repr(lora.alpha),
-            "weights": len(lora.pairs),
-            "file_bytes": lora.file_bytes,
-            "tensor_bytes": lora.tensor_bytes,
-            "base_digest": self.base.oms_root,
-            "base_gguf_sha256": self.base.gguf_sha256,
-        }
+        return AdapterFacts(
+            architecture=lora.architecture,
+            name=lora.name,
+            rank=lora.rank,
+            alpha=repr(lora.alpha),
+            weights=len(lora.pairs),
+            file_bytes=lora.file_bytes,
+            tensor_bytes=lora.tensor_bytes,
+            base_digest=self.base.oms_root,
+            base_gguf_sha256=self.base.gguf_sha256,
+        )
 
 
 def base_of(model_id: str) -> str | None:
@@ -107,7 +101,7 @@ def read_statement(artifact: Artifact) -> bytes:
     return artifact.prefix(STATEMENT_FILE, _MAX_STATEMENT) if size else b""
 
 
-def vet_adapter(data: Buffer, size: int | None, statement: bytes) -> AdapterFacts:
+def vet_adapter(data: Buffer, size: int | None, statement: bytes) -> VettedAdapter:
     """Check the two files of an adapter.
 
     Args:
@@ -119,7 +113,7 @@ def vet_adapter(data: Buffer, size: int | None, statement: bytes) -> AdapterFact
         GgufRejected: what `vet_lora` raises.
         SignatureRefused: `adapter_unbound`, `adapter_statement_invalid`.
     """
-    return AdapterFacts(vet_lora(data, size), parse_statement(statement))
+    return VettedAdapter(vet_lora(data, size), parse_statement(statement))
 
 
 def parse_statement(data: bytes) -> Base:
@@ -133,7 +127,7 @@ def parse_statement(data: bytes) -> Base:
     value = strict_json.parse(data, _refuse, limit=_MAX_STATEMENT)
     if strict_json.member(value, "_type", str, _refuse) != STATEMENT_TYPE:
         raise _refuse(f"_type is not {STATEMENT_TYPE}")
-    base: dict[str, Any] = strict_json.member(value, "base", dict, _refuse)
+    base = strict_json.member(value, "base", dict, _refuse)
     strict_json.only(base, {"oms_root", "gguf_sha256"}, "base", _refuse)
     root, gguf = (
         strict_json.member(base, name, str, _refuse) for name in ("oms_root", "gguf_sha256")

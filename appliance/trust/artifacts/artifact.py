@@ -11,13 +11,16 @@ import mmap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
+
+from msgspec import structs
 
 from appliance.errors import PolicyRefused, Refused, SignatureRefused
+from appliance.facts import WholeFacts
 from appliance.trust.artifacts import description, grammar
 from appliance.trust.artifacts.adapter import (
     STATEMENT_FILE,
-    AdapterFacts,
+    VettedAdapter,
     base_of,
     check_statement,
     read_statement,
@@ -35,43 +38,32 @@ from appliance.trust.gguf.gguf import MAX_METADATA, GgufFacts, vet
 from appliance.trust.gguf.reader import Buffer
 from appliance.trust.policy.policy import EVALUATION, ModelRule, PolicyKey, TrustPolicy
 from appliance.trust.statements.approval import ApprovalSubject
-from appliance.types import Json
 
-
-class Facts(Protocol):
-    """What is known about a vetted file."""
-
-    @property
-    def chat_template(self) -> str | None:
-        """Jinja source, or None."""
-        ...
-
-
-F = TypeVar("F", bound=Facts)
+W = TypeVar("W", bound=WholeFacts, covariant=True)
 
 
 @dataclass(frozen=True)
-class OtherFacts:
-    """What is known about a vetted artifact that is no model.
+class VettedWhole(Generic[W]):
+    """A vetted artifact that is no model.
 
     Attributes:
-        table: JSON values; `kind` says what it is.
-        chat_template: it has none.
         objection: why no new one is taken; one that is stored stays.
+        chat_template: it has none.
     """
 
-    table: Mapping[str, Json]
-    chat_template: None = None
+    facts: W
     objection: Refused | None = None
+    chat_template: None = None
 
-    def summary(self) -> dict[str, Json]:
-        """What a record keeps."""
-        return dict(self.table)
+    def kept(self) -> W:
+        """The facts that a record keeps."""
+        return self.facts
 
 
-ModelFacts: TypeAlias = GgufFacts | AdapterFacts
-AnyFacts: TypeAlias = ModelFacts | OtherFacts
-VetWhole: TypeAlias = Callable[[Artifact], OtherFacts]
+ModelFile: TypeAlias = GgufFacts | VettedAdapter
+Vetted: TypeAlias = ModelFile | VettedWhole[WholeFacts]
+F = TypeVar("F", bound=Vetted)
+VetWhole: TypeAlias = Callable[[Artifact], VettedWhole[WholeFacts]]
 """Vets an artifact that is no model, all of its files."""
 _Read: TypeAlias = Callable[[str, int], bytes]
 """Reads a small signed file by name, at most so many bytes."""
@@ -84,7 +76,7 @@ def vet_model(data: Buffer, size: int | None, _statement: bytes) -> GgufFacts:
     return vet(data, size)
 
 
-def vet_for(model_id: str) -> Vet[ModelFacts]:
+def vet_for(model_id: str) -> Vet[ModelFile]:
     """What the file must be that an id names."""
     return vet_model if base_of(model_id) is None else vet_adapter
 
@@ -261,11 +253,11 @@ def vet_stored(artifact: Artifact, vet_file: Vet[F]) -> F:
     return vet_file(head, artifact.sizes[name], read_statement(artifact))
 
 
-def admitted(facts: F) -> F:
-    """The facts of an artifact that arrives; raises the objection to it."""
-    if isinstance(facts, OtherFacts) and facts.objection is not None:
-        raise facts.objection
-    return facts
+def admitted(vetted: F) -> F:
+    """An artifact that arrives; raises the objection to it."""
+    if isinstance(vetted, VettedWhole) and vetted.objection is not None:
+        raise vetted.objection
+    return vetted
 
 
 def main_file_of(files: Iterable[str]) -> str:
@@ -351,7 +343,7 @@ def _templated(facts: F, signed: Signed) -> F:
     """The facts with the template that is used."""
     if signed.template is None or not isinstance(facts, GgufFacts):
         return facts
-    return replace(facts, chat_template=signed.template)
+    return structs.replace(facts, chat_template=signed.template, has_template=True)
 
 
 def _stated(artifact: Artifact, digests: Mapping[str, FileDigest]) -> bytes:

@@ -10,7 +10,7 @@ import datetime
 import json
 import uuid
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
@@ -19,10 +19,9 @@ from cyclonedx.output.json import JsonV1Dot7
 
 from appliance import __version__
 from appliance.errors import StateRefused
-from appliance.trust.artifacts.adapter import AdapterFacts, base_of
-from appliance.trust.artifacts.artifact import AnyFacts, OtherFacts, Signed
+from appliance.trust.artifacts.adapter import VettedAdapter, base_of
+from appliance.trust.artifacts.artifact import ModelFile, Signed, Vetted, VettedWhole
 from appliance.trust.artifacts.records import ModelRecord
-from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.statements.approval import Approval
 
 _SPACE: Final = uuid.UUID("5c0b6a8e-7f0d-5f1e-9c3a-2f6f0a1d7b44")
@@ -33,7 +32,7 @@ _TASKS: Final = {"generate": "text-generation", "embed": "feature-extraction",
 def make(
     record: ModelRecord,
     signed: Signed,
-    facts: AnyFacts,
+    facts: Vetted,
     approvals: Sequence[Approval],
     engine: str,
 ) -> bytes:
@@ -42,7 +41,7 @@ def make(
     Args:
         engine: name and version of what runs it.
     """
-    if isinstance(facts, OtherFacts):
+    if isinstance(facts, VettedWhole):
         raise StateRefused("artifact_kind", f"{record.id} is a {record.kind}, not a model.")
     properties = {
         "state": record.state,
@@ -89,8 +88,8 @@ def make(
     bom.metadata.timestamp = datetime.datetime.fromtimestamp(
         record.created_us / 1_000_000, datetime.UTC
     )
-    kind = "generate" if isinstance(facts, AdapterFacts) else facts.kind  # as its base does
-    document: dict[str, Any] = json.loads(JsonV1Dot7(bom).output_as_string())
+    kind = "generate" if isinstance(facts, VettedAdapter) else facts.kind  # as its base does
+    document = json.loads(JsonV1Dot7(bom).output_as_string())
     # The library has no model card yet; the schema does.
     document["components"][0]["modelCard"] = {
         "modelParameters": {
@@ -104,8 +103,8 @@ def make(
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
-def _numbers(facts: GgufFacts | AdapterFacts) -> dict[str, str]:
-    if isinstance(facts, AdapterFacts):
+def _numbers(facts: ModelFile) -> dict[str, str]:
+    if isinstance(facts, VettedAdapter):
         lora = facts.lora
         return {"weights": str(len(lora.pairs)), "rank": str(lora.rank), "alpha": repr(lora.alpha)}
     return {
@@ -115,19 +114,19 @@ def _numbers(facts: GgufFacts | AdapterFacts) -> dict[str, str]:
     }
 
 
-def _own_name(facts: GgufFacts | AdapterFacts) -> str:
-    return facts.lora.name if isinstance(facts, AdapterFacts) else facts.name
+def _own_name(facts: ModelFile) -> str:
+    return facts.lora.name if isinstance(facts, VettedAdapter) else facts.name
 
 
-def _architecture(facts: GgufFacts | AdapterFacts) -> str:
-    if isinstance(facts, AdapterFacts):
+def _architecture(facts: ModelFile) -> str:
+    if isinstance(facts, VettedAdapter):
         return f"{facts.lora.architecture} LoRA"
     return facts.architecture
 
 
-def _pedigree(model_id: str, facts: GgufFacts | AdapterFacts) -> Pedigree | None:
+def _pedigree(model_id: str, facts: ModelFile) -> Pedigree | None:
     """The one model that an adapter is for."""
-    if not isinstance(facts, AdapterFacts):
+    if not isinstance(facts, VettedAdapter):
         return None
     base = Component(
         name=base_of(model_id) or "",

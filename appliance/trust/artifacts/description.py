@@ -13,7 +13,9 @@ docs/trust.md has the schema.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Final
+
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from appliance.errors import SignatureRefused
 from appliance.trust.artifacts import grammar
@@ -27,7 +29,17 @@ TEMPLATE: Final = "template"
 GRAMMAR: Final = "grammar"
 _ROLES: Final = frozenset({TEMPLATE, GRAMMAR})
 MOST_PREFIX: Final = 64
-_MAX_VERSION: Final = 1 << 53
+
+
+class _Embedding(Struct, frozen=True, forbid_unknown_fields=True):
+    query_prefix: str
+    passage_prefix: str
+
+
+class _Document(Struct, frozen=True, forbid_unknown_fields=True):
+    version: Annotated[int, Meta(ge=1, lt=1 << 53)]
+    roles: dict[str, str] = {}
+    embedding: _Embedding | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -64,16 +76,10 @@ def parse(data: bytes, files: Collection[str]) -> Description:
     Raises:
         SignatureRefused: `description_invalid`.
     """
-    value = strict_json.parse(data, _refuse, limit=MAX_BYTES)
-    if not isinstance(value, dict):
-        raise _refuse("it is not an object")
-    strict_json.only(value, {"version", "roles", "embedding"}, "it", _refuse)
-    version = strict_json.member(value, "version", int, _refuse)
-    if not 1 <= version < _MAX_VERSION:
-        raise _refuse("version must be positive")
-    roles: dict[str, Any] = strict_json.optional(value, "roles", dict, {}, _refuse)
+    found = strict_json.decode(data, _Document, _refuse, limit=MAX_BYTES)
+    roles = found.roles
     for name, role in roles.items():
-        if type(role) is not str or role not in _ROLES:
+        if role not in _ROLES:
             raise _refuse(f"{name[:80]!r} has a role that is not known")
         if name not in files:
             raise _refuse(f"{name[:80]!r} has a role and is not in the artifact")
@@ -81,24 +87,11 @@ def parse(data: bytes, files: Collection[str]) -> Description:
     if len(templates) > 1:
         raise _refuse("two files are the template")
     grammars = _grammars([name for name, role in roles.items() if role == GRAMMAR])
-    prefixes = _prefixes(value)
-    return Description(version, templates[0] if templates else None, grammars, *prefixes)
-
-
-def _prefixes(value: dict[str, Any]) -> tuple[str | None, str | None]:
-    """What is put before queries and before passages."""
-    if "embedding" not in value:
-        return None, None
-    embedding = strict_json.member(value, "embedding", dict, _refuse)
-    strict_json.only(embedding, {"query_prefix", "passage_prefix"}, "embedding", _refuse)
-    found = [
-        strict_json.member(embedding, name, str, _refuse)
-        for name in ("query_prefix", "passage_prefix")
-    ]
-    for prefix in found:
+    prefixes = () if found.embedding is UNSET else structs.astuple(found.embedding)
+    for prefix in prefixes:
         if len(prefix) > MOST_PREFIX or not (prefix.isprintable() and prefix.isascii()):
             raise _refuse(f"a prefix has more than {MOST_PREFIX} characters, or others than ASCII")
-    return found[0], found[1]
+    return Description(found.version, templates[0] if templates else None, grammars, *prefixes)
 
 
 def _grammars(files: list[str]) -> dict[str, str]:

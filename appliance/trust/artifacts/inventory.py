@@ -9,19 +9,22 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from appliance.errors import SignatureRefused, StateRefused
+from appliance.facts import ArtifactFacts, ModelFacts
 from appliance.text import visible
 from appliance.trust.artifacts import artifact as artifacts
 from appliance.trust.artifacts.adapter import base_of
-from appliance.trust.artifacts.artifact import AnyFacts, VetWhole, vet_model
+from appliance.trust.artifacts.artifact import Vetted, VetWhole, vet_model
 from appliance.trust.artifacts.intake import missing
-from appliance.trust.artifacts.records import ModelRecord, Records
+from appliance.trust.artifacts.records import ArtifactRecord, ModelRecord, Records, of_kind
 from appliance.trust.bytes import directory as directories
 from appliance.trust.bytes import names
 from appliance.trust.bytes.directory import Artifact
 from appliance.trust.bytes.names import MODEL_ID
-from appliance.trust.gguf.gguf import GgufFacts
+
+K = TypeVar("K", bound=ArtifactFacts)
 
 
 class Inventory:
@@ -44,7 +47,7 @@ class Inventory:
         """Whether the files of a model that should have some are gone."""
         return missing(self._directory, record)
 
-    def vet(self, model_id: str) -> AnyFacts:
+    def vet(self, model_id: str) -> Vetted:
         """Vet an artifact that arrives, where it lies, no matter who signed it.
 
         Raises:
@@ -56,7 +59,7 @@ class Inventory:
         with self.open(model_id) as artifact:
             return artifacts.admitted(self.vet_open(model_id, artifact))
 
-    def vet_open(self, model_id: str, artifact: Artifact) -> AnyFacts:
+    def vet_open(self, model_id: str, artifact: Artifact) -> Vetted:
         """Vet an artifact that is open; raises as `vet`."""
         other = self.other(model_id, artifact)
         if other is not None:
@@ -89,18 +92,18 @@ class Inventory:
         with self.open(model_id) as artifact:
             return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
 
-    def facts(self, record: ModelRecord) -> GgufFacts:
+    def facts(self, record: ModelRecord) -> ModelFacts:
         """What the file of a vetted model says, from its record, else from the file.
 
         Raises:
             StateRefused, SignatureRefused, GgufRejected: what `vet` raises.
         """
-        if known := GgufFacts.of(record.facts):
-            return known
+        if isinstance(record.facts, ModelFacts):
+            return record.facts
         if not record.is_model:
             raise StateRefused("artifact_kind", f"{record.id} is a {record.kind}, not a model.")
         with self.open(record.id) as artifact:
-            return artifacts.vet_stored(artifact, vet_model)
+            return artifacts.vet_stored(artifact, vet_model).kept()
 
     def save(self, record: ModelRecord) -> None:
         """Insert or replace a record."""
@@ -126,6 +129,19 @@ class Inventory:
         """All records, by id."""
         return self._records.all()
 
+    def records_of(self, kind: type[K]) -> list[ArtifactRecord[K]]:
+        """The records of artifacts of a kind, by id."""
+        found = (of_kind(record, kind) for record in self._records.all())
+        return [record for record in found if record is not None]
+
+    def record_of(self, artifact_id: str, kind: type[K]) -> ArtifactRecord[K] | None:
+        """The record of an artifact of a kind; None where the id names another one.
+
+        Raises:
+            StateRefused: `unknown_model_id`.
+        """
+        return of_kind(self.record(artifact_id), kind)
+
     def set_state(
         self,
         model_id: str,
@@ -135,7 +151,7 @@ class Inventory:
         digest: str | None = None,
         code: str | None = None,
         message: str = "",
-        facts: AnyFacts | None = None,
+        facts: Vetted | None = None,
     ) -> ModelRecord:
         """Note a new state; digest and facts stay when they are not given.
 
@@ -152,7 +168,7 @@ class Inventory:
             digest=digest or old.digest,
             code=code,
             message=message,
-            facts=old.facts if facts is None else facts.summary(),
+            facts=old.facts if facts is None else facts.kept(),
             round=old.round + new_round,
         )
         self._records.save(record)

@@ -9,13 +9,16 @@ import contextlib
 import enum
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from appliance import facts
 from appliance.errors import CODES
+from appliance.facts import OTHER_KINDS, AdapterFacts, ArtifactFacts, UnreadFacts, table_of
+from appliance.types import Json
 
 TABLES: Final = """
 CREATE TABLE models (
@@ -48,10 +51,6 @@ _MODELS: Final = sa.table(
 _APPROVALS: Final = sa.table("model_approvals", *map(sa.column, ("model", "key", "envelope")))
 
 
-OTHER_KINDS: Final = frozenset({"task", "dataset", "route"})
-"""Kinds of artifacts that are no models: they are stored and approved like models, never loaded."""
-
-
 class ModelState(enum.StrEnum):
     """How far a model has come; docs/trust.md draws the edges."""
 
@@ -67,17 +66,21 @@ class ModelState(enum.StrEnum):
     REVOKED = "revoked"
 
 
+F = TypeVar("F", bound=ArtifactFacts, covariant=True)
+_UNREAD: Final[Any] = UnreadFacts()
+
+
 @dataclass(frozen=True)
-class ModelRecord:
-    """One model.
+class ArtifactRecord(Generic[F]):
+    """One artifact.
 
     Attributes:
         state: a value of `ModelState`.
         digest: hex OMS root digest, once the artifact was verified.
         code: why it was refused, suspended or revoked.
         created_us: when it was imported, microseconds since the epoch.
-        facts: `GgufFacts.summary()`, empty before vetting.
-        round: how often the approvals of this model were made void by a suspension.
+        facts: what its files say of it.
+        round: how often its approvals were made void by a suspension.
     """
 
     id: str
@@ -86,13 +89,13 @@ class ModelRecord:
     code: str | None = None
     message: str = ""
     created_us: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: F = _UNREAD
     round: int = 0
 
     @property
     def kind(self) -> str:
         """What it is; empty before it was vetted."""
-        return str(self.facts.get("kind", ""))
+        return self.facts.kind
 
     @property
     def is_model(self) -> bool:
@@ -105,12 +108,22 @@ class ModelRecord:
         return CODES[self.code].hint if self.code in CODES else ""
 
 
-def followers(records: Iterable[ModelRecord], base_id: str) -> list[ModelRecord]:
+ModelRecord: TypeAlias = ArtifactRecord[ArtifactFacts]
+"""Of an artifact of any kind."""
+
+
+def of_kind(record: ArtifactRecord[Any], kind: type[F]) -> ArtifactRecord[F] | None:
+    """A record, of what it must be; None of something else."""
+    return record if isinstance(record.facts, kind) else None
+
+
+def followers(records: Iterable[ModelRecord], base_id: str) -> list[ArtifactRecord[AdapterFacts]]:
     """The approved adapters of a base, whose ids are `BASE:NAME`."""
     return [
-        record
+        found
         for record in records
         if record.id.partition(":")[:2] == (base_id, ":") and record.state == ModelState.APPROVED
+        if (found := of_kind(record, AdapterFacts)) is not None
     ]
 
 
@@ -139,7 +152,7 @@ class Records:
             "code": record.code,
             "message": record.message,
             "created_us": record.created_us,
-            "facts": json.dumps(dict(record.facts)),
+            "facts": json.dumps(table_of(record.facts)),
             "round": record.round,
         }
         with self._changing() as connection:
@@ -210,4 +223,10 @@ class Records:
 
 def _select(connection: Connection) -> list[ModelRecord]:
     rows = connection.execute(sa.select(_MODELS).order_by(_MODELS.c.id)).mappings()
-    return [ModelRecord(**{**row, "facts": json.loads(row["facts"])}) for row in rows]
+    return [ModelRecord(**{**row, "facts": _kept(json.loads(row["facts"]))}) for row in rows]
+
+
+def _kept(table: Mapping[str, Json]) -> ArtifactFacts:
+    """The facts of a row, which stay as they are when it is written again."""
+    found = facts.read(table)
+    return found if facts.table_of(found) == table else UnreadFacts(table)

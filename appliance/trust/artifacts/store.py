@@ -22,9 +22,10 @@ from sqlalchemy import Engine
 
 from appliance.clock import Clock
 from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
+from appliance.facts import TaskFacts
 from appliance.trust.artifacts import artifact as artifacts
-from appliance.trust.artifacts.adapter import AdapterFacts, base_of, vet_adapter
-from appliance.trust.artifacts.artifact import AnyFacts, F, Signed, Vet, VetWhole, vet_model
+from appliance.trust.artifacts.adapter import VettedAdapter, base_of, vet_adapter
+from appliance.trust.artifacts.artifact import F, Signed, Vet, Vetted, VetWhole, vet_model
 from appliance.trust.artifacts.intake import Intake
 from appliance.trust.artifacts.inventory import Inventory
 from appliance.trust.artifacts.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
@@ -39,7 +40,7 @@ from appliance.trust.statements import approvals as approvals_
 from appliance.trust.statements.approval import Approval, ApprovalSubject
 from appliance.trust.statements.evaluation import OTHER_ENGINE, Certificate
 from appliance.trust.statements.evaluations import Evaluations, names
-from appliance.types import Held, Json, Told
+from appliance.types import Held, Told
 
 __all__ = [
     "ROUNDS",
@@ -68,7 +69,7 @@ class Checked:
 
     digest: str
     signer: str
-    facts: AnyFacts
+    facts: Vetted
 
 
 class ModelStore:
@@ -134,7 +135,7 @@ class ModelStore:
         signed: Signed,
         policy: TrustPolicy,
         progress: Progress,
-    ) -> AnyFacts:
+    ) -> Vetted:
         """Hash and vet an open artifact whose signature was accepted, and an adapter's base.
 
         Raises:
@@ -147,22 +148,25 @@ class ModelStore:
             return other(artifact)
         vet = artifacts.vet_for(model_id)
         facts = artifacts.check_stored(artifact, signed, policy, progress, vet)
-        if isinstance(facts, AdapterFacts):
+        if isinstance(facts, VettedAdapter):
             self.check_base(model_id, facts, policy)
         return facts
 
-    def facts(self, model_id: str, policy: TrustPolicy) -> dict[str, Json]:
-        """What a stored artifact that is no model says, from its bytes as they were signed.
+    def facts(self, task_id: str, policy: TrustPolicy) -> TaskFacts:
+        """What a stored task says, from its bytes as they were signed.
 
         The record says the same, in a table that no key signed: it never decides.
 
         Raises:
+            StateRefused: `artifact_kind`.
             StateRefused, SignatureRefused, PolicyRefused: the first check that fails.
         """
-        with self.inventory.open(model_id) as artifact:
-            signed = self._signed(artifact, model_id, policy)
-            found = self.check_artifact(model_id, artifact, signed, policy, _silent)
-        return {**found.summary()}
+        with self.inventory.open(task_id) as artifact:
+            signed = self._signed(artifact, task_id, policy)
+            found = self.check_artifact(task_id, artifact, signed, policy, _silent).kept()
+        if not isinstance(found, TaskFacts):
+            raise StateRefused("artifact_kind", f"{task_id} is no task.")
+        return found
 
     def use(
         self,
@@ -197,7 +201,7 @@ class ModelStore:
             artifacts.check_files(artifact, signed, policy, progress)
             return signed.manifest.root, read(artifact)
 
-    def check_base(self, model_id: str, adapter: AdapterFacts, policy: TrustPolicy) -> None:
+    def check_base(self, model_id: str, adapter: VettedAdapter, policy: TrustPolicy) -> None:
         """Hold an adapter against its base in the store.
 
         Raises:
@@ -302,7 +306,7 @@ class ModelStore:
         )
         return verified, facts
 
-    def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, AnyFacts]:
+    def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, Vetted]:
         """What is signed and what the file says of itself, unhashed. Raises as `check`."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
@@ -385,8 +389,8 @@ class ModelStore:
     def alarms(self, policy: TrustPolicy) -> list[Told]:
         """Approved tasks whose evaluations expire soon, or that serve on their grace."""
         told: list[Told] = []
-        for record in self.inventory.records():
-            if record.is_model or record.state != ModelState.APPROVED or record.digest is None:
+        for record in self.inventory.records_of(TaskFacts):
+            if record.state != ModelState.APPROVED or record.digest is None:
                 continue
             with contextlib.suppress(Refused), self.inventory.open(record.id) as artifact:
                 files = artifact.covered.keys()

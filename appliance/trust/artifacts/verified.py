@@ -5,7 +5,7 @@ Rules: only `ModelStore` makes one, from bytes that it sealed.
 
 from dataclasses import dataclass
 
-from appliance.trust.artifacts.adapter import AdapterFacts
+from appliance.trust.artifacts.adapter import VettedAdapter
 from appliance.trust.artifacts.grammar import Grammar
 from appliance.trust.bytes.oms import Bundle
 from appliance.trust.bytes.sealed import SealedFile, rehash
@@ -59,4 +59,4 @@ class VerifiedModel(Verified):
 class VerifiedAdapter(Verified):
     """An adapter that fits one verified model. Only `ModelStore.seal_adapter` makes one."""
 
-    facts: AdapterFacts
+    facts: VettedAdapter

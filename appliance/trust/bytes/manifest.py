@@ -24,6 +24,7 @@ from appliance.errors import SignatureRefused
 from appliance.text import visible
 from appliance.trust.bytes import names, shards, strict_json
 from appliance.trust.bytes.shards import Shard
+from appliance.types import Json
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
@@ -71,7 +72,7 @@ def parse(payload: bytes, signer: str) -> Manifest:
         raise refuse(f"_type is not {STATEMENT_TYPE}")
     if strict_json.member(value, "predicateType", str, refuse) != PREDICATE_TYPE:
         raise refuse(f"predicateType is not {PREDICATE_TYPE}")
-    predicate: dict[str, Any] = strict_json.member(value, "predicate", dict, refuse)
+    predicate = strict_json.member(value, "predicate", dict, refuse)
     size = _shard_size(strict_json.member(predicate, "serialization", dict, refuse))
     resources: list[Any] = strict_json.member(predicate, "resources", list, refuse)
     if not 0 < len(resources) <= (MAX_FILES if size is None else shards.MAX_SHARDS):
@@ -81,14 +82,14 @@ def parse(payload: bytes, signer: str) -> Manifest:
     subjects: list[Any] = strict_json.member(value, "subject", list, refuse)
     if len(subjects) != 1:
         raise refuse(f"it has {len(subjects)} subjects, not one")
-    digests: dict[str, Any] = strict_json.member(subjects[0], "digest", dict, refuse)
+    digests = strict_json.member(subjects[0], "digest", dict, refuse)
     root = strict_json.member(digests, "sha256", str, refuse)
     if root != root_digest(digest for _, digest in listed):
         raise _error("manifest_root_mismatch", "the root digest is not that of the listed files")
     return Manifest(root, MappingProxyType(files), size, signer)
 
 
-def _shard_size(serialization: dict[str, Any]) -> int | None:
+def _shard_size(serialization: object) -> int | None:
     refuse = _refuse("manifest_malformed")
     method = strict_json.member(serialization, "method", str, refuse)
     if method not in ("files", "shards"):
@@ -109,8 +110,8 @@ def _shard_size(serialization: dict[str, Any]) -> int | None:
     return size
 
 
-def _integer(serialization: dict[str, Any]) -> int:
-    value = serialization.get("shard_size")
+def _integer(serialization: object) -> int:
+    value = serialization.get("shard_size") if isinstance(serialization, dict) else None
     if type(value) is float and value.is_integer() and abs(value) < _EXACT:
         return int(value)
     return strict_json.member(serialization, "shard_size", int, _refuse("manifest_malformed"))
@@ -193,18 +194,18 @@ def _parts(name: str) -> list[str]:
 
 def statement(
     resources: Sequence[tuple[str, str]], name: str, shard_size: int | None
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """The statement over resources in their order, as JSON to be signed.
 
     Args:
         resources: pairs of name and hex digest.
         name: how the artifact is called, for people.
     """
-    serialization: dict[str, Any] = {
+    serialization: dict[str, Json] = {
         "method": "files" if shard_size is None else "shards",
         "hash_type": "sha256",
         "allow_symlinks": False,
-        "ignore_paths": sorted(names.IGNORED_PATHS),
+        "ignore_paths": [*sorted(names.IGNORED_PATHS)],
     }
     if shard_size is not None:
         serialization["shard_size"] = shard_size

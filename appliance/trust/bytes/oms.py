@@ -54,7 +54,7 @@ def parse_bundle(data: bytes) -> Bundle:
     refuse = _refuse("signature_malformed")
     if strict_json.member(value, "mediaType", str, refuse) != MEDIA_TYPE:
         raise refuse(f"mediaType is not {MEDIA_TYPE}")
-    material: dict[str, Any] = strict_json.member(value, "verificationMaterial", dict, refuse)
+    material = strict_json.member(value, "verificationMaterial", dict, refuse)
     if "certificate" in material:
         raise _error("signature_method_unsupported", "it is signed by the Sigstore method")
     by_key, by_chain = "publicKey" in material, "x509CertificateChain" in material
@@ -62,16 +62,16 @@ def parse_bundle(data: bytes) -> Bundle:
         raise refuse("it must name one key or carry one certificate chain")
     chain = _chain(material) if by_chain else ()
     hint = ecdsa.hint(certificate.public_key(chain[0])) if by_chain else _hint(material)
-    envelope_json: dict[str, Any] = strict_json.member(value, "dsseEnvelope", dict, refuse)
+    envelope_json = strict_json.member(value, "dsseEnvelope", dict, refuse)
     envelope = dsse.from_json(envelope_json, PAYLOAD_TYPE, refuse)
     if len(envelope.signatures) != 1:
         raise refuse(f"it has {len(envelope.signatures)} signatures, not one")
     return Bundle(hint, chain, envelope)
 
 
-def _hint(material: dict[str, Any]) -> str:
+def _hint(material: object) -> str:
     refuse = _refuse("signature_malformed")
-    key: dict[str, Any] = strict_json.member(material, "publicKey", dict, refuse)
+    key = strict_json.member(material, "publicKey", dict, refuse)
     if "rawBytes" in key:
         raise _error("signature_method_unsupported", "it carries its own key material")
     hint = strict_json.member(key, "hint", str, refuse)
@@ -80,9 +80,9 @@ def _hint(material: dict[str, Any]) -> str:
     return hint
 
 
-def _chain(material: dict[str, Any]) -> tuple[x509.Certificate, ...]:
+def _chain(material: object) -> tuple[x509.Certificate, ...]:
     refuse = _refuse("certificate_malformed")
-    table: dict[str, Any] = strict_json.member(material, "x509CertificateChain", dict, refuse)
+    table = strict_json.member(material, "x509CertificateChain", dict, refuse)
     entries: list[Any] = strict_json.member(table, "certificates", list, refuse)
     return certificate.load_der(
         [

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
+import msgspec
+
 from appliance.errors import ApplianceError
 
 T = TypeVar("T")
@@ -49,6 +51,15 @@ def parse(data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES, depth: int = M
         raise refuse(f"it is not strict JSON: {error}") from error
     _check_tree(value, refuse, depth)
     return value
+
+
+def decode(data: bytes, kind: type[T], refuse: Refuse, *, limit: int = MAX_BYTES) -> T:
+    """Read one JSON document of a shape, types not converted; raises as `parse`."""
+    value = parse(data, refuse, limit=limit)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise refuse(f"{error}") from error
 
 
 def dump(value: object) -> bytes:

@@ -8,14 +8,15 @@ with mean, CLS or last pooling embeds, an encoder with rank pooling and a head f
 reranks. Anything else is refused with a code; no other exception leaves `vet`.
 """
 
-import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
+
+from msgspec import field
 
 from appliance.errors import GgufRejected
+from appliance.facts import ModelFacts
 from appliance.text import visible
 from appliance.trust.gguf.computable import check_numbers, check_types
 from appliance.trust.gguf.matrices import matrices, widest
@@ -31,7 +32,7 @@ from appliance.trust.gguf.reader import (
 )
 from appliance.trust.gguf.tensors import Tensor, read_tensors
 from appliance.trust.gguf.unigram import check_unigram
-from appliance.types import Json, ModelKind
+from appliance.types import ModelKind
 
 __all__ = ["ARCHITECTURES", "ENCODERS", "MAX_METADATA", "GgufFacts", "vet"]
 
@@ -70,69 +71,25 @@ _TOKEN_TYPE_BYTE: Final = 6
 Metadata = Mapping[str, Scalar | Array]
 
 
-@dataclass(frozen=True)
-class GgufFacts:
-    """What a vetted file says about its model.
+class GgufFacts(ModelFacts, frozen=True, kw_only=True):
+    """Facts of a model with those that no record keeps.
 
     Attributes:
-        tensor_bytes: bytes of all tensors, without padding.
-        matrices: those of the weights that matrix products read, by type (`gguf_matrices`).
-        layer_bytes: those of the largest layer.
-        output_bytes: those of the output, which may be the input embedding used again.
-        n_ctx_train: context that the model was trained for, in tokens.
-        n_head_kv: KV heads; the largest number where layers differ.
-        head_dim_k: elements of one key head; the largest where layers differ.
         chat_template: Jinja source, or None.
-        name: the model's own name, may be empty.
-        kind: what the model is for.
-        n_wide: most numbers that one product in a layer makes of a token.
-        n_merges: merges of the tokeniser.
-        n_window: tokens of sliding attention in some layers; 0 where there is none.
         tensors: the tensor table, by name.
     """
 
-    architecture: str
-    n_tensors: int
-    file_bytes: int
-    tensor_bytes: int
-    n_ctx_train: int
-    n_layer: int
-    n_embd: int
-    n_head: int
-    n_head_kv: int
-    head_dim_k: int
-    head_dim_v: int
-    n_vocab: int
-    chat_template: str | None
-    name: str
-    kind: ModelKind = "generate"
-    matrices: Mapping[str, int] = field(default_factory=dict)
-    layer_bytes: int = 0
-    output_bytes: int = 0
-    n_wide: int = 0
-    n_window: int = 0
-    n_merges: int = 0
-    tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    chat_template: str | None = field(name="template")
+    tensors: Mapping[str, Tensor]
 
-    @property
-    def encodes(self) -> bool:
-        """Whether the model is an encoder, which has no KV cache."""
-        return self.architecture in ENCODERS
+    def kept(self) -> ModelFacts:
+        """The facts that a record keeps."""
+        return ModelFacts(**{name: getattr(self, name) for name in ModelFacts.__struct_fields__})
 
-    def summary(self) -> dict[str, Json]:
-        """The facts for a person or a record: without the template's text and the tensors."""
-        table = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        del table["tensors"]
-        has_template = self.chat_template is not None
-        return {**table, "chat_template": has_template, "matrices": dict(self.matrices)}
 
-    @classmethod
-    def of(cls, summary: Mapping[str, Any]) -> "GgufFacts | None":
-        """The facts of a summary, without the template's text; None for one of another version."""
-        names = {f.name for f in dataclasses.fields(cls)} - {"tensors"}
-        if summary.keys() != names:
-            return None
-        return cls(**{**summary, "chat_template": None})
+def encodes(facts: ModelFacts) -> bool:
+    """True of an encoder, which has no KV cache."""
+    return facts.architecture in ENCODERS
 
 
 def vet(data: Buffer, size: int | None = None) -> GgufFacts:
@@ -168,6 +125,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
     check_types(tensors)
     head = max(hyperparameters["n_embd"] // hyperparameters["n_head"], 1)
     check_numbers(metadata, architecture, head)
+    template = _text(metadata, "tokenizer.chat_template", "") or None
     return GgufFacts(
         architecture=architecture,
         n_tensors=len(tensors),
@@ -175,7 +133,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
         tensor_bytes=sum(tensor.bytes for tensor in tensors.values()),
         **hyperparameters,
         n_vocab=n_vocab,
-        chat_template=_text(metadata, "tokenizer.chat_template", "") or None,
+        has_template=template is not None,
         name=_text(metadata, "general.name", ""),
         kind=_kind(metadata, architecture, tensors, hyperparameters["n_embd"]),
         matrices=matrices(tensors, writes=architecture not in ENCODERS),
@@ -191,6 +149,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
         n_wide=widest(tensors, _number(metadata, f"{architecture}.expert_used_count", 1)),
         n_merges=_merges(metadata),
         n_window=_number(metadata, f"{architecture}.attention.sliding_window", 0),
+        chat_template=template,
         tensors=tensors,
     )
 

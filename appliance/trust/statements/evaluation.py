@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from appliance.clock import iso
 from appliance.errors import PolicyRefused
+from appliance.facts import TaskFacts
 from appliance.trust.bytes import dsse, ecdsa, strict_json
 from appliance.trust.policy.policy import PolicyKey, TrustPolicy
 from appliance.trust.statements.specification import MILLION, UNLABELLED, Specification
@@ -472,7 +473,7 @@ def read(
 def check_use(
     certificate: Certificate,
     task_digest: str,
-    facts: Mapping[str, Any],
+    facts: TaskFacts,
     engine: str,
     now_us: int,
     policy: TrustPolicy,
@@ -482,8 +483,7 @@ def check_use(
     """Refuse a certificate that does not let this task be approved or served now.
 
     Args:
-        facts: what the record of the task says: `model`, `model_digest`, `metric`, and the terms
-            of its gate in millionths.
+        facts: what the task says.
         engine: name and version of the one that serves.
         now_us: the latest time that is known, microseconds since the epoch.
         new: it is to be approved; else it serves.
@@ -495,9 +495,9 @@ def check_use(
     wanted, at = certificate.wanted, certificate.circumstances
     if wanted.task_digest != task_digest:
         raise PolicyRefused("evaluation_other_task", f"It is for the task {wanted.task_digest}.")
-    told = {"model": wanted.model, "model_digest": wanted.model_digest, "metric": wanted.metric}
-    for name, value in told.items():
-        if facts.get(name) != value:
+    for name in ("model", "model_digest", "metric"):
+        value = getattr(wanted, name)
+        if getattr(facts, name) != value:
             raise PolicyRefused("evaluation_other_task", f"Its {name} is {value[:80]}.")
     check_terms(wanted, facts, "evaluation_other_task")
     if certificate.found.verdict != "pass":
@@ -518,14 +518,14 @@ def check_dated(certificate: Certificate, now_us: int) -> None:
         raise PolicyRefused("evaluation_from_future", f"It was signed at {iso(issued)}.")
 
 
-def check_terms(wanted: Specification, facts: Mapping[str, Any], code: str) -> None:
+def check_terms(wanted: Specification, facts: TaskFacts, code: str) -> None:
     """Refuse terms that are milder than those of the task.
 
     Raises:
         PolicyRefused: with this code.
     """
-    margin, alpha = int(facts.get("margin_micros", 0)), int(facts.get("alpha_micros", 0))
-    floor = int(facts.get("floor_micros", 0))
+    margin, alpha = facts.margin_micros or 0, facts.alpha_micros or 0
+    floor = facts.floor_micros or 0
     if wanted.margin_micros > margin or wanted.alpha_micros > alpha:
         raise PolicyRefused(
             code, f"The task's margin is {margin} and its alpha {alpha} millionths."

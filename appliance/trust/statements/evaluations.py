@@ -7,14 +7,15 @@ stays as evidence.
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from appliance.clock import iso
 from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.facts import TaskFacts
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation
 from appliance.trust.statements.evaluation import Certificate
@@ -99,7 +100,7 @@ class Evaluations(CertificateStore[Certificate]):
         return found
 
     def carriable(
-        self, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy
+        self, task_digest: str, facts: TaskFacts, policy: TrustPolicy
     ) -> tuple[bytes, Certificate, bytes]:
         """The newest certificate that would be valid but for its engine, and its answers.
 
@@ -142,7 +143,7 @@ class Evaluations(CertificateStore[Certificate]):
             return [(str(name), bytes(envelope)) for name, envelope in rows]
 
     def valid(
-        self, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy, *, new: bool
+        self, task_digest: str, facts: TaskFacts, policy: TrustPolicy, *, new: bool
     ) -> list[Certificate]:
         """The certificates that let a task be approved or served now, the newest first.
 
@@ -201,7 +202,7 @@ class Evaluations(CertificateStore[Certificate]):
         self,
         task: str,
         task_digest: str,
-        facts: Mapping[str, Any],
+        facts: TaskFacts,
         policy: TrustPolicy,
         meanings: Iterable[str] = (),
     ) -> list[str]:
@@ -223,7 +224,7 @@ class Evaluations(CertificateStore[Certificate]):
         return told + self._ending(task, task_digest, facts, policy)
 
     def _ending(
-        self, task: str, task_digest: str, facts: Mapping[str, Any], policy: TrustPolicy
+        self, task: str, task_digest: str, facts: TaskFacts, policy: TrustPolicy
     ) -> list[str]:
         valid = self.valid(task_digest, facts, policy, new=False)
         end = max(certificate.circumstances.valid_until_us for certificate in valid)

@@ -50,7 +50,7 @@ def convert(order: Order, out: int) -> Result:
     stored = _stored(order)
     planned = weights.plan(model, stored)
     template = _whole(order, TEMPLATE).decode() if TEMPLATE in order.files else None
-    given: dict[str, object] = {}
+    given = documents.Members(TOKENIZER_CONFIG, {})
     if TOKENIZER_CONFIG in order.files:
         given = documents.parse(_whole(order, TOKENIZER_CONFIG), TOKENIZER_CONFIG)
     cut = documents.parse(_whole(order, TOKENIZER), TOKENIZER)

@@ -8,12 +8,12 @@ Source: conversion/base.py, llama.py and qwen.py of llama.cpp, as of llama-cpp-p
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from appliance.errors import TuningRefused
 from appliance.tuning.conversion import documents
+from appliance.tuning.conversion.documents import Members
 from appliance.tuning.conversion.gguf_file import f32, text, u32
-from appliance.tuning.conversion.messages import CONFIG
 
 ARCHITECTURES: Final = {"LlamaForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2"}
 _MOST: Final = 1 << 20
@@ -73,69 +73,64 @@ class Config:
         }
 
 
-def read(table: dict[str, Any]) -> Config:
+def read(table: Members) -> Config:
     """The decoder that a config.json describes.
 
     Raises:
         TuningRefused: `convert_architecture`, `convert_source`.
     """
-    refuse_code(table, CONFIG)
-    named: Any = table.get("architectures")
-    known = isinstance(named, list) and len(named) == 1 and isinstance(named[0], str)
-    if not known or named[0] not in ARCHITECTURES:
+    refuse_code(table)
+    named = table.get("architectures")
+    found = [ours for theirs, ours in ARCHITECTURES.items() if named == [theirs]]
+    if not found:
         raise _refused(f"{str(named)[:80]} is not one of {', '.join(ARCHITECTURES)}")
-    architecture = ARCHITECTURES[named[0]]
-    if table.get("model_type", architecture) != architecture:
-        raise _refused(f"model_type is {str(table['model_type'])[:40]}, not {architecture}")
+    architecture = found[0]
+    if (kind := table.get("model_type", architecture)) != architecture:
+        raise _refused(f"model_type is {str(kind)[:40]}, not {architecture}")
     if table.get("quantization_config") is not None:
         raise _refused("its weights are quantised; take the model in F16, BF16 or F32")
-    if table.get("hidden_act", "silu") != "silu":
-        raise _refused(f"hidden_act is {str(table['hidden_act'])[:40]}, not silu")
+    if (act := table.get("hidden_act", "silu")) != "silu":
+        raise _refused(f"hidden_act is {str(act)[:40]}, not silu")
     if table.get("use_sliding_window"):
         raise _refused("its attention has a window")
-
-    def whole(key: str, most: int, default: int | None = None) -> int:
-        return documents.whole(table, key, CONFIG, most, default)
-
-    width = whole("hidden_size", _MOST)
-    heads = whole("num_attention_heads", width)
-    heads_kv = whole("num_key_value_heads", heads, heads)
-    head = whole("head_dim", width, max(width // heads, 1))
+    width = table.whole("hidden_size", _MOST)
+    heads = table.whole("num_attention_heads", width)
+    heads_kv = table.whole("num_key_value_heads", heads, heads)
+    head = table.whole("head_dim", width, max(width // heads, 1))
     if heads % heads_kv or head % 2:
         raise _refused(f"{heads} heads of {head} numbers over {heads_kv} are none")
     return Config(
         architecture=architecture,
-        layers=whole("num_hidden_layers", _LAYERS),
+        layers=table.whole("num_hidden_layers", _LAYERS),
         width=width,
-        inner=whole("intermediate_size", _MOST),
+        inner=table.whole("intermediate_size", _MOST),
         heads=heads,
         heads_kv=heads_kv,
         head=head,
-        context=whole("max_position_embeddings", _CONTEXT),
-        vocabulary=whole("vocab_size", _MOST),
-        epsilon=documents.real(table, "rms_norm_eps", CONFIG, 1e-6),
+        context=table.whole("max_position_embeddings", _CONTEXT),
+        vocabulary=table.whole("vocab_size", _MOST),
+        epsilon=table.real("rms_norm_eps", 1e-6),
         base=_base(table),
-        tied=documents.member(table, "tie_word_embeddings", bool, CONFIG, default=False),
+        tied=table.member("tie_word_embeddings", bool, default=False),
     )
 
 
-def refuse_code(table: dict[str, Any], file: str) -> None:
+def refuse_code(table: Members) -> None:
     """Refuse a model that comes with code of its own. Raises TuningRefused (`convert_source`)."""
     if table.get("auto_map"):
-        raise documents.source(file, "names code of its own (auto_map), which is never run")
+        raise documents.source(table.file, "names code of its own (auto_map), which is never run")
 
 
-def _base(table: dict[str, Any]) -> float:
+def _base(table: Members) -> float:
     """The base of the rotation; newer files have it in `rope_parameters`."""
-    given: dict[str, Any] = {}
+    base: object = _BASE
     for key in ("rope_scaling", "rope_parameters"):
-        part = documents.member(table, key, dict, CONFIG, default={})
+        part = table.table(key, default={})
         way = part.get("rope_type", part.get("type", "default"))
-        if part and way != "default":
+        if way != "default":
             raise _refused(f"its positions are scaled ({str(way)[:40]})")
-        given |= part
-    given = {"rope_theta": table.get("rope_theta", given.get("rope_theta", _BASE))}
-    return documents.real(given, "rope_theta", CONFIG)
+        base = part.get("rope_theta", base)
+    return Members(table.file, {"rope_theta": table.get("rope_theta", base)}).real("rope_theta")
 
 
 def _refused(reason: str) -> TuningRefused:

@@ -7,7 +7,9 @@ longest text of 10^30 tokens, are floats.
 
 import json
 import math
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from appliance.errors import TuningRefused
 
@@ -16,7 +18,52 @@ LARGEST: Final = 64 << 20
 _DIGITS: Final = 18
 
 
-def parse(data: bytes, name: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Members:
+    """An object of a file; its members raise TuningRefused (`convert_source`).
+
+    Attributes:
+        file: its name, for messages.
+    """
+
+    file: str
+    members: Mapping[str, object]
+
+    def get(self, key: str, default: object = None) -> object:
+        """A member of any type."""
+        return self.members.get(key, default)
+
+    def member(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """A member of exactly this type; null counts as absent."""
+        value = self.get(key)
+        if value is None and default is not None:
+            return default
+        if type(value) is not kind:
+            raise source(self.file, f"has no {key[:60]} of the type {kind.__name__}")
+        checked: T = value
+        return checked
+
+    def table(self, key: str, default: Mapping[str, object] | None = None) -> "Members":
+        """An object."""
+        return Members(self.file, self.member(key, dict, default and dict(default)))
+
+    def whole(self, key: str, most: int, default: int | None = None) -> int:
+        """A number from 1 to `most`."""
+        value = self.member(key, int, default)
+        if not 1 <= value <= most:
+            raise source(self.file, f"says {key} = {value}, not 1 to {most}")
+        return value
+
+    def real(self, key: str, default: float | None = None) -> float:
+        """A finite number above 0."""
+        value = self.get(key, default)
+        number = value if isinstance(value, int | float) and value is not True else 0
+        if not 0 < number < math.inf:
+            raise source(self.file, f"says {key} = {str(value)[:40]}, no number above 0")
+        return float(number)
+
+
+def parse(data: bytes, name: str) -> Members:
     """The object that a file holds.
 
     Raises:
@@ -37,43 +84,7 @@ def parse(data: bytes, name: str) -> dict[str, Any]:
         raise source(name, f"is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise source(name, "holds no object")
-    return found
-
-
-def member(
-    table: dict[str, Any], key: str, kind: type[T], name: str, default: T | None = None
-) -> T:
-    """A member of exactly this type; null counts as absent.
-
-    Args:
-        name: of the file, for the message.
-
-    Raises:
-        TuningRefused: `convert_source`.
-    """
-    value = table.get(key)
-    if value is None and default is not None:
-        return default
-    if type(value) is not kind:
-        raise source(name, f"has no {key[:60]} of the type {kind.__name__}")
-    checked: T = value
-    return checked
-
-
-def whole(table: dict[str, Any], key: str, name: str, most: int, default: int | None = None) -> int:
-    """A number from 1 to `most`. Raises TuningRefused (`convert_source`)."""
-    value = member(table, key, int, name, default)
-    if not 1 <= value <= most:
-        raise source(name, f"says {key} = {value}, not 1 to {most}")
-    return value
-
-
-def real(table: dict[str, Any], key: str, name: str, default: float | None = None) -> float:
-    """A finite number above 0. Raises TuningRefused (`convert_source`)."""
-    value: Any = table.get(key, default)
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise source(name, f"says {key} = {str(value)[:40]}, no number above 0")
-    return float(value)
+    return Members(name, found)
 
 
 def source(name: str, problem: str) -> TuningRefused:
@@ -81,7 +92,7 @@ def source(name: str, problem: str) -> TuningRefused:
     return TuningRefused("convert_source", f"{name} {problem}.")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> Mapping[str, object]:
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a key occurs twice")

@@ -67,10 +67,8 @@ def read(table: bytes, file: str, size: int) -> dict[str, Stored]:
     Raises:
         TuningRefused: `convert_tensors`, `convert_source` where it is not JSON.
     """
-    entries = documents.parse(table, file)
-    entries.pop("__metadata__", None)
-    start = LENGTH + len(table)
-    found = [_entry(name, entry, file, start) for name, entry in entries.items()]
+    entries, start = documents.parse(table, file).members.items(), LENGTH + len(table)
+    found = [_entry(name, e, file, start) for name, e in entries if name != "__metadata__"]
     at = start
     for stored in sorted(found, key=lambda one: (one.at, one.size)):
         if stored.at != at:

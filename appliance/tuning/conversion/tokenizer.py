@@ -9,30 +9,30 @@ Source: get_vocab_base of conversion/base.py, SpecialVocab of gguf-py and llama-
 llama.cpp, as of llama-cpp-python 0.3.36.
 """
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from appliance.errors import TuningRefused
-from appliance.tuning.conversion import documents
 from appliance.tuning.conversion.config import refuse_code
+from appliance.tuning.conversion.documents import Members
 from appliance.tuning.conversion.gguf_file import flag, i32s, text, texts, u32
-from appliance.tuning.conversion.messages import TOKENIZER, TOKENIZER_CONFIG
 
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 _WORDS: Final = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
 _REST: Final = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
-def _split(pattern: str) -> dict[str, Any]:
+def _split(pattern: str) -> object:
     return {
         "type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False,
     }  # fmt: skip
 
 
-def _bytes(use_regex: bool) -> dict[str, Any]:
+def _bytes(use_regex: bool) -> object:
     return {"type": "ByteLevel", "add_prefix_space": False, "use_regex": use_regex}
 
 
-KNOWN: Final[dict[str, tuple[Any, list[dict[str, Any]], bool]]] = {
+KNOWN: Final[Mapping[str, tuple[object, list[object], bool]]] = {
     "smollm": (None, [{"type": "Digits", "individual_digits": True}, _bytes(True)], False),
     "qwen2": ({"type": "NFC"}, [_split(rf"{_WORDS}|\p{{N}}|{_REST}"), _bytes(False)], False),
     "llama-bpe": (None, [_split(rf"{_WORDS}|\p{{N}}{{1,3}}|{_REST}"), _bytes(False)], True),
@@ -42,11 +42,7 @@ _IDS: Final = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 
 
 def pairs(
-    tokenizer: dict[str, Any],
-    given: dict[str, Any],
-    config: dict[str, Any],
-    vocabulary: int,
-    template: str | None,
+    tokenizer: Members, given: Members, config: Members, vocabulary: int, template: str | None
 ) -> tuple[str, dict[str, bytes]]:
     """The name of the way of cutting, and the pairs.
 
@@ -58,8 +54,8 @@ def pairs(
     Raises:
         TuningRefused: `convert_tokenizer`, `convert_source`.
     """
-    refuse_code(given, TOKENIZER_CONFIG)
-    model = documents.member(tokenizer, "model", dict, TOKENIZER)
+    refuse_code(given)
+    model = tokenizer.table("model")
     pre = _known(tokenizer, model)
     ids = _ids(model)
     added = _added(tokenizer, ids)
@@ -83,7 +79,7 @@ def pairs(
     return pre, found
 
 
-def _known(tokenizer: dict[str, Any], model: dict[str, Any]) -> str:
+def _known(tokenizer: Members, model: Members) -> str:
     """Which of the known tokenizers it is."""
     if model.get("type") != "BPE":
         raise _refused(f"it is of the type {str(model.get('type'))[:40]}, not BPE")
@@ -94,8 +90,9 @@ def _known(tokenizer: dict[str, Any], model: dict[str, Any]) -> str:
         raise _refused("it falls back to bytes, as those of SentencePiece do")
     whole = bool(model.get("ignore_merges"))
     normaliser = tokenizer.get("normalizer")
-    cutter: Any = tokenizer.get("pre_tokenizer")
-    parts = cutter.get("pretokenizers") if isinstance(cutter, dict) else None
+    cutter = tokenizer.get("pre_tokenizer")
+    cutter = cutter if isinstance(cutter, dict) else {}
+    parts = cutter.get("pretokenizers")
     if isinstance(parts, list) and all(isinstance(part, dict) for part in parts):
         # where a token lies in the text is not asked of llama.cpp
         plain = [{k: v for k, v in part.items() if k != "trim_offsets"} for part in parts]
@@ -105,8 +102,8 @@ def _known(tokenizer: dict[str, Any], model: dict[str, Any]) -> str:
     raise _refused(f"its way of cutting texts is none of {', '.join(KNOWN)}")
 
 
-def _ids(model: dict[str, Any]) -> dict[str, int]:
-    found = documents.member(model, "vocab", dict, TOKENIZER)
+def _ids(model: Members) -> dict[str, int]:
+    found = model.member("vocab", dict)
     if not all(type(number) is int for number in found.values()):
         raise _refused("its vocabulary has an id that is no number")
     if len(set(found.values())) != len(found):
@@ -114,15 +111,15 @@ def _ids(model: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def _added(tokenizer: dict[str, Any], ids: dict[str, int]) -> dict[int, tuple[str, int]]:
+def _added(tokenizer: Members, ids: dict[str, int]) -> dict[int, tuple[str, int]]:
     """The tokens beside the vocabulary and their kinds, by id; what it has, too, must agree."""
     found: dict[int, tuple[str, int]] = {}
     taken, seen = {number: content for content, number in ids.items()}, set()
-    for entry in documents.member(tokenizer, "added_tokens", list, TOKENIZER, []):
-        if not isinstance(entry, dict):
+    for one in tokenizer.member("added_tokens", list, []):
+        if not isinstance(one, dict):
             raise _refused("an added token is no object")
-        content = documents.member(entry, "content", str, TOKENIZER)
-        number = documents.member(entry, "id", int, TOKENIZER)
+        entry = Members(tokenizer.file, one)
+        content, number = entry.member("content", str), entry.member("id", int)
         for key in ("lstrip", "rstrip", "single_word"):
             if entry.get(key):
                 raise _refused(f"its token {content[:40]!r} takes what stands beside it ({key})")
@@ -151,10 +148,10 @@ def _tokens(
     return [content for content, _ in filled], [kind for _, kind in filled]
 
 
-def _merges(model: dict[str, Any], ids: dict[str, int]) -> list[str]:
+def _merges(model: Members, ids: dict[str, int]) -> list[str]:
     """The merges as llama.cpp has them, the first one first."""
     found = []
-    for entry in documents.member(model, "merges", list, TOKENIZER):
+    for entry in model.member("merges", list):
         pair = entry.split(" ") if isinstance(entry, str) else entry
         if not isinstance(pair, list) or len(pair) != 2 or not all(type(p) is str for p in pair):
             raise _refused("a merge is no pair of tokens")
@@ -165,7 +162,7 @@ def _merges(model: dict[str, Any], ids: dict[str, int]) -> list[str]:
     return found
 
 
-def _special(given: dict[str, Any], config: dict[str, Any], ids: dict[str, int]) -> dict[str, int]:
+def _special(given: Members, config: Members, ids: dict[str, int]) -> dict[str, int]:
     """The ids of tokens with a meaning: by their text, else as config.json has them."""
     found = {}
     for name in _IDS:
@@ -183,16 +180,14 @@ def _special(given: dict[str, Any], config: dict[str, Any], ids: dict[str, int])
     return found
 
 
-def _begins(
-    tokenizer: dict[str, Any], given: dict[str, Any], tokens: list[str], bos: int | None
-) -> bool:
+def _begins(tokenizer: Members, given: Members, tokens: list[str], bos: int | None) -> bool:
     """Whether a text begins with a token of its own, as the last step of the tokenizer says."""
     last = tokenizer.get("post_processor")
     given_steps = last.get("processors", [last]) if isinstance(last, dict) else []
-    steps: list[Any] = given_steps if isinstance(given_steps, list) else [None]
     begins = False
-    for step in steps:
-        kind = step.get("type") if isinstance(step, dict) else None
+    for given_step in given_steps if isinstance(given_steps, list) else [None]:
+        step = given_step if isinstance(given_step, dict) else {}
+        kind = step.get("type")
         if kind == "ByteLevel":
             continue
         if kind != "TemplateProcessing":
@@ -208,7 +203,7 @@ def _begins(
     return begins
 
 
-def _template(given: dict[str, Any]) -> str | None:
+def _template(given: Members) -> str | None:
     found = given.get("chat_template")
     if found is not None and not isinstance(found, str):
         raise _refused("it has several chat templates; keep the one to be served")

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from appliance.facts import UnreadFacts
 from appliance.wire.admin.base import Reply as _Reply
 from appliance.wire.admin.base import Request as _Request
+from appliance.wire.admin.facts import Facts
 from appliance.wire.admin.model_texts import Grammar
 
 
@@ -250,7 +252,7 @@ class ModelDetail(Model):
     approvals_needed: int = 0
     approvals: list[Approval] = Field(default=[])
     grammars: list[Grammar] = Field(default=[])
-    facts: dict[str, Any] = Field(default={})
+    facts: Facts = Field(default=UnreadFacts())
 
 
 class ModelImport(_Request):

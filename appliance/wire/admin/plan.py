@@ -1,10 +1,10 @@
 """Schemas of what an import would do, on the admin socket."""
 
-from typing import Any
-
 from pydantic import Field
 
+from appliance.facts import UnreadFacts
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.facts import Facts
 
 
 class PlanRequest(Request):
@@ -49,6 +49,6 @@ class ImportPlan(Reply):
     memory_mib: int = 0
     budget_mib: int = 0
     fits: bool = True
-    facts: dict[str, Any] = Field(default={})
+    facts: Facts = Field(default=UnreadFacts())
     against: str | None = None
     differences: list[Difference] = Field(default=[])

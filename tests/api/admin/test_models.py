@@ -11,6 +11,7 @@ from appliance.app import Services
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import Refused
+from appliance.facts import ModelFacts
 from appliance.trust.bytes import ecdsa
 from tests.api.admin.lab import APPROVERS, LabData, Reports
 from tests.trust import forge
@@ -53,7 +54,7 @@ def test_the_detail_names_who_approved_and_what_the_file_is(
     assert [(a.name, a.meaning) for a in detail.approvals] == [
         (name, "fit for use") for name in APPROVERS
     ]
-    assert detail.facts["architecture"] == "llama"
+    assert isinstance(detail.facts, ModelFacts) and detail.facts.architecture == "llama"
 
 
 def test_approvals_do_not_count_once_the_stored_files_were_touched(

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from appliance.facts import read
 from appliance.governance import backups
 from appliance.trust.artifacts.records import ModelRecord
 from appliance.wire.admin.keys import KeyCreate
@@ -128,7 +129,7 @@ def test_a_restore_without_weights_serves_its_tasks_at_once(tmp_path: Path) -> N
     lab, adapter = LabData(data), ModelRecord("tiny:a", "verified", "ab" * 32)
     with lab_opened(lab) as (services, client):
         lab.approved(client, "tiny")
-        services.store.inventory.save(replace(adapter, facts={"kind": "adapter"}))
+        services.store.inventory.save(replace(adapter, facts=read({"kind": "adapter"})))
         (data / "models" / "tiny:a").mkdir()
         (data / "models" / "tiny:a" / "adapter.gguf").write_bytes(b"trained here")
         secret = client.create_key(KeyCreate(name="app")).secret

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from appliance.errors import ApplianceError
+from appliance.facts import AdapterFacts
 from appliance.trust.artifacts import signing
 from appliance.trust.artifacts.adapter import STATEMENT_FILE, base_of
 from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
@@ -38,7 +40,7 @@ def test_from_a_directory_to_a_verified_adapter(lab: Lab, base: VerifiedModel) -
     assert adapter.digest != base.digest and adapter.approvers == ("approver-1", "approver-2")
     assert adapter.facts.lora.rank == 2
     shown = lab.store.inventory.record("tiny:fr").facts
-    assert (shown["kind"], shown["base_digest"]) == ("adapter", base.digest)
+    assert isinstance(shown, AdapterFacts) and shown.base_digest == base.digest
     lab.store.recheck(adapter, lab.policy)
     adapter.close()
     base.close()
@@ -138,7 +140,7 @@ def test_a_base_that_is_another_one_at_load(lab: Lab, base: VerifiedModel) -> No
 
     assert refused(replace(base, digest="0" * 64)) == "adapter_other_base"
     assert refused(replace(base, gguf_sha256="0" * 64)) == "adapter_other_base"
-    assert refused(replace(base, facts=replace(base.facts, tensors={}))) == "adapter_shape"
+    assert refused(replace(base, facts=structs.replace(base.facts, tensors={}))) == "adapter_shape"
 
 
 def test_wrong_shapes(lab: Lab, base: VerifiedModel) -> None:

@@ -8,6 +8,7 @@ from appliance.errors import StateRefused
 from appliance.trust.artifacts import store
 from appliance.trust.artifacts.copying import CopiedFile
 from appliance.trust.artifacts.intake import KEPT_DAYS
+from appliance.trust.gguf.gguf import GgufFacts
 from tests.trust.forge import Lab, quiet
 
 
@@ -34,7 +35,8 @@ def test_cleaning_keeps_what_has_a_record_or_can_be_gone_on_with(lab: Lab) -> No
     (lab.data / "models" / "torn.part").mkdir()  # without a signature
     opened = store.ModelStore(lab.database, lab.data / "models", lab.clock)
     assert opened.intake.clean() == ["torn"]
-    assert opened.inventory.vet("kept").summary()["name"] == "tiny"
+    facts = opened.inventory.vet("kept")
+    assert isinstance(facts, GgufFacts) and facts.name == "tiny"
     told: list[CopiedFile] = []
     assert opened.intake.copy(lab.artifact, "half", quiet, told.append) == "half"
     assert told and all(file.copied == 0 for file in told)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from appliance.errors import ApplianceError
+from appliance.facts import ModelFacts
 from tests.trust.forge import Lab, quiet
 
 
@@ -24,7 +25,7 @@ def test_states_keep_what_is_not_given(lab: Lab) -> None:
         model_id, "suspended", code="key_revoked", message="m"
     )
     assert (suspended.digest, suspended.code, suspended.message) == (digest, "key_revoked", "m")
-    assert suspended.facts["n_vocab"] == 263
+    assert isinstance(suspended.facts, ModelFacts) and suspended.facts.n_vocab == 263
     assert lab.store.inventory.set_state(model_id, "approved").code is None
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import event
 
 from appliance.db import open_database
 from appliance.errors import CODES
+from appliance.facts import UnreadFacts
 from appliance.trust.artifacts import records as module
 from appliance.trust.artifacts.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
 
@@ -19,7 +20,13 @@ def records(tmp_path: Path) -> Records:
 
 def test_a_record_comes_back_as_it_was_saved(records: Records) -> None:
     record = ModelRecord(
-        "m", "refused", "ab" * 32, "file_changed", "x is not what was signed", 7, {"n_layer": 2}
+        "m",
+        "refused",
+        "ab" * 32,
+        "file_changed",
+        "x is not what was signed",
+        7,
+        UnreadFacts({"n_layer": 2}),
     )
     records.save(record)
     assert records.find("m") == record

@@ -10,6 +10,7 @@ import pytest
 
 import appliance
 from appliance.errors import ApplianceError, PolicyRefused, SignatureRefused, StateRefused
+from appliance.facts import ModelFacts
 from appliance.trust.artifacts import signing, store
 from appliance.trust.bytes import ecdsa
 from appliance.trust.policy import lab as labs
@@ -66,7 +67,8 @@ def test_from_a_directory_to_a_verified_model(lab: Lab) -> None:
     assert model.gguf_sha256 == sha256((lab.artifact / "tiny.gguf").read_bytes())
     assert os.pread(model.sealed.fd, 4, 0) == b"GGUF"
     model.close()
-    assert lab.store.inventory.record("tiny").facts["architecture"] == "llama"
+    facts = lab.store.inventory.record("tiny").facts
+    assert isinstance(facts, ModelFacts) and facts.architecture == "llama"
 
 
 def test_progress_is_reported_by_phase(lab: Lab) -> None:

@@ -55,7 +55,7 @@ def test_facts_of_a_valid_file() -> None:
     assert facts.matrices == {"F32": 32 * 8 * 4, "Q4_0 table": 8 * 18}
     assert (facts.n_wide, facts.n_window) == (1, 0)
     assert facts.chat_template == "{{ messages[0].content }}"
-    assert facts.summary()["chat_template"] is True
+    assert facts.kept().has_template is True
 
 
 def test_the_default_model_is_accepted(default_model_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from appliance.errors import PolicyRefused
 from appliance.trust.statements import evaluation
@@ -40,7 +41,8 @@ def use(envelope: bytes, *, new: bool = True, now_us: int = NOW_US, **changes: A
     found = evaluation.verify(envelope, policy())
     task, engine = changes.pop("task", TASK), changes.pop("engine", ENGINE)
     try:
-        evaluation.check_use(found, task, {**FACTS, **changes}, engine, now_us, policy(), new=new)
+        facts = structs.replace(FACTS, **changes)
+        evaluation.check_use(found, task, facts, engine, now_us, policy(), new=new)
     except PolicyRefused as error:
         return error.code
     return ""

@@ -2,6 +2,7 @@
 
 from appliance.wire.admin.models import Approval, Model, ModelDetail, Worker
 from tests.tui.scripted import WORKER
+from tests.tui.staging import model_facts
 from tui.view import models as view
 
 
@@ -36,7 +37,7 @@ def test_approvals_engine_and_facts() -> None:
     detail = ModelDetail(
         id="pump", state="serving", digest="ab" * 32,
         approvals=[Approval(name="A. Weber", meaning="tested", time="2026-11-18T12:00:00Z")],
-        facts={"name": "Pump", "file_bytes": 5 << 20, "n_ctx_train": 4096, "chat_template": False},
+        facts=model_facts(name="Pump", file_bytes=5 << 20, n_ctx_train=4096),
     )  # fmt: skip
     said = shown(detail, Worker.model_validate(WORKER))
     for words in ("A. Weber  2026-11-18 12:00:00", "1 024 of 4 096", "sealed memory", "5 MiB"):

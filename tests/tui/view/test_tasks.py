@@ -9,7 +9,7 @@ from tui.text import line
 from tui.view import tasks as view
 
 FACTS = {
-    "kind": "task", "version": 3, "model": "smollm2-135m", "model_digest": "cd" * 32,
+    "kind": "task", "name": "t", "version": 3, "model": "smollm2-135m", "model_digest": "cd" * 32,
     "form": "labels", "metric": "exact_match", "description": "Order to system.",
 }  # fmt: skip
 

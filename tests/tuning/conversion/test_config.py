@@ -6,6 +6,8 @@ import pytest
 
 from appliance.errors import TuningRefused
 from appliance.tuning.conversion.config import ARCHITECTURES, read
+from appliance.tuning.conversion.documents import Members
+from appliance.tuning.conversion.messages import CONFIG
 from appliance.tuning.trainer import weights
 from tests.tuning.conversion.directories import HEAD, HEADS_KV, config
 
@@ -15,12 +17,12 @@ def test_the_architectures_are_those_of_the_trainer() -> None:
 
 
 def test_what_is_absent_follows_from_the_rest() -> None:
-    found = read(config("llama"))
+    found = read(Members(CONFIG, config("llama")))
     assert (found.head, found.heads_kv, found.base, found.tied) == (HEAD, HEADS_KV, 1e5, True)
     table = config("qwen2", num_key_value_heads=None, head_dim=None, tie_word_embeddings=None)
     table["rope_parameters"] = {"rope_theta": 1e6, "rope_type": "default"}
     del table["rope_theta"]
-    found = read(table)
+    found = read(Members(CONFIG, table))
     assert (found.heads_kv, found.head, found.base, found.tied) == (4, HEAD, 1e6, False)
 
 
@@ -49,5 +51,5 @@ def test_what_is_absent_follows_from_the_rest() -> None:
 )
 def test_what_would_be_another_model_is_refused(more: dict[str, Any], code: str) -> None:
     with pytest.raises(TuningRefused) as refused:
-        read(config("llama", **more))
+        read(Members(CONFIG, config("llama", **more)))
     assert refused.value.code == code

@@ -8,7 +8,7 @@ from appliance.tuning.conversion import documents
 
 def test_a_number_that_fits_nowhere_is_a_float() -> None:
     found = documents.parse(b'{"longest": 1000000000000000019884624838656, "n": 7}', "x.json")
-    assert found == {"longest": 1e30, "n": 7}
+    assert found == documents.Members("x.json", {"longest": 1e30, "n": 7})
 
 
 @pytest.mark.parametrize(
@@ -28,16 +28,17 @@ def test_a_file_that_is_too_large_is_not_parsed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_members_are_of_their_type() -> None:
-    table = {"text": "a", "n": 3, "flag": True, "none": None, "share": 0.5}
-    assert documents.member(table, "text", str, "x") == "a"
-    assert documents.member(table, "none", str, "x", "b") == "b"
-    assert documents.whole(table, "n", "x", 3) == 3 and documents.whole(table, "m", "x", 9, 4) == 4
-    assert documents.real(table, "share", "x") == 0.5 and documents.real(table, "n", "x") == 3.0
-    for key, kind in (("flag", int), ("n", bool), ("none", str), ("n", str)):
-        with pytest.raises(TuningRefused):
-            documents.member(table, key, kind, "x")
+    members = {"text": "a", "n": 3, "flag": True, "none": None, "share": 0.5, "in": {"n": 4}}
+    table = documents.Members("x.json", members)
+    assert table.member("text", str) == "a" and table.member("none", str, "b") == "b"
+    assert table.whole("n", 3) == 3 and table.whole("m", 9, 4) == 4
+    assert table.real("share") == 0.5 and table.real("n") == 3.0
+    assert table.table("in").whole("n", 9) == 4 and table.table("none", {}).members == {}
+    for key, kind in (("flag", int), ("n", bool), ("none", str), ("n", str), ("n", dict)):
+        with pytest.raises(TuningRefused, match=r"x\.json"):
+            table.member(key, kind)
     with pytest.raises(TuningRefused, match="not 1 to 2"):
-        documents.whole(table, "n", "x", 2)
-    for value in (0, -1, True, "1", float("inf")):
+        table.whole("n", 2)
+    for value in (0, -1, True, "1", float("inf"), None):
         with pytest.raises(TuningRefused):
-            documents.real({"n": value}, "n", "x")
+            documents.Members("x.json", {"n": value}).real("n")

@@ -8,6 +8,8 @@ import pytest
 
 from appliance.errors import TuningRefused
 from appliance.tuning.conversion import tokenizer as tokenizers
+from appliance.tuning.conversion.documents import Members
+from appliance.tuning.conversion.messages import CONFIG, TOKENIZER, TOKENIZER_CONFIG
 from tests.tuning.conversion.directories import (
     CUTTERS,
     TEMPLATE,
@@ -24,8 +26,9 @@ Document = dict[str, Any]
 def made(
     document: Document, settings: Document | None = None, template: str | None = None
 ) -> tuple[str, dict[str, bytes]]:
-    table = given() if settings is None else settings
-    return tokenizers.pairs(document, table, config("llama"), VOCABULARY, template)
+    table = Members(TOKENIZER_CONFIG, given() if settings is None else settings)
+    numbers = Members(CONFIG, config("llama"))
+    return tokenizers.pairs(Members(TOKENIZER, document), table, numbers, VOCABULARY, template)
 
 
 @pytest.mark.parametrize("kind", list(CUTTERS))

@@ -7,6 +7,7 @@ import pytest
 
 from appliance.errors import TuningRefused
 from appliance.tuning.conversion import config, safetensors
+from appliance.tuning.conversion.documents import Members
 from appliance.tuning.conversion.safetensors import Stored
 from appliance.tuning.conversion.weights import plan
 from tests.tuning.conversion import directories
@@ -22,7 +23,7 @@ def stored(tensors: Weights) -> dict[str, Stored]:
 
 def test_rows_of_queries_are_put_in_pairs() -> None:
     tensors = directories.weights("llama", "F16")
-    model = config.read(directories.config("llama"))
+    model = config.read(Members("config.json", directories.config("llama")))
     found = {one.place.name: one for one in plan(model, stored(tensors))}
     values = tensors["model.layers.1.self_attn.q_proj.weight"]
     data = found["blk.1.attn_q.weight"].converted(values.tobytes())
@@ -39,7 +40,7 @@ def test_rows_of_queries_are_put_in_pairs() -> None:
 @pytest.mark.parametrize("dtype", ["BF16", "F16", "F32"])
 def test_norms_and_biases_become_32_bit_floats(dtype: str) -> None:
     tensors = directories.weights("qwen2", dtype)
-    model = config.read(directories.config("qwen2"))
+    model = config.read(Members("config.json", directories.config("qwen2")))
     found = {one.place.name: one for one in plan(model, stored(tensors))}
     values = tensors["model.layers.0.self_attn.k_proj.bias"]
     exact = (values.astype("<u4") << 16).view("<f4") if dtype == "BF16" else values.astype("<f4")
@@ -54,7 +55,7 @@ def test_the_output_of_a_tied_model_is_not_written_twice() -> None:
     tensors = directories.weights("llama", "F16")
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
     tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(8, "<f4")
-    model = config.read(directories.config("llama"))
+    model = config.read(Members("config.json", directories.config("llama")))
     assert "output.weight" not in {one.place.name for one in plan(model, stored(tensors))}
 
 
@@ -77,5 +78,5 @@ def test_other_tensors_than_those_of_the_architecture_are_refused(
     else:
         tensors[name] = np.ones(shape, "<f2")
     with pytest.raises(TuningRefused, match=said) as refused:
-        plan(config.read(directories.config("llama")), stored(tensors))
+        plan(config.read(Members("config.json", directories.config("llama"))), stored(tensors))
     assert refused.value.code == "convert_tensors"
