@@ -11,10 +11,10 @@ from tests.conftest import CHECKOUT
 _UNTYPED = re.compile(r"\b(?:dict|Mapping)\[str, (?:Any|object)\]|\bJsonObject\b")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
-UNTYPED_LINES = 645
+UNTYPED_LINES = 550
 CLASS_NAMES_TWICE = 152
 LONGEST_FUNCTION = 94
-QUESTIONING_DOCSTRINGS = 1116
+QUESTIONING_DOCSTRINGS = 1110
 
 
 @functools.cache
