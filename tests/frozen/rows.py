@@ -1,80 +1,71 @@
-"""A plugin of pytest that keeps rows of every table which the tests of a commit leave behind.
+"""Reads rows of every table that code of a commit left behind; a plugin of pytest, or by itself.
 
 It imports nothing of the product by name but `appliance.db`, so that it runs with older code.
+
+usage: python rows.py DATA
 """
 
 import base64
 import importlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 EACH = 20
-_NAMED = ("appliance.db", "log.db", "keys.db")
-_LARGEST = 3_000
-_LARGEST_JOB = 12_000
+_LARGEST = 24_000
+_DATABASES = ("appliance.db", "log.db", "keys.db")
 _opened: set[Path] = set()
-_kept: dict[str, dict[str, list[str]]] = {}
-_database: Any = importlib.import_module("appliance.db")
-_open: Any = _database.open_database
+_kept: dict[tuple[str, str], dict[str, list[str]]] = {}
 
 
-def _noted(path: Path, *arguments: Any, **named: Any) -> Any:
-    _opened.add(Path(path))
-    return _open(path, *arguments, **named)
+def pytest_configure() -> None:
+    """Have databases noted that are opened."""
+    database: Any = importlib.import_module("appliance.db")
+    whole = database.open_database
 
+    def noted(path: Path, *arguments: Any, **named: Any) -> Any:
+        _opened.add(Path(path))
+        return whole(path, *arguments, **named)
 
-_database.open_database = _noted
+    database.open_database = noted
 
 
 def pytest_runtest_teardown() -> None:
     """Read what the test has written, before its directory goes."""
-    for path in list(_opened):
-        if path.is_file():
-            _read(path)
+    for path in filter(Path.is_file, _opened):
+        read(path)
     _opened.clear()
 
 
-def _read(path: Path) -> None:
+def read(path: Path) -> None:
+    """Keep rows of each table of a database."""
     driver = importlib.import_module("pysqlite3.dbapi2")
     connection = driver.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        connection.row_factory = driver.Row
-        listed = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
-        for table, sql in listed.fetchall():
-            if "sqlite" in table or "STRICT" not in (sql or ""):
-                continue  # of SQLite, or of an index for search
-            try:
-                rows = connection.execute(f"SELECT * FROM {table} LIMIT 500").fetchall()
-            except driver.OperationalError:
-                continue
-            for row in rows:
-                _keep(path, table, dict(row))
-    finally:
-        connection.close()
+    connection.row_factory = driver.Row
+    listed = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+    for table, sql in listed.fetchall():
+        if "STRICT" in (sql or ""):  # the others are of SQLite, or of an index for search
+            for row in connection.execute(f"SELECT * FROM {table} LIMIT 500"):
+                _keep(path.name if path.name in _DATABASES else "collection", table, dict(row))
+    connection.close()
 
 
-def _keep(path: Path, table: str, row: dict[str, Any]) -> None:
+def _keep(database: str, table: str, row: dict[str, Any]) -> None:
     told = {
         name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
         for name, value in row.items()
     }
-    database = path.name if path.name in _NAMED else "collection"
-    commit = os.environ["FROZEN_COMMIT"]
-    line = json.dumps(
-        {"file": "rows", "commit": commit, "database": database, "table": table, "row": told}
-    )
-    if len(line) > (_LARGEST_JOB if table == "jobs" else _LARGEST):
-        return
-    shape = repr([_shape(k, v) for k, v in row.items()])
-    alike = _kept.setdefault(table, {}).setdefault(shape, [])
-    if len(alike) < (2 if table == "jobs" else EACH) and line not in alike:
+    line = json.dumps({"database": database, "table": table, "row": told})
+    shape = repr([_shape(name, value) for name, value in row.items()])
+    alike = _kept.setdefault((database, table), {}).setdefault(shape, [])
+    if len(line) <= _LARGEST and len(alike) < EACH and line not in alike:
         alike.append(line)
 
 
 def _shape(column: str, value: Any) -> Any:
-    """What makes rows of one column alike: the names inside of JSON, and words of a few."""
+    """The likeness of values of one column: the names inside of JSON, and words of a few."""
     if isinstance(value, str) and value[:1] == "{":
         found = json.loads(value)
         return sorted(found) if isinstance(found, dict) else type(found)
@@ -83,8 +74,13 @@ def _shape(column: str, value: Any) -> Any:
 
 def pytest_sessionfinish() -> None:
     """Write at most `EACH` rows of each table, of as many shapes as there are."""
-    with Path(os.environ["FROZEN_ROWS"]).open("w") as target:
+    with Path(os.environ["FROZEN_ROWS"]).open("a") as target:
         for shapes in _kept.values():
-            limit = 60 if "jobs" in next(iter(shapes.values()))[0][:200] else EACH
             turns = [lines[n] for n in range(EACH) for lines in shapes.values() if n < len(lines)]
-            target.writelines(f"{line}\n" for line in turns[:limit])
+            target.writelines(f"{line}\n" for line in turns[:EACH])
+
+
+if __name__ == "__main__":
+    for file in sorted(Path(sys.argv[1]).rglob("*.db")):
+        read(file)
+    pytest_sessionfinish()
