@@ -15,8 +15,10 @@ from fastapi.responses import Response
 from appliance.api.admin.private import serve_in_thread
 from appliance.client import AdminClient, socket_path
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, Unavailable
-from appliance.wire.admin.keys import KeyCreate
+from appliance.wire.admin import models as wire
+from appliance.wire.admin.keys import KEY_CREATE, KEY_REVOKE, KeyCreate
 from appliance.wire.admin.models import VerifyRange
+from tests.api.admin.lab import approve_model, import_model
 
 STATUS: dict[str, Any] = {
     "version": "9", "profile": "lab", "state": "idle", "role": "viewer", "data": "/d",
@@ -61,12 +63,12 @@ def report(_phase: str, _done: int, _total: int) -> None:
 def test_an_answer_of_a_newer_server_is_read(tmp_path: Path) -> None:
     body = json.dumps({**STATUS, "moon": "full", "host": {**STATUS["host"], "gpus": 1}})
     with server(tmp_path, 200, body) as client:
-        assert client.status().version == "9"
+        assert client.call(wire.STATUS).version == "9"
 
 
 def test_a_refusal_keeps_code_message_and_param(tmp_path: Path) -> None:
     with server(tmp_path, 409, json.dumps(ERROR)) as client:
-        error = error_of(client.status)
+        error = error_of(lambda: client.call(wire.STATUS))
     assert (error.code, error.message, error.param) == ("wrong_state", "m is retired.", "id")
     assert error.hint
 
@@ -74,7 +76,7 @@ def test_a_refusal_keeps_code_message_and_param(tmp_path: Path) -> None:
 def test_what_the_server_cannot_do_is_no_refusal(tmp_path: Path) -> None:
     body = {"error": {**ERROR["error"], "code": "audit_unavailable"}}
     with server(tmp_path, 503, json.dumps(body)) as client:
-        assert error_of(client.status, Unavailable).code == "audit_unavailable"
+        assert error_of(lambda: client.call(wire.STATUS), Unavailable).code == "audit_unavailable"
 
 
 @pytest.mark.parametrize(
@@ -94,25 +96,33 @@ def test_an_answer_that_cannot_be_read_is_said_to_be_one(
     tmp_path: Path, status: int, body: bytes
 ) -> None:
     with server(tmp_path, status, body) as client:
-        assert error_of(client.status, Unavailable).code == "incompatible_server"
-        verify = error_of(lambda: client.verify_log(VerifyRange(), report), Unavailable)
+        assert error_of(lambda: client.call(wire.STATUS), Unavailable).code == "incompatible_server"
+        verify = error_of(
+            lambda: client.call(wire.AUDIT_VERIFY, VerifyRange(), report=report), Unavailable
+        )
         assert verify.code == "incompatible_server"
 
 
 def test_a_stream_that_ends_too_early_is_not_a_result(tmp_path: Path) -> None:
     line = json.dumps({"progress": {"phase": "copying", "done": 1, "total": 2}})
     with server(tmp_path, 200, line + "\n") as client:
-        error = error_of(lambda: client.import_model(tmp_path, "x", report), ServerUnreachable)
+        error = error_of(lambda: import_model(client, tmp_path, "x"), ServerUnreachable)
     assert error.code == "server_unreachable"
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
     with AdminClient(tmp_path / "none") as client:
-        assert error_of(client.status, ServerUnreachable).code == "server_unreachable"
+        assert (
+            error_of(lambda: client.call(wire.STATUS), ServerUnreachable).code
+            == "server_unreachable"
+        )
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(tmp_path / "stale"))
     with AdminClient(tmp_path / "stale") as client:
-        assert error_of(client.status, ServerUnreachable).code == "server_unreachable"
+        assert (
+            error_of(lambda: client.call(wire.STATUS), ServerUnreachable).code
+            == "server_unreachable"
+        )
 
 
 def test_a_server_that_does_not_answer_in_time(tmp_path: Path) -> None:
@@ -120,7 +130,10 @@ def test_a_server_that_does_not_answer_in_time(tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
         with AdminClient(tmp_path / "s", answer_seconds=0.05) as client:
-            assert error_of(client.status, ServerUnreachable).code == "server_unreachable"
+            assert (
+                error_of(lambda: client.call(wire.STATUS), ServerUnreachable).code
+                == "server_unreachable"
+            )
 
 
 def test_a_change_is_sent_once_even_when_its_answer_is_lost(tmp_path: Path) -> None:
@@ -139,7 +152,9 @@ def test_a_change_is_sent_once_even_when_its_answer_is_lost(tmp_path: Path) -> N
         thread = threading.Thread(target=hang_up)
         thread.start()
         with AdminClient(tmp_path / "s") as client:
-            error = error_of(lambda: client.create_key(KeyCreate(name="app")), ServerUnreachable)
+            error = error_of(
+                lambda: client.call(KEY_CREATE, KeyCreate(name="app")), ServerUnreachable
+            )
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
     assert error.code == "server_unreachable"
@@ -150,15 +165,18 @@ def test_a_change_is_sent_once_even_when_its_answer_is_lost(tmp_path: Path) -> N
 def test_an_id_never_reaches_another_address(tmp_path: Path, bad: str) -> None:
     seen: list[str] = []
     with server(tmp_path, 200, "{}", seen) as client:
-        assert error_of(lambda: client.model(bad)).code == "unknown_model_id"
-        assert error_of(lambda: client.retire(bad)).code == "unknown_model_id"
-        assert error_of(lambda: client.revoke_key(bad)).code == "unknown_key_id"
+        assert error_of(lambda: client.call(wire.MODEL, model_id=bad)).code == "unknown_model_id"
+        assert (
+            error_of(lambda: client.call(wire.MODEL_RETIRE, wire.Reason.of(), model_id=bad)).code
+            == "unknown_model_id"
+        )
+        assert error_of(lambda: client.call(KEY_REVOKE, key_id=bad)).code == "unknown_key_id"
     assert seen == []
 
 
 def test_an_envelope_that_is_no_text_is_refused_here(tmp_path: Path) -> None:
     with server(tmp_path, 200, "{}") as client:
-        assert error_of(lambda: client.approve("m", b"\xff")).code == "approval_malformed"
+        assert error_of(lambda: approve_model(client, "m", b"\xff")).code == "approval_malformed"
 
 
 def test_where_a_data_directory_has_its_socket() -> None:
@@ -170,5 +188,5 @@ def test_a_connection_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as deaf, AdminClient(tmp_path / "s") as client:
         deaf.bind(str(tmp_path / "s"))
         opened = len([*Path("/proc/self/fd").iterdir()])
-        error = error_of(client.status, ServerUnreachable)
+        error = error_of(lambda: client.call(wire.STATUS), ServerUnreachable)
         assert error.__cause__ and len([*Path("/proc/self/fd").iterdir()]) == opened

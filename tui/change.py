@@ -6,8 +6,12 @@ undone needs the object's name typed; it is sent once and never again by itself.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from pydantic import BaseModel
+
+from appliance.client import AdminClient
+from appliance.wire.admin.endpoint import Endpoint, Named, R
 from tui.command import Report
 from tui.text import Cell
 
@@ -74,6 +78,35 @@ class Running:
     error: Exception | None = None
     result: object = None
     done: bool = field(default=False)
+
+
+def asking(
+    client: AdminClient,
+    at: Endpoint[Any, R],
+    title: str,
+    record: str,
+    said: Callable[[R], object],
+    *,
+    request: Callable[[Answers], BaseModel] | None = None,
+    blanks: tuple[Blank, ...] = (),
+    explain: tuple[Cell, ...] = (),
+    then: Callable[[object], object] | None = None,
+    lasting: bool = False,
+    **names: Named,
+) -> Change:
+    """The change that an endpoint makes.
+
+    Args:
+        said: makes of the reply what to say, or what `then` gets.
+        request: made of the answers, where the endpoint takes one.
+        names: of its path and its query.
+    """
+
+    def work(answers: Answers, report: Report) -> object:
+        body = None if request is None else request(answers)
+        return said(client.answer(at, body, names, report))
+
+    return Change(title, at.said(**names), record, work, blanks, explain, then, lasting)
 
 
 def to_new_file(

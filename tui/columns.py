@@ -4,13 +4,16 @@ Rules: every cell is `Content` before it is laid out, so a text can be neither m
 its column; where there is no room, columns go, the least important first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final, assert_never
 
 from textual.content import Content
 
-from tui.text import GAP, Cell, cell
+from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
+from tui.text import GAP, Cell, cell, state
+from tui.view.units import clock, count, size
 
 _LONGEST: Final = 200
 
@@ -22,6 +25,7 @@ class Column:
     Attributes:
         width: cells on the screen; 0 takes what the others leave (one column must), at most
             `most` where that is given, and others go before it has fewer than `least`.
+        of: what it shows of an item; without it, the cells of a row say it.
         right: numbers stand to the right.
         drop: where there is no room, the column with the highest goes first; 0 always stays.
     """
@@ -32,6 +36,57 @@ class Column:
     drop: int = 0
     least: int = 12
     most: int = 0
+    of: Callable[[Any], Cell] | None = None
+
+
+def listed(
+    of: ListTable[Any],
+    title: str,
+    width: int,
+    *,
+    name: str = "",
+    drop: int = 0,
+    least: int = 12,
+    most: int = 0,
+    right: bool | None = None,
+) -> Column:
+    """A column that a command prints, too.
+
+    Args:
+        name: its title here, where that is another one.
+        right: by default, where it counts something.
+    """
+    column = of[title]
+    counts = column.kind in (ColumnKind.COUNT, ColumnKind.BYTES) if right is None else right
+    return Column(name or title, width, counts, drop, least, most, partial(_shown, column))
+
+
+def cells(columns: Sequence[Column], item: object, own: Mapping[str, Cell]) -> list[Cell]:
+    """The row of an item.
+
+    Args:
+        own: by title, the cells that no column says by itself.
+    """
+    return [own[c.title] if c.of is None else c.of(item) for c in columns]
+
+
+def _shown(column: ListColumn[Any], item: object) -> Cell:
+    value = column.of(item)
+    if value is None:
+        return column.none
+    match column.kind:
+        case ColumnKind.STATE:
+            return state(str(value))
+        case ColumnKind.COUNT:
+            return count(int(value))
+        case ColumnKind.BYTES:
+            return size(int(value))
+        case ColumnKind.MOMENT:
+            return clock(str(value))
+        case ColumnKind.TEXT:
+            return str(value) or "-"
+        case _:
+            assert_never(column.kind)
 
 
 class Layout:

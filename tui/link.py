@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, RequestRefused, ServerUnreachable, Unavailable
-from appliance.wire.admin.models import Status
-from appliance.wire.admin.usage import Load
+from appliance.wire.admin.models import STATUS, Status
+from appliance.wire.admin.usage import LOAD, Load
 
 _LONGEST_WAIT = 15.0
 _STALE_AFTER_POLLS = 3
@@ -135,9 +135,9 @@ def look(client: AdminClient, question: Question | None, status: Status | None =
     Raises:
         ApplianceError: the status did not come, or the server went away.
     """
-    status = status or client.status()
+    status = status or client.call(STATUS)
     try:
-        load = client.usage()
+        load = client.call(LOAD)
     except (Refused, RequestRefused):
         load = None  # an older server, or none
     if question is None:

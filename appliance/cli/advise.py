@@ -16,10 +16,10 @@ from typing import Any, Final
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, table
+from appliance.cli.output import Output, prints, safe, table
 from appliance.errors import Refused
 from appliance.jobs.kind import dumps
-from appliance.wire.admin.advice import AdviceWanted
+from appliance.wire.admin.advice import ADVISE, AdviceWanted
 
 _SHOWN: Final = 8
 EXAMPLE: Final = """\
@@ -103,9 +103,7 @@ def _example(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 @click.option("--examples", type=int, help="Labelled examples.")
 @click.option("--data-may-leave/--data-stays", "may_leave", default=None,
               help="Whether the data may leave the network.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def advise(
     output: Output,
     /,
@@ -128,7 +126,7 @@ def advise(
     _merge(told, _flags(given))
     wanted = AdviceWanted.of(task=task, answers=told)
     with admin_client(data) as client:
-        found = client.advise(wanted)
+        found = client.call(ADVISE, wanted)
     for path, text in ((out, found.html), (result, dumps(found.document))):
         if path is not None:
             with contextlib.suppress(FileNotFoundError):

@@ -8,6 +8,7 @@ from appliance.text import many
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes import oms
 from appliance.trust.bytes.manifest import Manifest
+from appliance.wire.admin.models import MODELS
 
 
 def signed_directory(path: Path, private: bytes) -> Manifest:
@@ -35,7 +36,7 @@ def list_artifacts(output: Output, data: Path, kind: str, none: str) -> None:
         none: what to say when there is none, and how to bring one in.
     """
     with admin_client(data) as client:
-        found = [shown for shown in client.models().models if shown.kind == kind]
+        found = [shown for shown in client.call(MODELS).models if shown.kind == kind]
     document = {f"{kind}s": [shown.model_dump(mode="json") for shown in found]}
     rows = [
         (safe(shown.id), state(shown.state), (shown.digest or "-")[:16], safe(shown.message))

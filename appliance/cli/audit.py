@@ -15,12 +15,23 @@ from appliance.audit.certificate import believed_key
 from appliance.audit.consistency import check_consistency as check_two
 from appliance.audit.proof import check_proof as check
 from appliance.cli import retention
-from appliance.cli.connect import admin_client, server_answers
+from appliance.cli.connect import admin_client, connected, server_answers
 from appliance.cli.job import started
-from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
+from appliance.cli.output import (
+    Output,
+    Progress,
+    data_option,
+    json_option,
+    prints,
+    safe,
+    state,
+    table,
+)
 from appliance.client import AdminClient, socket_path
 from appliance.clock import iso
 from appliance.config import load_config
+from appliance.wire.admin import models as wire
+from appliance.wire.admin.jobs import JOB_START, JobStart
 from appliance.wire.admin.models import Entry, EntryList, EntryQuery, Verification, VerifyRange
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -57,7 +68,7 @@ def verify(ctx: click.Context, data: Path, first: int, last: int | None, key: Pa
     with Progress() as progress:
         if server_answers(data):
             with AdminClient(socket_path(data)) as client:
-                found = client.verify_log(wanted, progress)
+                found = client.call(wire.AUDIT_VERIFY, wanted, report=progress)
         else:
             from appliance.api.admin.audit import verification  # a server needs none of it here
 
@@ -72,26 +83,20 @@ def verify(ctx: click.Context, data: Path, first: int, last: int | None, key: Pa
 @click.option(
     "-n", "count", type=click.IntRange(1, 1_000), default=20, show_default=True, help="How many."
 )
-@data_option
-@json_option
-@click.pass_obj
-def tail(output: Output, data: Path, count: int) -> None:
+@connected()
+def tail(output: Output, client: AdminClient, count: int) -> None:
     """Show the newest entries."""
-    with admin_client(data) as client:
-        found = client.tail(count)
+    found = client.call(wire.AUDIT_TAIL, count=count)
     output.data(found, _rows(found))
 
 
 @audit.command()
 @click.argument("seq", type=_SEQ)
 @click.option("--content", is_flag=True, help="Decrypt the texts too; this is recorded.")
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, seq: int, content: bool) -> None:
+@connected()
+def show(output: Output, client: AdminClient, seq: int, content: bool) -> None:
     """Show one entry."""
-    with admin_client(data) as client:
-        entry = client.entry(seq, content=content)
+    entry = client.call(wire.AUDIT_ENTRY, seq=seq, content=content)
     output.data(entry, _details(entry))
 
 
@@ -112,9 +117,7 @@ def show(output: Output, data: Path, seq: int, content: bool) -> None:
 @click.option(
     "--limit", type=click.IntRange(1, 1_000), default=100, show_default=True, help="At most."
 )
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def search(output: Output, /, data: Path, newest: bool, **conditions: str | int | None) -> None:
     """Search the log, oldest entry first.
 
@@ -140,13 +143,16 @@ def search(output: Output, /, data: Path, newest: bool, **conditions: str | int 
     help="Where to write it.",
 )
 @click.option("--witness-key", type=_FILE, help="Let it rest on what this witness cosigned.")
-@data_option
-@json_option
-@click.pass_obj
-def proof(output: Output, data: Path, seq: int, out: Path, witness_key: Path | None) -> None:
+@connected()
+def proof(
+    output: Output, client: AdminClient, seq: int, out: Path, witness_key: Path | None
+) -> None:
     """Write a self-contained proof of one entry."""
-    with admin_client(data) as client:
-        document = client.proof(seq, None if witness_key is None else key_line(witness_key))
+    document = client.call(
+        wire.AUDIT_PROOF,
+        seq=seq,
+        witness=None if witness_key is None else key_line(witness_key),
+    )
     out.write_bytes(document)
     output.data({"seq": seq, "file": str(out), "bytes": len(document)}, [f"proof of {seq}: {out}"])
 
@@ -185,16 +191,15 @@ def check_proof(
 @audit.command()
 @click.argument("checkpoint", type=_FILE)
 @click.option("--out", type=_OUT, required=True, metavar="FILE", help="Where to write it.")
-@data_option
-@json_option
-@click.pass_obj
-def consistency(output: Output, data: Path, checkpoint: Path, out: Path) -> None:
+@connected()
+def consistency(output: Output, client: AdminClient, checkpoint: Path, out: Path) -> None:
     """Prove that the log only grew.
 
     It still begins with an older CHECKPOINT.
     """
-    with admin_client(data) as client:
-        document = client.consistency(checkpoint.read_text(errors="replace"))
+    document = client.call(
+        wire.AUDIT_CONSISTENCY, wire.OlderHead.of(note=checkpoint.read_text(errors="replace"))
+    )
     out.write_bytes(document)
     output.data({"file": str(out), "bytes": len(document)}, [f"consistency proof: {out}"])
 
@@ -227,9 +232,7 @@ def check_consistency(output: Output, file: Path, key: Path, site_key: Path | No
     "--request", type=_OUT, help="Write what the witness has to cosign. That of --witness-key."
 )
 @click.option("--witness-key", type=_FILE, help="The key of the witness.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def checkpoint(
     output: Output,
     data: Path,
@@ -245,9 +248,9 @@ def checkpoint(
     if (request is None) != (witness_key is None):
         raise click.UsageError("--request and --witness-key belong together.")
     with admin_client(data) as client:
-        note = client.checkpoint()
+        note = client.call(wire.AUDIT_CHECKPOINT)
         if request is not None and witness_key is not None:
-            request.write_bytes(client.witness_request(key_line(witness_key)))
+            request.write_bytes(client.call(wire.WITNESS_REQUEST, witness=key_line(witness_key)))
     lines = note.decode().splitlines()
     if qr or png is not None:
         import segno  # no other command needs it
@@ -265,33 +268,30 @@ def checkpoint(
 @audit.command()
 @click.argument("file", type=_FILE)
 @click.option("--witness-key", type=_FILE, required=True, help="The key of the witness.")
-@data_option
-@json_option
-@click.pass_obj
-def witness(output: Output, data: Path, file: Path, witness_key: Path) -> None:
+@connected()
+def witness(output: Output, client: AdminClient, file: Path, witness_key: Path) -> None:
     """Record the answer of a witness.
 
     It is a head that the witness cosigned.
     """
-    with admin_client(data) as client:
-        entry = client.witness(file.read_text(errors="replace"), key_line(witness_key))
+    entry = client.call(
+        wire.WITNESS,
+        wire.WitnessAnswer.of(note=file.read_text(errors="replace"), key=key_line(witness_key)),
+    )
     output.data(entry, [f"{state('verified')}: {entry.body['size']} entries are witnessed"])
 
 
 @audit.command()
 @click.option("--request", "request_id", required=True, metavar="ID", help="Whose texts to erase.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; this is recorded.")
-@data_option
-@json_option
-@click.pass_obj
-def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
+@connected()
+def erase(output: Output, client: AdminClient, request_id: str, reason: str) -> None:
     """Erase a request's texts everywhere.
 
     The log still verifies. ID may be that of an item of a dataset. Backups and signed datasets that
     still hold the texts are named.
     """
-    with admin_client(data) as client:
-        done = client.erase(request_id, reason)
+    done = client.call(wire.ERASE, wire.Erasure.of(request_id=request_id, reason=reason))
     entries = ", ".join(map(str, done.entry.body["entries"])) or "none"
     lines = [f"erased: entries {entries}"]
     lines += [f"erased: {safe(place)}, {count} texts" for place, count in done.places.items()]
@@ -316,9 +316,7 @@ def erase(output: Output, data: Path, request_id: str, reason: str) -> None:
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="What does not exist.")
 @click.option("--detach", is_flag=True, help="Have the server write it: `appliance job`.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -> None:
     """Write all entries for other programs.
 
@@ -329,7 +327,9 @@ def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -
     if detach:
         with admin_client(data, needs_server=True) as client:
             wanted = {"format": form, "out": str(out.absolute())}
-            return started(output, client.start_job("export", wanted))
+            return started(
+                output, client.call(JOB_START, JobStart.of(kind="export", params=wanted))
+            )
     load_config(data)
     with Progress() as progress:
         count = export(
@@ -342,7 +342,7 @@ def _page(client: AdminClient, query: EntryQuery) -> EntryList:
     """A whole page, of as many short ones as it takes."""
     found: list[Entry] = []
     while True:
-        page = client.search(query)
+        page = client.call(wire.AUDIT_ENTRIES, query)
         found += page.entries
         ended = page.next_after is None and page.next_before is None
         if ended or len(found) >= query.limit:

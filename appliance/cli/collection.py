@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import click
 
-from appliance.cli.connect import admin_client
+from appliance.cli.connect import admin_client, connected
 from appliance.cli.job import started, watched
-from appliance.cli.output import Decorated, Output, data_option, json_option, safe, size, table
+from appliance.cli.output import Decorated, Output, data_option, json_option, prints, safe, table
+from appliance.client import AdminClient
 from appliance.errors import UsageError
 from appliance.wire.admin import collections as wire
+from appliance.wire.admin.jobs import JOB_START, JobStart
 
 KIND: Final = "ingest"
 
@@ -67,9 +69,7 @@ def collection() -> None:
     show_default=True,
     help="Tokens repeated from the chunk before.",
 )
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def new(
     output: Output,
     data: Path,
@@ -92,7 +92,7 @@ def new(
         overlap=overlap,
     )
     with admin_client(data) as client:
-        made = client.new_collection(wanted)
+        made = client.call(wire.COLLECTION_NEW, wanted)
     output.data(made, [f"made {made.name}, ranked by {made.ranking}"])
     output.note(f"  appliance collection add {made.name} PATH --everyone")
 
@@ -138,12 +138,12 @@ def add(
     if pairs:
         params["metadata"] = pairs
     with admin_client(data, needs_server=True) as client:
-        begun = client.start_job(KIND, params)
+        begun = client.call(JOB_START, JobStart.of(kind=KIND, params=params))
         if not wait:
             started(output, begun)
             return
         found = watched(client, begun.id)
-        rows = client.ingest_report(name, begun.id).documents
+        rows = client.call(wire.INGEST_REPORT, name=name, job_id=begun.id).documents
     result: dict[str, Any] = found.result or {}
     told = [row for row in rows if row.state == "refused" or row.message]
     lines = [f"ingest {found.id}: {found.state} {safe(found.message)}".rstrip()]
@@ -162,9 +162,7 @@ def add(
 @click.argument("document")
 @access_options
 @click.option("--none", is_flag=True, help="No API key may read it.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def access(
     output: Output,
     data: Path,
@@ -183,7 +181,11 @@ def access(
     if bool(listed) == none:
         raise UsageError("access_missing", "Say who may read it, or --none.")
     with admin_client(data) as client:
-        client.change_access(name, document, listed)
+        client.call(
+            wire.COLLECTION_ACCESS,
+            wire.AccessWanted.of(document=document, access=list(listed)),
+            name=name,
+        )
     shown = {"collection": name, "document": document, "access": listed}
     output.data(shown, [f"{safe(document)}: {', '.join(listed) or 'no app'}"])
 
@@ -193,9 +195,7 @@ def access(
 @click.argument("documents", nargs=-1, metavar="DOCUMENT…")
 @click.option("--everything", is_flag=True, help="The collection with all its documents.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def remove(
     output: Output, data: Path, name: str, documents: Sequence[str], everything: bool, yes: bool
 ) -> None:
@@ -209,7 +209,11 @@ def remove(
     if not yes:
         click.confirm(f"Remove {what} for good?", abort=True, err=True)
     with admin_client(data) as client:
-        gone = client.remove_documents(name, documents, everything=everything)
+        gone = client.call(
+            wire.COLLECTION_REMOVE,
+            wire.RemoveWanted.of(documents=list(documents), everything=everything),
+            name=name,
+        )
     output.data(gone, [f"removed {gone.removed}"])
     output.note("  Backups that were made before still hold it.")
 
@@ -226,9 +230,7 @@ def remove(
     type=click.Choice(["bm25", "vectors", "fusion"]),
     help="In place of the collection's own.",
 )
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def search(
     output: Output,
     data: Path,
@@ -241,7 +243,7 @@ def search(
     """Search a collection."""
     wanted = wire.SearchWanted.of(query=query, limit=limit, key_id=as_key, ranking=ranking)
     with admin_client(data) as client:
-        found = client.search_collection(name, wanted)
+        found = client.call(wire.COLLECTION_SEARCH, wanted, name=name)
     lines = []
     for number, passage in enumerate(found.passages, 1):
         page = f", page {passage.page}" if passage.page else ""
@@ -271,7 +273,9 @@ def tune(ctx: click.Context, data: Path, name: str, questions: str, measure_only
     output = ctx.ensure_object(Output)
     params = {"collection": name, "questions": questions, "apply": not measure_only}
     with admin_client(data, needs_server=True) as client:
-        found = watched(client, client.start_job("tune-search", params).id)
+        found = watched(
+            client, client.call(JOB_START, JobStart.of(kind="tune-search", params=params)).id
+        )
     result: dict[str, Any] = found.result or {}
     lines = [f"tune-search {found.id}: {found.state} {safe(found.message)}".rstrip()]
     if result:
@@ -300,13 +304,10 @@ def _verdict(result: dict[str, Any]) -> str:
 
 @collection.command()
 @click.argument("name")
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, name: str) -> None:
+@connected()
+def show(output: Output, client: AdminClient, name: str) -> None:
     """Show documents and who may read them."""
-    with admin_client(data) as client:
-        found = client.collection(name)
+    found = client.call(wire.COLLECTION, name=name)
     rows = [
         (
             safe(d.name), str(d.version), d.media, str(d.pages or ""), str(d.chunks),
@@ -320,23 +321,11 @@ def show(output: Output, data: Path, name: str) -> None:
 
 
 @collection.command("list")
-@data_option
-@json_option
-@click.pass_obj
-def list_(output: Output, data: Path) -> None:
+@connected()
+def list_(output: Output, client: AdminClient) -> None:
     """List the collections."""
-    with admin_client(data) as client:
-        found = client.collections()
-    rows = [
-        (
-            *(c.name, str(c.documents), str(c.chunks), size(c.size)),
-            *(size(c.memory) if c.memory else "-", c.ranking, safe(c.embedder)),
-        )
-        for c in found.collections
-    ]
-    head = ("NAME", "DOCUMENTS", "CHUNKS", "SIZE", "IN MEMORY", "RANKING", "EMBEDDER")
-    empty = ["No collections. Make one with `appliance collection new NAME`."]
-    output.data(found, table(head, rows) if rows else empty)
+    found = client.call(wire.COLLECTIONS)
+    output.listing(found, found.collections, wire.COLLECTION_TABLE)
 
 
 @collection.command()
@@ -351,7 +340,7 @@ def verify(ctx: click.Context, data: Path, name: str) -> None:
     """
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
-        found = client.verify_collection(name)
+        found = client.call(wire.COLLECTION_VERIFY, name=name)
     counted = f"{found.documents} documents, {found.versions} versions, {found.chunks} chunks"
     word = "PROBLEMS" if found.problems else "verified"
     output.data(found, [f"{word}: {counted}", *(f"  {safe(p)}" for p in found.problems)])
@@ -363,20 +352,20 @@ def verify(ctx: click.Context, data: Path, name: str) -> None:
 @click.argument("name", required=False)
 @click.option("--add", multiple=True, metavar="ID", help="Put this API key into it.")
 @click.option("--remove", multiple=True, metavar="ID", help="Take this API key out of it.")
-@data_option
-@json_option
-@click.pass_obj
+@connected()
 def group(
-    output: Output, data: Path, name: str | None, add: Sequence[str], remove: Sequence[str]
+    output: Output, client: AdminClient, name: str | None, add: Sequence[str], remove: Sequence[str]
 ) -> None:
     """List or change groups of keys.
 
     A change holds from the next request on.
     """
-    with admin_client(data) as client:
-        if name is not None:
-            client.change_group(wire.GroupChange.of(name=name, add=list(add), remove=list(remove)))
-        found = client.groups()
+    if name is not None:
+        client.call(
+            wire.GROUP_CHANGE,
+            wire.GroupChange.of(name=name, add=list(add), remove=list(remove)),
+        )
+    found = client.call(wire.GROUPS)
     rows = [(g.name, ", ".join(g.keys)) for g in found.groups]
     empty = ["No groups. Make one with `appliance collection group NAME --add KEY_ID`."]
     output.data(found, table(("GROUP", "KEYS"), rows) if rows else empty)

@@ -7,12 +7,14 @@ Another command has the lock for a second, a starting server until it listens: b
 """
 
 import contextlib
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.cli.imports import importing
+from appliance.cli.output import Output, prints
 from appliance.client import ANSWER_SECONDS, AdminClient, probe, socket_path
 from appliance.config import load_config
 from appliance.errors import ServerUnreachable, StateRefused
@@ -87,3 +89,24 @@ def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminCli
             else:  # this process answers itself, however long that takes on a loaded host
                 path, seconds = stack.enter_context(serve_privately(services)), None
         yield stack.enter_context(AdminClient(path, answer_seconds=seconds))
+
+
+def connected(
+    *, needs_server: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`--data` and `--json`: the command gets where it prints, and a client.
+
+    Args:
+        needs_server: as `admin_client` has it.
+    """
+
+    def added(command: Callable[..., None]) -> Callable[..., None]:
+        @prints
+        @functools.wraps(command)
+        def run(output: Output, /, data: Path, **given: Any) -> None:
+            with admin_client(data, needs_server=needs_server) as client:
+                command(output, client, **given)
+
+        return run
+
+    return added

@@ -24,6 +24,7 @@ from appliance.cli.output import (
     Output,
     data_option,
     json_option,
+    prints,
     safe,
     table,
 )
@@ -40,8 +41,9 @@ from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, Rule, split
 from appliance.errors import DatasetRefused, Refused
 from appliance.facts import table_of
-from appliance.wire.admin.datasets import Capture, SeenBy, SeenWanted
-from appliance.wire.admin.gates import Marks
+from appliance.wire.admin.datasets import CAPTURE, SEEN, Capture, SeenBy, SeenWanted
+from appliance.wire.admin.gates import SEALING_KEY, SPLIT_KNOWN, Marks
+from appliance.wire.admin.jobs import JOB_START, JobStart
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -234,7 +236,9 @@ def _checked(data: Path, params: dict[str, Any]) -> dict[str, Any]:
         Refused: why the job ended without one.
     """
     with admin_client(data, needs_server=True) as client:
-        found = watched(client, client.start_job(Checking.name, params).id)
+        found = watched(
+            client, client.call(JOB_START, JobStart.of(kind=Checking.name, params=params)).id
+        )
     if found.state != "done" or found.result is None:
         raise Refused(found.code or "job_failed", found.message or f"The job is {found.state}.")
     return found.result
@@ -289,7 +293,7 @@ def remove_item(output: Output, path: Path, ids: tuple[str, ...], seen_in: Path 
                 data=str(path.absolute()),
                 trained=[name for name in ids if name in trained],
             )
-            saw = client.seen(wanted).seen
+            saw = client.call(SEEN, wanted).seen
     directory.rewrite(path, changed)
     lines = [
         f"evaluation {each.evaluation} {each.how} {safe(each.item)}: task {safe(each.task)}"
@@ -325,9 +329,7 @@ def sign(output: Output, path: Path, key: Path) -> None:
 @_directory_argument
 @click.option("--unlabelled", is_flag=True,
               help="The unlabelled items, too. A gate has those labelled that decide.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def seal(output: Output, data: Path, path: Path, unlabelled: bool) -> None:
     """Encrypt the splits certify and test.
 
@@ -348,7 +350,7 @@ def sealed_here(
     Raises:
         DatasetRefused: `dataset_sealed`, and what else `directory.seal` raises.
     """
-    found, made = directory.read(path), client.sealing_key()
+    found, made = directory.read(path), client.call(SEALING_KEY)
     key = sealing.SealingKey(
         made.id,
         base64.b64decode(made.key),
@@ -373,10 +375,11 @@ def _without_known(
         if not items:
             continue
         marks = sealing.describe(found.manifest.name, items, key.marks).marks
-        known = client.known(
+        known = client.call(
+            SPLIT_KNOWN,
             Marks.of(
                 names=sorted(marks.names), contents=sorted(marks.contents), items=list(marks.items)
-            )
+            ),
         )
         if known.looks:
             inherits[part] = known.looks
@@ -454,9 +457,7 @@ def show(output: Output, path: Path, with_items: bool, only: str | None) -> None
               help="Write the answers into this JSON file. By item; raters must not see it.",
 )  # fmt: skip
 @click.option("--name", help="By default the name of the directory.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def capture(
     output: Output,
     /,
@@ -477,7 +478,7 @@ def capture(
     with admin_client(data) as client:
         while True:
             wanted = Capture.of(**given, mask=not unmasked, after=after, answers=out is not None)
-            page = client.capture(wanted)
+            page = client.call(CAPTURE, wanted)
             items += [build(value, "an item of the log") for value in page.items]
             left_out += page.left_out
             answers |= page.answers
@@ -507,9 +508,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 
 
 @dataset.command("list")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def list_(output: Output, data: Path) -> None:
     """List the datasets and their states."""
     none = "No datasets. Import one with `appliance dataset import DIR`."

@@ -8,7 +8,7 @@ import difflib
 
 from appliance.cli.output import safe
 from appliance.client import AdminClient
-from appliance.wire.admin.model_texts import Grammars, Template
+from appliance.wire.admin.model_texts import MODEL_GRAMMARS, MODEL_TEMPLATE, Grammars, Template
 
 
 def template_difference(
@@ -19,10 +19,10 @@ def template_difference(
     Args:
         against: another model to compare with.
     """
-    shown = client.template(model_id)
+    shown = client.call(MODEL_TEMPLATE, model_id=model_id)
     before, name = shown.own, "the model's own file"
     if against is not None:
-        before, name = client.template(against).used, against
+        before, name = client.call(MODEL_TEMPLATE, model_id=against).used, against
     elif shown.against is not None:
         before, name = shown.before, f"{shown.against}, served before"
     return _diff(before, shown.used, name, f"{model_id} ({shown.file or 'own'})"), shown
@@ -32,10 +32,10 @@ def grammar_difference(
     client: AdminClient, model_id: str, against: str | None
 ) -> tuple[list[str], Grammars]:
     """Unified diffs of all grammars, one after the other; `against` as above."""
-    shown = client.grammars(model_id)
+    shown = client.call(MODEL_GRAMMARS, model_id=model_id)
     old, name = shown.before, shown.against or "nothing"
     if against is not None:
-        old, name = client.grammars(against).grammars, against
+        old, name = client.call(MODEL_GRAMMARS, model_id=against).grammars, against
     before = {grammar.name: grammar for grammar in old}
     now = {grammar.name: grammar for grammar in shown.grammars}
     lines: list[str] = []

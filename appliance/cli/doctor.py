@@ -35,6 +35,7 @@ from appliance.trust.artifacts.intake import missing
 from appliance.trust.artifacts.records import Records
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy import trusted_file
+from appliance.wire.admin.models import STATUS
 from appliance.workers.cpu_variants import best_variant, library_directory
 from appliance.workers.gpu_devices import driver_missing
 
@@ -144,7 +145,7 @@ def _alarms(data: Path, config: Config, host: hardware.HostFacts) -> list[Proble
     """The table of alarms."""
     if server_answers(data):
         with AdminClient(socket_path(data)) as client:
-            return [Problem(i.code, i.message, i.next) for i in client.status().incidents]
+            return [Problem(i.code, i.message, i.next) for i in client.call(STATUS).incidents]
     found = rules.alarms(_facts(data, config, host))
     return [Problem(alarm.code, alarm.message, alarm.next) for alarm in found]
 
@@ -177,7 +178,7 @@ def _address(data: Path) -> tuple[str, bool]:
     with contextlib.suppress(ApplianceError):
         if server_answers(data):
             with AdminClient(socket_path(data)) as client:
-                return client.status().url, True
+                return client.call(STATUS).url, True
     with contextlib.suppress(ApplianceError):
         return load_config(data).url(), False
     return "", False

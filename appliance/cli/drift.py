@@ -12,12 +12,14 @@ from typing import Final
 import click
 
 from appliance.advisor import rehearsal
-from appliance.cli.connect import admin_client
+from appliance.cli.connect import admin_client, connected
 from appliance.cli.job import watched
 from appliance.cli.output import Output, data_option, json_option, safe, table
+from appliance.client import AdminClient
 from appliance.datasets import directory as datasets
 from appliance.evals.wanted import OPEN
-from appliance.wire.admin.drift import Drift, Restart
+from appliance.wire.admin.drift import DRIFT, DRIFT_REPORT, DRIFT_RESTART, Drift, Restart
+from appliance.wire.admin.jobs import JOB_START, JobStart
 
 _ALMOST: Final = 0.95
 """Share of the rehearsed watches that must cry."""
@@ -40,11 +42,13 @@ def check(ctx: click.Context, data: Path, task: str) -> None:
     """
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
-        done = watched(client, client.start_job("drift", {"task": task}).id)
+        done = watched(
+            client, client.call(JOB_START, JobStart.of(kind="drift", params={"task": task})).id
+        )
         if done.state != "done":
             output.data(done, [f"{done.state} {safe(done.code)} {safe(done.message)}"])
             ctx.exit(1)
-        found = client.drift(task)
+        found = client.call(DRIFT, task=task)
     _tell(output, found)
     if found.document["state"] == "alarm":
         ctx.exit(1)
@@ -52,16 +56,13 @@ def check(ctx: click.Context, data: Path, task: str) -> None:
 
 @drift.command()
 @click.argument("task", metavar="TASK")
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, task: str) -> None:
+@connected()
+def show(output: Output, client: AdminClient, task: str) -> None:
     """Show what the last look found.
 
     And what cannot be found.
     """
-    with admin_client(data) as client:
-        found = client.drift(task)
+    found = client.call(DRIFT, task=task)
     _tell(output, found)
 
 
@@ -69,16 +70,13 @@ def show(output: Output, data: Path, task: str) -> None:
 @click.argument("task", metavar="TASK")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The HTML file to write.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
-def report(output: Output, data: Path, task: str, out: Path) -> None:
+@connected()
+def report(output: Output, client: AdminClient, task: str, out: Path) -> None:
     """Write the page of a task's weeks.
 
     It is one HTML file.
     """
-    with admin_client(data) as client:
-        html = client.drift_report(task).html
+    html = client.call(DRIFT_REPORT, task=task).html
     with contextlib.suppress(FileNotFoundError):
         out.unlink()
     out.write_text(html, encoding="utf-8")
@@ -88,16 +86,13 @@ def report(output: Output, data: Path, task: str, out: Path) -> None:
 @drift.command()
 @click.argument("task", metavar="TASK")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
-@data_option
-@json_option
-@click.pass_obj
-def restart(output: Output, data: Path, task: str, reason: str) -> None:
+@connected()
+def restart(output: Output, client: AdminClient, task: str, reason: str) -> None:
     """End an alarm; learn a new reference.
 
     It begins with the next week.
     """
-    with admin_client(data) as client:
-        found = client.restart_drift(task, Restart.of(reason=reason))
+    found = client.call(DRIFT_RESTART, Restart.of(reason=reason), task=task)
     _tell(output, found)
 
 

@@ -13,21 +13,22 @@ from typing import Any, Final
 import click
 
 from appliance.cli import gate
-from appliance.cli.connect import admin_client
+from appliance.cli.connect import admin_client, connected
 from appliance.cli.job import started, watched
 from appliance.cli.output import (
     Output,
-    data_option,
     directory_option,
     json_option,
+    prints,
     safe,
     table,
 )
 from appliance.client import AdminClient
 from appliance.errors import Refused
 from appliance.text import many
+from appliance.wire.admin import evaluations as wire
 from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted, Side
-from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.jobs import JOB, JOB_START, JOBS, Job, JobStart
 
 KIND: Final = "evaluation"
 _SHOWN: Final = 20
@@ -99,7 +100,7 @@ def run(
         "limit": limit,
     }
     with admin_client(data, needs_server=True) as client:
-        begun = client.start_job(KIND, params)
+        begun = client.call(JOB_START, JobStart.of(kind=KIND, params=params))
         if not wait:
             started(output, begun)
             return
@@ -110,17 +111,14 @@ def run(
 
 
 @eval.command("list")
-@data_option
-@json_option
-@click.pass_obj
-def list_(output: Output, data: Path) -> None:
+@connected()
+def list_(output: Output, client: AdminClient) -> None:
     """List evaluations and gates.
 
     The newest ones, with the verdicts of gates and the looks left.
     """
-    with admin_client(data) as client:
-        found = [job for job in client.jobs(1_000).jobs if job.kind in (KIND, gate.KIND)]
-        found = [client.job(job.id) if _judged(job) else job for job in found]
+    found = [job for job in client.call(JOBS, count=1_000).jobs if job.kind in (KIND, gate.KIND)]
+    found = [client.call(JOB, job_id=job.id) if _judged(job) else job for job in found]
     rows = [
         (str(job.id), job.kind, job.state, *gate.summary(job), job.created, safe(job.title))
         for job in found
@@ -140,16 +138,13 @@ def _judged(job: Job) -> bool:
 
 @eval.command()
 @click.argument("job_id", metavar="[ID]", type=click.IntRange(1), required=False)
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, job_id: int | None) -> None:
+@connected()
+def show(output: Output, client: AdminClient, job_id: int | None) -> None:
     """Show what an evaluation or gate found.
 
     Without ID the newest evaluation that is done.
     """
-    with admin_client(data) as client:
-        found = client.job(job_id or _newest(client))
+    found = client.call(JOB, job_id=job_id or _newest(client))
     if found.kind == gate.KIND:
         gate.tell(output, found)
         return
@@ -174,9 +169,7 @@ class _Side(click.ParamType["Side"]):
 @eval.command()
 @click.argument("first", metavar="ID[:CANDIDATE]", type=_Side())
 @click.argument("second", metavar="ID[:CANDIDATE]", type=_Side())
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def compare(output: Output, data: Path, first: Side, second: Side) -> None:
     """Compare two candidates, with the flips.
 
@@ -185,7 +178,7 @@ def compare(output: Output, data: Path, first: Side, second: Side) -> None:
     """
     wanted = CompareWanted.of(first=first.model_dump(), second=second.model_dump())
     with admin_client(data) as client:
-        found = client.compare_evaluations(wanted)
+        found = client.call(wire.EVALUATIONS_COMPARE, wanted)
     output.data(found, _compared(found))
 
 
@@ -195,21 +188,18 @@ def compare(output: Output, data: Path, first: Side, second: Side) -> None:
 @click.option("--answered", default="", metavar="LABEL", help="Items that were answered so.")
 @click.option("--most", type=click.IntRange(1, 1_000), default=10, show_default=True,
               help="How many items to show.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
+@connected()
 def errors(
-    output: Output, data: Path, side: Side | None, expected: str, answered: str, most: int
+    output: Output, client: AdminClient, side: Side | None, expected: str, answered: str, most: int
 ) -> None:
     """Show wrong items, the surest wrong first.
 
     Without ID those of the newest evaluation, without a CANDIDATE of the task as it is written.
     Sealed items stay hidden from every role.
     """
-    with admin_client(data) as client:
-        chosen = side or Side.of(evaluation=_newest(client))
-        wanted = ErrorsWanted.of(side=chosen.model_dump(), expected=expected, answered=answered)
-        found = client.evaluation_errors(wanted)
+    chosen = side or Side.of(evaluation=_newest(client))
+    wanted = ErrorsWanted.of(side=chosen.model_dump(), expected=expected, answered=answered)
+    found = client.call(wire.EVALUATION_ERRORS, wanted)
     output.data(found, _wrong(found, most))
 
 
@@ -217,16 +207,13 @@ def errors(
 @click.argument("job_id", metavar="[ID]", type=click.IntRange(1), required=False)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The HTML file to write.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
-def report(output: Output, data: Path, job_id: int | None, out: Path) -> None:
+@connected()
+def report(output: Output, client: AdminClient, job_id: int | None, out: Path) -> None:
     """Write an evaluation's page as HTML.
 
     Without ID of the newest that is done.
     """
-    with admin_client(data) as client:
-        html = client.evaluation_report(job_id or _newest(client)).html
+    html = client.call(wire.EVALUATION_REPORT, job_id=job_id or _newest(client)).html
     with contextlib.suppress(FileNotFoundError):
         out.unlink()
     out.write_text(html, encoding="utf-8")
@@ -279,7 +266,11 @@ def _unread(reason: str) -> Iterator[str]:
 
 
 def _newest(client: AdminClient) -> int:
-    jobs = (job for job in client.jobs(1_000).jobs if (job.kind, job.state) == (KIND, "done"))
+    jobs = (
+        job
+        for job in client.call(JOBS, count=1_000).jobs
+        if (job.kind, job.state) == (KIND, "done")
+    )
     newest = next(jobs, None)
     if newest is None:
         raise Refused("report_missing", "No evaluation is done.")

@@ -12,13 +12,14 @@ from typing import Any, Final
 import click
 from msgspec.structs import replace
 
-from appliance.cli.connect import admin_client
+from appliance.cli.connect import admin_client, connected
 from appliance.cli.job import started, watched
 from appliance.cli.output import (
     Output,
     data_option,
     directory_option,
     json_option,
+    prints,
     safe,
     signer_options,
     table,
@@ -35,8 +36,9 @@ from appliance.trust.policy.policy import PolicyKey
 from appliance.trust.statements import evaluation, specification
 from appliance.trust.statements.evaluation import Evaluation
 from appliance.trust.statements.specification import MILLION, Specification
+from appliance.wire.admin import gates as wire
 from appliance.wire.admin.gates import Ledger, Plan, PlanWanted
-from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.jobs import JOB_START, Job, JobStart
 
 KIND: Final = "gate"
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -92,7 +94,7 @@ def gate(
         task=task, dataset=dataset, split=given["split"], incumbent=given["incumbent"]
     )
     with admin_client(data, needs_server=True) as client:
-        plan = client.gate_plan(asked)
+        plan = client.call(wire.GATE_PLAN, asked)
         wanted = _specification(plan, floors, packs, given)
         begun = begin(output, client, wanted, plan, key.read_bytes())
         if not wait:
@@ -116,7 +118,9 @@ def begin(
     for line in _terms(wanted, plan):
         output.note(line)
     envelope = wanted.sign(private)
-    return client.start_job(KIND, {"specification": envelope.decode()})
+    return client.call(
+        JOB_START, JobStart.of(kind=KIND, params={"specification": envelope.decode()})
+    )
 
 
 def _floors(given: tuple[str, ...]) -> dict[str, int]:
@@ -240,20 +244,17 @@ def tell(output: Output, found: Job) -> None:
 
 @click.command()
 @click.argument("dataset", metavar="[DATASET]", required=False)
-@data_option
-@json_option
-@click.pass_obj
-def ledger(output: Output, data: Path, dataset: str | None) -> None:
+@connected()
+def ledger(output: Output, client: AdminClient, dataset: str | None) -> None:
     """List the looks at sealed splits.
 
     Inherited ones, too, and what is left. Without DATASET of all sealed datasets.
     """
-    with admin_client(data) as client:
-        if dataset is not None:
-            found = client.ledger(dataset)
-            output.data(found, _ledger(found))
-            return
-        every = client.ledgers()
+    if dataset is not None:
+        found = client.call(wire.LEDGER, dataset=dataset)
+        output.data(found, _ledger(found))
+        return
+    every = client.call(wire.LEDGERS)
     lines = []
     for each in every.ledgers:
         lines += [f"{safe(each.dataset)}, {line}" for line in _ledger(each)]
@@ -284,16 +285,13 @@ def _ledger(found: Ledger) -> list[str]:
 
 
 @click.command("key")
-@data_option
-@json_option
-@click.pass_obj
-def key_(output: Output, data: Path) -> None:
+@connected()
+def key_(output: Output, client: AdminClient) -> None:
     """Print the key that signs certificates.
 
     It is the public key of this appliance's evaluations.
     """
-    with admin_client(data) as client:
-        found = client.evidence_key()
+    found = client.call(wire.EVIDENCE_KEY)
     listed = "listed" if found.listed else "not listed: the security officer adds it"
     output.data(found, [*found.pem.splitlines(), f"{found.hint}: {listed} as evaluator"])
 
@@ -301,13 +299,10 @@ def key_(output: Output, data: Path) -> None:
 @click.command()
 @click.option("--doubtful", is_flag=True,
               help="Only those with a short interval. With today's verdict.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
-def certificates(output: Output, data: Path, doubtful: bool) -> None:
+@connected()
+def certificates(output: Output, client: AdminClient, doubtful: bool) -> None:
     """List the certificates that are kept here."""
-    with admin_client(data) as client:
-        found = client.certificates(doubtful=doubtful)
+    found = client.call(wire.CERTIFICATES, doubtful=doubtful)
     rows = [
         (
             c.id[:16],
@@ -330,25 +325,20 @@ def certificates(output: Output, data: Path, doubtful: bool) -> None:
 @click.command()
 @click.argument("certificate_id", metavar="ID")
 @click.option("--out", type=_OUT, required=True, help="The file to write.")
-@data_option
-@json_option
-@click.pass_obj
-def export(output: Output, data: Path, certificate_id: str, out: Path) -> None:
+@connected()
+def export(output: Output, client: AdminClient, certificate_id: str, out: Path) -> None:
     """Write a certificate to a file.
 
     It goes with its task to another appliance.
     """
-    with admin_client(data) as client:
-        found = client.certificate(certificate_id)
+    found = client.call(wire.CERTIFICATE, certificate_id=certificate_id)
     write_new(out, found.envelope)
     output.data({"certificate": found.id, "file": str(out)}, [f"wrote {safe(str(out))}"])
 
 
 @click.command("import")
 @click.argument("path", metavar="FILE", type=_FILE)
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def import_(output: Output, data: Path, path: Path) -> None:
     """Import a certificate from elsewhere.
 
@@ -356,7 +346,10 @@ def import_(output: Output, data: Path, path: Path) -> None:
     """
     envelope = path.read_bytes()[: Evaluation.LIMIT + 1]
     with admin_client(data) as client:
-        found = client.keep_certificate(envelope)
+        found = client.call(
+            wire.CERTIFICATE_KEEP,
+            wire.CertificateUpload.of(envelope=envelope.decode(errors="replace")),
+        )
     usable = "usable" if found.usable else f"not usable now: {found.why}"
     output.data(found, [f"{found.id} {found.verdict} for {safe(found.task)}: {usable}"])
 
@@ -366,19 +359,16 @@ def import_(output: Output, data: Path, path: Path) -> None:
 @click.option("--item", metavar="ITEM", help="Of this item alone, with its proof.")
 @click.option("--end-looks", is_flag=True, help="Even though the split has looks left.")
 @click.option("--out", type=_OUT, required=True, help="The file to write.")
-@data_option
-@json_option
-@click.pass_obj
+@connected()
 def outcomes(
-    output: Output, data: Path, job_id: int, item: str | None, end_looks: bool, out: Path
+    output: Output, client: AdminClient, job_id: int, item: str | None, end_looks: bool, out: Path
 ) -> None:
     """Write outcomes for an auditor.
 
     Of a gate or a calibration; that they are read is recorded. Outcomes that leave end the looks
     that the split has left; the command says so first.
     """
-    with admin_client(data) as client:
-        found = client.outcomes(job_id, item, end_looks=end_looks)
+    found = client.call(wire.OUTCOMES, job_id=job_id, item=item, end_looks=end_looks)
     if found.proof is not None:
         write_new(out, json.dumps(found.proof, sort_keys=True) + "\n")
     else:
@@ -447,7 +437,7 @@ def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
     """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
-        begun = client.start_job("carry", {"task": task})
+        begun = client.call(JOB_START, JobStart.of(kind="carry", params={"task": task}))
         if not wait:
             started(output, begun)
             return

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from appliance.app import initialise
-from appliance.cli.output import Output, data_option, json_option, safe
+from appliance.cli.output import Output, prints, safe
 from appliance.cli.tls import ca_key_option, kept_key, passphrase_option
 from appliance.trust.policy.metadata import LIMITS
 
@@ -37,9 +37,7 @@ from appliance.trust.policy.metadata import LIMITS
 @ca_key_option
 @passphrase_option
 @click.option("--evaluated", is_flag=True, help="Of a lab: tasks need a passed evaluation.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def init(
     output: Output,
     data: Path,

@@ -11,12 +11,21 @@ from typing import Any, Final
 
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, Progress, data_option, json_option, safe, state, table
+from appliance.cli.connect import admin_client, connected
+from appliance.cli.output import Output, Progress, data_option, json_option, safe, state
 from appliance.client import AdminClient
 from appliance.errors import StateRefused
 from appliance.jobs.kind import digest, dumps
-from appliance.wire.admin.jobs import Job, JobProgress
+from appliance.wire.admin.jobs import (
+    JOB,
+    JOB_CANCEL,
+    JOB_PAUSE,
+    JOB_RESUME,
+    JOB_TABLE,
+    JOBS,
+    Job,
+    far,
+)
 
 _ID: Final = click.IntRange(1, (1 << 53) - 1)
 UNDER_WAY: Final = frozenset({"queued", "running", "pausing", "cancelling"})
@@ -32,38 +41,22 @@ def job() -> None:
 @click.option(
     "-n", "count", type=click.IntRange(1, 1_000), default=20, show_default=True, help="How many."
 )
-@data_option
-@json_option
-@click.pass_obj
-def list_(output: Output, data: Path, count: int) -> None:
+@connected()
+def list_(output: Output, client: AdminClient, count: int) -> None:
     """List the newest jobs, the newest first."""
-    with admin_client(data) as client:
-        found = client.jobs(count)
-    rows = [
-        (str(j.id), safe(j.kind), state(j.state), progress(j.progress), j.created, safe(j.title))
-        for j in found.jobs
-    ]
-    head = ("ID", "KIND", "STATE", "PROGRESS", "SINCE", "WHAT")
-    output.data(
-        found,
-        table(head, rows)
-        if rows
-        else ["No jobs. Start one with a command that takes long, such as `appliance eval run`."],
-    )
+    found = client.call(JOBS, count=count)
+    output.listing(found, found.jobs, JOB_TABLE)
 
 
 @job.command()
 @click.argument("job_id", metavar="ID", type=_ID)
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, job_id: int) -> None:
+@connected()
+def show(output: Output, client: AdminClient, job_id: int) -> None:
     """Show one job.
 
     Progress, what it allows, why it stopped, its result.
     """
-    with admin_client(data) as client:
-        found = client.job(job_id)
+    found = client.call(JOB, job_id=job_id)
     output.data(found, _details(found))
 
 
@@ -89,17 +82,14 @@ def watch(ctx: click.Context, data: Path, job_id: int) -> None:
 @click.argument("job_id", metavar="ID", type=_ID)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The JSON file to write.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
-def result(output: Output, data: Path, job_id: int, out: Path) -> None:
+@connected()
+def result(output: Output, client: AdminClient, job_id: int, out: Path) -> None:
     """Write the result of a job.
 
     Byte for byte what its entry in the log names. On another machine `verify_result.py` finds that
     entry (`appliance auditor export-tools`).
     """
-    with admin_client(data) as client:
-        found = client.job(job_id)
+    found = client.call(JOB, job_id=job_id)
     if found.state != "done" or found.result is None:
         raise StateRefused("job_wrong_state", f"Job {job_id} is {found.state} and has no result.")
     out.write_text(dumps(found.result), encoding="utf-8")
@@ -110,40 +100,31 @@ def result(output: Output, data: Path, job_id: int, out: Path) -> None:
 
 @job.command()
 @click.argument("job_id", metavar="ID", type=_ID)
-@data_option
-@json_option
-@click.pass_obj
-def pause(output: Output, data: Path, job_id: int) -> None:
+@connected()
+def pause(output: Output, client: AdminClient, job_id: int) -> None:
     """Pause a job at its next safe point.
 
     It can be resumed.
     """
-    with admin_client(data) as client:
-        found = client.steer_job(job_id, "pause")
+    found = client.call(JOB_PAUSE, job_id=job_id)
     output.data(found, _details(found))
 
 
 @job.command()
 @click.argument("job_id", metavar="ID", type=_ID)
-@data_option
-@json_option
-@click.pass_obj
-def resume(output: Output, data: Path, job_id: int) -> None:
+@connected(needs_server=True)
+def resume(output: Output, client: AdminClient, job_id: int) -> None:
     """Continue a job where it stopped."""
-    with admin_client(data, needs_server=True) as client:
-        found = client.steer_job(job_id, "resume")
+    found = client.call(JOB_RESUME, job_id=job_id)
     output.data(found, _details(found))
 
 
 @job.command()
 @click.argument("job_id", metavar="ID", type=_ID)
-@data_option
-@json_option
-@click.pass_obj
-def cancel(output: Output, data: Path, job_id: int) -> None:
+@connected()
+def cancel(output: Output, client: AdminClient, job_id: int) -> None:
     """End a job for good at its next safe point."""
-    with admin_client(data) as client:
-        found = client.steer_job(job_id, "cancel")
+    found = client.call(JOB_CANCEL, job_id=job_id)
     output.data(found, _details(found))
 
 
@@ -151,7 +132,7 @@ def watched(client: AdminClient, job_id: int) -> Job:
     """Show the progress of a job until it is not under way any more."""
     with Progress() as shown:
         while True:
-            found = client.job(job_id)
+            found = client.call(JOB, job_id=job_id)
             told = found.progress
             if told.phase:
                 shown(told.phase, told.done, told.total)
@@ -176,16 +157,6 @@ def started(output: Output, found: Job) -> None:
     output.note(f"  appliance job watch {found.id}")
 
 
-def progress(told: JobProgress) -> str:
-    """How far a job is, for a person."""
-    if not told.phase:
-        return "-"
-    if not told.total:
-        return f"{safe(told.phase)} {told.done or ''}".rstrip()
-    left = "" if told.seconds_left is None else f", {told.seconds_left} s left"
-    return f"{safe(told.phase)} {100 * told.done // told.total} %{left}"
-
-
 def _details(found: Job) -> Iterator[str]:
     yield f"job {found.id} {state(found.state)} {safe(found.kind)}: {safe(found.title)}"
     if found.code and found.state != "done":
@@ -194,7 +165,7 @@ def _details(found: Job) -> Iterator[str]:
     told = found.progress
     if told.phase:
         amount = f" ({told.done} of {told.total} {told.unit})" if told.total else ""
-        yield f"  {progress(told)}{amount}"
+        yield f"  {safe(far(told))}{amount}"
     yield f"  by {safe(found.actor)}, {found.created}" + (
         f" to {found.ended}" if found.ended else ""
     )

@@ -9,10 +9,12 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, state, table
+from appliance.cli.connect import admin_client, connected
+from appliance.cli.output import Output, prints, safe, state
+from appliance.client import AdminClient
 from appliance.errors import UsageError
 from appliance.types import Limits
+from appliance.wire.admin import keys as wire
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, NewKey
 
 
@@ -80,9 +82,7 @@ def key() -> None:
     help="Owners agree that prompts become items. `dataset capture` makes them.",
 )
 @limit_options
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def create(
     output: Output, /, data: Path, models: str, certificate: Path | None, **given: Any
 ) -> None:
@@ -94,55 +94,31 @@ def create(
     digest = None if certificate is None else _fingerprint(certificate)
     wanted = KeyCreate.of(models=allowed, certificate=digest, **given)
     with admin_client(data) as client:
-        made = client.create_key(wanted)
+        made = client.call(wire.KEY_CREATE, wanted)
     _print_secret(output, made)
 
 
 @key.command("list")
-@data_option
-@json_option
-@click.pass_obj
-def list_(output: Output, data: Path) -> None:
+@connected()
+def list_(output: Output, client: AdminClient) -> None:
     """List the keys, without secrets."""
-    with admin_client(data) as client:
-        found = client.keys()
-    rows = [
-        (
-            k.id,
-            state(k.state),
-            safe(k.name),
-            k.role,
-            _models(k),
-            k.expires or "never",
-            k.last_used or "never",
-        )
-        for k in found.keys
-    ]
-    head = ("ID", "STATE", "NAME", "ROLE", "MODELS", "EXPIRES", "LAST USED")
-    output.data(
-        found,
-        table(head, rows) if rows else ["No keys. Make one with `appliance key create NAME`."],
-    )
+    found = client.call(wire.KEYS)
+    output.listing(found, found.keys, wire.KEY_TABLE)
 
 
 @key.command()
 @click.argument("key_id", metavar="ID")
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, key_id: str) -> None:
+@connected()
+def show(output: Output, client: AdminClient, key_id: str) -> None:
     """Show a key's limits and what it has used."""
-    with admin_client(data) as client:
-        found = client.key(key_id)
+    found = client.call(wire.KEY, key_id=key_id)
     output.data(found, _lines(found))
 
 
 @key.command()
 @click.argument("key_id", metavar="ID")
 @limit_options
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def limit(output: Output, /, data: Path, key_id: str, **given: Any) -> None:
     """Replace a key's limits.
 
@@ -150,7 +126,7 @@ def limit(output: Output, /, data: Path, key_id: str, **given: Any) -> None:
     """
     wanted = KeyLimits.of(**given)
     with admin_client(data) as client:
-        found = client.limit_key(key_id, wanted)
+        found = client.call(wire.KEY_LIMIT, wanted, key_id=key_id)
     output.data(found, _lines(found))
 
 
@@ -164,28 +140,22 @@ def limit(output: Output, /, data: Path, key_id: str, **given: Any) -> None:
     metavar="SECONDS",
     help="How long the old secret is good as well.",
 )
-@data_option
-@json_option
-@click.pass_obj
-def rotate(output: Output, data: Path, key_id: str, overlap: int) -> None:
+@connected()
+def rotate(output: Output, client: AdminClient, key_id: str, overlap: int) -> None:
     """Give a key a new secret and print it, once."""
-    with admin_client(data) as client:
-        made = client.rotate_key(key_id, overlap)
+    made = client.call(wire.KEY_ROTATE, wire.KeyRotate.of(overlap=overlap), key_id=key_id)
     _print_secret(output, made)
 
 
 @key.command()
 @click.argument("key_id", metavar="ID")
-@data_option
-@json_option
-@click.pass_obj
-def revoke(output: Output, data: Path, key_id: str) -> None:
+@connected()
+def revoke(output: Output, client: AdminClient, key_id: str) -> None:
     """Revoke a key for good.
 
     Its running answers end within a second.
     """
-    with admin_client(data) as client:
-        revoked = client.revoke_key(key_id)
+    revoked = client.call(wire.KEY_REVOKE, key_id=key_id)
     output.data(revoked, [f"{revoked.id} {state(revoked.state)}"])
 
 
@@ -206,7 +176,7 @@ def _lines(found: Key) -> list[str]:
     used = found.usage
     return [
         f"{found.id} {state(found.state)} {safe(found.name)}",
-        f"  models {_models(found)}",
+        f"  models {safe(wire.allowed_models(found))}",
         f"  {_limits(found.limits)}",
         f"  used: {used.requests} requests, {used.prompt_tokens} tokens read,"
         f" {used.completion_tokens} written; last {found.last_used or 'never'}",
@@ -214,11 +184,6 @@ def _lines(found: Key) -> list[str]:
         *([f"  old secret good until {found.rotated_until}"] if found.rotated_until else []),
         *([f"  client certificate {found.certificate}"] if found.certificate else []),
     ]
-
-
-def _models(found: Key) -> str:
-    named = ", ".join(map(safe, found.models))
-    return named or ("all tasks" if found.tasks_only else "all")
 
 
 def _limits(limits: Limits) -> str:

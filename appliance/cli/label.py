@@ -12,14 +12,16 @@ from typing import Final
 
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Decorated, Output, data_option, json_option, safe, table
+from appliance.cli.connect import admin_client, connected
+from appliance.cli.output import Decorated, Output, prints, safe, table
+from appliance.client import AdminClient
 from appliance.datasets import changes, directory
 from appliance.errors import DatasetRefused
 from appliance.facts import table_of
 from appliance.tasks.definition import Labels
 from appliance.tasks.loaded import load
 from appliance.trust.bytes.directory import open_artifact
+from appliance.wire.admin import labels as wire
 from appliance.wire.admin.labels import LabelQueue, LabelSet, LabelsNew
 
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True)
@@ -51,9 +53,7 @@ def label() -> None:
 @click.option("--name", metavar="QUEUE", help="By default the name of the directory.")
 @click.option("--limit", type=click.IntRange(0), default=0,
               help="So many items, drawn from all; 0 for all.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def new(
     output: Output,
     /,
@@ -74,7 +74,7 @@ def new(
         limit=limit,
     )
     with admin_client(data) as client:
-        made = client.new_label_queue(wanted)
+        made = client.call(wire.LABEL_QUEUE_NEW, wanted)
     who = " and ".join(map(safe, made.raters))
     lines = [
         *_lines(made),
@@ -84,13 +84,10 @@ def new(
 
 
 @label.command("list")
-@data_option
-@json_option
-@click.pass_obj
-def list_(output: Output, data: Path) -> None:
+@connected()
+def list_(output: Output, client: AdminClient) -> None:
     """List the queues and how far their people are."""
-    with admin_client(data) as client:
-        found = client.label_queues()
+    found = client.call(wire.LABEL_QUEUES)
     empty = ["No queues. Make one with `appliance label new DATASET_DIR`."]
     rows = [
         (queue.name, str(queue.items), _people(queue), safe(queue.data)) for queue in found.queues
@@ -100,17 +97,14 @@ def list_(output: Output, data: Path) -> None:
 
 @label.command()
 @_queue_argument
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, queue: str) -> None:
+@connected()
+def show(output: Output, client: AdminClient, queue: str) -> None:
     """Show a queue and how far it is.
 
     When both raters have finished, their agreement and the differences, too.
     """
-    with admin_client(data) as client:
-        found = client.label_queue(queue)
-        differ = client.label_differences(queue) if found.finished else None
+    found = client.call(wire.LABEL_QUEUE, name=queue)
+    differ = client.call(wire.LABEL_DIFFERENCES, name=queue) if found.finished else None
     lines = list(_lines(found))
     document = found.model_dump()
     if differ is not None and differ.differences:
@@ -126,16 +120,13 @@ def show(output: Output, data: Path, queue: str) -> None:
 
 @label.command("next")
 @_queue_argument
-@data_option
-@json_option
-@click.pass_obj
-def next_(output: Output, data: Path, queue: str) -> None:
+@connected()
+def next_(output: Output, client: AdminClient, queue: str) -> None:
     """Show the item that you label next.
 
     And the labels to choose from.
     """
-    with admin_client(data) as client:
-        found = client.next_label(queue)
+    found = client.call(wire.LABEL_NEXT, name=queue)
     if found.item is None:
         output.data(found, [f"{safe(found.rater)} has labelled all {found.total} items"])
         return
@@ -152,14 +143,12 @@ def next_(output: Output, data: Path, queue: str) -> None:
 @click.argument("item", metavar="ITEM")
 @click.argument("chosen", metavar="LABEL")
 @click.option("--together", is_flag=True, help="The two raters agreed on it afterwards.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def set_(output: Output, data: Path, queue: str, item: str, chosen: str, together: bool) -> None:
     """Keep your label of an item."""
     wanted = LabelSet.of(item=item, label=chosen, together=together)
     with admin_client(data) as client:
-        found = client.set_label(queue, wanted)
+        found = client.call(wire.LABEL_SET, wanted, name=queue)
     output.data(found, _lines(found))
 
 
@@ -168,9 +157,7 @@ def set_(output: Output, data: Path, queue: str, item: str, chosen: str, togethe
 @click.argument("path", metavar="DATASET_DIR", type=_DIRECTORY)
 @click.option("--dev", "share", type=click.FloatRange(0, 1), default=0.2, show_default=True,
               help="Share of the new groups that goes to dev. The rest goes to train.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def finish(output: Output, data: Path, queue: str, path: Path, share: float) -> None:
     """Write settled labels into the dataset.
 
@@ -178,7 +165,7 @@ def finish(output: Output, data: Path, queue: str, path: Path, share: float) -> 
     """
     found = directory.read(path)
     with admin_client(data) as client:
-        taken = client.take_labels(queue)
+        taken = client.call(wire.LABEL_ANSWERS, name=queue)
     changed = changes.labelled(found, taken.answers, {"train": 1 - share, "dev": share})
     directory.rewrite(path, changed)
     (path / REPORT).write_text(json.dumps(taken.report, indent=2) + "\n", encoding="utf-8")
@@ -195,13 +182,10 @@ def finish(output: Output, data: Path, queue: str, path: Path, share: float) -> 
 
 @label.command()
 @_queue_argument
-@data_option
-@json_option
-@click.pass_obj
-def remove(output: Output, data: Path, queue: str) -> None:
+@connected()
+def remove(output: Output, client: AdminClient, queue: str) -> None:
     """Forget a queue with its texts and labels."""
-    with admin_client(data) as client:
-        left = client.remove_label_queue(queue)
+    left = client.call(wire.LABEL_QUEUE_REMOVE, name=queue)
     output.data(left, [f"{queue} is removed"])
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import click
 
 from appliance.cli.connect import server_answers
-from appliance.cli.output import Output, data_option, json_option, safe, state
+from appliance.cli.output import Output, prints, safe, state
 from appliance.client import AdminClient, socket_path
 from appliance.config import load_config
 from appliance.errors import ServerUnreachable
 from appliance.observability import log_file
-from appliance.wire.admin.logs import LEVELS, LogLine, LogPage, LogQuery
+from appliance.wire.admin.logs import LEVELS, LOGS, LogLine, LogPage, LogQuery
 
 _SECONDS_BETWEEN = 1.0
 
@@ -31,9 +31,7 @@ _SECONDS_BETWEEN = 1.0
 @click.option("--grep", "text", metavar="TEXT", help="Only lines with this in them.")
 @click.option("--after", metavar="ID", help="Only lines after the one with this id.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until ctrl-c.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def logs(output: Output, /, data: Path, follow: bool, **conditions: str | int | None) -> None:
     """Show the server's log lines.
 
@@ -59,7 +57,7 @@ def page(data: Path, query: LogQuery) -> LogPage:
     if server_answers(data):
         try:
             with AdminClient(socket_path(data)) as client:
-                return client.logs(query)
+                return client.call(LOGS, query)
         except ServerUnreachable:  # it ended just now
             pass
     found = log_file.read(

@@ -20,6 +20,7 @@ from appliance.cli.output import (
     Progress,
     data_option,
     json_option,
+    prints,
     safe,
     size,
     state,
@@ -31,8 +32,9 @@ from appliance.host import removable_media
 from appliance.trust.artifacts import signing
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import ApprovalSubject
+from appliance.wire.admin import models as wire
 from appliance.wire.admin.models import Model
-from appliance.wire.admin.plan import ImportPlan, PlanRequest
+from appliance.wire.admin.plan import MODEL_PLAN, ImportPlan, PlanRequest
 
 _DIRECTORY = click.Path(path_type=Path)
 _APPROVERS = ("approver-1", "approver-2")
@@ -68,7 +70,7 @@ def plan(
     output = ctx.ensure_object(Output)
     wanted = PlanRequest.of(path=str(path.absolute()), id=model_id, against=against)
     with admin_client(data) as client, Progress() as progress:
-        found = client.plan(wanted, progress)
+        found = client.call(MODEL_PLAN, wanted, report=progress)
     output.data(found, _plan(found))
     if not found.ok:
         ctx.exit(1)
@@ -77,9 +79,7 @@ def plan(
 @click.command()
 @click.option("--from", "source", metavar="FILE", type=_DIRECTORY, help="A GGUF file of yours.")
 @click.option("--id", "model_id", metavar="ID", help="By default made from the file's name.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def demo(output: Output, data: Path, source: Path | None, model_id: str | None) -> None:
     """Sign, import and approve a lab model.
 
@@ -96,11 +96,13 @@ def demo(output: Output, data: Path, source: Path | None, model_id: str | None) 
         shutil.copyfile(file, artifact / file.name)
         with admin_client(data) as client, Progress() as progress:
             signing.sign_directory(artifact, (keys / "publisher.pem").read_bytes(), progress)
-            shown: Model = client.import_model(artifact, name, progress)
+            shown: Model = client.call(
+                wire.MODEL_IMPORT, wire.ModelImport.of(path=str(artifact), id=name), report=progress
+            )
             if shown.code:
                 raise Refused(shown.code, shown.message)
             for person in _APPROVERS:
-                wanted = client.subject(name)
+                wanted = client.call(wire.MODEL_SUBJECT, model_id=name)
                 envelope = approval.sign(
                     ApprovalSubject(
                         wanted.digest, wanted.signature_sha256, wanted.round, wanted.certificate
@@ -110,7 +112,9 @@ def demo(output: Output, data: Path, source: Path | None, model_id: str | None) 
                     time_us=SystemClock().wall_us(),
                     private_key=(keys / f"{person}.pem").read_bytes(),
                 )
-                shown = client.approve(name, envelope)
+                shown = client.call(
+                    wire.MODEL_APPROVE, wire.ApprovalUpload.holding(envelope), model_id=name
+                )
     output.data(shown, [f"{safe(shown.id)} {state(shown.state)} {shown.digest}"])
 
 

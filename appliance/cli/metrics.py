@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, size
-from appliance.wire.admin.usage import Load, Rates
+from appliance.cli.output import Output, prints, safe, size
+from appliance.wire.admin.usage import LOAD, Load, Rates
 from tui.rates import History, Point
 
 
@@ -24,9 +24,7 @@ from tui.rates import History, Point
     default=2.0,
     help="Between the two looks; by default 2.",
 )
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def metrics(output: Output, data: Path, seconds: float) -> None:
     """Measure tokens, queue, memory and time.
 
@@ -34,10 +32,10 @@ def metrics(output: Output, data: Path, seconds: float) -> None:
     """
     history = History()
     with admin_client(data, needs_server=True) as client:
-        history.add(client.usage())
+        history.add(client.call(LOAD))
         while history.newest is None:  # again, if the server was restarted
             time.sleep(seconds)
-            history.add(client.usage())
+            history.add(client.call(LOAD))
     if history.load is not None:
         found = rates(history.newest, history.load, seconds)
         output.data(found, lines(found))

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from appliance.cli import media
-from appliance.cli.connect import admin_client
+from appliance.cli.connect import admin_client, connected
 from appliance.cli.differences import grammar_difference, template_difference
 from appliance.cli.job import started
 from appliance.cli.output import (
@@ -18,12 +18,11 @@ from appliance.cli.output import (
     Progress,
     data_option,
     json_option,
+    prints,
     safe,
     size,
     state,
-    table,
 )
-from appliance.cli.residence import use_of, why
 from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.errors import Refused
@@ -34,7 +33,9 @@ from appliance.trust.bytes import oms
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import ApprovalSubject
 from appliance.tuning.conversion import process as conversion
-from appliance.wire.admin.models import Model, ModelDetail, ModelImported
+from appliance.wire.admin import models as wire
+from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.wire.admin.models import Model, ModelDetail, ModelImported, use_of
 
 _DIRECTORY = click.Path(path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -170,11 +171,17 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, de
     source = path.absolute()
     if detach:
         with admin_client(data, needs_server=True) as client:
-            job = client.start_job("import", {"path": str(source), "id": model_id})
+            job = client.call(
+                JOB_START, JobStart.of(kind="import", params={"path": str(source), "id": model_id})
+            )
         return started(output, job)
     with admin_client(data) as client, Progress() as progress:
         try:
-            shown = client.import_model(source, model_id, progress)
+            shown = client.call(
+                wire.MODEL_IMPORT,
+                wire.ModelImport.of(path=str(source), id=model_id),
+                report=progress,
+            )
         except Refused as error:  # not even stored; told in the same shape
             shown = ModelImported(
                 id=model_id or source.name, state="refused", digest=None,
@@ -190,16 +197,15 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, de
 @click.option("--as", "name", metavar="NAME", required=True, help="The approver, as in the policy.")
 @click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM.")
 @click.option("--meaning", metavar="TEXT", required=True, help="What the signature says.")
-@data_option
-@json_option
-@click.pass_obj
-def approve(output: Output, data: Path, model_id: str, name: str, key: Path, meaning: str) -> None:
+@connected()
+def approve(
+    output: Output, client: AdminClient, model_id: str, name: str, key: Path, meaning: str
+) -> None:
     """Sign one approval.
 
     Enough different people make a model loadable.
     """
-    with admin_client(data) as client:
-        approved = approved_by(output, client, model_id, name, key.read_bytes(), meaning)
+    approved = approved_by(output, client, model_id, name, key.read_bytes(), meaning)
     output.data(approved, _lines(approved))
 
 
@@ -207,7 +213,7 @@ def approved_by(
     output: Output, client: AdminClient, model_id: str, name: str, private: bytes, meaning: str
 ) -> Model:
     """Show what is signed, sign one approval and hand it in."""
-    wanted = client.subject(model_id)
+    wanted = client.call(wire.MODEL_SUBJECT, model_id=model_id)
     envelope = approval.sign(
         ApprovalSubject(wanted.digest, wanted.signature_sha256, wanted.round, wanted.certificate),
         name=name,
@@ -226,26 +232,15 @@ def approved_by(
     output.note(f"{safe(name)} approves {safe(model_id)}, digest {wanted.digest}")
     if wanted.certificate is not None:
         output.note(f"on the evaluation {wanted.certificate}")
-    return client.approve(model_id, envelope)
+    return client.call(wire.MODEL_APPROVE, wire.ApprovalUpload.holding(envelope), model_id=model_id)
 
 
 @model.command("list")
-@data_option
-@json_option
-@click.pass_obj
-def list_(output: Output, data: Path) -> None:
+@connected()
+def list_(output: Output, client: AdminClient) -> None:
     """List the models and their states."""
-    with admin_client(data) as client:
-        found = client.models()
-    rows = [
-        (safe(m.id), safe(m.kind) or "-", state(m.state), use_of(m), (m.digest or "-")[:16], why(m))
-        for m in found.models
-    ]
-    head = ("ID", "KIND", "STATE", "USE", "DIGEST", "WHY")
-    output.data(
-        found,
-        table(head, rows) if rows else ["No models. Import one with `appliance model import DIR`."],
-    )
+    found = client.call(wire.MODELS)
+    output.listing(found, found.models, wire.MODEL_TABLE)
 
 
 @model.command()
@@ -261,9 +256,7 @@ def list_(output: Output, data: Path) -> None:
     help="Print how the grammars differ. From those of the version served before.",
 )  # fmt: skip
 @click.option("--against", metavar="ID", help="Another model whose texts are compared.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def show(
     output: Output,
     data: Path,
@@ -283,87 +276,73 @@ def show(
         raise click.UsageError("Ask for one of --bom, --template-diff and --grammar-diff.")
     with admin_client(data) as client:
         if bom:
-            click.echo(client.bom(model_id).decode())
+            click.echo(client.call(wire.MODEL_BOM, model_id=model_id).decode())
             return
         if differs:
             lines, shown = compare(client, model_id, against)
             output.data({**shown.model_dump(), "diff": lines}, lines or ["no difference"])
             return
-        detail = client.model(model_id)
+        detail = client.call(wire.MODEL, model_id=model_id)
     output.data(detail, _details(detail))
 
 
 @model.command()
 @click.argument("model_id", metavar="ID")
-@data_option
-@json_option
-@click.pass_obj
-def load(output: Output, data: Path, model_id: str) -> None:
+@connected(needs_server=True)
+def load(output: Output, client: AdminClient, model_id: str) -> None:
     """Verify an approved model and serve it."""
-    with admin_client(data, needs_server=True) as client, Progress() as progress:
-        if needs := client.model(model_id).memory:
+    with Progress() as progress:
+        if needs := client.call(wire.MODEL, model_id=model_id).memory:
             output.note(f"{safe(model_id)} needs {safe(needs)}")
-        loaded = client.load(model_id, progress)
+        loaded = client.call(wire.MODEL_LOAD, model_id=model_id, report=progress)
     output.data(loaded, _lines(loaded))
 
 
 @model.command()
 @click.argument("model_id", metavar="ID")
-@data_option
-@json_option
-@click.pass_obj
-def unload(output: Output, data: Path, model_id: str) -> None:
+@connected(needs_server=True)
+def unload(output: Output, client: AdminClient, model_id: str) -> None:
     """Stop serving a model and free its memory."""
-    with admin_client(data, needs_server=True) as client:
-        unloaded = client.unload(model_id)
+    unloaded = client.call(wire.MODEL_UNLOAD, model_id=model_id)
     output.data(unloaded, _lines(unloaded))
 
 
 @model.command()
 @click.argument("model_id", metavar="ID")
 @click.option("--reason", metavar="TEXT", default="", help="For the audit log.")
-@data_option
-@json_option
-@click.pass_obj
-def suspend(output: Output, data: Path, model_id: str, reason: str) -> None:
+@connected()
+def suspend(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
     """Stop a model until it is approved again.
 
     It takes enough people, as the first time.
     """
-    with admin_client(data) as client:
-        suspended = client.suspend(model_id, reason)
+    suspended = client.call(wire.MODEL_SUSPEND, wire.Reason.of(reason=reason), model_id=model_id)
     output.data(suspended, _lines(suspended))
 
 
 @model.command()
 @click.argument("model_id", metavar="ID")
 @click.option("--reason", metavar="TEXT", default="", help="For the audit log.")
-@data_option
-@json_option
-@click.pass_obj
-def retire(output: Output, data: Path, model_id: str, reason: str) -> None:
+@connected()
+def retire(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
     """Take a model out of service for good.
 
     Its files stay as evidence.
     """
-    with admin_client(data) as client:
-        retired = client.retire(model_id, reason)
+    retired = client.call(wire.MODEL_RETIRE, wire.Reason.of(reason=reason), model_id=model_id)
     output.data(retired, _lines(retired))
 
 
 @model.command()
 @click.argument("model_id", metavar="ID")
 @click.option("--reason", metavar="TEXT", required=True, help="For the audit log.")
-@data_option
-@json_option
-@click.pass_obj
-def revoke(output: Output, data: Path, model_id: str, reason: str) -> None:
+@connected()
+def revoke(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
     """End a model that must not be trusted.
 
     It never serves again.
     """
-    with admin_client(data) as client:
-        revoked = client.revoke(model_id, reason)
+    revoked = client.call(wire.MODEL_REVOKE, wire.Reason.of(reason=reason), model_id=model_id)
     output.data(revoked, _lines(revoked))
 
 
@@ -378,7 +357,7 @@ def recheck(ctx: click.Context, data: Path) -> None:
     """
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
-        found = client.recheck()
+        found = client.call(wire.MODELS_RECHECK)
     lines = [line for shown in found.models for line in _lines(shown)]
     output.data(found, lines or ["every approved model is as it was"])
     if found.models:
@@ -409,7 +388,7 @@ def _details(detail: ModelDetail) -> Iterator[str]:
     yield f"  memory: {safe(detail.memory) or '-'}"
     last = f", last used {detail.last_used}" if detail.last_used else ""
     asked = "" if detail.on_demand else ", not loaded on demand"
-    yield f"  use: {use_of(detail)}{last}{asked}"
+    yield f"  use: {safe(use_of(detail))}{last}{asked}"
     if detail.publisher:
         yield f"  signed by {safe(detail.publisher)}; {detail.approvals_needed} approvals needed"
     if detail.unloaded:

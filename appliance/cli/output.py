@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from appliance.config import data_directory
 from appliance.errors import ApplianceError, UsageError
 from appliance.text import visible
+from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
 from appliance.wire.admin.marks import mark
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ class Output:
         if isinstance(document, BaseModel):
             document = document.model_dump(mode="json", by_alias=True)
         click.echo(json.dumps(document, indent=2))
+
+    def listing(
+        self, document: BaseModel | dict[str, Any], items: Sequence[T], of: ListTable[T]
+    ) -> None:
+        """Print a list: its table, or how to fill it."""
+        self.data(document, rows(items, of) if items else [of.empty])
 
     def note(self, text: str) -> None:
         """Tell the person something that is not the result."""
@@ -135,6 +142,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     if columns is None or max(map(len, lines)) <= columns or columns < left + _NARROWEST:
         return lines
     return _wrapped(grid, columns)
+
+
+def rows(items: Iterable[T], of: ListTable[T]) -> list[str]:
+    """The table of a list."""
+    cells = [[_cell(column, item) for column in of.columns] for item in items]
+    return table([column.title for column in of.columns], cells)
+
+
+def _cell(column: ListColumn[T], item: T) -> str:
+    value = column.of(item)
+    if value is None:
+        return column.none
+    if column.kind is ColumnKind.STATE:
+        return state(str(value))
+    return size(int(value)) if column.kind is ColumnKind.BYTES else safe(str(value))
 
 
 def _wrapped(grid: Sequence[Sequence[str]], columns: int) -> list[str]:
@@ -233,6 +255,11 @@ def json_option(command: Decorated) -> Decorated:
         callback=choose,
         help="Print one JSON document.",
     )(command)
+
+
+def prints(command: Callable[..., None]) -> Callable[..., None]:
+    """`--data` and `--json`: the command gets where it prints, and the data directory."""
+    return data_option(json_option(click.pass_obj(command)))
 
 
 def asks() -> bool:

@@ -10,12 +10,11 @@ from typing import Final
 
 import click
 
-from appliance.cli.connect import admin_client
+from appliance.cli.connect import admin_client, connected
 from appliance.cli.output import (
     Decorated,
     Output,
-    data_option,
-    json_option,
+    prints,
     safe,
     signer_options,
     table,
@@ -60,9 +59,7 @@ def _signer_options(command: Decorated) -> Decorated:
 )  # fmt: skip
 @click.option("--shadow", is_flag=True, help="Answer beside the live version, unseen.")
 @_signer_options
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def promote(
     output: Output,
     data: Path,
@@ -78,7 +75,7 @@ def promote(
     if canary and shadow:
         raise click.UsageError("A task is a canary or a shadow.")
     with admin_client(data) as client:
-        wanted = client.task_target(name, task)
+        wanted = client.call(wire.TASK_TARGET, name=name, task=task)
         mine = Version(wanted.task, wanted.digest)
         if canary:
             roles = replace(_present(wanted), canary=mine, percent=canary)
@@ -93,35 +90,31 @@ def promote(
 @click.command()
 @click.argument("name", metavar="NAME")
 @_signer_options
-@data_option
-@json_option
-@click.pass_obj
-def rollback(output: Output, data: Path, name: str, person: str, key: Path, reason: str) -> None:
+@connected()
+def rollback(
+    output: Output, client: AdminClient, name: str, person: str, key: Path, reason: str
+) -> None:
     """Go back to the version before.
 
     Canary and shadow of NAME are taken away; without them NAME points at the version before.
     """
-    with admin_client(data) as client:
-        wanted = client.task_target(name, _before(client, name).task)
-        live = Roles(Version(wanted.task, wanted.digest))
-        found = point(client, wanted, live, Signer(person, key.read_bytes(), reason))
+    wanted = client.call(wire.TASK_TARGET, name=name, task=_before(client, name).task)
+    live = Roles(Version(wanted.task, wanted.digest))
+    found = point(client, wanted, live, Signer(person, key.read_bytes(), reason))
     output.data(found, _lines([found]))
 
 
 @click.command()
-@data_option
-@json_option
-@click.pass_obj
-def live(output: Output, data: Path) -> None:
+@connected()
+def live(output: Output, client: AdminClient) -> None:
     """List names and what answers under them."""
-    with admin_client(data) as client:
-        found = client.task_names()
+    found = client.call(wire.TASK_NAMES)
     none = "No names. Make one with `appliance task promote NAME TASK`."
     output.data(found, _lines(found.names) if found.names else [none])
 
 
 def _before(client: AdminClient, name: str) -> wire.Version:
-    known = [found for found in client.task_names().names if found.name == name]
+    known = [found for found in client.call(wire.TASK_NAMES).names if found.name == name]
     pointers = known[0].pointers if known else []
     if pointers and (pointers[0].canary or pointers[0].shadow):
         return pointers[0].live
@@ -164,7 +157,9 @@ def point(client: AdminClient, wanted: wire.Target, roles: Roles, signer: Signer
         reason=signer.reason,
         time=iso(SystemClock().wall_us()),
     )
-    return client.point(made.sign(signer.private))
+    return client.call(
+        wire.TASK_POINT, wire.PointerUpload.of(envelope=made.sign(signer.private).decode())
+    )
 
 
 def _lines(names: list[wire.Name]) -> list[str]:

@@ -20,6 +20,7 @@ from appliance.cli.output import (
     safe,
     table,
 )
+from appliance.wire.admin.jobs import JOB_START, JobStart
 
 KIND: Final = "quantize"
 
@@ -59,7 +60,7 @@ def quantize(
     to = [name.strip() for name in types.split(",") if name.strip()]
     params = {"model": model, "to": to, "data": dataset, **given}
     with admin_client(data, needs_server=True) as client:
-        found = watched(client, client.start_job(KIND, params).id)
+        found = watched(client, client.call(JOB_START, JobStart.of(kind=KIND, params=params)).id)
     result = result_of(ctx, output, found)
     output.data({"id": found.id, "state": found.state, **result}, told(result))
     if result["recommended"]:

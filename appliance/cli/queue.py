@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, state, table
+from appliance.cli.connect import admin_client, connected
+from appliance.cli.output import Output, prints, safe, state, table
+from appliance.client import AdminClient
 from appliance.errors import StateRefused
+from appliance.wire.admin import queue as wire
 from appliance.wire.admin.queue import Waiting
 
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -25,13 +27,10 @@ def queue() -> None:
 @queue.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also what has ended.")
 @click.option("--task", metavar="NAME", help="Only of this task or route.")
-@data_option
-@json_option
-@click.pass_obj
-def list_items(output: Output, data: Path, everything: bool, task: str | None) -> None:
+@connected()
+def list_items(output: Output, client: AdminClient, everything: bool, task: str | None) -> None:
     """List what waits, the nearest deadline first."""
-    with admin_client(data) as client:
-        found = client.waiting(everything=everything, task=task)
+    found = client.call(wire.QUEUE, everything=everything, task=task)
     rows = [
         (one.id, state(one.state), safe(one.task), safe(one.app), one.deadline, _input(one))
         for one in found.items
@@ -47,47 +46,39 @@ def list_items(output: Output, data: Path, everything: bool, task: str | None) -
 
 @queue.command("show")
 @click.argument("item", metavar="ID")
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, item: str) -> None:
+@connected()
+def show(output: Output, client: AdminClient, item: str) -> None:
     """Show one item that waits.
 
     What was asked, why it waits, what an answer must be.
     """
-    with admin_client(data) as client:
-        found = client.waiting_item(item)
+    found = client.call(wire.QUEUE_ITEM, item_id=item)
     output.data(found, _lines(found))
 
 
 @queue.command("answer")
 @click.argument("item", metavar="ID")
 @click.argument("answer", metavar="ANSWER")
-@data_option
-@json_option
-@click.pass_obj
-def answer(output: Output, data: Path, item: str, answer: str) -> None:
+@connected()
+def answer(output: Output, client: AdminClient, item: str, answer: str) -> None:
     """Answer an item.
 
     With a label or a text, or JSON where the task answers in fields.
     """
-    with admin_client(data) as client:
-        wanted: Any = answer
-        if client.waiting_item(item).form is not None:
-            try:
-                wanted = json.loads(answer)
-            except ValueError as error:
-                raise click.UsageError(f"ANSWER is no JSON: {error}") from error
-        found = client.answer_waiting(item, wanted)
+    wanted: Any = answer
+    if client.call(wire.QUEUE_ITEM, item_id=item).form is not None:
+        try:
+            wanted = json.loads(answer)
+        except ValueError as error:
+            raise click.UsageError(f"ANSWER is no JSON: {error}") from error
+    found = client.call(wire.QUEUE_ANSWER, wire.QueueAnswer.of(answer=wanted), item_id=item)
     output.data(found, _lines(found))
 
 
 @queue.command("labels")
 @click.argument("task", metavar="NAME")
 @click.option("--out", type=_OUT, required=True, metavar="FILE", help="JSON lines; must not exist.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def labels(output: Output, data: Path, task: str, out: Path) -> None:
     """Write the answers as labelled items.
 
@@ -96,7 +87,7 @@ def labels(output: Output, data: Path, task: str, out: Path) -> None:
     if out.exists():
         raise StateRefused("data_exists", f"{out} exists.")
     with admin_client(data) as client:
-        found = client.waiting_labels(task)
+        found = client.call(wire.QUEUE_LABELS, wire.QueueTask.of(task=task))
     lines = [json.dumps(item, ensure_ascii=False) + "\n" for item in found.items]
     out.write_text("".join(lines), encoding="utf-8")
     left = f", {found.left_out} could not be items" if found.left_out else ""

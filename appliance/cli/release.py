@@ -46,9 +46,11 @@ from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.policy.policy import APPROVER, EVALUATOR, PUBLISHER
 from appliance.trust.statements.pointer import Version
 from appliance.trust.statements.specification import Specification
-from appliance.wire.admin.gates import PlanWanted
-from appliance.wire.admin.jobs import Job
-from appliance.wire.admin.models import ModelDetail
+from appliance.wire.admin.gates import CERTIFICATES, GATE_PLAN, LEDGER, PlanWanted
+from appliance.wire.admin.jobs import JOBS, Job
+from appliance.wire.admin.models import MODEL, MODEL_IMPORT, ModelDetail, ModelImport
+from appliance.wire.admin.pointers import TASK_NAMES, TASK_TARGET
+from appliance.wire.admin.trust import TRUST
 
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -154,7 +156,7 @@ class Release:
         """Whether a directory is in the store as it is signed."""
         root = _root(path)
         try:
-            held = self.client.model(model_id)
+            held = self.client.call(MODEL, model_id=model_id)
         except Refused as error:
             if error.code != "unknown_model_id":
                 raise
@@ -166,7 +168,11 @@ class Release:
             signed_directory(path, publisher.private)
         try:
             with Progress() as progress:
-                held = self.client.import_model(path.absolute(), model_id, progress)
+                held = self.client.call(
+                    MODEL_IMPORT,
+                    ModelImport.of(path=str(path.absolute()), id=model_id),
+                    report=progress,
+                )
         except Refused as error:
             if error.code != "model_id_taken":
                 raise
@@ -184,12 +190,12 @@ class Release:
 
     def _approved(self, model_id: str) -> Missing | None:
         """The approvals of those who are here; enough of them, or who is missing."""
-        held = self.client.model(model_id)
+        held = self.client.call(MODEL, model_id=model_id)
         for person in self.people:
             if held.state != "approved" and APPROVER in person.roles - _gave(held, person.name):
                 said = self._said()
                 approved_by(self.output, self.client, model_id, person.name, person.private, said)
-                held = self.client.model(model_id)
+                held = self.client.call(MODEL, model_id=model_id)
         if held.state == "approved":
             signed = ", ".join(each.name for each in held.approvals)
             return self._is_done(f"{model_id} is approved by {signed}")
@@ -199,11 +205,11 @@ class Release:
 
     def _certified(self) -> Missing | None:
         """A certificate, of the one look that the release takes."""
-        roles = self.client.trust().roles
+        roles = self.client.call(TRUST).roles
         if EVALUATOR not in roles:
             return self._is_done("no gate: the trust policy lists no evaluator")
-        held = self.client.model(self.task)
-        kept = self.client.certificates().certificates
+        held = self.client.call(MODEL, model_id=self.task)
+        kept = self.client.call(CERTIFICATES).certificates
         if held.state == "approved" or any(
             each.task_digest == held.digest and each.usable for each in kept
         ):
@@ -217,8 +223,9 @@ class Release:
             if person is None:
                 return self._missing(f"the gate of {self.task} is not specified", *may)
             live = self._live()
-            plan = self.client.gate_plan(
-                PlanWanted.of(task=self.task, dataset=self.dataset, split=_SPLIT, incumbent=live)
+            plan = self.client.call(
+                GATE_PLAN,
+                PlanWanted.of(task=self.task, dataset=self.dataset, split=_SPLIT, incumbent=live),
             )
             if not plan.looks_left:
                 why = f"no look at {self.dataset} is left for {self.task}: it takes fresh groups"
@@ -239,12 +246,12 @@ class Release:
     def _job(self, digest: str) -> int | None:
         """The gate of this version that is under way, or that looked; None where none did."""
         wanted = (self.task, digest, self.dataset, _SPLIT)
-        for each in self.client.jobs(1_000).jobs:
+        for each in self.client.call(JOBS, count=1_000).jobs:
             if each.kind == gate.KIND and each.state in _UNENDED and _looks_at(each) == wanted:
                 return each.id
         looks: list[Mapping[str, Any]] = [
             look
-            for part in self.client.ledger(self.dataset).splits
+            for part in self.client.call(LEDGER, dataset=self.dataset).splits
             if part.split == _SPLIT
             for look in part.looks
         ]
@@ -258,7 +265,7 @@ class Release:
 
     def _live(self) -> str | None:
         """The version that answers today, which the new one must not be worse than."""
-        for each in self.client.task_names().names:
+        for each in self.client.call(TASK_NAMES).names:
             if each.name == self.name and each.pointers:
                 return each.pointers[0].live.task
         return None
@@ -268,7 +275,7 @@ class Release:
             return self._is_done(f"{self.name} is answered by {self.task}")
         if (approver := self._with(APPROVER)) is None:
             return self._missing(f"{self.name} does not point at {self.task}", APPROVER)
-        wanted = self.client.task_target(self.name, self.task)
+        wanted = self.client.call(TASK_TARGET, name=self.name, task=self.task)
         signer = Signer(approver.name, approver.private, self._said())
         point(self.client, wanted, Roles(Version(wanted.task, wanted.digest)), signer)
         return self._is_done(f"{self.name} is answered by {self.task}")
@@ -288,7 +295,7 @@ class Release:
 
     def _missing(self, why: str, *roles: str, without: list[str] | None = None) -> Missing:
         """A signature of one of those who hold a role."""
-        policy = self.client.trust().roles
+        policy = self.client.call(TRUST).roles
         holders = [
             each.person
             for role in roles
@@ -392,7 +399,7 @@ def _holder(client: AdminClient, name: str, private: bytes) -> KeyHolder:
     hint = ecdsa.hint(ecdsa.load_private(private).public_key())
     roles = frozenset(
         role
-        for role, found in client.trust().roles.items()
+        for role, found in client.call(TRUST).roles.items()
         for each in found.holders
         if (each.person, each.key) == (name, hint) and not each.revoked
     )

@@ -8,27 +8,27 @@ from pathlib import Path
 
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, state, table
+from appliance.cli.connect import admin_client, connected
+from appliance.cli.output import Output, prints, safe, state, table
+from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import PruneSubject
+from appliance.wire.admin.models import ApprovalUpload
+from appliance.wire.admin.retention import PRUNE, PRUNE_APPROVE, PRUNE_SUBJECT, SEGMENTS, Prune
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _BEFORE = click.IntRange(1, (1 << 53) - 1)
 
 
 @click.command("retention")
-@data_option
-@json_option
-@click.pass_obj
-def retention(output: Output, data: Path) -> None:
+@connected()
+def retention(output: Output, client: AdminClient) -> None:
     """List segments that may be pruned.
 
     And those that may not.
     """
-    with admin_client(data) as client:
-        found = client.segments()
+    found = client.call(SEGMENTS)
     rows = [
         (
             f"{one.first} to {one.last}",
@@ -49,9 +49,7 @@ def retention(output: Output, data: Path) -> None:
 @click.option("--as", "name", metavar="NAME", required=True, help="The approver, as in the policy.")
 @click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM.")
 @click.option("--meaning", metavar="TEXT", required=True, help="What the signature says.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def approve_prune(
     output: Output, data: Path, before: int, name: str, key: Path, meaning: str
 ) -> None:
@@ -61,7 +59,7 @@ def approve_prune(
     """
     private = key.read_bytes()
     with admin_client(data) as client:
-        wanted = client.prune_subject(before)
+        wanted = client.call(PRUNE_SUBJECT, before=before)
         envelope = approval.sign(
             PruneSubject(wanted.origin, wanted.before, wanted.root),
             name=name,
@@ -71,7 +69,7 @@ def approve_prune(
         )
         output.note(f"{safe(name)} approves that the entries below {before} of")
         output.note(f"  {safe(wanted.origin)}, root {wanted.root}, may go")
-        given = client.approve_prune(before, envelope)
+        given = client.call(PRUNE_APPROVE, ApprovalUpload.holding(envelope), before=before)
     output.data(given, [f"{state('approved')}: entries below {before}, by {safe(given.name)}"])
 
 
@@ -83,9 +81,7 @@ def approve_prune(
     help="The copy of the entries. A directory of `audit export --format tiles`.",
 )  # fmt: skip
 @click.option("--reason", metavar="TEXT", required=True, help="Why; this is recorded.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def prune(output: Output, data: Path, before: int, copy: Path, reason: str) -> None:
     """Remove all entries before SEQ.
 
@@ -95,7 +91,12 @@ def prune(output: Output, data: Path, before: int, copy: Path, reason: str) -> N
 
     there = copied(copy, before)
     with admin_client(data) as client:
-        if client.prune_subject(before).witnessed is None:
+        if client.call(PRUNE_SUBJECT, before=before).witnessed is None:
             output.note("No witness has seen these entries: only the copy shows what they were.")
-        entry = client.prune(before, reason, there.first, there.root)
+        entry = client.call(
+            PRUNE,
+            Prune.of(
+                before=before, reason=reason, exported_first=there.first, exported_root=there.root
+            ),
+        )
     output.data(entry, [f"pruned: the log begins with entry {before}; entry {entry.seq} says so"])

@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from appliance.cli.artifacts import sign_directory
-from appliance.cli.connect import admin_client
+from appliance.cli.connect import admin_client, connected
 from appliance.cli.job import started, watched
 from appliance.cli.model import import_ as model_import
 from appliance.cli.output import (
@@ -22,8 +22,8 @@ from appliance.cli.output import (
     Output,
     data_option,
     json_option,
+    prints,
     safe,
-    state,
     table,
     write_new,
 )
@@ -36,7 +36,9 @@ from appliance.routing import catalogue
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.statements.route import Specification
 from appliance.trust.statements.specification import MILLION
-from appliance.wire.admin.jobs import Job
+from appliance.wire.admin import routes as wire
+from appliance.wire.admin.evaluations import EVALUATION_REPORT
+from appliance.wire.admin.jobs import JOB, JOB_START, JOBS, Job, JobStart
 from appliance.wire.admin.routes import Certificate, LabelGiven, Plan, PlanWanted, Route
 
 KIND: Final = "route"
@@ -105,38 +107,26 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 
 
 @route.command("list")
-@data_option
-@json_option
-@click.pass_obj
-def list_(output: Output, data: Path) -> None:
+@connected()
+def list_(output: Output, client: AdminClient) -> None:
     """List the routes and their answers.
 
     What lets their first stages answer, and how many answers each stage gave. Answers are counted
     since the server started.
     """
-    with admin_client(data) as client:
-        found = client.routes()
-    rows = [
-        (safe(r.id), state(r.state), "yes" if r.certified else r.why, _shares(r))
-        for r in found.routes
-    ]
-    none = "No routes. Import one with `appliance route import DIR`."
-    head = ("ID", "STATE", "CERTIFIED", "ANSWERS")
-    output.data(found, table(head, rows) if rows else [none])
+    found = client.call(wire.ROUTES)
+    output.listing(found, found.routes, wire.ROUTE_TABLE)
 
 
 @route.command()
 @click.argument("name", metavar="ROUTE")
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, name: str) -> None:
+@connected()
+def show(output: Output, client: AdminClient, name: str) -> None:
     """Show a route's stages and certificates.
 
     And why it defers if it does.
     """
-    with admin_client(data) as client:
-        found = client.route(name)
+    found = client.call(wire.ROUTE, route=name)
     rows = [
         (safe(s.name), s.kind, safe(s.task) or "-", s.digest[:16] or "-", str(s.answers))
         for s in found.stages
@@ -179,12 +169,16 @@ def calibrate(
     output = ctx.ensure_object(Output)
     private = key.read_bytes()
     with admin_client(data, needs_server=True) as client:
-        plan = client.route_plan(PlanWanted.of(route=name, dataset=dataset, split=given["split"]))
+        plan = client.call(
+            wire.ROUTE_PLAN, PlanWanted.of(route=name, dataset=dataset, split=given["split"])
+        )
         wanted = _specification(plan, given)
         for line in _terms(wanted, plan):
             output.note(line)
         envelope = wanted.sign(private)
-        begun = client.start_job(KIND, {"specification": envelope.decode()})
+        begun = client.call(
+            JOB_START, JobStart.of(kind=KIND, params={"specification": envelope.decode()})
+        )
         if not wait:
             started(output, begun)
             return
@@ -196,17 +190,14 @@ def calibrate(
 
 @route.command("what-if")
 @click.argument("name", metavar="ROUTE")
-@data_option
-@json_option
-@click.pass_obj
-def what_if(output: Output, data: Path, name: str) -> None:
+@connected()
+def what_if(output: Output, client: AdminClient, name: str) -> None:
     """Show error and coverage by threshold.
 
     Of the first stage, on open items. The figures are those of the newest calibration. What is
     certified was decided on sealed groups; a threshold that looks good here promises nothing.
     """
-    with admin_client(data) as client:
-        job = _newest(client, name)
+    job = _newest(client, name)
     result: dict[str, Any] = job.result or {}
     names = ("threshold", "coverage", "error", "low", "high")
     points = [dict(zip(names, point, strict=True)) for point in result["curve"]]
@@ -232,16 +223,13 @@ def what_if(output: Output, data: Path, name: str) -> None:
 @route.command()
 @click.argument("name", metavar="ROUTE")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is recorded.")
-@data_option
-@json_option
-@click.pass_obj
-def suspend(output: Output, data: Path, name: str, reason: str) -> None:
+@connected()
+def suspend(output: Output, client: AdminClient, name: str, reason: str) -> None:
     """End a route's certificate for good.
 
     Its first stage answers nothing from then on.
     """
-    with admin_client(data) as client:
-        found = client.suspend_route(name, reason)
+    found = client.call(wire.ROUTE_SUSPEND, wire.Suspend.of(reason=reason), route=name)
     output.data(found, [f"{safe(found.id)}: the first stage answers nothing: {found.why}"])
 
 
@@ -249,9 +237,7 @@ def suspend(output: Output, data: Path, name: str, reason: str) -> None:
 @click.argument("name", metavar="ROUTE")
 @click.option("--item", type=click.IntRange(1), help="The number of the answer to label.")
 @click.option("--label", metavar="LABEL", help="What is right. JSON where the answer has fields.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def sample(output: Output, data: Path, name: str, item: int | None, label: str | None) -> None:
     """Show or label an accepted answer.
 
@@ -261,10 +247,10 @@ def sample(output: Output, data: Path, name: str, item: int | None, label: str |
         raise click.UsageError("--item and --label go together.")
     with admin_client(data) as client:
         if item is not None:
-            found = client.label_sample(name, LabelGiven.of(id=item, label=label))
+            found = client.call(wire.ROUTE_LABEL, LabelGiven.of(id=item, label=label), route=name)
             output.data(found, [_watched(found)])
             return
-        waiting = client.route_sample(name)
+        waiting = client.call(wire.ROUTE_SAMPLE, route=name)
     lines = [f"{safe(field)}: {safe(str(value))}" for field, value in waiting.input.items()]
     told = [
         f"answer {waiting.id}, label it until {waiting.due}",
@@ -280,16 +266,13 @@ def sample(output: Output, data: Path, name: str, item: int | None, label: str |
 @click.argument("name", metavar="ROUTE")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The HTML file to write.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
-def report(output: Output, data: Path, name: str, out: Path) -> None:
+@connected()
+def report(output: Output, client: AdminClient, name: str, out: Path) -> None:
     """Write a calibration's page as HTML.
 
     Of the newest one.
     """
-    with admin_client(data) as client:
-        html = client.evaluation_report(_newest(client, name).id).html
+    html = client.call(EVALUATION_REPORT, job_id=_newest(client, name).id).html
     with contextlib.suppress(FileNotFoundError):
         out.unlink()
     out.write_text(html, encoding="utf-8")
@@ -301,17 +284,16 @@ def report(output: Output, data: Path, name: str, out: Path) -> None:
 @click.option("--certificate", metavar="ID", help="By default the newest.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The file to write.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
-def export(output: Output, data: Path, name: str, certificate: str | None, out: Path) -> None:
+@connected()
+def export(
+    output: Output, client: AdminClient, name: str, certificate: str | None, out: Path
+) -> None:
     """Write a route's certificate, for an auditor.
 
     `appliance eval outcomes JOB` writes what it rests on; `appliance eval ledger DATASET` has the
     job.
     """
-    with admin_client(data) as client:
-        known = client.route(name).certificates
+    known = client.call(wire.ROUTE, route=name).certificates
     found = next((each for each in known if certificate in (None, each.id)), None)
     if found is None:
         raise PolicyRefused("route_not_certified", f"{safe(name)} has no such certificate.")
@@ -333,7 +315,7 @@ def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
     """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
-        begun = client.start_job("route-carry", {"route": name})
+        begun = client.call(JOB_START, JobStart.of(kind="route-carry", params={"route": name}))
         if not wait:
             started(output, begun)
             return
@@ -357,9 +339,9 @@ def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
 
 def _newest(client: AdminClient, name: str) -> Job:
     """The newest calibration of a route that is done. Raises Refused (`report_missing`)."""
-    for listed in client.jobs(1_000).jobs:
+    for listed in client.call(JOBS, count=1_000).jobs:
         if (listed.kind, listed.state) == (KIND, "done"):
-            job = client.job(listed.id)
+            job = client.call(JOB, job_id=listed.id)
             if (job.result or {}).get("route") == name:
                 return job
     raise Refused("report_missing", f"No calibration of {safe(name)} is done.")
@@ -446,11 +428,6 @@ def _watched(found: Route) -> str:
             f" from its weights; with theirs at most {seen.traffic.error:.1%} are wrong"
         )
     return told + (f"; not watched since {seen.unwatched}" if seen.unwatched else "")
-
-
-def _shares(found: Route) -> str:
-    told = [f"{safe(stage.name)} {stage.answers}" for stage in found.stages]
-    return ", ".join([*told, f"deferred {found.deferred}"])
 
 
 def _certificate(each: Certificate) -> str:

@@ -7,7 +7,7 @@ import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, data_option, json_option, safe, state
-from appliance.wire.admin.selftest import SelfTest, SelfTestWanted
+from appliance.wire.admin.selftest import SELFTEST, SelfTest, SelfTestWanted
 
 
 @click.command()
@@ -25,7 +25,7 @@ def selftest(ctx: click.Context, data: Path, release: str, manifest: str, vendor
     output = ctx.ensure_object(Output)
     wanted = SelfTestWanted(release=release, manifest=manifest, vendor_key=vendor_key)
     with admin_client(data) as client:
-        found = client.selftest(wanted)
+        found = client.call(SELFTEST, wanted)
     output.data(found, _lines(found))
     if not found.ok:
         ctx.exit(1)

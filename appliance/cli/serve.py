@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.imports import importing
-from appliance.cli.output import Output, data_option, json_option, safe
+from appliance.cli.output import Output, prints, safe
 from appliance.config import load_config
 
 
@@ -16,9 +16,7 @@ from appliance.config import load_config
 )
 @click.option("--save", is_flag=True, help="Keep --host and --port in appliance.toml.")
 @click.option("--detach", is_flag=True, help="Start it beside this terminal, and return.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def serve(
     output: Output, data: Path, host: str | None, port: int | None, save: bool, detach: bool
 ) -> None:

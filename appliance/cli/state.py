@@ -1,12 +1,11 @@
 """`appliance state`: whether the database and the audit log agree, and what to do where not."""
 
-from pathlib import Path
-
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe
-from appliance.wire.admin.state import Settle, State
+from appliance.cli.connect import connected
+from appliance.cli.output import Output, safe
+from appliance.client import AdminClient
+from appliance.wire.admin.state import STATE, STATE_SETTLE, Settle, State
 
 
 @click.group()
@@ -15,32 +14,26 @@ def state() -> None:
 
 
 @state.command("show")
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path) -> None:
+@connected()
+def show(output: Output, client: AdminClient) -> None:
     """Show where database and log differ.
 
     What appliance.db permits and the log does not, or otherwise.
     """
-    with admin_client(data) as client:
-        found = client.state()
+    found = client.call(STATE)
     output.data(found, _lines(found))
 
 
 @state.command("settle")
 @click.option("--reason", required=True, metavar="TEXT", help="Goes into the log.")
-@data_option
-@json_option
-@click.pass_obj
-def settle(output: Output, data: Path, reason: str) -> None:
+@connected()
+def settle(output: Output, client: AdminClient, reason: str) -> None:
     """Make the database obey the log.
 
     Where they differ the stricter holds; the appliance serves again. Keys without an entry end,
     artifacts are suspended, what was withdrawn is withdrawn again. The log names each.
     """
-    with admin_client(data) as client:
-        found = client.settle_state(Settle(reason=reason))
+    found = client.call(STATE_SETTLE, Settle(reason=reason))
     output.data(found, _lines(found))
 
 

@@ -14,12 +14,12 @@ import click
 
 from appliance.cli import metrics
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, size, state, table
-from appliance.cli.residence import use_of, why
+from appliance.cli.output import Output, prints, safe, size, state, table
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import Refused, RequestRefused, ServerUnreachable
-from appliance.wire.admin.models import Status
+from appliance.wire.admin.models import STATUS, Status, use_of, why_not
+from appliance.wire.admin.usage import LOAD
 from tui.rates import History
 
 _SECONDS_BETWEEN = 2.0
@@ -27,9 +27,7 @@ _SECONDS_BETWEEN = 2.0
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Repeat every two seconds. With rates, until ctrl-c.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def status(output: Output, data: Path, watch: bool) -> None:
     """Show server, models, log and host."""
     if watch and output.as_json:
@@ -38,7 +36,7 @@ def status(output: Output, data: Path, watch: bool) -> None:
         _watch(data)
         return
     with admin_client(data) as client:
-        found = client.status()
+        found = client.call(STATUS)
     output.data(found, lines(found))
 
 
@@ -61,10 +59,10 @@ def _watch(data: Path) -> None:
 
 def look(client: AdminClient, history: History) -> Iterator[str]:
     """The status and, from the second look on, the rates since the one before."""
-    yield from lines(client.status())
+    yield from lines(client.call(STATUS))
     before = history.newest
     try:
-        history.add(client.usage())
+        history.add(client.call(LOAD))
     except (Refused, RequestRefused):
         return  # an older server tells none
     if history.newest is not None and history.newest is not before and history.load is not None:
@@ -123,8 +121,8 @@ def _models(found: Status) -> Iterator[str]:
                 f"{worker.kv_used}/{worker.n_ctx}" if worker else "-",
                 f"{worker.threads}/{worker.threads_most}" if worker else "-",
                 f"{worker.memory_mib} MiB" if worker else "-",
-                use_of(shown),
-                why(shown),
+                safe(use_of(shown)),
+                safe(why_not(shown)),
             )
         )
     if not rows:

@@ -15,7 +15,7 @@ from appliance.cli import pointer
 from appliance.cli.artifacts import list_artifacts, sign_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.model import import_ as model_import
-from appliance.cli.output import Output, asked, data_option, json_option, safe
+from appliance.cli.output import Output, asked, data_option, json_option, prints, safe
 from appliance.cli.release import release
 from appliance.cli.task_fit import fit, fitted
 from appliance.cli.task_weights import weights
@@ -27,6 +27,7 @@ from appliance.facts import table_of
 from appliance.tasks import catalogue, drafting
 from appliance.tasks.enforced import check_form
 from appliance.trust.bytes.directory import open_artifact
+from appliance.wire.admin.models import MODEL
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -130,7 +131,7 @@ def new(
 def _digest(data: Path, model: str) -> str:
     """The digest of a model in the store."""
     with admin_client(data) as client:
-        return client.model(model).digest or ""
+        return client.call(MODEL, model_id=model).digest or ""
 
 
 @task.command()
@@ -190,9 +191,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 
 
 @task.command("list")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def list_(output: Output, data: Path) -> None:
     """List the tasks of the store and their states."""
     none = "No tasks. Import one with `appliance task import DIR`."

@@ -25,6 +25,7 @@ from appliance.tasks.definition import Labels, Task
 from appliance.tasks.inputs import checked
 from appliance.tasks.labelled import text_of
 from appliance.trust.bytes.directory import open_artifact
+from appliance.wire.admin.evaluations import EVALUATION_NEIGHBOURS
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 
@@ -61,7 +62,7 @@ def fit(
         told = f"{len(items)} items of train, "
     else:
         with admin_client(data) as client:
-            near = client.evaluation_neighbours(evaluation or 0)
+            near = client.call(EVALUATION_NEIGHBOURS, job_id=evaluation or 0)
         written = near.document.encode()
         _check_labels(task, document.read(written).labels)
         more = [f'  model = "{near.model}"', f'  digest = "{near.digest}"']

@@ -6,7 +6,7 @@ import click
 
 from appliance.auth import certificates
 from appliance.auth.certificates import CaKey
-from appliance.cli.output import Output, data_option, json_option, passphrase_of, safe
+from appliance.cli.output import Output, passphrase_of, prints, safe
 from appliance.clock import SystemClock
 from appliance.config import load_config
 from appliance.errors import Refused
@@ -50,9 +50,7 @@ def tls() -> None:
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
 @ca_key_option
 @passphrase_option
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def issue(
     output: Output,
     data: Path,
@@ -87,9 +85,7 @@ def issue(
 @click.option(
     "--new-ca", is_flag=True, help="Make a new CA: the old key is gone. Clients need its file."
 )
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def renew(
     output: Output, data: Path, ca_key: Path | None, passphrase_file: Path | None, new_ca: bool
 ) -> None:

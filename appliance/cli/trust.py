@@ -6,10 +6,12 @@ from pathlib import Path
 import click
 
 from appliance.cli.ceremony import ceremony
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, state, table
+from appliance.cli.connect import connected
+from appliance.cli.output import Output, safe, state, table
+from appliance.client import AdminClient
 from appliance.errors import Refused
 from appliance.trust.ceremony.stick import read_offer
+from appliance.wire.admin import trust as wire
 from appliance.wire.admin.trust import Trust, TrustMetadata, TrustUpdated
 
 
@@ -22,34 +24,28 @@ trust.add_command(ceremony)
 
 
 @trust.command()
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path) -> None:
+@connected()
+def show(output: Output, client: AdminClient) -> None:
     """Show the trust policy in force."""
-    with admin_client(data) as client:
-        policy = client.trust()
+    policy = client.call(wire.TRUST)
     output.data(policy, _lines(policy))
 
 
 @trust.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@data_option
-@json_option
-@click.pass_obj
-def update(output: Output, data: Path, directory: Path) -> None:
+@connected()
+def update(output: Output, client: AdminClient, directory: Path) -> None:
     """Take new signed metadata.
 
     From a directory or a stick.
     """
-    with admin_client(data) as client:
-        held = client.trust_metadata()
-        read: Mapping[str, bytes] | Refused
-        try:
-            read = read_offer(directory, held.versions["root"])
-        except Refused as error:
-            read = error  # the appliance records and refuses it, as what its verifier refuses
-        done = client.update_trust(read)
+    held = client.call(wire.TRUST_METADATA)
+    read: Mapping[str, bytes] | Refused
+    try:
+        read = read_offer(directory, held.versions["root"])
+    except Refused as error:
+        read = error  # the appliance records and refuses it, as what its verifier refuses
+    done = client.call(wire.TRUST_UPDATE, wire.TrustOffer.holding(read))
     output.data(done, _done(done))
 
 

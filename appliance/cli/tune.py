@@ -11,7 +11,7 @@ import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.eval import place
-from appliance.cli.job import progress, started, watched
+from appliance.cli.job import started, watched
 from appliance.cli.output import (
     READ_THERE,
     Decorated,
@@ -30,8 +30,8 @@ from appliance.trust.artifacts import signing
 from appliance.trust.bytes import oms
 from appliance.tuning.forgetting import MOST
 from appliance.tuning.report import next_commands
-from appliance.wire.admin.jobs import Job
-from appliance.wire.admin.tunings import Losses
+from appliance.wire.admin.jobs import JOB_RESUME, JOB_START, Job, JobStart, far
+from appliance.wire.admin.tunings import TUNING_LOSSES, Losses
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHOWN: Final = 12
@@ -81,7 +81,12 @@ def plan(ctx: click.Context, /, data: Path, **given: Any) -> None:
     """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
-        found = watched(client, client.start_job(KIND, {**_params(given), "plan": True}).id)
+        found = watched(
+            client,
+            client.call(
+                JOB_START, JobStart.of(kind=KIND, params={**_params(given), "plan": True})
+            ).id,
+        )
     _tell(ctx, output, found)
 
 
@@ -106,7 +111,9 @@ def run(
     if key is not None and not wait:
         raise click.UsageError("--key needs --wait: what is signed must be there.")
     with admin_client(data, needs_server=True) as client:
-        begun = client.start_job(KIND, {**_params(given), "curve": curve})
+        begun = client.call(
+            JOB_START, JobStart.of(kind=KIND, params={**_params(given), "curve": curve})
+        )
         if not wait:
             started(output, begun)
             return
@@ -130,7 +137,7 @@ def resume(ctx: click.Context, data: Path, job_id: int) -> None:
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
         tuning_of(client, job_id)
-        client.steer_job(job_id, "resume")
+        client.call(JOB_RESUME, job_id=job_id)
         found = watched(client, job_id)
     _tell(ctx, output, found)
 
@@ -148,7 +155,7 @@ def show(ctx: click.Context, data: Path, job_id: int) -> None:
     output = ctx.ensure_object(Output)
     with admin_client(data) as client:
         found = tuning_of(client, job_id)
-        runs = client.tuning_losses(job_id) if not found.result else None
+        runs = client.call(TUNING_LOSSES, job_id=job_id) if not found.result else None
     _tell(ctx, output, found, runs, exits=False)
 
 
@@ -188,7 +195,7 @@ def _tell(
         lines = [f"tuning {found.id}: {found.state} {safe(found.code or '')}".rstrip()]
         lines += [safe(text) for text in (found.message, found.hint) if text]
         if found.progress.phase:
-            lines.append(progress(found.progress))
+            lines.append(safe(far(found.progress)))
         told = {"id": found.id, "state": found.state, "code": found.code}
         if runs is not None:
             lines += losses(runs)

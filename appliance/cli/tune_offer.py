@@ -10,8 +10,8 @@ from typing import Any, Final
 import click
 import msgspec
 
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe
+from appliance.cli.connect import connected
+from appliance.cli.output import Output, safe
 from appliance.client import AdminClient
 from appliance.errors import Refused, SignatureRefused, TuningRefused
 from appliance.tasks import catalogue, definition
@@ -24,7 +24,8 @@ from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.bytes.names import SIGNATURE_FILE
 from appliance.tuning.candidates import ORDER, Kind
 from appliance.tuning.exporting import TASK
-from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.jobs import JOB, Job
+from appliance.wire.admin.models import MODEL
 
 KIND: Final = "tune"
 
@@ -34,24 +35,26 @@ KIND: Final = "tune"
 @click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--as", "adapter", metavar="ADAPTER", help="Id of the imported adapter: BASE:NAME.")
 @click.option("--kind", type=click.Choice(ORDER), help="By default the one that is best on dev.")
-@data_option
-@json_option
-@click.pass_obj
+@connected()
 def offer(
-    output: Output, data: Path, job_id: int, path: Path, adapter: str | None, kind: Kind | None
+    output: Output,
+    client: AdminClient,
+    job_id: int,
+    path: Path,
+    adapter: str | None,
+    kind: Kind | None,
 ) -> None:
     """Write the task of the best candidate.
 
     Of a tuning: model, classifier or blend.
     """
-    with admin_client(data) as client:
-        found = tuning_of(client, job_id)
-        result = _result(found)
-        rows = {row["kind"]: row for row in result["candidates"]}
-        chosen: Kind = kind or result["best"]
-        if chosen not in rows:
-            raise TuningRefused("tuning_invalid", f"Tuning {job_id} has no {chosen} to offer.")
-        named = {} if chosen == "classifier" else _adapter(client, result, adapter)
+    found = tuning_of(client, job_id)
+    result = _result(found)
+    rows = {row["kind"]: row for row in result["candidates"]}
+    chosen: Kind = kind or result["best"]
+    if chosen not in rows:
+        raise TuningRefused("tuning_invalid", f"Tuning {job_id} has no {chosen} to offer.")
+    named = {} if chosen == "classifier" else _adapter(client, result, adapter)
     wanted = Answerer(
         kind=chosen,
         classifier=None if chosen == "model" else document.FILE,
@@ -76,7 +79,7 @@ def offer(
 
 def tuning_of(client: AdminClient, job_id: int) -> Job:
     """The job of a tuning. Raises Refused (`report_missing`) for another one."""
-    found = client.job(job_id)
+    found = client.call(JOB, job_id=job_id)
     if found.kind != KIND:
         raise Refused("report_missing", f"Job {job_id} is no tuning.")
     return found
@@ -106,6 +109,6 @@ def _adapter(client: AdminClient, result: dict[str, Any], adapter: str | None) -
             "signature_missing", f"{error.strerror}: sign the adapter."
         ) from error
     digest = oms.parse_manifest(oms.parse_bundle(signature)).root
-    if client.model(adapter).digest != digest:
+    if client.call(MODEL, model_id=adapter).digest != digest:
         raise TuningRefused("tuning_invalid", f"{adapter} is not the adapter of this tuning.")
     return {"model": adapter, "digest": digest}

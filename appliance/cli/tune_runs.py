@@ -7,13 +7,13 @@ from typing import Final
 
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.job import progress
-from appliance.cli.output import Output, data_option, json_option, safe, state, table
+from appliance.cli.connect import admin_client, connected
+from appliance.cli.output import Output, prints, safe, state, table
 from appliance.cli.tune_offer import KIND, tuning_of
 from appliance.client import AdminClient
 from appliance.errors import Refused
-from appliance.wire.admin.jobs import Job
+from appliance.wire.admin import tunings as wire
+from appliance.wire.admin.jobs import JOBS, Job, far
 from appliance.wire.admin.tunings import MOST, Losses, Paired, Tuned, TuningsCompared
 
 _ID: Final = click.IntRange(1, (1 << 53) - 1)
@@ -22,16 +22,13 @@ _SHOWN: Final = 8
 
 
 @click.command("list")
-@data_option
-@json_option
-@click.pass_obj
-def list_(output: Output, data: Path) -> None:
+@connected()
+def list_(output: Output, client: AdminClient) -> None:
     """List tunings and plans, newest first."""
-    with admin_client(data) as client:
-        found = [job for job in client.jobs(1_000).jobs if job.kind == KIND]
+    found = [job for job in client.call(JOBS, count=1_000).jobs if job.kind == KIND]
     rows = [
         (str(j.id), "plan" if _plan(j) else "train", state(j.state),
-         progress(j.progress) if j.state != "done" else "-", j.created, safe(j.title))
+         safe(far(j.progress)) if j.state != "done" else "-", j.created, safe(j.title))
         for j in found
     ]  # fmt: skip
     head = ("ID", "WHAT FOR", "STATE", "PROGRESS", "SINCE", "TASK AND DATA")
@@ -41,9 +38,7 @@ def list_(output: Output, data: Path) -> None:
 
 @click.command()
 @click.argument("numbers", metavar="ID ID...", type=_ID, nargs=-1, required=True)
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
     """Show tunings side by side.
 
@@ -52,7 +47,7 @@ def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
     if not 2 <= len(numbers) <= MOST:
         raise click.UsageError(f"Name 2 to {MOST} tunings.")
     with admin_client(data) as client:
-        found = client.compare_tunings(numbers)
+        found = client.call(wire.TUNINGS_COMPARE, wire.CompareTunings.of(tunings=list(numbers)))
     output.data(found, _compared(found))
 
 
@@ -62,17 +57,16 @@ def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
               help="The HTML file to write.")  # fmt: skip
 @click.option("--against", metavar="ID", type=_ID,
               help="Compare with this tuning. Item by item.")  # fmt: skip
-@data_option
-@json_option
-@click.pass_obj
-def report(output: Output, data: Path, job_id: int | None, out: Path, against: int | None) -> None:
+@connected()
+def report(
+    output: Output, client: AdminClient, job_id: int | None, out: Path, against: int | None
+) -> None:
     """Write a tuning's page as HTML.
 
     Without ID of the newest with an adapter.
     """
-    with admin_client(data) as client:
-        number = _newest(client) if job_id is None else tuning_of(client, job_id).id
-        html = client.tuning_report(number, against).html
+    number = _newest(client) if job_id is None else tuning_of(client, job_id).id
+    html = client.call(wire.TUNING_REPORT, job_id=number, against=against).html
     with contextlib.suppress(FileNotFoundError):
         out.unlink()
     out.write_text(html, encoding="utf-8")
@@ -95,7 +89,7 @@ def losses(found: Losses) -> list[str]:
 
 def _newest(client: AdminClient) -> int:
     """The newest tuning that trained an adapter. Raises Refused (`report_missing`)."""
-    for listed in client.jobs(1_000).jobs:
+    for listed in client.call(JOBS, count=1_000).jobs:
         if (listed.kind, listed.state) == (KIND, "done") and not _plan(listed):
             return listed.id
     raise Refused("report_missing", "No tuning has come to an adapter.")

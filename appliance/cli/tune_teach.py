@@ -19,6 +19,7 @@ from appliance.cli.output import (
     json_option,
     safe,
 )
+from appliance.wire.admin.jobs import JOB_START, JobStart
 
 KIND: Final = "teach"
 
@@ -72,7 +73,10 @@ def teach(ctx: click.Context, /, data: Path, dataset: str, **given: Any) -> None
     """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
-        found = watched(client, client.start_job(KIND, {**given, "data": dataset}).id)
+        found = watched(
+            client,
+            client.call(JOB_START, JobStart.of(kind=KIND, params={**given, "data": dataset})).id,
+        )
     result = result_of(ctx, output, found)
     output.data({"id": found.id, "state": found.state, **result}, told(result))
     output.note(f"  appliance dataset sign {safe(result['dataset'])} --key KEY")

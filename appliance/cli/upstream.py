@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, state, table
+from appliance.cli.connect import admin_client, connected
+from appliance.cli.output import Output, prints, rows, safe
+from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.errors import StateRefused
 from appliance.trust.statements import approval
@@ -28,49 +29,34 @@ def upstream() -> None:
 
 
 @upstream.command("list")
-@data_option
-@json_option
-@click.pass_obj
-def list_upstreams(output: Output, data: Path) -> None:
+@connected()
+def list_upstreams(output: Output, client: AdminClient) -> None:
     """List upstreams and their hosts."""
-    with admin_client(data) as client:
-        found = client.upstreams()
-    none = "No upstreams. Add one in [upstreams] of appliance.toml."
-    output.data(found, _lines(found.upstreams) if found.upstreams else [none])
+    found = client.call(wire.UPSTREAMS)
+    output.listing(found, wire.hosts_of(found.upstreams), wire.UPSTREAM_TABLE)
 
 
 @upstream.command("reload")
-@data_option
-@json_option
-@click.pass_obj
-def reload(output: Output, data: Path) -> None:
+@connected(needs_server=True)
+def reload(output: Output, client: AdminClient) -> None:
     """Read [upstreams] again.
 
     Of appliance.toml; running answers end where they run.
     """
-    with admin_client(data, needs_server=True) as client:
-        found = client.reload_upstreams()
-    output.data(
-        found,
-        _lines(found.upstreams)
-        if found.upstreams
-        else ["No upstreams. Add one in [upstreams] of appliance.toml."],
-    )
+    found = client.call(wire.UPSTREAMS_RELOAD)
+    output.listing(found, wire.hosts_of(found.upstreams), wire.UPSTREAM_TABLE)
 
 
 @upstream.command("show")
 @click.argument("name", metavar="NAME")
-@data_option
-@json_option
-@click.pass_obj
-def show(output: Output, data: Path, name: str) -> None:
+@connected()
+def show(output: Output, client: AdminClient, name: str) -> None:
     """Show what people approve of each host.
 
     And who has.
     """
-    with admin_client(data) as client:
-        found = client.upstream(name)
-    lines = _lines([found])
+    found = client.call(wire.UPSTREAM, name=name)
+    lines = _lines(found)
     for host in found.hosts:
         lines += ["", safe(host.url), *_record(host)]
         lines += [f"  approved by {safe(a.name)}: {safe(a.meaning)}" for a in host.approvals]
@@ -79,17 +65,14 @@ def show(output: Output, data: Path, name: str) -> None:
 
 @upstream.command("learn")
 @click.argument("name", metavar="NAME")
-@data_option
-@json_option
-@click.pass_obj
-def learn(output: Output, data: Path, name: str) -> None:
+@connected()
+def learn(output: Output, client: AdminClient, name: str) -> None:
     """Learn how NAME answers fixed texts.
 
     Then its hosts are approved.
     """
-    with admin_client(data) as client:
-        found = client.learn_upstream(name)
-    output.data(found, _lines([found]))
+    found = client.call(wire.UPSTREAM_LEARN, name=name)
+    output.data(found, _lines(found))
 
 
 @upstream.command("approve")
@@ -100,9 +83,7 @@ def learn(output: Output, data: Path, name: str) -> None:
 @click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM.")
 @click.option("--meaning", required=True, metavar="TEXT", help="What the signature says.")
 @click.option("--host", "url", metavar="URL", help="One host; by default each that lacks it.")
-@data_option
-@json_option
-@click.pass_obj
+@prints
 def approve(
     output: Output, data: Path, name: str, person: str, key: Path, meaning: str, url: str | None
 ) -> None:
@@ -112,7 +93,7 @@ def approve(
     """
     private = key.read_bytes()
     with admin_client(data) as client:
-        found = client.upstream(name)
+        found = client.call(wire.UPSTREAM, name=name)
         hosts = [host for host in found.hosts if _wanted(host, person, url)]
         if not hosts:
             raise StateRefused("upstream_unknown", f"{name} has no such host to approve.")
@@ -132,40 +113,40 @@ def approve(
                 time_us=SystemClock().wall_us(),
                 private_key=private,
             )
-            found = client.approve_upstream(name, host.url, envelope)
-    output.data(found, _lines([found]))
+            found = client.call(
+                wire.UPSTREAM_APPROVE,
+                wire.UpstreamApproval.of(url=host.url, envelope=envelope.decode()),
+                name=name,
+            )
+    output.data(found, _lines(found))
 
 
 @upstream.command("probe")
 @click.argument("name", metavar="NAME")
-@data_option
-@json_option
-@click.pass_obj
-def probe(output: Output, data: Path, name: str) -> None:
+@connected()
+def probe(output: Output, client: AdminClient, name: str) -> None:
     """Probe the hosts of NAME now.
 
     One that tripped is taken back when it passes.
     """
-    with admin_client(data) as client:
-        found = client.probe_upstream(name)
-    output.data(found, _lines([found]))
+    found = client.call(wire.UPSTREAM_PROBE, name=name)
+    output.data(found, _lines(found))
 
 
 @upstream.command("drain")
 @click.argument("name", metavar="NAME")
 @click.argument("url", metavar="URL")
 @click.option("--undo", is_flag=True, help="Let requests come again.")
-@data_option
-@json_option
-@click.pass_obj
-def drain(output: Output, data: Path, name: str, url: str, undo: bool) -> None:
+@connected(needs_server=True)
+def drain(output: Output, client: AdminClient, name: str, url: str, undo: bool) -> None:
     """Keep new requests from a host.
 
     The host URL of NAME, say before it is upgraded.
     """
-    with admin_client(data, needs_server=True) as client:
-        found = client.drain_upstream(name, url, drained=not undo)
-    output.data(found, _lines([found]))
+    found = client.call(
+        wire.UPSTREAM_DRAIN, wire.UpstreamDrain.of(url=url, drained=not undo), name=name
+    )
+    output.data(found, _lines(found))
 
 
 def _wanted(host: wire.UpstreamHost, person: str, url: str | None) -> bool:
@@ -179,20 +160,5 @@ def _record(host: wire.UpstreamHost) -> list[str]:
     return [f"  {name}: {safe(str(value))}" for name, value in record.items()]
 
 
-def _lines(found: list[wire.Upstream]) -> list[str]:
-    rows = []
-    for one in found:
-        if one.broken:
-            rows.append((safe(one.name), one.kind, "-", state("broken"), "-", safe(one.broken)))
-        rows += [
-            (
-                safe(one.name),
-                one.kind,
-                safe(host.url),
-                state(host.state),
-                str(host.outstanding),
-                safe(host.tripped or host.suspect or host.problem) or "-",
-            )
-            for host in one.hosts
-        ]
-    return table(("NAME", "KIND", "HOST", "STATE", "RUNNING", "NEWEST PROBLEM"), rows)
+def _lines(found: wire.Upstream) -> list[str]:
+    return rows(wire.hosts_of([found]), wire.UPSTREAM_TABLE)

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from appliance.client import AdminClient, socket_path
+from appliance.wire.admin.models import MODEL_LOAD, MODEL_UNLOAD
 from benchmarks import peer, servers
 from benchmarks.generator import Generator
 from benchmarks.loads import MODEL, Ask, completion
@@ -47,9 +48,9 @@ def loading(session: Session) -> list[Figure]:
 def _load(server: Server) -> float:
     """Seconds from asking the running server for the model to its first token."""
     with AdminClient(socket_path(server.data), answer_seconds=_PATIENT_S) as client:
-        client.unload(MODEL)
+        client.call(MODEL_UNLOAD, model_id=MODEL)
         begun = time.monotonic()
-        client.load(MODEL)
+        client.call(MODEL_LOAD, model_id=MODEL)
     return _first_token(server) - begun
 
 

@@ -17,6 +17,7 @@ from appliance.cli import connect
 from appliance.cli.connect import admin_client, server_answers
 from appliance.client import ANSWER_SECONDS, socket_path
 from appliance.errors import ServerUnreachable, StateRefused, UsageError
+from appliance.wire.admin.models import STATUS
 from tests.api.admin.lab import LabData
 
 AS_NOBODY = """
@@ -38,7 +39,7 @@ def test_the_server_does_the_work_when_there_is_one(lab: LabData) -> None:
     with open_services(lab.data) as services:
         app = create_admin_app(services)
         with serve_in_thread(app, socket_path(lab.data)), admin_client(lab.data) as client:
-            assert client.status().state == "idle"  # what only a server says
+            assert client.call(STATUS).state == "idle"  # what only a server says
 
 
 def test_an_own_copy_has_no_limit_of_time_and_a_server_has(lab: LabData) -> None:
@@ -54,7 +55,7 @@ def test_an_own_copy_has_no_limit_of_time_and_a_server_has(lab: LabData) -> None
 def test_without_one_the_command_does_it_and_gives_the_lock_back(lab: LabData) -> None:
     for _ in range(2):
         with admin_client(lab.data) as client:
-            assert client.status().state == "stopped"
+            assert client.call(STATUS).state == "stopped"
     with open_services(lab.data):
         pass
 
@@ -64,7 +65,7 @@ def test_a_stale_socket_is_no_server(lab: LabData) -> None:
         stale.bind(str(socket_path(lab.data)))
     assert not server_answers(lab.data)
     with admin_client(lab.data) as client:
-        assert client.status().state == "stopped"
+        assert client.call(STATUS).state == "stopped"
 
 
 def test_a_command_waits_for_another_one(lab: LabData) -> None:
@@ -74,7 +75,7 @@ def test_a_command_waits_for_another_one(lab: LabData) -> None:
     free.start()
     try:
         with admin_client(lab.data) as client:
-            assert client.status().state == "stopped"
+            assert client.call(STATUS).state == "stopped"
     finally:
         free.join()
 
@@ -89,7 +90,7 @@ def test_a_command_that_waited_asks_the_server_that_started_meanwhile(lab: LabDa
         start.start()
         try:
             with admin_client(lab.data) as client:
-                assert client.status().state == "idle"
+                assert client.call(STATUS).state == "idle"
         finally:
             start.join()
             listening.close()

@@ -17,7 +17,7 @@ from appliance.cli.job import result_of
 from appliance.cli.output import Output
 from appliance.client import socket_path
 from appliance.wire.admin.jobs import Job
-from tests.api.admin.lab import LabData
+from tests.api.admin.lab import LabData, start_job
 from tests.api.admin.test_jobs import Steps
 from tests.cli.conftest import Run
 
@@ -45,7 +45,7 @@ def start(run: Run, lab: LabData) -> str:
     from appliance.client import AdminClient
 
     with AdminClient(socket_path(lab.data)) as client:
-        return str(client.start_job("steps", {}).id)
+        return str(start_job(client, "steps", {}).id)
 
 
 def until(run: Run, job: str, state: str) -> None:

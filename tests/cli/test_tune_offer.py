@@ -15,7 +15,7 @@ from appliance.jobs.kind import Context, Kind
 from appliance.tasks.definition import Answerer, parse
 from appliance.trust.artifacts import signing
 from appliance.types import Role
-from tests.api.admin.lab import LabData
+from tests.api.admin.lab import LabData, start_job
 from tests.cli.conftest import Run
 from tests.cli.test_tune import CANDIDATES
 from tests.evals.orders import write_task
@@ -47,7 +47,7 @@ def trained(lab: LabData) -> Iterator[Path]:
         services.jobs._kinds["tune"] = Trained(told)
         with serve_in_thread(create_admin_app(services), socket_path(lab.data)):
             with AdminClient(socket_path(lab.data)) as client:
-                assert client.start_job("tune", {}).id == 1
+                assert start_job(client, "tune", {}).id == 1
                 lab.approved(client)
             yield adapter
         socket_path(lab.data).unlink()

@@ -16,8 +16,9 @@ from appliance.tuning import losses as kept
 from appliance.tuning import record
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
 from appliance.tuning.losses import Point
-from appliance.wire.admin.tunings import Losses, LossRun, TuningsCompared
-from tests.api.admin.lab import LabData
+from appliance.wire.admin.jobs import JOB
+from appliance.wire.admin.tunings import CompareTunings, Losses, LossRun
+from tests.api.admin.lab import LabData, start_job
 from tests.api.admin.test_tunings import Trained
 from tests.cli.conftest import Run
 from tests.tui.scripted import side_by_side
@@ -33,7 +34,7 @@ def tuned(lab: LabData) -> Iterator[Path]:
         with serve_in_thread(create_admin_app(services), socket_path(lab.data)):
             with AdminClient(socket_path(lab.data)) as client:
                 for params in ({"plan": True}, {"seconds": 10.5}, {"settings": settings}):
-                    watched(client, client.start_job("tune", params).id)
+                    watched(client, start_job(client, "tune", params).id)
             yield lab.data / DIRECTORY
         socket_path(lab.data).unlink()
 
@@ -56,11 +57,11 @@ def test_tunings_are_listed_shown_and_compared(tuned: Path, run: Run) -> None:
 
 
 def test_differences_are_printed_in_pairs(tuned: Path, run: Run, tmp_path: Path) -> None:
-    def kept_by(self: AdminClient, numbers: tuple[int, ...]) -> TuningsCompared:
-        return side_by_side(*numbers)
+    def kept_by(_self: AdminClient, _at: object, wanted: CompareTunings, *_: object) -> object:
+        return side_by_side(*wanted.tunings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AdminClient, "compare_tunings", kept_by)
+        patch.setattr(AdminClient, "answer", kept_by)
         found = run("tune", "compare", "2", "3").out
         assert "3 minus 2, paired on 335 items of dev in 237 groups; 12 left out" in found
         (row,) = [line for line in found.splitlines() if line.startswith("tuned model")]
@@ -92,11 +93,13 @@ def test_the_page_of_the_newest_or_of_a_named_one_is_written(
 def test_losses_of_one_that_has_no_result_are_shown(
     tuned: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without(self: AdminClient, job_id: int) -> object:
-        return whole(self, job_id).model_copy(update={"result": None, "state": "running"})
+    def without(self, at, *given):  # type: ignore[no-untyped-def]
+        found = whole(self, at, *given)
+        changes = {"result": None, "state": "running"}
+        return found.model_copy(update=changes) if at == JOB else found
 
-    whole = AdminClient.job
-    monkeypatch.setattr(AdminClient, "job", without)
+    whole = AdminClient.answer
+    monkeypatch.setattr(AdminClient, "answer", without)
     (tuned / "3").mkdir(parents=True)
     kept.write(tuned / "3" / "seed-0.losses", [Point(1, 3.0), Point(2, 2.5, 2.25)])
     shown = run("tune", "show", "3").out.splitlines()

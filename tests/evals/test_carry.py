@@ -17,6 +17,7 @@ from appliance.trust.artifacts import signing
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.statements import evaluation
 from appliance.types import GenerationRequest
+from appliance.wire.admin.models import STATUS
 from tests.answers import collect
 from tests.api.admin.lab import client_of
 from tests.evals.orders import FITTED, write_task
@@ -95,7 +96,7 @@ async def test_other_answers_suspend_the_task_with_the_items(
     record = lab.store.inventory.record("fitted")
     assert record.state == "suspended" and "dev003" in record.message
     with client_of(lab) as client:
-        assert any("fitted is suspended" in alarm for alarm in client.status().alarms)
+        assert any("fitted is suspended" in alarm for alarm in client.call(STATUS).alarms)
 
 
 async def test_what_we_could_not_ask_differs_from_nothing(

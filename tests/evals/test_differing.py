@@ -26,6 +26,7 @@ from appliance.jobs.kind import Waits
 from appliance.looks import sealed_lines
 from appliance.trust.artifacts import signing
 from appliance.trust.statements.specification import Specification
+from appliance.wire.admin import labels as wire
 from appliance.wire.admin.labels import LabelSet
 from docs.gate_power import by_tango, least_gained, passes, reach
 from tests.api.admin.lab import client_of
@@ -101,10 +102,10 @@ def label(monkeypatch: pytest.MonkeyPatch) -> Label:
         saw = []
         with client_of(services) as client:
             queue = queue_of(services).name
-            while (shown := client.next_label(queue)).item is not None:
+            while (shown := client.call(wire.LABEL_NEXT, name=queue)).item is not None:
                 saw.append(shown.model_dump_json())
                 chosen = LabelSet.of(item=shown.item, label=truth(shown.input))
-                client.set_label(queue, chosen)
+                client.call(wire.LABEL_SET, chosen, name=queue)
         return saw
 
     return labelled
@@ -189,9 +190,9 @@ async def test_the_labels_of_a_gate_go_to_the_gate_alone(lab: Services, label: L
         label(lab, rater)
     with client_of(lab) as client:
         with pytest.raises(ApplianceError) as caught:
-            client.take_labels(queue_of(lab).name)
+            client.call(wire.LABEL_ANSWERS, name=queue_of(lab).name)
         assert caught.value.code == "label_queue_sealed"
-        assert client.label_queue(f"gate-{job}").job == job
+        assert client.call(wire.LABEL_QUEUE, name=f"gate-{job}").job == job
 
 
 async def test_what_is_erased_meanwhile_counts_on_neither_side(data: Path, label: Label) -> None:
@@ -234,13 +235,13 @@ async def test_a_queue_that_was_removed_is_not_made_again(lab: Services) -> None
     job, _ = await gate(lab, terms(lab, "fitted", "blind", **BLIND))
     with client_of(lab) as client:
         with pytest.raises(ApplianceError) as caught:
-            client.remove_label_queue(f"gate-{job}")
+            client.call(wire.LABEL_QUEUE_REMOVE, name=f"gate-{job}")
         assert caught.value.code == "job_wrong_state"
     lab.labels.held = lambda: frozenset({f"gate-{job}"})
     with pytest.raises(StateRefused):  # a job that failed may be resumed, and its queue removed
         await resumed(lab, job)
     with client_of(lab) as client:
-        assert client.remove_label_queue(f"gate-{job}").queues == []  # the control
+        assert client.call(wire.LABEL_QUEUE_REMOVE, name=f"gate-{job}").queues == []  # the control
     with pytest.raises(ApplianceError) as caught:
         await resumed(lab, job)
     assert caught.value.code == "gate_interrupted" and lab.labels.list() == ()

@@ -13,7 +13,7 @@ from appliance.tasks.drafting import Draft, files, write
 from appliance.trust.artifacts.signing import sign_directory
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import ecdsa
-from tests.api.admin.lab import LabData, make_lab, opened
+from tests.api.admin.lab import LabData, approve_model, import_model, make_lab, opened
 from tests.evals.orders import TASK, item, write_data, write_task
 from tests.trust.forge import new_key, quiet
 
@@ -44,9 +44,9 @@ def signed(lab: LabData, path: Path) -> Path:
 def brought_in(lab: LabData, path: Path, *people: str) -> str:
     """Import a signed artifact under its name, and approve it."""
     with opened(lab) as (_, client):
-        client.import_model(path, path.name, quiet)
+        import_model(client, path, path.name)
         for name in people:
-            client.approve(path.name, lab.approval(client, path.name, name))
+            approve_model(client, path.name, lab.approval(client, path.name, name))
     return path.name
 
 

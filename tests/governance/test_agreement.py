@@ -30,10 +30,12 @@ from appliance.trust.artifacts.store import load_policy
 from appliance.trust.statements.pointer import Pointer, Version
 from appliance.types import Json, Limits
 from appliance.wire.admin import collections as groupwire
+from appliance.wire.admin import keys as wire
 from appliance.wire.admin.keys import KeyCreate, KeyLimits
-from appliance.wire.admin.labels import LabelSet, LabelsNew
-from appliance.wire.admin.state import Settle
-from tests.api.admin.lab import LabData, client_of
+from appliance.wire.admin.labels import LABEL_NEXT, LABEL_QUEUE_NEW, LABEL_SET, LabelSet, LabelsNew
+from appliance.wire.admin.models import STATUS
+from appliance.wire.admin.state import STATE, STATE_SETTLE, Settle
+from tests.api.admin.lab import LabData, approve_model, client_of, import_model, point_name
 from tests.audit.segmented import ROWS, open_segments
 from tests.audit.segmented import fill as fill_log
 from tests.datasets.examples import dataset, orders
@@ -62,7 +64,7 @@ def point(services: Services, task: str, previous: str) -> str:
     made = Pointer(NAME, version, previous, APPROVERS[0], "read", "2026-09-21T00:00:00Z")
     envelope = made.sign(key(services.data, APPROVERS[0]))
     with client_of(services) as client:
-        client.point(envelope)
+        point_name(client, envelope)
     return Pointer.verify(envelope, load_policy(services.data / "trust")).id
 
 
@@ -95,27 +97,32 @@ def fill(root: Path) -> Lab:
     with open_services(data, config=SMALL) as services, client_of(services) as client:
         for name in ("tiny", "suspended", "retired", "spare"):
             lab.approved(client, name)
-        client.import_model(lab.artifact("fresh"), "fresh", lambda *_: None)
-        client.approve("fresh", lab.approval(client, "fresh", APPROVERS[0]))
+        import_model(client, lab.artifact("fresh"), "fresh")
+        approve_model(client, "fresh", lab.approval(client, "fresh", APPROVERS[0]))
         for name in ("app", "revoked", "limited", "small", "rotated"):
             limits: Any = {"rpm": 5} if name == "limited" else {}
             models = ["tiny"] if name == "small" else []
-            made = client.create_key(KeyCreate.of(name=name, models=models, **limits))
+            made = client.call(wire.KEY_CREATE, KeyCreate.of(name=name, models=models, **limits))
             secrets[name] = made.secret
-        ids = {found.name: found.id for found in client.keys().keys}
-        client.revoke_key(ids["revoked"])
-        client.rotate_key(ids["rotated"], 3600)
-        client.limit_key(ids["limited"], KeyLimits(rpm=6))
-        client.change_group(groupwire.GroupChange(name="staff", add=[ids["app"], ids["small"]]))
-        client.change_group(groupwire.GroupChange(name="staff", remove=[ids["small"]]))
+        ids = {found.name: found.id for found in client.call(wire.KEYS).keys}
+        client.call(wire.KEY_REVOKE, key_id=ids["revoked"])
+        client.call(wire.KEY_ROTATE, wire.KeyRotate.of(overlap=3600), key_id=ids["rotated"])
+        client.call(wire.KEY_LIMIT, KeyLimits(rpm=6), key_id=ids["limited"])
+        client.call(
+            groupwire.GROUP_CHANGE,
+            groupwire.GroupChange(name="staff", add=[ids["app"], ids["small"]]),
+        )
+        client.call(
+            groupwire.GROUP_CHANGE, groupwire.GroupChange(name="staff", remove=[ids["small"]])
+        )
         wanted = LabelsNew.of(
             name="queue", data=str(source), labels=["hose", "pump"], raters=[RATER, "ben"]
         )
-        client.new_label_queue(wanted)
+        client.call(LABEL_QUEUE_NEW, wanted)
         for _ in range(2):
-            item = client.next_label("queue").item
+            item = client.call(LABEL_NEXT, name="queue").item
             assert item is not None
-            client.set_label("queue", LabelSet.of(item=item, label="hose"))
+            client.call(LABEL_SET, LabelSet.of(item=item, label="hose"), name="queue")
         first = point(services, world.SMALL_ID, "")
         point(services, world.LARGE_ID, first)
         asyncio.run(use(services))
@@ -211,8 +218,8 @@ def test_each_edit_is_noticed(lab: Lab, name: str) -> None:
     assert first
     assert alarms(lab.data) == first  # a start changes nothing of it
     with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
-        assert set(first) <= set(client.status().alarms)
-        shown = client.state()
+        assert set(first) <= set(client.call(STATUS).alarms)
+        shown = client.call(STATE)
         assert not shown.agrees
         assert [one.sentence for one in shown.differences if one.what != "absent"] == first
 
@@ -261,12 +268,12 @@ def test_what_only_the_database_permits_is_refused(lab: Lab, name: str) -> None:
 def test_a_person_settles_it_as_strict_as_the_log(lab: Lab, name: str) -> None:
     edit(lab.data, *EDITS[name])
     with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
-        told = client.state().differences
-        settled = client.settle_state(Settle(reason="looked at"))
+        told = client.call(STATE).differences
+        settled = client.call(STATE_SETTLE, Settle(reason="looked at"))
         assert (settled.agrees, settled.differences) == (True, [])
         (entry,) = world.entries(services, action="state_settled")
         assert (entry["reason"], len(entry["settled"])) == ("looked at", len(told))
-        assert code(lambda: client.settle_state(Settle(reason="again"))) == "state_agrees"
+        assert code(lambda: client.call(STATE_SETTLE, Settle(reason="again"))) == "state_agrees"
         states = {r.id: r.state for r in services.store.inventory.records()}
         assert states["retired"] == "retired" and states["fresh"] in ("verified", "suspended")
     assert alarms(lab.data) == []
@@ -293,11 +300,11 @@ DATABASE: Final = "appliance.db*"
 def test_a_backup_of_both_that_is_put_back_agrees(lab: Lab, tmp_path: Path) -> None:
     older = Path(shutil.copytree(lab.data, tmp_path / "older"))
     with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
-        client.create_key(KeyCreate(name="later"))
+        client.call(wire.KEY_CREATE, KeyCreate(name="later"))
     assert alarms(lab.data) == []
     assert alarms(older) == []
     with open_services(older, config=SMALL) as services, client_of(services) as client:
-        client.create_key(KeyCreate(name="another"))
+        client.call(wire.KEY_CREATE, KeyCreate(name="another"))
     assert alarms(older) == []
 
 
@@ -305,15 +312,15 @@ def test_going_back_revives_nothing(lab: Lab, tmp_path: Path) -> None:
     """The database of a week ago beside the log of today."""
     older = Path(shutil.copytree(lab.data, tmp_path / "older"))
     with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
-        ids = {found.name: found.id for found in client.keys().keys}
-        client.revoke_key(ids["app"])
-        client.create_key(KeyCreate(name="later"))
+        ids = {found.name: found.id for found in client.call(wire.KEYS).keys}
+        client.call(wire.KEY_REVOKE, key_id=ids["app"])
+        client.call(wire.KEY_CREATE, KeyCreate(name="later"))
         asyncio.run(services.pool.retire("uid:0", "spare", "old"))
     put_back(lab.data, older, DATABASE)
     with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
         assert code(lambda: services.keys.authenticate(lab.secrets["app"])) == "invalid_api_key"
         refused = code(lambda: seal(services, "spare"))
-        told = {(d.table, d.subject, d.what) for d in client.state().differences}
+        told = {(d.table, d.subject, d.what) for d in client.call(STATE).differences}
         assert ("api_keys", ids["app"], "revived") in told
         assert refused == "wrong_state"  # completed: it was the last entry
 
@@ -323,19 +330,19 @@ def test_a_log_that_ends_before_the_database_stops_answers_until_a_person_decide
 ) -> None:
     older = Path(shutil.copytree(lab.data, tmp_path / "older"))
     with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
-        secret = client.create_key(KeyCreate(name="later")).secret
+        secret = client.call(wire.KEY_CREATE, KeyCreate(name="later")).secret
     put_back(lab.data, older, "audit")
     for _ in range(2):  # entries of a start do not hide it
         with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
             services.audit.append(Draft("start", {"profile": "lab"})).result()
             ask = lambda: asyncio.run(world.answer(services, world.app(), world.SURE))  # noqa: E731
             assert code(ask) == "log_ends_early"
-            status = client.status()
+            status = client.call(STATUS)
             assert status.state == "refusing"
             assert any("appliance.db knows" in alarm for alarm in status.alarms)
     with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
-        assert client.settle_state(Settle(reason="the disk was lost")).agrees
-        assert client.status().state != "refusing"
+        assert client.call(STATE_SETTLE, Settle(reason="the disk was lost")).agrees
+        assert client.call(STATUS).state != "refusing"
         (entry,) = world.entries(services, action="state_settled")
         assert "appliance.db knows" in entry["ends_early"]
         assert code(lambda: services.keys.authenticate(secret)) == "invalid_api_key"
@@ -392,20 +399,20 @@ def id_of(services: Services, name: str) -> str:
 def approved(services: Services) -> None:
     with client_of(services) as client:
         lab = LabData(services.data)
-        client.approve("fresh", lab.approval(client, "fresh", APPROVERS[1]))
+        approve_model(client, "fresh", lab.approval(client, "fresh", APPROVERS[1]))
 
 
 def labelled(services: Services) -> None:
     with client_of(services) as client:
-        item = client.next_label("queue").item
+        item = client.call(LABEL_NEXT, name="queue").item
         assert item is not None
-        client.set_label("queue", LabelSet.of(item=item, label="pump"))
+        client.call(LABEL_SET, LabelSet.of(item=item, label="pump"), name="queue")
 
 
 def grouped(services: Services) -> None:
     with client_of(services) as client:
         change = groupwire.GroupChange(name="staff", remove=[id_of(services, "app")])
-        client.change_group(change)
+        client.call(groupwire.GROUP_CHANGE, change)
 
 
 @pytest.mark.parametrize("name", CRASHES)

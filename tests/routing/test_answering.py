@@ -35,8 +35,8 @@ from appliance.routing.answering import DEFERRED, _passed_on
 from appliance.routing.weighing import Weighed
 from appliance.trust.artifacts.store import load_policy
 from appliance.types import Json, Limits, TaskAnswer
-from appliance.wire.admin.advice import AdviceWanted
-from appliance.wire.admin.routes import LabelGiven
+from appliance.wire.admin.advice import ADVISE, AdviceWanted
+from appliance.wire.admin.routes import ROUTE, ROUTE_LABEL, ROUTE_SAMPLE, LabelGiven
 from tests.advisor.test_gathering import write
 from tests.advisor.test_measured import RESULT
 from tests.api.admin.lab import client_of
@@ -242,18 +242,18 @@ async def test_accepted_answers_are_drawn_for_labels(
         for text in (SURE, DOUBTFUL):
             await answer(lab, app(), text)
         await lab.monitors.settled()
-        waiting = await asyncio.to_thread(client.route_sample, ROUTE_ID)
+        waiting = await asyncio.to_thread(lambda: client.call(ROUTE_SAMPLE, route=ROUTE_ID))
         assert waiting.id and waiting.input == {"text": SURE}
         assert sorted(waiting.labels) == ["engine", "hydraulics"]
         given = LabelGiven.of(id=waiting.id, label="engine")
-        shown = await asyncio.to_thread(client.label_sample, ROUTE_ID, given)
+        shown = await asyncio.to_thread(lambda: client.call(ROUTE_LABEL, given, route=ROUTE_ID))
         assert shown.watched is not None  # of the deferred one there is no sample
         assert (shown.watched.labelled, shown.watched.wrong, shown.watched.waiting) == (1, 1, 0)
-        assert (await asyncio.to_thread(client.route_sample, ROUTE_ID)).id == 0
+        assert (await asyncio.to_thread(lambda: client.call(ROUTE_SAMPLE, route=ROUTE_ID))).id == 0
         weighed = Weighed(80, 8.4, 0.5, 0.25, 1.0, beyond=True)
         origin = shown.certificates[0].id
         monkeypatch.setattr(lab.monitors, "_weighed", {origin: (ROUTE_ID, weighed)})
-        shown = await asyncio.to_thread(client.route, ROUTE_ID)
+        shown = await asyncio.to_thread(lambda: client.call(ROUTE, route=ROUTE_ID))
         assert shown.watched is not None and shown.watched.traffic is not None
         assert vars(shown.watched.traffic) == vars(weighed)
         night = {alarm.code: alarm for alarm in rules.alarms(facts.gathered(lab))}
@@ -349,7 +349,7 @@ async def test_advice_on_the_first_stage_rests_on_the_certificate(lab: Services)
     write(lab.data / EVALUATIONS, 900, json.dumps(told))
     with client_of(lab) as client:
         wanted = AdviceWanted.of(task=SMALL_ID)
-        found = (await asyncio.to_thread(client.advise, wanted)).document
+        found = (await asyncio.to_thread(lambda: client.call(ADVISE, wanted))).document
     (row,) = [option for option in found["options"] if option["name"] == "cascade"]
     assert (row["coverage"], row["rest"]) == (held.found.coverage_micros / 1e6, "larger")
     assert row["bound"] == held.wanted.error_micros / 1e6  # what is promised

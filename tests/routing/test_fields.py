@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from appliance.config import RoutesConfig
 from appliance.datasets import directory
 from appliance.errors import ApplianceError
 from appliance.routing.confidence import FIELDS, P_TRUE
-from appliance.wire.admin.routes import LabelGiven
+from appliance.wire.admin.routes import ROUTE_LABEL, ROUTE_SAMPLE, LabelGiven
 from tests.api.admin.lab import client_of
 from tests.evals.orders import write_task
 from tests.evals.sealed import sealing_key
@@ -103,15 +104,15 @@ async def test_fields_are_certified_served_and_labelled(lab: Services) -> None:
     assert jsonschema_rs.is_valid(SCHEMA, given)
     await lab.monitors.settled()
     with client_of(lab) as client:
-        sample = await asyncio.to_thread(client.route_sample, "fields")
+        sample = await asyncio.to_thread(lambda: client.call(ROUTE_SAMPLE, route="fields"))
         assert (sample.form, sample.labels) == (SCHEMA, [])
         for wrong in ("hydraulics", "{}", '{"system": "cab"}'):
             with pytest.raises(ApplianceError) as caught:
                 label = LabelGiven.of(id=sample.id, label=wrong)
-                await asyncio.to_thread(client.label_sample, "fields", label)
+                await asyncio.to_thread(partial(client.call, ROUTE_LABEL, label, route="fields"))
             assert caught.value.code == "item_unknown"
         turned = json.dumps(dict(reversed(given.items())), indent=2)  # the same, written otherwise
         label = LabelGiven.of(id=sample.id, label=turned)
-        shown = await asyncio.to_thread(client.label_sample, "fields", label)
+        shown = await asyncio.to_thread(lambda: client.call(ROUTE_LABEL, label, route="fields"))
     assert shown.watched is not None
     assert (shown.watched.labelled, shown.watched.wrong) == (1, 0)

@@ -20,6 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from tests.api.admin.lab import import_model
+
 HERE: Final = Path(__file__).resolve()
 CHECKOUT: Final = HERE.parents[2]
 RELEASES: Final = HERE.parents[1] / "assets" / "releases"
@@ -105,7 +107,7 @@ def _before_tasks(root: Path) -> dict[str, Any]:
         for model in ("tiny", "suspended"):
             lab_id = made.approved(client, model)
             assert lab_id == model
-        client.import_model(made.artifact("fresh"), "fresh", lab.Reports())
+        import_model(client, made.artifact("fresh"), "fresh", report=lab.Reports())
         requests = [f"req-{number:032x}" for number in range(3)]
         for request in requests:
             logs.ask(services.audit, request)

@@ -38,9 +38,10 @@ from appliance.incidents.rules import BY_CODE
 from appliance.observability import log_file
 from appliance.server.onlooker import Onlooker
 from appliance.types import Limits
+from appliance.wire.admin.models import MODEL_SUSPEND, MODELS, STATUS, Reason
 from appliance.workers import crashes
 from tests.advisor.weeks import watched
-from tests.api.admin.lab import LabData, Reports, client_of, make_lab
+from tests.api.admin.lab import LabData, client_of, import_model, make_lab
 from tests.cli.conftest import run_command
 from tests.shallow import shallow
 from tests.smol import ID, SMALL, make_data, until
@@ -66,7 +67,7 @@ class Night:
             place.symlink_to(path)
             try:
                 with AdminClient(path) as client:
-                    status = client.status()
+                    status = client.call(STATUS)
                 done = run_command("doctor", "--json", data=self.services.data)
                 transport = httpx.HTTPTransport(uds=str(path))
                 with httpx.Client(
@@ -195,7 +196,7 @@ def test_a_person_suspends_a_model(lab: LabData, caplog: pytest.LogCaptureFixtur
     with night(lab, caplog) as seen:
         with client_of(seen.services) as client:
             lab.approved(client)
-            client.suspend("tiny", "it gives wrong doses")
+            client.call(MODEL_SUSPEND, Reason.of(reason="it gives wrong doses"), model_id="tiny")
         seen.tells("model_suspended", "it gives wrong doses")
         with pytest.raises(Unavailable, match="tiny is suspended") as caught:
             seen.services.pool.card("tiny")
@@ -215,7 +216,7 @@ def test_a_job_fails(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
     gone = lab.data.parent / "gone"  # as a stick that was pulled out
     with night(lab, caplog) as seen:
         with client_of(seen.services) as client, pytest.raises(ApplianceError):
-            client.import_model(gone, "m", Reports())
+            import_model(client, gone, "m")
         seen.tells("job_failed", "import")
 
 
@@ -318,7 +319,7 @@ async def test_an_engine_is_killed_and_then_dies_again_and_again(
         await until(lambda: services.supervisor.status()[0].state == "suspended")
         await asyncio.to_thread(seen.tells, "engine_suspended", "five times in ten minutes")
         with client_of(services) as client:
-            (shown,) = (await asyncio.to_thread(client.models)).models
+            (shown,) = (await asyncio.to_thread(lambda: client.call(MODELS))).models
         assert (shown.state, shown.code) == ("suspended", "model_suspended")
         status, code = await asked(services, "app")
         assert (status, code) == (503, "model_suspended")

@@ -1,46 +1,99 @@
 """The operator's program under Pilot: what it is told, what it shows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from textual.app import App
 from textual.pilot import Pilot
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
 from appliance.registry.states import actions
-from appliance.wire.admin.advice import Advice, AdviceList
+from appliance.wire.admin.advice import ADVICE_LIST, Advice, AdviceList
 from appliance.wire.admin.collections import (
+    COLLECTION,
+    COLLECTION_SEARCH,
+    COLLECTIONS,
+    INGEST_REPORT,
     CollectionList,
     Passages,
     ReportList,
     SearchWanted,
     Shown,
 )
-from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted
+from appliance.wire.admin.endpoint import Endpoint, Named, R
+from appliance.wire.admin.evaluations import (
+    EVALUATION_ERRORS,
+    EVALUATION_REPORT,
+    EVALUATIONS_COMPARE,
+    Compared,
+    CompareWanted,
+    Errors,
+    ErrorsWanted,
+)
 from appliance.wire.admin.evaluations import Report as EvaluationReport
-from appliance.wire.admin.gates import Certificate, CertificateList, Ledger, LedgerList
-from appliance.wire.admin.jobs import Job, JobList
-from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
+from appliance.wire.admin.gates import (
+    CERTIFICATES,
+    LEDGERS,
+    Certificate,
+    CertificateList,
+    Ledger,
+    LedgerList,
+)
+from appliance.wire.admin.jobs import JOB, JOB_CANCEL, JOB_PAUSE, JOB_RESUME, JOBS, Job, JobList
+from appliance.wire.admin.keys import (
+    KEY_CREATE,
+    KEY_LIMIT,
+    KEY_REVOKE,
+    KEY_ROTATE,
+    KEYS,
+    Key,
+    KeyCreate,
+    KeyLimits,
+    KeyList,
+    KeyRotate,
+    NewKey,
+)
 from appliance.wire.admin.labels import (
+    LABEL_DIFFERENCES,
+    LABEL_NEXT,
+    LABEL_QUEUES,
+    LABEL_SET,
     LabelDifferences,
     LabelNext,
     LabelQueue,
     LabelQueueList,
     LabelSet,
 )
-from appliance.wire.admin.logs import LogLine, LogPage, LogQuery
+from appliance.wire.admin.logs import LOGS, LogLine, LogPage, LogQuery
 from appliance.wire.admin.models import (
+    AUDIT_CHECKPOINT,
+    AUDIT_ENTRIES,
+    AUDIT_ENTRY,
+    AUDIT_PROOF,
+    AUDIT_VERIFY,
+    MODEL,
+    MODEL_LOAD,
+    MODEL_RETIRE,
+    MODEL_REVOKE,
+    MODEL_SUSPEND,
+    MODEL_UNLOAD,
+    MODELS_RECHECK,
+    REQUEST_CANCEL,
+    REQUESTS,
+    STATUS,
     Entry,
     EntryList,
     EntryQuery,
     Model,
     ModelDetail,
     ModelList,
+    Reason,
     RequestCancelled,
     RequestList,
     RunningRequest,
@@ -48,12 +101,29 @@ from appliance.wire.admin.models import (
     Verification,
     VerifyRange,
 )
-from appliance.wire.admin.pointers import Name, NameList
-from appliance.wire.admin.routes import Route, RouteList
-from appliance.wire.admin.tunings import Losses, LossRun, TuningReport, TuningsCompared
-from appliance.wire.admin.upstreams import Upstream, UpstreamList
-from appliance.wire.admin.usage import Load
-from tests.test_client import STATUS
+from appliance.wire.admin.pointers import TASK_NAMES, Name, NameList
+from appliance.wire.admin.routes import ROUTES, Route, RouteList
+from appliance.wire.admin.tunings import (
+    TUNING_LOSSES,
+    TUNING_REPORT,
+    TUNINGS_COMPARE,
+    CompareTunings,
+    Losses,
+    LossRun,
+    TuningReport,
+    TuningsCompared,
+)
+from appliance.wire.admin.upstreams import (
+    UPSTREAM_DRAIN,
+    UPSTREAM_PROBE,
+    UPSTREAMS,
+    UPSTREAMS_RELOAD,
+    Upstream,
+    UpstreamDrain,
+    UpstreamList,
+)
+from appliance.wire.admin.usage import LOAD, Load
+from tests.test_client import STATUS as PLAIN
 from tests.test_text import HOSTILE
 from tests.tuning import example
 from tui.app import OperatorApp, Polled
@@ -87,7 +157,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 def status(**changes: object) -> Status:
     """A small appliance; the caller is an admin."""
-    return Status.model_validate({**STATUS, "role": "admin", **changes})
+    return Status.model_validate({**PLAIN, "role": "admin", **changes})
 
 
 def model(name: str, state: str = "approved", **more: object) -> dict[str, object]:
@@ -310,6 +380,20 @@ FLIPS = Compared.model_validate(
 )  # fmt: skip
 
 
+_ANSWERS: dict[Endpoint[Any, Any], str] = {}
+_Answer = TypeVar("_Answer", bound=Callable[..., Any])
+
+
+def answers(at: Endpoint[Any, Any]) -> Callable[[_Answer], _Answer]:
+    """The decorated method says what the script has for an endpoint."""
+
+    def added(method: _Answer) -> _Answer:
+        _ANSWERS[at] = method.__name__
+        return method
+
+    return added
+
+
 @dataclass
 class Script(AdminClient):
     """A server that says what a test tells it to.
@@ -352,6 +436,18 @@ class Script(AdminClient):
     calls: list[tuple[object, ...]] = field(default_factory=list)
     now: float = 100.0
 
+    def answer(
+        self,
+        at: Endpoint[Any, R],
+        request: BaseModel | None,
+        names: Mapping[str, Named],
+        report: Report,
+    ) -> R:
+        at.filled(names)
+        given = (*(() if request is None else (request,)), *((report,) if at.streams else ()))
+        found: R = getattr(self, _ANSWERS[at])(*given, **names)
+        return found
+
     def _answer(self) -> None:
         if self.error is not None:
             raise self.error
@@ -362,14 +458,17 @@ class Script(AdminClient):
         if name in self.refused:
             raise self.refused[name]
 
+    @answers(STATUS)
     def status(self) -> Status:
         self._answer()
         return self.found
 
+    @answers(LOAD)
     def usage(self) -> Load:
         self._answer()
         return self.load_found
 
+    @answers(MODEL)
     def model(self, model_id: str) -> ModelDetail:
         self._answer()
         if model_id in self.details:
@@ -379,14 +478,17 @@ class Script(AdminClient):
             raise NotFound("unknown_model_id", f"No {model_id}.")
         return ModelDetail(**listed.model_dump())
 
+    @answers(CERTIFICATES)
     def certificates(self, *, doubtful: bool = False) -> CertificateList:
         self._answer()
         return CertificateList(certificates=self.evaluated)
 
+    @answers(LEDGERS)
     def ledgers(self) -> LedgerList:
         self._answer()
         return LedgerList(ledgers=self.ledgers_found)
 
+    @answers(TASK_NAMES)
     def task_names(self) -> NameList:
         self._answer()
         return NameList(names=self.named)
@@ -394,121 +496,150 @@ class Script(AdminClient):
     def _changed(self, model_id: str, state: str) -> Model:
         return Model(id=model_id, state=state, digest=None, actions=[*actions(state)])
 
-    def load(self, model_id: str, report: Report = silent) -> Model:
+    @answers(MODEL_LOAD)
+    def load(self, report: Report, model_id: str) -> Model:
         report("sealing", 1, 2)
         self._change("load", model_id)
         return self._changed(model_id, "serving")
 
+    @answers(MODEL_UNLOAD)
     def unload(self, model_id: str) -> Model:
         self._change("unload", model_id)
         return self._changed(model_id, "approved")
 
-    def suspend(self, model_id: str, reason: str) -> Model:
-        self._change("suspend", model_id, reason)
+    @answers(MODEL_SUSPEND)
+    def suspend(self, why: Reason, model_id: str) -> Model:
+        self._change("suspend", model_id, why.reason)
         return self._changed(model_id, "suspended")
 
-    def retire(self, model_id: str, reason: str = "") -> Model:
-        self._change("retire", model_id, reason)
+    @answers(MODEL_RETIRE)
+    def retire(self, why: Reason, model_id: str) -> Model:
+        self._change("retire", model_id, why.reason)
         return self._changed(model_id, "retired")
 
-    def revoke(self, model_id: str, reason: str) -> Model:
-        self._change("revoke", model_id, reason)
+    @answers(MODEL_REVOKE)
+    def revoke(self, why: Reason, model_id: str) -> Model:
+        self._change("revoke", model_id, why.reason)
         return self._changed(model_id, "revoked")
 
+    @answers(MODELS_RECHECK)
     def recheck(self) -> ModelList:
         self._change("recheck")
         return ModelList(models=[])
 
+    @answers(REQUESTS)
     def requests(self) -> RequestList:
         self._answer()
         return RequestList(requests=self.running)
 
+    @answers(REQUEST_CANCEL)
     def cancel_request(self, request_id: str) -> RequestCancelled:
         self._change("cancel", request_id)
         return RequestCancelled(request_id=request_id, cancelled=True)
 
+    @answers(JOBS)
     def jobs(self, count: int = 100) -> JobList:
         self._answer()
         found = self.jobs_found[:count]
         return JobList(jobs=[each.model_copy(update={"result": None}) for each in found])
 
+    @answers(JOB)
     def job(self, job_id: int) -> Job:
         self._answer()
         return next(each for each in self.jobs_found if each.id == job_id)
 
+    @answers(EVALUATION_REPORT)
     def evaluation_report(self, job_id: int) -> EvaluationReport:
         self._change("report", job_id)
         return EvaluationReport(html=f"<p>{job_id}</p>")
 
+    @answers(EVALUATION_ERRORS)
     def evaluation_errors(self, wanted: ErrorsWanted) -> Errors:
         self._change("errors", wanted.side.evaluation)
         return self.errors_found
 
+    @answers(EVALUATIONS_COMPARE)
     def compare_evaluations(self, wanted: CompareWanted) -> Compared:
         self._change("compare", wanted.first.evaluation, wanted.second.candidate)
         return self.flips_found
 
+    @answers(TUNING_REPORT)
     def tuning_report(self, job_id: int, against: int | None = None) -> TuningReport:
         self._change("report", job_id)
         return TuningReport(html=f"<p>{job_id}</p>")
 
+    @answers(TUNING_LOSSES)
     def tuning_losses(self, job_id: int) -> Losses:
         self._change("losses", job_id)
         return Losses(runs=self.losses_found.get(job_id, []))
 
-    def compare_tunings(self, job_ids: Sequence[int]) -> TuningsCompared:
-        self._change("compare", *job_ids)
-        return side_by_side(*job_ids)
+    @answers(TUNINGS_COMPARE)
+    def compare_tunings(self, wanted: CompareTunings) -> TuningsCompared:
+        self._change("compare", *wanted.tunings)
+        return side_by_side(*wanted.tunings)
 
+    @answers(COLLECTIONS)
     def collections(self) -> CollectionList:
         self._answer()
         return CollectionList(collections=[each.collection for each in self.shelves])
 
+    @answers(COLLECTION)
     def collection(self, name: str) -> Shown:
         self._answer()
         return next(each for each in self.shelves if each.collection.name == name)
 
+    @answers(INGEST_REPORT)
     def ingest_report(self, name: str, job_id: int) -> ReportList:
         self._answer()
         return self.reported
 
-    def search_collection(self, name: str, wanted: SearchWanted) -> Passages:
+    @answers(COLLECTION_SEARCH)
+    def search_collection(self, wanted: SearchWanted, name: str) -> Passages:
         self._change("search", name, wanted.query)
         return self.passages_found
 
+    @answers(ADVICE_LIST)
     def all_advice(self) -> AdviceList:
         self._answer()
         return AdviceList(advice=self.advised)
 
+    @answers(ROUTES)
     def routes(self) -> RouteList:
         self._answer()
         return RouteList(routes=self.routes_found)
 
+    @answers(UPSTREAMS)
     def upstreams(self) -> UpstreamList:
         self._answer()
         return UpstreamList(upstreams=self.upstreams_found)
 
+    @answers(UPSTREAMS_RELOAD)
     def reload_upstreams(self) -> UpstreamList:
         self._change("reload_upstreams")
         return UpstreamList(upstreams=self.upstreams_found)
 
+    @answers(UPSTREAM_PROBE)
     def probe_upstream(self, name: str) -> Upstream:
         self._change("probe_upstream", name)
         return next(one for one in self.upstreams_found if one.name == name)
 
-    def drain_upstream(self, name: str, url: str, *, drained: bool) -> Upstream:
-        self._change("drain_upstream", name, url, drained)
+    @answers(UPSTREAM_DRAIN)
+    def drain_upstream(self, wanted: UpstreamDrain, name: str) -> Upstream:
+        self._change("drain_upstream", name, wanted.url, wanted.drained)
         return next(one for one in self.upstreams_found if one.name == name)
 
+    @answers(LABEL_QUEUES)
     def label_queues(self) -> LabelQueueList:
         self._answer()
         return LabelQueueList(queues=self.queues)
 
+    @answers(LABEL_NEXT)
     def next_label(self, name: str) -> LabelNext:
         self._answer()
         return self.to_label[0] if self.to_label else LabelNext(done=2, total=2)
 
-    def set_label(self, name: str, wanted: LabelSet) -> LabelQueue:
+    @answers(LABEL_SET)
+    def set_label(self, wanted: LabelSet, name: str) -> LabelQueue:
         self._change("label", name, wanted)
         if wanted.together and self.differences is not None:
             left = [d for d in self.differences.differences if d.item != wanted.item]
@@ -516,34 +647,53 @@ class Script(AdminClient):
         self.to_label = [each for each in self.to_label if each.item != wanted.item]
         return queue(name)
 
+    @answers(LABEL_DIFFERENCES)
     def label_differences(self, name: str) -> LabelDifferences:
         self._answer()
         return self.differences or LabelDifferences(raters=[], labels=[], differences=[])
 
-    def steer_job(self, job_id: int, action: str) -> Job:
+    @answers(JOB_PAUSE)
+    def pause_job(self, job_id: int) -> Job:
+        return self._steer(job_id, "pause")
+
+    @answers(JOB_RESUME)
+    def resume_job(self, job_id: int) -> Job:
+        return self._steer(job_id, "resume")
+
+    @answers(JOB_CANCEL)
+    def cancel_job(self, job_id: int) -> Job:
+        return self._steer(job_id, "cancel")
+
+    def _steer(self, job_id: int, action: str) -> Job:
         self._change("steer", job_id, action)
         return job(job_id, state=f"{action}d")
 
+    @answers(KEYS)
     def keys(self) -> KeyList:
         self._answer()
         return KeyList(keys=self.keys_found)
 
+    @answers(KEY_CREATE)
     def create_key(self, wanted: KeyCreate) -> NewKey:
         self._change("create", wanted)
         return NewKey(**key(wanted.name).model_dump(), secret="sk-once")
 
-    def limit_key(self, key_id: str, wanted: KeyLimits) -> Key:
+    @answers(KEY_LIMIT)
+    def limit_key(self, wanted: KeyLimits, key_id: str) -> Key:
         self._change("limit", key_id, wanted)
         return key("limited")
 
-    def rotate_key(self, key_id: str, overlap: int) -> NewKey:
-        self._change("rotate", key_id, overlap)
+    @answers(KEY_ROTATE)
+    def rotate_key(self, wanted: KeyRotate, key_id: str) -> NewKey:
+        self._change("rotate", key_id, wanted.overlap)
         return NewKey(**key("rotated").model_dump(), secret="sk-again")
 
+    @answers(KEY_REVOKE)
     def revoke_key(self, key_id: str) -> Key:
         self._change("revoke", key_id)
         return key("revoked", revoked=True)
 
+    @answers(AUDIT_ENTRIES)
     def search(self, query: EntryQuery) -> EntryList:
         self._answer()
         before = 1 << 53 if query.before is None else query.before
@@ -555,6 +705,7 @@ class Script(AdminClient):
         more = page[-1].seq if len(fitting) > len(page) else None
         return EntryList(entries=page, next_before=more)
 
+    @answers(AUDIT_ENTRY)
     def entry(self, seq: int, *, content: bool = False) -> Entry:
         self._answer()
         found = next((e for e in self.entries if e.seq == seq), None)
@@ -565,14 +716,17 @@ class Script(AdminClient):
             return found.model_copy(update={"content": {"prompt": "secret words"}})
         return found
 
+    @answers(AUDIT_PROOF)
     def proof(self, seq: int, witness: str | None = None) -> bytes:
         self._answer()
         return f"proof of {seq}".encode()
 
+    @answers(AUDIT_CHECKPOINT)
     def checkpoint(self) -> bytes:
         self._answer()
         return self.note.encode()
 
+    @answers(AUDIT_VERIFY)
     def verify_log(self, wanted: VerifyRange, report: Report) -> Verification:
         self._answer()
         report("verifying", 1, 3)
@@ -580,6 +734,7 @@ class Script(AdminClient):
             raise NotFound("not_found", "no")
         return self.verified
 
+    @answers(LOGS)
     def logs(self, query: LogQuery) -> LogPage:
         self._answer()
         text, least = query.text or "", _LEVELS.index(query.level)

@@ -11,7 +11,8 @@ from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
 from appliance.client import AdminClient, socket_path
-from appliance.wire.admin.models import Status
+from appliance.wire.admin.keys import KEYS
+from appliance.wire.admin.models import MODEL_UNLOAD, STATUS
 from tests.api.admin.lab import LabData, make_lab
 from tests.tui.scripted import DATA, DOWN, NEVER, Script, Told, model, status, terminal
 from tui.app import PAGES, OperatorApp
@@ -65,10 +66,11 @@ async def test_an_answer_to_an_earlier_question_is_not_shown() -> None:
     go_on, asked = threading.Event(), threading.Event()
 
     class Slow(Script):
-        def keys(self):  # type: ignore[no-untyped-def]
-            asked.set()
-            go_on.wait(30)
-            return super().keys()
+        def answer(self, at, *given):  # type: ignore[no-untyped-def]
+            if at == KEYS:
+                asked.set()
+                go_on.wait(30)
+            return super().answer(at, *given)
 
     async with terminal(Slow()) as opened:
         await opened.press("5")
@@ -89,11 +91,12 @@ async def test_q_quits_while_the_server_hangs() -> None:
     go_on, asked = threading.Event(), threading.Event()
 
     class Hanging(Script):
-        def status(self) -> Status:
-            if asked.is_set():
-                go_on.wait(60)
-            asked.set()
-            return super().status()
+        def answer(self, at, *given):  # type: ignore[no-untyped-def]
+            if at == STATUS:
+                if asked.is_set():
+                    go_on.wait(60)
+                asked.set()
+            return super().answer(at, *given)
 
     try:
         async with terminal(Hanging()) as opened:
@@ -107,9 +110,10 @@ async def test_changes_are_dim_while_the_data_are_old_and_wait_for_each_other() 
     go_on = threading.Event()
 
     class Slow(Script):
-        def unload(self, model_id: str):  # type: ignore[no-untyped-def]
-            go_on.wait(30)
-            return super().unload(model_id)
+        def answer(self, at, *given):  # type: ignore[no-untyped-def]
+            if at == MODEL_UNLOAD:
+                go_on.wait(30)
+            return super().answer(at, *given)
 
     script = Slow(status(models=[model("pump", "serving", loaded=True)]))
     async with terminal(script) as opened:

@@ -11,6 +11,7 @@ import pytest
 
 from appliance.client import AdminClient, socket_path
 from appliance.config import load_config
+from appliance.wire.admin.models import STATUS
 from tests.tui.drivers import DRIVERS, expect
 
 pytestmark = pytest.mark.timeout(900)  # many steps, and the host may be busy
@@ -68,7 +69,7 @@ async def test_a_host_without_a_data_directory_ends_at_a_served_model(
             shown = await expect(at, "is served", "LIVE", "[1 Overview]")
             assert "LAB" in shown and "+ serving" in shown
         with AdminClient(socket_path(data)) as client:  # it stays when the program ends
-            status = client.status()
+            status = client.call(STATUS)
         # The port that the person chose is the one of the next start, too.
         assert load_config(data).url() == status.url and not status.url.endswith(":0")
         assert status.state == "serving" and status.models[0].loaded

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from appliance.api.admin.private import serve_in_thread
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, Refused, ServerUnreachable, Unavailable
+from appliance.wire.admin.keys import KEYS
+from appliance.wire.admin.models import MODEL
 from appliance.wire.admin.usage import Load
 from tests.tui.scripted import DOWN, NEVER, Script
 from tests.tui.scripted import status as plain_status
@@ -167,12 +169,12 @@ def test_nothing_is_heard_after_stop(stopped: bool) -> None:
 
 
 def test_a_look_brings_status_load_and_the_answer() -> None:
-    found = look(Script(), Question("keys", lambda client: client.keys()))
+    found = look(Script(), Question("keys", lambda client: client.call(KEYS)))
     assert found.load is not None and found.topic == "keys" and found.answer is not None
 
 
 def test_a_question_that_is_refused_is_answered_with_the_reason() -> None:
-    found = look(Script(), Question("model x", lambda client: client.model("x")))
+    found = look(Script(), Question("model x", lambda client: client.call(MODEL, model_id="x")))
     assert isinstance(found.answer, ApplianceError) and found.answer.code == "unknown_model_id"
 
 

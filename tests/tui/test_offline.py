@@ -9,7 +9,9 @@ from rich.color_triplet import ColorTriplet
 
 from appliance.client import AdminClient, socket_path
 from appliance.errors import Refused
-from appliance.wire.admin.models import EntryQuery
+from appliance.wire.admin.models import AUDIT_ENTRIES, STATUS, EntryQuery
+from appliance.wire.admin.trust import TRUST
+from appliance.wire.admin.usage import LOAD
 from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.cli.conftest import run_command
 from tests.tui.scripted import DOWN, Script, Terminal, Told, entry, key, model, status, terminal
@@ -194,7 +196,7 @@ async def test_a_host_without_an_appliance_runs_no_command(tmp_path: Path) -> No
 def test_a_search_has_the_words_of_the_command() -> None:
     told = Told(audit_search={"entries": []})
     query = EntryQuery(request_id="r", key_id="k", before=9, order="newest", limit=5)
-    Offline(told).search(query)
+    Offline(told).call(AUDIT_ENTRIES, query)
     (words,) = told.ran
     assert words[:3] == ("audit", "search", "--newest")
     pairs: dict[str, Any] = dict(zip(words[3::2], words[4::2], strict=True))
@@ -204,8 +206,8 @@ def test_a_search_has_the_words_of_the_command() -> None:
 def test_what_the_files_do_not_say_is_refused() -> None:
     offline = Offline(Told(status={"nonsense": 1}))
     with pytest.raises(Refused):
-        offline.usage()
+        offline.call(LOAD)
     with pytest.raises(Refused):
-        offline.trust()
+        offline.call(TRUST)
     with pytest.raises(Exception, match="something unknown"):
-        offline.status()
+        offline.call(STATUS)

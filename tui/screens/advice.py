@@ -5,74 +5,47 @@ Rules: advice is asked for by the command, which takes the answers; this screen 
 
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.content import Content
 
-from appliance.errors import ApplianceError
-from appliance.wire.admin.advice import Advice, AdviceList
+from appliance.wire.admin.advice import ADVICE_LIST, Advice, AdviceList
 from tui.change import Change, report_to_file
 from tui.desk import Desk
-from tui.link import Question
-from tui.screens.listing import ListPage
-from tui.text import alarm, lines
+from tui.screens.listing import DetailPage
 from tui.view import advice as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 
-class AdvicePage(ListPage[Advice]):
+class AdvicePage(DetailPage[Advice]):
     """The last advice for each task."""
 
     TITLE: ClassVar[str] = "Advice"
+    AT = ADVICE_LIST
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "report", "Write report"),
     ]
 
     def __init__(self, desk: Desk) -> None:
         empty = "No advice. Ask for some with `appliance advise TASK --answers FILE`."
-        super().__init__(desk, Rows("advice", view.COLUMNS, lambda a: a.task, self._cells, empty))
-        self._summary, self._one = Part("advice-summary"), Part("advice-one", "ADVICE")
-        self._advice: list[Advice] = []
+        rows = Rows("advice", view.COLUMNS, lambda a: a.task, self._cells, empty)
+        super().__init__(desk, rows, Part("advice-one", "ADVICE"))
 
-    def compose_above(self) -> ComposeResult:
-        """How many, or what went wrong."""
-        yield self._summary
-
-    def compose_below(self) -> ComposeResult:
-        """The advice under the cursor."""
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self._one
-
-    def question(self) -> Question | None:
-        """All of it."""
-        return Question("advice", lambda client: client.all_advice())
-
-    def take(self, topic: str, answer: Any) -> None:
-        """What was advised."""
-        if isinstance(answer, AdviceList):
-            self._advice = answer.advice
-            self._summary.say(lines([]))
-        elif isinstance(answer, ApplianceError):
-            self._summary.say(alarm(f"{answer.code}: {answer.message}"))
-
-    def items(self) -> list[Advice]:
-        """The advice of the last poll."""
-        return self._advice
+    def came(self, answer: AdviceList) -> None:
+        """The advice."""
+        self.found = answer.advice
 
     def words(self, item: Advice) -> str:
         """What the filter looks at."""
         return f"{item.task} {item.document.get('verdict')}"
 
-    def draw(self) -> None:
-        """Say what is known now."""
-        super().draw()
-        if self._advice:
-            self._summary.say(view.summary(self._advice, self.rows.count))
-        current = self.rows.current
-        width = max(20, self.app.size.width - 4)
-        self._one.say(lines(view.detail(current, width) if current is not None else []))
-        self.screen.refresh_bindings()
+    def summed(self) -> Content:
+        """How many there are."""
+        return view.summary(self.found, self.rows.count) if self.found else Content("")
+
+    def said(self, item: Advice, width: int) -> list[Content]:
+        """The advice under the cursor."""
+        return view.detail(item, width)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what is there has a report."""

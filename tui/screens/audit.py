@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, BadRequest
-from appliance.wire.admin.models import Entry, EntryList, EntryQuery
+from appliance.wire.admin.models import AUDIT_ENTRIES, Entry, EntryList, EntryQuery
 from tui.change import Answers, Blank, Change
 from tui.command import Report
 from tui.desk import Desk
@@ -184,13 +184,13 @@ class AuditPage(ListPage[Entry]):
 
 def _page(client: AdminClient, query: EntryQuery) -> EntryList:
     """A whole page, of as many short ones as it takes; at most ten, then what there is."""
-    page = client.search(query)
+    page = client.call(AUDIT_ENTRIES, query)
     found = page.entries
     for _ in range(9):
         if page.next_before is None or len(found) >= PAGE:
             break
         left = PAGE - len(found)
         query = query.model_copy(update={"before": page.next_before, "limit": left})
-        page = client.search(query)
+        page = client.call(AUDIT_ENTRIES, query)
         found = [*found, *page.entries]
     return page.model_copy(update={"entries": found})

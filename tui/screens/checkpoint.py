@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 
 from appliance.errors import ApplianceError
+from appliance.wire.admin.models import AUDIT_CHECKPOINT
 from tui.background import background
 from tui.desk import Desk
 from tui.link import LinkState
@@ -50,7 +51,7 @@ class CheckpointScreen(ModalScreen[None]):
 
     def _fetch(self) -> object:
         if self._desk.state is LinkState.LIVE:
-            return self._desk.client.checkpoint().decode(errors="replace")
+            return self._desk.client.call(AUDIT_CHECKPOINT).decode(errors="replace")
         return str(self._desk.commands.run("audit", "checkpoint")["note"])
 
     def on_checkpoint_screen_found(self, message: Found) -> None:

@@ -9,18 +9,20 @@ from typing import Any, ClassVar, Final, NamedTuple
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.types import Role
+from appliance.wire.admin import collections as wire
 from appliance.wire.admin.collections import Collection, Passages, ReportList, SearchWanted, Shown
-from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.jobs import JOBS, Job
 from tui.background import background
 from tui.desk import Desk
 from tui.link import Question
-from tui.screens.listing import ListPage
+from tui.screens.listing import DetailPage
 from tui.text import alarm, lines, quiet
 from tui.view import collections as view
 from tui.widgets.entry import EntryLine
@@ -41,7 +43,7 @@ class Found(NamedTuple):
     report: ReportList | None
 
 
-class CollectionsPage(ListPage[Collection]):
+class CollectionsPage(DetailPage[Collection]):
     """Collections, by name."""
 
     TITLE: ClassVar[str] = "Collections"
@@ -49,25 +51,11 @@ class CollectionsPage(ListPage[Collection]):
     NEEDS: ClassVar[dict[str, Role]] = {"search": Role.ADMIN, "details": Role.OPERATOR}
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No collections. Make one with `appliance collection new NAME`."
-        super().__init__(
-            desk, Rows("collections", view.COLUMNS, lambda c: c.name, self._cells, empty)
-        )
-        self._summary = Part("collections-summary")
-        self._one = Part("collection", "DOCUMENTS")
-        self._found: list[Collection] = []
+        empty = wire.COLLECTION_TABLE.empty
+        rows = Rows("collections", view.COLUMNS, lambda c: c.name, self._cells, empty)
+        super().__init__(desk, rows, Part("collection", "DOCUMENTS"))
         self._jobs: dict[str, Job] = {}
         self._details: dict[tuple[str, int], tuple[Shown, ReportList | None]] = {}
-        self._error: ApplianceError | None = None
-
-    def compose_above(self) -> ComposeResult:
-        """How many."""
-        yield self._summary
-
-    def compose_below(self) -> ComposeResult:
-        """The collection under the cursor."""
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self._one
 
     def question(self) -> Question | None:
         """All of them, and the one under the cursor."""
@@ -76,9 +64,9 @@ class CollectionsPage(ListPage[Collection]):
 
     def _ask(self, client: AdminClient, name: str | None) -> Found:
         """Called in the poller's thread."""
-        found = client.collections().collections
+        found = client.call(wire.COLLECTIONS).collections
         jobs: dict[str, Job] = {}
-        for job in client.jobs(_NEWEST).jobs:
+        for job in client.call(JOBS, count=_NEWEST).jobs:
             if job.kind == _KIND:
                 jobs.setdefault(job.title.rpartition(" into ")[2], job)
         one = next((c for c in found if c.name == name), found[0] if found else None)
@@ -87,23 +75,19 @@ class CollectionsPage(ListPage[Collection]):
         if not self.desk.may(Role.OPERATOR):
             return Found(found, jobs, None, None)
         last = jobs.get(one.name)
-        report = None if last is None else client.ingest_report(one.name, last.id)
-        return Found(found, jobs, client.collection(one.name), report)
+        report = (
+            None if last is None else client.call(wire.INGEST_REPORT, name=one.name, job_id=last.id)
+        )
+        return Found(found, jobs, client.call(wire.COLLECTION, name=one.name), report)
 
-    def take(self, topic: str, answer: Any) -> None:
+    def came(self, answer: Found) -> None:
         """The collections."""
-        self._error = answer if isinstance(answer, ApplianceError) else None
-        if isinstance(answer, Found):
-            self._found, self._jobs = answer.collections, answer.jobs
-            if answer.shown is not None:
-                one = answer.shown.collection
-                self._details[one.name, one.generation] = (answer.shown, answer.report)
-            live = {(c.name, c.generation) for c in self._found}
-            self._details = {key: told for key, told in self._details.items() if key in live}
-
-    def items(self) -> list[Collection]:
-        """The collections of the last poll."""
-        return self._found
+        self.found, self._jobs = answer.collections, answer.jobs
+        if answer.shown is not None:
+            one = answer.shown.collection
+            self._details[one.name, one.generation] = (answer.shown, answer.report)
+        live = {(c.name, c.generation) for c in self.found}
+        self._details = {key: told for key, told in self._details.items() if key in live}
 
     def words(self, item: Collection) -> str:
         """What the filter looks at."""
@@ -113,18 +97,14 @@ class CollectionsPage(ListPage[Collection]):
         """Ask about another one."""
         self.post_message(self.Asked())
 
-    def draw(self) -> None:
-        """Say what is known now."""
-        super().draw()
-        if self._error is not None:
-            self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))
-        elif self.known:
-            self._summary.say(view.summary(self._found, self.rows.count))
-        one = self.rows.current
-        told = None if one is None else self._details.get((one.name, one.generation))
-        width = max(20, self.app.size.width - 4)
-        self._one.say(lines(view.detail(*told, width) if told is not None else []))
-        self.screen.refresh_bindings()
+    def summed(self) -> Content:
+        """How many there are."""
+        return view.summary(self.found, self.rows.count)
+
+    def said(self, item: Collection, width: int) -> list[Content]:
+        """The documents of the one under the cursor."""
+        told = self._details.get((item.name, item.generation))
+        return [] if told is None else view.detail(*told, width)
 
     def _cells(self, found: Collection) -> Any:
         return view.row(found, self._jobs.get(found.name), self.desk.wall())
@@ -195,7 +175,7 @@ class SearchScreen(ModalScreen[None]):
 
         def search() -> object:
             wanted = SearchWanted.of(query=query[:8_192], limit=10)
-            return client.search_collection(name, wanted)
+            return client.call(wire.COLLECTION_SEARCH, wanted, name=name)
 
         background(search, lambda found: self.post_message(self.Came(found)))
 

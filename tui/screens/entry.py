@@ -8,7 +8,7 @@ from textual.message import Message
 
 from appliance.errors import ApplianceError
 from appliance.types import Role
-from appliance.wire.admin.models import Entry
+from appliance.wire.admin.models import AUDIT_ENTRY, AUDIT_PROOF, Entry
 from tui.background import background
 from tui.change import Answers, Change, to_new_file
 from tui.command import Report
@@ -60,7 +60,8 @@ class EntryScreen(WholeScreen):
         seq, client = self._entry.seq + step, self.desk.reader
         if seq >= 0:
             background(
-                lambda: client.entry(seq), lambda found: self.post_message(self.Found(found))
+                lambda: client.call(AUDIT_ENTRY, seq=seq),
+                lambda found: self.post_message(self.Found(found)),
             )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -74,8 +75,9 @@ class EntryScreen(WholeScreen):
         """Write a proof of this entry."""
         seq, client = self._entry.seq, self.desk.client
         change = to_new_file(
-            f"Write a proof of entry {seq}", f"GET /admin/audit/entries/{seq}/proof",
-            f"proof of entry {seq}", f"entry-{seq}.proof", lambda: client.proof(seq), "the log",
+            f"Write a proof of entry {seq}", AUDIT_PROOF.said(seq=seq),
+            f"proof of entry {seq}", f"entry-{seq}.proof",
+            lambda: client.call(AUDIT_PROOF, seq=seq), "the log",
         )  # fmt: skip
         self.post_message(Page.Begin(change))
 
@@ -84,7 +86,7 @@ class EntryScreen(WholeScreen):
         seq, client = self._entry.seq, self.desk.client
 
         def work(_answers: Answers, _report: Report) -> Entry:
-            return client.entry(seq, content=True)
+            return client.call(AUDIT_ENTRY, seq=seq, content=True)
 
         self.post_message(
             Page.Begin(

@@ -6,24 +6,22 @@ it does not change; the ledger is asked for when a gate has begun or ended.
 
 from typing import Any, ClassVar, Final, NamedTuple
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.types import Role
+from appliance.wire.admin import evaluations as wire
 from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted, Side
-from appliance.wire.admin.gates import Ledger
-from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.gates import LEDGERS, Ledger
+from appliance.wire.admin.jobs import JOB, JOBS, Job
 from tui.change import Change, report_to_file
 from tui.desk import Desk
 from tui.link import Question
-from tui.screens.listing import ListPage
+from tui.screens.listing import DetailPage
 from tui.screens.page import Page
 from tui.screens.whole import WholeScreen
-from tui.text import alarm, lines
 from tui.view import evaluations as view
 from tui.view.jobs import row
 from tui.widgets.part import Part
@@ -45,7 +43,7 @@ class Found(NamedTuple):
     items: Errors | Compared | ApplianceError | None = None
 
 
-class EvaluationsPage(ListPage[Job]):
+class EvaluationsPage(DetailPage[Job]):
     """Evaluations, the newest first."""
 
     DIGIT: ClassVar[str] = "8"
@@ -60,25 +58,12 @@ class EvaluationsPage(ListPage[Job]):
 
     def __init__(self, desk: Desk) -> None:
         empty = "No evaluations. Start one with `appliance eval run TASK_DIR --data DATASET_DIR`."
-        super().__init__(
-            desk, Rows("evaluations", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
-        )
-        self._summary, self._one = Part("evaluations-summary"), Part("evaluation", "RESULT")
-        self._jobs: list[Job] = []
+        rows = Rows("evaluations", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
+        super().__init__(desk, rows, Part("evaluation", "RESULT"))
         self._whole: dict[int, Job] = {}
         self._ledger: list[Ledger] = []
         self._gates: list[tuple[int, str]] | None = None
-        self._error: ApplianceError | None = None
         self._wanted: tuple[str, int] | None = None
-
-    def compose_above(self) -> ComposeResult:
-        """How many."""
-        yield self._summary
-
-    def compose_below(self) -> ComposeResult:
-        """What the evaluation under the cursor found."""
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self._one
 
     def question(self) -> Question | None:
         """The newest ones, and the result of the one under the cursor."""
@@ -91,30 +76,24 @@ class EvaluationsPage(ListPage[Job]):
         self, client: AdminClient, number: int | None, wanted: tuple[str, int] | None
     ) -> Found:
         """Called in the poller's thread."""
-        jobs = [job for job in client.jobs(_NEWEST).jobs if job.kind in _KINDS]
+        jobs = [job for job in client.call(JOBS, count=_NEWEST).jobs if job.kind in _KINDS]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
         ledger = None if _gates(jobs) == self._gates else _ledgers(client)
         items = None if wanted is None else _items(client, *wanted)
         if named is None or named.state != "done" or named.id in self._whole:
             return Found(jobs, None, ledger, items)
-        return Found(jobs, client.job(named.id), ledger, items)
+        return Found(jobs, client.call(JOB, job_id=named.id), ledger, items)
 
-    def take(self, topic: str, answer: Any) -> None:
+    def came(self, answer: Found) -> None:
         """The evaluations."""
-        self._error = answer if isinstance(answer, ApplianceError) else None
-        if isinstance(answer, Found):
-            self._jobs = answer.jobs
-            if answer.ledger is not None:
-                self._ledger, self._gates = answer.ledger, _gates(answer.jobs)
-            if answer.whole is not None:
-                self._whole = {**self._whole, answer.whole.id: answer.whole}
-            if answer.items is not None and self._wanted is not None:
-                self._wanted = None
-                self._open(answer.items)
-
-    def items(self) -> list[Job]:
-        """The evaluations of the last poll."""
-        return self._jobs
+        self.found = answer.jobs
+        if answer.ledger is not None:
+            self._ledger, self._gates = answer.ledger, _gates(answer.jobs)
+        if answer.whole is not None:
+            self._whole = {**self._whole, answer.whole.id: answer.whole}
+        if answer.items is not None and self._wanted is not None:
+            self._wanted = None
+            self._open(answer.items)
 
     def words(self, item: Job) -> str:
         """What the filter looks at."""
@@ -124,21 +103,14 @@ class EvaluationsPage(ListPage[Job]):
         """Ask about another one."""
         self.post_message(self.Asked())
 
-    def draw(self) -> None:
-        """Say what is known now."""
-        super().draw()
-        if self._error is not None:
-            self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))
-        elif self.known:
-            self._summary.say(view.summary(self._jobs, self.rows.count))
-        current = self._current()
-        width = max(20, self.app.size.width - 4)
-        said = (
-            view.detail(current, self.desk.wall(), width, ascii_only=self.desk.basic)
-            if current is not None
-            else []
-        )
-        self._one.say(lines(said))
+    def summed(self) -> Content:
+        """How many there are."""
+        return view.summary(self.found, self.rows.count)
+
+    def said(self, item: Job, width: int) -> list[Content]:
+        """The evaluation under the cursor."""
+        found = self._whole.get(item.id, item)
+        return view.detail(found, self.desk.wall(), width, ascii_only=self.desk.basic)
 
     def _current(self) -> Job | None:
         """The one under the cursor, with its result if that is known."""
@@ -281,11 +253,11 @@ def _items(client: AdminClient, what: str, number: int) -> Errors | Compared | A
     side = Side.of(evaluation=number)
     try:
         if what == "errors":
-            return client.evaluation_errors(ErrorsWanted.of(side=side.model_dump()))
-        result = client.job(number).result or {}
+            return client.call(wire.EVALUATION_ERRORS, ErrorsWanted.of(side=side.model_dump()))
+        result = client.call(JOB, job_id=number).result or {}
         base = Side.of(evaluation=number, candidate=str(result.get("baseline", "")))
         wanted = CompareWanted.of(first=side.model_dump(), second=base.model_dump())
-        return client.compare_evaluations(wanted)
+        return client.call(wire.EVALUATIONS_COMPARE, wanted)
     except ApplianceError as error:
         return error
 
@@ -293,7 +265,7 @@ def _items(client: AdminClient, what: str, number: int) -> Errors | Compared | A
 def _ledgers(client: AdminClient) -> list[Ledger] | None:
     """The ledger; None where it cannot be had, such as from an older server."""
     try:
-        return client.ledgers().ledgers
+        return client.call(LEDGERS).ledgers
     except ApplianceError:
         return None
 
@@ -308,5 +280,5 @@ def report(desk: Desk, number: int) -> Change:
     request = f"GET /admin/evaluations/{number}/report"
     return report_to_file(
         f"evaluation {number}", request, f"evaluation-{number}.html",
-        lambda: desk.client.evaluation_report(number).html,
+        lambda: desk.client.call(wire.EVALUATION_REPORT, job_id=number).html,
     )  # fmt: skip

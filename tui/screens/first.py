@@ -13,6 +13,7 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 
 from appliance.errors import ApplianceError, ServerUnreachable, Unavailable
+from appliance.wire.admin.models import STATUS
 from tui.change import Answers, Blank, Change
 from tui.command import Report
 from tui.desk import Desk
@@ -89,7 +90,7 @@ class FirstPage(Page):
             )
         report("3 of 3 serve", 0, 0)
         try:
-            self.desk.client.status()
+            self.desk.client.call(STATUS)
         except ServerUnreachable:
             run("serve", "--detach", *port)
         return self._wait(report)
@@ -99,7 +100,7 @@ class FirstPage(Page):
         end = time.monotonic() + _SECONDS
         while time.monotonic() < end:
             try:
-                status = self.desk.client.status()
+                status = self.desk.client.call(STATUS)
             except ApplianceError:
                 status = None
             if status is not None and status.state == "serving":

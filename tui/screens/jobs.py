@@ -7,16 +7,14 @@ from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.content import Content
 
-from appliance.errors import ApplianceError
 from appliance.types import Role
-from appliance.wire.admin.jobs import Job, JobList
-from tui.change import Answers, Change
-from tui.command import Report
+from appliance.wire.admin.endpoint import Endpoint
+from appliance.wire.admin.jobs import JOB_CANCEL, JOB_PAUSE, JOB_RESUME, JOBS, Job, JobList
+from tui.change import asking
 from tui.desk import Desk
-from tui.link import Question
-from tui.screens.listing import ListPage
-from tui.text import alarm, lines
+from tui.screens.listing import DetailPage
 from tui.view import jobs as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
@@ -28,62 +26,45 @@ _EXPLAIN: Final = {
 }
 
 
-class JobsPage(ListPage[Job]):
+class JobsPage(DetailPage[Job]):
     """Imports, loads, verifications, exports."""
 
     DIGIT: ClassVar[str] = "6"
     TITLE: ClassVar[str] = "Jobs"
+    AT = JOBS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("P", "pause", "Pause"),
         Binding("R", "resume", "Resume"),
         Binding("C", "cancel", "Cancel"),
     ]
     NEEDS: ClassVar[dict[str, Role]] = {
-        "pause": Role.OPERATOR, "resume": Role.OPERATOR, "cancel": Role.OPERATOR,
+        "pause": JOB_PAUSE.role, "resume": JOB_RESUME.role, "cancel": JOB_CANCEL.role,
     }  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
         empty = "No jobs. Imports, loads, verifications and exports are listed here."
-        super().__init__(desk, Rows("jobs", view.COLUMNS, lambda j: str(j.id), self._cells, empty))
-        self._summary, self._one = Part("jobs-summary"), Part("job")
-        self._jobs: list[Job] = []
-
-    def compose_above(self) -> ComposeResult:
-        """How many."""
-        yield self._summary
+        rows = Rows("jobs", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
+        super().__init__(desk, rows, Part("job"))
 
     def compose_below(self) -> ComposeResult:
         """The one under the cursor."""
         yield self._one
 
-    def question(self) -> Question | None:
+    def came(self, answer: JobList) -> None:
         """The newest jobs."""
-        return Question("jobs", lambda client: client.jobs())
-
-    def take(self, topic: str, answer: Any) -> None:
-        """The jobs."""
-        if isinstance(answer, JobList):
-            self._jobs = answer.jobs
-        elif isinstance(answer, ApplianceError):
-            self._summary.say(alarm(f"{answer.code}: {answer.message}"))
-
-    def items(self) -> list[Job]:
-        """The jobs of the last poll."""
-        return self._jobs
+        self.found = answer.jobs
 
     def words(self, item: Job) -> str:
         """What the filter looks at."""
         return f"{item.id} {item.kind} {item.state} {item.title} {item.actor} {item.code}"
 
-    def draw(self) -> None:
-        """Say what is known now."""
-        super().draw()
-        if self.known:
-            self._summary.say(view.summary(self._jobs, self.rows.count))
-        current = self.rows.current
-        width = max(20, self.size.width - 2)
-        self._one.say(lines(view.detail(current, self.desk.wall(), width) if current else []))
-        self.screen.refresh_bindings()
+    def summed(self) -> Content:
+        """How many are under way."""
+        return view.summary(self.found, self.rows.count)
+
+    def said(self, item: Job, width: int) -> list[Content]:
+        """The job under the cursor."""
+        return view.detail(item, self.desk.wall(), width + 2)
 
     def _cells(self, job: Job) -> Any:
         return view.row(job, self.desk.wall(), ascii_only=self.desk.basic)
@@ -98,32 +79,27 @@ class JobsPage(ListPage[Job]):
 
     def action_pause(self) -> None:
         """Stop the job at its next safe point."""
-        self._steer("pause")
+        self._steer("pause", JOB_PAUSE)
 
     def action_resume(self) -> None:
         """Continue the job."""
-        self._steer("resume")
+        self._steer("resume", JOB_RESUME)
 
     def action_cancel(self) -> None:
         """End the job for good."""
-        self._steer("cancel")
+        self._steer("cancel", JOB_CANCEL)
 
-    def _steer(self, action: str) -> None:
+    def _steer(self, action: str, at: Endpoint[None, Job]) -> None:
         job = self.rows.current
-        if job is None:
-            return
-        number, client = job.id, self.desk.client
-
-        def work(_answers: Answers, _report: Report) -> str:
-            changed = client.steer_job(number, action)
-            return f"job {number} is {changed.state}"
-
-        self.begin(
-            Change(
-                f"{action.capitalize()} job {number}: {job.kind} {job.title}",
-                f"POST /admin/jobs/{number}/{action}",
-                f"admin: job_{action} {number}, by you",
-                work,
-                explain=(_EXPLAIN[action],),
+        if job is not None:
+            self.begin(
+                asking(
+                    self.desk.client,
+                    at,
+                    f"{action.capitalize()} job {job.id}: {job.kind} {job.title}",
+                    f"admin: job_{action} {job.id}, by you",
+                    lambda changed: f"job {job.id} is {changed.state}",
+                    explain=(_EXPLAIN[action],),
+                    job_id=job.id,
+                )
             )
-        )

@@ -9,9 +9,9 @@ from textual.containers import VerticalScroll
 
 from appliance.errors import ApplianceError, BadRequest
 from appliance.types import Limits, Role
+from appliance.wire.admin import keys as wire
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
-from tui.change import Answers, Blank, Change, name_blank
-from tui.command import Report
+from tui.change import Answers, Blank, asking, name_blank
 from tui.desk import Desk
 from tui.link import Question
 from tui.screens.listing import ListPage
@@ -36,7 +36,8 @@ class KeysPage(ListPage[Key]):
         Binding("X", "revoke", "Revoke"),
     ]
     NEEDS: ClassVar[dict[str, Role]] = {
-        "create": Role.ADMIN, "limit": Role.ADMIN, "rotate": Role.ADMIN, "revoke": Role.ADMIN,
+        "create": wire.KEY_CREATE.role, "limit": wire.KEY_LIMIT.role,
+        "rotate": wire.KEY_ROTATE.role, "revoke": wire.KEY_REVOKE.role,
     }  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
@@ -61,7 +62,7 @@ class KeysPage(ListPage[Key]):
 
     def question(self) -> Question | None:
         """All keys."""
-        return Question("keys", lambda client: client.keys())
+        return Question("keys", lambda client: client.call(wire.KEYS))
 
     def take(self, topic: str, answer: Any) -> None:
         """The keys, and what they used until now."""
@@ -119,24 +120,14 @@ class KeysPage(ListPage[Key]):
 
     def action_create(self) -> None:
         """Make a key; its secret is shown once."""
-        client = self.desk.client
-
-        def work(answers: Answers, _report: Report) -> NewKey:
-            models = [name.strip() for name in answers["models"].split(",") if name.strip()]
-            wanted = KeyCreate.of(
-                name=answers["name"],
-                models=models,
-                expires=answers["expires"] or None,
-                **_limits(answers),
-            )
-            return client.create_key(wanted)
-
         self.begin(
-            Change(
+            asking(
+                self.desk.client,
+                wire.KEY_CREATE,
                 "Make an API key",
-                "POST /admin/keys",
                 "admin: key_create with name and limits, by you",
-                work,
+                lambda made: made,
+                request=_wanted,
                 blanks=(
                     Blank("name", "Name of the app", needed=True, help="line-3-assistant"),
                     Blank(
@@ -156,19 +147,16 @@ class KeysPage(ListPage[Key]):
         key = self.rows.current
         if key is None:
             return
-        key_id, name, client = key.id, key.name, self.desk.client
-
-        def work(answers: Answers, _report: Report) -> str:
-            client.limit_key(key_id, KeyLimits.of(**_limits(answers)))
-            return f"{name} has new limits"
-
         self.begin(
-            Change(
-                f"Give {name} other limits",
-                f"POST /admin/keys/{key_id}/limits",
+            asking(
+                self.desk.client,
+                wire.KEY_LIMIT,
+                f"Give {key.name} other limits",
                 "admin: key_limit with the limits, by you",
-                work,
+                lambda _: f"{key.name} has new limits",
+                request=lambda answers: KeyLimits.of(**_limits(answers)),
                 blanks=_limit_blanks(key),
+                key_id=key.id,
             )
         )
 
@@ -177,19 +165,17 @@ class KeysPage(ListPage[Key]):
         key = self.rows.current
         if key is None:
             return
-        key_id, client = key.id, self.desk.client
-
-        def work(answers: Answers, _report: Report) -> NewKey:
-            return client.rotate_key(key_id, _number(answers, "overlap") or 0)
-
         self.begin(
-            Change(
+            asking(
+                self.desk.client,
+                wire.KEY_ROTATE,
                 f"Give {key.name} a new secret",
-                f"POST /admin/keys/{key_id}/rotate",
                 "admin: key_rotate, by you",
-                work,
+                lambda made: made,
+                request=lambda a: wire.KeyRotate.of(overlap=_number(a, "overlap") or 0),
                 blanks=(Blank("overlap", "Old secret stays good, seconds", "0"),),
                 then=self._show_secret,
+                key_id=key.id,
             )
         )
 
@@ -198,21 +184,17 @@ class KeysPage(ListPage[Key]):
         key = self.rows.current
         if key is None:
             return
-        key_id, name, client = key.id, key.name, self.desk.client
-
-        def work(_answers: Answers, _report: Report) -> str:
-            client.revoke_key(key_id)
-            return f"{name} is revoked"
-
         self.begin(
-            Change(
-                f"Revoke the key of {name}",
-                f"POST /admin/keys/{key_id}/revoke",
-                f"admin: key_revoke {key_id}, by you",
-                work,
-                blanks=(name_blank(name),),
+            asking(
+                self.desk.client,
+                wire.KEY_REVOKE,
+                f"Revoke the key of {key.name}",
+                f"admin: key_revoke {key.id}, by you",
+                lambda _: f"{key.name} is revoked",
+                blanks=(name_blank(key.name),),
                 explain=("Its running answers end with an error within a second.",),
                 lasting=True,
+                key_id=key.id,
             )
         )
 
@@ -220,6 +202,12 @@ class KeysPage(ListPage[Key]):
         if isinstance(made, NewKey):
             url = self.desk.status.url if self.desk.status else ""
             self.app.push_screen(Tell(view.secret(made, url), title="NEW SECRET", saved=True))
+
+
+def _wanted(answers: Answers) -> KeyCreate:
+    models = [name.strip() for name in answers["models"].split(",") if name.strip()]
+    expires = answers["expires"] or None
+    return KeyCreate.of(name=answers["name"], models=models, expires=expires, **_limits(answers))
 
 
 def _limit_blanks(key: Key | None) -> tuple[Blank, ...]:

@@ -5,7 +5,6 @@ person enters it, and can be given again until both raters have finished; leavin
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import ClassVar
 
 from textual import events
@@ -16,6 +15,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 
 from appliance.errors import ApplianceError
+from appliance.wire.admin import labels as wire
 from appliance.wire.admin.labels import LabelDifferences, LabelNext, LabelSet
 from tui.background import background
 from tui.desk import Desk
@@ -84,11 +84,8 @@ class LabellingScreen(ModalScreen[None]):
         return view.choice(label, self._labels.index(label) + 1)
 
     def _next(self) -> None:
-        client, queue = self._desk.client, self._queue
-        if self._together:
-            self._send(partial(client.label_differences, queue))
-        else:
-            self._send(partial(client.next_label, queue))
+        at = wire.LABEL_DIFFERENCES if self._together else wire.LABEL_NEXT
+        self._send(lambda: self._desk.client.call(at, name=self._queue))
 
     def _send(self, work: Callable[[], object]) -> None:
         self._waits = True
@@ -151,7 +148,7 @@ class LabellingScreen(ModalScreen[None]):
         def keep() -> object:
             # Made here, so that a server's text that no request may carry is told as a refusal.
             wanted = LabelSet.of(item=item, label=label, together=self._together)
-            return self._desk.client.set_label(self._queue, wanted)
+            return self._desk.client.call(wire.LABEL_SET, wanted, name=self._queue)
 
         self._send(keep)
 

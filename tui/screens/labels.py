@@ -8,24 +8,23 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.content import Content
 
-from appliance.errors import ApplianceError
 from appliance.types import Role
-from appliance.wire.admin.labels import LabelQueue, LabelQueueList
+from appliance.wire.admin.labels import LABEL_QUEUES, LabelQueue, LabelQueueList
 from tui.desk import Desk
-from tui.link import Question
 from tui.screens.labelling import LabellingScreen
-from tui.screens.listing import ListPage
-from tui.text import alarm, lines
+from tui.screens.listing import DetailPage
 from tui.view import labels as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 
-class LabelsPage(ListPage[LabelQueue]):
+class LabelsPage(DetailPage[LabelQueue]):
     """Queues of items that people label."""
 
     TITLE: ClassVar[str] = "Labels"
+    AT = LABEL_QUEUES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("B", "label", "Label, blind"),
         Binding("D", "differences", "Differences"),
@@ -34,45 +33,24 @@ class LabelsPage(ListPage[LabelQueue]):
 
     def __init__(self, desk: Desk) -> None:
         empty = "No queues. Make one with `appliance label new DATASET_DIR`."
-        super().__init__(desk, Rows("queues", view.COLUMNS, lambda q: q.name, self._cells, empty))
-        self._summary, self._one = Part("labels-summary"), Part("queue", "QUEUE")
-        self._queues: list[LabelQueue] = []
-
-    def compose_above(self) -> ComposeResult:
-        """What went wrong."""
-        yield self._summary
+        rows = Rows("queues", view.COLUMNS, lambda q: q.name, self._cells, empty)
+        super().__init__(desk, rows, Part("queue", "QUEUE"))
 
     def compose_below(self) -> ComposeResult:
         """The queue under the cursor."""
         yield self._one
 
-    def question(self) -> Question | None:
-        """All queues."""
-        return Question("labels", lambda client: client.label_queues())
-
-    def take(self, topic: str, answer: Any) -> None:
+    def came(self, answer: LabelQueueList) -> None:
         """The queues."""
-        if isinstance(answer, LabelQueueList):
-            self._queues = answer.queues
-            self._summary.say(lines([]))
-        elif isinstance(answer, ApplianceError):
-            self._summary.say(alarm(f"{answer.code}: {answer.message}"))
-
-    def items(self) -> list[LabelQueue]:
-        """The queues of the last poll."""
-        return self._queues
+        self.found = answer.queues
 
     def words(self, item: LabelQueue) -> str:
         """What the filter looks at."""
         return f"{item.name} {item.data} {' '.join(item.raters)}"
 
-    def draw(self) -> None:
-        """Say what is known now."""
-        super().draw()
-        current = self.rows.current
-        width = max(20, self.app.size.width - 4)
-        self._one.say(lines(view.detail(current, width) if current is not None else []))
-        self.screen.refresh_bindings()
+    def said(self, item: LabelQueue, width: int) -> list[Content]:
+        """The queue under the cursor."""
+        return view.detail(item, width)
 
     def _cells(self, queue: LabelQueue) -> Any:
         return view.row(queue, self.desk.wall())

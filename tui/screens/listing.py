@@ -5,14 +5,21 @@ it away before it does anything else.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
 
+from appliance.errors import ApplianceError
+from appliance.wire.admin.endpoint import Endpoint
 from tui.desk import Desk
+from tui.link import Question
 from tui.screens.page import Page
+from tui.text import alarm, lines
 from tui.widgets.entry import EntryLine
+from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 T = TypeVar("T")
@@ -116,3 +123,70 @@ class ListPage(Page, Generic[T]):
         self.screen.set_focus(self.rows)
         self.draw()
         return True
+
+
+class DetailPage(ListPage[T]):
+    """A list with what sums it up above, and what is known of the item under the cursor below.
+
+    Args:
+        one: the part below.
+
+    Attributes:
+        found: the items of the last poll.
+    """
+
+    AT: ClassVar[Endpoint[None, Any] | None] = None
+    """Asked with each poll."""
+
+    def __init__(self, desk: Desk, rows: Rows[T], one: Part) -> None:
+        super().__init__(desk, rows)
+        self._summary, self._one = Part(f"{self.TITLE.lower()}-summary"), one
+        self._error: ApplianceError | None = None
+        self.found: Sequence[T] = []
+
+    def compose_above(self) -> ComposeResult:
+        """How many, or what went wrong."""
+        yield self._summary
+
+    def compose_below(self) -> ComposeResult:
+        """The one under the cursor."""
+        with VerticalScroll(classes="detail", can_focus=False):
+            yield self._one
+
+    def question(self) -> Question | None:
+        """All of them."""
+        at = self.AT
+        return None if at is None else Question(at.path, lambda client: client.call(at))
+
+    def take(self, topic: str, answer: Any) -> None:
+        """The answer, or why there is none."""
+        self._error = answer if isinstance(answer, ApplianceError) else None
+        if self._error is None:
+            self.came(answer)
+
+    def came(self, answer: Any) -> None:
+        """Keep an answer."""
+
+    def items(self) -> Sequence[T]:
+        """Those of the last poll."""
+        return self.found
+
+    def summed(self) -> Content:
+        """All of them in a line."""
+        return Content("")
+
+    def said(self, item: T, width: int) -> list[Content]:
+        """The one under the cursor."""
+        return []
+
+    def draw(self) -> None:
+        """Say what is known now."""
+        super().draw()
+        if self._error is not None:
+            self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))
+        elif self.known:
+            self._summary.say(self.summed())
+        current = self.rows.current
+        width = max(20, self.app.size.width - 4)
+        self._one.say(lines([] if current is None else self.said(current, width)))
+        self.screen.refresh_bindings()

@@ -15,7 +15,7 @@ from textual.message import Message
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
-from appliance.wire.admin.logs import LogLine, LogPage, LogQuery
+from appliance.wire.admin.logs import LOGS, LogLine, LogPage, LogQuery
 from tui.background import background
 from tui.desk import Desk
 from tui.link import LinkState, Question
@@ -177,4 +177,4 @@ def _query(level: str, words: str) -> LogQuery:
 
 
 def _read(client: AdminClient, level: str, words: str) -> LogPage:
-    return client.logs(_query(level, words))
+    return client.call(LOGS, _query(level, words))

@@ -15,7 +15,7 @@ from textual.message import Message
 
 from appliance.errors import ApplianceError, Unavailable
 from appliance.types import Role
-from appliance.wire.admin.models import ModelDetail
+from appliance.wire.admin.models import MODEL_LOAD, ModelDetail
 from appliance.wire.admin.plan import ImportPlan
 from tui.background import background
 from tui.change import Answers, Blank, Change
@@ -288,7 +288,7 @@ class MediaPage(ListPage[view.Found]):
         name, client = model.id, self.desk.client
 
         def work(_answers: Answers, report: Report) -> str:
-            loaded = client.load(name, report)
+            loaded = client.call(MODEL_LOAD, model_id=name, report=report)
             self._show(name)
             return f"{name} is {loaded.state}"
 

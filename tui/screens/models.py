@@ -10,21 +10,18 @@ from textual.containers import VerticalScroll
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.types import Role
-from appliance.wire.admin.models import Model, ModelDetail
-from tui.change import Answers, Change
-from tui.command import Report
+from appliance.wire.admin.models import MODEL, MODELS_RECHECK, Model, ModelDetail, ModelList
+from tui.change import asking
 from tui.desk import Desk
 from tui.link import Question
-from tui.screens.approving import approval
-from tui.screens.lifecycle import lifecycle
-from tui.screens.listing import ListPage
+from tui.screens.lifecycle import ArtifactsPage
 from tui.text import alarm, lines
 from tui.view import models as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 
-class ModelsPage(ListPage[Model]):
+class ModelsPage(ArtifactsPage):
     """The store."""
 
     DIGIT: ClassVar[str] = "2"
@@ -39,10 +36,9 @@ class ModelsPage(ListPage[Model]):
         Binding("K", "recheck", "Check all again", show=False),
     ]
     NEEDS: ClassVar[dict[str, Role]] = {
-        "load": Role.OPERATOR, "unload": Role.OPERATOR, "recheck": Role.OPERATOR,
-        "approve": Role.APPROVER, "suspend": Role.ADMIN, "retire": Role.ADMIN,
-        "revoke": Role.ADMIN,
-    }  # fmt: skip
+        **ArtifactsPage.NEEDS,
+        "recheck": MODELS_RECHECK.role,
+    }
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(
@@ -74,11 +70,6 @@ class ModelsPage(ListPage[Model]):
         """The details."""
         self._known = answer
 
-    @property
-    def known(self) -> bool:
-        """The models come with the status."""
-        return self.desk.status is not None
-
     def items(self) -> list[Model]:
         """All artifacts, models first, then by kind."""
         found = self.desk.status.models if self.desk.status else []
@@ -87,10 +78,6 @@ class ModelsPage(ListPage[Model]):
     def words(self, model: Model) -> str:
         """What the filter looks at."""
         return f"{model.id} {model.state} {model.kind} {model.code or ''} {model.digest or ''}"
-
-    def moved(self) -> None:
-        """Ask about another model."""
-        self.post_message(self.Asked())
 
     def draw(self) -> None:
         """Say what is known now."""
@@ -112,66 +99,23 @@ class ModelsPage(ListPage[Model]):
     def _cells(self, model: Model) -> Any:
         return view.row(model, self._engines())
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what the server says that the model allows."""
-        allowed = super().check_action(action, parameters)
-        if not allowed or action not in self.NEEDS or action == "recheck":
-            return allowed
-        model = self.rows.current
-        return True if model is not None and action in model.actions else None
-
-    # changes
-
-    def action_load(self) -> None:
-        """Verify the stored bytes once more and serve the model."""
-        self._change("load")
-
-    def action_unload(self) -> None:
-        """End the engine."""
-        self._change("unload")
-
-    def action_suspend(self) -> None:
-        """Stop serving until enough people approve again."""
-        self._change("suspend")
-
-    def action_retire(self) -> None:
-        """Take out of use for good."""
-        self._change("retire")
-
-    def action_revoke(self) -> None:
-        """End for good because it must not be trusted."""
-        self._change("revoke")
-
-    def action_approve(self) -> None:
-        """Sign one approval."""
-        model = self.rows.current
-        if model is not None:
-            self.begin(approval(self.desk, model.id, model.digest or ""))
-
     def action_recheck(self) -> None:
         """Hash every approved model again and ask the policy again."""
-
-        def work(_answers: Answers, _report: Report) -> str:
-            found = self.desk.client.recheck().models
-            names = ", ".join(model.id for model in found)
-            return (
-                f"something is wrong with {names}" if found else "every approved model is as it was"
-            )
-
         self.begin(
-            Change(
+            asking(
+                self.desk.client,
+                MODELS_RECHECK,
                 "Check every approved model again",
-                "POST /admin/models/recheck",
                 "model: an entry for each that is not as it was",
-                work,
+                _rechecked,
             )
         )
 
-    def _change(self, verb: str) -> None:
-        model = self.rows.current
-        if model is not None:
-            self.begin(lifecycle(self.desk, model.id, verb))
-
 
 def _detail(client: AdminClient, model_id: str) -> ModelDetail:
-    return client.model(model_id)
+    return client.call(MODEL, model_id=model_id)
+
+
+def _rechecked(found: ModelList) -> str:
+    names = ", ".join(model.id for model in found.models)
+    return f"something is wrong with {names}" if names else "every approved model is as it was"

@@ -4,16 +4,13 @@ from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.content import Content
 
-from appliance.errors import ApplianceError
 from appliance.types import Role
-from appliance.wire.admin.models import RequestList, RunningRequest
-from tui.change import Answers, Change
-from tui.command import Report
+from appliance.wire.admin.models import REQUEST_CANCEL, REQUESTS, RequestList, RunningRequest
+from tui.change import asking
 from tui.desk import Desk
-from tui.link import Question
-from tui.screens.listing import ListPage
-from tui.text import alarm, lines
+from tui.screens.listing import DetailPage
 from tui.view import requests as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
@@ -21,60 +18,44 @@ from tui.widgets.rows import Rows
 _EMPTY: Final = "No requests. Apps send them with a key; press 5, then N to make one."
 
 
-class RequestsPage(ListPage[RunningRequest]):
+class RequestsPage(DetailPage[RunningRequest]):
     """What is being answered now."""
 
     DIGIT: ClassVar[str] = "3"
     TITLE: ClassVar[str] = "Requests"
+    AT = REQUESTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("C", "cancel", "Cancel request"),
         Binding("p", "hold", "Hold still"),
     ]
-    NEEDS: ClassVar[dict[str, Role]] = {"cancel": Role.OPERATOR}
+    NEEDS: ClassVar[dict[str, Role]] = {"cancel": REQUEST_CANCEL.role}
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__(
-            desk, Rows("running", view.COLUMNS, lambda r: r.request_id, self._cells, _EMPTY)
-        )
-        self._summary, self._one = Part("requests-summary"), Part("request")
-        self._requests: list[RunningRequest] = []
+        rows = Rows("running", view.COLUMNS, lambda r: r.request_id, self._cells, _EMPTY)
+        super().__init__(desk, rows, Part("request"))
         self._held = False
-
-    def compose_above(self) -> ComposeResult:
-        """How many."""
-        yield self._summary
 
     def compose_below(self) -> ComposeResult:
         """The one under the cursor."""
         yield self._one
 
-    def question(self) -> Question | None:
-        """All requests."""
-        return Question("requests", lambda client: client.requests())
-
-    def take(self, topic: str, answer: Any) -> None:
+    def came(self, answer: RequestList) -> None:
         """The requests, unless the person holds the list still."""
-        if isinstance(answer, RequestList) and not self._held:
-            self._requests = answer.requests
-        elif isinstance(answer, ApplianceError):
-            self._summary.say(alarm(f"{answer.code}: {answer.message}"))
-
-    def items(self) -> list[RunningRequest]:
-        """The requests of the last poll."""
-        return self._requests
+        if not self._held:
+            self.found = answer.requests
 
     def words(self, item: RunningRequest) -> str:
         """What the filter looks at."""
         waits = "queued" if item.queued else "running"
         return f"{item.app} {item.key_id} {item.model} {item.request_id} {waits} {item.priority}"
 
-    def draw(self) -> None:
-        """Say what is known now."""
-        super().draw()
-        if self.known:
-            self._summary.say(view.summary(self._requests, self.rows.count))
-        current = self.rows.current
-        self._one.say(view.detail(current, self.desk.wall()) if current else lines([]))
+    def summed(self) -> Content:
+        """How many there are."""
+        return view.summary(self.found, self.rows.count)
+
+    def said(self, item: RunningRequest, width: int) -> list[Content]:
+        """The one under the cursor."""
+        return [view.detail(item, self.desk.wall())]
 
     def _cells(self, request: RunningRequest) -> Any:
         return view.row(request, self.desk.wall())
@@ -97,18 +78,15 @@ class RequestsPage(ListPage[RunningRequest]):
         request = self.rows.current
         if request is None:
             return
-        name, client = request.request_id, self.desk.client
-
-        def work(_answers: Answers, _report: Report) -> str:
-            done = client.cancel_request(name)
-            return f"request {name} {'ended' if done.cancelled else 'had ended already'}"
-
+        name = request.request_id
         self.begin(
-            Change(
+            asking(
+                self.desk.client,
+                REQUEST_CANCEL,
                 f"Cancel the request of {request.app or request.key_id} to {request.model}",
-                f"POST /admin/requests/{name}/cancel",
                 f"admin: request_cancel {name}, by you",
-                work,
+                lambda done: f"request {name} {'ended' if done.cancelled else 'had ended already'}",
                 explain=("Its client gets the error request_cancelled.",),
+                request_id=name,
             )
         )

@@ -6,17 +6,14 @@ once, since it does not change; nothing is changed here.
 
 from typing import Any, ClassVar, Final, NamedTuple
 
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.content import Content
 
 from appliance.client import AdminClient
-from appliance.errors import ApplianceError
-from appliance.wire.admin.jobs import Job
-from appliance.wire.admin.routes import Route
+from appliance.wire.admin.jobs import JOB, JOBS, Job
+from appliance.wire.admin.routes import ROUTE_TABLE, ROUTES, Route
 from tui.desk import Desk
 from tui.link import Question
-from tui.screens.listing import ListPage
-from tui.text import alarm, lines
+from tui.screens.listing import DetailPage
 from tui.view import routes as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
@@ -32,27 +29,15 @@ class Found(NamedTuple):
     calibrations: list[Job]
 
 
-class RoutesPage(ListPage[Route]):
+class RoutesPage(DetailPage[Route]):
     """Routes, by id."""
 
     TITLE: ClassVar[str] = "Routes"
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No routes. Import one with `appliance route import DIR`."
-        super().__init__(desk, Rows("routes", view.COLUMNS, lambda r: r.id, view.row, empty))
-        self._summary, self._one = Part("routes-summary"), Part("route", "ROUTE")
-        self._routes: list[Route] = []
+        rows = Rows("routes", view.COLUMNS, lambda r: r.id, view.row, ROUTE_TABLE.empty)
+        super().__init__(desk, rows, Part("route", "ROUTE"))
         self._known: dict[int, Job] = {}
-        self._error: ApplianceError | None = None
-
-    def compose_above(self) -> ComposeResult:
-        """How many."""
-        yield self._summary
-
-    def compose_below(self) -> ComposeResult:
-        """The route under the cursor."""
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self._one
 
     def question(self) -> Question | None:
         """All of them, and what calibrations found."""
@@ -60,44 +45,28 @@ class RoutesPage(ListPage[Route]):
 
     def _ask(self, client: AdminClient) -> Found:
         """Called in the poller's thread."""
-        done = [j for j in client.jobs(_NEWEST).jobs if (j.kind, j.state) == (_KIND, "done")]
-        new = [client.job(job.id) for job in done if job.id not in self._known]
-        return Found(client.routes().routes, new)
+        done = [
+            j for j in client.call(JOBS, count=_NEWEST).jobs if (j.kind, j.state) == (_KIND, "done")
+        ]
+        new = [client.call(JOB, job_id=job.id) for job in done if job.id not in self._known]
+        return Found(client.call(ROUTES).routes, new)
 
-    def take(self, topic: str, answer: Any) -> None:
+    def came(self, answer: Found) -> None:
         """The routes."""
-        self._error = answer if isinstance(answer, ApplianceError) else None
-        if isinstance(answer, Found):
-            self._routes = answer.routes
-            self._known |= {job.id: job for job in answer.calibrations}
-
-    def items(self) -> list[Route]:
-        """The routes of the last poll."""
-        return self._routes
+        self.found = answer.routes
+        self._known |= {job.id: job for job in answer.calibrations}
 
     def words(self, item: Route) -> str:
         """What the filter looks at."""
         return f"{item.id} {item.state} {item.why} {item.description}"
 
-    def draw(self) -> None:
-        """Say what is known now."""
-        super().draw()
-        if self._error is not None:
-            self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))
-        elif self.known:
-            self._summary.say(view.summary(self._routes, self.rows.count))
-        one = self.rows.current
-        width = max(20, self.app.size.width - 4)
-        said = (
-            view.detail(one, self._result(one.id), width, ascii_only=self.desk.basic)
-            if one is not None
-            else []
-        )
-        self._one.say(lines(said))
+    def summed(self) -> Content:
+        """How many there are."""
+        return view.summary(self.found, self.rows.count)
 
-    def moved(self) -> None:
-        """Show another one."""
-        self.draw()
+    def said(self, item: Route, width: int) -> list[Content]:
+        """The route under the cursor."""
+        return view.detail(item, self._result(item.id), width, ascii_only=self.desk.basic)
 
     def _result(self, route: str) -> dict[str, Any] | None:
         """What the newest calibration of a route found."""

@@ -14,13 +14,12 @@ from textual.containers import VerticalScroll
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.facts import TaskFacts
-from appliance.types import Role
-from appliance.wire.admin.models import Model, ModelDetail
+from appliance.wire.admin.gates import CERTIFICATES
+from appliance.wire.admin.models import MODEL, Model, ModelDetail
+from appliance.wire.admin.pointers import TASK_NAMES
 from tui.desk import Desk
 from tui.link import Question
-from tui.screens.approving import approval
-from tui.screens.lifecycle import lifecycle
-from tui.screens.listing import ListPage
+from tui.screens.lifecycle import ArtifactsPage
 from tui.text import alarm, lines
 from tui.view import tasks as view
 from tui.widgets.part import Part
@@ -29,7 +28,7 @@ from tui.widgets.rows import Rows
 _KIND: Final = "task"
 
 
-class TasksPage(ListPage[Model]):
+class TasksPage(ArtifactsPage):
     """The tasks of the store."""
 
     DIGIT: ClassVar[str] = "7"
@@ -40,10 +39,6 @@ class TasksPage(ListPage[Model]):
         Binding("T", "retire", "Retire", show=False),
         Binding("X", "revoke", "Revoke", show=False),
     ]
-    NEEDS: ClassVar[dict[str, Role]] = {
-        "approve": Role.APPROVER, "suspend": Role.ADMIN, "retire": Role.ADMIN,
-        "revoke": Role.ADMIN,
-    }  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
         empty = "No tasks. Draft one with `appliance task new DIR`."
@@ -78,11 +73,11 @@ class TasksPage(ListPage[Model]):
             for task in self.items()
             if task.id == current or not _same(task, known.get(task.id))
         ]
-        details = {name: client.model(name) for name in wanted}
+        details = {name: client.call(MODEL, model_id=name) for name in wanted}
         if current is None:
             return details, view.Evidence()
         return details, view.Evidence(
-            tuple(client.certificates().certificates), tuple(client.task_names().names)
+            tuple(client.call(CERTIFICATES).certificates), tuple(client.call(TASK_NAMES).names)
         )
 
     def take(self, topic: str, answer: Any) -> None:
@@ -91,11 +86,6 @@ class TasksPage(ListPage[Model]):
         if self._error is None:
             details, self._evidence = answer
             self._details = {**self._details, **details}
-
-    @property
-    def known(self) -> bool:
-        """The tasks come with the status."""
-        return self.desk.status is not None
 
     def items(self) -> list[Model]:
         """All tasks."""
@@ -109,10 +99,6 @@ class TasksPage(ListPage[Model]):
         if isinstance(facts, TaskFacts):
             told = f"{facts.form} {facts.model} {facts.description}"
         return f"{item.id} {item.state} {item.code or ''} {item.digest or ''} {told}"
-
-    def moved(self) -> None:
-        """Ask about another task."""
-        self.post_message(self.Asked())
 
     def draw(self) -> None:
         """Say what is known now."""
@@ -131,39 +117,6 @@ class TasksPage(ListPage[Model]):
 
     def _cells(self, task: Model) -> Any:
         return view.row(task, self._details.get(task.id))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what the server says that the task allows."""
-        allowed = super().check_action(action, parameters)
-        if not allowed or action not in self.NEEDS:
-            return allowed
-        task = self.rows.current
-        return True if task is not None and action in task.actions else None
-
-    # changes
-
-    def action_approve(self) -> None:
-        """Sign one approval."""
-        task = self.rows.current
-        if task is not None:
-            self.begin(approval(self.desk, task.id, task.digest or ""))
-
-    def action_suspend(self) -> None:
-        """Stop answering until enough people approve again."""
-        self._change("suspend")
-
-    def action_retire(self) -> None:
-        """Take out of use for good."""
-        self._change("retire")
-
-    def action_revoke(self) -> None:
-        """End for good because it must not be trusted."""
-        self._change("revoke")
-
-    def _change(self, verb: str) -> None:
-        task = self.rows.current
-        if task is not None:
-            self.begin(lifecycle(self.desk, task.id, verb))
 
 
 def _same(task: Model, known: ModelDetail | None) -> bool:

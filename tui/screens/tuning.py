@@ -7,22 +7,20 @@ each poll.
 
 from typing import Any, ClassVar, Final, NamedTuple
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
-from appliance.wire.admin.jobs import Job
+from appliance.wire.admin import tunings as wire
+from appliance.wire.admin.jobs import JOB, JOBS, Job
 from appliance.wire.admin.tunings import MOST, LossRun, TuningsCompared
 from tui.change import Change, report_to_file
 from tui.desk import Desk
 from tui.link import Question
-from tui.screens.listing import ListPage
+from tui.screens.listing import DetailPage
 from tui.screens.page import Page
 from tui.screens.whole import WholeScreen
-from tui.text import alarm, lines
 from tui.view import tuning as view
 from tui.view.jobs import LIVE
 from tui.widgets.part import Part
@@ -46,7 +44,7 @@ class Found(NamedTuple):
     compared: TuningsCompared | ApplianceError | None
 
 
-class TuningPage(ListPage[Job]):
+class TuningPage(DetailPage[Job]):
     """Tunings and plans, the newest first."""
 
     TITLE: ClassVar[str] = "Tuning"
@@ -58,25 +56,12 @@ class TuningPage(ListPage[Job]):
 
     def __init__(self, desk: Desk) -> None:
         empty = "No tunings. Start one with `appliance tune run TASK_DIR --data DATASET_DIR`."
-        super().__init__(
-            desk, Rows("tunings", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
-        )
-        self._summary, self._one = Part("tuning-summary"), Part("tuning", "TUNING")
-        self._jobs: list[Job] = []
+        rows = Rows("tunings", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
+        super().__init__(desk, rows, Part("tuning", "TUNING"))
         self._whole: dict[int, Job] = {}
         self._runs: dict[int, tuple[str, list[LossRun]]] = {}
         self._marked: tuple[int, ...] = ()
         self._compared: tuple[tuple[int, ...], TuningsCompared] | None = None
-        self._error: ApplianceError | None = None
-
-    def compose_above(self) -> ComposeResult:
-        """How many."""
-        yield self._summary
-
-    def compose_below(self) -> ComposeResult:
-        """The tuning under the cursor."""
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self._one
 
     def question(self) -> Question | None:
         """The newest ones, what is not known of the one under the cursor, and the marked ones."""
@@ -87,12 +72,12 @@ class TuningPage(ListPage[Job]):
 
     def _ask(self, client: AdminClient, number: int | None, marked: tuple[int, ...]) -> Found:
         """Called in the poller's thread."""
-        jobs = [job for job in client.jobs(_NEWEST).jobs if job.kind == _KIND]
+        jobs = [job for job in client.call(JOBS, count=_NEWEST).jobs if job.kind == _KIND]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
         whole, runs = None, None
         if named is not None:
             if named.state == "done" and named.id not in self._whole:
-                whole = client.job(named.id)
+                whole = client.call(JOB, job_id=named.id)
             kept = self._runs.get(named.id)
             known = kept is not None and kept[0] == named.state not in LIVE
             if not known and not view.planned(named):
@@ -102,12 +87,9 @@ class TuningPage(ListPage[Job]):
         wanted = len(marked) > 1 and not told
         return Found(jobs, whole, runs, _compared(client, marked) if wanted else None)
 
-    def take(self, topic: str, answer: Any) -> None:
+    def came(self, answer: Found) -> None:
         """The tunings."""
-        self._error = answer if isinstance(answer, ApplianceError) else None
-        if not isinstance(answer, Found):
-            return
-        self._jobs = answer.jobs
+        self.found = answer.jobs
         if answer.whole is not None:
             self._whole[answer.whole.id] = answer.whole
         if answer.runs is not None:
@@ -119,10 +101,6 @@ class TuningPage(ListPage[Job]):
         elif answer.compared is not None:
             self._error = answer.compared
 
-    def items(self) -> list[Job]:
-        """The tunings of the last poll."""
-        return self._jobs
-
     def words(self, item: Job) -> str:
         """What the filter looks at."""
         return f"{item.id} {item.state} {item.title} {item.actor} {item.code}"
@@ -131,25 +109,14 @@ class TuningPage(ListPage[Job]):
         """Ask about another one."""
         self.post_message(self.Asked())
 
-    def draw(self) -> None:
-        """Say what is known now."""
-        super().draw()
-        if self._error is not None:
-            self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))
-        elif self.known:
-            told = view.summary(self._jobs, self.rows.count, len(self._marked))
-            self._summary.say(told)
-        current = self._current()
-        width = max(20, self.app.size.width - 4)
-        said = (
-            view.detail(
-                current, self._losses(), self.desk.wall(), width, ascii_only=self.desk.basic
-            )
-            if current is not None
-            else []
-        )
-        self._one.say(lines(said))
-        self.screen.refresh_bindings()
+    def summed(self) -> Content:
+        """How many there are, and are marked."""
+        return view.summary(self.found, self.rows.count, len(self._marked))
+
+    def said(self, item: Job, width: int) -> list[Content]:
+        """The tuning under the cursor."""
+        found, now = self._whole.get(item.id, item), self.desk.wall()
+        return view.detail(found, self._losses(), now, width, ascii_only=self.desk.basic)
 
     def _current(self) -> Job | None:
         """The one under the cursor, with its result if that is known."""
@@ -262,7 +229,7 @@ def _trained(job: Job) -> bool:
 def _losses(client: AdminClient, number: int) -> list[LossRun] | None:
     """The losses of a tuning; None where they cannot be had, such as from the files."""
     try:
-        return client.tuning_losses(number).runs
+        return client.call(wire.TUNING_LOSSES, job_id=number).runs
     except ApplianceError:
         return None
 
@@ -270,7 +237,7 @@ def _losses(client: AdminClient, number: int) -> list[LossRun] | None:
 def _compared(client: AdminClient, numbers: tuple[int, ...]) -> TuningsCompared | ApplianceError:
     """Tunings side by side, or why they are not."""
     try:
-        return client.compare_tunings(numbers)
+        return client.call(wire.TUNINGS_COMPARE, wire.CompareTunings.of(tunings=list(numbers)))
     except ApplianceError as error:
         return error
 
@@ -280,5 +247,5 @@ def report(desk: Desk, number: int) -> Change:
     request = f"GET /admin/tunings/{number}/report"
     return report_to_file(
         f"tuning {number}", request, f"tuning-{number}.html",
-        lambda: desk.client.tuning_report(number).html,
+        lambda: desk.client.call(wire.TUNING_REPORT, job_id=number).html,
     )  # fmt: skip

@@ -3,89 +3,58 @@
 Rules: learning and approving take a look at the host and a private key, so they are commands.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.content import Content
 
-from appliance.errors import ApplianceError
 from appliance.types import Role
-from appliance.wire.admin.upstreams import Upstream, UpstreamList
-from tui.change import Answers, Change
-from tui.command import Report
+from appliance.wire.admin import upstreams as wire
+from tui.change import asking
 from tui.desk import Desk
-from tui.link import Question
-from tui.screens.listing import ListPage
-from tui.text import alarm, lines
+from tui.screens.listing import DetailPage
 from tui.view import upstreams as view
-from tui.view.units import many
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 
-class UpstreamsPage(ListPage[view.Row]):
+class UpstreamsPage(DetailPage[wire.HostOf]):
     """Hosts, by upstream."""
 
     TITLE: ClassVar[str] = "Upstreams"
+    AT = wire.UPSTREAMS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("P", "probe", "Probe"),
         Binding("D", "drain", "Drain, or undo"),
         Binding("R", "reload", "Read again"),
     ]
     NEEDS: ClassVar[dict[str, Role]] = {
-        "probe": Role.OPERATOR, "drain": Role.OPERATOR, "reload": Role.OPERATOR,
+        "probe": wire.UPSTREAM_PROBE.role,
+        "drain": wire.UPSTREAM_DRAIN.role,
+        "reload": wire.UPSTREAMS_RELOAD.role,
     }  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No upstreams. Add one in [upstreams] of appliance.toml."
-        super().__init__(desk, Rows("upstreams", view.COLUMNS, lambda r: r.key, view.row, empty))
-        self._summary, self._one = Part("upstreams-summary"), Part("upstream", "HOST")
-        self._upstreams: list[Upstream] = []
-        self._error: ApplianceError | None = None
+        rows = Rows("upstreams", view.COLUMNS, lambda r: r.key, view.row, wire.UPSTREAM_TABLE.empty)
+        super().__init__(desk, rows, Part("upstream", "HOST"))
+        self._upstreams: list[wire.Upstream] = []
 
-    def compose_above(self) -> ComposeResult:
-        """How many."""
-        yield self._summary
+    def came(self, answer: wire.UpstreamList) -> None:
+        """The hosts of the upstreams."""
+        self._upstreams, self.found = answer.upstreams, wire.hosts_of(answer.upstreams)
 
-    def compose_below(self) -> ComposeResult:
-        """The host under the cursor."""
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self._one
-
-    def question(self) -> Question | None:
-        """All of them."""
-        return Question("upstreams", lambda client: client.upstreams())
-
-    def take(self, topic: str, answer: Any) -> None:
-        """The upstreams."""
-        self._error = answer if isinstance(answer, ApplianceError) else None
-        if isinstance(answer, UpstreamList):
-            self._upstreams = answer.upstreams
-
-    def items(self) -> list[view.Row]:
-        """The hosts of the last poll."""
-        return view.rows(self._upstreams)
-
-    def words(self, item: view.Row) -> str:
+    def words(self, item: wire.HostOf) -> str:
         """What the filter looks at."""
         state = "broken" if item.host is None else item.host.state
         return f"{item.key} {state} {item.upstream.kind} {item.upstream.model} {item.why}"
 
-    def draw(self) -> None:
-        """Say what is known now."""
-        super().draw()
-        if self._error is not None:
-            self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))
-        elif self.known:
-            self._summary.say(view.summary(self._upstreams, self.rows.count))
-        one = self.rows.current
-        width = max(20, self.app.size.width - 4)
-        self._one.say(lines(view.detail(one, width) if one is not None else []))
+    def summed(self) -> Content:
+        """How many there are."""
+        return view.summary(self._upstreams, self.rows.count)
 
-    def moved(self) -> None:
-        """Show another one."""
-        self.draw()
+    def said(self, item: wire.HostOf, width: int) -> list[Content]:
+        """The host under the cursor."""
+        return view.detail(item, width)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A host must be under the cursor; reading again takes none."""
@@ -100,19 +69,16 @@ class UpstreamsPage(ListPage[view.Row]):
         one = self.rows.current
         if one is None:
             return
-        name, client = one.upstream.name, self.desk.client
-
-        def work(_answers: Answers, _report: Report) -> str:
-            found = client.probe_upstream(name)
-            return f"{name}: " + ", ".join(f"{host.url} {host.state}" for host in found.hosts)
-
+        name = one.upstream.name
         self.begin(
-            Change(
+            asking(
+                self.desk.client,
+                wire.UPSTREAM_PROBE,
                 f"Probe the hosts of {name}",
-                f"POST /admin/upstreams/{name}/probe",
                 f"admin: upstream_probe {name}, by you",
-                work,
+                lambda found: f"{name}: " + ", ".join(f"{h.url} {h.state}" for h in found.hosts),
                 explain=("One that tripped is taken back when it agrees.",),
+                name=name,
             )
         )
 
@@ -121,38 +87,29 @@ class UpstreamsPage(ListPage[view.Row]):
         one = self.rows.current
         if one is None or one.host is None:
             return
-        name, url, client = one.upstream.name, one.host.url, self.desk.client
-        drained = one.host.state != "drained"
-
-        def work(_answers: Answers, _report: Report) -> str:
-            client.drain_upstream(name, url, drained=drained)
-            return f"{url} gets {'no new' if drained else 'new'} requests"
-
+        name, url, drained = one.upstream.name, one.host.url, one.host.state != "drained"
         self.begin(
-            Change(
+            asking(
+                self.desk.client,
+                wire.UPSTREAM_DRAIN,
                 f"{'Drain' if drained else 'Undo the draining of'} {url} of {name}",
-                f"POST /admin/upstreams/{name}/drain",
                 f"admin: upstream_drain {name}, by you",
-                work,
+                lambda _: f"{url} gets {'no new' if drained else 'new'} requests",
+                request=lambda _: wire.UpstreamDrain.of(url=url, drained=drained),
                 explain=("Answers under way end as they do.",),
+                name=name,
             )
         )
 
     def action_reload(self) -> None:
         """Read the upstreams of the configuration again."""
-        client = self.desk.client
-
-        def work(_answers: Answers, _report: Report) -> str:
-            found = client.reload_upstreams().upstreams
-            hosts = sum(len(one.hosts) for one in found)
-            return f"{many(len(found), 'upstream')}, {many(hosts, 'host')}"
-
         self.begin(
-            Change(
+            asking(
+                self.desk.client,
+                wire.UPSTREAMS_RELOAD,
                 "Read the upstreams of appliance.toml again",
-                "POST /admin/upstreams/reload",
                 "admin: upstream_reload, by you",
-                work,
+                lambda found: view.counted(found.upstreams),
                 explain=("Hosts that are gone end their answers. An error changes nothing.",),
             )
         )

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.message import Message
 
 from appliance.errors import ApplianceError, Unavailable
-from appliance.wire.admin.models import Verification, VerifyRange
+from appliance.wire.admin.models import AUDIT_VERIFY, Verification, VerifyRange
 from tui import chart
 from tui.background import background
 from tui.desk import Desk
@@ -55,7 +55,7 @@ class VerifyScreen(WholeScreen):
 
     def _work(self) -> object:
         if self.desk.state is LinkState.LIVE:
-            return self.desk.client.verify_log(VerifyRange(), self._report)
+            return self.desk.client.call(AUDIT_VERIFY, VerifyRange(), report=self._report)
         document = self.desk.commands.run(
             "audit", "verify", report=self._report, refused_is_data=True
         )

@@ -9,19 +9,25 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.admin.collections import Collection, Passages, ReportList, Shown
+from appliance.wire.admin.collections import (
+    COLLECTION_TABLE,
+    Collection,
+    Passages,
+    ReportList,
+    Shown,
+)
 from appliance.wire.admin.jobs import Job
-from tui.columns import Column
+from tui.columns import Column, cells, listed
 from tui.text import WHOLE, Cell, alarm, cell, indented, labelled, line, quiet, state
-from tui.view.units import age, count, many, since, size
+from tui.view.units import age, count, many, since
 
 COLUMNS: Final = (
-    Column("COLLECTION", 0, least=14, most=40),
-    Column("DOCUMENTS", 9, right=True),
-    Column("CHUNKS", 9, right=True, drop=3),
-    Column("SIZE", 9, right=True, drop=2),
-    Column("RANKING", 8),
-    Column("EMBEDDER", 24, drop=1),
+    listed(COLLECTION_TABLE, "NAME", 0, name="COLLECTION", least=14, most=40),
+    listed(COLLECTION_TABLE, "DOCUMENTS", 9),
+    listed(COLLECTION_TABLE, "CHUNKS", 9, drop=3),
+    listed(COLLECTION_TABLE, "SIZE", 9, drop=2),
+    listed(COLLECTION_TABLE, "RANKING", 8),
+    listed(COLLECTION_TABLE, "EMBEDDER", 24, drop=1),
     Column("LAST INGEST", 14),
     Column("AGE", 6, right=True, drop=4),
 )
@@ -36,16 +42,10 @@ def row(found: Collection, last: Job | None, now: float) -> Sequence[Cell]:
         last: the newest job that brought documents in.
         now: seconds since the epoch.
     """
-    return (
-        found.name,
-        count(found.documents),
-        count(found.chunks),
-        size(found.size),
-        found.ranking,
-        found.embedder or "-",
-        state(last.state) if last is not None else "-",
-        age(since(last.created, now)) if last is not None else "-",
-    )
+    own: dict[str, Cell] = {"LAST INGEST": "-", "AGE": "-"}
+    if last is not None:
+        own = {"LAST INGEST": state(last.state), "AGE": age(since(last.created, now))}
+    return cells(COLUMNS, found, own)
 
 
 def summary(found: Sequence[Collection], shown: int) -> Content:

@@ -8,20 +8,20 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.admin.jobs import Job, JobProgress
+from appliance.wire.admin.jobs import JOB_TABLE, Job, JobProgress
 from tui.chart import bar
-from tui.columns import Column
+from tui.columns import Column, cells, listed
 from tui.text import Cell, cell, labelled, line, quiet, state
 from tui.view.units import age, clock, count, duration, many, rate, since, size
 
 COLUMNS: Final = (
-    Column("ID", 5, right=True),
-    Column("KIND", 8, drop=2),
-    Column("STATE", 13),
+    listed(JOB_TABLE, "ID", 5, right=True),
+    listed(JOB_TABLE, "KIND", 8, drop=2),
+    listed(JOB_TABLE, "STATE", 13),
     Column("PROGRESS", 18),
     Column("LEFT", 9, right=True, drop=3),
     Column("AGE", 6, right=True, drop=1),
-    Column("WHAT", 0, least=10),
+    listed(JOB_TABLE, "WHAT", 0, least=10),
     Column("BY", 10, drop=4),
 )
 LIVE: Final = ("running", "pausing", "cancelling")
@@ -35,16 +35,9 @@ def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
     Args:
         now: seconds since the epoch.
     """
-    return (
-        str(job.id),
-        job.kind,
-        state(job.state),
-        bar_of(job, ascii_only=ascii_only),
-        left(job),
-        age(since(job.created, now)),
-        job.title,
-        job.actor,
-    )
+    drawn, aged = bar_of(job, ascii_only=ascii_only), age(since(job.created, now))
+    own = {"PROGRESS": drawn, "LEFT": left(job), "AGE": aged, "BY": job.actor}
+    return cells(COLUMNS, job, own)
 
 
 def counted(noun: str, found: Sequence[Job], kept: int, *more: str) -> Content:

@@ -8,23 +8,23 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.admin.keys import Key, NewKey
+from appliance.wire.admin.keys import KEY_TABLE, Key, NewKey, allowed_models
 from tui import chart
-from tui.columns import Column
+from tui.columns import Column, cells, listed
 from tui.text import WHOLE, Cell, alarm, cell, labelled, line, lines, quiet, state
 from tui.view.units import clock, count, many
 
 COLUMNS: Final = (
-    Column("NAME", 0, least=16, most=40),
-    Column("STATE", 10),
+    listed(KEY_TABLE, "NAME", 0, least=16, most=40),
+    listed(KEY_TABLE, "STATE", 10),
     Column("TOKENS", 12, right=True),
     Column("SHARE", 12),
     Column("REQUESTS", 9, right=True, drop=1),
     Column("RPM", 8, right=True, drop=3),
     Column("TPM", 9, right=True, drop=3),
     Column("AT ONCE", 7, right=True, drop=4),
-    Column("LAST USED", 19, drop=2),
-    Column("ID", 18, drop=5),
+    listed(KEY_TABLE, "LAST USED", 19, drop=2),
+    listed(KEY_TABLE, "ID", 18, drop=5),
 )
 
 
@@ -40,18 +40,15 @@ def row(key: Key, most: int, *, ascii_only: bool) -> Sequence[Cell]:
         most: tokens of the key that used most, a full bar.
     """
     limits = key.limits
-    return (
-        key.name,
-        state(key.state),
-        count(tokens(key)),
-        cell(chart.bar(tokens(key), most, 12, ascii_only=ascii_only), "$primary"),
-        count(key.usage.requests),
-        count(limits.rpm) if limits.rpm else "no limit",
-        count(limits.tpm) if limits.tpm else "no limit",
-        count(limits.concurrency) if limits.concurrency else "any",
-        clock(key.last_used) if key.last_used else "never",
-        key.id,
-    )
+    own: dict[str, Cell] = {
+        "TOKENS": count(tokens(key)),
+        "SHARE": cell(chart.bar(tokens(key), most, 12, ascii_only=ascii_only), "$primary"),
+        "REQUESTS": count(key.usage.requests),
+        "RPM": count(limits.rpm) if limits.rpm else "no limit",
+        "TPM": count(limits.tpm) if limits.tpm else "no limit",
+        "AT ONCE": count(limits.concurrency) if limits.concurrency else "any",
+    }
+    return cells(COLUMNS, key, own)
 
 
 def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -> list[Content]:
@@ -62,8 +59,7 @@ def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -
     """
     limits = key.limits
     said = labelled("key", line(key.id, state(key.state), quiet(f"role {key.role}")), width)
-    models = ", ".join(key.models) or ("all tasks" if key.tasks_only else "all")
-    said += labelled("models", models, width)
+    said += labelled("models", allowed_models(key), width)
     expires = clock(key.expires) if key.expires else "never"
     said += labelled("expires", line(expires, quiet(f"made {clock(key.created)}")), width)
     if key.rotated_until:

@@ -17,17 +17,17 @@ from appliance.facts import (
     TaskFacts,
     UnreadFacts,
 )
-from appliance.wire.admin.models import Model, ModelDetail, Worker
-from tui.columns import Column
+from appliance.wire.admin.models import MODEL_TABLE, Model, ModelDetail, Worker
+from tui.columns import Column, cells, listed
 from tui.text import Cell, labelled, line, quiet, state
 from tui.view.units import clock, count, many, size
 
 COLUMNS: Final = (
-    Column("MODEL", 0, least=18, most=44),
-    Column("STATE", 13),
-    Column("KIND", 8, drop=3),
+    listed(MODEL_TABLE, "ID", 0, name="MODEL", least=18, most=44),
+    listed(MODEL_TABLE, "STATE", 13),
+    listed(MODEL_TABLE, "KIND", 8, drop=3),
     Column("ENGINE", 14, drop=2),
-    Column("DIGEST", 16, drop=4),
+    listed(MODEL_TABLE, "DIGEST", 16, drop=4),
     Column("WHY", 26, drop=1),
     Column("ADDED", 19, drop=5),
 )
@@ -60,15 +60,12 @@ def following(model: Model) -> str:
 
 def row(model: Model, engines: Mapping[str, Worker]) -> Sequence[Cell]:
     """One artifact of the store."""
-    return (
-        model.id,
-        state(model.state),
-        model.kind or "-",
-        _at_work(model, engines.get(model.id)),
-        (model.digest or "-")[:16],
-        model.code or "",
-        clock(model.created) if model.created else "-",
-    )
+    own = {
+        "ENGINE": _at_work(model, engines.get(model.id)),
+        "WHY": model.code or "",
+        "ADDED": clock(model.created) if model.created else "-",
+    }
+    return cells(COLUMNS, model, own)
 
 
 def _at_work(model: Model, worker: Worker | None) -> Cell:

@@ -9,22 +9,22 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.admin.models import RunningRequest
-from tui.columns import Column
-from tui.text import Cell, line, quiet, state
+from appliance.wire.admin.models import REQUEST_TABLE, RunningRequest
+from tui.columns import Column, cells, listed
+from tui.text import Cell, line, quiet
 from tui.view.units import age, clock, count, many, rate, since
 
 COLUMNS: Final = (
     Column("APP", 0, least=14, most=40),
-    Column("STATE", 10),
-    Column("MODEL", 18, drop=1),
-    Column("READ", 7, right=True),
-    Column("WRITTEN", 7, right=True),
+    listed(REQUEST_TABLE, "STATE", 10),
+    listed(REQUEST_TABLE, "MODEL", 18, drop=1),
+    listed(REQUEST_TABLE, "READ", 7),
+    listed(REQUEST_TABLE, "WRITTEN", 7),
     Column("TOK/S", 6, right=True, drop=2),
     Column("AGE", 6, right=True),
     Column("PRIORITY", 11, drop=4),
     Column("KEY", 18, drop=5),
-    Column("REQUEST", 36, drop=3),
+    listed(REQUEST_TABLE, "ID", 36, name="REQUEST", drop=3),
 )
 
 
@@ -36,18 +36,14 @@ def row(request: RunningRequest, now: float) -> Sequence[Cell]:
     """
     lived = since(request.started, now)
     speed = rate(request.completion_tokens / lived) if lived >= 1 else "-"
-    return (
-        request.app or request.key_id,
-        state("queued" if request.queued else "running"),
-        request.model,
-        count(request.prompt_tokens),
-        count(request.completion_tokens),
-        speed,
-        age(lived),
-        request.priority,
-        request.key_id,
-        request.request_id,
-    )
+    own = {
+        "APP": request.app or request.key_id,
+        "TOK/S": speed,
+        "AGE": age(lived),
+        "PRIORITY": request.priority,
+        "KEY": request.key_id,
+    }
+    return cells(COLUMNS, request, own)
 
 
 def summary(requests: Sequence[RunningRequest], kept: int) -> Content:

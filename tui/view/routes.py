@@ -9,15 +9,15 @@ from typing import Any, Final
 
 from textual.content import Content
 
-from appliance.wire.admin.routes import Certificate, Route
+from appliance.wire.admin.routes import ROUTE_TABLE, Certificate, Route
 from tui.chart import bar
-from tui.columns import Column, table
+from tui.columns import Column, cells, listed, table
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
 from tui.view.units import count, many
 
 COLUMNS: Final = (
-    Column("ROUTE", 0, least=14, most=40),
-    Column("STATE", 11),
+    listed(ROUTE_TABLE, "ID", 0, name="ROUTE", least=14, most=40),
+    listed(ROUTE_TABLE, "STATE", 11),
     Column("FIRST STAGE", 16),
     Column("MAY BE WRONG", 12, right=True, drop=2),
     Column("ANSWERS", 9, right=True, drop=3),
@@ -49,15 +49,14 @@ def row(route: Route) -> Sequence[Cell]:
     newest = route.certificates[0] if route.certificates else None
     answers = sum(stage.answers for stage in route.stages)
     asked = answers + route.deferred
-    return (
-        route.id,
-        state(route.state),
-        cell("may answer") if route.certified else alarm(route.why or "defers"),
-        f"{newest.alpha:.1%}" if newest is not None and route.certified else "-",
-        count(answers),
-        _share(route.stages[0].answers, asked) if route.stages else "-",
-        count(route.deferred),
-    )
+    own: dict[str, Cell] = {
+        "FIRST STAGE": "may answer" if route.certified else alarm(route.why or "defers"),
+        "MAY BE WRONG": f"{newest.alpha:.1%}" if newest and route.certified else "-",
+        "ANSWERS": count(answers),
+        "BY IT": _share(route.stages[0].answers, asked) if route.stages else "-",
+        "DEFERRED": count(route.deferred),
+    }
+    return cells(COLUMNS, route, own)
 
 
 def summary(found: Sequence[Route], shown: int) -> Content:

@@ -4,72 +4,53 @@ Rules: pure; one row for each host; an upstream that cannot be used has one row 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.admin.upstreams import Upstream, UpstreamHost
-from tui.columns import Column
-from tui.text import Cell, alarm, cell, labelled, line, quiet, state
+from appliance.wire.admin.upstreams import (
+    UPSTREAM_TABLE,
+    HostOf,
+    Upstream,
+    UpstreamHost,
+    hosts_of,
+)
+from tui.columns import Column, cells, listed
+from tui.text import Cell, alarm, cell, labelled, line, quiet
 from tui.view.units import age, count, many
 
 COLUMNS: Final = (
-    Column("UPSTREAM", 14),
-    Column("HOST", 26, drop=3),
-    Column("STATE", 13),
-    Column("RUNNING", 7, right=True, drop=1),
+    listed(UPSTREAM_TABLE, "NAME", 14, name="UPSTREAM"),
+    listed(UPSTREAM_TABLE, "HOST", 26, drop=3),
+    listed(UPSTREAM_TABLE, "STATE", 13),
+    listed(UPSTREAM_TABLE, "RUNNING", 7, drop=1),
     Column("LAST PROBE", 10, right=True, drop=2),
-    Column("WHY", 0, least=12),
+    listed(UPSTREAM_TABLE, "NEWEST PROBLEM", 0, name="WHY", least=12),
 )
 _ROOM: Final = 12
 _USABLE: Final = ("ready", "busy", "suspect")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A host of an upstream; None where the upstream cannot be used as it is configured."""
-
-    upstream: Upstream
-    host: UpstreamHost | None
-
-    @property
-    def key(self) -> str:
-        """What tells it from all others."""
-        return f"{self.upstream.name} {self.host.url if self.host is not None else ''}"
-
-    @property
-    def why(self) -> str:
-        """Why it is in its state."""
-        if self.host is None:
-            return self.upstream.broken
-        return self.host.tripped or self.host.suspect or self.host.problem
-
-
-def rows(found: Sequence[Upstream]) -> list[Row]:
-    """One for each host."""
-    return [Row(one, host) for one in found for host in one.hosts or (None,)]
-
-
-def row(one: Row) -> Sequence[Cell]:
+def row(one: HostOf) -> Sequence[Cell]:
     """One host."""
-    host = one.host
-    if host is None:
-        return one.upstream.name, "-", state("broken"), "-", "-", one.why
-    running = count(host.outstanding)
-    return one.upstream.name, host.url, state(host.state), running, _probed(host), one.why or "-"
+    return cells(COLUMNS, one, {"LAST PROBE": _probed(one.host) if one.host else "-"})
+
+
+def counted(found: Sequence[Upstream]) -> str:
+    """How many upstreams and hosts."""
+    hosts = sum(len(one.hosts) for one in found)
+    return f"{many(len(found), 'upstream')}, {many(hosts, 'host')}"
 
 
 def summary(found: Sequence[Upstream], shown: int) -> Content:
     """How many hosts there are, and how many of them are asked."""
-    hosts = [host for one in found for host in one.hosts]
-    asked = sum(host.state in _USABLE for host in hosts)
-    told = f"{many(len(found), 'upstream')}, {many(len(hosts), 'host')}, {count(asked)} asked"
-    whole = len(rows(found))
+    asked = sum(host.state in _USABLE for one in found for host in one.hosts)
+    told = f"{counted(found)}, {count(asked)} asked"
+    whole = len(hosts_of(found))
     return line(told, quiet(f"{count(shown)} shown" if shown != whole else ""))
 
 
-def detail(one: Row, width: int) -> list[Content]:
+def detail(one: HostOf, width: int) -> list[Content]:
     """The host under the cursor."""
     upstream, host = one.upstream, one.host
     said = labelled("engine", f"{upstream.kind}, model {upstream.model} there", width, _ROOM)

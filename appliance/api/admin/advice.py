@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from appliance.advisor import shelf
 from appliance.advisor.gathering import gather
@@ -13,7 +13,7 @@ from appliance.advisor.measured import joined, told
 from appliance.advisor.questions import build
 from appliance.advisor.report import page
 from appliance.advisor.verdict import advise, document
-from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.clock import iso
@@ -25,26 +25,26 @@ from appliance.trust.artifacts.store import load_policy
 from appliance.trust.statements.evaluation import Certificate
 from appliance.wire.admin import advice as wire
 
-router = APIRouter(prefix="/admin/advice")
+router = Routes()
 Task = Annotated[str, Path(pattern=wire.NAME)]
 
 
-@router.get("")
-async def list_advice(_: Viewer, services: ServicesDep) -> wire.AdviceList:
+@router.serves(wire.ADVICE_LIST)
+async def list_advice(services: ServicesDep) -> wire.AdviceList:
     """The last advice for each task."""
     found = await asyncio.to_thread(shelf.every, services.data / shelf.DIRECTORY)
     return wire.AdviceList(advice=[_shown(each) for each in found])
 
 
-@router.get("/{task}")
-async def last_advice(_: Viewer, services: ServicesDep, task: Task) -> wire.Advice:
+@router.serves(wire.ADVICE)
+async def last_advice(services: ServicesDep, task: Task) -> wire.Advice:
     """The last advice for a task."""
     return _shown(await asyncio.to_thread(shelf.last, services.data / shelf.DIRECTORY, task))
 
 
-@router.post("")
+@router.serves(wire.ADVISE)
 async def new_advice(
-    person: Operator, services: ServicesDep, wanted: wire.AdviceWanted
+    person: PersonDep, services: ServicesDep, wanted: wire.AdviceWanted
 ) -> wire.Advice:
     """Advise on a task, record the verdict, and keep the page."""
     questions = build(wanted.answers)

@@ -69,5 +69,4 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
         routes, upstreams, queue, tunings, state,
     ):  # fmt: skip
         app.include_router(part.router)
-    app.include_router(collections.groups)
     return app

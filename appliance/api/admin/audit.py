@@ -7,10 +7,10 @@ leave; everything else shows bodies only. A page has at most 1,000 entries.
 from pathlib import Path as FilePath
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from appliance.api.admin.deps import Admin, Operator, Person, ServicesDep, Viewer, demand
+from appliance.api.admin.deps import Person, PersonDep, Routes, ServicesDep, demand
 from appliance.api.admin.stream import Report, stream_job
 from appliance.api.admin.times import microseconds
 from appliance.app import Services
@@ -22,32 +22,30 @@ from appliance.governance.log_jobs import verified
 from appliance.types import Json, Role
 from appliance.wire.admin import models as wire
 
-router = APIRouter(prefix="/admin/audit")
+router = Routes()
 WitnessKey = Annotated[str, Query(max_length=1_000)]
 Seq = Annotated[int, Path(ge=0, lt=1 << 53)]
 
 
-@router.post("/verify")
+@router.serves(wire.AUDIT_VERIFY)
 async def verify(
-    person: Viewer, services: ServicesDep, wanted: wire.VerifyRange
+    person: PersonDep, services: ServicesDep, wanted: wire.VerifyRange
 ) -> StreamingResponse:
     """Check the log; the answer is a stream of JSON lines."""
     live = await services.jobs.start("verify", wanted.model_dump(), person.actor)
     return stream_job(services.jobs, live, wire.Verification.model_validate)
 
 
-@router.get("/tail")
+@router.serves(wire.AUDIT_TAIL)
 def tail(
-    _: Viewer, services: ServicesDep, count: Annotated[int, Query(ge=1, le=1_000)] = 20
+    services: ServicesDep, count: Annotated[int, Query(ge=1, le=1_000)] = 20
 ) -> wire.EntryList:
     """The newest entries, oldest of them first."""
     return wire.EntryList(entries=[entry_of(entry) for entry in services.reader.tail(count)])
 
 
-@router.get("/entries")
-def search(
-    _: Viewer, services: ServicesDep, query: Annotated[wire.EntryQuery, Query()]
-) -> wire.EntryList:
+@router.serves(wire.AUDIT_ENTRIES)
+def search(services: ServicesDep, query: Annotated[wire.EntryQuery, Query()]) -> wire.EntryList:
     """One page of the entries that match every condition."""
     newest_first = query.order == "newest"
     wanted = EntrySearch(
@@ -64,8 +62,8 @@ def search(
     )
 
 
-@router.get("/entries/{seq}")
-def show(person: Viewer, services: ServicesDep, seq: Seq, content: bool = False) -> wire.Entry:
+@router.serves(wire.AUDIT_ENTRY)
+def show(person: PersonDep, services: ServicesDep, seq: Seq, content: bool = False) -> wire.Entry:
     """One entry; with `content` the texts that belong to it, for admins."""
     entry = services.reader.entry(seq)
     shown = entry_of(entry)
@@ -75,36 +73,34 @@ def show(person: Viewer, services: ServicesDep, seq: Seq, content: bool = False)
     return shown.model_copy(update={"content": _contents(services, person, entry)})
 
 
-@router.get("/entries/{seq}/proof")
-def prove(
-    _: Viewer, services: ServicesDep, seq: Seq, witness: WitnessKey | None = None
-) -> Response:
+@router.serves(wire.AUDIT_PROOF)
+def prove(services: ServicesDep, seq: Seq, witness: WitnessKey | None = None) -> Response:
     """A proof of one entry that needs nothing but the genesis key, or a witness's, to check."""
     key = None if witness is None else witness_key(witness.encode())
     return Response(services.reader.proof(seq, key), media_type="text/plain")
 
 
-@router.get("/checkpoint")
-def checkpoint(_: Viewer, services: ServicesDep) -> Response:
+@router.serves(wire.AUDIT_CHECKPOINT)
+def checkpoint(services: ServicesDep) -> Response:
     """The newest signed head."""
     return Response(services.reader.checkpoint(), media_type="text/plain")
 
 
-@router.post("/consistency")
-def consistency(_: Viewer, services: ServicesDep, older: wire.OlderHead) -> Response:
+@router.serves(wire.AUDIT_CONSISTENCY)
+def consistency(services: ServicesDep, older: wire.OlderHead) -> Response:
     """A proof that the log begins with what an older checkpoint has seen."""
     return Response(services.reader.consistency(older.note.encode()), media_type="text/plain")
 
 
-@router.get("/witness")
-def witness_request(_: Viewer, services: ServicesDep, witness: WitnessKey) -> Response:
+@router.serves(wire.WITNESS_REQUEST)
+def witness_request(services: ServicesDep, witness: WitnessKey) -> Response:
     """What a witness is asked to cosign."""
     request = services.reader.witness_request(witness_key(witness.encode()))
     return Response(request, media_type="text/plain")
 
 
-@router.post("/witness")
-def witness(person: Operator, services: ServicesDep, answer: wire.WitnessAnswer) -> wire.Entry:
+@router.serves(wire.WITNESS)
+def witness(person: PersonDep, services: ServicesDep, answer: wire.WitnessAnswer) -> wire.Entry:
     """Record what a witness cosigned."""
     key = witness_key(answer.key.encode())
     draft = services.reader.witnessed(answer.note.encode(), key, person.actor)
@@ -112,8 +108,8 @@ def witness(person: Operator, services: ServicesDep, answer: wire.WitnessAnswer)
     return entry_of(services.reader.entry(receipt.seq))
 
 
-@router.post("/erase")
-def erase(person: Admin, services: ServicesDep, wanted: wire.Erasure) -> wire.Erased:
+@router.serves(wire.ERASE)
+def erase(person: PersonDep, services: ServicesDep, wanted: wire.Erasure) -> wire.Erased:
     """Erase the texts of a request wherever they lie; the log still verifies."""
     done = services.erasure.erase(wanted.request_id, person.actor, wanted.reason)
     return wire.Erased(

@@ -10,9 +10,9 @@ import json
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
-from appliance.api.admin.deps import Admin, Operator, Person, ServicesDep, Viewer
+from appliance.api.admin.deps import Person, PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
@@ -28,13 +28,12 @@ from appliance.trust.artifacts.store import load_policy
 from appliance.types import Caller, Json
 from appliance.wire.admin import collections as wire
 
-router = APIRouter(prefix="/admin/collections")
-groups = APIRouter(prefix="/admin/groups")
+router = Routes()
 _Name = Annotated[str, Path(max_length=64)]
 
 
-@router.get("")
-async def list_collections(_: Viewer, services: ServicesDep) -> wire.CollectionList:
+@router.serves(wire.COLLECTIONS)
+async def list_collections(services: ServicesDep) -> wire.CollectionList:
     """Every collection."""
     library = services.retrieval.library
 
@@ -44,9 +43,9 @@ async def list_collections(_: Viewer, services: ServicesDep) -> wire.CollectionL
     return wire.CollectionList(collections=await asyncio.to_thread(read))
 
 
-@router.post("")
+@router.serves(wire.COLLECTION_NEW)
 async def new_collection(
-    person: Admin, services: ServicesDep, wanted: wire.CollectionNew
+    person: PersonDep, services: ServicesDep, wanted: wire.CollectionNew
 ) -> wire.Collection:
     """Make a collection."""
     digest = ""
@@ -90,33 +89,33 @@ def _prefixes(services: Services, model_id: str) -> tuple[str, str]:
     )
 
 
-@router.get("/{name}")
-async def show_collection(_: Operator, services: ServicesDep, name: _Name) -> wire.Shown:
+@router.serves(wire.COLLECTION)
+async def show_collection(services: ServicesDep, name: _Name) -> wire.Shown:
     """A collection and its documents."""
+    return await asyncio.to_thread(_shown, services, name)
 
-    def read() -> wire.Shown:
-        shelf = services.retrieval.library.get(name)
-        settings = shelf.collection.settings
-        documents = [
-            wire.Document(
-                **{k: v for k, v in vars(found).items() if k != "added_us"},
-                added=iso(found.added_us),
-            )
-            for found in shelf.collection.documents(access.ADMIN)
-        ]
-        return wire.Shown(
-            collection=_summary(shelf),
-            budget=settings.budget,
-            overlap=settings.overlap,
-            documents=documents,
+
+def _shown(services: Services, name: str) -> wire.Shown:
+    shelf = services.retrieval.library.get(name)
+    settings = shelf.collection.settings
+    documents = [
+        wire.Document(
+            **{k: v for k, v in vars(found).items() if k != "added_us"},
+            added=iso(found.added_us),
         )
+        for found in shelf.collection.documents(access.ADMIN)
+    ]
+    return wire.Shown(
+        collection=_summary(shelf),
+        budget=settings.budget,
+        overlap=settings.overlap,
+        documents=documents,
+    )
 
-    return await asyncio.to_thread(read)
 
-
-@router.post("/{name}/access")
+@router.serves(wire.COLLECTION_ACCESS)
 async def change_access(
-    person: Admin, services: ServicesDep, name: _Name, wanted: wire.AccessWanted
+    person: PersonDep, services: ServicesDep, name: _Name, wanted: wire.AccessWanted
 ) -> wire.Shown:
     """Give a document another access list, which holds from the next query on."""
     collection = services.retrieval.library.get(name).collection
@@ -125,12 +124,12 @@ async def change_access(
     fields: dict[str, Json] = {"access": list(listed)}
     await _record(services, person, "collection_access", name, fields, [digest])
     await asyncio.to_thread(collection.grant, wanted.document, listed)
-    return await show_collection(person, services, name)
+    return await asyncio.to_thread(_shown, services, name)
 
 
-@router.post("/{name}/remove")
+@router.serves(wire.COLLECTION_REMOVE)
 async def remove(
-    person: Admin, services: ServicesDep, name: _Name, wanted: wire.RemoveWanted
+    person: PersonDep, services: ServicesDep, name: _Name, wanted: wire.RemoveWanted
 ) -> wire.Removed:
     """Remove documents, or everything, and overwrite their bytes."""
     library = services.retrieval.library
@@ -150,9 +149,9 @@ async def remove(
     return wire.Removed(removed=len(names))
 
 
-@router.post("/{name}/search")
+@router.serves(wire.COLLECTION_SEARCH)
 async def search(
-    person: Admin, services: ServicesDep, name: _Name, wanted: wire.SearchWanted
+    person: PersonDep, services: ServicesDep, name: _Name, wanted: wire.SearchWanted
 ) -> wire.Passages:
     """Search everything, or what one key may read."""
     retrieval = services.retrieval
@@ -174,17 +173,17 @@ async def search(
     )
 
 
-@router.post("/{name}/verify")
-async def verify_collection(_: Operator, services: ServicesDep, name: _Name) -> wire.Verified:
+@router.serves(wire.COLLECTION_VERIFY)
+async def verify_collection(services: ServicesDep, name: _Name) -> wire.Verified:
     """Check every digest, span and index of a collection."""
     collection = services.retrieval.library.get(name).collection
     checked = await asyncio.to_thread(verify, collection)
     return wire.Verified(**vars(checked))
 
 
-@router.get("/{name}/reports/{job_id}")
+@router.serves(wire.INGEST_REPORT)
 async def report(
-    _: Operator, services: ServicesDep, name: _Name, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
+    services: ServicesDep, name: _Name, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
 ) -> wire.ReportList:
     """What a job made of each document."""
     collection = services.retrieval.library.get(name).collection
@@ -192,16 +191,16 @@ async def report(
     return wire.ReportList(documents=[wire.Report(**row) for row in rows])
 
 
-@groups.get("")
-def list_groups(_: Viewer, services: ServicesDep) -> wire.GroupList:
+@router.serves(wire.GROUPS)
+def list_groups(services: ServicesDep) -> wire.GroupList:
     """Every group of keys."""
     found = services.groups.all().items()
     return wire.GroupList(groups=[wire.Group(name=name, keys=list(keys)) for name, keys in found])
 
 
-@groups.post("")
+@router.serves(wire.GROUP_CHANGE)
 async def change_group(
-    person: Admin, services: ServicesDep, wanted: wire.GroupChange
+    person: PersonDep, services: ServicesDep, wanted: wire.GroupChange
 ) -> wire.Group:
     """Put keys into a group and take others out; it holds from the next request on."""
     services.groups.check(wanted.name, wanted.add)

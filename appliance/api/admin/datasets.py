@@ -9,9 +9,7 @@ import json
 from functools import cache
 from typing import Final
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Admin, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.api.admin.times import microseconds
 from appliance.app import Services
 from appliance.audit.entry import Draft
@@ -26,12 +24,12 @@ from appliance.evals.seen import seen
 from appliance.types import Json
 from appliance.wire.admin import datasets as wire
 
-router = APIRouter(prefix="/admin/datasets")
+router = Routes()
 _MOST_JOBS: Final = 1_000
 
 
-@router.post("/capture")
-def capture_items(person: Admin, services: ServicesDep, wanted: wire.Capture) -> wire.Captured:
+@router.serves(wire.CAPTURE)
+def capture_items(person: PersonDep, services: ServicesDep, wanted: wire.Capture) -> wire.Captured:
     """The prompts of a key, as unlabelled items."""
     key = services.keys.get(wanted.key_id)
     if not key.examples:
@@ -103,8 +101,8 @@ def _answer(services: Services, request_id: str, key_id: str) -> tuple[int, str]
     return outcome.seq, text.decode("utf-8", "replace")
 
 
-@router.post("/seen")
-async def seen_items(_: Viewer, services: ServicesDep, wanted: wire.SeenWanted) -> wire.SeenList:
+@router.serves(wire.SEEN)
+async def seen_items(services: ServicesDep, wanted: wire.SeenWanted) -> wire.SeenList:
     """The evaluations and gates that asked items, or learned from them."""
     known = {
         shown.job.id: shown.job.params

@@ -1,21 +1,25 @@
-"""What every admin route asks for: the services, and a caller whose role suffices.
+"""The routes of the endpoints, and what they ask for: the services, and a caller.
 
-Rules: no route without `Viewer`, `Operator`, `Approver` or `Admin` in its signature (a test
-walks them); the role comes from the peer of the socket alone.
+Rules: every route is that of an endpoint, which says the lowest role (a test walks them); the
+caller's role comes from the peer of the socket alone.
 """
 
 import pwd
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, ParamSpec, TypeAlias
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 
 from appliance.api.admin.peer import Peer
 from appliance.api.admin.roles import RoleTable, allows, resolve_role
 from appliance.app import Services
 from appliance.errors import Forbidden
 from appliance.types import Role
+from appliance.wire.admin.endpoint import Endpoint, R
+
+P = ParamSpec("P")
+Handler: TypeAlias = Callable[P, R | Response | Awaitable[R | Response]]
 
 
 @dataclass(frozen=True)
@@ -61,25 +65,14 @@ async def _state(request: Request) -> AdminState:
     return state
 
 
-def require(needed: Role) -> Callable[..., Awaitable[Person]]:
-    """A dependency that lets a caller with this role or a higher one pass.
-
-    The dependency raises:
-        Forbidden: `forbidden`.
-    """
-
-    async def check(request: Request, state: Annotated[AdminState, Depends(_state)]) -> Person:
-        peer: Peer | None = getattr(request.state, "peer", None)
-        if peer is None:
-            raise Forbidden("forbidden", "The caller's user is not known.")
-        role = resolve_role(peer.uid, peer.gids, state.owner_uid, state.roles)
-        if role is None:
-            raise Forbidden("forbidden", f"uid {peer.uid} has no role on this appliance.")
-        person = Person(peer.uid, role)
-        demand(person, needed)
-        return person
-
-    return check
+async def _caller(request: Request, state: Annotated[AdminState, Depends(_state)]) -> Person:
+    peer: Peer | None = getattr(request.state, "peer", None)
+    if peer is None:
+        raise Forbidden("forbidden", "The caller's user is not known.")
+    role = resolve_role(peer.uid, peer.gids, state.owner_uid, state.roles)
+    if role is None:
+        raise Forbidden("forbidden", f"uid {peer.uid} has no role on this appliance.")
+    return Person(peer.uid, role)
 
 
 def demand(person: Person, needed: Role) -> None:
@@ -100,7 +93,29 @@ async def _services(state: Annotated[AdminState, Depends(_state)]) -> Services:
 
 State = Annotated[AdminState, Depends(_state)]
 ServicesDep = Annotated[Services, Depends(_services)]
-Viewer = Annotated[Person, Depends(require(Role.VIEWER))]
-Operator = Annotated[Person, Depends(require(Role.OPERATOR))]
-Approver = Annotated[Person, Depends(require(Role.APPROVER))]
-Admin = Annotated[Person, Depends(require(Role.ADMIN))]
+PersonDep = Annotated[Person, Depends(_caller)]
+
+
+@dataclass(frozen=True)
+class RoleNeeded:
+    """A dependency that lets a caller with this role or a higher one pass."""
+
+    role: Role
+
+    async def __call__(self, person: PersonDep) -> None:
+        """Raises Forbidden: `forbidden`."""
+        demand(person, self.role)
+
+
+class Routes(APIRouter):
+    """Routes of endpoints, which say all but the function that answers."""
+
+    def serves(self, at: Endpoint[Any, R]) -> Callable[[Handler[P, R]], Handler[P, R]]:
+        """Have the decorated function answer an endpoint."""
+
+        def added(handler: Handler[P, R]) -> Handler[P, R]:
+            needs = [Depends(RoleNeeded(at.role))]
+            self.add_api_route(at.route, handler, methods=[at.method], dependencies=needs)
+            return handler
+
+        return added

@@ -6,13 +6,13 @@ Rule: looking is a job, started like every job; starting again is recorded with 
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from appliance.advisor import shelf, watch
 from appliance.advisor.costs import Percentiles
 from appliance.advisor.drift import BLIND, PROMISE, Watch, advice
 from appliance.advisor.drift_report import page
-from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.clock import iso
@@ -24,18 +24,18 @@ from appliance.reports.page import render
 from appliance.wire.admin import drift as wire
 from appliance.wire.admin.advice import NAME
 
-router = APIRouter(prefix="/admin/drift")
+router = Routes()
 Task = Annotated[str, Path(pattern=NAME)]
 
 
-@router.get("/{task}")
-async def show(_: Viewer, services: ServicesDep, task: Task) -> wire.Drift:
+@router.serves(wire.DRIFT)
+async def show(services: ServicesDep, task: Task) -> wire.Drift:
     """What is known of a task's weeks."""
     return await asyncio.to_thread(_shown, services, task)
 
 
-@router.get("/{task}/report")
-async def report(_: Viewer, services: ServicesDep, task: Task) -> wire.DriftReport:
+@router.serves(wire.DRIFT_REPORT)
+async def report(services: ServicesDep, task: Task) -> wire.DriftReport:
     """The page of a task's weeks."""
 
     def made() -> str:
@@ -46,9 +46,9 @@ async def report(_: Viewer, services: ServicesDep, task: Task) -> wire.DriftRepo
     return wire.DriftReport(html=await asyncio.to_thread(made))
 
 
-@router.post("/{task}/restart")
+@router.serves(wire.DRIFT_RESTART)
 async def restart(
-    person: Operator, services: ServicesDep, task: Task, wanted: wire.Restart
+    person: PersonDep, services: ServicesDep, task: Task, wanted: wire.Restart
 ) -> wire.Drift:
     """Learn a new reference from the next week on; recorded before."""
     directory = services.data / watch.DIRECTORY

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
-from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.api.admin.roles import allows
 from appliance.app import Services
 from appliance.evals.comparing import compare_stored
@@ -24,22 +24,22 @@ from appliance.trust.artifacts.store import load_policy
 from appliance.types import Role
 from appliance.wire.admin import evaluations as wire
 
-router = APIRouter(prefix="/admin/evaluations")
+router = Routes()
 _MOST_FLIPS: Final = 1_000
 
 
-@router.get("/{job_id}/report")
+@router.serves(wire.EVALUATION_REPORT)
 async def report(
-    person: Viewer, services: ServicesDep, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
+    person: PersonDep, services: ServicesDep, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
 ) -> wire.Report:
     """The page of an evaluation, as one HTML file."""
     html = await asyncio.to_thread(read_report, services.data / DIRECTORY, job_id)
     return wire.Report(html=html if allows(person.role, Role.OPERATOR) else without_items(html))
 
 
-@router.get("/{job_id}/neighbours")
+@router.serves(wire.EVALUATION_NEIGHBOURS)
 async def neighbours(
-    _: Operator, services: ServicesDep, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
+    services: ServicesDep, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
 ) -> wire.Neighbours:
     """The nearest neighbours that an evaluation learned, and the model that they need."""
     directory = services.data / DIRECTORY
@@ -49,8 +49,8 @@ async def neighbours(
     return wire.Neighbours(document=document, model=model, digest=rows["digests"][f"model {model}"])
 
 
-@router.post("/compare")
-async def compare(_: Operator, services: ServicesDep, wanted: wire.CompareWanted) -> wire.Compared:
+@router.serves(wire.EVALUATIONS_COMPARE)
+async def compare(services: ServicesDep, wanted: wire.CompareWanted) -> wire.Compared:
     """The paired difference of two candidates on the same items, with the flips."""
     first, second = ((side.evaluation, side.candidate) for side in (wanted.first, wanted.second))
     found, flips, items = await asyncio.to_thread(
@@ -74,8 +74,8 @@ async def compare(_: Operator, services: ServicesDep, wanted: wire.CompareWanted
     )
 
 
-@router.post("/errors")
-async def errors(_: Operator, services: ServicesDep, wanted: wire.ErrorsWanted) -> wire.Errors:
+@router.serves(wire.EVALUATION_ERRORS)
+async def errors(services: ServicesDep, wanted: wire.ErrorsWanted) -> wire.Errors:
     """The wrong items of a candidate on an open split, the surest wrong answer first."""
     side = (wanted.side.evaluation, wanted.side.candidate)
     found = await asyncio.to_thread(

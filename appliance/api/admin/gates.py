@@ -12,9 +12,9 @@ import secrets
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
-from appliance.api.admin.deps import Admin, Operator, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.audit import content
 from appliance.audit.appending import append
@@ -41,12 +41,12 @@ from appliance.trust.statements import evaluation
 from appliance.types import Json
 from appliance.wire.admin import gates as wire
 
-router = APIRouter(prefix="/admin/gates")
+router = Routes()
 JobId = Annotated[int, Path(ge=1, lt=1 << 53)]
 
 
-@router.post("/sealing-key")
-async def sealing_key(person: Operator, services: ServicesDep) -> wire.SealingKey:
+@router.serves(wire.SEALING_KEY)
+async def sealing_key(person: PersonDep, services: ServicesDep) -> wire.SealingKey:
     """A fresh key for one seal."""
     kek = LogFiles(services.data / "audit").key_encryption_key()
     key, name = os.urandom(content.KEY_BYTES), secrets.token_hex(16)
@@ -62,16 +62,16 @@ async def sealing_key(person: Operator, services: ServicesDep) -> wire.SealingKe
     )
 
 
-@router.post("/known")
-def known(_: Operator, services: ServicesDep, told: wire.Marks) -> wire.Known:
+@router.serves(wire.SPLIT_KNOWN)
+def known(services: ServicesDep, told: wire.Marks) -> wire.Known:
     """Which looks a split inherits, and which of its items other looks saw."""
     marks = Marks(frozenset(told.names), frozenset(told.contents), tuple(told.items))
     looks = ledgers.spent(services.ledger.looks(marks))
     return wire.Known(looks=len(looks), items=services.ledger.known(marks))
 
 
-@router.post("/plan")
-def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
+@router.serves(wire.GATE_PLAN)
+def plan(services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
     """The terms of a specification, from what is stored."""
     inventory = services.store.inventory
     task, data = inventory.record_of(wanted.task, TaskFacts), inventory.record(wanted.dataset)
@@ -117,20 +117,24 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
     )
 
 
-@router.get("/ledger")
-def ledgers_(_: Viewer, services: ServicesDep) -> wire.LedgerList:
+@router.serves(wire.LEDGERS)
+def ledgers_(services: ServicesDep) -> wire.LedgerList:
     """The looks at the sealed splits of all stored datasets."""
     found = []
     for record in services.store.inventory.records_of(DatasetFacts):
         if record.facts.sealed:
             with contextlib.suppress(Refused):  # its files are not here, or are none of ours
-                found.append(ledger(_, services, record.id))
+                found.append(_ledger(services, record.id))
     return wire.LedgerList(ledgers=sorted(found, key=lambda each: each.dataset))
 
 
-@router.get("/ledger/{dataset}")
-def ledger(_: Viewer, services: ServicesDep, dataset: str) -> wire.Ledger:
+@router.serves(wire.LEDGER)
+def ledger(services: ServicesDep, dataset: str) -> wire.Ledger:
     """The looks at the sealed splits of a stored dataset."""
+    return _ledger(services, dataset)
+
+
+def _ledger(services: Services, dataset: str) -> wire.Ledger:
     splits = []
     seal = seal_of(services, dataset)
     for name, part in sorted(seal.parts.items()):
@@ -157,8 +161,8 @@ def seal_of(services: Services, dataset: str) -> Seal:
         return sealing.parse(artifact.prefix(sealing.FILE, sealing.MAX_SEAL + 1))
 
 
-@router.get("/evidence-key")
-def evidence_key(_: Viewer, services: ServicesDep) -> wire.EvidenceKey:
+@router.serves(wire.EVIDENCE_KEY)
+def evidence_key(services: ServicesDep) -> wire.EvidenceKey:
     """The public key with which evaluations are signed."""
     public = evidence.ensure(services.data).public_key()
     hint, listed = ecdsa.hint(public), True
@@ -169,8 +173,8 @@ def evidence_key(_: Viewer, services: ServicesDep) -> wire.EvidenceKey:
     return wire.EvidenceKey(hint=hint, pem=ecdsa.public_pem(public).decode(), listed=listed)
 
 
-@router.get("/certificates")
-def certificates(_: Viewer, services: ServicesDep, doubtful: bool = False) -> wire.CertificateList:
+@router.serves(wire.CERTIFICATES)
+def certificates(services: ServicesDep, doubtful: bool = False) -> wire.CertificateList:
     """The certificates that are kept here; of the doubtful ones alone, with today's verdict."""
     found = [_shown(services, envelope) for _, envelope in services.store.evaluations.all()]
     kept = [each for each in found if each is not None and (not doubtful or each.doubtful)]
@@ -198,8 +202,8 @@ def _today(services: Services, shown: wire.Certificate) -> str:
     return judging.judge(found.wanted, outcomes, found.found.packs, look=number).verdict
 
 
-@router.get("/certificates/{certificate_id}")
-def certificate(_: Viewer, services: ServicesDep, certificate_id: str) -> wire.Certificate:
+@router.serves(wire.CERTIFICATE)
+def certificate(services: ServicesDep, certificate_id: str) -> wire.Certificate:
     """One certificate with its envelope."""
     envelope = services.store.evaluations.envelope(certificate_id)
     evaluation.verify(envelope, load_policy(services.data / "trust"))
@@ -209,9 +213,9 @@ def certificate(_: Viewer, services: ServicesDep, certificate_id: str) -> wire.C
     return shown
 
 
-@router.post("/certificates")
+@router.serves(wire.CERTIFICATE_KEEP)
 def keep_certificate(
-    person: Operator, services: ServicesDep, upload: wire.CertificateUpload
+    person: PersonDep, services: ServicesDep, upload: wire.CertificateUpload
 ) -> wire.Certificate:
     """Verify a certificate that came from elsewhere, and keep it."""
     services.trust.freshness().check_change()
@@ -270,9 +274,9 @@ def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
     )
 
 
-@router.post("/{job_id}/outcomes")
+@router.serves(wire.OUTCOMES)
 async def outcomes(
-    person: Admin,
+    person: PersonDep,
     services: ServicesDep,
     job_id: JobId,
     item: Annotated[str | None, Query(max_length=1_000)] = None,

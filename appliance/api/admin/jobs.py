@@ -7,9 +7,9 @@ actions a job allows comes from the table of its states.
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
-from appliance.api.admin.deps import Operator, Person, ServicesDep, Viewer, demand
+from appliance.api.admin.deps import Person, PersonDep, Routes, ServicesDep, demand
 from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import CODES
@@ -17,21 +17,21 @@ from appliance.jobs.jobs import Shown
 from appliance.jobs.progress import Progress
 from appliance.wire.admin import jobs as wire
 
-router = APIRouter(prefix="/admin/jobs")
+router = Routes()
 JobId = Annotated[int, Path(ge=1, lt=1 << 53)]
 
 
-@router.get("")
+@router.serves(wire.JOBS)
 async def list_jobs(
-    _: Viewer, services: ServicesDep, count: Annotated[int, Query(ge=1, le=1_000)] = 100
+    services: ServicesDep, count: Annotated[int, Query(ge=1, le=1_000)] = 100
 ) -> wire.JobList:
     """The newest jobs."""
     found = [job_of(shown) for shown in await services.jobs.newest(count)]
     return wire.JobList(jobs=[job.model_copy(update={"result": None}) for job in found])
 
 
-@router.get("/{job_id}")
-async def show_job(_: Viewer, services: ServicesDep, job_id: JobId) -> wire.Job:
+@router.serves(wire.JOB)
+async def show_job(services: ServicesDep, job_id: JobId) -> wire.Job:
     """One job with its result."""
     found = job_of(await services.jobs.get(job_id))
     counted = None
@@ -46,30 +46,30 @@ async def show_job(_: Viewer, services: ServicesDep, job_id: JobId) -> wire.Job:
     )
 
 
-@router.post("")
-async def start_job(person: Viewer, services: ServicesDep, wanted: wire.JobStart) -> wire.Job:
+@router.serves(wire.JOB_START)
+async def start_job(person: PersonDep, services: ServicesDep, wanted: wire.JobStart) -> wire.Job:
     """Start a job that goes on when the caller leaves."""
     demand(person, services.jobs.kind(wanted.kind).role)
     live = await services.jobs.start(wanted.kind, wanted.params, person.actor)
     return job_of(await services.jobs.get(live.job.id))
 
 
-@router.post("/{job_id}/pause")
-async def pause_job(person: Operator, services: ServicesDep, job_id: JobId) -> wire.Job:
+@router.serves(wire.JOB_PAUSE)
+async def pause_job(person: PersonDep, services: ServicesDep, job_id: JobId) -> wire.Job:
     """Stop it at its next safe point, to be resumed."""
     await _may(person, services, job_id)
     return job_of(await services.jobs.pause(job_id, person.actor))
 
 
-@router.post("/{job_id}/resume")
-async def resume_job(person: Operator, services: ServicesDep, job_id: JobId) -> wire.Job:
+@router.serves(wire.JOB_RESUME)
+async def resume_job(person: PersonDep, services: ServicesDep, job_id: JobId) -> wire.Job:
     """Continue it where it stopped."""
     await _may(person, services, job_id)
     return job_of(await services.jobs.resume(job_id, person.actor))
 
 
-@router.post("/{job_id}/cancel")
-async def cancel_job(person: Operator, services: ServicesDep, job_id: JobId) -> wire.Job:
+@router.serves(wire.JOB_CANCEL)
+async def cancel_job(person: PersonDep, services: ServicesDep, job_id: JobId) -> wire.Job:
     """End it for good at its next safe point."""
     await _may(person, services, job_id)
     return job_of(await services.jobs.cancel(job_id, person.actor))

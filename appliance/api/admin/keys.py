@@ -1,8 +1,6 @@
 """Routes of the API keys: make, list, limit, rotate, revoke; each change is in the audit log."""
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Admin, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.api.admin.times import microseconds
 from appliance.app import Services
 from appliance.auth.key import ApiKey
@@ -10,23 +8,23 @@ from appliance.clock import iso
 from appliance.types import Limits, Priority
 from appliance.wire.admin import keys as wire
 
-router = APIRouter(prefix="/admin/keys")
+router = Routes()
 
 
-@router.get("")
-def list_keys(_: Viewer, services: ServicesDep) -> wire.KeyList:
+@router.serves(wire.KEYS)
+def list_keys(services: ServicesDep) -> wire.KeyList:
     """Every key, revoked ones included; never a secret."""
     return wire.KeyList(keys=[_key_of(key, services) for key in services.keys.list()])
 
 
-@router.get("/{key_id}")
-def show_key(_: Viewer, services: ServicesDep, key_id: str) -> wire.Key:
+@router.serves(wire.KEY)
+def show_key(services: ServicesDep, key_id: str) -> wire.Key:
     """One key with its limits and its usage."""
     return _key_of(services.keys.get(key_id), services)
 
 
-@router.post("")
-def create_key(person: Admin, services: ServicesDep, wanted: wire.KeyCreate) -> wire.NewKey:
+@router.serves(wire.KEY_CREATE)
+def create_key(person: PersonDep, services: ServicesDep, wanted: wire.KeyCreate) -> wire.NewKey:
     """Make a key. Its secret leaves only after its making is durably recorded."""
     expires = None if wanted.expires is None else microseconds(wanted.expires, "expires")
     key, secret = services.keys.create(
@@ -44,26 +42,26 @@ def create_key(person: Admin, services: ServicesDep, wanted: wire.KeyCreate) -> 
     return wire.NewKey(**_key_of(key, services).model_dump(), secret=secret)
 
 
-@router.post("/{key_id}/limits")
+@router.serves(wire.KEY_LIMIT)
 def limit_key(
-    person: Admin, services: ServicesDep, key_id: str, wanted: wire.KeyLimits
+    person: PersonDep, services: ServicesDep, key_id: str, wanted: wire.KeyLimits
 ) -> wire.Key:
     """Give a key other limits."""
     key = services.keys.limit(key_id, _limits_of(wanted), person.actor)
     return _key_of(key, services)
 
 
-@router.post("/{key_id}/rotate")
+@router.serves(wire.KEY_ROTATE)
 def rotate_key(
-    person: Admin, services: ServicesDep, key_id: str, wanted: wire.KeyRotate
+    person: PersonDep, services: ServicesDep, key_id: str, wanted: wire.KeyRotate
 ) -> wire.NewKey:
     """Give a key a new secret, which leaves only after the rotation is durably recorded."""
     key, secret = services.keys.rotate(key_id, wanted.overlap * 1_000_000, person.actor)
     return wire.NewKey(**_key_of(key, services).model_dump(), secret=secret)
 
 
-@router.post("/{key_id}/revoke")
-def revoke_key(person: Admin, services: ServicesDep, key_id: str) -> wire.Key:
+@router.serves(wire.KEY_REVOKE)
+def revoke_key(person: PersonDep, services: ServicesDep, key_id: str) -> wire.Key:
     """End a key for good. It ends even when the log cannot record it, which is then the error."""
     key = services.keys.revoke(key_id, person.actor)
     return _key_of(key, services)

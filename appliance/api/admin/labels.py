@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter
 from fastapi import Path as InPath
 
-from appliance.api.admin.deps import Operator, Person, ServicesDep, Viewer
+from appliance.api.admin.deps import Person, PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.clock import iso
@@ -23,18 +22,18 @@ from appliance.jobs.states import ENDED
 from appliance.types import Json
 from appliance.wire.admin import labels as wire
 
-router = APIRouter(prefix="/admin/labels")
+router = Routes()
 Name = Annotated[str, InPath(pattern=wire.NAME)]
 
 
-@router.get("")
-def list_queues(_: Viewer, services: ServicesDep) -> wire.LabelQueueList:
+@router.serves(wire.LABEL_QUEUES)
+def list_queues(services: ServicesDep) -> wire.LabelQueueList:
     """All queues."""
     return wire.LabelQueueList(queues=[_shown(queue) for queue in services.labels.list()])
 
 
-@router.post("")
-def new_queue(person: Operator, services: ServicesDep, wanted: wire.LabelsNew) -> wire.LabelQueue:
+@router.serves(wire.LABEL_QUEUE_NEW)
+def new_queue(person: PersonDep, services: ServicesDep, wanted: wire.LabelsNew) -> wire.LabelQueue:
     """Make a queue of the unlabelled items of a dataset."""
     found = directory.read(Path(wanted.data))
     items = shuffled(found.splits.get("unlabelled", ()))
@@ -51,14 +50,14 @@ def new_queue(person: Operator, services: ServicesDep, wanted: wire.LabelsNew) -
     return _shown(services.labels.get(wanted.name))
 
 
-@router.get("/{name}")
-def show_queue(_: Viewer, services: ServicesDep, name: Name) -> wire.LabelQueue:
+@router.serves(wire.LABEL_QUEUE)
+def show_queue(services: ServicesDep, name: Name) -> wire.LabelQueue:
     """One queue: how far its people are."""
     return _shown(services.labels.get(name))
 
 
-@router.get("/{name}/next")
-def next_item(person: Operator, services: ServicesDep, name: Name) -> wire.LabelNext:
+@router.serves(wire.LABEL_NEXT)
+def next_item(person: PersonDep, services: ServicesDep, name: Name) -> wire.LabelNext:
     """The item that a person labels next, without the labels of others."""
     work, rater = services.labels.get(name).labelling, person.name
     item = work.next_item(rater)
@@ -75,9 +74,9 @@ def next_item(person: Operator, services: ServicesDep, name: Name) -> wire.Label
     )
 
 
-@router.post("/{name}/items")
+@router.serves(wire.LABEL_SET)
 def set_label(
-    person: Operator, services: ServicesDep, name: Name, wanted: wire.LabelSet
+    person: PersonDep, services: ServicesDep, name: Name, wanted: wire.LabelSet
 ) -> wire.LabelQueue:
     """Keep the label that a person gave an item; recorded before it is kept."""
     new = labelling.Given(wanted.item, person.name, wanted.label, wanted.together)
@@ -89,8 +88,8 @@ def set_label(
     return _shown(services.labels.set(name, new, person.actor))
 
 
-@router.get("/{name}/differences")
-def differences(_: Operator, services: ServicesDep, name: Name) -> wire.LabelDifferences:
+@router.serves(wire.LABEL_DIFFERENCES)
+def differences(services: ServicesDep, name: Name) -> wire.LabelDifferences:
     """What the raters labelled differently, when both have finished."""
     work = services.labels.get(name).labelling
     found = [
@@ -106,8 +105,8 @@ def differences(_: Operator, services: ServicesDep, name: Name) -> wire.LabelDif
     )
 
 
-@router.post("/{name}/answers")
-def take_answers(person: Operator, services: ServicesDep, name: Name) -> wire.LabelAnswers:
+@router.serves(wire.LABEL_ANSWERS)
+def take_answers(person: PersonDep, services: ServicesDep, name: Name) -> wire.LabelAnswers:
     """The settled labels, for the dataset that they make; recorded before they leave."""
     services.labels.check(name)
     queue = services.labels.get(name)
@@ -120,8 +119,8 @@ def take_answers(person: Operator, services: ServicesDep, name: Name) -> wire.La
     return wire.LabelAnswers(answers=answers, report=dict(report))
 
 
-@router.post("/{name}/remove")
-def remove_queue(person: Operator, services: ServicesDep, name: Name) -> wire.LabelQueueList:
+@router.serves(wire.LABEL_QUEUE_REMOVE)
+def remove_queue(person: PersonDep, services: ServicesDep, name: Name) -> wire.LabelQueueList:
     """Forget a queue with its texts and labels; recorded before."""
     if job := services.labels.get(name).job:
         _check_over(services, name, job)

@@ -3,19 +3,17 @@
 import os
 import time
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.api.admin.deps import Routes, ServicesDep
 from appliance.host import hardware
 from appliance.host.usage import usage
 from appliance.observability.metrics import buckets, total
 from appliance.wire.admin import usage as wire
 
-router = APIRouter(prefix="/admin")
+router = Routes()
 
 
-@router.get("/load")
-async def show_load(_: Viewer, services: ServicesDep) -> wire.Load:
+@router.serves(wire.LOAD)
+async def show_load(services: ServicesDep) -> wire.Load:
     """What was done since the start, and what is used now."""
     found = services.metrics
     workers = services.supervisor.status()

@@ -2,19 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
-from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.api.admin.deps import Routes, ServicesDep
 from appliance.observability import log_file
 from appliance.wire.admin import logs as wire
 
-router = APIRouter(prefix="/admin")
+router = Routes()
 
 
-@router.get("/logs")
-def show_logs(
-    _: Viewer, services: ServicesDep, query: Annotated[wire.LogQuery, Query()]
-) -> wire.LogPage:
+@router.serves(wire.LOGS)
+def show_logs(services: ServicesDep, query: Annotated[wire.LogQuery, Query()]) -> wire.LogPage:
     """The newest lines that match, oldest of them first."""
     found = log_file.read(
         services.data,

@@ -3,10 +3,10 @@
 import asyncio
 from collections import Counter
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 import appliance
-from appliance.api.admin.deps import AdminState, State, Viewer
+from appliance.api.admin.deps import AdminState, Routes, State
 from appliance.api.admin.facts import certificate
 from appliance.api.admin.status import incidents, server_state
 from appliance.governance import backups
@@ -14,13 +14,14 @@ from appliance.host.hardware import host_facts
 from appliance.incidents.rules import RULES
 from appliance.jobs.states import State as JobState
 from appliance.observability.metrics import CONTENT_TYPE
+from appliance.wire.admin.models import METRICS
 
-router = APIRouter()
+router = Routes()
 _STATES = ("serving", "loading", "idle", "refusing", "stopped")
 
 
-@router.get("/metrics")
-async def metrics(_: Viewer, state: State) -> Response:
+@router.serves(METRICS)
+async def metrics(state: State) -> Response:
     """Every counter; what is a state is looked at now."""
     await asyncio.to_thread(_look, state)
     return Response(state.services.metrics.text(), media_type=CONTENT_TYPE)

@@ -3,10 +3,9 @@
 import contextlib
 from typing import Any
 
-from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
-from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.api.admin.stream import Report, stream_job, stream_task
 from appliance.app import Services
 from appliance.clock import iso
@@ -19,7 +18,7 @@ from appliance.wire.admin import model_texts
 from appliance.wire.admin import models as wire
 from appliance.workers.memory_estimate import MIB
 
-router = APIRouter(prefix="/admin/models")
+router = Routes()
 
 
 def model_of(services: Services, record: ModelRecord) -> wire.Model:
@@ -54,16 +53,16 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
     )
 
 
-@router.get("")
-def list_models(_: Viewer, services: ServicesDep) -> wire.ModelList:
+@router.serves(wire.MODELS)
+def list_models(services: ServicesDep) -> wire.ModelList:
     """Every artifact in the store."""
     records = services.lifecycle.records()
     return wire.ModelList(models=[model_of(services, record) for record in records])
 
 
-@router.post("/import")
+@router.serves(wire.MODEL_IMPORT)
 async def import_model(
-    person: Admin, services: ServicesDep, wanted: wire.ModelImport
+    person: PersonDep, services: ServicesDep, wanted: wire.ModelImport
 ) -> StreamingResponse:
     """Copy, vet and verify an artifact; the answer is a stream of JSON lines."""
 
@@ -75,15 +74,15 @@ async def import_model(
     return stream_job(services.jobs, live, imported)
 
 
-@router.post("/recheck")
-async def recheck_models(_: Operator, services: ServicesDep) -> wire.ModelList:
+@router.serves(wire.MODELS_RECHECK)
+async def recheck_models(services: ServicesDep) -> wire.ModelList:
     """Hash and ask about every approved model now; those with which something was wrong."""
     found = await services.sweep.run()
     return wire.ModelList(models=[model_of(services, record) for record in found])
 
 
-@router.get("/{model_id}")
-def show_model(_: Viewer, services: ServicesDep, model_id: str) -> wire.ModelDetail:
+@router.serves(wire.MODEL)
+def show_model(services: ServicesDep, model_id: str) -> wire.ModelDetail:
     """One artifact with its approvals and what its file says of itself."""
     record = services.lifecycle.record(model_id)
     needs = services.pool.model(model_id).needs
@@ -95,8 +94,8 @@ def show_model(_: Viewer, services: ServicesDep, model_id: str) -> wire.ModelDet
     )
 
 
-@router.get("/{model_id}/bom")
-def show_bom(_: Viewer, services: ServicesDep, model_id: str) -> Response:
+@router.serves(wire.MODEL_BOM)
+def show_bom(services: ServicesDep, model_id: str) -> Response:
     """The bill of materials of one artifact: CycloneDX 1.7."""
     policy = load_policy(services.data / "trust")
     signed, facts = services.store.inspect(model_id, policy)
@@ -110,8 +109,8 @@ def show_bom(_: Viewer, services: ServicesDep, model_id: str) -> Response:
     return Response(document, media_type="application/vnd.cyclonedx+json; version=1.7")
 
 
-@router.get("/{model_id}/subject")
-def show_subject(_: Viewer, services: ServicesDep, model_id: str) -> wire.Subject:
+@router.serves(wire.MODEL_SUBJECT)
+def show_subject(services: ServicesDep, model_id: str) -> wire.Subject:
     """What an approver signs."""
     subject = services.lifecycle.subject(model_id)
     return wire.Subject(
@@ -123,17 +122,17 @@ def show_subject(_: Viewer, services: ServicesDep, model_id: str) -> wire.Subjec
     )
 
 
-@router.post("/{model_id}/approvals")
+@router.serves(wire.MODEL_APPROVE)
 async def approve_model(
-    person: Approver, services: ServicesDep, model_id: str, upload: wire.ApprovalUpload
+    person: PersonDep, services: ServicesDep, model_id: str, upload: wire.ApprovalUpload
 ) -> wire.Model:
     """Check and keep one approval."""
     record = await services.pool.approve(person.actor, model_id, upload.envelope.encode())
     return model_of(services, record)
 
 
-@router.post("/{model_id}/load")
-async def load_model(person: Operator, services: ServicesDep, model_id: str) -> StreamingResponse:
+@router.serves(wire.MODEL_LOAD)
+async def load_model(person: PersonDep, services: ServicesDep, model_id: str) -> StreamingResponse:
     """Seal, verify and start the model; the answer is a stream of JSON lines."""
 
     async def work(report: Report) -> wire.Model:
@@ -143,25 +142,25 @@ async def load_model(person: Operator, services: ServicesDep, model_id: str) -> 
     return stream_task(work)
 
 
-@router.post("/{model_id}/unload")
-async def unload_model(person: Operator, services: ServicesDep, model_id: str) -> wire.Model:
+@router.serves(wire.MODEL_UNLOAD)
+async def unload_model(person: PersonDep, services: ServicesDep, model_id: str) -> wire.Model:
     """End the model's worker."""
     record = await services.pool.unload(person.actor, model_id)
     return model_of(services, record)
 
 
-@router.post("/{model_id}/suspend")
+@router.serves(wire.MODEL_SUSPEND)
 async def suspend_model(
-    person: Admin, services: ServicesDep, model_id: str, why: wire.Reason
+    person: PersonDep, services: ServicesDep, model_id: str, why: wire.Reason
 ) -> wire.Model:
     """End the model's worker and refuse to start it again."""
     record = await services.pool.suspend(person.actor, model_id, why.reason)
     return model_of(services, record)
 
 
-@router.post("/{model_id}/retire")
+@router.serves(wire.MODEL_RETIRE)
 async def retire_model(
-    person: Admin, services: ServicesDep, model_id: str, why: wire.Reason | None = None
+    person: PersonDep, services: ServicesDep, model_id: str, why: wire.Reason | None = None
 ) -> wire.Model:
     """Take the model out of use for good."""
     reason = why.reason if why else ""
@@ -169,9 +168,9 @@ async def retire_model(
     return model_of(services, record)
 
 
-@router.post("/{model_id}/revoke")
+@router.serves(wire.MODEL_REVOKE)
 async def revoke_model(
-    person: Admin, services: ServicesDep, model_id: str, why: wire.Reason
+    person: PersonDep, services: ServicesDep, model_id: str, why: wire.Reason
 ) -> wire.Model:
     """End the model for good because it must not be trusted, whatever state it is in."""
     record = await services.pool.revoke(person.actor, model_id, why.reason)

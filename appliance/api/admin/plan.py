@@ -2,21 +2,20 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from appliance.api.admin.deps import Admin, ServicesDep
+from appliance.api.admin.deps import Routes, ServicesDep
 from appliance.api.admin.stream import Report, stream
 from appliance.registry import import_preview as planning
 from appliance.trust.artifacts.store import load_policy
 from appliance.wire.admin import plan as wire
 from appliance.workers.memory_estimate import MIB
 
-router = APIRouter(prefix="/admin/models")
+router = Routes()
 
 
-@router.post("/plan")
-def plan_import(_: Admin, services: ServicesDep, wanted: wire.PlanRequest) -> StreamingResponse:
+@router.serves(wire.MODEL_PLAN)
+def plan_import(services: ServicesDep, wanted: wire.PlanRequest) -> StreamingResponse:
     """Examine an artifact where it lies; the answer is a stream of JSON lines."""
     path = Path(wanted.path)
 

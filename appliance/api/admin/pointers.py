@@ -6,9 +6,7 @@ tasks alone, all of one form; the entry in the log is durable before the name po
 
 from dataclasses import asdict
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Approver, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.errors import Refused, StateRefused
@@ -21,11 +19,11 @@ from appliance.trust.statements.statement import Signed
 from appliance.types import Json
 from appliance.wire.admin import pointers as wire
 
-router = APIRouter(prefix="/admin/task-names")
+router = Routes()
 
 
-@router.get("")
-def names(_: Viewer, services: ServicesDep) -> wire.NameList:
+@router.serves(wire.TASK_NAMES)
+def names(services: ServicesDep) -> wire.NameList:
     """All names and what they point at."""
     policy = load_policy(services.data / "trust")
     return wire.NameList(
@@ -33,8 +31,8 @@ def names(_: Viewer, services: ServicesDep) -> wire.NameList:
     )
 
 
-@router.get("/{name}/target/{task}")
-def target(_: Viewer, services: ServicesDep, name: str, task: str) -> wire.Target:
+@router.serves(wire.TASK_TARGET)
+def target(services: ServicesDep, name: str, task: str) -> wire.Target:
     """What a pointer of this name at this task says."""
     record = _approved(services, name, task)
     newest = services.pointers.newest(name)
@@ -49,8 +47,8 @@ def target(_: Viewer, services: ServicesDep, name: str, task: str) -> wire.Targe
     )
 
 
-@router.post("")
-def flip(person: Approver, services: ServicesDep, upload: wire.PointerUpload) -> wire.Name:
+@router.serves(wire.TASK_POINT)
+def flip(person: PersonDep, services: ServicesDep, upload: wire.PointerUpload) -> wire.Name:
     """Have a name point elsewhere."""
     services.trust.freshness().check_change()
     policy, envelope = load_policy(services.data / "trust"), upload.envelope.encode()

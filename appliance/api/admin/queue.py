@@ -6,9 +6,7 @@ taken as labels, is recorded before they leave.
 
 import json
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Operator, ServicesDep
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.errors import DatasetRefused
@@ -16,12 +14,12 @@ from appliance.routing.people import MOST_LABELS, Deferred
 from appliance.types import Json
 from appliance.wire.admin import queue as wire
 
-router = APIRouter(prefix="/admin/queue")
+router = Routes()
 
 
-@router.get("")
+@router.serves(wire.QUEUE)
 def queue(
-    person: Operator, services: ServicesDep, everything: bool = False, task: str | None = None
+    person: PersonDep, services: ServicesDep, everything: bool = False, task: str | None = None
 ) -> wire.Queue:
     """What waits, or all of it."""
     found = services.people.list(state=None if everything else "waiting", task=task)
@@ -29,8 +27,8 @@ def queue(
     return wire.Queue(items=[_shown(item) for item in found])
 
 
-@router.post("/labels")
-def labels(person: Operator, services: ServicesDep, wanted: wire.QueueTask) -> wire.QueueLabels:
+@router.serves(wire.QUEUE_LABELS)
+def labels(person: PersonDep, services: ServicesDep, wanted: wire.QueueTask) -> wire.QueueLabels:
     """The answers for a task as labelled items; recorded before they leave."""
     found, left_out = [], 0
     for item in services.people.list(state="answered", task=wanted.task, limit=MOST_LABELS):
@@ -46,17 +44,17 @@ def labels(person: Operator, services: ServicesDep, wanted: wire.QueueTask) -> w
     return wire.QueueLabels(items=found, left_out=left_out)
 
 
-@router.get("/{item_id}")
-def item(person: Operator, services: ServicesDep, item_id: str) -> wire.Waiting:
+@router.serves(wire.QUEUE_ITEM)
+def item(person: PersonDep, services: ServicesDep, item_id: str) -> wire.Waiting:
     """One item."""
     found = services.people.get(item_id)
     services.people.note_reading(person.actor, [found], again=True)
     return _shown(found)
 
 
-@router.post("/{item_id}")
+@router.serves(wire.QUEUE_ANSWER)
 def answer(
-    person: Operator, services: ServicesDep, item_id: str, wanted: wire.QueueAnswer
+    person: PersonDep, services: ServicesDep, item_id: str, wanted: wire.QueueAnswer
 ) -> wire.Waiting:
     """Answer an item."""
     return _shown(services.people.answer(item_id, wanted.answer, person.actor))

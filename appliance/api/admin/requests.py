@@ -6,9 +6,7 @@ recorded with the person before its client gets an error.
 
 import asyncio
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
 from appliance.clock import iso
@@ -16,19 +14,19 @@ from appliance.errors import NotFound, Unavailable
 from appliance.serving.generation import Generation
 from appliance.wire.admin import models as wire
 
-router = APIRouter(prefix="/admin/requests")
+router = Routes()
 
 
-@router.get("")
-async def list_requests(_: Viewer, services: ServicesDep) -> wire.RequestList:
+@router.serves(wire.REQUESTS)
+async def list_requests(services: ServicesDep) -> wire.RequestList:
     """Every request whose intent is recorded, oldest first."""
     running = sorted(services.inference.running(), key=lambda answer: answer.intent.seq)
     return wire.RequestList(requests=[_request_of(answer) for answer in running])
 
 
-@router.post("/{request_id}/cancel")
+@router.serves(wire.REQUEST_CANCEL)
 async def cancel_request(
-    person: Operator, services: ServicesDep, request_id: str
+    person: PersonDep, services: ServicesDep, request_id: str
 ) -> wire.RequestCancelled:
     """End an answer; its client gets an error."""
     running = services.inference.running()

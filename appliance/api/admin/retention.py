@@ -5,21 +5,21 @@ Rules: an approver approves, an admin prunes; what must hold is `retention.py`'s
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from appliance.api.admin.audit import entry_of
-from appliance.api.admin.deps import Admin, Approver, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.clock import iso
 from appliance.trust.statements.approval import Approval
 from appliance.wire.admin import models as wire
 from appliance.wire.admin import retention as schemas
 
-router = APIRouter(prefix="/admin/audit")
+router = Routes()
 Before = Annotated[int, Path(ge=1, lt=1 << 53)]
 
 
-@router.get("/segments")
-def segments(_: Viewer, services: ServicesDep) -> schemas.SegmentList:
+@router.serves(schemas.SEGMENTS)
+def segments(services: ServicesDep) -> schemas.SegmentList:
     """The files of the log."""
     found = [
         schemas.Segment(
@@ -36,8 +36,8 @@ def segments(_: Viewer, services: ServicesDep) -> schemas.SegmentList:
     )
 
 
-@router.get("/prune/{before}")
-def subject(_: Viewer, services: ServicesDep, before: Before) -> schemas.PruneSubject:
+@router.serves(schemas.PRUNE_SUBJECT)
+def subject(services: ServicesDep, before: Before) -> schemas.PruneSubject:
     """What approvers of a prune sign."""
     wanted = services.retention.subject(before)
     given = services.retention.approvals(wanted).values()
@@ -50,17 +50,17 @@ def subject(_: Viewer, services: ServicesDep, before: Before) -> schemas.PruneSu
     )
 
 
-@router.post("/prune/{before}/approvals")
+@router.serves(schemas.PRUNE_APPROVE)
 def approve(
-    person: Approver, services: ServicesDep, before: Before, upload: wire.ApprovalUpload
+    person: PersonDep, services: ServicesDep, before: Before, upload: wire.ApprovalUpload
 ) -> wire.Approval:
     """Check and keep one approval of a prune."""
     given = services.retention.approve(person.actor, before, upload.envelope.encode())
     return _approval(given)
 
 
-@router.post("/prune")
-def prune(person: Admin, services: ServicesDep, wanted: schemas.Prune) -> wire.Entry:
+@router.serves(schemas.PRUNE)
+def prune(person: PersonDep, services: ServicesDep, wanted: schemas.Prune) -> wire.Entry:
     """Take off the beginning of the log; the rest still verifies."""
     receipt = services.retention.prune(
         person.actor,

@@ -10,9 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Operator, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.api.admin.gates import seal_of
 from appliance.app import Services
 from appliance.audit.appending import append
@@ -42,19 +40,19 @@ from appliance.trust.statements.specification import MILLION
 from appliance.types import Json
 from appliance.wire.admin import routes as wire
 
-router = APIRouter(prefix="/admin/routes")
+router = Routes()
 
 
-@router.get("")
-def routes(_: Viewer, services: ServicesDep) -> wire.RouteList:
+@router.serves(wire.ROUTES)
+def routes(services: ServicesDep) -> wire.RouteList:
     """All routes of the store."""
     policy = load_policy(services.data / "trust")
     found = services.store.inventory.records_of(RouteFacts)
     return wire.RouteList(routes=[_shown(services, policy, record) for record in found])
 
 
-@router.post("/plan")
-def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
+@router.serves(wire.ROUTE_PLAN)
+def plan(services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
     """The terms of a specification, from what is stored."""
     record, data = _record(services, wanted.route), services.store.inventory.record(wanted.dataset)
     seal = seal_of(services, wanted.dataset)
@@ -85,8 +83,8 @@ def plan(_: Viewer, services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan
     )
 
 
-@router.get("/{route}")
-def one(_: Viewer, services: ServicesDep, route: str) -> wire.Route:
+@router.serves(wire.ROUTE)
+def one(services: ServicesDep, route: str) -> wire.Route:
     """One route, with its certificates as they were signed."""
     policy = load_policy(services.data / "trust")
     shown, kept = _shown(services, policy, _record(services, route)), services.routes.certificates
@@ -97,9 +95,9 @@ def one(_: Viewer, services: ServicesDep, route: str) -> wire.Route:
     return shown.model_copy(update={"certificates": signed})
 
 
-@router.post("/{route}/suspend")
+@router.serves(wire.ROUTE_SUSPEND)
 async def suspend(
-    person: Operator, services: ServicesDep, route: str, wanted: wire.Suspend
+    person: PersonDep, services: ServicesDep, route: str, wanted: wire.Suspend
 ) -> wire.Route:
     """Take the newest certificate of a route out of use."""
     record, policy = _record(services, route), load_policy(services.data / "trust")
@@ -119,8 +117,8 @@ async def suspend(
     return _shown(services, policy, record)
 
 
-@router.get("/{route}/sample")
-async def sample(person: Operator, services: ServicesDep, route: str) -> wire.SampleToLabel:
+@router.serves(wire.ROUTE_SAMPLE)
+async def sample(person: PersonDep, services: ServicesDep, route: str) -> wire.SampleToLabel:
     """The oldest accepted answer that waits for a label: its input, not what was answered.
 
     That a person reads it is recorded first.
@@ -141,9 +139,9 @@ async def sample(person: Operator, services: ServicesDep, route: str) -> wire.Sa
     return wire.SampleToLabel(id=found.id, input=shown, labels=labels, form=schema, due=found.due)
 
 
-@router.post("/{route}/sample")
+@router.serves(wire.ROUTE_LABEL)
 async def label(
-    person: Operator, services: ServicesDep, route: str, given: wire.LabelGiven
+    person: PersonDep, services: ServicesDep, route: str, given: wire.LabelGiven
 ) -> wire.Route:
     """Keep a person's label of an accepted answer; that it was given is recorded first."""
     record = _record(services, route)

@@ -1,17 +1,15 @@
 """`POST /admin/selftest`: the appliance tests itself."""
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Admin, ServicesDep
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.serving.selftest import Installed
 from appliance.wire.admin import selftest as wire
 
-router = APIRouter(prefix="/admin")
+router = Routes()
 
 
-@router.post("/selftest")
+@router.serves(wire.SELFTEST)
 async def run_selftest(
-    person: Admin, services: ServicesDep, wanted: wire.SelfTestWanted
+    person: PersonDep, services: ServicesDep, wanted: wire.SelfTestWanted
 ) -> wire.SelfTest:
     """Verify policy and models, generate one token, record the verdict."""
     installed = Installed(wanted.release, wanted.manifest, wanted.vendor_key)

@@ -3,23 +3,21 @@
 Rules: what differs is shown to all people; an admin alone settles it, and the log says what.
 """
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Admin, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.wire.admin import state as wire
 
-router = APIRouter(prefix="/admin/state")
+router = Routes()
 
 
-@router.get("")
-def show(_: Viewer, services: ServicesDep) -> wire.State:
+@router.serves(wire.STATE)
+def show(services: ServicesDep) -> wire.State:
     """What the last comparison found."""
     return _shown(services)
 
 
-@router.post("/settle")
-def settle(person: Admin, services: ServicesDep, wanted: wire.Settle) -> wire.State:
+@router.serves(wire.STATE_SETTLE)
+def settle(person: PersonDep, services: ServicesDep, wanted: wire.Settle) -> wire.State:
     """Make rows as strict as the log, and go on from there; recorded before."""
     services.agreement.settle(person.actor, wanted.reason)
     return _shown(services)

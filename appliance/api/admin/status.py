@@ -2,10 +2,8 @@
 
 from typing import Literal, TypeAlias, cast
 
-from fastapi import APIRouter
-
 import appliance
-from appliance.api.admin.deps import State, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, State
 from appliance.api.admin.facts import gathered
 from appliance.api.admin.models import model_of
 from appliance.app import SCHEMA, Services
@@ -18,11 +16,11 @@ from appliance.wire.admin import models as wire
 from appliance.workers.memory_estimate import MIB
 
 ServerState: TypeAlias = Literal["serving", "loading", "idle", "refusing", "stopped"]
-router = APIRouter(prefix="/admin")
+router = Routes()
 
 
-@router.get("/status")
-def show_status(person: Viewer, state: State) -> wire.Status:
+@router.serves(wire.STATUS)
+def show_status(person: PersonDep, state: State) -> wire.Status:
     """The appliance, its models, workers, log and host."""
     services = state.services
     facts = hardware.host_facts(services.data)

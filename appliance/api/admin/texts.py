@@ -7,9 +7,7 @@ changed. An adapter has the texts of its base.
 import hashlib
 from collections.abc import Iterator
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.api.admin.deps import Routes, ServicesDep
 from appliance.app import Services
 from appliance.errors import Refused
 from appliance.registry.versions import served_before
@@ -18,11 +16,11 @@ from appliance.trust.artifacts.artifact import Signed, Vetted
 from appliance.trust.artifacts.store import load_policy
 from appliance.wire.admin import model_texts as wire
 
-router = APIRouter(prefix="/admin/models")
+router = Routes()
 
 
-@router.get("/{model_id}/template")
-def show_template(_: Viewer, services: ServicesDep, model_id: str) -> wire.Template:
+@router.serves(wire.MODEL_TEMPLATE)
+def show_template(services: ServicesDep, model_id: str) -> wire.Template:
     """The chat template that is used, the one in the model's own file, and the one before."""
     signed, facts = _texts(services, model_id)
     own, used = facts.chat_template or "", _used(signed, facts)
@@ -38,8 +36,8 @@ def show_template(_: Viewer, services: ServicesDep, model_id: str) -> wire.Templ
     )
 
 
-@router.get("/{model_id}/grammars")
-def show_grammars(_: Viewer, services: ServicesDep, model_id: str) -> wire.Grammars:
+@router.serves(wire.MODEL_GRAMMARS)
+def show_grammars(services: ServicesDep, model_id: str) -> wire.Grammars:
     """The grammars that requests may name, and those before."""
     signed, _facts = _texts(services, model_id)
     against, before = next(_before(services, model_id), (None, None))

@@ -3,9 +3,7 @@
 import base64
 import binascii
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Admin, ServicesDep, State, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep, State
 from appliance.api.admin.models import model_of
 from appliance.app import Services
 from appliance.clock import iso
@@ -15,11 +13,11 @@ from appliance.trust.policy import root as roots
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.wire.admin import trust as wire
 
-router = APIRouter(prefix="/admin/trust")
+router = Routes()
 
 
-@router.get("")
-def show_trust(_: Viewer, services: ServicesDep) -> wire.Trust:
+@router.serves(wire.TRUST)
+def show_trust(services: ServicesDep) -> wire.Trust:
     """The policy that decides who publishes and approves, and what is revoked."""
     shown = trust_of(load_policy(services.data / "trust"))
     if services.profile == "site":
@@ -27,15 +25,15 @@ def show_trust(_: Viewer, services: ServicesDep) -> wire.Trust:
     return shown
 
 
-@router.get("/metadata")
-def show_metadata(_: Viewer, services: ServicesDep) -> wire.TrustMetadata:
+@router.serves(wire.TRUST_METADATA)
+def show_metadata(services: ServicesDep) -> wire.TrustMetadata:
     """The metadata of a site, also before it has a policy."""
     return metadata_of(services)
 
 
-@router.post("/update")
+@router.serves(wire.TRUST_UPDATE)
 async def update_trust(
-    person: Admin, services: ServicesDep, offer: wire.TrustOffer, state: State
+    person: PersonDep, services: ServicesDep, offer: wire.TrustOffer, state: State
 ) -> wire.TrustUpdated:
     """Verify newer metadata, put it in force, and end what it no longer allows."""
     if offer.refusal is not None:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
 from fastapi import Path as InPath
+from fastapi import Query
 
-from appliance.api.admin.deps import ServicesDep, Viewer
+from appliance.api.admin.deps import Routes, ServicesDep
 from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.jobs.store import Job
@@ -24,21 +24,21 @@ from appliance.tuning.job import Tuning
 from appliance.tuning.report import Told, page
 from appliance.wire.admin import tunings as wire
 
-router = APIRouter(prefix="/admin/tunings")
+router = Routes()
 JobId = Annotated[int, InPath(ge=1, lt=1 << 53)]
 Against = Annotated[int | None, Query(ge=1, lt=1 << 53)]
 
 
-@router.get("/{job_id}/report")
+@router.serves(wire.TUNING_REPORT)
 async def report(
-    _: Viewer, services: ServicesDep, job_id: JobId, against: Against = None
+    services: ServicesDep, job_id: JobId, against: Against = None
 ) -> wire.TuningReport:
     """The page of a tuning, as one HTML file; with another tuning, also held against that."""
     return wire.TuningReport(html=await asyncio.to_thread(_page, services, job_id, against))
 
 
-@router.get("/{job_id}/losses")
-async def losses_of(_: Viewer, services: ServicesDep, job_id: JobId) -> wire.Losses:
+@router.serves(wire.TUNING_LOSSES)
+async def losses_of(services: ServicesDep, job_id: JobId) -> wire.Losses:
     """The losses of each run of a tuning so far."""
     runs = await asyncio.to_thread(losses.read, _directory(services, job_id))
     return wire.Losses(
@@ -52,10 +52,8 @@ async def losses_of(_: Viewer, services: ServicesDep, job_id: JobId) -> wire.Los
     )
 
 
-@router.post("/compare")
-async def compare(
-    _: Viewer, services: ServicesDep, wanted: wire.CompareTunings
-) -> wire.TuningsCompared:
+@router.serves(wire.TUNINGS_COMPARE)
+async def compare(services: ServicesDep, wanted: wire.CompareTunings) -> wire.TuningsCompared:
     """Tunings side by side: what they had otherwise, and what each came to."""
     jobs = [(await services.jobs.get(job_id)).job for job_id in wanted.tunings]
     results = [_result(job) for job in jobs]

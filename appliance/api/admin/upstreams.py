@@ -4,20 +4,22 @@ Rules: an admin has one learnt, approvers approve its hosts, operators probe, dr
 configuration read again; what must hold is `routing/upstreams/service.py`'s to say.
 """
 
-from fastapi import APIRouter
-
-from appliance.api.admin.deps import Admin, Approver, Operator, ServicesDep, Viewer
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.routing.upstreams.hosts import Host, Upstream
 from appliance.wire.admin import upstreams as wire
 from appliance.wire.admin.models import Approval
 
-router = APIRouter(prefix="/admin/upstreams")
+router = Routes()
 
 
-@router.get("")
-def upstreams(_: Viewer, services: ServicesDep) -> wire.UpstreamList:
+@router.serves(wire.UPSTREAMS)
+def upstreams(services: ServicesDep) -> wire.UpstreamList:
     """All upstreams of appliance.toml."""
+    return _all(services)
+
+
+def _all(services: Services) -> wire.UpstreamList:
     known = services.upstreams
     found = [_shown(services, one) for one in known.all.values()]
     for name, why in known.broken.items():
@@ -26,43 +28,43 @@ def upstreams(_: Viewer, services: ServicesDep) -> wire.UpstreamList:
     return wire.UpstreamList(upstreams=found)
 
 
-@router.post("/reload")
-async def reload(person: Operator, services: ServicesDep) -> wire.UpstreamList:
+@router.serves(wire.UPSTREAMS_RELOAD)
+async def reload(person: PersonDep, services: ServicesDep) -> wire.UpstreamList:
     """Read them from appliance.toml again; one that cannot be used changes nothing."""
     await services.upstreams.reload(person.actor)
-    return upstreams(person, services)
+    return _all(services)
 
 
-@router.get("/{name}")
-def upstream(_: Viewer, services: ServicesDep, name: str) -> wire.Upstream:
+@router.serves(wire.UPSTREAM)
+def upstream(services: ServicesDep, name: str) -> wire.Upstream:
     """One upstream."""
     return _shown(services, services.upstreams.get(name))
 
 
-@router.post("/{name}/learn")
-async def learn(person: Admin, services: ServicesDep, name: str) -> wire.Upstream:
+@router.serves(wire.UPSTREAM_LEARN)
+async def learn(person: PersonDep, services: ServicesDep, name: str) -> wire.Upstream:
     """Learn how it answers; its hosts need approvals after that."""
     return _shown(services, await services.upstreams.learn(person.actor, name))
 
 
-@router.post("/{name}/approvals")
+@router.serves(wire.UPSTREAM_APPROVE)
 def approve(
-    person: Approver, services: ServicesDep, name: str, upload: wire.UpstreamApproval
+    person: PersonDep, services: ServicesDep, name: str, upload: wire.UpstreamApproval
 ) -> wire.Upstream:
     """Check and keep one approval of a host."""
     services.upstreams.approve(person.actor, name, upload.url, upload.envelope.encode())
     return _shown(services, services.upstreams.get(name))
 
 
-@router.post("/{name}/probe")
-async def probe(person: Operator, services: ServicesDep, name: str) -> wire.Upstream:
+@router.serves(wire.UPSTREAM_PROBE)
+async def probe(person: PersonDep, services: ServicesDep, name: str) -> wire.Upstream:
     """Probe its hosts now."""
     return _shown(services, await services.upstreams.probe(person.actor, name))
 
 
-@router.post("/{name}/drain")
+@router.serves(wire.UPSTREAM_DRAIN)
 async def drain(
-    person: Operator, services: ServicesDep, name: str, wanted: wire.UpstreamDrain
+    person: PersonDep, services: ServicesDep, name: str, wanted: wire.UpstreamDrain
 ) -> wire.Upstream:
     """Keep new requests from a host, or let them come again."""
     found = await services.upstreams.drain(person.actor, name, wanted.url, drained=wanted.drained)

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import operators, viewers
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -40,3 +41,8 @@ class AdviceList(Reply):
     """The last advice for each task."""
 
     advice: list[Advice]
+
+
+ADVICE_LIST = viewers.get("/admin/advice", AdviceList)
+ADVICE = viewers.get("/admin/advice/{task}", Advice)
+ADVISE = operators.post("/admin/advice", AdviceWanted, Advice, slow=True)

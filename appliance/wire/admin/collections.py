@@ -1,11 +1,13 @@
 """Schemas of collections and of groups of keys on the admin socket."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
 from appliance.types import Passage
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
+from appliance.wire.admin.endpoint import admins, operators, viewers
 
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=64)]
 DocumentName: TypeAlias = Annotated[str, Field(min_length=1, max_length=400)]
@@ -157,3 +159,31 @@ class GroupList(Reply):
     """Every group."""
 
     groups: list[Group]
+
+
+COLLECTIONS = viewers.get("/admin/collections", CollectionList)
+COLLECTION_NEW = admins.post("/admin/collections", CollectionNew, Collection)
+COLLECTION = operators.get("/admin/collections/{name}", Shown)
+COLLECTION_ACCESS = admins.post("/admin/collections/{name}/access", AccessWanted, Shown)
+COLLECTION_REMOVE = admins.post(
+    "/admin/collections/{name}/remove", RemoveWanted, Removed, slow=True
+)
+COLLECTION_SEARCH = admins.post(
+    "/admin/collections/{name}/search", SearchWanted, Passages, slow=True
+)
+COLLECTION_VERIFY = operators.post("/admin/collections/{name}/verify", Verified, slow=True)
+INGEST_REPORT = operators.get("/admin/collections/{name}/reports/{job_id}", ReportList)
+GROUPS = viewers.get("/admin/groups", GroupList)
+GROUP_CHANGE = admins.post("/admin/groups", GroupChange, Group)
+COLLECTION_TABLE: Final[ListTable[Collection]] = ListTable(
+    "No collections. Make one with `appliance collection new NAME`.",
+    (
+        ListColumn("NAME", lambda one: one.name),
+        ListColumn("DOCUMENTS", lambda one: one.documents, ColumnKind.COUNT),
+        ListColumn("CHUNKS", lambda one: one.chunks, ColumnKind.COUNT),
+        ListColumn("SIZE", lambda one: one.size, ColumnKind.BYTES),
+        ListColumn("IN MEMORY", lambda one: one.memory or None, ColumnKind.BYTES),
+        ListColumn("RANKING", lambda one: one.ranking),
+        ListColumn("EMBEDDER", lambda one: one.embedder),
+    ),
+)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import admins, viewers
 
 
 class Capture(Request):
@@ -70,3 +71,7 @@ class Captured(Reply):
     left_out: int
     next_after: int | None = None
     answers: dict[str, str] = Field(default={})
+
+
+CAPTURE = admins.post("/admin/datasets/capture", Capture, Captured)
+SEEN = viewers.post("/admin/datasets/seen", SeenWanted, SeenList)

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import operators, viewers
 
 
 class Restart(Request):
@@ -32,3 +33,8 @@ class DriftReport(Reply):
     """The page of a task's weeks, one self-contained HTML file."""
 
     html: str
+
+
+DRIFT = viewers.get("/admin/drift/{task}", Drift)
+DRIFT_REPORT = viewers.get("/admin/drift/{task}/report", DriftReport)
+DRIFT_RESTART = operators.post("/admin/drift/{task}/restart", Restart, Drift)

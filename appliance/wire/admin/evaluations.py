@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import operators, viewers
 
 
 class Report(Reply):
@@ -136,3 +137,9 @@ class Errors(Reply):
     kept: int
     shown: list[WrongItem]
     unread: str
+
+
+EVALUATION_REPORT = viewers.get("/admin/evaluations/{job_id}/report", Report)
+EVALUATION_NEIGHBOURS = operators.get("/admin/evaluations/{job_id}/neighbours", Neighbours)
+EVALUATIONS_COMPARE = operators.post("/admin/evaluations/compare", CompareWanted, Compared)
+EVALUATION_ERRORS = operators.post("/admin/evaluations/errors", ErrorsWanted, Errors)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import admins, operators, viewers
 
 ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
 
@@ -160,3 +161,15 @@ class Outcomes(Reply):
 
     lines: list[str]
     proof: dict[str, Any] | None = None
+
+
+SEALING_KEY = operators.post("/admin/gates/sealing-key", SealingKey)
+SPLIT_KNOWN = operators.post("/admin/gates/known", Marks, Known, slow=True)
+GATE_PLAN = viewers.post("/admin/gates/plan", PlanWanted, Plan)
+LEDGERS = viewers.get("/admin/gates/ledger", LedgerList)
+LEDGER = viewers.get("/admin/gates/ledger/{dataset}", Ledger)
+EVIDENCE_KEY = viewers.get("/admin/gates/evidence-key", EvidenceKey)
+CERTIFICATES = viewers.get("/admin/gates/certificates{?doubtful}", CertificateList)
+CERTIFICATE = viewers.get("/admin/gates/certificates/{certificate_id}", Certificate)
+CERTIFICATE_KEEP = operators.post("/admin/gates/certificates", CertificateUpload, Certificate)
+OUTCOMES = admins.post("/admin/gates/{job_id}/outcomes{?item,end_looks}", Outcomes, slow=True)

@@ -1,10 +1,12 @@
 """Schemas of the jobs on the admin socket."""
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
+from appliance.wire.admin.endpoint import operators, viewers
 
 
 class JobProgress(Reply):
@@ -78,3 +80,32 @@ class Export(Request):
 
     format: str = Field(max_length=20)
     out: str = Field(min_length=1, max_length=4_096)
+
+
+def far(told: JobProgress) -> str:
+    """How far a job is."""
+    if not told.phase:
+        return "-"
+    if not told.total:
+        return f"{told.phase} {told.done or ''}".rstrip()
+    left = "" if told.seconds_left is None else f", {told.seconds_left} s left"
+    return f"{told.phase} {100 * told.done // told.total} %{left}"
+
+
+JOBS = viewers.get("/admin/jobs{?count}", JobList)
+JOB = viewers.get("/admin/jobs/{job_id}", Job)
+JOB_START = viewers.post("/admin/jobs", JobStart, Job)
+JOB_PAUSE = operators.post("/admin/jobs/{job_id}/pause", Job)
+JOB_RESUME = operators.post("/admin/jobs/{job_id}/resume", Job)
+JOB_CANCEL = operators.post("/admin/jobs/{job_id}/cancel", Job)
+JOB_TABLE: Final[ListTable[Job]] = ListTable(
+    "No jobs. Start one with a command that takes long, such as `appliance eval run`.",
+    (
+        ListColumn("ID", lambda job: job.id),
+        ListColumn("KIND", lambda job: job.kind),
+        ListColumn("STATE", lambda job: job.state, ColumnKind.STATE),
+        ListColumn("PROGRESS", lambda job: far(job.progress)),
+        ListColumn("SINCE", lambda job: job.created),
+        ListColumn("WHAT", lambda job: job.title),
+    ),
+)

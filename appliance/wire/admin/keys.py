@@ -1,11 +1,13 @@
 """Schemas of API keys on the admin socket."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from appliance.types import KeyState, KeyUsage, Limits
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
+from appliance.wire.admin.endpoint import admins, viewers
 
 MOST = 1_000_000_000
 _Fingerprint = Field(default=None, pattern="^[0-9a-f]{64}$")
@@ -88,3 +90,28 @@ class KeyRotate(Request):
     """A new secret; the one before is good for so many seconds more."""
 
     overlap: int = Field(default=0, ge=0, le=366 * 86_400)
+
+
+def allowed_models(key: Key) -> str:
+    """The models that a key may use."""
+    return ", ".join(key.models) or ("all tasks" if key.tasks_only else "all")
+
+
+KEYS = viewers.get("/admin/keys", KeyList)
+KEY = viewers.get("/admin/keys/{key_id}", Key)
+KEY_CREATE = admins.post("/admin/keys", KeyCreate, NewKey)
+KEY_LIMIT = admins.post("/admin/keys/{key_id}/limits", KeyLimits, Key)
+KEY_ROTATE = admins.post("/admin/keys/{key_id}/rotate", KeyRotate, NewKey)
+KEY_REVOKE = admins.post("/admin/keys/{key_id}/revoke", Key)
+KEY_TABLE: Final[ListTable[Key]] = ListTable(
+    "No keys. Make one with `appliance key create NAME`.",
+    (
+        ListColumn("ID", lambda key: key.id),
+        ListColumn("STATE", lambda key: key.state, ColumnKind.STATE),
+        ListColumn("NAME", lambda key: key.name),
+        ListColumn("ROLE", lambda key: key.role),
+        ListColumn("MODELS", allowed_models),
+        ListColumn("EXPIRES", lambda key: key.expires, ColumnKind.MOMENT, "never"),
+        ListColumn("LAST USED", lambda key: key.last_used, ColumnKind.MOMENT, "never"),
+    ),
+)

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import operators, viewers
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -98,3 +99,13 @@ class LabelAnswers(Reply):
 
     answers: dict[str, str]
     report: dict[str, Any]
+
+
+LABEL_QUEUES = viewers.get("/admin/labels", LabelQueueList)
+LABEL_QUEUE = viewers.get("/admin/labels/{name}", LabelQueue)
+LABEL_QUEUE_NEW = operators.post("/admin/labels", LabelsNew, LabelQueue, slow=True)
+LABEL_NEXT = operators.get("/admin/labels/{name}/next", LabelNext)
+LABEL_SET = operators.post("/admin/labels/{name}/items", LabelSet, LabelQueue)
+LABEL_DIFFERENCES = operators.get("/admin/labels/{name}/differences", LabelDifferences)
+LABEL_ANSWERS = operators.post("/admin/labels/{name}/answers", LabelAnswers)
+LABEL_QUEUE_REMOVE = operators.post("/admin/labels/{name}/remove", LabelQueueList)

@@ -5,6 +5,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import viewers
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
@@ -34,3 +35,6 @@ class LogPage(Reply):
 
     lines: list[LogLine]
     file: str
+
+
+LOGS = viewers.query("/admin/logs", LogQuery, LogPage)

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply
+from appliance.wire.admin.endpoint import viewers
 
 
 class Grammar(Reply):
@@ -44,3 +45,7 @@ class Grammars(Reply):
     grammars: list[GrammarText] = Field(default=[])
     against: str | None = None
     before: list[GrammarText] = Field(default=[])
+
+
+MODEL_TEMPLATE = viewers.get("/admin/models/{model_id}/template", Template)
+MODEL_GRAMMARS = viewers.get("/admin/models/{model_id}/grammars", Grammars)

@@ -6,13 +6,16 @@ ISO 8601 in UTC, digests lower-case hex, sizes bytes (MiB where the name says so
 models, keys and requests is carried as it is: a program that shows it calls `text.visible`.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field
 
+from appliance.errors import Refused
 from appliance.facts import UnreadFacts
 from appliance.wire.admin.base import Reply as _Reply
 from appliance.wire.admin.base import Request as _Request
+from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
+from appliance.wire.admin.endpoint import admins, approvers, operators, viewers
 from appliance.wire.admin.facts import Facts
 from appliance.wire.admin.model_texts import Grammar
 
@@ -279,6 +282,14 @@ class ApprovalUpload(_Request):
 
     envelope: str = Field(max_length=65_536)
 
+    @classmethod
+    def holding(cls, envelope: bytes) -> Self:
+        """What was signed. Raises Refused (`approval_malformed`)."""
+        try:
+            return cls.of(envelope=envelope.decode("ascii"))
+        except UnicodeDecodeError as error:
+            raise Refused("approval_malformed", "The approval is not JSON in ASCII.") from error
+
 
 class Reason(_Request):
     """Why somebody does something, for the record."""
@@ -460,3 +471,73 @@ class StreamLine(_Reply):
     progress: Progress | None = None
     result: dict[str, Any] | None = None
     error: ErrorBody | None = None
+
+
+def use_of(model: Model) -> str:
+    """Loading, busy, idle or waiting, and whether it is pinned; "-" when it is not in memory."""
+    words = [model.activity] if model.activity else []
+    if model.progress is not None:
+        total = model.progress.total
+        percent = f" {100 * model.progress.done // total} %" if total else ""
+        words = [f"{model.progress.phase}{percent}"]
+    if model.waiting:
+        words.append(f"{model.waiting} waiting")
+    if model.pinned:
+        words.append("pinned")
+    return ", ".join(words) or "-"
+
+
+def why_not(model: Model) -> str:
+    """The code of what is wrong with it, or why it is not in memory any more."""
+    return model.code or (f"unloaded {model.unloaded}" if model.unloaded else "")
+
+
+STATUS = viewers.get("/admin/status", Status)
+MODELS = viewers.get("/admin/models", ModelList)
+MODEL = viewers.get("/admin/models/{model_id}", ModelDetail)
+MODEL_IMPORT = admins.post("/admin/models/import", ModelImport, ModelImported, streams=True)
+MODEL_BOM = viewers.get("/admin/models/{model_id}/bom", bytes)
+MODEL_SUBJECT = viewers.get("/admin/models/{model_id}/subject", Subject)
+MODEL_APPROVE = approvers.post("/admin/models/{model_id}/approvals", ApprovalUpload, Model)
+MODEL_LOAD = operators.post("/admin/models/{model_id}/load", Model, streams=True)
+MODEL_UNLOAD = operators.post("/admin/models/{model_id}/unload", Model, slow=True)
+MODEL_SUSPEND = admins.post("/admin/models/{model_id}/suspend", Reason, Model, slow=True)
+MODEL_RETIRE = admins.post("/admin/models/{model_id}/retire", Reason, Model, slow=True)
+MODEL_REVOKE = admins.post("/admin/models/{model_id}/revoke", Reason, Model, slow=True)
+MODELS_RECHECK = operators.post("/admin/models/recheck", ModelList, slow=True)
+AUDIT_VERIFY = viewers.post("/admin/audit/verify", VerifyRange, Verification, streams=True)
+AUDIT_TAIL = viewers.get("/admin/audit/tail{?count}", EntryList)
+AUDIT_ENTRIES = viewers.query("/admin/audit/entries", EntryQuery, EntryList)
+AUDIT_ENTRY = viewers.get("/admin/audit/entries/{seq}{?content}", Entry)
+AUDIT_PROOF = viewers.get("/admin/audit/entries/{seq}/proof{?witness}", bytes)
+AUDIT_CHECKPOINT = viewers.get("/admin/audit/checkpoint", bytes)
+AUDIT_CONSISTENCY = viewers.post("/admin/audit/consistency", OlderHead, bytes)
+WITNESS_REQUEST = viewers.get("/admin/audit/witness{?witness}", bytes)
+WITNESS = operators.post("/admin/audit/witness", WitnessAnswer, Entry)
+ERASE = admins.post("/admin/audit/erase", Erasure, Erased, slow=True)
+REQUESTS = viewers.get("/admin/requests", RequestList)
+REQUEST_CANCEL = operators.post("/admin/requests/{request_id}/cancel", RequestCancelled)
+METRICS = viewers.get("/metrics", bytes)
+MODEL_TABLE: Final[ListTable[Model]] = ListTable(
+    "No models. Import one with `appliance model import DIR`.",
+    (
+        ListColumn("ID", lambda model: model.id),
+        ListColumn("KIND", lambda model: model.kind or None),
+        ListColumn("STATE", lambda model: model.state, ColumnKind.STATE),
+        ListColumn("USE", use_of),
+        ListColumn("DIGEST", lambda model: model.digest and model.digest[:16]),
+        ListColumn("WHY", why_not),
+    ),
+)
+REQUEST_TABLE: Final[ListTable[RunningRequest]] = ListTable(
+    "No requests. Apps send them with a key of `appliance key create NAME`.",
+    (
+        ListColumn("ID", lambda one: one.request_id),
+        ListColumn("STATE", lambda one: "queued" if one.queued else "running", ColumnKind.STATE),
+        ListColumn("APP", lambda one: one.app),
+        ListColumn("MODEL", lambda one: one.model),
+        ListColumn("READ", lambda one: one.prompt_tokens, ColumnKind.COUNT),
+        ListColumn("WRITTEN", lambda one: one.completion_tokens, ColumnKind.COUNT),
+        ListColumn("SINCE", lambda one: one.started),
+    ),
+)

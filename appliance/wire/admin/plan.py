@@ -4,6 +4,7 @@ from pydantic import Field
 
 from appliance.facts import UnreadFacts
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import admins
 from appliance.wire.admin.facts import Facts
 
 
@@ -52,3 +53,6 @@ class ImportPlan(Reply):
     facts: Facts = Field(default=UnreadFacts())
     against: str | None = None
     differences: list[Difference] = Field(default=[])
+
+
+MODEL_PLAN = admins.post("/admin/models/plan", PlanRequest, ImportPlan, streams=True)

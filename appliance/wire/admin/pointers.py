@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import approvers, viewers
 
 
 class Version(Reply):
@@ -70,3 +71,8 @@ class PointerUpload(Request):
     """A pointer as it was signed."""
 
     envelope: Annotated[str, Field(max_length=64 << 10)]
+
+
+TASK_NAMES = viewers.get("/admin/task-names", NameList)
+TASK_TARGET = viewers.get("/admin/task-names/{name}/target/{task}", Target)
+TASK_POINT = approvers.post("/admin/task-names", PointerUpload, Name)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import operators
 
 
 class Waiting(Reply):
@@ -48,3 +49,9 @@ class QueueLabels(Reply):
 
     items: list[dict[str, Any]]
     left_out: int = 0
+
+
+QUEUE = operators.get("/admin/queue{?everything,task}", Queue)
+QUEUE_LABELS = operators.post("/admin/queue/labels", QueueTask, QueueLabels)
+QUEUE_ITEM = operators.get("/admin/queue/{item_id}", Waiting)
+QUEUE_ANSWER = operators.post("/admin/queue/{item_id}", QueueAnswer, Waiting)

@@ -4,7 +4,8 @@ from pydantic import Field
 
 from appliance.wire.admin.base import Reply as _Reply
 from appliance.wire.admin.base import Request as _Request
-from appliance.wire.admin.models import Approval
+from appliance.wire.admin.endpoint import admins, approvers, viewers
+from appliance.wire.admin.models import Approval, ApprovalUpload, Entry
 
 
 class Segment(_Reply):
@@ -53,3 +54,9 @@ class Prune(_Request):
     reason: str = Field(min_length=1, max_length=1_000)
     exported_first: int = Field(default=0, ge=0, lt=1 << 53)
     exported_root: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+SEGMENTS = viewers.get("/admin/audit/segments", SegmentList)
+PRUNE_SUBJECT = viewers.get("/admin/audit/prune/{before}", PruneSubject)
+PRUNE_APPROVE = approvers.post("/admin/audit/prune/{before}/approvals", ApprovalUpload, Approval)
+PRUNE = admins.post("/admin/audit/prune", Prune, Entry)

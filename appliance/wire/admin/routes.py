@@ -1,10 +1,12 @@
 """Schemas of routes on the admin socket: terms, standing, certificates, shares by stage."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
+from appliance.wire.admin.endpoint import operators, viewers
 
 ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
 
@@ -203,3 +205,26 @@ class LabelGiven(Request):
 
     id: Annotated[int, Field(ge=1, lt=1 << 53)]
     label: Annotated[str, Field(min_length=1, max_length=65_536)]
+
+
+def shares(route: Route) -> str:
+    """How many answers each stage of a route gave."""
+    told = [f"{stage.name} {stage.answers}" for stage in route.stages]
+    return ", ".join([*told, f"deferred {route.deferred}"])
+
+
+ROUTES = viewers.get("/admin/routes", RouteList)
+ROUTE = viewers.get("/admin/routes/{route}", Route)
+ROUTE_PLAN = viewers.post("/admin/routes/plan", PlanWanted, Plan)
+ROUTE_SUSPEND = operators.post("/admin/routes/{route}/suspend", Suspend, Route)
+ROUTE_SAMPLE = operators.get("/admin/routes/{route}/sample", SampleToLabel)
+ROUTE_LABEL = operators.post("/admin/routes/{route}/sample", LabelGiven, Route)
+ROUTE_TABLE: Final[ListTable[Route]] = ListTable(
+    "No routes. Import one with `appliance route import DIR`.",
+    (
+        ListColumn("ID", lambda route: route.id),
+        ListColumn("STATE", lambda route: route.state, ColumnKind.STATE),
+        ListColumn("CERTIFIED", lambda route: "yes" if route.certified else route.why),
+        ListColumn("ANSWERS", shares),
+    ),
+)

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import admins
 
 
 class SelfTestWanted(Request):
@@ -30,3 +31,6 @@ class SelfTest(Reply):
     token: str | None
     entry: int | None
     problems: list[Finding]
+
+
+SELFTEST = admins.post("/admin/selftest", SelfTestWanted, SelfTest, slow=True)

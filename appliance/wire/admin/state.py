@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import admins, viewers
 
 
 class Difference(Reply):
@@ -39,3 +40,7 @@ class Settle(Request):
     """The decision of a person; `reason` goes into the log."""
 
     reason: str = Field(min_length=1, max_length=1_000)
+
+
+STATE = viewers.get("/admin/state", State)
+STATE_SETTLE = admins.post("/admin/state/settle", Settle, State)

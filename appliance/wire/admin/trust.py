@@ -9,6 +9,7 @@ from pydantic import Field
 from appliance.errors import Refused
 from appliance.wire.admin.base import Reply as _Reply
 from appliance.wire.admin.base import Request as _Request
+from appliance.wire.admin.endpoint import admins, viewers
 from appliance.wire.admin.models import Model
 
 MAX_FILES = 64
@@ -99,3 +100,8 @@ class TrustUpdated(_Reply):
     before: dict[str, int]
     after: dict[str, int]
     models: list[Model]
+
+
+TRUST = viewers.get("/admin/trust", Trust)
+TRUST_METADATA = viewers.get("/admin/trust/metadata", TrustMetadata)
+TRUST_UPDATE = admins.post("/admin/trust/update", TrustOffer, TrustUpdated, slow=True)

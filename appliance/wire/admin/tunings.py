@@ -5,6 +5,7 @@ from typing import Final
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.endpoint import viewers
 
 MOST: Final = 8
 """Tunings that are compared at once."""
@@ -124,3 +125,8 @@ class TuningsCompared(Reply):
     differing: list[Differing]
     same_dev: bool
     paired: list[Paired] = Field(default_factory=list)
+
+
+TUNING_REPORT = viewers.get("/admin/tunings/{job_id}/report{?against}", TuningReport)
+TUNING_LOSSES = viewers.get("/admin/tunings/{job_id}/losses", Losses)
+TUNINGS_COMPARE = viewers.post("/admin/tunings/compare", CompareTunings, TuningsCompared)

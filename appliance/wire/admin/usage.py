@@ -7,6 +7,7 @@ no wall clock is involved, so a clock that is set changes no figure.
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply
+from appliance.wire.admin.endpoint import viewers
 
 
 class Histogram(Reply):
@@ -82,3 +83,6 @@ class Rates(Reply):
     memory_available: int
     own_memory: int
     gpus: list[Gpu] = Field(default=[])
+
+
+LOAD = viewers.get("/admin/load", Load)

@@ -4,13 +4,17 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from appliance.api.admin.private import serve_privately
 from appliance.app import Services, initialise, open_services
-from appliance.client import AdminClient
+from appliance.client import AdminClient, Report
 from appliance.trust.artifacts import signing
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import ApprovalSubject
+from appliance.wire.admin import models as wire
+from appliance.wire.admin.jobs import JOB_START, Job, JobStart
+from appliance.wire.admin.pointers import TASK_POINT, Name, PointerUpload
 from tests.trust import forge
 
 APPROVERS = ("approver-1", "approver-2")
@@ -45,7 +49,7 @@ class LabData:
 
     def approval(self, client: AdminClient, model_id: str, name: str, key: str = "") -> bytes:
         """A signed approval of what the server says is to be approved."""
-        subject = client.subject(model_id)
+        subject = client.call(wire.MODEL_SUBJECT, model_id=model_id)
         return approval.sign(
             ApprovalSubject(subject.digest, subject.signature_sha256),
             name=name,
@@ -56,10 +60,34 @@ class LabData:
 
     def approved(self, client: AdminClient, model_id: str = "tiny") -> str:
         """Import and approve a model; returns its id."""
-        client.import_model(self.artifact(model_id), model_id, Reports())
+        import_model(client, self.artifact(model_id), model_id)
         for name in APPROVERS:
-            client.approve(model_id, self.approval(client, model_id, name))
+            approve_model(client, model_id, self.approval(client, model_id, name))
         return model_id
+
+
+def import_model(
+    client: AdminClient, path: Path, model_id: str | None = None, report: Report = forge.quiet
+) -> wire.ModelImported:
+    """Have an artifact imported."""
+    wanted = wire.ModelImport.of(path=str(path), id=model_id)
+    return client.call(wire.MODEL_IMPORT, wanted, report=report)
+
+
+def approve_model(client: AdminClient, model_id: str, envelope: bytes) -> wire.Model:
+    """Hand in an approval."""
+    wanted = wire.ApprovalUpload.holding(envelope)
+    return client.call(wire.MODEL_APPROVE, wanted, model_id=model_id)
+
+
+def start_job(client: AdminClient, kind: str, params: dict[str, Any]) -> Job:
+    """Have a job started."""
+    return client.call(JOB_START, JobStart.of(kind=kind, params=params))
+
+
+def point_name(client: AdminClient, envelope: bytes) -> Name:
+    """Hand in a pointer."""
+    return client.call(TASK_POINT, PointerUpload.of(envelope=envelope.decode()))
 
 
 def make_lab(root: Path) -> LabData:

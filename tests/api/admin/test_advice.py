@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError
 from appliance.evals.job import DIRECTORY
 from appliance.jobs.kind import digest
 from appliance.trust.artifacts.store import load_policy
-from appliance.wire.admin.advice import AdviceWanted
+from appliance.wire.admin.advice import ADVICE, ADVICE_LIST, ADVISE, AdviceWanted
 from tests.advisor.test_gathering import answer, write
 from tests.advisor.test_measured import RESULT
 from tests.api.admin.lab import client_of
@@ -30,11 +30,11 @@ def test_advice_rests_on_what_was_measured_and_is_recorded_and_kept(
 ) -> None:
     write(services.data / DIRECTORY, 7, json.dumps(RESULT))
     answer(services, "orders", 500_000)
-    found = client.advise(AdviceWanted.of(task="orders", answers=ANSWERS))
+    found = client.call(ADVISE, AdviceWanted.of(task="orders", answers=ANSWERS))
     assert found.document["verdict"] == "baseline" and "<svg" in found.html
     assert found.document["options"][0]["cost_month"]["p50"] == 50.0
-    assert client.advice("orders") == found
-    assert client.all_advice().advice == [found]
+    assert client.call(ADVICE, task="orders") == found
+    assert client.call(ADVICE_LIST).advice == [found]
     entries = services.reader.search(Query(kind="admin", limit=100)).entries
     (body,) = [dict(e.body) for e in entries if e.body["action"] == "advice"]
     assert (body["task"], body["verdict"]) == ("orders", "baseline")
@@ -42,7 +42,7 @@ def test_advice_rests_on_what_was_measured_and_is_recorded_and_kept(
 
 
 def test_without_a_task_the_answers_alone_decide(client: AdminClient) -> None:
-    found = client.advise(AdviceWanted.of(answers={}))
+    found = client.call(ADVISE, AdviceWanted.of(answers={}))
     assert found.task == "any" and found.document["verdict"] == "not_enough_data"
 
 
@@ -51,12 +51,12 @@ def test_answers_that_cannot_be_meant_change_nothing(
 ) -> None:
     before = services.reader.size
     with pytest.raises(ApplianceError) as caught:
-        client.advise(AdviceWanted.of(answers={"weather": {}}))
+        client.call(ADVISE, AdviceWanted.of(answers={"weather": {}}))
     assert caught.value.code == "answers_invalid"
     assert services.reader.size == before
     assert not (services.data / shelf.DIRECTORY).exists()
     with pytest.raises(ApplianceError) as caught:
-        client.advice("orders")
+        client.call(ADVICE, task="orders")
     assert caught.value.code == "advice_missing"
 
 
@@ -66,11 +66,11 @@ def test_what_a_gate_found_on_sealed_groups_is_known(tmp_path: Path) -> None:
         task = add_task(services, tmp_path / "orders")
         data = add_dataset(services, tmp_path / "set")
         wanted = AdviceWanted.of(task=task, answers={"domain": {"quality": 0.6}})
-        before = client.advise(wanted).document
+        before = client.call(ADVISE, wanted).document
         assert before["verdict"] == "not_enough_data" and "With 0 groups" in before["answer"]
         certificate = made(services, task, data, pairs(222, gained=20))
         services.store.evaluations.add(certificate, load_policy(services.data / "trust"))
-        found = client.advise(wanted)
+        found = client.call(ADVISE, wanted)
     (chosen,) = [o for o in found.document["options"] if o["name"] == found.document["verdict"]]
     assert chosen["state"] == "shown" and chosen["quality"] == 0.73
     assert "222 sealed groups" in found.html

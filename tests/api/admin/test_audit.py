@@ -12,7 +12,8 @@ from appliance.audit.proof import check_proof
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
-from appliance.wire.admin.keys import KeyCreate
+from appliance.wire.admin import models as wire
+from appliance.wire.admin.keys import KEY_CREATE, KeyCreate
 from appliance.wire.admin.models import EntryQuery, VerifyRange
 from tests.api.admin.lab import LabData, Reports
 
@@ -35,52 +36,60 @@ def intent(services: Services, request_id: str, prompt: str = "hello") -> int:
 
 def test_the_tail_is_the_newest_oldest_first(services: Services, client: AdminClient) -> None:
     seqs = [intent(services, f"r{n}") for n in range(4)]
-    assert [entry.seq for entry in client.tail(3).entries] == seqs[-3:]
-    assert client.tail(1_000).entries[0].kind == "genesis"
+    assert [entry.seq for entry in client.call(wire.AUDIT_TAIL, count=3).entries] == seqs[-3:]
+    assert client.call(wire.AUDIT_TAIL, count=1_000).entries[0].kind == "genesis"
 
 
 def test_each_entry_names_the_one_before(services: Services, client: AdminClient) -> None:
     intent(services, "r")
-    before, entry = client.tail(2).entries
+    before, entry = client.call(wire.AUDIT_TAIL, count=2).entries
     assert entry.prev == before.leaf
-    assert client.entry(entry.seq) == entry
+    assert client.call(wire.AUDIT_ENTRY, seq=entry.seq) == entry
 
 
 def test_a_search_matches_every_condition_and_pages(
     services: Services, client: AdminClient
 ) -> None:
     seqs = [intent(services, f"r{n}") for n in range(3)]
-    assert [e.seq for e in client.search(EntryQuery(request_id="r1")).entries] == [seqs[1]]
-    assert client.search(EntryQuery(request_id="r1", kind="admin")).entries == []
-    first = client.search(EntryQuery(model="m", limit=2))
+    assert [
+        e.seq for e in client.call(wire.AUDIT_ENTRIES, EntryQuery(request_id="r1")).entries
+    ] == [seqs[1]]
+    assert client.call(wire.AUDIT_ENTRIES, EntryQuery(request_id="r1", kind="admin")).entries == []
+    first = client.call(wire.AUDIT_ENTRIES, EntryQuery(model="m", limit=2))
     assert ([e.seq for e in first.entries], first.next_after) == (seqs[:2], seqs[1])
-    rest = client.search(EntryQuery(model="m", limit=2, after=first.next_after))
+    rest = client.call(wire.AUDIT_ENTRIES, EntryQuery(model="m", limit=2, after=first.next_after))
     assert ([e.seq for e in rest.entries], rest.next_after) == (seqs[2:], None)
-    newest = client.search(EntryQuery(model="m", limit=2, order="newest"))
+    newest = client.call(wire.AUDIT_ENTRIES, EntryQuery(model="m", limit=2, order="newest"))
     assert ([e.seq for e in newest.entries], newest.next_before) == (seqs[:0:-1], seqs[1])
     assert newest.next_after is None
     last = EntryQuery(model="m", limit=2, order="newest", before=newest.next_before)
-    assert [e.seq for e in client.search(last).entries] == seqs[:1]
-    assert client.search(EntryQuery(app="nobody")).entries == []
-    assert client.search(EntryQuery(code="stop")).entries == []
-    assert client.search(EntryQuery(since="2099-01-01")).entries == []
-    assert len(client.search(EntryQuery(until="2099-01-01", key_id="k1")).entries) == 3
-    assert code_of(lambda: client.search(EntryQuery(since="yesterday"))) == "invalid_value"
+    assert [e.seq for e in client.call(wire.AUDIT_ENTRIES, last).entries] == seqs[:1]
+    assert client.call(wire.AUDIT_ENTRIES, EntryQuery(app="nobody")).entries == []
+    assert client.call(wire.AUDIT_ENTRIES, EntryQuery(code="stop")).entries == []
+    assert client.call(wire.AUDIT_ENTRIES, EntryQuery(since="2099-01-01")).entries == []
+    assert (
+        len(client.call(wire.AUDIT_ENTRIES, EntryQuery(until="2099-01-01", key_id="k1")).entries)
+        == 3
+    )
+    assert (
+        code_of(lambda: client.call(wire.AUDIT_ENTRIES, EntryQuery(since="yesterday")))
+        == "invalid_value"
+    )
 
 
 def test_texts_are_shown_when_asked_for_and_that_is_recorded(
     services: Services, client: AdminClient
 ) -> None:
     seq = intent(services, "r", "how much?")
-    assert client.entry(seq).content is None
+    assert client.call(wire.AUDIT_ENTRY, seq=seq).content is None
     assert services.reader.search(Query(kind="admin")).entries == []
-    assert client.entry(seq, content=True).content == {"prompt": "how much?"}
+    assert client.call(wire.AUDIT_ENTRY, seq=seq, content=True).content == {"prompt": "how much?"}
     (read,) = services.reader.search(Query(kind="admin")).entries
     assert (read.body["action"], read.body["entry"]) == ("content_read", seq)
 
 
 def test_an_entry_without_texts_has_none_to_show(client: AdminClient) -> None:
-    assert client.entry(0, content=True).content == {}
+    assert client.call(wire.AUDIT_ENTRY, seq=0, content=True).content == {}
 
 
 def test_a_proof_holds_for_the_genesis_key(
@@ -88,22 +97,22 @@ def test_a_proof_holds_for_the_genesis_key(
 ) -> None:
     seq = intent(services, "r")
     genesis = (lab.data / "audit" / "genesis.pub").read_bytes()
-    result = check_proof(client.proof(seq), genesis)
+    result = check_proof(client.call(wire.AUDIT_PROOF, seq=seq), genesis)
     assert (result.seq, result.body["request_id"]) == (seq, "r")
 
 
 def test_entries_that_do_not_exist(client: AdminClient) -> None:
-    assert code_of(lambda: client.entry(99)) == "not_found"
-    assert code_of(lambda: client.proof(99)) == "not_found"
-    assert code_of(lambda: client.entry(-1)) == "invalid_value"
-    assert code_of(lambda: client.tail(0)) == "invalid_value"
-    assert code_of(lambda: client.tail(1_001)) == "invalid_value"
+    assert code_of(lambda: client.call(wire.AUDIT_ENTRY, seq=99)) == "not_found"
+    assert code_of(lambda: client.call(wire.AUDIT_PROOF, seq=99)) == "not_found"
+    assert code_of(lambda: client.call(wire.AUDIT_ENTRY, seq=-1)) == "invalid_value"
+    assert code_of(lambda: client.call(wire.AUDIT_TAIL, count=0)) == "invalid_value"
+    assert code_of(lambda: client.call(wire.AUDIT_TAIL, count=1_001)) == "invalid_value"
 
 
 def test_a_good_log_verifies(services: Services, client: AdminClient) -> None:
-    client.create_key(KeyCreate(name="app"))
+    client.call(KEY_CREATE, KeyCreate(name="app"))
     reports = Reports()
-    found = client.verify_log(VerifyRange(), reports)
+    found = client.call(wire.AUDIT_VERIFY, VerifyRange(), report=reports)
     assert (found.ok, found.problems) == (True, [])
     assert (found.entries, found.first, found.last) == (3, 0, 2)  # the job's start among them
     assert found.root == services.reader.root_before(3)
@@ -112,15 +121,21 @@ def test_a_good_log_verifies(services: Services, client: AdminClient) -> None:
 def test_a_range_can_be_verified(services: Services, client: AdminClient) -> None:
     for n in range(5):
         intent(services, f"r{n}")
-    found = client.verify_log(VerifyRange(first=2, last=3), Reports())
+    found = client.call(wire.AUDIT_VERIFY, VerifyRange(first=2, last=3), report=Reports())
     assert (found.ok, found.first, found.last) == (True, 2, 3)
-    assert code_of(lambda: client.verify_log(VerifyRange(first=99), Reports())) == "not_found"
+    assert (
+        code_of(lambda: client.call(wire.AUDIT_VERIFY, VerifyRange(first=99), report=Reports()))
+        == "not_found"
+    )
 
 
 def test_another_genesis_key_is_a_problem(services: Services, client: AdminClient) -> None:
     other = "other+00000000+" + "A" * 44
     wanted = VerifyRange(genesis_key=other)
-    assert code_of(lambda: client.verify_log(wanted, Reports())) == "audit_key_invalid"
+    assert (
+        code_of(lambda: client.call(wire.AUDIT_VERIFY, wanted, report=Reports()))
+        == "audit_key_invalid"
+    )
 
 
 def test_verification_needs_the_files_alone(lab: LabData) -> None:

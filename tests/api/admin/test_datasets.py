@@ -16,9 +16,10 @@ from appliance.evals.outcomes import Outcome
 from appliance.evals.store import OutcomeFiles
 from appliance.trust.artifacts.signing import sign_directory
 from appliance.types import ContentMode, Json
-from appliance.wire.admin.datasets import Capture
-from appliance.wire.admin.keys import KeyCreate
-from tests.api.admin.lab import LabData, Reports
+from appliance.wire.admin.datasets import CAPTURE, Capture
+from appliance.wire.admin.keys import KEY_CREATE, KeyCreate
+from appliance.wire.admin.models import ERASE, Erasure
+from tests.api.admin.lab import LabData, import_model
 from tests.cli.conftest import run_command
 from tests.datasets.examples import dataset, orders
 from tests.smol import quiet
@@ -51,7 +52,7 @@ def ask(
 @pytest.fixture
 def agreed(client: AdminClient) -> str:
     """A key whose owners agreed."""
-    return client.create_key(KeyCreate.of(name="plant", examples=True)).id
+    return client.call(KEY_CREATE, KeyCreate.of(name="plant", examples=True)).id
 
 
 def test_prompts_become_unlabelled_items(
@@ -60,13 +61,13 @@ def test_prompts_become_unlabelled_items(
     for number in range(3):
         ask(services, agreed, f"r{number}", f"hose {number} leaks, call anna@werk.example")
     ask(services, "another", "r9", "not ours")
-    found = client.capture(Capture.of(key_id=agreed))
+    found = client.call(CAPTURE, Capture.of(key_id=agreed))
     assert [item["id"] for item in found.items] == ["r0", "r1", "r2"]
     assert all("expected" not in item for item in found.items)
     assert found.items[0]["input"] == {"text": "hose 0 leaks, call [E-MAIL]"}
     assert found.items[0]["group"].startswith("plant 20")
     assert "anna" not in found.model_dump_json()  # a canary of personal data
-    whole = client.capture(Capture.of(key_id=agreed, mask=False))
+    whole = client.call(CAPTURE, Capture.of(key_id=agreed, mask=False))
     assert "anna@werk.example" in whole.items[0]["input"]["text"]
 
 
@@ -86,9 +87,9 @@ def test_answers_come_beside_the_items_masked_and_their_reading_is_recorded(
         ask(services, agreed, name, "hose leaks")
     number = answered(services, agreed, "told", "hydraulics, says anna@werk.example")
     answered(services, agreed, "gone", "erase me")
-    client.erase("gone", "asked for")
-    assert client.capture(Capture.of(key_id=agreed)).answers == {}
-    found = client.capture(Capture.of(key_id=agreed, answers=True))
+    client.call(ERASE, Erasure.of(request_id="gone", reason="asked for"))
+    assert client.call(CAPTURE, Capture.of(key_id=agreed)).answers == {}
+    found = client.call(CAPTURE, Capture.of(key_id=agreed, answers=True))
     assert found.answers == {"told": "hydraulics, says [E-MAIL]"}
     assert [item["id"] for item in found.items] == ["told", "open"]
     assert "hydraulics" not in json.dumps(found.items)  # raters see the items
@@ -97,13 +98,15 @@ def test_answers_come_beside_the_items_masked_and_their_reading_is_recorded(
 
 
 def test_without_consent_nothing_is_read(services: Services, client: AdminClient) -> None:
-    key = client.create_key(KeyCreate.of(name="private"))
+    key = client.call(KEY_CREATE, KeyCreate.of(name="private"))
     assert not key.examples
     ask(services, key.id, "r", "secret")
     before = services.reader.size
-    assert code_of(lambda: client.capture(Capture.of(key_id=key.id))) == "examples_not_agreed"
+    assert code_of(lambda: client.call(CAPTURE, Capture.of(key_id=key.id))) == "examples_not_agreed"
     assert services.reader.size == before
-    assert code_of(lambda: client.capture(Capture.of(key_id="nosuch"))) != "examples_not_agreed"
+    assert (
+        code_of(lambda: client.call(CAPTURE, Capture.of(key_id="nosuch"))) != "examples_not_agreed"
+    )
 
 
 def test_what_was_erased_or_not_kept_never_comes_back(
@@ -112,8 +115,8 @@ def test_what_was_erased_or_not_kept_never_comes_back(
     ask(services, agreed, "kept", "hose leaks")
     ask(services, agreed, "gone", "erase me")
     ask(services, agreed, "never", "not kept", content="commit-only")
-    client.erase("gone", "asked for")
-    found = client.capture(Capture.of(key_id=agreed))
+    client.call(ERASE, Erasure.of(request_id="gone", reason="asked for"))
+    found = client.call(CAPTURE, Capture.of(key_id=agreed))
     assert [item["id"] for item in found.items] == ["kept"]
     assert found.left_out == 2
     assert "erase me" not in found.model_dump_json()
@@ -121,7 +124,7 @@ def test_what_was_erased_or_not_kept_never_comes_back(
 
 def test_the_reading_is_recorded(services: Services, client: AdminClient, agreed: str) -> None:
     ask(services, agreed, "r", "hose leaks")
-    client.capture(Capture.of(key_id=agreed))
+    client.call(CAPTURE, Capture.of(key_id=agreed))
     newest = services.reader.search(Query(kind="admin", newest_first=True, limit=1)).entries[0]
     assert (newest.body["action"], newest.body["purpose"]) == ("content_read", "dataset")
     assert newest.body["key_id"] == agreed
@@ -133,12 +136,12 @@ def test_pages(services: Services, client: AdminClient, agreed: str) -> None:
     ids: list[str] = []
     after = None
     while True:
-        page = client.capture(Capture.of(key_id=agreed, limit=2, after=after))
+        page = client.call(CAPTURE, Capture.of(key_id=agreed, limit=2, after=after))
         ids += [item["id"] for item in page.items]
         if (after := page.next_after) is None:
             break
     assert ids == [f"r{number}" for number in range(5)]
-    assert not client.capture(Capture.of(key_id=agreed, since="2099-01-01")).items
+    assert not client.call(CAPTURE, Capture.of(key_id=agreed, since="2099-01-01")).items
 
 
 def test_the_consent_is_in_the_log(services: Services, agreed: str) -> None:
@@ -207,5 +210,7 @@ def test_an_erasure_names_the_stored_datasets_that_have_the_item(
     for name, part in (("with-it", items), ("without", items[1:])):
         write(tmp_path / name, dataset(part))
         sign_directory(tmp_path / name, lab.key("publisher").read_bytes(), quiet)
-        client.import_model(tmp_path / name, name, Reports())
-    assert client.erase(items[0].id, "asked for").datasets == ["with-it"]
+        import_model(client, tmp_path / name, name)
+    assert client.call(ERASE, Erasure.of(request_id=items[0].id, reason="asked for")).datasets == [
+        "with-it"
+    ]

@@ -11,8 +11,9 @@ from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.evals.job import DIRECTORY
-from appliance.wire.admin.advice import AdviceWanted
-from appliance.wire.admin.drift import Restart
+from appliance.wire.admin.advice import ADVISE, AdviceWanted
+from appliance.wire.admin.drift import DRIFT, DRIFT_REPORT, DRIFT_RESTART, Restart
+from appliance.wire.admin.models import STATUS
 from tests.advisor.test_gathering import write
 from tests.advisor.test_measured import RESULT
 from tests.advisor.weeks import watched
@@ -25,15 +26,15 @@ def test_an_alarm_with_its_price_its_page_and_a_new_beginning(
     watch.keep(services.data / watch.DIRECTORY, found)
     write(services.data / DIRECTORY, 7, json.dumps(RESULT))
     answers = {"data": {"hour": 45, "relabel": 300}}
-    client.advise(AdviceWanted.of(task="orders", answers=answers))
-    shown = client.drift("orders")
+    client.call(ADVISE, AdviceWanted.of(task="orders", answers=answers))
+    shown = client.call(DRIFT, task="orders")
     assert shown.document["state"] == "alarm" and "5 %" in shown.promise and shown.blind
     assert any("cost 450.00 EUR" in each for each in shown.advice)  # 300 x 2 / 60 x 45
-    assert "<svg" in client.drift_report("orders").html
-    assert any(each.startswith("Task orders: Drift.") for each in client.status().alarms)
-    again = client.restart_drift("orders", Restart.of(reason="measured on new items"))
+    assert "<svg" in client.call(DRIFT_REPORT, task="orders").html
+    assert any(each.startswith("Task orders: Drift.") for each in client.call(STATUS).alarms)
+    again = client.call(DRIFT_RESTART, Restart.of(reason="measured on new items"), task="orders")
     assert again.document["state"] == "learning"
-    assert not any("Drift" in each for each in client.status().alarms)
+    assert not any("Drift" in each for each in client.call(STATUS).alarms)
     entries = services.reader.search(Query(kind="admin", limit=100)).entries
     (body,) = [dict(e.body) for e in entries if e.body["action"] == "drift_restart"]
     assert (body["task"], body["reason"]) == ("orders", "measured on new items")
@@ -44,10 +45,10 @@ def test_what_was_not_looked_at_is_refused_and_nothing_is_recorded(
 ) -> None:
     before = services.reader.size
     for call in (
-        lambda: client.drift("orders"),
-        lambda: client.drift_report("orders"),
-        lambda: client.restart_drift("orders", Restart.of(reason="x")),
-        lambda: client.drift("../x"),
+        lambda: client.call(DRIFT, task="orders"),
+        lambda: client.call(DRIFT_REPORT, task="orders"),
+        lambda: client.call(DRIFT_RESTART, Restart.of(reason="x"), task="orders"),
+        lambda: client.call(DRIFT, task="../x"),
     ):
         with pytest.raises(ApplianceError) as caught:
             call()

@@ -9,6 +9,7 @@ from appliance.errors import ApplianceError
 from appliance.evals.job import DIRECTORY
 from appliance.evals.store import OutcomeFiles
 from appliance.types import Role
+from appliance.wire.admin import evaluations as wire
 from appliance.wire.admin.evaluations import CompareWanted, ErrorsWanted
 from tests.evals.example import outcomes
 from tests.evals.test_comparing import stored
@@ -17,10 +18,10 @@ from tests.evals.test_report import whole_page
 
 def test_a_page_is_handed_out(services: Services, client: AdminClient) -> None:
     with pytest.raises(ApplianceError) as caught:
-        client.evaluation_report(5)
+        client.call(wire.EVALUATION_REPORT, job_id=5)
     assert caught.value.code == "report_missing"
     OutcomeFiles(services.data / DIRECTORY / "5").write_report("<p>found</p>")
-    assert client.evaluation_report(5).html == "<p>found</p>"
+    assert client.call(wire.EVALUATION_REPORT, job_id=5).html == "<p>found</p>"
 
 
 def test_a_viewer_sees_no_item_and_no_answer(
@@ -28,10 +29,10 @@ def test_a_viewer_sees_no_item_and_no_answer(
 ) -> None:
     OutcomeFiles(services.data / DIRECTORY / "5").write_report(whole_page())
     words = ("item-7", "the pump leaks", "the hose leaks", "Flips")
-    shown = client.evaluation_report(5).html
+    shown = client.call(wire.EVALUATION_REPORT, job_id=5).html
     assert all(word in shown for word in words)  # the control: an operator works with them
     monkeypatch.setattr(deps, "resolve_role", lambda *_: Role.VIEWER)
-    seen = client.evaluation_report(5).html
+    seen = client.call(wire.EVALUATION_REPORT, job_id=5).html
     assert not any(word in seen for word in words)
     assert seen.count("<section>") == shown.count("<section>") - 1
     assert seen.count("</section>") == seen.count("<section>") and "Speed and memory" in seen
@@ -54,8 +55,8 @@ def test_who_sees_wrong_items_and_flips_of_which_split(
         first={"evaluation": 5}, second={"evaluation": 5, "candidate": "linear"}
     )
     asked = (
-        lambda: client.evaluation_errors(errors).shown,
-        lambda: client.compare_evaluations(sides).flips,
+        lambda: client.call(wire.EVALUATION_ERRORS, errors).shown,
+        lambda: client.call(wire.EVALUATIONS_COMPARE, sides).flips,
     )
     for ask in asked:
         if split in ("train", "dev") and role not in (None, Role.VIEWER):

@@ -16,6 +16,7 @@ from appliance.config import Config, TlsConfig, UpstreamConfig
 from appliance.incidents.rules import alarms
 from appliance.jobs.states import State
 from appliance.jobs.store import JobStore
+from appliance.wire.admin.models import MODEL_SUSPEND, Reason
 from tests.api.admin.lab import LabData, opened
 
 
@@ -31,7 +32,7 @@ def test_a_suspended_and_a_missing_artifact_are_told(lab: LabData) -> None:
     with opened(lab) as (services, client):
         for name in ("tiny", "other"):
             lab.approved(client, name)
-        client.suspend("tiny", "it lies")
+        client.call(MODEL_SUSPEND, Reason.of(reason="it lies"), model_id="tiny")
         shutil.rmtree(lab.data / "models" / "other")
         found = {alarm.code: alarm for alarm in alarms(gathered(services))}
         assert set(found) == {"model_suspended", "model_missing"}

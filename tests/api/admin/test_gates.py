@@ -11,6 +11,7 @@ from appliance.evals import judging
 from appliance.evals.pairs import Pair
 from appliance.trust.bytes import evidence
 from appliance.trust.statements import evaluation
+from appliance.wire.admin import gates as wire
 from appliance.wire.admin.gates import PlanWanted
 from tests.api.admin.lab import client_of
 from tests.evals.gates import circumstances, edited, pairs
@@ -64,41 +65,57 @@ def test_terms_ledger_and_certificates(tmp_path: Path) -> None:
 
 
 def _plan(client: AdminClient, task: str, data: str) -> None:
-    plan = client.gate_plan(PlanWanted.of(task=task, dataset=data))
+    plan = client.call(wire.GATE_PLAN, PlanWanted.of(task=task, dataset=data))
     assert (plan.incumbent, plan.groups, plan.looks_left) == ("majority", GROUPS, 4)
     assert plan.margin_micros == 50_000 and plan.alpha_micros == 50_000
-    other = client.gate_plan(PlanWanted.of(task=task, dataset=data, incumbent=task))
+    other = client.call(wire.GATE_PLAN, PlanWanted.of(task=task, dataset=data, incumbent=task))
     assert other.incumbent_digest == plan.task_digest
-    assert code(lambda: client.gate_plan(PlanWanted.of(task=data, dataset=data))) == "artifact_kind"
+    assert (
+        code(lambda: client.call(wire.GATE_PLAN, PlanWanted.of(task=data, dataset=data)))
+        == "artifact_kind"
+    )
     wanted = PlanWanted.of(task=task, dataset=task)
-    assert code(lambda: client.gate_plan(wanted)) == "dataset_not_sealed"
-    (split,) = client.ledger(data).splits
+    assert code(lambda: client.call(wire.GATE_PLAN, wanted)) == "dataset_not_sealed"
+    (split,) = client.call(wire.LEDGER, dataset=data).splits
     assert (split.split, split.left, split.looks) == ("test", 4, [])
-    assert code(lambda: client.ledger(task)) == "dataset_not_sealed"
-    (every,) = client.ledgers().ledgers
-    assert every == client.ledger(data)
+    assert code(lambda: client.call(wire.LEDGER, dataset=task)) == "dataset_not_sealed"
+    (every,) = client.call(wire.LEDGERS).ledgers
+    assert every == client.call(wire.LEDGER, dataset=data)
 
 
 def _certificates(services: Services, client: AdminClient, task: str, data: str) -> None:
-    key = client.evidence_key()
+    key = client.call(wire.EVIDENCE_KEY)
     assert key.listed and key.pem.startswith("-----BEGIN PUBLIC KEY-----")
-    assert client.certificates().certificates == []
+    assert client.call(wire.CERTIFICATES).certificates == []
     good = made(services, task, data)
     bad = edited(good, lambda s: s["predicate"]["evaluation"].update(lowMicros=0))
     before = actions(services)
-    assert code(lambda: client.keep_certificate(bad)) == "evaluation_signature"
-    assert actions(services) == before and client.certificates().certificates == []
-    kept = client.keep_certificate(good)
+    assert (
+        code(
+            lambda: client.call(
+                wire.CERTIFICATE_KEEP,
+                wire.CertificateUpload.of(envelope=bad.decode(errors="replace")),
+            )
+        )
+        == "evaluation_signature"
+    )
+    assert actions(services) == before and client.call(wire.CERTIFICATES).certificates == []
+    kept = client.call(
+        wire.CERTIFICATE_KEEP, wire.CertificateUpload.of(envelope=good.decode(errors="replace"))
+    )
     assert kept.usable and kept.verdict == "pass" and actions(services)[-1] == "certificate_kept"
-    (listed,) = client.certificates().certificates
+    (listed,) = client.call(wire.CERTIFICATES).certificates
     assert listed.id == kept.id and listed.envelope == ""
-    assert client.certificate(kept.id).envelope.encode() == good
-    assert code(lambda: client.certificate("ab" * 32)) == "evaluation_missing"
+    assert client.call(wire.CERTIFICATE, certificate_id=kept.id).envelope.encode() == good
+    assert (
+        code(lambda: client.call(wire.CERTIFICATE, certificate_id="ab" * 32))
+        == "evaluation_missing"
+    )
 
 
 def test_each_sealing_key_is_another_and_recorded(tmp_path: Path) -> None:
     with open_services(opened(tmp_path), config=SMALL) as services, client_of(services) as client:
-        one, other = client.sealing_key(), client.sealing_key()
+        one, other = client.call(wire.SEALING_KEY), client.call(wire.SEALING_KEY)
         assert one.id != other.id and one.key != other.key and one.kek == other.kek
         assert actions(services).count("sealing_key") == 2
 
@@ -106,6 +123,6 @@ def test_each_sealing_key_is_another_and_recorded(tmp_path: Path) -> None:
 def test_outcomes_of_no_gate_are_missing(tmp_path: Path) -> None:
     with open_services(opened(tmp_path), config=SMALL) as services, client_of(services) as client:
         with pytest.raises(Refused) as caught:
-            client.outcomes(7)
+            client.call(wire.OUTCOMES, job_id=7)
         assert caught.value.code == "report_missing"
         assert "outcomes_read" not in actions(services)

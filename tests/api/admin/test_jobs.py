@@ -16,8 +16,8 @@ from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Forbidden, Refused
 from appliance.jobs.kind import Context, JsonObject, Kind
 from appliance.types import Role
-from appliance.wire.admin.jobs import Job
-from tests.api.admin.lab import LabData, Reports
+from appliance.wire.admin.jobs import JOB, JOB_CANCEL, JOB_PAUSE, JOB_RESUME, JOBS, Job
+from tests.api.admin.lab import LabData, import_model, start_job
 
 
 class Steps(Kind):
@@ -49,7 +49,7 @@ def steps(services: Services) -> Iterator[Steps]:
 
 
 def until(client: AdminClient, job_id: int, *states: str) -> Job:
-    while (job := client.job(job_id)).state not in states:
+    while (job := client.call(JOB, job_id=job_id)).state not in states:
         time.sleep(0.01)
     return job
 
@@ -61,42 +61,42 @@ def code_of(call: object) -> str:
 
 
 def test_a_job_from_its_start_to_its_result(client: AdminClient, steps: Steps) -> None:
-    assert client.jobs().jobs == []
-    job = client.start_job("steps", {"a": 1})
+    assert client.call(JOBS).jobs == []
+    job = start_job(client, "steps", {"a": 1})
     assert (job.kind, job.params, job.heavy) == ("steps", {"a": 1}, False)
-    while client.job(job.id).progress.rate is None:
+    while client.call(JOB, job_id=job.id).progress.rate is None:
         time.sleep(0.01)
-    seen = client.job(job.id)
+    seen = client.call(JOB, job_id=job.id)
     assert (seen.state, seen.actions) == ("running", ["pause", "cancel"])
     told = seen.progress
     assert (told.phase, told.total, told.unit) == ("stepping", 100, "steps")
-    assert client.steer_job(job.id, "pause").state in ("pausing", "paused")
+    assert client.call(JOB_PAUSE, job_id=job.id).state in ("pausing", "paused")
     paused = until(client, job.id, "paused")
     assert (paused.actions, paused.code) == (["resume", "cancel"], "job_paused")
     assert "resume" in paused.hint
     steps.go.set()
-    client.steer_job(job.id, "resume")
+    client.call(JOB_RESUME, job_id=job.id)
     done = until(client, job.id, "done")
     assert done.result is not None and done.result["done"] > 0
     assert (done.actions, done.code, done.hint) == ([], "", "")
     assert done.started and done.ended
-    (listed,) = client.jobs().jobs
+    (listed,) = client.call(JOBS).jobs
     assert (listed.id, listed.state, listed.result) == (job.id, "done", None)
 
 
 def test_a_job_is_cancelled(client: AdminClient, steps: Steps) -> None:
-    job = client.start_job("steps", {})
-    client.steer_job(job.id, "cancel")
+    job = start_job(client, "steps", {})
+    client.call(JOB_CANCEL, job_id=job.id)
     assert until(client, job.id, "cancelled").code == "job_cancelled"
-    assert code_of(lambda: client.steer_job(job.id, "cancel")) == "job_wrong_state"
+    assert code_of(lambda: client.call(JOB_CANCEL, job_id=job.id)) == "job_wrong_state"
 
 
 def test_what_there_is_not(client: AdminClient) -> None:
-    assert code_of(lambda: client.job(7)) == "unknown_job_id"
-    assert code_of(lambda: client.steer_job(7, "pause")) == "unknown_job_id"
-    assert code_of(lambda: client.start_job("nothing", {})) == "job_kind_unknown"
-    assert code_of(lambda: client.start_job("import", {})) == "invalid_value"
-    assert client.jobs().jobs == []
+    assert code_of(lambda: client.call(JOB, job_id=7)) == "unknown_job_id"
+    assert code_of(lambda: client.call(JOB_PAUSE, job_id=7)) == "unknown_job_id"
+    assert code_of(lambda: start_job(client, "nothing", {})) == "job_kind_unknown"
+    assert code_of(lambda: start_job(client, "import", {})) == "invalid_value"
+    assert client.call(JOBS).jobs == []
 
 
 def test_a_kind_asks_for_its_role(services: Services, client: AdminClient) -> None:
@@ -106,25 +106,25 @@ def test_a_kind_asks_for_its_role(services: Services, client: AdminClient) -> No
         wanted.append(needed)
         raise Forbidden("forbidden", "no")
 
-    verify = client.start_job("verify", {})
+    verify = start_job(client, "verify", {})
     assert demand is not refuse
     with mock.patch("appliance.api.admin.jobs.demand", refuse):
         for kind, params in (("import", {"path": "/x"}), ("verify", {})):
-            assert code_of(lambda k=kind, p=params: client.start_job(k, p)) == "forbidden"
-        for action in ("pause", "resume", "cancel"):
-            assert code_of(lambda a=action: client.steer_job(verify.id, a)) == "forbidden"
+            assert code_of(lambda k=kind, p=params: start_job(client, k, p)) == "forbidden"
+        for at in (JOB_PAUSE, JOB_RESUME, JOB_CANCEL):
+            assert code_of(lambda at=at: client.call(at, job_id=verify.id)) == "forbidden"
     assert wanted == [Role.ADMIN, *4 * [Role.VIEWER]]
-    assert len(client.jobs().jobs) == 1
+    assert len(client.call(JOBS).jobs) == 1
 
 
 def test_imports_and_verifications_are_jobs(
     lab: LabData, services: Services, client: AdminClient
 ) -> None:
     path = lab.artifact("tiny")
-    client.import_model(path, "tiny", Reports())
+    import_model(client, path, "tiny")
     with pytest.raises(Refused):
-        client.import_model(path, "tiny", Reports())
-    jobs = client.jobs().jobs
+        import_model(client, path, "tiny")
+    jobs = client.call(JOBS).jobs
     assert [(j.kind, j.state, j.code) for j in jobs] == [
         ("import", "failed", "model_id_taken"),
         ("import", "done", ""),
@@ -135,7 +135,7 @@ def test_imports_and_verifications_are_jobs(
 
 def test_a_detached_export_is_a_job(client: AdminClient, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    job = client.start_job("export", {"format": "csv", "out": str(out)})
+    job = start_job(client, "export", {"format": "csv", "out": str(out)})
     done = until(client, job.id, "done", "failed")
     assert done.result is not None
     assert len(out.read_text().splitlines()) == 1 + done.result["entries"] == 3

@@ -10,6 +10,7 @@ from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, Unauthenticated, Unavailable
 from appliance.types import KeyUsage, Limits
+from appliance.wire.admin import keys as wire
 from appliance.wire.admin.keys import KeyCreate, KeyLimits
 from tests.api.admin.lab import client_of
 
@@ -23,7 +24,7 @@ def error_of(call: Callable[[], object]) -> ApplianceError:
 def test_a_new_key_works_and_is_recorded_without_its_secret(
     services: Services, client: AdminClient
 ) -> None:
-    made = client.create_key(KeyCreate(name="app", models=["a"], expires="2099-01-01"))
+    made = client.call(wire.KEY_CREATE, KeyCreate(name="app", models=["a"], expires="2099-01-01"))
     principal = services.keys.authenticate(made.secret)
     assert (principal.key_id, principal.models) == (made.id, frozenset({"a"}))
     assert made.expires == "2099-01-01T00:00:00Z"
@@ -33,17 +34,17 @@ def test_a_new_key_works_and_is_recorded_without_its_secret(
 
 
 def test_the_list_has_no_secrets(client: AdminClient) -> None:
-    made = client.create_key(KeyCreate(name="app"))
-    (listed,) = client.keys().keys
+    made = client.call(wire.KEY_CREATE, KeyCreate(name="app"))
+    (listed,) = client.call(wire.KEYS).keys
     assert listed.model_dump() == made.model_dump(exclude={"secret"})
 
 
 def test_a_revoked_key_is_useless_and_stays_listed(services: Services, client: AdminClient) -> None:
-    made = client.create_key(KeyCreate(name="app"))
-    assert client.revoke_key(made.id).revoked
+    made = client.call(wire.KEY_CREATE, KeyCreate(name="app"))
+    assert client.call(wire.KEY_REVOKE, key_id=made.id).revoked
     with pytest.raises(Unauthenticated):
         services.keys.authenticate(made.secret)
-    assert [key.revoked for key in client.keys().keys] == [True]
+    assert [key.revoked for key in client.call(wire.KEYS).keys] == [True]
     actions = [
         entry.body["action"] for entry in services.reader.search(Query(kind="admin")).entries
     ]
@@ -51,12 +52,14 @@ def test_a_revoked_key_is_useless_and_stays_listed(services: Services, client: A
 
 
 def test_limits_are_told_changed_and_recorded(services: Services, client: AdminClient) -> None:
-    made = client.create_key(KeyCreate(name="app", rpm=5, tpm=100, weight=3, priority="batch"))
+    made = client.call(
+        wire.KEY_CREATE, KeyCreate(name="app", rpm=5, tpm=100, weight=3, priority="batch")
+    )
     assert (made.limits.rpm, made.limits.weight, made.limits.priority) == (5, 3, "batch")
-    changed = client.limit_key(made.id, KeyLimits(concurrency=2))
+    changed = client.call(wire.KEY_LIMIT, KeyLimits(concurrency=2), key_id=made.id)
     assert changed.limits == Limits(concurrency=2)
     services.keys.note_usage(made.id, 10, 4)
-    shown = client.key(made.id)
+    shown = client.call(wire.KEY, key_id=made.id)
     assert shown.limits == changed.limits
     assert shown.usage == KeyUsage(requests=1, prompt_tokens=10, completion_tokens=4)
     newest = services.reader.search(Query(kind="admin")).entries[-1].body
@@ -69,12 +72,12 @@ def test_limits_are_told_changed_and_recorded(services: Services, client: AdminC
 def test_a_rotated_key_keeps_its_id_and_its_old_secret_for_the_overlap(
     services: Services, client: AdminClient
 ) -> None:
-    made = client.create_key(KeyCreate(name="app"))
-    rotated = client.rotate_key(made.id, 60)
+    made = client.call(wire.KEY_CREATE, KeyCreate(name="app"))
+    rotated = client.call(wire.KEY_ROTATE, wire.KeyRotate.of(overlap=60), key_id=made.id)
     assert rotated.id == made.id and rotated.rotated_until is not None
     for secret in (made.secret, rotated.secret):
         assert services.keys.authenticate(secret).key_id == made.id
-    again = client.rotate_key(made.id, 0)
+    again = client.call(wire.KEY_ROTATE, wire.KeyRotate.of(overlap=0), key_id=made.id)
     with pytest.raises(Unauthenticated):
         services.keys.authenticate(rotated.secret)
     services.keys.authenticate(again.secret)
@@ -96,32 +99,35 @@ def test_a_rotated_key_keeps_its_id_and_its_old_secret_for_the_overlap(
 def test_a_key_that_cannot_be(
     services: Services, client: AdminClient, wanted: KeyCreate, code: str, param: str
 ) -> None:
-    error = error_of(lambda: client.create_key(wanted))
+    error = error_of(lambda: client.call(wire.KEY_CREATE, wanted))
     assert (error.code, error.param) == (code, param)
     assert services.keys.list() == ()
     assert services.reader.search(Query(kind="admin")).entries == []
 
 
 def test_a_name_is_used_once(client: AdminClient) -> None:
-    client.create_key(KeyCreate(name="app"))
-    assert error_of(lambda: client.create_key(KeyCreate(name="app"))).code == "key_name_taken"
+    client.call(wire.KEY_CREATE, KeyCreate(name="app"))
+    assert (
+        error_of(lambda: client.call(wire.KEY_CREATE, KeyCreate(name="app"))).code
+        == "key_name_taken"
+    )
 
 
 @pytest.mark.parametrize("key_id", ["0123456789ab", "x"])
 def test_an_unknown_key_is_refused(client: AdminClient, key_id: str) -> None:
-    assert error_of(lambda: client.revoke_key(key_id)).code == "unknown_key_id"
+    assert error_of(lambda: client.call(wire.KEY_REVOKE, key_id=key_id)).code == "unknown_key_id"
 
 
 def test_no_record_no_key_and_no_change_of_one(
     services: Services, client: AdminClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = client.create_key(KeyCreate(name="kept"))
+    made = client.call(wire.KEY_CREATE, KeyCreate(name="kept"))
     monkeypatch.setattr(services.audit, "_reserve", 1 << 62)  # the disk is full
     changes: tuple[Callable[[], object], ...] = (
-        lambda: client.create_key(KeyCreate(name="app")),
-        lambda: client.limit_key(made.id, KeyLimits(rpm=1)),
-        lambda: client.rotate_key(made.id, 60),
-        lambda: client.revoke_key(made.id),
+        lambda: client.call(wire.KEY_CREATE, KeyCreate(name="app")),
+        lambda: client.call(wire.KEY_LIMIT, KeyLimits(rpm=1), key_id=made.id),
+        lambda: client.call(wire.KEY_ROTATE, wire.KeyRotate.of(overlap=60), key_id=made.id),
+        lambda: client.call(wire.KEY_REVOKE, key_id=made.id),
     )
     for change in changes:
         with pytest.raises(Unavailable) as caught:
@@ -147,7 +153,7 @@ def test_at_a_site_a_key_that_names_no_models_is_for_tasks(
     services: Services, profile: str, asked: dict[str, object], tasks_only: bool
 ) -> None:
     with client_of(replace(services, profile=profile)) as client:
-        made = client.create_key(KeyCreate.of(name="app", **asked))
+        made = client.call(wire.KEY_CREATE, KeyCreate.of(name="app", **asked))
     assert (made.tasks_only, services.keys.get(made.id).tasks_only) == (tasks_only, tasks_only)
     entry = services.reader.search(Query(kind="admin")).entries[0]
     assert entry.body["tasks_only"] is tasks_only

@@ -13,7 +13,8 @@ from appliance.client import AdminClient
 from appliance.errors import Refused
 from appliance.facts import ModelFacts
 from appliance.trust.bytes import ecdsa
-from tests.api.admin.lab import APPROVERS, LabData, Reports
+from appliance.wire.admin import models as wire
+from tests.api.admin.lab import APPROVERS, LabData, Reports, approve_model, import_model
 from tests.trust import forge
 
 
@@ -33,13 +34,13 @@ def test_from_a_signed_directory_to_an_approved_model(
     lab: LabData, services: Services, client: AdminClient
 ) -> None:
     reports = Reports()
-    imported = client.import_model(lab.artifact(), None, reports)
+    imported = import_model(client, lab.artifact(), report=reports)
     assert (imported.id, imported.state, imported.code) == ("tiny", "verified", None)
     assert imported.digest is not None and len(imported.digest) == 64
     one, two = APPROVERS
-    assert client.approve("tiny", lab.approval(client, "tiny", one)).state == "verified"
-    assert client.approve("tiny", lab.approval(client, "tiny", two)).state == "approved"
-    assert [(m.id, m.state, m.loaded) for m in client.models().models] == [
+    assert approve_model(client, "tiny", lab.approval(client, "tiny", one)).state == "verified"
+    assert approve_model(client, "tiny", lab.approval(client, "tiny", two)).state == "approved"
+    assert [(m.id, m.state, m.loaded) for m in client.call(wire.MODELS).models] == [
         ("tiny", "approved", False)
     ]
     assert edges(services, "tiny") == ["quarantined", "vetted", "verified", "verified", "approved"]
@@ -50,7 +51,7 @@ def test_from_a_signed_directory_to_an_approved_model(
 def test_the_detail_names_who_approved_and_what_the_file_is(
     lab: LabData, client: AdminClient
 ) -> None:
-    detail = client.model(lab.approved(client))
+    detail = client.call(wire.MODEL, model_id=lab.approved(client))
     assert [(a.name, a.meaning) for a in detail.approvals] == [
         (name, "fit for use") for name in APPROVERS
     ]
@@ -64,7 +65,7 @@ def test_approvals_do_not_count_once_the_stored_files_were_touched(
     signature = lab.data / "models" / model_id / "model.sig"
     signature.chmod(0o600)
     signature.write_bytes(b"{}")
-    assert client.model(model_id).approvals == []
+    assert client.call(wire.MODEL, model_id=model_id).approvals == []
 
 
 def test_a_refused_artifact_comes_back_with_its_code(
@@ -72,37 +73,37 @@ def test_a_refused_artifact_comes_back_with_its_code(
 ) -> None:
     artifact = lab.artifact()
     (artifact / "LICENSE").write_text("Apache-2.1")
-    refused = client.import_model(artifact, "bad", Reports())
+    refused = import_model(client, artifact, "bad")
     assert (refused.state, refused.code, refused.digest) == ("refused", "file_changed", None)
     assert refused.hint
-    assert client.model("bad").code == "file_changed"
+    assert client.call(wire.MODEL, model_id="bad").code == "file_changed"
     assert edges(services, "bad") == ["quarantined", "vetted", "refused"]
 
 
 def test_what_cannot_even_be_stored_leaves_no_model(lab: LabData, client: AdminClient) -> None:
     artifact = lab.artifact()
     (artifact / "link").symlink_to("LICENSE")
-    assert code_of(lambda: client.import_model(artifact, "x", Reports())) == "file_symlink"
-    assert client.models().models == []
+    assert code_of(lambda: import_model(client, artifact, "x")) == "file_symlink"
+    assert client.call(wire.MODELS).models == []
 
 
 def test_an_id_is_taken_only_once(lab: LabData, client: AdminClient) -> None:
     model_id = lab.approved(client)
     again = lab.data.parent / model_id
-    assert code_of(lambda: client.import_model(again, None, Reports())) == "model_id_taken"
-    assert client.model(model_id).state == "approved"
+    assert code_of(lambda: import_model(client, again)) == "model_id_taken"
+    assert client.call(wire.MODEL, model_id=model_id).state == "approved"
 
 
 @pytest.mark.parametrize("bad", ["../x", "a/b", "", ".", "x" * 65, "\x1b[2J"])
 def test_an_id_that_is_none_is_refused(lab: LabData, client: AdminClient, bad: str) -> None:
     path = lab.artifact()
-    assert code_of(lambda: client.import_model(path, bad, Reports())) == "invalid_model_id"
-    assert code_of(lambda: client.model(bad)) == "unknown_model_id"
+    assert code_of(lambda: import_model(client, path, bad)) == "invalid_model_id"
+    assert code_of(lambda: client.call(wire.MODEL, model_id=bad)) == "unknown_model_id"
 
 
 def test_approvals_that_do_not_hold(lab: LabData, client: AdminClient) -> None:
-    client.import_model(lab.artifact(), "tiny", Reports())
-    client.import_model(lab.artifact("other"), "other", Reports())
+    import_model(client, lab.artifact(), "tiny")
+    import_model(client, lab.artifact("other"), "other")
     one, two = APPROVERS
     other = lab.approval(client, "other", one)
     mismatch = lab.approval(client, "tiny", one, key=two)
@@ -111,49 +112,56 @@ def test_approvals_that_do_not_hold(lab: LabData, client: AdminClient) -> None:
     swapped = json.dumps(
         {**json.loads(first), "signatures": json.loads(other)["signatures"]}
     ).encode()
-    assert code_of(lambda: client.approve("tiny", other)) == "approval_other_artifact"
-    assert code_of(lambda: client.approve("tiny", mismatch)) == "approver_name_mismatch"
-    assert code_of(lambda: client.approve("tiny", publisher)) == "approver_not_allowed"
-    assert code_of(lambda: client.approve("tiny", swapped)) == "approval_signature"
-    assert code_of(lambda: client.approve("tiny", b"not json")) == "approval_malformed"
-    client.approve("tiny", first)
-    assert code_of(lambda: client.approve("tiny", first)) == "approval_duplicate"
-    assert client.model("tiny").state == "verified"
+    assert code_of(lambda: approve_model(client, "tiny", other)) == "approval_other_artifact"
+    assert code_of(lambda: approve_model(client, "tiny", mismatch)) == "approver_name_mismatch"
+    assert code_of(lambda: approve_model(client, "tiny", publisher)) == "approver_not_allowed"
+    assert code_of(lambda: approve_model(client, "tiny", swapped)) == "approval_signature"
+    assert code_of(lambda: approve_model(client, "tiny", b"not json")) == "approval_malformed"
+    approve_model(client, "tiny", first)
+    assert code_of(lambda: approve_model(client, "tiny", first)) == "approval_duplicate"
+    assert client.call(wire.MODEL, model_id="tiny").state == "verified"
 
 
 def test_an_unknown_model_is_refused_everywhere(client: AdminClient) -> None:
     calls: list[Callable[[], object]] = [
-        lambda: client.model("none"),
-        lambda: client.subject("none"),
-        lambda: client.approve("none", b"{}"),
-        lambda: client.load("none"),
-        lambda: client.unload("none"),
-        lambda: client.suspend("none", ""),
-        lambda: client.retire("none"),
+        lambda: client.call(wire.MODEL, model_id="none"),
+        lambda: client.call(wire.MODEL_SUBJECT, model_id="none"),
+        lambda: approve_model(client, "none", b"{}"),
+        lambda: client.call(wire.MODEL_LOAD, model_id="none"),
+        lambda: client.call(wire.MODEL_UNLOAD, model_id="none"),
+        lambda: client.call(wire.MODEL_SUSPEND, wire.Reason.of(reason=""), model_id="none"),
+        lambda: client.call(wire.MODEL_RETIRE, wire.Reason.of(), model_id="none"),
     ]
     assert {code_of(call) for call in calls} == {"unknown_model_id"}
 
 
 def test_one_approval_does_not_make_a_model_loadable(lab: LabData, client: AdminClient) -> None:
-    client.import_model(lab.artifact(), "tiny", Reports())
-    client.approve("tiny", lab.approval(client, "tiny", APPROVERS[0]))
-    assert code_of(lambda: client.load("tiny")) == "not_approved"
+    import_model(client, lab.artifact(), "tiny")
+    approve_model(client, "tiny", lab.approval(client, "tiny", APPROVERS[0]))
+    assert code_of(lambda: client.call(wire.MODEL_LOAD, model_id="tiny")) == "not_approved"
 
 
 def test_a_model_that_is_not_loaded_cannot_be_unloaded(lab: LabData, client: AdminClient) -> None:
     lab.approved(client)
-    assert code_of(lambda: client.unload("tiny")) == "wrong_state"
+    assert code_of(lambda: client.call(wire.MODEL_UNLOAD, model_id="tiny")) == "wrong_state"
 
 
 def test_suspended_and_retired_models_stay_so(
     lab: LabData, services: Services, client: AdminClient
 ) -> None:
     lab.approved(client)
-    suspended = client.suspend("tiny", "odd answers")
+    suspended = client.call(
+        wire.MODEL_SUSPEND, wire.Reason.of(reason="odd answers"), model_id="tiny"
+    )
     assert (suspended.state, suspended.message) == ("suspended", "odd answers")
-    assert code_of(lambda: client.load("tiny")) == "wrong_state"
-    assert client.retire("tiny").state == "retired"
-    assert code_of(lambda: client.suspend("tiny", "again")) == "wrong_state"
+    assert code_of(lambda: client.call(wire.MODEL_LOAD, model_id="tiny")) == "wrong_state"
+    assert client.call(wire.MODEL_RETIRE, wire.Reason.of(), model_id="tiny").state == "retired"
+    assert (
+        code_of(
+            lambda: client.call(wire.MODEL_SUSPEND, wire.Reason.of(reason="again"), model_id="tiny")
+        )
+        == "wrong_state"
+    )
     assert edges(services, "tiny")[-2:] == ["suspended", "retired"]
     reasons = [
         entry.body.get("reason") for entry in services.reader.search(Query(kind="model")).entries
@@ -163,15 +171,15 @@ def test_suspended_and_retired_models_stay_so(
 
 def test_a_path_that_is_no_directory(lab: LabData, client: AdminClient) -> None:
     missing = Path("/nonexistent/model")
-    assert code_of(lambda: client.import_model(missing, "x", Reports())) == "artifact_not_directory"
+    assert code_of(lambda: import_model(client, missing, "x")) == "artifact_not_directory"
 
 
 def test_the_default_id_is_the_name_of_the_directory(lab: LabData, client: AdminClient) -> None:
-    assert client.import_model(lab.artifact("my-model"), None, Reports()).id == "my-model"
+    assert import_model(client, lab.artifact("my-model")).id == "my-model"
 
 
 def test_a_file_that_is_no_gguf(lab: LabData, client: AdminClient) -> None:
     artifact = lab.artifact()
     (artifact / "tiny.gguf").write_bytes(b"NOPE" + bytes(100))
     forge.resign(artifact, ecdsa.load_private(lab.key("publisher").read_bytes()))
-    assert client.import_model(artifact, "bad", Reports()).code == "gguf_magic"
+    assert import_model(client, artifact, "bad").code == "gguf_magic"

@@ -11,7 +11,8 @@ from appliance.tasks.catalogue import ApprovedTasks
 from appliance.tasks.names import TaskNames
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.statements.pointer import Pointer, Version
-from tests.api.admin.lab import client_of
+from appliance.wire.admin.pointers import TASK_NAMES, TASK_TARGET
+from tests.api.admin.lab import client_of, point_name
 from tests.evals.orders import TASK
 from tests.evals.sealed import add_task
 from tests.smol import APPROVERS, SMALL, approve, key
@@ -50,21 +51,26 @@ async def test_a_name_points_at_approved_versions(tmp_path: Path) -> None:
             return None if entry is None else entry.id
 
         with client_of(services) as client:
-            assert client.task_names().names == [] and live() is None
-            assert code(lambda: client.task_target("orders", "v2")) == "not_approved"
-            assert code(lambda: client.task_target("v1", "v1")) == "model_id_taken"
-            assert code(lambda: client.point(envelope("v2"))) == "not_approved"
-            assert code(lambda: client.point(envelope("v1", shadow="v2"))) == "not_approved"
-            assert code(lambda: client.point(envelope("v1", digest="11" * 32))) == "artifact_kind"
+            assert client.call(TASK_NAMES).names == [] and live() is None
+            assert (
+                code(lambda: client.call(TASK_TARGET, name="orders", task="v2")) == "not_approved"
+            )
+            assert code(lambda: client.call(TASK_TARGET, name="v1", task="v1")) == "model_id_taken"
+            assert code(lambda: point_name(client, envelope("v2"))) == "not_approved"
+            assert code(lambda: point_name(client, envelope("v1", shadow="v2"))) == "not_approved"
+            assert (
+                code(lambda: point_name(client, envelope("v1", digest="11" * 32)))
+                == "artifact_kind"
+            )
             entries = services.reader.size
-            found = client.point(envelope("v1"))
+            found = point_name(client, envelope("v1"))
             assert found.serves and found.pointers[0].live.task == "v1"
             assert services.reader.entry(entries).body["action"] == "task_pointer"
             assert live() == "v1" and [entry.id for entry in names.entries()] == ["orders"]
-            assert code(lambda: client.point(envelope("v1"))) == "pointer_moved"
+            assert code(lambda: point_name(client, envelope("v1"))) == "pointer_moved"
             approve(services, "v2", *APPROVERS)
-            client.point(envelope("v2", found.pointers[0].id))
+            point_name(client, envelope("v2", found.pointers[0].id))
             assert live() == "v2"
             await services.pool.suspend("uid:0", "v2", "complaints")
             assert live() is None and names.entries() == []
-            assert not client.task_names().names[0].serves
+            assert not client.call(TASK_NAMES).names[0].serves

@@ -15,6 +15,7 @@ from appliance.api.admin.private import serve_in_thread, serve_privately
 from appliance.app import Services
 from appliance.client import AdminClient
 from appliance.errors import ServerUnreachable
+from appliance.wire.admin.models import STATUS
 
 
 def test_only_this_user_can_reach_it(services: Services) -> None:
@@ -24,10 +25,10 @@ def test_only_this_user_can_reach_it(services: Services) -> None:
 
 def test_it_is_gone_when_the_block_ends(services: Services) -> None:
     with serve_privately(services) as path, AdminClient(path) as client:
-        assert client.status().state == "stopped"
+        assert client.call(STATUS).state == "stopped"
     assert not path.parent.exists()
     with AdminClient(path) as client, pytest.raises(ServerUnreachable):
-        client.status()
+        client.call(STATUS)
 
 
 def test_it_ends_when_the_block_fails(services: Services) -> None:

@@ -10,6 +10,7 @@ from appliance.app import Services
 from appliance.client import AdminClient
 from appliance.errors import Refused
 from appliance.routing.people import Deferred, Form
+from appliance.wire.admin import queue as wire
 from tests.routing.upstreams.site import caller, entries
 
 
@@ -22,22 +23,22 @@ def put(services: Services, request: str = "req-1", form: Form | None = None) ->
 
 def test_items_are_listed_answered_and_taken(services: Services, client: AdminClient) -> None:
     one, two = put(services), put(services, "req-2", Form(schema={"type": "object"}))
-    assert {item.id for item in client.waiting().items} == {one.id, two.id}
-    assert client.waiting(task="other").items == []
-    assert client.waiting_item(two.id).form == {"type": "object"}
+    assert {item.id for item in client.call(wire.QUEUE).items} == {one.id, two.id}
+    assert client.call(wire.QUEUE, task="other").items == []
+    assert client.call(wire.QUEUE_ITEM, item_id=two.id).form == {"type": "object"}
     for item, answer in ((one.id, "rust"), (two.id, "leak")):
         with pytest.raises(Refused) as caught:
-            client.answer_waiting(item, answer)
+            client.call(wire.QUEUE_ANSWER, wire.QueueAnswer.of(answer=answer), item_id=item)
         assert caught.value.code == "queue_answer_unfit"
-    done = client.answer_waiting(one.id, "leak")
+    done = client.call(wire.QUEUE_ANSWER, wire.QueueAnswer.of(answer="leak"), item_id=one.id)
     assert (done.state, done.answer) == ("answered", "leak") and done.actor is not None
-    assert [item.id for item in client.waiting().items] == [two.id]
-    assert len(client.waiting(everything=True).items) == 2
-    taken = client.waiting_labels("orders")
+    assert [item.id for item in client.call(wire.QUEUE).items] == [two.id]
+    assert len(client.call(wire.QUEUE, everything=True).items) == 2
+    taken = client.call(wire.QUEUE_LABELS, wire.QueueTask.of(task="orders"))
     assert [(item["id"], item["expected"]) for item in taken.items] == [("req-1", "leak")]
     assert entries(services, "admin")[-1]["action"] == "queue_labels"
     with pytest.raises(Refused) as caught:
-        client.waiting_item("wait-0")
+        client.call(wire.QUEUE_ITEM, item_id="wait-0")
     assert caught.value.code == "queue_item_unknown"
 
 
@@ -49,16 +50,16 @@ def reads(services: Services) -> list[object]:
 def test_a_person_who_reads_texts_is_recorded(services: Services, client: AdminClient) -> None:
     one, two = put(services), put(services, "req-2")
     assert reads(services) == []  # the control: what waits unread is no entry
-    client.waiting()
+    client.call(wire.QUEUE)
     (first,) = reads(services)
     assert isinstance(first, list) and set(first) == {one.id, two.id}
-    client.waiting()  # a list that a screen asks for again and again is one reading
+    client.call(wire.QUEUE)  # a list that a screen asks for again and again is one reading
     assert len(reads(services)) == 1
     three = put(services, "req-3")
-    client.waiting()
+    client.call(wire.QUEUE)
     assert reads(services)[-1] == [three.id]
     for number in (3, 4):
-        client.waiting_item(one.id)
+        client.call(wire.QUEUE_ITEM, item_id=one.id)
         assert reads(services)[-1] == [one.id] and len(reads(services)) == number
     assert entries(services, "admin")[-1]["actor"] == f"uid:{os.geteuid()}"
 
@@ -68,8 +69,8 @@ def test_the_log_commits_to_answers_and_does_not_tell_them(
 ) -> None:
     """Whoever reads the log and tries every label learns nothing."""
     one = put(services)
-    client.answer_waiting(one.id, "leak")
-    client.waiting_labels("orders")
+    client.call(wire.QUEUE_ANSWER, wire.QueueAnswer.of(answer="leak"), item_id=one.id)
+    client.call(wire.QUEUE_LABELS, wire.QueueTask.of(task="orders"))
     for entry in entries(services, "admin")[-2:]:
         said = json.dumps(entry)
         for label in ("leak", "noise"):

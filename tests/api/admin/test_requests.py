@@ -11,7 +11,7 @@ from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused
 from appliance.routing.answering import RoutedInference
 from appliance.types import Caller, ModelCard, Principal, Priority, Receipt
-from appliance.wire.admin.models import RunningRequest
+from appliance.wire.admin.models import REQUEST_CANCEL, REQUESTS, RunningRequest
 from tests.api.admin.lab import client_of
 
 CARD = ModelCard("m", "00", 64, 0)
@@ -58,13 +58,13 @@ def answers() -> list[Answer]:
 
 
 def test_nothing_runs(client: AdminClient) -> None:
-    assert client.requests().requests == []
+    assert client.call(REQUESTS).requests == []
 
 
 def test_requests_are_told_oldest_first(services: Services) -> None:
     running = cast(RoutedInference, Running(answers()))
     with client_of(replace(services, inference=running)) as client:
-        shown = client.requests().requests
+        shown = client.call(REQUESTS).requests
     assert [request.request_id for request in shown] == ["r1", "r2"]
     assert shown[0] == RunningRequest(
         seq=3, request_id="r1", key_id="k1", app="app", model="m", prompt_tokens=5,
@@ -75,9 +75,9 @@ def test_requests_are_told_oldest_first(services: Services) -> None:
 def test_a_request_is_ended_and_the_log_names_the_person(services: Services) -> None:
     running = Running(answers())
     with client_of(replace(services, inference=cast(RoutedInference, running))) as client:
-        assert client.cancel_request("r1").cancelled
+        assert client.call(REQUEST_CANCEL, request_id="r1").cancelled
         with pytest.raises(Refused) as caught:
-            client.cancel_request("r9")
+            client.call(REQUEST_CANCEL, request_id="r9")
     assert caught.value.code == "not_found"
     assert running.ended == [("r1", "request_cancelled")]
     (entry,) = services.reader.search(Query(kind="admin")).entries

@@ -10,6 +10,8 @@ from appliance.api.admin import routes
 from appliance.app import open_services
 from appliance.errors import ApplianceError
 from appliance.tasks.loaded import load
+from appliance.wire.admin import routes as wire
+from appliance.wire.admin.models import STATUS
 from appliance.wire.admin.routes import PlanWanted
 from tests.api.admin.lab import client_of
 from tests.routing.world import DATA_ID, LARGE_ID, ROUTE_ID, SMALL_ID, copied
@@ -41,21 +43,23 @@ def test_what_a_person_says_of_fields_is_json_that_the_schema_accepts() -> None:
 def test_terms_and_standing_are_those_of_the_store(route_data: Path, tmp_path: Path) -> None:
     data = copied(route_data, tmp_path)
     with open_services(data, config=SMALL) as services, client_of(services) as client:
-        plan = client.route_plan(PlanWanted.of(route=ROUTE_ID, dataset=DATA_ID))
+        plan = client.call(wire.ROUTE_PLAN, PlanWanted.of(route=ROUTE_ID, dataset=DATA_ID))
         assert (plan.small, plan.larger, plan.split) == (SMALL_ID, LARGE_ID, "certify")
         assert (plan.error_micros, plan.delta_micros, plan.looks_left) == (100_000, 50_000, 4)
-        (shown,) = client.routes().routes
-        assert shown == client.route(ROUTE_ID)
+        (shown,) = client.call(wire.ROUTES).routes
+        assert shown == client.call(wire.ROUTE, route=ROUTE_ID)
         assert (shown.certified, shown.why) == (False, "route_not_certified")
         assert [stage.name for stage in shown.stages] == ["small", "large"]
         with pytest.raises(ApplianceError) as caught:
-            client.suspend_route(ROUTE_ID, "none")
+            client.call(wire.ROUTE_SUSPEND, wire.Suspend.of(reason="none"), route=ROUTE_ID)
         assert caught.value.code == "route_not_certified"
         for action, code in (
-            (lambda: client.route(SMALL_ID), "artifact_kind"),
-            (lambda: client.route("nothing"), "unknown_model_id"),
+            (lambda: client.call(wire.ROUTE, route=SMALL_ID), "artifact_kind"),
+            (lambda: client.call(wire.ROUTE, route="nothing"), "unknown_model_id"),
             (
-                lambda: client.route_plan(PlanWanted.of(route=ROUTE_ID, dataset=SMALL_ID)),
+                lambda: client.call(
+                    wire.ROUTE_PLAN, PlanWanted.of(route=ROUTE_ID, dataset=SMALL_ID)
+                ),
                 "dataset_not_sealed",
             ),
         ):
@@ -71,11 +75,11 @@ def test_a_route_whose_files_are_not_here_says_so_like_a_model(
 ) -> None:
     data = copied(route_data, tmp_path)
     with open_services(data, config=SMALL) as services, client_of(services) as client:
-        assert client.route(ROUTE_ID).state == "approved"  # the control
+        assert client.call(wire.ROUTE, route=ROUTE_ID).state == "approved"  # the control
         assert ROUTE_ID in [card.id for card in services.routes.cards()]
         shutil.rmtree(data / "models" / ROUTE_ID)
-        shown = client.route(ROUTE_ID)
+        shown = client.call(wire.ROUTE, route=ROUTE_ID)
         assert (shown.state, shown.certified, shown.why) == ("missing", False, "model_missing")
         assert ROUTE_ID not in [card.id for card in services.routes.cards()]
-        (told,) = [i for i in client.status().incidents if i.code == "model_missing"]
+        (told,) = [i for i in client.call(STATUS).incidents if i.code == "model_missing"]
         assert told.subject == ROUTE_ID and "files of route" in told.message

@@ -9,7 +9,7 @@ from appliance.api.admin.status import server_state
 from appliance.app import Services, open_services
 from appliance.client import AdminClient
 from appliance.config import AuditConfig, Config, RolesConfig
-from appliance.wire.admin.models import Worker, WorkerDevice
+from appliance.wire.admin.models import STATUS, Worker, WorkerDevice
 from appliance.workers.supervisor import Supervisor
 from tests.api.admin.lab import LabData, client_of
 
@@ -58,7 +58,7 @@ def test_one_word_for_the_whole(
 
 
 def test_a_fresh_lab(lab: LabData, client: AdminClient) -> None:
-    status = client.status()
+    status = client.call(STATUS)
     assert (status.profile, status.state, status.role) == ("lab", "stopped", "admin")
     assert (status.data, status.models, status.workers) == (str(lab.data), [], [])
     assert (status.audit.entries, status.audit.latched) == (1, None)
@@ -69,7 +69,7 @@ def test_a_fresh_lab(lab: LabData, client: AdminClient) -> None:
 def test_workers_are_shown_as_they_are(services: Services) -> None:
     workers = cast(Supervisor, Workers("ready"))
     with client_of(replace(services, supervisor=workers)) as client:
-        (worker,) = client.status().workers
+        (worker,) = client.call(STATUS).workers
     shown = worker.model_dump()
     assert shown.pop("device") == {"kind": "cpu", "text": "processor", "backend": "", "warning": ""}
     assert shown.pop("adapters") == []
@@ -80,11 +80,11 @@ def test_a_gpu_that_auto_passed_over_is_an_alarm(services: Services) -> None:
     passed_over = Workers("ready")
     passed_over.warning = "No GPU plugin is installed. (gpu_plugin_missing)"
     with client_of(replace(services, supervisor=cast(Supervisor, passed_over))) as client:
-        found = client.status()
+        found = client.call(STATUS)
     assert any("gpu_plugin_missing" in alarm for alarm in found.alarms)
     assert "gpu_plugin_missing" in found.workers[0].device.warning
     with client_of(replace(services, supervisor=cast(Supervisor, Workers("ready")))) as client:
-        assert not any("gpu" in alarm for alarm in client.status().alarms)
+        assert not any("gpu" in alarm for alarm in client.call(STATUS).alarms)
 
 
 def test_trouble_is_an_alarm(lab: LabData) -> None:
@@ -92,7 +92,7 @@ def test_trouble_is_an_alarm(lab: LabData) -> None:
     with open_services(lab.data, config=config) as services:
         troubled = replace(services, supervisor=cast(Supervisor, Workers("restarting")))
         with client_of(troubled) as client:
-            status = client.status()
+            status = client.call(STATUS)
     assert status.state == "refusing"
     text = "\n".join(status.alarms)
     assert "audit log cannot be written" in text

@@ -12,14 +12,16 @@ from appliance.client import AdminClient
 from appliance.errors import BadRequest, PolicyRefused, Refused, SignatureRefused
 from appliance.trust.policy.metadata import LIMITS
 from appliance.trust.policy.root import MAX_ROOTS
-from appliance.wire.admin.trust import MAX_FILES, TrustOffer, TrustUpdated
+from appliance.wire.admin import trust as wire
+from appliance.wire.admin.models import STATUS
+from appliance.wire.admin.trust import MAX_FILES, TRUST_UPDATE, TrustOffer
 from tests.api.admin.lab import APPROVERS, LabData, client_of
 from tests.site import make_site
 from tests.trust.simulator import ATTACKS, Simulator
 
 
 def test_the_policy_names_people_roles_and_thresholds(lab: LabData, client: AdminClient) -> None:
-    policy = client.trust()
+    policy = client.call(wire.TRUST)
     assert (policy.version, policy.profile) == (1, "lab")
     approver, publisher = policy.roles["approver"], policy.roles["publisher"]
     assert [holder.person for holder in approver.holders] == list(APPROVERS)
@@ -30,7 +32,10 @@ def test_the_policy_names_people_roles_and_thresholds(lab: LabData, client: Admi
 
 
 def test_a_lab_has_no_metadata(client: AdminClient) -> None:
-    for action in (client.trust_metadata, lambda: client.update_trust({"timestamp.json": b"{}"})):
+    for action in (
+        lambda: client.call(wire.TRUST_METADATA),
+        lambda: client.call(wire.TRUST_UPDATE, wire.TrustOffer.holding({"timestamp.json": b"{}"})),
+    ):
         with pytest.raises(Refused) as caught:
             action()
         assert caught.value.code == "trust_profile"
@@ -39,17 +44,20 @@ def test_a_lab_has_no_metadata(client: AdminClient) -> None:
 def test_a_site_takes_new_metadata_and_shows_it(tmp_path: Path) -> None:
     site = make_site(tmp_path, Simulator())
     with site.services() as services, client_of(services) as client:
-        shown = client.trust_metadata()
+        shown = client.call(wire.TRUST_METADATA)
         assert shown.versions["root"] == 1
         assert (shown.state, shown.root) == ("valid", site.sim.fingerprint)
         assert shown.alarms and "expires in 30 days" in shown.alarms[0]
-        done = client.update_trust(site.sim.next())
+        done = client.call(wire.TRUST_UPDATE, wire.TrustOffer.holding(site.sim.next()))
         assert (done.changed, done.before["policy"], done.after["policy"]) == (True, 7, 8)
-        policy = client.trust()
+        policy = client.call(wire.TRUST)
         assert policy.version == 8 and policy.metadata is not None
-        assert any("expires in 30 days" in alarm for alarm in client.status().alarms)
+        assert any("expires in 30 days" in alarm for alarm in client.call(STATUS).alarms)
         with pytest.raises(Refused) as caught:
-            client.update_trust(ATTACKS["rollback of the timestamp"].make(site.sim))
+            client.call(
+                wire.TRUST_UPDATE,
+                wire.TrustOffer.holding(ATTACKS["rollback of the timestamp"].make(site.sim)),
+            )
         assert caught.value.code == "trust_rollback"
 
 
@@ -58,7 +66,7 @@ def test_a_body_that_is_no_base64(tmp_path: Path) -> None:
     with site.services() as services, client_of(services) as client:
         body = TrustOffer.of(files={"timestamp.json": "%"})
         with pytest.raises(Refused) as caught:
-            client._post(TrustUpdated, "/admin/trust/update", body)
+            client.call(TRUST_UPDATE, body)
         assert caught.value.code == "trust_metadata_malformed"
         assert refusals(services) == ["trust_metadata_malformed"]
 
@@ -74,10 +82,12 @@ def test_a_medium_that_could_not_be_read(tmp_path: Path) -> None:
     with site.services() as services, client_of(services) as client:
         for error in (SignatureRefused("file_special", "x is no file."),) * 2:
             with pytest.raises(Refused) as caught:
-                client.update_trust(error)
+                client.call(wire.TRUST_UPDATE, wire.TrustOffer.holding(error))
             assert (caught.value.code, caught.value.message) == (error.code, error.message)
         with pytest.raises(BadRequest):  # nothing else is recorded that nobody found
-            client.update_trust(PolicyRefused("trust_rollback", "x"))
+            client.call(
+                wire.TRUST_UPDATE, wire.TrustOffer.holding(PolicyRefused("trust_rollback", "x"))
+            )
         assert refusals(services) == ["file_special"] * 2
 
 

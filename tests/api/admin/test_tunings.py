@@ -15,6 +15,8 @@ from appliance.tuning.dev_outcomes import Kept
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
 from appliance.tuning.losses import Point
 from appliance.types import Role
+from appliance.wire.admin import tunings as wire
+from tests.api.admin.lab import start_job
 from tests.tuning import example
 from tests.tuning.kept import kept
 
@@ -35,7 +37,7 @@ class Trained(Kind):
 
 def done(services: Services, client: AdminClient, params: dict[str, Any]) -> int:
     services.jobs._kinds["tune"] = Trained()
-    return watched(client, client.start_job("tune", params).id).id
+    return watched(client, start_job(client, "tune", params).id).id
 
 
 def code(call: Any, *arguments: object) -> str:
@@ -45,23 +47,23 @@ def code(call: Any, *arguments: object) -> str:
 
 
 def test_a_page_is_made_of_the_record(services: Services, client: AdminClient) -> None:
-    assert code(client.tuning_report, 5) == "report_missing"
+    assert code(lambda: client.call(wire.TUNING_REPORT, job_id=5)) == "report_missing"
     adapter = services.data / DIRECTORY / "5" / ADAPTER
     adapter.mkdir(parents=True)
     (adapter / record.FILE).write_bytes(record.document(example.record()))
-    html = client.tuning_report(5).html
+    html = client.call(wire.TUNING_REPORT, job_id=5).html
     assert "Tuning 5: licences" in html and f"model sign {adapter}" in html
     (adapter / "model.sig").touch()
-    assert "model sign" not in client.tuning_report(5).html
+    assert "model sign" not in client.call(wire.TUNING_REPORT, job_id=5).html
 
 
 def test_losses_are_handed_out_while_it_trains(services: Services, client: AdminClient) -> None:
-    assert client.tuning_losses(5).runs == []
+    assert client.call(wire.TUNING_LOSSES, job_id=5).runs == []
     directory = services.data / DIRECTORY / "5"
     directory.mkdir(parents=True)
     many = [Point(n, 1.0, 0.5 if n == 900 else None) for n in range(1, 1001)]
     losses.write(directory / "seed-0.losses", many)
-    (run,) = client.tuning_losses(5).runs
+    (run,) = client.call(wire.TUNING_LOSSES, job_id=5).runs
     assert run.name == "seed-0" and len(run.points) < 500
     assert (900, 1.0, 0.5) in run.points and run.points[-1] == (1000, 1.0, None)
 
@@ -70,7 +72,7 @@ def test_tunings_stand_side_by_side(services: Services, client: AdminClient) -> 
     settings = example.result()["settings"]
     first = done(services, client, {"seconds": 10.5})
     second = done(services, client, {"settings": {**settings, "rank": 32}, "joules": 5.0})
-    found = client.compare_tunings([second, first])
+    found = client.call(wire.TUNINGS_COMPARE, wire.CompareTunings.of(tunings=[second, first]))
     assert [each.id for each in found.tunings] == [second, first] and found.same_dev
     assert [(each.name, each.values) for each in found.differing] == [("rank", ["32", "16"])]
     one, other = found.tunings
@@ -97,18 +99,25 @@ def test_each_is_held_against_the_first_item_by_item(
     first = with_outcomes(services, client, kept("0100"))
     second = with_outcomes(services, client, kept("1110"), seconds=5.0)
     old = done(services, client, {"seconds": 10.5})
-    pair, other = client.compare_tunings([first, second, old]).paired
+    pair, other = client.call(
+        wire.TUNINGS_COMPARE, wire.CompareTunings.of(tunings=[first, second, old])
+    ).paired
     assert (pair.tuning, pair.against, pair.reason, pair.items) == (second, first, "", 4)
     ((what, value, gained),) = [(d.what, d.value, d.gained) for d in pair.differences]
     assert (what, value, gained) == ("tuned model", 0.5, 2)
     assert f"tuning {old} kept no outcomes" in other.reason and other.differences == []
-    html = client.tuning_report(second, first).html
+    html = client.call(wire.TUNING_REPORT, job_id=second, against=first).html
     assert f"Against tuning {first}" in html and "+50.0" in html
-    assert "Against" not in client.tuning_report(second).html
-    assert code(client.tuning_report, second, old) == "report_missing"  # it has no record
+    assert "Against" not in client.call(wire.TUNING_REPORT, job_id=second).html
+    assert (
+        code(lambda: client.call(wire.TUNING_REPORT, job_id=second, against=old))
+        == "report_missing"
+    )  # it has no record
     path = services.data / DIRECTORY / str(first) / dev_outcomes.FILE
     path.write_bytes(path.read_bytes().replace(b'"i1"', b'"i9"'))
-    (pair,) = client.compare_tunings([first, second]).paired
+    (pair,) = client.call(
+        wire.TUNINGS_COMPARE, wire.CompareTunings.of(tunings=[first, second])
+    ).paired
     assert f"tuning {first} has another outcomes.json" in pair.reason
 
 
@@ -116,6 +125,17 @@ def test_what_trained_no_adapter_cannot_be_compared(
     services: Services, client: AdminClient
 ) -> None:
     first, plan = done(services, client, {"seconds": 10.5}), done(services, client, {})
-    assert code(client.compare_tunings, [first, plan]) == "report_missing"
-    assert code(client.compare_tunings, [first, 99]) == "unknown_job_id"
-    assert code(client.compare_tunings, [first]) == "invalid_value"
+    assert (
+        code(
+            lambda: client.call(wire.TUNINGS_COMPARE, wire.CompareTunings.of(tunings=[first, plan]))
+        )
+        == "report_missing"
+    )
+    assert (
+        code(lambda: client.call(wire.TUNINGS_COMPARE, wire.CompareTunings.of(tunings=[first, 99])))
+        == "unknown_job_id"
+    )
+    assert (
+        code(lambda: client.call(wire.TUNINGS_COMPARE, wire.CompareTunings.of(tunings=[first])))
+        == "invalid_value"
+    )

@@ -17,7 +17,7 @@ import pytest
 from appliance.facts import read
 from appliance.governance import backups
 from appliance.trust.artifacts.records import ModelRecord
-from appliance.wire.admin.keys import KeyCreate
+from appliance.wire.admin.keys import KEY_CREATE, KeyCreate
 from installer.host import answers, backup
 from installer.host.answers import Layout
 from installer.host.problems import InstallError
@@ -132,7 +132,7 @@ def test_a_restore_without_weights_serves_its_tasks_at_once(tmp_path: Path) -> N
         services.store.inventory.save(replace(adapter, facts=read({"kind": "adapter"})))
         (data / "models" / "tiny:a").mkdir()
         (data / "models" / "tiny:a" / "adapter.gguf").write_bytes(b"trained here")
-        secret = client.create_key(KeyCreate(name="app")).secret
+        secret = client.call(KEY_CREATE, KeyCreate(name="app")).secret
     first, chosen = host(tmp_path / "first", data), answers.combine({})
     told = backup.backup(first, chosen, quiet(first), tmp_path / "file", models=False)
     assert [model["id"] for model in told["left_out"]] == ["tiny"]

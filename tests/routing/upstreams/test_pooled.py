@@ -22,7 +22,7 @@ from appliance.routing.upstreams.events import decode
 from appliance.routing.upstreams.kinds import KINDS
 from appliance.routing.upstreams.pooled import PooledReply, ToldScores, ToldVectors, rows
 from appliance.types import GenerationRequest
-from appliance.wire.admin.collections import CollectionNew
+from appliance.wire.admin.collections import COLLECTION_NEW, CollectionNew
 from tests.api.admin.lab import client_of
 from tests.routing.upstreams.engine import NEVER, Engine, Request
 from tests.routing.upstreams.site import BIG, answer, caller, config, entries, ready, until
@@ -301,7 +301,7 @@ async def test_a_collection_may_have_such_a_model(tmp_path: Path) -> None:
     async with served(tmp_path / "d", keeps_content=False) as (_, services):
         wanted = CollectionNew.of(name="c", embedder=BIG)
         with client_of(services) as client:
-            client.new_collection(wanted)
+            client.call(COLLECTION_NEW, wanted)
         settings = services.retrieval.library.get("c").collection.settings
         assert settings.embedder_digest == services.upstreams.get(BIG).identity
         found = await Embedder(services.inference, settings).passages(["a", "b"], "job")
@@ -311,7 +311,7 @@ async def test_a_collection_may_have_such_a_model(tmp_path: Path) -> None:
         )
         again = CollectionNew.of(name="d", embedder=BIG)
         with client_of(services) as client, pytest.raises(ApplianceError) as caught:
-            client.new_collection(again)
+            client.call(COLLECTION_NEW, again)
         assert caught.value.code == "collection_invalid" and "may keep texts" in str(caught.value)
         with pytest.raises(Forbidden):
             await Embedder(services.inference, settings).passages(["a"], "job")

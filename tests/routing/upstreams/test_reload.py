@@ -18,6 +18,7 @@ from appliance.client import AdminClient, socket_path
 from appliance.config import AuditConfig, Config
 from appliance.errors import ApplianceError
 from appliance.incidents.rules import alarms
+from appliance.wire.admin.upstreams import UPSTREAMS, UPSTREAMS_RELOAD
 from tests.routing.upstreams.engine import WORDS, Engine
 from tests.routing.upstreams.site import (
     BIG,
@@ -201,7 +202,7 @@ async def test_the_server_reads_them_at_sighup(tmp_path: Path) -> None:
             contextlib.suppress(ApplianceError),
             AdminClient(socket_path(tmp_path / "d")) as client,
         ):
-            return [host.url for one in client.upstreams().upstreams for host in one.hosts]
+            return [host.url for one in client.call(UPSTREAMS).upstreams for host in one.hosts]
         return None
 
     async def told(wanted: list[str]) -> None:
@@ -215,7 +216,7 @@ async def test_the_server_reads_them_at_sighup(tmp_path: Path) -> None:
         await told(["http://127.0.0.1:9"])
         write(tmp_path / "d", "http://127.0.0.1:10", begin=begin)
         with AdminClient(socket_path(tmp_path / "d")) as client:
-            found = await asyncio.to_thread(client.reload_upstreams)
+            found = await asyncio.to_thread(lambda: client.call(UPSTREAMS_RELOAD))
         assert [host.url for one in found.upstreams for host in one.hosts] == [
             "http://127.0.0.1:10"
         ]

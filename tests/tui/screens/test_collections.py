@@ -4,6 +4,7 @@ import pytest
 
 from appliance.errors import Unavailable
 from appliance.types import Role
+from appliance.wire.admin.collections import COLLECTION
 from tests.tui.scripted import Script, job, shelf, status, terminal
 from tests.tui.staging import PASSAGES, REPORTED
 
@@ -31,9 +32,10 @@ async def test_documents_are_asked_for_once_for_each_generation() -> None:
     asked: list[str] = []
 
     class Counting(Script):
-        def collection(self, name: str):  # type: ignore[no-untyped-def]
-            asked.append(name)
-            return super().collection(name)
+        def answer(self, at, request, names, report):  # type: ignore[no-untyped-def]
+            if at == COLLECTION:
+                asked.append(names["name"])
+            return super().answer(at, request, names, report)
 
     made = Counting(status(), shelves=[shelf("manuals")])
     async with terminal(made) as opened:

@@ -1,5 +1,6 @@
 """What the screen of upstreams says of hosts."""
 
+from appliance.wire.admin.upstreams import HostOf, hosts_of
 from tests.tui.staging import UPSTREAMS
 from tui.text import cell
 from tui.view import upstreams as view
@@ -9,12 +10,12 @@ def plain(parts: object) -> str:
     return "\n".join(part.plain for part in parts)  # type: ignore[attr-defined]
 
 
-def shown(one: view.Row) -> str:
+def shown(one: HostOf) -> str:
     return " ".join(cell(part).plain for part in view.row(one))
 
 
 def test_one_row_for_each_host_and_for_what_cannot_be_used() -> None:
-    ready, suspect, broken = view.rows(UPSTREAMS)
+    ready, suspect, broken = hosts_of(UPSTREAMS)
     assert shown(ready) == "large https://gpu-1.example:8443 + ready 7 12 s ago -"
     assert "! suspect 2 31 s ago a value is 0.118 away" in shown(suspect)
     assert "! broken" in shown(broken) and "No such file" in shown(broken)
@@ -25,7 +26,7 @@ def test_one_row_for_each_host_and_for_what_cannot_be_used() -> None:
 
 
 def test_the_details_of_a_host() -> None:
-    ready, suspect, broken = (plain(view.detail(one, 100)) for one in view.rows(UPSTREAMS))
+    ready, suspect, broken = (plain(view.detail(one, 100)) for one in hosts_of(UPSTREAMS))
     for words in ("vllm, model qwen3-32b there", "anna, ben", "cd" * 32, "12 s ago"):
         assert words in ready
     assert "approved by" in suspect and "nobody" in suspect and "0.118" in suspect
@@ -34,5 +35,5 @@ def test_the_details_of_a_host() -> None:
 
 def test_a_host_that_was_never_probed() -> None:
     host = UPSTREAMS[0].hosts[0].model_copy(update={"probed_seconds": None, "record": None})
-    one = view.Row(UPSTREAMS[0], host)
+    one = HostOf(UPSTREAMS[0], host)
     assert "never" in shown(one) and "record" not in plain(view.detail(one, 80))

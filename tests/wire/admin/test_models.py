@@ -8,7 +8,15 @@ from pydantic import BaseModel, ValidationError
 from appliance.errors import BadRequest
 from appliance.wire.admin import models
 from appliance.wire.admin.keys import KeyCreate
-from appliance.wire.admin.models import EntryQuery, Progress, StreamLine, Verification
+from appliance.wire.admin.models import (
+    EntryQuery,
+    Model,
+    Progress,
+    StreamLine,
+    Verification,
+    use_of,
+    why_not,
+)
 
 SCHEMAS = {
     name: kind
@@ -59,3 +67,12 @@ def test_a_result_keeps_its_nulls_on_its_way_through_a_stream() -> None:
     line = StreamLine(result={"code": None, "nested": {"digest": None}})
     sent = line.model_dump_json(exclude_none=True)
     assert StreamLine.model_validate_json(sent) == line
+
+
+def test_what_is_not_in_memory_has_no_use() -> None:
+    def model(**told: object) -> Model:
+        return Model.model_validate({"id": "m", "state": "approved", "digest": None, **told})
+
+    assert use_of(model()) == "-" and why_not(model()) == ""
+    assert use_of(model(activity="busy", pinned=True)) == "busy, pinned"
+    assert why_not(model(code="file_changed", unloaded="idle")) == "file_changed"
