@@ -126,14 +126,14 @@ def open_services(
     """
     with hold(data, config, clock, patience) as held:
         log = LogRoom(held)
-        access = AccessRoom(held, log)
-        trust = TrustRoom(held, log)
-        pool = PoolRoom(held, log, access, trust)
-        serving = ServingRoom(held, log, access, trust, pool)
-        retrieval = RetrievalRoom(held, log, access, pool, serving)
-        evidence = EvidenceRoom(held, log, trust, pool, serving, retrieval)
-        routing = RoutingRoom(held, log, trust, pool, serving, retrieval, evidence)
-        governance = GovernanceRoom(held, log, access, trust, pool, evidence, routing)
+        access = AccessRoom(log)
+        trust = TrustRoom(log)
+        pool = PoolRoom(log, access, trust)
+        serving = ServingRoom(log, access, trust, pool)
+        retrieval = RetrievalRoom(log, access, pool, serving)
+        evidence = EvidenceRoom(log, trust, pool, serving, retrieval)
+        routing = RoutingRoom(log, trust, pool, serving, retrieval, evidence)
+        governance = GovernanceRoom(log, access, trust, pool, evidence, routing)
         yield Services(
             data=data,
             config=held.config,

@@ -1,5 +1,6 @@
 """The composition root: what a data directory is, and who may hold it."""
 
+import ast
 import stat
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from appliance.app import initialise, open_services
 from appliance.config import Config
 from appliance.errors import Refused, StateRefused, UsageError
+from tests.conftest import CHECKOUT
 
 pytestmark = pytest.mark.long
 
@@ -131,3 +133,23 @@ def test_a_failure_inside_frees_the_lock_and_closes_the_log(tmp_path: Path) -> N
         raise ZeroDivisionError
     with open_services(data) as services:
         assert services.audit.latched is None
+
+
+def outside(text: str) -> list[str]:
+    """The assignments to an attribute of another object than the one that is being made."""
+    targets = (
+        target
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign)
+        for whole in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        for target in ast.walk(whole)
+        if isinstance(target, ast.Attribute) and isinstance(target.ctx, ast.Store)
+    )
+    return [ast.unparse(found) for found in targets if ast.unparse(found.value) != "self"]
+
+
+def test_a_part_has_all_that_it_needs_when_it_is_made() -> None:
+    assert outside("self.a, self.b = 1, 2\nlog.held, c = d, e") == ["log.held"]  # the control
+    root = CHECKOUT / "appliance"
+    for path in (root / "app.py", *(root / "wiring").glob("*.py")):
+        assert outside(path.read_text()) == [], path

@@ -4,14 +4,14 @@ from appliance.admission.places import Shares
 from appliance.auth.groups import KeyGroups
 from appliance.auth.keys import KeyStore
 from appliance.errors import StateRefused
-from appliance.wiring.directory import HeldDirectory
 from appliance.wiring.log import LogRoom
 
 
 class AccessRoom:
     """Puts the parts together."""
 
-    def __init__(self, held: HeldDirectory, log: LogRoom) -> None:
+    def __init__(self, log: LogRoom) -> None:
+        held = log.held
         agreement = log.agreement
         self.keys = KeyStore(
             log.database,

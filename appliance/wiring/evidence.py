@@ -19,7 +19,6 @@ from appliance.tuning.job import Tuning
 from appliance.tuning.parts import Parts as TuningParts
 from appliance.tuning.quantizing import Quantizing
 from appliance.tuning.teaching import Teaching
-from appliance.wiring.directory import HeldDirectory
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom
 from appliance.wiring.retrieval import RetrievalRoom
@@ -37,13 +36,13 @@ class EvidenceRoom:
 
     def __init__(
         self,
-        held: HeldDirectory,
         log: LogRoom,
         trust: TrustRoom,
         pool: PoolRoom,
         serving: ServingRoom,
         retrieval: RetrievalRoom,
     ) -> None:
+        held = log.held
         approved, jobs = ApprovedArtifacts(trust.store, trust.policy), pool.jobs
         self.ledger = Ledger(log.database, log.agreement.held("looks"))
         self.labels = LabelQueues(log.database, held.clock, log.agreement.held(owners=["labels"]))

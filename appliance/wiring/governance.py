@@ -17,7 +17,6 @@ from appliance.serving.selftest import SelfTest
 from appliance.trust.artifacts.store import ModelStore
 from appliance.tuning import teaching
 from appliance.wiring.access import AccessRoom
-from appliance.wiring.directory import HeldDirectory
 from appliance.wiring.evidence import EvidenceRoom
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom
@@ -30,7 +29,6 @@ class GovernanceRoom:
 
     def __init__(
         self,
-        held: HeldDirectory,
         log: LogRoom,
         access: AccessRoom,
         trust: TrustRoom,
@@ -38,6 +36,7 @@ class GovernanceRoom:
         evidence: EvidenceRoom,
         routing: RoutingRoom,
     ) -> None:
+        held = log.held
         data, store, policy = held.data, trust.store, trust.policy
         jobs, supervisor, lifecycle = pool.jobs, pool.supervisor, pool.lifecycle
         self.sweep = Sweep(store, policy, supervisor, lifecycle, pool.pool)

@@ -21,11 +21,13 @@ class LogRoom:
     """Opens the log first: on a full disk it gives back blocks that the rest needs to open.
 
     Attributes:
+        held: the data directory that all rooms are in.
         kek: reads the log's key-encryption key.
         secret: of a purpose, a key that only who has that one can make.
     """
 
     def __init__(self, held: HeldDirectory) -> None:
+        self.held = held
         config, directory = held.config.audit, held.data / "audit"
         self.audit = AuditLog.open(
             directory,

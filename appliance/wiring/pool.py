@@ -16,7 +16,6 @@ from appliance.registry.audit_entries import SYSTEM, Edges
 from appliance.registry.import_job import Importing
 from appliance.registry.lifecycle import Lifecycle
 from appliance.wiring.access import AccessRoom
-from appliance.wiring.directory import HeldDirectory
 from appliance.wiring.log import LogRoom
 from appliance.wiring.trust import TrustRoom
 from appliance.workers.restarts import Restarts
@@ -26,13 +25,11 @@ from appliance.workers.supervisor import Supervisor
 class PoolRoom:
     """Puts the parts together."""
 
-    def __init__(
-        self, held: HeldDirectory, log: LogRoom, access: AccessRoom, trust: TrustRoom
-    ) -> None:
-        config, restarts = held.config, Restarts(log.reader, log.metrics)
+    def __init__(self, log: LogRoom, access: AccessRoom, trust: TrustRoom) -> None:
+        config, restarts = log.held.config, Restarts(log.reader, log.metrics)
         self.supervisor = supervisor = Supervisor(
             config,
-            held.clock,
+            log.held.clock,
             log.record,
             trust.permission.may_restart,
             trust.seal_again,
@@ -51,7 +48,7 @@ class PoolRoom:
         loader = Loader(
             store, policy, trust.fresh, supervisor, lifecycle, adapters, withdrawal, edges
         )
-        kept = JobStore(log.database, held.clock, config.jobs.keep, log.agreement.held("jobs"))
+        kept = JobStore(log.database, log.held.clock, config.jobs.keep, log.agreement.held("jobs"))
         self.jobs = Jobs(
             kept, log.audit, [Importing(lifecycle)], most_waiting=config.jobs.max_waiting
         )

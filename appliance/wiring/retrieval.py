@@ -6,7 +6,6 @@ from appliance.retrieval.service import Retrieval
 from appliance.retrieval.tuning import Tuning
 from appliance.serving.inference import Inference
 from appliance.wiring.access import AccessRoom
-from appliance.wiring.directory import HeldDirectory
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom
 from appliance.wiring.serving import ServingRoom
@@ -16,16 +15,11 @@ class RetrievalRoom:
     """Puts the parts together; vectors are made by models alone, and end with all answers."""
 
     def __init__(
-        self,
-        held: HeldDirectory,
-        log: LogRoom,
-        access: AccessRoom,
-        pool: PoolRoom,
-        serving: ServingRoom,
+        self, log: LogRoom, access: AccessRoom, pool: PoolRoom, serving: ServingRoom
     ) -> None:
-        library = Library(held.data / DIRECTORY, pool.supervisor.budget)
-        held.closing.callback(library.close)
+        library = Library(log.held.data / DIRECTORY, pool.supervisor.budget)
+        log.held.closing.callback(library.close)
         models = Inference(serving.backends, serving.shared, serving.under_way)
         self.retrieval = Retrieval(library, access.groups, models, log.audit, access.shares)
-        pool.jobs.add(Ingest(library, models, held.clock))
+        pool.jobs.add(Ingest(library, models, log.held.clock))
         pool.jobs.add(Tuning(library, models, log.audit))

@@ -21,7 +21,6 @@ from appliance.tasks.names import TaskNames
 from appliance.tasks.shadows import Shadows
 from appliance.trust.statements.pointers import Pointers
 from appliance.trust.statements.route_certificates import RouteCertificates
-from appliance.wiring.directory import HeldDirectory
 from appliance.wiring.evidence import EvidenceRoom
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom
@@ -35,7 +34,6 @@ class RoutingRoom:
 
     def __init__(
         self,
-        held: HeldDirectory,
         log: LogRoom,
         trust: TrustRoom,
         pool: PoolRoom,
@@ -43,7 +41,7 @@ class RoutingRoom:
         retrieval: RetrievalRoom,
         evidence: EvidenceRoom,
     ) -> None:
-        config, database, policy = held.config, log.database, trust.policy
+        config, database, policy = log.held.config, log.database, trust.policy
         tasks = ApprovedTasks(trust.store, policy)
         self.pointers = Pointers(database, log.agreement.held("task_pointers"))
         log.agreement.when_mended(self.pointers.forget)
@@ -65,11 +63,11 @@ class RoutingRoom:
         pool.jobs.add(RouteCarry(calibration, self.take_away))
         content = config.audit.content
         self.people = People(
-            database, log.audit, held.clock, content, lambda: log.secret(b"queue of people")
+            database, log.audit, log.held.clock, content, lambda: log.secret(b"queue of people")
         )
         self.monitors = Monitors(
             database,
-            held.clock,
+            log.held.clock,
             lambda: log.secret(b"route samples"),
             config.routes.sample_percent / 100 if content == "encrypted" else 0.0,
             config.routes.label_days,

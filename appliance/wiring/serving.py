@@ -15,7 +15,6 @@ from appliance.serving.under_way import UnderWay
 from appliance.trust.statements.upstreams import UpstreamRecords
 from appliance.types import GenerationRequest
 from appliance.wiring.access import AccessRoom
-from appliance.wiring.directory import HeldDirectory
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom
 from appliance.wiring.trust import TrustRoom
@@ -28,14 +27,8 @@ class ServingRoom:
         under_way: the answers to apps.
     """
 
-    def __init__(
-        self,
-        held: HeldDirectory,
-        log: LogRoom,
-        access: AccessRoom,
-        trust: TrustRoom,
-        pool: PoolRoom,
-    ) -> None:
+    def __init__(self, log: LogRoom, access: AccessRoom, trust: TrustRoom, pool: PoolRoom) -> None:
+        held = log.held
         config, self._trust = held.config, trust
         learnt = UpstreamRecords(
             log.database,

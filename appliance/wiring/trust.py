@@ -21,7 +21,7 @@ from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.policy import lab
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.policy.policy_file import marks_key
-from appliance.wiring.directory import HeldDirectory, check_profile
+from appliance.wiring.directory import check_profile
 from appliance.wiring.log import LogRoom
 from appliance.workers.engine_build import build_of
 from appliance.workers.supervisor import ENGINE, engine_version
@@ -37,7 +37,8 @@ _OTHERS: Final[Mapping[str, VetWhole]] = {
 class TrustRoom:
     """Puts the parts together, and reads what they keep."""
 
-    def __init__(self, held: HeldDirectory, log: LogRoom) -> None:
+    def __init__(self, log: LogRoom) -> None:
+        held = log.held
         self._held, self._origin = held, log.reader.origin
         self._directory = held.data / "trust"
         self.state = TrustState(self._directory, log.reader, held.clock)

@@ -31,49 +31,45 @@ def log(held: HeldDirectory) -> LogRoom:
 
 
 @pytest.fixture
-def access(held: HeldDirectory, log: LogRoom) -> AccessRoom:
-    return AccessRoom(held, log)
+def access(log: LogRoom) -> AccessRoom:
+    return AccessRoom(log)
 
 
 @pytest.fixture
-def trust(held: HeldDirectory, log: LogRoom) -> TrustRoom:
-    return TrustRoom(held, log)
+def trust(log: LogRoom) -> TrustRoom:
+    return TrustRoom(log)
 
 
 @pytest.fixture
-def pool(held: HeldDirectory, log: LogRoom, access: AccessRoom, trust: TrustRoom) -> PoolRoom:
-    return PoolRoom(held, log, access, trust)
+def pool(log: LogRoom, access: AccessRoom, trust: TrustRoom) -> PoolRoom:
+    return PoolRoom(log, access, trust)
 
 
 @pytest.fixture
-def serving(
-    held: HeldDirectory, log: LogRoom, access: AccessRoom, trust: TrustRoom, pool: PoolRoom
-) -> ServingRoom:
-    return ServingRoom(held, log, access, trust, pool)
+def serving(log: LogRoom, access: AccessRoom, trust: TrustRoom, pool: PoolRoom) -> ServingRoom:
+    return ServingRoom(log, access, trust, pool)
 
 
 @pytest.fixture
 def retrieval(
-    held: HeldDirectory, log: LogRoom, access: AccessRoom, pool: PoolRoom, serving: ServingRoom
+    log: LogRoom, access: AccessRoom, pool: PoolRoom, serving: ServingRoom
 ) -> RetrievalRoom:
-    return RetrievalRoom(held, log, access, pool, serving)
+    return RetrievalRoom(log, access, pool, serving)
 
 
 @pytest.fixture
 def evidence(
-    held: HeldDirectory,
     log: LogRoom,
     trust: TrustRoom,
     pool: PoolRoom,
     serving: ServingRoom,
     retrieval: RetrievalRoom,
 ) -> EvidenceRoom:
-    return EvidenceRoom(held, log, trust, pool, serving, retrieval)
+    return EvidenceRoom(log, trust, pool, serving, retrieval)
 
 
 @pytest.fixture
 def routing(
-    held: HeldDirectory,
     log: LogRoom,
     trust: TrustRoom,
     pool: PoolRoom,
@@ -81,12 +77,11 @@ def routing(
     retrieval: RetrievalRoom,
     evidence: EvidenceRoom,
 ) -> RoutingRoom:
-    return RoutingRoom(held, log, trust, pool, serving, retrieval, evidence)
+    return RoutingRoom(log, trust, pool, serving, retrieval, evidence)
 
 
 @pytest.fixture
 def governance(
-    held: HeldDirectory,
     log: LogRoom,
     access: AccessRoom,
     trust: TrustRoom,
@@ -94,4 +89,4 @@ def governance(
     evidence: EvidenceRoom,
     routing: RoutingRoom,
 ) -> GovernanceRoom:
-    return GovernanceRoom(held, log, access, trust, pool, evidence, routing)
+    return GovernanceRoom(log, access, trust, pool, evidence, routing)

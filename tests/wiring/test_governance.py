@@ -25,6 +25,6 @@ def test_a_job_that_was_under_way_goes_on_where_its_kind_is_known(
     known, unknown = (kept.create(kind, "a title", "uid:0", {}, True) for kind in ("tune", "dig"))
     for job in (known, unknown):
         kept.advance(job.id, "start")
-    GovernanceRoom(held, log, access, trust, pool, evidence, routing)
+    GovernanceRoom(log, access, trust, pool, evidence, routing)
     assert kept.get(known.id).state is State.QUEUED
     assert kept.get(unknown.id).state is State.INTERRUPTED

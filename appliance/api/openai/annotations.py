@@ -4,16 +4,14 @@ Rule: everything is in `x_appliance` too, digests included; these shapes carry w
 for. A URL names the collection, the document and the bytes; nothing answers it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+from appliance.serving.generation import ServedAnswer
 from appliance.types import Citation, CitedFrom
 
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer
 
-
-def citations_of(generation: "ServedAnswer") -> list[dict[str, Any]] | None:
+def citations_of(generation: ServedAnswer) -> list[dict[str, Any]] | None:
     """Annotations of a chat message; None where the answer is of no task with a collection."""
     cited = _cited(generation)
     if cited is None:
@@ -32,7 +30,7 @@ def citations_of(generation: "ServedAnswer") -> list[dict[str, Any]] | None:
     ]
 
 
-def cited_files(generation: "ServedAnswer") -> list[dict[str, Any]]:
+def cited_files(generation: ServedAnswer) -> list[dict[str, Any]]:
     """Annotations of a part of a response: `index` is where the quotation begins."""
     cited = _cited(generation)
     return [
@@ -52,5 +50,5 @@ def url(collection: str, citation: Citation) -> str:
     return f"collection:{collection}/{name}#bytes={citation.start}-{citation.end}"
 
 
-def _cited(generation: "ServedAnswer") -> CitedFrom | None:
+def _cited(generation: ServedAnswer) -> CitedFrom | None:
     return None if generation.about is None else generation.about.cited

@@ -13,7 +13,7 @@ Rules:
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 from starlette.responses import Response
@@ -22,10 +22,8 @@ from starlette.types import Message, Receive, Scope, Send
 from appliance.api.openai.formats import Choice, Format, error_event
 from appliance.errors import ApplianceError, Queued, Unavailable
 from appliance.observability.unexpected import unexpected
-
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer
-    from appliance.types import Delta
+from appliance.serving.generation import ServedAnswer
+from appliance.types import Delta
 
 T = TypeVar("T")
 _FINISHED: Final = frozenset({"stop", "length"})
@@ -40,7 +38,7 @@ _EVENTS: Final = [
 
 
 class _Format(Protocol):
-    def __call__(self, generation: "ServedAnswer", /) -> Format: ...
+    def __call__(self, generation: ServedAnswer, /) -> Format: ...
 
 
 class ClientGone(Exception):
@@ -82,7 +80,7 @@ class Answer(Response):
 
     def __init__(
         self,
-        start: Callable[[], Awaitable["ServedAnswer"]],
+        start: Callable[[], Awaitable[ServedAnswer]],
         form: _Format,
         *,
         request_id: str,
@@ -115,7 +113,7 @@ class Answer(Response):
             await send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
             await send(_body(error_event(error), last=True))
 
-    async def _write_document(self, generation: "ServedAnswer", send: Send) -> None:
+    async def _write_document(self, generation: ServedAnswer, send: Send) -> None:
         form = self._form(generation)
         choices = [Choice() for _ in range(form.choices)]
         async for delta in generation:
@@ -132,7 +130,7 @@ class Answer(Response):
         await send(_head([*_JSON, length], receipt))
         await send(_body(body, last=True))
 
-    async def _write_events(self, generation: "ServedAnswer", send: Send) -> None:
+    async def _write_events(self, generation: ServedAnswer, send: Send) -> None:
         form, begun = self._form(generation), False
         left = form.choices  # that have not ended
         try:
@@ -167,7 +165,7 @@ class Answer(Response):
             await send(_body(event, last=True))
 
 
-async def _with_silences(generation: "ServedAnswer") -> "AsyncIterator[Delta | None]":
+async def _with_silences(generation: ServedAnswer) -> AsyncIterator[Delta | None]:
     """The pieces, and before the first one None whenever a while has passed."""
     pieces = aiter(generation)
     first = asyncio.ensure_future(anext(pieces, None))
@@ -184,7 +182,7 @@ async def _with_silences(generation: "ServedAnswer") -> "AsyncIterator[Delta | N
             yield piece
 
 
-async def unbroken(start: Awaitable["ServedAnswer"]) -> "ServedAnswer":
+async def unbroken(start: Awaitable[ServedAnswer]) -> ServedAnswer:
     """Await the start; if cancelled meanwhile, wait for it and cancel what it began."""
     starting = asyncio.ensure_future(start)
     try:

@@ -6,7 +6,7 @@ a complete call ends with `tool_calls`, one that was cut off with `length`.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -21,6 +21,7 @@ from appliance.api.openai.generate import answer
 from appliance.api.openai.logprobs import chat_logprobs
 from appliance.api.openai.requests import common_fields
 from appliance.engine.text.reply import Piece, Reply, collected
+from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.chat import (
     Annotation,
@@ -30,9 +31,6 @@ from appliance.wire.openai.chat import (
     ChatRequest,
 )
 from appliance.wire.openai.tools import CalledFunction, ToolCall
-
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["generate"], route_class=JsonRoute)
 
@@ -86,7 +84,7 @@ class ChatFormat(Format):
     prefix = "chatcmpl"
     object = "chat.completion.chunk"
 
-    def __init__(self, generation: "ServedAnswer", request_id: str, include_usage: bool) -> None:
+    def __init__(self, generation: ServedAnswer, request_id: str, include_usage: bool) -> None:
         super().__init__(generation, request_id, include_usage)
         self._replies = [Reply(generation.form) for _ in range(self.choices)]
 

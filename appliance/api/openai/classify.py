@@ -6,7 +6,6 @@ Rule: each text is a request of its own for the log, the queue and the quota, as
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from appliance.api.json_body import JsonRoute
 from appliance.api.openai.formats import token_usage
 from appliance.api.openai.pooled import PooledAnswer
 from appliance.api.openai.several import start_all
+from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest, TaskAnswer, TaskNeeds
 from appliance.wire.openai.classify import (
     Classification,
@@ -24,9 +24,6 @@ from appliance.wire.openai.classify import (
     ClassifyRequest,
     ClassifyResponse,
 )
-
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["classify"], route_class=JsonRoute)
 
@@ -42,9 +39,7 @@ async def classify(request: Request, body: ClassifyRequest, caller: CallerDep) -
     )
 
 
-def _write(
-    generation: "ServedAnswer", pieces: Sequence[Delta], request_id: str
-) -> ClassifyResponse:
+def _write(generation: ServedAnswer, pieces: Sequence[Delta], request_id: str) -> ClassifyResponse:
     answers = sorted((piece.index, piece.about) for piece in pieces if piece.about is not None)
     return ClassifyResponse(
         id=f"classify-{request_id.removeprefix('req-')}",

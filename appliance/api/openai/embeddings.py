@@ -4,7 +4,6 @@ import base64
 from array import array
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -14,11 +13,9 @@ from appliance.api.described import RECORDED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.pooled import PooledAnswer, usage, vectors
 from appliance.errors import BadRequest
+from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.embeddings import Embedding, EmbeddingList, EmbeddingRequest
-
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
 
@@ -48,9 +45,7 @@ def _check_width(wanted: int, width: int) -> None:
         )
 
 
-def _write(
-    generation: "ServedAnswer", pieces: Sequence[Delta], base64_wanted: bool
-) -> EmbeddingList:
+def _write(generation: ServedAnswer, pieces: Sequence[Delta], base64_wanted: bool) -> EmbeddingList:
     return EmbeddingList(
         data=[
             Embedding(

@@ -10,18 +10,16 @@ of the outcome.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from pydantic import BaseModel
 
 from appliance.api.errors import error_body
 from appliance.errors import ApplianceError
+from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, TokenLogprob
 from appliance.wire.openai.generation import PromptTokensDetails, Usage
-
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer
 
 DONE: Final = b"data: [DONE]\n\n"
 _ENCODER: Final = msgspec.json.Encoder()
@@ -53,7 +51,7 @@ class Choice:
         self.finish = delta.finish_reason
 
 
-def token_usage(generation: "ServedAnswer") -> Usage:
+def token_usage(generation: ServedAnswer) -> Usage:
     """The token counts of an answer so far."""
     return Usage(
         prompt_tokens=generation.prompt_tokens,
@@ -80,7 +78,7 @@ class Format(ABC):
     prefix: ClassVar[str]
     object: ClassVar[str]
 
-    def __init__(self, generation: "ServedAnswer", request_id: str, include_usage: bool) -> None:
+    def __init__(self, generation: ServedAnswer, request_id: str, include_usage: bool) -> None:
         self._generation = generation
         self._include_usage = include_usage
         self.choices = generation.choices

@@ -5,7 +5,6 @@ outcome all the same.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -13,11 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from appliance.api.openai.answer import ClientGone, unbroken, while_connected
 from appliance.errors import Unavailable
+from appliance.serving.generation import ServedAnswer
+from appliance.types import Delta
 from appliance.wire.openai.embeddings import TextUsage
-
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer
-    from appliance.types import Delta
 
 
 class PooledAnswer(Response):
@@ -30,8 +27,8 @@ class PooledAnswer(Response):
 
     def __init__(
         self,
-        start: Callable[[], Awaitable["ServedAnswer"]],
-        write: Callable[["ServedAnswer", Sequence["Delta"]], BaseModel],
+        start: Callable[[], Awaitable[ServedAnswer]],
+        write: Callable[[ServedAnswer, Sequence[Delta]], BaseModel],
     ) -> None:
         super().__init__()
         self._start = start
@@ -60,11 +57,11 @@ class PooledAnswer(Response):
         return Response(body, media_type="application/json", headers=headers)
 
 
-def vectors(pieces: Sequence["Delta"]) -> list[bytes]:
+def vectors(pieces: Sequence[Delta]) -> list[bytes]:
     """The bytes that each text gave, in order."""
     return [delta.vector for delta in pieces if delta.vector]
 
 
-def usage(generation: "ServedAnswer") -> TextUsage:
+def usage(generation: ServedAnswer) -> TextUsage:
     """The token counts."""
     return TextUsage(prompt_tokens=generation.prompt_tokens, total_tokens=generation.prompt_tokens)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -13,11 +12,9 @@ from appliance.api.described import RECORDED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.embeddings import floats
 from appliance.api.openai.pooled import PooledAnswer, usage, vectors
+from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.rerank import Document, RerankRequest, RerankResponse, RerankResult
-
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["rerank"], route_class=JsonRoute)
 
@@ -38,7 +35,7 @@ async def rerank(request: Request, body: RerankRequest, caller: CallerDep) -> Re
 
 
 def _write(
-    generation: "ServedAnswer", pieces: Sequence[Delta], body: RerankRequest, request_id: str
+    generation: ServedAnswer, pieces: Sequence[Delta], body: RerankRequest, request_id: str
 ) -> RerankResponse:
     scores = [floats(vector)[0] for vector in vectors(pieces)]
     order = sorted(range(len(scores)), key=lambda number: -scores[number])

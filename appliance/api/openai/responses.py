@@ -11,7 +11,7 @@ Source: OpenAI API reference, responses and their streaming events.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request
@@ -25,12 +25,10 @@ from appliance.api.openai.formats import Choice, Format
 from appliance.api.openai.requests import log_ignored, person_of
 from appliance.engine.text.reply import Piece, Reply
 from appliance.errors import ApplianceError
+from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest, Sampling
 from appliance.wire.openai.responses_reply import Response
 from appliance.wire.openai.responses_request import ResponsesRequest
-
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer
 
 router = APIRouter(tags=["generate"], route_class=JsonRoute)
 
@@ -92,7 +90,7 @@ class ResponsesFormat(Format):
     prefix = "resp"
     object = "response"
 
-    def __init__(self, generation: "ServedAnswer", request_id: str, body: ResponsesRequest) -> None:
+    def __init__(self, generation: ServedAnswer, request_id: str, body: ResponsesRequest) -> None:
         super().__init__(generation, request_id, include_usage=True)
         self._body = body
         self._reply = Reply(generation.form)

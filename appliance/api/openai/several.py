@@ -10,14 +10,11 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from appliance.errors import Queued
+from appliance.serving.generation import ServedAnswer, StartedAnswer
+from appliance.serving.inference import Inference
 from appliance.types import Caller, Delta, GenerationRequest, Receipt, TaskAnswer
-
-if TYPE_CHECKING:
-    from appliance.serving.generation import ServedAnswer, StartedAnswer
-    from appliance.serving.inference import Inference
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Several:
         counts: the choices of each.
     """
 
-    def __init__(self, found: Sequence["StartedAnswer | Queued"], counts: Sequence[int]) -> None:
+    def __init__(self, found: Sequence[StartedAnswer | Queued], counts: Sequence[int]) -> None:
         self._queued = [one for one in found if isinstance(one, Queued)]
         self._offsets = [
             sum(counts[:at]) for at, one in enumerate(found) if not isinstance(one, Queued)
@@ -82,7 +79,7 @@ class Several:
         """
         pieces: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
 
-        async def follow(one: "StartedAnswer", offset: int) -> None:
+        async def follow(one: StartedAnswer, offset: int) -> None:
             try:
                 async for delta in one:
                     pieces.put_nowait(replace(delta, index=delta.index + offset))
@@ -118,8 +115,8 @@ class Several:
 
 
 async def start_all(
-    inference: "Inference", caller: Caller, requests: Sequence[GenerationRequest]
-) -> "ServedAnswer":
+    inference: Inference, caller: Caller, requests: Sequence[GenerationRequest]
+) -> ServedAnswer:
     """Start a generation for each request; what one start raises ends all of them."""
     if len(requests) == 1:
         return await inference.start(caller, requests[0])

@@ -156,7 +156,9 @@ def test_prompts_that_begin_alike_have_one_beginning() -> None:
     assert beginning(1, messages=(system, TURN)) == beginning(2, messages=(system, other))
     assert beginning(1) != beginning(1, messages=(other,))
     task = {"role": "system", "content": "Short."}
-    mine, theirs = ({"messages": (task, turn), "common": 1} for turn in (TURN, other))
+    mine, theirs = (
+        {"messages": (task, turn), "task": TaskNeeds(common=1)} for turn in (TURN, other)
+    )
     assert beginning(1, **mine) == beginning(2, **theirs)
     texts = ["Once upon a time " * 90 + end for end in ("a", "b")]
     one, two = (beginning(1, messages=None, prompt=text) for text in texts)
