@@ -42,19 +42,19 @@ setup: preflight  ## virtual environment, llama.cpp wheel (3 minutes, once), def
 	@$(RUN) -m installer.bundle.default_model $(MODEL_DIR)
 
 demo: setup  ## sign, approve, load, serve, one answer, its receipt checked offline
-	@$(RUN) -m appliance.cli.demo --model $(MODEL_DIR)
+	@$(RUN) -m examples demo --model $(MODEL_DIR)
 
 tour: setup  ## data, task, evaluation, app: the method on two tasks, a no and a yes; reports in .tour/ (MODELS=qwen: two models)
 ifeq ($(MODELS),qwen)
 	@$(RUN) -m installer.bundle.default_model --id qwen2.5-coder-0.5b-instruct .venv/qwen-small
 	@$(RUN) -m installer.bundle.default_model --id qwen2.5-coder-1.5b-instruct .venv/qwen-large
-	@$(RUN) -m appliance.cli.tour_licences --small .venv/qwen-small --large .venv/qwen-large --examples "$$($(RUN) -m installer.bundle.examples licences)"
+	@$(RUN) -m examples licences --small .venv/qwen-small --large .venv/qwen-large --examples "$$($(RUN) -m installer.bundle.examples licences)"
 else
-	@$(RUN) -m appliance.cli.tour --model $(MODEL_DIR) --examples "$$($(RUN) -m installer.bundle.examples excavators)" --notices "$$($(RUN) -m installer.bundle.examples licences)"
+	@$(RUN) -m examples tour --model $(MODEL_DIR) --examples "$$($(RUN) -m installer.bundle.examples excavators)" --notices "$$($(RUN) -m installer.bundle.examples licences)"
 endif
 
 serve: setup  ## like demo, and the server keeps running
-	@$(RUN) -m appliance.cli.demo --model $(MODEL_DIR) --serve
+	@$(RUN) -m examples demo --model $(MODEL_DIR) --serve
 
 check: setup  ## linter, formatter, types, import rules
 	$(LINT)

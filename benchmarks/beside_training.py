@@ -33,7 +33,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from appliance.cli.demo import DemoError
 from benchmarks.generator import Answer
 from benchmarks.loads import Ask, chat, words
 from benchmarks.measure import Run, drive, load_of, summarise
@@ -43,6 +42,7 @@ from benchmarks.session import Workshop
 from benchmarks.sheets import keep
 from benchmarks.statistics import Summary, quantile
 from benchmarks.tuned import EXAMPLES, Steps, prepare
+from examples.demo import DemoError
 from installer.bundle.steps import say
 
 NAME: Final = "beside_training"

@@ -22,7 +22,6 @@ from typing import Any, Final
 
 import httpx
 
-from appliance.cli.demo import DemoError
 from appliance.statistics.paired import mcnemar
 from appliance.tasks.classifiers.linear import fit_linear
 from benchmarks import models, peer, servers
@@ -32,6 +31,7 @@ from benchmarks.sheets import keep
 from benchmarks.statistics import Summary, ratios
 from benchmarks.task_forms import answers, asker, of_task
 from benchmarks.tuned import EXAMPLES, LABELLED, Example, Steps, approve, served, shown
+from examples.demo import DemoError
 from installer.bundle.steps import say
 
 SHOTS: Final = 20

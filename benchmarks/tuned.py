@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.cli import demo
-from appliance.cli.demo import MODEL_ID, DemoError
 from benchmarks import machine
 from benchmarks.results import Figure
 from benchmarks.sheets import keep
 from benchmarks.statistics import Summary
+from examples import demo
+from examples.demo import MODEL_ID, DemoError
 from installer.bundle import examples
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import catalogued, obtain

@@ -58,7 +58,7 @@ def anchors(path: Path) -> set[str]:
 
 def test_every_package_and_module_has_one_bullet() -> None:
     bullets = _BULLET.findall(STRUCTURES.read_text(encoding="utf-8"))
-    data = {"kernels/", "models/", "offline-wheels/", "tests/"}
+    data = {"examples/", "kernels/", "models/", "offline-wheels/", "tests/"}
     assert len(bullets) == len(set(bullets))
     assert undescribed(set(bullets) - data, packages_and_modules()) == set()
     assert all((ROOT / name).is_dir() for name in data)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.demo import MODEL_ID
 from appliance.datasets.items import Item
 from appliance.routing.certifying import Observed
 from appliance.tasks.definition import parse
 from benchmarks import route_seconds, tuned
 from benchmarks.route_seconds import Answers, Asked, Data
 from benchmarks.servers import BenchError
+from examples.demo import MODEL_ID
 
 
 def seen(number: int, small_us: int, larger_us: int) -> Observed:

@@ -17,8 +17,8 @@ from typing import TypeAlias
 import httpx
 import pytest
 
-from appliance.cli import tour_documents
 from appliance.config import load_config
+from examples import tour_documents
 from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.cli.conftest import Done, run_command
 from tests.evals.orders import write_data, write_task

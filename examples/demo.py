@@ -4,7 +4,7 @@ Rules: it ends by itself and leaves nothing running; with `--serve` it leaves th
 in the foreground and prints how to call it. The last block's first line is
 `receipt verified: seq N root HEX`, or the exit status is not 0.
 
-usage: python -m appliance.cli.demo --model DIR [--serve]
+usage: python -m examples demo --model DIR [--serve]
 """
 
 import argparse
@@ -34,7 +34,7 @@ class DemoError(Exception):
 
 def say(line: str) -> None:
     """One line of narration."""
-    print(line, flush=True)  # noqa: T201 - this program's output is its purpose
+    print(line, flush=True)
 
 
 def command(data: Path, *arguments: str, found: int = 0) -> Any:
@@ -178,7 +178,7 @@ def ask(port: int, secret: str) -> int:
             elif line.startswith("data: {"):
                 choice = json.loads(line[len("data: ") :])["choices"][0]
                 finish = choice["finish_reason"] or finish
-                print(choice["delta"].get("content") or "", end="", flush=True)  # noqa: T201 - as above
+                print(choice["delta"].get("content") or "", end="", flush=True)
     say("")
     if response.status_code != httpx.codes.OK or not receipt or not finish:
         raise DemoError(f"no complete answer: HTTP {response.status_code}, finish {finish}")
@@ -233,21 +233,14 @@ def serve(gguf: Path, port: int) -> None:
             process.wait()
 
 
-def main() -> int:
-    """Run; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m appliance.cli.demo")
+def options(parser: argparse.ArgumentParser) -> None:
+    """Say what it takes."""
     parser.add_argument("--model", type=Path, required=True, help="directory with one *.gguf")
     parser.add_argument("--serve", action="store_true", help="leave the server running")
     parser.add_argument("--port", type=int, default=8080, help="for --serve")
-    arguments = parser.parse_args()
-    (gguf,) = arguments.model.glob("*.gguf")
-    try:
-        serve(gguf, arguments.port) if arguments.serve else demo(gguf)
-    except DemoError as error:
-        say(f"demo failed: {error}")
-        return 1
-    return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(given: argparse.Namespace) -> None:
+    """Run it. Raises DemoError."""
+    (gguf,) = given.model.glob("*.gguf")
+    serve(gguf, given.port) if given.serve else demo(gguf)

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from appliance.cli import tour_documents
+from examples import tour_documents
 
 
 def test_each_question_is_answered_by_one_sentence_of_the_handbook(tmp_path: Path) -> None:

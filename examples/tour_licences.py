@@ -6,22 +6,20 @@ the classifier is not certain of, if it is better there. 660 groups decide.
 Rules: a station is one function in `BEFORE` or `SERVED`; the last block is that of the demo:
 `receipt verified: seq N root HEX`, or the exit status is not 0.
 
-usage: python -m appliance.cli.tour_licences --small DIR --large DIR --examples licences.jsonl
+usage: python -m examples licences --small DIR --large DIR --examples licences.jsonl
        [--out DIR] [--limit N]
 """
 
 import argparse
 import json
 import string
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from appliance.cli import demo, tour_steps
-from appliance.cli.demo import DemoError, say
-from appliance.cli.tour_notices import split
-from appliance.cli.tour_steps import (
+from examples import demo, tour_steps
+from examples.tour_notices import split
+from examples.tour_steps import (
     Decision,
     Station,
     Tour,
@@ -229,24 +227,17 @@ SERVED: Final[tuple[Station, ...]] = (
 """Stations beside the running server."""
 
 
-def main() -> int:
-    """Run; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m appliance.cli.tour_licences")
+def options(parser: argparse.ArgumentParser) -> None:
+    """Say what it takes."""
     parser.add_argument("--small", type=Path, required=True, help="directory with one *.gguf")
     parser.add_argument("--large", type=Path, required=True, help="directory with one *.gguf")
     parser.add_argument("--examples", type=Path, required=True, help="the licence set")
     parser.add_argument("--out", type=Path, default=DIRECTORY, help="made new")
     parser.add_argument("--limit", type=int, default=ASKED, help="items of dev; 0 for all")
-    given = parser.parse_args()
+
+
+def run(given: argparse.Namespace) -> None:
+    """Run it. Raises DemoError."""
     (small,), (large,) = given.small.glob("*.gguf"), given.large.glob("*.gguf")
     tour = Tour(given.out.absolute(), given.examples.absolute(), small, given.limit, DATASET)
-    try:
-        tour_steps.run(tour, (lambda made: models(made, large), *BEFORE), SERVED)
-    except DemoError as error:
-        say(f"tour failed: {error}")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    tour_steps.run(tour, (lambda made: models(made, large), *BEFORE), SERVED)

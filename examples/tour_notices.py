@@ -8,8 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.cli.demo import DemoError
-from appliance.cli.tour_steps import (
+from appliance.datasets import marks
+from examples.demo import DemoError
+from examples.tour_steps import (
     Decision,
     Tour,
     app,
@@ -19,7 +20,6 @@ from appliance.cli.tour_steps import (
     why,
     write_items,
 )
-from appliance.datasets import marks
 
 DATASET: Final = "notices"
 TASK_ID: Final = "licence-id"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.demo import DemoError, command, free_port, wait_until_ready
+from examples.demo import DemoError, command, free_port, wait_until_ready
 
 
 def test_the_demo_ends_with_an_answer_and_a_verified_receipt(default_model_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "appliance.cli.demo", "--model", str(default_model_path.parent)],
+        [sys.executable, "-m", "examples", "demo", "--model", str(default_model_path.parent)],
         capture_output=True,
         text=True,
         check=True,

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from appliance.cli import tour, tour_licences, tour_notices
-from appliance.cli.demo import DemoError
-from appliance.cli.tour_steps import Tour
+from examples import tour, tour_licences, tour_notices
+from examples.demo import DemoError
+from examples.tour_steps import Tour
 from tests.conftest import CHECKOUT
 
 
 def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "appliance.cli.tour", *map(str, arguments)],
+        [sys.executable, "-m", "examples", "tour", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -105,7 +105,7 @@ def test_a_tuning_is_judged_on_groups_that_no_other_station_opens(excavators_pat
 
 def test_make_tour_asks_for_its_examples_and_leaves_them_outside() -> None:
     makefile = (CHECKOUT / "Makefile").read_text()
-    licences, orders = re.findall(r"appliance\.cli\.tour.*", makefile)
+    licences, orders = re.findall(r"-m examples (?:licences|tour) .*", makefile)
     assert "installer.bundle.examples excavators" in orders
     assert "installer.bundle.examples licences" in licences
     assert '--notices "$$($(RUN) -m installer.bundle.examples licences)' in orders

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.demo import DemoError
-from appliance.cli.tour_steps import Decision, Report, Tour, report, run
 from appliance.reports.page import Figure, Page, render
+from examples.demo import DemoError
+from examples.tour_steps import Decision, Report, Tour, report, run
 
 
 def test_a_directory_that_is_no_tour_is_left_alone(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from appliance import __version__
-from appliance.cli import demo
-from appliance.cli.demo import DemoError, say
 from appliance.clock import SystemClock, iso
 from appliance.reports.page import Fact, Figure, Links, Listing, Page, Section, render
+from examples import demo
+from examples.demo import DemoError, say
 
 _MARK: Final = ".made-by-the-tour"
 _WIDTH: Final = 100

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli import tour_notices
-from appliance.cli.demo import DemoError
 from appliance.datasets import marks
 from appliance.routing import definition
+from examples import tour_notices
+from examples.demo import DemoError
 
 
 def test_groups_that_the_app_asks_about_are_in_no_split(licences_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The larger story: its route is one that can be read. `make tour MODELS=qwen` runs it."""
 
-from appliance.cli import tour_licences
 from appliance.routing import definition
+from examples import tour_licences
 
 
 def test_its_route_counts_copies_of_a_notice_once_and_asks_the_larger_model() -> None:

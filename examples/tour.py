@@ -3,7 +3,7 @@
 Rules: a station is one function in `BEFORE` or `SERVED`; the last block is that of the demo:
 `receipt verified: seq N root HEX`, or the exit status is not 0.
 
-usage: python -m appliance.cli.tour --model DIR --examples excavators.jsonl [--out DIR] [--limit N]
+usage: python -m examples tour --model DIR --examples excavators.jsonl [--out DIR] [--limit N]
 """
 
 import argparse
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.cli import demo, tour_notices, tour_steps
-from appliance.cli import tour_documents as handbook
-from appliance.cli.demo import MODEL_ID, DemoError, say
-from appliance.cli.tour_steps import (
+from examples import demo, tour_notices, tour_steps
+from examples import tour_documents as handbook
+from examples.demo import MODEL_ID, DemoError
+from examples.tour_steps import (
     Decision,
     Report,
     Station,
@@ -452,30 +452,23 @@ def subset(examples: Path) -> Subset:
     return Subset(orders, tuning, left)
 
 
-def main() -> int:
-    """Run; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m appliance.cli.tour")
+def options(parser: argparse.ArgumentParser) -> None:
+    """Say what it takes."""
     parser.add_argument("--model", type=Path, required=True, help="directory with one *.gguf")
     parser.add_argument("--examples", type=Path, required=True, help="the excavator set")
     parser.add_argument("--notices", type=Path, required=True, help="the licence set")
     parser.add_argument("--out", type=Path, default=DIRECTORY, help="made new")
     parser.add_argument("--limit", type=int, default=ASKED, help="items of dev; 0 for all")
-    arguments = parser.parse_args()
-    (gguf,) = arguments.model.glob("*.gguf")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Run it. Raises DemoError."""
+    (gguf,) = given.model.glob("*.gguf")
     tour = Tour(
-        arguments.out.absolute(),
-        arguments.examples.absolute(),
+        given.out.absolute(),
+        given.examples.absolute(),
         gguf,
-        arguments.limit,
-        notices=arguments.notices.absolute(),
+        given.limit,
+        notices=given.notices.absolute(),
     )
-    try:
-        tour_steps.run(tour, BEFORE, SERVED)
-    except DemoError as error:
-        say(f"tour failed: {error}")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    tour_steps.run(tour, BEFORE, SERVED)
