@@ -18,6 +18,7 @@ import msgspec
 
 from appliance.errors import UsageError
 from appliance.types import ContentMode, ModelKind
+from appliance.upstream_kinds import KINDS
 
 T = TypeVar("T")
 FILE_NAME = "appliance.toml"
@@ -350,7 +351,7 @@ class UpstreamConfig:
     kind: str = _key(
         "openai",
         "Whose API it speaks.",
-        choices=("appliance", "vllm", "sglang", "llama-server", "ollama", "openai"),
+        choices=tuple(KINDS),
     )
     urls: tuple[str, ...] = _key(
         (),

@@ -20,9 +20,9 @@ from appliance.errors import StateRefused
 from appliance.routing.upstreams.events import Choice, Probed
 from appliance.routing.upstreams.exchange import invalid
 from appliance.routing.upstreams.health import Probe, Verdict
-from appliance.routing.upstreams.kinds import Kind
 from appliance.trust.bytes import strict_json
 from appliance.types import GenerationRequest, ModelKind
+from appliance.upstream_kinds import EngineKind
 
 ALL: Final = (
     "The capital of France is",
@@ -96,7 +96,7 @@ class Fingerprint:
         return cls(ids, rows, found["system"], found["tolerance"], found.get("width", 0))
 
 
-def probe_body(kind: Kind, model: str, prompt: str) -> dict[str, Any]:
+def probe_body(kind: EngineKind, model: str, prompt: str) -> dict[str, Any]:
     """The body that asks for one token after a prompt."""
     body: dict[str, Any] = {
         "model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, "seed": 0,
@@ -105,7 +105,7 @@ def probe_body(kind: Kind, model: str, prompt: str) -> dict[str, Any]:
     return body | {"logprobs": _TOP} if kind.logprobs else body
 
 
-def read_row(kind: Kind, answer: Probed) -> Row:
+def read_row(kind: EngineKind, answer: Probed) -> Row:
     """The likeliest tokens of an answer to a probe.
 
     Raises:
@@ -141,7 +141,9 @@ def row_of(found: NDArray[np.float64]) -> Row:
     return tuple((str(at), round(value * _MICRO)) for at, value in enumerate(values.tolist()))
 
 
-def learnt(kind: Kind, seen: Sequence[Fingerprint], does: ModelKind = "generate") -> Fingerprint:
+def learnt(
+    kind: EngineKind, seen: Sequence[Fingerprint], does: ModelKind = "generate"
+) -> Fingerprint:
     """One fingerprint with its tolerance, from repeats.
 
     Raises:

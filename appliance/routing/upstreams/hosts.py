@@ -24,9 +24,9 @@ from appliance.routing.upstreams.connection import Connection, NotSent
 from appliance.routing.upstreams.events import Probed, TokenIds
 from appliance.routing.upstreams.fingerprint import Fingerprint
 from appliance.routing.upstreams.health import Health, Probe, Verdict
-from appliance.routing.upstreams.kinds import KINDS, Kind
 from appliance.routing.upstreams.stream import SeenIds
 from appliance.trust.statements.upstream import UpstreamRecord
+from appliance.upstream_kinds import KINDS, EngineKind
 
 SLACK: Final = 2
 """How many more requests a host may have before affinity gives way."""
@@ -96,7 +96,7 @@ class Upstream:
     ) -> None:
         self.genesis = genesis
         self.name, self.config, self.hosts = name, config, list(hosts)
-        self.kind: Kind = KINDS[config.kind]
+        self.kind: EngineKind = KINDS[config.kind]
         self.does = config.does
         self.known: Fingerprint | None = None
         self.hidden = False

@@ -1,4 +1,4 @@
-"""The kinds of engines as a table of quirks, and the body of a request for each.
+"""The body of a request for each kind of engine, and what each cannot honour.
 
 Rules: what an engine cannot honour is refused by name and never left out: `FEATURES` is the table.
 A body holds what the request asks for, the model's name there, and nothing of the client; every
@@ -6,205 +6,17 @@ text is asked for as a stream. A body is made once, whatever host it goes to.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Final, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from appliance.errors import BadRequest
 from appliance.serving.choices import ranked
-from appliance.types import GenerationRequest, ModelKind, Sampling, Tools
-
-Fields = dict[str, Any]
-_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of engine.
-
-    Attributes:
-        sampling: fields of `Sampling` that it takes beside temperature, top_p and the penalties,
-            and their names there.
-        constraints: kinds of constraints that it enforces, and the fields that ask for them.
-        token_prompts: whether a prompt may be token ids.
-        choices: whether it takes `n`, and each choice has its own index in the stream.
-        lengths: of `min_tokens` and `ignore_eos`, those that it takes.
-        tools: of `tools`, `tool_choice` and `parallel_tool_calls`, those that it honours.
-        thinking: makes the fields that have a model think or not; None where it cannot be told.
-        new_ids: whether each answer has an id of its own.
-        tokenize: where `/tokenize` takes a text; None without it.
-        templates: where it renders messages, if `/tokenize` takes none.
-        pools: what it does beside text.
-        logistic: whether its scores are between 0 and 1.
-        too_long: its words for a text of several that is too long.
-        logprobs: whether completions tell log-probabilities.
-        probe: more fields of a probe.
-        tolerance: log-probabilities of one build differ by no more, in nats.
-        fingerprint: whether `system_fingerprint` names the weights.
-        metrics: where it says as a metric of Prometheus when its process began; "" for nowhere.
-        receipts: whether its answers come with a receipt.
-    """
-
-    name: str
-    sampling: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    constraints: Mapping[str, Callable[[str], Fields]] = field(default_factory=lambda: _NONE)
-    token_prompts: bool = False
-    choices: bool = False
-    lengths: frozenset[str] = frozenset()
-    tools: frozenset[str] = frozenset()
-    thinking: Callable[[bool], Fields] | None = None
-    new_ids: bool = True
-    tokenize: Literal["prompt", "content"] | None = None
-    templates: str = ""
-    pools: frozenset[ModelKind] = frozenset()
-    logistic: bool = True
-    too_long: str = "maximum context length"
-    logprobs: bool = True
-    probe: Mapping[str, Any] = field(default_factory=lambda: _NONE)
-    tolerance: float = 0.02
-    fingerprint: bool = False
-    metrics: str = ""
-    receipts: bool = False
-
-
-def _schema(source: str) -> Fields:
-    form = {"name": "answer", "strict": True, "schema": json.loads(source)}
-    return {"response_format": {"type": "json_schema", "json_schema": form}}
-
-
-def _object(_source: str) -> Fields:
-    return {"response_format": {"type": "json_object"}}
-
-
-def _choices_as_grammar(source: str) -> Fields:
-    """GBNF, the grammar of llama.cpp; JSON strings are its literals."""
-    return {"grammar": "root ::= " + " | ".join(map(json.dumps, json.loads(source)))}
-
-
-def _template(thinks: bool) -> Fields:
-    return {"chat_template_kwargs": {"enable_thinking": thinks}}
-
-
-_POOLS: Final[frozenset[ModelKind]] = frozenset({"embed", "rerank"})
-_VECTORS: Final[frozenset[ModelKind]] = frozenset({"embed"})
-_LENGTHS: Final = frozenset({"min_tokens", "ignore_eos"})
-_TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
-_VLLM_SAMPLING: Final = {
-    name: name for name in ("top_k", "min_p", "repetition_penalty", "logit_bias")
-}
-
-KINDS: Final[Mapping[str, Kind]] = {
-    kind.name: kind
-    for kind in (
-        Kind(
-            "appliance",
-            sampling={**_VLLM_SAMPLING, "typical_p": "typical_p"},
-            constraints={
-                "json_schema": _schema,
-                "json_object": _object,
-                "regex": lambda source: {"guided_regex": source},
-                "choice": lambda source: {"guided_choice": json.loads(source)},
-            },
-            token_prompts=True,
-            choices=True,
-            lengths=_LENGTHS,
-            tools=_TOOLS,
-            thinking=_template,
-            tokenize="prompt",
-            pools=_POOLS,
-            # What else is in a batch moves its log-probabilities (docs/performance.md).
-            tolerance=0.5,
-            fingerprint=True,
-            receipts=True,
-        ),
-        Kind(
-            "vllm",
-            sampling=_VLLM_SAMPLING,
-            constraints={
-                "json_schema": _schema,
-                "json_object": _object,
-                # `guided_regex` and `guided_choice` are ignored silently by current versions.
-                "regex": lambda source: {"structured_outputs": {"regex": source}},
-                "choice": lambda source: {"structured_outputs": {"choice": json.loads(source)}},
-            },
-            token_prompts=True,
-            metrics="/metrics",
-            choices=True,
-            lengths=_LENGTHS,
-            tools=_TOOLS,
-            thinking=_template,
-            tokenize="prompt",
-            pools=_POOLS,
-        ),
-        Kind(
-            "sglang",
-            sampling=_VLLM_SAMPLING,
-            constraints={
-                "json_schema": _schema,
-                "json_object": _object,
-                "regex": lambda source: {"regex": source},
-            },
-            token_prompts=True,
-            metrics="/metrics",
-            choices=True,
-            lengths=_LENGTHS,
-            tools=_TOOLS,
-            thinking=_template,
-            pools=_VECTORS,
-            tolerance=0.05,
-        ),
-        Kind(
-            "llama-server",
-            sampling={
-                "top_k": "top_k",
-                "min_p": "min_p",
-                "repetition_penalty": "repeat_penalty",
-                "typical_p": "typical_p",
-                "logit_bias": "logit_bias",
-            },
-            constraints={
-                "json_schema": _schema,
-                "json_object": _object,
-                "choice": _choices_as_grammar,
-            },
-            token_prompts=True,
-            lengths=frozenset({"ignore_eos"}),
-            # No expressions: a build without llguidance ends where one is asked for.
-            # It leaves tools out without a word where the model's template has none.
-            thinking=_template,
-            tokenize="content",
-            templates="/apply-template",
-            pools=_POOLS,
-            logistic=False,
-            too_long="is too large to process",
-            # A long prompt that is kept moves its log-probabilities by up to 0.24.
-            probe={"cache_prompt": False},
-        ),
-        Kind(
-            "ollama",
-            tools=frozenset({"tools"}),
-            constraints={"json_schema": _schema, "json_object": _object},
-            new_ids=False,  # three random digits
-            # It cuts a text that is too long, so it makes no vectors here.
-            logprobs=False,
-        ),
-        Kind(
-            "openai",
-            sampling={"logit_bias": "logit_bias"},
-            choices=True,
-            pools=_VECTORS,
-            tools=_TOOLS,
-            constraints={"json_schema": _schema, "json_object": _object},
-            tolerance=0.05,
-        ),
-    )
-}
-"""Every kind of engine by its name in appliance.toml."""
+from appliance.types import GenerationRequest, Sampling, Tools
+from appliance.upstream_kinds import EngineKind, Fields
 
 _PLAIN: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 _SAMPLING: Final = ("top_k", "min_p", "typical_p", "repetition_penalty", "logit_bias")
-_CONSTRAINTS: Final = ("json_schema", "json_object", "regex", "choice", "grammar")
 _LABEL_TOKENS: Final = 32
 _BEGINNING: Final = 1024
 ALTERNATIVES: Final = 20
@@ -225,7 +37,7 @@ class Feature:
     name: str
     about: str
     wanted: Callable[[GenerationRequest], bool]
-    done: Callable[[Kind], bool]
+    done: Callable[[EngineKind], bool]
 
 
 def _sampled(name: str) -> Feature:
@@ -361,14 +173,16 @@ class Asked:
     beginning: bytes
 
 
-def check(kind: Kind, request: GenerationRequest) -> None:
+def check(kind: EngineKind, request: GenerationRequest) -> None:
     """Refuse what an engine cannot honour; raises as `asked`."""
     for feature in FEATURES:
         if feature.wanted(request) and not feature.done(kind):
             raise _unsupported(kind, feature.name)
 
 
-def asked(kind: Kind, model: str, request: GenerationRequest, seed: int, max_tokens: int) -> Asked:
+def asked(
+    kind: EngineKind, model: str, request: GenerationRequest, seed: int, max_tokens: int
+) -> Asked:
     """The request as an engine of this kind takes it.
 
     Args:
@@ -420,7 +234,7 @@ def _pooled(model: str, request: GenerationRequest, texts: tuple[str, ...]) -> A
 
 
 def tokenized(
-    kind: Kind, model: str, request: GenerationRequest, *, special: bool, strings: bool
+    kind: EngineKind, model: str, request: GenerationRequest, *, special: bool, strings: bool
 ) -> Fields:
     """The body that asks for the tokens of a prompt, or of messages.
 
@@ -437,7 +251,7 @@ def tokenized(
     return {"model": model, "prompt": request.prompt, "add_special_tokens": special, **wanted}
 
 
-def conversation(kind: Kind, model: str, request: GenerationRequest) -> Fields:
+def conversation(kind: EngineKind, model: str, request: GenerationRequest) -> Fields:
     """Messages, the functions on offer with them, and whether the model thinks."""
     found: Fields = {"model": model, "messages": _spoken(request)}
     if request.tools is not None:
@@ -459,7 +273,7 @@ def _chosen(request: GenerationRequest) -> Fields:
     return {"n": request.choices} if request.choices > 1 else {}
 
 
-def _sampling(kind: Kind, sampling: Sampling) -> Fields:
+def _sampling(kind: EngineKind, sampling: Sampling) -> Fields:
     found: Fields = {name: getattr(sampling, name) for name in _PLAIN}
     found |= {there: getattr(sampling, name) for name, there in kind.sampling.items()}
     if found.pop("logit_bias", ()):
@@ -467,7 +281,7 @@ def _sampling(kind: Kind, sampling: Sampling) -> Fields:
     return found
 
 
-def _offered(kind: Kind, tools: Tools) -> Fields:
+def _offered(kind: EngineKind, tools: Tools) -> Fields:
     """The functions on offer: where one must be called, those of which it may be one."""
     forced = tools.forced
     functions = [one for one in tools.functions if not forced or one["name"] in forced]
@@ -512,6 +326,6 @@ def _prompt(request: GenerationRequest) -> str | list[int]:
     return request.prompt or "" if request.tokens is None else list(request.tokens)
 
 
-def _unsupported(kind: Kind, name: str) -> BadRequest:
+def _unsupported(kind: EngineKind, name: str) -> BadRequest:
     message = f"An engine of the kind {kind.name} cannot honour {name} here."
     return BadRequest("upstream_unsupported", message, param=name)

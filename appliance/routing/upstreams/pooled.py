@@ -21,9 +21,9 @@ from appliance.errors import ApplianceError, BadRequest
 from appliance.routing.upstreams import receipts
 from appliance.routing.upstreams.events import Count, Name, Usage
 from appliance.routing.upstreams.exchange import invalid
-from appliance.routing.upstreams.kinds import Kind
 from appliance.routing.upstreams.stream import believed, fits
 from appliance.types import Delta, GenerationRequest, PeerReceipt
+from appliance.upstream_kinds import EngineKind
 
 WIDEST: Final = 1 << 16
 """Most numbers of a vector."""
@@ -156,7 +156,9 @@ class PooledReply:
         estimate: about how many tokens the texts have.
     """
 
-    def __init__(self, kind: Kind, request: GenerationRequest, width: int, estimate: int) -> None:
+    def __init__(
+        self, kind: EngineKind, request: GenerationRequest, width: int, estimate: int
+    ) -> None:
         self._kind, self._width, self._ours = kind, width, estimate
         self._count = len(request.texts or ())
         self._told: int | None = None
@@ -190,7 +192,7 @@ class PooledReply:
         return [*before, Delta("", 0, "stop", vector=last.vector, prompt=prompt)]
 
 
-def too_long(kind: Kind, error: ApplianceError) -> ApplianceError:
+def too_long(kind: EngineKind, error: ApplianceError) -> ApplianceError:
     """The error, with its own code where a text is too long; some engines call that a fault."""
     if kind.too_long in error.message:
         message = f"A text has more tokens than the model takes there: {error.message}"

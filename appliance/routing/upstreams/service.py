@@ -32,13 +32,13 @@ from appliance.routing.upstreams.connection import Connection, api_key, tls_cont
 from appliance.routing.upstreams.fingerprint import Fingerprint
 from appliance.routing.upstreams.health import Health, Intervals, Probe, Verdict
 from appliance.routing.upstreams.hosts import Host, Upstream
-from appliance.routing.upstreams.kinds import KINDS
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.approval import Approval, UpstreamSubject
 from appliance.trust.statements.upstream import UpstreamRecord, certificates_of
 from appliance.trust.statements.upstreams import UpstreamRecords
 from appliance.types import Json
+from appliance.upstream_kinds import KINDS
 
 _LOOK_S: Final = 0.1
 _log = logging.getLogger("appliance")

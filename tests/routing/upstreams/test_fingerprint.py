@@ -18,7 +18,7 @@ from appliance.routing.upstreams.fingerprint import (
     read_row,
 )
 from appliance.routing.upstreams.health import Verdict
-from appliance.routing.upstreams.kinds import KINDS
+from appliance.upstream_kinds import KINDS
 
 ROW = (("Paris", -500_000), ("the", -1_500_000), ("a", -2_500_000))
 SEEN = Fingerprint(((1, 2),), (ROW,))

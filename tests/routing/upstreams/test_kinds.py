@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from appliance.errors import BadRequest
-from appliance.routing.upstreams.kinds import FEATURES, KINDS, Feature, asked
+from appliance.routing.upstreams.kinds import FEATURES, Feature, asked
 from appliance.types import Constraint, GenerationRequest, Sampling, TaskNeeds, Tools
+from appliance.upstream_kinds import KINDS
 
 USUAL: dict[str, Any] = {
     "model": "m", "stream": True, "stream_options": {"include_usage": True}, "max_tokens": 5,
@@ -54,6 +55,7 @@ def refused(kind: str, what: GenerationRequest) -> str | None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_recorded_body(kind: str) -> None:
+    assert kind in RECORDED, f"RECORDED in tests/routing/upstreams/test_kinds.py lacks {kind}"
     assert body(kind, request()) == {**USUAL, **RECORDED[kind], "messages": [TURN]}
     assert body(kind, request(messages=None, prompt="Once"))["prompt"] == "Once"
     wanted = body(kind, request(constraint=Constraint("json_schema", SCHEMA)))

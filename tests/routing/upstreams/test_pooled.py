@@ -19,9 +19,9 @@ from appliance.config import parse_config
 from appliance.errors import ApplianceError, Forbidden, UpstreamLost
 from appliance.retrieval.embedder import Embedder
 from appliance.routing.upstreams.events import decode
-from appliance.routing.upstreams.kinds import KINDS
 from appliance.routing.upstreams.pooled import PooledReply, ToldScores, ToldVectors, rows
 from appliance.types import GenerationRequest
+from appliance.upstream_kinds import KINDS
 from appliance.wire.admin.collections import COLLECTION_NEW, CollectionNew
 from tests.api.admin.lab import client_of
 from tests.routing.upstreams.engine import NEVER, Engine, Request

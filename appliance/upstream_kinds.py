@@ -1,0 +1,200 @@
+"""The kinds of engines on other hosts: a table of what each does and how its API differs.
+
+Rule: a kind is one entry here; `[upstreams]`, the bodies of requests and docs/scaling-guide.md have
+it from this table.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from appliance.types import ModelKind
+
+Fields = dict[str, Any]
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class EngineKind:
+    """One kind of engine.
+
+    Attributes:
+        sampling: fields of `Sampling` that it takes beside temperature, top_p and the penalties,
+            and their names there.
+        constraints: kinds of constraints that it enforces, and the fields that ask for them.
+        token_prompts: whether a prompt may be token ids.
+        choices: whether it takes `n`, and each choice has its own index in the stream.
+        lengths: of `min_tokens` and `ignore_eos`, those that it takes.
+        tools: of `tools`, `tool_choice` and `parallel_tool_calls`, those that it honours.
+        thinking: makes the fields that have a model think or not; None where it cannot be told.
+        new_ids: whether each answer has an id of its own.
+        tokenize: where `/tokenize` takes a text; None without it.
+        templates: where it renders messages, if `/tokenize` takes none.
+        pools: what it does beside text.
+        logistic: whether its scores are between 0 and 1.
+        too_long: its words for a text of several that is too long.
+        logprobs: whether completions tell log-probabilities.
+        probe: more fields of a probe.
+        tolerance: log-probabilities of one build differ by no more, in nats.
+        fingerprint: whether `system_fingerprint` names the weights.
+        metrics: where it says as a metric of Prometheus when its process began; "" for nowhere.
+        receipts: whether its answers come with a receipt.
+    """
+
+    name: str
+    sampling: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    constraints: Mapping[str, Callable[[str], Fields]] = field(default_factory=lambda: _NONE)
+    token_prompts: bool = False
+    choices: bool = False
+    lengths: frozenset[str] = frozenset()
+    tools: frozenset[str] = frozenset()
+    thinking: Callable[[bool], Fields] | None = None
+    new_ids: bool = True
+    tokenize: Literal["prompt", "content"] | None = None
+    templates: str = ""
+    pools: frozenset[ModelKind] = frozenset()
+    logistic: bool = True
+    too_long: str = "maximum context length"
+    logprobs: bool = True
+    probe: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    tolerance: float = 0.02
+    fingerprint: bool = False
+    metrics: str = ""
+    receipts: bool = False
+
+
+def _schema(source: str) -> Fields:
+    form = {"name": "answer", "strict": True, "schema": json.loads(source)}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def _object(_source: str) -> Fields:
+    return {"response_format": {"type": "json_object"}}
+
+
+def _choices_as_grammar(source: str) -> Fields:
+    """GBNF, the grammar of llama.cpp; JSON strings are its literals."""
+    return {"grammar": "root ::= " + " | ".join(map(json.dumps, json.loads(source)))}
+
+
+def _template(thinks: bool) -> Fields:
+    return {"chat_template_kwargs": {"enable_thinking": thinks}}
+
+
+_POOLS: Final[frozenset[ModelKind]] = frozenset({"embed", "rerank"})
+_VECTORS: Final[frozenset[ModelKind]] = frozenset({"embed"})
+_LENGTHS: Final = frozenset({"min_tokens", "ignore_eos"})
+_TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+_VLLM_SAMPLING: Final = {
+    name: name for name in ("top_k", "min_p", "repetition_penalty", "logit_bias")
+}
+
+KINDS: Final[Mapping[str, EngineKind]] = {
+    kind.name: kind
+    for kind in (
+        EngineKind(
+            "appliance",
+            sampling={**_VLLM_SAMPLING, "typical_p": "typical_p"},
+            constraints={
+                "json_schema": _schema,
+                "json_object": _object,
+                "regex": lambda source: {"guided_regex": source},
+                "choice": lambda source: {"guided_choice": json.loads(source)},
+            },
+            token_prompts=True,
+            choices=True,
+            lengths=_LENGTHS,
+            tools=_TOOLS,
+            thinking=_template,
+            tokenize="prompt",
+            pools=_POOLS,
+            # What else is in a batch moves its log-probabilities (docs/performance.md).
+            tolerance=0.5,
+            fingerprint=True,
+            receipts=True,
+        ),
+        EngineKind(
+            "vllm",
+            sampling=_VLLM_SAMPLING,
+            constraints={
+                "json_schema": _schema,
+                "json_object": _object,
+                # `guided_regex` and `guided_choice` are ignored silently by current versions.
+                "regex": lambda source: {"structured_outputs": {"regex": source}},
+                "choice": lambda source: {"structured_outputs": {"choice": json.loads(source)}},
+            },
+            token_prompts=True,
+            metrics="/metrics",
+            choices=True,
+            lengths=_LENGTHS,
+            tools=_TOOLS,
+            thinking=_template,
+            tokenize="prompt",
+            pools=_POOLS,
+        ),
+        EngineKind(
+            "sglang",
+            sampling=_VLLM_SAMPLING,
+            constraints={
+                "json_schema": _schema,
+                "json_object": _object,
+                "regex": lambda source: {"regex": source},
+            },
+            token_prompts=True,
+            metrics="/metrics",
+            choices=True,
+            lengths=_LENGTHS,
+            tools=_TOOLS,
+            thinking=_template,
+            pools=_VECTORS,
+            tolerance=0.05,
+        ),
+        EngineKind(
+            "llama-server",
+            sampling={
+                "top_k": "top_k",
+                "min_p": "min_p",
+                "repetition_penalty": "repeat_penalty",
+                "typical_p": "typical_p",
+                "logit_bias": "logit_bias",
+            },
+            constraints={
+                "json_schema": _schema,
+                "json_object": _object,
+                "choice": _choices_as_grammar,
+            },
+            token_prompts=True,
+            lengths=frozenset({"ignore_eos"}),
+            # No expressions: a build without llguidance ends where one is asked for.
+            # It leaves tools out without a word where the model's template has none.
+            thinking=_template,
+            tokenize="content",
+            templates="/apply-template",
+            pools=_POOLS,
+            logistic=False,
+            too_long="is too large to process",
+            # A long prompt that is kept moves its log-probabilities by up to 0.24.
+            probe={"cache_prompt": False},
+        ),
+        EngineKind(
+            "ollama",
+            tools=frozenset({"tools"}),
+            constraints={"json_schema": _schema, "json_object": _object},
+            new_ids=False,  # three random digits
+            # It cuts a text that is too long, so it makes no vectors here.
+            logprobs=False,
+        ),
+        EngineKind(
+            "openai",
+            sampling={"logit_bias": "logit_bias"},
+            choices=True,
+            pools=_VECTORS,
+            tools=_TOOLS,
+            constraints={"json_schema": _schema, "json_object": _object},
+            tolerance=0.05,
+        ),
+    )
+}
+"""Every kind of engine by its name in appliance.toml."""
