@@ -125,7 +125,7 @@ def add(
 ) -> None:
     """Add documents to a collection.
 
-    A file, or every document of a directory: PDF, DOCX, HTML, Markdown, text.
+    A file, or every document of a directory whose format is known (docs/collections.md).
     """
     output = ctx.ensure_object(Output)
     listed = _access(keys, groups, everyone)

@@ -7,7 +7,6 @@ network, opens no file, starts no process, and has limits of memory and of proce
 usage: python -I -m appliance.retrieval.reader MEDIA SECONDS < DOCUMENT
 """
 
-import importlib
 import os
 import resource
 import sys
@@ -17,12 +16,12 @@ import msgspec
 
 from appliance.engine import confine
 from appliance.errors import ApplianceError, CollectionRefused
+from appliance.retrieval import formats
 from appliance.retrieval.extracted import Builder, Extracted
 
 MEMORY: Final = 1 << 30
 """Bytes of memory that a reader may map beside its own program."""
 _SLICE: Final = 1 << 20
-MEDIA: Final = ("plain", "markdown", "html", "docx", "pdf")
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -36,9 +35,9 @@ class Reading(msgspec.Struct, frozen=True):
 def main() -> None:
     """Read the document of this process."""
     media, seconds = sys.argv[1], int(sys.argv[2])
-    if media not in MEDIA:
+    if media not in formats.NAMES:
         raise SystemExit(f"no media: {media}")
-    module = importlib.import_module(f"appliance.retrieval.formats.{media}")
+    module = formats.reader(media)
     _rehearse(module)
     # At the first limit the kernel ends it with SIGXCPU, which tells why.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))

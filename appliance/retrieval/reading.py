@@ -18,7 +18,7 @@ from typing import Final
 
 from appliance.errors import CollectionRefused
 from appliance.jobs import priority
-from appliance.retrieval import reader
+from appliance.retrieval import formats, reader
 from appliance.retrieval.extracted import MOST_TEXT, Extracted
 
 MOST_BYTES: Final = 256 << 20
@@ -27,10 +27,6 @@ MOST_ANSWER: Final = 2 * MOST_TEXT + (32 << 20)
 SECONDS: Final = 300
 """Of processor time, the start of the process included."""
 _LOOK_S: Final = 60.0
-_SUFFIXES: Final = {
-    ".txt": "plain", ".text": "plain", ".log": "plain", ".md": "markdown", ".markdown": "markdown",
-    ".html": "html", ".htm": "html", ".xhtml": "html", ".docx": "docx", ".pdf": "pdf",
-}  # fmt: skip
 
 
 def media_of(name: str) -> str:
@@ -40,9 +36,11 @@ def media_of(name: str) -> str:
         CollectionRefused: `document_unsupported`.
     """
     suffix = Path(name).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise CollectionRefused("document_unsupported", f"Nothing here reads {suffix[:20]!r}.")
-    return _SUFFIXES[suffix]
+    for media, each in formats.formats().items():
+        if suffix in each.endings:
+            return media
+    message = f"Nothing here reads {suffix[:20]!r}, but {formats.titles()}."
+    raise CollectionRefused("document_unsupported", message)
 
 
 def content(path: Path) -> bytes:

@@ -1,5 +1,6 @@
 """Documents read in confined processes: good ones whole, poisoned ones refused."""
 
+import importlib
 import os
 import random
 import signal
@@ -10,30 +11,46 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import CollectionRefused
-from appliance.retrieval import reading
+from appliance.retrieval import formats, reading
 from appliance.retrieval.reader import decoded
 from tests.retrieval.formats.test_docx import BOMB, document, paragraph
-from tests.retrieval.pdfs import pdf
-
-GOOD = {
-    "plain": (b"One.\n\nTwo.", b"One.\n\nTwo."),
-    "markdown": (b"# One\n\nTwo.", b"One\n\nTwo."),
-    "html": (b"<h1>One</h1><p>Two.", b"One\n\nTwo."),
-    "docx": (document(paragraph("One", "Heading1"), paragraph("Two.")), b"One\n\nTwo."),
-    "pdf": (pdf([["One"], ["Two."]]), b"One\n\nTwo."),
-}
 
 
-@pytest.mark.parametrize("media", GOOD)
-def test_each_format_is_read_in_its_process(media: str) -> None:
-    data, text = GOOD[media]
+def sample(media: str) -> tuple[bytes, bytes]:
+    """A small document of a format, and its text."""
+    module = importlib.import_module(f"tests.retrieval.formats.test_{media}")
+    assert hasattr(module, "SAMPLE"), f"{module.__name__} lacks SAMPLE: a document, and its text"
+    found: tuple[bytes, bytes] = module.SAMPLE
+    return found
+
+
+@pytest.mark.parametrize("media", formats.NAMES)
+def test_each_format_is_read_in_its_process_and_says_what_it_is(media: str) -> None:
+    data, text = sample(media)
     assert reading.read(data, media).text == text
+    module = f"appliance/retrieval/formats/{media}.py"
+    assert isinstance(formats.reader(media).FORMAT, formats.DocumentFormat), f"{module}: FORMAT"
+    others = {e for name, each in formats.formats().items() if name != media for e in each.endings}
+    for ending in formats.formats()[media].endings:
+        assert ending not in others, f"{module}: {ending} is another format's"
+        assert reading.media_of(f"A{ending.upper()}") == media
+
+
+def test_no_process_but_a_reader_loads_what_parses_documents() -> None:
+    """The formats are known to the server and to commands; the control loads the library."""
+    code = "import sys; from appliance.retrieval import formats as f; f.formats(); {}; "
+    code += "print(*sys.modules)"
+    for extra, loaded in (("0", False), ("f.reader('pdf').prepare()", True)):
+        told = subprocess.run(
+            [sys.executable, "-c", code.format(extra)], capture_output=True, check=True, text=True
+        )
+        assert ("pypdfium2" in told.stdout.split()) == loaded
 
 
 @pytest.mark.parametrize("media", ["docx", "pdf"])
 def test_damaged_documents_are_refused_and_the_next_one_is_read(media: str) -> None:
     rng = random.Random(3)
-    data, text = GOOD[media]
+    data, text = sample(media)
     for _ in range(3):
         broken = bytearray(data)
         for _ in range(30):
@@ -173,9 +190,9 @@ def test_files_have_a_greatest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert refused.value.code == "document_too_large"
 
 
-def test_media_follow_the_name() -> None:
-    assert reading.media_of("A.PDF") == "pdf" and reading.media_of("x/y.htm") == "html"
+def test_a_name_without_a_known_ending_is_refused_with_the_formats_there_are() -> None:
     for name in ("a.exe", "a", "a.zip"):
         with pytest.raises(CollectionRefused) as refused:
             reading.media_of(name)
         assert refused.value.code == "document_unsupported"
+        assert "PDF" in refused.value.message

@@ -1,1 +1,46 @@
-"""Readers of document formats: bytes in, text and structure out. They run in a confined process."""
+"""Formats of documents, a module each: bytes in, text and structure out, in a confined process.
+
+Rules: a module here is a format and says so in its `FORMAT`; nothing else lists them. Its `read`
+gets hostile bytes, and what `prepare` loads is loaded before that; a library that parses them is
+loaded by no other process.
+"""
+
+import functools
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Final
+
+
+@dataclass(frozen=True)
+class DocumentFormat:
+    """One of them.
+
+    Attributes:
+        title: as people call it.
+        endings: of the names of its files.
+    """
+
+    title: str
+    endings: tuple[str, ...]
+
+
+NAMES: Final = tuple(module.name for module in pkgutil.iter_modules(__path__))
+"""The modules."""
+
+
+def reader(name: str) -> ModuleType:
+    """The module of a format."""
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+@functools.cache
+def formats() -> dict[str, DocumentFormat]:
+    """Every format by its name."""
+    return {name: reader(name).FORMAT for name in NAMES}
+
+
+def titles() -> str:
+    """All of them, for people."""
+    return ", ".join(each.title for each in formats().values())

@@ -18,7 +18,9 @@ from xml.parsers import expat
 
 from appliance.errors import CollectionRefused
 from appliance.retrieval.extracted import MOST_TEXT, Builder, Extracted
+from appliance.retrieval.formats import DocumentFormat
 
+FORMAT: Final = DocumentFormat("DOCX", (".docx",))
 MOST_XML: Final = 4 * MOST_TEXT
 _PART: Final = "word/document.xml"
 _W: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"

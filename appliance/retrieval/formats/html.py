@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 from typing import Final
 
 from appliance.retrieval.extracted import Builder, Extracted
+from appliance.retrieval.formats import DocumentFormat
 from appliance.retrieval.formats.plain import decoded
 
+FORMAT: Final = DocumentFormat("HTML", (".html", ".htm", ".xhtml"))
 _SILENT: Final = frozenset(
     ("script", "style", "template", "noscript", "svg", "math", "iframe", "object", "select",
      "textarea", "head")

@@ -7,8 +7,10 @@ import re
 from typing import Final
 
 from appliance.retrieval.extracted import Builder, Extracted
+from appliance.retrieval.formats import DocumentFormat
 from appliance.retrieval.formats.plain import decoded
 
+FORMAT: Final = DocumentFormat("Markdown", (".md", ".markdown"))
 _HEADING: Final = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*")
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ITEM: Final = re.compile(r"[ \t]*([-*+]|\d{1,9}[.)])[ \t]+\S")

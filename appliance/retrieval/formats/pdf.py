@@ -5,13 +5,14 @@ pages without text are counted, since they are most often scans; pages have a gr
 """
 
 import re
-from typing import Final
-
-import pypdfium2
+from types import ModuleType
+from typing import Any, Final
 
 from appliance.errors import CollectionRefused
 from appliance.retrieval.extracted import Builder, Extracted
+from appliance.retrieval.formats import DocumentFormat
 
+FORMAT: Final = DocumentFormat("PDF", (".pdf",))
 MOST_PAGES: Final = 20_000
 _MOST_PAGE_TEXT: Final = 4_000_000
 _HYPHEN: Final = re.compile("(?<=[a-z\u00df-\u00ff])[\ufffe\u0002\u00ad]\n?(?=[a-z\u00df-\u00ff])")
@@ -20,7 +21,7 @@ _GAP: Final = re.compile(r"\n[ \t]*\n\s*")
 
 def prepare() -> None:
     """Load the library and what it loads at first use, before the process opens no more files."""
-    document = pypdfium2.PdfDocument.new()
+    document = _pdfium().PdfDocument.new()
     document.new_page(10, 10)
     _page(document, 0, Builder())
     document.get_metadata_dict()
@@ -36,9 +37,9 @@ def read(data: bytes) -> Extracted:
     """
     builder = Builder()
     try:
-        document = pypdfium2.PdfDocument(data)
+        document = _pdfium().PdfDocument(data)
         pages = len(document)
-    except pypdfium2.PdfiumError as error:
+    except _pdfium().PdfiumError as error:
         raise CollectionRefused(
             "document_unreadable", "PDFium cannot open it: it is damaged, or has a password."
         ) from error
@@ -55,11 +56,18 @@ def read(data: bytes) -> Extracted:
     return builder.done(pages=pages, empty_pages=empty)
 
 
-def _page(document: pypdfium2.PdfDocument, number: int, builder: Builder) -> str:
+def _pdfium() -> ModuleType:
+    """The library."""
+    import pypdfium2
+
+    return pypdfium2  # type: ignore[no-any-return]
+
+
+def _page(document: Any, number: int, builder: Builder) -> str:
     try:
         page = document[number]
         text_page = page.get_textpage()
-    except pypdfium2.PdfiumError:
+    except _pdfium().PdfiumError:
         builder.warn("broken_pages")
         return ""
     count = min(text_page.count_chars(), _MOST_PAGE_TEXT)

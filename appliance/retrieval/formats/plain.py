@@ -5,7 +5,9 @@ import re
 from typing import Final
 
 from appliance.retrieval.extracted import Builder, Extracted
+from appliance.retrieval.formats import DocumentFormat
 
+FORMAT: Final = DocumentFormat("plain text", (".txt", ".text", ".log"))
 _GAP: Final = re.compile(r"\n[ \t]*\n\s*")
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),

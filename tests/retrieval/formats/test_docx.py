@@ -28,6 +28,9 @@ def document(
     return held.getvalue()
 
 
+SAMPLE = (document(paragraph("One", "Heading1"), paragraph("Two.")), b"One\n\nTwo.")
+
+
 def test_structure_is_kept() -> None:
     cell = "<w:tc><w:p><w:r><w:t>{}</w:t></w:r></w:p></w:tc>"
     row = f"<w:tr>{cell.format('valve')}{cell.format('12 bar')}</w:tr>"

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from appliance.retrieval.formats.html import read
 
+SAMPLE = (b"<h1>One</h1><p>Two.", b"One\n\nTwo.")
+
 PAGE = b"""<!doctype html><html><head><title>Pump &amp; valve</title>
 <style>p { color: red }</style><script>alert("no")</script></head>
 <body><h1>Relief <em>valves</em></h1><p>They open

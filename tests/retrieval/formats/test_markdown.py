@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from appliance.retrieval.formats.markdown import read
 
+SAMPLE = (b"# One\n\nTwo.", b"One\n\nTwo.")
+
 TEXT = b"""# Pumps #
 Intro *text*
 goes on.

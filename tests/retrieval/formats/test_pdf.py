@@ -6,6 +6,8 @@ from appliance.errors import CollectionRefused
 from appliance.retrieval.formats import pdf as reader
 from tests.retrieval.pdfs import pdf
 
+SAMPLE = (pdf([["One"], ["Two."]]), b"One\n\nTwo.")
+
 
 def test_pages_and_words_are_kept() -> None:
     done = reader.read(pdf([["The relief valve", "opens at 12 bar."], [], ["Hoses."]], "Manual"))

@@ -2,6 +2,8 @@
 
 from appliance.retrieval.formats.plain import read
 
+SAMPLE = (b"One.\n\nTwo.", b"One.\n\nTwo.")
+
 
 def test_paragraphs_stand_between_empty_lines() -> None:
     done = read(b"One\nline.\r\n\r\n \t\r\nTwo.\n\n\n\nThree.")
