@@ -283,12 +283,8 @@ def read(value: object) -> Confidence:
                 fitted = Fitted(tuple(map(float, weights.values())), float(intercept))
                 return Logistic(tuple(weights), fitted)
     name = table.pop("feature", None)
-    if (
-        isinstance(name, str)
-        and _one_form({name})
-        and isinstance(found := calibration.read(table), Isotonic)
-    ):
-        return Steps(name, found)
+    if isinstance(name, str) and _one_form({name}):
+        return Steps(name, calibration.read(table))
     raise Refused("coefficients_invalid", "The function of a route's confidence cannot be used.")
 
 

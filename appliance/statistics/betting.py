@@ -14,7 +14,7 @@ bounded random variables by betting"; Shafer, J. R. Stat. Soc. A 184, 2021; Shin
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -84,7 +84,7 @@ class Monitor:
         """Whether the evidence ever reached 1 / `delta`."""
         return self.peak >= math.log(1 / delta)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, float | list[float]]:
         """The monitor as JSON values."""
         return {
             "bound": self.bound,

@@ -78,11 +78,3 @@ def certify(
             break
         best, coverage = float(threshold), accepted / len(scores)
     return Certified(best, coverage, tuple(steps))
-
-
-def feasible_abstention(error: float, bound: float) -> float:
-    """The least share that must be deferred when all answers together have `error`.
-
-    Accepted answers of error `bound` and deferred ones that all were wrong: the best case.
-    """
-    return max(0.0, (error - bound) / (1 - bound))

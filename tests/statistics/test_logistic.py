@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.statistics import calibration, logistic
+from appliance.statistics import logistic
 
 
 def drawn(n: int = 4_000) -> tuple[np.ndarray, list[bool]]:
@@ -19,13 +19,6 @@ def test_what_was_planted_is_found() -> None:
     assert found.weights == pytest.approx((0.8, -0.5), abs=0.06)
     assert found.intercept == pytest.approx(-1, abs=0.2)
     assert np.mean([found.apply(row) for row in x.tolist()]) == pytest.approx(np.mean(right), 1e-3)
-
-
-def test_one_feature_is_what_the_regression_on_one_score_is() -> None:
-    x, right = drawn(500)
-    one = logistic.fit(x[:, :1].tolist(), right, 1e-9)
-    other = calibration.fit_logistic(x[:, 0].tolist(), right, 1e-9)
-    assert (one.weights[0], one.intercept) == pytest.approx((other.slope, other.intercept), 1e-6)
 
 
 def test_a_feature_that_does_not_vary_weighs_nothing() -> None:

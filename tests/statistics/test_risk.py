@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from appliance.statistics.risk import certify, feasible_abstention
+from appliance.statistics.risk import certify
 from tests.statistics.simulation import rate, within
 
 BOUND, SHAPE, TOP = 0.05, 3.9, 0.19
@@ -89,5 +89,3 @@ def test_what_is_no_question() -> None:
         certify([0.5], [True], [0.1, 0.2], BOUND)
     with pytest.raises(ValueError, match="its outcome"):
         certify([0.5], [], [0.1], BOUND)
-    assert feasible_abstention(0.25, 0.1) == pytest.approx(1 / 6)
-    assert feasible_abstention(0.05, 0.1) == 0

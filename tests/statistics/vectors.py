@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from appliance.statistics import calibration, special
+from appliance.statistics import calibration, logistic, special
 from appliance.statistics.agreement import cohen_kappa
 from appliance.statistics.paired import Pairs, mcnemar, tango
 from appliance.statistics.power import allowed_errors
@@ -33,8 +33,9 @@ OURS: Final[dict[str, Callable[..., Any]]] = {
     "mcnemar": lambda pairs: mcnemar(Pairs(*pairs).first, Pairs(*pairs).second),
     "tango": lambda pairs, confidence: tango(Pairs(*pairs), confidence),
     "kappa": lambda first, second: cohen_kappa(first, second)[:2],
+    # The oracle penalises the slope as it is, ours that of the standardised score.
     "logistic": lambda scores, right, penalty: [
-        (fit := calibration.fit_logistic(scores, right, penalty)).slope,
+        *(fit := logistic.fit([[s] for s in scores], right, penalty / np.var(scores))).weights,
         fit.intercept,
     ],
     "isotonic": lambda scores, right, at: calibration.fit_isotonic(scores, right).apply(at),
