@@ -31,11 +31,11 @@ from appliance.cli.output import (
 from appliance.client import AdminClient
 from appliance.config import data_directory
 from appliance.datasets import changes, checks, directory, reading, sealing
-from appliance.datasets.checks import Problem
 from appliance.datasets.directory import Dataset, Manifest, read
 from appliance.datasets.duplicates import THRESHOLD, plain
 from appliance.datasets.items import Item, build
 from appliance.datasets.job import Checking
+from appliance.datasets.ledger import MOST
 from appliance.datasets.marks import of_item
 from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, Rule, split
@@ -219,11 +219,7 @@ def check(ctx: click.Context, name: str, near: float, model: str, directory: str
     else:
         params = {"data": name, "model": model, "near": near}
         document = _checked(data_directory(directory), params)
-        problems = [
-            Problem(**{**p, "examples": tuple(p["examples"])}) for p in document["problems"]
-        ]
-        facts = {k: v for k, v in document.items() if k not in ("ok", "problems")}
-        report = checks.Report(tuple(problems), facts)
+        report = checks.read(document)
     output.data(document, _report(report))
     if not report.ok:
         ctx.exit(1)
@@ -359,6 +355,13 @@ def sealed_here(
         base64.b64decode(made.marks),
     )
     found, told, document = _without_known(client, found, key, parts)
+    if (alike := checks.shared(found)) > MOST:
+        one, other = sealing.SEALED
+        told.append(
+            f"warning: {100 * alike:.0f} % of one of {one} and {other} is like an item of the "
+            "other: a pass of one tells of the other (`dataset check` of the source names them)"
+        )
+    document["alike"] = round(alike, 4)
     return directory.seal(path, found, key, parts), told, document
 
 
@@ -534,6 +537,7 @@ def _summary(found: Dataset) -> Iterator[str]:
 
 
 def _report(report: checks.Report) -> Iterator[str]:
+    facts = report.facts
     for problem in report.problems:
         yield f"{problem.level}: {problem.code} {problem.count}: {safe(problem.message)}"
         for example in problem.examples[:_SHOWN]:
@@ -541,25 +545,25 @@ def _report(report: checks.Report) -> Iterator[str]:
     rows = [
         (
             name,
-            str(facts["items"]),
-            str(facts["groups"]),
-            f"{facts['smallest_effect']:.1%}",
-            "-" if (bound := facts["certifies_without_error"]) is None else f"{bound:.0%}",
+            str(each.items),
+            str(each.groups),
+            f"{each.smallest_effect:.1%}",
+            "-" if (bound := each.certifies_without_error) is None else f"{bound:.0%}",
         )
-        for name, facts in report.facts["splits"].items()
+        for name, each in facts.splits.items()
     ]
     yield from table(("SPLIT", "ITEMS", "GROUPS", "SMALLEST EFFECT", "CERTIFIES AT BEST"), rows)
-    if tokens := report.facts.get("tokens"):
-        yield f"tokens: median {tokens['median']}, p90 {tokens['p90']}, most {tokens['max']}"
-    labels = report.facts["labels"]
-    if labels["repeated_texts"]:
+    if tokens := facts.tokens:
+        yield f"tokens: median {tokens.median}, p90 {tokens.p90}, most {tokens.max}"
+    labels = facts.labels
+    if labels.repeated_texts:
         yield (
-            f"labels: {labels['repeated_texts']} texts occur more than once; two of their labels "
-            f"agree {labels['agreement']:.1%} of the time, best score there {labels['ceiling']:.1%}"
+            f"labels: {labels.repeated_texts} texts occur more than once; two of their labels "
+            f"agree {labels.agreement:.1%} of the time, best score there {labels.ceiling:.1%}"
         )
-    counts = report.facts["personal_data"]
+    counts = facts.personal_data
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none found"
-    yield f"personal data: {told}. Not looked for: {report.facts['not_looked_for']}."
+    yield f"personal data: {told}. Not looked for: {facts.not_looked_for}."
     if report.ok:
         yield "no error"
 

@@ -9,7 +9,7 @@ import json
 from typing import Any, Final, Literal, TypeAlias
 
 from appliance.clock import iso
-from appliance.datasets.items import Item, build
+from appliance.datasets.items import Item, Scalar, build
 from appliance.datasets.personal_data import mask
 from appliance.errors import DatasetRefused
 
@@ -75,7 +75,7 @@ def _text(content: Any) -> str | None:
     return None
 
 
-def _fields(text: str) -> dict[str, Any]:
+def _fields(text: str) -> dict[str, Scalar]:
     """The fields that an app of a task sends as a JSON object, else one text."""
     try:
         value = json.loads(text)

@@ -7,20 +7,24 @@ and groups are of each split; texts that are shown passed no sanitiser and must 
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from appliance.datasets import personal_data
 from appliance.datasets.directory import Dataset
 from appliance.datasets.duplicates import THRESHOLD
 from appliance.datasets.items import Item
 from appliance.datasets.likeness import Likeness
+from appliance.datasets.sealing import SEALED
 from appliance.datasets.splits import LABELLED, strata
 from appliance.facts import table_of
 from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.power import groups_without_error, smallest_effect
 from appliance.statistics.verdict import FEWEST
+from appliance.types import Json
 
 EXAMPLES: Final = 20
 """Ids told for each problem; the counts are whole."""
@@ -49,12 +53,77 @@ class Problem:
     examples: tuple[Any, ...] = ()
 
 
+class SplitFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One split.
+
+    Attributes:
+        largest_group: its share of the items.
+        smallest_effect: difference of two candidates that so many groups show.
+        certifies_without_error: the smallest error rate that they certify.
+        labels, majority: counts, and the share of the commonest, where answers are few.
+        time: the first and the last, where items have one.
+    """
+
+    items: int
+    groups: int
+    largest_group: float
+    smallest_effect: float
+    certifies_without_error: float | None
+    strata: dict[str, int]
+    labels: dict[str, int] | None = None
+    majority: float | None = None
+    time: list[str] | None = None
+
+
+class DuplicateFacts(msgspec.Struct, frozen=True):
+    """Different texts, and the items that repeat one, exactly or nearly."""
+
+    texts: int
+    exact: int
+    near: int
+
+
+class LabelFacts(msgspec.Struct, frozen=True):
+    """Texts that occur more than once, and how far their labels agree."""
+
+    repeated_texts: int
+    agreement: float | None
+    ceiling: float | None
+
+
+class LengthFacts(msgspec.Struct, frozen=True):
+    """Of inputs, in characters or tokens."""
+
+    median: int
+    p90: int
+    max: int
+
+
+class CheckFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a dataset is, beside its problems.
+
+    Attributes:
+        summary: as lists and records have it.
+        personal_data: places by kind.
+    """
+
+    summary: dict[str, Json]
+    splits: dict[str, SplitFacts]
+    near_threshold: float
+    duplicates: DuplicateFacts
+    labels: LabelFacts
+    personal_data: dict[str, int]
+    not_looked_for: str
+    characters: LengthFacts
+    tokens: LengthFacts | None = None
+
+
 @dataclass(frozen=True)
 class Report:
     """What `check` found."""
 
     problems: tuple[Problem, ...]
-    facts: dict[str, Any]
+    facts: CheckFacts
 
     @property
     def ok(self) -> bool:
@@ -66,8 +135,14 @@ class Report:
         return {
             "ok": self.ok,
             "problems": [vars(problem) for problem in self.problems],
-            **self.facts,
+            **msgspec.to_builtins(self.facts),
         }
+
+
+def read(document: Mapping[str, Any]) -> Report:
+    """A report from its JSON values."""
+    problems = msgspec.convert(document["problems"], tuple[Problem, ...])
+    return Report(problems, msgspec.convert(document, CheckFacts))
 
 
 def check(
@@ -86,44 +161,49 @@ def check(
     items = [item for name in LABELLED for item in dataset.splits.get(name, ())]
     names = [name for name in LABELLED for _ in dataset.splits.get(name, ())]
     alike = Likeness([item.text for item in items], near)
-    texts = alike.texts
-    problems: list[Problem] = []
-    facts: dict[str, Any] = {
-        "summary": table_of(dataset.facts()),
-        "splits": {
-            name: _split_facts(dataset.splits[name])
-            for name in LABELLED
-            if dataset.splits.get(name)
-        },
-        "near_threshold": near,
-    }
-    problems += _groups(dataset)
-    problems += _leaks(items, names, alike)
-    problems += _duplicates(items, alike, facts)
-    problems += _labels(items, texts, facts)
-    problems += _personal(dataset, facts)
-    problems += _lengths(list(dataset.items), tokens, context, facts)
+    repeated, duplicates = _duplicates(items, alike)
+    torn, labels = _labels(items, alike.texts)
+    personal = personal_data.finds((item.id, item.text) for item in dataset.items)
+    long, counted = _lengths(list(dataset.items), tokens, context)
+    problems = [
+        *_groups(dataset),
+        *_leaks(items, names, alike),
+        *repeated,
+        *torn,
+        *_personal(personal),
+        *long,
+    ]
     order = {"error": 0, "warning": 1}
+    facts = CheckFacts(
+        summary=table_of(dataset.facts()),
+        splits={n: _split_facts(dataset.splits[n]) for n in LABELLED if dataset.splits.get(n)},
+        near_threshold=near,
+        duplicates=duplicates,
+        labels=labels,
+        personal_data={kind: len(places) for kind, places in personal.items()},
+        not_looked_for=personal_data.MISSED,
+        characters=_quantiles(sorted(len(item.text) for item in dataset.items)),
+        tokens=counted,
+    )
     return Report(tuple(sorted(problems, key=lambda p: order[p.level])), facts)
 
 
-def _split_facts(items: Sequence[Item]) -> dict[str, Any]:
+def _split_facts(items: Sequence[Item]) -> SplitFacts:
     groups = Counter(item.group for item in items)
     answers = Counter(item.label for item in items)
-    facts: dict[str, Any] = {
-        "items": len(items),
-        "groups": len(groups),
-        "largest_group": max(groups.values()) / len(items),
-        "smallest_effect": smallest_effect(len(groups), math.sqrt(_DISCORDANT)),
-        "certifies_without_error": _certifiable(len(groups)),
-        "strata": strata(items),
-    }
-    if len(answers) <= max(100, len(items) // 5) and isinstance(items[0].expected, str):
-        facts["labels"] = dict(answers.most_common())
-        facts["majority"] = max(answers.values()) / len(items)
-    if times := sorted(item.time for item in items if item.time is not None):
-        facts["time"] = [times[0], times[-1]]
-    return facts
+    few = len(answers) <= max(100, len(items) // 5) and isinstance(items[0].expected, str)
+    times = sorted(item.time for item in items if item.time is not None)
+    return SplitFacts(
+        items=len(items),
+        groups=len(groups),
+        largest_group=max(groups.values()) / len(items),
+        smallest_effect=smallest_effect(len(groups), math.sqrt(_DISCORDANT)),
+        certifies_without_error=_certifiable(len(groups)),
+        strata=strata(items),
+        labels=dict(answers.most_common()) if few else None,
+        majority=max(answers.values()) / len(items) if few else None,
+        time=[times[0], times[-1]] if times else None,
+    )
 
 
 def _certifiable(groups: int) -> float | None:
@@ -211,7 +291,22 @@ def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list
     return found
 
 
-def _duplicates(items: Sequence[Item], alike: Likeness, facts: dict[str, Any]) -> list[Problem]:
+def shared(dataset: Dataset) -> float:
+    """The share of `certify` or of `test`, whichever is larger, that is like an item of the other.
+
+    A pass of one is a pass of the other as far as they are alike.
+    """
+    one, other = (dataset.splits.get(name, ()) for name in SEALED)
+    if not one or not other:
+        return 0.0
+    alike = Likeness([item.text for item in (*one, *other)])
+    here, there = range(len(one)), range(len(one), len(one) + len(other))
+    return max(
+        len(alike.matches(here, there)) / len(one), len(alike.matches(there, here)) / len(other)
+    )
+
+
+def _duplicates(items: Sequence[Item], alike: Likeness) -> tuple[list[Problem], DuplicateFacts]:
     texts = alike.texts
     same: dict[str, list[str]] = defaultdict(list)
     for item, text in zip(items, texts, strict=True):
@@ -221,28 +316,27 @@ def _duplicates(items: Sequence[Item], alike: Likeness, facts: dict[str, Any]) -
         clusters[root].add(texts[n])
     repeated = [ids for ids in same.values() if len(ids) > 1]
     near = [members for members in clusters.values() if len(members) > 1]
-    facts["duplicates"] = {
-        "texts": len(same),
-        "exact": sum(len(ids) - 1 for ids in repeated),
-        "near": sum(len(members) - 1 for members in near),
-    }
+    facts = DuplicateFacts(
+        texts=len(same),
+        exact=sum(len(ids) - 1 for ids in repeated),
+        near=sum(len(members) - 1 for members in near),
+    )
     if not repeated:
-        return []
-    return [
-        Problem(
-            "duplicate_text", "warning", facts["duplicates"]["exact"],
-            "Items repeat the text of another item.", tuple(ids[:5] for ids in repeated[:EXAMPLES]),
-        )
-    ]  # fmt: skip
+        return [], facts
+    found = Problem(
+        "duplicate_text", "warning", facts.exact,
+        "Items repeat the text of another item.", tuple(ids[:5] for ids in repeated[:EXAMPLES]),
+    )  # fmt: skip
+    return [found], facts
 
 
-def _labels(items: Sequence[Item], texts: Sequence[str], facts: dict[str, Any]) -> list[Problem]:
+def _labels(items: Sequence[Item], texts: Sequence[str]) -> tuple[list[Problem], LabelFacts]:
     repeats = repeated_labels((text, item.label) for text, item in zip(texts, items, strict=True))
-    facts["labels"] = {
-        "repeated_texts": repeats.texts,
-        "agreement": round(repeats.agreement, 4) if repeats.texts else None,
-        "ceiling": round(repeats.ceiling, 4) if repeats.texts else None,
-    }
+    facts = LabelFacts(
+        repeated_texts=repeats.texts,
+        agreement=round(repeats.agreement, 4) if repeats.texts else None,
+        ceiling=round(repeats.ceiling, 4) if repeats.texts else None,
+    )
     found = []
     by_text: dict[str, dict[str, str]] = defaultdict(dict)
     for text, item in zip(texts, items, strict=True):
@@ -266,13 +360,10 @@ def _labels(items: Sequence[Item], texts: Sequence[str], facts: dict[str, Any]) 
                 f"Labels have fewer than {_RARE} items.", tuple(rare[:EXAMPLES]),
             )
         )  # fmt: skip
-    return found
+    return found, facts
 
 
-def _personal(dataset: Dataset, facts: dict[str, Any]) -> list[Problem]:
-    found = personal_data.finds((item.id, item.text) for item in dataset.items)
-    facts["personal_data"] = {kind: len(places) for kind, places in found.items()}
-    facts["not_looked_for"] = personal_data.MISSED
+def _personal(found: Mapping[str, Sequence[tuple[str, str]]]) -> list[Problem]:
     return [
         Problem(
             "personal_data", "warning", len(places), f"Texts hold what looks like: {kind}.",
@@ -283,29 +374,22 @@ def _personal(dataset: Dataset, facts: dict[str, Any]) -> list[Problem]:
 
 
 def _lengths(
-    items: Sequence[Item], tokens: Count | None, context: int | None, facts: dict[str, Any]
-) -> list[Problem]:
-    sizes = sorted(len(item.text) for item in items)
-    facts["characters"] = _quantiles(sizes)
+    items: Sequence[Item], tokens: Count | None, context: int | None
+) -> tuple[list[Problem], LengthFacts | None]:
     if tokens is None:
-        return []
+        return [], None
     counted = [(tokens(item.text), item.id) for item in items]
-    facts["tokens"] = _quantiles(sorted(count for count, _ in counted))
+    facts = _quantiles(sorted(count for count, _ in counted))
     long = [name for count, name in counted if context is not None and count > context]
     if not long:
-        return []
-    return [
-        Problem(
-            "input_too_long", "error", len(long),
-            f"Inputs have more tokens than the context of {context}.", tuple(long[:EXAMPLES]),
-        )
-    ]  # fmt: skip
+        return [], facts
+    found = Problem(
+        "input_too_long", "error", len(long),
+        f"Inputs have more tokens than the context of {context}.", tuple(long[:EXAMPLES]),
+    )  # fmt: skip
+    return [found], facts
 
 
-def _quantiles(values: Sequence[int]) -> dict[str, int]:
+def _quantiles(values: Sequence[int]) -> LengthFacts:
     last = len(values) - 1
-    return {
-        "median": values[last // 2],
-        "p90": values[math.ceil(last * 0.9)],
-        "max": values[last],
-    }
+    return LengthFacts(values[last // 2], values[math.ceil(last * 0.9)], values[last])

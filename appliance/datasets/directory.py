@@ -173,7 +173,7 @@ def parse_manifest(data: bytes) -> Manifest:
     version = strict_json.member(value, "version", int, _refuse)
     if not 1 <= version < 1 << 53:
         raise _refuse("version must be positive")
-    rule: dict[str, Any] = strict_json.optional(value, "splits", dict, {}, _refuse)
+    rule = strict_json.optional(value, "splits", dict, {}, _refuse)
     texts = {key: strict_json.optional(value, key, str, "", _refuse) for key in _TEXTS}
     if not texts["name"].strip() or not texts["name"].isprintable():
         raise _refuse("it has no name")

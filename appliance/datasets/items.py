@@ -81,10 +81,12 @@ class Item:
 
     def line(self) -> bytes:
         """The item as a line of JSON; one item has one line."""
-        table: dict[str, Any] = {"id": self.id, "group": self.group, "input": dict(self.input)}
+        table: dict[str, Expected] = {
+            "id": self.id, "group": self.group, "input": dict(self.input),
+        }  # fmt: skip
         if self.expected is not None:
-            whole = isinstance(self.expected, Mapping)
-            table["expected"] = dict(self.expected) if whole else self.expected  # type: ignore[arg-type]
+            whole = self.expected
+            table["expected"] = dict(whole) if isinstance(whole, Mapping) else whole
         for name in ("time", "stratum", "teacher"):
             if (value := getattr(self, name)) is not None:
                 table[name] = value

@@ -10,12 +10,12 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
 from appliance.clock import Clock
-from appliance.datasets.items import Item
+from appliance.datasets.items import Item, Scalar
 from appliance.datasets.labelling import (
     MOST_ITEMS,
     Given,
@@ -164,14 +164,14 @@ class LabelQueues:
         if name in self.held():
             raise StateRefused("state_differs", f"Labels of {name} are not as the log has them.")
 
-    def input_of(self, name: str, item: str) -> Mapping[str, Any]:
+    def input_of(self, name: str, item: str) -> Mapping[str, Scalar]:
         """What an item says. Raises DatasetRefused (`item_unknown`)."""
         sql = text("SELECT input FROM label_items WHERE queue = :queue AND item = :item")
         with self._database.connect() as connection:
             row = connection.execute(sql, {"queue": name, "item": item}).first()
         if row is None:
             raise DatasetRefused("item_unknown", "The queue has no such item.")
-        found: Mapping[str, Any] = json.loads(row[0])
+        found: Mapping[str, Scalar] = json.loads(row[0])
         return found
 
     def set(self, name: str, new: Given, actor: str) -> LabelQueue:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
-from appliance.datasets.items import MAX_FIELDS, MAX_LINE, Item, build, parse_line
+from appliance.datasets.items import MAX_FIELDS, MAX_LINE, Item, Scalar, build, parse_line
 from appliance.errors import ApplianceError, DatasetRefused
 from appliance.text import visible
 from appliance.trust.bytes import strict_json
@@ -77,7 +77,7 @@ def read_json_lines(path: Path, columns: Columns) -> list[Item]:
         DatasetRefused: as `read_items`; `item_invalid` for a column that is not there.
     """
 
-    def rows() -> Iterator[tuple[str, dict[str, Any]]]:
+    def rows() -> Iterator[tuple[str, dict[str, Scalar]]]:
         for where, line in _lines(file, path.name):
             row = strict_json.parse(_text(line, where).encode(), _malformed(where), limit=MAX_LINE)
             if not isinstance(row, dict):
@@ -100,7 +100,7 @@ def read_csv(
         DatasetRefused: as `read_json_lines`; `csv_columns`, `csv_formula`.
     """
 
-    def rows() -> Iterator[tuple[str, dict[str, Any]]]:
+    def rows() -> Iterator[tuple[str, dict[str, Scalar]]]:
         lines = (_text(line, where) for where, line in _lines(file, path.name, True))
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         head: list[str] | None = None
@@ -146,8 +146,8 @@ def _check_formulas(head: list[str], cells: list[str], where: str) -> None:
             )
 
 
-def _item(row: dict[str, Any], columns: Columns, where: str, number: int) -> Item:
-    def cell(name: str) -> Any:
+def _item(row: dict[str, Scalar], columns: Columns, where: str, number: int) -> Item:
+    def cell(name: str) -> Scalar:
         if name not in row:
             known = ", ".join(visible(key, limit=40) for key in list(row)[:20])
             raise DatasetRefused(
@@ -158,7 +158,7 @@ def _item(row: dict[str, Any], columns: Columns, where: str, number: int) -> Ite
     parts = [cell(name) for name in columns.group]
     if any(part is None or str(part).strip() == "" for part in parts):
         raise DatasetRefused("group_missing", f"{where} has no {' and '.join(columns.group)}.")
-    value: dict[str, Any] = {
+    value = {
         "id": f"{number:07d}" if columns.id is None else cell(columns.id),
         "group": " ".join(str(part) for part in parts),
         "input": {name: cell(name) for name in columns.input},
@@ -174,7 +174,7 @@ def _item(row: dict[str, Any], columns: Columns, where: str, number: int) -> Ite
     return build(value, where)
 
 
-def _none(cell: Any) -> Any:
+def _none(cell: Scalar) -> Scalar:
     return None if isinstance(cell, str) and not cell.strip() else cell
 
 

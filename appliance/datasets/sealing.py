@@ -78,7 +78,7 @@ class Part:
         """All marks: what a ledger is keyed by."""
         return Marks(frozenset(self.names), frozenset(self.contents), self.keyed)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, int | list[str]]:
         """As JSON values."""
         return {
             "items": self.items,
@@ -212,7 +212,7 @@ def parse(data: bytes) -> Seal:
     format_ = strict_json.member(value, "format", int, _invalid)
     if not 1 <= format_ <= FORMAT:
         raise _invalid(f"its format is none of 1 to {FORMAT}")
-    splits: dict[str, Any] = strict_json.member(value, "splits", dict, _invalid)
+    splits = strict_json.member(value, "splits", dict, _invalid)
     if not splits or not splits.keys() <= set(SEALABLE):
         raise _invalid(f"it seals other splits than {', '.join(SEALABLE)}")
     try:

@@ -232,6 +232,23 @@ def test_sealing_takes_out_the_few_items_that_a_look_saw(
     assert found is not None and serving.ledger.looks(found.parts["test"].marks) == []
 
 
+def test_sealing_warns_of_two_splits_that_share_items(
+    lab: LabData, serving: Services, tmp_path: Path
+) -> None:
+    """3 of 52 items of test stand in certify, too; the control is 2 of them."""
+    for count, warned in ((3, True), (2, False)):
+        path = write_dataset(tmp_path / f"shared-{count}")
+        apart = write_dataset(tmp_path / f"apart-{count}") / "test.jsonl"
+        rows = [json.loads(line) for line in apart.read_text().splitlines()[count:]]
+        rows += [
+            json.loads(line) for line in (path / "test.jsonl").read_text().splitlines()[:count]
+        ]
+        renamed = [json.dumps({**r, "id": f"c{n}", "group": f"c{n}"}) for n, r in enumerate(rows)]
+        (path / "certify.jsonl").write_text("\n".join(renamed) + "\n")
+        done = command(lab, "dataset", "seal", path)
+        assert ("warning: 6 % of one of certify and test" in done.out) == warned
+
+
 def test_verifying_needs_no_data_directory(lab: LabData, serving: Services, tmp_path: Path) -> None:
     task, data = add_task(serving, tmp_path / "orders"), add_dataset(serving, tmp_path / "set")
     file, public, lines = (tmp_path / name for name in ("c.json", "e.pub", "o.jsonl"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.datasets.checks import Problem, Report, check
+from appliance.datasets.checks import Problem, Report, check, shared
 from appliance.datasets.directory import Dataset, Manifest
 from appliance.datasets.duplicates import THRESHOLD, plain, similarity
 from appliance.datasets.items import Item
@@ -20,6 +20,20 @@ from tests.datasets.examples import dataset, orders
 
 def problem(report: Report, code: str) -> Problem | None:
     return next((p for p in report.problems if p.code == code), None)
+
+
+def test_what_two_sealed_splits_share_is_told_of_the_smaller_one() -> None:
+    texts = ("hose leaks", "turbo whistles", "lamp broken", "oil filter old", "cable torn")
+    items = tuple(Item(f"i{n}", f"g{n}", {"text": text}, "x") for n, text in enumerate(texts))
+    again = tuple(replace(item, id=f"r{item.id}", group="r") for item in items[:2])
+    whole = dataset(items[:2])
+    for splits, share in (
+        ({"certify": items[:2], "test": items[2:]}, 0),
+        ({"certify": items, "test": again}, 1),
+        ({"certify": items[1:], "test": (*again, items[0])}, 1 / 3),
+        ({"test": items}, 0),
+    ):
+        assert shared(replace(whole, splits=splits)) == pytest.approx(share)
 
 
 def swapped(text: str, draw: random.Random) -> str:
@@ -77,23 +91,23 @@ def test_every_planted_twin_across_splits_is_listed(excavators_path: Path) -> No
     assert len(twins) == 104
     assert set(twins) <= set(found)  # 100 %
     assert all(found[twin]["similarity"] >= THRESHOLD for twin in twins)
-    assert report.facts["near_threshold"] == THRESHOLD
+    assert report.facts.near_threshold == THRESHOLD
 
 
 def test_label_agreement_of_the_excavators(excavators_path: Path) -> None:
     items = read_items(excavators_path)
     report = check(Dataset(Manifest("x"), split(items, Rule("given"))))
-    assert report.facts["labels"]["repeated_texts"] == 463
-    assert report.facts["labels"]["agreement"] == pytest.approx(0.807, abs=5e-4)
-    assert report.facts["labels"]["ceiling"] == pytest.approx(0.960, abs=5e-4)
+    assert report.facts.labels.repeated_texts == 463
+    assert report.facts.labels.agreement == pytest.approx(0.807, abs=5e-4)
+    assert report.facts.labels.ceiling == pytest.approx(0.960, abs=5e-4)
     conflict = problem(report, "label_conflict")
     assert conflict is not None
     assert "80.7%" in conflict.message
     assert report.ok
     assert problem(report, "leak_exact") is None  # the recipe drops them
-    test = report.facts["splits"]["test"]
-    assert (test["items"], test["groups"]) == (844, 455)
-    assert test["strata"] == {"C": 155, "D": 458, "E": 231}
+    test = report.facts.splits["test"]
+    assert (test.items, test.groups) == (844, 455)
+    assert test.strata == {"C": 155, "D": 458, "E": 231}
 
 
 def test_an_exact_leak_is_an_error() -> None:
@@ -120,9 +134,9 @@ def test_duplicates_and_conflicts() -> None:
     assert [set(ids) for ids in duplicate.examples] == [{items[5].id, "again"}]
     assert conflict is not None
     assert set(conflict.examples[0]) == {items[5].id, "again"}
-    assert report.facts["labels"]["agreement"] == 0
-    assert report.facts["labels"]["ceiling"] == 0.5
-    assert report.facts["duplicates"]["exact"] == 1
+    assert report.facts.labels.agreement == 0
+    assert report.facts.labels.ceiling == 0.5
+    assert report.facts.duplicates.exact == 1
     rare = problem(report, "rare_label")
     assert rare is not None
     assert rare.examples == ("other",)
@@ -184,12 +198,12 @@ def test_lengths_against_a_context() -> None:
     assert found is not None
     assert found.examples == (items[0].id,)
     assert not report.ok
-    assert report.facts["tokens"]["max"] == 50
-    assert "tokens" not in check(dataset(items)).facts
+    assert report.facts.tokens is not None and report.facts.tokens.max == 50
+    assert "tokens" not in check(dataset(items)).document()
 
 
 def test_what_so_many_groups_can_show() -> None:
-    facts = check(dataset(orders(3000))).facts["splits"]["test"]
-    expected = 2.4865 * (0.2 / facts["groups"]) ** 0.5
-    assert facts["smallest_effect"] == pytest.approx(expected, rel=1e-3)
-    assert facts["certifies_without_error"] == 0.02
+    facts = check(dataset(orders(3000))).facts.splits["test"]
+    expected = 2.4865 * (0.2 / facts.groups) ** 0.5
+    assert facts.smallest_effect == pytest.approx(expected, rel=1e-3)
+    assert facts.certifies_without_error == 0.02
