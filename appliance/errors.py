@@ -721,7 +721,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "document_unsupported": Code(
         "documents of this kind are not read",
-        "Bring it as PDF, DOCX, HTML, Markdown or plain text.",
+        "Bring it in one of the formats that the message names.",
     ),
     "document_too_large": Code(
         "a document is larger than a limit", "Split it: docs/collections.md has the limits."

@@ -1,10 +1,10 @@
-"""Writes docs/errors.md, docs/config.md, and parts of api.md, operator-guide.md, scaling-guide.md.
+"""Writes docs/errors.md and docs/config.md, and tables of other documents: `DOCUMENTS`.
 
 Rules: nothing is said here that the source does not say; `tests/test_docs.py` fails while a file
 differs from what this makes. Run `.venv/bin/python docs/generate.py` after changing
 `appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
-`appliance/wire/openai/fields.py`, `appliance/incidents/rules.py` or
-`appliance/routing/upstreams/kinds.py`.
+`appliance/wire/openai/fields.py`, `appliance/incidents/rules.py`, `appliance/tasks/metrics.py`,
+`appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`.
 """
 
 import dataclasses
@@ -17,7 +17,10 @@ from appliance import config
 from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
 from appliance.errors import CODES
 from appliance.incidents.rules import RULES
-from appliance.routing.upstreams.kinds import FEATURES, KINDS
+from appliance.retrieval.formats import formats
+from appliance.routing.upstreams.kinds import FEATURES
+from appliance.tasks.metrics import METRICS
+from appliance.upstream_kinds import KINDS
 from appliance.wire.openai.fields import TABLE, Row
 
 DOCS = Path(__file__).parent
@@ -27,6 +30,10 @@ _ALARMS_BEGIN = "<!-- alarms: made by docs/generate.py from appliance/incidents/
 _ALARMS_END = "<!-- end of alarms -->\n"
 _KINDS_BEGIN = "<!-- kinds: made by docs/generate.py from appliance/routing/upstreams -->\n"
 _KINDS_END = "<!-- end of kinds -->\n"
+_FORMATS_BEGIN = "<!-- formats: made by docs/generate.py from appliance/retrieval/formats/ -->\n"
+_FORMATS_END = "<!-- end of formats -->\n"
+_METRICS_BEGIN = "<!-- metrics: made by docs/generate.py from appliance/tasks/metrics.py -->\n"
+_METRICS_END = "<!-- end of metrics -->\n"
 _NOTE = "<!-- Made by docs/generate.py; change the source, not this file. -->"
 
 
@@ -101,6 +108,22 @@ def scaling_document() -> str:
     return _between("scaling-guide.md", _KINDS_BEGIN, [*lines, ""], _KINDS_END)
 
 
+def tasks_document() -> str:
+    """docs/tasks.md, with the table of metrics made new."""
+    lines = ["", "| metric | of | an answer scores | share of |", "|---|---|---|---|"]
+    for each in METRICS.values():
+        lines.append(_row([f"`{each.name}`", ", ".join(each.forms), each.about, each.unit]))
+    return _between("tasks.md", _METRICS_BEGIN, [*lines, ""], _METRICS_END)
+
+
+def collections_document() -> str:
+    """docs/collections.md, with the table of formats made new."""
+    lines = ["", "| format | endings |", "|---|---|"]
+    for each in formats().values():
+        lines.append(_row([each.title, ", ".join(f"`{ending}`" for ending in each.endings)]))
+    return _between("collections.md", _FORMATS_BEGIN, [*lines, ""], _FORMATS_END)
+
+
 def _between(name: str, begin: str, lines: list[str], end: str) -> str:
     """A document with other lines between two marks."""
     before, rest = (DOCS / name).read_text(encoding="utf-8").split(begin)
@@ -157,6 +180,8 @@ DOCUMENTS = {
     "api.md": api_document,
     "operator-guide.md": operator_document,
     "scaling-guide.md": scaling_document,
+    "collections.md": collections_document,
+    "tasks.md": tasks_document,
 }
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar
 
 from appliance.errors import Refused
+from appliance.tasks.metrics import FORMS
 
 SOURCE: Final = "the article that this product follows: rules of thumb, to be replaced by yours"
-FORMS: Final = ("labels", "fields", "text")
 TOLD: Final = ("prompt", "retrieval", "tuned", "cascade", "larger", "upstream")
 """Options that a person may have measured elsewhere; the classifier is always measured here."""
 _T = TypeVar("_T")

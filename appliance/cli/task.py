@@ -26,6 +26,7 @@ from appliance.evals.subject import check_examples
 from appliance.facts import table_of
 from appliance.tasks import catalogue, drafting
 from appliance.tasks.enforced import check_form
+from appliance.tasks.metrics import FORMS, METRICS
 from appliance.trust.bytes.directory import open_artifact
 from appliance.wire.admin.models import MODEL
 
@@ -55,7 +56,7 @@ def task() -> None:
 @click.option("--id", "task_id", help="By default the name of the directory.")
 @click.option(
     "--form",
-    type=click.Choice(["labels", "fields", "text"]),
+    type=click.Choice(FORMS),
     help="By default what the expected answers are.",
 )
 @click.option(
@@ -70,7 +71,7 @@ def task() -> None:
 )
 @click.option(
     "--metric",
-    type=click.Choice(["exact_match", "normalised_match", "field_accuracy"]),
+    type=click.Choice(list(METRICS)),
     help="What a gate compares. By default the usual one of the form.",
 )
 @click.option(

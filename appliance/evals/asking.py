@@ -12,18 +12,20 @@ Rules:
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.datasets.items import Item
 from appliance.errors import ApplianceError, NotFound, Overloaded, Unavailable, WorkerLost
 from appliance.evals import scoring
-from appliance.evals.outcomes import Outcome
+from appliance.evals.baselines import Guess
+from appliance.evals.outcomes import Outcome, ranked
 from appliance.looks.unasked import OURS
 from appliance.serving.generation import Generation
 from appliance.serving.inference import EVALUATION, Inference
-from appliance.tasks.definition import Task
+from appliance.tasks.definition import Labels, Task
+from appliance.tasks.metrics import METRICS
 from appliance.types import Caller, GenerationRequest, Limits, Principal, Priority, TaskAnswer
 
 TIMEOUT_S: Final = 120.0
@@ -72,7 +74,8 @@ class Asking:
         """
         sent = json.dumps(scoring.input_of(self.task, item), ensure_ascii=False)
         messages = ({"role": "user", "content": sent},)
-        request = GenerationRequest(model=self.task.id, messages=messages)
+        every = METRICS[self.task.gate.metric].ranked  # the odds of all labels, exactly
+        request = GenerationRequest(model=self.task.id, messages=messages, decisions=every)
         label = f"{self.label}-{self.alias(item.id)}"
         told = await asked_again(
             self.inference, label, request, self.timeout, self.asker, patient=self.patient
@@ -89,6 +92,7 @@ class Told:
         text: None where the candidate failed, with the code of the failure.
         vector: of the last piece that had one.
         about: what a task said of its answer.
+        shares: labels, and how likely each is.
     """
 
     text: str | None
@@ -99,6 +103,7 @@ class Told:
     vector: bytes = b""
     logprobs: tuple[float | None, ...] = ()
     about: TaskAnswer | None = None
+    shares: Sequence[tuple[str, float]] = ()
 
 
 async def asked_again(
@@ -185,6 +190,7 @@ async def asked(
         vector,
         tuple(logprobs),
         None if failure else about,
+        () if failure or about is None else about.distribution,
     )
 
 
@@ -212,13 +218,15 @@ def outcome(task: Task, item: Item, answer: str | None, told: Told) -> Outcome:
     expected = scoring.expected_of(task, item)
     confidence = told.confidence
     cited = None if told.about is None else told.about.cited
+    ranking = ranked(told.shares) if isinstance(task.output, Labels) else ()
+    score = scoring.score(task, expected, answer, [label for label, _ in ranking])
     known = item.relevant if cited is not None else None
     return Outcome(
         item=item.id,
         group=item.group,
         expected=expected,
         answer=answer,
-        micros=round(scoring.score(task, expected, answer) * 1e6),
+        micros=round(score * 1e6),
         microseconds=max(1, round(told.seconds * 1e6)),
         tokens=told.tokens,
         stratum=item.stratum or "",
@@ -229,7 +237,14 @@ def outcome(task: Task, item: Item, answer: str | None, told: Told) -> Outcome:
         if cited is None or known is None
         else sum(one.document in known for one in cited.citations),
         cited_removed=None if cited is None else cited.removed,
+        ranked=ranking or None,
     )
+
+
+def guessed(task: Task, item: Item, guess: Guess, seconds: float) -> Outcome:
+    """The outcome of what a classifier answers."""
+    told = Told(guess.answer, "", seconds, confidence=guess.confidence, shares=guess.shares)
+    return outcome(task, item, guess.answer, told)
 
 
 def _not_the_candidates(error: ApplianceError) -> bool:

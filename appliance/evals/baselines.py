@@ -11,10 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from appliance.datasets.items import Item
-from appliance.evals.answers import joined, parts
+from appliance.evals.answers import WHOLE, joined, parts
 from appliance.tasks.classifiers.document import write
 from appliance.tasks.classifiers.linear import Linear, fit_linear
 
@@ -25,9 +28,21 @@ LINEAR: Final = "logistic regression"
 MOST_CLASSES: Final = 200
 """A part of the answers with more labels than this is left to the commonest one."""
 
-Answered = tuple[str, float | None, float]
-"""An answer, the confidence in it, and the seconds that it took."""
-Classify = Callable[[str], tuple[str, float]]
+Shares: TypeAlias = Sequence[tuple[str, float]]
+"""Labels, the likeliest first, and how likely each is."""
+Classify = Callable[[str], Shares]
+
+
+class Guess(NamedTuple):
+    """An answer and the confidence in it.
+
+    Attributes:
+        shares: of an answer that is one label; empty for an object.
+    """
+
+    answer: str
+    confidence: float
+    shares: Shares = ()
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ class Learned:
         size: bytes of its coefficients as they would be signed and served.
     """
 
-    answer: Callable[[str], tuple[str, float]]
+    answer: Callable[[str], Guess]
     size: int
 
 
@@ -53,17 +68,17 @@ class Baseline:
     name: str
     fit: Callable[[], Learned]
 
-    def answers(self, texts: Sequence[str]) -> Iterator[Answered]:
+    def answers(self, texts: Sequence[str]) -> Iterator[tuple[Guess, float]]:
         """Learn, then answer each text."""
         return timed(self.fit(), texts)
 
 
-def timed(learned: Learned, texts: Sequence[str]) -> Iterator[Answered]:
+def timed(learned: Learned, texts: Sequence[str]) -> Iterator[tuple[Guess, float]]:
     """The answer to each text and the seconds that it took."""
     for text in texts:
         begun = time.perf_counter()
-        label, confidence = learned.answer(text)
-        yield label, confidence, time.perf_counter() - begun
+        guess = learned.answer(text)
+        yield guess, time.perf_counter() - begun
 
 
 def battery(train: Sequence[Item]) -> list[Baseline]:
@@ -85,24 +100,29 @@ def learnable(train: Sequence[Item]) -> bool:
     return any(_classes(labels) for labels in parts(train).values())
 
 
-def combined(answer: Mapping[str, Classify], text: str) -> tuple[str, float]:
+def combined(answer: Mapping[str, Classify], text: str) -> Guess:
     """The whole answer from one classifier a part; its confidence is that of the weakest part."""
     found = {name: classify(text) for name, classify in answer.items()}
-    return joined({name: label for name, (label, _) in found.items()}), min(
-        confidence for _, confidence in found.values()
-    )
+    whole = joined({name: shares[0][0] for name, shares in found.items()})
+    return Guess(whole, min(shares[0][1] for shares in found.values()), found.get(WHOLE, ()))
 
 
 def commonest(labels: Sequence[str]) -> Classify:
     """Answers the commonest label; of several, the one that sorts first."""
     counts = Counter(labels)
-    label = min(counts, key=lambda name: (-counts[name], name))
-    return lambda _: (label, counts[label] / len(labels))
+    ordered = sorted(counts, key=lambda name: (-counts[name], name))
+    shares = [(name, counts[name] / len(labels)) for name in ordered]
+    return lambda _: shares
+
+
+def likeliest(labels: Sequence[str], shares: NDArray[np.float64]) -> Shares:
+    """A distribution, the likeliest label first, and of equals the first."""
+    return [(labels[n], float(shares[n])) for n in np.argsort(-shares, kind="stable")]
 
 
 def _majority(train: Sequence[Item]) -> Learned:
     answer = {name: commonest(labels) for name, labels in parts(train).items()}
-    return Learned(partial(combined, answer), len(combined(answer, "")[0].encode()))
+    return Learned(partial(combined, answer), len(combined(answer, "").answer.encode()))
 
 
 def _linear(train: Sequence[Item]) -> Learned:
@@ -116,10 +136,9 @@ def _linear(train: Sequence[Item]) -> Learned:
         model = fit_linear(texts, labels)
         size += len(write(model))
 
-        def classify(text: str, model: Linear = model) -> tuple[str, float]:
+        def classify(text: str, model: Linear = model) -> Shares:
             (shares,) = model.probabilities([text])
-            best = int(shares.argmax())
-            return model.labels[best], float(shares[best])
+            return likeliest(model.labels, shares)
 
         answer[name] = classify
     return Learned(partial(combined, answer), size)

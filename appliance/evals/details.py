@@ -8,14 +8,15 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
-from appliance.evals import metrics, scoring
+from appliance.evals import metrics
 from appliance.evals.outcomes import Outcome
 from appliance.statistics import groups
 from appliance.statistics.groups import Estimate
-from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.definition import Fields, Labels, Text
 from appliance.tasks.loaded import LoadedTask
+from appliance.tasks.matching import alike, fields_right, object_of
 
 
 @dataclass(frozen=True)
@@ -70,25 +71,37 @@ def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
 
     output = loaded.task.output
     refusals = sum(metrics.refuses(o.answer) for o in outcomes)
-    if isinstance(output, Labels):
-        expected, answers = [o.expected for o in outcomes], [o.answer for o in outcomes]
-        return Details(
-            adherence=mean(lambda o: float(o.answer in output.labels)),
-            macro_f1=metrics.macro_f1(
-                output.labels, expected, answers, [o.group for o in outcomes]
-            ),
-            levels={name: mean(partial(_belongs, output, name)) for name in output.levels},
-            refusals=refusals,
-        )
-    if isinstance(output, Fields):
-        valid = metrics.Schema(loaded.schema)
-        return Details(
-            adherence=mean(lambda o: valid.adheres(scoring.object_of(o.answer))),
-            fields={n: mean(partial(field_right, loaded, n)) for n in field_names(outcomes)},
-            refusals=refusals,
-        )
+    match output:
+        case Labels():
+            expected, answers = [o.expected for o in outcomes], [o.answer for o in outcomes]
+            return Details(
+                adherence=mean(lambda o: float(o.answer in output.labels)),
+                macro_f1=metrics.macro_f1(
+                    output.labels, expected, answers, [o.group for o in outcomes]
+                ),
+                levels={name: mean(partial(_belongs, output, name)) for name in output.levels},
+                refusals=refusals,
+            )
+        case Fields():
+            schema = loaded.schema
+            return Details(
+                adherence=mean(lambda o: float(schema.accepts(object_of(o.answer)))),
+                fields={n: mean(partial(field_right, loaded, n)) for n in field_names(outcomes)},
+                refusals=refusals,
+            )
+        case Text():
+            return _of_text(outcomes, mean, refusals)
+        case _:
+            assert_never(output)
+
+
+def _of_text(
+    outcomes: Sequence[Outcome],
+    mean: Callable[[Callable[[Outcome], float]], Estimate],
+    refusals: int,
+) -> Details:
     plain = Details(
-        normalised=mean(lambda o: metrics.normalised_match(o.expected, o.answer)),
+        normalised=mean(lambda o: alike(o.expected, o.answer)),
         token_f1=mean(lambda o: metrics.token_f1(o.expected, o.answer)),
         refusals=refusals,
     )
@@ -130,10 +143,10 @@ def field_names(outcomes: Sequence[Outcome]) -> list[str]:
 
 def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
     """Whether a field is right; one that is not expected is right when it is left out."""
-    wanted, given = json.loads(outcome.expected), scoring.object_of(outcome.answer)
+    wanted, given = json.loads(outcome.expected), object_of(outcome.answer)
     if name not in wanted:
         return float(given is not None and name not in given)
-    return scoring.fields_right(loaded.task, wanted, given)[name]
+    return fields_right(wanted, given, loaded.task.compare)[name]
 
 
 def shown(estimate: Estimate | None) -> list[float] | None:

@@ -30,6 +30,7 @@ from appliance.jobs.kind import Context, Waits
 from appliance.looks.subject import LookParts
 from appliance.looks.unasked import ERASED, OURS
 from appliance.tasks.definition import Labels, Task
+from appliance.tasks.metrics import METRICS
 from appliance.types import Json
 
 _QUEUE: Final = "queue"
@@ -45,6 +46,9 @@ def check_terms(subject: GateSubject) -> None:
     """
     if not all(isinstance(task.output, Labels) for task in _tasks(subject)):
         raise PolicyRefused("specification_other", "Only answers that are labels are compared so.")
+    if METRICS[subject.wanted.metric].ranked:  # sides that answer alike may rank otherwise
+        message = f"{subject.wanted.metric} needs the label of every item."
+        raise PolicyRefused("specification_other", message)
     check_labels(_offered(subject))
     check_raters(subject.signed.said.raters)
 

@@ -12,6 +12,7 @@ from typing import Final
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused
 from appliance.evals import pairs, scoring
+from appliance.evals.asking import guessed
 from appliance.evals.baselines import Baseline
 from appliance.evals.gate_subject import NONE, GateSubject
 from appliance.evals.outcomes import Outcome
@@ -72,23 +73,9 @@ def learned(baseline: Baseline, subject: GateSubject, items: Sequence[Item]) -> 
     """The outcomes of a baseline; it is quick, so it is always measured from the beginning."""
     answered = baseline.answers([item.text for item in items])
     return [
-        _outcome(subject, item, answer, seconds)
-        for item, (answer, _, seconds) in zip(items, answered, strict=True)
+        guessed(subject.loaded.task, item, guess, seconds)
+        for item, (guess, seconds) in zip(items, answered, strict=True)
     ]
-
-
-def _outcome(subject: GateSubject, item: Item, answer: str, seconds: float) -> Outcome:
-    expected = scoring.expected_of(subject.loaded.task, item)
-    score = scoring.score(subject.loaded.task, expected, answer)
-    return Outcome(
-        item=item.id,
-        group=item.group,
-        expected=expected,
-        answer=answer,
-        micros=round(score * 1e6),
-        microseconds=max(1, round(seconds * 1e6)),
-        stratum=item.stratum or "",
-    )
 
 
 def packed(name: str, outcomes: Sequence[Outcome]) -> Pack:

@@ -21,7 +21,7 @@ from appliance.clock import Clock, iso
 from appliance.datasets.items import Item
 from appliance.errors import BadRequest, Unavailable
 from appliance.evals import evidence, neighbours, plan, scoring, shots, subject, wanted
-from appliance.evals.asking import Asking, Told, as_it_is, outcome, started
+from appliance.evals.asking import Asking, Told, as_it_is, guessed, outcome, started
 from appliance.evals.baselines import battery, timed
 from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import PACKS
@@ -211,11 +211,10 @@ class _Round:
         left = items[len(outcomes) :]
         fresh: list[Outcome] = []
         meter = Meter()
-        for item, (answer, confidence, seconds) in zip(
+        for item, (guess, seconds) in zip(
             left, timed(learned, [item.text for item in left]), strict=True
         ):
-            told = Told(answer, "", seconds, confidence=confidence)
-            fresh.append(outcome(self._subject.loaded.task, item, answer, told))
+            fresh.append(guessed(self._subject.loaded.task, item, guess, seconds))
             if len(fresh) % 100 == 0:
                 self._told(number, candidate.name, len(fresh))
         joules = meter.joules() if len(left) == len(items) else None
@@ -242,12 +241,10 @@ class _Round:
             text = scoring.text_of(task, item)
             found = None if text is None else await learned.answer(text)
             seconds = time.perf_counter() - begun
-            if found is None:
-                failure = "task_input_invalid" if text is None else "context_length_exceeded"
-                told = Told(None, failure, seconds)
-            else:
-                told = Told(found[0], "", seconds, confidence=found[1])
-            return outcome(task, item, told.text, told)
+            if found is not None:
+                return guessed(task, item, found, seconds)
+            failure = "task_input_invalid" if text is None else "context_length_exceeded"
+            return outcome(task, item, None, Told(None, failure, seconds))
 
         slots = self._parts.backends.slots(candidate.model)
         outcomes, seconds, joules = await self._answered(

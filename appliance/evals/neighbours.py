@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from appliance.datasets.items import Item
 from appliance.evals.answers import WHOLE, parts
-from appliance.evals.baselines import Classify, combined, commonest
+from appliance.evals.baselines import Classify, Guess, Shares, combined, commonest, likeliest
 from appliance.evals.subject import some
 from appliance.tasks.classifiers.document import write
 from appliance.tasks.classifiers.neighbours import Neighbours, fit_neighbours
@@ -51,7 +51,7 @@ class NearestAnswers:
         held = self.labels.get(WHOLE)
         return write(held) if isinstance(held, Neighbours) else None
 
-    async def answer(self, text: str) -> tuple[str, float] | None:
+    async def answer(self, text: str) -> Guess | None:
         """The answer to a text, and the confidence in it; None where the text is too long."""
         (data,) = await self.embed([text])
         if not data:
@@ -103,10 +103,9 @@ async def learn(
     return NearestAnswers(embed, found, size)
 
 
-def _nearest(held: Neighbours, vector: Vector, _text: str) -> tuple[str, float]:
+def _nearest(held: Neighbours, vector: Vector, _text: str) -> Shares:
     (shares,) = held.probabilities(vector)
-    best = int(shares.argmax())
-    return held.labels[best], float(shares[best])
+    return likeliest(held.labels, shares)
 
 
 def _vector(data: bytes) -> Vector:

@@ -15,7 +15,9 @@ from msgspec import Meta
 from appliance.errors import EvaluationRefused
 from appliance.trust.bytes import strict_json
 
-_OPTIONAL: Final = ("cited", "cited_right", "cited_removed", "erased")
+_OPTIONAL: Final = ("cited", "cited_right", "cited_removed", "erased", "ranked")
+RANKED: Final = 10
+"""Labels that an outcome names, of those that were weighed."""
 _MOST: Final = 1 << 20
 _Count: TypeAlias = Annotated[int, Meta(ge=0)]
 _Share: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -38,6 +40,8 @@ class Outcome:
             where it names none.
         cited_removed: quotations and marks that were taken out of the answer.
         erased: True once its texts were erased; the score stays.
+        ranked: of a task of labels the likeliest `RANKED`, the first first, and how likely each is
+            in millionths; None where the candidate does not tell.
     """
 
     item: str
@@ -54,6 +58,7 @@ class Outcome:
     cited_right: _Count | None = None
     cited_removed: _Count | None = None
     erased: bool | None = None
+    ranked: tuple[tuple[str, _Share], ...] | None = None
 
     @property
     def score(self) -> float:
@@ -70,12 +75,18 @@ class Outcome:
     def without_texts(self) -> "Outcome":
         """The same outcome, erased."""
         answer = None if self.answer is None else ""
-        return replace(self, expected="", answer=answer, erased=True)
+        return replace(self, expected="", answer=answer, erased=True, ranked=None)
 
     def line(self) -> bytes:
-        """Its line of JSON; what it says of citations is left out where answers do not cite."""
+        """Its line of JSON; what an answer of its form cannot tell is left out."""
         table = {k: v for k, v in asdict(self).items() if v is not None or k not in _OPTIONAL}
         return strict_json.dump(table) + b"\n"
+
+
+def ranked(shares: Iterable[tuple[str, float]]) -> tuple[tuple[str, int], ...]:
+    """The likeliest labels, of equals the first, each with its probability in millionths."""
+    ordered = sorted(shares, key=lambda each: -each[1])[:RANKED]
+    return tuple((label, round(share * 1e6)) for label, share in ordered)
 
 
 def parse(line: bytes) -> Outcome:

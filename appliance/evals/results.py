@@ -6,7 +6,7 @@ items, where that can be learned.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from appliance.evals import metrics
@@ -21,6 +21,7 @@ from appliance.evals.summary import Comparison, Summary, compare_all, summarise
 from appliance.evals.wanted import Wanted
 from appliance.jobs.kind import JsonObject
 from appliance.tasks.definition import Labels
+from appliance.tasks.metrics import METRICS
 
 _IDS: Final = 100
 """Ids of flips that a result names on each side; the counts are whole."""
@@ -64,6 +65,9 @@ def concluded(
     by_name = {found.candidate.name: found for found in measured}
     outcomes = {name: found.outcomes for name, found in by_name.items()}
     summaries = [summarise(name, m.outcomes, m.seconds) for name, m in by_name.items()]
+    metric = METRICS[task.gate.metric]
+    if metric.ranked:  # a confidence is that of one label
+        summaries = [replace(s, calibration_error=None, reliability=()) for s in summaries]
     # What was erased since it was asked has a score alone.
     readable = {name: [o for o in some if not o.erased] for name, some in outcomes.items()}
     more = {name: details(subject.loaded, some) for name, some in readable.items()}
@@ -79,7 +83,7 @@ def concluded(
         notes.append(f"The collection {retrieval.collection} changed while it was searched.")
     evaluated = Evaluated(
         task=task.id,
-        metric=task.gate.metric.replace("_", " "),
+        metric=metric.title,
         split=wanted.split,
         summaries=summaries,
         baseline=baseline,

@@ -1,20 +1,20 @@
-"""From an answer in a task's form to a score of the task's metric. Pure.
+"""From an item and an answer to a score of the task's metric. Pure.
 
 Rules: a candidate is scored against the expected answer as one canonical text; an answer that
-cannot be read in the form scores 0; values are the same, unless the task's table `compare` says how
-much a number may differ or that an expected text is a pattern.
+cannot be read in the form scores 0.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
 
 from appliance.datasets.items import Item
 from appliance.errors import BadRequest, EvaluationRefused
-from appliance.evals import metrics
-from appliance.tasks import labelled
-from appliance.tasks.definition import WHOLE, Compare, Fields, Labels, Task
+from appliance.tasks import labelled, matching
+from appliance.tasks.definition import Fields, Labels, Task, Text, form_of
 from appliance.tasks.inputs import checked
+from appliance.tasks.matching import WHOLE
+from appliance.tasks.metrics import METRICS, AnsweredItem
 
 
 def input_of(task: Task, item: Item) -> dict[str, str]:
@@ -50,85 +50,44 @@ def expected_of(task: Task, item: Item) -> str:
     Raises:
         EvaluationRefused: `item_unfit` when the task's form cannot give that answer.
     """
-    if isinstance(task.output, Labels):
-        if not item.labelled:
-            return ""
-        if item.label not in task.output.labels:
-            raise _unfit(item, f"expects {item.label[:80]!r}, which is no label of the task")
-        return item.label
-    if isinstance(task.output, Fields):
-        if not isinstance(item.expected, Mapping):
-            raise _unfit(item, "expects no object")
-        _check_values(task, item, item.expected)
-        return canonical(item.expected)
-    if not isinstance(item.expected, str):
-        raise _unfit(item, "expects no text")
-    _check_values(task, item, {WHOLE: item.expected})
-    return item.expected
+    output = task.output
+    match output:
+        case Labels():
+            if not item.labelled:
+                return ""
+            if item.label not in output.labels:
+                raise _unfit(item, f"expects {item.label[:80]!r}, which is no label of the task")
+            return item.label
+        case Fields():
+            if not isinstance(item.expected, Mapping):
+                raise _unfit(item, "expects no object")
+            _check_values(task, item, item.expected)
+            return canonical(item.expected)
+        case Text():
+            if not isinstance(item.expected, str):
+                raise _unfit(item, "expects no text")
+            _check_values(task, item, {WHOLE: item.expected})
+            return item.expected
+        case _:
+            assert_never(output)
 
 
-def score(task: Task, expected: str, answer: str | None) -> float:
-    """The task's metric for one answer, between 0 and 1."""
-    if isinstance(task.output, Fields):
-        wanted, given = json.loads(expected), object_of(answer)
-        right = fields_right(task, wanted, given)
-        share = sum(right.values()) / len(right) if right else float(given is not None)
-        return share if task.gate.metric == "field_accuracy" else float(share == 1)
-    if WHOLE in task.compare:
-        return _compared(task.compare[WHOLE], expected, answer)
-    if task.gate.metric == "normalised_match":
-        return metrics.normalised_match(expected, answer)
-    return metrics.exact_match(expected, answer)
+def score(task: Task, expected: str, answer: str | None, likeliest: Sequence[str] = ()) -> float:
+    """The task's metric for one answer, between 0 and 1.
 
-
-def fields_right(
-    task: Task, expected: Mapping[str, Any], answer: Mapping[str, Any] | None
-) -> dict[str, float]:
-    """For each expected field 1 where the answer's value counts as right."""
-    right = metrics.fields_right(expected, answer)
-    for name, compare in task.compare.items():
-        if name in right and answer is not None and name in answer:
-            right[name] = max(right[name], _compared(compare, expected[name], answer[name]))
-    return right
+    Args:
+        likeliest: labels, the likeliest first; () of a candidate that names one alone.
+    """
+    form, metric = form_of(task), METRICS[task.gate.metric]
+    if form not in metric.forms:  # an older version let it in, and scored exact match
+        metric = METRICS["exact_match"]
+    named = likeliest or (() if answer is None else (answer,))
+    return metric.score(AnsweredItem(form, expected, answer, task.compare, named))
 
 
 def canonical(value: Any) -> str:
     """JSON with sorted names and no blanks: equal values have equal texts."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def object_of(answer: str | None) -> dict[str, Any] | None:
-    """The JSON object that an answer is; None where it is none."""
-    try:
-        value = json.loads(answer or "")
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _compared(compare: Compare, expected: Any, answer: Any) -> float:
-    """Whether a value counts as right where it need not be the same."""
-    if isinstance(expected, bool) or isinstance(answer, bool):
-        return float(expected is answer)
-    if isinstance(expected, int | float) and isinstance(answer, int | float):
-        return metrics.within_tolerance(
-            expected, str(answer), absolute=compare.absolute, relative=compare.relative
-        )
-    if not isinstance(expected, str) or not isinstance(answer, str):
-        return 0.0
-    if compare.match == "pattern":
-        return metrics.pattern_match(expected, answer)
-    if compare.match == "normalised":
-        return metrics.normalised_match(expected, answer)
-    if compare.absolute or compare.relative:
-        try:
-            number = float(expected)
-        except ValueError:
-            return metrics.exact_match(expected, answer)
-        return metrics.within_tolerance(
-            number, answer, absolute=compare.absolute, relative=compare.relative
-        )
-    return metrics.exact_match(expected, answer)
 
 
 def _check_values(task: Task, item: Item, expected: Mapping[str, Any]) -> None:
@@ -137,7 +96,7 @@ def _check_values(task: Task, item: Item, expected: Mapping[str, Any]) -> None:
         value = expected.get(name)
         if compare.match == "pattern" and isinstance(value, str):
             try:
-                metrics.pattern_match(value, "")
+                matching.pattern(value, "")
             except ValueError as error:
                 raise _unfit(item, f"expects {value[:80]!r}, which is no pattern") from error
 

@@ -6,7 +6,7 @@ is read as kindly as the form allows, and scores what it is worth.
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, assert_never
 
 from appliance.admission.places import Place
 from appliance.errors import TaskRefused
@@ -14,7 +14,7 @@ from appliance.evals.scoring import canonical
 from appliance.serving.backend import Backend, Backends, PreparedRequest
 from appliance.tasks import values
 from appliance.tasks.backend import TaskBackend
-from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.definition import Fields, Labels, Text
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal
 
@@ -25,11 +25,15 @@ _FIELD_TOKENS: Final = 256
 def forced(loaded: LoadedTask) -> str | None:
     """What forces the answers of a task: its labels, its schema or its grammar; None: nothing."""
     output = loaded.task.output
-    if isinstance(output, Labels):
-        return "labels"
-    if isinstance(output, Fields):
-        return "schema"
-    return "grammar" if output.grammar is not None else None
+    match output:
+        case Labels():
+            return "labels"
+        case Fields():
+            return "schema"
+        case Text():
+            return "grammar" if output.grammar is not None else None
+        case _:
+            assert_never(output)
 
 
 def read_freely(loaded: LoadedTask, text: str) -> str:

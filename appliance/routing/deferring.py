@@ -5,13 +5,14 @@ Rule: a person sees the input fields as the app sent them, and answers in the fo
 
 import asyncio
 from collections.abc import Iterable
+from typing import assert_never
 
 from appliance.errors import Deferred, Queued, Refused
 from appliance.routing.definition import Route
 from appliance.routing.people import Form, People
 from appliance.tasks.asked import content_of
 from appliance.tasks.catalogue import Tasks
-from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.definition import Fields, Labels, Text
 from appliance.tasks.inputs import values_of
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import Caller, GenerationRequest
@@ -72,6 +73,12 @@ async def first_task(route: Route, tasks: Tasks) -> LoadedTask | None:
 def form_of(loaded: LoadedTask) -> Form:
     """What an answer of a person must be."""
     output = loaded.task.output
-    if isinstance(output, Labels):
-        return Form(output.labels)
-    return Form(schema=loaded.schema) if isinstance(output, Fields) else Form()
+    match output:
+        case Labels():
+            return Form(output.labels)
+        case Fields():
+            return Form(schema=loaded.schema.document)
+        case Text():
+            return Form()
+        case _:
+            assert_never(output)

@@ -31,6 +31,7 @@ from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.groups import draw_by_size, draw_one_each, effective_groups
 from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.loaded import LoadedTask
+from appliance.tasks.metrics import METRICS
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.route import Specification
 from appliance.trust.statements.route_certificates import RouteCertificates
@@ -163,6 +164,11 @@ def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool 
     if not isinstance(output, Labels | Fields):
         raise TaskRefused(
             "route_stage_unfit", f"{small.task.id} gives text, which has no confidence."
+        )
+    if METRICS[small.task.gate.metric].ranked:
+        raise TaskRefused(
+            "route_stage_unfit",
+            f"{small.task.id} has {small.task.gate.metric}, and a route gives one label.",
         )
     if p_true and small.task.candidate.kind == "classifier":
         raise TaskRefused(

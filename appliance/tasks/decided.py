@@ -11,13 +11,14 @@ import itertools
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from appliance.engine.logprobs import FLOOR
 from appliance.tasks.definition import Fields
+from appliance.tasks.schemas import ObjectSchema
 from appliance.types import Decided, Decision
 
 QUANTILES: Final = (0.1, 0.25, 0.5)
@@ -28,7 +29,7 @@ Ends: TypeAlias = Sequence[tuple[str, int]]
 
 
 def decided(
-    output: Fields, schema: Mapping[str, Any], text: str, decisions: Sequence[Decision]
+    output: Fields, schema: ObjectSchema, text: str, decisions: Sequence[Decision]
 ) -> tuple[Decided, ...]:
     """The decisions of each field that had any, in the order of the text.
 
@@ -71,10 +72,10 @@ def _finite(value: float, worst: float = FLOOR) -> float:
     return min(max(value, FLOOR), -FLOOR) if math.isfinite(value) else worst
 
 
-def _lines(schema: Mapping[str, Any], text: str) -> Ends:
+def _lines(schema: ObjectSchema, text: str) -> Ends:
     """Fields of the encoding `values`: a line each, which its line feed ends."""
     sizes = [len(line.encode()) + 1 for line in text.split("\n")]
-    return list(zip(schema["properties"], itertools.accumulate(sizes), strict=False))
+    return list(zip(schema.names, itertools.accumulate(sizes), strict=False))
 
 
 def _members(text: str) -> Ends:

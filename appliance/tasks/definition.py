@@ -13,8 +13,7 @@ docs/tasks.md has the format.
 import itertools
 import json
 import tomllib
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, assert_never
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,12 +21,13 @@ from msgspec import Meta, Struct
 from appliance.engine.text.enforceable import enforceable
 from appliance.engine.text.schemas import checked_schema, json_validator
 from appliance.errors import BadRequest, TaskRefused
+from appliance.tasks.matching import WHOLE, Compare
+from appliance.tasks.metrics import METRICS, Form, that_fit
+from appliance.tasks.schemas import ObjectSchema
 
 FILE: Final = "task.toml"
 MAX_BYTES: Final = 256 << 10
 MAX_LABELS: Final = 256
-WHOLE: Final = "text"
-"""The key of `compare` for an answer of the form `text`."""
 
 _Id: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 _FieldName: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
@@ -37,14 +37,7 @@ _Words: TypeAlias = Annotated[str, Meta(max_length=32_768)]
 _Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 
 _Length: TypeAlias = Annotated[int, Meta(ge=1, le=200)]
-
-Metric: TypeAlias = Literal["exact_match", "normalised_match", "field_accuracy"]
-"""What a gate may compare: means over items, weighted by group (method rule 3)."""
-_FITS: Final[Mapping[str, tuple[str, ...]]] = {
-    "exact_match": ("labels", "fields", "text"),
-    "normalised_match": ("labels", "text"),
-    "field_accuracy": ("fields",),
-}
+_MetricName: TypeAlias = Annotated[str, Meta(pattern=f"^(?:{'|'.join(METRICS)})$")]
 
 
 class InputField(Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,20 +149,6 @@ class Answerer(Struct, frozen=True, forbid_unknown_fields=True):
     weight: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
-class Compare(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a value counts as right where it need not be the same as the expected one.
-
-    Attributes:
-        match: `same`; `normalised`: case, punctuation and blanks aside; `pattern`: the expected
-            text is a regular expression that the whole answer must match.
-        absolute, relative: most that a number may differ, and as a share of the expected one.
-    """
-
-    match: Literal["same", "normalised", "pattern"] = "same"
-    absolute: Annotated[float, Meta(ge=0)] = 0.0
-    relative: Annotated[float, Meta(ge=0, le=1)] = 0.0
-
-
 class Gate(Struct, frozen=True, forbid_unknown_fields=True):
     """What a candidate must show before it serves.
 
@@ -182,7 +161,7 @@ class Gate(Struct, frozen=True, forbid_unknown_fields=True):
             nothing; by default the commonest label, and none for other forms.
     """
 
-    metric: Metric
+    metric: _MetricName
     margin: Annotated[float, Meta(gt=0, lt=1)]
     alpha: Annotated[float, Meta(gt=0, le=0.2)] = 0.05
     floor: Annotated[float, Meta(ge=0, lt=1)] = 0.0
@@ -220,9 +199,18 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
         return {field.name: field for field in self.input}
 
 
-def form_of(task: Task) -> str:
-    """The form of its answers: labels, fields or text."""
-    return type(task.output).__name__.lower()
+def form_of(task: Task) -> Form:
+    """The form of its answers."""
+    output = task.output
+    match output:
+        case Labels():
+            return "labels"
+        case Fields():
+            return "fields"
+        case Text():
+            return "text"
+        case _:
+            assert_never(output)
 
 
 def parse(data: bytes) -> Task:
@@ -234,8 +222,7 @@ def parse(data: bytes) -> Task:
     if len(data) > MAX_BYTES:
         raise _invalid(f"it has {len(data)} bytes, more than {MAX_BYTES}")
     try:
-        values: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
-        task = msgspec.convert(values, Task)
+        task = msgspec.convert(tomllib.loads(data.decode("utf-8")), Task)
     except UnicodeDecodeError as error:
         raise _invalid("it is not UTF-8") from error
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
@@ -303,11 +290,12 @@ def check_metric(task: Task) -> None:
     Raises:
         TaskRefused: `task_metric_unfit`.
     """
-    form, metric = form_of(task), task.gate.metric
-    if form not in _FITS[metric]:
-        fit = " or ".join(name for name, forms in _FITS.items() if form in forms)
+    fit = that_fit(form_of(task))
+    if task.gate.metric not in fit:
         raise TaskRefused(
-            "task_metric_unfit", f"{metric} does not measure answers in {form}, but {fit} does."
+            "task_metric_unfit",
+            f"{task.gate.metric} does not measure answers in {form_of(task)}, but "
+            f"{' or '.join(fit)} does.",
         )
 
 
@@ -317,7 +305,7 @@ def prefixes(words: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(a, b) for a, b in itertools.pairwise(ordered) if b.startswith(a)]
 
 
-def parse_schema(data: bytes) -> Mapping[str, Any]:
+def parse_schema(data: bytes) -> ObjectSchema:
     """Read the schema of a `fields` task: an object with named properties, and no others.
 
     A keyword that the engine's grammars lack is refused by `enforced.check_form`, which an author
@@ -344,7 +332,7 @@ def parse_schema(data: bytes) -> Mapping[str, Any]:
         raise TaskRefused("task_schema_invalid", error.message) from error
     except ValueError as error:
         raise TaskRefused("task_schema_invalid", f"It is no schema: {error}"[:300]) from error
-    return schema
+    return ObjectSchema(schema)
 
 
 def _invalid(reason: str) -> TaskRefused:

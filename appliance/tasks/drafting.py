@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, assert_never
 
 from appliance.datasets.items import Item
 from appliance.errors import TaskRefused, UsageError
@@ -19,10 +19,11 @@ from appliance.tasks import definition, values
 from appliance.tasks.classifiers import document
 from appliance.tasks.definition import FILE, MAX_LABELS, Task
 from appliance.tasks.loaded import LoadedTask, load
+from appliance.tasks.metrics import Form, usual
+from appliance.tasks.schemas import ObjectSchema
 
 SCHEMA: Final = "schema.json"
 EXAMPLES: Final = "examples.jsonl"
-Form = Literal["labels", "fields", "text"]
 _MOST_OPTIONS: Final = 64
 """A text field with at most so many values, most of which repeat, lists them."""
 _FEWEST_OPTIONS: Final = 2
@@ -76,7 +77,7 @@ def files(
     if form == "fields":
         schema = schema_of(train)
         made[SCHEMA] = json.dumps(schema, ensure_ascii=False, indent=2).encode() + b"\n"
-        encoding = encoding or _encoding(schema)
+        encoding = encoding or _encoding(ObjectSchema(schema))
     if shown:
         made[EXAMPLES] = b"".join(_example(item) for item in shown)
     made[FILE] = _toml(draft, form, encoding, train, bool(shown)).encode()
@@ -151,7 +152,7 @@ def _kind(value: Any) -> str:
     raise TaskRefused("task_invalid", "A field of an expected answer holds a list or an object.")
 
 
-def _encoding(schema: Mapping[str, Any]) -> Literal["json", "values"]:
+def _encoding(schema: ObjectSchema) -> Literal["json", "values"]:
     try:
         values.check(schema)
     except TaskRefused:
@@ -233,7 +234,7 @@ def _toml(
         "[gate]",
         "# What is compared, how much worse than what serves today a candidate may be, and what it",
         "# must reach in any case. The gate reads these; write them down before you look.",
-        f"metric = {_text(draft.metric or _metric(form))}",
+        f"metric = {_text(draft.metric or usual(form).name)}",
         f"margin = {draft.margin!r}",
         "alpha = 0.05",
         f"floor = {draft.floor!r}",
@@ -265,22 +266,26 @@ def _field(name: str, train: Sequence[Item]) -> str:
 
 
 def _output(form: Form, encoding: str | None, train: Sequence[Item]) -> list[str]:
-    if form == "labels":
-        labels = sorted({item.label for item in train})
-        lines = [f"labels = [{', '.join(map(_text, labels))}]"]
-        if short := codes(labels):
-            lines += [
-                "# One label is the beginning of another, so the model writes codes.",
-                f"codes = [{', '.join(map(_text, short))}]",
+    match form:
+        case "labels":
+            labels = sorted({item.label for item in train})
+            lines = [f"labels = [{', '.join(map(_text, labels))}]"]
+            if short := codes(labels):
+                lines += [
+                    "# One label is the beginning of another, so the model writes codes.",
+                    f"codes = [{', '.join(map(_text, short))}]",
+                ]
+            return lines
+        case "fields":
+            return [
+                f"schema = {_text(SCHEMA)}",
+                "# values: the model writes one value a line, and the appliance writes the JSON.",
+                f"encoding = {_text(encoding or 'json')}",
             ]
-        return lines
-    if form == "fields":
-        return [
-            f"schema = {_text(SCHEMA)}",
-            "# values: the model writes one value a line, and the appliance writes the JSON.",
-            f"encoding = {_text(encoding or 'json')}",
-        ]
-    return []
+        case "text":
+            return []
+        case _:
+            assert_never(form)
 
 
 def _system(form: Form, train: Sequence[Item]) -> str:
@@ -291,15 +296,15 @@ def _system(form: Form, train: Sequence[Item]) -> str:
         if short
         else ", ".join(labels)
     )
-    return {
-        "labels": f"Name the one of these that fits the input: {listed}.",
-        "fields": "Write down the fields that the input states; null where it states nothing.",
-        "text": "Answer in as few words as possible.",
-    }[form]
-
-
-def _metric(form: Form) -> str:
-    return {"labels": "exact_match", "fields": "field_accuracy", "text": "normalised_match"}[form]
+    match form:
+        case "labels":
+            return f"Name the one of these that fits the input: {listed}."
+        case "fields":
+            return "Write down the fields that the input states; null where it states nothing."
+        case "text":
+            return "Answer in as few words as possible."
+        case _:
+            assert_never(form)
 
 
 def _text(value: str) -> str:

@@ -5,8 +5,7 @@ alone, and refuses there what a vocabulary or a limit makes impossible.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from appliance.engine.text.grammar import check_constraint
 from appliance.engine.text.schemas import refused
@@ -14,24 +13,25 @@ from appliance.errors import BadRequest, TaskRefused
 from appliance.tasks import values
 from appliance.tasks.definition import Fields, Task, check_metric
 from appliance.tasks.loaded import LoadedTask
+from appliance.tasks.schemas import ObjectSchema
 from appliance.types import Constraint
 
 _LINE: Final = 64
 """Tokens that a value may take on average, where the task states no limit."""
 
 
-def constraint(output: Fields, schema: Mapping[str, Any]) -> Constraint:
+def constraint(output: Fields, schema: ObjectSchema) -> Constraint:
     """What holds a model to the fields."""
     if output.encoding == "values":
         return Constraint("regex", values.expression(schema))
-    return Constraint("json_schema", json.dumps(schema))
+    return Constraint("json_schema", json.dumps(schema.document))
 
 
-def most_tokens(task: Task, schema: Mapping[str, Any]) -> int | None:
+def most_tokens(task: Task, schema: ObjectSchema) -> int | None:
     """Most tokens of an answer in fields; None where the schema alone bounds it."""
     if task.max_tokens or not isinstance(task.output, Fields) or task.output.encoding == "json":
         return task.max_tokens or None
-    return _LINE * len(schema["properties"])
+    return _LINE * len(schema.names)
 
 
 def check_form(loaded: LoadedTask) -> None:

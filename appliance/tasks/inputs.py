@@ -7,7 +7,6 @@ Rules:
 - A field that is missing, unknown or too long is refused by name. Nothing is cut.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -18,6 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from appliance.errors import BadRequest, TaskRefused
 from appliance.tasks.definition import Task
+from appliance.tasks.matching import object_of
 
 MAX_RENDERED: Final = 1 << 20
 """Longest message that a template may make, in characters."""
@@ -42,7 +42,7 @@ def values_of(task: Task, content: str) -> dict[str, str]:
     Raises:
         BadRequest: `task_input_invalid`, naming the field.
     """
-    sent = _object(content)
+    sent = object_of(content)
     if sent is None:
         required = [field.name for field in task.input if field.required]
         if len(required) != 1:
@@ -138,17 +138,6 @@ class Renderer:
                 "task_input_invalid", f"The task's template fails on this input: {error}"
             ) from error
         return "".join(pieces)
-
-
-def _object(content: str) -> dict[str, Any] | None:
-    """The JSON object that a text is, or None."""
-    if not content.lstrip().startswith("{"):
-        return None
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _expected(task: Task) -> str:

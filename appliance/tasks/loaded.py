@@ -6,17 +6,18 @@ name through `read`, which knows what was signed.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, assert_never
 
 from appliance.errors import ApplianceError, TaskRefused
 from appliance.tasks import definition, values
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.document import Classifier
 from appliance.tasks.classifiers.linear import Linear
-from appliance.tasks.definition import Fields, Labels, Task
+from appliance.tasks.definition import Fields, Labels, Task, Text
 from appliance.tasks.inputs import Example, Renderer, checked
+from appliance.tasks.schemas import ObjectSchema
 
 MAX_FILE: Final = 1 << 20
 MAX_EXAMPLES: Final = 200
@@ -41,7 +42,7 @@ class LoadedTask:
     task: Task
     digest: str
     renderer: Renderer
-    schema: Mapping[str, Any]
+    schema: ObjectSchema
     example_ids: tuple[str, ...] = ()
     classifier: Classifier | None = None
     classifier_digest: str = ""
@@ -57,12 +58,12 @@ def load(read: Read, digest: str) -> LoadedTask:
         Refused: `coefficients_invalid`.
     """
     task = definition.parse(read(definition.FILE, definition.MAX_BYTES))
-    schema: Mapping[str, Any] = {}
+    schema = ObjectSchema({})
     if isinstance(task.output, Fields):
         schema = definition.parse_schema(read(task.output.schema, MAX_FILE))
         if task.output.encoding == "values":
             values.check(schema)
-        if unknown := sorted(set(task.compare) - set(schema["properties"])):
+        if unknown := sorted(set(task.compare) - set(schema.names)):
             raise TaskRefused(
                 "task_invalid",
                 f"task.toml compares {unknown[0]!r}, which the schema does not have.",
@@ -108,27 +109,31 @@ def _unfit_classifier(reason: str) -> TaskRefused:
     return TaskRefused("task_invalid", f"The classifier of the task {reason}.")
 
 
-def answer_text(task: Task, schema: Mapping[str, Any], expected: Any) -> str:
+def answer_text(task: Task, schema: ObjectSchema, expected: Any) -> str:
     """What the model should write for an expected answer.
 
     Raises:
         TaskRefused: `task_answer_unfit` when the task's form cannot say it.
     """
     output = task.output
-    if isinstance(output, Labels):
-        if expected not in output.labels:
-            raise TaskRefused("task_answer_unfit", f"{str(expected)[:80]!r} is no label.")
-        return output.written(expected)
-    if isinstance(output, Fields):
-        if not isinstance(expected, dict):
-            raise TaskRefused("task_answer_unfit", "The expected answer is not an object.")
-        if output.encoding == "values":
-            return values.write(schema, expected)
-        ordered = {name: expected[name] for name in schema["properties"] if name in expected}
-        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
-    if not isinstance(expected, str):
-        raise TaskRefused("task_answer_unfit", "The expected answer is not text.")
-    return expected
+    match output:
+        case Labels():
+            if expected not in output.labels:
+                raise TaskRefused("task_answer_unfit", f"{str(expected)[:80]!r} is no label.")
+            return output.written(expected)
+        case Fields():
+            if not isinstance(expected, dict):
+                raise TaskRefused("task_answer_unfit", "The expected answer is not an object.")
+            if output.encoding == "values":
+                return values.write(schema, expected)
+            ordered = {name: expected[name] for name in schema.names if name in expected}
+            return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+        case Text():
+            if not isinstance(expected, str):
+                raise TaskRefused("task_answer_unfit", "The expected answer is not text.")
+            return expected
+        case _:
+            assert_never(output)
 
 
 def _lines(data: bytes) -> list[bytes]:
@@ -138,9 +143,7 @@ def _lines(data: bytes) -> list[bytes]:
     return lines
 
 
-def _example(
-    task: Task, schema: Mapping[str, Any], number: int, line: bytes
-) -> tuple[str, Example]:
+def _example(task: Task, schema: ObjectSchema, number: int, line: bytes) -> tuple[str, Example]:
     try:
         item = json.loads(line)
         identity, sent, expected = item["id"], item["input"], item["expected"]

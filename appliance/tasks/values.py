@@ -12,13 +12,13 @@ Rules:
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
 
 from appliance.errors import TaskRefused
-
-Scalar: TypeAlias = str | int | float | bool | None
-"""A value of a property."""
+from appliance.tasks.schemas import ObjectSchema, PropertySchema, Scalar
 
 _SCALARS: Final = frozenset({"string", "number", "integer", "boolean", "null"})
 _ESCAPES: Final = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -30,23 +30,27 @@ _MAX_TEXT: Final = 2_000
 """Most characters of a text whose schema states no `maxLength`."""
 
 
-def check(schema: Mapping[str, Any]) -> None:
+def check(schema: ObjectSchema) -> None:
     """Whether answers to a schema can be written as values.
 
     Raises:
         TaskRefused: `task_schema_invalid`, naming the property.
     """
-    for name, property_ in schema["properties"].items():
-        if not isinstance(property_, dict) or not (_types(property_) <= _SCALARS):
+    for name in schema.names:
+        try:
+            found = schema.of(name)
+        except msgspec.ValidationError as error:
+            raise _unfit(name, "is not a scalar") from error
+        if not found.types <= _SCALARS:
             raise _unfit(name, "is not a scalar")
-        options = _options(property_)
-        if options is not None and any(isinstance(o, dict | list | float) for o in options):
+        options = found.options or ()
+        if any(isinstance(o, dict | list | float) for o in options):
             raise _unfit(name, "lists a value that is not text, an integer, a boolean or null")
-        if "null" in _types(property_) and "" in (options or ()):
+        if "null" in found.types and "" in options:
             raise _unfit(name, "allows both null and the empty text, which would look alike")
-        if "pattern" in property_ or "format" in property_:
+        if found.pattern is not msgspec.UNSET or found.format is not msgspec.UNSET:
             raise _unfit(name, 'has a pattern or a format; use encoding = "json"')
-    if set(schema.get("required", ())) != set(schema["properties"]):
+    if schema.required != set(schema.names):
         raise TaskRefused(
             "task_schema_invalid",
             "Values stand for all properties, so the schema must require each; let an optional one "
@@ -54,19 +58,18 @@ def check(schema: Mapping[str, Any]) -> None:
         )
 
 
-def expression(schema: Mapping[str, Any]) -> str:
+def expression(schema: ObjectSchema) -> str:
     """The regular expression of all answers, for the engine's constraint."""
-    return r"\n".join(_pattern(p) for p in schema["properties"].values())
+    return r"\n".join(_pattern(schema.of(name)) for name in schema.names)
 
 
-def write(schema: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+def write(schema: ObjectSchema, answer: Mapping[str, Any]) -> str:
     """The values of an answer, one a line.
 
     Raises:
         TaskRefused: `task_answer_unfit` when the lines would not give the answer again.
     """
-    lines = [_written(answer.get(name)) for name in schema["properties"]]
-    text = "\n".join(lines)
+    text = "\n".join(_written(answer.get(name)) for name in schema.names)
     if not re.fullmatch(expression(schema), text) or read(schema, text) != dict(answer):
         raise TaskRefused(
             "task_answer_unfit",
@@ -75,60 +78,32 @@ def write(schema: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
     return text
 
 
-def read(schema: Mapping[str, Any], text: str) -> dict[str, Scalar]:
+def read(schema: ObjectSchema, text: str) -> dict[str, Scalar]:
     """The answer that lines of values stand for.
 
     Raises:
         TaskRefused: `task_answer_invalid` when they are not what `expression` allows.
     """
-    lines = text.split("\n")
-    names: Sequence[str] = list(schema["properties"])
+    lines, names = text.split("\n"), schema.names
     if len(lines) != len(names):
         raise _unread(f"{len(lines)} lines for {len(names)} fields")
     return {
-        name: _value(name, schema["properties"][name], line)
-        for name, line in zip(names, lines, strict=True)
+        name: _value(name, schema.of(name), line) for name, line in zip(names, lines, strict=True)
     }
 
 
-def _types(property_: Mapping[str, Any]) -> set[str]:
-    """The JSON types that a property allows."""
-    options = _options(property_)
-    if options is not None:
-        return {_type_of(option) for option in options}
-    stated = property_.get("type", "unstated")
-    return set(stated) if isinstance(stated, list) else {str(stated)}
+def _pattern(found: PropertySchema) -> str:
+    if found.options is not None:
+        return "(?:" + "|".join(re.escape(_written(option)) for option in found.options) + ")"
+    return "(?:" + "|".join(_typed(kind, found) for kind in sorted(found.types)) + ")"
 
 
-def _options(property_: Mapping[str, Any]) -> list[Any] | None:
-    if "const" in property_:
-        return [property_["const"]]
-    options = property_.get("enum")
-    return list(options) if isinstance(options, list) else None
-
-
-def _type_of(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    return "string" if isinstance(value, str) else "unfit"
-
-
-def _pattern(property_: Mapping[str, Any]) -> str:
-    options = _options(property_)
-    if options is not None:
-        return "(?:" + "|".join(re.escape(_written(option)) for option in options) + ")"
-    return "(?:" + "|".join(_typed(kind, property_) for kind in sorted(_types(property_))) + ")"
-
-
-def _typed(kind: str, property_: Mapping[str, Any]) -> str:
+def _typed(kind: str, found: PropertySchema) -> str:
     if kind == "string":
         # Beside null an empty line is null, so that a text has at least one character.
-        least = max(int(property_.get("minLength", 0)), int("null" in _types(property_)))
-        return f"{_TEXT}{{{least},{int(property_.get('maxLength', _MAX_TEXT))}}}"
+        least = max(found.least, int("null" in found.types))
+        most = found.most if isinstance(found.most, int) else _MAX_TEXT
+        return f"{_TEXT}{{{least},{most}}}"
     return {"number": _NUMBER, "integer": _INTEGER, "boolean": "true|false", "null": ""}[kind]
 
 
@@ -140,10 +115,10 @@ def _written(value: Any) -> str:
     return json.dumps(value)
 
 
-def _value(name: str, property_: Mapping[str, Any], line: str) -> Scalar:
+def _value(name: str, wanted: PropertySchema, line: str) -> Scalar:
     """What a line stands for: the first of null, the listed values, and the types that fits."""
-    kinds, options = _types(property_), _options(property_)
-    if not re.fullmatch(_pattern(property_), line):
+    kinds, options = wanted.types, wanted.options
+    if not re.fullmatch(_pattern(wanted), line):
         raise _unread(f"{line[:80]!r} is no value of {name!r}")
     if line == "" and "null" in kinds:
         return None

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from appliance.datasets.items import Item
-from appliance.evals import scoring
+from appliance.evals import asking, scoring
+from appliance.evals.asking import Told
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import compare, summarise
 from appliance.statistics.labels import blended, fitted_weight
@@ -122,9 +123,9 @@ def candidates(
     both = [blended(one, other, weight) for one, other in zip(shares, judged, strict=True)]
     return Candidates(
         (
-            Candidate("classifier", _outcomes(task, output, dev, judged)),
+            Candidate("classifier", labelled_outcomes(task, output, dev, judged)),
             tuned,
-            Candidate("blend", _outcomes(task, output, dev, both), weight),
+            Candidate("blend", labelled_outcomes(task, output, dev, both), weight),
         ),
         write(fitted),
     )
@@ -135,27 +136,25 @@ def best_label(output: Labels, shares: Sequence[float]) -> str:
     return output.labels[max(range(len(shares)), key=lambda n: (shares[n], -n))]
 
 
-def outcome(task: Task, item: Item, answer: str | None) -> Outcome:
-    """What an answer is worth."""
-    expected = scoring.expected_of(task, item)
-    score = scoring.score(task, expected, answer)
-    return Outcome(
-        item=item.id,
-        group=item.group,
-        expected=expected,
-        answer=answer,
-        micros=round(score * 1e6),
-        microseconds=1,
-        stratum=item.stratum or "",
-    )
+def outcome(
+    task: Task, item: Item, answer: str | None, shares: Sequence[tuple[str, float]] = ()
+) -> Outcome:
+    """What an answer is worth.
+
+    Args:
+        shares: labels, and how likely each is.
+    """
+    return asking.outcome(task, item, answer, Told(answer, "", 0.0, shares=shares))
 
 
-def _outcomes(
+def labelled_outcomes(
     task: Task, output: Labels, items: Sequence[Item], shares: Sequence[Sequence[float]]
 ) -> tuple[Outcome, ...]:
+    """What the likeliest labels are worth."""
+    named = [list(zip(output.labels, one, strict=True)) for one in shares]
     return tuple(
-        outcome(task, item, best_label(output, one))
-        for item, one in zip(items, shares, strict=True)
+        outcome(task, item, best_label(output, one), each)
+        for item, one, each in zip(items, shares, named, strict=True)
     )
 
 

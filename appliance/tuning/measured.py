@@ -17,7 +17,7 @@ from appliance.tasks import values
 from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.enforced import constraint, most_tokens
 from appliance.tasks.loaded import LoadedTask
-from appliance.tuning.candidates import best_label, outcome
+from appliance.tuning.candidates import labelled_outcomes, outcome
 from appliance.tuning.proof import Form
 from appliance.tuning.rows import Row
 from appliance.tuning.served import Served
@@ -45,20 +45,18 @@ async def measured(
     Args:
         adapter: its digest, loaded in the worker; "" for the untuned model.
     """
-    shares: list[list[float]] = []
     output, form = loaded.task.output, form_of(loaded)
     if isinstance(output, Labels):
         shares = await _shares(served, adapter, output, rows)
-        answers: list[str | None] = [best_label(output, one) for one in shares]
-    elif isinstance(output, Fields) and form is not None:
+        return Measured(labelled_outcomes(loaded.task, output, items, shares), tuple(shares))
+    answers: list[str | None]
+    if isinstance(output, Fields) and form is not None:
         written = await served.formed(rows, form.constraint, form.most, adapter)
         answers = [_read(output, loaded, text) for text in written]
     else:
         answers = [text for text, _ in await served.answers(rows, adapter)]
     pairs = zip(items, answers, strict=True)
-    return Measured(
-        tuple(outcome(loaded.task, item, answer) for item, answer in pairs), tuple(shares)
-    )
+    return Measured(tuple(outcome(loaded.task, item, answer) for item, answer in pairs), ())
 
 
 def form_of(loaded: LoadedTask) -> Form | None:

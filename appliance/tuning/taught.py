@@ -20,10 +20,11 @@ from appliance.datasets.duplicates import plain
 from appliance.datasets.items import Expected, Item
 from appliance.datasets.splits import LABELLED, UNLABELLED
 from appliance.errors import TaskRefused
-from appliance.evals import metrics, scoring
+from appliance.evals import metrics
 from appliance.evals.outcomes import Outcome
 from appliance.tasks.definition import Fields, Labels
 from appliance.tasks.loaded import LoadedTask, answer_text
+from appliance.tasks.matching import object_of
 
 TRAIN: Final = "train"
 FORM, CONTRADICTS, JUDGES = "form", "contradicts", "judges"
@@ -113,8 +114,7 @@ class _Form:
 
     def __init__(self, loaded: LoadedTask) -> None:
         self._loaded = loaded
-        fields = isinstance(loaded.task.output, Fields)
-        self._schema = metrics.Schema(loaded.schema) if fields else None
+        self._schema = loaded.schema if isinstance(loaded.task.output, Fields) else None
 
     def value(self, text: str | None) -> Expected:
         """The answer as an item expects it; None where it has not the form."""
@@ -123,8 +123,8 @@ class _Form:
             return None
         value: Expected = text
         if self._schema is not None:
-            value = scoring.object_of(text)
-            if value is None or not self._schema.adheres(value):
+            value = object_of(text)
+            if value is None or not self._schema.accepts(value):
                 return None
         elif not isinstance(task.output, Labels) and metrics.refuses(text):
             return None

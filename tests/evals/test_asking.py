@@ -90,6 +90,20 @@ async def test_an_answer_is_scored_with_its_confidence_and_time() -> None:
     assert request.messages == ({"role": "user", "content": '{"text": "no start"}'},)
 
 
+async def test_the_likeliest_labels_are_kept_and_a_metric_may_ask_for_them() -> None:
+    """The odds of all labels are asked for where a metric ranks them; the control does not."""
+    shares = (("hydraulics", 0.5), ("engine", 0.2), ("electrical", 0.3))
+    for metric, score in (("exact_match", 0), ("top_3", 1)):
+        told = Answer(Delta("hydraulics", 1, "stop", about=replace(ABOUT, distribution=shares)))
+        over, double = asking(told)
+        task = parse(LABELS.replace("exact_match", metric).encode())
+        outcome = await replace(over, task=task).outcome(ITEM)
+        assert outcome.score == score and outcome.ranked is not None
+        assert [label for label, _ in outcome.ranked] == ["hydraulics", "electrical", "engine"]
+        ((_, request),) = double.asked
+        assert request.decisions == (metric == "top_3")
+
+
 async def test_a_failure_of_the_candidate_is_wrong_and_not_asked_again() -> None:
     over, double = asking(Answer(BadRequest("output_invalid", "It is no JSON.")))
     outcome = await over.outcome(ITEM)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from appliance.datasets.items import Item
 from appliance.evals.baselines import LINEAR, MAJORITY, Baseline, battery
 from tests.evals.orders import item
@@ -16,7 +18,7 @@ def train(count: int) -> list[Item]:
 
 
 def answers(baseline: Baseline, *texts: str) -> list[tuple[str, float | None]]:
-    return [(label, confidence) for label, confidence, _ in baseline.answers(texts)]
+    return [(guess.answer, guess.confidence) for guess, _ in baseline.answers(texts)]
 
 
 def test_the_curve_has_the_sizes_that_there_are_items_for() -> None:
@@ -35,6 +37,19 @@ def test_majority_answers_the_commonest_label_and_says_how_common() -> None:
     assert answers(battery(some)[0], "anything", "") == [("hydraulics", 6 / 11)] * 2
 
 
+def test_a_label_comes_with_all_others_from_the_likeliest_on() -> None:
+    """So that a metric of the first three has an honest baseline; objects have none."""
+    some = train(11)
+    ((majority, _),) = battery(some)[0].answers(["anything"])
+    assert majority.shares == [("hydraulics", 6 / 11), ("engine", 5 / 11)]
+    ((regression, _),) = battery(train(60))[-1].answers(["replace turbo"])
+    assert [label for label, _ in regression.shares] == ["engine", "hydraulics"]
+    assert sum(share for _, share in regression.shares) == pytest.approx(1)
+    made = [Item(i.id, i.group, i.input, {"system": i.label}) for i in train(80)]
+    ((fields, _),) = battery(made)[-1].answers(["replace turbo"])
+    assert fields.shares == ()
+
+
 def test_regression_learns_and_its_confidence_is_a_probability() -> None:
     ((label, confidence),) = answers(battery(train(60))[-1], "replace turbo")
     assert label == "engine"
@@ -49,7 +64,7 @@ def test_the_order_of_the_items_changes_nothing() -> None:
 
 
 def test_each_answer_has_its_time() -> None:
-    assert all(seconds > 0 for _, _, seconds in battery(train(60))[-1].answers(["a", "b"]))
+    assert all(seconds > 0 for _, seconds in battery(train(60))[-1].answers(["a", "b"]))
 
 
 def test_fields_are_learned_one_by_one() -> None:

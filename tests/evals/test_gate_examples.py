@@ -21,7 +21,7 @@ def answers(items: list[Item]) -> tuple[list[Item], dict[str, list[str]]]:
     train = [item for item in items if item.split == "train"]
     tests = [item for item in items if item.split == "test"]
     texts = [item.text for item in tests]
-    found = {b.name: [label for label, _, _ in b.answers(texts)] for b in battery(train)}
+    found = {b.name: [guess.answer for guess, _ in b.answers(texts)] for b in battery(train)}
     return tests, found
 
 
@@ -60,7 +60,7 @@ def test_too_few_groups_are_underpowered() -> None:
     train = [item for item in items if item.split == "train"]
     tests = [item for item in items if item.split == "test"]
     (majority,) = battery(train)[:1]
-    common = [label for label, _, _ in majority.answers([item.text for item in tests])]
+    common = [guess.answer for guess, _ in majority.answers([item.text for item in tests])]
     for name, labels in (("always right", [i.label for i in tests]), ("majority", common)):
         found = judged(tests, labels, common)
         told(f"fail2ban, {name}: {found.verdict}, {found.groups} groups of {len(tests)} items")

@@ -16,6 +16,7 @@ from appliance.tasks.catalogue import Drafts
 from appliance.tasks.definition import Fields, Text
 from appliance.tasks.definition import parse as parse_task
 from appliance.tasks.loaded import LoadedTask, load
+from appliance.tasks.schemas import ObjectSchema
 from appliance.types import GenerationRequest
 from tests.routing.example import LARGE, QUEUE, ROUTE
 from tests.routing.upstreams.site import caller
@@ -46,7 +47,9 @@ async def test_the_first_task_that_is_here_says_what_an_input_is() -> None:
 def test_an_answer_has_the_form_of_the_task() -> None:
     task: Any = parse_task(LABELS.encode())
     assert form_of(LOADED).labels == ("hydraulics", "engine", "electrical")
-    fields = replace(LOADED, task=_with(task, Fields("schema.json")), schema={"type": "object"})
+    fields = replace(
+        LOADED, task=_with(task, Fields("schema.json")), schema=ObjectSchema({"type": "object"})
+    )
     assert form_of(fields).schema == {"type": "object"}
     text = form_of(replace(LOADED, task=_with(task, Text())))
     assert (text.labels, text.schema) == ((), None)

@@ -57,6 +57,10 @@ def test_stages_take_the_same_fields_and_give_the_same_labels() -> None:
     assert "text" in unfit(cast(LoadedTask, other), None)
 
 
+def test_a_route_gives_one_label_and_is_not_measured_by_the_first_three() -> None:
+    assert "top_3" in unfit(task(FITTED.replace("exact_match", "top_3")), None)
+
+
 def in_fields(schema: Mapping[str, Any] = SCHEMA, encoding: str = "values") -> LoadedTask:
     toml = FIELDS.replace('"values"', f'"{encoding}"')
     files = {"task.toml": toml.encode(), "schema.json": json.dumps(schema).encode()}

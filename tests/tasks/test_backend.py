@@ -18,6 +18,7 @@ from appliance.tasks import labelled, values
 from appliance.tasks.backend import TOLERANCE, TaskBackend
 from appliance.tasks.definition import Labels
 from appliance.tasks.loaded import LoadedTask
+from appliance.tasks.schemas import ObjectSchema
 from appliance.types import Constraint, Delta, GenerationRequest, Principal, Sampling, Unscored
 from tests.smol import ID
 from tests.tasks.example import BLEND, FIELDS, LABELS, SCHEMA, coefficients
@@ -157,7 +158,7 @@ async def test_the_agreement_of_samples_is_known_without_any(ready: Services) ->
     async def same(seed: int) -> bool:
         prepared = await over.model.prepare(bare, APP, seed)
         text = "".join([piece.text async for piece in over.model.run(prepared)])
-        return bool(values.read(SIDES, text) == json.loads(delta.text))
+        return bool(values.read(ObjectSchema(SIDES), text) == json.loads(delta.text))
 
     found = [await same(seed) for seed in range(_SAMPLES)]
     deviation = math.sqrt(expected * (1 - expected) / _SAMPLES)

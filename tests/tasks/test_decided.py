@@ -8,9 +8,11 @@ import pytest
 from appliance.engine.logprobs import FLOOR
 from appliance.tasks.decided import decided
 from appliance.tasks.definition import Fields
+from appliance.tasks.schemas import ObjectSchema
 from appliance.types import Decision
-from tests.tasks.example import SCHEMA
+from tests.tasks import example
 
+SCHEMA = ObjectSchema(example.SCHEMA)
 VALUES, JSON = Fields("schema.json", "values"), Fields("schema.json")
 LINES = "hosé\nleft\n1.5\n2\ntrue\nsays ok"
 

@@ -56,7 +56,7 @@ def test_fields_become_a_schema_and_the_shorter_encoding_that_can_say_all() -> N
         * 3
     )
     found = task(files(DRAFT, train, train[:1]))
-    assert found.schema["properties"] == {
+    assert found.schema.document["properties"] == {
         "part": {"enum": ["hose", "pump"]},
         "hours": {"type": "number"},
         "note": {"enum": ["x", None]},
@@ -65,7 +65,7 @@ def test_fields_become_a_schema_and_the_shorter_encoding_that_can_say_all() -> N
     values.check(found.schema)
     optional = task(files(DRAFT, items({"a": True}, {"a": False, "b": "x"})))
     assert optional.task.output.encoding == "json"
-    assert optional.schema["required"] == ["a"]
+    assert optional.schema.required == {"a"}
 
 
 def test_texts_that_seldom_repeat_are_free_with_a_length() -> None:

@@ -13,6 +13,7 @@ from appliance.tasks.classifiers.linear import Linear
 from appliance.tasks.classifiers.neighbours import Neighbours
 from appliance.tasks.definition import parse
 from appliance.tasks.loaded import LoadedTask, answer_text, load
+from appliance.tasks.schemas import ObjectSchema
 from tests.tasks.example import (
     BLEND,
     CLASSIFIER,
@@ -48,7 +49,7 @@ def test_examples_stand_before_the_input() -> None:
 
 
 def test_a_task_of_fields_has_its_schema() -> None:
-    assert loaded(FIELDS, schema_json=json.dumps(SCHEMA)).schema == SCHEMA
+    assert loaded(FIELDS, schema_json=json.dumps(SCHEMA)).schema.document == SCHEMA
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_a_schema_is_held_to_the_encoding() -> None:
     nested = {"type": "object", "properties": {"a": {"type": "array"}}, "required": ["a"]}
     text = json.dumps({**nested, "additionalProperties": False})
     assert refused(FIELDS, schema_json=text) == "task_schema_invalid"
-    assert loaded(FIELDS.replace('"values"', '"json"'), schema_json=text).schema
+    assert loaded(FIELDS.replace('"values"', '"json"'), schema_json=text).schema.names
 
 
 @pytest.mark.parametrize(
@@ -97,13 +98,13 @@ def test_a_schema_is_held_to_the_encoding() -> None:
 def test_what_a_model_should_write(
     toml: str, schema: Mapping[str, Any], expected: Any, written: str
 ) -> None:
-    assert answer_text(parse(toml.encode()), schema, expected) == written
+    assert answer_text(parse(toml.encode()), ObjectSchema(schema), expected) == written
 
 
 def test_what_the_form_cannot_say_is_refused() -> None:
     for toml, expected in ((LABELS, "wings"), (LABELS, {"a": 1}), (FIELDS, "engine")):
         with pytest.raises(TaskRefused) as caught:
-            answer_text(parse(toml.encode()), SCHEMA, expected)
+            answer_text(parse(toml.encode()), ObjectSchema(SCHEMA), expected)
         assert caught.value.code == "task_answer_unfit"
 
 

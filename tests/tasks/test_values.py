@@ -10,15 +10,19 @@ from hypothesis import strategies as st
 
 from appliance.errors import TaskRefused
 from appliance.tasks import values
-from tests.tasks.example import SCHEMA
+from appliance.tasks.schemas import ObjectSchema
+from tests.tasks import example
 
+SCHEMA = ObjectSchema(example.SCHEMA)
 ANSWER = {
     "part": "hose", "side": None, "hours": 2.5, "count": 3, "urgent": True, "note": "a\nb\\",
 }  # fmt: skip
 
 
-def one(property_: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": {"a": property_}, "required": ["a"]}
+def one(property_: Any, required: tuple[str, ...] = ("a",)) -> ObjectSchema:
+    return ObjectSchema(
+        {"type": "object", "properties": {"a": property_}, "required": list(required)}
+    )
 
 
 def test_an_answer_is_written_a_value_a_line_and_read_again() -> None:
@@ -81,7 +85,7 @@ def test_a_schema_that_values_cannot_say_is_refused(property_: Any, named: str) 
 
 def test_a_property_that_may_be_left_out_is_refused() -> None:
     with pytest.raises(TaskRefused, match="require each"):
-        values.check({**one({"type": "string"}), "required": []})
+        values.check(one({"type": "string"}, required=()))
 
 
 def test_the_example_is_a_fit_schema() -> None:

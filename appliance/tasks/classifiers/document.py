@@ -107,13 +107,13 @@ def _neighbours(value: Any, labels: tuple[str, ...]) -> Neighbours:
     )
 
 
-def _block(block: Block) -> dict[str, Any]:
+def _block(block: Block) -> dict[str, list[str] | list[float]]:
     names = sorted(block.places, key=lambda name: block.places[name])
     return {"features": names, "weights": list(block.weights)}
 
 
 def _read_block(value: Any, name: str) -> Block:
-    table: dict[str, Any] = strict_json.member(value, name, dict, _refuse)
+    table = strict_json.member(value, name, dict, _refuse)
     strict_json.only(table, {"features", "weights"}, name, _refuse)
     features = strict_json.strings(table, "features", _refuse)
     weights: list[Any] = strict_json.member(table, "weights", list, _refuse)
