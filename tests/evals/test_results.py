@@ -74,6 +74,13 @@ def test_every_candidate_has_its_figures() -> None:
     assert compared["gained_items"] == [f"i{n:03}" for n in range(80, 100)]
 
 
+def test_a_confidence_in_one_label_is_held_against_no_metric_of_three() -> None:
+    """The control has a calibration error."""
+    for metric, told in (("exact_match", True), ("top_3", False)):
+        found, _ = result(*both(), toml=TASK.replace("exact_match", metric))
+        assert all((row["calibration_error"] is not None) == told for row in found["candidates"])
+
+
 def test_the_page_has_speed_memory_flips_slices_packs_and_notes() -> None:
     _, html = result(*both())
     for text in (
