@@ -46,9 +46,9 @@ def check_terms(subject: GateSubject) -> None:
     """
     if not all(isinstance(task.output, Labels) for task in _tasks(subject)):
         raise PolicyRefused("specification_other", "Only answers that are labels are compared so.")
-    if METRICS[subject.wanted.metric].ranked:  # sides that answer alike may rank otherwise
-        message = f"{subject.wanted.metric} needs the label of every item."
-        raise PolicyRefused("specification_other", message)
+    metric = METRICS[subject.loaded.task.gate.metric]
+    if metric.ranked:  # sides that answer alike may rank otherwise
+        raise PolicyRefused("specification_other", f"{metric.name} needs every item's label.")
     check_labels(_offered(subject))
     check_raters(subject.signed.said.raters)
 
