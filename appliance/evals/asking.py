@@ -26,7 +26,15 @@ from appliance.serving.generation import Generation
 from appliance.serving.inference import EVALUATION, Inference
 from appliance.tasks.definition import Labels, Task
 from appliance.tasks.metrics import METRICS
-from appliance.types import Caller, GenerationRequest, Limits, Principal, Priority, TaskAnswer
+from appliance.types import (
+    Caller,
+    GenerationRequest,
+    Limits,
+    Principal,
+    Priority,
+    TaskAnswer,
+    TaskNeeds,
+)
 
 TIMEOUT_S: Final = 120.0
 PATIENCE_S: Final = 600.0
@@ -75,7 +83,9 @@ class Asking:
         sent = json.dumps(scoring.input_of(self.task, item), ensure_ascii=False)
         messages = ({"role": "user", "content": sent},)
         every = METRICS[self.task.gate.metric].ranked  # the odds of all labels, exactly
-        request = GenerationRequest(model=self.task.id, messages=messages, decisions=every)
+        request = GenerationRequest(
+            model=self.task.id, messages=messages, needs=TaskNeeds(decisions=every)
+        )
         label = f"{self.label}-{self.alias(item.id)}"
         told = await asked_again(
             self.inference, label, request, self.timeout, self.asker, patient=self.patient
