@@ -84,7 +84,7 @@ class Asking:
         messages = ({"role": "user", "content": sent},)
         every = METRICS[self.task.gate.metric].ranked  # the odds of all labels, exactly
         request = GenerationRequest(
-            model=self.task.id, messages=messages, needs=TaskNeeds(decisions=every)
+            model=self.task.id, messages=messages, task=TaskNeeds(decisions=every)
         )
         label = f"{self.label}-{self.alias(item.id)}"
         told = await asked_again(

@@ -101,7 +101,7 @@ async def test_the_likeliest_labels_are_kept_and_a_metric_may_ask_for_them() -> 
         assert outcome.score == score and outcome.ranked is not None
         assert [label for label, _ in outcome.ranked] == ["hydraulics", "electrical", "engine"]
         ((_, request),) = double.asked
-        assert request.needs.decisions == (metric == "top_3")
+        assert request.task.decisions == (metric == "top_3")
 
 
 async def test_a_failure_of_the_candidate_is_wrong_and_not_asked_again() -> None:
