@@ -63,7 +63,7 @@ class Answering:
         self.starts = list(starts)
         self.asked: list[tuple[Caller, GenerationRequest]] = []
 
-    async def start(self, caller: Caller, request: GenerationRequest) -> Answer:
+    async def begin(self, caller: Caller, request: GenerationRequest) -> Answer:
         self.asked.append((caller, request))
         following = self.starts.pop(0)
         if isinstance(following, ApplianceError):
