@@ -100,7 +100,7 @@ class LengthFacts(msgspec.Struct, frozen=True):
 
 
 class CheckFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a dataset is, beside its problems.
+    """Facts of a dataset, beside its problems.
 
     Attributes:
         summary: as lists and records have it.

@@ -1,4 +1,4 @@
-"""How a value counts as right beside the expected one: texts, numbers, patterns, fields. Pure.
+"""A value beside the expected one: texts, numbers, patterns, fields. Pure.
 
 Rules: texts are compared in Unicode form NFC, blanks at their ends aside; types must agree; the
 table `compare` of a task says how much a number may differ, or that an expected text is a pattern.
@@ -23,7 +23,7 @@ _ARTICLES: Final = re.compile(r"\b(?:a|an|the)\b")
 
 
 class Compare(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a value counts as right where it need not be the same as the expected one.
+    """The rule by which a value counts as right that is not the expected one.
 
     Attributes:
         match: `same`; `normalised`: case, punctuation and blanks aside; `pattern`: the expected

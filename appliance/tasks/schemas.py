@@ -72,7 +72,7 @@ class ObjectSchema:
         return jsonschema_rs.validator_for(dict(self.document))
 
     def accepts(self, answer: object) -> bool:
-        """Whether a JSON value is one that it allows."""
+        """True for a JSON value that it allows."""
         return bool(self._validator.is_valid(answer))
 
 

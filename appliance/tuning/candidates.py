@@ -150,7 +150,7 @@ def outcome(
 def labelled_outcomes(
     task: Task, output: Labels, items: Sequence[Item], shares: Sequence[Sequence[float]]
 ) -> tuple[Outcome, ...]:
-    """What the likeliest labels are worth."""
+    """The outcomes of the likeliest labels."""
     named = [list(zip(output.labels, one, strict=True)) for one in shares]
     return tuple(
         outcome(task, item, best_label(output, one), each)
