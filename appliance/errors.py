@@ -34,8 +34,8 @@ are mapped in `api/errors.py` only, exit statuses in `cli/main.py` only. `docs/e
 is generated from this file, which is long because it is one table: a code has one home.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Self
 
 
 class Code(NamedTuple):
@@ -1453,6 +1453,11 @@ class ApplianceError(Exception):
         self.code = code
         self.message = message
         self.param = param
+
+    @classmethod
+    def of(cls, code: str, noun: str) -> Callable[[str], Self]:
+        """Makes the errors of one code about one thing, each from what is wrong with it."""
+        return lambda problem: cls(code, f"{noun}: {problem}.")
 
     @property
     def hint(self) -> str:

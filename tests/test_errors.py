@@ -21,8 +21,7 @@ def raised_codes(tree: ast.AST) -> set[str]:
         call.args[0].value
         for call in ast.walk(tree)
         if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Name)
-        and call.func.id in CLASSES
+        and ast.unparse(call.func).removesuffix(".of") in CLASSES
         and call.args
         and isinstance(call.args[0], ast.Constant)
         and isinstance(call.args[0].value, str)
@@ -38,7 +37,8 @@ def test_every_code_that_is_raised_is_known() -> None:
 
 
 def test_the_search_for_codes_sees_them() -> None:
-    assert raised_codes(ast.parse("raise Refused('no_such_code', 'x')")) == {"no_such_code"}
+    for made in ("raise Refused('no_such_code', 'x')", "_bad = Refused.of('no_such_code', 'x')"):
+        assert raised_codes(ast.parse(made)) == {"no_such_code"}
 
 
 def test_every_class_is_drawn_in_the_tree() -> None:
@@ -57,3 +57,6 @@ def test_an_error_explains_itself() -> None:
     error = errors.Refused("wrong_state", "m is retired.", param="id")
     assert (error.code, error.param) == ("wrong_state", "id")
     assert (error.message, error.hint) == ("m is retired.", CODES["wrong_state"].hint)
+    made = errors.Refused.of("wrong_state", "The model")
+    assert type(made("it is retired")) is errors.Refused
+    assert str(made("it is retired")) == "The model: it is retired."

@@ -8,6 +8,8 @@ Rules:
   that head: a cosigned head that the log lacks means that the log was put back or forked.
 """
 
+from typing import Final
+
 from appliance.audit import prover, store
 from appliance.audit.checkpoint import VerifierKey, b64, parse
 from appliance.audit.cosignature import verify_cosigned
@@ -49,5 +51,4 @@ def witnessed(log: Log, origin: str, note: bytes, witness: VerifierKey, actor: s
     return Draft("witness", fields)
 
 
-def _other(why: str) -> AuditRefused:
-    return AuditRefused("audit_corrupt", f"The witness knows another log: {why}.")
+_other: Final = AuditRefused.of("audit_corrupt", "The witness knows another log")

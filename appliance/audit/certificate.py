@@ -107,5 +107,4 @@ def _bad_key() -> AuditRefused:
     )
 
 
-def _invalid(reason: str) -> AuditRefused:
-    return AuditRefused("certificate_invalid", f"The genesis certificate does not hold: {reason}.")
+_invalid: Final = AuditRefused.of("certificate_invalid", "The genesis certificate does not hold")

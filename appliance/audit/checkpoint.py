@@ -214,5 +214,4 @@ def _unb64(text: str) -> bytes:
     return value
 
 
-def _invalid(reason: str) -> AuditRefused:
-    return AuditRefused("checkpoint_invalid", f"The checkpoint is not valid: {reason}.")
+_invalid: Final = AuditRefused.of("checkpoint_invalid", "The checkpoint is not valid")

@@ -64,5 +64,4 @@ def _verify(value: bytes, head: Checkpoint, witness: VerifierKey) -> int:
     return seconds
 
 
-def _invalid(reason: str) -> AuditRefused:
-    return AuditRefused("checkpoint_invalid", f"The cosigned checkpoint is not valid: {reason}.")
+_invalid: Final = AuditRefused.of("checkpoint_invalid", "The cosigned checkpoint is not valid")

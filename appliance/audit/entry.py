@@ -282,5 +282,4 @@ def _ascii_keys(value: Json) -> bool:
     return all(map(_ascii_keys, value)) if isinstance(value, list) else True
 
 
-def _invalid(reason: str) -> AuditRefused:
-    return AuditRefused("audit_entry_invalid", f"An audit entry is not valid: {reason}.")
+_invalid: Final = AuditRefused.of("audit_entry_invalid", "An audit entry is not valid")

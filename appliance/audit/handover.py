@@ -116,5 +116,4 @@ def fields(
     return {"next_key": public.hex(), "signature": signature.hex()}
 
 
-def _invalid(reason: str) -> AuditRefused:
-    return AuditRefused("handover_invalid", f"A key handover does not hold: {reason}.")
+_invalid: Final = AuditRefused.of("handover_invalid", "A key handover does not hold")

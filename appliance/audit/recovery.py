@@ -163,5 +163,4 @@ def _parse(body: bytes, seq: int) -> Entry:
         raise _corrupt(f"entry {seq} does not verify: {error.message}") from error
 
 
-def _corrupt(reason: str) -> AuditRefused:
-    return AuditRefused("audit_corrupt", f"The audit log does not verify: {reason}.")
+_corrupt: Final = AuditRefused.of("audit_corrupt", "The audit log does not verify")

@@ -19,7 +19,7 @@ from appliance.datasets.items import Item
 from appliance.datasets.reading import MAX_ITEMS, parse_lines
 from appliance.datasets.sealing import SEALABLE, SEALED, Seal, SealingKey, sealed_file
 from appliance.datasets.splits import LABELLED, SPLITS, UNLABELLED, Splits, check_groups
-from appliance.errors import ApplianceError, DatasetRefused, SignatureRefused
+from appliance.errors import DatasetRefused, SignatureRefused
 from appliance.facts import DatasetFacts
 from appliance.text import visible
 from appliance.trust.artifacts.artifact import VettedWhole
@@ -308,5 +308,4 @@ def _check_sealed_groups(dataset: Dataset) -> None:
                 )
 
 
-def _refuse(problem: str) -> ApplianceError:
-    return DatasetRefused("dataset_malformed", f"{FILE}: {problem}.")
+_refuse: Final = DatasetRefused.of("dataset_malformed", FILE)

@@ -21,7 +21,7 @@ from appliance.datasets.duplicates import plain
 from appliance.datasets.items import Item, parse_line
 from appliance.datasets.ledger import FALLING, QUARTERS
 from appliance.datasets.marks import Marks, of_item
-from appliance.errors import ApplianceError, AuditRefused, DatasetRefused
+from appliance.errors import AuditRefused, DatasetRefused
 from appliance.trust.bytes import strict_json
 
 FILE: Final = "seal.json"
@@ -249,5 +249,4 @@ def _part(entry: object, *, marked: bool) -> Part:
     return Part(items, groups, names, contents, strata, tuple(keyed))
 
 
-def _invalid(problem: str) -> ApplianceError:
-    return DatasetRefused("dataset_seal_invalid", f"{FILE}: {problem}.")
+_invalid: Final = DatasetRefused.of("dataset_seal_invalid", FILE)

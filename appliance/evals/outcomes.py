@@ -132,5 +132,4 @@ def check_complete(outcomes: Sequence[Outcome], items: Sequence[str]) -> None:
         )
 
 
-def _invalid(reason: str) -> EvaluationRefused:
-    return EvaluationRefused("outcomes_invalid", f"Outcomes cannot be used: {reason}.")
+_invalid: Final = EvaluationRefused.of("outcomes_invalid", "Outcomes cannot be used")

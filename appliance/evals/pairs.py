@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from appliance.audit import merkle
-from appliance.errors import ApplianceError, EvaluationRefused
+from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome
 from appliance.looks.answers import Lined
 from appliance.trust.bytes import strict_json
@@ -146,5 +146,4 @@ def proof(pairs: Sequence[Lined], item: str) -> dict[str, Any]:
     }
 
 
-def _invalid(reason: str) -> ApplianceError:
-    return EvaluationRefused("outcomes_invalid", f"Outcomes cannot be used: {reason}.")
+_invalid: Final = EvaluationRefused.of("outcomes_invalid", "Outcomes cannot be used")

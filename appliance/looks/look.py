@@ -267,5 +267,4 @@ class SealedLook(Kind, Generic[U, R]):
         })  # fmt: skip
 
 
-def _broken(problem: str) -> EvaluationRefused:
-    return EvaluationRefused("outcomes_invalid", f"The statement of the job: {problem}.")
+_broken: Final = EvaluationRefused.of("outcomes_invalid", "The statement of the job")

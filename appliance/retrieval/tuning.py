@@ -242,5 +242,4 @@ def _wanted(params: JsonObject) -> Wanted:
         raise _invalid(str(error)) from error
 
 
-def _invalid(reason: str) -> CollectionRefused:
-    return CollectionRefused("questions_invalid", f"The questions cannot be used: {reason}.")
+_invalid: Final = CollectionRefused.of("questions_invalid", "The questions cannot be used")

@@ -95,8 +95,7 @@ def _numbers(values: object) -> tuple[float, ...]:
     return tuple(float(v) for v in values)
 
 
-def _invalid(reason: str) -> Refused:
-    return Refused("coefficients_invalid", f"The coefficients cannot be used: {reason}.")
+_invalid: Final = Refused.of("coefficients_invalid", "The coefficients cannot be used")
 
 
 def _pair(

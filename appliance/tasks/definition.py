@@ -335,5 +335,4 @@ def parse_schema(data: bytes) -> ObjectSchema:
     return ObjectSchema(schema)
 
 
-def _invalid(reason: str) -> TaskRefused:
-    return TaskRefused("task_invalid", f"task.toml cannot be used: {reason}.")
+_invalid: Final = TaskRefused.of("task_invalid", "task.toml cannot be used")

@@ -156,5 +156,4 @@ def _example(task: Task, schema: ObjectSchema, number: int, line: bytes) -> tupl
         raise _invalid(f"line {number}: {error.message}") from error
 
 
-def _invalid(reason: str) -> TaskRefused:
-    return TaskRefused("task_examples_invalid", f"The task's examples cannot be used: {reason}.")
+_invalid: Final = TaskRefused.of("task_examples_invalid", "The task's examples cannot be used")

@@ -138,5 +138,4 @@ def _unfit(name: str, reason: str) -> TaskRefused:
     return TaskRefused("task_schema_invalid", f'With encoding = "values", {name!r} {reason}.')
 
 
-def _unread(reason: str) -> TaskRefused:
-    return TaskRefused("task_answer_invalid", f"The model's values cannot be read: {reason}.")
+_unread: Final = TaskRefused.of("task_answer_invalid", "The model's values cannot be read")

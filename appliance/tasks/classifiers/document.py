@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.errors import ApplianceError, Refused
+from appliance.errors import Refused
 from appliance.tasks.classifiers.linear import Linear
 from appliance.tasks.classifiers.neighbours import Neighbours
 from appliance.tasks.classifiers.ngrams import MOST, Block, Vocabulary
@@ -143,5 +143,4 @@ def _matrix(value: Any, name: str, rows: int, columns: int) -> NDArray[np.float3
     return found
 
 
-def _refuse(problem: str) -> ApplianceError:
-    return Refused("coefficients_invalid", f"{FILE}: {problem}.")
+_refuse: Final = Refused.of("coefficients_invalid", FILE)

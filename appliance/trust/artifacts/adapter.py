@@ -147,5 +147,4 @@ def check_statement(statement: bytes, sha256: str) -> None:
         raise SignatureRefused("file_changed", f"{STATEMENT_FILE} changed while it was checked.")
 
 
-def _refuse(problem: str) -> SignatureRefused:
-    return SignatureRefused("adapter_statement_invalid", f"{STATEMENT_FILE}: {problem}.")
+_refuse: Final = SignatureRefused.of("adapter_statement_invalid", STATEMENT_FILE)

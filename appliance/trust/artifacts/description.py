@@ -108,5 +108,4 @@ def _grammars(files: list[str]) -> dict[str, str]:
     return named
 
 
-def _refuse(problem: str) -> SignatureRefused:
-    return SignatureRefused("description_invalid", f"{FILE}: {problem}.")
+_refuse: Final = SignatureRefused.of("description_invalid", FILE)

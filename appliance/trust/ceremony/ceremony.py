@@ -345,5 +345,4 @@ def _keys_in(root: Root) -> dict[str, dict[str, str]]:
     }
 
 
-def _step(what: str) -> Refused:
-    return Refused("ceremony_step", f"Not yet: {what}.")
+_step: Final = Refused.of("ceremony_step", "Not yet")

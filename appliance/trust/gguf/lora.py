@@ -182,5 +182,4 @@ def _text(metadata: Metadata, key: str, default: str | None = None) -> str:
     return value.value
 
 
-def _unsupported(problem: str) -> GgufRejected:
-    return GgufRejected("adapter_unsupported", f"Adapter: {problem}.")
+_unsupported: Final = GgufRejected.of("adapter_unsupported", "Adapter")

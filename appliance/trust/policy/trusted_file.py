@@ -68,5 +68,4 @@ def _parse(data: bytes) -> Held:
     return Held(tuple(root.encode() for root in roots), *texts)
 
 
-def _refuse(problem: str) -> PolicyRefused:
-    return PolicyRefused("trust_metadata_malformed", f"trust/{FILE}: {problem}.")
+_refuse: Final = PolicyRefused.of("trust_metadata_malformed", f"trust/{FILE}")

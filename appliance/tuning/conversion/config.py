@@ -133,5 +133,4 @@ def _base(table: Members) -> float:
     return Members(table.file, {"rope_theta": table.get("rope_theta", base)}).real("rope_theta")
 
 
-def _refused(reason: str) -> TuningRefused:
-    return TuningRefused("convert_architecture", f"The model cannot be converted: {reason}.")
+_refused: Final = TuningRefused.of("convert_architecture", "The model cannot be converted")

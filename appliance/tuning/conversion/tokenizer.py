@@ -210,5 +210,4 @@ def _template(given: Members) -> str | None:
     return found
 
 
-def _refused(problem: str) -> TuningRefused:
-    return TuningRefused("convert_tokenizer", f"The tokenizer cannot be converted: {problem}.")
+_refused: Final = TuningRefused.of("convert_tokenizer", "The tokenizer cannot be converted")

@@ -120,5 +120,4 @@ def _floats(data: bytes, dtype: str) -> NDArray[np.float32]:
     return np.frombuffer(data, "<f4" if dtype == "F32" else "<f2").astype("<f4")
 
 
-def _refused(problem: str) -> TuningRefused:
-    return TuningRefused("convert_tensors", f"The weights: {problem}.")
+_refused: Final = TuningRefused.of("convert_tensors", "The weights")

@@ -167,5 +167,4 @@ def _unpacked(tensor: Tensor, blocks: memoryview, unpack: Unpack) -> Matrix:
     return values
 
 
-def _refused(reason: str) -> TuningRefused:
-    return TuningRefused("tuning_architecture", f"This base cannot be tuned: {reason}.")
+_refused: Final = TuningRefused.of("tuning_architecture", "This base cannot be tuned")
