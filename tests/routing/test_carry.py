@@ -38,7 +38,7 @@ async def upgraded(certified: Certified, tmp_path: Path) -> AsyncIterator[Servic
         key = evidence.ensure(services.data, lab.MARK)
         now = services.clock.wall_us()
         kept.add(statements.carry(envelope, found, OLD, {}, now, key), policy)
-        services.store.evaluations.engine_of = lambda: NOW
+        services.store.evaluations.engine_of = kept._engine = lambda: NOW
         yield services
         await services.inference.drain(30)
 
