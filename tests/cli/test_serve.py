@@ -203,34 +203,41 @@ def test_watch_prints_blocks_with_rates_until_it_is_interrupted(serving: Serving
     assert process.returncode == 1
 
 
-def test_it_ends_orderly_and_can_start_again(tmp_path: Path) -> None:
+def test_a_server_starts_ends_orderly_and_starts_again(tmp_path: Path) -> None:
+    """Beside it a watcher that outlives it; the second has a supervisor that reads no log."""
     lab = make_lab(tmp_path)
-    for _ in range(2):
-        process = start(lab.data)
-        wait_for(process, "listening on http://127.0.0.1:")
-        process.terminate()
-        with process:
-            process.communicate()
-        assert process.returncode == 0
-    assert not (lab.data / "run" / "admin.sock").exists()
-    assert run_command("status", "--json", data=lab.data).document["state"] == "stopped"
-
-
-def test_the_port_that_was_chosen_is_kept_and_named(tmp_path: Path) -> None:
-    lab = make_lab(tmp_path)
+    secret = run_command("key", "create", "app", "--json", data=lab.data).document["secret"]
     run_command("serve", "--save", data=lab.data)
     assert load_config(lab.data).server.port == 8080
-    with server(lab.data, "listening on", "--save"):
-        port = load_config(lab.data).server.port
-        assert port not in (0, 8080)
-        url = f"http://127.0.0.1:{port}"
-        assert httpx.get(f"{url}/healthz").status_code == 200
-        assert run_command("status", "--json", data=lab.data).document["url"] == url
-        told = run_command("doctor", "--json", data=lab.data).document
-        assert (told["url"], told["serving"]) == (url, True)
-    with server(lab.data, "listening on"):  # --port 0 again, which is not kept
-        other = run_command("status", "--json", data=lab.data).document["url"]
-    assert other != url and load_config(lab.data).server.port == port
+    with watch(lab.data) as watching:
+        assert watching.stdout is not None
+        assert any("[!] down" in line for line in watching.stdout)
+        with server(lab.data, "listening on", "--save") as process:
+            port = load_config(lab.data).server.port
+            assert port not in (0, 8080)
+            url = f"http://127.0.0.1:{port}"
+            assert httpx.get(f"{url}/healthz").status_code == 200
+            assert run_command("status", "--json", data=lab.data).document["url"] == url
+            told = run_command("doctor", "--json", data=lab.data).document
+            assert (told["url"], told["serving"]) == (url, True)
+            assert any("[-] idle" in line for line in watching.stdout)
+        assert process.returncode == 0
+        assert any("[!] down" in line for line in watching.stdout)
+        watching.terminate()
+    assert not (lab.data / "run" / "admin.sock").exists()
+    assert run_command("status", "--json", data=lab.data).document["state"] == "stopped"
+    with start(lab.data) as process:  # --port 0 again, which is not kept
+        assert process.stderr is not None
+        other = next(line for line in process.stderr if "listening on " in line).split()[3]
+        assert other != url and load_config(lab.data).server.port == port
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)  # full after some fifty lines
+        headers = {"authorization": f"Bearer {secret}"}
+        with httpx.Client(base_url=other, headers=headers, timeout=60) as client:
+            for _ in range(120):
+                assert client.get("/v1/models").status_code == 200
+        process.terminate()
+        assert process.wait(60) == 0
+        assert "GET /v1/models 200" in process.stderr.read()  # it was the log that was not read
 
 
 def test_a_port_that_is_taken_is_not_kept(tmp_path: Path) -> None:
@@ -240,19 +247,6 @@ def test_a_port_that_is_taken_is_not_kept(tmp_path: Path) -> None:
         status, words = refused(lab.data, "--port", number, "--save")
     assert (status, words.partition(":")[0]) == (2, "bind_refused")
     assert load_config(lab.data).server.port == 8080
-
-
-def test_a_watcher_survives_the_end_of_the_server(tmp_path: Path) -> None:
-    lab = make_lab(tmp_path)
-    with contextlib.ExitStack() as stack:
-        running = stack.enter_context(contextlib.ExitStack())
-        running.enter_context(server(lab.data, "listening on"))
-        watching = stack.enter_context(watch(lab.data))
-        assert watching.stdout is not None
-        assert any("[-] idle" in line for line in watching.stdout)
-        running.close()
-        assert any("[!] down" in line for line in watching.stdout)
-        watching.terminate()
 
 
 def test_an_address_that_others_can_reach_is_refused(tmp_path: Path) -> None:
@@ -274,19 +268,3 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers(
         assert done.code == (1, "insufficient_memory")
         assert "64" in done.document["message"]
         assert run_command("status", "--json", data=lab.data).document["workers"] == []
-
-
-def test_a_supervisor_that_does_not_read_the_log_holds_nobody_up(tmp_path: Path) -> None:
-    lab = make_lab(tmp_path)
-    key = run_command("key", "create", "app", "--json", data=lab.data).document["secret"]
-    with start(lab.data) as process:
-        assert process.stderr is not None
-        line = next(line for line in process.stderr if "listening on " in line)
-        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)  # full after some fifty lines
-        headers = {"authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=line.split()[3], headers=headers, timeout=60) as client:
-            for _ in range(120):
-                assert client.get("/v1/models").status_code == 200
-        process.terminate()
-        assert process.wait(60) == 0
-        assert "GET /v1/models 200" in process.stderr.read()  # it was the log that was not read
