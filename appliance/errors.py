@@ -738,7 +738,7 @@ CODES: Final[dict[str, Code]] = {
         "Load the model that it was made with, or make a new collection.",
     ),
     # lifecycle
-    "unknown_model_id": Code("no such model in the store", "`appliance model list` names them."),
+    "unknown_model_id": Code("no such model in the store", "`appliance artifact list` names them."),
     "model_id_taken": Code("the id is in use by another artifact", "Pass another --id."),
     "invalid_model_id": Code(
         "the id has characters that are not allowed",
@@ -746,14 +746,15 @@ CODES: Final[dict[str, Code]] = {
     ),
     "artifact_kind": Code(
         "the artifact is of another kind than is needed here",
-        "`appliance model list` says the kind of each artifact.",
+        "`appliance artifact list` says the kind of each artifact.",
     ),
     "wrong_state": Code(
-        "the model's state does not allow this", "`appliance model show ID` says what comes next."
+        "the model's state does not allow this",
+        "`appliance artifact show ID` says what comes next.",
     ),
     "not_approved": Code(
         "the model has fewer valid approvals than the policy asks for",
-        "A different approver must run `appliance model approve`.",
+        "A different approver must run `appliance artifact approve`.",
     ),
     "insufficient_memory": Code(
         "the model does not fit into the memory budget",
@@ -878,7 +879,7 @@ CODES: Final[dict[str, Code]] = {
         "the import ended before its checks did; what it left was removed", "Import it again."
     ),
     "signature_missing": Code(
-        "the artifact has no model.sig", "Sign it with `appliance model sign DIR --key KEY`."
+        "the artifact has no model.sig", "Sign it with `appliance artifact sign DIR --key KEY`."
     ),
     "signature_json_invalid": Code(
         "model.sig is not strict JSON (syntax, duplicate keys, numbers, depth or size)",
@@ -1126,7 +1127,8 @@ CODES: Final[dict[str, Code]] = {
         "the chat template is not the pinned one", "Ask the approver to compare the templates."
     ),
     "approval_malformed": Code(
-        "the approval is not a signed approval statement", "Approve with `appliance model approve`."
+        "the approval is not a signed approval statement",
+        "Approve with `appliance artifact approve`.",
     ),
     "approval_signature": Code(
         "the approval's signature does not hold", "Approve again with the right key."
@@ -1140,7 +1142,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "approval_void": Code(
         "the approval was given before a suspension made all approvals void",
-        "Approve again with `appliance model approve`.",
+        "Approve again with `appliance artifact approve`.",
     ),
     "approver_not_allowed": Code("the key may not approve", "Use the key of an approver."),
     "approver_name_mismatch": Code(

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import click
 
-from appliance.cli.artifacts import list_artifacts, sign_directory
+from appliance.cli.artifact import import_ as artifact_import
+from appliance.cli.artifact import list_artifacts, sign_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.eval import place
 from appliance.cli.job import watched
-from appliance.cli.model import import_ as model_import
 from appliance.cli.output import (
     Decorated,
     Output,
@@ -507,7 +507,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
     It is verified and read; approve it like a model.
     """
     directory.read(path)
-    ctx.invoke(model_import, data=data, path=path, model_id=model_id)
+    ctx.invoke(artifact_import, data=data, path=path, model_id=model_id)
 
 
 @dataset.command("list")

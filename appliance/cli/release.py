@@ -16,12 +16,11 @@ from typing import Any, Final
 import click
 
 from appliance.cli import gate
-from appliance.cli.artifacts import signed_directory
+from appliance.cli.artifact import approved_by, signed_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.dataset import sealed_here
 from appliance.cli.eval import place
 from appliance.cli.job import UNDER_WAY, watched
-from appliance.cli.model import approved_by
 from appliance.cli.output import (
     Output,
     Progress,

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import click
 
-from appliance.cli.artifacts import sign_directory
+from appliance.cli.artifact import import_ as artifact_import
+from appliance.cli.artifact import sign_directory
 from appliance.cli.connect import admin_client, connected
 from appliance.cli.job import started, watched
-from appliance.cli.model import import_ as model_import
 from appliance.cli.output import (
     Decorated,
     Output,
@@ -103,7 +103,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 
     It is verified and read; approve it like a model.
     """
-    ctx.invoke(model_import, data=data, path=path, model_id=model_id)
+    ctx.invoke(artifact_import, data=data, path=path, model_id=model_id)
 
 
 @route.command("list")

@@ -126,7 +126,7 @@ def _models(found: Status) -> Iterator[str]:
             )
         )
     if not rows:
-        yield "No models. Import one with `appliance model import DIR`."
+        yield "No models. Import one with `appliance artifact import DIR`."
         return
     heads = ("MODEL", "KIND", "STATE", "RUNNING", "QUEUED", "KV", "THREADS", "MEMORY", "USE", "WHY")
     yield from table(heads, rows)

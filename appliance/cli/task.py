@@ -12,9 +12,9 @@ from typing import Any, Final
 import click
 
 from appliance.cli import pointer
-from appliance.cli.artifacts import list_artifacts, sign_directory
+from appliance.cli.artifact import import_ as artifact_import
+from appliance.cli.artifact import list_artifacts, sign_directory
 from appliance.cli.connect import admin_client
-from appliance.cli.model import import_ as model_import
 from appliance.cli.output import Output, asked, data_option, json_option, prints, safe
 from appliance.cli.release import release
 from appliance.cli.task_fit import fit, fitted
@@ -188,7 +188,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) ->
 
     It is verified and read; approve it like a model.
     """
-    ctx.invoke(model_import, data=data, path=path, model_id=model_id)
+    ctx.invoke(artifact_import, data=data, path=path, model_id=model_id)
 
 
 @task.command("list")

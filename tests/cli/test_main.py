@@ -39,7 +39,7 @@ CEREMONY = (
 DATASET = ("new", "check", "split", "mask", "remove-item", "sign", "show")
 STAND_ALONE = {
     *(f"dataset {verb}" for verb in DATASET),
-    *("model sign", "model verify", "model places", "bundle build", "bundle verify"),
+    *("artifact sign", "artifact verify", "artifact places", "bundle build", "bundle verify"),
     "model convert",
     "bundle tuning",
     *("audit check-proof", "audit check-consistency", "auditor export-tools"),
@@ -86,9 +86,10 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "init", "serve", "status", "doctor", "tui", "trust show", "tls issue", "tls renew",
         "advise", "state show", "state settle",
         *(f"drift {verb}" for verb in ("check", "show", "report", "restart", "rehearse")),
-        *(f"model {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
-        *(f"model {verb}" for verb in ("load", "unload", "suspend", "retire")),
-        *(f"model {verb}" for verb in ("revoke", "recheck", "convert")),
+        *(f"artifact {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),
+        *(f"artifact {verb}" for verb in ("suspend", "retire", "revoke", "recheck")),
+        *(f"artifact {verb}" for verb in ("places", "plan")),
+        *(f"model {verb}" for verb in ("load", "unload", "convert", "demo")),
         *(f"dataset {verb}" for verb in (*DATASET, "capture", "import", "list", "seal")),
         *(f"label {verb}" for verb in ("new", "list", "show", "next", "set", "finish", "remove")),
         *(f"task {verb}" for verb in (
@@ -115,7 +116,6 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"audit {verb}" for verb in ("verify", "tail", "show", "search")),
         *(f"audit {verb}" for verb in ("proof", "check-proof", "checkpoint", "witness")),
         *(f"audit {verb}" for verb in ("erase", "export", "consistency", "check-consistency")),
-        *(f"model {verb}" for verb in ("places", "plan", "demo")),
         *(f"trust ceremony {step}" for step in CEREMONY),
         *(f"audit {verb}" for verb in ("retention", "approve-prune", "prune")),
         "trust update", "bundle build", "bundle verify", "logs", "metrics", "selftest",
@@ -147,7 +147,7 @@ def test_an_error_is_told_on_stderr_without_json(run: Run) -> None:
     done = run("model", "show", "none")
     assert (done.status, done.out) == (1, "")
     assert done.err.startswith("unknown_model_id: ")
-    assert "appliance model list" in done.err
+    assert "appliance artifact list" in done.err
 
 
 def test_wrong_usage(run: Run) -> None:
@@ -202,7 +202,7 @@ def test_the_help_loads_no_command() -> None:
         "sys.exit('appliance.cli.model' in sys.modules or 'appliance.client' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0 and "  model       Models: sign" in done.stdout
+    assert done.returncode == 0 and "  model       Models: convert" in done.stdout
 
 
 def test_python_dash_m() -> None:

@@ -1,0 +1,401 @@
+"""`artifact`: whatever is signed and approved, from the signer's desk to its end.
+
+Rules: `sign` and `verify` need neither data directory nor server; private keys are read here and
+stay in this process, only signatures go to the server.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from appliance.cli import media
+from appliance.cli.connect import admin_client, connected
+from appliance.cli.differences import grammar_difference, template_difference
+from appliance.cli.job import started
+from appliance.cli.output import (
+    Output,
+    Progress,
+    data_option,
+    json_option,
+    prints,
+    safe,
+    size,
+    state,
+    table,
+)
+from appliance.client import AdminClient
+from appliance.clock import SystemClock
+from appliance.errors import Refused
+from appliance.facts import table_of
+from appliance.text import many
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import oms
+from appliance.trust.bytes.manifest import Manifest
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import ApprovalSubject
+from appliance.wire.admin import models as wire
+from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.wire.admin.models import Model, ModelDetail, ModelImported, use_of
+
+_DIRECTORY = click.Path(path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def artifact() -> None:
+    """Artifacts: sign, import, approve, revoke.
+
+    Models, adapters, datasets, tasks, classifiers and routes.
+    """
+
+
+artifact.add_command(media.places)
+artifact.add_command(media.plan)
+
+
+@artifact.command()
+@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
+@click.option(
+    "--cert", "chain", type=_FILE,
+    help="Sign by certificate. The key's, then its issuers, PEM.",
+)  # fmt: skip
+@click.option(
+    "--shard-size", type=click.IntRange(1), metavar="BYTES",
+    help="Hash files in shards of this size, not whole.",
+)  # fmt: skip
+@click.option(
+    "--base", type=_DIRECTORY, metavar="BASE_DIR",
+    help="Of an adapter: the signed base model. Its directory.",
+)  # fmt: skip
+@json_option
+@click.pass_obj
+def sign(
+    output: Output,
+    directory: Path,
+    key: Path,
+    chain: Path | None,
+    shard_size: int | None,
+    base: Path | None,
+) -> None:
+    """Sign every file of a directory.
+
+    The signature is model.sig (OMS).
+    """
+    with Progress() as progress:
+        if base is not None:
+            signing.bind_adapter(directory, base, progress)
+        bundle = signing.sign_directory(
+            directory,
+            key.read_bytes(),
+            progress,
+            chain_pem=chain.read_bytes() if chain else None,
+            shard_size=shard_size,
+        )
+    manifest = oms.parse_manifest(oms.parse_bundle(bundle))
+    document = {
+        "digest": manifest.root,
+        "files": len(manifest.files),
+        "signature": str(directory / "model.sig"),
+    }
+    output.data(document, [f"signed {many(len(manifest.files), 'file')}, digest {manifest.root}"])
+
+
+@artifact.command()
+@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@click.option(
+    "--key", "keys", type=_FILE, multiple=True,
+    help="A public key, PEM; repeatable. It may have signed.",
+)  # fmt: skip
+@click.option("--roots", type=_FILE, help="Root certificates, PEM. The signer's leads to one.")
+@json_option
+@click.pass_obj
+def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path | None) -> None:
+    """Verify model.sig and every file.
+
+    Against public keys or root certificates.
+    """
+    if not keys and roots is None:
+        raise click.UsageError("Pass --key or --roots.")
+    with Progress() as progress:
+        manifest = signing.verify_directory(
+            directory,
+            [key.read_bytes() for key in keys],
+            progress,
+            roots_pem=roots.read_bytes() if roots else None,
+            at_us=SystemClock().wall_us(),
+        )
+    document = {"ok": True, "digest": manifest.root, "files": dict(manifest.files)}
+    output.data(
+        document,
+        [f"{state('verified')} {many(len(manifest.files), 'file')}, digest {manifest.root}"],
+    )
+
+
+@artifact.command("import")
+@click.argument("path", metavar="PATH", type=_DIRECTORY)
+@click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
+@click.option(
+    "--detach", is_flag=True, help="Leave the import to the server. `appliance job` shows it."
+)
+@data_option
+@json_option
+@click.pass_context
+def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, detach: bool) -> None:
+    """Copy a signed artifact into the store.
+
+    It is vetted and verified; an interrupted copy is resumed.
+    """
+    output = ctx.ensure_object(Output)
+    source = path.absolute()
+    if detach:
+        with admin_client(data, needs_server=True) as client:
+            job = client.call(
+                JOB_START, JobStart.of(kind="import", params={"path": str(source), "id": model_id})
+            )
+        return started(output, job)
+    with admin_client(data) as client, Progress() as progress:
+        try:
+            shown = client.call(
+                wire.MODEL_IMPORT,
+                wire.ModelImport.of(path=str(source), id=model_id),
+                report=progress,
+            )
+        except Refused as error:  # not even stored; told in the same shape
+            shown = ModelImported(
+                id=model_id or source.name, state="refused", digest=None,
+                code=error.code, message=error.message, hint=error.hint,
+            )  # fmt: skip
+    output.data(shown, [*_copied(shown), *lines_of(shown)])
+    if shown.state in {"refused", "revoked"}:
+        ctx.exit(1)
+
+
+@artifact.command()
+@click.argument("model_id", metavar="ID")
+@click.option("--as", "name", metavar="NAME", required=True, help="The approver, as in the policy.")
+@click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM.")
+@click.option("--meaning", metavar="TEXT", required=True, help="What the signature says.")
+@connected()
+def approve(
+    output: Output, client: AdminClient, model_id: str, name: str, key: Path, meaning: str
+) -> None:
+    """Sign one approval.
+
+    Enough different people make an artifact usable.
+    """
+    approved = approved_by(output, client, model_id, name, key.read_bytes(), meaning)
+    output.data(approved, lines_of(approved))
+
+
+def approved_by(
+    output: Output, client: AdminClient, model_id: str, name: str, private: bytes, meaning: str
+) -> Model:
+    """Show what is signed, sign one approval and hand it in."""
+    wanted = client.call(wire.MODEL_SUBJECT, model_id=model_id)
+    envelope = approval.sign(
+        ApprovalSubject(wanted.digest, wanted.signature_sha256, wanted.round, wanted.certificate),
+        name=name,
+        meaning=meaning,
+        time_us=SystemClock().wall_us(),
+        private_key=private,
+    )
+    difference, template = template_difference(client, model_id, None)
+    if template.used:
+        output.note(f"chat template {template.sha256}")
+    changed, grammars = grammar_difference(client, model_id, None)
+    for grammar in grammars.grammars:
+        output.note(f"grammar {safe(grammar.name)} {grammar.sha256}")
+    for line in (*difference, *changed):
+        output.note(f"  {line}")
+    output.note(f"{safe(name)} approves {safe(model_id)}, digest {wanted.digest}")
+    if wanted.certificate is not None:
+        output.note(f"on the evaluation {wanted.certificate}")
+    return client.call(wire.MODEL_APPROVE, wire.ApprovalUpload.holding(envelope), model_id=model_id)
+
+
+@artifact.command("list")
+@connected()
+def list_(output: Output, client: AdminClient) -> None:
+    """List the artifacts and their states."""
+    found = client.call(wire.MODELS)
+    output.listing(found, found.models, wire.MODEL_TABLE)
+
+
+@artifact.command()
+@click.argument("model_id", metavar="ID")
+@click.option("--bom", is_flag=True, help="Print the bill of materials. CycloneDX 1.7, JSON.")
+@click.option(
+    "--template-diff", is_flag=True,
+    help="Print how the chat template differs. From that of the version served before,"
+         " or else from the one in the model's file.",
+)  # fmt: skip
+@click.option(
+    "--grammar-diff", is_flag=True,
+    help="Print how the grammars differ. From those of the version served before.",
+)  # fmt: skip
+@click.option("--against", metavar="ID", help="Another model whose texts are compared.")
+@prints
+def show(
+    output: Output,
+    data: Path,
+    model_id: str,
+    bom: bool,
+    template_diff: bool,
+    grammar_diff: bool,
+    against: str | None,
+) -> None:
+    """Show one artifact.
+
+    Its state and why, approvals, grammars, facts.
+    """
+    compare = template_difference if template_diff else grammar_difference
+    differs = template_diff or grammar_diff
+    if bom + template_diff + grammar_diff > 1 or (against and not differs):
+        raise click.UsageError("Ask for one of --bom, --template-diff and --grammar-diff.")
+    with admin_client(data) as client:
+        if bom:
+            click.echo(client.call(wire.MODEL_BOM, model_id=model_id).decode())
+            return
+        if differs:
+            lines, shown = compare(client, model_id, against)
+            output.data({**shown.model_dump(), "diff": lines}, lines or ["no difference"])
+            return
+        detail = client.call(wire.MODEL, model_id=model_id)
+    output.data(detail, _details(detail))
+
+
+@artifact.command()
+@click.argument("model_id", metavar="ID")
+@click.option("--reason", metavar="TEXT", default="", help="For the audit log.")
+@connected()
+def suspend(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
+    """Stop an artifact until it is approved again.
+
+    It takes enough people, as the first time.
+    """
+    suspended = client.call(wire.MODEL_SUSPEND, wire.Reason.of(reason=reason), model_id=model_id)
+    output.data(suspended, lines_of(suspended))
+
+
+@artifact.command()
+@click.argument("model_id", metavar="ID")
+@click.option("--reason", metavar="TEXT", default="", help="For the audit log.")
+@connected()
+def retire(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
+    """Take an artifact out of use for good.
+
+    Its files stay as evidence.
+    """
+    retired = client.call(wire.MODEL_RETIRE, wire.Reason.of(reason=reason), model_id=model_id)
+    output.data(retired, lines_of(retired))
+
+
+@artifact.command()
+@click.argument("model_id", metavar="ID")
+@click.option("--reason", metavar="TEXT", required=True, help="For the audit log.")
+@connected()
+def revoke(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
+    """End an artifact that must not be trusted.
+
+    It is never used again.
+    """
+    revoked = client.call(wire.MODEL_REVOKE, wire.Reason.of(reason=reason), model_id=model_id)
+    output.data(revoked, lines_of(revoked))
+
+
+@artifact.command()
+@data_option
+@json_option
+@click.pass_context
+def recheck(ctx: click.Context, data: Path) -> None:
+    """Re-verify every approved model.
+
+    Files are hashed again and the policy is asked again; exit 1 if one is wrong.
+    """
+    output = ctx.ensure_object(Output)
+    with admin_client(data) as client:
+        found = client.call(wire.MODELS_RECHECK)
+    lines = [line for shown in found.models for line in lines_of(shown)]
+    output.data(found, lines or ["every approved model is as it was"])
+    if found.models:
+        ctx.exit(1)
+
+
+def _copied(shown: ModelImported) -> Iterator[str]:
+    """A line for each file of an import."""
+    for file in shown.files:
+        there = f", {(file.size - file.copied) / 1e6:.1f} MB of it there already"
+        rest = "" if file.copied == file.size else there
+        yield f"  {file.size / 1e6:9.1f} MB  {file.sha256[:12]}  {safe(file.name)}{rest}"
+
+
+def lines_of(shown: Model) -> Iterator[str]:
+    """An artifact and its state, and why."""
+    yield f"{safe(shown.id)} {state(shown.state)}" + (f" {shown.digest}" if shown.digest else "")
+    if shown.code:
+        yield f"  {shown.code}: {safe(shown.message)}"
+        yield f"  {safe(shown.hint)}"
+    elif shown.message:
+        yield f"  {safe(shown.message)}"
+
+
+def _details(detail: ModelDetail) -> Iterator[str]:
+    yield from lines_of(detail)
+    yield f"  imported {detail.created}, {'loaded' if detail.loaded else 'not loaded'}"
+    yield f"  allows: {', '.join(map(safe, detail.actions)) or 'nothing more'}"
+    yield f"  memory: {safe(detail.memory) or '-'}"
+    last = f", last used {detail.last_used}" if detail.last_used else ""
+    asked = "" if detail.on_demand else ", not loaded on demand"
+    yield f"  use: {safe(use_of(detail))}{last}{asked}"
+    if detail.publisher:
+        yield f"  signed by {safe(detail.publisher)}; {detail.approvals_needed} approvals needed"
+    if detail.unloaded:
+        yield f"  unloaded: {safe(detail.unloaded)}"
+    for given in detail.approvals:
+        yield f"  approved by {safe(given.name)} at {given.time}: {safe(given.meaning)}"
+    for grammar in detail.grammars:
+        yield f"  grammar {safe(grammar.name)}: {safe(grammar.kind)}, {grammar.sha256}"
+    for name, value in table_of(detail.facts).items():
+        yield f"  {safe(name)}: {safe(_fact(name, value))}"
+
+
+def _fact(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{part} {size(number)}" for part, number in value.items()) or "-"
+    return size(value) if name.endswith("_bytes") and isinstance(value, int) else str(value)
+
+
+def signed_directory(path: Path, private: bytes) -> Manifest:
+    """Sign every file of a directory into model.sig.
+
+    Raises:
+        ApplianceError: what `signing.sign_directory` raises.
+    """
+    with Progress() as progress:
+        bundle = signing.sign_directory(path, private, progress)
+    return oms.parse_manifest(oms.parse_bundle(bundle))
+
+
+def sign_directory(output: Output, path: Path, key: Path) -> None:
+    """Sign a directory and say its digest; raises as `signed_directory`."""
+    manifest = signed_directory(path, key.read_bytes())
+    document = {"digest": manifest.root, "files": len(manifest.files)}
+    output.data(document, [f"signed {many(len(manifest.files), 'file')}, digest {manifest.root}"])
+
+
+def list_artifacts(output: Output, data: Path, kind: str, none: str) -> None:
+    """List the artifacts of a kind and their states.
+
+    Args:
+        none: what to say when there is none, and how to bring one in.
+    """
+    with admin_client(data) as client:
+        found = [shown for shown in client.call(wire.MODELS).models if shown.kind == kind]
+    document = {f"{kind}s": [shown.model_dump(mode="json") for shown in found]}
+    rows = [
+        (safe(shown.id), state(shown.state), (shown.digest or "-")[:16], safe(shown.message))
+        for shown in found
+    ]
+    output.data(document, table(("ID", "STATE", "DIGEST", "WHY"), rows) if rows else [none])
