@@ -13,10 +13,10 @@ _SQL = re.compile(r"^from sqlalchemy import .*\btext\b", re.MULTILINE)
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 MODULES_WITH_SQL_AS_TEXT = 7
-UNTYPED_LINES = 550
-CLASS_NAMES_TWICE = 152
+UNTYPED_LINES = 487
+CLASS_NAMES_TWICE = 151
 LONGEST_FUNCTION = 94
-QUESTIONING_DOCSTRINGS = 1110
+QUESTIONING_DOCSTRINGS = 1085
 
 
 @functools.cache
