@@ -4,15 +4,18 @@ Rules: nothing is said here that the source does not say; `tests/test_docs.py` f
 differs from what this makes. Run `.venv/bin/python docs/generate.py` after changing
 `appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
 `appliance/wire/openai/fields.py`, `appliance/incidents/rules.py`, `appliance/tasks/metrics.py`,
-`appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`.
+`appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`, or an endpoint.
 """
 
 import dataclasses
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import appliance.wire.admin
 from appliance import config
 from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
 from appliance.errors import CODES
@@ -20,7 +23,9 @@ from appliance.incidents.rules import RULES
 from appliance.retrieval.formats import formats
 from appliance.routing.upstreams.kinds import FEATURES
 from appliance.tasks.metrics import METRICS
+from appliance.types import Role
 from appliance.upstream_kinds import KINDS
+from appliance.wire.admin.endpoint import Endpoint
 from appliance.wire.openai.fields import TABLE, Row
 
 DOCS = Path(__file__).parent
@@ -34,6 +39,8 @@ _FORMATS_BEGIN = "<!-- formats: made by docs/generate.py from appliance/retrieva
 _FORMATS_END = "<!-- end of formats -->\n"
 _METRICS_BEGIN = "<!-- metrics: made by docs/generate.py from appliance/tasks/metrics.py -->\n"
 _METRICS_END = "<!-- end of metrics -->\n"
+_ROLES_BEGIN = "<!-- roles: made by docs/generate.py from appliance/wire/admin -->\n"
+_ROLES_END = "<!-- end of roles -->\n"
 _NOTE = "<!-- Made by docs/generate.py; change the source, not this file. -->"
 
 
@@ -143,6 +150,19 @@ def operator_document() -> str:
     return _between("operator-guide.md", _ALARMS_BEGIN, [*lines, ""], _ALARMS_END)
 
 
+def admin_document() -> str:
+    """docs/admin-guide.md, with the table of what each role may do made new."""
+    does: dict[Role, list[str]] = {role: [] for role in Role if role is not Role.VIEWER}
+    for info in pkgutil.iter_modules(appliance.wire.admin.__path__):
+        for name, at in vars(importlib.import_module(f"appliance.wire.admin.{info.name}")).items():
+            if isinstance(at, Endpoint) and at.role in does:
+                does[at.role].append(name.lower().replace("_", " "))
+    rows = [_row([f"`{role}`", ", ".join(sorted(names))]) for role, names in does.items()]
+    lines = ["", "| role | may, beside what those above may |", "|---|---|"]
+    lines += [_row([f"`{Role.VIEWER}`", "look"]), *rows, ""]
+    return _between("admin-guide.md", _ROLES_BEGIN, lines, _ROLES_END)
+
+
 def _field_row(row: Row) -> str:
     names = ", ".join(f"`{name}`" for name in row.names)
     return _row([names, ", ".join(row.routes), row.reason])
@@ -182,6 +202,7 @@ DOCUMENTS = {
     "scaling-guide.md": scaling_document,
     "collections.md": collections_document,
     "tasks.md": tasks_document,
+    "admin-guide.md": admin_document,
 }
 
 if __name__ == "__main__":

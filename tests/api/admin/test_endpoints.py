@@ -118,7 +118,7 @@ def test_every_endpoint_is_asked() -> None:
     )
     words = set(re.findall(r"\w+", text))
     unasked = {name for name in ENDPOINTS if name.rpartition(".")[2] not in words}
-    assert unasked == {"models.METRICS"}, "appliance/cli/ has no command that calls it"
+    assert unasked <= {"models.METRICS"}, "appliance/cli/ has no command that calls it"
 
 
 def test_a_route_that_is_no_endpoint_is_found() -> None:
