@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from appliance.advisor import costs
 from appliance.advisor.costs import Case, Percentiles, Swing
@@ -20,6 +20,13 @@ from appliance.advisor.measured import OPTIONS, Candidate, Facts, per_doubling, 
 from appliance.advisor.questions import SOURCE, Price, Questions, Range, exactly
 from appliance.evals.known import Quality
 from appliance.statistics import power, verdict
+from appliance.wire.admin.advice import (
+    AdviceDocument,
+    CostTold,
+    FlipTold,
+    OptionTold,
+    SwingTold,
+)
 
 NAMES: Final = {
     "baseline": "classifier without a language model",
@@ -138,32 +145,31 @@ def advise(questions: Questions, facts: Facts, today: date) -> Advice:
     return replace(decided, notes=_notes(questions, facts, decided))
 
 
-def document(advice: Advice) -> dict[str, Any]:
-    """The advice as JSON values; money in cents' precision."""
+def document(advice: Advice) -> AdviceDocument:
+    """The advice as people and programs read it; money in cents' precision."""
     chosen = advice.chosen
-    return {
-        "verdict": advice.verdict,
-        "answer": advice.answer,
-        "donts": list(advice.donts),
-        "more": advice.more,
-        "options": [_row(each) for each in advice.options],
-        "flips_if": [
-            {"name": f.name, "now": f.now, "then": f.then, "verdict": f.verdict}
-            for f in advice.flips
+    return AdviceDocument(
+        verdict=advice.verdict,
+        answer=advice.answer,
+        donts=list(advice.donts),
+        more=advice.more,
+        options=[_row(each) for each in advice.options],
+        flips_if=[
+            FlipTold(name=f.name, now=f.now, then=f.then, verdict=f.verdict) for f in advice.flips
         ],
-        "told_apart": advice.told_apart,
-        "tornado": [
-            {"name": s.name, "at_p10": round(s.at_low, 2), "at_p90": round(s.at_high, 2)}
+        told_apart=advice.told_apart,
+        tornado=[
+            SwingTold(name=s.name, at_p10=round(s.at_low, 2), at_p90=round(s.at_high, 2))
             for s in advice.tornado
         ],
-        "full_throughput_verdict": advice.full_throughput or None,
-        "utilisation": advice.utilisation,
-        "break_even_requests_day": dict(advice.break_even),
-        "parts": {} if chosen is None or chosen.case is None else parts(chosen.case),
-        "retraining": None if advice.retraining is None else _money(advice.retraining),
-        "currency": advice.currency,
-        "notes": list(advice.notes),
-    }
+        full_throughput_verdict=advice.full_throughput or None,
+        utilisation=advice.utilisation,
+        break_even_requests_day=dict(advice.break_even),
+        parts={} if chosen is None or chosen.case is None else parts(chosen.case),
+        retraining=None if advice.retraining is None else _money(advice.retraining),
+        currency=advice.currency,
+        notes=list(advice.notes),
+    )
 
 
 def parts(case: Case) -> dict[str, float]:
@@ -183,38 +189,32 @@ def utilisation(case: Case) -> float | None:
     return float(costs.utilisation_of(busy, 1.0))
 
 
-def _money(cost: Percentiles) -> dict[str, float]:
-    return {"p10": round(cost.p10, 2), "p50": round(cost.p50, 2), "p90": round(cost.p90, 2)}
+def _money(cost: Percentiles) -> CostTold:
+    return CostTold(p10=round(cost.p10, 2), p50=round(cost.p50, 2), p90=round(cost.p90, 2))
 
 
-def _row(option: Option) -> dict[str, Any]:
+def _row(option: Option) -> OptionTold:
     money, quality = option.cost, option.quality
-    return {
-        "name": option.option,
-        "title": option.name,
-        "state": option.state,
-        "why": option.why,
-        "quality": None if quality is None else quality.value,
-        "interval": None if quality is None else [quality.low, quality.high],
-        "confidence": None if quality is None else quality.confidence,
-        "cost_month": None if money is None else _money(money),
-        "seconds_p95": option.seconds,
-        "missing": list(option.missing),
-        "groups_needed": option.groups_needed,
-        "groups_to_certify": option.certify,
-        **_measured(option.case),
-    }
-
-
-def _measured(case: Case | None) -> dict[str, Any]:
-    """The joules of a document, and the shares of a cascade."""
-    if case is None:
-        return {"joules": None}
-    candidate = case.candidate
-    told: dict[str, Any] = {"joules": candidate.joules}
-    if candidate.coverage is not None:
-        told |= {"coverage": candidate.coverage, "rest": candidate.rest, "bound": candidate.bound}
-    return told
+    candidate = None if option.case is None else option.case.candidate
+    row = OptionTold(
+        name=option.option,
+        title=option.name,
+        state=option.state,
+        why=option.why,
+        quality=None if quality is None else quality.value,
+        interval=None if quality is None else (quality.low, quality.high),
+        confidence=None if quality is None else quality.confidence,
+        cost_month=None if money is None else _money(money),
+        seconds_p95=option.seconds,
+        missing=list(option.missing),
+        groups_needed=option.groups_needed,
+        groups_to_certify=option.certify,
+        joules=None if candidate is None else candidate.joules,
+    )
+    if candidate is None or candidate.coverage is None:
+        return row
+    # The shares of a cascade.
+    return row.having(coverage=candidate.coverage, rest=candidate.rest, bound=candidate.bound)
 
 
 def _blocked(questions: Questions, today: date) -> str:

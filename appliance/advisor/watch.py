@@ -10,7 +10,7 @@ the file of before is kept.
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -27,9 +27,10 @@ from appliance.audit.search import MAX_LIMIT, Query
 from appliance.clock import Clock
 from appliance.datasets import capture
 from appliance.errors import AuditRefused, EvaluationRefused, NotFound, Refused
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.serving.inference import OWN
 from appliance.types import Json, Role, Told
+from appliance.wire.admin.results import DriftFinding, DriftResult
 
 DIRECTORY: Final = "drift"
 _DAY_US: Final = WEEK_US // 7
@@ -71,31 +72,34 @@ class Parts:
     clock: Clock
 
 
-class Watching(Kind):
+class Watching(Kind[Wanted, DriftResult]):
     """Looks at the weeks of a task that are over and were not looked at."""
 
     name: ClassVar[str] = "drift"
+    form = Wanted
+    malformed = (EvaluationRefused, "drift_missing")
     unit: ClassVar[str] = "weeks"
     role: ClassVar[Role] = Role.OPERATOR
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def check(self, params: JsonObject) -> None:
+    def check(self, params: Wanted) -> None:
         """A task. Raises EvaluationRefused."""
-        _wanted(params)
+        if not params.task or "/" in params.task or params.task.startswith("."):
+            raise EvaluationRefused("drift_missing", f"{params.task!r} is no task.")
 
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: Wanted) -> str:
         """The task."""
-        return _wanted(params).task
+        return params.task
 
-    def key(self, params: JsonObject) -> str | None:
+    def key(self, params: Wanted) -> str | None:
         """One at a time for each task."""
-        return f"drift {_wanted(params).task}"
+        return f"drift {params.task}"
 
-    async def run(self, job: Context) -> JsonObject:
-        """The state, as `result` writes it."""
-        parts, task = self._parts, _wanted(job.params).task
+    async def run(self, job: Context[Wanted]) -> DriftResult:
+        """The state, as `result` tells it."""
+        parts, task = self._parts, job.params.task
         before = await job.in_thread(_before, parts.directory, task)
         read: list[Json] = []
         watch = await job.in_thread(_read_weeks, parts, before, job, read)
@@ -114,20 +118,22 @@ class Watching(Kind):
         return result(watch)
 
 
-def result(watch: Watch) -> JsonObject:
+def result(watch: Watch) -> DriftResult:
     """What a person reads of a watch."""
-    return {
-        "task": watch.task,
-        "state": watch.state,
-        "answer": watch.sentence(),
-        "weeks": len(watch.blocks),
-        "last_week": watch.last_week,
-        "findings": [
-            {**msgspec.to_builtins(each), "alarm": each.alarm} for each in watch.findings[-2:]
-        ],
-        "alarm": None if watch.alarm is None else msgspec.to_builtins(watch.alarm),
-        "statistics": sorted(watch.blocks[-1].values) if watch.blocks else [],
-    }
+    return DriftResult(
+        task=watch.task,
+        state=watch.state,
+        answer=watch.sentence(),
+        weeks=len(watch.blocks),
+        last_week=watch.last_week,
+        findings=[_finding(each).having(alarm=each.alarm) for each in watch.findings[-2:]],
+        alarm=None if watch.alarm is None else _finding(watch.alarm),
+        statistics=sorted(watch.blocks[-1].values) if watch.blocks else [],
+    )
+
+
+def _finding(found: drift.Finding) -> DriftFinding:
+    return DriftFinding.model_validate(asdict(found))
 
 
 def load(directory: Path, task: str) -> Watch:
@@ -188,7 +194,7 @@ def _before(directory: Path, task: str) -> Watch:
         return Watch(task)
 
 
-def _read_weeks(parts: Parts, watch: Watch, job: Context, read: list[Json]) -> Watch:
+def _read_weeks(parts: Parts, watch: Watch, job: Context[Wanted], read: list[Json]) -> Watch:
     now = week_of(parts.clock.wall_us())
     start = watch.last_week
     if start is None:
@@ -335,13 +341,3 @@ def _alarm(actor: str, watch: Watch, suspends: bool) -> Draft:
         "suspends": suspends,
     }
     return Draft("admin", fields)
-
-
-def _wanted(params: JsonObject) -> Wanted:
-    try:
-        found = msgspec.convert(params, Wanted)
-    except msgspec.ValidationError as error:
-        raise EvaluationRefused("drift_missing", f"No task is named: {error}.") from error
-    if not found.task or "/" in found.task or found.task.startswith("."):
-        raise EvaluationRefused("drift_missing", f"{found.task!r} is no task.")
-    return found

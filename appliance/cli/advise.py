@@ -19,7 +19,8 @@ from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, prints, safe, table
 from appliance.errors import Refused
 from appliance.jobs.kind import dumps
-from appliance.wire.admin.advice import ADVISE, AdviceWanted
+from appliance.wire.admin.advice import ADVISE, AdviceDocument, AdviceWanted
+from appliance.wire.admin.results import Ends, UnknownResult
 
 _SHOWN: Final = 8
 EXAMPLE: Final = """\
@@ -127,13 +128,13 @@ def advise(
     wanted = AdviceWanted.of(task=task, answers=told)
     with admin_client(data) as client:
         found = client.call(ADVISE, wanted)
-    for path, text in ((out, found.html), (result, dumps(found.document))):
+    for path, text in ((out, found.html), (result, dumps(found.document.document))):
         if path is not None:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
             path.write_text(text, encoding="utf-8")
             output.note(f"wrote {path}")
-    output.data({"task": found.task, **found.document}, _lines(found.document))
+    output.data({"task": found.task, **found.document.document}, _lines(found.document))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -211,32 +212,35 @@ def _merge(told: dict[str, Any], more: dict[str, dict[str, Any]]) -> None:
         told[part] = {**kept, **fields} if isinstance(kept, dict) else kept
 
 
-def _lines(found: dict[str, Any]) -> Iterator[str]:
-    yield safe(found["answer"])
+def _lines(found: AdviceDocument | UnknownResult) -> Iterator[str]:
+    if isinstance(found, UnknownResult):
+        yield from (f"{safe(name)}: {safe(str(value))}" for name, value in found.document.items())
+        return
+    yield safe(found.answer)
     rows = [
         (
-            option["name"],
-            safe(option["title"]),
-            option["state"],
-            _interval(option["interval"]),
-            "-" if option["cost_month"] is None else f"{option['cost_month']['p50']:,.2f}",
-            "-" if option["seconds_p95"] is None else f"{option['seconds_p95']:.3g} s",
-            ", ".join(option["missing"]) or "-",
+            option.name,
+            safe(option.title),
+            option.state,
+            _interval(option.interval),
+            "-" if option.cost_month is None else f"{option.cost_month.p50:,.2f}",
+            "-" if option.seconds_p95 is None else f"{option.seconds_p95:.3g} s",
+            ", ".join(option.missing) or "-",
         )
-        for option in found["options"]
+        for option in found.options
     ]
     if rows:
         yield from table(
             ("OPTION", "MEASURED", "STATE", "RIGHT", "A MONTH", "P95", "MISSING"), rows
         )
-    for flip in found["flips_if"][:_SHOWN]:
-        now, then = _said(flip["now"]), _said(flip["then"])
-        yield f"flips if {flip['name']} is {then} (now {now}): {flip['verdict']}"
-    for note in found["notes"]:
+    for flip in found.flips_if[:_SHOWN]:
+        now, then = _said(flip.now), _said(flip.then)
+        yield f"flips if {flip.name} is {then} (now {now}): {flip.verdict}"
+    for note in found.notes:
         yield f"note: {safe(note)}"
 
 
-def _interval(ends: list[float] | None) -> str:
+def _interval(ends: Ends | None) -> str:
     return "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 

@@ -17,6 +17,7 @@ from appliance.client import AdminClient
 from appliance.errors import UsageError
 from appliance.wire.admin import collections as wire
 from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.wire.admin.results import Ingested, SearchTuned
 
 KIND: Final = "ingest"
 
@@ -144,15 +145,17 @@ def add(
             return
         found = watched(client, begun.id)
         rows = client.call(wire.INGEST_REPORT, name=name, job_id=begun.id).documents
-    result: dict[str, Any] = found.result or {}
+    result = found.came_to(Ingested)
     told = [row for row in rows if row.state == "refused" or row.message]
     lines = [f"ingest {found.id}: {found.state} {safe(found.message)}".rstrip()]
-    if result:
-        counts = (f"{result[s]} {s}" for s in ("added", "changed", "unchanged", "refused"))
-        lines = [", ".join(counts)]
+    if result is not None:
+        lines = [
+            f"{result.added} added, {result.changed} changed, {result.unchanged} unchanged, "
+            f"{result.refused} refused"
+        ]
     lines += [f"  {safe(r.name)}: {r.state} {r.code} {safe(r.message)}".rstrip() for r in told]
     shown = [row.model_dump() for row in told]
-    output.data({"id": found.id, "state": found.state, **result, "documents": shown}, lines)
+    output.data({"id": found.id, "state": found.state, **found.told, "documents": shown}, lines)
     if found.state != "done":
         ctx.exit(1)
 
@@ -276,17 +279,17 @@ def tune(ctx: click.Context, data: Path, name: str, questions: str, measure_only
         found = watched(
             client, client.call(JOB_START, JobStart.of(kind="tune-search", params=params)).id
         )
-    result: dict[str, Any] = found.result or {}
+    result = found.came_to(SearchTuned)
     lines = [f"tune-search {found.id}: {found.state} {safe(found.message)}".rstrip()]
-    if result:
+    if result is not None:
         rows = [
-            (row["ranking"], _within(row["ndcg"], row["ndcg_interval"]),
-             _within(row["recall"], row["recall_interval"]))
-            for row in result["rankings"]
+            (row.ranking, _within(row.ndcg, row.ndcg_interval),
+             _within(row.recall, row.recall_interval))
+            for row in result.rankings
         ]  # fmt: skip
         lines = table(("RANKING", "NDCG@10, 95 %", "RECALL@10, 95 %"), rows)
         lines.append(_verdict(result))
-    output.data({"id": found.id, "state": found.state, **result}, lines)
+    output.data({"id": found.id, "state": found.state, **found.told}, lines)
     if found.state != "done":
         ctx.exit(1)
 
@@ -295,11 +298,11 @@ def _within(value: float, interval: Sequence[float]) -> str:
     return f"{value:.3f}  {interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def _verdict(result: dict[str, Any]) -> str:
-    if not result["best"]:
-        return f"{result['questions']} questions are too few to tell; 50 are needed."
-    now = result["best"] if result["applied"] else result["before"]
-    return f"best: {result['best']}; it is searched by {now}"
+def _verdict(result: SearchTuned) -> str:
+    if not result.best:
+        return f"{result.questions} questions are too few to tell; 50 are needed."
+    now = result.best if result.applied else result.before
+    return f"best: {result.best}; it is searched by {now}"
 
 
 @collection.command()

@@ -44,6 +44,7 @@ from appliance.facts import table_of
 from appliance.wire.admin.datasets import CAPTURE, SEEN, Capture, SeenBy, SeenWanted
 from appliance.wire.admin.gates import SEALING_KEY, SPLIT_KNOWN, Marks
 from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.wire.admin.results import DatasetChecked
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -215,17 +216,15 @@ def check(ctx: click.Context, name: str, near: float, model: str, directory: str
     output = ctx.ensure_object(Output)
     if "/" in name and not model:
         report = checks.check(read(Path(name)), near)
-        document = report.document()
     else:
         params = {"data": name, "model": model, "near": near}
-        document = _checked(data_directory(directory), params)
-        report = checks.read(document)
-    output.data(document, _report(report))
+        report = checks.read(_checked(data_directory(directory), params).document)
+    output.data(report.document(), _report(report))
     if not report.ok:
         ctx.exit(1)
 
 
-def _checked(data: Path, params: dict[str, Any]) -> dict[str, Any]:
+def _checked(data: Path, params: dict[str, Any]) -> DatasetChecked:
     """The report of the server's job.
 
     Raises:
@@ -235,9 +234,9 @@ def _checked(data: Path, params: dict[str, Any]) -> dict[str, Any]:
         found = watched(
             client, client.call(JOB_START, JobStart.of(kind=Checking.name, params=params)).id
         )
-    if found.state != "done" or found.result is None:
+    if (report := found.came_to(DatasetChecked)) is None:
         raise Refused(found.code or "job_failed", found.message or f"The job is {found.state}.")
-    return found.result
+    return report
 
 
 @dataset.command("split")

@@ -50,7 +50,7 @@ def check(ctx: click.Context, data: Path, task: str) -> None:
             ctx.exit(1)
         found = client.call(DRIFT, task=task)
     _tell(output, found)
-    if found.document["state"] == "alarm":
+    if found.document.state == "alarm":
         ctx.exit(1)
 
 
@@ -139,17 +139,17 @@ def _tell(output: Output, found: Drift) -> None:
     told = found.document
     rows = [
         (
-            f"last {each['window']} weeks", safe(each["statistic"]), f"{each['size']:.2f}",
-            f"{100 * each['rank']:.3g} %", f"{100 * each['level']:.3g} %",
-            "alarm" if each["alarm"] else "quiet",
+            f"last {each.window} weeks", safe(each.statistic), f"{each.size:.2f}",
+            f"{100 * each.rank:.3g} %", f"{100 * each.level:.3g} %",
+            "alarm" if each.alarm else "quiet",
         )
-        for each in told["findings"]
+        for each in told.findings
     ]  # fmt: skip
     head = ("WINDOW", "DIFFERS MOST", "BY", "RANK", "ALARM AT", "STATE")
-    lines = [safe(told["answer"]), *(table(head, rows) if rows else [])]
+    lines = [safe(told.answer), *(table(head, rows) if rows else [])]
     lines += [f"do: {safe(each)}" for each in found.advice]
     lines += [f"promised: {found.promise}", *(f"not found: {each}" for each in found.blind)]
     document = {
-        **told, "advice": found.advice, "promise": found.promise, "not_found": found.blind,
+        **told.document, "advice": found.advice, "promise": found.promise, "not_found": found.blind,
     }  # fmt: skip
     output.data(document, lines)

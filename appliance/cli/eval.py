@@ -8,7 +8,7 @@ is the id of an approved artifact, or a directory: what is a directory here or h
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -29,15 +29,12 @@ from appliance.text import many
 from appliance.wire.admin import evaluations as wire
 from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted, Side
 from appliance.wire.admin.jobs import JOB, JOB_START, JOBS, Job, JobStart
+from appliance.wire.admin.results import Estimated, EvaluationResult
 
 KIND: Final = "evaluation"
 _SHOWN: Final = 20
 _LINES: Final = 3
 """Lines of an item's input that a list shows."""
-_QUOTED: Final = {
-    "verified": "quotations that verify",
-    "citation_precision": "of these from a relevant document",
-}
 
 
 @click.group("eval")
@@ -278,73 +275,77 @@ def _newest(client: AdminClient) -> int:
 
 
 def _tell(output: Output, found: Job) -> None:
-    result: dict[str, Any] = found.result or {}
-    if not result:
+    result = found.came_to(EvaluationResult)
+    if result is None:
         lines = [f"evaluation {found.id}: {found.state} {safe(found.message)}".rstrip()]
         output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
         return
     rows = [
         (
-            safe(row["name"]),
-            f"{row['quality']:.3f}",
-            f"{row['interval'][0]:.3f} to {row['interval'][1]:.3f}",
-            f"{row['documents_s']:.3g}",
-            f"{row['p95_s']:.3g} s",
-            str(sum(row["failures"].values())),
+            safe(row.name),
+            f"{row.quality:.3f}",
+            f"{row.interval[0]:.3f} to {row.interval[1]:.3f}",
+            f"{row.documents_s:.3g}",
+            f"{row.p95_s:.3g} s",
+            str(sum(row.failures.values())),
         )
-        for row in sorted(result["candidates"], key=lambda row: -row["quality"])
+        for row in sorted(result.candidates, key=lambda row: -row.quality)
     ]
     head = ("CANDIDATE", "QUALITY", "95 %", "DOCUMENTS/S", "P95", "FAILURES")
-    groups = result["candidates"][0]["groups"]
-    facts = f"{result['metric']} on {result['split']}: {result['items']} items, {groups} groups"
-    notes = [f"note: {safe(note)}" for note in result.get("notes", ())]
+    groups = result.candidates[0].groups
+    facts = f"{result.metric} on {result.split}: {result.items} items, {groups} groups"
+    notes = [f"note: {safe(note)}" for note in result.notes]
     more = [*_levels(result), *_evidence(result), *_packs(result)]
-    lines = [safe(result["answer"]), facts, *table(head, rows), *more, *notes]
-    output.data({"id": found.id, "state": found.state, **result}, lines)
+    lines = [safe(result.answer), facts, *table(head, rows), *more, *notes]
+    output.data({"id": found.id, "state": found.state, **found.told}, lines)
     output.note(f"  appliance eval report {found.id} --out report.html")
 
 
-def _evidence(result: dict[str, Any]) -> Iterator[str]:
+def _evidence(result: EvaluationResult) -> Iterator[str]:
     """What the search found, and what each candidate quoted."""
-    if (found := result.get("retrieval")) is not None:
+    if (found := result.retrieval) is not None:
         yield (
-            f"search of {safe(found['collection'])} by {safe(found['ranking'] or 'nothing')}, "
-            f"{found['questions']} questions: nDCG@10 {_share(found['ndcg_10'])}, recall@10 "
-            f"{_share(found['recall_10'])}, of the {found['passages']} passages that a model is "
-            f"given {_share(found['recall_given'])}"
+            f"search of {safe(found.collection)} by {safe(found.ranking or 'nothing')}, "
+            f"{found.questions} questions: nDCG@10 {_share(found.ndcg_10)}, recall@10 "
+            f"{_share(found.recall_10)}, of the {found.passages} passages that a model is "
+            f"given {_share(found.recall_given)}"
         )
-    for row in result["candidates"]:
-        if row.get("evidence") is None:
+    for row in result.candidates:
+        if row.evidence is None:
             continue
-        told = f"{safe(row['name'])}: evidence in {_share(row['evidence'])} of its answers"
-        for key, words in _QUOTED.items():
-            if row[key] is not None:
-                told += f"; {words} {_share(row[key])}"
+        told = f"{safe(row.name)}: evidence in {_share(row.evidence)} of its answers"
+        for words, share in (
+            ("quotations that verify", row.verified),
+            ("of these from a relevant document", row.citation_precision),
+        ):
+            if share is not None:
+                told += f"; {words} {_share(share)}"
         yield told
 
 
-def _share(estimate: list[float]) -> str:
+def _share(estimate: Estimated) -> str:
     value, low, high = estimate
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _levels(result: dict[str, Any]) -> Iterator[str]:
-    for row in result["candidates"]:
-        if levels := row.get("levels"):
+def _levels(result: EvaluationResult) -> Iterator[str]:
+    for row in result.candidates:
+        if levels := row.levels:
             told = ", ".join(f"{safe(name)} {_share(e)}" for name, e in levels.items())
-            yield f"{safe(row['name'])}: {told}"
+            yield f"{safe(row.name)}: {told}"
 
 
-def _packs(result: dict[str, Any]) -> Iterator[str]:
-    for model, packs in result.get("packs", {}).items():
-        for pack in ("general", "refusals"):
-            low, high = packs[pack]["interval"]
+def _packs(result: EvaluationResult) -> Iterator[str]:
+    for model, packs in result.packs.items():
+        for pack, one in (("general", packs.general), ("refusals", packs.refusals)):
+            low, high = one.interval
             yield (
-                f"{safe(model)}, {pack}: {packs[pack]['quality']:.3f} ({low:.3f} to {high:.3f}), "
-                f"{packs[pack]['items']} items"
+                f"{safe(model)}, {pack}: {one.quality:.3f} ({low:.3f} to {high:.3f}), "
+                f"{one.items} items"
             )
-        for language, one in packs["frozen"].items():
-            yield f"{safe(model)}, frozen text {language}: {one['nats_per_token']:.4f} nats a token"
+        for language, text in packs.frozen.items():
+            nats = f"{text.nats_per_token:.4f} nats a token"
+            yield f"{safe(model)}, frozen text {language}: {nats}"
 
 
 for _command in gate.COMMANDS:

@@ -39,6 +39,7 @@ from appliance.trust.statements.specification import MILLION, Specification
 from appliance.wire.admin import gates as wire
 from appliance.wire.admin.gates import Ledger, Plan, PlanWanted
 from appliance.wire.admin.jobs import JOB_START, Job, JobStart
+from appliance.wire.admin.results import CertificateCarried, GateResult
 
 KIND: Final = "gate"
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -102,7 +103,8 @@ def gate(
             return
         found = watched(client, begun.id)
     tell(output, found)
-    if found.state != "done" or (found.result or {}).get("verdict") != "pass":
+    result = found.came_to(GateResult)
+    if found.state != "done" or result is None or result.verdict != "pass":
         ctx.exit(1)
 
 
@@ -200,45 +202,40 @@ def _terms(wanted: Specification, plan: Plan) -> list[str]:
 
 def summary(job: Job) -> tuple[str, str, str]:
     """Verdict, coarse interval in points and looks left, as cells; "-" where there are none."""
-    result: dict[str, Any] = job.result or {}
-    if job.kind != KIND or "verdict" not in result:
+    if (result := job.came_to(GateResult)) is None:
         return "-", "-", "-"
-    low, high = result["interval"]
+    low, high = result.interval
     interval = f"{low * 100:+.0f} to {high * 100:+.0f}"
-    return result["verdict"], interval, str(result["looks_left"])
+    return result.verdict, interval, str(result.looks_left)
 
 
 def tell(output: Output, found: Job) -> None:
-    """What a gate found."""
-    result: dict[str, Any] = found.result or {}
-    if not result:
+    """Show the verdict of a gate, and how it came to be."""
+    result = found.came_to(GateResult)
+    if result is None:
         lines = [f"gate {found.id}: {found.state} {safe(found.message)}".rstrip()]
         document = {"id": found.id, "state": found.state, "code": found.code}
         output.data({**document, "message": found.message, "hint": found.hint}, lines)
         return
-    low, high = result["interval"]
-    advice = result["advice"]
+    low, high = result.interval
+    advice = result.advice
     lines = [
-        safe(result["answer"]),
+        safe(result.answer),
         f"logistic regression reaches {advice:.0%} on these items (advice)"
         if advice is not None
         else "no classifier is compared",
-        f"difference {result['difference'] * 100:+.0f} points, {low * 100:+.0f} to "
-        f"{high * 100:+.0f}; margin {result['margin'] * 100:g}; {result['groups']} groups",
+        f"difference {result.difference * 100:+.0f} points, {low * 100:+.0f} to "
+        f"{high * 100:+.0f}; margin {result.margin * 100:g}; {result.groups} groups",
         *(
-            f"pack {safe(name)}: {told['right']} of {told['items']} right, {told['verdict']}"
-            for name, told in result.get("packs", {}).items()
+            f"pack {safe(name)}: {told.right} of {told.items} right, {told.verdict}"
+            for name, told in result.packs.items()
         ),
-        *(
-            [f"both agree on {result['agreed']} items, which nobody labelled"]
-            if result.get("agreed")
-            else []
-        ),
-        f"looks taken {result['looks']}, left {result['looks_left']}",
+        *([f"both agree on {result.agreed} items, which nobody labelled"] if result.agreed else []),
+        f"looks taken {result.looks}, left {result.looks_left}",
     ]
-    if result["certificate"]:
-        lines.append(f"certificate {result['certificate']}")
-    output.data({"id": found.id, "state": found.state, **result}, lines)
+    if result.certificate:
+        lines.append(f"certificate {result.certificate}")
+    output.data({"id": found.id, "state": found.state, **found.told}, lines)
     output.note(f"  appliance eval report {found.id} --out report.html")
 
 
@@ -270,12 +267,12 @@ def _ledger(found: Ledger) -> list[str]:
         lines.append(f"{part.split}: {part.groups} groups, {part.left} looks left{only}")
         rows = [
             (
-                str(look["taken"]),
-                safe(str(look["task"])),
-                safe(str(look["dataset"])),
-                safe(str(look["person"])),
-                safe(str(look["verdict"])) or "under way",
-                str(look["job"]),
+                look.taken,
+                safe(look.task),
+                safe(look.dataset),
+                safe(look.person),
+                safe(look.verdict) or "under way",
+                str(look.job),
             )
             for look in part.looks
         ]
@@ -442,20 +439,20 @@ def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
             started(output, begun)
             return
         found = watched(client, begun.id)
-    result: dict[str, Any] = found.result or {}
-    document = {"id": found.id, "state": found.state, "code": found.code, **result}
-    flips = [safe(item) for item in result.get("flips", ())]
+    result = found.came_to(CertificateCarried)
+    document = {"id": found.id, "state": found.state, "code": found.code, **found.told}
     lines = [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
-    if result.get("certificate"):
+    if result is not None and result.certificate:
         lines = [
-            f"{result['items']} open items in {result['groups']} groups answered as before; "
-            f"carried over to {result['engine']}",
-            f"the engine changes at most {result['change']:.1%} of the answers; the limit bears it",
+            f"{result.items} open items in {result.groups} groups answered as before; "
+            f"carried over to {result.engine}",
+            f"the engine changes at most {result.change:.1%} of the answers; the limit bears it",
         ]
-    elif flips:
-        lines = [f"suspended: {len(flips)} answers differ: {', '.join(flips[:20])}"]
+    elif result is not None and result.flips:
+        named = ", ".join(map(safe, result.flips[:20]))
+        lines = [f"suspended: {len(result.flips)} answers differ: {named}"]
     output.data(document, lines)
-    if not result.get("certificate"):
+    if result is None or not result.certificate:
         ctx.exit(1)
 
 

@@ -7,7 +7,7 @@ paused, and its exit status says whether the job is done.
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -24,6 +24,7 @@ from appliance.wire.admin.jobs import (
     JOB_TABLE,
     JOBS,
     Job,
+    R,
     far,
 )
 
@@ -92,8 +93,8 @@ def result(output: Output, client: AdminClient, job_id: int, out: Path) -> None:
     found = client.call(JOB, job_id=job_id)
     if found.state != "done" or found.result is None:
         raise StateRefused("job_wrong_state", f"Job {job_id} is {found.state} and has no result.")
-    out.write_text(dumps(found.result), encoding="utf-8")
-    named = digest(found.result)
+    out.write_text(dumps(found.told), encoding="utf-8")
+    named = digest(found.told)
     told = {"job": job_id, "file": str(out), "result_sha256": named}
     output.data(told, [f"wrote {safe(str(out))}, SHA-256 {named}"])
 
@@ -141,14 +142,15 @@ def watched(client: AdminClient, job_id: int) -> Job:
             time.sleep(_POLL_S)
 
 
-def result_of(ctx: click.Context, output: Output, found: Job) -> dict[str, Any]:
-    """What a job came to; without a result the command says why and ends with 1."""
-    if not found.result:
+def result_of(ctx: click.Context, output: Output, found: Job, form: type[R]) -> R:
+    """The result of a job; without one the command says why and ends with 1."""
+    result = found.came_to(form)
+    if result is None:
         lines = [f"job {found.id}: {found.state} {safe(found.code)}".rstrip()]
         lines += [safe(text) for text in (found.message, found.hint) if text]
         output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
         ctx.exit(1)
-    return found.result
+    return result
 
 
 def started(output: Output, found: Job) -> None:
@@ -169,7 +171,7 @@ def _details(found: Job) -> Iterator[str]:
     yield f"  by {safe(found.actor)}, {found.created}" + (
         f" to {found.ended}" if found.ended else ""
     )
-    for name, value in (found.result or {}).items():
+    for name, value in found.told.items():
         yield f"  {safe(name)}: {safe(str(value))}"
     if found.actions:
         yield f"  allows: {', '.join(found.actions)}"

@@ -21,6 +21,7 @@ from appliance.cli.output import (
     table,
 )
 from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.wire.admin.results import MatrixMade, ModelQuantized, TypeMeasured
 
 KIND: Final = "quantize"
 
@@ -61,47 +62,47 @@ def quantize(
     params = {"model": model, "to": to, "data": dataset, **given}
     with admin_client(data, needs_server=True) as client:
         found = watched(client, client.call(JOB_START, JobStart.of(kind=KIND, params=params)).id)
-    result = result_of(ctx, output, found)
-    output.data({"id": found.id, "state": found.state, **result}, told(result))
-    if result["recommended"]:
-        output.note(f"  appliance model sign {safe(result['directory'])} --key KEY")
+    result = result_of(ctx, output, found, ModelQuantized)
+    output.data({"id": found.id, "state": found.state, **result.document}, told(result))
+    if result.recommended:
+        output.note(f"  appliance model sign {safe(result.directory)} --key KEY")
     else:
         ctx.exit(1)
 
 
-def told(result: dict[str, Any]) -> list[str]:
+def told(result: ModelQuantized) -> list[str]:
     """The table, and what it comes to."""
     head = (
         "TYPE", "MIB", "TOKENS/S", "KLD", "WITHOUT", "SAME TOP", "FLIPS", "METRIC", "DIFFERENCE",
         "VERDICT",
     )  # fmt: skip
     rows = []
-    for row in result["rows"]:
-        low, high = row["interval"]
+    for row in result.rows:
+        low, high = row.interval
         rows.append((
-            safe(row["type"]), f"{row['mib']:.1f}", f"{row['tokens_s']:.0f}",
-            f"{row['kld']:.4f}" if row["rank"] else "noise", _without(row),
-            f"{row['same_top']:.1%}", f"{row['flips']:.1%}", f"{row['metric']:.3f}",
-            f"{row['difference']:+.3f} ({low:+.3f} to {high:+.3f})", row["verdict"],
+            safe(row.type), f"{row.mib:.1f}", f"{row.tokens_s:.0f}",
+            f"{row.kld:.4f}" if row.rank else "noise", _without(row),
+            f"{row.same_top:.1%}", f"{row.flips:.1%}", f"{row.metric:.3f}",
+            f"{row.difference:+.3f} ({low:+.3f} to {high:+.3f})", row.verdict,
         ))  # fmt: skip
-    lines = [*table(head, rows), _matrix(result["importance_matrix"])]
-    why = [row for row in result["rows"] if row["reason"]]
-    lines += [f"{safe(row['type'])}: {safe(row['reason'])}" for row in why]
-    best = result["recommended"]
+    lines = [*table(head, rows), _matrix(result.importance_matrix)]
+    why = [row for row in result.rows if row.reason]
+    lines += [f"{safe(row.type)}: {safe(row.reason)}" for row in why]
+    best = result.recommended
     lines.append(f"recommended: {safe(best)}" if best else "none of them passes: keep the source")
-    if result["adapters"]:
-        named = ", ".join(map(safe, result["adapters"]))
+    if result.adapters:
+        named = ", ".join(map(safe, result.adapters))
         lines.append(f"adapters of the source fit no other file; tune and gate again: {named}")
     return lines
 
 
-def _without(row: dict[str, Any]) -> str:
+def _without(row: TypeMeasured) -> str:
     """The divergence of the same type without the importance matrix."""
-    return "-" if row["kld_plain"] is None else f"{row['kld_plain']:.4f}"
+    return "-" if row.kld_plain is None else f"{row.kld_plain:.4f}"
 
 
-def _matrix(matrix: dict[str, Any] | None) -> str:
+def _matrix(matrix: MatrixMade | None) -> str:
     if matrix is None:
         return "no importance matrix"
-    rows, tokens = matrix["rows"], matrix["tokens"]
+    rows, tokens = matrix.rows, matrix.tokens
     return f"importance matrix: {tokens} tokens of {rows} rows of train"

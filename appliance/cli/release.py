@@ -8,10 +8,9 @@ Rules:
 - A gate that did not pass is not repeated: a look is spent by a person's decision alone.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -49,6 +48,7 @@ from appliance.wire.admin.gates import CERTIFICATES, GATE_PLAN, LEDGER, PlanWant
 from appliance.wire.admin.jobs import JOBS, Job
 from appliance.wire.admin.models import MODEL, MODEL_IMPORT, ModelDetail, ModelImport
 from appliance.wire.admin.pointers import TASK_NAMES, TASK_TARGET
+from appliance.wire.admin.results import GateResult
 from appliance.wire.admin.trust import TRUST
 
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -232,14 +232,14 @@ class Release:
             terms = gate.declared(plan, person.name)
             job = gate.begin(self.output, self.client, terms, plan, person.private).id
         found = watched(self.client, job)
-        result = found.result or {}
-        if result.get("verdict") == "pass":
-            return self._is_done(str(result["answer"]))
+        result = found.came_to(GateResult)
+        if result is not None and result.verdict == "pass":
+            return self._is_done(result.answer)
         if found.state in ("paused", "failed"):
             verb = "resume" if found.state == "paused" else "show"
             message = f"gate {job} is {found.state}: {found.message}"
             return Missing(message, (), f"appliance job {verb} {job}")
-        why = str(result.get("answer") or f"gate {job} is {found.state}")
+        why = f"gate {job} is {found.state}" if result is None else result.answer
         return Missing(why, (), f"appliance eval report {job} --out gate.html")
 
     def _job(self, digest: str) -> int | None:
@@ -248,19 +248,14 @@ class Release:
         for each in self.client.call(JOBS, count=1_000).jobs:
             if each.kind == gate.KIND and each.state in _UNENDED and _looks_at(each) == wanted:
                 return each.id
-        looks: list[Mapping[str, Any]] = [
-            look
+        mine = [
+            look.job
             for part in self.client.call(LEDGER, dataset=self.dataset).splits
             if part.split == _SPLIT
             for look in part.looks
+            if (look.task, look.task_digest) == (self.task, digest) and look.verdict != "unspent"
         ]
-        mine = [
-            look["job"]
-            for look in looks
-            if (look["task"], look["task_digest"]) == (self.task, digest)
-            and look["verdict"] != "unspent"
-        ]
-        return int(mine[-1]) if mine else None
+        return mine[-1] if mine else None
 
     def _live(self) -> str | None:
         """The version that answers today, which the new one must not be worse than."""

@@ -39,6 +39,7 @@ from appliance.trust.statements.specification import MILLION
 from appliance.wire.admin import routes as wire
 from appliance.wire.admin.evaluations import EVALUATION_REPORT
 from appliance.wire.admin.jobs import JOB, JOB_START, JOBS, Job, JobStart
+from appliance.wire.admin.results import CalibrationResult, CertificateCarried
 from appliance.wire.admin.routes import Certificate, LabelGiven, Plan, PlanWanted, Route
 
 KIND: Final = "route"
@@ -184,7 +185,8 @@ def calibrate(
             return
         found = watched(client, begun.id)
     _tell(output, found)
-    if found.state != "done" or (found.result or {}).get("verdict") != "certified":
+    result = found.came_to(CalibrationResult)
+    if found.state != "done" or result is None or result.verdict != "certified":
         ctx.exit(1)
 
 
@@ -197,10 +199,9 @@ def what_if(output: Output, client: AdminClient, name: str) -> None:
     Of the first stage, on open items. The figures are those of the newest calibration. What is
     certified was decided on sealed groups; a threshold that looks good here promises nothing.
     """
-    job = _newest(client, name)
-    result: dict[str, Any] = job.result or {}
+    job, result = _newest(client, name)
     names = ("threshold", "coverage", "error", "low", "high")
-    points = [dict(zip(names, point, strict=True)) for point in result["curve"]]
+    points = [dict(zip(names, point, strict=True)) for point in result.curve]
     for point in points:
         point["threshold"] /= MILLION
     step = max(1, len(points) // 20)
@@ -213,9 +214,9 @@ def what_if(output: Output, client: AdminClient, name: str) -> None:
         )
         for p in points[step - 1 :: step]
     ]
-    none = [f"No curve: {safe(str(result['answer']))}"]
-    document = {"route": name, "job": job.id, "alpha": result["alpha"], "points": points}
-    document["threshold"] = result["threshold"]
+    none = [f"No curve: {safe(result.answer)}"]
+    document = {"route": name, "job": job.id, "alpha": result.alpha, "points": points}
+    document["threshold"] = result.threshold
     head = ("THRESHOLD", "ANSWERED", "ERROR", "95 %")
     output.data(document, table(head, rows) if rows else none)
 
@@ -272,7 +273,7 @@ def report(output: Output, client: AdminClient, name: str, out: Path) -> None:
 
     Of the newest one.
     """
-    html = client.call(EVALUATION_REPORT, job_id=_newest(client, name).id).html
+    html = client.call(EVALUATION_REPORT, job_id=_newest(client, name)[0].id).html
     with contextlib.suppress(FileNotFoundError):
         out.unlink()
     out.write_text(html, encoding="utf-8")
@@ -320,30 +321,31 @@ def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
             started(output, begun)
             return
         found = watched(client, begun.id)
-    result: dict[str, Any] = found.result or {}
-    flips = [safe(item) for item in result.get("flips", ())]
+    result = found.came_to(CertificateCarried)
     lines = [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
-    if result.get("certificate"):
+    if result is not None and result.certificate:
         lines = [
-            f"{result['items']} open items as before, {result['groups']} groups accepted; "
-            f"carried over to {result['engine']}",
-            f"the engine changes at most {result['change']:.1%} of what is accepted; the limit "
+            f"{result.items} open items as before, {result.groups} groups accepted; "
+            f"carried over to {result.engine}",
+            f"the engine changes at most {result.change:.1%} of what is accepted; the limit "
             "bears it",
         ]
-    elif flips:
-        lines = [f"out of use: {len(flips)} items differ: {', '.join(flips[:20])}"]
-    output.data({"id": found.id, "state": found.state, "code": found.code, **result}, lines)
-    if not result.get("certificate"):
+    elif result is not None and result.flips:
+        named = ", ".join(map(safe, result.flips[:20]))
+        lines = [f"out of use: {len(result.flips)} items differ: {named}"]
+    output.data({"id": found.id, "state": found.state, "code": found.code, **found.told}, lines)
+    if result is None or not result.certificate:
         ctx.exit(1)
 
 
-def _newest(client: AdminClient, name: str) -> Job:
+def _newest(client: AdminClient, name: str) -> tuple[Job, CalibrationResult]:
     """The newest calibration of a route that is done. Raises Refused (`report_missing`)."""
     for listed in client.call(JOBS, count=1_000).jobs:
         if (listed.kind, listed.state) == (KIND, "done"):
             job = client.call(JOB, job_id=listed.id)
-            if (job.result or {}).get("route") == name:
-                return job
+            result = job.came_to(CalibrationResult)
+            if result is not None and result.route == name:
+                return job, result
     raise Refused("report_missing", f"No calibration of {safe(name)} is done.")
 
 
@@ -379,29 +381,30 @@ def _terms(wanted: Specification, plan: Plan) -> list[str]:
 
 
 def _tell(output: Output, found: Job) -> None:
-    result: dict[str, Any] = found.result or {}
-    if not result:
+    result = found.came_to(CalibrationResult)
+    if result is None:
         lines = [f"route {found.id}: {found.state} {safe(found.message)}".rstrip()]
         document = {"id": found.id, "state": found.state, "code": found.code}
         output.data({**document, "message": found.message, "hint": found.hint}, lines)
         return
-    output.data({"id": found.id, "state": found.state, **result}, list(_told(result)))
-    output.note(f"  appliance route report {safe(str(result['route']))} --out report.html")
+    output.data({"id": found.id, "state": found.state, **found.told}, list(_told(result)))
+    output.note(f"  appliance route report {safe(result.route)} --out report.html")
 
 
-def _told(result: dict[str, Any]) -> Iterator[str]:
-    yield safe(result["answer"])
-    if result["difference"]:
-        _, low, high = result["difference"]
-        yield f"route minus {safe(result['larger'])}: {low * 100:+.0f} to {high * 100:+.0f} points"
-    if result["avoided"]:
-        value, low, high = result["avoided"]
-        yield f"seconds of {safe(result['larger'])} avoided: {value:.0%} ({low:.0%} to {high:.0%})"
-    if result["doubtful"] == "people":
+def _told(result: CalibrationResult) -> Iterator[str]:
+    larger = safe(result.larger or "")
+    yield safe(result.answer)
+    if result.difference:
+        _, low, high = result.difference
+        yield f"route minus {larger}: {low * 100:+.0f} to {high * 100:+.0f} points"
+    if result.avoided:
+        value, low, high = result.avoided
+        yield f"seconds of {larger} avoided: {value:.0%} ({low:.0%} to {high:.0%})"
+    if result.doubtful == "people":
         yield "the larger stage is not better where the first is in doubt: people answer these"
-    yield f"looks taken {result['looks']}, left {result['looks_left']}"
-    if result["certificate"]:
-        yield f"certificate {result['certificate']}"
+    yield f"looks taken {result.looks}, left {result.looks_left}"
+    if result.certificate:
+        yield f"certificate {result.certificate}"
 
 
 def _watched(found: Route) -> str:

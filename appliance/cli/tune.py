@@ -31,6 +31,7 @@ from appliance.trust.bytes import oms
 from appliance.tuning.forgetting import MOST
 from appliance.tuning.report import next_commands
 from appliance.wire.admin.jobs import JOB_RESUME, JOB_START, Job, JobStart, far
+from appliance.wire.admin.results import AdapterTuned, FieldRight, TunedCandidate, TuningPlanned
 from appliance.wire.admin.tunings import TUNING_LOSSES, Losses
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -118,13 +119,12 @@ def run(
             started(output, begun)
             return
         found = watched(client, begun.id)
-    if key is not None and found.result:
+    made, digest = found.came_to(AdapterTuned), ""
+    if key is not None and made is not None:
         with Progress() as progress:
-            bundle = signing.sign_directory(
-                Path(found.result["adapter"]), key.read_bytes(), progress
-            )
-        found.result["digest"] = oms.parse_manifest(oms.parse_bundle(bundle)).root
-    _tell(ctx, output, found)
+            bundle = signing.sign_directory(Path(made.adapter), key.read_bytes(), progress)
+        digest = oms.parse_manifest(oms.parse_bundle(bundle)).root
+    _tell(ctx, output, found, digest=digest)
 
 
 @tune.command()
@@ -189,9 +189,10 @@ def _tell(
     runs: Losses | None = None,
     *,
     exits: bool = True,
+    digest: str = "",
 ) -> None:
-    result: dict[str, Any] = found.result or {}
-    if not result:
+    result = found.result
+    if result is None:
         lines = [f"tuning {found.id}: {found.state} {safe(found.code or '')}".rstrip()]
         lines += [safe(text) for text in (found.message, found.hint) if text]
         if found.progress.phase:
@@ -204,93 +205,95 @@ def _tell(
         if exits:
             ctx.exit(1)
         return
-    lines = _planned(result) if "adapter" not in result else _trained(result)
-    output.data({"id": found.id, "state": found.state, **result}, lines)
-    if "adapter" in result:
-        for command in _next(found.id, result):
+    signed = {"digest": digest} if digest else {}
+    document = {"id": found.id, "state": found.state, **found.told, **signed}
+    if isinstance(result, AdapterTuned):
+        output.data(document, _trained(result))
+        for command in _next(found.id, result, signed=bool(digest)):
             output.note(f"  {command}")
+    else:
+        output.data(document, _planned(result) if isinstance(result, TuningPlanned) else [])
 
 
-def _next(number: int, result: dict[str, Any]) -> list[str]:
+def _next(number: int, result: AdapterTuned, *, signed: bool) -> list[str]:
     """The commands that lead to a task that the gate can judge, and the page."""
-    names = (safe(result["adapter"]), safe(result["base"]["id"]), safe(result["task"]["id"]))
-    commands = next_commands(number, *names, signed="digest" in result)
+    names = (safe(result.adapter), safe(result.base.id), safe(result.task.id))
+    commands = next_commands(number, *names, signed=signed)
     return [*commands, f"appliance tune report {number} --out report.html"]
 
 
-def _planned(result: dict[str, Any]) -> list[str]:
-    minutes = result["seconds"] / 60
+def _planned(result: TuningPlanned) -> list[str]:
+    minutes = result.seconds / 60
     return [
-        f"{result['rows']} rows of at most {result['longest']} tokens, {result['dev']} of dev",
-        f"{result['steps']} steps, {result['tokens']} tokens, at most {minutes:.1f} minutes as "
+        f"{result.rows} rows of at most {result.longest} tokens, {result.dev} of dev",
+        f"{result.steps} steps, {result.tokens} tokens, at most {minutes:.1f} minutes as "
         "busy as the machine is now",
-        f"memory: {safe(result['memory'])}",
+        f"memory: {safe(result.memory)}",
     ]
 
 
-def _trained(result: dict[str, Any]) -> list[str]:
-    dev, checks = result["dev"], result["checks"]
-    low, high = dev["interval"]
-    lines = [safe(result["answer"])] if "answer" in result else []
+def _trained(result: AdapterTuned) -> list[str]:
+    dev, checks = result.dev, result.checks
+    low, high = dev.interval
+    lines = [safe(result.answer)] if result.answer else []
     lines += [
-        f"{safe(dev['metric'])} on dev as it serves: {dev['value']:.3f} ({low:.3f} to {high:.3f}), "
-        f"{dev['groups']} groups",
-        f"served as trained: {checks['nll_served']:.4f} nats a token against "
-        f"{checks['nll_trained']:.4f}; {checks['stop_token']:.1%} of answers end by themselves",
-        f"{result['seconds']:.0f} s, {result['peak_mib']} MiB at the peak",
+        f"{safe(dev.metric)} on dev as it serves: {dev.value:.3f} ({low:.3f} to {high:.3f}), "
+        f"{dev.groups} groups",
+        f"served as trained: {checks.nll_served:.4f} nats a token against "
+        f"{checks.nll_trained:.4f}; {checks.stop_token:.1%} of answers end by themselves",
+        f"{result.seconds:.0f} s, {result.peak_mib} MiB at the peak",
     ]
     head = ("SEED", "STEP", "LOSS", "DEV")
     measured = [
-        (str(seed["seed"]), str(point["step"]), f"{point['loss']:.3f}", f"{point['dev']:.4f}")
-        for seed in result["seeds"]
-        for point in seed["losses"]
-        if point["dev"] is not None
+        (str(seed.seed), str(point.step), f"{point.loss:.3f}", f"{point.dev:.4f}")
+        for seed in result.seeds
+        for point in seed.losses
+        if point.dev is not None
     ]
     lines += table(head, measured[-_SHOWN:])
-    if result["curve"]:
+    if result.curve:
         points = [
-            (f"{p['share']:.0%}", str(p["rows"]), f"{p['metric']:.3f}",
-             f"{p['interval'][0]:.3f} to {p['interval'][1]:.3f}")
-            for p in result["curve"]
+            (f"{p.share:.0%}", str(p.rows), f"{p.metric:.3f}",
+             f"{p.interval[0]:.3f} to {p.interval[1]:.3f}")
+            for p in result.curve
         ]  # fmt: skip
         lines += table(("SHARE", "ROWS", "METRIC", "INTERVAL"), points)
-        lines.append(f"more data would help: {safe(result['more_data_helps'])}")
-    rows = [_candidate(one, result["best"]) for one in result["candidates"]]
+        lines.append(f"more data would help: {safe(result.more_data_helps)}")
+    rows = [_candidate(one, result.best) for one in result.candidates]
     lines += table(("ON DEV", "METRIC", "INTERVAL", "AGAINST THE FIRST", ""), rows)
-    if result.get("fields"):
-        fields = [_field(one) for one in result["fields"]]
+    if result.fields:
+        fields = [_field(one) for one in result.fields]
         lines += table(
             ("FIELD", "RIGHT", "INTERVAL", "WHERE STATED", "INTERVAL", "UNTUNED"), fields
         )
-    return [*lines, f"adapter: {safe(result['adapter'])}"]
+    return [*lines, f"adapter: {safe(result.adapter)}"]
 
 
-def _candidate(one: dict[str, Any], best: str) -> tuple[str, ...]:
+def _candidate(one: TunedCandidate, best: str) -> tuple[str, ...]:
     """The table row of one candidate."""
-    low, high = one["interval"]
-    name = one["kind"] + (f", weight {one['weight']:.2f}" if "weight" in one else "")
+    low, high = one.interval
+    name = one.kind + ("" if one.weight is None else f", weight {one.weight:.2f}")
     against = ""
-    if "difference" in one:
-        least, most = one["difference_interval"]
-        against = f"{one['difference']:+.3f} ({least:+.3f} to {most:+.3f})"
-    chosen = "best" if one["kind"] == best else ""
-    return name, f"{one['value']:.3f}", f"{low:.3f} to {high:.3f}", against, chosen
+    if one.paired:
+        least, most = one.difference_interval
+        against = f"{one.difference:+.3f} ({least:+.3f} to {most:+.3f})"
+    chosen = "best" if one.kind == best else ""
+    return name, f"{one.value:.3f}", f"{low:.3f} to {high:.3f}", against, chosen
 
 
-def _field(one: dict[str, Any]) -> tuple[str, ...]:
+def _field(one: FieldRight) -> tuple[str, ...]:
     """The table row of one field: exact match on all items, and on those that state it."""
-    row = [safe(one["field"]), *_estimate(one, "value", "interval")]
-    if "stated_value" in one:
-        value, interval = _estimate(one, "stated_value", "stated_interval")
-        row += [f"{value} of {one['stated']}", interval]
+    row = [safe(one.field), f"{one.value:.3f}", _ends(one.interval)]
+    if one.stated_value is not None and one.stated_interval is not None:
+        row += [f"{one.stated_value:.3f} of {one.stated}", _ends(one.stated_interval)]
     else:
         row += ["", ""]
-    return (*row, f"{one['untuned']:.3f}" if "untuned" in one else "")
+    return (*row, "" if one.untuned is None else f"{one.untuned:.3f}")
 
 
-def _estimate(one: dict[str, Any], value: str, interval: str) -> tuple[str, str]:
-    low, high = one[interval]
-    return f"{one[value]:.3f}", f"{low:.3f} to {high:.3f}"
+def _ends(interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{low:.3f} to {high:.3f}"
 
 
 for _command in (offer, list_, compare, report, teach):

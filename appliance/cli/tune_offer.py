@@ -26,6 +26,7 @@ from appliance.tuning.candidates import ORDER, Kind
 from appliance.tuning.exporting import TASK
 from appliance.wire.admin.jobs import JOB, Job
 from appliance.wire.admin.models import MODEL
+from appliance.wire.admin.results import AdapterTuned
 
 KIND: Final = "tune"
 
@@ -50,18 +51,19 @@ def offer(
     """
     found = tuning_of(client, job_id)
     result = _result(found)
-    rows = {row["kind"]: row for row in result["candidates"]}
-    chosen: Kind = kind or result["best"]
-    if chosen not in rows:
+    best = next(one for one in ORDER if one == result.best)
+    chosen: Kind = kind or best
+    row = next((one for one in result.candidates if one.kind == chosen), None)
+    if row is None:
         raise TuningRefused("tuning_invalid", f"Tuning {job_id} has no {chosen} to offer.")
     named = {} if chosen == "classifier" else _adapter(client, result, adapter)
     wanted = Answerer(
         kind=chosen,
         classifier=None if chosen == "model" else document.FILE,
-        weight=rows[chosen].get("weight"),
+        weight=row.weight,
         **named,
     )
-    source = Path(result["adapter"]).with_name(TASK)
+    source = Path(result.adapter).with_name(TASK)
     made = {file.name: file.read_bytes() for file in sorted(source.iterdir())}
     if chosen == "model":
         made.pop(document.FILE, None)
@@ -71,8 +73,8 @@ def offer(
         task = catalogue.read_artifact(artifact).task
     told: dict[str, Any] = {"path": str(path), "version": task.version}
     output.data(
-        {**told, "candidate": msgspec.to_builtins(wanted), "dev": rows[chosen]},
-        [f"{safe(task.id)} version {task.version}: {chosen}, {rows[chosen]['value']:.3f} on dev"],
+        {**told, "candidate": msgspec.to_builtins(wanted), "dev": row.document},
+        [f"{safe(task.id)} version {task.version}: {chosen}, {row.value:.3f} on dev"],
     )
     output.note(f"  appliance task release {path} --data DATASET --as NAME --key KEY")
 
@@ -85,15 +87,14 @@ def tuning_of(client: AdminClient, job_id: int) -> Job:
     return found
 
 
-def _result(found: Job) -> dict[str, Any]:
-    """What a tuning came to; a plan and one that failed came to nothing."""
-    if "adapter" not in (found.result or {}):
+def _result(found: Job) -> AdapterTuned:
+    """The result of a tuning; a plan and one that failed have none."""
+    if (result := found.came_to(AdapterTuned)) is None:
         raise Refused("report_missing", f"Job {found.id} trained no adapter: {found.state}.")
-    result: dict[str, Any] = found.result or {}
     return result
 
 
-def _adapter(client: AdminClient, result: dict[str, Any], adapter: str | None) -> dict[str, str]:
+def _adapter(client: AdminClient, result: AdapterTuned, adapter: str | None) -> dict[str, str]:
     """The adapter in the store, by id and digest; it must be the one that was trained.
 
     Raises:
@@ -103,7 +104,7 @@ def _adapter(client: AdminClient, result: dict[str, Any], adapter: str | None) -
     if adapter is None:
         raise click.UsageError("--as names the imported adapter: BASE:NAME.")
     try:
-        signature = (Path(result["adapter"]) / SIGNATURE_FILE).read_bytes()
+        signature = (Path(result.adapter) / SIGNATURE_FILE).read_bytes()
     except OSError as error:
         raise SignatureRefused(
             "signature_missing", f"{error.strerror}: sign the adapter."

@@ -20,6 +20,7 @@ from appliance.cli.output import (
     safe,
 )
 from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.wire.admin.results import DatasetTaught
 
 KIND: Final = "teach"
 
@@ -77,21 +78,21 @@ def teach(ctx: click.Context, /, data: Path, dataset: str, **given: Any) -> None
             client,
             client.call(JOB_START, JobStart.of(kind=KIND, params={**given, "data": dataset})).id,
         )
-    result = result_of(ctx, output, found)
-    output.data({"id": found.id, "state": found.state, **result}, told(result))
-    output.note(f"  appliance dataset sign {safe(result['dataset'])} --key KEY")
+    result = result_of(ctx, output, found, DatasetTaught)
+    output.data({"id": found.id, "state": found.state, **result.document}, told(result))
+    output.note(f"  appliance dataset sign {safe(result.dataset)} --key KEY")
 
 
-def told(result: dict[str, Any]) -> list[str]:
-    """What a teaching came to."""
-    agreed = result["agreement"]
-    low, high = agreed["interval"]
-    lost = ", ".join(f"{count} {safe(why)}" for why, count in result["dropped"].items())
+def told(result: DatasetTaught) -> list[str]:
+    """The agreement, and how many answers were taken."""
+    agreed = result.agreement
+    low, high = agreed.interval
+    lost = ", ".join(f"{count} {safe(why)}" for why, count in result.dropped.items())
     return [
-        f"{safe(result['teacher']['id'])} agrees with people on {agreed['value']:.3f} "
-        f"({low:.3f} to {high:.3f}) of {agreed['items']} items in {agreed['groups']} groups",
-        f"{result['taken']} of {result['asked']} answers are taken into train; "
-        f"{result['share_dropped']:.1%} dropped" + (f": {lost}" if lost else ""),
-        f"terms: {safe(result['licence'])}",
-        f"dataset: {safe(result['dataset'])}",
+        f"{safe(result.teacher.id)} agrees with people on {agreed.value:.3f} "
+        f"({low:.3f} to {high:.3f}) of {agreed.items} items in {agreed.groups} groups",
+        f"{result.taken} of {result.asked} answers are taken into train; "
+        f"{result.share_dropped:.1%} dropped" + (f": {lost}" if lost else ""),
+        f"terms: {safe(result.licence)}",
+        f"dataset: {safe(result.dataset)}",
     ]

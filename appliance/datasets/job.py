@@ -7,7 +7,7 @@ run; a report keeps at most `MOST` examples of each problem, and the counts are 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
@@ -16,8 +16,9 @@ from appliance.datasets.checks import check
 from appliance.datasets.directory import Dataset
 from appliance.datasets.duplicates import THRESHOLD
 from appliance.errors import DatasetRefused
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.types import Role
+from appliance.wire.admin.results import DatasetChecked
 
 MOST: Final = 2_000
 _STEP: Final = 50
@@ -52,10 +53,12 @@ class Parts:
     tokens: Callable[[str, str], Awaitable[int]]
 
 
-class Checking(Kind):
+class Checking(Kind[Wanted, DatasetChecked]):
     """Checks datasets."""
 
     name: ClassVar[str] = "dataset-check"
+    form = Wanted
+    malformed = (DatasetRefused, "dataset_check_invalid")
     unit: ClassVar[str] = "items"
     role: ClassVar[Role] = Role.OPERATOR
     heavy: ClassVar[bool] = True
@@ -64,30 +67,29 @@ class Checking(Kind):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def check(self, params: JsonObject) -> None:
+    def check(self, params: Wanted) -> None:
         """A dataset that is there, and a model that can be asked.
 
         Raises:
             DatasetRefused: `dataset_unreadable`.
             NotFound: `model_not_found`.
         """
-        wanted = _wanted(params)
-        if "/" in wanted.data and not Path(wanted.data).is_dir():
-            raise DatasetRefused("dataset_unreadable", f"{wanted.data[:200]} is no directory.")
-        if wanted.model:
-            self._parts.context(wanted.model)
+        if "/" in params.data and not Path(params.data).is_dir():
+            raise DatasetRefused("dataset_unreadable", f"{params.data[:200]} is no directory.")
+        if params.model:
+            self._parts.context(params.model)
 
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: Wanted) -> str:
         """The dataset."""
-        return Path(_wanted(params).data).name
+        return Path(params.data).name
 
-    def engine(self, params: JsonObject) -> bool:
+    def engine(self, params: Wanted) -> bool:
         """Only for the tokens of a model."""
-        return bool(_wanted(params).model)
+        return bool(params.model)
 
-    async def run(self, job: Context) -> JsonObject:
-        """The report, as `checks.Report.document` writes it."""
-        wanted = _wanted(job.params)
+    async def run(self, job: Context[Wanted]) -> DatasetChecked:
+        """The report of `checks.check`."""
+        wanted = job.params
         found = await job.in_thread(self._parts.read, wanted.data)
         items = list(found.items)
         counts: dict[str, int] = {}
@@ -101,17 +103,9 @@ class Checking(Kind):
         context = self._parts.context(wanted.model) if wanted.model else None
         tokens = counts.__getitem__ if wanted.model else None
         report = await job.in_thread(check, found, wanted.near, tokens, context)
-        return bounded(report.document())
+        return bounded(DatasetChecked.model_validate(report.document()))
 
 
-def bounded(document: dict[str, Any]) -> JsonObject:
+def bounded(found: DatasetChecked) -> DatasetChecked:
     """A report with at most `MOST` examples of each problem."""
-    problems = [{**p, "examples": list(p["examples"][:MOST])} for p in document["problems"]]
-    return {**document, "problems": problems}
-
-
-def _wanted(params: JsonObject) -> Wanted:
-    try:
-        return msgspec.convert(params, Wanted)
-    except msgspec.ValidationError as error:
-        raise DatasetRefused("dataset_check_invalid", f"Parameters: {error}.") from error
+    return found.having(problems=[p.having(examples=p.examples[:MOST]) for p in found.problems])

@@ -8,7 +8,6 @@ import msgspec
 from appliance.datasets.items import Item
 from appliance.errors import PolicyRefused, Refused
 from appliance.evals.asking import Asking
-from appliance.jobs.kind import JsonObject
 from appliance.looks import replay
 from appliance.looks.carry import Carriable, CarryOver
 from appliance.looks.subject import LookParts, needs_engine, task_of
@@ -23,7 +22,7 @@ class CarriedTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     task: str
 
 
-class Carry(CarryOver):
+class Carry(CarryOver[CarriedTask]):
     """Has the engine that serves give the answers that were certified under another one.
 
     Args:
@@ -41,9 +40,9 @@ class Carry(CarryOver):
         super().__init__(parts, parts.store.evaluations)
         self._suspend = suspend
 
-    def engine(self, params: JsonObject) -> bool:
+    def engine(self, params: CarriedTask) -> bool:
         """A classifier needs none."""
-        return needs_engine(self.parts, self.named(params))
+        return needs_engine(self.parts, self.title(params))
 
     def carriable(self, name: str, policy: TrustPolicy) -> Carriable:
         """The newest certificate of a task, and its candidate.

@@ -6,7 +6,6 @@ digest that the result states, unless texts in them were erased since.
 """
 
 from pathlib import Path
-from typing import Any
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome, digest
@@ -52,22 +51,22 @@ def outcomes_of(
             `dataset_sealed` when the split is none that may be named.
     """
     result = read_result(evaluations, number)
-    if result.get("split") not in OPEN:
+    if result.split not in OPEN:
         raise EvaluationRefused(
             "dataset_sealed", f"Evaluation {number} is not of train or dev: no item of it is shown."
         )
-    rows: list[dict[str, Any]] = result["candidates"]
-    name = wanted or result["candidate"] or result["baseline"]
-    places = [place for place, row in enumerate(rows) if row["name"] == name]
+    rows = result.candidates
+    name = wanted or result.candidate or result.baseline
+    places = [place for place, row in enumerate(rows) if row.name == name]
     if not places:
-        known = ", ".join(row["name"] for row in rows)
+        known = ", ".join(row.name for row in rows)
         raise EvaluationRefused(
             "candidate_unknown", f"Evaluation {number} has no candidate {name[:80]!r}, but {known}."
         )
     outcomes = OutcomeFiles(evaluations / str(number)).read(places[0])
     erased = any(outcome.erased for outcome in outcomes)
-    if not erased and digest(outcomes) != rows[places[0]]["outcomes"]:
+    if not erased and digest(outcomes) != rows[places[0]].outcomes:
         raise EvaluationRefused(
             "outcomes_invalid", f"The outcomes of {name} in {number} are not those of its result."
         )
-    return name, outcomes, (result["digests"]["dataset"], result["metric"])
+    return name, outcomes, (result.digests["dataset"], result.metric)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, assert_never
+from typing import assert_never
 
 from appliance.evals import metrics
 from appliance.evals.outcomes import Outcome
@@ -17,6 +17,7 @@ from appliance.statistics.groups import Estimate
 from appliance.tasks.definition import Fields, Labels, Text
 from appliance.tasks.loaded import LoadedTask
 from appliance.tasks.matching import alike, fields_right, object_of
+from appliance.wire.admin.results import Estimated
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,6 @@ class Details:
     evidence: Estimate | None = None
     verified: Estimate | None = None
     citation_precision: Estimate | None = None
-
-    def row(self) -> dict[str, Any]:
-        """As JSON: an estimate is its value and its interval."""
-        return {
-            "adherence": shown(self.adherence),
-            "macro_f1": shown(self.macro_f1),
-            "levels": {name: shown(estimate) for name, estimate in self.levels.items()},
-            "fields": {name: shown(estimate) for name, estimate in self.fields.items()},
-            "normalised_match": shown(self.normalised),
-            "token_f1": shown(self.token_f1),
-            "refusals": self.refusals,
-            "evidence": shown(self.evidence),
-            "verified": shown(self.verified),
-            "citation_precision": shown(self.citation_precision),
-        }
 
 
 def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
@@ -149,6 +135,11 @@ def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
     return fields_right(wanted, given, loaded.task.compare)[name]
 
 
-def shown(estimate: Estimate | None) -> list[float] | None:
-    """An estimate as JSON: its value and its interval."""
-    return None if estimate is None else [estimate.value, *estimate.interval]
+def told(estimate: Estimate) -> Estimated:
+    """An estimate as a result has it: its value and its interval."""
+    return (estimate.value, *estimate.interval)
+
+
+def shown(estimate: Estimate | None) -> Estimated | None:
+    """The same; None where nothing was estimated."""
+    return None if estimate is None else told(estimate)

@@ -23,6 +23,7 @@ from appliance.statistics.groups import Estimate
 from appliance.tasks.cited import Evidence
 from appliance.tasks.definition import Task, Text
 from appliance.tasks.inputs import checked
+from appliance.wire.admin.results import SearchMeasured
 
 WANTED = 10
 """Documents that are counted."""
@@ -63,18 +64,18 @@ class Retrieval:
     recall: Estimate
     given: Estimate
 
-    def row(self) -> dict[str, object]:
-        """As JSON: an estimate is its value and its interval."""
-        return {
-            "collection": self.collection,
-            "ranking": self.ranking,
-            "generation": self.generations[-1],
-            "passages": self.passages,
-            "questions": self.questions,
-            "ndcg_10": [self.ndcg.value, *self.ndcg.interval],
-            "recall_10": [self.recall.value, *self.recall.interval],
-            "recall_given": [self.given.value, *self.given.interval],
-        }
+    def told(self) -> SearchMeasured:
+        """For the result of an evaluation."""
+        return SearchMeasured(
+            collection=self.collection,
+            ranking=self.ranking,
+            generation=self.generations[-1],
+            passages=self.passages,
+            questions=self.questions,
+            ndcg_10=(self.ndcg.value, *self.ndcg.interval),
+            recall_10=(self.recall.value, *self.recall.interval),
+            recall_given=(self.given.value, *self.given.interval),
+        )
 
 
 async def seek(search: Evidence, task: Task, item: Item) -> Sought:

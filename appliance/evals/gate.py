@@ -45,11 +45,11 @@ from appliance.evals.outcomes import Outcome, check_complete
 from appliance.evals.packs.items import items as pack_items
 from appliance.evals.packs.measure import AskingPack
 from appliance.evals.seen import REPLAY
-from appliance.jobs.kind import Context, JsonObject
+from appliance.jobs.kind import Context
 from appliance.looks import replay
 from appliance.looks.answers import LookFiles, answered
 from appliance.looks.look import Judgement, SealedLook
-from appliance.looks.subject import YEAR_US, LookParts, envelope_of, needs_engine
+from appliance.looks.subject import YEAR_US, LookParts, Specified, envelope_of, needs_engine
 from appliance.looks.unasked import UNCOUNTED
 from appliance.reports.page import render
 from appliance.statistics.power import groups_without_error
@@ -74,7 +74,7 @@ class Gate(SealedLook[GateSubject, GateFindings]):
     def __init__(self, parts: LookParts) -> None:
         super().__init__(parts, parts.store.evaluations, Specification, subject_of)
 
-    def engine(self, params: JsonObject) -> bool:
+    def engine(self, params: Specified) -> bool:
         """Classifiers need none."""
         wanted = Specification.open(envelope_of(params)).said
         sides = (wanted.task, *((wanted.incumbent,) if wanted.incumbent_digest else ()))

@@ -19,7 +19,7 @@ import msgspec
 
 from appliance.clock import Clock, iso
 from appliance.datasets.items import Item
-from appliance.errors import BadRequest, Unavailable
+from appliance.errors import BadRequest, EvaluationRefused, Unavailable
 from appliance.evals import evidence, neighbours, plan, scoring, shots, subject, wanted
 from appliance.evals.asking import Asking, Told, as_it_is, guessed, outcome, started
 from appliance.evals.baselines import battery, timed
@@ -35,7 +35,7 @@ from appliance.evals.subject import Store, Subject
 from appliance.evals.unforced import UnforcedTask, read_freely
 from appliance.evals.wanted import Wanted
 from appliance.host.energy import Meter
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.looks.answers import side_by_side
 from appliance.reports.page import render
 from appliance.serving.backend import Backends
@@ -46,6 +46,7 @@ from appliance.tasks.cited import Evidence
 from appliance.tasks.definition import Answerer, Text
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import GenerationRequest, Role
+from appliance.wire.admin.results import EvaluationResult, PacksMeasured
 
 DIRECTORY: Final = "evaluations"
 _BATCH: Final = 32
@@ -79,10 +80,12 @@ class Parts:
     documents: Evidence | None = None
 
 
-class Evaluation(Kind):
+class Evaluation(Kind[Wanted, EvaluationResult]):
     """Measures candidates."""
 
     name: ClassVar[str] = "evaluation"
+    form = Wanted
+    malformed = (EvaluationRefused, "evaluation_invalid")
     unit: ClassVar[str] = "items"
     role: ClassVar[Role] = Role.OPERATOR
     heavy: ClassVar[bool] = True
@@ -91,31 +94,31 @@ class Evaluation(Kind):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def check(self, params: JsonObject) -> None:
+    def check(self, params: Wanted) -> None:
         """Names of what can be measured, and a split that is open.
 
         Raises:
             EvaluationRefused: `evaluation_invalid`.
             NotFound: `model_not_found`.
         """
-        for model in wanted.parse(params).models:
+        wanted.check(params)
+        for model in params.models:
             self._parts.backends.card(model)
 
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: Wanted) -> str:
         """The task and the dataset."""
-        asked = wanted.parse(params)
-        return f"{Path(asked.task).name} on {Path(asked.data).name}"
+        return f"{Path(params.task).name} on {Path(params.data).name}"
 
-    def engine(self, params: JsonObject) -> bool:
+    def engine(self, params: Wanted) -> bool:
         """A classifier among baselines needs none."""
-        asked = wanted.parse(params)
-        near = asked.baselines and any(c.kind == "embed" for c in self._parts.backends.cards())
-        models = bool(asked.models) or asked.packs or near
-        return models or subject.needs_engine(self._parts.store, asked.task)
+        near = params.baselines and any(c.kind == "embed" for c in self._parts.backends.cards())
+        models = bool(params.models) or params.packs or near
+        return models or subject.needs_engine(self._parts.store, params.task)
 
-    async def run(self, job: Context) -> JsonObject:
-        """What each candidate is worth, and the sentence that it comes to."""
-        asked = wanted.parse(job.params)
+    async def run(self, job: Context[Wanted]) -> EvaluationResult:
+        """The worth of each candidate, and the sentence that it comes to."""
+        asked = job.params
+        wanted.check(asked)
         found = await job.in_thread(subject.read_subject, self._parts.store, asked)
         planned = await self._plan(job, asked, found)
         files = OutcomeFiles(self._parts.directory / str(job.id))
@@ -134,7 +137,7 @@ class Evaluation(Kind):
         await job.in_thread(files.write_report, html, result)
         return result
 
-    async def _plan(self, job: Context, asked: Wanted, found: Subject) -> Plan:
+    async def _plan(self, job: Context[Wanted], asked: Wanted, found: Subject) -> Plan:
         """The plan: made now, or kept from the first start."""
         if job.checkpoint and "plan" in job.checkpoint:
             kept = msgspec.convert(job.checkpoint["plan"], Plan)
@@ -151,7 +154,7 @@ class _Round:
     """The candidates of one job, one after the other."""
 
     def __init__(
-        self, parts: Parts, job: Context, found: Subject, files: OutcomeFiles, rounds: int
+        self, parts: Parts, job: Context[Wanted], found: Subject, files: OutcomeFiles, rounds: int
     ) -> None:
         self._parts, self._job, self._subject, self._files = parts, job, found, files
         self._rounds = rounds
@@ -171,20 +174,21 @@ class _Round:
         memory = self._parts.memory(candidate.model) if candidate.model else 0
         return Measured(candidate, outcomes, seconds, memory, joules)
 
-    async def packs(self, candidates: Iterable[Candidate]) -> dict[str, Any]:
+    async def packs(self, candidates: Iterable[Candidate]) -> dict[str, PacksMeasured]:
         """Each model on each pack, by model."""
         models = dict.fromkeys(c.model for c in candidates if c.kind == "model")
-        found: dict[str, Any] = {}
+        found = {}
         for number, model in enumerate(models):
             inference = self._parts.inference(self._parts.backends)
             asking = AskingPack(model, inference, self._label)
             slots = self._parts.backends.slots(model)
-            found[model] = {}
+            told = {}
             for pack in PACKS:
                 outcomes, *_ = await self._answered(
                     number, f"{model}: {pack}", pack_items(pack), asking.outcome, slots, pack
                 )
-                found[model][pack] = summary(pack, outcomes)
+                told[pack] = summary(pack, outcomes)
+            found[model] = PacksMeasured.model_validate(told)
         return found
 
     async def retrieval(self) -> evidence.Retrieval | None:

@@ -8,9 +8,8 @@ Rules:
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -18,6 +17,7 @@ from appliance.evals.baselines import LINEAR, MAJORITY
 from appliance.statistics.proportions import corrected, trials
 from appliance.trust.statements import evaluation, route
 from appliance.trust.statements.specification import MILLION
+from appliance.wire.admin.results import EvaluationResult
 
 _AT_N: Final = re.compile(rf"{LINEAR}, n=([\d,]+)$")
 
@@ -114,9 +114,9 @@ class TaskEvidence(msgspec.Struct, frozen=True):
         return tuple(sorted((int(at[1].replace(",", "")), value) for at, value in found if at))
 
 
-def of_evaluation(result: Mapping[str, Any]) -> TaskEvidence:
+def of_evaluation(result: EvaluationResult) -> TaskEvidence:
     """The evidence in the result of an evaluation."""
-    return msgspec.convert(result, TaskEvidence)
+    return msgspec.convert(result.document, TaskEvidence)
 
 
 def with_gate(known: TaskEvidence, newest: evaluation.Certificate, needs: str) -> TaskEvidence:

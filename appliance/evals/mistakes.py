@@ -84,7 +84,7 @@ def mistakes(
     pairs = Counter((o.expected, o.said) for o in wrong if not o.erased)
     return Mistakes(
         name,
-        read_result(evaluations, of[0])["split"],
+        read_result(evaluations, of[0]).split,
         len(outcomes),
         len(wrong),
         tuple(sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST]),
@@ -97,15 +97,15 @@ def mistakes(
 def inputs(evaluations: Path, number: int, read: Read) -> tuple[Mapping[str, str], str]:
     """The inputs of the measured split by item, and why there are none."""
     result = read_result(evaluations, number)
-    if not result.get("data"):
+    if not result.data:
         return {}, "the evaluation was made by a version that did not name its dataset"
     try:
-        digest, found = read(result["data"])
+        digest, found = read(result.data)
     except ApplianceError as error:
         return {}, error.message
-    if digest != result["digests"]["dataset"]:
-        return {}, f"{result['data']} is not what was measured any more"
-    return {item.id: item.text for item in found.splits.get(result["split"], ())}, ""
+    if digest != result.digests["dataset"]:
+        return {}, f"{result.data} is not what was measured any more"
+    return {item.id: item.text for item in found.splits.get(result.split, ())}, ""
 
 
 def _order(outcome: Outcome) -> tuple[int, int, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from appliance.evals.details import Details
 from appliance.evals.evidence import Retrieval
@@ -13,6 +13,7 @@ from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import Estimate, Placed, Series
 from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 from appliance.statistics import groups, verdict
+from appliance.wire.admin.results import PacksMeasured
 
 _MOST_FLIPS: Final = 25
 """Flips that the page lists on each side; the counts are whole."""
@@ -50,7 +51,7 @@ class Evaluated:
         memory: bytes by candidate.
         notes: what could not be measured, and why.
         flips: of the best compared candidate and the baseline.
-        packs: by model, as `packs.measure.summary` writes them.
+        packs: by model.
         retrieval: what the search of the task found; None where that is unknown.
         language_models: names of the candidates that are one, or an adapter or blend of one.
     """
@@ -70,7 +71,7 @@ class Evaluated:
     memory: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
     flips: Sequence[Flip] = ()
-    packs: Mapping[str, Any] = field(default_factory=dict)
+    packs: Mapping[str, PacksMeasured] = field(default_factory=dict)
     retrieval: Retrieval | None = None
     language_models: Collection[str] = ()
 
@@ -441,12 +442,11 @@ def _calibrated(summary: Summary) -> Section:
 def _packs(evaluated: Evaluated) -> Section:
     rows = []
     for model, packs in evaluated.packs.items():
-        for pack in ("general", "refusals"):
-            found = packs[pack]
-            rows.append((model, pack, percent(found["quality"]), between(*found["interval"])))
+        for name, found in (("general", packs.general), ("refusals", packs.refusals)):
+            rows.append((model, name, percent(found.quality), between(*found.interval)))
         rows += [
-            (model, f"frozen text, {language}", f"{one['nats_per_token']:.4f}", "nats a token")
-            for language, one in packs["frozen"].items()
+            (model, f"frozen text, {language}", f"{one.nats_per_token:.4f}", "nats a token")
+            for language, one in packs.frozen.items()
         ]
     return Section(
         "Packs",

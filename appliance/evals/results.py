@@ -7,11 +7,11 @@ items, where that can be learned.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from appliance.evals import metrics
 from appliance.evals.baselines import LINEAR
-from appliance.evals.details import Details, details, shown
+from appliance.evals.details import Details, details, shown, told
 from appliance.evals.evidence import Retrieval
 from appliance.evals.outcomes import Outcome, check_complete, digest
 from appliance.evals.plan import Candidate, Plan
@@ -19,9 +19,14 @@ from appliance.evals.report import Evaluated, conclusion, flips
 from appliance.evals.subject import Subject
 from appliance.evals.summary import Comparison, Summary, compare_all, summarise
 from appliance.evals.wanted import Wanted
-from appliance.jobs.kind import JsonObject
 from appliance.tasks.definition import Labels
 from appliance.tasks.metrics import METRICS
+from appliance.wire.admin.results import (
+    CandidateMeasured,
+    CandidatesCompared,
+    EvaluationResult,
+    PacksMeasured,
+)
 
 _IDS: Final = 100
 """Ids of flips that a result names on each side; the counts are whole."""
@@ -51,9 +56,9 @@ def concluded(
     subject: Subject,
     plan: Plan,
     measured: Sequence[Measured],
-    packs: Mapping[str, Any],
+    packs: Mapping[str, PacksMeasured],
     retrieval: Retrieval | None = None,
-) -> tuple[JsonObject, Evaluated]:
+) -> tuple[EvaluationResult, Evaluated]:
     """The result of the job and what its page is made of.
 
     Raises:
@@ -107,25 +112,25 @@ def concluded(
         ],
     )  # fmt: skip
     answer, _ = conclusion(evaluated)
-    result: JsonObject = {
-        "task": task.id,
-        "version": task.version,
-        "metric": task.gate.metric,
-        "data": wanted.data,
-        "split": wanted.split,
-        "items": len(subject.items),
-        "answer": answer,
-        "baseline": baseline,
-        "candidate": next((c.name for c in plan.candidates if c.kind in ("own", "model")), None),
-        "drafts": list(subject.drafts),
-        "label_agreement": subject.ceiling,
-        "candidates": [_row(s, by_name[s.name], more[s.name]) for s in summaries],
-        "comparisons": [_compared(c) for c in comparisons],
-        "packs": dict(packs),
-        "notes": notes,
-        "retrieval": None if retrieval is None else retrieval.row(),
-        "digests": dict(evaluated.made_of),
-    }
+    result = EvaluationResult(
+        task=task.id,
+        version=task.version,
+        metric=task.gate.metric,
+        data=wanted.data,
+        split=wanted.split,
+        items=len(subject.items),
+        answer=answer,
+        baseline=baseline,
+        candidate=next((c.name for c in plan.candidates if c.kind in ("own", "model")), None),
+        drafts=list(subject.drafts),
+        label_agreement=subject.ceiling,
+        candidates=[_row(s, by_name[s.name], more[s.name]) for s in summaries],
+        comparisons=[_compared(c) for c in comparisons],
+        packs=dict(packs),
+        notes=notes,
+        retrieval=None if retrieval is None else retrieval.told(),
+        digests=dict(evaluated.made_of),
+    )
     return result, evaluated
 
 
@@ -146,37 +151,46 @@ def _confusion(labels: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[S
     return [row[: len(labels)] for row in counts]
 
 
-def _row(summary: Summary, measured: Measured, more: Details) -> JsonObject:
-    return {
-        "name": summary.name,
-        "kind": measured.candidate.kind,
-        "model": measured.candidate.model or None,
-        "quality": summary.quality.value,
-        "interval": list(summary.quality.interval),
-        "groups": summary.quality.groups,
-        "documents_s": summary.documents_per_second,
-        "p50_s": summary.p50,
-        "p95_s": summary.p95,
-        "tokens": summary.tokens,
-        "memory_bytes": measured.memory,
-        "joules": None if measured.joules is None else measured.joules / len(measured.outcomes),
-        "failures": summary.failures,
-        "slices": {n: [e.value, *e.interval] for n, e in summary.slices.items()},
-        "calibration_error": shown(summary.calibration_error),
-        "outcomes": digest(measured.outcomes),
-        **more.row(),
-    }
+def _row(summary: Summary, measured: Measured, more: Details) -> CandidateMeasured:
+    return CandidateMeasured(
+        name=summary.name,
+        kind=measured.candidate.kind,
+        model=measured.candidate.model or None,
+        quality=summary.quality.value,
+        interval=summary.quality.interval,
+        groups=summary.quality.groups,
+        documents_s=summary.documents_per_second,
+        p50_s=summary.p50,
+        p95_s=summary.p95,
+        tokens=summary.tokens,
+        memory_bytes=measured.memory,
+        joules=None if measured.joules is None else measured.joules / len(measured.outcomes),
+        failures=summary.failures,
+        slices={name: told(estimate) for name, estimate in summary.slices.items()},
+        calibration_error=shown(summary.calibration_error),
+        outcomes=digest(measured.outcomes),
+        adherence=shown(more.adherence),
+        macro_f1=shown(more.macro_f1),
+        levels={name: told(estimate) for name, estimate in more.levels.items()},
+        fields={name: told(estimate) for name, estimate in more.fields.items()},
+        normalised_match=shown(more.normalised),
+        token_f1=shown(more.token_f1),
+        refusals=more.refusals,
+        evidence=shown(more.evidence),
+        verified=shown(more.verified),
+        citation_precision=shown(more.citation_precision),
+    )
 
 
-def _compared(comparison: Comparison) -> JsonObject:
-    return {
-        "candidate": comparison.first,
-        "baseline": comparison.second,
-        "difference": comparison.difference.value,
-        "interval": list(comparison.difference.interval),
-        "confidence": comparison.confidence,
-        "gained": len(comparison.gained),
-        "lost": len(comparison.lost),
-        "gained_items": list(comparison.gained[:_IDS]),
-        "lost_items": list(comparison.lost[:_IDS]),
-    }
+def _compared(comparison: Comparison) -> CandidatesCompared:
+    return CandidatesCompared(
+        candidate=comparison.first,
+        baseline=comparison.second,
+        difference=comparison.difference.value,
+        interval=comparison.difference.interval,
+        confidence=comparison.confidence,
+        gained=len(comparison.gained),
+        lost=len(comparison.lost),
+        gained_items=list(comparison.gained[:_IDS]),
+        lost_items=list(comparison.lost[:_IDS]),
+    )

@@ -8,9 +8,11 @@ told, too, with its name, and a person decides.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+
+import msgspec
 
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals.outcomes import parse
@@ -38,7 +40,7 @@ class Seen(NamedTuple):
 
 def seen(
     evaluations: Path,
-    params_of: Callable[[int], Mapping[str, Any] | None],
+    params_of: Callable[[int], str | None],
     ids: Iterable[str],
     data: str,
     trained: Iterable[str],
@@ -48,7 +50,7 @@ def seen(
 
     Args:
         evaluations: `DATA/evaluations`.
-        params_of: the parameters of an evaluation or gate, None where they are lost.
+        params_of: the parameters of an evaluation or gate as JSON, None where they are lost.
         data: the directory of the dataset.
         trained: those of the ids that lie in its split `train`.
         train_of: the ids in the split `train` of a stored dataset; None if it cannot be read.
@@ -56,7 +58,7 @@ def seen(
     wanted, here = set(ids), set(trained)
     found: list[Seen] = []
     for number, directory in _directories(evaluations):
-        task, source = _names(params_of(number) or {})
+        task, source = _names(params_of(number) or "{}")
         try:
             asked = _asked(directory) & wanted
         except (EvaluationRefused, OSError, ValueError):
@@ -74,13 +76,22 @@ def seen(
     return sorted(set(found))
 
 
-def _names(params: Mapping[str, Any]) -> tuple[str, str]:
+class _Named(msgspec.Struct):
+    """Parameters of an evaluation, or of a gate."""
+
+    task: str = ""
+    data: str = ""
+    specification: str = ""
+
+
+def _names(params: str) -> tuple[str, str]:
     """The task and the dataset of an evaluation, or of the specification of a gate."""
-    if "specification" not in params:
-        return str(params.get("task", "")), str(params.get("data", ""))
     try:
-        terms = Specification.open(str(params["specification"]).encode()).said
-    except ApplianceError:
+        given = msgspec.json.decode(params, type=_Named)
+        if not given.specification:
+            return given.task, given.data
+        terms = Specification.open(given.specification.encode()).said
+    except (ApplianceError, msgspec.MsgspecError):
         return "", ""
     return terms.task, terms.dataset
 

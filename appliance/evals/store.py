@@ -12,11 +12,12 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome, parse
 from appliance.evals.report import without_items
+from appliance.wire.admin.results import EvaluationResult
 
 REPORT: Final = "report.html"
 RESULT: Final = "result.json"
@@ -57,7 +58,7 @@ class OutcomeFiles:
             file.flush()
             os.fsync(file.fileno())
 
-    def write_report(self, html: str, result: dict[str, Any] | None = None) -> None:
+    def write_report(self, html: str, result: EvaluationResult | None = None) -> None:
         """Keep the page and the result.
 
         The page was made of outcomes in memory: once any is erased here, it shows no items.
@@ -65,7 +66,7 @@ class OutcomeFiles:
         if any(b'"erased":true' in p.read_bytes() for p in self._directory.glob("*.jsonl")):
             html = without_items(html)
         if result is not None:
-            self._write(RESULT, json.dumps(result, ensure_ascii=False, sort_keys=True))
+            self._write(RESULT, json.dumps(result.document, ensure_ascii=False, sort_keys=True))
         self._write(REPORT, html)
 
     def write_neighbours(self, document: bytes) -> None:
@@ -145,25 +146,29 @@ def read_report(evaluations: Path, job_id: int) -> str:
     return _read(evaluations, job_id, REPORT)
 
 
-def read_result(evaluations: Path, job_id: int) -> dict[str, Any]:
+def read_result(evaluations: Path, job_id: int) -> EvaluationResult:
     """The result of an evaluation.
 
     Raises:
-        EvaluationRefused: `report_missing`.
+        EvaluationRefused: `report_missing`; `outcomes_invalid` where it cannot be read as one.
     """
-    result: dict[str, Any] = json.loads(_read(evaluations, job_id, RESULT))
-    return result
+    text = _read(evaluations, job_id, RESULT)
+    try:
+        return EvaluationResult.model_validate(json.loads(text))
+    except ValueError as error:
+        message = f"The result of evaluation {job_id} cannot be used."
+        raise EvaluationRefused("outcomes_invalid", message) from error
 
 
-def newest_result(evaluations: Path, task: str) -> tuple[int, dict[str, Any]] | None:
+def newest_result(evaluations: Path, task: str) -> tuple[int, EvaluationResult] | None:
     """The number and the result of the newest evaluation of a task that can be read."""
     numbers = [int(path.name) for path in evaluations.glob("*") if path.name.isdecimal()]
     for number in sorted(numbers, reverse=True):
         try:
             found = read_result(evaluations, number)
-        except (EvaluationRefused, OSError, ValueError):
+        except (EvaluationRefused, OSError):
             continue
-        if found.get("task") == task and found.get("candidates"):
+        if found.task == task and found.candidates:
             return number, found
     return None
 

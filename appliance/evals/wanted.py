@@ -5,7 +5,7 @@ absolute path; a sealed split has no name here.
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -35,16 +35,12 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = 0
 
 
-def parse(params: dict[str, Any]) -> Wanted:
-    """Read parameters.
+def check(wanted: Wanted) -> None:
+    """Refuse a split that is not open, and a directory that is not there.
 
     Raises:
         EvaluationRefused: `evaluation_invalid`.
     """
-    try:
-        wanted = msgspec.convert(params, Wanted)
-    except msgspec.ValidationError as error:
-        raise EvaluationRefused("evaluation_invalid", f"Parameters: {error}.") from error
     if wanted.split not in OPEN:
         raise EvaluationRefused(
             "evaluation_invalid",
@@ -53,7 +49,6 @@ def parse(params: dict[str, Any]) -> Wanted:
     for name in (wanted.task, wanted.data):
         if is_path(name) and not Path(name).is_dir():
             raise EvaluationRefused("evaluation_invalid", f"{name[:200]} is no directory.")
-    return wanted
 
 
 def is_path(name: str) -> bool:

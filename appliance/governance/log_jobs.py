@@ -9,13 +9,14 @@ from appliance.audit.appending import append
 from appliance.audit.export import export
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.verification.verify import verify_log
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.types import Json, Role
 from appliance.wire.admin.jobs import Export
 from appliance.wire.admin.models import VerifyRange
+from appliance.wire.admin.results import LogExported, LogVerified
 
 
-class Verification(Kind):
+class Verification(Kind[VerifyRange, LogVerified]):
     """Checks the log of a data directory; needs only its files.
 
     Args:
@@ -23,6 +24,7 @@ class Verification(Kind):
     """
 
     name: ClassVar[str] = "verify"
+    form = VerifyRange
     unit: ClassVar[str] = "entries"
     role: ClassVar[Role] = Role.VIEWER
     read_only: ClassVar[bool] = True
@@ -30,22 +32,16 @@ class Verification(Kind):
     def __init__(self, log: Path) -> None:
         self._log = log
 
-    def check(self, params: JsonObject) -> None:
-        """A range. Raises BadRequest."""
-        VerifyRange.of(**params)
-
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: VerifyRange) -> str:
         """The range."""
-        wanted = VerifyRange.of(**params)
-        return f"entries {wanted.first} to {'the newest' if wanted.last is None else wanted.last}"
+        return f"entries {params.first} to {'the newest' if params.last is None else params.last}"
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[VerifyRange]) -> LogVerified:
         """The fields of `wire.admin.models.Verification`."""
-        wanted = VerifyRange.of(**job.params)
-        return await job.in_thread(verified, self._log, wanted, job.report)
+        return await job.in_thread(verified, self._log, job.params, job.report)
 
 
-class Exporting(Kind):
+class Exporting(Kind[Export, LogExported]):
     """Writes all entries to a new file or directory.
 
     Args:
@@ -54,23 +50,19 @@ class Exporting(Kind):
     """
 
     name: ClassVar[str] = "export"
+    form = Export
     unit: ClassVar[str] = "entries"
 
     def __init__(self, log: Path, audit: AuditLog) -> None:
         self._log, self._audit = log, audit
 
-    def check(self, params: JsonObject) -> None:
-        """A form and a place. Raises BadRequest."""
-        Export.of(**params)
-
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: Export) -> str:
         """The form and the place."""
-        wanted = Export.of(**params)
-        return f"{wanted.format} to {wanted.out}"
+        return f"{params.format} to {params.out}"
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Export]) -> LogExported:
         """How many entries left."""
-        wanted = Export.of(**job.params)
+        wanted = job.params
 
         def report(done: int, total: int) -> None:
             job.report("exporting", done, total)
@@ -78,10 +70,12 @@ class Exporting(Kind):
         count = await job.in_thread(export, self._log, wanted.format, Path(wanted.out), report)
         fields: dict[str, Json] = {"actor": job.actor, "format": wanted.format, "entries": count}
         await append(self._audit, Draft("export", fields))
-        return {**wanted.model_dump(), "entries": count}
+        return LogExported(format=wanted.format, out=wanted.out, entries=count)
 
 
-def verified(log: Path, wanted: VerifyRange, report: Callable[[str, int, int], None]) -> JsonObject:
+def verified(
+    log: Path, wanted: VerifyRange, report: Callable[[str, int, int], None]
+) -> LogVerified:
     """Check a range of a log; the fields of `wire.admin.models.Verification`."""
     found = verify_log(
         log,
@@ -90,4 +84,4 @@ def verified(log: Path, wanted: VerifyRange, report: Callable[[str, int, int], N
         progress=lambda done, total: report("verifying", done, total),
         genesis_public=None if wanted.genesis_key is None else wanted.genesis_key.encode(),
     )
-    return {"ok": found.ok, **asdict(found)}
+    return LogVerified.model_validate({"ok": found.ok, **asdict(found)})

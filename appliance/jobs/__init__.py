@@ -2,13 +2,16 @@
 
 How to add a kind of job:
 
-1. Write a subclass of `jobs.kind.Kind` in the package that does the work. Set `name`, `unit`,
-   `role`, and what holds of it: `heavy`, `resumable`, `read_only`.
-2. `check(params)` refuses parameters before anything is stored. They are a JSON object.
+1. Write a subclass of `jobs.kind.Kind[P, R]` in the package that does the work. P is a struct of
+   its parameters, also set as `form`; R is the form of its result, listed in
+   `wire.admin.results.FORMS`. Set `name`, `unit`, `role`, and what holds of it: `heavy`,
+   `resumable`, `read_only`.
+2. `check(params)` refuses parameters before anything is stored; those of another form were refused
+   with `malformed`.
 3. `title(params)` says in a few words what the job is about, for lists.
 4. `needs(params)` is the memory in bytes that a heavy job takes from the budget of the models;
    idle models make room for it.
-5. `async def run(self, job)` does the work and returns a JSON object, the result. Blocking code
+5. `async def run(self, job)` does the work and returns the result. Blocking code
    runs as `await job.in_thread(function, …)`; a child process first calls
    `jobs.priority.lower()`.
 6. Call `job.report(phase, done, total)` often, at points where the work may stop: it raises

@@ -14,17 +14,20 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
-from appliance.errors import AuditUnavailable, StateRefused, Unavailable
-from appliance.jobs.kind import JsonObject, Kind
+from appliance.errors import ApplianceError, AuditUnavailable, StateRefused, Unavailable
+from appliance.jobs.kind import AnyKind, JsonObject, dumps
 from appliance.jobs.live import Live, why_stopped
 from appliance.jobs.runner import Memory, Runner, columns, end_entry, writable
 from appliance.jobs.states import LIVE, State, actions, following
 from appliance.jobs.store import Job, JobStore, unkept
 from appliance.types import Json
+from appliance.wire.admin.base import Verbatim
 
 _GRACE_S: Final = 5.0
 """How long resumable work may take to its next safe point when the server ends."""
@@ -66,7 +69,7 @@ class Jobs:
         self,
         store: JobStore,
         audit: AuditLog,
-        kinds: Iterable[Kind],
+        kinds: Iterable[AnyKind],
         memory: Memory | None = None,
         *,
         most_waiting: int = 100,
@@ -84,11 +87,11 @@ class Jobs:
 
     # people and other parts
 
-    def add(self, kind: Kind) -> None:
+    def add(self, kind: AnyKind) -> None:
         """Make one more kind of work known."""
         self._kinds[kind.name] = kind
 
-    def kind(self, name: str) -> Kind:
+    def kind(self, name: str) -> AnyKind:
         """A kind. Raises StateRefused (`job_kind_unknown`)."""
         try:
             return self._kinds[name]
@@ -100,7 +103,7 @@ class Jobs:
         """Start a job, or watch the one that does the same.
 
         Raises:
-            Refused: what `Kind.check` raises; `job_kind_unknown`, `job_too_large`.
+            Refused: what `Kind.read` and `Kind.check` raise; `job_kind_unknown`, `job_too_large`.
             Unavailable: `too_many_jobs`, `jobs_unwritable`, `shutting_down`.
         """
         live = self.begin(name, params, actor)
@@ -113,12 +116,13 @@ class Jobs:
         Raises:
             Refused, Unavailable: as `start`; what the database refuses comes with the outcome.
         """
-        kind = self.kind(name)
-        kind.check(params)
-        if (same := self._same(kind, params)) is not None:
+        kind, given = self.kind(name), dumps(params)
+        asked = kind.read(given)
+        kind.check(asked)
+        if (same := self._same(kind, asked)) is not None:
             return same
         self._admit(kind)
-        live = Live(unkept(name, kind.title(params), actor, params), kind, resumed=False)
+        live = Live(unkept(name, kind.title(asked), actor, given), kind, asked, resumed=False)
         self._new.add(live)
         creating = asyncio.create_task(self._create(live))
         self._creating.add(creating)
@@ -167,7 +171,7 @@ class Jobs:
             yield
         finally:
             live.watchers -= 1
-            wanted = live.watchers or live.over or live.kind.wanted(live.job.params)
+            wanted = live.watchers or live.over or live.kind.wanted(live.params)
             if not wanted and not live.asked:
                 self._stop(live, "leave")
 
@@ -201,15 +205,21 @@ class Jobs:
     async def serve(self) -> None:
         """Run as a server: resume what is queued, and what starts from now on after a restart."""
         self._runner.served = True
-        for job, kind, engine in await asyncio.to_thread(self._queued):
+        for job in await asyncio.to_thread(self._store.unfinished):
+            kind = self._kinds.get(job.kind)
+            if job.state is not State.QUEUED or kind is None:
+                continue
+            try:
+                asked = await asyncio.to_thread(_asked, job, kind)
+            except ApplianceError as error:  # what it was to work on is gone
+                with contextlib.suppress(AuditUnavailable):
+                    draft = end_entry(job, State.FAILED, error.code, error.message)
+                    await append(self._audit, draft)
+                await asyncio.to_thread(self._store.advance, job.id, "fail", **columns(error))
+                continue
             if job.id not in self._live and not self._closing:
                 _log.info("job %d (%s) is resumed", job.id, job.kind)
-                self._schedule(job, kind, engine)
-
-    def _queued(self) -> list[tuple[Job, Kind, bool]]:
-        kinds = ((job, self._kinds.get(job.kind)) for job in self._store.unfinished())
-        known = [(job, kind) for job, kind in kinds if job.state is State.QUEUED and kind]
-        return [(job, kind, kind.engine(job.params)) for job, kind in known]
+                self._schedule(job, kind, asked)
 
     async def close(self) -> None:
         """Stop all jobs, resumable ones at a safe point, and wait until they are over."""
@@ -240,15 +250,15 @@ class Jobs:
 
     # inside
 
-    def _same(self, kind: Kind, params: JsonObject) -> Live | None:
+    def _same(self, kind: AnyKind, params: Any) -> Live | None:
         """A job under way that does the same."""
         key = kind.key(params)
         for live in (*self._new, *self._live.values()) if key is not None else ():
-            if live.kind is kind and kind.key(live.job.params) == key and not live.asked:
+            if live.kind is kind and kind.key(live.params) == key and not live.asked:
                 return live
         return None
 
-    def _admit(self, kind: Kind) -> None:
+    def _admit(self, kind: AnyKind) -> None:
         if self._closing:
             raise Unavailable("shutting_down", "The server is stopping.")
         waiting = sum(len(lane.waiting) for lane in self._lanes.values())
@@ -261,8 +271,10 @@ class Jobs:
         new = live.job
         try:
             with writable():
-                params = await asyncio.to_thread(live.kind.kept, new.params)
-                live.engine = await asyncio.to_thread(live.kind.engine, params)
+                kept = await asyncio.to_thread(live.kind.kept, live.params)
+                params = new.params if kept is live.params else dumps(msgspec.to_builtins(kept))
+                live.params = kept
+                live.engine = await asyncio.to_thread(live.kind.engine, kept)
                 live.job = await asyncio.to_thread(
                     self._store.create,
                     new.kind,
@@ -279,8 +291,9 @@ class Jobs:
         finally:
             self._new.discard(live)
 
-    def _schedule(self, job: Job, kind: Kind, engine: bool) -> None:
-        live = Live(job, kind, resumed=job.started_us is not None)
+    def _schedule(self, job: Job, kind: AnyKind, asked: tuple[Any, bool]) -> None:
+        params, engine = asked
+        live = Live(job, kind, params, resumed=job.started_us is not None)
         live.engine = engine
         live.kept.set_result(None)
         self._queue(live)
@@ -318,7 +331,7 @@ class Jobs:
             self._admit(kind)
             if (before := self._live.get(job_id)) is not None and before.task is not None:
                 await asyncio.wait({before.task})  # its state was kept, and it is about to end
-        engine = kind is not None and await asyncio.to_thread(kind.engine, shown.job.params)
+        asked = None if kind is None else await asyncio.to_thread(_asked, shown.job, kind)
         fields: dict[str, Json] = {"action": f"job_{action}", "actor": actor, "job": job_id}
         await append(self._audit, Draft("admin", {**fields, "work": shown.job.kind}))
         with writable():
@@ -330,8 +343,8 @@ class Jobs:
         if action == "resume":
             if live is not None:
                 live.asked = ""
-            elif kind is not None:
-                self._schedule(job, kind, engine)
+            elif kind is not None and asked is not None:
+                self._schedule(job, kind, asked)
         elif live is not None:
             live.asked = action
             if live.task is None:
@@ -353,10 +366,16 @@ class Jobs:
     async def _run(self, live: Live) -> None:
         self._forget(live, await self._runner.run(live))
 
-    def _forget(self, live: Live, ended: JsonObject | BaseException) -> None:
+    def _forget(self, live: Live, ended: Verbatim | BaseException) -> None:
         self._live.pop(live.job.id, None)
         live.end(ended)
         lane = self._lanes[live.engine]
         if lane.running is live:
             lane.running = None
             self._pump(lane)
+
+
+def _asked(job: Job, kind: AnyKind) -> tuple[Any, bool]:
+    """The parameters in a row, and whether the job needs an engine; may block."""
+    params = kind.read(job.params)
+    return params, kind.engine(params)

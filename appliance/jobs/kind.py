@@ -1,8 +1,8 @@
 """What a kind of job is, and what its work may use.
 
-Rules: parameters, checkpoint and result are JSON objects of at most `MAX_JSON` bytes; work stops
-only at the points where it reports or checks, and in what it marks as safe to give up; a kind keeps
-no state of one job.
+Rules: parameters and result are structs, read once where they come in and kept as JSON of at most
+`MAX_JSON` bytes, as a checkpoint is; work stops only at the points where it reports or checks, and
+in what it marks as safe to give up; a kind keeps no state of one job.
 """
 
 import asyncio
@@ -12,10 +12,14 @@ import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, ClassVar, Final, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, ParamSpec, TypeAlias
 
-from appliance.errors import StateRefused, Unavailable
+import msgspec
+from typing_extensions import TypeVar
+
+from appliance.errors import ApplianceError, BadRequest, StateRefused, Unavailable
 from appliance.types import Role
+from appliance.wire.admin.base import Request, Verbatim
 
 JsonObject: TypeAlias = dict[str, Any]
 _LOOK_S: Final = 0.1
@@ -23,8 +27,12 @@ _THREADS: Final = ThreadPoolExecutor(64, "job")
 """Of jobs alone: those of the event loop are for what is short, such as the cancel of a job."""
 MAX_JSON: Final = 4 << 20
 """Most bytes of parameters, of a checkpoint and of a result."""
-P = ParamSpec("P")
+A = ParamSpec("A")
 T = TypeVar("T")
+P = TypeVar("P", bound=msgspec.Struct | Request, default=Any)
+"""Parameters."""
+R = TypeVar("R", bound=Verbatim, default=Any)
+"""A result."""
 
 
 class Stop(Unavailable):
@@ -35,11 +43,13 @@ class Waits(StateRefused):
     """The work waits for people: the job is paused until a person resumes it."""
 
 
-class Kind:
+class Kind(Generic[P, R]):
     """A kind of job; subclasses say what it does.
 
     Attributes:
         name: stable; in the database, the audit log and on the wire.
+        form: of its parameters.
+        malformed: the error of parameters that have another form, and its code.
         unit: what its progress counts.
         role: what a person needs to start it, pause it, resume it or cancel it.
         heavy: it waits for its turn behind other heavy jobs of its queue.
@@ -49,46 +59,62 @@ class Kind:
     """
 
     name: ClassVar[str]
+    form: type[P]
+    malformed: ClassVar[tuple[type[ApplianceError], str]] = (BadRequest, "invalid_value")
     unit: ClassVar[str] = "bytes"
     role: ClassVar[Role] = Role.ADMIN
     heavy: ClassVar[bool] = False
     resumable: ClassVar[bool] = False
     read_only: ClassVar[bool] = False
 
-    def check(self, params: JsonObject) -> None:
+    def read(self, params: str) -> P:
+        """The parameters in their JSON. Raises ApplianceError (`malformed`)."""
+        form: Any = self.form
+        found: P
+        if issubclass(form, Request):
+            found = form.of(**json.loads(params))
+            return found
+        try:
+            found = msgspec.json.decode(params, type=form)
+        except msgspec.MsgspecError as error:
+            refusal, code = self.malformed
+            raise refusal(code, f"Parameters: {error}.") from error
+        return found
+
+    def check(self, params: P) -> None:
         """Refuse parameters that cannot be meant. Raises Refused."""
 
-    def kept(self, params: JsonObject) -> JsonObject:
+    def kept(self, params: P) -> P:
         """The parameters as the job's record and the log have them; may block.
 
         What must not lie there for ever, the kind keeps elsewhere.
         """
         return params
 
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: P) -> str:
         """What the job is about, in a few words."""
         return ""
 
-    def key(self, params: JsonObject) -> str | None:
+    def key(self, params: P) -> str | None:
         """What makes two jobs the same: the second start then watches the first job."""
         return None
 
-    def needs(self, params: JsonObject) -> int:
+    def needs(self, params: P) -> int:
         """Bytes that the job takes from the memory budget of the models."""
         return 0
 
-    def engine(self, params: JsonObject) -> bool:
+    def engine(self, params: P) -> bool:
         """Whether a heavy job needs an engine; those that need none have a queue of their own.
 
         It may block.
         """
         return True
 
-    def wanted(self, params: JsonObject) -> bool:
+    def wanted(self, params: P) -> bool:
         """Whether a job whose last watcher went away is still wanted."""
         return False
 
-    async def run(self, job: "Context") -> JsonObject:
+    async def run(self, job: "Context[P]") -> R:
         """Do the work.
 
         Returns:
@@ -102,7 +128,10 @@ class Kind:
         raise NotImplementedError
 
 
-class Context:
+AnyKind: TypeAlias = Kind[Any, Any]
+
+
+class Context(Generic[P]):
     """What the work of one job may use. Callable from any thread.
 
     Attributes:
@@ -118,7 +147,7 @@ class Context:
         self,
         job_id: int,
         actor: str,
-        params: JsonObject,
+        params: P,
         checkpoint: JsonObject | None,
         resumed: bool,
         created_us: int,
@@ -164,7 +193,7 @@ class Context:
         self._save(checkpoint)
         self.checkpoint = checkpoint
 
-    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def in_thread(self, work: Callable[A, T], *args: A.args, **kwargs: A.kwargs) -> T:
         """Run blocking code beside the event loop."""
         call = partial(contextvars.copy_context().run, work, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(_THREADS, call)

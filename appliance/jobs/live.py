@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.errors import ApplianceError, Unavailable
-from appliance.jobs.kind import JsonObject, Kind, Stop
+from appliance.jobs.kind import AnyKind, Stop
 from appliance.jobs.progress import Meter, Progress
 from appliance.jobs.store import Job
+from appliance.wire.admin.base import Verbatim
 
 _PHASES: Final = 64
 """How many phases back a watcher may be."""
@@ -76,6 +77,7 @@ class Live(Reports):
     """A job under way.
 
     Args:
+        params: as its kind reads them.
         resumed: whether its work began before.
 
     Attributes:
@@ -86,15 +88,15 @@ class Live(Reports):
         kept: done when the job is in the database, and `job` has its number.
     """
 
-    def __init__(self, job: Job, kind: Kind, *, resumed: bool) -> None:
+    def __init__(self, job: Job, kind: AnyKind, params: Any, *, resumed: bool) -> None:
         super().__init__(kind.unit, job.progress)
-        self.job, self.kind, self.resumed = job, kind, resumed
+        self.job, self.kind, self.params, self.resumed = job, kind, params, resumed
         self.asked, self.engine = "", True
         self.watchers = 0
         self.task: asyncio.Task[None] | None = None
         self.kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.kept.add_done_callback(_seen)
-        self._over: asyncio.Future[JsonObject] = asyncio.get_running_loop().create_future()
+        self._over: asyncio.Future[Verbatim] = asyncio.get_running_loop().create_future()
         self._over.add_done_callback(_seen)
 
     def check(self) -> None:
@@ -111,7 +113,7 @@ class Live(Reports):
         """Whether the job has ended or stopped."""
         return self._over.done()
 
-    async def outcome(self, timeout: float | None = None) -> JsonObject:
+    async def outcome(self, timeout: float | None = None) -> Verbatim:
         """The result; waiting may be given up without an effect on the job.
 
         Raises:
@@ -121,7 +123,7 @@ class Live(Reports):
         """
         return await asyncio.wait_for(asyncio.shield(self._over), timeout)
 
-    def end(self, result: JsonObject | BaseException) -> None:
+    def end(self, result: Verbatim | BaseException) -> None:
         """Tell all who wait."""
         if self._over.done():
             return

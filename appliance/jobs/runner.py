@@ -19,11 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import ApplianceError, AuditUnavailable, Unavailable
-from appliance.jobs.kind import Context, JsonObject, Stop, Waits, digest, dumps
+from appliance.jobs.kind import Context, Stop, Waits, digest, dumps
 from appliance.jobs.live import Live, explained
 from appliance.jobs.states import LIVE, State, following
 from appliance.jobs.store import Job, JobStore, columns_of
 from appliance.types import Json
+from appliance.wire.admin.base import Verbatim
 
 _NOTE_S: Final = 2.0
 """How often the progress of a running job is kept."""
@@ -59,13 +60,13 @@ class Runner:
         """Have heavy jobs take their memory here."""
         self._memory = memory
 
-    async def run(self, live: Live) -> JsonObject | BaseException:
+    async def run(self, live: Live) -> Verbatim | BaseException:
         """Run one job until it ends or stops.
 
         Returns:
             Its result, or why there is none.
         """
-        ended: JsonObject | BaseException
+        ended: Verbatim | BaseException
         try:
             await self._begin(live)
             while True:
@@ -90,15 +91,15 @@ class Runner:
 
     async def _begin(self, live: Live) -> None:
         job = live.job
-        params = json.dumps(job.params, sort_keys=True)[:_PARAMS_IN_LOG]
+        params = json.dumps(json.loads(job.params), sort_keys=True)[:_PARAMS_IN_LOG]
         fields: dict[str, Json] = {"actor": job.actor, "job": job.id, "work": job.kind}
         fields |= {"title": job.title, "params": params, "resumed": live.resumed}
         await self._record(live, Draft("job_start", fields))
         with writable():
             await asyncio.to_thread(self._store.advance, job.id, "start")
 
-    async def _work(self, live: Live) -> JsonObject:
-        owner, needs = f"job {live.job.id}", live.kind.needs(live.job.params)
+    async def _work(self, live: Live) -> Verbatim:
+        owner, needs = f"job {live.job.id}", live.kind.needs(live.params)
         if needs and self._memory is not None:
             await self._memory.hold(owner, needs)
         self._store.check(live.job.id)
@@ -106,7 +107,7 @@ class Runner:
         context = Context(
             live.job.id,
             live.job.actor,
-            live.job.params,
+            live.params,
             kept.checkpoint,
             live.resumed,
             live.job.created_us,
@@ -117,8 +118,8 @@ class Runner:
         live.resumed = True
         noting = asyncio.create_task(self._keep_noting(live))
         try:
-            result = await live.kind.run(context)
-            dumps(result)
+            result: Verbatim = await live.kind.run(context)
+            dumps(result.document)
             return result
         finally:
             noting.cancel()
@@ -135,9 +136,7 @@ class Runner:
                 with contextlib.suppress(SQLAlchemyError):  # progress is not worth an error
                     await asyncio.to_thread(self._store.note, live.job.id, noted)
 
-    async def settle(
-        self, live: Live, ended: JsonObject | BaseException
-    ) -> JsonObject | BaseException:
+    async def settle(self, live: Live, ended: Verbatim | BaseException) -> Verbatim | BaseException:
         """Record the end of the work, then change the state.
 
         Returns:
@@ -149,9 +148,7 @@ class Runner:
             _log.exception("the end of job %d was not kept", live.job.id)
             return error
 
-    async def _keep(
-        self, live: Live, ended: JsonObject | BaseException
-    ) -> JsonObject | BaseException:
+    async def _keep(self, live: Live, ended: Verbatim | BaseException) -> Verbatim | BaseException:
         job = await asyncio.to_thread(self._store.get, live.job.id)
         if job.state not in LIVE and job.state is not State.QUEUED:
             stop = live.stopped()
@@ -159,7 +156,7 @@ class Runner:
             return stop  # it was steered before its work began
         event, kept = self._event(live, ended)
         code, message = kept.get("code", ""), kept.get("message", "")
-        result = "" if isinstance(ended, BaseException) else digest(ended)
+        result = "" if isinstance(ended, BaseException) else digest(ended.document)
         draft = end_entry(job, following(job.state, event), code, message, result)
         try:
             await self._record(live, draft)
@@ -170,10 +167,10 @@ class Runner:
         await asyncio.to_thread(self._store.advance, job.id, event, **far, **kept)
         return ended
 
-    def _event(self, live: Live, ended: JsonObject | BaseException) -> tuple[str, dict[str, Any]]:
+    def _event(self, live: Live, ended: Verbatim | BaseException) -> tuple[str, dict[str, Any]]:
         """What the end of the work is in the table, and what is kept with it."""
         if not isinstance(ended, BaseException):
-            return "finish", {"result": dumps(ended), "code": "", "message": ""}
+            return "finish", {"result": dumps(ended.document), "code": "", "message": ""}
         kept = columns(explained(ended))
         if isinstance(ended, Waits):
             return "shelve", kept

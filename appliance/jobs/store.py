@@ -52,6 +52,7 @@ class Job:
         title: what it is about.
         actor: who asked for it.
         served: whether a server ran it, so that the next one resumes it.
+        params, result: JSON, as its kind reads it.
         code, message: why it failed or stopped.
         created_us, started_us, ended_us: wall time; `started_us` is that of the first start.
     """
@@ -60,11 +61,11 @@ class Job:
     kind: str
     title: str
     actor: str
-    params: JsonObject
+    params: str
     state: State
     served: bool
     checkpoint: JsonObject | None
-    result: JsonObject | None
+    result: str | None
     code: str
     message: str
     progress: Progress
@@ -73,7 +74,7 @@ class Job:
     ended_us: int | None
 
 
-def unkept(kind: str, title: str, actor: str, params: JsonObject) -> Job:
+def unkept(kind: str, title: str, actor: str, params: str) -> Job:
     """A job that has no row yet, so no number."""
     return Job(
         id=0,
@@ -114,17 +115,13 @@ class JobStore:
         if str(job_id) in self._held():
             raise StateRefused("state_differs", f"Job {job_id} is not as the log has it.")
 
-    def create(self, kind: str, title: str, actor: str, params: JsonObject, served: bool) -> Job:
-        """Keep a new job, queued.
-
-        Raises:
-            StateRefused: `job_too_large`.
-        """
+    def create(self, kind: str, title: str, actor: str, params: str, served: bool) -> Job:
+        """Keep a new job, queued."""
         values = {
             "kind": kind,
             "title": title,
             "actor": actor,
-            "params": dumps(params),
+            "params": params,
             "state": State.QUEUED,
             "served": served,
             "created_us": self._clock.wall_us(),
@@ -230,11 +227,11 @@ def _job(row: RowMapping) -> Job:
         kind=row["kind"],
         title=row["title"],
         actor=row["actor"],
-        params=json.loads(row["params"]),
+        params=row["params"],
         state=State(row["state"]),
         served=bool(row["served"]),
         checkpoint=None if row["checkpoint"] is None else json.loads(row["checkpoint"]),
-        result=None if row["result"] is None else json.loads(row["result"]),
+        result=row["result"],
         code=row["code"],
         message=row["message"],
         progress=Progress(row["phase"], row["done"], row["total"], row["unit"]),

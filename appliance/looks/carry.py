@@ -10,14 +10,14 @@ Source: method.md, rule 6.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 import msgspec
 
 from appliance.datasets import directory as datasets
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.looks import replay
 from appliance.looks.subject import LookParts, silent
 from appliance.trust.policy.policy import TrustPolicy
@@ -26,8 +26,10 @@ from appliance.trust.statements.evaluations import Evaluations
 from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.trust.statements.specification import MILLION
 from appliance.types import Json, Role
+from appliance.wire.admin.results import CertificateCarried
 
 _SHOWN: Final = 20
+P = TypeVar("P", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Carriable:
     end: Callable[[int, str], Awaitable[object]]
 
 
-class CarryOver(Kind):
+class CarryOver(Kind[P, CertificateCarried]):
     """Has the engine that serves do with open items what was certified under another one.
 
     Args:
@@ -64,16 +66,15 @@ class CarryOver(Kind):
     Attributes:
         noun: what the certificate is for, as parameters and log call it.
         action: of the entry in the log.
-        form: of the parameters.
     """
 
+    malformed = (EvaluationRefused, "evaluation_invalid")
     unit: ClassVar[str] = "items"
     role: ClassVar[Role] = Role.OPERATOR
     heavy: ClassVar[bool] = True
     resumable: ClassVar[bool] = True
     noun: ClassVar[str]
     action: ClassVar[str]
-    form: ClassVar[type[msgspec.Struct]]
 
     def __init__(
         self,
@@ -87,26 +88,15 @@ class CarryOver(Kind):
         """The newest certificate, if it bears the change. Raises Refused."""
         raise NotImplementedError
 
-    def named(self, params: JsonObject) -> str:
-        """The task or the route. Raises EvaluationRefused (`evaluation_invalid`)."""
-        try:
-            return str(getattr(msgspec.convert(params, self.form), self.noun))
-        except msgspec.ValidationError as error:
-            raise EvaluationRefused("evaluation_invalid", f"Parameters: {error}.") from error
-
-    def check(self, params: JsonObject) -> None:
-        """The form of the parameters. Raises EvaluationRefused (`evaluation_invalid`)."""
-        self.named(params)
-
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: P) -> str:
         """The task or the route."""
-        return self.named(params)
+        return str(getattr(params, self.noun))
 
-    def key(self, params: JsonObject) -> str | None:
+    def key(self, params: P) -> str | None:
         """One job for one of them and an engine."""
-        return f"{self.named(params)} {self.parts.engine}"
+        return f"{self.title(params)} {self.parts.engine}"
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[P]) -> CertificateCarried:
         """Ask the open items; sign, or take out of service.
 
         Raises:
@@ -115,7 +105,7 @@ class CarryOver(Kind):
             StateRefused: the dataset is not here.
             EvaluationRefused: `gate_interrupted`.
         """
-        name, engine = self.named(job.params), self.parts.engine
+        name, engine = self.title(job.params), self.parts.engine
         found = await job.in_thread(self._found, name)
         total, label = len(found.before), f"{self.name}-{job.id}"
 
@@ -130,15 +120,17 @@ class CarryOver(Kind):
         fields: dict[str, Json] = {
             self.noun: name, "from": found.origin, "engine": engine, "flips": len(flips),
         }  # fmt: skip
-        result: JsonObject = {self.noun: name, "engine": engine, "items": total, "flips": flips}
+        result = CertificateCarried.model_validate({
+            self.noun: name, "engine": engine, "items": total, "flips": flips, "certificate": None,
+        })  # fmt: skip
         if flips:
             await job.in_thread(self.parts.record, job, self.action, {**fields, "certificate": ""})
             await found.end(len(flips), ", ".join(flips[:_SHOWN]))
-            return {**result, "certificate": None}
+            return result
         made = await job.in_thread(self._carried, job, found, fields)
         self._changed()
         change = evaluation.change_micros(found.groups, found.alpha_micros)
-        return {**result, "certificate": made, "groups": found.groups, "change": change / MILLION}
+        return result.having(certificate=made, groups=found.groups, change=change / MILLION)
 
     def dev(self, name: str, policy: TrustPolicy) -> tuple[str, dict[str, Item]]:
         """The digest of a stored dataset, and its open items of `dev` by id."""

@@ -17,10 +17,10 @@ import msgspec
 
 from appliance.datasets import ledger as ledgers
 from appliance.datasets.ledger import Look
-from appliance.errors import EvaluationRefused
-from appliance.jobs.kind import Context, JsonObject, Kind, digest
+from appliance.errors import EvaluationRefused, PolicyRefused
+from appliance.jobs.kind import Context, Kind, digest
 from appliance.looks.answers import LookFiles
-from appliance.looks.subject import LookParts, LookSubject, envelope_of
+from appliance.looks.subject import LookParts, LookSubject, Specified, envelope_of
 from appliance.looks.unasked import interruption
 from appliance.trust.bytes import durable
 from appliance.trust.statements import route, specification
@@ -28,6 +28,8 @@ from appliance.trust.statements.evaluations import Evaluations
 from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.trust.statements.statement import id_of
 from appliance.types import Json, Role
+from appliance.wire.admin import results
+from appliance.wire.admin.base import Verbatim
 
 INTERRUPTED: Final = "interrupted"
 REPORT: Final = "report.html"
@@ -73,7 +75,7 @@ class Judgement(msgspec.Struct, Generic[R], frozen=True, omit_defaults=True):
     outcomes: str = ""
 
 
-class SealedLook(Kind, Generic[U, R]):
+class SealedLook(Kind[Specified, Verbatim], Generic[U, R]):
     """Opens a sealed split once; a judge says what follows.
 
     Args:
@@ -87,6 +89,8 @@ class SealedLook(Kind, Generic[U, R]):
         made: the form of what is kept between judging and the end.
     """
 
+    form = Specified
+    malformed = (PolicyRefused, "specification_invalid")
     unit: ClassVar[str] = "items"
     role: ClassVar[Role] = Role.OPERATOR
     heavy: ClassVar[bool] = True
@@ -123,7 +127,7 @@ class SealedLook(Kind, Generic[U, R]):
     def given_up(self, job: Context) -> None:
         """Called when a look ends, or has ended, without a verdict; may be called twice."""
 
-    def check(self, params: JsonObject) -> None:
+    def check(self, params: Specified) -> None:
         """The form of the specification; who signed it is asked before the look.
 
         Raises:
@@ -131,16 +135,16 @@ class SealedLook(Kind, Generic[U, R]):
         """
         self._terms.open(envelope_of(params))
 
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: Specified) -> str:
         """The subject, and the dataset."""
         wanted = self._terms.open(envelope_of(params)).said
         return f"{getattr(wanted, self.noun)} on {wanted.dataset}"
 
-    def key(self, params: JsonObject) -> str | None:
+    def key(self, params: Specified) -> str | None:
         """One job for one specification."""
         return hashlib.sha256(envelope_of(params)).hexdigest()
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Specified]) -> Verbatim:
         """The verdict, and the certificate of a pass."""
         envelope = envelope_of(job.params)
         subject = await job.in_thread(self._subject_of, self.parts, envelope)
@@ -217,7 +221,7 @@ class SealedLook(Kind, Generic[U, R]):
         self.parts.record(job, f"{self.name}_judged", {"checkpoint_sha256": digest(kept)})
         job.save(kept)
 
-    def _end(self, job: Context, subject: U) -> JsonObject:
+    def _end(self, job: Context, subject: U) -> Verbatim:
         """Keep what was signed, then tell it; each step may be done twice."""
         kept = job.checkpoint or {}  # of a route, older versions called the answers so
         made: Judgement[R] = msgspec.convert({"answers": kept.get("replay"), **kept}, self.made)
@@ -241,8 +245,7 @@ class SealedLook(Kind, Generic[U, R]):
         of = self._owner(subject)[1], subject.name, subject.version
         left = ledgers.remaining(looks, sealed.schedule, *of)
         found = self.told(subject, told, len(ledgers.spent(looks)), left)
-        result: JsonObject = msgspec.json.decode(msgspec.json.encode(found))
-        return result
+        return results.read(self.name, msgspec.json.decode(msgspec.json.encode(found)))
 
     def _owner(self, subject: U) -> tuple[str, str]:
         """Id and digest of what is judged."""

@@ -25,7 +25,7 @@ from appliance.datasets.ledger import Ledger
 from appliance.datasets.sealing import Part, Seal
 from appliance.errors import PolicyRefused, StateRefused
 from appliance.facts import TaskFacts
-from appliance.jobs.kind import Context, JsonObject
+from appliance.jobs.kind import Context
 from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
 from appliance.tasks import catalogue
@@ -140,12 +140,9 @@ class LookSubject(Generic[S]):
     version: int = 0
 
 
-def envelope_of(params: JsonObject) -> bytes:
-    """The specification as it was signed. Raises PolicyRefused (`specification_invalid`)."""
-    try:
-        return msgspec.convert(params, Specified).specification.encode()
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        raise PolicyRefused("specification_invalid", f"Parameters: {error}.") from error
+def envelope_of(params: Specified) -> bytes:
+    """The specification as it was signed."""
+    return params.specification.encode()
 
 
 def signed_terms(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from appliance.errors import ApplianceError, StateRefused, Unavailable
 from appliance.jobs.jobs import Jobs
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.jobs.live import explained
 from appliance.pool.attempt import LoadAttempt
 from appliance.pool.loader import Loader
@@ -22,13 +22,14 @@ from appliance.registry.importing import Progress
 from appliance.trust.artifacts.store import ModelRecord
 from appliance.types import Role
 from appliance.wire.admin.jobs import Load
+from appliance.wire.admin.results import ModelLoaded
 
 _log = logging.getLogger("appliance")
 Ended = Callable[[PooledModel, str, ApplianceError | None], None]
 Room = Callable[[], Awaitable[None]]
 
 
-class LoadingJob(Kind):
+class LoadingJob(Kind[Load, ModelLoaded]):
     """Loads a model.
 
     Args:
@@ -36,21 +37,17 @@ class LoadingJob(Kind):
     """
 
     name: ClassVar[str] = "load"
+    form = Load
     role: ClassVar[Role] = Role.OPERATOR
 
-    def __init__(self, run: Callable[[Context], Awaitable[JsonObject]]) -> None:
+    def __init__(self, run: Callable[[Context[Load]], Awaitable[ModelLoaded]]) -> None:
         self._run = run
 
-    def check(self, params: JsonObject) -> None:
-        """A model and a reason. Raises BadRequest."""
-        Load.of(**params)
-
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: Load) -> str:
         """The model, and why it is loaded."""
-        wanted = Load.of(**params)
-        return f"{wanted.model}, {wanted.reason}"
+        return f"{params.model}, {params.reason}"
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Load]) -> ModelLoaded:
         """The model and how many seconds it took."""
         return await self._run(job)
 
@@ -150,12 +147,11 @@ class Loads:
             room=room,
         )
 
-    async def _load(self, job: Context) -> JsonObject:
-        model, live = self._find(job.params["model"]), self._jobs.live(job.id)
+    async def _load(self, job: Context[Load]) -> ModelLoaded:
+        model, live = self._find(job.params.model), self._jobs.live(job.id)
         if model.attempt is None:  # a person asked the jobs for it
-            reason = job.params.get("reason", "by hand")
             room = lambda: self._room(job.actor, model)  # noqa: E731
-            model.attempt = self._attempt(model, job.actor, reason, room)
+            model.attempt = self._attempt(model, job.actor, job.params.reason, room)
             model.attempt.live = live
         attempt = model.attempt
         if attempt.live is not live:
@@ -181,7 +177,7 @@ class Loads:
             )
             model.took = time.monotonic() - attempt.begun
             _log.info("%s: loaded in %.1f s", model.id, model.took)
-            return {"model": model.id, "seconds": round(model.took, 2)}
+            return ModelLoaded(model=model.id, seconds=round(model.took, 2))
         except BaseException as error:
             failed = error
             raise

@@ -11,6 +11,7 @@ Rules:
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 
 from appliance.clock import Clock
 from appliance.errors import ApplianceError, BadRequest, CollectionRefused
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.retrieval import access, reading
 from appliance.retrieval.chunking import Chunk, chunks
 from appliance.retrieval.collection import Incoming
@@ -31,6 +32,7 @@ from appliance.retrieval.library import Library, Shelf
 from appliance.retrieval.ranking import Floats
 from appliance.serving.inference import Inference
 from appliance.types import Role
+from appliance.wire.admin.results import Ingested
 
 MOST_FILES: Final = 100_000
 MOST_NAME: Final = 400
@@ -38,7 +40,7 @@ _SMALLEST: Final = 32
 _HIDDEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Parameters of an ingest.
 
     Attributes:
@@ -62,7 +64,7 @@ class _File:
     size: int
 
 
-class Ingest(Kind):
+class Ingest(Kind[Wanted, Ingested]):
     """Reads, cuts, embeds and stores documents.
 
     Args:
@@ -71,6 +73,8 @@ class Ingest(Kind):
     """
 
     name: ClassVar[str] = "ingest"
+    form = Wanted
+    malformed = (CollectionRefused, "collection_invalid")
     role: ClassVar[Role] = Role.ADMIN
     heavy: ClassVar[bool] = True
     resumable: ClassVar[bool] = True
@@ -78,43 +82,40 @@ class Ingest(Kind):
     def __init__(self, library: Library, inference: Inference, clock: Clock) -> None:
         self._library, self._inference, self._clock = library, inference, clock
 
-    def check(self, params: JsonObject) -> None:
+    def check(self, params: Wanted) -> None:
         """A collection, something to read, and a list of who may read it.
 
         Raises:
             CollectionRefused: `collection_not_found`, `document_missing`, `access_invalid`,
                 `collection_invalid`.
         """
-        wanted = _wanted(params)
-        self._library.get(wanted.collection)
-        if wanted.access is not None:
-            access.checked(wanted.access)
-        if len(wanted.metadata or {}) > 20 or any(
-            len(k) > 64 or len(v) > 1_000 for k, v in (wanted.metadata or {}).items()
+        self._library.get(params.collection)
+        if params.access is not None:
+            access.checked(params.access)
+        if len(params.metadata or {}) > 20 or any(
+            len(k) > 64 or len(v) > 1_000 for k, v in (params.metadata or {}).items()
         ):
             raise CollectionRefused("collection_invalid", "Metadata are too many or too long.")
-        if wanted.kept is not None:
+        if params.kept is not None:
             raise CollectionRefused("collection_invalid", "An ingest is given its metadata.")
-        if not Path(wanted.path).exists():
-            raise CollectionRefused("document_missing", f"There is no {wanted.path[:200]!r}.")
+        if not Path(params.path).exists():
+            raise CollectionRefused("document_missing", f"There is no {params.path[:200]!r}.")
 
-    def kept(self, params: JsonObject) -> JsonObject:
+    def kept(self, params: Wanted) -> Wanted:
         """The parameters without the values of metadata, which the collection keeps."""
-        wanted = _wanted(params)
-        if wanted.metadata is None:
+        if params.metadata is None:
             return params
-        collection = self._library.get(wanted.collection).collection
-        number = collection.keep_metadata(wanted.metadata, self._clock.wall_us())
-        return {**{k: v for k, v in params.items() if k != "metadata"}, "kept": number}
+        collection = self._library.get(params.collection).collection
+        number = collection.keep_metadata(params.metadata, self._clock.wall_us())
+        return msgspec.structs.replace(params, metadata=None, kept=number)
 
-    def title(self, params: JsonObject) -> str:
-        """What goes where."""
-        wanted = _wanted(params)
-        return f"{Path(wanted.path).name} into {wanted.collection}"
+    def title(self, params: Wanted) -> str:
+        """The documents, and where they go."""
+        return f"{Path(params.path).name} into {params.collection}"
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Wanted]) -> Ingested:
         """How many documents were added, changed, unchanged and refused."""
-        wanted = _wanted(job.params)
+        wanted = job.params
         shelf = self._library.get(wanted.collection)
         if wanted.kept is not None:
             values = await job.in_thread(shelf.collection.kept_metadata, wanted.kept)
@@ -124,7 +125,7 @@ class Ingest(Kind):
             await job.in_thread(shelf.collection.forget_metadata, wanted.kept)
         return result
 
-    async def _all(self, job: Context, wanted: Wanted, shelf: Shelf) -> JsonObject:
+    async def _all(self, job: Context[Wanted], wanted: Wanted, shelf: Shelf) -> Ingested:
         """Bring every file in."""
         files = await job.in_thread(_files, Path(wanted.path))
         total, done = sum(file.size for file in files), 0
@@ -141,7 +142,13 @@ class Ingest(Kind):
         return _result(wanted, await job.in_thread(shelf.collection.reports, job.id))
 
     async def _one(
-        self, job: Context, wanted: Wanted, shelf: Shelf, file: _File, done: int, total: int
+        self,
+        job: Context[Wanted],
+        wanted: Wanted,
+        shelf: Shelf,
+        file: _File,
+        done: int,
+        total: int,
     ) -> tuple[str, str, str]:
         """Bring one file in; what became of it."""
         try:
@@ -180,7 +187,13 @@ class Ingest(Kind):
         return "changed" if before else "added", "", ", ".join(extracted.warnings)
 
     async def _cut(
-        self, job: Context, shelf: Shelf, extracted: Extracted, file: _File, done: int, total: int
+        self,
+        job: Context[Wanted],
+        shelf: Shelf,
+        extracted: Extracted,
+        file: _File,
+        done: int,
+        total: int,
     ) -> tuple[Sequence[Chunk], Floats | None]:
         """The chunks and their vectors; smaller chunks where the model takes no larger ones."""
         settings = shelf.collection.settings
@@ -212,13 +225,6 @@ def _chunks(extracted: Extracted, budget: int, overlap: int) -> list[Chunk]:
     return chunks(extracted.text, extracted.blocks, budget=budget, overlap=overlap)
 
 
-def _wanted(params: JsonObject) -> Wanted:
-    try:
-        return msgspec.convert(params, Wanted)
-    except msgspec.ValidationError as error:
-        raise CollectionRefused("collection_invalid", f"Parameters: {error}.") from error
-
-
 def _files(path: Path) -> list[_File]:
     """The files to read, by name; links and hidden ones are left out.
 
@@ -244,9 +250,12 @@ def _files(path: Path) -> list[_File]:
     return sorted(found, key=lambda file: file.name)
 
 
-def _result(wanted: Wanted, rows: Sequence[dict[str, str]]) -> JsonObject:
-    counts = {
-        state: sum(row["state"] == state for row in rows)
-        for state in ("added", "changed", "unchanged", "refused")
-    }
-    return {"collection": wanted.collection, **counts}  # no names: they go with the documents
+def _result(wanted: Wanted, rows: Sequence[dict[str, str]]) -> Ingested:
+    states = Counter(row["state"] for row in rows)
+    return Ingested(  # no names: they go with the documents
+        collection=wanted.collection,
+        added=states["added"],
+        changed=states["changed"],
+        unchanged=states["unchanged"],
+        refused=states["refused"],
+    )

@@ -12,7 +12,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from appliance.errors import CollectionRefused
 from appliance.jobs import priority
 from appliance.retrieval import formats, reader
 from appliance.retrieval.extracted import MOST_TEXT, Extracted
+from appliance.workers.child import Child
 
 MOST_BYTES: Final = 256 << 20
 """Of the file of a document."""
@@ -75,26 +75,21 @@ def read(data: bytes, media: str, *, seconds: int = SECONDS) -> Extracted:
     fd = os.memfd_create("document", os.MFD_CLOEXEC)
     try:
         _fill(fd, data)
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "appliance.retrieval.reader", media, str(seconds)],
-            stdin=fd,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={},
-            cwd="/",
+        child = Child.start(
+            "appliance.retrieval.reader", media, seconds, stdin=fd, stdout=subprocess.PIPE
         )
     finally:
         os.close(fd)
     try:
         with contextlib.suppress(ProcessLookupError):  # it ended already
-            priority.lower(process.pid)
-        answer = _answer(process)
+            priority.lower(child.process.pid)
+        answer = _answer(child.process)
     finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-    if process.returncode == -signal.SIGXCPU:
+        child.end()
+        if child.process.stdout is not None:
+            child.process.stdout.close()
+    status, _ = child.wait()
+    if status == -signal.SIGXCPU:
         raise CollectionRefused("document_time", f"It takes over {seconds} s of processor time.")
     return reader.decoded(answer)
 

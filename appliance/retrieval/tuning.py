@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, TypeAlias
+from typing import Annotated, ClassVar, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -21,7 +21,7 @@ from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.datasets.items import build
 from appliance.errors import CollectionRefused, DatasetRefused
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.retrieval.access import ADMIN
 from appliance.retrieval.embedder import INDEXER, Embedder
 from appliance.retrieval.library import Library, Shelf
@@ -29,7 +29,8 @@ from appliance.retrieval.ranking import Floats, ndcg, recall
 from appliance.retrieval.search import MOST_PASSAGES
 from appliance.serving.inference import RETRIEVAL, Inference
 from appliance.statistics import groups
-from appliance.types import FEWEST_GROUPS, Caller, Role
+from appliance.types import FEWEST_GROUPS, Caller, Json, Role
+from appliance.wire.admin.results import RankingMeasured, SearchTuned
 
 MOST_BYTES: Final = 16 << 20
 MOST_QUESTIONS: Final = 5_000
@@ -88,22 +89,22 @@ def best(scores: Mapping[str, Scores]) -> str:
     return max(reached, key=lambda name: (reached[name], name != "fusion"))
 
 
-def report(scores: Mapping[str, Scores]) -> list[JsonObject]:
+def report(scores: Mapping[str, Scores]) -> list[RankingMeasured]:
     """Means and 95 % intervals over questions, the best first."""
-    rows: list[JsonObject] = []
+    rows = []
     for name, held in scores.items():
         each = held.units
         gain, recall = groups.mean(held.ndcg, each), groups.mean(held.recall, each)
         rows.append(
-            {
-                "ranking": name,
-                "ndcg": round(gain.value, 4),
-                "ndcg_interval": [round(gain.interval.low, 4), round(gain.interval.high, 4)],
-                "recall": round(recall.value, 4),
-                "recall_interval": [round(recall.interval.low, 4), round(recall.interval.high, 4)],
-            }
+            RankingMeasured(
+                ranking=name,
+                ndcg=round(gain.value, 4),
+                ndcg_interval=(round(gain.interval.low, 4), round(gain.interval.high, 4)),
+                recall=round(recall.value, 4),
+                recall_interval=(round(recall.interval.low, 4), round(recall.interval.high, 4)),
+            )
         )
-    return sorted(rows, key=lambda row: -row["ndcg"])
+    return sorted(rows, key=lambda row: -row.ndcg)
 
 
 def read(data: bytes) -> list[Question]:
@@ -140,7 +141,7 @@ def _question(line: bytes) -> Question:
     return msgspec.convert(fields, Question)
 
 
-class Tuning(Kind):
+class Tuning(Kind[Wanted, SearchTuned]):
     """Measures the rankings of a collection, and takes the best.
 
     Args:
@@ -149,6 +150,8 @@ class Tuning(Kind):
     """
 
     name: ClassVar[str] = "tune-search"
+    form = Wanted
+    malformed = (CollectionRefused, "questions_invalid")
     unit: ClassVar[str] = "questions"
     role: ClassVar[Role] = Role.ADMIN
     heavy: ClassVar[bool] = True
@@ -156,26 +159,25 @@ class Tuning(Kind):
     def __init__(self, library: Library, inference: Inference, audit: AuditLog) -> None:
         self._library, self._inference, self._audit = library, inference, audit
 
-    def check(self, params: JsonObject) -> None:
+    def check(self, params: Wanted) -> None:
         """A collection and a file of questions about documents that are in it.
 
         Raises:
             CollectionRefused: `collection_not_found`, `questions_invalid`.
         """
-        wanted = _wanted(params)
-        shelf = self._library.get(wanted.collection)
+        shelf = self._library.get(params.collection)
         known = {document.name for document in shelf.collection.documents(ADMIN)}
-        for question in _questions(wanted)[1]:
+        for question in _questions(params)[1]:
             if missing := sorted(question.relevant.keys() - known):
-                raise _invalid(f"{missing[0][:200]!r} is no document of {wanted.collection}")
+                raise _invalid(f"{missing[0][:200]!r} is no document of {params.collection}")
 
-    def title(self, params: JsonObject) -> str:
-        """Which collection."""
-        return _wanted(params).collection
+    def title(self, params: Wanted) -> str:
+        """The collection."""
+        return params.collection
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Wanted]) -> SearchTuned:
         """What each ranking reached, and which one is taken."""
-        wanted = _wanted(job.params)
+        wanted = job.params
         shelf = self._library.get(wanted.collection)
         settings = shelf.collection.settings
         digest, questions = await job.in_thread(_questions, wanted)
@@ -197,7 +199,7 @@ class Tuning(Kind):
         chosen = best(scores)
         changes = bool(chosen) and wanted.apply and chosen != settings.ranking
         if changes:
-            fields: dict[str, Any] = {
+            fields: dict[str, Json] = {
                 "actor": job.actor,
                 "action": "collection_ranking",
                 "collection": wanted.collection,
@@ -206,15 +208,15 @@ class Tuning(Kind):
             }
             await append(self._audit, Draft("admin", fields))
             await job.in_thread(shelf.collection.set_ranking, chosen)
-        return {
-            "collection": wanted.collection,
-            "questions": len(questions),
-            "questions_sha256": digest,
-            "rankings": report(scores),
-            "best": chosen,
-            "before": settings.ranking,
-            "applied": changes,
-        }
+        return SearchTuned(
+            collection=wanted.collection,
+            questions=len(questions),
+            questions_sha256=digest,
+            rankings=report(scores),
+            best=chosen,
+            before=settings.ranking,
+            applied=changes,
+        )
 
 
 def _score(
@@ -233,13 +235,6 @@ def _questions(wanted: Wanted) -> tuple[str, Sequence[Question]]:
     except OSError as error:
         raise _invalid(f"it cannot be read: {error.strerror}") from error
     return hashlib.sha256(data).hexdigest(), read(data)
-
-
-def _wanted(params: JsonObject) -> Wanted:
-    try:
-        return msgspec.convert(params, Wanted)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from error
 
 
 _invalid: Final = CollectionRefused.of("questions_invalid", "The questions cannot be used")

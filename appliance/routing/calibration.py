@@ -28,11 +28,11 @@ from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused
 from appliance.evals import pairs, scoring
 from appliance.evals.asking import ASKER, PADDED, as_it_is, asked_again, outcome
-from appliance.jobs.kind import Context, JsonObject
+from appliance.jobs.kind import Context
 from appliance.looks import replay
 from appliance.looks.answers import answered
 from appliance.looks.look import Judgement, SealedLook
-from appliance.looks.subject import YEAR_US, envelope_of, needs_engine
+from appliance.looks.subject import YEAR_US, Specified, envelope_of, needs_engine
 from appliance.looks.unasked import OURS, interruption
 from appliance.reports.page import render
 from appliance.routing import certifying, confidence, report
@@ -67,7 +67,7 @@ class Calibration(SealedLook[RouteSubject, CalibrationFindings]):
         super().__init__(parts.look, parts.certificates, statements.Specification, subject_of)
         self._calibration = parts
 
-    def engine(self, params: JsonObject) -> bool:
+    def engine(self, params: Specified) -> bool:
         """Classifiers need none."""
         wanted = statements.Specification.open(envelope_of(params)).said
         return needs_engine(self.parts, *filter(None, (wanted.small, wanted.larger)))

@@ -13,7 +13,6 @@ import msgspec
 from appliance.datasets.items import Item
 from appliance.errors import PolicyRefused, StateRefused
 from appliance.facts import RouteFacts
-from appliance.jobs.kind import JsonObject
 from appliance.looks import replay
 from appliance.looks.carry import Carriable, CarryOver
 from appliance.looks.subject import needs_engine, silent, task_of
@@ -35,7 +34,7 @@ class CarriedRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     route: str
 
 
-class RouteCarry(CarryOver):
+class RouteCarry(CarryOver[CarriedRoute]):
     """Has the engine that serves do with open items what was certified under another one.
 
     Args:
@@ -51,10 +50,10 @@ class RouteCarry(CarryOver):
         super().__init__(parts.look, parts.certificates, parts.changed)
         self._routes, self._take_away = parts.certificates, take_away
 
-    def engine(self, params: JsonObject) -> bool:
+    def engine(self, params: CarriedRoute) -> bool:
         """A classifier alone needs none."""
         try:
-            record = self.parts.store.inventory.record_of(self.named(params), RouteFacts)
+            record = self.parts.store.inventory.record_of(self.title(params), RouteFacts)
         except StateRefused:
             return True
         stages = record.facts.stages[:2] if record else ()

@@ -8,7 +8,7 @@ these numbers chose, so they promise nothing: the gate does, on items that chose
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from appliance.datasets.items import Item
 from appliance.evals import asking, scoring
@@ -22,6 +22,7 @@ from appliance.tasks.classifiers.linear import fit_linear
 from appliance.tasks.definition import Labels, Task
 from appliance.tasks.inputs import checked
 from appliance.tasks.loaded import LoadedTask
+from appliance.wire.admin.results import TunedCandidate
 
 Kind = Literal["classifier", "model", "blend"]
 ORDER: Final[tuple[Kind, ...]] = ("classifier", "model", "blend")
@@ -63,7 +64,7 @@ class Candidates:
         each = {one.kind: _value(one) for one in self.found}
         return max(each, key=lambda kind: (each[kind], -ORDER.index(kind)))
 
-    def told(self) -> list[dict[str, Any]]:
+    def told(self) -> list[TunedCandidate]:
         """For the record and the result: each with its interval, and held against the first.
 
         The first is the untuned model where it was measured, else the simplest candidate. Beside
@@ -75,20 +76,22 @@ class Candidates:
         rows = []
         for kind, outcomes, weight in every:
             quality = summarise(kind, outcomes, 0.0).quality
-            row: dict[str, Any] = {
-                "kind": kind,
-                "value": quality.value,
-                "interval": list(quality.interval),
-                "plain": sum(o.score for o in outcomes) / len(outcomes),
-            }
+            row = TunedCandidate(
+                kind=kind,
+                value=quality.value,
+                interval=quality.interval,
+                plain=sum(o.score for o in outcomes) / len(outcomes),
+            )
             if weight is not None:
-                row["weight"] = weight
+                row = row.having(weight=weight)
             if kind != first:
                 held = compare(kind, outcomes, first, theirs)
-                row["against"] = first
-                row["difference"] = held.difference.value
-                row["difference_interval"] = list(held.difference.interval)
-                row["p_value"] = held.p_value
+                row = row.having(
+                    against=first,
+                    difference=held.difference.value,
+                    difference_interval=held.difference.interval,
+                    p_value=held.p_value,
+                )
             rows.append(row)
         return rows
 

@@ -7,12 +7,13 @@ Rules:
 - Each is held against the first; the intervals of several hold together (Bonferroni).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from appliance.evals.summary import Comparison, compare
 from appliance.tuning.dev_outcomes import Kept
+from appliance.wire.admin.results import TrainingRecord
 
 TUNED: Final = "tuned model"
 _MODEL: Final = "model"
@@ -64,7 +65,7 @@ class Paired:
     found: tuple[tuple[str, Comparison], ...] = ()
 
 
-def differing(results: Sequence[Mapping[str, Any]]) -> list[Difference]:
+def differing(results: Sequence[TrainingRecord]) -> list[Difference]:
     """What the tunings had otherwise: base, task, data, settings, versions."""
     chosen = [_chosen(result) for result in results]
     names = dict.fromkeys(name for each in chosen for name in each)
@@ -72,9 +73,9 @@ def differing(results: Sequence[Mapping[str, Any]]) -> list[Difference]:
     return [each for each in found if len(set(each.values)) > 1]
 
 
-def same_dev(results: Sequence[Mapping[str, Any]]) -> bool:
+def same_dev(results: Sequence[TrainingRecord]) -> bool:
     """Whether all of them were measured on as many items of dev of one dataset: on the same."""
-    return len({(each["data"]["digest"], each["data"]["dev"]) for each in results}) == 1
+    return len({(each.data.digest, each.data.dev) for each in results}) == 1
 
 
 def paired(sides: Sequence[Side]) -> list[Paired]:
@@ -126,17 +127,17 @@ def _apart(ours: Kept, theirs: Kept) -> str:
     return ""
 
 
-def _chosen(result: Mapping[str, Any]) -> dict[str, str]:
-    base, task, data = result["base"], result["task"], result["data"]
-    settings = {name: str(value) for name, value in result["settings"].items()}
+def _chosen(result: TrainingRecord) -> dict[str, str]:
+    base, task, data = result.base, result.task, result.data
+    settings = {name: str(value) for name, value in result.settings.items()}
     return {
-        "base": f"{base['id']} {base['gguf_sha256'][:_DIGITS]}",
-        "task": f"{task['id']} version {task['version']} {task['digest'][:_DIGITS]}",
-        "dataset": data["digest"][:_DIGITS],
-        "rows": str(data["train"]),
-        "rows of dev": str(data["dev"]),
+        "base": f"{base.id} {base.gguf_sha256[:_DIGITS]}",
+        "task": f"{task.id} version {task.version} {task.digest[:_DIGITS]}",
+        "dataset": data.digest[:_DIGITS],
+        "rows": str(data.train),
+        "rows of dev": str(data.dev),
         **settings,
-        "seeds": str(len(result["seeds"])),
-        "threads": str(result["threads"]),
-        **result["versions"],
+        "seeds": str(len(result.seeds)),
+        "threads": str(result.threads),
+        **result.versions,
     }

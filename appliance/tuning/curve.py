@@ -8,12 +8,13 @@ difference between all rows and half of them; where that shows neither it is "un
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import compare, summarise
 from appliance.statistics import verdict
 from appliance.tuning.rows import Row
+from appliance.wire.admin.results import CurvePoint, RowsDoubled
 
 SHARES: Final = (0.25, 0.5)
 """Beside all rows."""
@@ -31,15 +32,12 @@ class Point:
     rows: int
     outcomes: tuple[Outcome, ...]
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> CurvePoint:
         """For the record and the result."""
         quality = summarise("point", self.outcomes, 0.0).quality
-        return {
-            "share": self.share,
-            "rows": self.rows,
-            "metric": quality.value,
-            "interval": list(quality.interval),
-        }
+        return CurvePoint(
+            share=self.share, rows=self.rows, metric=quality.value, interval=quality.interval
+        )
 
 
 def part(rows: Sequence[Row], share: float) -> tuple[Row, ...]:
@@ -50,7 +48,7 @@ def part(rows: Sequence[Row], share: float) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.item in chosen)
 
 
-def more_helps(points: Sequence[Point]) -> tuple[Help, dict[str, Any]]:
+def more_helps(points: Sequence[Point]) -> tuple[Help, RowsDoubled]:
     """Whether more rows would help, and what says so.
 
     Half of the rows to all of them is one doubling; a curve gains less with each, so what this
@@ -58,9 +56,9 @@ def more_helps(points: Sequence[Point]) -> tuple[Help, dict[str, Any]]:
     """
     by_share = {point.share: point for point in points}
     if not {0.5, 1.0} <= by_share.keys():
-        return "unknown", {}
+        return "unknown", RowsDoubled()
     found = compare("all", by_share[1.0].outcomes, "half", by_share[0.5].outcomes).difference
     low, high = found.interval
     little = high < WORTH and found.groups >= verdict.FEWEST
     said: Help = "yes" if verdict.side_of(found) == "better" else "no" if little else "unknown"
-    return said, {"doubling": found.value, "interval": [low, high], "groups": found.groups}
+    return said, RowsDoubled(doubling=found.value, interval=(low, high), groups=found.groups)

@@ -15,16 +15,28 @@ from appliance.datasets.duplicates import plain
 from appliance.errors import TuningRefused
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import summarise
-from appliance.jobs.kind import JsonObject
 from appliance.tasks import definition
 from appliance.trust.artifacts.adapter import STATEMENT_FILE, Base
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.bytes import durable
 from appliance.trust.bytes.directory import sync_directory
 from appliance.tuning import dev_outcomes, record, rows
+from appliance.tuning.forgetting import Forgotten
 from appliance.tuning.given import Given
+from appliance.tuning.proof import Proof
 from appliance.tuning.settings import Settings
 from appliance.tuning.training import Trained
+from appliance.wire.admin.results import (
+    BaseNamed,
+    DevQuality,
+    LossPoint,
+    RowsLearned,
+    SeedTrained,
+    TaskNamed,
+    TrainingRecord,
+    TrainingSources,
+    TuningChecks,
+)
 
 DIRECTORY: Final = "tuning"
 ADAPTER: Final = "adapter"
@@ -36,7 +48,7 @@ def export(
     directory: Path,
     data: bytes,
     bound: Base,
-    told: JsonObject,
+    told: TrainingRecord,
     files: Mapping[str, bytes],
     outcomes: bytes,
 ) -> Path:
@@ -82,15 +94,40 @@ def export(
     return directory / ADAPTER
 
 
-def quality(task: definition.Task, outcomes: Sequence[Outcome]) -> JsonObject:
+def quality(task: definition.Task, outcomes: Sequence[Outcome]) -> DevQuality:
     """The metric on dev with its interval."""
     found = summarise("adapter", outcomes, 0.0).quality
-    return {
-        "metric": task.gate.metric,
-        "value": found.value,
-        "interval": list(found.interval),
-        "groups": found.groups,
-    }
+    return DevQuality(
+        metric=task.gate.metric,
+        value=found.value,
+        interval=found.interval,
+        groups=found.groups,
+    )
+
+
+def checks(proof: Proof, base_gap: float, lost: Forgotten, most: float) -> TuningChecks:
+    """What the proof measured.
+
+    Args:
+        most: nats a token that texts beside the task may lose.
+    """
+    return TuningChecks(
+        token_ids=True,
+        nll_gap=proof.gap.nats,
+        nll_gap_most=proof.gap.most,
+        nll_gap_error=proof.gap.error,
+        nll_trained=proof.gap.trained,
+        nll_served=proof.gap.served,
+        greedy_places=proof.sure,
+        stop_token=proof.stopped,
+        base_nll_gap=base_gap,
+        texts=lost.lost.groups,
+        texts_untuned=lost.untuned,
+        texts_tuned=lost.tuned,
+        forgotten=lost.lost.value,
+        forgotten_interval=lost.lost.interval,
+        forgotten_most=most,
+    )
 
 
 def sources(
@@ -100,8 +137,8 @@ def sources(
     best: Trained,
     model: VerifiedModel,
     judged: int,
-) -> JsonObject:
-    """What the adapter follows from: base, task, data, settings, and each seed's losses.
+) -> TrainingSources:
+    """All that the adapter follows from: base, task, data, settings, and each seed's losses.
 
     Args:
         judged: groups that were learned and judge later under another name.
@@ -110,33 +147,33 @@ def sources(
     task = subject.loaded.task
     spread = [one.dev_nats for one in trained]
     learned = {plain(item.text) for item in given.items}
-    return {
-        "base": {"id": model.id, "oms_root": model.digest, "gguf_sha256": model.gguf_sha256},
-        "task": {"id": task.id, "version": task.version, "digest": subject.loaded.digest},
-        "data": {
-            "digest": subject.data_digest,
-            "draft": "dataset" in subject.drafts,
-            "train": len(given.rows),
-            "taught": sum(item.teacher is not None for item in given.items),
-            "teachers": sorted({item.teacher for item in given.items if item.teacher}),
-            "dev": len(given.dev),
-            "dev_seen": sum(plain(item.text) in learned for item in given.dev_items),
-            "judged_seen": judged,
-            "rows_sha256": rows.digest(given.rows),
-            "dev_sha256": rows.digest(given.dev),
-        },
-        "settings": msgspec.to_builtins(chosen),
-        "seeds": [
-            {
-                "seed": one.seed,
-                "dev_nats": one.dev_nats,
-                "best_step": one.done.best,
-                "steps": one.done.steps,
-                "train_seconds": round(one.seconds, 1),
-                "losses": [msgspec.to_builtins(point) for point in one.curve],
-            }
+    return TrainingSources(
+        base=BaseNamed(id=model.id, oms_root=model.digest, gguf_sha256=model.gguf_sha256),
+        task=TaskNamed(id=task.id, version=task.version, digest=subject.loaded.digest),
+        data=RowsLearned(
+            digest=subject.data_digest,
+            draft="dataset" in subject.drafts,
+            train=len(given.rows),
+            taught=sum(item.teacher is not None for item in given.items),
+            teachers=sorted({item.teacher for item in given.items if item.teacher}),
+            dev=len(given.dev),
+            dev_seen=sum(plain(item.text) in learned for item in given.dev_items),
+            judged_seen=judged,
+            rows_sha256=rows.digest(given.rows),
+            dev_sha256=rows.digest(given.dev),
+        ),
+        settings=msgspec.to_builtins(chosen),
+        seeds=[
+            SeedTrained(
+                seed=one.seed,
+                dev_nats=one.dev_nats,
+                best_step=one.done.best,
+                steps=one.done.steps,
+                train_seconds=round(one.seconds, 1),
+                losses=[LossPoint(step=p.step, loss=p.loss, dev=p.dev) for p in one.curve],
+            )
             for one in trained
         ],
-        "seed": best.seed,
-        "spread_nats": max(spread) - min(spread),
-    }
+        seed=best.seed,
+        spread_nats=max(spread) - min(spread),
+    )

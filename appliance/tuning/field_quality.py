@@ -7,7 +7,6 @@ right when every field is.
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from appliance.evals.details import details
 from appliance.evals.outcomes import Outcome
@@ -15,13 +14,14 @@ from appliance.statistics import groups
 from appliance.statistics.groups import Estimate
 from appliance.tasks.definition import Fields
 from appliance.tasks.loaded import LoadedTask
+from appliance.wire.admin.results import FieldRight
 
 WHOLE = "the whole answer"
 
 
 def by_field(
     loaded: LoadedTask, outcomes: Sequence[Outcome], untuned: Sequence[Outcome] = ()
-) -> list[dict[str, Any]]:
+) -> list[FieldRight]:
     """For the record and the result: each field, then the whole; none for another form."""
     if not isinstance(loaded.task.output, Fields) or not outcomes:
         return []
@@ -32,18 +32,14 @@ def by_field(
         row = _row(name, found, before.get(name))
         if stated:
             right = details(loaded, stated).fields[name]
-            row |= {"stated_value": right.value, "stated_interval": list(right.interval)}
-        rows.append(row | {"stated": len(stated)})
+            row = row.having(stated_value=right.value, stated_interval=right.interval)
+        rows.append(row.having(stated=len(stated)))
     return [*rows, _row(WHOLE, _whole(outcomes), _whole(untuned) if untuned else None)]
 
 
-def _row(name: str, found: Estimate, before: Estimate | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "field": name,
-        "value": found.value,
-        "interval": list(found.interval),
-    }
-    return row if before is None else row | {"untuned": before.value}
+def _row(name: str, found: Estimate, before: Estimate | None) -> FieldRight:
+    row = FieldRight(field=name, value=found.value, interval=found.interval)
+    return row if before is None else row.having(untuned=before.value)
 
 
 def _whole(outcomes: Sequence[Outcome]) -> Estimate:

@@ -7,7 +7,7 @@ risen by no more than is allowed, over sentences, which count as groups.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from appliance.errors import TuningRefused
 from appliance.evals.packs.items import sentences
@@ -35,17 +35,6 @@ class Forgotten:
     untuned: float
     tuned: float
     lost: Estimate
-
-    def facts(self, most: float) -> dict[str, Any]:
-        """For the record and the result."""
-        return {
-            "texts": self.lost.groups,
-            "texts_untuned": self.untuned,
-            "texts_tuned": self.tuned,
-            "forgotten": self.lost.value,
-            "forgotten_interval": list(self.lost.interval),
-            "forgotten_most": most,
-        }
 
 
 async def texts(served: Served, begin: int | None, longest: int) -> tuple[Row, ...]:

@@ -9,13 +9,14 @@ Rules:
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from appliance.engine.quantized import LONGEST
 from appliance.evals.subject import Subject, some
 from appliance.tuning import examples
 from appliance.tuning.rows import Row, digest
 from appliance.tuning.served import Served
+from appliance.wire.admin.results import MatrixMade
 
 TOKENS: Final = 8_000
 
@@ -32,19 +33,19 @@ class Matrix:
     weights: dict[str, bytes]
     rows: tuple[Row, ...]
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> MatrixMade:
         """For the record and the result."""
         hashed = hashlib.sha256()
         for name in sorted(self.weights):
             hashed.update(name.encode() + b"\0" + self.weights[name])
-        return {
-            "split": "train",
-            "rows": len(self.rows),
-            "tokens": sum(map(len, texts(self.rows))),
-            "rows_sha256": digest(self.rows),
-            "weights": len(self.weights),
-            "sha256": hashed.hexdigest(),
-        }
+        return MatrixMade(
+            split="train",
+            rows=len(self.rows),
+            tokens=sum(map(len, texts(self.rows))),
+            rows_sha256=digest(self.rows),
+            weights=len(self.weights),
+            sha256=hashed.hexdigest(),
+        )
 
     def row_digests(self) -> list[str]:
         """The digest of each row, for the record."""

@@ -23,7 +23,7 @@ from appliance.errors import TuningRefused
 from appliance.evals.subject import read_data, read_subject
 from appliance.evals.wanted import is_path
 from appliance.host.energy import Meter
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.tasks.classifiers import document
 from appliance.trust.artifacts.adapter import Base, vet_adapter
 from appliance.trust.gguf.gguf import GgufFacts
@@ -50,15 +50,19 @@ from appliance.tuning.report import conclusion
 from appliance.tuning.served import serving
 from appliance.tuning.settings import Settings
 from appliance.tuning.trainer.weights import check_architecture
+from appliance.tuning.wanted import Wanted
 from appliance.types import Role
+from appliance.wire.admin.results import AdapterTuned, TrainingRecord, TuningPlanned
 
 _SLACK: Final = 3 << 30  # address space that is mapped and never touched
 
 
-class Tuning(Kind):
+class Tuning(Kind[Wanted, AdapterTuned | TuningPlanned]):
     """Trains adapters."""
 
     name: ClassVar[str] = "tune"
+    form = Wanted
+    malformed = (TuningRefused, "tuning_invalid")
     unit: ClassVar[str] = "steps"
     role: ClassVar[Role] = Role.OPERATOR
     heavy: ClassVar[bool] = True
@@ -67,7 +71,7 @@ class Tuning(Kind):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def check(self, params: JsonObject) -> None:
+    def check(self, params: Wanted) -> None:
         """Settings in their ranges, a task, a dataset, the tuning set, a base that can be tuned.
 
         Raises:
@@ -75,36 +79,37 @@ class Tuning(Kind):
                 `tuning_architecture`.
             StateRefused: `unknown_model_id`.
         """
-        asked = wanted.parse(params)
-        chosen = settings.read(asked.settings)
-        directories = [asked.task, *filter(is_path, (asked.data,))]  # an approved dataset has an id
+        wanted.check(params)
+        settings.check(params.settings)
+        directories = [
+            params.task,
+            *filter(is_path, (params.data,)),
+        ]  # an approved dataset has an id
         for path in directories:
             if not (is_path(path) and Path(path).is_dir()):
                 raise TuningRefused("tuning_invalid", f"{path[:200]} is no directory.")
         check_set(self._parts.tuning_set)
-        facts = self._parts.facts(asked.base_of(asked.definition()))
+        facts = self._parts.facts(params.base_of(params.definition()))
         check_architecture(facts.architecture)
-        if chosen.longest > facts.n_ctx_train:
+        longest = params.settings.longest
+        if longest > facts.n_ctx_train:
             raise TuningRefused(
                 "tuning_invalid",
-                f"longest is {chosen.longest}, and the base reads {facts.n_ctx_train} tokens.",
+                f"longest is {longest}, and the base reads {facts.n_ctx_train} tokens.",
             )
 
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: Wanted) -> str:
         """The task and the dataset."""
-        asked = wanted.parse(params)
-        return f"{Path(asked.task).name} from {Path(asked.data).name}"
+        return f"{Path(params.task).name} from {Path(params.data).name}"
 
-    def needs(self, params: JsonObject) -> int:
+    def needs(self, params: Wanted) -> int:
         """The trainer and the worker beside it."""
-        asked = wanted.parse(params)
-        base = asked.base_of(asked.definition())
-        return self._parts.memory(self._parts.facts(base), settings.read(asked.settings)).total
+        base = params.base_of(params.definition())
+        return self._parts.memory(self._parts.facts(base), params.settings).total
 
-    async def run(self, job: Context) -> JsonObject:
-        """The adapter, or what it would take."""
-        asked = wanted.parse(job.params)
-        chosen = settings.read(asked.settings)
+    async def run(self, job: Context[Wanted]) -> AdapterTuned | TuningPlanned:
+        """The adapter, or the work that it would take."""
+        asked, chosen = job.params, job.params.settings
         begun, meter = time.monotonic(), Meter()
 
         def report(phase: str, done: int, total: int) -> None:
@@ -156,42 +161,42 @@ class Tuning(Kind):
         _, dataset = await job.in_thread(read_data, parts.store, asked.data)
         judged = await job.in_thread(leaks.groups_seen, dataset, read.items)
         kept = dev_outcomes.kept(subject.loaded, subject.data_digest, chosen_from).document()
-        told = {
-            **exporting.sources(read, chosen, made.trained, best, model, judged),
-            "dev": exporting.quality(task, found.outcomes),
-            "fields": by_field(subject.loaded, found.outcomes, found.untuned),
-            "checks": {
-                **made.proof.facts(),
-                "base_nll_gap": best.base_gap,
-                **made.lost.facts(asked.most_forgotten),
-            },
-            "curve": [point.told() for point in points] if asked.curve else [],
-            "more_data_helps": helps,
-            "doubling": doubling,
-            "candidates": chosen_from.told(),
-            "best": chosen_from.best,
-            "threads": parts.threads,
-            "versions": {
+        told = TrainingRecord(
+            **dict(exporting.sources(read, chosen, made.trained, best, model, judged)),
+            dev=exporting.quality(task, found.outcomes),
+            fields=by_field(subject.loaded, found.outcomes, found.untuned),
+            checks=exporting.checks(made.proof, best.base_gap, made.lost, asked.most_forgotten),
+            curve=[point.told() for point in points] if asked.curve else [],
+            more_data_helps=helps,
+            doubling=doubling,
+            candidates=chosen_from.told(),
+            best=chosen_from.best,
+            threads=parts.threads,
+            versions={
                 "appliance": __version__,
                 "engine": f"{parts.engine} {variant.name}",
                 "torch": best.done.torch,
             },
-            "trained": iso(parts.clock.wall_us()),
-            "seconds": round(time.monotonic() - begun, 1),
-            "joules": meter.joules(),  # of the whole host; null where it does not tell
-            "peak_mib": best.done.peak_bytes // plan.MIB,
-            "adapter_sha256": hashlib.sha256(data).hexdigest(),
-            "outcomes_sha256": hashlib.sha256(kept).hexdigest(),
-        }
+            trained=iso(parts.clock.wall_us()),
+            seconds=round(time.monotonic() - begun, 1),
+            joules=meter.joules(),  # of the whole host; null where it does not tell
+            peak_mib=best.done.peak_bytes // plan.MIB,
+            adapter_sha256=hashlib.sha256(data).hexdigest(),
+            outcomes_sha256=hashlib.sha256(kept).hexdigest(),
+        )
         directory = parts.directory / str(job.id)
         bound = Base(model.digest, model.gguf_sha256)
         vet_adapter(data, None, bound.statement())  # what an import would refuse is not offered
         if chosen_from.classifier:
             files = {**files, document.FILE: chosen_from.classifier}
         path = await job.in_thread(exporting.export, directory, data, bound, told, files, kept)
-        for seed in told["seeds"]:  # the record has them all
-            seed["losses"] = [point for point in seed["losses"] if point["dev"] is not None]
-        return {"answer": conclusion(told)[0], **told, "adapter": str(path)}
+        seeds = [  # the record has all losses
+            one.having(losses=[point for point in one.losses if point.dev is not None])
+            for one in told.seeds
+        ]
+        said = told.having(seeds=seeds).document
+        answer = conclusion(told)[0]
+        return AdapterTuned.model_validate({"answer": answer, **said, "adapter": str(path)})
 
     def _order(self, read: Given, facts: GgufFacts, chosen: Settings) -> Order:
         """What the trainer is to do. Raises TuningRefused for rows that would teach otherwise."""

@@ -38,7 +38,7 @@ class Run:
     """What each phase of one tuning needs."""
 
     parts: Parts
-    job: Context
+    job: Context[Wanted]
     wanted: Wanted
     model: VerifiedModel
     order: Order

@@ -14,12 +14,13 @@ Sources: `statistics.verdict`; flips beside the metric: Dutta et al., arXiv 2407
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from appliance.engine.quantized import Compared
 from appliance.evals.outcomes import Outcome
 from appliance.statistics import groups, verdict
 from appliance.statistics.groups import Estimate
+from appliance.wire.admin.results import TypeMeasured
 
 ALPHA: Final = 0.035
 """Probability that a file which is worse by the margin passes: 0.7 of 5 %."""
@@ -109,30 +110,30 @@ def ranks(rows: Sequence[Judged]) -> dict[str, int | None]:
     }
 
 
-def told(rows: Sequence[Judged]) -> list[dict[str, Any]]:
+def told(rows: Sequence[Judged]) -> list[TypeMeasured]:
     """The table, for the record and the result."""
     places = ranks(rows)
     return [
-        {
-            "type": row.made.type,
-            "mib": round(row.made.size / (1 << 20), 1),
-            "tokens_s": round(row.made.tokens_s, 1),
-            "importance": row.made.importance,
-            "kld": row.made.compared.kld,
-            "kld_plain": row.made.plain.kld if row.made.plain else None,
-            "noise_kld": row.made.compared.noise,
-            "rank": places[row.made.type],
-            "nats": row.made.compared.nats,
-            "source_nats": row.made.compared.source_nats,
-            "same_top": row.made.compared.same_top,
-            "flips": row.flips,
-            "metric": sum(o.score for o in row.made.outcomes) / len(row.made.outcomes),
-            "difference": row.difference.value,
-            "interval": list(row.difference.interval),
-            "groups": row.difference.groups,
-            "groups_missing": row.missing,
-            "verdict": row.verdict,
-            "reason": row.reason,
-        }
+        TypeMeasured(
+            type=row.made.type,
+            mib=round(row.made.size / (1 << 20), 1),
+            tokens_s=round(row.made.tokens_s, 1),
+            importance=row.made.importance,
+            kld=row.made.compared.kld,
+            kld_plain=row.made.plain.kld if row.made.plain else None,
+            noise_kld=row.made.compared.noise,
+            rank=places[row.made.type],
+            nats=row.made.compared.nats,
+            source_nats=row.made.compared.source_nats,
+            same_top=row.made.compared.same_top,
+            flips=row.flips,
+            metric=sum(o.score for o in row.made.outcomes) / len(row.made.outcomes),
+            difference=row.difference.value,
+            interval=row.difference.interval,
+            groups=row.difference.groups,
+            groups_missing=row.missing,
+            verdict=row.verdict,
+            reason=row.reason,
+        )
         for row in rows
     ]

@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from appliance.jobs.kind import JsonObject
 from appliance.tuning import adapter_file, forgetting, plan
 from appliance.tuning.measured import rehearsal
 from appliance.tuning.phases import UNTRAINED, Run
@@ -18,6 +17,7 @@ from appliance.tuning.plan import Pace
 from appliance.tuning.proof import rehearsed
 from appliance.tuning.served import Served, attached
 from appliance.tuning.training import Trial, trial
+from appliance.wire.admin.results import TuningPlanned
 
 _TRIAL: Final = 8
 _SAMPLE: Final = 12
@@ -64,8 +64,8 @@ async def tried(run: Run, served: Served, begun: float) -> Tried:
     return Tried(found, read + proving - scoring, row)
 
 
-async def planned(run: Run, served: Served, before: Tried) -> JsonObject:
-    """What it would take.
+async def planned(run: Run, served: Served, before: Tried) -> TuningPlanned:
+    """The work and the memory that it would take.
 
     Args:
         served: as for apps.
@@ -79,20 +79,20 @@ async def planned(run: Run, served: Served, before: Tried) -> JsonObject:
         await rehearsal(served, digest, run.given.subject.loaded, sample)
     row = before.row + (time.monotonic() - begun) / len(sample)
     pace = Pace(before.read, found.begin, found.token, row)
-    return {
-        "rows": len(order.rows),
-        "dev": len(order.dev),
-        "steps": computed.steps,
-        "tokens": computed.tokens,
-        "longest": max(len(row.tokens) for row in (*order.rows, *order.dev)),
-        "seconds": round(computed.seconds(pace), 1),
-        "pace": {name: round(value, 4) for name, value in asdict(pace).items()},
-        "memory_mib": needs.total // plan.MIB,
-        "server_mib": needs.server // plan.MIB,
-        "memory": needs.describe(),
-        "trainer_peak_mib": found.peak // plan.MIB,
-        "settings": msgspec.to_builtins(order.settings),
-    }
+    return TuningPlanned(
+        rows=len(order.rows),
+        dev=len(order.dev),
+        steps=computed.steps,
+        tokens=computed.tokens,
+        longest=max(len(row.tokens) for row in (*order.rows, *order.dev)),
+        seconds=round(computed.seconds(pace), 1),
+        pace={name: round(value, 4) for name, value in asdict(pace).items()},
+        memory_mib=needs.total // plan.MIB,
+        server_mib=needs.server // plan.MIB,
+        memory=needs.describe(),
+        trainer_peak_mib=found.peak // plan.MIB,
+        settings=msgspec.to_builtins(order.settings),
+    )
 
 
 def _blank(run: Run) -> bytes:

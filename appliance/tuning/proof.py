@@ -8,7 +8,7 @@ written as they are served: fields held to their schema, which ends them, anythi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from appliance.tuning import checks
 from appliance.tuning.checks import Scored
@@ -48,19 +48,6 @@ class Proof:
     gap: checks.Gap
     sure: int
     stopped: float
-
-    def facts(self) -> dict[str, Any]:
-        """For the record and the result."""
-        return {
-            "token_ids": True,
-            "nll_gap": self.gap.nats,
-            "nll_gap_most": self.gap.most,
-            "nll_gap_error": self.gap.error,
-            "nll_trained": self.gap.trained,
-            "nll_served": self.gap.served,
-            "greedy_places": self.sure,
-            "stop_token": self.stopped,
-        }
 
 
 async def prove(

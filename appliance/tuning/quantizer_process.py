@@ -1,16 +1,11 @@
 """The job's end of the child that quantises: start it, read its words, end it.
 
-Rules: it is executed with an empty environment and in the root directory, with four descriptors:
-the sealed source, memory for the new file or matrix, the order and a pipe. What it wrote is read
-within bounds. When the job leaves, no process is left.
+Rules: beside the order and the pipe it has the sealed source, and memory for the new file or
+matrix. Its output is read within bounds. When the job leaves, no process is left.
 """
 
 import asyncio
-import contextlib
 import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -18,8 +13,8 @@ import msgspec
 from appliance.engine.importance import LARGEST
 from appliance.engine.quantized import Collect, Order, Result
 from appliance.errors import CODES, TuningRefused
-from appliance.trust.bytes.sealed import write_all
 from appliance.tuning.plan import MIB
+from appliance.workers.child import OrderedChild
 from appliance.workers.process import Sealed
 
 
@@ -51,14 +46,13 @@ async def made_by_child(
     """
     out = os.memfd_create("quantized", os.MFD_CLOEXEC)
     try:
-        process = _spawn(source, out, order, variant)
+        child = _started(source, out, order, variant)
         try:
-            said, errors = await asyncio.to_thread(process.finish)
+            said = await asyncio.to_thread(child.finish, MIB)
         finally:
-            await asyncio.to_thread(process.end)  # its priority is the lowest
+            await asyncio.to_thread(child.end)
         if not said:
-            last = errors[-500:].decode("utf-8", "replace").strip()
-            raise TuningRefused("quantize_failed", f"The process ended: {last or 'no word'}.")
+            raise TuningRefused("quantize_failed", f"The process {child.last_words()}.")
         result = msgspec.msgpack.decode(said, type=Result)
         if result.code:
             code = result.code if result.code in CODES else "quantize_failed"
@@ -69,46 +63,14 @@ async def made_by_child(
         raise
 
 
-@dataclass
-class _Process:
-    """The child, and the pipe that it writes to."""
-
-    child: subprocess.Popen[bytes]
-    pipe: int
-
-    def finish(self) -> tuple[bytes, bytes]:
-        """What it wrote, until its end."""
-        with os.fdopen(self.pipe, "rb") as pipe:
-            said = pipe.read(MIB)
-        _, errors = self.child.communicate()
-        return said, errors
-
-    def end(self) -> None:
-        """No process is left."""
-        self.child.kill()
-        self.child.wait()
-
-
-def _spawn(source: Sealed, out: int, order: Order | Collect, variant: Path) -> _Process:
-    with contextlib.ExitStack() as handed:
-        model = source.reopen()
-        handed.callback(os.close, model)
-        given = os.memfd_create("order", os.MFD_CLOEXEC)
-        handed.callback(os.close, given)
-        write_all(given, memoryview(msgspec.msgpack.encode(order)))
-        reads, writes = os.pipe2(os.O_CLOEXEC)
-        handed.callback(os.close, writes)
-        fds = (model, out, given, writes)
-        child = subprocess.Popen(
-            [
-                sys.executable, "-I", "-W", "ignore", "-m", "appliance.engine.quantizer",
-                *map(str, fds), str(variant),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={},
-            cwd="/",
-            pass_fds=fds,
-        )  # fmt: skip
-    return _Process(child, reads)
+def _started(source: Sealed, out: int, order: Order | Collect, variant: Path) -> OrderedChild:
+    model = source.reopen()
+    try:
+        return OrderedChild.ordered(
+            "appliance.engine.quantizer",
+            msgspec.msgpack.encode(order),
+            variant,
+            gives=(model, out),
+        )
+    finally:
+        os.close(model)

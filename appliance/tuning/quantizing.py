@@ -18,22 +18,22 @@ import mmap
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 
 from appliance.clock import iso
 from appliance.engine.importance import LARGEST
-from appliance.engine.quantized import LONGEST, Collect, Order, Result
+from appliance.engine.quantized import LONGEST, Collect, Compared, Order, Result
 from appliance.errors import TuningRefused
 from appliance.evals.outcomes import Outcome
 from appliance.evals.subject import Subject, read_subject
 from appliance.evals.wanted import Wanted as Evaluated
 from appliance.evals.wanted import is_path
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.bytes import durable
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
@@ -47,6 +47,7 @@ from appliance.tuning.rows import Row, common_prefix
 from appliance.tuning.served import Weights, memory, serving
 from appliance.tuning.weight_types import BESIDE, FLOATS, UNWEIGHTED, chosen
 from appliance.types import Role
+from appliance.wire.admin.results import ModelQuantized, SourceMeasured, TaskNamed
 from appliance.workers.process import Sealed
 
 DIRECTORY: Final = "quantized"
@@ -102,7 +103,7 @@ class _File:
     facts: GgufFacts
 
 
-class Quantizing(Kind):
+class Quantizing(Kind[Wanted, ModelQuantized]):
     """Makes smaller files of a model.
 
     Args:
@@ -113,6 +114,8 @@ class Quantizing(Kind):
     """
 
     name: ClassVar[str] = "quantize"
+    form = Wanted
+    malformed = (TuningRefused, "tuning_invalid")
     unit: ClassVar[str] = "files"
     role: ClassVar[Role] = Role.OPERATOR
     heavy: ClassVar[bool] = True
@@ -128,33 +131,33 @@ class Quantizing(Kind):
         self._parts, self._directory, self._adapters = parts, directory, adapters
         self._again = again
 
-    def check(self, params: JsonObject) -> None:
+    def check(self, params: Wanted) -> None:
         """Known types, two directories, a source of plain numbers.
 
         Raises:
             TuningRefused: `tuning_invalid`, `quantize_type`, `quantize_source`.
         """
-        wanted = _wanted(params)
-        chosen(wanted.to, wanted.importance)
-        for path in (wanted.task, wanted.data):
+        if params.dev < 1 or not params.most_kld > 0:
+            raise TuningRefused("tuning_invalid", "Parameters: dev and most_kld are above 0.")
+        chosen(params.to, params.importance)
+        for path in (params.task, params.data):
             if not (is_path(path) and Path(path).is_dir()):
                 raise TuningRefused("tuning_invalid", f"{path[:200]} is no directory.")
-        self._check_source(self._parts.facts(wanted.model))
+        self._check_source(self._parts.facts(params.model))
 
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: Wanted) -> str:
         """The model and the types."""
-        wanted = _wanted(params)
-        return f"{wanted.model} to {', '.join(wanted.to)}"
+        return f"{params.model} to {', '.join(params.to)}"
 
-    def needs(self, params: JsonObject) -> int:
+    def needs(self, params: Wanted) -> int:
         """The source and the new file three times each, and a worker."""
-        facts = self._parts.facts(_wanted(params).model)
+        facts = self._parts.facts(params.model)
         server = memory(facts, LONGEST, self._parts.variant(), 0).total
         return 6 * facts.file_bytes + server
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Wanted]) -> ModelQuantized:
         """The table and the recommended file."""
-        wanted = _wanted(job.params)
+        wanted = job.params
         begun = time.monotonic()
         asked = Evaluated(wanted.task, wanted.data, "dev", limit=wanted.dev)
         subject = await job.in_thread(read_subject, self._parts.store, asked)
@@ -196,37 +199,37 @@ class Quantizing(Kind):
                     if best == name:  # the smallest one so far that passes is kept
                         await job.in_thread(_keep, directory, made.file.sealed)
         best = picking.recommended(found)
-        told: JsonObject = {
-            "rows": picking.told(found),
-            "recommended": best,
-            "source": {
-                "id": model.id,
-                "oms_root": model.digest,
-                "gguf_sha256": model.gguf_sha256,
-                "mib": round(model.sealed.size / MIB, 1),
-                "metric": sum(o.score for o in source.outcomes) / len(source.outcomes),
-            },
-            "task": {
-                "id": subject.loaded.task.id,
-                "version": subject.loaded.task.version,
-                "digest": subject.loaded.digest,
-                "margin": subject.loaded.task.gate.margin,
-            },
-            "data": {"digest": subject.data_digest, "dev": len(source.outcomes)},
-            "importance_matrix": matrix.told() if matrix else None,
-            "engine": f"{self._parts.engine} {self._parts.variant().name}",
-            "made": iso(self._parts.clock.wall_us()),
-            "seconds": round(time.monotonic() - begun, 1),
-            "adapters": self._adapters(wanted.model),
-        }
+        told = ModelQuantized(
+            rows=picking.told(found),
+            recommended=best,
+            source=SourceMeasured(
+                id=model.id,
+                oms_root=model.digest,
+                gguf_sha256=model.gguf_sha256,
+                mib=round(model.sealed.size / MIB, 1),
+                metric=sum(o.score for o in source.outcomes) / len(source.outcomes),
+            ),
+            task=TaskNamed(
+                id=subject.loaded.task.id,
+                version=subject.loaded.task.version,
+                digest=subject.loaded.digest,
+                margin=subject.loaded.task.gate.margin,
+            ),
+            data={"digest": subject.data_digest, "dev": len(source.outcomes)},
+            importance_matrix=matrix.told() if matrix else None,
+            engine=f"{self._parts.engine} {self._parts.variant().name}",
+            made=iso(self._parts.clock.wall_us()),
+            seconds=round(time.monotonic() - begun, 1),
+            adapters=self._adapters(wanted.model),
+        )
         if best is None:
             await job.in_thread(shutil.rmtree, directory, ignore_errors=True)
             return told
         same, sha256 = files[best]
-        told |= {"file_sha256": sha256, "same_sha256": same}
-        rows = {"importance_rows": matrix.row_digests() if matrix else []}
-        await job.in_thread(_record, directory, {**told, **rows})
-        return {**told, "directory": str(directory)}
+        told = told.having(file_sha256=sha256, same_sha256=same)
+        rows = matrix.row_digests() if matrix else []
+        await job.in_thread(_record, directory, told, rows)
+        return told.having(directory=str(directory))
 
     def _check_source(self, facts: GgufFacts) -> None:
         """Raises TuningRefused (`quantize_source`)."""
@@ -255,7 +258,7 @@ class Quantizing(Kind):
         return _Answered(found.outcomes, rows, pace, train)
 
     async def _matrix(
-        self, job: Context, model: VerifiedModel, rows: tuple[Row, ...]
+        self, job: Context[Wanted], model: VerifiedModel, rows: tuple[Row, ...]
     ) -> importance.Matrix | None:
         if not rows:
             return None
@@ -296,7 +299,9 @@ class Quantizing(Kind):
             beside=beside and matrix is not None,
         )
 
-    async def _made(self, job: Context, model: VerifiedModel, name: str, order: Order) -> "_Making":
+    async def _made(
+        self, job: Context[Wanted], model: VerifiedModel, name: str, order: Order
+    ) -> "_Making":
         making = made_by_child(model.sealed, order, self._parts.variant().path)
         return await job.in_thread(_vetted, name, await job.unless_stopped(making))
 
@@ -310,8 +315,10 @@ class _Making:
     result: Result
 
     @property
-    def compared(self) -> Any:
-        """What it computes beside its source."""
+    def compared(self) -> Compared:
+        """The comparison with its source. Raises TuningRefused (`quantize_failed`)."""
+        if self.result.compared is None:
+            raise TuningRefused("quantize_failed", "The process compared nothing.")
         return self.result.compared
 
     def __enter__(self) -> "_Making":
@@ -333,7 +340,7 @@ def _vetted(name: str, made: tuple[int, Result]) -> _Making:
 
 
 @contextlib.contextmanager
-def _mapped(sealed: Sealed) -> Any:
+def _mapped(sealed: Sealed) -> Iterator[mmap.mmap]:
     fd = sealed.reopen()
     try:
         with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
@@ -355,18 +362,9 @@ def _keep(directory: Path, sealed: SealedFile) -> None:
         raise TuningRefused("tuning_checkpoint", f"The file: {error.strerror}.") from error
 
 
-def _record(directory: Path, told: Mapping[str, Any]) -> None:
-    if hashlib.sha256((directory / FILE).read_bytes()).hexdigest() != told["file_sha256"]:
+def _record(directory: Path, told: ModelQuantized, rows: Sequence[str]) -> None:
+    if hashlib.sha256((directory / FILE).read_bytes()).hexdigest() != told.file_sha256:
         raise TuningRefused("tuning_checkpoint", "The file on the disk is not what was made.")
-    text = json.dumps({"_type": TYPE, **told}, sort_keys=True, indent=1).encode() + b"\n"
+    found = {"_type": TYPE, **told.document, "importance_rows": rows}
+    text = json.dumps(found, sort_keys=True, indent=1).encode() + b"\n"
     durable.replace(directory / RECORD, text, 0o640)
-
-
-def _wanted(params: JsonObject) -> Wanted:
-    try:
-        wanted = msgspec.convert(params, Wanted)
-    except msgspec.ValidationError as error:
-        raise TuningRefused("tuning_invalid", f"Parameters: {error}.") from error
-    if wanted.dev < 1 or not wanted.most_kld > 0:
-        raise TuningRefused("tuning_invalid", "Parameters: dev and most_kld are above 0.")
-    return wanted

@@ -4,9 +4,9 @@ Rules: it is made of the training record alone; a figure stands with its interva
 measures, so the page says that this promises nothing and names the next commands.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from appliance.reports import charts
 from appliance.reports.axes import between, percent, plain
@@ -17,6 +17,7 @@ from appliance.tuning.candidates import UNTUNED
 from appliance.tuning.checks import GAP_NATS, GAP_SHARE, LEAD_NATS, STOPPED
 from appliance.tuning.comparing import Paired
 from appliance.tuning.proof import GREEDY_ROWS
+from appliance.wire.admin.results import TrainingRecord, TunedCandidate, TuningChecks
 
 NAMES: Final = {
     UNTUNED: "the untuned model",
@@ -47,7 +48,7 @@ class Told:
     """
 
     number: int
-    facts: Mapping[str, Any]
+    facts: TrainingRecord
     adapter: str
     signed: bool
     held: Paired | None = None
@@ -57,10 +58,9 @@ def page(told: Told) -> Page:
     """The report of a tuning."""
     facts = told.facts
     answer, tone = conclusion(facts)
-    task = facts["task"]
+    task = facts.task
     return Page(
-        title=f"Tuning {told.number}: {task['id']} version {task['version']} "
-        f"on {facts['base']['id']}",
+        title=f"Tuning {told.number}: {task.id} version {task.version} on {facts.base.id}",
         answer=answer,
         tone=tone,
         facts=_facts(facts),
@@ -72,7 +72,7 @@ def page(told: Told) -> Page:
                 _held(told.held),
                 _fields(facts),
                 _curve(facts),
-                _checks(facts["checks"]),
+                _checks(facts.checks),
                 _training(facts),
                 _took(facts),
                 _next(told),
@@ -80,29 +80,29 @@ def page(told: Told) -> Page:
             if section is not None
         ),
         made_of=_made_of(facts),
-        when=facts["trained"],
+        when=facts.trained,
     )
 
 
-def conclusion(facts: Mapping[str, Any]) -> tuple[str, Tone]:
+def conclusion(facts: TrainingRecord) -> tuple[str, Tone]:
     """What a tuning came to in a sentence or two, and its tone."""
-    rows = facts["candidates"]
-    best = _best(facts)
-    name = NAMES[best["kind"]]
+    rows = facts.candidates
+    best = facts.chosen
+    name = NAMES[best.kind]
     reached = f"{name.capitalize()} reaches {_estimate(best)} on dev"
     if len(rows) == 1:
         return f"{reached}; nothing simpler was measured beside it. {_CHOSEN}", "muted"
     simplest = rows[0]
     if best is simplest:
-        closest = max(rows[1:], key=lambda row: row["difference"])
-        tone: Tone = "no" if closest["difference_interval"][1] < 0 else "muted"
+        closest = max(rows[1:], key=lambda row: row.difference)
+        tone: Tone = "no" if closest.difference_interval[1] < 0 else "muted"
         return (
             f"{name.capitalize()} is enough so far: no tuned candidate is ahead of it on dev. "
-            f"Closest is {NAMES[closest['kind']]}: {_difference(closest)}.",
+            f"Closest is {NAMES[closest.kind]}: {_difference(closest)}.",
             tone,
         )
-    held = f"against {NAMES[simplest['kind']]} {_difference(best)}"
-    if best["difference_interval"][0] > 0 and facts["dev"]["groups"] >= verdict.FEWEST:
+    held = f"against {NAMES[simplest.kind]} {_difference(best)}"
+    if best.difference_interval[0] > 0 and facts.dev.groups >= verdict.FEWEST:
         return f"{reached}, {held}. {_CHOSEN}", "good"
     return f"{reached}, {held}: which is better stays open. {_CHOSEN}", "muted"
 
@@ -127,20 +127,15 @@ def next_commands(
     )
 
 
-def _best(facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = next(r for r in facts["candidates"] if r["kind"] == facts["best"])
-    return found
-
-
-def _facts(facts: Mapping[str, Any]) -> tuple[Fact, ...]:
-    best, joules, data = _best(facts), facts["joules"], facts["data"]
-    taught = f"{data['taught']:,} of them by a teacher" if data.get("taught") else "items of train"
+def _facts(facts: TrainingRecord) -> tuple[Fact, ...]:
+    best, joules, data = facts.chosen, facts.joules, facts.data
+    taught = f"{data.taught:,} of them by a teacher" if data.taught else "items of train"
     return (
-        Fact("best on dev", NAMES[best["kind"]].removeprefix("the ")),
-        Fact(facts["dev"]["metric"], percent(best["value"]), between(*best["interval"])),
-        Fact("groups", str(facts["dev"]["groups"]), "of dev, independent; intervals count these"),
-        Fact("learned from", f"{data['train']:,} rows", taught),
-        Fact("took", _time(facts["seconds"]), f"at most {facts['peak_mib']:,} MiB in the trainer"),
+        Fact("best on dev", NAMES[best.kind].removeprefix("the ")),
+        Fact(facts.dev.metric, percent(best.value), between(*best.interval)),
+        Fact("groups", str(facts.dev.groups), "of dev, independent; intervals count these"),
+        Fact("learned from", f"{data.train:,} rows", taught),
+        Fact("took", _time(facts.seconds), f"at most {facts.peak_mib:,} MiB in the trainer"),
         Fact(
             "energy",
             "not known" if joules is None else f"{joules / 1000:,.1f} kJ",
@@ -149,14 +144,17 @@ def _facts(facts: Mapping[str, Any]) -> tuple[Fact, ...]:
     )
 
 
-def _losses(facts: Mapping[str, Any]) -> Figure | None:
+def _losses(facts: TrainingRecord) -> Figure | None:
     """The loss of each step of the seed that is exported, and the losses on dev of all seeds."""
-    ordered = sorted(facts["seeds"], key=lambda one: one["seed"] != facts["seed"])
+    ordered = sorted(facts.seeds, key=lambda one: one.seed != facts.seed)
     drawn = []
-    steps = _points(ordered[0]["losses"], "loss")
+    steps = tuple((point.step, point.loss) for point in ordered[0].losses)
     if len(steps) > 1:
-        drawn.append(Series(f"each step, seed {ordered[0]['seed']}", steps, "muted"))
-    on_dev = [_points(one["losses"], "dev") for one in ordered]
+        drawn.append(Series(f"each step, seed {ordered[0].seed}", steps, "muted"))
+    on_dev = [
+        tuple((point.step, point.dev) for point in one.losses if point.dev is not None)
+        for one in ordered
+    ]
     shown = [points for points in on_dev if points]
     several = ", each seed" if len(shown) > 1 else ""
     drawn += [
@@ -171,45 +169,41 @@ def _losses(facts: Mapping[str, Any]) -> Figure | None:
     return Figure(
         drawing,
         "The loss of each step, before it, and the loss on items of dev, which are not learned. "
-        f"The matrices after step {ordered[0]['best_step']} are exported.",
+        f"The matrices after step {ordered[0].best_step} are exported.",
     )
 
 
-def _points(losses: Sequence[Mapping[str, Any]], name: str) -> tuple[tuple[float, float], ...]:
-    return tuple((point["step"], point[name]) for point in losses if point[name] is not None)
-
-
-def _candidates(facts: Mapping[str, Any]) -> Section:
-    rows = facts["candidates"]
-    metric = facts["dev"]["metric"]
+def _candidates(facts: TrainingRecord) -> Section:
+    rows = facts.candidates
+    metric = facts.dev.metric
     drawn = charts.intervals(
         f"{metric} of each candidate on dev",
-        [Estimate(_name(row), row["value"], *row["interval"]) for row in rows],
+        [Estimate(_name(row), row.value, *row.interval) for row in rows],
         axis_name=metric,
     )
     columns = (*_ALONE, *_PAIRED) if len(rows) > 1 else _ALONE
     table = Table(columns, tuple(_row(row)[: len(columns)] for row in rows))
-    data = facts["data"]
+    data = facts.data
     learned = (
         "The untuned model has the same prompts"
-        if rows[0]["kind"] == UNTUNED
-        else f"Each learned the same {data['train']:,} rows"
+        if rows[0].kind == UNTUNED
+        else f"Each learned the same {data.train:,} rows"
     )
     sentences = [
-        f"{learned}, and each answered the same {data['dev']:,} items of dev, the model as it "
+        f"{learned}, and each answered the same {data.dev:,} items of dev, the model as it "
         "serves. Differences are paired by item and weighted by group; an interval that holds 0 "
         "leaves open which is better; p is McNemar's."
     ]
-    if seen := data.get("dev_seen"):  # a record of before has none
+    if seen := data.dev_seen:  # a record of before has none
         sentences.append(
             f"{seen:,} items of dev have a text that was learned: on these, to remember is enough."
         )
-    if judged := data.get("judged_seen"):
+    if judged := data.judged_seen:
         sentences.append(
             f"{judged:,} groups that were learned have the very text of a group that judges later, "
             "under another name: `appliance dataset check` lists what is in two splits."
         )
-    if any("weight" in row for row in rows):
+    if any(row.weight is not None for row in rows):
         sentences.append(
             "The blend multiplies the distributions of both over the labels; its weight was fitted "
             "on dev, which flatters it."
@@ -218,13 +212,13 @@ def _candidates(facts: Mapping[str, Any]) -> Section:
     return Section("Candidates on dev", tuple(sentences), (Figure(drawn, caption), table))
 
 
-def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(row: TunedCandidate) -> tuple[str, ...]:
     """A candidate; the simplest is held against nothing."""
-    alone = (_name(row), percent(row["value"]), between(*row["interval"]))
-    if "difference" not in row:
+    alone = (_name(row), percent(row.value), between(*row.interval))
+    if not row.paired:
         return (*alone, "-", "-", "-")
-    paired = (f"{100 * row['difference']:+.1f}", _points_range(row["difference_interval"]))
-    return (*alone, *paired, f"{row['p_value']:.2g}")
+    paired = (f"{100 * row.difference:+.1f}", _points_range(row.difference_interval))
+    return (*alone, *paired, f"{row.p_value:.2g}")
 
 
 def _held(held: Paired | None) -> Section | None:
@@ -255,20 +249,20 @@ def _held(held: Paired | None) -> Section | None:
     return Section(title, (said,), (Table(columns, rows),))
 
 
-def _fields(facts: Mapping[str, Any]) -> Section | None:
+def _fields(facts: TrainingRecord) -> Section | None:
     """Of a task of fields."""
-    if not facts.get("fields"):  # a record of before has none
+    if not facts.fields:  # a record of before has none
         return None
     rows = tuple(
         (
-            one["field"],
-            percent(one["value"]),
-            between(*one["interval"]),
-            f"{percent(one['stated_value'])} of {one['stated']}" if "stated_value" in one else "-",
-            between(*one["stated_interval"]) if "stated_value" in one else "-",
-            percent(one["untuned"]) if "untuned" in one else "-",
+            one.field,
+            percent(one.value),
+            between(*one.interval),
+            "-" if one.stated_value is None else f"{percent(one.stated_value)} of {one.stated}",
+            "-" if one.stated_interval is None else between(*one.stated_interval),
+            "-" if one.untuned is None else percent(one.untuned),
         )
-        for one in facts["fields"]
+        for one in facts.fields
     )
     said = (
         "How often each field of the tuned model's answers is right, on all items and on those "
@@ -278,24 +272,21 @@ def _fields(facts: Mapping[str, Any]) -> Section | None:
     return Section("Fields", (said,), (Table(columns, rows),))
 
 
-def _curve(facts: Mapping[str, Any]) -> Section | None:
-    points = facts["curve"]
+def _curve(facts: TrainingRecord) -> Section | None:
+    points = facts.curve
     if not points:
         return None
-    rows = [
-        Estimate(f"{p['share']:.0%}, {p['rows']:,} rows", p["metric"], *p["interval"])
-        for p in points
-    ]
-    drawn = charts.intervals("Quality by rows", rows, axis_name=facts["dev"]["metric"])
+    rows = [Estimate(f"{p.share:.0%}, {p.rows:,} rows", p.metric, *p.interval) for p in points]
+    drawn = charts.intervals("Quality by rows", rows, axis_name=facts.dev.metric)
     table = tuple(
-        (f"{p['share']:.0%}", f"{p['rows']:,}", percent(p["metric"]), between(*p["interval"]))
-        for p in points
+        (f"{p.share:.0%}", f"{p.rows:,}", percent(p.metric), between(*p.interval)) for p in points
     )
-    said = [_HELPS[facts["more_data_helps"]]]
-    if found := facts["doubling"]:
+    said = [_HELPS[facts.more_data_helps]]
+    found = facts.doubling
+    if found.groups:
         said.append(
-            f"From half of them to all of them it gained {100 * found['doubling']:+.1f} points "
-            f"({_points_range(found['interval'])}, {found['groups']} groups); a curve gains less "
+            f"From half of them to all of them it gained {100 * found.doubling:+.1f} points "
+            f"({_points_range(found.interval)}, {found.groups} groups); a curve gains less "
             "with each doubling."
         )
     caption = "The tuned model alone, as it serves, on the same items of dev."
@@ -304,44 +295,44 @@ def _curve(facts: Mapping[str, Any]) -> Section | None:
     return Section("Learning curve", tuple(said), parts)
 
 
-def _checks(found: Mapping[str, Any]) -> Section:
+def _checks(found: TuningChecks) -> Section:
     limit = f"{100 * GAP_SHARE:g} % or {GAP_NATS:g} nat a token"
     rows: tuple[tuple[str, ...], ...] = (
         ("tokens of every row", "equal", "those that the server renders"),
         (
             "untrained model, trainer against server",
-            f"{found['base_nll_gap']:.4f} nats a token",
+            f"{found.base_nll_gap:.4f} nats a token",
             f"at most {limit} and twice the standard error",
         ),
         (
             "adapter, trainer against server",
-            f"{found['nll_trained']:.4f} and {found['nll_served']:.4f} nats a token, "
-            f"{found['nll_gap']:.4f} apart",
-            f"at most {found['nll_gap_most']:.4f}: {limit} and twice the standard error",
+            f"{found.nll_trained:.4f} and {found.nll_served:.4f} nats a token, "
+            f"{found.nll_gap:.4f} apart",
+            f"at most {found.nll_gap_most:.4f}: {limit} and twice the standard error",
         ),
         (
             f"best token where the trainer's leads by {LEAD_NATS:g} nat",
-            f"the same in {found['greedy_places']:,} places",
+            f"the same in {found.greedy_places:,} places",
             f"the same in each of {GREEDY_ROWS} rows",
         ),
         (
             "answers that end by themselves",
-            percent(found["stop_token"]),
+            percent(found.stop_token),
             f"at least {percent(STOPPED)} of those on dev",
         ),
     )
-    if "forgotten" in found:  # a record of before has none
+    if found.forgotten is not None:  # a record of before has none
         between = ""
-        if "forgotten_interval" in found:
-            low, high = found["forgotten_interval"]
-            between = f" ({low:+.2f} to {high:+.2f}, 95 %, {found['texts']} sentences)"
+        if found.forgotten_interval is not None:
+            low, high = found.forgotten_interval
+            between = f" ({low:+.2f} to {high:+.2f}, 95 %, {found.texts} sentences)"
         rows = (
             *rows,
             (
                 "fixed texts beside the task",
-                f"{found['texts_untuned']:.2f} nats a token untuned, {found['texts_tuned']:.2f} "
-                f"tuned, {found['forgotten']:+.2f}{between}",
-                f"at most {found['forgotten_most']:+.2f}",
+                f"{found.texts_untuned:.2f} nats a token untuned, {found.texts_tuned:.2f} "
+                f"tuned, {found.forgotten:+.2f}{between}",
+                f"at most {found.forgotten_most:+.2f}",
             ),
         )
     said = (
@@ -351,39 +342,39 @@ def _checks(found: Mapping[str, Any]) -> Section:
     return Section("Served as trained", (said,), (Table(("check", "measured", "must be"), rows),))
 
 
-def _training(facts: Mapping[str, Any]) -> Section:
+def _training(facts: TrainingRecord) -> Section:
     rows = tuple(
         (
-            str(one["seed"]) + (", exported" if one["seed"] == facts["seed"] else ""),
-            f"{one['dev_nats']:.4f}",
-            str(one["best_step"]),
-            str(one["steps"]),
-            f"{one['train_seconds']:,.0f} s",
+            str(one.seed) + (", exported" if one.seed == facts.seed else ""),
+            f"{one.dev_nats:.4f}",
+            str(one.best_step),
+            str(one.steps),
+            f"{one.train_seconds:,.0f} s",
         )
-        for one in facts["seeds"]
+        for one in facts.seeds
     )
     if len(rows) > 1:
         said = (
-            f"The seeds lie {facts['spread_nats']:.4f} nats a token apart on dev: that much of a "
+            f"The seeds lie {facts.spread_nats:.4f} nats a token apart on dev: that much of a "
             "difference is luck."
         )
     else:
         said = "One seed was trained, so how much is luck is not known: --seeds 3 measures it."
     columns = ("seed", ">dev, nats a token", ">best step", ">steps", ">trained for")
-    settings = tuple((name, str(value)) for name, value in facts["settings"].items())
+    settings = tuple((name, str(value)) for name, value in facts.settings.items())
     parts = (Table(columns, rows), Table(("setting", ">value"), settings))
     return Section("Training", (said,), parts)
 
 
-def _took(facts: Mapping[str, Any]) -> Section:
-    joules = facts["joules"]
-    trained = sum(one["train_seconds"] for one in facts["seeds"])
+def _took(facts: TrainingRecord) -> Section:
+    joules = facts.joules
+    trained = sum(one.train_seconds for one in facts.seeds)
     rows = (
-        ("whole run, since its start or its last resumption", f"{facts['seconds']:,.0f} s"),
+        ("whole run, since its start or its last resumption", f"{facts.seconds:,.0f} s"),
         ("steps and evaluations of all seeds", f"{trained:,.0f} s"),
-        ("most memory of the trainer", f"{facts['peak_mib']:,} MiB"),
+        ("most memory of the trainer", f"{facts.peak_mib:,} MiB"),
         ("energy of the whole host", "-" if joules is None else f"{joules:,.0f} J"),
-        ("threads", str(facts["threads"])),
+        ("threads", str(facts.threads)),
     )
     return Section("What it took", (), (Table(("", ">measured"), rows),))
 
@@ -391,7 +382,7 @@ def _took(facts: Mapping[str, Any]) -> Section:
 def _next(told: Told) -> Section:
     facts = told.facts
     commands = next_commands(
-        told.number, told.adapter, facts["base"]["id"], facts["task"]["id"], signed=told.signed
+        told.number, told.adapter, facts.base.id, facts.task.id, signed=told.signed
     )
     said = (
         "From here to a task that the gate can judge. As many people approve as the policy wants; "
@@ -400,32 +391,32 @@ def _next(told: Told) -> Section:
     return Section("Next", (said,), (Table(("command",), tuple((one,) for one in commands)),))
 
 
-def _made_of(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    base, task, data = facts["base"], facts["task"], facts["data"]
+def _made_of(facts: TrainingRecord) -> tuple[tuple[str, str], ...]:
+    base, task, data = facts.base, facts.task, facts.data
     return (
-        ("base", f"{base['id']}, {base['oms_root']}"),
-        ("file of the base", base["gguf_sha256"]),
-        ("task", f"{task['id']} version {task['version']}, {task['digest']}"),
-        ("dataset", data["digest"] + (", a draft" if data.get("draft") else "")),
-        ("rows that were learned", data["rows_sha256"]),
-        *(("teacher", teacher) for teacher in data.get("teachers", ())),
-        ("rows of dev", data["dev_sha256"]),
-        ("adapter", facts["adapter_sha256"]),
-        *facts["versions"].items(),
+        ("base", f"{base.id}, {base.oms_root}"),
+        ("file of the base", base.gguf_sha256),
+        ("task", f"{task.id} version {task.version}, {task.digest}"),
+        ("dataset", data.digest + (", a draft" if data.draft else "")),
+        ("rows that were learned", data.rows_sha256),
+        *(("teacher", teacher) for teacher in data.teachers),
+        ("rows of dev", data.dev_sha256),
+        ("adapter", facts.adapter_sha256),
+        *facts.versions.items(),
     )
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    weight = f", weight {row['weight']:.2f}" if "weight" in row else ""
-    return NAMES[row["kind"]].removeprefix("the ") + weight
+def _name(row: TunedCandidate) -> str:
+    weight = "" if row.weight is None else f", weight {row.weight:.2f}"
+    return NAMES[row.kind].removeprefix("the ") + weight
 
 
-def _estimate(row: Mapping[str, Any]) -> str:
-    return f"{percent(row['value'])} ({between(*row['interval'])})"
+def _estimate(row: TunedCandidate) -> str:
+    return f"{percent(row.value)} ({between(*row.interval)})"
 
 
-def _difference(row: Mapping[str, Any]) -> str:
-    return f"{100 * row['difference']:+.1f} points ({_points_range(row['difference_interval'])})"
+def _difference(row: TunedCandidate) -> str:
+    return f"{100 * row.difference:+.1f} points ({_points_range(row.difference_interval)})"
 
 
 def _points_range(ends: Sequence[float]) -> str:

@@ -9,9 +9,8 @@ times the rate of full tuning is from "LoRA Without Regret" (Thinking Machines, 
 is AdamW (Loshchilov and Hutter, 2019) without decay.
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from appliance.errors import TuningRefused
@@ -62,18 +61,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0
 
 
-def read(values: Any) -> Settings:
-    """Settings from plain values.
-
-    Raises:
-        TuningRefused: `tuning_invalid` for a value out of range or a name that is not known,
-            `tuning_method` for a method that cannot be served.
-    """
-    try:
-        settings = msgspec.convert(values, Settings)
-    except msgspec.ValidationError as error:
-        raise TuningRefused("tuning_invalid", f"Settings of the tuning: {error}.") from error
+def check(settings: Settings) -> None:
+    """Refuse a method that cannot be served. Raises TuningRefused (`tuning_method`)."""
     if settings.method not in METHODS:
         reason = _NOT_SERVED.get(settings.method, "there is no such method")
         raise TuningRefused("tuning_method", f"{settings.method[:40]}: {reason}.")
-    return settings

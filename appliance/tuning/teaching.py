@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -36,7 +36,7 @@ from appliance.evals.subject import Subject, read_data, read_subject, some
 from appliance.evals.summary import summarise
 from appliance.evals.wanted import Wanted as Evaluated
 from appliance.evals.wanted import is_path
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.looks.answers import side_by_side
 from appliance.statistics.groups import Estimate
 from appliance.tasks.backends import TaskBackends
@@ -46,6 +46,12 @@ from appliance.trust.bytes import durable
 from appliance.tuning.candidates import outcome
 from appliance.tuning.taught import Taught, taught, with_taught
 from appliance.types import GenerationRequest, Role
+from appliance.wire.admin.results import (
+    DatasetTaught,
+    TaskNamed,
+    TeacherAgreement,
+    TeacherNamed,
+)
 
 DIRECTORY: Final = "teaching"
 DATASET: Final = "dataset"
@@ -87,7 +93,7 @@ class _Asked:
     unlabelled: tuple[Item, ...]
 
 
-class Teaching(Kind):
+class Teaching(Kind[Wanted, DatasetTaught]):
     """Lets a model answer unlabelled items.
 
     Args:
@@ -95,6 +101,8 @@ class Teaching(Kind):
     """
 
     name: ClassVar[str] = "teach"
+    form = Wanted
+    malformed = (TuningRefused, "tuning_invalid")
     unit: ClassVar[str] = "items"
     role: ClassVar[Role] = Role.ADMIN
     heavy: ClassVar[bool] = True
@@ -103,29 +111,33 @@ class Teaching(Kind):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def check(self, params: JsonObject) -> None:
+    def check(self, params: Wanted) -> None:
         """Two directories, a teacher that can answer, and its terms.
 
         Raises:
             TuningRefused: `tuning_invalid`, `teacher_licence`.
             NotFound: `model_not_found`.
         """
-        wanted = _wanted(params)
-        for path in (wanted.task, wanted.data):
+        counts = (params.limit, params.held - 1, params.shots or 0)
+        if min(counts) < 0 or not 0 <= params.least <= 1 or len(params.licence) > 1_000:
+            raise TuningRefused(
+                "tuning_invalid", "Parameters: counts are not negative, held is at least 1, least "
+                "is a share, licence has at most 1,000 characters."
+            )  # fmt: skip
+        for path in (params.task, params.data):
             if not (is_path(path) and Path(path).is_dir()):
                 raise TuningRefused("tuning_invalid", f"{path[:200]} is no directory.")
-        if not wanted.licence.strip():
-            raise TuningRefused("teacher_licence", f"The terms of {wanted.teacher} are not stated.")
-        self._parts.backends.card(wanted.teacher)
+        if not params.licence.strip():
+            raise TuningRefused("teacher_licence", f"The terms of {params.teacher} are not stated.")
+        self._parts.backends.card(params.teacher)
 
-    def title(self, params: JsonObject) -> str:
+    def title(self, params: Wanted) -> str:
         """The teacher and the dataset."""
-        wanted = _wanted(params)
-        return f"{wanted.teacher} teaches {Path(wanted.data).name}"
+        return f"{params.teacher} teaches {Path(params.data).name}"
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Wanted]) -> DatasetTaught:
         """The dataset and what it holds."""
-        wanted, begun = _wanted(job.params), time.monotonic()
+        wanted, begun = job.params, time.monotonic()
         store = self._parts.store
         split = Evaluated(wanted.task, wanted.data, "train")
         subject = await job.in_thread(read_subject, store, split)
@@ -144,34 +156,37 @@ class Teaching(Kind):
             )
         answers = await self._answered(job, files, _UNLABELLED, one, one.unlabelled)
         found = taught(one.loaded, data, {a.item: a for a in answers}, digest)
-        told = {
-            "teacher": {
-                "id": wanted.teacher,
-                "digest": digest,
-                "shots": len(one.loaded.example_ids),
-            },
-            "licence": wanted.licence.strip(),
-            "task": {"id": subject.loaded.task.id, "digest": subject.loaded.digest},
-            "data": {"digest": subject.data_digest, "version": data.manifest.version},
-            "agreement": {
-                "value": agreement.value,
-                "interval": list(agreement.interval),
-                "items": len(said),
-                "groups": agreement.groups,
-            },
-            "asked": len(answers),
-            "taken": len(found.items),
-            "dropped": dict(found.dropped),
-            "share_dropped": found.share_dropped,
-            "taught": iso(self._parts.clock.wall_us()),
-            "seconds": round(time.monotonic() - begun, 1),
-        }
+        told = DatasetTaught(
+            teacher=TeacherNamed(
+                id=wanted.teacher, digest=digest, shots=len(one.loaded.example_ids)
+            ),
+            licence=wanted.licence.strip(),
+            task=TaskNamed(id=subject.loaded.task.id, digest=subject.loaded.digest),
+            data={"digest": subject.data_digest, "version": data.manifest.version},
+            agreement=TeacherAgreement(
+                value=agreement.value,
+                interval=agreement.interval,
+                items=len(said),
+                groups=agreement.groups,
+            ),
+            asked=len(answers),
+            taken=len(found.items),
+            dropped=dict(found.dropped),
+            share_dropped=found.share_dropped,
+            taught=iso(self._parts.clock.wall_us()),
+            seconds=round(time.monotonic() - begun, 1),
+        )
         path = self._parts.directory / str(job.id) / DATASET
         await job.in_thread(_write, path, Path(wanted.data), data, found, told)
-        return {**told, "dataset": str(path)}
+        return told.having(dataset=str(path))
 
     async def _answered(
-        self, job: Context, files: OutcomeFiles, number: int, one: _Asked, items: Sequence[Item]
+        self,
+        job: Context[Wanted],
+        files: OutcomeFiles,
+        number: int,
+        one: _Asked,
+        items: Sequence[Item],
     ) -> list[Outcome]:
         """The teacher's answers, kept as they come."""
         task = one.loaded.task
@@ -201,20 +216,6 @@ class Teaching(Kind):
             done += fresh
         job.report(phase, len(done), len(items))
         return done
-
-
-def _wanted(params: JsonObject) -> Wanted:
-    try:
-        wanted = msgspec.convert(params, Wanted)
-    except msgspec.ValidationError as error:
-        raise TuningRefused("tuning_invalid", f"Parameters: {error}.") from error
-    counts = (wanted.limit, wanted.held - 1, wanted.shots or 0)
-    if min(counts) < 0 or not 0 <= wanted.least <= 1 or len(wanted.licence) > 1_000:
-        raise TuningRefused(
-            "tuning_invalid", "Parameters: counts are not negative, held is at least 1, least is "
-            "a share, licence has at most 1,000 characters."
-        )  # fmt: skip
-    return wanted
 
 
 def _asked(wanted: Wanted, subject: Subject, data: Dataset, digest: str) -> _Asked:
@@ -247,18 +248,18 @@ def _agreement(one: _Asked, said: Sequence[Outcome]) -> Estimate:
     return summarise("teacher", found, 0.0).quality
 
 
-def _write(path: Path, given: Path, data: Dataset, found: Taught, told: dict[str, Any]) -> None:
+def _write(path: Path, given: Path, data: Dataset, found: Taught, told: DatasetTaught) -> None:
     """The dataset with what was taught, beside what was given.
 
     Raises:
         TuningRefused: `tuning_checkpoint` when the disk refuses.
     """
-    said = f"{len(found.items)} items of train were answered by {told['teacher']['id']}."
+    said = f"{len(found.items)} items of train were answered by {told.teacher.id}."
     try:
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(given, path)
         directory.rewrite(path, with_taught(data, found, said))
-        text = json.dumps({"_type": TYPE, **told}, sort_keys=True, indent=1) + "\n"
+        text = json.dumps({"_type": TYPE, **told.document}, sort_keys=True, indent=1) + "\n"
         durable.replace(path / RECORD, text.encode(), 0o640)
     except OSError as error:
         raise TuningRefused("tuning_checkpoint", f"The dataset: {error.strerror}.") from error

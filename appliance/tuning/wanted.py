@@ -6,17 +6,16 @@ nothing but its definition is read before the job runs.
 
 import math
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from appliance.errors import TuningRefused
 from appliance.evals.wanted import Wanted as Evaluated
-from appliance.jobs.kind import JsonObject
 from appliance.tasks import definition
 from appliance.tasks.loaded import MAX_FILE
 from appliance.trust.bytes.directory import open_artifact
 from appliance.tuning import forgetting
+from appliance.tuning.settings import Settings
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +28,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         limit: the first so many items of train by digest; 0 for all.
         dev: most items of dev that choose and prove.
         seeds: runs, from the seed of the settings on; the best on dev is exported.
-        settings: `settings.Settings`.
+        settings: how it is trained.
         curve: train on shares of the rows, too, and say whether more rows would help.
         plan: say what it would take, and train nothing.
         most_forgotten: nats a token that texts beside the task may lose.
@@ -41,7 +40,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = 0
     dev: int = 200
     seeds: int = 1
-    settings: dict[str, Any] = {}
+    settings: Settings = Settings()
     curve: bool = False
     plan: bool = False
     most_forgotten: float = forgetting.MOST
@@ -76,23 +75,14 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return definition.parse(text)
 
 
-def parse(params: JsonObject) -> Wanted:
-    """Read parameters.
-
-    Raises:
-        TuningRefused: `tuning_invalid`.
-    """
-    try:
-        wanted = msgspec.convert(params, Wanted)
-    except msgspec.ValidationError as error:
-        raise TuningRefused("tuning_invalid", f"Parameters: {error}.") from error
+def check(wanted: Wanted) -> None:
+    """Refuse counts that cannot be meant. Raises TuningRefused (`tuning_invalid`)."""
     counts = 1 <= wanted.seeds <= 16 and wanted.limit >= 0 and wanted.dev >= 1
     if not (counts and 0 < wanted.most_forgotten < math.inf):
         raise TuningRefused(
             "tuning_invalid",
             "Parameters: seeds are 1 to 16, dev is at least 1, most_forgotten is above 0.",
         )
-    return wanted
 
 
 def task_files(directory: Path, task: definition.Task) -> dict[str, bytes]:

@@ -1,1 +1,1 @@
-"""The server's end of a worker: spawn, supervise, memory, processor variants, GPUs."""
+"""The server's end of a worker: children, supervision, memory, processor variants, GPUs."""

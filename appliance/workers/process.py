@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import subprocess
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias, assert_never
 
@@ -19,9 +18,9 @@ from appliance.engine import protocol
 from appliance.engine.limits import check_count
 from appliance.engine.watchdog import TOO_LONG
 from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
+from appliance.workers.child import TalkingChild
 from appliance.workers.crashes import Death
 from appliance.workers.lanes import Lanes
-from appliance.workers.spawn import Child, spawn, watch
 
 _START_TIMEOUT_S = 600.0
 _PREPARE_TIMEOUT_S = 30.0
@@ -45,18 +44,28 @@ class Sealed(Protocol):
         ...
 
 
+def engine() -> TalkingChild:
+    """A worker that imports its modules and waits for its model.
+
+    It is started while the model is still being sealed.
+
+    Raises:
+        OSError: the system has no process or descriptor left.
+    """
+    return TalkingChild.talking("appliance.engine.worker")
+
+
 class WorkerProcess:
     """A running worker. Make one with `start`."""
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
+        child: TalkingChild,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        descriptors: socket.socket,
     ) -> None:
-        self._process = process
-        self._descriptors = descriptors
+        self._process = child.process
+        self._descriptors = child.descriptors
         self._reader = reader
         self._writer = writer
         self._next_id = 1
@@ -67,7 +76,7 @@ class WorkerProcess:
         self._lanes = Lanes()
         self._overdue: dict[int, asyncio.TimerHandle] = {}
         self._suspects: frozenset[str] | None = None  # fixed once the worker is lost
-        self._ended: asyncio.Future[tuple[int, bytes]] = watch(process)
+        self._ended: asyncio.Future[tuple[int, bytes]] = child.ended()
         self.running = 0
         self.waiting = 0
         self.cells_used = self.cells_kept = self.threads = 0
@@ -81,7 +90,7 @@ class WorkerProcess:
         load: protocol.Load,
         adapters: Mapping[str, Sealed] | None = None,
         loading: Callable[[int], None] = lambda percent: None,
-        child: Child | None = None,
+        child: TalkingChild | None = None,
     ) -> "WorkerProcess":
         """Start a worker and wait until its model is loaded.
 
@@ -94,13 +103,13 @@ class WorkerProcess:
             StateRefused: with the worker's code when the model does not load.
         """
         inode = model.inode  # it may be closed once the worker has read it
-        child = child or spawn()
+        child = child or engine()
         try:
             reader, writer = await asyncio.open_connection(sock=child.connection)
         except BaseException:
             child.end()
             raise
-        worker = cls(child.process, reader, writer, child.descriptors)
+        worker = cls(child, reader, writer)
         try:
             with contextlib.suppress(WorkerLost):  # it has ended; the handshake says why
                 worker._give(model)

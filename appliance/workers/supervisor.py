@@ -31,13 +31,13 @@ from appliance.trust.artifacts.verified import Verified
 from appliance.types import Constraint, Json, ModelCard
 from appliance.wire.admin.models import Worker
 from appliance.workers.adapters import Attachments
+from appliance.workers.child import TalkingChild
 from appliance.workers.cpu_variants import HostVariant, Variant
 from appliance.workers.crashes import Death, Deaths
 from appliance.workers.gpu_probe import device_for
 from appliance.workers.memory_budget import Budget
 from appliance.workers.memory_estimate import MIB, Estimate, estimate, longest_text
-from appliance.workers.process import WorkerProcess
-from appliance.workers.spawn import Child, spawn
+from appliance.workers.process import WorkerProcess, engine
 from appliance.workers.supervised import SupervisedModel
 
 _log = logging.getLogger("appliance")
@@ -93,7 +93,7 @@ class Supervisor:
         self._restarted, self._restarts_of = restarted, restarts
         self._served: dict[str, SupervisedModel] = {}
         self._ending: set[str] = set()
-        self._early: dict[str, Child] = {}  # processes that wait for their models
+        self._early: dict[str, TalkingChild] = {}  # processes that wait for their models
         # Both count on when a model is loaded again.
         self._deaths: dict[str, Deaths] = {}
         self._restarts: dict[str, int] = {}
@@ -136,7 +136,7 @@ class Supervisor:
         self.budget.take(model_id, needs)
         if model_id not in self._early:
             with contextlib.suppress(OSError):  # tried again when the worker is needed
-                self._early[model_id] = spawn()
+                self._early[model_id] = engine()
         return needs
 
     def release(self, model_id: str) -> None:

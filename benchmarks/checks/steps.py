@@ -13,6 +13,7 @@ import sys
 import time
 
 from appliance.engine.protocol import Row
+from appliance.workers.child import TalkingChild
 from appliance.workers.process import WorkerProcess
 from benchmarks.machine import CHECKOUT
 from benchmarks.results import Figure
@@ -62,7 +63,7 @@ async def _observe(count: int) -> tuple[dict[str, float], float]:
     reader, writer = await asyncio.open_connection(sock=ours)
     unused, other = socket.socketpair()  # adapters would come over it
     other.close()
-    end = WorkerProcess(process, reader, writer, unused)
+    end = WorkerProcess(TalkingChild(process, ours, unused), reader, writer)
     requests = range(_SEQUENCES)
     queues = [await end.run(request) for request in requests]
     waiting = [asyncio.create_task(_drain(queue)) for queue in queues]

@@ -34,7 +34,7 @@ def test_the_newest_result_that_can_be_read_is_the_fact(tmp_path: Path) -> None:
     write(tmp_path, 12, json.dumps({**RESULT, "task": "other"}))
     (tmp_path / "notes").mkdir()
     found = newest_result(tmp_path, "orders")
-    assert found is not None and (found[0], found[1]["label_agreement"]) == (10, 0.5)
+    assert found is not None and (found[0], found[1].label_agreement) == (10, 0.5)
 
 
 def test_arrivals_are_those_of_the_task_alone(tmp_path: Path) -> None:

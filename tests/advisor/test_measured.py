@@ -15,12 +15,13 @@ from appliance.advisor.measured import (
 )
 from appliance.advisor.questions import read
 from appliance.evals import known
+from appliance.wire.admin.results import EvaluationResult
 
 HOUR = 3_600_000_000
 
 
 def from_evaluation(result: dict[str, Any], adapters: tuple[str, ...] = ()) -> Facts:
-    return of_evidence(known.of_evaluation(result), adapters)
+    return of_evidence(known.of_evaluation(EvaluationResult.model_validate(result)), adapters)
 
 
 def row(name: str, kind: str, quality: float, *, model: str = "", mib: int = 0) -> dict[str, Any]:

@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from appliance.advisor.shelf import Given, every, keep, last
+from appliance.advisor.shelf import every, keep, last
 from appliance.errors import Refused
+from appliance.wire.admin.advice import Advice
+
+
+def given(task: str, **document: str) -> Advice:
+    return Advice.model_validate(
+        {"task": task, "created": "now", "document": document, "html": "<p>"}
+    )
 
 
 def test_the_last_one_is_kept_and_found(tmp_path: Path) -> None:
@@ -14,9 +21,9 @@ def test_the_last_one_is_kept_and_found(tmp_path: Path) -> None:
         last(shelf, "orders")
     assert caught.value.code == "advice_missing" and every(shelf) == []
     for verdict in ("prompt", "tuned"):
-        keep(shelf, Given("orders", "now", {"verdict": verdict}, "<p>"))
-    keep(shelf, Given("any", "now", {}, ""))
-    assert last(shelf, "orders").document == {"verdict": "tuned"}
+        keep(shelf, given("orders", verdict=verdict))
+    keep(shelf, given("any"))
+    assert last(shelf, "orders").document.document == {"verdict": "tuned"}
     assert [each.task for each in every(shelf)] == ["any", "orders"]
 
 

@@ -28,7 +28,7 @@ def said(questions: Questions, known: Facts, today: date = TODAY) -> Advice:
 
 
 def cost(advice: Advice, option: str) -> float:
-    row = next(row for row in document(advice)["options"] if row["name"] == option)
+    row = next(row for row in document(advice).document["options"] if row["name"] == option)
     assert row["cost_month"] is not None, row
     return float(row["cost_month"]["p50"])
 
@@ -312,7 +312,7 @@ def test_an_old_price_or_one_without_a_source_decides_nothing(
 def test_what_is_not_known_is_missing_and_never_guessed() -> None:
     known = facts(measured("baseline", 0.92, speed=None), measured("prompt", 0.95))
     found = said(without_machine(asked(MACHINE)), known)
-    rows = {row["name"]: row for row in document(found)["options"]}
+    rows = {row["name"]: row for row in document(found).document["options"]}
     assert rows["baseline"]["cost_month"] is None
     assert set(rows["baseline"]["missing"]) == {"costs.machine", "speed"}
     assert rows["retrieval"]["missing"][0] == "quality" and rows["retrieval"]["quality"] is None
@@ -369,6 +369,6 @@ def test_memory_that_is_not_there_excludes_and_the_sealed_word_is_plain_json() -
     known = replace(facts(big), host_memory=8 << 30)
     found = said(asked(MACHINE), known)
     assert {o.option: o.why for o in found.options}["larger"].startswith("it does not fit")
-    shown = document(found)
+    shown = document(found).document
     assert {"verdict", "options", "flips_if"} <= set(shown)
     assert {"name", "quality", "cost_month", "seconds_p95", "missing"} <= set(shown["options"][0])

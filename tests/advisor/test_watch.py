@@ -13,7 +13,7 @@ import pytest
 from appliance.advisor import watch
 from appliance.advisor.blocks import WEEK_US
 from appliance.advisor.drift import Watch
-from appliance.advisor.watch import Parts, Watching, begin_again, keep, load, result
+from appliance.advisor.watch import Parts, Wanted, Watching, begin_again, keep, load, result
 from appliance.app import Services, open_services
 from appliance.audit.log import Draft
 from appliance.audit.search import Query
@@ -88,10 +88,10 @@ class Logged:
 
     async def look(self, **how: bool) -> dict[str, Any]:
         context = Context(
-            1, "uid:0", {"task": TASK}, None, False, 0,
+            1, "uid:0", Wanted(TASK), None, False, 0,
             lambda phase, done, total: None, lambda: None, lambda checkpoint: None,
         )  # fmt: skip
-        return await Watching(self.parts(**how)).run(context)
+        return (await Watching(self.parts(**how)).run(context)).document
 
     def recorded(self, action: str) -> list[dict[str, Any]]:
         entries = self.services.reader.search(Query(kind="admin", limit=1_000)).entries
@@ -179,13 +179,13 @@ def test_beginning_again_keeps_what_was(tmp_path: Path) -> None:
     again = begin_again(tmp_path, TASK, START)
     assert (again.last_week, load(tmp_path, TASK)) == (3_000, again)
     assert (tmp_path / f"{TASK}.3000.before").exists()
-    assert result(again)["state"] == "learning"
+    assert result(again).state == "learning"
 
 
 @pytest.mark.parametrize("params", [{}, {"task": ""}, {"task": "../x"}, {"task": "a", "b": 1}])
 def test_a_job_without_a_task_is_refused(tmp_path: Path, params: dict[str, Any]) -> None:
     kind = Watching(None)  # type: ignore[arg-type]
     with pytest.raises(Refused) as caught:
-        kind.check(params)
+        kind.check(kind.read(json.dumps(params)))
     assert caught.value.code == "drift_missing"
-    assert kind.title({"task": "a"}) == "a" and kind.key({"task": "a"}) == "drift a"
+    assert kind.title(Wanted("a")) == "a" and kind.key(Wanted("a")) == "drift a"

@@ -273,7 +273,8 @@ def test_verifying_needs_no_data_directory(lab: LabData, serving: Services, tmp_
 
 
 def test_a_verdict_is_told_in_a_line() -> None:
-    result = {"verdict": "pass", "interval": [-0.03, 0.04], "looks_left": 3}
+    result = {"verdict": "pass", "answer": "Pass.", "difference": 0.01, "interval": [-0.03, 0.04],
+              "margin": 0.05, "groups": 455, "looks_left": 3}  # fmt: skip
     found = evaluation(8, kind="gate", result=result)
     assert gate.summary(found) == ("pass", "-3 to +4", "3")
     assert gate.summary(evaluation(7)) == ("-", "-", "-")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from appliance.cli.quantize import told
+from appliance.wire.admin.results import ModelQuantized
 
 ROW: dict[str, Any] = {
     "type": "Q8_0", "mib": 138.1, "tokens_s": 812.3, "kld": 0.002, "rank": None, "same_top": 0.98,
@@ -22,12 +23,14 @@ def test_the_table_suppresses_ranks_within_the_noise_and_names_what_fails() -> N
         "verdict": "fail",
         "reason": "it is worse",
     }
-    result: dict[str, Any] = {
+    result = ModelQuantized.model_validate({
         "rows": [ROW, bad],
         "recommended": "Q8_0",
+        "source": {"id": "smol", "oms_root": "ab" * 32, "gguf_sha256": "cd" * 32},
+        "task": {"id": "orders", "version": 1, "digest": "ef" * 32, "margin": 0.05},
         "adapters": ["smol:orders"],
         "importance_matrix": MATRIX,
-    }
+    })  # fmt: skip
     head, eight, two, matrix, why, best, adapters = told(result)
     assert head.split()[:3] == ["TYPE", "MIB", "TOKENS/S"]
     assert "noise" in eight and "0.4600" in two and eight.endswith("pass")
@@ -37,5 +40,5 @@ def test_the_table_suppresses_ranks_within_the_noise_and_names_what_fails() -> N
     assert matrix == "importance matrix: 7990 tokens of 130 rows of train"
     assert why == "Q2_K: it is worse" and best == "recommended: Q8_0"
     assert adapters.endswith("smol:orders")
-    none = told({**result, "recommended": None, "adapters": [], "importance_matrix": None})
+    none = told(result.having(recommended=None, adapters=[], importance_matrix=None))
     assert none[-1].startswith("none") and "no importance matrix" in none

@@ -9,6 +9,7 @@ from appliance.evals.job import DIRECTORY
 from appliance.evals.store import OutcomeFiles
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.neighbours import fit_neighbours
+from appliance.wire.admin.results import EvaluationResult
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 from tests.cli.test_eval import serving
@@ -50,8 +51,10 @@ def test_nearest_neighbours_come_out_of_an_evaluation(
     vectors = np.eye(4, dtype=np.float32)
     written = document.write(fit_neighbours(vectors, ["engine", "hydraulics"] * 2, "e" * 64))
     files = OutcomeFiles(lab.data / DIRECTORY / "5")
-    row = {"kind": "neighbours", "model": "minilm"}
-    files.write_report("", {"candidates": [row], "digests": {"model minilm": "e" * 64}})
+    row = {"name": "neighbours", "kind": "neighbours", "model": "minilm", "quality": 0.5,
+           "interval": [0.4, 0.6]}  # fmt: skip
+    result = {"candidates": [row], "digests": {"model minilm": "e" * 64}}
+    files.write_report("", EvaluationResult.model_validate(result))
     path = write_task(tmp_path / "orders", CLASSIFIER.replace(', "electrical"', ""))
     other = write_task(tmp_path / "other", CLASSIFIER)
     with serving(lab):

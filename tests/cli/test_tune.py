@@ -16,6 +16,7 @@ from appliance.config import AuditConfig, Config, TuningConfig
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 from tests.evals.orders import write_data, write_task
+from tests.tuning.example import record, tuned
 
 
 @contextlib.contextmanager
@@ -54,23 +55,24 @@ def test_values_of_settings(text: str, value: Any) -> None:
 
 
 def test_a_result_is_told_in_words() -> None:
-    result = {
+    result = tuned(**{
         "dev": {"metric": "exact_match", "value": 0.9, "interval": [0.85, 0.93], "groups": 150},
-        "checks": {"nll_served": 0.1111, "nll_trained": 0.1122, "stop_token": 1.0},
+        "checks": {
+            **record()["checks"], "nll_served": 0.1111, "nll_trained": 0.1122, "stop_token": 1.0,
+        },
         "seconds": 361.2,
         "peak_mib": 2048,
         "seeds": [
-            {"seed": 0, "losses": [
+            {**record()["seeds"][0], "losses": [
                 {"step": 1, "loss": 3.0, "dev": None}, {"step": 2, "loss": 1.5, "dev": 1.25},
             ]},
         ],
-        "adapter": "/data/tuning/7/adapter",
         "candidates": CANDIDATES,
         "best": "blend",
         "curve": [],
         "more_data_helps": "unknown",
-    }  # fmt: skip
-    quality, served, took, head, row, titles, classifier, model, blend, where = tune._trained(
+    })  # fmt: skip
+    _, quality, served, took, head, row, titles, classifier, model, blend, where = tune._trained(
         result
     )
     assert quality == "exact_match on dev as it serves: 0.900 (0.850 to 0.930), 150 groups"
@@ -83,12 +85,12 @@ def test_a_result_is_told_in_words() -> None:
     assert model.endswith("-0.050 (-0.090 to -0.010)")
     assert blend.startswith("blend, weight 0.45") and blend.endswith("best")
     points = [{"share": 0.5, "rows": 500, "metric": 0.6, "interval": [0.5, 0.7]}]
-    lines = tune._trained({**result, "curve": points, "more_data_helps": "yes"})
+    lines = tune._trained(result.having(curve=points, more_data_helps="yes"))
     assert "more data would help: yes" in lines and any(line.startswith("50%") for line in lines)
     part = {"field": "part", "value": 0.8, "interval": [0.7, 0.9], "untuned": 0.1, "stated": 40,
             "stated_value": 0.6, "stated_interval": [0.5, 0.7]}  # fmt: skip
     whole = {"field": "the whole answer", "value": 0.5, "interval": [0.4, 0.6]}
-    lines = [" ".join(line.split()) for line in tune._trained({**result, "fields": [part, whole]})]
+    lines = [" ".join(line.split()) for line in tune._trained(result.having(fields=[part, whole]))]
     assert "part 0.800 0.700 to 0.900 0.600 of 40 0.500 to 0.700 0.100" in lines
     assert "the whole answer 0.500 0.400 to 0.600" in lines
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,24 +14,28 @@ from appliance.jobs.kind import Context, Kind
 from appliance.tasks.definition import Answerer, parse
 from appliance.trust.artifacts import signing
 from appliance.types import Role
+from appliance.wire.admin.results import AdapterTuned
 from tests.api.admin.lab import LabData, start_job
 from tests.cli.conftest import Run
 from tests.cli.test_tune import CANDIDATES
 from tests.evals.orders import write_task
+from tests.jobs.shop import Nothing
 from tests.tasks.example import coefficients
 from tests.trust import forge
+from tests.tuning.example import tuned
 
 
-class Trained(Kind):
+class Trained(Kind[Nothing, AdapterTuned]):
     """A tuning that was done before."""
 
     name = "tune"
+    form = Nothing
     role = Role.OPERATOR
 
-    def __init__(self, result: dict[str, Any]) -> None:
+    def __init__(self, result: AdapterTuned) -> None:
         self._result = result
 
-    async def run(self, job: Context) -> dict[str, Any]:
+    async def run(self, job: Context[Nothing]) -> AdapterTuned:
         return self._result
 
 
@@ -43,7 +46,7 @@ def trained(lab: LabData) -> Iterator[Path]:
         adapter = lab.data.parent / "tiny"
         task = write_task(lab.data.parent / "task")
         (task / "classifier.json").write_text(coefficients("electrical"))
-        told = {"adapter": str(adapter), "candidates": CANDIDATES, "best": "blend"}
+        told = tuned(candidates=CANDIDATES, best="blend").having(adapter=str(adapter))
         services.jobs._kinds["tune"] = Trained(told)
         with serve_in_thread(create_admin_app(services), socket_path(lab.data)):
             with AdminClient(socket_path(lab.data)) as client:

@@ -33,7 +33,11 @@ def tuned(lab: LabData) -> Iterator[Path]:
         services.jobs._kinds["tune"] = Trained()
         with serve_in_thread(create_admin_app(services), socket_path(lab.data)):
             with AdminClient(socket_path(lab.data)) as client:
-                for params in ({"plan": True}, {"seconds": 10.5}, {"settings": settings}):
+                for params in (
+                    {"plan": True},
+                    {"result": {"seconds": 10.5}},
+                    {"result": {"settings": settings}},
+                ):
                     watched(client, start_job(client, "tune", params).id)
             yield lab.data / DIRECTORY
         socket_path(lab.data).unlink()
@@ -69,7 +73,7 @@ def test_differences_are_printed_in_pairs(tuned: Path, run: Run, tmp_path: Path)
     for number in (2, 3):
         adapter = tuned / str(number) / ADAPTER
         adapter.mkdir(parents=True)
-        (adapter / record.FILE).write_bytes(record.document(example.record()))
+        (adapter / record.FILE).write_bytes(record.document(example.kept()))
     page = tmp_path / "page.html"
     assert run("tune", "report", "3", "--against", "2", "--out", page).status == 0
     assert "Not comparable: tuning 3 kept no outcomes" in page.read_text()
@@ -84,7 +88,7 @@ def test_the_page_of_the_newest_or_of_a_named_one_is_written(
     for number in (2, 3):
         adapter = tuned / str(number) / ADAPTER
         adapter.mkdir(parents=True)
-        (adapter / record.FILE).write_bytes(record.document(example.record()))
+        (adapter / record.FILE).write_bytes(record.document(example.kept()))
     assert run("tune", "report", "--out", page).status == 0 and "Tuning 3" in page.read_text()
     assert run("tune", "report", "2", "--out", page).status == 0 and "Tuning 2" in page.read_text()
     assert run("tune", "report", "9", "--out", page, "--json").code == (1, "unknown_job_id")

@@ -9,13 +9,14 @@ import pytest
 from appliance.app import Services
 from appliance.datasets.job import MOST, bounded
 from appliance.errors import ApplianceError
+from appliance.wire.admin.results import DatasetChecked
 from tests.evals.orders import item, write_data
 from tests.smol import ID
 
 
 async def checked(services: Services, **params: Any) -> dict[str, Any]:
     live = await services.jobs.start("dataset-check", params, "uid:0")
-    return await live.outcome()
+    return (await live.outcome()).document
 
 
 async def test_inputs_longer_than_the_context_are_an_error(ready: Services, tmp_path: Path) -> None:
@@ -58,10 +59,17 @@ async def test_what_cannot_be_checked_starts_no_job(
 def test_a_report_is_bounded_and_its_counts_are_whole() -> None:
     problem: dict[str, Any] = {
         "code": "leak_near",
+        "level": "warning",
         "count": MOST + 5,
+        "message": "Items are alike.",
         "examples": tuple(range(MOST + 5)),
     }
-    found = bounded({"ok": True, "problems": [problem], "characters": {}})
+    labels = {"repeated_texts": 0, "agreement": None, "ceiling": None}
+    report = DatasetChecked.model_validate({
+        "ok": True, "problems": [problem], "splits": {}, "labels": labels, "personal_data": {},
+        "not_looked_for": "names",
+    })  # fmt: skip
+    found = bounded(report).document
     assert len(found["problems"][0]["examples"]) == MOST
     assert found["problems"][0]["count"] == MOST + 5
-    assert len(problem["examples"]) == MOST + 5
+    assert len(report.problems[0].examples) == MOST + 5

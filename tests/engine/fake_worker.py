@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from appliance.engine import protocol
+from appliance.workers.child import TalkingChild
 from appliance.workers.process import WorkerProcess
 
 
@@ -52,7 +53,7 @@ async def fake_worker() -> AsyncIterator[FakeWorker]:
         stderr=subprocess.PIPE,
     )
     reader, writer = await asyncio.open_connection(sock=ours)
-    process = WorkerProcess(child, reader, writer, giving)
+    process = WorkerProcess(TalkingChild(child, ours, giving), reader, writer)
     process.ready = protocol.Ready(64, 8, {}, 0)
     fake = FakeWorker(process, child, *await asyncio.open_connection(sock=theirs), taking)
     try:

@@ -44,7 +44,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Services]:
 
 
 async def job(services: Services, kind: str, **params: str) -> dict[str, Any]:
-    return await (await services.jobs.start(kind, params, "uid:0")).outcome()
+    return (await (await services.jobs.start(kind, params, "uid:0")).outcome()).document
 
 
 async def answer(services: Services, text: str) -> str:

@@ -9,6 +9,7 @@ from appliance.errors import EvaluationRefused
 from appliance.evals.comparing import compare_stored
 from appliance.evals.outcomes import Outcome, digest
 from appliance.evals.store import OutcomeFiles
+from appliance.wire.admin.results import EvaluationResult
 from tests.evals.example import outcomes
 
 
@@ -24,13 +25,16 @@ def stored(
     files = OutcomeFiles(root / str(number))
     for place, some in enumerate(made.values()):
         files.append(place, some)
-    rows = [{"name": name, "outcomes": digest(some)} for name, some in made.items()]
+    rows = [
+        {"name": name, "quality": 0.5, "interval": [0.4, 0.6], "outcomes": digest(some)}
+        for name, some in made.items()
+    ]
     result = {
         "candidates": rows, "candidate": "tuned", "baseline": "linear", "metric": metric,
         "split": split, "data": "/nowhere",
         "digests": {"dataset": data},
     }  # fmt: skip
-    files.write_report("<p>", result)
+    files.write_report("<p>", EvaluationResult.model_validate(result))
 
 
 def code_of(root: Path, first: tuple[int, str], second: tuple[int, str]) -> str:

@@ -78,7 +78,7 @@ async def resumed(services: Services, job: int) -> dict[str, Any]:
     await services.jobs.resume(job, "uid:0")
     live = services.jobs.live(job)
     assert live is not None
-    return await live.outcome()
+    return (await live.outcome()).document
 
 
 def queue_of(services: Services) -> LabelQueue:
@@ -148,7 +148,7 @@ async def test_the_verdict_is_that_of_all_labels(
             **BLIND, "split": "test", "raters": (),
         }))  # fmt: skip
         assert none is None
-        whole = (await services.jobs.get(every)).job.result or {}
+        whole = json.loads((await services.jobs.get(every)).job.result or "{}")
         for name in ("verdict", "difference", "interval", "groups"):
             assert found[name] == whole[name]
         assert (found["agreed"], whole["agreed"]) == (GROUPS - len(queue.labelling.items), 0)

@@ -55,7 +55,7 @@ def test_means_are_weighted_by_group() -> None:
     found = summed(TASK, [one, one, one, other])
     assert found is not None and found.ndcg.value == found.given.value == 0.5
     assert (found.questions, found.generations, found.passages) == (4, (7,), 2)
-    assert found.row()["collection"] == "manuals"
+    assert found.told().collection == "manuals"
     assert summed(TASK, []) is None
     nothing = summed(TASK, [other])
     assert nothing is not None and (nothing.ranking, nothing.recall.value) == ("", 0)

@@ -28,6 +28,7 @@ from appliance.facts import TaskFacts
 from appliance.jobs.kind import Stop
 from appliance.looks import answers
 from appliance.looks.answers import SealedAnswers
+from appliance.looks.subject import Specified
 from appliance.trust.artifacts import signing
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import durable
@@ -77,7 +78,7 @@ async def lab(lab_data: Path) -> AsyncIterator[Services]:
 async def run(services: Services, wanted: Specification) -> dict[str, Any]:
     params = {"specification": envelope(services, wanted).decode()}
     live = await services.jobs.start("gate", params, "uid:0")
-    return {**await live.outcome(), "job": live.job.id}
+    return {**(await live.outcome()).document, "job": live.job.id}
 
 
 def entries(services: Services, action: str) -> list[dict[str, Any]]:
@@ -155,7 +156,7 @@ async def test_a_classifier_passes_the_gate_without_a_model(lab: Services) -> No
     gate = lab.jobs.kind("gate")
     for task, packs in (("orders", {}), ("fitted", {"general": 1_000}), ("gone", {})):
         asked = msgspec.structs.replace(terms(lab, "fitted", "plain", packs=packs), task=task)
-        assert gate.engine({"specification": envelope(lab, asked).decode()}), task
+        assert gate.engine(Specified(envelope(lab, asked).decode())), task
     assert (result["verdict"], result["candidate"]) == ("pass", "classifier")
     certificate = lab.store.evaluations.envelope(result["certificate"])
     found = evaluation.verify(certificate, load_policy(lab.data / "trust"))
@@ -250,7 +251,7 @@ class Job:
     actor, resumed, created_us = "uid:0", False, 0
 
     def __init__(self, number: int, params: dict[str, Any]) -> None:
-        self.id, self.params = number, params
+        self.id, self.params = number, msgspec.convert(params, Specified)
         self.checkpoint: dict[str, Any] | None = None
 
     def report(self, _phase: str, _done: int, _total: int) -> None: ...
@@ -303,8 +304,8 @@ async def test_killed_at_any_step_the_look_counts_once_and_the_verdict_is_the_sa
                     await kind.run(job)
             deaths += 1
             assert looks(lab, "killed") <= 1
-    result = await kind.run(job)
-    again = await kind.run(job)
+    result = (await kind.run(job)).document
+    again = (await kind.run(job)).document
     assert deaths == 2 * len(STEPS) and result == again
     assert looks(lab, "killed") == 1 and result["looks"] == 1
     kept = [i for i, _ in lab.store.evaluations.all() if i == result["certificate"]]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from appliance.app import Services, open_services
@@ -14,6 +15,7 @@ from appliance.evals.job import DIRECTORY, Evaluation
 from appliance.evals.outcomes import parse
 from appliance.evals.packs.items import items
 from appliance.evals.store import NEIGHBOURS
+from appliance.evals.wanted import Wanted
 from appliance.host.energy import Meter
 from appliance.jobs.kind import Stop
 from appliance.tasks.classifiers.document import read
@@ -53,7 +55,7 @@ class Job:
     id, actor, resumed, created_us = 77, "uid:0", False, 0
 
     def __init__(self, params: dict[str, Any], stop_at: int) -> None:
-        self.params, self.stop_at = params, stop_at
+        self.params, self.stop_at = msgspec.convert(params, Wanted), stop_at
         self.checkpoint: dict[str, Any] | None = None
         self.reports: list[int] = []
 
@@ -76,7 +78,7 @@ class Job:
 
 async def evaluated(services: Services, **params: Any) -> dict[str, Any]:
     live = await services.jobs.start("evaluation", params, "uid:0")
-    return await live.outcome()
+    return (await live.outcome()).document
 
 
 async def test_every_candidate_answers_every_item(
@@ -85,7 +87,7 @@ async def test_every_candidate_answers_every_item(
     monkeypatch.setattr(Meter, "joules", lambda self: 1.0)
     params = {"task": str(task), "data": str(data)}
     live = await ready.jobs.start("evaluation", params, "uid:0")
-    result = await live.outcome()
+    result = (await live.outcome()).document
     rows = {row["name"]: row for row in result["candidates"]}
     assert list(rows) == [
         "majority", "logistic regression, n=100", "logistic regression", ID,
@@ -191,7 +193,7 @@ async def test_an_interrupted_evaluation_resumes_at_the_item(
     kept = ready.data / DIRECTORY / "77" / "000.jsonl"
     kept.write_bytes(kept.read_bytes() + b'{"item": "dev')  # a crash cut this line short
     job.stop_at = -1
-    result = await kind.run(job)
+    result = (await kind.run(job)).document
     assert len(asked) == 12 and len(set(asked)) == 12
     assert result["candidates"][0]["name"] == ID
     (told,) = [row["outcomes"] for row in result["candidates"]]

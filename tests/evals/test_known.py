@@ -17,6 +17,7 @@ from appliance.evals.summary import compare_all, summarise
 from appliance.statistics.groups import mean
 from appliance.statistics.verdict import FEWEST
 from appliance.trust.statements import evaluation
+from appliance.wire.admin.results import EvaluationResult
 from tests.evals.gates import certificate, forged, pairs, policy, wanted
 from tests.statistics.simulation import within
 
@@ -48,7 +49,7 @@ def both(groups: int, **right: int) -> tuple[str, str]:
         for s in summaries
     ]  # fmt: skip
     result = {"task": "orders", "candidate": "small", "candidates": rows}
-    facts = of_evidence(known.of_evaluation(result))
+    facts = of_evidence(known.of_evaluation(EvaluationResult.model_validate(result)))
     return conclusion(shown)[0], advise(ASKED, facts, TODAY).answer
 
 
@@ -86,7 +87,9 @@ def test_sealed_items_outrank_open_ones_and_speed_stays() -> None:
     best = {**row, "name": "smol, 8 examples", "quality": 0.99, "interval": [0.97, 1.0]}
     result = {"task": "orders", "candidate": "smol", "candidates": [row, best]}
     found = verified(certificate(pairs(222, gained=20)))
-    after = known.with_gate(known.of_evaluation(result), found, "smol")
+    after = known.with_gate(
+        known.of_evaluation(EvaluationResult.model_validate(result)), found, "smol"
+    )
     (option,) = of_evidence(after).candidates
     assert option.quality is not None and option.quality.sealed
     assert option.quality.value < 0.95 and option.documents_s == 3.0

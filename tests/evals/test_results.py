@@ -15,6 +15,7 @@ from appliance.evals.wanted import Wanted
 from appliance.reports.page import render
 from appliance.statistics.groups import Estimate
 from appliance.statistics.proportions import Interval
+from appliance.wire.admin.results import PacksMeasured
 from tests.browser import chromium
 from tests.conftest import need_tool
 from tests.evals.example import outcomes
@@ -29,12 +30,12 @@ ASKS = (
 LINEAR = Candidate("logistic regression", "baseline")
 SMOL = Candidate("smol", "model", "smol", "d" * 64)
 PACKS = {
-    "smol": {
+    "smol": PacksMeasured.model_validate({
         "general": {"quality": 0.4, "interval": [0.3, 0.5], "items": 80},
         "refusals": {"quality": 0.5, "interval": [0.4, 0.6], "items": 40},
         "frozen": {"en": {"nats_per_token": 2.5}},
-    }
-}
+    })
+}  # fmt: skip
 
 
 def result(
@@ -47,7 +48,7 @@ def result(
         "2026-11-27T10:00:00Z", Wanted("t", "d"), replace(found, items=items), plan, measured,
         packs, retrieval,
     )  # fmt: skip
-    return told, render(page(evaluated))
+    return told.document, render(page(evaluated))
 
 
 def both() -> tuple[Measured, Measured]:

@@ -1,16 +1,16 @@
 """What saw items: asked, learned from, or not to be told."""
 
+import json
 from pathlib import Path
-from typing import Any
 
 from appliance.evals.seen import REPLAY, Seen, seen
 from appliance.evals.store import OutcomeFiles
 from tests.evals.example import outcomes
 from tests.evals.gates import signed, wanted
 
-PARAMS: dict[int, dict[str, Any]] = {
-    1: {"task": "/tasks/a", "data": "/data/orders"},
-    2: {"task": "/tasks/b", "data": "/data/other"},
+PARAMS: dict[int, str] = {
+    1: '{"task":"/tasks/a","data":"/data/orders","split":"dev"}',
+    2: '{"task":"/tasks/b","data":"/data/other"}',
 }
 
 
@@ -65,7 +65,7 @@ def test_a_line_that_a_crash_cut_short_is_none(tmp_path: Path) -> None:
 
 def test_what_a_gate_asked_and_what_its_regression_learned_from(tmp_path: Path) -> None:
     """The items of the stored dataset's train, and the open items that it keeps."""
-    signed_terms = {"specification": signed(wanted()).decode()}
+    signed_terms = json.dumps({"specification": signed(wanted()).decode()})
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / REPLAY).write_text('{"d1": "digest"}')
     (tmp_path / "3" / "000.sealed").write_bytes(b"not to be read")
@@ -78,13 +78,13 @@ def test_what_a_gate_asked_and_what_its_regression_learned_from(tmp_path: Path) 
 
 def test_an_evaluation_of_a_stored_dataset_learned_from_its_train(tmp_path: Path) -> None:
     evaluation(tmp_path, 1)
-    by_id = {"task": "a", "data": "orders-data"}
+    by_id = '{"task":"a","data":"orders-data"}'
     (found,) = seen(tmp_path, {1: by_id}.get, ["w1", "w2"], "/data/orders", ["w2"], train_of)
     assert (found.item, found.how, found.data) == ("w1", "learned", "orders-data")
 
 
 def test_a_dataset_that_is_gone_may_have_held_them(tmp_path: Path) -> None:
     evaluation(tmp_path, 1)
-    gone = {"task": "a", "data": "gone"}
+    gone = '{"task":"a","data":"gone"}'
     (found,) = seen(tmp_path, {1: gone}.get, ["w1"], "/data/orders", [], train_of)
     assert found.how == "unknown"

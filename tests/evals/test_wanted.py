@@ -1,16 +1,21 @@
 """What an evaluation is asked to do: ids or directories, and no sealed split."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from appliance.errors import EvaluationRefused
-from appliance.evals.wanted import is_path, parse
+from appliance.evals.job import Evaluation
+from appliance.evals.wanted import Wanted, check, is_path
+
+KIND: Final = Evaluation(None)  # type: ignore[arg-type]
 
 
 def test_ids_and_directories(tmp_path: Path) -> None:
-    asked = parse({"task": "orders-task", "data": str(tmp_path)})
+    asked = Wanted("orders-task", str(tmp_path))
+    check(asked)
     assert (asked.split, asked.baselines, asked.packs, asked.limit) == ("dev", True, False, 0)
     assert not is_path(asked.task) and is_path(asked.data)
 
@@ -30,5 +35,5 @@ def test_ids_and_directories(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_meant_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(EvaluationRefused) as caught:
-        parse({"task": "t", "data": "d", **change})
+        check(KIND.read(json.dumps({"task": "t", "data": "d", **change})))
     assert caught.value.code == "evaluation_invalid"

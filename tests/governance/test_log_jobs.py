@@ -8,7 +8,7 @@ import pytest
 from appliance.app import Services, open_services
 from appliance.errors import BadRequest, Unavailable
 from appliance.governance.log_jobs import Exporting, Verification
-from appliance.jobs.kind import JsonObject
+from appliance.jobs.kind import JsonObject, dumps
 from appliance.jobs.states import State
 from appliance.wire.admin.models import Verification as Verdict
 from tests.api.admin.lab import LabData, make_lab
@@ -27,7 +27,7 @@ def services(lab: LabData) -> Iterator[Services]:
 
 async def test_a_verification_is_a_job_with_the_verdict_as_its_result(services: Services) -> None:
     live = await services.jobs.start("verify", {}, "uid:1")
-    verdict = Verdict.model_validate(await live.outcome())
+    verdict = Verdict.model_validate((await live.outcome()).document)
     assert (verdict.ok, verdict.entries, verdict.problems) == (True, 2, [])
     assert (live.progress.phase, live.progress.unit) == ("verifying", "entries")
     assert live.job.title == "entries 0 to the newest"
@@ -36,7 +36,7 @@ async def test_a_verification_is_a_job_with_the_verdict_as_its_result(services: 
 async def test_a_log_that_cannot_be_written_can_still_be_verified(services: Services) -> None:
     services.audit.close()
     live = await services.jobs.start("verify", {"last": 0}, "uid:1")
-    assert (await live.outcome())["ok"]
+    assert (await live.outcome()).document["ok"]
     assert (await services.jobs.get(live.job.id)).job.state is State.DONE
 
 
@@ -46,7 +46,7 @@ async def test_an_export_writes_what_the_log_has_and_is_recorded(
 ) -> None:
     out = tmp_path / "out"
     live = await services.jobs.start("export", {"format": form, "out": str(out)}, "uid:1")
-    result = await live.outcome()
+    result = (await live.outcome()).document
     assert result == {"format": form, "out": str(out), "entries": 2}
     if form == "csv":
         assert len(out.read_text().splitlines()) == 3  # with its head
@@ -92,5 +92,5 @@ def test_parameters_that_cannot_be_meant_are_refused(
     services: Services, kind: type[Verification] | type[Exporting], params: JsonObject
 ) -> None:
     with pytest.raises(BadRequest) as caught:
-        services.jobs.kind(kind.name).check(params)
+        services.jobs.kind(kind.name).read(dumps(params))
     assert caught.value.code == "invalid_value"

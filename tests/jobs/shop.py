@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
+
 from appliance.audit.log import AuditLog
 from appliance.audit.reader import LogReader
 from appliance.clock import FixedClock
@@ -14,19 +16,43 @@ from appliance.db import open_database
 from appliance.errors import StateRefused
 from appliance.jobs import store
 from appliance.jobs.jobs import Jobs, Shown
-from appliance.jobs.kind import Context, JsonObject, Kind, Waits
+from appliance.jobs.kind import Context, Kind, Waits
 from appliance.jobs.live import Live
 from appliance.jobs.runner import Memory
 from appliance.jobs.states import State
 from appliance.jobs.store import JobStore
 from appliance.types import Json
+from appliance.wire.admin.base import Verbatim
 from tests.audit.logs import new_log, open_log
 
 
-class Counting(Kind):
+class Nothing(msgspec.Struct):
+    """No parameters; whatever is given is left out."""
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How far, and what becomes of it."""
+
+    to: int = 0
+    key: str | None = None
+    needs: int = 0
+    fail: str = ""
+    waits: bool = False
+    crash: bool = False
+
+
+class Counted(Verbatim):
+    """How far it came, and for whom."""
+
+    counted: int = 0
+    actor: str = ""
+
+
+class Counting(Kind[Count, Counted]):
     """Counts to `to`, one step a turn of the loop; stops where `hold` holds it."""
 
     name: ClassVar[str] = "count"
+    form = Count
     unit: ClassVar[str] = "steps"
     resumable: ClassVar[bool] = True
 
@@ -39,42 +65,41 @@ class Counting(Kind):
         self.most = 0
         self.needed = self.served = False
 
-    def check(self, params: JsonObject) -> None:
-        if params.get("to", 0) < 0:
+    def check(self, params: Count) -> None:
+        if params.to < 0:
             raise StateRefused("invalid_value", "to is negative.", param="to")
 
-    def title(self, params: JsonObject) -> str:
-        return f"to {params['to']}"
+    def title(self, params: Count) -> str:
+        return f"to {params.to}"
 
-    def key(self, params: JsonObject) -> str | None:
-        key: str | None = params.get("key")
-        return key
+    def key(self, params: Count) -> str | None:
+        return params.key
 
-    def needs(self, params: JsonObject) -> int:
-        return int(params.get("needs", 0))
+    def needs(self, params: Count) -> int:
+        return params.needs
 
-    def wanted(self, params: JsonObject) -> bool:
+    def wanted(self, params: Count) -> bool:
         return self.needed
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Count]) -> Counted:
         done = (job.checkpoint or {"done": 0})["done"]
         self.begun.append(done)
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            while done < job.params["to"]:
-                job.report("counting", done, job.params["to"])
+            while done < job.params.to:
+                job.report("counting", done, job.params.to)
                 await self.gate.wait()
                 done += 1
                 await job.in_thread(job.save, {"done": done})
-            if job.params.get("fail"):
-                raise StateRefused(job.params["fail"], "It was asked to fail.")
-            if job.params.get("waits") and not self.served:
+            if job.params.fail:
+                raise StateRefused(job.params.fail, "It was asked to fail.")
+            if job.params.waits and not self.served:
                 self.served = True
                 raise Waits("gate_labels_wanted", "People come first.")
-            if job.params.get("crash"):
+            if job.params.crash:
                 raise RuntimeError("a mistake in the code")
-            return {"counted": done, "actor": job.actor}
+            return Counted(counted=done, actor=job.actor)
         finally:
             self.running -= 1
 
@@ -87,20 +112,21 @@ class Heavy(Counting):
 class Short(Heavy):
     name: ClassVar[str] = "short"
 
-    def engine(self, params: JsonObject) -> bool:
+    def engine(self, params: Count) -> bool:
         return False
 
 
-class Silent(Kind):
+class Silent(Kind[Nothing, Counted]):
     """Waits for what never comes, and never reports again."""
 
+    form = Nothing
     name: ClassVar[str] = "silent"
     resumable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.given_up = 0
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Nothing]) -> Counted:
         async def never() -> None:
             try:
                 await asyncio.Event().wait()
@@ -109,7 +135,7 @@ class Silent(Kind):
 
         job.report("waiting", 0, 0)
         await job.unless_stopped(never())
-        return {}
+        return Counted()
 
 
 class Once(Counting):
@@ -122,15 +148,16 @@ class Looking(Once):
     read_only: ClassVar[bool] = True
 
 
-class InThread(Kind):
+class InThread(Kind[Nothing, Counted]):
     """Reports from a thread until it is stopped."""
 
+    form = Nothing
     name: ClassVar[str] = "thread"
 
     def __init__(self) -> None:
         self.seen = threading.Event()
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Nothing]) -> Counted:
         def work() -> None:
             done = 0
             while True:
@@ -139,7 +166,7 @@ class InThread(Kind):
                 done += 1
 
         await job.in_thread(work)
-        return {}
+        return Counted()
 
 
 class Purse:

@@ -6,19 +6,23 @@ import threading
 
 import pytest
 
-from appliance.errors import StateRefused
-from appliance.jobs.kind import MAX_JSON, Context, JsonObject, Kind, Stop, dumps
+from appliance.errors import BadRequest, DatasetRefused, StateRefused
+from appliance.jobs.kind import MAX_JSON, Context, Kind, Stop, dumps
 from appliance.types import Role
+from appliance.wire.admin.jobs import Load
+from tests.jobs.shop import Count, Counted, Nothing
 
 
-def context(check: object = None) -> tuple[Context, list[object]]:
+def context(check: object = None) -> tuple[Context[Nothing], list[object]]:
     told: list[object] = []
 
     def stop() -> None:
         if check:
             raise Stop("job_paused", "Job 1 was paused.")
 
-    made = Context(1, "uid:1", {}, None, False, 0, lambda *r: told.append(r), stop, told.append)
+    made = Context(
+        1, "uid:1", Nothing(), None, False, 0, lambda *r: told.append(r), stop, told.append
+    )
     return made, told
 
 
@@ -91,16 +95,36 @@ def test_json_is_bounded() -> None:
 
 
 async def test_the_defaults_of_a_kind_are_the_careful_ones() -> None:
-    class Plain(Kind):
+    class Plain(Kind[Nothing, Counted]):
         name = "plain"
+        form = Nothing
 
-        async def run(self, job: Context) -> JsonObject:
-            return await super().run(job)
-
-    kind = Plain()
+    kind, params = Plain(), Nothing()
     assert (kind.role, kind.heavy, kind.resumable, kind.read_only) == (
         Role.ADMIN, False, False, False,
     )  # fmt: skip
-    assert (kind.key({}), kind.needs({}), kind.wanted({}), kind.title({})) == (None, 0, False, "")
+    assert (kind.key(params), kind.needs(params)) == (None, 0)
+    assert (kind.wanted(params), kind.title(params)) == (False, "")
     with pytest.raises(NotImplementedError):
         await kind.run(context()[0])
+
+
+def test_parameters_are_read_once_as_a_struct_or_refused_with_the_code_of_their_kind() -> None:
+    class Strict(Kind[Count, Counted]):
+        name = "strict"
+        form = Count
+        malformed = (DatasetRefused, "dataset_check_invalid")
+
+    class Loading(Kind[Load, Counted]):
+        name = "loading"
+        form = Load
+
+    assert Strict().read('{"to":3,"key":"k"}') == Count(to=3, key="k")
+    for text in ('{"to":"3"}', "[]", '{"key":"\\ud800"}'):
+        with pytest.raises(DatasetRefused) as caught:
+            Strict().read(text)
+        assert caught.value.code == "dataset_check_invalid"
+    assert Loading().read('{"model":"m"}') == Load(model="m")
+    with pytest.raises(BadRequest) as wrong:
+        Loading().read('{"model":""}')
+    assert (wrong.value.code, wrong.value.param) == ("invalid_value", "model")

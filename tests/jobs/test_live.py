@@ -10,12 +10,12 @@ from appliance.errors import StateRefused, Unavailable
 from appliance.jobs.kind import Stop
 from appliance.jobs.live import REASONS, Live, Seen, explained
 from appliance.jobs.store import unkept
-from tests.jobs.shop import Counting
+from tests.jobs.shop import Count, Counted, Counting
 
 
 def live() -> Live:
-    job = replace(unkept("count", "", "uid:1", {}), id=7)
-    return Live(job, Counting(), resumed=False)
+    job = replace(unkept("count", "", "uid:1", "{}"), id=7)
+    return Live(job, Counting(), Count(), resumed=False)
 
 
 async def test_a_watcher_gets_the_newest_report_of_each_phase_once() -> None:
@@ -74,9 +74,9 @@ async def test_giving_up_waiting_leaves_the_job_alone() -> None:
     one = live()
     with pytest.raises(TimeoutError):
         await one.outcome(timeout=0.0)
-    one.end({"n": 1})
-    one.end({"n": 2})  # the first end holds
-    assert await one.outcome() == {"n": 1}
+    one.end(Counted(counted=1))
+    one.end(Counted(counted=2))  # the first end holds
+    assert await one.outcome() == Counted(counted=1)
 
 
 async def test_an_error_that_nobody_awaits_is_no_warning() -> None:

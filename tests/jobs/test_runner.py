@@ -17,7 +17,7 @@ async def test_start_and_end_are_in_the_log(tmp_path: Path) -> None:
         assert (start["actor"], start["job"], start["work"]) == ("uid:1", 1, "count")
         assert (start["params"], start["resumed"], start["title"]) == ('{"to": 1}', False, "to 1")
         assert (end["actor"], end["job"], end["state"], end["code"]) == ("uid:1", 1, "done", "")
-        assert end["result_sha256"] == digest(result)
+        assert end["result_sha256"] == digest(result.document)
 
 
 async def test_a_failure_keeps_its_code_and_message(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ async def test_work_that_waits_for_people_is_paused_until_one_resumes_it(tmp_pat
         assert set(shown.actions) == {"resume", "cancel"} and shown.job.message
         await s.jobs.resume(live.job.id, "uid:1")
         again = s.jobs.live(live.job.id)
-        assert again is not None and (await again.outcome())["counted"] == 2
+        assert again is not None and (await again.outcome()).document["counted"] == 2
         assert s.count.begun == [0, 2]  # from its checkpoint
         states = [e["state"] for e in s.entries("job_end")]
         assert states == ["paused", "done"]
@@ -69,7 +69,7 @@ async def test_without_a_log_nothing_begins_but_what_only_reads(tmp_path: Path) 
         assert s.count.begun == []
         assert (await s.jobs.get(live.job.id)).job.code == "audit_unavailable"
         live = await s.jobs.start("look", {"to": 1}, "uid:1")
-        assert (await live.outcome())["counted"] == 1
+        assert (await live.outcome()).document["counted"] == 1
 
 
 async def test_no_record_of_the_end_no_result(tmp_path: Path) -> None:

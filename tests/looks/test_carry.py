@@ -37,7 +37,7 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     plan: str
 
 
-class Moving(CarryOver):
+class Moving(CarryOver[Plan]):
     name: ClassVar[str] = "move"
     noun: ClassVar[str] = "plan"
     action: ClassVar[str] = "plan_carried"
@@ -71,7 +71,7 @@ class Moving(CarryOver):
 
 
 class Work:
-    id, actor, params = 7, "uid:0", {"plan": "p"}
+    id, actor, params = 7, "uid:0", Plan("p")
 
     async def in_thread(self, work: Any, *args: Any) -> Any:
         return work(*args)
@@ -88,7 +88,7 @@ def told(kind: Moving) -> list[dict[str, Json]]:
 
 async def test_the_same_is_signed_recorded_and_kept_with_what_it_bounds() -> None:
     kind, job = Moving(), cast(Any, Work())
-    result = await kind.run(job)
+    result = (await kind.run(job)).document
     assert result == {
         "plan": "p", "engine": "new", "items": 60, "flips": [], "certificate": "new id",
         "groups": 60, "change": pytest.approx(0.0487, abs=1e-4),
@@ -100,7 +100,7 @@ async def test_the_same_is_signed_recorded_and_kept_with_what_it_bounds() -> Non
 
 async def test_one_item_otherwise_is_out_of_service_and_nothing_is_kept() -> None:
     kind, job = Moving(otherwise="i9"), cast(Any, Work())
-    result = await kind.run(job)
+    result = (await kind.run(job)).document
     assert (result["flips"], result["certificate"]) == (["i9"], None)
     assert [entry["certificate"] for entry in told(kind)] == [""]
     assert kind.out == "p: 1, i9" and kind.kept_here == [] and kind.changes == 0
@@ -114,7 +114,7 @@ async def test_what_is_not_bounded_asks_nothing() -> None:
 
 
 def test_parameters_are_a_name_and_no_more() -> None:
-    assert Moving().key({"plan": "p"}) == "p new"
+    assert Moving().key(Plan("p")) == "p new"
     with pytest.raises(EvaluationRefused) as caught:
-        Moving().check({"plan": "p", "more": 1})
+        Moving().read('{"plan":"p","more":1}')
     assert caught.value.code == "evaluation_invalid"

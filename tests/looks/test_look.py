@@ -18,6 +18,7 @@ from appliance.evals.gate import Gate
 from appliance.jobs.kind import Context
 from appliance.looks.look import Judgement, LookFindings, SealedLook
 from appliance.looks.subject import LookParts, LookSubject
+from appliance.looks.subject import Specified as Params
 from tests.evals.gates import signed, wanted
 from tests.smol import SMALL
 
@@ -90,7 +91,7 @@ class Job:
     id, actor = 7, "uid:0"
 
     def __init__(self, specification: str) -> None:
-        self.params = {"specification": specification}
+        self.params = Params(specification)
         self.checkpoint: dict[str, Any] | None = None
 
     def save(self, checkpoint: dict[str, Any]) -> None:
@@ -122,7 +123,7 @@ async def test_a_look_is_in_the_log_then_judged_and_kept_once(
     services: Services, judge: Judge
 ) -> None:
     job: Any = Job("ab" * 32)
-    result = await judge.run(job)
+    result = (await judge.run(job)).document
     assert (result["looks"], result["looks_left"], result["verdict"]) == (1, 3, "certified")
     look, judged, verdict = entries(services)
     assert [e["action"] for e in (look, judged, verdict)] == [
@@ -136,10 +137,10 @@ async def test_a_look_is_in_the_log_then_judged_and_kept_once(
     assert result["answer"] == f"look 1, entry {look['seq']}"
     store = cast(Store, judge.certificates)
     assert store.kept == [STATEMENT.encode()] and store.replays == {ID: b"{}"}
-    assert await judge.run(job) == result  # its process died after it was judged
+    assert (await judge.run(job)).document == result  # its process died after it was judged
     assert judge.judged == 1 and len(services.ledger.looks(MARKS)) == 1
     other: Any = Job("cd" * 32)  # its owner may look again
-    assert (await judge.run(other))["looks"] == 2
+    assert (await judge.run(other)).document["looks"] == 2
 
 
 @pytest.mark.parametrize("heard", [True, False])
@@ -159,4 +160,4 @@ async def test_too_many_items_that_could_not_be_asked_end_it(
     assert len(ledgers.spent([look])) == heard
     assert [e["action"] for e in entries(services)] == ["plan_look", "plan_verdict"]
     control: Any = Job("cd" * 32)
-    assert (await judge.run(control))["verdict"] == "certified"
+    assert (await judge.run(control)).document["verdict"] == "certified"

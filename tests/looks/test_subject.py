@@ -1,14 +1,20 @@
 """What every look works on; what is wrong with specifications is in the tests of both judges."""
 
+import json
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 from appliance.errors import PolicyRefused
-from appliance.looks.subject import envelope_of
+from appliance.evals.gate import Gate
+from appliance.looks.subject import LookParts, envelope_of
 
 
 def test_parameters_are_a_specification() -> None:
-    assert envelope_of({"specification": "{}"}) == b"{}"
+    kind = Gate(cast("LookParts", SimpleNamespace(store=SimpleNamespace(evaluations=None))))
+    assert envelope_of(kind.read('{"specification":"{}"}')) == b"{}"
     for params in ({}, {"specification": 1}, {"specification": "\ud800"}, {"more": ""}):
         with pytest.raises(PolicyRefused) as caught:
-            envelope_of(params)
+            kind.read(json.dumps(params))
         assert caught.value.code == "specification_invalid"

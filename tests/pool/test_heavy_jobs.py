@@ -4,10 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from appliance.errors import StateRefused
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
+from appliance.wire.admin.base import Verbatim
 from tests.pool.test_pool import ACTOR, answered, loaded, opened, three
 from tests.several import config
 from tests.smol import until
@@ -15,22 +17,29 @@ from tests.smol import until
 __all__ = ["three"]
 
 
-class Hungry(Kind):
+class Meal(msgspec.Struct):
+    """How much it takes."""
+
+    bytes: int
+
+
+class Hungry(Kind[Meal, Verbatim]):
     """Holds memory until it is let go."""
 
     name: ClassVar[str] = "hungry"
+    form = Meal
     heavy: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
 
-    def needs(self, params: JsonObject) -> int:
-        return int(params["bytes"])
+    def needs(self, params: Meal) -> int:
+        return params.bytes
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Meal]) -> Verbatim:
         job.report("holding", 0, 0)
         await self.go.wait()
-        return {}
+        return Verbatim()
 
 
 async def test_idle_models_make_room_and_come_back(three: Path) -> None:

@@ -1,6 +1,7 @@
 """Loads and evictions under way, with a loader that does what the test says."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -99,7 +100,7 @@ async def test_a_load_is_a_job_with_its_newest_report(jobs: Jobs) -> None:
     assert ended == [("m", "by hand", None)] and loaded.activity == ""
     assert loaded.took > 0
     job = (await jobs.get(shown.job.id)).job
-    assert job.result is not None and job.result["model"] == "m"
+    assert job.result is not None and json.loads(job.result)["model"] == "m"
 
 
 async def test_room_is_made_before_anything_is_loaded(jobs: Jobs) -> None:
@@ -168,7 +169,7 @@ async def test_a_load_that_a_person_asked_the_jobs_for_makes_room_too(jobs: Jobs
     script, loads, ended = make(jobs, loaded)
     script.go.set()
     live = await jobs.start("load", {"model": "m"}, "uid:0")
-    assert (await live.outcome())["model"] == "m"
+    assert (await live.outcome()).document["model"] == "m"
     assert (script.rooms, ended) == (1, [("m", "by hand", None)])
     script.go.clear()
     under_way = loads.begin(loaded, "uid:0", "by hand")

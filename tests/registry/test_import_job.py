@@ -1,5 +1,6 @@
 """Imports as jobs: paused, resumed and killed in the middle, nothing is copied twice."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from appliance.jobs.states import State
 from appliance.registry.import_job import Importing
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes.sealed import BLOCK
+from appliance.wire.admin.models import ModelImport
+from appliance.wire.admin.results import ArtifactImported
 from tests.api.admin.lab import LabData, make_lab
 from tests.trust import forge
 
@@ -57,15 +60,23 @@ def context(
 
     made = services.clock.wall_us() if not more else 0
     return Context(
-        1, "uid:1", params, None, more.get("resumed", False), made, report, check, lambda _: None
+        1,
+        "uid:1",
+        ModelImport.of(**params),
+        None,
+        more.get("resumed", False),
+        made,
+        report,
+        check,
+        lambda _: None,
     )
 
 
 async def test_an_import_says_what_came_of_it(lab: LabData, services: Services) -> None:
     path = large(lab)
     result = await Importing(services.lifecycle).run(context(services, {"path": str(path)}))
-    assert (result["id"], result["state"], result["code"]) == ("big", "verified", None)
-    assert {f["name"] for f in result["files"]} >= {"large.bin", "model.sig", "tiny.gguf"}
+    assert (result.id, result.state, result.code) == ("big", "verified", None)
+    assert {f.name for f in result.files} >= {"large.bin", "model.sig", "tiny.gguf"}
 
 
 @pytest.mark.parametrize(
@@ -75,16 +86,16 @@ def test_parameters_that_cannot_be_meant_are_refused(
     services: Services, params: JsonObject
 ) -> None:
     with pytest.raises(BadRequest) as caught:
-        Importing(services.lifecycle).check(params)
+        Importing(services.lifecycle).read(json.dumps(params))
     assert caught.value.code == "invalid_value"
 
 
 def test_the_same_artifact_under_the_same_id_is_the_same_job(services: Services) -> None:
     kind = Importing(services.lifecycle)
-    assert kind.key({"path": "/a/b"}) == kind.key({"path": "/a/b", "id": "b"})
-    assert kind.key({"path": "/a/b"}) != kind.key({"path": "/a/b", "id": "c"})
-    assert kind.key({"path": "/a/b"}) != kind.key({"path": "/c/b"})
-    assert kind.title({"path": "/a/b"}) == "/a/b"
+    assert kind.key(ModelImport(path="/a/b")) == kind.key(ModelImport(path="/a/b", id="b"))
+    assert kind.key(ModelImport(path="/a/b")) != kind.key(ModelImport(path="/a/b", id="c"))
+    assert kind.key(ModelImport(path="/a/b")) != kind.key(ModelImport(path="/c/b"))
+    assert kind.title(ModelImport(path="/a/b")) == "/a/b"
 
 
 async def test_an_import_that_stops_in_its_copy_continues_there(
@@ -95,10 +106,10 @@ async def test_an_import_that_stops_in_its_copy_continues_there(
         await kind.run(context(services, {"path": str(path)}, lambda p, d: d >= 2 * BLOCK))
     assert services.lifecycle.records() == []
     result = await kind.run(context(services, {"path": str(path)}, resumed=True))
-    assert result["state"] == "verified"
-    (file,) = (f for f in result["files"] if f["name"] == "large.bin")
-    assert 0 < file["copied"] < LARGE  # the positive control: all of it the first time
-    assert file["size"] == LARGE
+    assert result.state == "verified"
+    (file,) = (f for f in result.files if f.name == "large.bin")
+    assert 0 < file.copied < LARGE  # the positive control: all of it the first time
+    assert file.size == LARGE
 
 
 async def test_an_import_that_stops_in_its_checks_makes_them_again(
@@ -109,7 +120,7 @@ async def test_an_import_that_stops_in_its_checks_makes_them_again(
         await kind.run(context(services, {"path": str(path)}, lambda p, d: p == "hashing"))
     assert [r.state for r in services.lifecycle.records()] == ["vetted"]
     result = await kind.run(context(services, {"path": str(path)}, resumed=True))
-    assert (result["state"], result["files"]) == ("verified", [])
+    assert (result.state, result.files) == ("verified", [])
 
 
 async def test_an_import_that_was_finished_meanwhile_is_done(
@@ -120,7 +131,7 @@ async def test_an_import_that_was_finished_meanwhile_is_done(
         await kind.run(context(services, {"path": str(path)}, lambda p, d: p == "hashing"))
     services.lifecycle.recover()  # as the opening of the data directory does
     result = await kind.run(context(services, {"path": str(path)}, resumed=True))
-    assert result["state"] == "verified"
+    assert result.state == "verified"
 
 
 async def test_a_model_that_was_there_before_is_not_taken_for_the_work_of_the_job(
@@ -147,7 +158,7 @@ async def test_an_import_whose_caller_went_away_is_resumed(
     await jobs.resume(live.job.id, "uid:1")
     again = jobs.live(live.job.id)
     assert again is not None
-    assert (await again.outcome())["state"] == "verified"
+    assert (await again.outcome()).document["state"] == "verified"
 
 
 _KILLED = """\
@@ -190,7 +201,7 @@ async def test_after_a_kill_the_next_server_imports_the_rest(lab: LabData) -> No
         await services.jobs.serve()
         live = services.jobs.live(shown.job.id)
         assert live is not None
-        result = await live.outcome()
-        assert result["state"] == "verified"
-        (file,) = (f for f in result["files"] if f["name"] == "large.bin")
-        assert 0 < file["copied"] < LARGE
+        result = ArtifactImported.model_validate(await live.outcome())
+        assert result.state == "verified"
+        (file,) = (f for f in result.files if f.name == "large.bin")
+        assert 0 < file.copied < LARGE

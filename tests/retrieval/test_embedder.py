@@ -46,7 +46,7 @@ async def test_from_the_file_to_the_passage(embedding: Services, tmp_path: Path)
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     params = {"collection": "c", "path": str(tmp_path), "access": ["key:k1"]}
-    result = await (await embedding.jobs.start("ingest", params, "uid:0")).outcome()
+    result = (await (await embedding.jobs.start("ingest", params, "uid:0")).outcome()).document
     assert (result["added"], result["refused"]) == (4, 0)
     shelf = library.get("c")
     checked = verify(shelf.collection)

@@ -1,6 +1,7 @@
 """Ingest as a job: what comes in, what is refused, what is not read again."""
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,7 @@ def shelf(opened: Services) -> Iterator[Collection]:
 async def ingested(services: Services, path: Path, *who: str, **more: Any) -> JsonObject:
     params = {"collection": "c", "path": str(path), "access": who or ("everyone",), **more}
     live = await services.jobs.start("ingest", params, "uid:0")
-    result = await live.outcome()
+    result = (await live.outcome()).document
     return {**result, "job": live.job.id}
 
 
@@ -85,7 +86,7 @@ async def test_values_of_metadata_are_in_no_job_and_no_entry(
     (tmp_path / "a.txt").write_text("The pump leaks.")
     result = await ingested(opened, tmp_path / "a.txt", metadata={"patient": "Zq Kanari 61000"})
     job = (await opened.jobs.get(result["job"])).job
-    assert "Kanari" not in str(job) and isinstance(job.params["kept"], int)
+    assert "Kanari" not in str(job) and isinstance(json.loads(job.params)["kept"], int)
     entries = [str(entry.body) for entry in opened.reader.tail(20)]
     assert any("job_start" in entry for entry in entries)
     assert not any("Kanari" in entry for entry in entries)
@@ -158,7 +159,7 @@ async def test_an_ingest_that_was_stopped_resumes_at_the_next_document(
     await opened.jobs.resume(live.job.id, "uid:0")
     again = opened.jobs.live(live.job.id)
     assert again is not None
-    result = await again.outcome()
+    result = (await again.outcome()).document
     assert result["added"] == 6 and len(seen) == 6
     assert len(shelf.documents(ADMIN)) == 6 and verify(shelf).problems == ()
 

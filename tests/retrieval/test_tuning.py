@@ -39,9 +39,9 @@ def test_few_questions_decide_nothing() -> None:
 
 def test_the_report_has_intervals_and_begins_with_the_best() -> None:
     rows = report({"bm25": scores(0.2, 0.4), "vectors": scores(0.5, 0.9)})
-    assert [row["ranking"] for row in rows] == ["vectors", "bm25"]
+    assert [row.ranking for row in rows] == ["vectors", "bm25"]
     for row in rows:
-        assert row["ndcg_interval"][0] < row["ndcg"] < row["ndcg_interval"][1]
+        assert row.ndcg_interval[0] < row.ndcg < row.ndcg_interval[1]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_items_of_a_dataset_are_questions_too_and_count_by_group() -> None:
     )
     assert (best({"bm25": alone}), best({"bm25": paired})) == ("bm25", "")
     apart = Scores(values, values, tuple(f"g{n % 30}" for n in range(60)))
-    wide, narrow = (report({"bm25": one})[0]["ndcg_interval"] for one in (apart, alone))
+    wide, narrow = (report({"bm25": one})[0].ndcg_interval for one in (apart, alone))
     assert wide[1] - wide[0] > narrow[1] - narrow[0]
 
 
@@ -102,9 +102,9 @@ async def test_a_job_measures_the_collection(
     lines = [{"query": f"SECRETLY number{n} steel", "relevant": {f"{n}.txt": 2}} for n in range(60)]
     asked.write_text("\n".join(map(json.dumps, lines)))
     params = {"collection": "c", "questions": str(asked)}
-    result = await (await opened.jobs.start("tune-search", params, "uid:0")).outcome()
+    result = (await (await opened.jobs.start("tune-search", params, "uid:0")).outcome()).document
     (row,) = result["rankings"]
-    assert (row["ranking"], row["ndcg"], row["recall"]) == ("bm25", 1.0, 1.0)
+    assert (row.ranking, row.ndcg, row.recall) == ("bm25", 1.0, 1.0)
     assert (result["best"], result["applied"], result["questions"]) == ("bm25", False, 60)
     bodies = [
         entry.raw for entry in opened.reader.search(Query(limit=50, newest_first=True)).entries

@@ -317,7 +317,7 @@ async def test_an_alarm_of_drift_ends_certificates_but_those_of_routes_that_only
         clock.now_us = (week + 2) * WEEK_US
         for _ in range(2):  # a second look changes nothing
             live = await services.jobs.start("drift", {"task": SMALL_ID}, "uid:0")
-            assert (await live.outcome())["state"] == "alarm"
+            assert (await live.outcome()).document["state"] == "alarm"
         (taken,) = entries(services, action="route_suspended")
         assert taken["route"] == ROUTE_ID and "length of the prompt rose" in taken["reason"]
         assert stage(await answer(services, app(), SURE)) == "large"
@@ -349,7 +349,7 @@ async def test_advice_on_the_first_stage_rests_on_the_certificate(lab: Services)
     write(lab.data / EVALUATIONS, 900, json.dumps(told))
     with client_of(lab) as client:
         wanted = AdviceWanted.of(task=SMALL_ID)
-        found = (await asyncio.to_thread(lambda: client.call(ADVISE, wanted))).document
+        found = (await asyncio.to_thread(lambda: client.call(ADVISE, wanted))).document.document
     (row,) = [option for option in found["options"] if option["name"] == "cascade"]
     assert (row["coverage"], row["rest"]) == (held.found.coverage_micros / 1e6, "larger")
     assert row["bound"] == held.wanted.error_micros / 1e6  # what is promised

@@ -246,7 +246,7 @@ async def test_open_items_that_could_not_be_asked_are_asked_when_it_is_resumed(
     await lab.jobs.resume(job, "uid:0")
     live = lab.jobs.live(job)
     assert live is not None
-    result = await live.outcome()
+    result = (await live.outcome()).document
     assert result["verdict"] == "certified"
     again = {name for name, count in asked.items() if count == 2}
     assert again == {n for n in asked if n.startswith("dev") and n.endswith("1")}
@@ -309,7 +309,7 @@ async def test_a_killed_calibration_resumes_with_its_look(
         await services.jobs.serve()
         live = services.jobs.live(before.job)
         assert live is not None
-        result = await live.outcome()
+        result = (await live.outcome()).document
         await services.inference.drain(30)
         (after,) = services.ledger.looks(marks)
         assert (after.id, after.entry, after.verdict) == (before.id, before.entry, "pass")

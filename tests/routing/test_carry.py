@@ -51,7 +51,9 @@ async def stage(services: Services) -> tuple[str, str]:
 
 
 async def carry(services: Services, route: str = ROUTE_ID) -> dict[str, Any]:
-    return await (await services.jobs.start("route-carry", {"route": route}, "uid:0")).outcome()
+    return (
+        await (await services.jobs.start("route-carry", {"route": route}, "uid:0")).outcome()
+    ).document
 
 
 @contextmanager

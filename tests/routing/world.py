@@ -220,7 +220,7 @@ async def calibrate(services: Services, wanted: Specification) -> dict[str, Any]
     """Run a calibration to its end; its result with the number of the job."""
     params = {"specification": envelope(services, wanted).decode()}
     live = await services.jobs.start("route", params, "uid:0")
-    return {**await live.outcome(), "job": live.job.id}
+    return {**(await live.outcome()).document, "job": live.job.id}
 
 
 def app(

@@ -305,9 +305,10 @@ def advice(task: str, **changes: object) -> Advice:
         ],
         "notes": ["By the learning curve, twice as many examples bring +2.7 points."],
     }
-    return Advice(
-        task=task, created="2026-11-18T09:26:40Z", document={**document, **changes}, html="<p>a</p>"
-    )
+    return Advice.model_validate({
+        "task": task, "created": "2026-11-18T09:26:40Z", "html": "<p>a</p>",
+        "document": {**document, **changes},
+    })  # fmt: skip
 
 
 def queue(name: str, **changes: object) -> LabelQueue:

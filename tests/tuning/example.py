@@ -1,7 +1,15 @@
 """A tuning that was done: its training record, as the job writes it, and its result."""
 
 import math
-from typing import Any
+from typing import Any, Final
+
+from appliance.wire.admin.results import AdapterTuned, TrainingRecord
+
+PLAN: Final[dict[str, Any]] = {
+    "rows": 984, "dev": 335, "steps": 62, "tokens": 480_200, "longest": 212, "seconds": 1620.0,
+    "memory": "963 MiB (weights 800, server 163)", "settings": {"rank": 16, "rate": 0.001},
+}  # fmt: skip
+"""The result of a tuning that only plans."""
 
 _LOSSES = [
     {"step": n, "loss": round(0.12 + 2.9 * math.exp(-n / 9) + 0.05 * math.sin(n), 4),
@@ -63,3 +71,13 @@ def result(**changes: Any) -> dict[str, Any]:
     ]
     answer = "The blend reaches 86 % (81 % to 89.8 %) on dev."
     return {"answer": answer, **told, "adapter": "/srv/appliance/tuning/7/adapter"}
+
+
+def kept(**changes: Any) -> TrainingRecord:
+    """That record as a struct."""
+    return TrainingRecord.model_validate(record(**changes))
+
+
+def tuned(**changes: Any) -> AdapterTuned:
+    """That result as a struct."""
+    return AdapterTuned.model_validate(result(**changes))

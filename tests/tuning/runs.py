@@ -30,7 +30,7 @@ def sealed(path: Path) -> SealedFile:
 async def tuned(services: Services, params: dict[str, Any]) -> dict[str, Any]:
     """The result of a tuning as a job."""
     live = await services.jobs.start("tune", params, "uid:0")
-    return await live.outcome()
+    return (await live.outcome()).document
 
 
 def subject_of(services: Services, wanted: Wanted) -> Subject:

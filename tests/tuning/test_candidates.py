@@ -41,26 +41,26 @@ def found(right: float, learned: int = 60) -> Candidates:
 
 def test_of_equals_the_simplest_is_offered() -> None:
     made = found(0.99)
-    kinds = [row["kind"] for row in made.told()]
+    kinds = [row.kind for row in made.told()]
     assert kinds == ["classifier", "model", "blend"] and made.best == "classifier"
     classifier, model, blend = made.told()
-    assert classifier["value"] == model["value"] == blend["value"] == 1.0
-    assert "against" not in classifier and model["against"] == "classifier"
-    assert model["difference"] == 0 and model["p_value"] == 1 and 0 <= blend["weight"] <= 1
+    assert classifier.value == model.value == blend.value == 1.0
+    assert classifier.against is None and model.against == "classifier"
+    assert model.difference == 0 and model.p_value == 1 and 0 <= (blend.weight or 0) <= 1
     assert set(document.read(made.classifier).labels) == set(LABELS)
 
 
 def test_a_model_that_is_always_wrong_has_no_weight() -> None:
     made = found(0.01)
     classifier, model, blend = made.told()
-    assert model["value"] == 0 and blend["weight"] == 0
-    assert blend["value"] == classifier["value"] and made.best == "classifier"
-    assert model["difference"] == -1 and model["p_value"] < 0.001
+    assert model.value == 0 and blend.weight == 0
+    assert blend.value == classifier.value and made.best == "classifier"
+    assert model.difference == -1 and model.p_value < 0.001
 
 
 def test_without_items_of_each_label_there_is_no_classifier() -> None:
     made = found(0.99, learned=1)
-    assert [row["kind"] for row in made.told()] == ["model"]
+    assert [row.kind for row in made.told()] == ["model"]
     assert made.best == "model" and made.classifier == b""
 
 
@@ -70,11 +70,11 @@ def test_other_forms_have_the_model_alone() -> None:
     dev = [Item(f"d{n}", f"g{n}", {"text": "a"}, answer) for n in range(8)]
     outcomes = [outcome(task.task, one, None) for one in dev]
     made = candidates(task, dev, dev, outcomes, [])
-    assert [row["kind"] for row in made.told()] == ["model"] and made.told()[0]["value"] == 0
+    assert [row.kind for row in made.told()] == ["model"] and made.told()[0].value == 0
     tuned = [outcome(task.task, one, json.dumps(answer)) for one in dev]
     untuned, model = candidates(task, dev, dev, tuned, [], outcomes).told()
-    assert (untuned["kind"], untuned["value"]) == ("untuned", 0) and "against" not in untuned
-    assert (model["against"], model["difference"]) == ("untuned", 1) and model["plain"] == 1
+    assert (untuned.kind, untuned.value) == ("untuned", 0) and untuned.against is None
+    assert (model.against, model.difference) == ("untuned", 1) and model.plain == 1
     assert candidates(task, dev, dev, tuned, [], outcomes).best == "model"
 
 

@@ -4,26 +4,26 @@ import pytest
 
 from appliance.tuning.comparing import Difference, Side, differing, paired, same_dev
 from appliance.tuning.dev_outcomes import Kept
-from tests.tuning.example import result
+from tests.tuning.example import result, tuned
 from tests.tuning.kept import GROUPS, ITEMS, kept
 
 
 def test_only_what_differs_is_named_with_its_values() -> None:
     settings = result()["settings"]
-    other = result(settings={**settings, "rank": 32, "dropout": 0.1}, seeds=result()["seeds"] * 3)
-    assert differing([result(), other]) == [
+    other = tuned(settings={**settings, "rank": 32, "dropout": 0.1}, seeds=result()["seeds"] * 3)
+    assert differing([tuned(), other]) == [
         Difference("rank", ("16", "32")),
         Difference("seeds", ("1", "3")),
         Difference("dropout", ("-", "0.1")),
     ]
-    assert differing([result(), result(seconds=5.0)]) == []
+    assert differing([tuned(), tuned(seconds=5.0)]) == []
 
 
 def test_other_items_of_dev_are_noticed_and_another_base_is_not_taken_for_them() -> None:
     data = result()["data"]
-    assert same_dev([result(), result(data={**data, "dev_sha256": "00" * 32})])
-    assert not same_dev([result(), result(data={**data, "dev": 100})])
-    assert not same_dev([result(), result(data={**data, "digest": "00" * 32})])
+    assert same_dev([tuned(), tuned(data={**data, "dev_sha256": "00" * 32})])
+    assert not same_dev([tuned(), tuned(data={**data, "dev": 100})])
+    assert not same_dev([tuned(), tuned(data={**data, "digest": "00" * 32})])
 
 
 def side(number: int, found: Kept | str, best: str = "model") -> Side:

@@ -5,6 +5,7 @@ import pytest
 from appliance.evals.outcomes import Outcome
 from appliance.tuning.curve import Point, more_helps, part
 from appliance.tuning.rows import Row
+from appliance.wire.admin.results import RowsDoubled
 
 
 def point(share: float, right: int, count: int = 200) -> Point:
@@ -36,14 +37,14 @@ def test_smaller_shares_lie_within_larger_ones() -> None:
 )
 def test_only_what_is_shown_is_said(half: int, whole: int, count: int, expected: str) -> None:
     said, told = more_helps([point(0.5, half, count), point(1.0, whole, count)])
-    assert said == expected and told["doubling"] == pytest.approx((whole - half) / count)
+    assert said == expected and told.doubling == pytest.approx((whole - half) / count)
 
 
 def test_without_half_of_the_rows_nothing_is_said() -> None:
-    assert more_helps([point(1.0, 100)]) == ("unknown", {})
+    assert more_helps([point(1.0, 100)]) == ("unknown", RowsDoubled())
 
 
 def test_a_point_has_its_interval() -> None:
     told = point(0.5, 100).told()
-    assert told["rows"] == 500 and told["metric"] == 0.5
-    assert told["interval"][0] < 0.5 < told["interval"][1]
+    assert told.rows == 500 and told.metric == 0.5
+    assert told.interval[0] < 0.5 < told.interval[1]

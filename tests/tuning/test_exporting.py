@@ -1,6 +1,5 @@
 """What a tuning leaves on the disk, and what its record says that it follows from."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ from appliance.tuning.given import Given
 from appliance.tuning.rows import Row
 from appliance.tuning.settings import Settings
 from tests.evals.orders import TASK as DEFINITION
+from tests.tuning.example import kept
 from tests.tuning.trained import SCORES, trained
 
 BOUND = Base("ab" * 32, "cd" * 32)
@@ -39,16 +39,16 @@ def given() -> Given:
 
 
 def test_the_adapter_its_statement_and_its_record_lie_together(tmp_path: Path) -> None:
-    path = exporting.export(tmp_path, b"GGUF", BOUND, {"a": 1}, {"task.toml": b"x"}, b"{}")
+    path = exporting.export(tmp_path, b"GGUF", BOUND, kept(threads=1), {"task.toml": b"x"}, b"{}")
     assert path == tmp_path / ADAPTER
     names = {"adapter.gguf", "adapter.json", "training.json"}
     assert {file.name for file in path.iterdir()} == names
     assert parse_statement((path / "adapter.json").read_bytes()) == BOUND
-    assert record.read(path)["a"] == 1
+    assert record.read(path).threads == 1
     assert (tmp_path / TASK / "task.toml").read_bytes() == b"x"
     assert (tmp_path / "outcomes.json").read_bytes() == b"{}"
-    exporting.export(tmp_path, b"GGUF2", BOUND, {"a": 2}, {"task.toml": b"y"}, b"{}")
-    assert record.read(path)["a"] == 2  # a job that a crash ended before it was done
+    exporting.export(tmp_path, b"GGUF2", BOUND, kept(threads=2), {"task.toml": b"y"}, b"{}")
+    assert record.read(path).threads == 2  # a job that a crash ended before it was done
     assert {p.name for p in tmp_path.iterdir()} == {ADAPTER, TASK, "outcomes.json"}
 
 
@@ -68,12 +68,12 @@ def test_a_disk_that_is_full_leaves_nothing_of_it(
     whole = durable.replace
     monkeypatch.setattr(durable, "replace", full)
     with pytest.raises(TuningRefused, match="No space left") as refused:
-        exporting.export(tmp_path, b"GGUF", BOUND, {"a": 1}, {"task.toml": b"x"}, b"{}")
+        exporting.export(tmp_path, b"GGUF", BOUND, kept(threads=1), {"task.toml": b"x"}, b"{}")
     assert refused.value.code == "tuning_checkpoint"
     assert [p.name for p in tmp_path.iterdir()] == ["seed-0.done"]
     left[0] = 5
-    exporting.export(tmp_path, b"GGUF", BOUND, {"a": 1}, {"task.toml": b"x"}, b"{}")
-    assert record.read(tmp_path / ADAPTER)["a"] == 1  # once there is room, the resumed job ends
+    exporting.export(tmp_path, b"GGUF", BOUND, kept(threads=1), {"task.toml": b"x"}, b"{}")
+    assert record.read(tmp_path / ADAPTER).threads == 1  # once there is room, the resumed job ends
 
 
 def test_all_that_the_adapter_follows_from_is_named() -> None:
@@ -81,17 +81,17 @@ def test_all_that_the_adapter_follows_from_is_named() -> None:
     first = trained()
     other = trained(1, scores=SCORES[:1])
     told = exporting.sources(read, Settings(rank=4), [first, other], first, MODEL, judged=4)
-    assert told["base"] == {"id": "smol", "oms_root": "ab" * 32, "gguf_sha256": "cd" * 32}
-    assert told["task"]["digest"] == "ef" * 32 and told["data"]["digest"] == "12" * 32
-    assert told["data"]["rows_sha256"] == rows.digest(read.rows)
-    assert told["data"]["draft"] is False  # it was approved
-    assert (told["data"]["dev"], told["data"]["dev_seen"]) == (2, 1)
-    assert told["data"]["judged_seen"] == 4
-    assert (told["data"]["taught"], told["data"]["teachers"]) == (1, ["34" * 32])
-    assert told["settings"]["rank"] == 4 and told["seed"] == 0
-    assert told["spread_nats"] == pytest.approx(0.3 - 0.25)
-    assert [one["losses"][1]["dev"] for one in told["seeds"]] == [0.25, 0.25]
-    assert json.loads(record.document(told))["seeds"][0]["best_step"] == 2
+    assert told.base.document == {"id": "smol", "oms_root": "ab" * 32, "gguf_sha256": "cd" * 32}
+    assert told.task.digest == "ef" * 32 and told.data.digest == "12" * 32
+    assert told.data.rows_sha256 == rows.digest(read.rows)
+    assert told.data.draft is False  # it was approved
+    assert (told.data.dev, told.data.dev_seen) == (2, 1)
+    assert told.data.judged_seen == 4
+    assert (told.data.taught, told.data.teachers) == (1, ["34" * 32])
+    assert told.settings["rank"] == 4 and told.seed == 0
+    assert told.spread_nats == pytest.approx(0.3 - 0.25)
+    assert [one.losses[1].dev for one in told.seeds] == [0.25, 0.25]
+    assert told.seeds[0].best_step == 2
 
 
 def test_quality_counts_groups() -> None:
@@ -100,6 +100,6 @@ def test_quality_counts_groups() -> None:
         for n, (group, micros) in enumerate((("a", 1_000_000), ("a", 0), ("b", 1_000_000)))
     ]
     found = exporting.quality(definition.parse(DEFINITION.encode()), outcomes)
-    assert found["value"] == 0.75 and found["groups"] == 2
-    low, high = found["interval"]
+    assert found.value == 0.75 and found.groups == 2
+    low, high = found.interval
     assert low < 0.75 < high

@@ -34,13 +34,13 @@ def test_a_field_that_is_mostly_null_is_told_apart() -> None:
     task = loaded()
     tuned = outcomes(task, ANSWER, ANSWER, ANSWER | {"part": "hose"}, ANSWER)
     untuned = outcomes(task, ANSWER | {"part": "pump"}, None, ANSWER, None)
-    rows = {row["field"]: row for row in by_field(task, tuned, untuned)}
+    rows = {row.field: row for row in by_field(task, tuned, untuned)}
     assert list(rows) == [*sorted(SCHEMA["properties"]), WHOLE]  # type: ignore[call-overload]
     part = rows["part"]
-    assert (part["value"], part["stated"], part["stated_value"]) == (0.75, 2, 0.5)
-    assert part["interval"][0] < 0.75 < part["interval"][1] and part["untuned"] == 0
-    assert "stated_value" not in rows["side"] and rows["side"]["untuned"] == 0.5
-    assert rows[WHOLE]["value"] == 0.75 and rows[WHOLE]["untuned"] == 0
+    assert (part.value, part.stated, part.stated_value) == (0.75, 2, 0.5)
+    assert part.interval[0] < 0.75 < part.interval[1] and part.untuned == 0
+    assert rows["side"].stated_value is None and rows["side"].untuned == 0.5
+    assert rows[WHOLE].value == 0.75 and rows[WHOLE].untuned == 0
 
 
 def test_labels_have_no_fields() -> None:

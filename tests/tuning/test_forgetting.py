@@ -4,9 +4,10 @@ import pytest
 
 from appliance.app import Services
 from appliance.errors import TuningRefused
-from appliance.tuning import forgetting
-from appliance.tuning.checks import Scored
+from appliance.tuning import exporting, forgetting
+from appliance.tuning.checks import Gap, Scored
 from appliance.tuning.forgetting import Forgotten, compared, forgotten
+from appliance.tuning.proof import Proof
 from appliance.tuning.served import Served, attached
 from tests.lora import write_lora
 
@@ -48,13 +49,13 @@ def test_texts_count_and_not_their_tokens() -> None:
 
 
 def test_the_record_has_both_sides_the_interval_and_the_limit() -> None:
-    told = found(0.4, 0.6).facts(2.0)
-    low, high = told.pop("forgotten_interval")
+    told = exporting.checks(Proof(Gap(0.1, 0.2), 1, 1.0), 0.0, found(0.4, 0.6), 2.0)
+    assert told.forgotten_interval is not None
+    low, high = told.forgotten_interval
     assert low == pytest.approx(0.5 - 1.96 * 0.1, abs=1e-3) and low + high == pytest.approx(1.0)
-    assert told == pytest.approx({
-        "texts": 2, "texts_untuned": 3.0, "texts_tuned": 3.5, "forgotten": 0.5,
-        "forgotten_most": 2.0,
-    })  # fmt: skip
+    assert (told.texts, told.forgotten_most) == (2, 2.0)
+    measured = (told.texts_untuned, told.texts_tuned, told.forgotten)
+    assert measured == pytest.approx((3.0, 3.5, 0.5))
 
 
 async def test_a_model_that_lost_its_language_is_refused(

@@ -43,8 +43,8 @@ async def test_rows_are_of_train_within_the_bound_and_in_the_order_of_their_dige
     some = await importance.learning(served, subject, stop, dev)
     assert 0 < len(some) < 120 and some == every[: len(some)]
     told = Matrix({}, some).told()
-    assert 500 - max(len(row.tokens) for row in every) < told["tokens"] <= 500
-    assert told["split"] == "train" and told["rows"] == len(some)
+    assert 500 - max(len(row.tokens) for row in every) < told.tokens <= 500
+    assert told.split == "train" and told.rows == len(some)
 
 
 def test_the_record_names_each_row_and_tells_matrices_apart() -> None:
@@ -52,4 +52,4 @@ def test_the_record_names_each_row_and_tells_matrices_apart() -> None:
     one, other = Matrix({"w": b"\0\0\x80?"}, rows), Matrix({"w": b"\0\0\0@"}, rows)
     assert one.row_digests() == [digest(rows[:1]), digest(rows[1:])]
     assert one.told() == Matrix(dict(one.weights), rows).told()
-    assert one.told()["sha256"] != other.told()["sha256"]
+    assert one.told().sha256 != other.told().sha256

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -16,6 +17,7 @@ from appliance.errors import Refused, TuningRefused, Unavailable
 from appliance.jobs.states import State
 from appliance.trust.artifacts import signing
 from appliance.tuning.job import Tuning
+from appliance.tuning.settings import Settings
 from appliance.tuning.wanted import Wanted
 from tests.evals.orders import FITTED, item, write_task
 from tests.evals.sealed import sealing_key
@@ -33,6 +35,10 @@ def kind(services: Services, tuning_set: Path) -> Tuning:
     return Tuning(replace(found._parts, tuning_set=tuning_set))
 
 
+def check(tuning: Tuning, params: dict[str, Any]) -> None:
+    tuning.check(tuning.read(json.dumps(params)))
+
+
 @pytest.fixture
 def pretended(tmp_path: Path) -> Path:
     """A directory that looks like a tuning set."""
@@ -46,7 +52,7 @@ def test_without_the_tuning_set_it_says_what_to_carry_in(
     services: Services, task: Path, data: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(TuningRefused) as refused:
-        kind(services, tmp_path / "none").check({"task": str(task), "data": str(data)})
+        kind(services, tmp_path / "none").check(Wanted(str(task), str(data)))
     assert refused.value.code == "tuning_set_missing"
     assert "lock-tune.txt" in refused.value.hint
 
@@ -70,9 +76,9 @@ def test_parameters_that_cannot_be_meant_are_refused(
 ) -> None:
     params = {"task": str(task), "data": str(data), **change}
     if not code:
-        return kind(services, pretended).check(params)
+        return check(kind(services, pretended), params)
     with pytest.raises(Refused) as refused:
-        kind(services, pretended).check(params)
+        check(kind(services, pretended), params)
     assert refused.value.code == code
 
 
@@ -83,7 +89,7 @@ def test_an_architecture_that_is_not_trained_is_refused_before_anything_is_store
     facts = structs.replace(tuning._parts.facts(ID), architecture="gemma3")
     other = Tuning(replace(tuning._parts, facts=lambda _: facts))
     with pytest.raises(TuningRefused, match=r"'gemma3' .* llama and qwen2 can") as refused:
-        other.check({"task": str(task), "data": str(data)})
+        other.check(Wanted(str(task), str(data)))
     assert refused.value.code == "tuning_architecture"
 
 
@@ -213,11 +219,12 @@ def test_its_memory_is_known_before_a_row_is_read(
     services: Services, task: Path, data: Path, pretended: Path
 ) -> None:
     tuning = kind(services, pretended)
-    params = {"task": str(task), "data": str(data)}
-    by_task, by_name = tuning.needs(params), tuning.needs({**params, "base": ID})
+    params = Wanted(str(task), str(data))
+    by_task, by_name = tuning.needs(params), tuning.needs(msgspec.structs.replace(params, base=ID))
     assert by_task == by_name > 1 << 30
-    larger = tuning.needs({**params, "settings": {"tokens": 4096}})
-    assert larger > by_name > tuning.needs({**params, "settings": {"recompute": True}})
+    larger = tuning.needs(msgspec.structs.replace(params, settings=Settings(tokens=4096)))
+    smaller = msgspec.structs.replace(params, settings=Settings(recompute=True))
+    assert larger > by_name > tuning.needs(smaller)
 
 
 def test_a_task_that_a_classifier_answers_needs_a_named_base(
@@ -225,11 +232,11 @@ def test_a_task_that_a_classifier_answers_needs_a_named_base(
 ) -> None:
     fitted = write_task(tmp_path / "fitted", FITTED)
     tuning = kind(services, pretended)
-    params = {"task": str(fitted), "data": str(data)}
+    params = Wanted(str(fitted), str(data))
     with pytest.raises(TuningRefused) as refused:
         tuning.needs(params)
     assert refused.value.code == "tuning_invalid" and "base" in str(refused.value)
-    assert tuning.needs({**params, "base": ID}) > 1 << 30
+    assert tuning.needs(msgspec.structs.replace(params, base=ID)) > 1 << 30
 
 
 @pytest.mark.parametrize("plan", [True, pytest.param(False, marks=pytest.mark.slow)])

@@ -41,5 +41,5 @@ def test_what_lies_within_the_noise_has_no_rank() -> None:
     rows = [row("Q8_0", 140, 0.002), row("Q6_K", 120, 0.004), row("Q4_0", 90, 0.05)]
     assert ranks(rows) == {"Q8_0": None, "Q6_K": None, "Q4_0": 3}
     table = told(rows)
-    assert [r["rank"] for r in table] == [None, None, 3]
-    assert table[0]["mib"] == 140.0 and table[0]["metric"] == 1.0
+    assert [r.rank for r in table] == [None, None, 3]
+    assert table[0].mib == 140.0 and table[0].metric == 1.0

@@ -59,7 +59,8 @@ def test_what_cannot_be_quantised_is_refused_before_anything_is_stored(
     services: Services, task: Path, data: Path, change: dict[str, Any], code: str
 ) -> None:
     with pytest.raises(TuningRefused) as refused:
-        kind(services).check({**params(task, data), **change})
+        found = kind(services)
+        found.check(found.read(json.dumps({**params(task, data), **change})))
     assert refused.value.code == code
 
 
@@ -116,7 +117,7 @@ async def test_eight_bits_pass_and_two_are_rejected_and_the_choice_passes_the_ga
     task, data = write_task(tmp_path / "task"), tmp_path / "orders"
     asked = params(task, data, model=WIDE, to=["Q8_0", "Q2_K"], dev=120)
     live = await lab.jobs.start("quantize", asked, "uid:0")
-    result = await live.outcome()
+    result = (await live.outcome()).document
     eight, two = result["rows"]
     assert eight["verdict"] == "pass" and eight["flips"] < 0.1 and eight["kld"] < 0.05
     assert two["verdict"] == "fail" and two["kld"] > 0.1 and two["mib"] < eight["mib"]
@@ -149,7 +150,7 @@ async def passes_the_gate(lab: Services, tmp_path: Path) -> None:
     digest = lab.store.inventory.record(f"on-{WIDE}").digest
     wanted = terms(lab, f"on-{SMALLER}", "orders", incumbent=f"on-{WIDE}", incumbent_digest=digest)
     live = await lab.jobs.start("gate", {"specification": envelope(lab, wanted).decode()}, "uid:0")
-    result = await live.outcome()
+    result = (await live.outcome()).document
     assert result["verdict"] == "pass" and result["groups"] == 240
     assert (result["candidate"], result["incumbent"]) == (SMALLER, f"on-{WIDE}")
     approve(lab, f"on-{SMALLER}", *APPROVERS)  # which asks for the certificate

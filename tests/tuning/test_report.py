@@ -8,6 +8,7 @@ from appliance.reports.page import render
 from appliance.tuning import report
 from appliance.tuning.comparing import Side, paired
 from appliance.tuning.dev_outcomes import Kept
+from tests.tuning.example import kept as kept_record
 from tests.tuning.example import record
 from tests.tuning.kept import kept
 
@@ -15,7 +16,9 @@ CLASSIFIER, MODEL, BLEND = record()["candidates"]
 
 
 def shown(*, signed: bool = False, **changes: Any) -> str:
-    return render(report.page(report.Told(7, record(**changes), "/d/tuning/7/adapter", signed)))
+    return render(
+        report.page(report.Told(7, kept_record(**changes), "/d/tuning/7/adapter", signed))
+    )
 
 
 def test_it_says_what_was_trained_on_what_and_what_it_came_to() -> None:
@@ -101,7 +104,7 @@ def test_candidates_stand_with_intervals_and_paired_differences() -> None:
 def test_the_answer_follows_from_the_intervals(
     best: str, rows: list[dict[str, Any]], words: str, tone: str
 ) -> None:
-    told, marked = report.conclusion(record(best=best, candidates=rows))
+    told, marked = report.conclusion(kept_record(best=best, candidates=rows))
     assert words in told and marked == tone
     assert ("Dev chose it" in told) == (best != "classifier")
 
@@ -119,7 +122,7 @@ def test_the_learning_curve_has_its_verdict(helps: str, words: str) -> None:
 def test_it_is_held_against_another_item_by_item() -> None:
     def told(other: Kept | str) -> str:
         (held,) = paired([Side(5, "model", other), Side(7, "model", kept("1110"))])
-        return render(report.page(report.Told(7, record(), "/d/7/adapter", False, held)))
+        return render(report.page(report.Told(7, kept_record(), "/d/7/adapter", False, held)))
 
     html = told(kept("0100"))
     for words in ("Against tuning 5", "minus tuning 5, on the 4 items of dev in 3 groups", "+50.0",

@@ -31,7 +31,7 @@ def params(task: Path, data: Path, **more: Any) -> dict[str, Any]:
 
 async def teach(services: Services, params: dict[str, Any]) -> dict[str, Any]:
     live = await services.jobs.start("teach", params, "uid:0")
-    return await live.outcome()
+    return (await live.outcome()).document
 
 
 async def test_a_dataset_comes_of_it_that_says_who_answered(

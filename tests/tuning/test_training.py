@@ -14,6 +14,7 @@ from appliance.jobs.kind import Context, Stop
 from appliance.trust.bytes import durable
 from appliance.tuning import checks, losses, messages, training
 from appliance.tuning.rows import digest
+from appliance.tuning.wanted import Wanted
 from tests.smol import quiet
 from tests.tuning.runs import order
 from tests.tuning.trained import trained
@@ -99,7 +100,9 @@ async def test_each_phase_is_named_and_a_silent_trainer_is_given_up(
     monkeypatch.setattr(training, "trainer", silent)
     monkeypatch.setattr(checks, "check_gap", lambda *_: None)
     monkeypatch.setattr(checks, "gap", lambda *_: SimpleNamespace(nats=0.0))
-    job = Context(1, "uid:1", {}, None, False, 0, lambda *_: None, check, lambda _: None)
+    job = Context(
+        1, "uid:1", Wanted("t", "d"), None, False, 0, lambda *_: None, check, lambda _: None
+    )
     files = training.Files(tmp_path, 0)
     base: Any = None  # it is not read
     work = training.train(

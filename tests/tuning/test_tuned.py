@@ -15,6 +15,7 @@ from appliance.tuning import dev_outcomes
 from appliance.tuning import job as jobs
 from appliance.tuning.job import Tuning
 from appliance.tuning.messages import Order
+from appliance.tuning.wanted import Wanted
 from tests.smol import APPROVERS, ID, approve, key, quiet
 from tests.smol import sealed as sealed_model
 from tests.tuning.fields import write_fields
@@ -74,7 +75,7 @@ async def test_one_seed_gives_one_file_also_over_a_crash(
 
     class Job:
         id, actor, resumed, created_us = 771, "uid:0", False, 0
-        params: dict[str, Any] = {}  # noqa: RUF012
+        params: Wanted | None = None
         checkpoint = None
         stop_at = 5
 
@@ -93,13 +94,13 @@ async def test_one_seed_gives_one_file_also_over_a_crash(
             return work(*args)
 
     job: Any = Job()
-    job.params = params(task, orders)
+    job.params = kind.read(json.dumps(params(task, orders)))
     with pytest.raises(Stop):
         await kind.run(job)
     directory = opened.data / "tuning" / "771"
     assert {p.name for p in directory.iterdir()} == {"seed-0.checkpoint", "seed-0.losses"}
     job.stop_at = -1
-    rest = await kind.run(job)
+    rest = (await kind.run(job)).document
     assert rest["adapter_sha256"] == whole["adapter_sha256"]
     record = json.loads((Path(rest["adapter"]) / "training.json").read_text())
     assert [point["step"] for point in record["seeds"][0]["losses"]] == list(range(1, 17))

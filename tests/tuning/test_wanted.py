@@ -1,5 +1,6 @@
 """What a tuning is asked to do: parameters that cannot be meant, the base, the task's files."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from appliance.errors import TuningRefused
 from appliance.tasks import definition
-from appliance.tuning.wanted import Wanted, parse, task_files
+from appliance.tuning.job import Tuning
+from appliance.tuning.wanted import Wanted, check, task_files
 from tests.evals.orders import FITTED, TASK, write_task
 from tests.tuning.fields import write_fields
 
@@ -34,8 +36,15 @@ def refused(call: Any, *given: Any) -> str:
     ],
 )
 def test_parameters_that_cannot_be_meant_are_refused(change: dict[str, Any]) -> None:
-    assert parse({"task": "/t", "data": "/d"}) == Wanted("/t", "/d")
-    assert "Parameters: " in refused(parse, {"task": "/t", "data": "/d", **change})
+    kind = Tuning(None)  # type: ignore[arg-type]
+
+    def read(**change: object) -> Wanted:
+        asked = kind.read(json.dumps({"task": "/t", "data": "/d", **change}))
+        check(asked)
+        return asked
+
+    assert read() == Wanted("/t", "/d")
+    assert "Parameters: " in refused(lambda: read(**change))
 
 
 def test_train_and_dev_have_limits_of_their_own() -> None:

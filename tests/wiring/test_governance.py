@@ -22,7 +22,7 @@ def test_a_job_that_was_under_way_goes_on_where_its_kind_is_known(
     routing: RoutingRoom,
 ) -> None:
     kept = JobStore(log.database, held.clock)
-    known, unknown = (kept.create(kind, "a title", "uid:0", {}, True) for kind in ("tune", "dig"))
+    known, unknown = (kept.create(kind, "a title", "uid:0", "{}", True) for kind in ("tune", "dig"))
     for job in (known, unknown):
         kept.advance(job.id, "start")
     GovernanceRoom(log, access, trust, pool, evidence, routing)

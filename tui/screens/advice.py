@@ -37,7 +37,7 @@ class AdvicePage(DetailPage[Advice]):
 
     def words(self, item: Advice) -> str:
         """What the filter looks at."""
-        return f"{item.task} {item.document.get('verdict')}"
+        return f"{item.task} {view.verdict(item)}"
 
     def summed(self) -> Content:
         """How many there are."""

@@ -16,6 +16,7 @@ from appliance.wire.admin import evaluations as wire
 from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted, Side
 from appliance.wire.admin.gates import LEDGERS, Ledger
 from appliance.wire.admin.jobs import JOB, JOBS, Job
+from appliance.wire.admin.results import EvaluationResult
 from tui.change import Change, report_to_file
 from tui.desk import Desk
 from tui.link import Question
@@ -254,8 +255,9 @@ def _items(client: AdminClient, what: str, number: int) -> Errors | Compared | A
     try:
         if what == "errors":
             return client.call(wire.EVALUATION_ERRORS, ErrorsWanted.of(side=side.model_dump()))
-        result = client.call(JOB, job_id=number).result or {}
-        base = Side.of(evaluation=number, candidate=str(result.get("baseline", "")))
+        result = client.call(JOB, job_id=number).came_to(EvaluationResult)
+        baseline = "" if result is None else result.baseline
+        base = Side.of(evaluation=number, candidate=baseline)
         wanted = CompareWanted.of(first=side.model_dump(), second=base.model_dump())
         return client.call(wire.EVALUATIONS_COMPARE, wanted)
     except ApplianceError as error:

@@ -4,12 +4,13 @@ Rules: a calibration is a job and is steered on the screen of the jobs; what it 
 once, since it does not change; nothing is changed here.
 """
 
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from textual.content import Content
 
 from appliance.client import AdminClient
 from appliance.wire.admin.jobs import JOB, JOBS, Job
+from appliance.wire.admin.results import CalibrationResult
 from appliance.wire.admin.routes import ROUTE_TABLE, ROUTES, Route
 from tui.desk import Desk
 from tui.link import Question
@@ -68,10 +69,10 @@ class RoutesPage(DetailPage[Route]):
         """The route under the cursor."""
         return view.detail(item, self._result(item.id), width, ascii_only=self.desk.basic)
 
-    def _result(self, route: str) -> dict[str, Any] | None:
-        """What the newest calibration of a route found."""
+    def _result(self, route: str) -> CalibrationResult | None:
+        """The result of the newest calibration of a route."""
         for number in sorted(self._known, reverse=True):
-            result = self._known[number].result or {}
-            if result.get("route") == route:
+            result = self._known[number].came_to(CalibrationResult)
+            if result is not None and result.route == route:
                 return result
         return None

@@ -1,18 +1,18 @@
 """What the advice screen says: the answer for each task, its options, and what would change it.
 
-Rules: pure; an advice of a newer server is shown as far as it is understood; a cost stands with its
+Rules: pure; of an advice of another form there is the answer alone; a cost stands with its
 P10 and P90, and what was not measured is a dash.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.admin.advice import Advice
+from appliance.wire.admin.advice import Advice, AdviceDocument, OptionTold
+from appliance.wire.admin.results import UnknownResult
 from tui.columns import Column, table
 from tui.text import QUIET, Cell, cell, line, quiet
-from tui.view.document import number, tables
 from tui.view.units import age, count, since
 
 COLUMNS: Final = (
@@ -45,11 +45,13 @@ def row(advice: Advice, now: float) -> Sequence[Cell]:
     Args:
         now: seconds since the epoch.
     """
-    chosen = [o for o in tables(advice.document, "options") if o.get("name") == _verdict(advice)]
+    found, name = advice.document, verdict(advice)
+    options = found.options if isinstance(found, AdviceDocument) else []
+    chosen = [one.cost_month for one in options if one.name == name]
     return (
         advice.task,
-        _verdict(advice).replace("_", " "),
-        _money(chosen[0], "p50") if chosen else "-",
+        name.replace("_", " "),
+        _money(chosen[0].p50) if chosen and chosen[0] is not None else "-",
         age(since(advice.created, now)),
     )
 
@@ -64,49 +66,50 @@ def summary(found: Sequence[Advice], kept: int) -> Content:
 
 def detail(advice: Advice, width: int) -> list[Content]:
     """The advice under the cursor."""
-    document = advice.document
-    said = cell(str(document.get("answer", "-")), "bold", limit=2_000).wrap(width)
-    told: list[Content] = [*said]
-    options = [_option(each) for each in tables(document, "options")]
+    found = advice.document
+    if isinstance(found, UnknownResult):
+        return cell(str(found.document.get("answer", "-")), "bold", limit=2_000).wrap(width)
+    told: list[Content] = [*cell(found.answer, "bold", limit=2_000).wrap(width)]
+    options = [_option(each) for each in found.options]
     if options:
         told += table(_OPTIONS, options, width)
     flips = [
-        (str(each.get("name", "-")), _said(each.get("now")), _said(each.get("then")),
-         str(each.get("verdict", "-")).replace("_", " "))
-        for each in tables(document, "flips_if")[:_MOST]
-    ]  # fmt: skip
+        (each.name, _said(each.now), _said(each.then), each.verdict.replace("_", " "))
+        for each in found.flips_if[:_MOST]
+    ]
     if flips:
         told += [Content(""), *table(_FLIPS, flips, width)]
-    notes = document.get("notes")
-    for note in notes if isinstance(notes, list) else []:
-        told += cell(str(note), QUIET, limit=2_000).wrap(width)
+    for note in found.notes:
+        told += cell(note, QUIET, limit=2_000).wrap(width)
     return told
 
 
-def _option(found: dict[str, Any]) -> Sequence[Cell]:
-    ends, seconds = found.get("interval"), found.get("seconds_p95")
-    whole = isinstance(ends, list) and len(ends) == 2
+def verdict(advice: Advice) -> str:
+    """The option that an advice names, or why it names none."""
+    found = advice.document
+    if isinstance(found, UnknownResult):
+        return str(found.document.get("verdict", "-"))
+    return found.verdict
+
+
+def _option(found: OptionTold) -> Sequence[Cell]:
+    ends, cost, seconds = found.interval, found.cost_month, found.seconds_p95
     return (
-        str(found.get("name", "-")),
-        str(found.get("title", "-")),
-        str(found.get("state", "-")),
-        " to ".join(f"{number(end):.3f}" for end in ends) if whole and ends else "-",
-        _money(found, "p50"),
-        f"{_money(found, 'p10')} to {_money(found, 'p90')}" if found.get("cost_month") else "-",
-        f"{seconds:.3g} s" if isinstance(seconds, int | float) else "-",
+        found.name,
+        found.title,
+        found.state,
+        "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}",
+        "-" if cost is None else _money(cost.p50),
+        "-" if cost is None else f"{_money(cost.p10)} to {_money(cost.p90)}",
+        "-" if seconds is None else f"{seconds:.3g} s",
     )
 
 
-def _verdict(advice: Advice) -> str:
-    return str(advice.document.get("verdict", "-"))
+def _money(amount: float) -> str:
+    return f"{amount:,.2f}"
 
 
-def _money(found: dict[str, Any], name: str) -> str:
-    cost = found.get("cost_month")
-    return f"{number(cost.get(name)):,.2f}" if isinstance(cost, dict) else "-"
-
-
-def _said(value: object) -> str:
+def _said(value: float) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{number(value):,.5g}"
+    return f"{value:,.5g}"

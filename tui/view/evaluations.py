@@ -1,22 +1,23 @@
 """What the evaluations screen says: what is measured, how far it is, what each candidate is worth,
 the verdicts of gates, and the looks that sealed splits have left.
 
-Rules: pure; quality stands with its interval and speed beside it, never mixed; a result of a newer
-server is shown as far as it is understood.
+Rules: pure; quality stands with its interval and speed beside it, never mixed; a result that has
+another form is shown as any job's.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from textual.content import Content
 
 from appliance.wire.admin.evaluations import Compared, Errors
 from appliance.wire.admin.gates import Ledger
 from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.results import CandidateMeasured, EvaluationResult, GateResult
 from tui.columns import Column, table
 from tui.text import QUIET, Cell, alarm, cell, indented, labelled, line, quiet, state
 from tui.view import jobs
-from tui.view.document import count_of, drawn_column, ends, inner, measured, number, tables, text
+from tui.view.intervals import drawn_column, measured
 from tui.view.units import clock, count, many, seconds
 
 COLUMNS: Final = (
@@ -69,13 +70,13 @@ def summary(found: Sequence[Job], kept: int) -> Content:
 
 def detail(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content]:
     """The evaluation under the cursor: how far it is, or what it found."""
-    result = job.result or {}
-    if not result:
-        return jobs.detail(job, now, width)
-    if "verdict" in result:
+    result = job.result
+    if isinstance(result, GateResult):
         return _verdict(result, width)
+    if not isinstance(result, EvaluationResult):
+        return jobs.detail(job, now, width)
     return [
-        cell(text(result, "answer"), "bold"),
+        cell(result.answer, "bold"),
         line(*_facts(result)),
         *_candidates(result, width, ascii_only=ascii_only),
     ]
@@ -83,61 +84,56 @@ def detail(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Conten
 
 def whole(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content]:
     """Everything that an evaluation found."""
-    result = job.result or {}
+    result = job.result
     said = [line(cell(f"{job.kind} {job.id}", "bold"), state(job.state), job.title)]
     said += labelled("when", f"{clock(job.created)} by {job.actor}", width)
-    if not result:
-        return [*said, Content(""), *jobs.detail(job, now, width)]
-    if "verdict" in result:
+    if isinstance(result, GateResult):
         return said + _verdict(result, width)
-    said += cell(text(result, "answer"), "bold", limit=2_000).wrap(width)
+    if not isinstance(result, EvaluationResult):
+        return [*said, Content(""), *jobs.detail(job, now, width)]
+    said += cell(result.answer, "bold", limit=2_000).wrap(width)
     said += [line(*_facts(result)), Content("")]
     said += _candidates(result, width, ascii_only=ascii_only)
     compared = [
         (
-            text(each, "candidate"),
-            _points(each.get("difference")),
-            _range(each),
-            count_of(each.get("gained")),
-            count_of(each.get("lost")),
+            each.candidate,
+            _points(each.difference),
+            _range(each.interval),
+            count(each.gained),
+            count(each.lost),
         )
-        for each in tables(result, "comparisons")
+        for each in result.comparisons
     ]
     if compared:
         said += [Content(""), *table(_COMPARED, compared, width)]
-    digests = result.get("digests")
-    if isinstance(digests, dict):
+    if result.digests:
         said.append(Content(""))
-        for name, value in digests.items():
-            said += labelled(str(name)[:40], quiet(str(value)), width, 30)
+        for name, value in result.digests.items():
+            said += labelled(name[:40], quiet(value), width, 30)
     return said
 
 
-def _verdict(result: dict[str, Any], width: int) -> list[Content]:
-    """What a gate found: the sentence, the coarse interval, floors and packs, looks left."""
-    said = cell(text(result, "answer"), "bold", limit=2_000).wrap(width)
-    interval = f"{_points(result.get('difference'))} points, {_range(result)}"
-    margin = f"margin {100 * number(result.get('margin')):g}"
-    groups = f"{count_of(result.get('groups'))} groups"
-    found = line(state(text(result, "verdict")), interval, quiet(margin), quiet(groups))
+def _verdict(result: GateResult, width: int) -> list[Content]:
+    """The finding of a gate: the sentence, the coarse interval, floors and packs, looks left."""
+    said = cell(result.answer, "bold", limit=2_000).wrap(width)
+    interval = f"{_points(result.difference)} points, {_range(result.interval)}"
+    margin, groups = f"margin {100 * result.margin:g}", f"{count(result.groups)} groups"
+    found = line(state(result.verdict), interval, quiet(margin), quiet(groups))
     said += labelled("verdict", found, width)
-    for name, verdict in inner(result, "floors").items():
-        said += labelled("floor", line(name or "the whole", state(str(verdict))), width)
-    for name, told in inner(result, "packs").items():
-        pack = told if isinstance(told, dict) else {}
-        right = f"{count_of(pack.get('right'))} of {count_of(pack.get('items'))} right"
-        said += labelled("pack", line(name, state(text(pack, "verdict")), right), width)
-    advice = result.get("advice")
-    if isinstance(advice, float):
-        said += labelled("regression", f"reaches {advice:.0%} on these items (advice)", width)
-    if result.get("agreed"):
-        said += labelled(
-            "labels", f"none where both agree: {count_of(result['agreed'])} items", width
-        )
-    taken, left = (count_of(result.get(name)) for name in ("looks", "looks_left"))
-    said += labelled("looks", f"{taken} taken, {left} left", width)
-    certificate = result.get("certificate")
-    return said + labelled("certificate", str(certificate) if certificate else "none", width)
+    for name, verdict in result.floors.items():
+        said += labelled("floor", line(name or "the whole", state(verdict)), width)
+    for name, pack in result.packs.items():
+        right = f"{count(pack.right)} of {count(pack.items)} right"
+        said += labelled("pack", line(name, state(pack.verdict), right), width)
+    if result.advice is not None:
+        reached = f"reaches {result.advice:.0%} on these items (advice)"
+        said += labelled("regression", reached, width)
+    if result.agreed:
+        said += labelled("labels", f"none where both agree: {count(result.agreed)} items", width)
+    said += labelled(
+        "looks", f"{count(result.looks)} taken, {count(result.looks_left)} left", width
+    )
+    return said + labelled("certificate", result.certificate or "none", width)
 
 
 def errors(found: Errors, kept: int, width: int) -> list[Content]:
@@ -193,11 +189,11 @@ def ledger(found: Sequence[Ledger], width: int) -> list[Content]:
             said.append(line(cell(f"{each.dataset}, {split.split}", "bold"), spent, told, groups))
             rows = [
                 (
-                    clock(text(look, "taken")),
-                    text(look, "task"),
-                    state(str(look.get("verdict") or "under way")),
-                    text(look, "person"),
-                    text(look, "dataset"),
+                    clock(look.taken),
+                    look.task,
+                    state(look.verdict or "under way"),
+                    look.person,
+                    look.dataset,
                 )
                 for look in split.looks
             ]
@@ -205,42 +201,36 @@ def ledger(found: Sequence[Ledger], width: int) -> list[Content]:
     return said or [quiet("No dataset is sealed. Seal one with `appliance dataset seal DIR`.")]
 
 
-def _facts(result: dict[str, Any]) -> list[Cell]:
-    groups = [each.get("groups") for each in tables(result, "candidates")][:1]
+def _facts(result: EvaluationResult) -> list[Cell]:
+    groups = result.candidates[0].groups if result.candidates else 0
     told: list[Cell] = [
-        quiet(f"{text(result, 'metric').replace('_', ' ')} on {text(result, 'split')}"),
-        quiet(f"{count_of(result.get('items'))} items"),
-        quiet(f"n = {count_of(groups[0] if groups else None)} groups"),
+        quiet(f"{result.metric.replace('_', ' ')} on {result.split}"),
+        quiet(f"{count(result.items)} items"),
+        quiet(f"n = {count(groups)} groups"),
     ]
-    agreement = result.get("label_agreement")
-    if isinstance(agreement, float):
-        told.append(quiet(f"labels agree {agreement:.1%}"))
+    if result.label_agreement is not None:
+        told.append(quiet(f"labels agree {result.label_agreement:.1%}"))
     return told
 
 
-def _candidates(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
-    found = tables(result, "candidates")
-    ordered = sorted(found, key=lambda each: -number(each.get("quality")))
+def _candidates(result: EvaluationResult, width: int, *, ascii_only: bool) -> list[Content]:
+    ordered = sorted(result.candidates, key=lambda each: -each.quality)
     return table(_CANDIDATES, [_candidate(each, ascii_only=ascii_only) for each in ordered], width)
 
 
-def _candidate(found: dict[str, Any], *, ascii_only: bool) -> Sequence[Cell]:
-    told, drawn = measured(found, "quality", ascii_only=ascii_only)
-    failures = found.get("failures")
-    failed = sum(map(number, failures.values())) if isinstance(failures, dict) else 0
+def _candidate(found: CandidateMeasured, *, ascii_only: bool) -> Sequence[Cell]:
     return (
-        text(found, "name"),
-        *told,
-        drawn,
-        f"{number(found.get('documents_s')):.3g}",
-        seconds(number(found.get("p95_s"))),
-        count(round(failed)),
+        found.name,
+        *measured(found.quality, found.interval, ascii_only=ascii_only),
+        f"{found.documents_s:.3g}",
+        seconds(found.p95_s),
+        count(sum(found.failures.values())),
     )
 
 
-def _points(value: object) -> str:
-    return f"{100 * number(value):+.1f}"
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
 
 
-def _range(found: dict[str, Any]) -> str:
-    return " to ".join(map(_points, ends(found, "interval", 0.0)))
+def _range(ends: tuple[float, float]) -> str:
+    return " to ".join(map(_points, ends))

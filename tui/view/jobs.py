@@ -71,8 +71,8 @@ def detail(job: Job, now: float, width: int) -> list[Content]:
     if job.code and job.state != "done":
         said += labelled("why", f"{job.code}: {job.message}", width)
         said += labelled("next", job.hint, width)
-    if job.result:
-        words = ", ".join(f"{name} {value}" for name, value in job.result.items())
+    if job.result is not None:
+        words = ", ".join(f"{name} {value}" for name, value in job.told.items())
         said += labelled("result", words, width)
     if job.state == "queued" and job.heavy:
         waits = "Jobs that need an engine run one at a time, and so do those that need none."

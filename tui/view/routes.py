@@ -5,10 +5,11 @@ called so, since it promises nothing.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from textual.content import Content
 
+from appliance.wire.admin.results import CalibrationResult
 from appliance.wire.admin.routes import ROUTE_TABLE, Certificate, Route
 from tui.chart import bar
 from tui.columns import Column, cells, listed, table
@@ -67,12 +68,12 @@ def summary(found: Sequence[Route], shown: int) -> Content:
 
 
 def detail(
-    route: Route, result: dict[str, Any] | None, width: int, *, ascii_only: bool
+    route: Route, result: CalibrationResult | None, width: int, *, ascii_only: bool
 ) -> list[Content]:
     """The route under the cursor.
 
     Args:
-        result: what its newest calibration found; None where there was none.
+        result: of its newest calibration; None where there was none.
     """
     said: list[Content] = []
     if not route.certified:
@@ -93,7 +94,7 @@ def detail(
         for stage in route.stages
     ]
     said += [Content(""), *table(_STAGES, rows, width)]
-    return said + _curve(result or {}, width, ascii_only=ascii_only)
+    return said + _curve(result, width, ascii_only=ascii_only)
 
 
 def _certificate(found: Certificate, width: int) -> list[Content]:
@@ -119,9 +120,9 @@ def _certificate(found: Certificate, width: int) -> list[Content]:
     return said + labelled("", facts, width, 12)
 
 
-def _curve(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
+def _curve(result: CalibrationResult | None, width: int, *, ascii_only: bool) -> list[Content]:
     """Error and coverage of the first stage at some thresholds, on open items."""
-    points = [p for p in result.get("curve") or () if isinstance(p, list) and len(p) == 5]
+    points = [] if result is None else result.curve
     if not points:
         return []
     step = max(1, -(-len(points) // _POINTS))

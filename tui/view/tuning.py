@@ -1,31 +1,27 @@
 """What the screen of tunings says: plans, the curve of losses, results, several side by side.
 
-Rules: pure; quality stands with its interval; dev chose it, which the words say; a result of a
-newer server is shown as far as it is understood.
+Rules: pure; quality stands with its interval; dev chose it, which the words say; a result that has
+another form is shown as any job's.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from textual.content import Content
 
 from appliance.wire.admin.jobs import Job
+from appliance.wire.admin.results import (
+    AdapterTuned,
+    FieldRight,
+    TunedCandidate,
+    TuningPlanned,
+)
 from appliance.wire.admin.tunings import LossRun, Paired, Tuned, TuningsCompared
 from tui.chart import plot
 from tui.columns import Column, table
 from tui.text import Cell, alarm, cell, indented, labelled, line, quiet, state
 from tui.view import jobs
-from tui.view.document import (
-    count_of,
-    drawn_column,
-    ends,
-    inner,
-    interval_cell,
-    measured,
-    number,
-    tables,
-    text,
-)
+from tui.view.intervals import drawn_column, interval_cell, measured
 from tui.view.units import clock, count, duration
 
 COLUMNS: Final = (
@@ -124,13 +120,13 @@ def detail(
     job: Job, runs: Sequence[LossRun], now: float, width: int, *, ascii_only: bool
 ) -> list[Content]:
     """The tuning under the cursor: how far it is, what it would take, or what it came to."""
-    result = job.result or {}
-    if not result:
+    result = job.result
+    if isinstance(result, TuningPlanned):
+        return plan(result, width)
+    if not isinstance(result, AdapterTuned):
         said = jobs.detail(job, now, width)
         return said + _curve(runs, width, _CURVE, ascii_only=ascii_only)
-    if "adapter" not in result:
-        return plan(result, width)
-    said = [cell(text(result, "answer"), "bold")] if "answer" in result else []
+    said = [cell(result.answer, "bold")] if result.answer else []
     said += _candidates(result, width, ascii_only=ascii_only)
     return [*said, *_facts(result, width), *_curve(runs, width, _CURVE, ascii_only=ascii_only)]
 
@@ -139,38 +135,38 @@ def whole(
     job: Job, runs: Sequence[LossRun], now: float, width: int, *, ascii_only: bool
 ) -> list[Content]:
     """Everything that is known of a tuning."""
-    result = job.result or {}
+    result = job.result
     said = [line(cell(f"tuning {job.id}", "bold"), state(job.state), job.title)]
     said += labelled("when", f"{clock(job.created)} by {job.actor}", width, _ROOM)
     drawn = _curve(runs, width, 2 * _CURVE, ascii_only=ascii_only)
-    if not result:
-        return [*said, Content(""), *jobs.detail(job, now, width), *drawn]
-    if "adapter" not in result:
+    if isinstance(result, TuningPlanned):
         return [*said, Content(""), *plan(result, width)]
-    said += cell(text(result, "answer"), "bold", limit=2_000).wrap(width)
+    if not isinstance(result, AdapterTuned):
+        return [*said, Content(""), *jobs.detail(job, now, width), *drawn]
+    said += cell(result.answer, "bold", limit=2_000).wrap(width)
     said += [Content(""), *_candidates(result, width, ascii_only=ascii_only)]
     said += [Content(""), *_facts(result, width), *drawn]
     said += _fields(result, width, ascii_only=ascii_only)
     said += _shares(result, width, ascii_only=ascii_only) + _seeds(result, width)
-    said += [Content(""), *_pairs("setting", inner(result, "settings"), width)]
+    said += [Content(""), *_pairs("setting", result.settings, width)]
     said += [Content(""), *_digests(result, width)]
-    return [*said, Content(""), *labelled("adapter", text(result, "adapter"), width, _ROOM)]
+    return [*said, Content(""), *labelled("adapter", result.adapter, width, _ROOM)]
 
 
-def plan(result: Mapping[str, Any], width: int) -> list[Content]:
-    """What a tuning would take."""
+def plan(result: TuningPlanned, width: int) -> list[Content]:
+    """The work, the time and the memory that a tuning would take."""
     rows = (
-        f"{count_of(result.get('rows'))} of at most {count_of(result.get('longest'))} tokens, "
-        f"{count_of(result.get('dev'))} of dev"
+        f"{count(result.rows)} of at most {count(result.longest)} tokens, "
+        f"{count(result.dev)} of dev"
     )
-    work = f"{count_of(result.get('steps'))} steps, {count_of(result.get('tokens'))} tokens"
-    took = f"at most {duration(number(result.get('seconds')))}, as busy as the machine was"
+    work = f"{count(result.steps)} steps, {count(result.tokens)} tokens"
+    took = f"at most {duration(result.seconds)}, as busy as the machine was"
     return [
         *labelled("rows", rows, width, _ROOM),
         *labelled("work", work, width, _ROOM),
         *labelled("time", took, width, _ROOM),
-        *labelled("memory", text(result, "memory"), width, _ROOM),
-        *_pairs("setting", inner(result, "settings"), width),
+        *labelled("memory", result.memory, width, _ROOM),
+        *_pairs("setting", result.settings, width),
     ]
 
 
@@ -250,111 +246,107 @@ def _curve(runs: Sequence[LossRun], width: int, height: int, *, ascii_only: bool
     ]
 
 
-def _candidates(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
-    rows = [
-        _candidate(each, best=text(result, "best"), ascii_only=ascii_only)
-        for each in tables(result, "candidates")
-    ]
+def _candidates(result: AdapterTuned, width: int, *, ascii_only: bool) -> list[Content]:
+    rows = [_candidate(each, best=result.best, ascii_only=ascii_only) for each in result.candidates]
     return table(_CANDIDATES, rows, width) if rows else []
 
 
-def _candidate(found: dict[str, Any], *, best: str, ascii_only: bool) -> Sequence[Cell]:
-    kind, weight = text(found, "kind"), found.get("weight")
-    name = kind + (f", weight {weight:.2f}" if isinstance(weight, float) else "")
-    told, drawn = measured(found, "value", ascii_only=ascii_only)
-    paired = "difference" in found
-    low, high = ends(found, "difference_interval", 0.0)
+def _candidate(found: TunedCandidate, *, best: str, ascii_only: bool) -> Sequence[Cell]:
+    name = found.kind + ("" if found.weight is None else f", weight {found.weight:.2f}")
+    low, high = found.difference_interval
     return (
-        cell(name, "bold" if kind == best else ""),
-        *told,
-        drawn,
-        f"{100 * number(found.get('difference')):+.1f}" if paired else "-",
-        f"{100 * low:+.1f} to {100 * high:+.1f}" if paired else "-",
+        cell(name, "bold" if found.kind == best else ""),
+        *measured(found.value, found.interval, ascii_only=ascii_only),
+        f"{100 * found.difference:+.1f}" if found.paired else "-",
+        f"{100 * low:+.1f} to {100 * high:+.1f}" if found.paired else "-",
     )
 
 
-def _facts(result: dict[str, Any], width: int) -> list[Content]:
-    """What the proof measured, and what the run took."""
-    dev, checks, data = (inner(result, name) for name in ("dev", "checks", "data"))
-    joules = result.get("joules")
+def _facts(result: AdapterTuned, width: int) -> list[Content]:
+    """The proof as it was measured, and what the run took."""
+    dev, checks, joules = result.dev, result.checks, result.joules
     on_dev = line(
-        f"{text(dev, 'metric').replace('_', ' ')} on dev, which chose",
-        quiet(f"n = {count_of(dev.get('groups'))} groups"),
-        quiet(f"learned from {count_of(data.get('train'))} rows"),
+        f"{dev.metric.replace('_', ' ')} on dev, which chose",
+        quiet(f"n = {count(dev.groups)} groups"),
+        quiet(f"learned from {count(result.data.train)} rows"),
     )
     proof = (
-        f"{number(checks.get('nll_served')):.4f} nats a token against "
-        f"{number(checks.get('nll_trained')):.4f} in the trainer; "
-        f"{count_of(checks.get('greedy_places'))} best tokens the same; "
-        f"{number(checks.get('stop_token')):.1%} of answers end by themselves"
+        f"{checks.nll_served:.4f} nats a token against {checks.nll_trained:.4f} in the trainer; "
+        f"{count(checks.greedy_places)} best tokens the same; "
+        f"{checks.stop_token:.1%} of answers end by themselves"
     )
-    energy = f"{number(joules) / 1000:.1f} kJ" if joules is not None else "energy not known"
-    took = (
-        f"{duration(number(result.get('seconds')))}, {count_of(result.get('peak_mib'))} MiB at the "
-        f"peak, {energy}"
-    )
+    energy = "energy not known" if joules is None else f"{joules / 1000:.1f} kJ"
+    took = f"{duration(result.seconds)}, {count(result.peak_mib)} MiB at the peak, {energy}"
     said = [
         *labelled("measured", on_dev, width, _ROOM),
         *labelled("served", proof, width, _ROOM),
         *labelled("took", took, width, _ROOM),
     ]
-    if tables(result, "curve"):
-        helps = f"would help: {text(result, 'more_data_helps')}"
-        said += labelled("more rows", helps, width, _ROOM)
+    if result.curve:
+        said += labelled("more rows", f"would help: {result.more_data_helps}", width, _ROOM)
     return said
 
 
-def _fields(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
-    rows = []
-    for one in tables(result, "fields"):
-        told, drawn = measured(one, "value", ascii_only=ascii_only)
-        stated = f"{number(one.get('stated_value')):.3f} of {count_of(one.get('stated'))}"
-        rows.append((text(one, "field"), *told, drawn, stated if "stated_value" in one else "-"))
+def _fields(result: AdapterTuned, width: int, *, ascii_only: bool) -> list[Content]:
+    rows = [
+        (
+            one.field,
+            *measured(one.value, one.interval, ascii_only=ascii_only),
+            _stated(one),
+        )
+        for one in result.fields
+    ]
     return [Content(""), *table(_FIELDS, rows, width)] if rows else []
 
 
-def _shares(result: dict[str, Any], width: int, *, ascii_only: bool) -> list[Content]:
-    rows = []
-    for point in tables(result, "curve"):
-        told, drawn = measured(point, "metric", ascii_only=ascii_only)
-        name = f"{number(point.get('share')):.0%}, {count_of(point.get('rows'))} rows"
-        rows.append((name, *told, drawn))
+def _stated(one: FieldRight) -> str:
+    return "-" if one.stated_value is None else f"{one.stated_value:.3f} of {count(one.stated)}"
+
+
+def _shares(result: AdapterTuned, width: int, *, ascii_only: bool) -> list[Content]:
+    rows = [
+        (
+            f"{point.share:.0%}, {count(point.rows)} rows",
+            *measured(point.metric, point.interval, ascii_only=ascii_only),
+        )
+        for point in result.curve
+    ]
     return [Content(""), *table(_SHARES, rows, width)] if rows else []
 
 
-def _seeds(result: dict[str, Any], width: int) -> list[Content]:
+def _seeds(result: AdapterTuned, width: int) -> list[Content]:
     rows = [
         (
-            text(each, "seed") + (", kept" if each.get("seed") == result.get("seed") else ""),
-            f"{number(each.get('dev_nats')):.4f}",
-            count_of(each.get("best_step")),
-            count_of(each.get("steps")),
+            str(each.seed) + (", kept" if each.seed == result.seed else ""),
+            f"{each.dev_nats:.4f}",
+            count(each.best_step),
+            count(each.steps),
         )
-        for each in tables(result, "seeds")
+        for each in result.seeds
     ]
     return [Content(""), *table(_SEEDS, rows, width)] if rows else []
 
 
-def _digests(result: dict[str, Any], width: int) -> list[Content]:
-    base, task, data = (inner(result, name) for name in ("base", "task", "data"))
+def _digests(result: AdapterTuned, width: int) -> list[Content]:
+    base, task, data = result.base, result.task, result.data
     found = {
-        f"base {text(base, 'id')}": base.get("oms_root"),
-        "its file": base.get("gguf_sha256"),
-        f"task {text(task, 'id')}": task.get("digest"),
-        "dataset": data.get("digest"),
-        "rows": data.get("rows_sha256"),
-        "rows of dev": data.get("dev_sha256"),
-        "adapter": result.get("adapter_sha256"),
-        **inner(result, "versions"),
+        f"base {base.id}": base.oms_root,
+        "its file": base.gguf_sha256,
+        f"task {task.id}": task.digest,
+        "dataset": data.digest,
+        "rows": data.rows_sha256,
+        "rows of dev": data.dev_sha256,
+        "adapter": result.adapter_sha256,
+        **result.versions,
     }
     return [
         part
         for name, value in found.items()
-        for part in labelled(name[:30], quiet(str(value)), width, 30)
+        for part in labelled(name[:30], quiet(value), width, 30)
     ]
 
 
-def _pairs(label: str, found: Mapping[str, Any], width: int) -> list[Content]:
+def _pairs(label: str, found: Mapping[str, object], width: int) -> list[Content]:
     """Names with their values, in as many lines as it takes."""
     words = ", ".join(f"{name} {value}" for name, value in found.items())
     return labelled(label, words, width, _ROOM, limit=1_000) if words else []

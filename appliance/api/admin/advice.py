@@ -33,13 +33,13 @@ Task = Annotated[str, Path(pattern=wire.NAME)]
 async def list_advice(services: ServicesDep) -> wire.AdviceList:
     """The last advice for each task."""
     found = await asyncio.to_thread(shelf.every, services.data / shelf.DIRECTORY)
-    return wire.AdviceList(advice=[_shown(each) for each in found])
+    return wire.AdviceList(advice=found)
 
 
 @router.serves(wire.ADVICE)
 async def last_advice(services: ServicesDep, task: Task) -> wire.Advice:
     """The last advice for a task."""
-    return _shown(await asyncio.to_thread(shelf.last, services.data / shelf.DIRECTORY, task))
+    return await asyncio.to_thread(shelf.last, services.data / shelf.DIRECTORY, task)
 
 
 @router.serves(wire.ADVISE)
@@ -58,7 +58,9 @@ async def new_advice(
     today = datetime.fromtimestamp(now / 1e6, UTC).date()
     found = await asyncio.to_thread(advise, questions, facts, today)
     html = render(page(found, questions, facts, iso(now)))
-    given = shelf.Given(wanted.task or shelf.ANY, iso(now), document(found), html)
+    given = wire.Advice(
+        task=wanted.task or shelf.ANY, created=iso(now), document=document(found), html=html
+    )
     said = json.dumps(wanted.answers, sort_keys=True).encode()
     await asyncio.to_thread(
         services.audit.append(
@@ -69,7 +71,7 @@ async def new_advice(
                     "actor": person.actor,
                     "task": given.task,
                     "verdict": found.verdict,
-                    "result_sha256": digest(given.document),
+                    "result_sha256": digest(given.document.document),
                 },
                 {"answers": said},
                 "commit-only",
@@ -77,7 +79,7 @@ async def new_advice(
         ).result
     )
     await asyncio.to_thread(shelf.keep, services.data / shelf.DIRECTORY, given)
-    return _shown(given)
+    return given
 
 
 def _gates(services: Services, task: str) -> tuple[list[Certificate], str]:
@@ -89,9 +91,3 @@ def _gates(services: Services, task: str) -> tuple[list[Certificate], str]:
     policy = load_policy(services.data / "trust")
     found = services.store.evaluations.of(stored.digest, policy)
     return found, (stored.facts.needs or "") if isinstance(stored.facts, TaskFacts) else ""
-
-
-def _shown(given: shelf.Given) -> wire.Advice:
-    return wire.Advice(
-        task=given.task, created=given.created, document=given.document, html=given.html
-    )

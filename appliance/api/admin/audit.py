@@ -21,6 +21,7 @@ from appliance.clock import iso
 from appliance.governance.log_jobs import verified
 from appliance.types import Json, Role
 from appliance.wire.admin import models as wire
+from appliance.wire.admin.results import LogVerified
 
 router = Routes()
 WitnessKey = Annotated[str, Query(max_length=1_000)]
@@ -33,7 +34,7 @@ async def verify(
 ) -> StreamingResponse:
     """Check the log; the answer is a stream of JSON lines."""
     live = await services.jobs.start("verify", wanted.model_dump(), person.actor)
-    return stream_job(services.jobs, live, wire.Verification.model_validate)
+    return stream_job(services.jobs, live, LogVerified, _verification)
 
 
 @router.serves(wire.AUDIT_TAIL)
@@ -151,4 +152,8 @@ def entry_of(entry: Entry) -> wire.Entry:
 
 def verification(data: FilePath, wanted: wire.VerifyRange, report: Report) -> wire.Verification:
     """Check the log of a data directory; needs only its files."""
-    return wire.Verification.model_validate(verified(data / "audit", wanted, report))
+    return _verification(verified(data / "audit", wanted, report))
+
+
+def _verification(found: LogVerified) -> wire.Verification:
+    return wire.Verification.model_validate(found.document)

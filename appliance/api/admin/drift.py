@@ -4,6 +4,7 @@ Rule: looking is a job, started like every job; starting again is recorded with 
 """
 
 import asyncio
+import contextlib
 from typing import Annotated
 
 from fastapi import Path
@@ -22,7 +23,7 @@ from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.evals.store import newest_result
 from appliance.reports.page import render
 from appliance.wire.admin import drift as wire
-from appliance.wire.admin.advice import NAME
+from appliance.wire.admin.advice import NAME, AdviceDocument
 
 router = Routes()
 Task = Annotated[str, Path(pattern=NAME)]
@@ -81,10 +82,10 @@ def _advice(services: Services, found: Watch) -> tuple[str, ...]:
     """With the curve of the newest evaluation, and the price of labels as it was told last."""
     newest = newest_result(services.data / EVALUATIONS, found.task)
     curve = () if newest is None else known.of_evaluation(newest[1]).curve
-    try:
+    price, currency = None, ""
+    with contextlib.suppress(Refused):
         given = shelf.last(services.data / shelf.DIRECTORY, found.task).document
-    except Refused:
-        given = {}
-    labels = given.get("retraining")
-    price = None if labels is None else Percentiles(**labels)
-    return advice(found, curve, price, str(given.get("currency", "")))
+        if isinstance(given, AdviceDocument):
+            labels, currency = given.retraining, given.currency
+            price = None if labels is None else Percentiles(labels.p10, labels.p50, labels.p90)
+    return advice(found, curve, price, currency)

@@ -44,9 +44,10 @@ async def neighbours(
     """The nearest neighbours that an evaluation learned, and the model that they need."""
     directory = services.data / DIRECTORY
     document = await asyncio.to_thread(read_neighbours, directory, job_id)
-    rows = await asyncio.to_thread(read_result, directory, job_id)
-    model = next(row["model"] for row in rows["candidates"] if row["kind"] == "neighbours")
-    return wire.Neighbours(document=document, model=model, digest=rows["digests"][f"model {model}"])
+    found = await asyncio.to_thread(read_result, directory, job_id)
+    model = next(row.model or "" for row in found.candidates if row.kind == "neighbours")
+    digest = found.digests[f"model {model}"]
+    return wire.Neighbours(document=document, model=model, digest=digest)
 
 
 @router.serves(wire.EVALUATIONS_COMPARE)

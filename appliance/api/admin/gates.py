@@ -139,7 +139,10 @@ def _ledger(services: Services, dataset: str) -> wire.Ledger:
     seal = seal_of(services, dataset)
     for name, part in sorted(seal.parts.items()):
         looks = services.ledger.looks(part.marks)
-        rows = [{**vars(look), "taken": iso(look.taken_us)} for look in looks]
+        rows = [
+            wire.LookTold.model_validate({**vars(look), "taken": iso(look.taken_us)})
+            for look in looks
+        ]
         passed = ledgers.holder(looks)
         splits.append(
             wire.LedgerSplit(

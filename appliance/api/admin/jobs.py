@@ -5,6 +5,7 @@ actions a job allows comes from the table of its states.
 """
 
 import asyncio
+import json
 from typing import Annotated
 
 from fastapi import Path, Query
@@ -16,6 +17,7 @@ from appliance.errors import CODES
 from appliance.jobs.jobs import Shown
 from appliance.jobs.progress import Progress
 from appliance.wire.admin import jobs as wire
+from appliance.wire.admin.results import CalibrationResult, GateResult, read
 
 router = Routes()
 JobId = Annotated[int, Path(ge=1, lt=1 << 53)]
@@ -26,24 +28,22 @@ async def list_jobs(
     services: ServicesDep, count: Annotated[int, Query(ge=1, le=1_000)] = 100
 ) -> wire.JobList:
     """The newest jobs."""
-    found = [job_of(shown) for shown in await services.jobs.newest(count)]
-    return wire.JobList(jobs=[job.model_copy(update={"result": None}) for job in found])
+    found = await services.jobs.newest(count)
+    return wire.JobList(jobs=[job_of(shown, whole=False) for shown in found])
 
 
 @router.serves(wire.JOB)
 async def show_job(services: ServicesDep, job_id: JobId) -> wire.Job:
     """One job with its result."""
     found = job_of(await services.jobs.get(job_id))
-    counted = None
-    if found.result and "looks_left" in found.result:
-        counted = await asyncio.to_thread(services.ledger.counted, job_id)
+    if not isinstance(found.result, GateResult | CalibrationResult):
+        return found
+    counted = await asyncio.to_thread(services.ledger.counted, job_id)
     if counted is None:
         return found
     # As the ledger counts them now: other gates have looked since.
     taken, left = counted
-    return found.model_copy(
-        update={"result": {**(found.result or {}), "looks": taken, "looks_left": left}}
-    )
+    return found.model_copy(update={"result": found.result.having(looks=taken, looks_left=left)})
 
 
 @router.serves(wire.JOB_START)
@@ -80,8 +80,12 @@ async def _may(person: Person, services: Services, job_id: int) -> None:
     demand(person, services.jobs.kind(shown.job.kind).role)
 
 
-def job_of(shown: Shown) -> wire.Job:
-    """A job as the schema has it."""
+def job_of(shown: Shown, *, whole: bool = True) -> wire.Job:
+    """A job as the schema has it.
+
+    Args:
+        whole: with its result.
+    """
     job = shown.job
     return wire.Job(
         id=job.id,
@@ -98,8 +102,8 @@ def job_of(shown: Shown) -> wire.Job:
         code=job.code,
         message=job.message,
         hint=CODES[job.code].hint if job.code in CODES else "",
-        params=job.params,
-        result=job.result,
+        params=json.loads(job.params),
+        result=read(job.kind, json.loads(job.result)) if whole and job.result else None,
     )
 
 

@@ -10,12 +10,12 @@ from appliance.api.admin.stream import Report, stream_job, stream_task
 from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import CODES, Refused
-from appliance.jobs.kind import JsonObject
 from appliance.registry.states import actions
 from appliance.trust.artifacts import bom
 from appliance.trust.artifacts.store import ModelRecord, load_policy
 from appliance.wire.admin import model_texts
 from appliance.wire.admin import models as wire
+from appliance.wire.admin.results import ArtifactImported
 from appliance.workers.memory_estimate import MIB
 
 router = Routes()
@@ -66,12 +66,12 @@ async def import_model(
 ) -> StreamingResponse:
     """Copy, vet and verify an artifact; the answer is a stream of JSON lines."""
 
-    def imported(result: JsonObject) -> wire.ModelImported:
-        model = model_of(services, services.lifecycle.record(result["id"]))
-        return wire.ModelImported(**model.model_dump(), files=result["files"])
+    def imported(made: ArtifactImported) -> wire.ModelImported:
+        model = model_of(services, services.lifecycle.record(made.id))
+        return wire.ModelImported(**model.model_dump(), files=made.files)
 
     live = await services.jobs.start("import", wanted.model_dump(), person.actor)
-    return stream_job(services.jobs, live, imported)
+    return stream_job(services.jobs, live, ArtifactImported, imported)
 
 
 @router.serves(wire.MODELS_RECHECK)

@@ -8,7 +8,7 @@ point unless it is wanted otherwise; a look that is no job ends when its reader 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
@@ -16,10 +16,11 @@ from pydantic import BaseModel
 from appliance.api.admin.errors import admin_error
 from appliance.errors import ApplianceError, Unavailable
 from appliance.jobs.jobs import Jobs
-from appliance.jobs.kind import JsonObject
 from appliance.jobs.live import Live, Reports, Seen
+from appliance.wire.admin.base import Verbatim
 from appliance.wire.admin.models import Progress, StreamLine
 
+R = TypeVar("R", bound=Verbatim)
 Report: TypeAlias = Callable[[str, int, int], None]
 MEDIA_TYPE = "application/x-ndjson"
 _SECONDS_BETWEEN_LINES = 0.2
@@ -63,16 +64,16 @@ def stream_task(work: Callable[[Report], Awaitable[BaseModel]]) -> StreamingResp
 
 
 def stream_job(
-    jobs: Jobs, live: Live, shape: Callable[[JsonObject], BaseModel]
+    jobs: Jobs, live: Live, form: type[R], shape: Callable[[R], BaseModel]
 ) -> StreamingResponse:
     """Answer with the progress and outcome of a job.
 
     Args:
-        shape: makes the result line of the job's result.
+        shape: makes the result line of the job's result, which has the form.
     """
 
     async def result() -> BaseModel:
-        return shape(await live.outcome())
+        return shape(form.model_validate(await live.outcome()))
 
     async def lines() -> AsyncIterator[str]:
         with jobs.watching(live):

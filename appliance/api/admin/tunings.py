@@ -5,9 +5,9 @@ two tunings that cannot be compared item by item are shown with the reason.
 """
 
 import asyncio
-from collections.abc import Mapping
+import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Path as InPath
 from fastapi import Query
@@ -20,9 +20,9 @@ from appliance.reports.page import render
 from appliance.trust.bytes.names import SIGNATURE_FILE
 from appliance.tuning import comparing, dev_outcomes, losses, record
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
-from appliance.tuning.job import Tuning
 from appliance.tuning.report import Told, page
 from appliance.wire.admin import tunings as wire
+from appliance.wire.admin.results import AdapterTuned, TrainingRecord, read
 
 router = Routes()
 JobId = Annotated[int, InPath(ge=1, lt=1 << 53)]
@@ -85,14 +85,14 @@ def _page(services: Services, job_id: int, against: int | None) -> str:
     return render(page(Told(job_id, facts, str(adapter), signed, held)))
 
 
-def _side(services: Services, number: int, told: Mapping[str, Any]) -> comparing.Side:
+def _side(services: Services, number: int, told: TrainingRecord) -> comparing.Side:
     """A tuning with its outcomes on dev, or with the reason why there are none.
 
     Args:
         told: its result or its record.
     """
-    kept = dev_outcomes.read(_directory(services, number), told.get("outcomes_sha256"))
-    return comparing.Side(number, told["best"], kept)
+    kept = dev_outcomes.read(_directory(services, number), told.outcomes_sha256)
+    return comparing.Side(number, told.best, kept)
 
 
 def _paired(found: comparing.Paired) -> wire.Paired:
@@ -117,31 +117,30 @@ def _paired(found: comparing.Paired) -> wire.Paired:
     )
 
 
-def _result(job: Job) -> dict[str, Any]:
-    """What a tuning came to. Raises TuningRefused (`report_missing`)."""
-    result: dict[str, Any] = job.result or {}
-    if job.kind != Tuning.name or "adapter" not in result:
+def _result(job: Job) -> AdapterTuned:
+    """The result of a tuning. Raises TuningRefused (`report_missing`)."""
+    found = read(job.kind, json.loads(job.result or "{}"))
+    if not isinstance(found, AdapterTuned):
         raise TuningRefused("report_missing", f"Job {job.id} trained no adapter.")
-    return result
+    return found
 
 
-def _tuned(job: Job, result: dict[str, Any]) -> wire.Tuned:
-    dev = result["dev"]
-    best = next(one for one in result["candidates"] if one["kind"] == result["best"])
-    exported = next(one for one in result["seeds"] if one["seed"] == result["seed"])
+def _tuned(job: Job, result: AdapterTuned) -> wire.Tuned:
+    dev, best = result.dev, result.chosen
+    exported = next(one for one in result.seeds if one.seed == result.seed)
     return wire.Tuned(
         id=job.id,
         title=job.title,
-        metric=dev["metric"],
-        value=dev["value"],
-        interval=dev["interval"],
-        groups=dev["groups"],
-        best=best["kind"],
-        best_value=best["value"],
-        best_interval=best["interval"],
-        dev_nats=exported["dev_nats"],
-        spread_nats=result["spread_nats"],
-        seconds=result["seconds"],
-        peak_mib=result["peak_mib"],
-        joules=result["joules"],
+        metric=dev.metric,
+        value=dev.value,
+        interval=dev.interval,
+        groups=dev.groups,
+        best=best.kind,
+        best_value=best.value,
+        best_interval=best.interval,
+        dev_nats=exported.dev_nats,
+        spread_nats=result.spread_nats,
+        seconds=result.seconds,
+        peak_mib=result.peak_mib,
+        joules=result.joules,
     )

@@ -3,16 +3,14 @@
 Rules:
 - Only plain files with one name, opened below the directory, are read; a directory that holds
   pickles is refused whole, since somebody may load what lies beside the weights.
-- The child is executed with an empty environment and in the root directory, with the descriptors
-  of the files alone. It is not trusted: what it wrote is vetted like an import.
+- The child has the descriptors of the files alone. It is not trusted: what it wrote is vetted like
+  an import.
 - The file appears whole or not at all, and overwrites none.
 """
 
 import contextlib
 import hashlib
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,7 +21,6 @@ from appliance.errors import CODES, TuningRefused, UsageError
 from appliance.text import visible
 from appliance.trust.bytes import directory, sealed
 from appliance.trust.bytes.names import problem
-from appliance.trust.bytes.sealed import write_all
 from appliance.trust.gguf.gguf import MAX_METADATA, vet
 from appliance.tuning.conversion.messages import (
     CONFIG,
@@ -34,6 +31,7 @@ from appliance.tuning.conversion.messages import (
     Order,
     Result,
 )
+from appliance.workers.child import OrderedChild
 
 _REQUIRED: Final = (CONFIG, TOKENIZER)
 _OPTIONAL: Final = (TOKENIZER_CONFIG, TEMPLATE, INDEX)
@@ -131,34 +129,19 @@ def _opened(source: Path, opened: contextlib.ExitStack) -> dict[str, int]:
 def _child(name: str, files: dict[str, int], out: int) -> Result:
     total = sum(os.fstat(fd).st_size for fd in files.values())
     order = Order(name, files, _SPACE + 4 * total, 2 * total + MAX_METADATA)
-    with contextlib.ExitStack() as handed:
-        given = os.memfd_create("order", os.MFD_CLOEXEC)
-        handed.callback(os.close, given)
-        write_all(given, memoryview(msgspec.msgpack.encode(order)))
-        os.lseek(given, 0, os.SEEK_SET)
-        reads, writes = os.pipe2(os.O_CLOEXEC)
-        pipe = handed.enter_context(os.fdopen(reads, "rb"))
-        fds = (out, given, writes)
-        try:
-            done = subprocess.run(
-                [
-                    sys.executable, "-I", "-W", "ignore", "-m", "appliance.tuning.conversion",
-                    *map(str, fds),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env={},
-                cwd="/",
-                pass_fds=(*fds, *files.values()),
-                check=False,
-            )  # fmt: skip
-        finally:
-            os.close(writes)
-        said = pipe.read(_WORDS)
-    if done.returncode or not said:
-        last = done.stderr[-500:].decode("utf-8", "replace").strip()
-        raise TuningRefused("convert_failed", f"The process ended: {last or 'no word'}.")
+    child = OrderedChild.ordered(
+        "appliance.tuning.conversion",
+        msgspec.msgpack.encode(order),
+        gives=(out,),
+        also=files.values(),
+    )
+    try:
+        said = child.finish(_WORDS)
+    finally:
+        child.end()
+    status, _ = child.wait()
+    if status or not said:
+        raise TuningRefused("convert_failed", f"The process {child.last_words()}.")
     try:
         result = msgspec.msgpack.decode(said, type=Result)
     except msgspec.DecodeError as error:

@@ -6,7 +6,15 @@ them.
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from appliance.errors import BadRequest
 
@@ -15,6 +23,36 @@ class Reply(BaseModel):
     """A part of an answer."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Verbatim(Reply):
+    """A part of an answer that is written as it was given, so that its digest stays the same.
+
+    Fields of another version stay in it, and those that it lacks stay out.
+    """
+
+    _given: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _take(cls, given: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        found = read(given)
+        if isinstance(given, dict):
+            found._given = given
+        return found
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        return self._given
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return self.model_dump(mode="json")
+
+    def having(self, **more: Any) -> Self:
+        """The same with other values of some fields."""
+        return self.model_validate({**self._given, **more})
 
 
 class Request(BaseModel):

@@ -1,11 +1,10 @@
 """Schemas of drift on the admin socket."""
 
-from typing import Any
-
 from pydantic import Field
 
 from appliance.wire.admin.base import Reply, Request
 from appliance.wire.admin.endpoint import operators, viewers
+from appliance.wire.admin.results import DriftResult
 
 
 class Restart(Request):
@@ -23,7 +22,7 @@ class Drift(Reply):
         promise, blind: what is found, and what is not.
     """
 
-    document: dict[str, Any]
+    document: DriftResult
     advice: list[str]
     promise: str
     blind: list[str]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin.base import Reply, Request, Verbatim
 from appliance.wire.admin.endpoint import admins, operators, viewers
 
 ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
@@ -84,6 +84,18 @@ class Plan(Reply):
     items: int
 
 
+class LookTold(Verbatim):
+    """A look at a sealed split; `verdict` is "" while it is under way."""
+
+    job: int = 0
+    task: str
+    task_digest: str = ""
+    dataset: str
+    person: str
+    taken: str
+    verdict: str = ""
+
+
 class LedgerSplit(Reply):
     """One sealed split; the looks that are `left` are those of the task `only`, where it passed."""
 
@@ -91,7 +103,7 @@ class LedgerSplit(Reply):
     groups: int
     left: int
     only: str = ""
-    looks: list[dict[str, Any]]
+    looks: list[LookTold]
 
 
 class Ledger(Reply):

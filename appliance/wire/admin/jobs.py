@@ -1,12 +1,15 @@
 """Schemas of the jobs on the admin socket."""
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from appliance.wire.admin.base import Reply, Request
+from appliance.wire.admin import results
+from appliance.wire.admin.base import Reply, Request, Verbatim
 from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
 from appliance.wire.admin.endpoint import operators, viewers
+
+R = TypeVar("R", bound=Verbatim)
 
 
 class JobProgress(Reply):
@@ -30,8 +33,8 @@ class Job(Reply):
     `state` is "queued", "running", "pausing", "paused", "cancelling", "done", "failed",
     "cancelled" or "interrupted"; `actions` are what it allows now: "pause", "resume", "cancel".
     A `heavy` job waits for its turn: those that need an engine run one at a time, and so do those
-    that need none. `code`, `message` and `hint` say why it failed or stopped. A list has no
-    `result`.
+    that need none. `code`, `message` and `hint` say why it failed or stopped. `result` has the
+    form of the `kind`; a list has none.
     """
 
     id: int
@@ -49,7 +52,23 @@ class Job(Reply):
     message: str = ""
     hint: str = ""
     params: dict[str, Any] = Field(default={})
-    result: dict[str, Any] | None = None
+    result: results.JobResult | None = None
+
+    @field_validator("result", mode="before")
+    @classmethod
+    def _of_its_kind(cls, given: Any, known: ValidationInfo) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return results.read(known.data.get("kind", ""), given)
+
+    def came_to(self, form: type[R]) -> R | None:
+        """The result, where it has a form."""
+        return self.result if isinstance(self.result, form) else None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The result as JSON values; none of it where there is none."""
+        return {} if self.result is None else self.result.document
 
 
 class JobList(Reply):

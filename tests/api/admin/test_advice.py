@@ -31,19 +31,19 @@ def test_advice_rests_on_what_was_measured_and_is_recorded_and_kept(
     write(services.data / DIRECTORY, 7, json.dumps(RESULT))
     answer(services, "orders", 500_000)
     found = client.call(ADVISE, AdviceWanted.of(task="orders", answers=ANSWERS))
-    assert found.document["verdict"] == "baseline" and "<svg" in found.html
-    assert found.document["options"][0]["cost_month"]["p50"] == 50.0
+    assert found.document.document["verdict"] == "baseline" and "<svg" in found.html
+    assert found.document.document["options"][0]["cost_month"]["p50"] == 50.0
     assert client.call(ADVICE, task="orders") == found
     assert client.call(ADVICE_LIST).advice == [found]
     entries = services.reader.search(Query(kind="admin", limit=100)).entries
     (body,) = [dict(e.body) for e in entries if e.body["action"] == "advice"]
     assert (body["task"], body["verdict"]) == ("orders", "baseline")
-    assert body["result_sha256"] == digest(found.document)  # as the client got it
+    assert body["result_sha256"] == digest(found.document.document)  # as the client got it
 
 
 def test_without_a_task_the_answers_alone_decide(client: AdminClient) -> None:
     found = client.call(ADVISE, AdviceWanted.of(answers={}))
-    assert found.task == "any" and found.document["verdict"] == "not_enough_data"
+    assert found.task == "any" and found.document.document["verdict"] == "not_enough_data"
 
 
 def test_answers_that_cannot_be_meant_change_nothing(
@@ -66,11 +66,12 @@ def test_what_a_gate_found_on_sealed_groups_is_known(tmp_path: Path) -> None:
         task = add_task(services, tmp_path / "orders")
         data = add_dataset(services, tmp_path / "set")
         wanted = AdviceWanted.of(task=task, answers={"domain": {"quality": 0.6}})
-        before = client.call(ADVISE, wanted).document
+        before = client.call(ADVISE, wanted).document.document
         assert before["verdict"] == "not_enough_data" and "With 0 groups" in before["answer"]
         certificate = made(services, task, data, pairs(222, gained=20))
         services.store.evaluations.add(certificate, load_policy(services.data / "trust"))
         found = client.call(ADVISE, wanted)
-    (chosen,) = [o for o in found.document["options"] if o["name"] == found.document["verdict"]]
+    said = found.document.document
+    (chosen,) = [o for o in said["options"] if o["name"] == said["verdict"]]
     assert chosen["state"] == "shown" and chosen["quality"] == 0.73
     assert "222 sealed groups" in found.html

@@ -173,7 +173,7 @@ def test_a_document_comes_in_by_a_job(
     job = start_job(client, "ingest", params)
     while client.call(JOB, job_id=job.id).state in ("queued", "running"):
         pass
-    assert client.call(JOB, job_id=job.id).result == {
+    assert client.call(JOB, job_id=job.id).told == {
         "collection": "c", "added": 1, "changed": 0, "unchanged": 0, "refused": 0,
     }  # fmt: skip
 

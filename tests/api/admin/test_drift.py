@@ -28,12 +28,12 @@ def test_an_alarm_with_its_price_its_page_and_a_new_beginning(
     answers = {"data": {"hour": 45, "relabel": 300}}
     client.call(ADVISE, AdviceWanted.of(task="orders", answers=answers))
     shown = client.call(DRIFT, task="orders")
-    assert shown.document["state"] == "alarm" and "5 %" in shown.promise and shown.blind
+    assert shown.document.state == "alarm" and "5 %" in shown.promise and shown.blind
     assert any("cost 450.00 EUR" in each for each in shown.advice)  # 300 x 2 / 60 x 45
     assert "<svg" in client.call(DRIFT_REPORT, task="orders").html
     assert any(each.startswith("Task orders: Drift.") for each in client.call(STATUS).alarms)
     again = client.call(DRIFT_RESTART, Restart.of(reason="measured on new items"), task="orders")
-    assert again.document["state"] == "learning"
+    assert again.document.state == "learning"
     assert not any("Drift" in each for each in client.call(STATUS).alarms)
     entries = services.reader.search(Query(kind="admin", limit=100)).entries
     (body,) = [dict(e.body) for e in entries if e.body["action"] == "drift_restart"]

@@ -41,7 +41,7 @@ def test_a_suspended_and_a_missing_artifact_are_told(lab: LabData) -> None:
 
 
 def _fail(store: JobStore, kind: str, title: str, event: str = "fail") -> int:
-    job = store.create(kind, title, "uid:0", {}, served=True)
+    job = store.create(kind, title, "uid:0", "{}", served=True)
     store.advance(job.id, "start")
     columns = {"code": "job_failed", "message": "It broke."} if event == "fail" else {}
     assert store.advance(job.id, event, **columns).state in (State.FAILED, State.DONE)

@@ -14,30 +14,40 @@ from appliance.api.admin.deps import demand
 from appliance.app import Services
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Forbidden, Refused
-from appliance.jobs.kind import Context, JsonObject, Kind
+from appliance.jobs.kind import Context, Kind
 from appliance.types import Role
+from appliance.wire.admin.base import Verbatim
 from appliance.wire.admin.jobs import JOB, JOB_CANCEL, JOB_PAUSE, JOB_RESUME, JOBS, Job
+from appliance.wire.admin.results import FORMS
 from tests.api.admin.lab import LabData, import_model, start_job
+from tests.jobs.shop import Nothing
 
 
-class Steps(Kind):
+class Taken(Verbatim):
+    """How many steps were taken."""
+
+    done: int
+
+
+class Steps(Kind[Nothing, Taken]):
     """Takes steps until it is let go."""
 
     name: ClassVar[str] = "steps"
+    form = Nothing
     unit: ClassVar[str] = "steps"
     resumable: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.go = threading.Event()
 
-    async def run(self, job: Context) -> JsonObject:
+    async def run(self, job: Context[Nothing]) -> Taken:
         done = (job.checkpoint or {"done": 0})["done"]
         while not self.go.is_set():
             job.report("stepping", done, 100)
             await job.in_thread(job.save, {"done": done + 1})
             done += 1
             await asyncio.sleep(0.001)
-        return {"done": done}
+        return Taken(done=done)
 
 
 @pytest.fixture
@@ -60,6 +70,10 @@ def code_of(call: object) -> str:
     return caught.value.code
 
 
+def test_each_kind_has_a_form_of_its_result(services: Services) -> None:
+    assert set(services.jobs._kinds) == set(FORMS)
+
+
 def test_a_job_from_its_start_to_its_result(client: AdminClient, steps: Steps) -> None:
     assert client.call(JOBS).jobs == []
     job = start_job(client, "steps", {"a": 1})
@@ -77,7 +91,7 @@ def test_a_job_from_its_start_to_its_result(client: AdminClient, steps: Steps) -
     steps.go.set()
     client.call(JOB_RESUME, job_id=job.id)
     done = until(client, job.id, "done")
-    assert done.result is not None and done.result["done"] > 0
+    assert done.told["done"] > 0
     assert (done.actions, done.code, done.hint) == ([], "", "")
     assert done.started and done.ended
     (listed,) = client.call(JOBS).jobs
@@ -138,4 +152,4 @@ def test_a_detached_export_is_a_job(client: AdminClient, tmp_path: Path) -> None
     job = start_job(client, "export", {"format": "csv", "out": str(out)})
     done = until(client, job.id, "done", "failed")
     assert done.result is not None
-    assert len(out.read_text().splitlines()) == 1 + done.result["entries"] == 3
+    assert len(out.read_text().splitlines()) == 1 + done.told["entries"] == 3

@@ -16,7 +16,7 @@ from appliance.api.admin.stream import MEDIA_TYPE, Report, stream, stream_job
 from appliance.app import Services
 from appliance.errors import Refused, Unavailable
 from appliance.wire.admin.models import Progress, StreamLine
-from tests.api.admin.test_jobs import Steps
+from tests.api.admin.test_jobs import Steps, Taken
 
 RESULT = Progress(phase="done", done=1, total=1)
 
@@ -129,7 +129,7 @@ def test_a_job_as_lines_and_what_becomes_of_it_when_its_reader_leaves(
     async def route() -> StreamingResponse:
         live = await services.jobs.start("steps", {}, "uid:1")
         return stream_job(
-            services.jobs, live, lambda result: Progress(phase="x", done=result["done"], total=1)
+            services.jobs, live, Taken, lambda made: Progress(phase="x", done=made.done, total=1)
         )
 
     with (

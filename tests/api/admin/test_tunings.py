@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+import msgspec
 import pytest
 
 from appliance.app import Services
@@ -16,28 +17,38 @@ from appliance.tuning.exporting import ADAPTER, DIRECTORY
 from appliance.tuning.losses import Point
 from appliance.types import Role
 from appliance.wire.admin import tunings as wire
+from appliance.wire.admin.results import AdapterTuned, TuningPlanned
 from tests.api.admin.lab import start_job
 from tests.tuning import example
 from tests.tuning.kept import kept
 
 
-class Trained(Kind):
+class Changes(msgspec.Struct):
+    """What a tuning did otherwise; a plan where nothing is said."""
+
+    result: dict[str, Any] | None = None
+
+
+class Trained(Kind[Changes, AdapterTuned | TuningPlanned]):
     """Tunings that were done before; what it says comes with the parameters."""
 
     name = "tune"
+    form = Changes
     role = Role.OPERATOR
 
-    def title(self, params: dict[str, Any]) -> str:
+    def title(self, params: Changes) -> str:
         return "licences from notices"
 
-    async def run(self, job: Context) -> dict[str, Any]:
-        planned = not job.params or "plan" in job.params
-        return {"steps": 62} if planned else example.result(**job.params)
+    async def run(self, job: Context[Changes]) -> AdapterTuned | TuningPlanned:
+        if job.params.result is None:
+            return TuningPlanned.model_validate(example.PLAN)
+        return AdapterTuned.model_validate(example.result(**job.params.result))
 
 
 def done(services: Services, client: AdminClient, params: dict[str, Any]) -> int:
     services.jobs._kinds["tune"] = Trained()
-    return watched(client, start_job(client, "tune", params).id).id
+    given = {} if not params or "plan" in params else {"result": params}
+    return watched(client, start_job(client, "tune", given).id).id
 
 
 def code(call: Any, *arguments: object) -> str:
@@ -50,7 +61,7 @@ def test_a_page_is_made_of_the_record(services: Services, client: AdminClient) -
     assert code(lambda: client.call(wire.TUNING_REPORT, job_id=5)) == "report_missing"
     adapter = services.data / DIRECTORY / "5" / ADAPTER
     adapter.mkdir(parents=True)
-    (adapter / record.FILE).write_bytes(record.document(example.record()))
+    (adapter / record.FILE).write_bytes(record.document(example.kept()))
     html = client.call(wire.TUNING_REPORT, job_id=5).html
     assert "Tuning 5: licences" in html and f"model sign {adapter}" in html
     (adapter / "model.sig").touch()
@@ -89,7 +100,7 @@ def with_outcomes(services: Services, client: AdminClient, found: Kept, **more: 
     directory = services.data / DIRECTORY / str(number)
     (directory / ADAPTER).mkdir(parents=True)
     (directory / dev_outcomes.FILE).write_bytes(data)
-    (directory / ADAPTER / record.FILE).write_bytes(record.document(example.record(**told)))
+    (directory / ADAPTER / record.FILE).write_bytes(record.document(example.kept(**told)))
     return number
 
 

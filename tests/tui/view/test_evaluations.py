@@ -35,7 +35,7 @@ def test_candidates_stand_by_score_with_interval_groups_and_speed() -> None:
 
 
 def test_an_interval_is_drawn_on_the_scale_from_0_to_1() -> None:
-    result = {**evaluation(7).result, "candidates": [candidate("half", 0.5, 0.0, 1.0, 1.0)]}  # type: ignore[dict-item]
+    result = {**evaluation(7).told, "candidates": [candidate("half", 0.5, 0.0, 1.0, 1.0)]}
     assert "-" * 11 + "O" + "-" * 10 in shown(result=result)
 
 

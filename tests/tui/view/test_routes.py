@@ -1,5 +1,7 @@
 """What the routes screen says of shares, certificates and thresholds."""
 
+from appliance.wire.admin.results import CalibrationResult
+from tests.tui.scripted import job
 from tests.tui.staging import CURVE, ROUTES
 from tui.text import cell
 from tui.view import routes as view
@@ -32,10 +34,14 @@ def test_a_suspended_certificate_says_why() -> None:
 
 
 def test_a_curve_is_of_open_items_and_a_damaged_one_is_left_out() -> None:
-    said = plain(view.detail(ROUTES[0], CURVE, 100, ascii_only=False))
+    said = plain(
+        view.detail(ROUTES[0], CalibrationResult.model_validate(CURVE), 100, ascii_only=False)
+    )
     assert "which promise nothing" in said and "0.0% to 3.0%" in said
-    broken = {"curve": [[1, 2], "x"]}
-    assert "What if" not in plain(view.detail(ROUTES[0], broken, 100, ascii_only=False))
+    broken = job(31, kind="route", result={**CURVE, "curve": [[1, 2], "x"]})
+    found = broken.came_to(CalibrationResult)
+    assert found is None
+    assert "What if" not in plain(view.detail(ROUTES[0], found, 100, ascii_only=False))
 
 
 def test_more_groups_are_those_that_are_missing() -> None:

@@ -4,13 +4,9 @@ from typing import Any
 
 from tests.tui.scripted import WALL, losses, side_by_side, tuning
 from tests.tuning import example
+from tests.tuning.example import PLAN
 from tui.text import line
 from tui.view import tuning as view
-
-PLAN = {
-    "rows": 984, "dev": 335, "steps": 62, "tokens": 480_200, "longest": 212, "seconds": 1620.0,
-    "memory": "963 MiB (weights 800, server 163)", "settings": {"rank": 16, "rate": 0.001},
-}  # fmt: skip
 
 
 def shown(width: int = 120, *, runs: Any = (), ascii_only: bool = True, **changes: Any) -> str:

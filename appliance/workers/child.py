@@ -1,0 +1,223 @@
+"""A confined child of the server: started, listened to and ended, and how its end is read.
+
+Rules: it is executed, never forked from the server's memory; its environment is empty but for what
+is named, and it works in the root directory. It has the descriptors that it is given and an error
+pipe: nothing else. It confines itself (`engine.confine`) before it reads what is not trusted. When
+something goes wrong, no child and no descriptor is left.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import BinaryIO, Final
+
+from appliance.trust.bytes.sealed import write_all
+
+_TAIL: Final = 4_096
+"""Bytes of the error output that are kept."""
+_WORDS: Final = 500
+"""Bytes of it that a refusal tells."""
+
+
+class Child:
+    """A process that was started.
+
+    Attributes:
+        process: to be frozen or looked at; `end` ends it.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._over: Future[tuple[int, bytes]] = Future()
+        threading.Thread(target=self._watch, name=f"child-{process.pid}", daemon=True).start()
+
+    @classmethod
+    def start(
+        cls,
+        module: str,
+        *words: object,
+        fds: Iterable[int] = (),
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+    ) -> "Child":
+        """Start a child that runs a module; raises as `_executed`."""
+        return Child(_executed(module, words, fds, stdin=stdin, stdout=stdout))
+
+    def _watch(self) -> None:
+        """Wait for the end.
+
+        In a thread, since the event loop's own subprocesses hand descriptors to the child that the
+        confinement would have to trust, and since a full error pipe would hold the child up.
+        """
+        tail = b""
+        if self.process.stderr is not None:
+            with self.process.stderr as errors:
+                while data := os.read(errors.fileno(), _TAIL):
+                    tail = (tail + data)[-_TAIL:]
+        self._over.set_result((self.process.wait(), tail))
+
+    def wait(self) -> tuple[int, bytes]:
+        """The exit status and the end of the error output; blocks until there are both."""
+        return self._over.result()
+
+    def ended(self) -> "asyncio.Future[tuple[int, bytes]]":
+        """The same, to be awaited."""
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[tuple[int, bytes]] = loop.create_future()
+
+        def tell(over: "Future[tuple[int, bytes]]") -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits any more
+                loop.call_soon_threadsafe(_set, told, over.result())
+
+        self._over.add_done_callback(tell)
+        return told
+
+    def last_words(self) -> str:
+        """Its end as the rest of a sentence; blocks until there is one."""
+        status, errors = self.wait()
+        text = errors.decode("utf-8", "replace").strip()
+        return f"ended with {status}: {text[-_WORDS:] or 'it said nothing'}"
+
+    def end(self) -> None:
+        """Kill it, wait for it and close its ends; of one at the lowest priority that is slow."""
+        self.process.kill()
+        self.wait()
+
+
+class TalkingChild(Child):
+    """A child with two sockets, whose numbers are its arguments.
+
+    Attributes:
+        connection: for messages.
+        descriptors: brings it descriptors of sealed files; does not block.
+    """
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        connection: socket.socket,
+        descriptors: socket.socket,
+    ) -> None:
+        super().__init__(process)
+        self.connection, self.descriptors = connection, descriptors
+
+    @classmethod
+    def talking(cls, module: str) -> "TalkingChild":
+        """Start one that runs a module; raises as `_executed`."""
+        with contextlib.ExitStack() as handed, contextlib.ExitStack() as kept:
+            pairs = []
+            for _ in range(2):
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+                kept.callback(ours.close)
+                handed.callback(theirs.close)
+                pairs.append((ours, theirs))
+            (connection, talks), (descriptors, takes) = pairs
+            descriptors.setblocking(False)
+            fds = (talks.fileno(), takes.fileno())
+            made = TalkingChild(_executed(module, fds, fds), connection, descriptors)
+            kept.pop_all()
+        return made
+
+    def end(self) -> None:
+        """As `Child.end`."""
+        self.connection.close()
+        self.descriptors.close()
+        super().end()
+
+
+class OrderedChild(Child):
+    """A child that is given an order in memory, and answers in a pipe.
+
+    Attributes:
+        answer: the pipe.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], answer: BinaryIO) -> None:
+        super().__init__(process)
+        self.answer = answer
+
+    @classmethod
+    def ordered(
+        cls,
+        module: str,
+        order: bytes,
+        *words: object,
+        gives: Sequence[int],
+        also: Iterable[int] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> "OrderedChild":
+        """Start one that runs a module.
+
+        Args:
+            gives: descriptors whose numbers are its first arguments; those of the order and of
+                the pipe follow, then the words.
+            also: descriptors that the order names.
+
+        Raises:
+            OSError: as `_executed`.
+        """
+        with contextlib.ExitStack() as handed, contextlib.ExitStack() as kept:
+            given = os.memfd_create("order", os.MFD_CLOEXEC)
+            handed.callback(os.close, given)
+            write_all(given, memoryview(order))
+            os.lseek(given, 0, os.SEEK_SET)
+            reads, writes = os.pipe2(os.O_CLOEXEC)
+            handed.callback(os.close, writes)
+            answer = kept.enter_context(os.fdopen(reads, "rb", buffering=1 << 20))
+            told = (*gives, given, writes)
+            process = _executed(module, (*told, *words), (*told, *also), environment)
+            kept.pop_all()
+        return OrderedChild(process, answer)
+
+    def finish(self, most: int) -> bytes:
+        """Its answer, at most so many bytes of it, once it has ended; blocks."""
+        with self.answer:
+            said = self.answer.read(most)
+        self.wait()
+        return said
+
+    def end(self) -> None:
+        """As `Child.end`."""
+        super().end()
+        self.answer.close()
+
+
+def _executed(
+    module: str,
+    words: Iterable[object],
+    fds: Iterable[int],
+    environment: Mapping[str, str] | None = None,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
+    """A process that runs a module.
+
+    Args:
+        words: its arguments.
+        fds: the descriptors that it has beside the standard ones.
+        environment: all of it.
+
+    Raises:
+        OSError: the system has no process or descriptor left.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-I", "-W", "ignore", "-m", module, *map(str, words)],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=dict(environment or {}),
+        cwd="/",
+        pass_fds=tuple(fds),
+    )
+
+
+def _set(told: "asyncio.Future[tuple[int, bytes]]", over: tuple[int, bytes]) -> None:
+    if not told.done():
+        told.set_result(over)
