@@ -90,9 +90,9 @@ class LookTold(Verbatim):
     job: int = 0
     task: str
     task_digest: str = ""
-    dataset: str
-    person: str
-    taken: str
+    dataset: str = "-"
+    person: str = "-"
+    taken: str = "-"
     verdict: str = ""
 
 
