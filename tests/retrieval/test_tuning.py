@@ -104,7 +104,7 @@ async def test_a_job_measures_the_collection(
     params = {"collection": "c", "questions": str(asked)}
     result = (await (await opened.jobs.start("tune-search", params, "uid:0")).outcome()).document
     (row,) = result["rankings"]
-    assert (row.ranking, row.ndcg, row.recall) == ("bm25", 1.0, 1.0)
+    assert (row["ranking"], row["ndcg"], row["recall"]) == ("bm25", 1.0, 1.0)
     assert (result["best"], result["applied"], result["questions"]) == ("bm25", False, 60)
     bodies = [
         entry.raw for entry in opened.reader.search(Query(limit=50, newest_first=True)).entries
