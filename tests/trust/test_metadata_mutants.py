@@ -73,7 +73,6 @@ def outcome(sim: Simulator, name: str) -> str:
     return ""
 
 
-@pytest.mark.swept
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.where}: {m.case}")
 def test_an_attack_notices(
     origin: Simulator, mutant: Mutant, monkeypatch: pytest.MonkeyPatch

@@ -172,7 +172,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield made
 
 
-@pytest.mark.swept
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.where}: {m.case}")
 def test_the_suite_notices(bench: Bench, mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     change, code = case(mutant.case)

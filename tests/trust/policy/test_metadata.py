@@ -205,7 +205,6 @@ def reference(root: bytes, first: Offer, second: Offer, place: Path) -> None:
         updater.download_target(found)
 
 
-@pytest.mark.swept
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_the_reference_client_agrees(sim: Simulator, attack: Attack, tmp_path: Path) -> None:
     """It refuses too, but where it is marked that we are stricter."""
