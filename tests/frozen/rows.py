@@ -20,7 +20,7 @@ _opened: set[Path] = set()
 _kept: dict[tuple[str, str], dict[str, list[str]]] = {}
 
 
-def pytest_configure() -> None:
+def pytest_load_initial_conftests() -> None:
     """Have databases noted that are opened."""
     database: Any = importlib.import_module("appliance.db")
     whole = database.open_database
