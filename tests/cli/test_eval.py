@@ -13,7 +13,7 @@ from appliance.client import socket_path
 from tests.api.admin.lab import APPROVERS, LabData
 from tests.cli.conftest import Run
 from tests.evals.orders import FITTED, write_data, write_task
-from tests.tasks.example import coefficients
+from tests.tasks.example import CLASSIFIER, coefficients
 
 
 @contextlib.contextmanager
@@ -33,6 +33,23 @@ def task(tmp_path: Path) -> Path:
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     return write_data(tmp_path / "orders")
+
+
+def test_a_task_may_be_measured_by_its_three_likeliest_labels(
+    lab: LabData, run: Run, dataset: Path, tmp_path: Path
+) -> None:
+    """Of three labels every candidate names the right one, the commonest one, too; not by one."""
+    with serving(lab):
+        for metric, all_right in (("top_3", True), ("exact_match", False)):
+            text = CLASSIFIER.replace("exact_match", metric)
+            task = write_task(tmp_path / metric, text, classifier_json=coefficients())
+            assert run("eval", "run", task, "--data", dataset).status == 0
+            number = run("eval", "list", "--json").document["evaluations"][0]["id"]
+            shown = run("eval", "show", str(number), "--json").document
+            assert shown["metric"] == metric
+            rows = {row["name"]: row["quality"] for row in shown["candidates"]}
+            assert (rows["majority"] == 1) == all_right
+            assert (set(rows.values()) == {1}) == all_right
 
 
 def test_from_directories_to_a_page(
