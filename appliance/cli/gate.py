@@ -432,15 +432,26 @@ def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
     It must give the same answers. After an upgrade the server does it by itself for every approved
     task.
     """
+    carried_over(ctx, data, wait, "carry", {"task": task}, "suspended: {} answers differ")
+
+
+def carried_over(
+    ctx: click.Context, data: Path, wait: bool, kind: str, of: dict[str, str], flipped: str
+) -> None:
+    """Carry a certificate over, and tell what came of it; exit 1 where none is carried.
+
+    Args:
+        of: parameters of the job.
+        flipped: the sentence where items differ, with a place for their number.
+    """
     output = ctx.ensure_object(Output)
     with admin_client(data, needs_server=True) as client:
-        begun = client.call(JOB_START, JobStart.of(kind="carry", params={"task": task}))
+        begun = client.call(JOB_START, JobStart.of(kind=kind, params=of))
         if not wait:
             started(output, begun)
             return
         found = watched(client, begun.id)
     result = found.came_to(CertificateCarried)
-    document = {"id": found.id, "state": found.state, "code": found.code, **found.told}
     lines = [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
     if result is not None and result.certificate:
         lines = [
@@ -450,8 +461,8 @@ def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
         ]
     elif result is not None and result.flips:
         named = ", ".join(map(safe, result.flips[:20]))
-        lines = [f"suspended: {len(result.flips)} answers differ: {named}"]
-    output.data(document, lines)
+        lines = [f"{flipped.format(len(result.flips))}: {named}"]
+    output.data({"id": found.id, "state": found.state, "code": found.code, **found.told}, lines)
     if result is None or not result.certificate:
         ctx.exit(1)
 

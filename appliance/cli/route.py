@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from appliance.cli import gate
 from appliance.cli.artifact import import_ as artifact_import
 from appliance.cli.artifact import sign_directory
 from appliance.cli.connect import admin_client, connected
@@ -39,7 +40,7 @@ from appliance.trust.statements.specification import MILLION
 from appliance.wire.admin import routes as wire
 from appliance.wire.admin.evaluations import EVALUATION_REPORT
 from appliance.wire.admin.jobs import JOB, JOB_START, JOBS, Job, JobStart
-from appliance.wire.admin.results import CalibrationResult, CertificateCarried
+from appliance.wire.admin.results import CalibrationResult
 from appliance.wire.admin.routes import Certificate, LabelGiven, Plan, PlanWanted, Route
 
 KIND: Final = "route"
@@ -314,28 +315,9 @@ def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
     It must do the same with open items. After an upgrade the server does it by itself for every
     approved route.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data, needs_server=True) as client:
-        begun = client.call(JOB_START, JobStart.of(kind="route-carry", params={"route": name}))
-        if not wait:
-            started(output, begun)
-            return
-        found = watched(client, begun.id)
-    result = found.came_to(CertificateCarried)
-    lines = [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
-    if result is not None and result.certificate:
-        lines = [
-            f"{result.items} open items as before, {result.groups} groups accepted; "
-            f"carried over to {result.engine}",
-            f"the engine changes at most {result.change:.1%} of what is accepted; the limit "
-            "bears it",
-        ]
-    elif result is not None and result.flips:
-        named = ", ".join(map(safe, result.flips[:20]))
-        lines = [f"out of use: {len(result.flips)} items differ: {named}"]
-    output.data({"id": found.id, "state": found.state, "code": found.code, **found.told}, lines)
-    if result is None or not result.certificate:
-        ctx.exit(1)
+    gate.carried_over(
+        ctx, data, wait, "route-carry", {"route": name}, "out of use: {} items differ"
+    )
 
 
 def _newest(client: AdminClient, name: str) -> tuple[Job, CalibrationResult]:

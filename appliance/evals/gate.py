@@ -12,8 +12,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
-import msgspec
-
 from appliance.clock import iso
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, NotFound, Unavailable
@@ -31,7 +29,6 @@ from appliance.evals.gate_outcomes import (
     unanswered,
     write_pairs,
 )
-from appliance.evals.gate_report import GateFindings
 from appliance.evals.gate_subject import (
     NONE,
     GateSubject,
@@ -58,18 +55,19 @@ from appliance.tasks.loaded import LoadedTask
 from appliance.trust.statements import evaluation, specification
 from appliance.trust.statements.evaluation import Circumstances, Found, Pack
 from appliance.trust.statements.specification import MILLION, Specification
+from appliance.wire.admin.results import GateResult
 
 _MISSING: Final = frozenset({"model_not_found", "task_model_missing", "task_model_changed"})
 """Codes that say that the model of a task is not there."""
 
 
-class Gate(SealedLook[GateSubject, GateFindings]):
+class Gate(SealedLook[GateSubject, GateResult]):
     """Judges a task on a sealed split."""
 
     name: ClassVar[str] = "gate"
     noun: ClassVar[str] = "task"
     more: ClassVar[str] = "outcomes"
-    made: ClassVar = Judgement[GateFindings]
+    told = GateResult
 
     def __init__(self, parts: LookParts) -> None:
         super().__init__(parts, parts.store.evaluations, Specification, subject_of)
@@ -80,7 +78,7 @@ class Gate(SealedLook[GateSubject, GateFindings]):
         sides = (wanted.task, *((wanted.incumbent,) if wanted.incumbent_digest else ()))
         return bool(wanted.packs) or needs_engine(self.parts, *sides)
 
-    async def judgement(self, job: Context, subject: GateSubject) -> Judgement[GateFindings]:
+    async def judgement(self, job: Context, subject: GateSubject) -> Judgement[GateResult]:
         """Hold the candidate against the incumbent."""
         parts, blind = self.parts, subject.signed.said.split == specification.UNLABELLED
         if blind:
@@ -104,17 +102,14 @@ class Gate(SealedLook[GateSubject, GateFindings]):
             _concluded, parts, subject, look.entry, number, measured, found, answers
         )
 
-    def left_behind(self, made: Judgement[GateFindings]) -> dict[str, str]:
+    def left_behind(self, made: Judgement[GateResult]) -> dict[str, str]:
         """The statement, and the open items that were asked."""
         return {"statement.json": made.statement, REPLAY: made.answers or "{}"}
 
-    def told(
-        self, subject: GateSubject, result: GateFindings, looks: int, left: tuple[int, ...]
-    ) -> GateFindings:
+    def left(self, subject: GateSubject, shares: tuple[int, ...]) -> dict[str, float]:
         """With the alpha that is left."""
-        alpha = subject.signed.said.alpha_micros / MILLION * sum(left) / MILLION
-        found = super().told(subject, result, looks, left)
-        return msgspec.structs.replace(found, alpha_left=alpha)
+        alpha = subject.signed.said.alpha_micros / MILLION * sum(shares) / MILLION
+        return {**super().left(subject, shares), "alpha_left": alpha}
 
     def over(self, job: Context) -> None:
         """Say which labels were taken, and forget their queue."""
@@ -225,8 +220,9 @@ class Gate(SealedLook[GateSubject, GateFindings]):
             job.report(f"pack {name}", done, len(items))
 
         slots = backends.slots(model)
-        file = pack_file(files, name)
-        return packed(name, await answered(job, file, items, asking.outcome, slots, report))
+        file, ask = pack_file(files, name), asking.outcome
+        done = await answered(job, file.read, file.append, items, ask, slots, report)
+        return packed(name, done)
 
     async def _asked(
         self,
@@ -244,7 +240,8 @@ class Gate(SealedLook[GateSubject, GateFindings]):
 
         ask = self._asking(loaded, f"gate-{job.id}-{number}", files).outcome
         slots = self.parts.tasks(loaded).slots(task)
-        done = await answered(job, answers_file(files, number), items, ask, slots, report)
+        file = answers_file(files, number)
+        done = await answered(job, file.read, file.append, items, ask, slots, report)
         report(len(items))
         check_complete(done, [item.id for item in items])
         return done
@@ -289,7 +286,7 @@ def _concluded(
     measured: Measured,
     found: Found,
     answers: bytes,
-) -> Judgement[GateFindings]:
+) -> Judgement[GateResult]:
     """Sign and write the page."""
     wanted, now = subject.signed.said, parts.clock.wall_us()
     needed = subject.loaded.task.candidate.model  # a classifier may need none

@@ -66,7 +66,7 @@ def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.Pair]:
     place = directory / str(job_id)
     if not (place / PAIRS).exists():
         raise EvaluationRefused("report_missing", f"Job {job_id} is no gate, or is not done.")
-    return list(LookFiles(place, kek).answers(PAIRS, pairs.parse).read().values())
+    return LookFiles(place, kek).answers(PAIRS, pairs.parse).read()
 
 
 def learned(baseline: Baseline, subject: GateSubject, items: Sequence[Item]) -> list[Outcome]:

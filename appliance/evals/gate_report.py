@@ -8,19 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from appliance.evals.baselines import LINEAR, MAJORITY
 from appliance.evals.gate_subject import NONE
 from appliance.evals.judging import Coarse, confidence
 from appliance.evals.pairs import MILLION
-from appliance.looks.look import LookFindings
 from appliance.reports import charts
 from appliance.reports.charts import Estimate
 from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
 from appliance.statistics.proportions import corrected
-from appliance.trust.statements.evaluation import Found, Range, pack_verdicts
+from appliance.trust.statements.evaluation import Found, pack_verdicts
 from appliance.trust.statements.specification import Specification
+from appliance.wire.admin.results import GateResult, PackJudged
 
 _CALLED: Final = {
     MAJORITY: "always answering the commonest label",
@@ -28,44 +26,6 @@ _CALLED: Final = {
 }
 
 _TONES: Final[Mapping[str, Tone]] = {"pass": "good", "fail": "no", "underpowered": "muted"}
-
-
-class PackResult(msgspec.Struct, frozen=True):
-    """What a pack came to, with its floor in millionths."""
-
-    floor: int
-    right: int
-    items: int
-    interval: tuple[float, float]
-    verdict: str
-
-
-class GateFindings(LookFindings, frozen=True, kw_only=True):
-    """Result of a gate.
-
-    Attributes:
-        statement: id of what was signed, whatever the verdict is.
-        advice: quality of the regression that had as many rows as the candidate; None for none.
-        alpha_left: known at the end.
-    """
-
-    metric: str
-    task: str
-    candidate: str
-    incumbent: str
-    difference: float
-    interval: tuple[float, float]
-    margin: float
-    groups: int
-    groups_needed: int | None
-    groups_needed_range: Range
-    unasked: int
-    agreed: int
-    floors: Mapping[str, str]
-    packs: Mapping[str, PackResult]
-    statement: str
-    advice: float | None
-    alpha_left: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -246,53 +206,43 @@ def _terms(judged: Judged) -> Section:
     )
 
 
-def packs(wanted: Specification, found: Found, look: int) -> dict[str, PackResult]:
+def packs(wanted: Specification, found: Found, look: int) -> dict[str, PackJudged]:
     """Each pack with its interval and its verdict.
 
     The items are fixed and decide as they are; as a sample of such items they have an interval.
     """
     verdicts, level = pack_verdicts(wanted, found.packs), confidence(wanted, look)
     return {
-        name: PackResult(
-            wanted.packs[name],
-            pack.right,
-            pack.items,
-            corrected(pack.right, pack.items, level),
-            verdicts[name],
+        name: PackJudged(
+            floor=wanted.packs[name],
+            right=pack.right,
+            items=pack.items,
+            interval=corrected(pack.right, pack.items, level),
+            verdict=verdicts[name],
         )
         for name, pack in sorted(found.packs.items())
     }
 
 
-def result(judged: Judged, statement: str, advice: Coarse | None) -> GateFindings:
-    """What the job tells.
+def result(judged: Judged, statement: str, advice: Coarse | None) -> GateResult:
+    """The result of the job.
 
     Args:
         statement: id of what was signed.
         advice: what the regression reaches.
     """
     wanted, found = judged.wanted, judged.found
-    return GateFindings(
-        verdict=found.verdict,
-        answer=sentence(judged),
-        certificate=judged.certificate,
-        metric=wanted.metric,
-        task=wanted.task,
-        candidate=wanted.model,
-        incumbent=wanted.incumbent,
-        difference=found.difference_micros / MILLION,
-        interval=(found.low_micros / MILLION, found.high_micros / MILLION),
-        margin=wanted.margin_micros / MILLION,
-        groups=found.groups,
-        groups_needed=found.groups_needed,
-        groups_needed_range=found.groups_range,
-        unasked=found.unasked,
-        agreed=found.agreed,
-        floors=found.floors,
-        packs=packs(wanted, found, judged.look),
-        statement=statement,
-        advice=None if advice is None else advice.value / MILLION,
-    )
+    return GateResult.model_validate({
+        "verdict": found.verdict, "answer": sentence(judged), "certificate": judged.certificate,
+        "metric": wanted.metric, "task": wanted.task, "candidate": wanted.model,
+        "incumbent": wanted.incumbent, "difference": found.difference_micros / MILLION,
+        "interval": (found.low_micros / MILLION, found.high_micros / MILLION),
+        "margin": wanted.margin_micros / MILLION, "groups": found.groups,
+        "groups_needed": found.groups_needed, "groups_needed_range": found.groups_range,
+        "unasked": found.unasked, "agreed": found.agreed, "floors": dict(found.floors),
+        "packs": packs(wanted, found, judged.look), "statement": statement,
+        "advice": None if advice is None else advice.value / MILLION,
+    })  # fmt: skip
 
 
 def _margin(wanted: Specification) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import msgspec
 
@@ -36,7 +36,7 @@ from appliance.evals.unforced import UnforcedTask, read_freely
 from appliance.evals.wanted import Wanted
 from appliance.host.energy import Meter
 from appliance.jobs.kind import Context, Kind
-from appliance.looks.answers import side_by_side
+from appliance.looks.answers import BATCH, Askable, answered, side_by_side
 from appliance.reports.page import render
 from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference
@@ -49,9 +49,8 @@ from appliance.types import GenerationRequest, Role
 from appliance.wire.admin.results import EvaluationResult, PacksMeasured
 
 DIRECTORY: Final = "evaluations"
-_BATCH: Final = 32
 _SEARCHES: Final = 2
-S = TypeVar("S")
+S = TypeVar("S", bound=Askable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,9 +198,9 @@ class _Round:
             return None
         seek = partial(evidence.seek, search, task)
         found: list[evidence.Sought] = []
-        for start in range(0, len(known), _BATCH):
+        for start in range(0, len(known), BATCH):
             self._told(self._rounds - 1, "search", len(self._subject.items))
-            sought = side_by_side(seek, known[start : start + _BATCH], _SEARCHES)
+            sought = side_by_side(seek, known[start : start + BATCH], _SEARCHES)
             found += await self._job.unless_stopped(sought)
         return evidence.summed(task, found)
 
@@ -284,19 +283,20 @@ class _Round:
         pack: str = "",
     ) -> tuple[tuple[Outcome, ...], float, float | None]:
         """The outcomes of all items, so many at once, the seconds that they took, and joules."""
-        done = await self._job.in_thread(self._files.read, number, pack)
-        kept = {one.item for one in done}
-        left = [item for item in items if _id(item) not in kept]
-        mark = f"{number}{pack}"
-        for start in range(0, len(left), _BATCH):
-            self._told(number, name, len(done))
+        mark, begun, meter = f"{number}{pack}", 0.0, Meter()
+
+        def report(done: int) -> None:
+            nonlocal begun, meter
+            self._told(number, name, done)
             begun, meter = time.monotonic(), Meter()
-            answering = side_by_side(ask, left[start : start + _BATCH], slots)
-            fresh = await self._job.unless_stopped(answering)
+
+        def keep(fresh: Sequence[Outcome]) -> None:
             joules = meter.joules()
-            await self._job.in_thread(self._files.append, number, fresh, pack)
-            await self._spent(mark, time.monotonic() - begun, joules)
-            done += fresh
+            self._files.append(number, fresh, pack)
+            self._spent(mark, time.monotonic() - begun, joules)
+
+        read = partial(self._files.read, number, pack)
+        done = await answered(self._job, read, keep, items, ask, slots, report)
         self._told(number, name, len(done))
         return tuple(done), self._kept("seconds").get(mark, 0.0), self._kept("joules").get(mark)
 
@@ -304,13 +304,13 @@ class _Round:
         found: dict[str, float] = (self._job.checkpoint or {}).get(name, {})
         return found
 
-    async def _spent(self, mark: str, seconds: float, joules: float | None) -> None:
+    def _spent(self, mark: str, seconds: float, joules: float | None) -> None:
         told = {"seconds": seconds} if joules is None else {"seconds": seconds, "joules": joules}
         more = {}
         for name, value in told.items():
             before = self._kept(name)
             more[name] = {**before, mark: before.get(mark, 0.0) + value}
-        await self._job.in_thread(self._job.save, {**(self._job.checkpoint or {}), **more})
+        self._job.save({**(self._job.checkpoint or {}), **more})
 
     def _told(self, number: int, name: str, done: int) -> None:
         count = len(self._subject.items)
@@ -348,8 +348,3 @@ async def _embedded(
     if len(vectors) != len(texts):
         raise Unavailable("request_cancelled", "The embedding model gave no vector.")
     return vectors
-
-
-def _id(item: Any) -> str:
-    name: str = item.id
-    return name

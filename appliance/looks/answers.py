@@ -3,7 +3,7 @@ the next, so that a look that was stopped goes on at the item.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -67,9 +67,9 @@ class SealedAnswers(Generic[L]):
     def __init__(self, lines: SealedLines, parse: Callable[[bytes], L]) -> None:
         self._lines, self._parse = lines, parse
 
-    def read(self) -> dict[str, L]:
-        """By item; the newest of each. Raises EvaluationRefused (`outcomes_invalid`)."""
-        return {found.item: found for found in map(self._parse, self._lines.read())}
+    def read(self) -> list[L]:
+        """All of them, the oldest first. Raises EvaluationRefused (`outcomes_invalid`)."""
+        return [*map(self._parse, self._lines.read())]
 
     def append(self, answers: Sequence[L]) -> None:
         """Add answers and make them durable; `read` comes first."""
@@ -78,7 +78,8 @@ class SealedAnswers(Generic[L]):
 
 async def answered(
     job: Context,
-    file: SealedAnswers[L],
+    read: Callable[[], Iterable[L]],
+    keep: Callable[[Sequence[L]], None],
     items: Sequence[A],
     ask: Callable[[A], Awaitable[L]],
     slots: int,
@@ -88,11 +89,13 @@ async def answered(
     """The answers to all items, those that are kept among them.
 
     Args:
+        read: those that are kept; the newest of an item counts.
+        keep: makes a batch durable.
         slots: how many are asked at once.
         report: called with how many are done, where the job may stop.
         again: which of the kept ones are asked again.
     """
-    kept = await job.in_thread(file.read)
+    kept = {each.item: each for each in await job.in_thread(read)}
     redo = again(kept)
     done = {name: each for name, each in kept.items() if name not in redo}
     left = [item for item in items if item.id not in done]
@@ -100,7 +103,7 @@ async def answered(
         report(len(done))
         batch = side_by_side(ask, left[start : start + BATCH], slots)
         fresh = await job.unless_stopped(batch)
-        await job.in_thread(file.append, fresh)
+        await job.in_thread(keep, fresh)
         done |= {each.item: each for each in fresh}
     return list(done.values())
 

@@ -11,9 +11,8 @@ Rules:
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
-
-import msgspec
 
 from appliance.datasets import ledger as ledgers
 from appliance.datasets.ledger import Look
@@ -28,8 +27,7 @@ from appliance.trust.statements.evaluations import Evaluations
 from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.trust.statements.statement import id_of
 from appliance.types import Json, Role
-from appliance.wire.admin import results
-from appliance.wire.admin.base import Verbatim
+from appliance.wire.admin.results import LookJudged
 
 INTERRUPTED: Final = "interrupted"
 REPORT: Final = "report.html"
@@ -39,26 +37,11 @@ _TOLD: Final = ("person", "dataset", "dataset_digest", "split", "share_micros")
 """Fields of a look that its entry has under their names."""
 Terms: TypeAlias = specification.Specification | route.Specification
 U = TypeVar("U", bound=LookSubject[Any])
-R = TypeVar("R", bound="LookFindings")
+R = TypeVar("R", bound=LookJudged)
 
 
-class LookFindings(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of a job that took a look.
-
-    Attributes:
-        answer: the verdict in words.
-        certificate: of a pass.
-        looks, looks_left: at what it saw; known at the end.
-    """
-
-    verdict: str
-    answer: str
-    certificate: str | None = None
-    looks: int = 0
-    looks_left: int = 0
-
-
-class Judgement(msgspec.Struct, Generic[R], frozen=True, omit_defaults=True):
+@dataclass(frozen=True)
+class Judgement(Generic[R]):
     """The findings of a judge: all that a job needs to end, however often it is resumed.
 
     Attributes:
@@ -75,7 +58,7 @@ class Judgement(msgspec.Struct, Generic[R], frozen=True, omit_defaults=True):
     outcomes: str = ""
 
 
-class SealedLook(Kind[Specified, Verbatim], Generic[U, R]):
+class SealedLook(Kind[Specified, R], Generic[U, R]):
     """Opens a sealed split once; a judge says what follows.
 
     Args:
@@ -86,7 +69,7 @@ class SealedLook(Kind[Specified, Verbatim], Generic[U, R]):
     Attributes:
         noun: what is judged, as the log calls it.
         more: a field of the entry that ends a look, beside those of all looks.
-        made: the form of what is kept between judging and the end.
+        told: the form of the result.
     """
 
     form = Specified
@@ -97,7 +80,7 @@ class SealedLook(Kind[Specified, Verbatim], Generic[U, R]):
     resumable: ClassVar[bool] = True
     noun: ClassVar[str]
     more: ClassVar[str]
-    made: ClassVar[type[Judgement[Any]]]
+    told: type[R]
 
     def __init__(
         self,
@@ -117,9 +100,9 @@ class SealedLook(Kind[Specified, Verbatim], Generic[U, R]):
         """Files of the job, by name, beside the page."""
         return {}
 
-    def told(self, subject: U, result: R, looks: int, left: tuple[int, ...]) -> R:
-        """The result, with the looks that were taken and the shares of those that are left."""
-        return msgspec.structs.replace(result, looks=looks, looks_left=len(left))
+    def left(self, subject: U, shares: tuple[int, ...]) -> dict[str, float]:
+        """Fields of the result that tell of the shares of alpha that are left."""
+        return {"looks_left": len(shares)}
 
     def over(self, job: Context) -> None:
         """Called once the verdict is kept; may be called twice."""
@@ -144,7 +127,7 @@ class SealedLook(Kind[Specified, Verbatim], Generic[U, R]):
         """One job for one specification."""
         return hashlib.sha256(envelope_of(params)).hexdigest()
 
-    async def run(self, job: Context[Specified]) -> Verbatim:
+    async def run(self, job: Context[Specified]) -> R:
         """The verdict, and the certificate of a pass."""
         envelope = envelope_of(job.params)
         subject = await job.in_thread(self._subject_of, self.parts, envelope)
@@ -217,15 +200,17 @@ class SealedLook(Kind[Specified, Verbatim], Generic[U, R]):
 
     def _keep(self, job: Context, made: Judgement[R]) -> None:
         """Keep what was judged; the log names it first."""
-        kept = {**(job.checkpoint or {}), **msgspec.to_builtins(made)}
+        kept = {**(job.checkpoint or {}), **vars(made), "result": made.result.document}
         self.parts.record(job, f"{self.name}_judged", {"checkpoint_sha256": digest(kept)})
         job.save(kept)
 
-    def _end(self, job: Context, subject: U) -> Verbatim:
+    def _end(self, job: Context, subject: U) -> R:
         """Keep what was signed, then tell it; each step may be done twice."""
-        kept = job.checkpoint or {}  # of a route, older versions called the answers so
-        made: Judgement[R] = msgspec.convert({"answers": kept.get("replay"), **kept}, self.made)
-        told, envelope = made.result, made.statement.encode()
+        kept = job.checkpoint or {}
+        told, outcomes = self.told.model_validate(kept["result"]), kept.get("outcomes", "")
+        answers = kept.get("answers", kept.get("replay"))  # a route's, of older versions
+        made = Judgement(told, kept["html"], kept["statement"], answers, outcomes)
+        envelope = made.statement.encode()
         place = self.parts.directory / str(job.id)
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, text in {REPORT: made.html, **self.left_behind(made)}.items():
@@ -244,8 +229,7 @@ class SealedLook(Kind[Specified, Verbatim], Generic[U, R]):
         looks, sealed = self.parts.ledger.looks(subject.split.part.marks), subject.split.seal
         of = self._owner(subject)[1], subject.name, subject.version
         left = ledgers.remaining(looks, sealed.schedule, *of)
-        found = self.told(subject, told, len(ledgers.spent(looks)), left)
-        return results.read(self.name, msgspec.json.decode(msgspec.json.encode(found)))
+        return told.having(looks=len(ledgers.spent(looks)), **self.left(subject, left))
 
     def _owner(self, subject: U) -> tuple[str, str]:
         """Id and digest of what is judged."""

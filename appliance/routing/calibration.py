@@ -37,9 +37,8 @@ from appliance.looks.unasked import OURS, interruption
 from appliance.reports.page import render
 from appliance.routing import certifying, confidence, report
 from appliance.routing import subject as subjects
-from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable, Verdict
+from appliance.routing.certifying import Observed, Origin, Plan, Terms, Uncertifiable, Verdict
 from appliance.routing.confidence import MILLION, Confidence
-from appliance.routing.report import CalibrationFindings
 from appliance.routing.rules import unclaimed
 from appliance.routing.subject import CalibrationParts, Drawn, RouteSubject, subject_of
 from appliance.serving.inference import Inference
@@ -49,19 +48,20 @@ from appliance.trust.bytes import strict_json
 from appliance.trust.statements import route as statements
 from appliance.trust.statements.route import ACCEPTED, COARSE, Circumstances, Found
 from appliance.types import GenerationRequest, Principal, TaskNeeds
+from appliance.wire.admin.results import CalibrationResult
 
 DEV: Final = "dev.sealed"
 SEALED: Final = "certify.sealed"
 _AT_ONCE: Final = 2
 
 
-class Calibration(SealedLook[RouteSubject, CalibrationFindings]):
+class Calibration(SealedLook[RouteSubject, CalibrationResult]):
     """Certifies what the first stage of a route may answer."""
 
     name: ClassVar[str] = "route"
     noun: ClassVar[str] = "route"
     more: ClassVar[str] = "reason"
-    made: ClassVar = Judgement[CalibrationFindings]
+    told = CalibrationResult
 
     def __init__(self, parts: CalibrationParts) -> None:
         super().__init__(parts.look, parts.certificates, statements.Specification, subject_of)
@@ -72,9 +72,7 @@ class Calibration(SealedLook[RouteSubject, CalibrationFindings]):
         wanted = statements.Specification.open(envelope_of(params)).said
         return needs_engine(self.parts, *filter(None, (wanted.small, wanted.larger)))
 
-    async def judgement(
-        self, job: Context, subject: RouteSubject
-    ) -> Judgement[CalibrationFindings]:
+    async def judgement(self, job: Context, subject: RouteSubject) -> Judgement[CalibrationResult]:
         """Plan on open items; take the look where they say that it may certify something."""
         part, number = subject.split.part, await job.in_thread(self._number, subject)
         terms = terms_of(subject, number)
@@ -162,7 +160,8 @@ class Calibration(SealedLook[RouteSubject, CalibrationFindings]):
             job.report(phase, done, len(drawn.items))
 
         file = files.answers(name, parse)
-        done = await answered(job, file, drawn.items, one, _AT_ONCE, report, again)
+        asked = drawn.items, one, _AT_ONCE, report, again
+        done = await answered(job, file.read, file.append, *asked)
         return sorted(done, key=lambda o: o.item)
 
     def _stages(self, subject: RouteSubject) -> list[tuple[LoadedTask, Inference]]:
@@ -376,42 +375,32 @@ def _more(subject: RouteSubject, needed: GroupsNeeded | None) -> str:
     return f"{low} to {needed.high - subject.split.part.groups} more independent groups may do."
 
 
-def _blank(subject: RouteSubject) -> CalibrationFindings:
-    """What is told whatever was found."""
+def _blank(subject: RouteSubject, needed: GroupsNeeded | None) -> CalibrationResult:
+    """The result where nothing was certified and no look was taken."""
     wanted = subject.signed.said
-    return CalibrationFindings(
-        verdict="not_certifiable",
-        answer="",
-        route=wanted.route,
-        alpha=wanted.error_micros / MILLION,
-        delta=wanted.delta_micros / MILLION,
-        margin=wanted.margin_micros / MILLION,
-        small=wanted.small,
-        larger=wanted.larger or None,
-        noise=round(subject.noise, 4),
-        unclaimed=sorted(unclaimed(subject.route)),
-        company=subject.company,
-        weight=wanted.weight or "groups",
-        group_from=subject.route.group_from,
-    )
+    return CalibrationResult.model_validate({
+        "verdict": "not_certifiable", "answer": "", "certificate": None, "reason": "",
+        "route": wanted.route, "small": wanted.small, "larger": wanted.larger or None,
+        "alpha": wanted.error_micros / MILLION, "delta": wanted.delta_micros / MILLION,
+        "margin": wanted.margin_micros / MILLION, "noise": round(subject.noise, 4),
+        "unclaimed": sorted(unclaimed(subject.route)), "company": subject.company,
+        "weight": wanted.weight or "groups", "group_from": subject.route.group_from,
+        "groups": subject.split.part.groups, "groups_needed": needed and needed.likely,
+        "groups_needed_range": needed and [needed.low, needed.high],
+        "threshold": None, "coverage": 0.0, "reach": None, "effective": None, "doubtful": None,
+        "origins": [], "difference": None, "avoided": None, "ablation": {}, "curve": [],
+    })  # fmt: skip
 
 
 def _refused(
     subject: RouteSubject, why: Uncertifiable, dev: Sequence[Observed]
-) -> Judgement[CalibrationFindings]:
-    """What is told where no look was taken."""
-    groups = subject.split.part.groups
-    said = report.sentence(why.reason, why.message, groups, _more(subject, why.needed))
-    result = msgspec.structs.replace(
-        _blank(subject),
-        reason=why.reason,
-        groups=groups,
-        groups_needed=why.needed and why.needed.likely,
-        groups_needed_range=why.needed and (why.needed.low, why.needed.high),
-        answer=said,
-    )
+) -> Judgement[CalibrationResult]:
+    """The end where no look was taken."""
+    more = _more(subject, why.needed)
+    said = report.sentence(why.reason, why.message, subject.split.part.groups, more)
+    result = _blank(subject, why.needed).having(reason=why.reason, answer=said)
     told = report.Told(subject.signed.said, result, "none", {"dev": str(len(dev))})
-    return Judgement(result=result, html=render(report.page(told)))
+    return Judgement(result, render(report.page(told)))
 
 
 def _concluded(
@@ -423,7 +412,7 @@ def _concluded(
     dev: Sequence[Observed],
     seen: Sequence[Observed],
     drawn: Drawn,
-) -> Judgement[CalibrationFindings]:
+) -> Judgement[CalibrationResult]:
     """Judge, sign and write the page."""
     look, wanted, terms = parts.look, subject.signed.said, terms_of(subject, number)
     past = certifying.drawn(dev, wanted.seed, terms.weight)
@@ -464,7 +453,7 @@ def _concluded(
     deltas = [each.wanted.delta_micros for each in year]
     if verdict.certified:
         deltas.append(wanted.delta_micros)
-    told = report.Told(wanted, result, iso(now), made_of, tuple(deltas))
+    told = report.Told(wanted, result, iso(now), made_of, tuple(deltas), _told(verdict))
     return Judgement(
         result=result,
         html=render(report.page(told)),
@@ -480,20 +469,17 @@ def _result(
     found: Found,
     dev: Sequence[Observed],
     certificate: str,
-) -> CalibrationFindings:
-    """What a look told, shares of the sealed split to the point."""
-    blank = _blank(subject)
-    figures = report.figures(verdict, blank.weight)
-    more = _more(subject, verdict.needed)
-    return msgspec.structs.replace(
-        blank,
+) -> CalibrationResult:
+    """The result of a look, shares of the sealed split to the point."""
+    blank = _blank(subject, verdict.needed)
+    curve = certifying.curve(plan.function, dev, subject.signed.said.weight or "groups")
+    figures, more = report.figures(verdict, blank.weight), _more(subject, verdict.needed)
+    return blank.having(
         verdict="certified" if verdict.certified else "not_certifiable",
         answer=report.sentence(verdict.reason, figures, verdict.groups, more, blank.alpha),
         certificate=certificate if verdict.certified else None,
         reason=verdict.reason,
         groups=verdict.groups,
-        groups_needed=verdict.needed and verdict.needed.likely,
-        groups_needed_range=verdict.needed and (verdict.needed.low, verdict.needed.high),
         threshold=None if verdict.threshold is None else verdict.threshold / MILLION,
         coverage=found.coverage_micros / MILLION,
         reach=(found.reach_micros or 0) / MILLION,
@@ -501,12 +487,18 @@ def _result(
         unasked=found.unasked,
         limit=found.limit_micros / MILLION,
         doubtful=plan.doubtful,
-        difference=verdict.difference and tuple(round(float(v), 2) for v in verdict.difference),
-        avoided=verdict.avoided and tuple(round(float(v), 3) for v in verdict.avoided),
-        origins=tuple(each.rounded() for each in verdict.origins),
-        ablation={name: round(float(value), 5) for name, value in plan.areas.items()},
-        curve=tuple(
-            point.rounded() for point in certifying.curve(plan.function, dev, blank.weight)
-        ),
-        dev_error=round(float(plan.error), 4),
+        difference=verdict.difference and [round(v, 2) for v in verdict.difference],
+        avoided=verdict.avoided and [round(v, 3) for v in verdict.avoided],
+        origins=[each._asdict() for each in _told(verdict)],
+        ablation={name: round(value, 5) for name, value in plan.areas.items()},
+        curve=[[round(v, 6) for v in point] for point in curve],
+        dev_error=round(plan.error, 4),
+    )
+
+
+def _told(verdict: Verdict) -> tuple[Origin, ...]:
+    """The origins of the backtest, rounded."""
+    return tuple(
+        o._replace(share=o.share and round(o.share, 3), limit=round(o.limit, 3))
+        for o in verdict.origins
     )

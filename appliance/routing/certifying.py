@@ -23,7 +23,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-import msgspec
 import numpy as np
 
 from appliance.routing import confidence
@@ -169,7 +168,7 @@ class Uncertifiable:
     needed: GroupsNeeded | None = None
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(NamedTuple):
     """One origin of the backtest: what the past certified, and what came next.
 
     Attributes:
@@ -187,11 +186,6 @@ class Origin(msgspec.Struct, frozen=True):
     limit: float
     accepted: int
     wrong: int
-
-    def rounded(self) -> "Origin":
-        """As it is told."""
-        share = self.share and round(self.share, 3)
-        return msgspec.structs.replace(self, share=share, limit=round(self.limit, 3))
 
 
 @dataclass(frozen=True)
@@ -468,10 +462,6 @@ class Point(NamedTuple):
     error: float
     low: float
     high: float
-
-    def rounded(self) -> "Point":
-        """As it is told."""
-        return Point(self.threshold, *(round(float(value), 6) for value in self[1:]))
 
 
 def curve(

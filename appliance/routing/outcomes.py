@@ -30,7 +30,7 @@ def read(directory: Path, look: Look, kek: bytes) -> list[Observed]:
     if not look.verdict or not (place / SEALED).exists():
         raise EvaluationRefused("report_missing", f"Job {look.job} has no outcomes here.")
     seen = LookFiles(place, kek).answers(SEALED, parse).read()
-    return sorted(seen.values(), key=lambda o: o.item)
+    return sorted(seen, key=lambda o: o.item)
 
 
 def basis(parts: CalibrationParts, certificate_id: str) -> Basis | None:

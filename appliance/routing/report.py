@@ -5,21 +5,17 @@ item of it is shown.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from msgspec import UNSET, UnsetType, field
-
-from appliance.looks.look import LookFindings
 from appliance.reports import charts
 from appliance.reports.axes import percent
 from appliance.reports.charts import Series
 from appliance.reports.page import Fact, Figure, Page, Section, Table
-from appliance.routing.certifying import Origin, Point, Verdict
+from appliance.routing.certifying import Origin, Verdict
 from appliance.routing.confidence import COMPANY, TOKENS
-from appliance.routing.definition import Weight
 from appliance.trust.statements.route import Specification
+from appliance.wire.admin.results import CalibrationResult
 
 _HELP: Mapping[str, str] = {
     "underpowered": "Collect more independent groups, of even sizes where answers count alike, or "
@@ -34,54 +30,6 @@ _HELP: Mapping[str, str] = {
 }
 
 
-class CalibrationFindings(LookFindings, frozen=True, kw_only=True):
-    """Result of a calibration; what only a look tells has a default.
-
-    Attributes:
-        alpha: most of the accepted answers that may be wrong.
-        threshold: least confidence that is accepted; None where nothing is.
-        groups_needed, groups_needed_range: in all, where a number is known to help.
-        reach: share of the groups that the rules leave to the first stage.
-        effective: groups of one size that weigh as those of the split do.
-        noise: share of labels of repeated texts that contradict the commonest one.
-        unclaimed: keys to which nothing is promised.
-        difference: route minus second stage, with its limits.
-        avoided: share of the second stage's seconds, with its limits.
-        ablation: mean error along the curve, by features.
-        curve: of the open items.
-        unasked, limit, dev_error: left out where no look was taken.
-    """
-
-    route: str
-    alpha: float
-    delta: float
-    margin: float
-    small: str
-    larger: str | None
-    noise: float
-    unclaimed: list[str]
-    company: bool
-    weight: Weight
-    group_from: str
-    reason: str = ""
-    threshold: float | None = None
-    coverage: float = 0.0
-    groups: int = 0
-    groups_needed: int | None = None
-    groups_needed_range: tuple[int, int | None] | None = None
-    reach: float | None = None
-    effective: int | None = None
-    doubtful: Literal["larger", "people"] | None = None
-    origins: tuple[Origin, ...] = ()
-    difference: tuple[float, ...] | None = None
-    avoided: tuple[float, ...] | None = None
-    ablation: dict[str, float] = field(default_factory=dict)
-    curve: tuple[Point, ...] = ()
-    unasked: int | UnsetType = UNSET
-    limit: float | UnsetType = UNSET
-    dev_error: float | UnsetType = UNSET
-
-
 @dataclass(frozen=True)
 class Told:
     """What a page is made of.
@@ -94,10 +42,11 @@ class Told:
     """
 
     wanted: Specification
-    result: CalibrationFindings
+    result: CalibrationResult
     when: str
     made_of: Mapping[str, str]
     deltas: tuple[int, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
 
 def figures(verdict: Verdict, weight: str = "groups") -> str:
@@ -162,7 +111,13 @@ def page(told: Told) -> Page:
         sections=tuple(
             filter(
                 None,
-                (_help(result), _promise(result), _time(result), _ablation(result), _terms(told)),
+                (
+                    _help(result),
+                    _promise(result),
+                    _time(told.origins),
+                    _ablation(result),
+                    _terms(told),
+                ),
             )
         ),
         made_of=tuple(told.made_of.items()),
@@ -170,7 +125,7 @@ def page(told: Told) -> Page:
     )
 
 
-def _curve(result: CalibrationFindings) -> Figure | None:
+def _curve(result: CalibrationResult) -> Figure | None:
     if len(result.curve) < 2:
         return None
     names = (("accepted error", 2, "accent"), ("95 % limits", 3, "muted"), ("", 4, "muted"))
@@ -194,21 +149,21 @@ def _curve(result: CalibrationFindings) -> Figure | None:
     return Figure(drawing, caption)
 
 
-def _certified(result: CalibrationFindings) -> tuple[str, float, float] | None:
+def _certified(result: CalibrationResult) -> tuple[str, float, float] | None:
     """The certified threshold, where it stands on the curve of the open items."""
     threshold = result.threshold
     if threshold is None or result.verdict != "certified":
         return None
-    at = min(result.curve, key=lambda point: abs(point.threshold / 1e6 - threshold))
-    return f"certified: confidence {threshold:.3f}", at.coverage, at.error
+    at = min(result.curve, key=lambda point: abs(point[0] / 1e6 - threshold))
+    return f"certified: confidence {threshold:.3f}", at[1], at[2]
 
 
-def _help(result: CalibrationFindings) -> Section | None:
+def _help(result: CalibrationResult) -> Section | None:
     text = _HELP.get(result.reason)
     return None if text is None else Section("What would help", (text,))
 
 
-def _promise(result: CalibrationFindings) -> Section | None:
+def _promise(result: CalibrationResult) -> Section | None:
     """For whom the certificate holds."""
     if result.verdict != "certified":
         return None
@@ -239,7 +194,7 @@ def _promise(result: CalibrationFindings) -> Section | None:
     return Section("What is promised", tuple(said))
 
 
-def _weights(result: CalibrationFindings) -> str:
+def _weights(result: CalibrationResult) -> str:
     """Where the weights come from, and who watches them."""
     said = "Groups count alike, however many requests each sends."
     if result.weight == "answers":
@@ -252,8 +207,8 @@ def _weights(result: CalibrationFindings) -> str:
     return f"{said} The monitor tells how far those of the requests are from them."
 
 
-def _time(result: CalibrationFindings) -> Section | None:
-    if not result.origins:
+def _time(origins: Sequence[Origin]) -> Section | None:
+    if not origins:
         return None
     rows = tuple(
         (
@@ -264,7 +219,7 @@ def _time(result: CalibrationFindings) -> Section | None:
             f"{o.limit:.1%}",
             f"{o.wrong} of {o.accepted}" if o.accepted else "-",
         )
-        for o in result.origins
+        for o in origins
     )
     columns = ("until", ">groups", ">threshold", ">error", ">limit", ">wrong in the time after")
     said = (
@@ -274,7 +229,7 @@ def _time(result: CalibrationFindings) -> Section | None:
     return Section("Over time", (said,), (Table(columns, rows),))
 
 
-def _ablation(result: CalibrationFindings) -> Section | None:
+def _ablation(result: CalibrationResult) -> Section | None:
     if not result.ablation:
         return None
     ordered = sorted(result.ablation.items(), key=lambda pair: pair[1])

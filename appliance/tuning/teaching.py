@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -37,7 +38,7 @@ from appliance.evals.summary import summarise
 from appliance.evals.wanted import Wanted as Evaluated
 from appliance.evals.wanted import is_path
 from appliance.jobs.kind import Context, Kind
-from appliance.looks.answers import side_by_side
+from appliance.looks.answers import answered
 from appliance.statistics.groups import Estimate
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
@@ -57,7 +58,6 @@ DIRECTORY: Final = "teaching"
 DATASET: Final = "dataset"
 RECORD: Final = "teaching.json"
 TYPE: Final = "https://appliance.invalid/teaching/v1"
-_BATCH: Final = 32
 _PEOPLE, _UNLABELLED = 0, 1
 
 
@@ -204,17 +204,14 @@ class Teaching(Kind[Wanted, DatasetTaught]):
                 item.id, item.group, "", told.text, 0, took, told.tokens, failure=told.failure
             )
 
-        done = await job.in_thread(files.read, number)
-        kept = {one.item for one in done}
-        left = [item for item in items if item.id not in kept]
         phase = "asking for what people answered" if number == _PEOPLE else "asking"
-        for start in range(0, len(left), _BATCH):
-            job.report(phase, len(done), len(items))
-            answering = side_by_side(ask, left[start : start + _BATCH], slots)
-            fresh = await job.unless_stopped(answering)
-            await job.in_thread(files.append, number, fresh)
-            done += fresh
-        job.report(phase, len(done), len(items))
+
+        def report(done: int) -> None:
+            job.report(phase, done, len(items))
+
+        read, keep = partial(files.read, number), partial(files.append, number)
+        done = await answered(job, read, keep, items, ask, slots, report)
+        report(len(done))
         return done
 
 

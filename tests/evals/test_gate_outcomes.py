@@ -21,14 +21,14 @@ KEK = bytes(range(32))
 
 def test_what_was_answered_comes_back(tmp_path: Path) -> None:
     files = LookFiles(tmp_path / "7", KEK)
-    assert answers_file(files, CANDIDATE).read() == {}
+    assert answers_file(files, CANDIDATE).read() == []
     answered = example.outcomes(20)
     one = answers_file(files, CANDIDATE)
     one.append(answered[:50])
     one.append(answered[50:])
     again = LookFiles(tmp_path / "7", KEK)
-    assert list(answers_file(again, CANDIDATE).read().values()) == answered
-    assert answers_file(again, INCUMBENT).read() == {}
+    assert answers_file(again, CANDIDATE).read() == answered
+    assert answers_file(again, INCUMBENT).read() == []
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert not any(outcome.item.encode() in written for outcome in answered)
 

@@ -18,6 +18,7 @@ from appliance.evals.store import NEIGHBOURS
 from appliance.evals.wanted import Wanted
 from appliance.host.energy import Meter
 from appliance.jobs.kind import Stop
+from appliance.looks import answers
 from appliance.tasks.classifiers.document import read
 from appliance.tasks.classifiers.neighbours import Neighbours
 from tests.evals.orders import FITTED, TASK, item, write_data, write_task
@@ -174,7 +175,7 @@ async def test_answers_are_recorded_like_those_of_apps(
 async def test_an_interrupted_evaluation_resumes_at_the_item(
     ready: Services, task: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_BATCH", 4)
+    monkeypatch.setattr(answers, "BATCH", 4)
     kind = ready.jobs.kind("evaluation")
     assert isinstance(kind, Evaluation)
     asked: list[str] = []

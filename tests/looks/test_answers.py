@@ -62,7 +62,7 @@ def file(tmp_path: Path) -> SealedAnswers[Line]:
 async def run(file: SealedAnswers[Line], asker: Asker, **more: Any) -> list[Line]:
     job: Any = Work()
     report = more.pop("report", lambda _: None)
-    return await answered(job, file, ITEMS, asker.ask, 4, report, **more)
+    return await answered(job, file.read, file.append, ITEMS, asker.ask, 4, report, **more)
 
 
 async def test_what_was_answered_before_a_stop_is_not_asked_again(
@@ -91,7 +91,8 @@ async def test_what_is_asked_again_is_told_by_its_newest_answer(file: SealedAnsw
     found = await run(file, asker, again=lambda kept: {n for n, o in kept.items() if o.lost})
     assert sorted(asker.asked) == ["i003", "i004"]
     assert [each.item for each in found if each.lost] == ["i004"]
-    assert {n for n, o in file.read().items() if o.lost} == {"i004"}
+    newest = {each.item: each for each in file.read()}
+    assert {name for name, each in newest.items() if each.lost} == {"i004"}
 
 
 async def test_the_first_error_ends_the_rest() -> None:

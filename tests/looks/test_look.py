@@ -16,9 +16,10 @@ from appliance.datasets.marks import Marks
 from appliance.errors import ApplianceError
 from appliance.evals.gate import Gate
 from appliance.jobs.kind import Context
-from appliance.looks.look import Judgement, LookFindings, SealedLook
+from appliance.looks.look import Judgement, SealedLook
 from appliance.looks.subject import LookParts, LookSubject
 from appliance.looks.subject import Specified as Params
+from appliance.wire.admin.results import LookJudged
 from tests.evals.gates import signed, wanted
 from tests.smol import SMALL
 
@@ -40,8 +41,8 @@ def subject_of(_: LookParts, envelope: bytes) -> LookSubject[Any]:
     return LookSubject(signed=cast(Any, signed), split=cast(Any, SPLIT))
 
 
-class Findings(LookFindings, frozen=True, kw_only=True):
-    reason: str = "why"
+class Findings(LookJudged):
+    reason: str
 
 
 class Judge(SealedLook[LookSubject[Any], Findings]):
@@ -50,7 +51,7 @@ class Judge(SealedLook[LookSubject[Any], Findings]):
     name: ClassVar[str] = "plan"
     noun: ClassVar[str] = "plan"
     more: ClassVar[str] = "reason"
-    made: ClassVar = Judgement[Findings]
+    told = Findings
     lost, heard, judged = 0, True, 0
 
     async def judgement(self, job: Context, subject: LookSubject[Any]) -> Judgement[Findings]:
@@ -58,9 +59,8 @@ class Judge(SealedLook[LookSubject[Any], Findings]):
         self.check_asked(job, subject, {"plan": self.lost}, 60, self.heard)
         self.judged += 1
         told = f"look {number}, entry {look.entry}"
-        return Judgement(
-            Findings(verdict="certified", answer=told, certificate="id"), "<p>", STATEMENT, "{}"
-        )
+        found = Findings(verdict="certified", answer=told, certificate="id", reason="why")
+        return Judgement(found, "<p>", STATEMENT, "{}")
 
 
 class Store:

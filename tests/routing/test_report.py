@@ -2,16 +2,16 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from appliance.reports.page import render
 from appliance.routing import report
 from appliance.routing.certifying import Origin, Verdict
-from appliance.routing.report import CalibrationFindings, Told
+from appliance.routing.report import Told
+from appliance.wire.admin.results import CalibrationResult
 from tests.trust.statements.test_route import wanted
 
-RESULT = msgspec.convert({
+RESULT = CalibrationResult.model_validate({
     "verdict": "certified", "reason": "", "alpha": 0.05, "delta": 0.05, "coverage": 0.69,
     "groups": 660, "threshold": 0.52, "certificate": "ab" * 32, "avoided": [0.68, 0.64, 0.72],
     "doubtful": "larger",
@@ -20,12 +20,13 @@ RESULT = msgspec.convert({
     "answer": "Certified: all of it.", "reach": 0.31, "unclaimed": ["desk"],
     "company": False, "weight": "groups", "group_from": "key", "effective": 660, "route": "r",
     "margin": 0.05, "small": "s", "larger": "l",
-}, CalibrationFindings)  # fmt: skip
+})  # fmt: skip
 
 
 def page(**changes: Any) -> str:
-    result = msgspec.structs.replace(RESULT, **changes)
-    return render(report.page(Told(wanted(), result, "2026-11-27", {"route": "1" * 64})))
+    origins = changes.pop("origins", ())
+    made_of, result = {"route": "1" * 64}, RESULT.having(**changes)
+    return render(report.page(Told(wanted(), result, "2026-11-27", made_of, origins=origins)))
 
 
 def test_a_certificate_has_its_figures_and_its_curve() -> None:

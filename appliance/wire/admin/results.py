@@ -230,14 +230,23 @@ class PackJudged(Verbatim):
     right: int
     items: int
     floor: int
+    interval: Ends = (0.0, 1.0)
     verdict: str
 
 
-class GateResult(Verbatim):
-    """The end of a gate: the verdict, the coarse interval, floors and packs, the looks left."""
+class LookJudged(Verbatim):
+    """The verdict of a look, in words, too; the looks are counted at its end."""
 
     verdict: str
-    answer: str
+    answer: str = ""
+    certificate: str | None = None
+    looks: int = 0
+    looks_left: int = 0
+
+
+class GateResult(LookJudged):
+    """The verdict of a gate, with the coarse interval, floors and packs."""
+
     difference: float
     interval: Ends
     margin: float
@@ -245,10 +254,7 @@ class GateResult(Verbatim):
     agreed: int | None = None
     floors: dict[str, str] = Field(default={})
     packs: dict[str, PackJudged] = Field(default={})
-    certificate: str | None = None
     advice: float | None = None
-    looks: int = 0
-    looks_left: int = 0
 
 
 class CertificateCarried(Verbatim):
@@ -264,25 +270,33 @@ class CertificateCarried(Verbatim):
     change: float = 0.0
 
 
-class CalibrationResult(Verbatim):
-    """The end of a calibration; `curve` has a threshold in millionths, coverage, error, low, high.
+class CalibrationResult(LookJudged):
+    """The verdict of a calibration; `reason` says why nothing is certified.
 
-    `difference` and `avoided` are null where no larger stage was asked.
+    `curve` has a threshold in millionths, coverage, error, low, high; `difference` and `avoided`
+    are null where no larger stage was asked.
     """
 
-    verdict: str
     route: str
-    answer: str = ""
+    reason: str = ""
     alpha: float = 0.0
+    delta: float = 0.0
+    groups: int = 0
+    coverage: float = 0.0
+    reach: float | None = None
+    effective: int | None = None
+    noise: float = 0.0
+    unclaimed: list[str] = Field(default=[])
+    company: bool = False
+    weight: str = "groups"
+    group_from: str = ""
+    ablation: dict[str, float] = Field(default={})
     threshold: float | None = None
     larger: str | None = None
     doubtful: str | None = None
     difference: Estimated | None = None
     avoided: Estimated | None = None
-    certificate: str | None = None
     curve: list[tuple[float, float, float, float, float]] = Field(default=[])
-    looks: int = 0
-    looks_left: int = 0
 
 
 class DriftFinding(Verbatim):
