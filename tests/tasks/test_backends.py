@@ -119,7 +119,7 @@ async def test_a_name_answers_by_its_version() -> None:
         ),
         # One name has a pointer whose task is out of service: it is named, and says why itself.
         pointer=lambda name: (
-            SimpleNamespace(pointer=SimpleNamespace(live=SimpleNamespace(task="gone-1")))
+            SimpleNamespace(said=SimpleNamespace(live=SimpleNamespace(task="gone-1")))
             if name == "gone"
             else None
         ),
