@@ -4,7 +4,7 @@ from typing import cast
 
 from appliance.cli.differences import grammar_difference, template_difference
 from appliance.client import AdminClient
-from appliance.wire.admin.model_texts import Grammars, GrammarText, Template
+from appliance.wire.admin.model_texts import MODEL_TEMPLATE, Grammars, GrammarText, Template
 
 
 def text(name: str, source: str) -> GrammarText:
@@ -16,6 +16,9 @@ class Told:
 
     def __init__(self, against: str | None = "old") -> None:
         self._against = against
+
+    def call(self, at: object, *, model_id: str) -> Template | Grammars:
+        return self.template(model_id) if at == MODEL_TEMPLATE else self.grammars(model_id)
 
     def template(self, model_id: str) -> Template:
         if model_id == "other":
