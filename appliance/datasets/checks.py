@@ -20,11 +20,10 @@ from appliance.datasets.items import Item
 from appliance.datasets.likeness import Likeness
 from appliance.datasets.sealing import SEALED
 from appliance.datasets.splits import LABELLED, strata
-from appliance.facts import table_of
+from appliance.facts import DatasetFacts
 from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.power import groups_without_error, smallest_effect
 from appliance.statistics.verdict import FEWEST
-from appliance.types import Json
 
 EXAMPLES: Final = 20
 """Ids told for each problem; the counts are whole."""
@@ -107,7 +106,7 @@ class CheckFacts(msgspec.Struct, frozen=True, omit_defaults=True):
         personal_data: places by kind.
     """
 
-    summary: dict[str, Json]
+    summary: DatasetFacts
     splits: dict[str, SplitFacts]
     near_threshold: float
     duplicates: DuplicateFacts
@@ -175,7 +174,7 @@ def check(
     ]
     order = {"error": 0, "warning": 1}
     facts = CheckFacts(
-        summary=table_of(dataset.facts()),
+        summary=dataset.facts(),
         splits={n: _split_facts(dataset.splits[n]) for n in LABELLED if dataset.splits.get(n)},
         near_threshold=near,
         duplicates=duplicates,

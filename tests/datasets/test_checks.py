@@ -1,5 +1,6 @@
 """The report: planted problems are found, all of them; what is right is not blamed."""
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.datasets.checks import Problem, Report, check, shared
+from appliance.datasets.checks import Problem, Report, check, read, shared
 from appliance.datasets.directory import Dataset, Manifest
 from appliance.datasets.duplicates import THRESHOLD, plain, similarity
 from appliance.datasets.items import Item
@@ -20,6 +21,14 @@ from tests.datasets.examples import dataset, orders
 
 def problem(report: Report, code: str) -> Problem | None:
     return next((p for p in report.problems if p.code == code), None)
+
+
+def test_a_report_reads_as_it_was_written() -> None:
+    """The command reads what the job of the server wrote."""
+    report = check(dataset(orders(60)), tokens=len, context=10)
+    again = read(json.loads(json.dumps(report.document())))
+    assert again.facts == report.facts and len(again.problems) == len(report.problems)
+    assert report.document()["summary"]["kind"] == "dataset"
 
 
 def test_what_two_sealed_splits_share_is_told_of_the_smaller_one() -> None:
