@@ -13,10 +13,10 @@ _SQL = re.compile(r"^from sqlalchemy import .*\btext\b", re.MULTILINE)
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 MODULES_WITH_SQL_AS_TEXT = 7
-UNTYPED_LINES = 487
+UNTYPED_LINES = 231
 CLASS_NAMES_TWICE = 151
 LONGEST_FUNCTION = 94
-QUESTIONING_DOCSTRINGS = 1085
+QUESTIONING_DOCSTRINGS = 1071
 
 
 @functools.cache
