@@ -16,8 +16,8 @@ from appliance.cli import release
 from appliance.cli.output import Output
 from appliance.cli.release import Release
 from appliance.client import socket_path
-from appliance.wire.admin.gates import Ledger
-from appliance.wire.admin.jobs import Job, JobList
+from appliance.wire.admin.gates import LEDGER, Ledger
+from appliance.wire.admin.jobs import JOBS, Job, JobList
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Done, run_command
 from tests.evals.gates import signed, wanted
@@ -154,10 +154,8 @@ def test_a_gate_of_another_split_is_none_of_its_own(split: str, taken: bool) -> 
         id=7, kind="gate", title="system-1 on orders", state="paused", actor="uid:0",
         created="2026-11-29T00:00:00Z", params=params,
     )  # fmt: skip
-    client: Any = SimpleNamespace(
-        jobs=lambda _count: JobList(jobs=[waiting]),
-        ledger=lambda _dataset: Ledger(dataset="orders", splits=[]),
-    )
+    told = {JOBS: JobList(jobs=[waiting]), LEDGER: Ledger(dataset="orders", splits=[])}
+    client: Any = SimpleNamespace(call=lambda endpoint, **_: told[endpoint])
     path = Path("system")
     one = Release(Output(), client, path, "orders", "system-1", "system", "again", [], None)
     assert one._job(terms.task_digest) == (7 if taken else None)
