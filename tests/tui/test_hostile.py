@@ -48,7 +48,7 @@ from tests.tui.staging import PLACES, PLAN, TASK_FACTS, give_tasks, model_facts,
 
 pytestmark = pytest.mark.long
 
-_KEPT = {"role", "level", "state", "actions"}
+_KEPT = {"role", "level", "state", "actions", "priority"}
 
 
 def everywhere(value: Any, text: str, name: str = "") -> Any:
