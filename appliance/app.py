@@ -14,31 +14,31 @@ from appliance.audit.log import AuditLog
 from appliance.audit.reader import LogReader
 from appliance.auth.groups import KeyGroups
 from appliance.auth.keys import KeyStore
-from appliance.auth.rejected import Rejected
+from appliance.auth.rejected import RejectedCounts
 from appliance.clock import Clock
 from appliance.config import Config
 from appliance.datasets.label_queues import LabelQueues
-from appliance.datasets.ledger import Ledger
+from appliance.datasets.ledger import LookLedger
 from appliance.governance.agreement import Agreement
 from appliance.governance.erasing import Erasing
 from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
 from appliance.governance.trust_updates import Renewal, TrustState
 from appliance.incidents.disk_trend import DiskTrend
-from appliance.incidents.seen import Seen
+from appliance.incidents.seen import AlarmMemory
 from appliance.jobs.jobs import Jobs
 from appliance.observability.log_file import Kept
 from appliance.observability.metrics import Metrics
 from appliance.pool.pool import Pool
 from appliance.registry.lifecycle import Lifecycle
-from appliance.retrieval.service import Retrieval
+from appliance.retrieval.service import SearchService
 from appliance.routing.answering import RoutedInference
 from appliance.routing.catalogue import ApprovedRoutes
 from appliance.routing.monitor import Monitors
 from appliance.routing.people import People
 from appliance.routing.upstreams.backends import UpstreamBackends
 from appliance.routing.upstreams.service import Upstreams
-from appliance.serving.selftest import SelfTest
+from appliance.serving.selftest import SelfTestRun
 from appliance.serving.tokenization import Tokenizers
 from appliance.tasks.shadows import Shadows
 from appliance.trust.artifacts.store import ModelStore
@@ -72,7 +72,7 @@ class Services:
     audit: AuditLog
     reader: LogReader
     store: ModelStore
-    ledger: Ledger
+    ledger: LookLedger
     pointers: Pointers
     shadows: Shadows
     routes: ApprovedRoutes
@@ -86,19 +86,19 @@ class Services:
     jobs: Jobs
     labels: LabelQueues
     erasure: Erasing
-    selftest: SelfTest
+    selftest: SelfTestRun
     pool: Pool
     inference: RoutedInference
-    retrieval: Retrieval
+    retrieval: SearchService
     people: People
     upstreams: Upstreams
     upstream_backends: UpstreamBackends
     tokenizers: Tokenizers
     supervisor: Supervisor
     shares: Shares
-    rejected: Rejected
+    rejected: RejectedCounts
     metrics: Metrics
-    seen: Seen
+    seen: AlarmMemory
     disk_trend: DiskTrend
     log_file: Kept
     started_us: int
@@ -169,8 +169,8 @@ def open_services(
             retention=governance.retention,
             erasure=governance.erasure,
             selftest=governance.selftest,
-            rejected=Rejected(held.clock),
-            seen=Seen(),
+            rejected=RejectedCounts(held.clock),
+            seen=AlarmMemory(),
             disk_trend=DiskTrend(),
             log_file=Kept(),
             started_us=held.clock.wall_us(),

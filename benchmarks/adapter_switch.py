@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from appliance.engine.prefixes import Drop
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import FORCED, Chunk
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -44,7 +44,9 @@ def measure(base: Path, answers: int, adapters: int) -> tuple[list[float], list[
     Runs in a process of its own: llama.cpp's library and its models stay until that ends.
     """
     config = RunnerConfig(16_384, _SLOTS, available_cores(), n_batch=_BUDGET + FORCED * _SLOTS)
-    runner = Runner(Library(best_variant(library_directory())), os.open(base, os.O_RDONLY), config)
+    runner = ModelRunner(
+        Library(best_variant(library_directory())), os.open(base, os.O_RDONLY), config
+    )
     with tempfile.TemporaryDirectory() as place:
         names = [f"adapter-{seed}" for seed in range(adapters)]
         for seed, name in enumerate(names):

@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance.config import ModelConfig
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import FORCED, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -28,12 +28,12 @@ from benchmarks.servers import CELLS, SLOTS
 PROMPT_TOKENS = 128  # exactly, as in llama-batched-bench
 
 
-def make_engine(gguf: Path) -> tuple[Engine, Runner]:
+def make_engine(gguf: Path) -> tuple[Engine, ModelRunner]:
     """An engine as `engine.worker` makes it."""
     library = Library(best_variant(library_directory()))
     threads, budget = available_cores(), ModelConfig().prefill_budget
     config = RunnerConfig(CELLS, SLOTS, threads, n_batch=budget + FORCED * SLOTS)
-    runner = Runner(library, os.open(gguf, os.O_RDONLY), config)
+    runner = ModelRunner(library, os.open(gguf, os.O_RDONLY), config)
     scheduler = Scheduler(Cells(CELLS, SLOTS), budget)
     return Engine(runner, scheduler, Threads(threads)), runner
 

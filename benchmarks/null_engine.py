@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.prefixes import Operation
-from appliance.engine.runner import Runner
+from appliance.engine.runner import ModelRunner
 from appliance.engine.scheduler import Chunk
 
 _TOKEN = 1_000  # an ordinary one
 
 
-class NullRunner(Runner):
+class NullRunner(ModelRunner):
     """A model that always says the same; for requests that are neither scored nor echoed."""
 
     def __init__(self, *arguments: Any) -> None:

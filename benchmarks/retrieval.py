@@ -29,8 +29,8 @@ from appliance.app import Services, open_services
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
 from appliance.errors import BadRequest
 from appliance.retrieval.access import ADMIN, of_key
-from appliance.retrieval.chunking import Chunk, chunks
-from appliance.retrieval.collection import EMBEDDED_BUDGET, Collection, Incoming, Settings
+from appliance.retrieval.chunking import TextChunk, chunks
+from appliance.retrieval.collection import EMBEDDED_BUDGET, Incoming, OpenCollection, Settings
 from appliance.retrieval.embedder import Embedder
 from appliance.retrieval.extracted import Builder, Extracted
 from appliance.retrieval.library import Shelf
@@ -65,7 +65,7 @@ def extracted(section: Section) -> Extracted:
     return builder.done()
 
 
-def incoming(name: str, text: Extracted, cut: list[Chunk], vectors: Floats | None) -> Incoming:
+def incoming(name: str, text: Extracted, cut: list[TextChunk], vectors: Floats | None) -> Incoming:
     """A document as ingest hands it over; every other one is for one group only."""
     digest = hashlib.sha256(text.text).hexdigest()
     who = "everyone" if int(digest[:2], 16) % 2 else f"group:g{int(digest[2], 16)}"
@@ -125,7 +125,7 @@ async def _quality(
 
 async def _cut(
     text: Extracted, settings: Settings, embedder: Embedder
-) -> tuple[list[Chunk], Floats | None]:
+) -> tuple[list[TextChunk], Floats | None]:
     """Chunks and vectors; as in an ingest, smaller chunks where the embedder takes no larger."""
     budget, overlap = settings.budget, settings.overlap
     while True:
@@ -166,7 +166,7 @@ async def speed(wanted: int) -> dict[str, Any]:
                 await services.supervisor.close()
 
 
-def _filled(collection: Collection, asked: QuestionSet, wanted: int) -> dict[str, Any]:
+def _filled(collection: OpenCollection, asked: QuestionSet, wanted: int) -> dict[str, Any]:
     begun, count = time.monotonic(), 0
     for name, text in _texts(asked.sections):
         if count >= wanted:
@@ -250,8 +250,8 @@ def timing(wanted: int) -> dict[str, Any]:
         searchers = []
         for present in (False, True):
             path = Path(root) / f"{present}.db"
-            Collection.create(path, Settings())
-            collection = Collection(path)
+            OpenCollection.create(path, Settings())
+            collection = OpenCollection(path)
             for number, body in enumerate(bodies):
                 hidden = number % 10 > 0
                 text = extracted(Section("", "", body + " canary" * (hidden and present)))

@@ -30,7 +30,12 @@ import httpx
 from appliance.datasets.items import Item
 from appliance.datasets.reading import read_items
 from appliance.routing import certifying, confidence
-from appliance.routing.certifying import Observed, Plan, Terms, Verdict
+from appliance.routing.certifying import (
+    CertificationPlan,
+    CertificationTerms,
+    Observed,
+    SealedVerdict,
+)
 from appliance.statistics.groups import draw_one_each
 from appliance.statistics.labels import blended, fitted_weight
 from appliance.tasks.classifiers import document
@@ -53,7 +58,7 @@ SMALL: Final = "small"
 LARGE: Final = "large"
 TUNED: Final = "tuned"
 TARGET: Final = 0.6
-TERMS: Final = Terms(0.05, 0.05 / 4, 0.05)
+TERMS: Final = CertificationTerms(0.05, 0.05 / 4, 0.05)
 _DRAWS: Final = 2000
 _CELLS: Final = 4096
 _STANDING: Final = CHECKOUT / "models" / "examples" / "licence-id"
@@ -158,8 +163,8 @@ def data() -> Data:
 class Certified:
     """What the first stage may answer."""
 
-    plan: Plan
-    verdict: Verdict
+    plan: CertificationPlan
+    verdict: SealedVerdict
 
 
 def certified(used: Data, first: Answers) -> Certified:
@@ -168,7 +173,7 @@ def certified(used: Data, first: Answers) -> Certified:
         [_alone(item, *first[item.id]) for item in items] for items in (used.dev, used.drawn)
     )
     plan = certifying.plan(dev, TERMS, len(seen))
-    if not isinstance(plan, Plan):
+    if not isinstance(plan, CertificationPlan):
         raise BenchError(plan.message)
     verdict = certifying.judge(plan, seen, [], TERMS, 0.05)
     if verdict.threshold is None:

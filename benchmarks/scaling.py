@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from appliance.engine.prefixes import Drop
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import FORCED, Chunk
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -77,7 +77,9 @@ def measure(base: Path, case: Case) -> dict[str, float]:
     """
     cells = case.sequences * (case.context + _STEPS) + _BUDGET
     config = RunnerConfig(cells, case.sequences + 1, case.threads, n_batch=_BUDGET + FORCED * 8)
-    runner = Runner(Library(best_variant(library_directory())), os.open(base, os.O_RDONLY), config)
+    runner = ModelRunner(
+        Library(best_variant(library_directory())), os.open(base, os.O_RDONLY), config
+    )
 
     def forward(parts: list[tuple[int, int, int]]) -> float:
         chunks = []

@@ -26,7 +26,7 @@ from appliance.tasks.metrics import METRICS
 from appliance.types import Role
 from appliance.upstream_kinds import KINDS
 from appliance.wire.admin.endpoint import Endpoint
-from appliance.wire.openai.fields import TABLE, Row
+from appliance.wire.openai.fields import TABLE, FieldGroup
 
 DOCS = Path(__file__).parent
 _BEGIN = "<!-- fields: made by docs/generate.py from appliance/wire/openai/fields.py -->\n"
@@ -163,7 +163,7 @@ def admin_document() -> str:
     return _between("admin-guide.md", _ROLES_BEGIN, lines, _ROLES_END)
 
 
-def _field_row(row: Row) -> str:
+def _field_row(row: FieldGroup) -> str:
     names = ", ".join(f"`{name}`" for name in row.names)
     return _row([names, ", ".join(row.routes), row.reason])
 

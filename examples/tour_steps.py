@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from appliance import __version__
 from appliance.clock import SystemClock, iso
-from appliance.reports.page import Fact, Figure, Links, Listing, Page, Section, render
+from appliance.reports.page import Fact, Figure, Links, Listing, ReportPage, Section, render
 from examples import demo
 from examples.demo import DemoError, say
 
@@ -408,7 +408,7 @@ def report(tour: Tour) -> None:
         " whole log, and find the entry of the log that names each result."
     )
     said = [f"{each.title}: {'yes' if each.certified else 'no'}." for each in tour.decisions]
-    page = Page(
+    page = ReportPage(
         title="The tour",
         answer=" ".join(said) or "All that was found.",
         tone="good" if any(each.certified for each in tour.decisions) else "no",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, RequestRefused, ServerUnreachable, Unavailable
 from appliance.wire.admin.models import STATUS, Status
-from appliance.wire.admin.usage import LOAD, Load
+from appliance.wire.admin.usage import LOAD, CurrentLoad
 
 _LONGEST_WAIT = 15.0
 _STALE_AFTER_POLLS = 3
@@ -59,7 +59,7 @@ class Snapshot:
     """
 
     status: Status
-    load: Load | None = None
+    load: CurrentLoad | None = None
     topic: str = ""
     answer: object = None
 

@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appliance.wire.admin.usage import Histogram, Load
+from appliance.wire.admin.usage import CurrentLoad, Histogram
 
 POINTS = 240
 _WINDOW_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Point:
+class RatePoint:
     """One moment.
 
     Attributes:
@@ -40,25 +40,25 @@ class History:
     """The newest points, and the loads that they were made of."""
 
     def __init__(self) -> None:
-        self._loads: deque[Load] = deque(maxlen=POINTS)
-        self._points: deque[Point] = deque(maxlen=POINTS)
+        self._loads: deque[CurrentLoad] = deque(maxlen=POINTS)
+        self._points: deque[RatePoint] = deque(maxlen=POINTS)
 
     @property
-    def points(self) -> Sequence[Point]:
+    def points(self) -> Sequence[RatePoint]:
         """Oldest first."""
         return self._points
 
     @property
-    def newest(self) -> Point | None:
+    def newest(self) -> RatePoint | None:
         """The point of the last load but the first."""
         return self._points[-1] if self._points else None
 
     @property
-    def load(self) -> Load | None:
+    def load(self) -> CurrentLoad | None:
         """The last load."""
         return self._loads[-1] if self._loads else None
 
-    def add(self, load: Load) -> None:
+    def add(self, load: CurrentLoad) -> None:
         """Take a load; one that is no newer than the last changes nothing."""
         last = self.load
         if last is not None and last.server != load.server:
@@ -69,14 +69,14 @@ class History:
             self._points.append(self._point(last, load))
         self._loads.append(load)
 
-    def _point(self, before: Load, after: Load) -> Point:
+    def _point(self, before: CurrentLoad, after: CurrentLoad) -> RatePoint:
         spent = after.at - before.at
         host = _grown(before.host_total, after.host_total)
         window = next(
             load for load in self._loads if after.at - load.at <= _WINDOW_SECONDS or load is before
         )
         grown = histogram_since(window.ttft, after.ttft)
-        return Point(
+        return RatePoint(
             tokens=_grown(before.completion_tokens, after.completion_tokens) / spent,
             queued=after.queued,
             running=after.running,

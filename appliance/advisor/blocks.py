@@ -49,7 +49,7 @@ text decides it. `label 0` and so on are shares of the commonest answers."""
 
 
 @dataclass(frozen=True)
-class Observed:
+class WeekObserved:
     """What one request tells; None is what was not observed.
 
     Attributes:
@@ -107,7 +107,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Block:
+class WeekBlock:
     """A week.
 
     Attributes:
@@ -129,7 +129,7 @@ def week_of(time_us: int) -> int:
     return time_us // WEEK_US
 
 
-def profile(week: int, seen: Iterable[Observed]) -> Profile:
+def profile(week: int, seen: Iterable[WeekObserved]) -> Profile:
     """What the first week gives."""
     bits = np.zeros(_WORDS, dtype=np.uint8)
     answers: Counter[int] = Counter()
@@ -158,13 +158,13 @@ def read_profile(value: Mapping[str, Any]) -> Profile:
     )
 
 
-def read_block(value: Mapping[str, Any]) -> Block:
+def read_block(value: Mapping[str, Any]) -> WeekBlock:
     """A block from its document. Raises KeyError, TypeError, ValueError."""
     values = {str(name): float(number) for name, number in value["values"].items()}
-    return Block(int(value["week"]), int(value["requests"]), values)
+    return WeekBlock(int(value["week"]), int(value["requests"]), values)
 
 
-def block(week: int, seen: Sequence[Observed], known: Profile) -> Block | None:
+def block(week: int, seen: Sequence[WeekObserved], known: Profile) -> WeekBlock | None:
     """The block of a week; None where it has too few requests."""
     if len(seen) < FEWEST:
         return None
@@ -192,10 +192,10 @@ def block(week: int, seen: Sequence[Observed], known: Profile) -> Block | None:
         for number, answer in enumerate(known.answers):
             found[f"label {number}"] = _mean(each == answer for each in answers)
     kept = {name: value for name, value in found.items() if value is not None}
-    return Block(week, len(seen), kept)
+    return WeekBlock(week, len(seen), kept)
 
 
-def table(blocks: Sequence[Block]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def table(blocks: Sequence[WeekBlock]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """The statistics that every block has, and their values: one row a block."""
     names = [name for name in blocks[0].values if all(name in b.values for b in blocks)]
     rows = [[block.values[name] for name in names] for block in blocks]

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.advisor.measured import Candidate, Facts
+from appliance.advisor.measured import MeasuredFacts, OptionMeasured
 from appliance.advisor.questions import Price, Questions, Range, exactly
 from appliance.statistics import power
 
@@ -69,8 +69,8 @@ class Case:
     """
 
     questions: Questions
-    facts: Facts
-    candidate: Candidate
+    facts: MeasuredFacts
+    candidate: OptionMeasured
     price: Price | None = None
     certify: int = 0
     shared: bool = False
@@ -169,7 +169,7 @@ class Case:
         return items * each / values["domain.changes_months"]
 
 
-def requests_day(questions: Questions, facts: Facts) -> Range | None:
+def requests_day(questions: Questions, facts: MeasuredFacts) -> Range | None:
     """Requests a day: as answered, else as the log says."""
     if questions.load.requests_day is not None:
         return questions.load.requests_day
@@ -189,7 +189,7 @@ def utilisation_of(busy_hours: Value, machines: Value) -> Value:
     return np.minimum(1.0, busy_hours / (HOURS_MONTH * machines))
 
 
-def middle(questions: Questions, facts: Facts) -> dict[str, float]:
+def middle(questions: Questions, facts: MeasuredFacts) -> dict[str, float]:
     """Every answer at its P50."""
     return {name: value.mid for name, value in _ranges(questions, facts).items()}
 
@@ -271,7 +271,7 @@ def first_true(
     return None
 
 
-def _ranges(questions: Questions, facts: Facts) -> dict[str, Range]:
+def _ranges(questions: Questions, facts: MeasuredFacts) -> dict[str, Range]:
     ranges = questions.ranges
     volume = requests_day(questions, facts)
     return ranges if volume is None else {**ranges, "load.requests_day": volume}

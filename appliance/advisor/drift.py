@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
-from appliance.advisor.blocks import Block, Profile, named, read_block, read_profile, table
+from appliance.advisor.blocks import Profile, WeekBlock, named, read_block, read_profile, table
 from appliance.advisor.costs import Percentiles
 from appliance.advisor.measured import per_doubling
 from appliance.statistics import change
@@ -42,7 +42,7 @@ State = Literal["learning", "quiet", "alarm"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class WindowFinding:
     """One look at one window.
 
     Attributes:
@@ -97,14 +97,14 @@ class Watch:
 
     task: str
     profile: Profile | None = None
-    blocks: tuple[Block, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    blocks: tuple[WeekBlock, ...] = ()
+    findings: tuple[WindowFinding, ...] = ()
     last_week: int | None = None
     begun: int = 0
     reference: int = LEAST
 
     @property
-    def alarm(self) -> Finding | None:
+    def alarm(self) -> WindowFinding | None:
         """The first finding that was an alarm."""
         return next((each for each in self.findings if each.alarm), None)
 
@@ -149,14 +149,14 @@ def read(value: Mapping[str, Any]) -> Watch:
         str(value["task"]),
         None if profile is None else read_profile(profile),
         tuple(map(read_block, value["blocks"])),
-        tuple(Finding(**each) for each in value["findings"]),
+        tuple(WindowFinding(**each) for each in value["findings"]),
         value["last_week"],
         int(value["begun"]),
         int(value["reference"]),
     )
 
 
-def looked(watch: Watch, block: Block) -> Watch:
+def looked(watch: Watch, block: WeekBlock) -> Watch:
     """The watch with one more week, looked at.
 
     A year's looks share one budget of false alarms; then the next year begins, with the last weeks
@@ -172,7 +172,7 @@ def looked(watch: Watch, block: Block) -> Watch:
         found = change.look(values, window, reference)
         if found is not None:
             findings.append(
-                Finding(
+                WindowFinding(
                     block.week, window, names[found.statistic], found.size, found.difference,
                     found.rank, found.level,
                 )
@@ -201,7 +201,7 @@ class Doubled:
     needed: int | None
 
 
-def doubled(blocks: Sequence[Block]) -> tuple[Doubled, ...]:
+def doubled(blocks: Sequence[WeekBlock]) -> tuple[Doubled, ...]:
     """What `PROMISE` says of each common answer, at the spread that these weeks had.
 
     A week's share differs by chance, less where requests are many, and by the week itself, which

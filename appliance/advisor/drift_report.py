@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from appliance.advisor.blocks import Block, named, table
-from appliance.advisor.drift import BLIND, PROMISE, Doubled, Finding, Watch, doubled
+from appliance.advisor.blocks import WeekBlock, named, table
+from appliance.advisor.drift import BLIND, PROMISE, Doubled, Watch, WindowFinding, doubled
 from appliance.reports import charts
 from appliance.reports.axes import percent, plain
 from appliance.reports.charts import Series
-from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
+from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 
 _LOOKS: Final = 8
 """Weeks whose looks are listed."""
 _TONES: Final[Mapping[str, Tone]] = {"alarm": "bad", "quiet": "good", "learning": "muted"}
 
 
-def page(watch: Watch, advice: Sequence[str], when: str) -> Page:
+def page(watch: Watch, advice: Sequence[str], when: str) -> ReportPage:
     """The page of a watch."""
     sections = [Section("What to do", tuple(advice))] if advice else []
     if watch.findings:
@@ -25,7 +25,7 @@ def page(watch: Watch, advice: Sequence[str], when: str) -> Page:
     if power := doubled(watch.blocks):
         sections.append(_power(power, watch.blocks))
     sections += [Section("What is promised", (PROMISE,)), Section("What is not found", BLIND)]
-    return Page(
+    return ReportPage(
         title=f"Drift of {watch.task}",
         answer=watch.sentence(),
         tone=_TONES[watch.state],
@@ -65,7 +65,7 @@ def _figure(watch: Watch) -> Figure | None:
     return Figure(drawn, "The statistic that differs most, week by week.")
 
 
-def _looks(findings: Sequence[Finding]) -> Section:
+def _looks(findings: Sequence[WindowFinding]) -> Section:
     rows = tuple(
         (
             str(each.week),
@@ -85,11 +85,11 @@ def _looks(findings: Sequence[Finding]) -> Section:
             "Rank: the share of all sets of so many weeks that differ at least as much. Nothing "
             "but whole weeks is compared, because the days of a week go together.",
         ),
-        (Table(columns, rows),),
+        (ReportTable(columns, rows),),
     )
 
 
-def _power(found: Sequence[Doubled], blocks: Sequence[Block]) -> Section:
+def _power(found: Sequence[Doubled], blocks: Sequence[WeekBlock]) -> Section:
     requests = sum(block.requests for block in blocks) / len(blocks)
     rows = tuple(
         (
@@ -107,16 +107,16 @@ def _power(found: Sequence[Doubled], blocks: Sequence[Block]) -> Section:
             f"three weeks for {enough} of {len(found)} common answers. Fewer requests find a "
             "collapse alone.",
         ),
-        (Table(("answer", ">share now", ">requests a week that find twice of it"), rows),),
+        (ReportTable(("answer", ">share now", ">requests a week that find twice of it"), rows),),
     )
 
 
-def _weeks(blocks: Sequence[Block]) -> Section:
+def _weeks(blocks: Sequence[WeekBlock]) -> Section:
     last, before = blocks[-1], blocks[:-1]
     rows = []
     for name, value in last.values.items():
         others = [block.values[name] for block in before if name in block.values]
         span = f"{plain(min(others))} to {plain(max(others))}" if others else "-"
         rows.append((named(name), plain(value), span))
-    table_ = Table(("statistic", ">last week", ">weeks before"), tuple(rows))
+    table_ = ReportTable(("statistic", ">last week", ">weeks before"), tuple(rows))
     return Section("The last week", (), (table_,))

@@ -9,11 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from appliance.advisor.measured import Arrivals, Facts, arrivals, candidate, cascade, of_evidence
+from appliance.advisor.measured import (
+    MeasuredFacts,
+    RequestTimes,
+    arrivals,
+    candidate,
+    cascade,
+    of_evidence,
+)
 from appliance.audit.reader import LogReader
 from appliance.audit.search import MAX_LIMIT, Query
 from appliance.evals import known
-from appliance.evals.known import Certified, Contender
+from appliance.evals.known import CertifiedRoute, Contender
 from appliance.evals.store import newest_result
 from appliance.host.hardware import total_memory
 from appliance.serving.inference import OWN
@@ -26,10 +33,10 @@ def gather(
     evaluations: Path,
     reader: LogReader,
     task: str,
-    routes: Sequence[route.Certificate] = (),
-    gates: Sequence[evaluation.Certificate] = (),
+    routes: Sequence[route.RouteCertificate] = (),
+    gates: Sequence[evaluation.GateCertificate] = (),
     needs: str = "",
-) -> Facts:
+) -> MeasuredFacts:
     """What is known of a task; "" for what holds of every one. Blocks.
 
     Args:
@@ -60,7 +67,9 @@ def gather(
     )
 
 
-def _with_cascade(facts: Facts, evaluations: Path, found: Certified, small: Contender) -> Facts:
+def _with_cascade(
+    facts: MeasuredFacts, evaluations: Path, found: CertifiedRoute, small: Contender
+) -> MeasuredFacts:
     """The facts with the cascade of a route."""
     second = newest_result(evaluations, found.larger) if found.larger else None
     larger = None if second is None else known.of_evaluation(second[1]).own
@@ -73,7 +82,7 @@ def _with_cascade(facts: Facts, evaluations: Path, found: Certified, small: Cont
     return replace(facts, candidates=(*facts.candidates, made), made_of=(*facts.made_of, *sources))
 
 
-def trace(reader: LogReader, task: str) -> Arrivals | None:
+def trace(reader: LogReader, task: str) -> RequestTimes | None:
     """When requests of a task came, by the log; None where none did."""
     return arrivals(_answered(reader, task))
 

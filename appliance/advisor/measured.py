@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from appliance.advisor.questions import Questions
-from appliance.evals.known import Certified, Contender, Quality, TaskEvidence
+from appliance.evals.known import CertifiedRoute, Contender, Quality, TaskEvidence
 
 OPTIONS: Final = ("baseline", "prompt", "retrieval", "tuned", "cascade", "larger", "upstream")
 """What can answer within the network, the simplest first."""
@@ -20,7 +20,7 @@ _HOUR_US: Final = 3_600_000_000
 
 
 @dataclass(frozen=True)
-class Candidate:
+class OptionMeasured:
     """What was measured of one option.
 
     Attributes:
@@ -51,7 +51,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Arrivals:
+class RequestTimes:
     """When requests came.
 
     Attributes:
@@ -74,7 +74,7 @@ class Arrivals:
 
 
 @dataclass(frozen=True)
-class Facts:
+class MeasuredFacts:
     """Everything that was measured here.
 
     Attributes:
@@ -88,8 +88,8 @@ class Facts:
     """
 
     task: str = ""
-    candidates: tuple[Candidate, ...] = ()
-    arrivals: Arrivals | None = None
+    candidates: tuple[OptionMeasured, ...] = ()
+    arrivals: RequestTimes | None = None
     groups: int = 0
     tried: int = 0
     examples: int | None = None
@@ -98,12 +98,12 @@ class Facts:
     host_memory: int = 0
     made_of: tuple[tuple[str, str], ...] = ()
 
-    def candidate(self, option: str) -> Candidate | None:
+    def candidate(self, option: str) -> OptionMeasured | None:
         """What was measured of an option."""
         return next((each for each in self.candidates if each.option == option), None)
 
 
-def arrivals(answered: Iterable[tuple[int, int]]) -> Arrivals | None:
+def arrivals(answered: Iterable[tuple[int, int]]) -> RequestTimes | None:
     """Of each answer its end and how long it took, microseconds; None where there is none."""
     spans = sorted((end - max(0, took), end) for end, took in answered)
     if not spans:
@@ -121,18 +121,18 @@ def arrivals(answered: Iterable[tuple[int, int]]) -> Arrivals | None:
         now += change
         most = max(most, now)
     whole = until - spans[0][0]
-    return Arrivals(
+    return RequestTimes(
         len(spans), whole / _DAY_US, max(hours.values()), most, busy / whole if whole else 0.0
     )
 
 
-def of_evidence(known: TaskEvidence, adapters: Sequence[str] = ()) -> Facts:
+def of_evidence(known: TaskEvidence, adapters: Sequence[str] = ()) -> MeasuredFacts:
     """The facts that evidence tells of a task.
 
     Args:
         adapters: ids of models that are tuned; those of the form BASE:NAME are known to be.
     """
-    return Facts(
+    return MeasuredFacts(
         task=known.task,
         candidates=tuple(_candidates(known.rivals, adapters)),
         groups=known.groups,
@@ -151,7 +151,7 @@ def per_doubling(curve: Sequence[tuple[int, float]]) -> float | None:
     return (better - worse) / math.log2(many / few) if many > few else None
 
 
-def _candidates(rows: Sequence[Contender], adapters: Sequence[str]) -> list[Candidate]:
+def _candidates(rows: Sequence[Contender], adapters: Sequence[str]) -> list[OptionMeasured]:
     """The best of each option; of language models the smallest is `prompt`, the others `larger`."""
     simple = [row for row in rows if row.kind in ("baseline", "neighbours") or not row.model]
     models = [row for row in rows if row not in simple]
@@ -170,15 +170,15 @@ def _candidates(rows: Sequence[Contender], adapters: Sequence[str]) -> list[Cand
     return [each for each in found if each is not None]
 
 
-def _best(option: str, rows: Sequence[Contender]) -> Candidate | None:
+def _best(option: str, rows: Sequence[Contender]) -> OptionMeasured | None:
     """The best by sealed items, else by open ones."""
     best = max(rows, key=lambda each: (each.sealed, each.quality), default=None)
     return None if best is None else candidate(option, best)
 
 
-def candidate(option: str, row: Contender) -> Candidate:
+def candidate(option: str, row: Contender) -> OptionMeasured:
     """An option as it was measured."""
-    return Candidate(
+    return OptionMeasured(
         option,
         row.name,
         row.measured,
@@ -190,7 +190,9 @@ def candidate(option: str, row: Contender) -> Candidate:
     )
 
 
-def cascade(found: Certified, small: Candidate, larger: Candidate | None) -> Candidate:
+def cascade(
+    found: CertifiedRoute, small: OptionMeasured, larger: OptionMeasured | None
+) -> OptionMeasured:
     """The cascade that a route is, with what its certificate promises at the least.
 
     Where people answer the rest, it has no quality before `with_people`. Where a larger stage does,
@@ -201,7 +203,7 @@ def cascade(found: Certified, small: Candidate, larger: Candidate | None) -> Can
         small: the first stage, as it was measured.
         larger: the second one; None where it was not measured here.
     """
-    told = Candidate(
+    told = OptionMeasured(
         "cascade",
         f"route {found.route}",
         None,
@@ -234,7 +236,7 @@ def cascade(found: Certified, small: Candidate, larger: Candidate | None) -> Can
     )
 
 
-def with_people(found: Candidate, agreement: float | None) -> Candidate:
+def with_people(found: OptionMeasured, agreement: float | None) -> OptionMeasured:
     """A cascade whose rest people answer, who are right as often as they agree with each other."""
     if found.rest != "people" or found.bound is None or agreement is None:
         return found
@@ -254,10 +256,10 @@ def _sum(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
 
 
-def told(questions: Questions) -> list[Candidate]:
+def told(questions: Questions) -> list[OptionMeasured]:
     """What a person measured elsewhere."""
     return [
-        Candidate(
+        OptionMeasured(
             each.option,
             each.name or each.option,
             Quality(each.quality.mid, each.quality.low, each.quality.high, each.groups),
@@ -271,7 +273,7 @@ def told(questions: Questions) -> list[Candidate]:
     ]
 
 
-def joined(facts: Facts, more: Iterable[Candidate]) -> Facts:
+def joined(facts: MeasuredFacts, more: Iterable[OptionMeasured]) -> MeasuredFacts:
     """The facts with further candidates, which replace those of the same option."""
     added = {each.option: each for each in more}
     kept = tuple(each for each in facts.candidates if each.option not in added)

@@ -90,7 +90,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Load:
+class ExpectedLoad:
     """Latency and volume.
 
     Attributes:
@@ -179,7 +179,7 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Told:
+class ToldOption:
     """What was measured of an option elsewhere: a cascade, a model of another host, a pilot.
 
     Attributes:
@@ -232,11 +232,11 @@ class Questions:
 
     domain: Domain = field(default_factory=Domain)
     data: Data = field(default_factory=Data)
-    load: Load = field(default_factory=Load)
+    load: ExpectedLoad = field(default_factory=ExpectedLoad)
     regulation: Regulation = field(default_factory=Regulation)
     costs: Costs = field(default_factory=Costs)
     prices: tuple[Price, ...] = ()
-    measured: tuple[Told, ...] = ()
+    measured: tuple[ToldOption, ...] = ()
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     @cached_property
@@ -299,15 +299,15 @@ def build(value: object) -> Questions:
     if not isinstance(value, Mapping):
         raise _invalid("The answers are no table.")
     kinds: dict[str, type[Any]] = {
-        "domain": Domain, "data": Data, "load": Load, "regulation": Regulation, "costs": Costs,
-        "thresholds": Thresholds,
+        "domain": Domain, "data": Data, "load": ExpectedLoad, "regulation": Regulation,
+        "costs": Costs, "thresholds": Thresholds,
     }  # fmt: skip
     unknown = sorted(set(value) - {*kinds, "prices", "measured"})
     if unknown:
         raise _invalid(f"There is no question {unknown[0]!r}.")
     made = {name: _record(kinds[name], value[name], name) for name in kinds if name in value}
     prices = tuple(_record(Price, each, "prices") for each in _listed(value, "prices"))
-    told = tuple(_record(Told, each, "measured") for each in _listed(value, "measured"))
+    told = tuple(_record(ToldOption, each, "measured") for each in _listed(value, "measured"))
     if len({price.name for price in prices}) != len(prices):
         raise _invalid("prices: two have the same name.")
     found = Questions(prices=prices, measured=told, **made)

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.advisor.blocks import FEWEST, Observed, block, profile
+from appliance.advisor.blocks import FEWEST, WeekObserved, block, profile
 from appliance.advisor.drift import Watch, looked
 from appliance.datasets.items import Item
 from appliance.errors import DatasetRefused
@@ -68,8 +68,8 @@ _HALF: Final = 0.5
 
 
 def _rehearsed(
-    seen: Sequence[Observed],
-    others: Sequence[Observed],
+    seen: Sequence[WeekObserved],
+    others: Sequence[WeekObserved],
     answer: str,
     weight: "np.ndarray[tuple[int], np.dtype[np.float64]]",
     size: int,
@@ -94,15 +94,15 @@ def _rehearsed(
     return Rehearsed(size, answer, cried["same"], cried["doubled"], other)
 
 
-def _next(watch: Watch, week: int, seen: Sequence[Observed]) -> Watch:
+def _next(watch: Watch, week: int, seen: Sequence[WeekObserved]) -> Watch:
     found = None if watch.profile is None else block(week, seen, watch.profile)
     return watch if found is None else looked(watch, found)
 
 
-def _observed(item: Item) -> Observed:
+def _observed(item: Item) -> WeekObserved:
     text = item.text
     return replace(
-        Observed(0, prompt_tokens=len(text.split()), answer_tokens=1),
+        WeekObserved(0, prompt_tokens=len(text.split()), answer_tokens=1),
         text=text,
         answer=item.label if item.labelled else None,
     )

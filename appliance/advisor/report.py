@@ -9,14 +9,14 @@ from dataclasses import fields
 from typing import Final
 
 from appliance.advisor.costs import MOST_UNCERTAIN
-from appliance.advisor.measured import Facts
+from appliance.advisor.measured import MeasuredFacts
 from appliance.advisor.questions import SOURCE, Questions, Range
-from appliance.advisor.verdict import NAMES, Advice, Flip, Option, parts
+from appliance.advisor.verdict import NAMES, Option, Recommendation, VerdictFlip, parts
 from appliance.evals.known import Quality
 from appliance.reports import charts
 from appliance.reports.axes import between, percent, plain
-from appliance.reports.charts import Estimate
-from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
+from appliance.reports.charts import ChartEstimate
+from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 
 WORDS: Final = {
     "load.requests_day": "requests a day",
@@ -56,10 +56,12 @@ _MOST: Final = 8
 """Rows of a table that a director reads."""
 
 
-def page(advice: Advice, questions: Questions, facts: Facts, when: str) -> Page:
+def page(
+    advice: Recommendation, questions: Questions, facts: MeasuredFacts, when: str
+) -> ReportPage:
     """The page of an advice."""
     task = facts.task or questions.domain.purpose or "this task"
-    return Page(
+    return ReportPage(
         title=f"Advice on {task}",
         answer=advice.answer,
         tone=_tone(advice),
@@ -85,13 +87,13 @@ def words(name: str) -> str:
     return WORDS.get(name, name)
 
 
-def _tone(advice: Advice) -> Tone:
+def _tone(advice: Recommendation) -> Tone:
     if advice.verdict in ("blocked", "not_enough_data", "try_tuning"):
         return "muted"
     return "no" if advice.verdict == "people" else "good"
 
 
-def _facts(advice: Advice, questions: Questions, facts: Facts) -> tuple[Fact, ...]:
+def _facts(advice: Recommendation, questions: Questions, facts: MeasuredFacts) -> tuple[Fact, ...]:
     currency, chosen, found = questions.costs.currency, advice.chosen, []
     if chosen is not None and chosen.cost is not None:
         cost = chosen.cost
@@ -125,7 +127,7 @@ def _facts(advice: Advice, questions: Questions, facts: Facts) -> tuple[Fact, ..
 
 def _figure(options: Sequence[Option], currency: str) -> Figure | None:
     rows = [
-        Estimate(
+        ChartEstimate(
             NAMES[o.option] if o.option != "cloud" else o.name,
             o.cost.p50, o.cost.p10, o.cost.p90,
             "accent" if o.state == "shown" else "muted",
@@ -142,7 +144,7 @@ def _figure(options: Sequence[Option], currency: str) -> Figure | None:
     )
 
 
-def _sections(advice: Advice, questions: Questions, facts: Facts) -> list[Section]:
+def _sections(advice: Recommendation, questions: Questions, facts: MeasuredFacts) -> list[Section]:
     found = [Section("Beside the answer", advice.notes)] if advice.notes else []
     if advice.options:
         found.append(Section("Options", (), (_options(advice, questions.costs.currency),)))
@@ -162,7 +164,7 @@ def _limits(quality: Quality) -> str:
     return ends if quality.low == quality.value else f"{ends} ({100 * quality.confidence:.3g} %)"
 
 
-def _options(advice: Advice, currency: str) -> Table:
+def _options(advice: Recommendation, currency: str) -> ReportTable:
     rows = []
     for option in advice.options:
         quality, cost = option.quality, option.cost
@@ -180,10 +182,10 @@ def _options(advice: Advice, currency: str) -> Table:
     columns = (
         "option", "measured", "state", ">right answers", f">{currency} a month", ">p95", "why",
     )  # fmt: skip
-    return Table(columns, tuple(rows))
+    return ReportTable(columns, tuple(rows))
 
 
-def _flips(flips: Sequence[Flip]) -> Section:
+def _flips(flips: Sequence[VerdictFlip]) -> Section:
     rows = tuple(
         (words(flip.name), _said(flip.now), _said(flip.then), VERDICTS.get(flip.verdict, ""))
         for flip in sorted(flips, key=_distance)[:_MOST]
@@ -191,11 +193,11 @@ def _flips(flips: Sequence[Flip]) -> Section:
     return Section(
         "What would change the answer",
         ("One answer at a time, the nearest first; the others stay as they are.",),
-        (Table(("if", ">now", ">then", "the verdict is"), rows),),
+        (ReportTable(("if", ">now", ">then", "the verdict is"), rows),),
     )
 
 
-def _distance(flip: Flip) -> float:
+def _distance(flip: VerdictFlip) -> float:
     """How far a person is from it: yes or no first, then by the ratio."""
     if isinstance(flip.now, bool) or not flip.now or not flip.then:
         return 0.0
@@ -208,9 +210,9 @@ def _said(value: float | bool) -> str:
     return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
-def _cost(advice: Advice, made: dict[str, float], currency: str) -> Section:
-    shown: list[Table | Figure] = [
-        Table(
+def _cost(advice: Recommendation, made: dict[str, float], currency: str) -> Section:
+    shown: list[ReportTable | Figure] = [
+        ReportTable(
             ("part", f">{currency} a month, P50"),
             tuple((name, f"{value:,.2f}") for name, value in made.items() if value),
         )
@@ -219,7 +221,7 @@ def _cost(advice: Advice, made: dict[str, float], currency: str) -> Section:
     if swings:
         rows = tuple((words(s.name), f"{s.at_low:,.2f}", f"{s.at_high:,.2f}") for s in swings)
         caption = "What moves it most: the cost at P10 and at P90 of one answer"
-        shown.append(Table(("answer", ">at its P10", ">at its P90"), rows, caption))
+        shown.append(ReportTable(("answer", ">at its P10", ">at its P90"), rows, caption))
     return Section(
         "Where the cost comes from",
         (
@@ -230,7 +232,7 @@ def _cost(advice: Advice, made: dict[str, float], currency: str) -> Section:
     )
 
 
-def _answers(questions: Questions, facts: Facts) -> Section:
+def _answers(questions: Questions, facts: MeasuredFacts) -> Section:
     rows = [(words(name), _range(value)) for name, value in questions.ranges.items() if value.high]
     rows.insert(0, ("data may leave the network", _said(questions.regulation.data_may_leave)))
     if questions.domain.quality is not None:
@@ -244,7 +246,7 @@ def _answers(questions: Questions, facts: Facts) -> Section:
             f"answered {percent(seen.utilisation)} of the time."
         )
     return Section(
-        "What was answered", tuple(sentences), (Table(("answer", ">value"), tuple(rows)),)
+        "What was answered", tuple(sentences), (ReportTable(("answer", ">value"), tuple(rows)),)
     )
 
 
@@ -260,7 +262,7 @@ def _thresholds(questions: Questions) -> Section:
     return Section(
         "Rules of thumb",
         (f"Source: {SOURCE}. `[thresholds]` in the file of answers changes them.",),
-        (Table(("rule", ">value"), rows),),
+        (ReportTable(("rule", ">value"), rows),),
     )
 
 

@@ -16,7 +16,13 @@ from typing import Final
 
 from appliance.advisor import costs
 from appliance.advisor.costs import Case, Percentiles, Swing
-from appliance.advisor.measured import OPTIONS, Candidate, Facts, per_doubling, with_people
+from appliance.advisor.measured import (
+    OPTIONS,
+    MeasuredFacts,
+    OptionMeasured,
+    per_doubling,
+    with_people,
+)
 from appliance.advisor.questions import SOURCE, Price, Questions, Range, exactly
 from appliance.evals.known import Quality
 from appliance.statistics import power, verdict
@@ -71,7 +77,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Flip:
+class VerdictFlip:
     """An answer that, changed so far, changes the verdict."""
 
     name: str
@@ -81,7 +87,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Advice:
+class Recommendation:
     """The answer.
 
     Attributes:
@@ -106,7 +112,7 @@ class Advice:
     more: int = 0
     told_apart: bool = True
     tornado: tuple[Swing, ...] = ()
-    flips: tuple[Flip, ...] = ()
+    flips: tuple[VerdictFlip, ...] = ()
     full_throughput: str = ""
     utilisation: float | None = None
     break_even: tuple[tuple[str, float | None], ...] = ()
@@ -120,11 +126,11 @@ class Advice:
         return next((each for each in self.options if each.option == self.verdict), None)
 
 
-def advise(questions: Questions, facts: Facts, today: date) -> Advice:
+def advise(questions: Questions, facts: MeasuredFacts, today: date) -> Recommendation:
     """The advice."""
     blocked = _blocked(questions, today)
     if blocked:
-        return Advice("blocked", blocked)
+        return Recommendation("blocked", blocked)
     priced = questions.data.hour.high > 0
     decided = replace(
         _decide(questions, facts),
@@ -145,7 +151,7 @@ def advise(questions: Questions, facts: Facts, today: date) -> Advice:
     return replace(decided, notes=_notes(questions, facts, decided))
 
 
-def document(advice: Advice) -> AdviceDocument:
+def document(advice: Recommendation) -> AdviceDocument:
     """The advice as people and programs read it; money in cents' precision."""
     chosen = advice.chosen
     return AdviceDocument(
@@ -235,22 +241,22 @@ def _blocked(questions: Questions, today: date) -> str:
     return ""
 
 
-def _decide(questions: Questions, facts: Facts, *, shared: bool = False) -> Advice:
+def _decide(questions: Questions, facts: MeasuredFacts, *, shared: bool = False) -> Recommendation:
     options = tuple(_options(questions, facts, shared=shared))
     return replace(_verdict(questions, facts, options), options=options)
 
 
-def _options(questions: Questions, facts: Facts, *, shared: bool) -> list[Option]:
-    wanted: list[tuple[Candidate, Price | None]] = []
+def _options(questions: Questions, facts: MeasuredFacts, *, shared: bool) -> list[Option]:
+    wanted: list[tuple[OptionMeasured, Price | None]] = []
     for name in OPTIONS:
-        candidate = facts.candidate(name) or Candidate(name, NAMES[name])
+        candidate = facts.candidate(name) or OptionMeasured(name, NAMES[name])
         wanted.append((with_people(candidate, agreement(questions, facts)), None))
     for paid in questions.prices:
         quality = None
         if paid.quality is not None:
             low, value, high = paid.quality
             quality = Quality(value, low, high, paid.groups)
-        wanted.append((Candidate("cloud", paid.name, quality, seconds=paid.seconds), paid))
+        wanted.append((OptionMeasured("cloud", paid.name, quality, seconds=paid.seconds), paid))
     open_ = [c for c, _ in wanted if c.quality is not None and not c.quality.sealed]
     bought = sum(1 for c in open_ if c.option == "cloud")
     tried, delta = max(len(open_), facts.tried + bought), questions.regulation.delta
@@ -269,14 +275,18 @@ def _options(questions: Questions, facts: Facts, *, shared: bool) -> list[Option
     return found
 
 
-def agreement(questions: Questions, facts: Facts) -> float | None:
+def agreement(questions: Questions, facts: MeasuredFacts) -> float | None:
     """The share of items on which people agree: as answered, else as the labels tell."""
     told = questions.data.agreement
     return facts.agreement if told is None else told
 
 
 def _option(
-    questions: Questions, facts: Facts, candidate: Candidate, price: Price | None, shared: bool
+    questions: Questions,
+    facts: MeasuredFacts,
+    candidate: OptionMeasured,
+    price: Price | None,
+    shared: bool,
 ) -> Option:
     certify = candidate.certificate_groups or _certify(questions, candidate)
     case = Case(questions, facts, candidate, price, certify or 0, shared)
@@ -294,7 +304,7 @@ def _option(
     )  # fmt: skip
 
 
-def _certify(questions: Questions, candidate: Candidate) -> int | None:
+def _certify(questions: Questions, candidate: OptionMeasured) -> int | None:
     if questions.regulation.bound is None or candidate.quality is None:
         return None
     return costs.groups_to_certify(
@@ -303,7 +313,7 @@ def _certify(questions: Questions, candidate: Candidate) -> int | None:
 
 
 def _judge(
-    questions: Questions, facts: Facts, candidate: Candidate, price: Price | None
+    questions: Questions, facts: MeasuredFacts, candidate: OptionMeasured, price: Price | None
 ) -> tuple[str, str, int | None]:
     """State, reason, further groups."""
     limits, load, domain = questions.thresholds, questions.load, questions.domain
@@ -357,17 +367,21 @@ def _more(quality: Quality, wanted: float) -> int | None:
     return None if whole is None else max(1, whole - quality.groups)
 
 
-def _verdict(questions: Questions, facts: Facts, options: tuple[Option, ...]) -> Advice:
+def _verdict(
+    questions: Questions, facts: MeasuredFacts, options: tuple[Option, ...]
+) -> Recommendation:
     groups = questions.data.groups if questions.data.groups is not None else facts.groups
     if few := verdict.too_few(groups):
-        return Advice("not_enough_data", few, more=verdict.FEWEST - groups)
+        return Recommendation("not_enough_data", few, more=verdict.FEWEST - groups)
     shown = [option for option in options if option.state == "shown"]
     if shown:
         return _cheapest(questions, options, shown)
     return _none_shown(questions, facts, options)
 
 
-def _cheapest(questions: Questions, options: tuple[Option, ...], shown: list[Option]) -> Advice:
+def _cheapest(
+    questions: Questions, options: tuple[Option, ...], shown: list[Option]
+) -> Recommendation:
     order = {name: number for number, name in enumerate(NAMES)}
     priced = all(option.cost is not None for option in shown)
 
@@ -384,7 +398,7 @@ def _cheapest(questions: Questions, options: tuple[Option, ...], shown: list[Opt
         donts.append("no_language_model")
     if first.option not in ("tuned", "cascade"):
         donts.append("no_fine_tuning")
-    return Advice(
+    return Recommendation(
         first.option,
         _sentence(questions, first, others, priced),
         donts=tuple(donts),
@@ -414,11 +428,13 @@ def _sentence(questions: Questions, first: Option, others: list[Option], priced:
     return f"{said}; it is the only one that is shown to reach what is wanted."
 
 
-def _none_shown(questions: Questions, facts: Facts, options: tuple[Option, ...]) -> Advice:
+def _none_shown(
+    questions: Questions, facts: MeasuredFacts, options: tuple[Option, ...]
+) -> Recommendation:
     needed = [o for o in options if o.state == "open" and o.groups_needed is not None]
     if needed:
         best = min(needed, key=lambda option: option.groups_needed or 0)
-        return Advice(
+        return Recommendation(
             "not_enough_data",
             f"Not enough data: {best.groups_needed} more independent groups. {best.name} may be "
             "good enough, and so many show it with probability 0.8.",
@@ -429,7 +445,7 @@ def _none_shown(questions: Questions, facts: Facts, options: tuple[Option, ...])
     least = questions.thresholds.examples_try
     if tuned.state == "unmeasured":
         if examples is None:
-            return Advice(
+            return Recommendation(
                 "not_enough_data",
                 "Nothing that was measured is good enough, and how many labelled examples there "
                 f"are is not known: answer data.examples. Tuning is not tried with fewer than "
@@ -437,13 +453,13 @@ def _none_shown(questions: Questions, facts: Facts, options: tuple[Option, ...])
             )
         if examples < least:
             more = least - examples
-            return Advice(
+            return Recommendation(
                 "not_enough_data",
                 f"Not enough data: {more} more labelled examples. Nothing that was measured is "
                 f"good enough, and tuning is not tried with fewer than {least}.",
                 more=more,
             )
-        return Advice(
+        return Recommendation(
             "try_tuning",
             f"Tune a small model, and measure it: nothing that was measured is good enough, and "
             f"{examples} labelled examples are enough to try.",
@@ -452,7 +468,7 @@ def _none_shown(questions: Questions, facts: Facts, options: tuple[Option, ...])
     people = "How often people agree is not known: answer data.agreement, or label items twice."
     if agree is not None:
         people = f"People agree in {agree:.1%}, and count as right as often."
-    return Advice(
+    return Recommendation(
         "people",
         "Leave it to people: nothing that was measured is shown to be good enough, and more data "
         f"are not known to change that. {people}",
@@ -460,7 +476,7 @@ def _none_shown(questions: Questions, facts: Facts, options: tuple[Option, ...])
     )
 
 
-def _local(advice: Advice) -> Option | None:
+def _local(advice: Recommendation) -> Option | None:
     """The chosen option, or the cheapest that runs here where the chosen one does not."""
     if advice.verdict != "cloud":
         return advice.chosen
@@ -468,7 +484,9 @@ def _local(advice: Advice) -> Option | None:
     return min(here, key=lambda o: o.cost.p50 if o.cost else math.inf, default=None)
 
 
-def _break_evens(advice: Advice, local: Option | None) -> tuple[tuple[str, float | None], ...]:
+def _break_evens(
+    advice: Recommendation, local: Option | None
+) -> tuple[tuple[str, float | None], ...]:
     if local is None or local.case is None:
         return ()
     paid = [o for o in advice.options if o.option == "cloud" and o.case is not None and o.cost]
@@ -483,14 +501,14 @@ def _having(questions: Questions, name: str, value: float) -> Questions:
     return questions.having(name, exactly(value))
 
 
-def _flips(questions: Questions, facts: Facts, verdict: str) -> list[Flip]:
+def _flips(questions: Questions, facts: MeasuredFacts, verdict: str) -> list[VerdictFlip]:
     """The nearest changes of single answers that change the verdict."""
     found = []
     may = questions.regulation.data_may_leave
     other = replace(questions, regulation=replace(questions.regulation, data_may_leave=not may))
     then = _decide(other, facts).verdict
     if then != verdict:
-        found.append(Flip("regulation.data_may_leave", may, not may, then))
+        found.append(VerdictFlip("regulation.data_may_leave", may, not may, then))
     ranges = {**questions.ranges}
     volume = costs.requests_day(questions, facts)
     if volume is not None:
@@ -517,8 +535,8 @@ def _flips(questions: Questions, facts: Facts, verdict: str) -> list[Flip]:
 
 
 def _turning(
-    asked: Callable[[float], Questions], facts: Facts, name: str, value: Range, verdict: str
-) -> list[Flip]:
+    asked: Callable[[float], Questions], facts: MeasuredFacts, name: str, value: Range, verdict: str
+) -> list[VerdictFlip]:
     """Where a number that is multiplied or divided turns the verdict."""
     found = []
 
@@ -531,13 +549,15 @@ def _turning(
     for factor in (up, None if down is None else 1 / down):
         if factor is not None and factor != 1.0:
             at = value.mid * factor
-            found.append(Flip(name, value.mid, _rounded(at), _decide(asked(at), facts).verdict))
+            found.append(
+                VerdictFlip(name, value.mid, _rounded(at), _decide(asked(at), facts).verdict)
+            )
     return found
 
 
 def _quality_flips(
-    asking: Callable[[float], Questions], facts: Facts, wanted: float, verdict: str
-) -> list[Flip]:
+    asking: Callable[[float], Questions], facts: MeasuredFacts, wanted: float, verdict: str
+) -> list[VerdictFlip]:
     found = []
     grid = [number / 200 for number in range(1, 200)]
     above = next((q for q in grid if q > wanted and _other(asking(q), facts, verdict)), None)
@@ -546,11 +566,13 @@ def _quality_flips(
     )
     for at in (above, below):
         if at is not None:
-            found.append(Flip("domain.quality", wanted, at, _decide(asking(at), facts).verdict))
+            found.append(
+                VerdictFlip("domain.quality", wanted, at, _decide(asking(at), facts).verdict)
+            )
     return found
 
 
-def _other(questions: Questions, facts: Facts, verdict: str) -> bool:
+def _other(questions: Questions, facts: MeasuredFacts, verdict: str) -> bool:
     return _decide(questions, facts).verdict != verdict
 
 
@@ -580,7 +602,7 @@ def _of_chosen(chosen: Option | None) -> list[str]:
     return found
 
 
-def _holds_for(questions: Questions, advice: Advice) -> list[str]:
+def _holds_for(questions: Questions, advice: Recommendation) -> list[str]:
     """For whom the measured shares hold."""
     measured = [o.quality for o in advice.options if o.quality is not None]
     if not measured:
@@ -594,7 +616,7 @@ def _holds_for(questions: Questions, advice: Advice) -> list[str]:
     ]
 
 
-def _notes(questions: Questions, facts: Facts, advice: Advice) -> tuple[str, ...]:
+def _notes(questions: Questions, facts: MeasuredFacts, advice: Recommendation) -> tuple[str, ...]:
     found = _holds_for(questions, advice)
     limits = questions.thresholds
     if advice.full_throughput and advice.full_throughput != advice.verdict:

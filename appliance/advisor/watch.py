@@ -17,17 +17,17 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from appliance.advisor import drift
-from appliance.advisor.blocks import FEWEST, WEEK_US, Observed, block, profile, week_of
+from appliance.advisor.blocks import FEWEST, WEEK_US, WeekObserved, block, profile, week_of
 from appliance.advisor.drift import Watch, looked
 from appliance.audit.appending import append
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.audit.search import MAX_LIMIT, Query
 from appliance.clock import Clock
 from appliance.datasets import capture
 from appliance.errors import AuditRefused, EvaluationRefused, NotFound, Refused
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.serving.inference import OWN
 from appliance.types import Json, Role, Told
 from appliance.wire.admin.results import DriftFinding, DriftResult
@@ -43,14 +43,14 @@ _THIRTEEN_MONTHS: Final = 56
 """Weeks."""
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WatchWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters: the id of the task."""
 
     task: str
 
 
 @dataclass(frozen=True)
-class Parts:
+class WatchParts:
     """What the job uses.
 
     Attributes:
@@ -72,32 +72,32 @@ class Parts:
     clock: Clock
 
 
-class Watching(Kind[Wanted, DriftResult]):
+class Watching(JobKind[WatchWanted, DriftResult]):
     """Looks at the weeks of a task that are over and were not looked at."""
 
     name: ClassVar[str] = "drift"
-    form = Wanted
+    form = WatchWanted
     malformed = (EvaluationRefused, "drift_missing")
     unit: ClassVar[str] = "weeks"
     role: ClassVar[Role] = Role.OPERATOR
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: WatchParts) -> None:
         self._parts = parts
 
-    def check(self, params: Wanted) -> None:
+    def check(self, params: WatchWanted) -> None:
         """A task. Raises EvaluationRefused."""
         if not params.task or "/" in params.task or params.task.startswith("."):
             raise EvaluationRefused("drift_missing", f"{params.task!r} is no task.")
 
-    def title(self, params: Wanted) -> str:
+    def title(self, params: WatchWanted) -> str:
         """The task."""
         return params.task
 
-    def key(self, params: Wanted) -> str | None:
+    def key(self, params: WatchWanted) -> str | None:
         """One at a time for each task."""
         return f"drift {params.task}"
 
-    async def run(self, job: Context[Wanted]) -> DriftResult:
+    async def run(self, job: Context[WatchWanted]) -> DriftResult:
         """The state, as `result` tells it."""
         parts, task = self._parts, job.params.task
         before = await job.in_thread(_before, parts.directory, task)
@@ -132,7 +132,7 @@ def result(watch: Watch) -> DriftResult:
     )
 
 
-def _finding(found: drift.Finding) -> DriftFinding:
+def _finding(found: drift.WindowFinding) -> DriftFinding:
     return DriftFinding.model_validate(asdict(found))
 
 
@@ -194,7 +194,9 @@ def _before(directory: Path, task: str) -> Watch:
         return Watch(task)
 
 
-def _read_weeks(parts: Parts, watch: Watch, job: Context[Wanted], read: list[Json]) -> Watch:
+def _read_weeks(
+    parts: WatchParts, watch: Watch, job: Context[WatchWanted], read: list[Json]
+) -> Watch:
     now = week_of(parts.clock.wall_us())
     start = watch.last_week
     if start is None:
@@ -220,7 +222,9 @@ def _first(reader: LogReader, task: str) -> int | None:
     return week_of(entries[0].time_us) if entries else None
 
 
-def _day(parts: Parts, task: str, week: int, day: int, read: list[Json]) -> Iterator[Observed]:
+def _day(
+    parts: WatchParts, task: str, week: int, day: int, read: list[Json]
+) -> Iterator[WeekObserved]:
     begin = week * WEEK_US + day * _DAY_US
     entries = list(_entries(parts.reader, task, begin))
     step = max(1, -(-len(entries) // _READ_A_DAY))
@@ -230,7 +234,7 @@ def _day(parts: Parts, task: str, week: int, day: int, read: list[Json]) -> Iter
         yield _observed(parts, entry, read, whole=number % step == 0)
 
 
-def _entries(reader: LogReader, task: str, begin: int) -> Iterator[Entry]:
+def _entries(reader: LogReader, task: str, begin: int) -> Iterator[LogEntry]:
     """What apps were answered on a day; evaluations and self-tests ask under keys of no app."""
     after, left = None, MAX_LIMIT
     for _ in range(_PAGES_A_DAY):
@@ -252,11 +256,11 @@ def _entries(reader: LogReader, task: str, begin: int) -> Iterator[Entry]:
             return
 
 
-def _observed(parts: Parts, entry: Entry, read: list[Json], *, whole: bool) -> Observed:
+def _observed(parts: WatchParts, entry: LogEntry, read: list[Json], *, whole: bool) -> WeekObserved:
     body: dict[str, Any] = dict(entry.body)
     sure = body.get("confidence_ppm")
     code = str(body.get("finish", ""))
-    seen = Observed(
+    seen = WeekObserved(
         entry.time_us,
         failed=body.get("status") != "ok" and code != "task_deferred",
         cut=code == "length",
@@ -268,7 +272,9 @@ def _observed(parts: Parts, entry: Entry, read: list[Json], *, whole: bool) -> O
     return _looked_into(parts, entry, seen, read) if whole else seen
 
 
-def _looked_into(parts: Parts, entry: Entry, seen: Observed, read: list[Json]) -> Observed:
+def _looked_into(
+    parts: WatchParts, entry: LogEntry, seen: WeekObserved, read: list[Json]
+) -> WeekObserved:
     """What the intent and people tell, and the texts where that is agreed."""
     seen = replace(seen, overridden=parts.overridden(str(entry.body.get("request_id", ""))))
     try:

@@ -15,7 +15,7 @@ from typing import Final
 from starlette.types import Scope
 
 from appliance.audit.log import AuditLog, Draft
-from appliance.auth.rejected import Rejected
+from appliance.auth.rejected import RejectedCounts
 from appliance.errors import AuditUnavailable
 from appliance.observability.metrics import Metrics
 from appliance.text import visible
@@ -36,7 +36,7 @@ _logger = logging.getLogger("appliance.access")
 class Observer:
     """Sees each answer when its status is known."""
 
-    rejected: Rejected
+    rejected: RejectedCounts
     metrics: Metrics
 
     def answered(self, scope: Scope, status: int, begun: float) -> None:
@@ -90,7 +90,9 @@ def _level(route: str, status: int) -> int:
     return logging.INFO
 
 
-async def write_counts(rejected: Rejected, audit: AuditLog, *, everything: bool = False) -> None:
+async def write_counts(
+    rejected: RejectedCounts, audit: AuditLog, *, everything: bool = False
+) -> None:
     """Record what is due; what cannot be recorded now is kept for the next time."""
     counts = rejected.take(everything=everything)
     if not counts:
@@ -102,7 +104,7 @@ async def write_counts(rejected: Rejected, audit: AuditLog, *, everything: bool 
         rejected.put_back(counts)
 
 
-async def keep_writing_counts(rejected: Rejected, audit: AuditLog) -> None:
+async def keep_writing_counts(rejected: RejectedCounts, audit: AuditLog) -> None:
     """Record the counts of each minute that is over, for ever."""
     while True:
         await asyncio.sleep(_WRITE_EVERY_S)

@@ -33,7 +33,7 @@ _KEK_ID: Final = b"appliance audit kek v1"
 
 
 @dataclass(frozen=True)
-class Sealed:
+class EncryptedText:
     """An encrypted text: the nonce, and the ciphertext with its 16-byte tag."""
 
     nonce: bytes
@@ -50,13 +50,13 @@ def commitment(dek: bytes, key_id: str, name: str, text: bytes) -> bytes:
     return hmac.digest(derived, text, "sha256")
 
 
-def encrypt(dek: bytes, key_id: str, name: str, text: bytes) -> Sealed:
+def encrypt(dek: bytes, key_id: str, name: str, text: bytes) -> EncryptedText:
     """Encrypt one text of a record."""
     nonce = os.urandom(NONCE_BYTES)
-    return Sealed(nonce, AESGCM(dek).encrypt(nonce, text, _place(key_id, name)))
+    return EncryptedText(nonce, AESGCM(dek).encrypt(nonce, text, _place(key_id, name)))
 
 
-def decrypt(dek: bytes, key_id: str, name: str, sealed: Sealed) -> bytes:
+def decrypt(dek: bytes, key_id: str, name: str, sealed: EncryptedText) -> bytes:
     """The text.
 
     Raises:

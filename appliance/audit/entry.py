@@ -174,7 +174,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     """One entry as it was read: the decoded body, its exact bytes and its hashes.
 
     Attributes:
@@ -187,7 +187,7 @@ class Entry:
     leaf: bytes
 
     @classmethod
-    def parse(cls, raw: bytes) -> "Entry":
+    def parse(cls, raw: bytes) -> "LogEntry":
         """Decode a body. Raises AuditRefused (`audit_entry_invalid`)."""
         return cls(decode(raw), raw, leaf_hash(raw))
 

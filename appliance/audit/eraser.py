@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from appliance.audit import store
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.erasures import KIND, named
 from appliance.audit.keyring import Keyring
 from appliance.audit.reader import LogReader
@@ -18,7 +18,7 @@ from appliance.audit.search import Query
 from appliance.audit.segments import Log
 
 
-def texts_of(reader: LogReader, request_id: str) -> Iterator[Entry]:
+def texts_of(reader: LogReader, request_id: str) -> Iterator[LogEntry]:
     """The entries of a request that keep a text. Raises as `LogReader.search`."""
     after: int | None = -1
     while after is not None:
@@ -27,7 +27,7 @@ def texts_of(reader: LogReader, request_id: str) -> Iterator[Entry]:
         after = page.resume
 
 
-def key_of(entry: Entry) -> str | None:
+def key_of(entry: LogEntry) -> str | None:
     """The content key that an entry names."""
     content = entry.body.get("content")
     return cast("str | None", content.get("key")) if isinstance(content, dict) else None
@@ -38,7 +38,7 @@ def destroy(log: Log, keyring: Keyring, entries: list[int]) -> None:
     ids = []
     for seq in entries:
         for row in store.leaves(log, seq, seq + 1):
-            key_id = key_of(Entry.parse(row[3]))
+            key_id = key_of(LogEntry.parse(row[3]))
             if key_id is not None:
                 ids.append(key_id)
     keyring.destroy(ids)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 from appliance.audit import pruning, store
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.segments import Log
 from appliance.errors import AuditRefused
 
@@ -46,6 +46,6 @@ def named(log: Log) -> Iterator[int]:
     """The entries that erasures name."""
     for raw in store.of_kind(log, KIND):
         try:
-            yield from cast("list[int]", Entry.parse(raw).body["entries"])
+            yield from cast("list[int]", LogEntry.parse(raw).body["entries"])
         except AuditRefused:
             continue  # a changed entry is the verifier's to report

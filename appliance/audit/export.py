@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 
 from appliance.audit import ocsf, prover, store
 from appliance.audit.checkpoint import b64, parse
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.files import LogFiles
 from appliance.audit.merkle import TILE_LEVELS, Frontier, fold
 from appliance.audit.segments import Log, Segments
@@ -84,13 +84,13 @@ def export(
 
 def entries(
     log: Log, end: int | None = None, progress: Progress = lambda done, total: None
-) -> Iterator[Entry]:
+) -> Iterator[LogEntry]:
     """Verified entries in order. Raises AuditRefused (`audit_corrupt`)."""
     expected, last = log.first, store.size(log) if end is None else end
     progress(0, last - log.first)
     while rows := list(store.leaves(log, expected, last, 2_048)):
         for seq, _, stored, body in rows:
-            entry = Entry.parse(body)
+            entry = LogEntry.parse(body)
             if (seq, entry.seq, entry.leaf) != (expected, expected, stored):
                 raise AuditRefused("audit_corrupt", f"Entry {expected} does not verify.")
             yield entry
@@ -113,7 +113,7 @@ def cell(value: object) -> str:
     return "'" + text if text.startswith(_FORMULA) else text
 
 
-def _csv(found: Iterator[Entry], _origin: str) -> Iterator[str]:
+def _csv(found: Iterator[LogEntry], _origin: str) -> Iterator[str]:
     for entry in found:
         line = io.StringIO()
         known = {"time": iso(entry.time_us), "leaf": entry.leaf.hex(), **entry.body}
@@ -121,7 +121,7 @@ def _csv(found: Iterator[Entry], _origin: str) -> Iterator[str]:
         yield line.getvalue()
 
 
-def _rfc5424(found: Iterator[Entry], _origin: str) -> Iterator[str]:
+def _rfc5424(found: Iterator[LogEntry], _origin: str) -> Iterator[str]:
     for entry in found:
         # local0.notice; structured data under the private enterprise number for examples.
         pairs = {"seq": entry.seq, "leaf": entry.leaf.hex()}
@@ -136,7 +136,7 @@ def _parameter(value: object) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
 
 
-FORMS: Final[dict[str, Callable[[Iterator[Entry], str], Iterator[str]]]] = {
+FORMS: Final[dict[str, Callable[[Iterator[LogEntry], str], Iterator[str]]]] = {
     "csv": _csv,
     "ocsf": ocsf.events,
     "rfc5424": _rfc5424,

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 
 VERSION: Final = "1.9.0"
 PROFILES: Final = ("ai_operation", "record_integrity")
@@ -30,7 +30,7 @@ _OUTCOMES: Final = {"ok": ("Success", 1), "error": ("Failure", 2), "unknown": ("
 _CANONICAL: Final = msgspec.json.Encoder(order="sorted")
 
 
-def events(found: Iterator[Entry], origin: str) -> Iterator[str]:
+def events(found: Iterator[LogEntry], origin: str) -> Iterator[str]:
     """One line per entry.
 
     Args:
@@ -59,7 +59,7 @@ def events(found: Iterator[Entry], origin: str) -> Iterator[str]:
         yield json.dumps(event, sort_keys=True, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def _event(entry: Entry) -> dict[str, Any]:
+def _event(entry: LogEntry) -> dict[str, Any]:
     body = entry.body
     activity = {"intent": _CREATE, "outcome": _READ}.get(entry.kind, _OTHER)
     event: dict[str, Any] = {

@@ -23,7 +23,7 @@ from typing import Final, cast
 
 from appliance.audit.checkpoint import Checkpoint, VerifierKey, b64, verify
 from appliance.audit.cosignature import is_cosigned, verify_cosigned, witness_key
-from appliance.audit.entry import Entry, canonical, parse_canonical
+from appliance.audit.entry import LogEntry, canonical, parse_canonical
 from appliance.audit.handover import Epoch, Handover
 from appliance.audit.merkle import HASH_BYTES, verify_inclusion
 from appliance.errors import AuditRefused
@@ -125,7 +125,7 @@ def check_proof(document: bytes, genesis: bytes, witness: bytes | None = None) -
 
 def _check(document: bytes, key: VerifierKey, witness: VerifierKey | None) -> ProofResult:
     proof = parse_proof(document)
-    entry = Entry.parse(proof.body)
+    entry = LogEntry.parse(proof.body)
     witnessed = None
     if witness is not None and is_cosigned(proof.note, witness):
         head, witnessed = verify_cosigned(proof.note, key.name, witness)
@@ -135,7 +135,9 @@ def _check(document: bytes, key: VerifierKey, witness: VerifierKey | None) -> Pr
     return ProofResult(proof.index, head.root.hex(), head.size, dict(entry.body), witnessed)
 
 
-def _head(proof: Proof, entry: Entry, key: VerifierKey, witness: VerifierKey | None) -> Checkpoint:
+def _head(
+    proof: Proof, entry: LogEntry, key: VerifierKey, witness: VerifierKey | None
+) -> Checkpoint:
     epoch = Epoch.first(key) if proof.start is None else _start(proof.start, key, witness)
     epoch = epoch.through(proof.handovers)
     if entry.body["epoch"] != epoch.number or entry.seq < epoch.start:
@@ -147,13 +149,13 @@ def _start(start: Start, key: VerifierKey, witness: VerifierKey | None) -> Epoch
     if witness is None:
         raise ValueError("it starts from a witness's checkpoint, and no witness key was given.")
     head, _ = verify_cosigned(start.note, key.name, witness)
-    entry = Entry.parse(start.body)
+    entry = LogEntry.parse(start.body)
     handover = Handover.of(entry.body)
     _included(entry, entry.seq, start.path, head)
     return Epoch(handover.epoch + 1, handover.size, VerifierKey(key.name, handover.next_key))
 
 
-def _included(entry: Entry, index: int, path: Sequence[bytes], head: Checkpoint) -> None:
+def _included(entry: LogEntry, index: int, path: Sequence[bytes], head: Checkpoint) -> None:
     if not verify_inclusion(entry.leaf, index, head.size, path, head.root):
         raise ValueError("the entry is not in the signed tree at this index.")
     if entry.seq != index:

@@ -13,7 +13,7 @@ from appliance.audit import store
 from appliance.audit.checkpoint import VerifierKey, parse
 from appliance.audit.consistency import build_consistency, check_consistency
 from appliance.audit.cosignature import is_cosigned
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.handover import Handover
 from appliance.audit.merkle import consistency_proof, inclusion_proof
 from appliance.audit.proof import Proof, Start, check_proof
@@ -21,7 +21,7 @@ from appliance.audit.segments import Log
 from appliance.errors import AuditRefused, NotFound
 
 
-def prove(log: Log, key: VerifierKey, entry: Entry, witness: VerifierKey | None) -> bytes:
+def prove(log: Log, key: VerifierKey, entry: LogEntry, witness: VerifierKey | None) -> bytes:
     """The proof file of an entry.
 
     Raises:
@@ -73,19 +73,19 @@ def handovers(log: Log) -> list[Handover]:
     """All key handovers from genesis on, oldest first. Raises AuditRefused."""
     rows = store.handovers(log, store.size(log))
     carried = map(Handover.decode, store.carried_handovers(log))
-    return [*carried, *(Handover.of(Entry.parse(raw).body) for _, raw in rows)]
+    return [*carried, *(Handover.of(LogEntry.parse(raw).body) for _, raw in rows)]
 
 
 def cosigned(log: Log, witness: VerifierKey, above: int = 0) -> Iterator[tuple[int, bytes]]:
     """Sizes and notes of the checkpoints that a witness cosigned, of more than `above` entries."""
     for raw in store.of_kind(log, "witness"):
-        body = Entry.parse(raw).body
+        body = LogEntry.parse(raw).body
         size, note = cast(int, body["size"]), cast(str, body["note"]).encode()
         if size > above and is_cosigned(note, witness):
             yield size, note
 
 
-def _rest_on_key(log: Log, entry: Entry) -> Proof:
+def _rest_on_key(log: Log, entry: LogEntry) -> Proof:
     epoch = cast(int, entry.body["epoch"])
     chain = handovers(log)
     note = newest(log)
@@ -94,7 +94,7 @@ def _rest_on_key(log: Log, entry: Entry) -> Proof:
     return _proof(log, entry, note, tuple(chain[:epoch]), None)
 
 
-def _witnessed(log: Log, entry: Entry, witness: VerifierKey) -> Proof:
+def _witnessed(log: Log, entry: LogEntry, witness: VerifierKey) -> Proof:
     for _, note in cosigned(log, witness, above=entry.seq):
         return _proof(log, entry, note, (), None)
     seen = list(cosigned(log, witness))
@@ -112,7 +112,7 @@ def _witnessed(log: Log, entry: Entry, witness: VerifierKey) -> Proof:
 
 
 def _proof(
-    log: Log, entry: Entry, note: bytes, chain: tuple[Handover, ...], start: Start | None
+    log: Log, entry: LogEntry, note: bytes, chain: tuple[Handover, ...], start: Start | None
 ) -> Proof:
     size = parse(note).checkpoint.size
     if entry.seq >= size:

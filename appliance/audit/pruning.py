@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from appliance.audit import store
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.files import LogFiles, sync_directory
 from appliance.audit.keyring import Keyring
 from appliance.audit.merkle import Frontier
-from appliance.audit.segments import Log, Segment
+from appliance.audit.segments import Log, LogSegment
 from appliance.audit.tables import SPAN
 from appliance.errors import AuditRefused
 
@@ -151,7 +151,7 @@ def remove(files: LogFiles, log: Log, keyring: Keyring, before: int) -> list[Pat
     return paths
 
 
-def _destroy_keys(segment: Segment, keyring: Keyring) -> None:
+def _destroy_keys(segment: LogSegment, keyring: Keyring) -> None:
     rows = segment.dbapi.execute("SELECT dek FROM leaf WHERE dek IS NOT NULL")
     while ids := [row[0] for row in rows.fetchmany(_KEYS)]:
         keyring.forget(ids)
@@ -160,6 +160,6 @@ def _destroy_keys(segment: Segment, keyring: Keyring) -> None:
 
 def _body(raw: bytes) -> dict[str, Any] | None:
     try:
-        return dict(Entry.parse(raw).body)
+        return dict(LogEntry.parse(raw).body)
     except AuditRefused:
         return None

@@ -16,13 +16,13 @@ from typing import Any, Final, cast
 
 from appliance.audit import anchors, prover, pruning, store
 from appliance.audit.checkpoint import VerifierKey
-from appliance.audit.content import Sealed, commitment, decrypt
-from appliance.audit.entry import Draft, Entry
+from appliance.audit.content import EncryptedText, commitment, decrypt
+from appliance.audit.entry import Draft, LogEntry
 from appliance.audit.erasures import Erasures
 from appliance.audit.files import LogFiles
 from appliance.audit.keyring import find_key
 from appliance.audit.pruning import SegmentFacts
-from appliance.audit.search import MAX_LIMIT, Page, Query, search
+from appliance.audit.search import MAX_LIMIT, Query, SearchPage, search
 from appliance.audit.segments import Log, Segments
 from appliance.audit.store import unavailable
 from appliance.db import open_readonly
@@ -54,7 +54,7 @@ class LogReader:
         with self._opened() as log:
             return store.size(log)
 
-    def entry(self, seq: int) -> Entry:
+    def entry(self, seq: int) -> LogEntry:
         """One entry.
 
         Raises:
@@ -65,7 +65,7 @@ class LogReader:
         with self._opened() as log:
             return _entry(log, seq)
 
-    def tail(self, count: int) -> list[Entry]:
+    def tail(self, count: int) -> list[LogEntry]:
         """The newest entries, oldest first. Raises as `entry`."""
         with self._opened() as log:
             end = store.size(log)
@@ -78,7 +78,7 @@ class LogReader:
         with self._opened() as log:
             return log.first
 
-    def since(self, first: int, end: int, kinds: Sequence[str]) -> Iterator[Entry]:
+    def since(self, first: int, end: int, kinds: Sequence[str]) -> Iterator[LogEntry]:
         """Entries of some kinds with first ≤ seq < end, in order; no others are read.
 
         Raises as `entry`.
@@ -93,12 +93,12 @@ class LogReader:
             found = (store.newest_of_kind(log, kind) for kind in kinds)
             return max((seq for seq in found if seq is not None), default=-1)
 
-    def search(self, query: Query) -> Page:
+    def search(self, query: Query) -> SearchPage:
         """One page of the entries that match (search.py). Raises as `entry`."""
         with self._opened() as log:
             return search(log, query, lambda seq: _entry(log, seq))
 
-    def find_request(self, request_id: str, key_id: str) -> tuple[Entry, Entry | None]:
+    def find_request(self, request_id: str, key_id: str) -> tuple[LogEntry, LogEntry | None]:
         """A request's intent and its outcome, if there is one yet; of several hops the last.
 
         Of a search it is the entry of the search, which has no outcome.
@@ -133,7 +133,7 @@ class LogReader:
         key_id, part = _part(entry, name)
         with self._opened() as log:
             rows = store.contents(log, seq, seq + 1)
-            sealed = next((Sealed(*row[2:]) for row in rows if row[1] == name), None)
+            sealed = next((EncryptedText(*row[2:]) for row in rows if row[1] == name), None)
         if sealed is None or sealed.digest().hex() != part["ciphertext"]:
             raise _gone(f"The stored {name} of entry {seq} is not what the entry names.")
         with unavailable(_DOING), self._keys.connect() as keys:
@@ -221,7 +221,7 @@ class LogReader:
         with self._opened() as log:
             return store.latest_us(log, first)
 
-    def last_witness(self) -> Entry | None:
+    def last_witness(self) -> LogEntry | None:
         """The newest entry that records a cosignature, if there is one. Raises as `entry`."""
         with self._opened() as log:
             seq = store.newest_of_kind(log, "witness")
@@ -239,7 +239,7 @@ class LogReader:
         self._keys.dispose()
 
 
-def _entry(log: Log, seq: int) -> Entry:
+def _entry(log: Log, seq: int) -> LogEntry:
     for row in store.leaves(log, seq, seq + 1):
         return _checked(row)
     if 0 <= seq < log.first:
@@ -248,10 +248,10 @@ def _entry(log: Log, seq: int) -> Entry:
     raise NotFound("not_found", f"The log has no entry {seq}.")
 
 
-def _checked(row: Sequence[Any]) -> Entry:
+def _checked(row: Sequence[Any]) -> LogEntry:
     seq, prev, stored, body = row
     try:
-        entry = Entry.parse(body)
+        entry = LogEntry.parse(body)
     except AuditRefused as error:
         raise _corrupt(seq) from error
     if entry.leaf != stored or (entry.seq, entry.body["prev"]) != (seq, prev.hex()):
@@ -259,7 +259,7 @@ def _checked(row: Sequence[Any]) -> Entry:
     return entry
 
 
-def _part(entry: Entry, name: str) -> tuple[str, dict[str, str]]:
+def _part(entry: LogEntry, name: str) -> tuple[str, dict[str, str]]:
     """Key id, commitment and ciphertext hash of a text that was kept."""
     content = cast("dict[str, Json]", entry.body.get("content") or {"mode": "off"})
     if content["mode"] != "encrypted":

@@ -16,7 +16,7 @@ from typing import Final, cast
 
 from appliance.audit import store
 from appliance.audit.checkpoint import Checkpoint, VerifierKey, parse, verify
-from appliance.audit.entry import NO_ENTRY, Draft, Entry
+from appliance.audit.entry import NO_ENTRY, Draft, LogEntry
 from appliance.audit.handover import Epoch, Handover
 from appliance.audit.host import Moment
 from appliance.audit.merkle import Frontier
@@ -41,7 +41,7 @@ class End:
     tail: Tail
     epoch: Epoch
     began: Moment
-    intents: list[Entry]
+    intents: list[LogEntry]
 
 
 def read_end(log: Log, key: VerifierKey, head_note: bytes) -> End:
@@ -76,7 +76,7 @@ def epoch_of(log: Log, genesis: VerifierKey, size: int | None) -> Epoch:
     raw = store.handover_below(log, below)
     try:
         if raw is not None:
-            last = Handover.of(Entry.parse(raw).body)
+            last = Handover.of(LogEntry.parse(raw).body)
         elif carried := store.carried_handovers(log):
             last = Handover.decode(carried[-1])
         else:
@@ -86,14 +86,14 @@ def epoch_of(log: Log, genesis: VerifierKey, size: int | None) -> Epoch:
     return Epoch(last.epoch + 1, last.size, VerifierKey(genesis.name, last.next_key))
 
 
-def unknown_outcome(intent: Entry) -> Draft:
+def unknown_outcome(intent: LogEntry) -> Draft:
     """What is recorded of a request whose end nobody saw."""
     names = ("request_id", "key_id", "model", "app")
     copied = {name: intent.body[name] for name in names if name in intent.body}
     return Draft("outcome", {**copied, "intent": intent.seq, "status": "unknown"})
 
 
-def _open_intents(log: Log) -> list[Entry]:
+def _open_intents(log: Log) -> list[LogEntry]:
     found = store.open_intents(log)
     return [_parse(row[3], seq) for seq in found for row in store.leaves(log, seq, seq + 1)]
 
@@ -136,7 +136,7 @@ def _check_ancestor(log: Log, genesis: VerifierKey, note: bytes, head: Checkpoin
         raise _corrupt("HEAD has seen other entries")
 
 
-def _check_newest(log: Log, size: int) -> Entry:
+def _check_newest(log: Log, size: int) -> LogEntry:
     first = max(log.first, size - TAIL)
     expected, prev, entry = first, NO_ENTRY if first == 0 else None, None
     for seq, stored_prev, stored, body in store.leaves(log, first, size):
@@ -151,14 +151,14 @@ def _check_newest(log: Log, size: int) -> Entry:
     return entry
 
 
-def _moment(entry: Entry) -> Moment:
+def _moment(entry: LogEntry) -> Moment:
     body = entry.body
     return Moment(entry.time_us, cast(str, body["boot_id"]), cast(int, body["mono_us"]))
 
 
-def _parse(body: bytes, seq: int) -> Entry:
+def _parse(body: bytes, seq: int) -> LogEntry:
     try:
-        return Entry.parse(body)
+        return LogEntry.parse(body)
     except AuditRefused as error:
         raise _corrupt(f"entry {seq} does not verify: {error.message}") from error
 

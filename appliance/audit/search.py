@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.audit import indexes, store
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.segments import Log
 from appliance.audit.tables import SPAN
 from appliance.errors import AuditRefused
@@ -66,11 +66,11 @@ class Query:
         given = {name: getattr(self, name) for name in (*_SAID, "code")}
         return {name: value for name, value in given.items() if value is not None}
 
-    def matches(self, entry: Entry) -> bool:
+    def matches(self, entry: LogEntry) -> bool:
         """Whether the entry is asked for."""
         return self.said_by(entry) and self.in_time(entry)
 
-    def said_by(self, entry: Entry) -> bool:
+    def said_by(self, entry: LogEntry) -> bool:
         """Whether the body says what the conditions on texts ask for."""
         body = entry.body
         for name in _SAID:
@@ -79,14 +79,14 @@ class Query:
                 return False
         return self.code is None or self.code == code_of(entry)
 
-    def in_time(self, entry: Entry) -> bool:
+    def in_time(self, entry: LogEntry) -> bool:
         """Whether it was made in the range of times."""
         late = self.since_us is None or entry.time_us >= self.since_us
         return late and (self.until_us is None or entry.time_us < self.until_us)
 
 
 @dataclass(frozen=True)
-class Page:
+class SearchPage:
     """A part of what a search finds.
 
     Attributes:
@@ -95,17 +95,17 @@ class Page:
             everything was seen.
     """
 
-    entries: list[Entry]
+    entries: list[LogEntry]
     resume: int | None
 
 
-def code_of(entry: Entry) -> object:
+def code_of(entry: LogEntry) -> object:
     """How a body says that something ended: its code, finish reason or status."""
     said = (entry.body.get(name) for name in ("code", "finish", "status"))
     return next((value for value in said if value is not None), None)
 
 
-def search(log: Log, query: Query, read: Callable[[int], Entry]) -> Page:
+def search(log: Log, query: Query, read: Callable[[int], LogEntry]) -> SearchPage:
     """One page.
 
     Args:
@@ -123,11 +123,11 @@ def search(log: Log, query: Query, read: Callable[[int], Entry]) -> Page:
     lists = _lists(log, query, first, last)
     step = -1 if query.newest_first else 1
     at: int | None = last if query.newest_first else first
-    found: list[Entry] = []
+    found: list[LogEntry] = []
     steps = 0
     while at is not None and first <= at <= last:
         if len(found) == limit or steps >= MOST_STEPS:
-            return Page(found, at - step)
+            return SearchPage(found, at - step)
         steps += len(lists)
         proposed = _agree(lists, at)
         if proposed == at:
@@ -141,7 +141,7 @@ def search(log: Log, query: Query, read: Callable[[int], Entry]) -> Page:
                 steps += _READ
             proposed = at + step
         at = proposed
-    return Page(found, None)
+    return SearchPage(found, None)
 
 
 class _List:

@@ -24,7 +24,7 @@ from appliance.db import open_readonly
 NO_END: Final = 1 << 62
 
 
-class Segment:
+class LogSegment:
     """One file.
 
     Attributes:
@@ -44,13 +44,13 @@ class Segment:
 class Log:
     """All segments of a log, oldest first. For one thread at a time."""
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
+    def __init__(self, segments: Sequence[LogSegment]) -> None:
         self.segments = list(segments)
 
     @classmethod
     def of(cls, dbapi: Any, first: int = 0) -> Self:
         """A log that is one file."""
-        return cls([Segment(first, NO_END, lambda: dbapi)])
+        return cls([LogSegment(first, NO_END, lambda: dbapi)])
 
     @property
     def first(self) -> int:
@@ -58,7 +58,7 @@ class Log:
         return self.segments[0].first
 
     @property
-    def newest(self) -> Segment:
+    def newest(self) -> LogSegment:
         """The segment that grows."""
         return self.segments[-1]
 
@@ -94,7 +94,7 @@ class Segments:
     def opened_beside(self, dbapi: Any, first: int, stack: ExitStack) -> Log:
         """The log whose newest segment, beginning with an entry, is open already."""
         older = [s for s in self._found(stack) if s.first < first]
-        return Log([*older, Segment(first, NO_END, lambda: dbapi)])
+        return Log([*older, LogSegment(first, NO_END, lambda: dbapi)])
 
     def close(self) -> None:
         """Let go of all files."""
@@ -103,14 +103,14 @@ class Segments:
                 engine.dispose()
             self._engines.clear()
 
-    def _found(self, stack: ExitStack) -> list[Segment]:
+    def _found(self, stack: ExitStack) -> list[LogSegment]:
         found = self._files.segments()
         if not found:
             raise FileNotFoundError("the log's files are gone")
         self._forget({path for _, path in found})
         ends = [first for first, _ in found[1:]] + [NO_END]
         return [
-            Segment(first, end, self._connecting(path, stack))
+            LogSegment(first, end, self._connecting(path, stack))
             for (first, path), end in zip(found, ends, strict=True)
         ]
 

@@ -26,7 +26,7 @@ from appliance.audit import eraser, erasures, pruning, recovery, rolling, store
 from appliance.audit.ballast import Ballast
 from appliance.audit.checkpoint import VerifierKey, check_origin
 from appliance.audit.content import KEY_BYTES
-from appliance.audit.entry import NO_ENTRY, Draft, Entry
+from appliance.audit.entry import NO_ENTRY, Draft, LogEntry
 from appliance.audit.epoch import EpochKeeper, EpochLimits, current_key
 from appliance.audit.files import LogFiles, private_pem, replace, sync_directory, write_new
 from appliance.audit.handover import Epoch
@@ -136,7 +136,7 @@ class Session:
         limits: EpochLimits,
         moments: Moments,
         ballast: Ballast,
-    ) -> tuple[Self, list[Entry]]:
+    ) -> tuple[Self, list[LogEntry]]:
         public = files.verifier_key()
         *older, (first, path) = files.segments()
         for _, old in older:  # of an older version, perhaps
@@ -236,7 +236,7 @@ class Session:
         """Make it whole. Raises OSError."""
         self.ballast.make(self.writer.wal_end)
 
-    def _recover(self, intents: list[Entry]) -> None:
+    def _recover(self, intents: list[LogEntry]) -> None:
         try:
             log = self.newest.log
             self._prune(max((pruned.before for pruned in pruning.prunes(log)), default=0))

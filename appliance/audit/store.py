@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.merkle import TILE_LEVELS, Subtree, fold
-from appliance.audit.segments import NO_END, Log, Segment
+from appliance.audit.segments import NO_END, Log, LogSegment
 from appliance.audit.tables import MIGRATIONS, SPAN
 from appliance.db import open_database
 from appliance.errors import AuditRefused, AuditUnavailable
@@ -275,7 +275,7 @@ class Stray:
     what: str
 
 
-def strays(segment: Segment) -> list[Stray]:
+def strays(segment: LogSegment) -> list[Stray]:
     """Such rows of a segment, the first of each table; none where all is well."""
     dbapi, first = segment.dbapi, segment.first
     dbapi.execute("BEGIN")  # all tables as of one moment, also while the log grows
@@ -351,7 +351,7 @@ def carried_handovers(log: Log) -> list[bytes]:
     return [row[0] for row in dbapi.execute(sql, (log.first,))] if log.first else []
 
 
-def carried(segment: Segment) -> set[tuple[int, bytes]]:
+def carried(segment: LogSegment) -> set[tuple[int, bytes]]:
     """Sizes and records of the key handovers that a segment carries."""
     sql = "SELECT size, coalesce(CAST(record AS BLOB), x'') FROM handover"
     return set(segment.dbapi.execute(sql))

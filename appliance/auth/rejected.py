@@ -61,7 +61,7 @@ class Count:
         return {**fields, "key_id": self.key_id} if self.key_id else fields
 
 
-class Rejected:
+class RejectedCounts:
     """The counts of this minute, and those of earlier ones that were not taken yet."""
 
     def __init__(self, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from appliance.cli.differences import grammar_difference, template_difference
 from appliance.cli.job import started
 from appliance.cli.output import (
     Output,
-    Progress,
+    ProgressBar,
     data_option,
     json_option,
     prints,
@@ -83,7 +83,7 @@ def sign(
 
     The signature is model.sig (OMS).
     """
-    with Progress() as progress:
+    with ProgressBar() as progress:
         if base is not None:
             signing.bind_adapter(directory, base, progress)
         bundle = signing.sign_directory(
@@ -118,7 +118,7 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path 
     """
     if not keys and roots is None:
         raise click.UsageError("Pass --key or --roots.")
-    with Progress() as progress:
+    with ProgressBar() as progress:
         manifest = signing.verify_directory(
             directory,
             [key.read_bytes() for key in keys],
@@ -155,7 +155,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, de
                 JOB_START, JobStart.of(kind="import", params={"path": str(source), "id": model_id})
             )
         return started(output, job)
-    with admin_client(data) as client, Progress() as progress:
+    with admin_client(data) as client, ProgressBar() as progress:
         try:
             shown = client.call(
                 wire.MODEL_IMPORT,
@@ -373,7 +373,7 @@ def signed_directory(path: Path, private: bytes) -> Manifest:
     Raises:
         ApplianceError: what `signing.sign_directory` raises.
     """
-    with Progress() as progress:
+    with ProgressBar() as progress:
         bundle = signing.sign_directory(path, private, progress)
     return oms.parse_manifest(oms.parse_bundle(bundle))
 

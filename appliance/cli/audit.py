@@ -19,7 +19,7 @@ from appliance.cli.connect import admin_client, connected, server_answers
 from appliance.cli.job import started
 from appliance.cli.output import (
     Output,
-    Progress,
+    ProgressBar,
     data_option,
     json_option,
     prints,
@@ -65,7 +65,7 @@ def verify(ctx: click.Context, data: Path, first: int, last: int | None, key: Pa
     output = ctx.ensure_object(Output)
     genesis = None if key is None else key.read_bytes().decode(errors="replace")
     wanted = VerifyRange.of(first=first, last=last, genesis_key=genesis)
-    with Progress() as progress:
+    with ProgressBar() as progress:
         if server_answers(data):
             with AdminClient(socket_path(data)) as client:
                 found = client.call(wire.AUDIT_VERIFY, wanted, report=progress)
@@ -331,7 +331,7 @@ def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -
                 output, client.call(JOB_START, JobStart.of(kind="export", params=wanted))
             )
     load_config(data)
-    with Progress() as progress:
+    with ProgressBar() as progress:
         count = export(
             data / "audit", form, out, lambda done, total: progress("exporting", done, total)
         )

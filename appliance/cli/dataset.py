@@ -31,14 +31,14 @@ from appliance.cli.output import (
 from appliance.client import AdminClient
 from appliance.config import data_directory
 from appliance.datasets import changes, checks, directory, reading, sealing
-from appliance.datasets.directory import Dataset, Manifest, read
+from appliance.datasets.directory import Dataset, DatasetManifest, read
 from appliance.datasets.duplicates import THRESHOLD, plain
 from appliance.datasets.items import Item, build
 from appliance.datasets.job import Checking
 from appliance.datasets.ledger import MOST
 from appliance.datasets.marks import of_item
 from appliance.datasets.reading import Columns
-from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, Rule, split
+from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, SplitRule, split
 from appliance.errors import DatasetRefused, Refused
 from appliance.facts import table_of
 from appliance.wire.admin.datasets import CAPTURE, SEEN, Capture, SeenBy, SeenWanted
@@ -96,12 +96,12 @@ def _rule(
     seed: str,
     together: float | None,
     drop_seen: bool,
-) -> Rule:
+) -> SplitRule:
     try:
         given = {name: float(share) for name, share in map(_pair, shares)}
     except ValueError as error:
         raise click.UsageError(f"A share is a number: {error}.") from error
-    return Rule(by, given or dict(SHARES), dict(map(_pair, starts)), seed, together, drop_seen)
+    return SplitRule(by, given or dict(SHARES), dict(map(_pair, starts)), seed, together, drop_seen)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -148,7 +148,7 @@ def new(output: Output, /, path: Path, source: Path, **given: Any) -> None:
     items = _items(source, given)
     if given["by"] is None and not any(item.split for item in items):
         rule = replace(rule, by="group")
-    manifest = Manifest(
+    manifest = DatasetManifest(
         given["name"] or path.absolute().name,
         given["description"],
         given["licence"],
@@ -346,7 +346,7 @@ def sealed_here(
         DatasetRefused: `dataset_sealed`, and what else `directory.seal` raises.
     """
     found, made = directory.read(path), client.call(SEALING_KEY)
-    key = sealing.SealingKey(
+    key = sealing.SealKey(
         made.id,
         base64.b64decode(made.key),
         bytes.fromhex(made.wrapped),
@@ -365,7 +365,7 @@ def sealed_here(
 
 
 def _without_known(
-    client: AdminClient, found: Dataset, key: sealing.SealingKey, parts: Sequence[str]
+    client: AdminClient, found: Dataset, key: sealing.SealKey, parts: Sequence[str]
 ) -> tuple[Dataset, list[str], dict[str, Any]]:
     """The dataset without the few items that earlier looks saw, and what is told of it."""
     told: list[str] = []
@@ -486,8 +486,10 @@ def capture(
             answers |= page.answers
             if (after := page.next_after) is None:
                 break
-    manifest = Manifest(name or path.absolute().name, source=f"requests of {given['key_id']}")
-    made = Dataset(manifest, split(items, Rule("given")))
+    manifest = DatasetManifest(
+        name or path.absolute().name, source=f"requests of {given['key_id']}"
+    )
+    made = Dataset(manifest, split(items, SplitRule("given")))
     directory.write(path, made)
     if out is not None:
         out.write_text(json.dumps(answers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -535,7 +537,7 @@ def _summary(found: Dataset) -> Iterator[str]:
     yield from table(("SPLIT", "ITEMS", "GROUPS"), rows)
 
 
-def _report(report: checks.Report) -> Iterator[str]:
+def _report(report: checks.CheckReport) -> Iterator[str]:
     facts = report.facts
     for problem in report.problems:
         yield f"{problem.level}: {problem.code} {problem.count}: {safe(problem.message)}"

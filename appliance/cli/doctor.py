@@ -53,7 +53,7 @@ _UNSEEN: Final = (
 
 
 @dataclass(frozen=True)
-class Problem:
+class DoctorProblem:
     """One thing that is wrong, and what to do about it."""
 
     code: str
@@ -61,12 +61,12 @@ class Problem:
     hint: str
 
     @classmethod
-    def of(cls, error: ApplianceError) -> "Problem":
+    def of(cls, error: ApplianceError) -> "DoctorProblem":
         """The problem that an error tells."""
         return cls(error.code, error.message, error.hint)
 
     @classmethod
-    def told(cls, message: str) -> "Problem":
+    def told(cls, message: str) -> "DoctorProblem":
         """A problem of the host."""
         return cls.of(Refused("host_unsuitable", message))
 
@@ -88,7 +88,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
     try:
         library = str(best_variant(library_directory()))
     except StateRefused as error:
-        problems.append(Problem.of(error))
+        problems.append(DoctorProblem.of(error))
     url, served = _address(data)
     document: dict[str, Any] = {
         "ok": not problems,
@@ -108,7 +108,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
 
 def find_problems(
     data: Path, facts: hardware.HostFacts, gpu: GpuReport | None = None
-) -> Iterator[Problem]:
+) -> Iterator[DoctorProblem]:
     """Everything that is wrong with the host and the data directory.
 
     The table of alarms comes from the server; without one, from what the files say.
@@ -116,16 +116,16 @@ def find_problems(
     try:
         config = load_config(data)
     except ApplianceError as error:
-        yield from map(Problem.told, hardware.problems(facts))
-        yield Problem.of(error)
+        yield from map(DoctorProblem.told, hardware.problems(facts))
+        yield DoctorProblem.of(error)
         return
     yield from _budget(config, facts)
-    yield from map(Problem.of, _open_to_others(data))
+    yield from map(DoctorProblem.of, _open_to_others(data))
     models = (config.model("default"), *config.models.values())
     if gpu and any(model.device != "cpu" for model in models):
-        yield from map(Problem.of, gpu.problems)
+        yield from map(DoctorProblem.of, gpu.problems)
     if gpu and not gpu.driver and any(model.device == "cuda" for model in models):
-        yield Problem.of(driver_missing())
+        yield DoctorProblem.of(driver_missing())
     checks: tuple[Callable[[], object], ...] = (
         lambda: load_policy(data / "trust"),
         lambda: _check_database(data / "appliance.db"),
@@ -134,20 +134,20 @@ def find_problems(
         try:
             check()
         except ApplianceError as error:
-            yield Problem.of(error)
+            yield DoctorProblem.of(error)
     try:
         yield from _alarms(data, config, facts)
     except ApplianceError as error:
-        yield Problem.of(error)
+        yield DoctorProblem.of(error)
 
 
-def _alarms(data: Path, config: Config, host: hardware.HostFacts) -> list[Problem]:
+def _alarms(data: Path, config: Config, host: hardware.HostFacts) -> list[DoctorProblem]:
     """The table of alarms."""
     if server_answers(data):
         with AdminClient(socket_path(data)) as client:
-            return [Problem(i.code, i.message, i.next) for i in client.call(STATUS).incidents]
+            return [DoctorProblem(i.code, i.message, i.next) for i in client.call(STATUS).incidents]
     found = rules.alarms(_facts(data, config, host))
-    return [Problem(alarm.code, alarm.message, alarm.next) for alarm in found]
+    return [DoctorProblem(alarm.code, alarm.message, alarm.next) for alarm in found]
 
 
 def _facts(data: Path, config: Config, host: hardware.HostFacts) -> Facts:
@@ -184,11 +184,11 @@ def _address(data: Path) -> tuple[str, bool]:
     return "", False
 
 
-def _budget(config: Config, facts: hardware.HostFacts) -> Iterator[Problem]:
+def _budget(config: Config, facts: hardware.HostFacts) -> Iterator[DoctorProblem]:
     budget = config.engine.memory_mib << 20
     if budget > facts.memory:
         message = f"engine.memory_mib is {size(budget)}; the host has {size(facts.memory)}."
-        yield Problem.of(Refused("insufficient_memory", message))
+        yield DoctorProblem.of(Refused("insufficient_memory", message))
 
 
 def _open_to_others(data: Path) -> Iterator[ApplianceError]:
@@ -227,7 +227,7 @@ def _check_database(path: Path) -> None:
 def _lines(
     data: Path,
     facts: hardware.HostFacts,
-    problems: list[Problem],
+    problems: list[DoctorProblem],
     gpu: GpuReport,
     library: str | None,
     url: str,

@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.output import Output, Progress, data_option, json_option, safe, state
+from appliance.cli.output import Output, ProgressBar, data_option, json_option, safe, state
 from appliance.client import AdminClient
 from appliance.errors import StateRefused
 from appliance.jobs.kind import digest, dumps
@@ -131,7 +131,7 @@ def cancel(output: Output, client: AdminClient, job_id: int) -> None:
 
 def watched(client: AdminClient, job_id: int) -> Job:
     """Show the progress of a job until it is not under way any more."""
-    with Progress() as shown:
+    with ProgressBar() as shown:
         while True:
             found = client.call(JOB, job_id=job_id)
             told = found.progress

@@ -18,7 +18,7 @@ from appliance.client import AdminClient
 from appliance.datasets import changes, directory
 from appliance.errors import DatasetRefused
 from appliance.facts import table_of
-from appliance.tasks.definition import Labels
+from appliance.tasks.definition import LabelForm
 from appliance.tasks.loaded import load
 from appliance.trust.bytes.directory import open_artifact
 from appliance.wire.admin import labels as wire
@@ -204,7 +204,7 @@ def _labels(path: Path, task: Path | None) -> list[str]:
         return sorted(known)
     with open_artifact(task) as artifact:
         form = load(artifact.prefix, "").task.output
-    if not isinstance(form, Labels):
+    if not isinstance(form, LabelForm):
         raise DatasetRefused("label_unknown", f"{task.name} is no task of the form labels.")
     return list(form.labels)
 

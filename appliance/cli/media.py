@@ -17,7 +17,7 @@ import click
 from appliance.cli.connect import admin_client
 from appliance.cli.output import (
     Output,
-    Progress,
+    ProgressBar,
     data_option,
     json_option,
     prints,
@@ -69,7 +69,7 @@ def plan(
     """
     output = ctx.ensure_object(Output)
     wanted = PlanRequest.of(path=str(path.absolute()), id=model_id, against=against)
-    with admin_client(data) as client, Progress() as progress:
+    with admin_client(data) as client, ProgressBar() as progress:
         found = client.call(MODEL_PLAN, wanted, report=progress)
     output.data(found, _plan(found))
     if not found.ok:
@@ -94,7 +94,7 @@ def demo(output: Output, data: Path, source: Path | None, model_id: str | None) 
         artifact = Path(directory) / name
         artifact.mkdir()
         shutil.copyfile(file, artifact / file.name)
-        with admin_client(data) as client, Progress() as progress:
+        with admin_client(data) as client, ProgressBar() as progress:
             signing.sign_directory(artifact, (keys / "publisher.pem").read_bytes(), progress)
             shown: Model = client.call(
                 wire.MODEL_IMPORT, wire.ModelImport.of(path=str(artifact), id=name), report=progress

@@ -12,8 +12,8 @@ import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, prints, safe, size
-from appliance.wire.admin.usage import LOAD, Load, Rates
-from tui.rates import History, Point
+from appliance.wire.admin.usage import LOAD, CurrentLoad, Rates
+from tui.rates import History, RatePoint
 
 
 @click.command()
@@ -41,7 +41,7 @@ def metrics(output: Output, data: Path, seconds: float) -> None:
         output.data(found, lines(found))
 
 
-def rates(point: Point, load: Load, seconds: float) -> Rates:
+def rates(point: RatePoint, load: CurrentLoad, seconds: float) -> Rates:
     """What was seen, as the document that `--json` prints."""
     return Rates(
         seconds=seconds,

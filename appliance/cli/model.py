@@ -7,7 +7,7 @@ import click
 from appliance.cli import media
 from appliance.cli.artifact import artifact, lines_of
 from appliance.cli.connect import connected
-from appliance.cli.output import Output, Progress, json_option, safe, size
+from appliance.cli.output import Output, ProgressBar, json_option, safe, size
 from appliance.client import AdminClient
 from appliance.tuning.conversion import process as conversion
 from appliance.wire.admin import models as wire
@@ -61,7 +61,7 @@ def convert(output: Output, directory: Path, target: Path) -> None:
 @connected(needs_server=True)
 def load(output: Output, client: AdminClient, model_id: str) -> None:
     """Verify an approved model and serve it."""
-    with Progress() as progress:
+    with ProgressBar() as progress:
         if needs := client.call(wire.MODEL, model_id=model_id).memory:
             output.note(f"{safe(model_id)} needs {safe(needs)}")
         loaded = client.call(wire.MODEL_LOAD, model_id=model_id, report=progress)

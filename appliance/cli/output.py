@@ -71,7 +71,7 @@ class Output:
                 self.note(line)
 
 
-class Progress:
+class ProgressBar:
     """Shows how far a long step is: a bar on a terminal, elsewhere a line for every tenth part.
 
     A terminal that cannot move its cursor gets the lines, too.
@@ -104,7 +104,7 @@ class Progress:
             self._bars.stop()
             self._bars = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -22,7 +22,7 @@ from appliance.cli.output import (
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import StateRefused
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.wire.admin import pointers as wire
 
 
@@ -30,10 +30,10 @@ from appliance.wire.admin import pointers as wire
 class Roles:
     """What a pointer says of versions, as `Pointer` has it."""
 
-    live: Version
-    canary: Version | None = None
+    live: TaskVersion
+    canary: TaskVersion | None = None
     percent: int = 0
-    shadow: Version | None = None
+    shadow: TaskVersion | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def promote(
         raise click.UsageError("A task is a canary or a shadow.")
     with admin_client(data) as client:
         wanted = client.call(wire.TASK_TARGET, name=name, task=task)
-        mine = Version(wanted.task, wanted.digest)
+        mine = TaskVersion(wanted.task, wanted.digest)
         if canary:
             roles = replace(_present(wanted), canary=mine, percent=canary)
         elif shadow:
@@ -99,7 +99,7 @@ def rollback(
     Canary and shadow of NAME are taken away; without them NAME points at the version before.
     """
     wanted = client.call(wire.TASK_TARGET, name=name, task=_before(client, name).task)
-    live = Roles(Version(wanted.task, wanted.digest))
+    live = Roles(TaskVersion(wanted.task, wanted.digest))
     found = point(client, wanted, live, Signer(person, key.read_bytes(), reason))
     output.data(found, _lines([found]))
 
@@ -136,17 +136,19 @@ def _present(wanted: wire.Target) -> Roles:
             "pointer_missing", f"{wanted.name} has no live version: promote one to live first."
         )
     canary, shadow = (
-        None if shown is None or shown.task == wanted.task else Version(shown.task, shown.digest)
+        None
+        if shown is None or shown.task == wanted.task
+        else TaskVersion(shown.task, shown.digest)
         for shown in (now.canary, now.shadow)
     )
     return Roles(
-        Version(now.live.task, now.live.digest), canary, now.percent if canary else 0, shadow
+        TaskVersion(now.live.task, now.live.digest), canary, now.percent if canary else 0, shadow
     )
 
 
 def point(client: AdminClient, wanted: wire.Target, roles: Roles, signer: Signer) -> wire.Name:
     """Sign a pointer and hand it in."""
-    made = Pointer(
+    made = TaskPointer(
         name=wanted.name,
         live=roles.live,
         canary=roles.canary,

@@ -22,7 +22,7 @@ from appliance.cli.eval import place
 from appliance.cli.job import UNDER_WAY, watched
 from appliance.cli.output import (
     Output,
-    Progress,
+    ProgressBar,
     asked,
     asks,
     directory_option,
@@ -42,7 +42,7 @@ from appliance.tasks.enforced import check_form
 from appliance.trust.bytes import ecdsa, names
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.policy.policy import APPROVER, EVALUATOR, PUBLISHER
-from appliance.trust.statements.pointer import Version
+from appliance.trust.statements.pointer import TaskVersion
 from appliance.trust.statements.specification import Specification
 from appliance.wire.admin.gates import CERTIFICATES, GATE_PLAN, LEDGER, PlanWanted
 from appliance.wire.admin.jobs import JOBS, Job
@@ -166,7 +166,7 @@ class Release:
         if _root(path) is None:
             signed_directory(path, publisher.private)
         try:
-            with Progress() as progress:
+            with ProgressBar() as progress:
                 held = self.client.call(
                     MODEL_IMPORT,
                     ModelImport.of(path=str(path.absolute()), id=model_id),
@@ -271,7 +271,7 @@ class Release:
             return self._missing(f"{self.name} does not point at {self.task}", APPROVER)
         wanted = self.client.call(TASK_TARGET, name=self.name, task=self.task)
         signer = Signer(approver.name, approver.private, self._said())
-        point(self.client, wanted, Roles(Version(wanted.task, wanted.digest)), signer)
+        point(self.client, wanted, Roles(TaskVersion(wanted.task, wanted.digest)), signer)
         return self._is_done(f"{self.name} is answered by {self.task}")
 
     def _said(self) -> str:

@@ -13,7 +13,7 @@ from appliance.cli.output import Output, prints, safe, state, table
 from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.trust.statements import approval
-from appliance.trust.statements.approval import PruneSubject
+from appliance.trust.statements.approval import PrunedEntries
 from appliance.wire.admin.models import ApprovalUpload
 from appliance.wire.admin.retention import PRUNE, PRUNE_APPROVE, PRUNE_SUBJECT, SEGMENTS, Prune
 
@@ -61,7 +61,7 @@ def approve_prune(
     with admin_client(data) as client:
         wanted = client.call(PRUNE_SUBJECT, before=before)
         envelope = approval.sign(
-            PruneSubject(wanted.origin, wanted.before, wanted.root),
+            PrunedEntries(wanted.origin, wanted.before, wanted.root),
             name=name,
             meaning=meaning,
             time_us=SystemClock().wall_us(),

@@ -35,13 +35,19 @@ from appliance.errors import PolicyRefused, Refused
 from appliance.facts import table_of
 from appliance.routing import catalogue
 from appliance.trust.bytes.directory import open_artifact
-from appliance.trust.statements.route import Specification
+from appliance.trust.statements.route import RouteSpecification
 from appliance.trust.statements.specification import MILLION
 from appliance.wire.admin import routes as wire
 from appliance.wire.admin.evaluations import EVALUATION_REPORT
 from appliance.wire.admin.jobs import JOB, JOB_START, JOBS, Job, JobStart
 from appliance.wire.admin.results import CalibrationResult
-from appliance.wire.admin.routes import Certificate, LabelGiven, Plan, PlanWanted, Route
+from appliance.wire.admin.routes import (
+    CalibrationCertificate,
+    LabelGiven,
+    Route,
+    RoutePlan,
+    RoutePlanWanted,
+)
 
 KIND: Final = "route"
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -172,7 +178,7 @@ def calibrate(
     private = key.read_bytes()
     with admin_client(data, needs_server=True) as client:
         plan = client.call(
-            wire.ROUTE_PLAN, PlanWanted.of(route=name, dataset=dataset, split=given["split"])
+            wire.ROUTE_PLAN, RoutePlanWanted.of(route=name, dataset=dataset, split=given["split"])
         )
         wanted = _specification(plan, given)
         for line in _terms(wanted, plan):
@@ -331,7 +337,7 @@ def _newest(client: AdminClient, name: str) -> tuple[Job, CalibrationResult]:
     raise Refused("report_missing", f"No calibration of {safe(name)} is done.")
 
 
-def _specification(plan: Plan, given: dict[str, Any]) -> Specification:
+def _specification(plan: RoutePlan, given: dict[str, Any]) -> RouteSpecification:
     micros = {
         f"{name}_micros": round(given[name] * MILLION)
         for name in ("error", "delta", "margin")
@@ -339,7 +345,7 @@ def _specification(plan: Plan, given: dict[str, Any]) -> Specification:
     }
     left_out = {"looks_left", "groups", "items"}
     terms = {k: v for k, v in plan.model_dump().items() if k not in left_out}
-    return Specification(
+    return RouteSpecification(
         **(terms | micros | {"schedule": tuple(plan.schedule)}),
         seed=secrets.token_hex(16),
         name=given["person"],
@@ -347,7 +353,7 @@ def _specification(plan: Plan, given: dict[str, Any]) -> Specification:
     )
 
 
-def _terms(wanted: Specification, plan: Plan) -> list[str]:
+def _terms(wanted: RouteSpecification, plan: RoutePlan) -> list[str]:
     larger = safe(wanted.larger) or "nothing"
     shares = " + ".join(f"{share / MILLION:g}" for share in wanted.schedule)
     return [
@@ -415,7 +421,7 @@ def _watched(found: Route) -> str:
     return told + (f"; not watched since {seen.unwatched}" if seen.unwatched else "")
 
 
-def _certificate(each: Certificate) -> str:
+def _certificate(each: CalibrationCertificate) -> str:
     stands = f"suspended: {safe(each.suspended)}" if each.suspended else f"until {each.valid_until}"
     if each.threshold is None:
         why = f"not certifiable, {safe(each.reason)}"

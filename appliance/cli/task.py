@@ -117,7 +117,7 @@ def new(
         model = asked(model, "Id of the model that answers", "smollm2-135m")
         given["digest"] = given["digest"] or _digest(data_directory(data), model)
     margin = asked(given.pop("margin"), "How much worse than today's it may be, as a share", 0.05)
-    wanted = drafting.Draft(
+    wanted = drafting.TaskDraft(
         task_id or path.absolute().name, description, model, margin=margin, **given
     )
     shown = choose(labelled, 4 * (not classifier) if shots is None else shots)

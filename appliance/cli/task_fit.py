@@ -21,7 +21,7 @@ from appliance.evals import scoring
 from appliance.tasks import definition
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import fit_linear
-from appliance.tasks.definition import Labels, Task
+from appliance.tasks.definition import LabelForm, Task
 from appliance.tasks.inputs import checked
 from appliance.tasks.labelled import text_of
 from appliance.trust.bytes.directory import open_artifact
@@ -83,7 +83,7 @@ def fit(
 
 def _check_labels(task: Task, labels: tuple[str, ...]) -> None:
     """Raises TaskRefused: `task_invalid` when the evaluation was of another task's labels."""
-    if not isinstance(task.output, Labels) or set(task.output.labels) != set(labels):
+    if not isinstance(task.output, LabelForm) or set(task.output.labels) != set(labels):
         raise TaskRefused("task_invalid", "The evaluation's labels are not those of the task.")
 
 
@@ -94,7 +94,7 @@ def fitted(task: Task, items: Sequence[Item]) -> bytes:
         TaskRefused: `task_invalid` for another form than labels.
         EvaluationRefused: `evaluation_empty` when a label has no item; `item_unfit`.
     """
-    if not isinstance(task.output, Labels):
+    if not isinstance(task.output, LabelForm):
         raise TaskRefused("task_invalid", "Only a task of the form labels has a classifier.")
     labels = [scoring.expected_of(task, item) for item in items]
     texts = [text_of(task, checked(task, scoring.input_of(task, item))) for item in items]

@@ -16,7 +16,7 @@ from appliance.cli.output import (
     READ_THERE,
     Decorated,
     Output,
-    Progress,
+    ProgressBar,
     data_option,
     directory_option,
     json_option,
@@ -121,7 +121,7 @@ def run(
         found = watched(client, begun.id)
     made, digest = found.came_to(AdapterTuned), ""
     if key is not None and made is not None:
-        with Progress() as progress:
+        with ProgressBar() as progress:
             bundle = signing.sign_directory(Path(made.adapter), key.read_bytes(), progress)
         digest = oms.parse_manifest(oms.parse_bundle(bundle)).root
     _tell(ctx, output, found, digest=digest)

@@ -16,7 +16,7 @@ from appliance.client import AdminClient
 from appliance.errors import Refused, SignatureRefused, TuningRefused
 from appliance.tasks import catalogue, definition
 from appliance.tasks.classifiers import document
-from appliance.tasks.definition import Answerer
+from appliance.tasks.definition import TaskAnswerer
 from appliance.tasks.drafting import write
 from appliance.tasks.rewriting import with_candidate
 from appliance.trust.bytes import oms
@@ -57,7 +57,7 @@ def offer(
     if row is None:
         raise TuningRefused("tuning_invalid", f"Tuning {job_id} has no {chosen} to offer.")
     named = {} if chosen == "classifier" else _adapter(client, result, adapter)
-    wanted = Answerer(
+    wanted = TaskAnswerer(
         kind=chosen,
         classifier=None if chosen == "model" else document.FILE,
         weight=row.weight,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Expected, Item
 from appliance.datasets.personal_data import mask
-from appliance.datasets.splits import LABELLED, SPLITS, Rule, Splits, split
+from appliance.datasets.splits import LABELLED, SPLITS, SplitRule, Splits, split
 from appliance.errors import DatasetRefused
 from appliance.text import visible
 
@@ -43,7 +43,7 @@ def masked(dataset: Dataset) -> Dataset:
     )
 
 
-def divided(dataset: Dataset, rule: Rule) -> Dataset:
+def divided(dataset: Dataset, rule: SplitRule) -> Dataset:
     """The next version of a dataset, split by another rule.
 
     Raises:
@@ -74,7 +74,7 @@ def labelled(
     home = {item.group: name for name in LABELLED for item in dataset.splits.get(name, ())}
     fresh = [replace(waiting.pop(name), expected=answer) for name, answer in answers.items()]
     divided = split(
-        [item for item in fresh if item.group not in home], Rule("group", shares=dict(shares))
+        [item for item in fresh if item.group not in home], SplitRule("group", shares=dict(shares))
     )
     splits = {
         name: tuple(

@@ -36,7 +36,7 @@ Count = Callable[[str], int]
 
 
 @dataclass(frozen=True)
-class Problem:
+class DataProblem:
     """One kind of problem.
 
     Attributes:
@@ -118,10 +118,10 @@ class CheckFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What `check` found."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[DataProblem, ...]
     facts: CheckFacts
 
     @property
@@ -138,10 +138,10 @@ class Report:
         }
 
 
-def read(document: Mapping[str, Any]) -> Report:
+def read(document: Mapping[str, Any]) -> CheckReport:
     """A report from its JSON values."""
-    problems = msgspec.convert(document["problems"], tuple[Problem, ...])
-    return Report(problems, msgspec.convert(document, CheckFacts))
+    problems = msgspec.convert(document["problems"], tuple[DataProblem, ...])
+    return CheckReport(problems, msgspec.convert(document, CheckFacts))
 
 
 def check(
@@ -149,7 +149,7 @@ def check(
     near: float = THRESHOLD,
     tokens: Count | None = None,
     context: int | None = None,
-) -> Report:
+) -> CheckReport:
     """Look a dataset over.
 
     Args:
@@ -184,7 +184,7 @@ def check(
         characters=_quantiles(sorted(len(item.text) for item in dataset.items)),
         tokens=counted,
     )
-    return Report(tuple(sorted(problems, key=lambda p: order[p.level])), facts)
+    return CheckReport(tuple(sorted(problems, key=lambda p: order[p.level])), facts)
 
 
 def _split_facts(items: Sequence[Item]) -> SplitFacts:
@@ -211,7 +211,7 @@ def _certifiable(groups: int) -> float | None:
     return next((bound for bound in bounds if groups_without_error(bound) <= groups), None)
 
 
-def _groups(dataset: Dataset) -> list[Problem]:
+def _groups(dataset: Dataset) -> list[DataProblem]:
     found = []
     for name in LABELLED:
         items = dataset.splits.get(name, ())
@@ -220,7 +220,7 @@ def _groups(dataset: Dataset) -> list[Problem]:
             continue
         if len(groups) < FEWEST and name != "train":
             found.append(
-                Problem(
+                DataProblem(
                     "few_groups", "warning", len(groups),
                     f"{name} has {len(groups)} groups; below {FEWEST} every verdict is "
                     "underpowered.",
@@ -229,7 +229,7 @@ def _groups(dataset: Dataset) -> list[Problem]:
         top, size = groups.most_common(1)[0]
         if len(groups) > 1 and size > _DOMINANT * len(items) and size > 1:
             found.append(
-                Problem(
+                DataProblem(
                     "dominant_group", "warning", 1,
                     f"One group has {size} of the {len(items)} items of {name}.", (top,),
                 )
@@ -237,11 +237,11 @@ def _groups(dataset: Dataset) -> list[Problem]:
     every = [item for name in LABELLED for item in dataset.splits.get(name, ())]
     if len({item.group for item in every}) == 1:
         found.append(
-            Problem("one_group", "error", 1, "All items are in one group: nothing can be told.")
+            DataProblem("one_group", "error", 1, "All items are in one group: nothing can be told.")
         )
     if all(item.group == item.id for item in every):
         found.append(
-            Problem(
+            DataProblem(
                 "groups_are_ids", "warning", len(every),
                 "Every item is its own group. That is right only if nothing ties items together: "
                 "no document, customer, machine or day.",
@@ -250,7 +250,7 @@ def _groups(dataset: Dataset) -> list[Problem]:
     return found
 
 
-def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list[Problem]:
+def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list[DataProblem]:
     """Items whose text, or nearly, lies in an earlier split."""
     exact: list[Any] = []
     near: list[Any] = []
@@ -267,14 +267,14 @@ def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list
     found = []
     if exact:
         found.append(
-            Problem(
+            DataProblem(
                 "leak_exact", "error", len(exact),
                 "Items have the text of an item of an earlier split.", tuple(exact),
             )
         )  # fmt: skip
     if near:
         found.append(
-            Problem(
+            DataProblem(
                 "leak_near", "warning", len(near),
                 f"Items are near-duplicates (similarity from {alike.threshold}, as they are "
                 "or with personal data masked) of items of an earlier split.", tuple(near),
@@ -282,7 +282,7 @@ def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list
         )  # fmt: skip
     if not alike.complete:
         found.append(
-            Problem(
+            DataProblem(
                 "near_incomplete", "warning", 1,
                 "So many texts look alike that some pairs were not compared.",
             )
@@ -305,7 +305,7 @@ def shared(dataset: Dataset) -> float:
     )
 
 
-def _duplicates(items: Sequence[Item], alike: Likeness) -> tuple[list[Problem], DuplicateFacts]:
+def _duplicates(items: Sequence[Item], alike: Likeness) -> tuple[list[DataProblem], DuplicateFacts]:
     texts = alike.texts
     same: dict[str, list[str]] = defaultdict(list)
     for item, text in zip(items, texts, strict=True):
@@ -322,14 +322,14 @@ def _duplicates(items: Sequence[Item], alike: Likeness) -> tuple[list[Problem], 
     )
     if not repeated:
         return [], facts
-    found = Problem(
+    found = DataProblem(
         "duplicate_text", "warning", facts.exact,
         "Items repeat the text of another item.", tuple(ids[:5] for ids in repeated[:EXAMPLES]),
     )  # fmt: skip
     return [found], facts
 
 
-def _labels(items: Sequence[Item], texts: Sequence[str]) -> tuple[list[Problem], LabelFacts]:
+def _labels(items: Sequence[Item], texts: Sequence[str]) -> tuple[list[DataProblem], LabelFacts]:
     repeats = repeated_labels((text, item.label) for text, item in zip(texts, items, strict=True))
     facts = LabelFacts(
         repeated_texts=repeats.texts,
@@ -343,7 +343,7 @@ def _labels(items: Sequence[Item], texts: Sequence[str]) -> tuple[list[Problem],
     torn = [list(labels.values()) for labels in by_text.values() if len(labels) > 1]
     if torn:
         found.append(
-            Problem(
+            DataProblem(
                 "label_conflict", "warning", len(torn),
                 f"Texts have different labels. Two labels of the same text agree "
                 f"{repeats.agreement:.1%} of the time, and no answerer that sees the text alone "
@@ -354,7 +354,7 @@ def _labels(items: Sequence[Item], texts: Sequence[str]) -> tuple[list[Problem],
     rare = sorted(label for label, count in trained.items() if count < _RARE)
     if rare and len(rare) < len(trained):
         found.append(
-            Problem(
+            DataProblem(
                 "rare_label", "warning", len(rare),
                 f"Labels have fewer than {_RARE} items.", tuple(rare[:EXAMPLES]),
             )
@@ -362,9 +362,9 @@ def _labels(items: Sequence[Item], texts: Sequence[str]) -> tuple[list[Problem],
     return found, facts
 
 
-def _personal(found: Mapping[str, Sequence[tuple[str, str]]]) -> list[Problem]:
+def _personal(found: Mapping[str, Sequence[tuple[str, str]]]) -> list[DataProblem]:
     return [
-        Problem(
+        DataProblem(
             "personal_data", "warning", len(places), f"Texts hold what looks like: {kind}.",
             tuple({"item": name, "shown": shown} for name, shown in places[:EXAMPLES]),
         )
@@ -374,7 +374,7 @@ def _personal(found: Mapping[str, Sequence[tuple[str, str]]]) -> list[Problem]:
 
 def _lengths(
     items: Sequence[Item], tokens: Count | None, context: int | None
-) -> tuple[list[Problem], LengthFacts | None]:
+) -> tuple[list[DataProblem], LengthFacts | None]:
     if tokens is None:
         return [], None
     counted = [(tokens(item.text), item.id) for item in items]
@@ -382,7 +382,7 @@ def _lengths(
     long = [name for count, name in counted if context is not None and count > context]
     if not long:
         return [], facts
-    found = Problem(
+    found = DataProblem(
         "input_too_long", "error", len(long),
         f"Inputs have more tokens than the context of {context}.", tuple(long[:EXAMPLES]),
     )  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any, Final
 from appliance.datasets import sealing
 from appliance.datasets.items import Item
 from appliance.datasets.reading import MAX_ITEMS, parse_lines
-from appliance.datasets.sealing import SEALABLE, SEALED, Seal, SealingKey, sealed_file
+from appliance.datasets.sealing import SEALABLE, SEALED, Seal, SealKey, sealed_file
 from appliance.datasets.splits import LABELLED, SPLITS, UNLABELLED, Splits, check_groups
 from appliance.errors import DatasetRefused, SignatureRefused
 from appliance.facts import DatasetFacts
@@ -33,7 +33,7 @@ _TEXTS: Final = ("name", "description", "licence", "source")
 
 
 @dataclass(frozen=True)
-class Manifest:
+class DatasetManifest:
     """What a dataset says of itself.
 
     Attributes:
@@ -64,7 +64,7 @@ class Dataset:
         seal: tells of the splits that are sealed, which have no items here.
     """
 
-    manifest: Manifest
+    manifest: DatasetManifest
     splits: Splits
     seal: Seal | None = None
 
@@ -158,7 +158,7 @@ def vet(artifact: Artifact) -> VettedWhole[DatasetFacts]:
     return VettedWhole(read_artifact(artifact).facts())
 
 
-def parse_manifest(data: bytes) -> Manifest:
+def parse_manifest(data: bytes) -> DatasetManifest:
     """Read `dataset.json`.
 
     Raises:
@@ -177,7 +177,7 @@ def parse_manifest(data: bytes) -> Manifest:
     texts = {key: strict_json.optional(value, key, str, "", _refuse) for key in _TEXTS}
     if not texts["name"].strip() or not texts["name"].isprintable():
         raise _refuse("it has no name")
-    return Manifest(**texts, version=version, rule=rule)
+    return DatasetManifest(**texts, version=version, rule=rule)
 
 
 def write(path: Path, dataset: Dataset) -> None:
@@ -202,7 +202,7 @@ def rewrite(path: Path, dataset: Dataset) -> None:
     _replace(path, dataset, _kept(path))
 
 
-def seal(path: Path, dataset: Dataset, key: SealingKey, splits: Sequence[str] = SEALED) -> Dataset:
+def seal(path: Path, dataset: Dataset, key: SealKey, splits: Sequence[str] = SEALED) -> Dataset:
     """Encrypt splits of a dataset in its directory; the signature goes.
 
     Returns:

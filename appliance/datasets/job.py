@@ -16,7 +16,7 @@ from appliance.datasets.checks import check
 from appliance.datasets.directory import Dataset
 from appliance.datasets.duplicates import THRESHOLD
 from appliance.errors import DatasetRefused
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.types import Role
 from appliance.wire.admin.results import DatasetChecked
 
@@ -24,7 +24,7 @@ MOST: Final = 2_000
 _STEP: Final = 50
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CheckWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of a check.
 
     Attributes:
@@ -39,7 +39,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class Parts:
+class CheckParts:
     """What a check needs of the appliance.
 
     Attributes:
@@ -53,21 +53,21 @@ class Parts:
     tokens: Callable[[str, str], Awaitable[int]]
 
 
-class Checking(Kind[Wanted, DatasetChecked]):
+class Checking(JobKind[CheckWanted, DatasetChecked]):
     """Checks datasets."""
 
     name: ClassVar[str] = "dataset-check"
-    form = Wanted
+    form = CheckWanted
     malformed = (DatasetRefused, "dataset_check_invalid")
     unit: ClassVar[str] = "items"
     role: ClassVar[Role] = Role.OPERATOR
     heavy: ClassVar[bool] = True
     read_only: ClassVar[bool] = True
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: CheckParts) -> None:
         self._parts = parts
 
-    def check(self, params: Wanted) -> None:
+    def check(self, params: CheckWanted) -> None:
         """A dataset that is there, and a model that can be asked.
 
         Raises:
@@ -79,15 +79,15 @@ class Checking(Kind[Wanted, DatasetChecked]):
         if params.model:
             self._parts.context(params.model)
 
-    def title(self, params: Wanted) -> str:
+    def title(self, params: CheckWanted) -> str:
         """The dataset."""
         return Path(params.data).name
 
-    def engine(self, params: Wanted) -> bool:
+    def engine(self, params: CheckWanted) -> bool:
         """Only for the tokens of a model."""
         return bool(params.model)
 
-    async def run(self, job: Context[Wanted]) -> DatasetChecked:
+    async def run(self, job: Context[CheckWanted]) -> DatasetChecked:
         """The report of `checks.check`."""
         wanted = job.params
         found = await job.in_thread(self._parts.read, wanted.data)

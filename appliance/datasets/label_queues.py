@@ -64,7 +64,7 @@ ALTER TABLE label_items ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 
 
 @dataclass(frozen=True)
-class LabelQueue:
+class StoredLabelQueue:
     """One queue.
 
     Attributes:
@@ -148,13 +148,13 @@ class LabelQueues:
                 ],
             )
 
-    def list(self) -> "tuple[LabelQueue, ...]":
+    def list(self) -> "tuple[StoredLabelQueue, ...]":
         """All queues by name."""
         with self._database.connect() as connection:
             names = connection.execute(text("SELECT name FROM label_queues ORDER BY name"))
             return tuple(_read(connection, str(row[0])) for row in names.fetchall())
 
-    def get(self, name: str) -> LabelQueue:
+    def get(self, name: str) -> StoredLabelQueue:
         """One queue. Raises DatasetRefused (`label_queue_unknown`)."""
         with self._database.connect() as connection:
             return _read(connection, name)
@@ -174,7 +174,7 @@ class LabelQueues:
         found: Mapping[str, Scalar] = json.loads(row[0])
         return found
 
-    def set(self, name: str, new: Given, actor: str) -> LabelQueue:
+    def set(self, name: str, new: Given, actor: str) -> StoredLabelQueue:
         """Keep a label. Raises DatasetRefused: `label_queue_unknown`, or as `Labelling.admit`."""
         sql = text(
             "INSERT INTO labels (queue, item, rater, together, label, actor, time_us)"
@@ -253,7 +253,7 @@ def _exists(connection: Connection, name: str) -> bool:
     return connection.execute(sql, {"name": name}).first() is not None
 
 
-def _read(connection: Connection, name: str) -> LabelQueue:
+def _read(connection: Connection, name: str) -> StoredLabelQueue:
     sql = text(
         "SELECT source, labels, raters, created_us, job FROM label_queues WHERE name = :name"
     )
@@ -273,7 +273,7 @@ def _read(connection: Connection, name: str) -> LabelQueue:
         check_raters(json.loads(row[2])),
         tuple(Given(found[0], found[1], found[2], bool(found[3])) for found in given),
     )
-    return LabelQueue(name, row[0], row[3], labelling, row[4])
+    return StoredLabelQueue(name, row[0], row[3], labelling, row[4])
 
 
 def _unknown(name: str) -> DatasetRefused:

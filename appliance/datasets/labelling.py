@@ -34,7 +34,7 @@ class Given(NamedTuple):
     together: bool = False
 
 
-class Difference(NamedTuple):
+class RaterDifference(NamedTuple):
     """An item that the two raters labelled differently, with their labels in the raters' order."""
 
     item: str
@@ -77,7 +77,7 @@ class Labelling:
         """Whether both raters have labelled every item, so that their labels may be compared."""
         return all(len(self._said[name]) == len(self.items) for name in self.raters)
 
-    def differences(self) -> tuple[Difference, ...]:
+    def differences(self) -> tuple[RaterDifference, ...]:
         """The items that are not settled.
 
         Raises:
@@ -167,11 +167,11 @@ class Labelling:
         if not open_:
             raise DatasetRefused("label_settled", f"The label of {new.item!r} stands.")
 
-    def _differences(self) -> Iterator[Difference]:
+    def _differences(self) -> Iterator[RaterDifference]:
         first, second = (self._said[name] for name in self.raters)
         for item in self.items:
             if first[item] != second[item]:
-                yield Difference(item, (first[item], second[item]))
+                yield RaterDifference(item, (first[item], second[item]))
 
     def _demand_compared(self) -> None:
         if self.compared:

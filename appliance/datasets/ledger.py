@@ -20,7 +20,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from appliance.datasets.marks import Marks, parts, shared
+from appliance.datasets.marks import SplitMarks, parts, shared
 from appliance.errors import EvaluationRefused, StateRefused
 from appliance.types import Held
 
@@ -92,7 +92,7 @@ _ITEMS: Final = sa.table("look_items", *map(sa.column, ("mark", "look", "item"))
 
 
 @dataclass(frozen=True)
-class Look:
+class LedgerLook:
     """One opening of a sealed split.
 
     Attributes:
@@ -129,7 +129,7 @@ class Look:
     exported: int = 0
 
 
-class Ledger:
+class LookLedger:
     """The looks of one appliance.
 
     Args:
@@ -142,11 +142,11 @@ class Ledger:
 
     def take(
         self,
-        look: Look,
-        marks: Marks,
-        record: Callable[[Look, int], int],
+        look: LedgerLook,
+        marks: SplitMarks,
+        record: Callable[[LedgerLook, int], int],
         schedule: Sequence[int] = QUARTERS,
-    ) -> tuple[Look, int]:
+    ) -> tuple[LedgerLook, int]:
         """Take a look, or find the one that the same job took before it was interrupted.
 
         Args:
@@ -214,12 +214,12 @@ class Ledger:
         with self._database.begin() as connection:
             connection.execute(sa.update(_LOOKS).where(_LOOKS.c.job == job).values(exported=1))
 
-    def of_certificate(self, certificate: str) -> Look | None:
+    def of_certificate(self, certificate: str) -> LedgerLook | None:
         """The look that ended in a certificate; None where it was taken elsewhere."""
         with self._database.begin() as connection:
             return next(iter(_select(connection, _LOOKS.c.certificate == certificate)), None)
 
-    def beside(self, job: int) -> tuple[list[Look], Look | None]:
+    def beside(self, job: int) -> tuple[list[LedgerLook], LedgerLook | None]:
         """The looks at what a job's look saw, and that look; none where the job took none."""
         with self._database.begin() as connection:
             own = next(iter(_select(connection, _LOOKS.c.job == job)), None)
@@ -229,12 +229,12 @@ class Ledger:
             groups = frozenset(str(mark) for (mark,) in of)
             return _select(connection, _LOOKS.c.id.in_(_by_groups(connection, groups))), own
 
-    def looks(self, marks: Marks) -> list[Look]:
+    def looks(self, marks: SplitMarks) -> list[LedgerLook]:
         """The looks that a split with these marks has behind it, the oldest first."""
         with self._database.begin() as connection:
             return _sharing(connection, marks)
 
-    def known(self, marks: Marks) -> list[str]:
+    def known(self, marks: SplitMarks) -> list[str]:
         """Of the items of a split, those that a look saw which the split does not inherit."""
         with self._database.begin() as connection:
             inherited = {look.id for look in _sharing(connection, marks)}
@@ -242,32 +242,32 @@ class Ledger:
         return sorted({m for look, found in seen.items() if look not in inherited for m in found})
 
 
-def groups_digest(marks: Marks) -> str:
+def groups_digest(marks: SplitMarks) -> str:
     """SHA-256 of the marks of the groups of a look, as its entry names them."""
     return hashlib.sha256("\n".join(sorted(marks.groups)).encode()).hexdigest()
 
 
-def marks_digest(marks: Marks) -> str:
+def marks_digest(marks: SplitMarks) -> str:
     """SHA-256 of the marks of a look, as its entry names them."""
     return hashlib.sha256("\n".join(sorted((*marks.groups, *marks.items))).encode()).hexdigest()
 
 
-def spent(looks: Sequence[Look]) -> list[Look]:
+def spent(looks: Sequence[LedgerLook]) -> list[LedgerLook]:
     """The looks that count: all but those in which nothing was answered."""
     return [look for look in looks if look.verdict != UNSPENT]
 
 
-def holder(looks: Sequence[Look]) -> Look | None:
+def holder(looks: Sequence[LedgerLook]) -> LedgerLook | None:
     """The look that passed, whose task alone may look again; None while every task may."""
     return next((look for look in looks if look.verdict == "pass"), None)
 
 
-def own(look: Look | None) -> tuple[str, str, int]:
+def own(look: LedgerLook | None) -> tuple[str, str, int]:
     """Of whom a look is: digest, name and version of its task; of no task without a look."""
     return ("", "", 0) if look is None else (look.task_digest, look.name, look.version)
 
 
-def schedule(looks: Sequence[Look], sealed: Sequence[int]) -> tuple[int, ...]:
+def schedule(looks: Sequence[LedgerLook], sealed: Sequence[int]) -> tuple[int, ...]:
     """How a split spends alpha: as its first look began, else as it was sealed."""
     behind = spent(looks)
     first = behind[0].share_micros if behind else sealed[0]
@@ -275,7 +275,7 @@ def schedule(looks: Sequence[Look], sealed: Sequence[int]) -> tuple[int, ...]:
 
 
 def remaining(
-    looks: Sequence[Look],
+    looks: Sequence[LedgerLook],
     sealed: Sequence[int] = QUARTERS,
     task_digest: str = "",
     name: str = "",
@@ -301,7 +301,9 @@ def remaining(
     return tuple(found)
 
 
-def _passed_by_others(looks: Sequence[Look], task_digest: str, name: str, version: int) -> bool:
+def _passed_by_others(
+    looks: Sequence[LedgerLook], task_digest: str, name: str, version: int
+) -> bool:
     return any(
         look.verdict == "pass"
         and look.task_digest != task_digest
@@ -310,7 +312,7 @@ def _passed_by_others(looks: Sequence[Look], task_digest: str, name: str, versio
     )
 
 
-def _check_left(looks: list[Look], schedule: Sequence[int], look: Look) -> None:
+def _check_left(looks: list[LedgerLook], schedule: Sequence[int], look: LedgerLook) -> None:
     after = sum(each.share_micros for each in looks) + schedule[min(len(looks), LOOKS - 1)]
     rest = remaining(looks, schedule, look.task_digest, look.name, look.version)
     if rest and after <= MILLION:
@@ -324,7 +326,7 @@ def _check_left(looks: list[Look], schedule: Sequence[int], look: Look) -> None:
     raise StateRefused("looks_spent", reason)
 
 
-def check_open(look: Look) -> None:
+def check_open(look: LedgerLook) -> None:
     """Refuse to judge a look again that has its verdict.
 
     Raises:
@@ -335,12 +337,12 @@ def check_open(look: Look) -> None:
         raise EvaluationRefused("gate_interrupted", message)
 
 
-def _check_job(known: Look, look: Look) -> None:
+def _check_job(known: LedgerLook, look: LedgerLook) -> None:
     if known.job != look.job:
         raise StateRefused("specification_used", f"Job {known.job} used this specification.")
 
 
-def _sharing(connection: Connection, marks: Marks) -> list[Look]:
+def _sharing(connection: Connection, marks: SplitMarks) -> list[LedgerLook]:
     """The looks that a split inherits, the oldest first.
 
     A look whose items have marks is inherited from a share of more than `MOST` of the items, of
@@ -375,7 +377,7 @@ def _by_groups(connection: Connection, marks: Iterable[str]) -> dict[str, set[st
     return found
 
 
-def _by_items(connection: Connection, marks: Marks) -> dict[str, list[str]]:
+def _by_items(connection: Connection, marks: SplitMarks) -> dict[str, list[str]]:
     """For each look the items that it shares."""
     held: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for some in _chunks(sorted({mark for item in marks.items for mark in parts(item)})):
@@ -395,8 +397,8 @@ def _chunks(marks: list[str]) -> Iterator[list[str]]:
         yield marks[start : start + _CHUNK]
 
 
-def _select(connection: Connection, where: sa.ColumnElement[bool]) -> list[Look]:
+def _select(connection: Connection, where: sa.ColumnElement[bool]) -> list[LedgerLook]:
     rows = connection.execute(
         sa.select(_LOOKS).where(where).order_by(_LOOKS.c.taken_us, _LOOKS.c.id)
     )
-    return [Look(**row) for row in rows.mappings()]
+    return [LedgerLook(**row) for row in rows.mappings()]

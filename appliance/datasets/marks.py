@@ -29,7 +29,7 @@ _COMMON: Final = 50
 
 
 @dataclass(frozen=True)
-class Marks:
+class SplitMarks:
     """The marks of a split.
 
     Attributes:

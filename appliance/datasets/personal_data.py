@@ -23,7 +23,7 @@ MISSED: Final = (
 """What is not looked for."""
 
 
-class Found(NamedTuple):
+class PersonalDataFound(NamedTuple):
     """One find: its kind, and where it begins and ends in the text."""
 
     kind: str
@@ -31,9 +31,9 @@ class Found(NamedTuple):
     end: int
 
 
-def find(text: str) -> list[Found]:
+def find(text: str) -> list[PersonalDataFound]:
     """What in a text looks like personal data; overlapping finds keep the first kind in order."""
-    taken: list[Found] = []
+    taken: list[PersonalDataFound] = []
     for found in _candidates(text):
         at = bisect.bisect(taken, found.start, key=lambda other: other.start)
         before, after = taken[max(0, at - 1) : at], taken[at : at + 1]
@@ -42,15 +42,15 @@ def find(text: str) -> list[Found]:
     return taken
 
 
-def _candidates(text: str) -> Iterator[Found]:
+def _candidates(text: str) -> Iterator[PersonalDataFound]:
     """Everything that may be personal data, the surest kind first; a group is the find alone."""
     for kind, pattern, holds in _PATTERNS:
         for match in pattern.finditer(text):
             part = min(1, pattern.groups)
             if holds(match[part]):
-                yield Found(kind, *match.span(part))
+                yield PersonalDataFound(kind, *match.span(part))
     for span in names.spans(text):
-        yield Found(NAME, *span)
+        yield PersonalDataFound(NAME, *span)
 
 
 def mask(text: str) -> str:
@@ -63,7 +63,7 @@ def mask(text: str) -> str:
     return "".join([*pieces, text[at:]])
 
 
-def hint(text: str, found: Found) -> str:
+def hint(text: str, found: PersonalDataFound) -> str:
     """A find with all but its first and last two characters hidden."""
     shown = text[found.start : found.end]
     return f"{shown[:2]}{'*' * max(1, len(shown) - 4)}{shown[-2:]}"

@@ -20,7 +20,7 @@ from appliance.audit import content
 from appliance.datasets.duplicates import plain
 from appliance.datasets.items import Item, parse_line
 from appliance.datasets.ledger import FALLING, QUARTERS
-from appliance.datasets.marks import Marks, of_item
+from appliance.datasets.marks import SplitMarks, of_item
 from appliance.errors import AuditRefused, DatasetRefused
 from appliance.trust.bytes import strict_json
 
@@ -37,7 +37,7 @@ _NONCE: Final = content.NONCE_BYTES
 
 
 @dataclass(frozen=True)
-class SealingKey:
+class SealKey:
     """A key for one seal.
 
     Attributes:
@@ -56,7 +56,7 @@ class SealingKey:
 
 
 @dataclass(frozen=True)
-class Part:
+class SealedPart:
     """What a seal tells of one split.
 
     Attributes:
@@ -74,9 +74,9 @@ class Part:
     keyed: tuple[str, ...] = ()
 
     @property
-    def marks(self) -> Marks:
+    def marks(self) -> SplitMarks:
         """All marks: what a ledger is keyed by."""
-        return Marks(frozenset(self.names), frozenset(self.contents), self.keyed)
+        return SplitMarks(frozenset(self.names), frozenset(self.contents), self.keyed)
 
     def document(self) -> dict[str, int | list[str]]:
         """As JSON values."""
@@ -97,7 +97,7 @@ class Seal:
     id: str
     kek: str
     wrapped: bytes
-    parts: Mapping[str, Part]
+    parts: Mapping[str, SealedPart]
     format: int = FORMAT
 
     @property
@@ -132,13 +132,13 @@ def name_mark(dataset: str, group: str) -> str:
     return hashlib.sha256(f"name\0{dataset}\0{group}".encode()).hexdigest()
 
 
-def describe(dataset: str, items: Sequence[Item], key: bytes | None = None) -> Part:
+def describe(dataset: str, items: Sequence[Item], key: bytes | None = None) -> SealedPart:
     """What a seal tells of these items; their own marks where there is the site's key of marks."""
     texts: dict[str, list[str]] = defaultdict(list)
     for item in items:
         texts[item.group].append(plain(item.text))
     contents = {_content(held) for held in texts.values() if sum(map(len, held)) >= _CONTENT_FROM}
-    return Part(
+    return SealedPart(
         len(items),
         len(texts),
         tuple(sorted(name_mark(dataset, group) for group in texts)),
@@ -153,7 +153,7 @@ def _content(texts: Iterable[str]) -> str:
     return hashlib.sha256(f"content\0{whole}".encode()).hexdigest()
 
 
-def seal_part(key: SealingKey, split: str, dataset: str, items: Sequence[Item]) -> bytes:
+def seal_part(key: SealKey, split: str, dataset: str, items: Sequence[Item]) -> bytes:
     """The file of a sealed split: nonce and ciphertext of its lines."""
     part = describe(dataset, items, key.marks)
     text = b"".join(item.line() for item in items)
@@ -181,7 +181,7 @@ def open_part(
         raise DatasetRefused(
             "dataset_seal_foreign", f"The seal {seal.id} was not made on this appliance."
         ) from error
-    sealed = content.Sealed(data[:_NONCE], data[_NONCE:])
+    sealed = content.EncryptedText(data[:_NONCE], data[_NONCE:])
     try:
         text = content.decrypt(key, name, _place(split, part), sealed)
     except AuditRefused as error:
@@ -195,7 +195,7 @@ def open_part(
     return items
 
 
-def _place(split: str, part: Part) -> str:
+def _place(split: str, part: SealedPart) -> str:
     return f"{split}|{hashlib.sha256(strict_json.dump(part.document())).hexdigest()}"
 
 
@@ -228,7 +228,7 @@ def parse(data: bytes) -> Seal:
     )
 
 
-def _part(entry: object, *, marked: bool) -> Part:
+def _part(entry: object, *, marked: bool) -> SealedPart:
     if isinstance(entry, dict):
         known = {"items", "groups", "names", "contents", "strata", *(["marks"] if marked else ())}
         strict_json.only(entry, known, "a split", _invalid)
@@ -246,7 +246,7 @@ def _part(entry: object, *, marked: bool) -> Part:
         or (marked and len(keyed) != items)
     ):
         raise _invalid("its numbers do not agree")
-    return Part(items, groups, names, contents, strata, tuple(keyed))
+    return SealedPart(items, groups, names, contents, strata, tuple(keyed))
 
 
 _invalid: Final = DatasetRefused.of("dataset_seal_invalid", FILE)

@@ -27,7 +27,7 @@ Splits = dict[str, tuple[Item, ...]]
 
 
 @dataclass(frozen=True)
-class Rule:
+class SplitRule:
     """How a dataset was split, as its manifest says it.
 
     Attributes:
@@ -56,7 +56,7 @@ class Rule:
         return table
 
 
-def split(items: Sequence[Item], rule: Rule) -> Splits:
+def split(items: Sequence[Item], rule: SplitRule) -> Splits:
     """Divide items by a rule; items that `drop_seen` leaves out are in no split.
 
     Raises:
@@ -104,7 +104,7 @@ def check_groups(splits: Mapping[str, Iterable[Item]]) -> None:
                 )
 
 
-def _by_group(items: Sequence[Item], rule: Rule) -> list[str]:
+def _by_group(items: Sequence[Item], rule: SplitRule) -> list[str]:
     shares = {name: float(rule.shares.get(name, 0)) for name in LABELLED}
     unknown = rule.shares.keys() - set(LABELLED)
     if unknown or min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-9:
@@ -145,7 +145,7 @@ def _bucket(unit: str, shares: Mapping[str, float], seed: str) -> str:
     return next(name for name in reversed(LABELLED) if shares[name] > 0)
 
 
-def _by_time(items: Sequence[Item], rule: Rule) -> list[str]:
+def _by_time(items: Sequence[Item], rule: SplitRule) -> list[str]:
     starts = [(name, rule.starts[name]) for name in LABELLED[1:] if name in rule.starts]
     times = [start for _, start in starts]
     if not starts or rule.starts.keys() - set(LABELLED[1:]) or times != sorted(set(times)):

@@ -12,12 +12,12 @@ from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.loop import Engine
 from appliance.engine.pace import Pace
 from appliance.engine.prepare import Preparer
-from appliance.engine.runner import Runner
+from appliance.engine.runner import ModelRunner
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.shared_prefixes import Registered
 from appliance.engine.text.calls import ForcedCalls
-from appliance.engine.text.grammar import Grammars
+from appliance.engine.text.grammar import GrammarCache
 from appliance.engine.text.templates import CHATML, ChatTemplate
 from appliance.engine.text.textstream import TextStream
 from appliance.engine.threads import Threads
@@ -28,7 +28,7 @@ from appliance.types import GenerationRequest
 class Generator:
     """What a worker does with a model that writes text."""
 
-    def __init__(self, runner: Runner, load: protocol.Load) -> None:
+    def __init__(self, runner: ModelRunner, load: protocol.Load) -> None:
         trained = int(runner.meta(f"{runner.meta('general.architecture')}.context_length") or 0)
         self.n_ctx = min(load.n_ctx, trained or load.n_ctx)
         self._runner = runner
@@ -43,7 +43,7 @@ class Generator:
         )
         self.fewest = self._preparer.fewest
         runner.try_out()
-        self._grammars = Grammars(runner.guidance_tokenizer, load.grammars)
+        self._grammars = GrammarCache(runner.guidance_tokenizer, load.grammars)
         self._registered = Registered(self._preparer, load.prefixes)
         kept = runner.config.kept
         cells = Cells(load.n_ctx, load.slots, kept, separate=load.reproducible)

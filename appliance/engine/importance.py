@@ -28,7 +28,7 @@ _LEAST: Final = 1e-6
 """Share of the mean that an input counts at least: other texts may have it."""
 
 
-class Tensor(ctypes.Structure):
+class GgmlTensor(ctypes.Structure):
     """`struct ggml_tensor`."""
 
     _fields_ = (
@@ -61,7 +61,7 @@ def multiplication(library: Path) -> int:
     ggml = ctypes.CDLL(str(library))
     ggml.ggml_op_name.restype, ggml.ggml_op_name.argtypes = ctypes.c_char_p, [ctypes.c_int]
     ggml.ggml_tensor_overhead.restype = ctypes.c_size_t
-    if ggml.ggml_tensor_overhead() != _OBJECT + ctypes.sizeof(Tensor):
+    if ggml.ggml_tensor_overhead() != _OBJECT + ctypes.sizeof(GgmlTensor):
         raise StateRefused("quantize_failed", "The engine has tensors of another layout.")
     return next(n for n in range(_OPERATIONS) if ggml.ggml_op_name(n) == b"MUL_MAT")
 
@@ -96,11 +96,11 @@ class Inputs:
             Whether the node is wanted; after it, whether to continue.
         """
         try:
-            node = Tensor.from_address(address)
+            node = GgmlTensor.from_address(address)
             if node.op != self._product:
                 return not ask
-            weight = Tensor.from_address(node.src[0])
-            given = Tensor.from_address(node.src[1])
+            weight = GgmlTensor.from_address(node.src[0])
+            given = GgmlTensor.from_address(node.src[1])
             if ask:
                 single = weight.ne[2] * weight.ne[3] == 1
                 return bool(weight.name.startswith(b"blk.") and given.type == _F32 and single)
@@ -134,7 +134,7 @@ class Inputs:
         return found
 
 
-def _rows(given: Tensor) -> NDArray[np.float32]:
+def _rows(given: GgmlTensor) -> NDArray[np.float32]:
     """A tensor of 32-bit floats as rows; nothing is copied where they lie one after the other."""
     shape, strides = tuple(given.ne)[::-1], tuple(given.nb)[::-1]
     span = 4 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))

@@ -26,7 +26,7 @@ Restrict: TypeAlias = Callable[[NDArray[np.float32]], None]
 """Sets the logits of tokens that may not come next to minus infinity, in place."""
 
 
-class Model(Protocol):
+class EngineModel(Protocol):
     """What the engine needs of a model: the runner, or a plain one in the tests."""
 
     n_vocab: int
@@ -69,7 +69,9 @@ class Engine:
         threads: decides the thread count after each step; None leaves it as it is.
     """
 
-    def __init__(self, model: Model, scheduler: Scheduler, threads: Threads | None = None) -> None:
+    def __init__(
+        self, model: EngineModel, scheduler: Scheduler, threads: Threads | None = None
+    ) -> None:
         self.model = model
         self.scheduler = scheduler
         self._threads = threads

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from appliance.engine import effort
-from appliance.engine.pooling import MOST_TEXTS, Model, Pooling, Texts, rows_of
+from appliance.engine.pooling import MOST_TEXTS, Pooling, PoolingModel, Texts, rows_of
 from appliance.engine.protocol import Load, Prepare, Prepared, Tokenize, Tokens, Vocabulary
 from appliance.engine.runner import RunnerConfig
 from appliance.engine.threads import Threads
@@ -40,7 +40,7 @@ class Pooler:
         StateRefused: `rerank_unusable`, `model_load_failed` when the self-test fails.
     """
 
-    def __init__(self, model: Model, load: Load) -> None:
+    def __init__(self, model: PoolingModel, load: Load) -> None:
         self.n_ctx = load.n_ctx
         self.vocabulary: Vocabulary | None = None
         self.fewest = 0

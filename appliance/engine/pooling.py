@@ -22,7 +22,7 @@ MOST_TEXTS: Final = 64
 """Texts in one batch, and so the sequences that the model's context is made for."""
 
 
-class Model(Protocol):
+class PoolingModel(Protocol):
     """What pooling needs of a model; the runner, or a plain one in the tests."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
@@ -64,7 +64,7 @@ class Pooling:
 
     def __init__(
         self,
-        model: Model,
+        model: PoolingModel,
         *,
         batch_tokens: int,
         batch_texts: int = MOST_TEXTS,
@@ -145,7 +145,7 @@ class Pooling:
         return vectors
 
 
-def rows_of(model: Model, texts: list[list[int]], *, unit: bool) -> NDArray[np.float32]:
+def rows_of(model: PoolingModel, texts: list[list[int]], *, unit: bool) -> NDArray[np.float32]:
     """What the model makes of a batch.
 
     Raises:

@@ -28,7 +28,7 @@ FEWEST = 4  # idle tails that are kept in any case
 
 
 @dataclass(frozen=True)
-class Copy:
+class CopyCells:
     """Let sequence id `target` share the cells of `source` at positions [start, end)."""
 
     source: int
@@ -46,7 +46,7 @@ class Drop:
     end: int = -1
 
 
-Operation: TypeAlias = Copy | Drop
+Operation: TypeAlias = CopyCells | Drop
 Scope: TypeAlias = tuple[str, str, str]
 """An adapter, an app or "", and the digest of the documents that the app may read or ""."""
 
@@ -141,7 +141,7 @@ class Prefixes:
             node = self._split(node, length)
         path = node
         while path.parent is not None:
-            self._operations.append(Copy(path.id, slot, path.start, path.end))
+            self._operations.append(CopyCells(path.id, slot, path.start, path.end))
             path = path.parent
         return node
 
@@ -167,7 +167,7 @@ class Prefixes:
                 node.children[scope, tokens[0]] = below
                 self._nodes.add(below)
                 node = below
-            self._operations.append(Copy(slot, node.id, start, start + len(tokens)))
+            self._operations.append(CopyCells(slot, node.id, start, start + len(tokens)))
             node.tokens += tokens
             self.cells += len(tokens)
         self._touch(node)
@@ -245,7 +245,7 @@ class Prefixes:
             parent.children[node.scope, upper.tokens[0]] = upper
             node.parent, node.start, node.tokens = upper, at, node.tokens[at - node.start :]
             upper.children[node.scope, node.tokens[0]] = node
-            self._operations.append(Copy(node.id, upper.id, upper.start, at))
+            self._operations.append(CopyCells(node.id, upper.id, upper.start, at))
             self._operations.append(Drop(node.id, upper.start, at))
         node.users -= 1
         if node.users == 0:

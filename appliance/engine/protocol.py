@@ -174,7 +174,7 @@ class Loading(msgspec.Struct, tag="loading", frozen=True):
     percent: Count
 
 
-class Ready(msgspec.Struct, tag="ready", frozen=True):
+class WorkerReady(msgspec.Struct, tag="ready", frozen=True):
     """The model is loaded.
 
     Attributes:
@@ -287,7 +287,7 @@ class Step(msgspec.Struct, tag="step", frozen=True):
 
 
 ToWorker = Load | Prepare | Tokenize | Run | Cancel | Attach | Detach
-FromWorker = Loading | Ready | Failed | Prepared | Tokens | Adapters | Rejected | Step
+FromWorker = Loading | WorkerReady | Failed | Prepared | Tokens | Adapters | Rejected | Step
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

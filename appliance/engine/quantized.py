@@ -49,7 +49,7 @@ class Collect(msgspec.Struct, frozen=True, tag=True):
     most_bytes: int
 
 
-class Compared(msgspec.Struct, frozen=True):
+class FileComparison(msgspec.Struct, frozen=True):
     """What the new file computes beside the old one; nats are a token, over the same tokens.
 
     Attributes:
@@ -78,8 +78,8 @@ class Result(msgspec.Struct, frozen=True):
     code: str = ""
     message: str = ""
     seconds: float = 0.0
-    compared: Compared | None = None
-    plain: Compared | None = None
+    compared: FileComparison | None = None
+    plain: FileComparison | None = None
     confinement: dict[str, bool | int | str] = {}
 
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from appliance.engine import confine
 from appliance.engine.cfile import reading
 from appliance.engine.importance import Inputs, multiplication
-from appliance.engine.quantized import LONGEST, Collect, Compared, Order, Result, divergence
+from appliance.engine.quantized import LONGEST, Collect, FileComparison, Order, Result, divergence
 from appliance.engine.runner import Library
 from appliance.errors import ApplianceError, StateRefused
 from appliance.jobs import priority
@@ -70,7 +70,7 @@ def _entries(matrix: Mapping[str, bytes]) -> Any:
     return found
 
 
-class Model:
+class TextModel:
     """A model that computes texts; closed with its contexts."""
 
     def __init__(self, library: Library, fd: int) -> None:
@@ -137,24 +137,24 @@ class Model:
         return rows
 
 
-def compared(library: Library, source: int, out: int, order: Order) -> Compared:
+def compared(library: Library, source: int, out: int, order: Order) -> FileComparison:
     """Both files over all texts."""
     with contextlib.ExitStack() as opened:
         old, new = (
-            opened.enter_context(contextlib.closing(Model(library, fd))) for fd in (source, out)
+            opened.enter_context(contextlib.closing(TextModel(library, fd))) for fd in (source, out)
         )
         contexts = [old.context(order.threads, LONGEST), old.context(order.threads, _SMALL)]
         after = new.context(order.threads, LONGEST)
         found = _rows(old, new, contexts, after, order.texts)
         rows = np.concatenate([part[max(0, order.start - 1) :] for part in found])
     source_nats, nats, kld, noise, same = rows.mean(axis=0)
-    return Compared(
+    return FileComparison(
         float(source_nats), float(nats), float(kld), float(noise), float(same), len(rows)
     )
 
 
 def _rows(
-    old: Model, new: Model, contexts: list[Any], after: Any, texts: Sequence[Sequence[int]]
+    old: TextModel, new: TextModel, contexts: list[Any], after: Any, texts: Sequence[Sequence[int]]
 ) -> Iterator[NDArray[np.float64]]:
     for text in texts:
         whole, parts = (old.logs(context, text) for context in contexts)
@@ -194,7 +194,7 @@ def collected(
 ) -> Result:
     """Write the importance matrix of the texts."""
     begun = time.monotonic()
-    with contextlib.closing(Model(library, source)) as model:
+    with contextlib.closing(TextModel(library, source)) as model:
         context = model.context(order.threads, LONGEST, seen)
         for number, text in enumerate(order.texts):
             inputs.begin(len(text), order.start if number else 0)

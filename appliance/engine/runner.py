@@ -28,7 +28,7 @@ from appliance.engine import effort, heap, threadpool, watchdog
 from appliance.engine.batch import Batch, slot_of
 from appliance.engine.cells import BRANCHES, SCORED
 from appliance.engine.cfile import reading
-from appliance.engine.prefixes import Copy, Operation
+from appliance.engine.prefixes import CopyCells, Operation
 from appliance.engine.scheduler import Chunk
 from appliance.engine.text.runs import recurses
 from appliance.engine.text.specials import Special, Specials
@@ -100,7 +100,7 @@ class Library:
             self.log.append(text.decode("utf-8", "replace").strip())
 
 
-class Runner:
+class ModelRunner:
     """A model and its context."""
 
     def __init__(self, library: Library, fd: int, config: RunnerConfig) -> None:
@@ -420,7 +420,7 @@ class Runner:
     def follow(self, operations: ReadOnly[Operation]) -> None:
         """Let the KV cache share and drop cells, in order."""
         for do in operations:
-            if isinstance(do, Copy):
+            if isinstance(do, CopyCells):
                 llama.llama_memory_seq_cp(self._memory, do.source, do.target, do.start, do.end)
             else:
                 llama.llama_memory_seq_rm(self._memory, do.slot, do.start, do.end)

@@ -16,7 +16,7 @@ _MOST = 512  # GGML_MAX_N_THREADS
 _POLL = 0  # of 100: how long a thread without work spins before it sleeps
 
 
-class _Params(ctypes.Structure):
+class _ThreadpoolParams(ctypes.Structure):
     """`struct ggml_threadpool_params` of ggml.h."""
 
     _fields_ = (
@@ -42,13 +42,13 @@ def attach(variant: Path, context: Any, threads: int) -> None:
     base = ctypes.CDLL(str(variant.parent / "libggml-base.so"))
     cpu = ctypes.CDLL(str(variant))
     llama = ctypes.CDLL(str(variant.parent / "libllama.so"))
-    base.ggml_threadpool_params_init.argtypes = [ctypes.POINTER(_Params), ctypes.c_int]
+    base.ggml_threadpool_params_init.argtypes = [ctypes.POINTER(_ThreadpoolParams), ctypes.c_int]
     base.ggml_threadpool_params_init.restype = None
-    cpu.ggml_threadpool_new.argtypes = [ctypes.POINTER(_Params)]
+    cpu.ggml_threadpool_new.argtypes = [ctypes.POINTER(_ThreadpoolParams)]
     cpu.ggml_threadpool_new.restype = ctypes.c_void_p
     llama.llama_attach_threadpool.argtypes = [ctypes.c_void_p] * 3
     llama.llama_attach_threadpool.restype = None
-    params = _Params()
+    params = _ThreadpoolParams()
     base.ggml_threadpool_params_init(params, threads)
     params.poll = _POLL
     pool = cpu.ggml_threadpool_new(params)

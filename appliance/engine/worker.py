@@ -39,7 +39,7 @@ from appliance.engine.generator import Generator
 from appliance.engine.gpu_backend import map_backend
 from appliance.engine.logprobs import Echo, Logprobs
 from appliance.engine.pooler import Pooler, pooled
-from appliance.engine.runner import MOST_SEQUENCES, Library, Runner, RunnerConfig
+from appliance.engine.runner import MOST_SEQUENCES, Library, ModelRunner, RunnerConfig
 from appliance.engine.sampling import Sampler
 from appliance.engine.scheduler import FORCED
 from appliance.engine.text.templates import ChatTemplate
@@ -72,7 +72,7 @@ class Service(Protocol):
         ...
 
 
-class Worker:
+class ModelWorker:
     """Requests of one model.
 
     Args:
@@ -236,7 +236,7 @@ def rehearse() -> None:
 
 def load_model(
     load: protocol.Load, model_fd: int, sockets: Collection[int], tell: Callable[[int], None]
-) -> tuple[Runner, dict[str, bool | int | str], list[int]]:
+) -> tuple[ModelRunner, dict[str, bool | int | str], list[int]]:
     """Confine the process, then load the model, and tell how much of it is loaded, in percent."""
     library = Library(Path(load.variant), load.refused)
     library.loading = tell
@@ -246,7 +246,7 @@ def load_model(
     mappings = binding.Mappings()
     keep = {model_fd, *sockets, mappings.fd, 2}
     in_force = confine.drop(load.memory_bytes, keep, _gpu(load))
-    runner = Runner(library, model_fd, shapes(load))
+    runner = ModelRunner(library, model_fd, shapes(load))
     return runner, in_force, sorted({inode, *mappings.added()})
 
 
@@ -301,7 +301,7 @@ def main(socket_fd: int, descriptors_fd: int) -> int:
         channel.send(protocol.Failed(error.code, error.message))
         return 1
     took = int((time.monotonic() - begun) * 1000)
-    ready = protocol.Ready(
+    ready = protocol.WorkerReady(
         service.n_ctx,
         runner.n_vocab,
         in_force,
@@ -311,7 +311,7 @@ def main(socket_fd: int, descriptors_fd: int) -> int:
         service.fewest,
     )
     channel.send(ready)
-    Worker(channel, service, descriptors).serve()
+    ModelWorker(channel, service, descriptors).serve()
     return 0
 
 

@@ -24,7 +24,7 @@ from appliance.evals.outcomes import Outcome, ranked
 from appliance.looks.unasked import OURS
 from appliance.serving.generation import Generation
 from appliance.serving.inference import EVALUATION, Inference
-from appliance.tasks.definition import Labels, Task
+from appliance.tasks.definition import LabelForm, Task
 from appliance.tasks.metrics import METRICS
 from appliance.types import (
     Caller,
@@ -95,7 +95,7 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Told:
+class CandidateReply:
     """What came back for one request.
 
     Attributes:
@@ -124,7 +124,7 @@ async def asked_again(
     asker: Principal = ASKER,
     *,
     patient: bool,
-) -> Told:
+) -> CandidateReply:
     """As `asked`, `TRIES` times in all while the failure is one of ours.
 
     Args:
@@ -133,7 +133,7 @@ async def asked_again(
     Raises:
         ApplianceError: as `Asking.outcome`.
     """
-    told = Told(None, "", 0.0)
+    told = CandidateReply(None, "", 0.0)
     for again in range(TRIES):
         if again:
             await asyncio.sleep(_RETRY_S)
@@ -142,7 +142,7 @@ async def asked_again(
         except Unavailable as error:
             if not patient or error.code not in OURS:
                 raise
-            told = Told(None, error.code, 0.0)
+            told = CandidateReply(None, error.code, 0.0)
         if told.failure not in OURS:
             break
     return told
@@ -154,7 +154,7 @@ async def asked(
     request: GenerationRequest,
     timeout: float = TIMEOUT_S,
     asker: Principal = ASKER,
-) -> Told:
+) -> CandidateReply:
     """Ask once; a failure of the candidate is told, another one is raised.
 
     Args:
@@ -191,7 +191,7 @@ async def asked(
     finally:
         if generation is not None:
             await generation.cancel()
-    return Told(
+    return CandidateReply(
         None if failure else text,
         failure,
         time.perf_counter() - begun,
@@ -223,12 +223,12 @@ async def started(
         await asyncio.sleep(_RETRY_S)
 
 
-def outcome(task: Task, item: Item, answer: str | None, told: Told) -> Outcome:
+def outcome(task: Task, item: Item, answer: str | None, told: CandidateReply) -> Outcome:
     """The outcome of an item that was answered, or failed."""
     expected = scoring.expected_of(task, item)
     confidence = told.confidence
     cited = None if told.about is None else told.about.cited
-    ranking = ranked(told.shares) if isinstance(task.output, Labels) else ()
+    ranking = ranked(told.shares) if isinstance(task.output, LabelForm) else ()
     score = scoring.score(task, expected, answer, [label for label, _ in ranking])
     known = item.relevant if cited is not None else None
     return Outcome(
@@ -253,7 +253,9 @@ def outcome(task: Task, item: Item, answer: str | None, told: Told) -> Outcome:
 
 def guessed(task: Task, item: Item, guess: Guess, seconds: float) -> Outcome:
     """The outcome of what a classifier answers."""
-    told = Told(guess.answer, "", seconds, confidence=guess.confidence, shares=guess.shares)
+    told = CandidateReply(
+        guess.answer, "", seconds, confidence=guess.confidence, shares=guess.shares
+    )
     return outcome(task, item, guess.answer, told)
 
 

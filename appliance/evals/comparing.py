@@ -9,7 +9,7 @@ from pathlib import Path
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome, digest
-from appliance.evals.report import Flip, flips_of
+from appliance.evals.report import ItemFlip, flips_of
 from appliance.evals.store import OutcomeFiles, read_result
 from appliance.evals.summary import Comparison, compare
 from appliance.evals.wanted import OPEN
@@ -20,7 +20,7 @@ Named = tuple[int, str]
 
 def compare_stored(
     evaluations: Path, first: Named, second: Named
-) -> tuple[Comparison, list[Flip], int]:
+) -> tuple[Comparison, list[ItemFlip], int]:
     """The comparison of two candidates, its flips, and how many items there are.
 
     Args:

@@ -13,15 +13,15 @@ from typing import assert_never
 from appliance.evals import metrics
 from appliance.evals.outcomes import Outcome
 from appliance.statistics import groups
-from appliance.statistics.groups import Estimate
-from appliance.tasks.definition import Fields, Labels, Text
+from appliance.statistics.groups import GroupMean
+from appliance.tasks.definition import JsonForm, LabelForm, Text
 from appliance.tasks.loaded import LoadedTask
 from appliance.tasks.matching import alike, fields_right, object_of
 from appliance.wire.admin.results import Estimated
 
 
 @dataclass(frozen=True)
-class Details:
+class CandidateDetails:
     """Of one candidate.
 
     Attributes:
@@ -37,30 +37,30 @@ class Details:
             documents, the share of the quotations that are from one of these.
     """
 
-    adherence: Estimate | None = None
-    macro_f1: Estimate | None = None
-    levels: dict[str, Estimate] = field(default_factory=dict)
-    fields: dict[str, Estimate] = field(default_factory=dict)
-    normalised: Estimate | None = None
-    token_f1: Estimate | None = None
+    adherence: GroupMean | None = None
+    macro_f1: GroupMean | None = None
+    levels: dict[str, GroupMean] = field(default_factory=dict)
+    fields: dict[str, GroupMean] = field(default_factory=dict)
+    normalised: GroupMean | None = None
+    token_f1: GroupMean | None = None
     refusals: int = 0
-    evidence: Estimate | None = None
-    verified: Estimate | None = None
-    citation_precision: Estimate | None = None
+    evidence: GroupMean | None = None
+    verified: GroupMean | None = None
+    citation_precision: GroupMean | None = None
 
 
-def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
+def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> CandidateDetails:
     """The details of a candidate's outcomes."""
 
-    def mean(score: Callable[[Outcome], float]) -> Estimate:
+    def mean(score: Callable[[Outcome], float]) -> GroupMean:
         return groups.mean([score(o) for o in outcomes], [o.group for o in outcomes])
 
     output = loaded.task.output
     refusals = sum(metrics.refuses(o.answer) for o in outcomes)
     match output:
-        case Labels():
+        case LabelForm():
             expected, answers = [o.expected for o in outcomes], [o.answer for o in outcomes]
-            return Details(
+            return CandidateDetails(
                 adherence=mean(lambda o: float(o.answer in output.labels)),
                 macro_f1=metrics.macro_f1(
                     output.labels, expected, answers, [o.group for o in outcomes]
@@ -68,9 +68,9 @@ def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
                 levels={name: mean(partial(_belongs, output, name)) for name in output.levels},
                 refusals=refusals,
             )
-        case Fields():
+        case JsonForm():
             schema = loaded.schema
-            return Details(
+            return CandidateDetails(
                 adherence=mean(lambda o: float(schema.accepts(object_of(o.answer)))),
                 fields={n: mean(partial(field_right, loaded, n)) for n in field_names(outcomes)},
                 refusals=refusals,
@@ -83,10 +83,10 @@ def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> Details:
 
 def _of_text(
     outcomes: Sequence[Outcome],
-    mean: Callable[[Callable[[Outcome], float]], Estimate],
+    mean: Callable[[Callable[[Outcome], float]], GroupMean],
     refusals: int,
-) -> Details:
-    plain = Details(
+) -> CandidateDetails:
+    plain = CandidateDetails(
         normalised=mean(lambda o: alike(o.expected, o.answer)),
         token_f1=mean(lambda o: metrics.token_f1(o.expected, o.answer)),
         refusals=refusals,
@@ -109,13 +109,13 @@ def _of_text(
     )
 
 
-def _share(parts: Iterable[tuple[Outcome, int, int]]) -> Estimate | None:
+def _share(parts: Iterable[tuple[Outcome, int, int]]) -> GroupMean | None:
     """The mean of parts of wholes, by answer; None where every whole is 0."""
     known = [(o.group, part / whole) for o, part, whole in parts if whole]
     return groups.mean([v for _, v in known], [g for g, _ in known]) if known else None
 
 
-def _belongs(output: Labels, level: str, outcome: Outcome) -> float:
+def _belongs(output: LabelForm, level: str, outcome: Outcome) -> float:
     """Whether the answer belongs to the same as the expected label."""
     if outcome.answer not in output.labels:
         return 0.0
@@ -135,11 +135,11 @@ def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
     return fields_right(wanted, given, loaded.task.compare)[name]
 
 
-def told(estimate: Estimate) -> Estimated:
+def told(estimate: GroupMean) -> Estimated:
     """An estimate as a result has it: its value and its interval."""
     return (estimate.value, *estimate.interval)
 
 
-def shown(estimate: Estimate | None) -> Estimated | None:
+def shown(estimate: GroupMean | None) -> Estimated | None:
     """The same; None where nothing was estimated."""
     return None if estimate is None else told(estimate)

@@ -19,17 +19,17 @@ from typing import Final
 
 from appliance.audit.log import Draft
 from appliance.datasets.items import Item
-from appliance.datasets.label_queues import LabelQueue
+from appliance.datasets.label_queues import StoredLabelQueue
 from appliance.datasets.labelling import check_labels, check_raters
 from appliance.errors import PolicyRefused
 from appliance.evals import scoring
-from appliance.evals.gate_outcomes import Measured
+from appliance.evals.gate_outcomes import GateMeasured
 from appliance.evals.gate_subject import GateSubject
 from appliance.evals.outcomes import Outcome
 from appliance.jobs.kind import Context, Waits
 from appliance.looks.subject import LookParts
 from appliance.looks.unasked import ERASED, OURS
-from appliance.tasks.definition import Labels, Task
+from appliance.tasks.definition import LabelForm, Task
 from appliance.tasks.metrics import METRICS
 from appliance.types import Json
 
@@ -44,7 +44,7 @@ def check_terms(subject: GateSubject) -> None:
         PolicyRefused: `specification_other`.
         DatasetRefused: `label_unknown`, `rater_invalid`.
     """
-    if not all(isinstance(task.output, Labels) for task in _tasks(subject)):
+    if not all(isinstance(task.output, LabelForm) for task in _tasks(subject)):
         raise PolicyRefused("specification_other", "Only answers that are labels are compared so.")
     metric = METRICS[subject.loaded.task.gate.metric]
     if metric.ranked:  # sides that answer alike may rank otherwise
@@ -60,7 +60,7 @@ def _tasks(subject: GateSubject) -> list[Task]:
 def _offered(subject: GateSubject) -> list[str]:
     """The labels of both sides."""
     forms = [task.output for task in _tasks(subject)]
-    return [label for form in forms if isinstance(form, Labels) for label in form.labels]
+    return [label for form in forms if isinstance(form, LabelForm) for label in form.labels]
 
 
 def differing(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> list[str]:
@@ -91,7 +91,7 @@ def _scored(task: Task, one: Outcome, label: str) -> Outcome:
     return replace(one, expected=label, micros=round(right * 1e6))
 
 
-def queue_of(parts: LookParts, job: int) -> LabelQueue | None:
+def queue_of(parts: LookParts, job: int) -> StoredLabelQueue | None:
     """The queue of a gate; None before it is made, and once it is gone."""
     return next((queue for queue in parts.labels.list() if queue.job == job), None)
 
@@ -111,9 +111,9 @@ def with_labels(
     job: Context,
     subject: GateSubject,
     items: Sequence[Item],
-    measured: Measured,
+    measured: GateMeasured,
     key: bytes,
-) -> Measured:
+) -> GateMeasured:
     """The outcomes with the labels that people gave; the queue is made the first time.
 
     Raises:
@@ -142,7 +142,7 @@ def _queue(
     subject: GateSubject,
     items: Sequence[Item],
     names: Mapping[str, str],
-) -> LabelQueue:
+) -> StoredLabelQueue:
     """The queue of a gate, made the first time; its entry is durable before."""
     wanted = subject.signed.said
     if (found := queue_of(parts, job.id)) is None:
@@ -166,7 +166,7 @@ def _free(name: str, taken: Collection[str]) -> str:
     return next(each for each in chain([name], others) if each not in taken)
 
 
-def _settled(parts: LookParts, queue: LabelQueue, items: int) -> dict[str, str]:
+def _settled(parts: LookParts, queue: StoredLabelQueue, items: int) -> dict[str, str]:
     """The label of each item that is left in a queue."""
     parts.labels.check(queue.name)
     work = queue.labelling

@@ -17,9 +17,9 @@ from appliance.evals import scoring
 from appliance.evals.asking import ASKER
 from appliance.retrieval.ranking import ndcg, recall
 from appliance.retrieval.search import MOST_PASSAGES
-from appliance.retrieval.service import Query
+from appliance.retrieval.service import SearchQuery
 from appliance.statistics import groups
-from appliance.statistics.groups import Estimate
+from appliance.statistics.groups import GroupMean
 from appliance.tasks.cited import Evidence
 from appliance.tasks.definition import Task, Text
 from appliance.tasks.inputs import checked
@@ -60,9 +60,9 @@ class Retrieval:
     passages: int
     generations: tuple[int, ...]
     questions: int
-    ndcg: Estimate
-    recall: Estimate
-    given: Estimate
+    ndcg: GroupMean
+    recall: GroupMean
+    given: GroupMean
 
     def told(self) -> SearchMeasured:
         """For the result of an evaluation."""
@@ -89,7 +89,7 @@ async def seek(search: Evidence, task: Task, item: Item) -> Sought:
         raise TypeError("the task has no collection")
     try:
         question = checked(task, scoring.input_of(task, item))[task.input[0].name]
-        found = await search(ASKER, Query(output.collection, question, MOST_PASSAGES, {}))
+        found = await search(ASKER, SearchQuery(output.collection, question, MOST_PASSAGES, {}))
     except BadRequest:
         return Sought(item.group)
     names = [passage.document for passage in found.passages]

@@ -21,7 +21,7 @@ from appliance.evals.baselines import LINEAR, battery
 from appliance.evals.gate_outcomes import (
     CANDIDATE,
     INCUMBENT,
-    Measured,
+    GateMeasured,
     answers_file,
     learned,
     pack_file,
@@ -50,10 +50,10 @@ from appliance.looks.subject import YEAR_US, LookParts, Specified, envelope_of, 
 from appliance.looks.unasked import UNCOUNTED
 from appliance.reports.page import render
 from appliance.statistics.power import groups_without_error
-from appliance.tasks.definition import Labels
+from appliance.tasks.definition import LabelForm
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.statements import evaluation, specification
-from appliance.trust.statements.evaluation import Circumstances, Found, Pack
+from appliance.trust.statements.evaluation import GateCircumstances, GateFound, Pack
 from appliance.trust.statements.specification import MILLION, Specification
 from appliance.wire.admin.results import GateResult
 
@@ -61,7 +61,7 @@ _MISSING: Final = frozenset({"model_not_found", "task_model_missing", "task_mode
 """Codes that say that the model of a task is not there."""
 
 
-class Gate(SealedLook[GateSubject, GateResult]):
+class GateJob(SealedLook[GateSubject, GateResult]):
     """Judges a task on a sealed split."""
 
     name: ClassVar[str] = "gate"
@@ -149,7 +149,7 @@ class Gate(SealedLook[GateSubject, GateResult]):
         inference = self.parts.inference(self.parts.tasks(loaded))
         return Asking(loaded.task, inference, label, asker=PADDED, alias=alias, patient=True)
 
-    def _check_sides(self, job: Context, subject: GateSubject, measured: Measured) -> None:
+    def _check_sides(self, job: Context, subject: GateSubject, measured: GateMeasured) -> None:
         """End a gate in which too many items could not be asked.
 
         Raises:
@@ -181,11 +181,11 @@ class Gate(SealedLook[GateSubject, GateResult]):
 
     async def _measured(
         self, job: Context, subject: GateSubject, items: Sequence[Item], files: LookFiles
-    ) -> Measured:
+    ) -> GateMeasured:
         """The outcomes of the classifier, the candidate and the incumbent."""
         wanted = subject.signed.said
         train = subject.split.dataset.splits.get("train", ())
-        labels = isinstance(subject.loaded.task.output, Labels)
+        labels = isinstance(subject.loaded.task.output, LabelForm)
         classifiers = {b.name: b for b in battery(train)} if labels and train else {}
         advice: dict[str, list[Outcome]] = {}
         for name in sorted(name for name in classifiers if name.startswith(LINEAR)):
@@ -208,7 +208,7 @@ class Gate(SealedLook[GateSubject, GateResult]):
         packs = {name: await self._pack(job, name, wanted.model, files) for name in wanted.packs}
         blind = wanted.split == specification.UNLABELLED
         told = {} if blind else {name: tuple(outcomes) for name, outcomes in advice.items()}
-        return Measured(tuple(candidate), tuple(against), told, packs)
+        return GateMeasured(tuple(candidate), tuple(against), told, packs)
 
     async def _pack(self, job: Context, name: str, model: str, files: LookFiles) -> Pack:
         """What the candidate's model does on a pack, by itself."""
@@ -246,7 +246,7 @@ class Gate(SealedLook[GateSubject, GateResult]):
         check_complete(done, [item.id for item in items])
         return done
 
-    async def _replayed(self, job: Context, subject: GateSubject, found: Found) -> bytes:
+    async def _replayed(self, job: Context, subject: GateSubject, found: GateFound) -> bytes:
         """The candidate's answers to open items, for an upgrade of the engine; b"" for none.
 
         So many that the same answers leave a pass a pass.
@@ -268,7 +268,9 @@ class Gate(SealedLook[GateSubject, GateResult]):
         return await job.unless_stopped(replay.answers(asking.outcome, open_))
 
 
-def _judged(subject: GateSubject, number: int, measured: Measured, files: LookFiles) -> Found:
+def _judged(
+    subject: GateSubject, number: int, measured: GateMeasured, files: LookFiles
+) -> GateFound:
     """The verdict; the outcomes that it follows from are kept."""
     every = pairs.pair(measured.candidate, measured.incumbent, measured.agreed)
     paired = [p for p in every if not {p.candidate_failure, p.incumbent_failure} & UNCOUNTED]
@@ -283,14 +285,14 @@ def _concluded(
     subject: GateSubject,
     entry: int,
     number: int,
-    measured: Measured,
-    found: Found,
+    measured: GateMeasured,
+    found: GateFound,
     answers: bytes,
 ) -> Judgement[GateResult]:
     """Sign and write the page."""
     wanted, now = subject.signed.said, parts.clock.wall_us()
     needed = subject.loaded.task.candidate.model  # a classifier may need none
-    at = Circumstances(
+    at = GateCircumstances(
         engine=parts.engine,
         template_sha256=parts.template_of(needed) if needed else "",
         look=number,
@@ -303,7 +305,7 @@ def _concluded(
     statement = evaluation.sign(subject.signed.envelope, wanted, found, at, parts.evidence())
     certificate = evaluation.verify(statement, parts.policy()).id
     qualities = _qualities(wanted, number, measured)
-    judged = gate_report.Judged(
+    judged = gate_report.GatePageFacts(
         wanted=wanted,
         found=found,
         qualities=qualities,
@@ -323,7 +325,7 @@ def _concluded(
     )
 
 
-def _qualities(wanted: Specification, look: int, measured: Measured) -> Mapping[str, Coarse]:
+def _qualities(wanted: Specification, look: int, measured: GateMeasured) -> Mapping[str, Coarse]:
     """What each reached, to the point, the classifier first."""
     if measured.agreed:
         return {}  # nobody knows what is right where the two agree
@@ -340,7 +342,7 @@ def _qualities(wanted: Specification, look: int, measured: Measured) -> Mapping[
     }
 
 
-def _made_of(subject: GateSubject, root: str, at: Circumstances) -> Mapping[str, str]:
+def _made_of(subject: GateSubject, root: str, at: GateCircumstances) -> Mapping[str, str]:
     wanted = subject.signed.said
     return {
         "task": wanted.task_digest,

@@ -26,7 +26,7 @@ CANDIDATE, INCUMBENT = 0, 1
 
 
 @dataclass(frozen=True)
-class Measured:
+class GateMeasured:
     """The outcomes of candidate and incumbent, of the regressions that could be learned, by name,
     and what the candidate's model did on the packs.
 
@@ -51,13 +51,13 @@ def pack_file(files: LookFiles, pack: str) -> SealedAnswers[Outcome]:
     return files.answers(f"pack-{pack}.sealed", parse_outcome)
 
 
-def write_pairs(files: LookFiles, found: Sequence[pairs.Pair]) -> None:
+def write_pairs(files: LookFiles, found: Sequence[pairs.ItemPair]) -> None:
     """Keep what the verdict follows from, in place of an earlier try."""
     (files.directory / PAIRS).unlink(missing_ok=True)
     files.answers(PAIRS, pairs.parse).append(found)
 
 
-def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.Pair]:
+def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.ItemPair]:
     """The outcomes of a gate that is done, for the auditor's export.
 
     Raises:

@@ -13,10 +13,10 @@ from appliance.evals.gate_subject import NONE
 from appliance.evals.judging import Coarse, confidence
 from appliance.evals.pairs import MILLION
 from appliance.reports import charts
-from appliance.reports.charts import Estimate
-from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
+from appliance.reports.charts import ChartEstimate
+from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 from appliance.statistics.proportions import corrected
-from appliance.trust.statements.evaluation import Found, pack_verdicts
+from appliance.trust.statements.evaluation import GateFound, pack_verdicts
 from appliance.trust.statements.specification import Specification
 from appliance.wire.admin.results import GateResult, PackJudged
 
@@ -29,7 +29,7 @@ _TONES: Final[Mapping[str, Tone]] = {"pass": "good", "fail": "no", "underpowered
 
 
 @dataclass(frozen=True)
-class Judged:
+class GatePageFacts:
     """What a page is made of.
 
     Attributes:
@@ -43,7 +43,7 @@ class Judged:
     """
 
     wanted: Specification
-    found: Found
+    found: GateFound
     qualities: Mapping[str, Coarse]
     look: int
     certificate: str | None
@@ -58,7 +58,7 @@ def called(incumbent: str) -> str:
     return _CALLED.get(incumbent, incumbent)
 
 
-def sentence(judged: Judged) -> str:
+def sentence(judged: GatePageFacts) -> str:
     """The verdict in words."""
     wanted, found = judged.wanted, judged.found
     other = called(wanted.incumbent)
@@ -78,7 +78,7 @@ def sentence(judged: Judged) -> str:
     return f"Underpowered: {found.groups} groups cannot decide. {_more(found)}"
 
 
-def _more(found: Found) -> str:
+def _more(found: GateFound) -> str:
     """The number of groups that would tell, where one is known."""
     if not found.groups_needed or found.groups_range is None:
         why = "it looks more than 2 points worse, or does not look as if it reached a floor"
@@ -95,11 +95,11 @@ def _more(found: Found) -> str:
     )
 
 
-def page(judged: Judged) -> Page:
+def page(judged: GatePageFacts) -> ReportPage:
     """The report."""
     wanted, found = judged.wanted, judged.found
-    drawn = [Estimate(name, *_shares(q)) for name, q in judged.qualities.items()]
-    return Page(
+    drawn = [ChartEstimate(name, *_shares(q)) for name, q in judged.qualities.items()]
+    return ReportPage(
         title=f"Gate of {wanted.task} on {wanted.dataset}, {wanted.split}",
         answer=sentence(judged),
         tone=_TONES[found.verdict],
@@ -133,7 +133,7 @@ def page(judged: Judged) -> Page:
     )
 
 
-def _measured(judged: Judged) -> Section:
+def _measured(judged: GatePageFacts) -> Section:
     rows = tuple(
         (name, _percent(q.value), f"{_percent(q.low)} to {_percent(q.high)}")
         for name, q in judged.qualities.items()
@@ -159,10 +159,10 @@ def _measured(judged: Judged) -> Section:
             "them where its name says so: compare the one that had as many rows as the candidate."
         )
     columns = ("what answered", ">quality", f">interval, {_level(judged)}")
-    return Section("What was measured", tuple(said), (Table(columns, rows),))
+    return Section("What was measured", tuple(said), (ReportTable(columns, rows),))
 
 
-def _holds_for(judged: Judged) -> str:
+def _holds_for(judged: GatePageFacts) -> str:
     """For whom the verdict holds."""
     wanted = judged.wanted
     return (
@@ -173,11 +173,11 @@ def _holds_for(judged: Judged) -> str:
     )
 
 
-def _level(judged: Judged) -> str:
+def _level(judged: GatePageFacts) -> str:
     return f"{100 * confidence(judged.wanted, judged.look):.4g} %"
 
 
-def _terms(judged: Judged) -> Section:
+def _terms(judged: GatePageFacts) -> Section:
     wanted, found = judged.wanted, judged.found
     rows = [
         ("signed by", f"{wanted.name}, {wanted.time}"),
@@ -202,11 +202,11 @@ def _terms(judged: Judged) -> Section:
     return Section(
         "Terms",
         ("A person signed these terms before an item was answered.", many),
-        (Table(("term", "value"), tuple(rows)),),
+        (ReportTable(("term", "value"), tuple(rows)),),
     )
 
 
-def packs(wanted: Specification, found: Found, look: int) -> dict[str, PackJudged]:
+def packs(wanted: Specification, found: GateFound, look: int) -> dict[str, PackJudged]:
     """Each pack with its interval and its verdict.
 
     The items are fixed and decide as they are; as a sample of such items they have an interval.
@@ -224,7 +224,7 @@ def packs(wanted: Specification, found: Found, look: int) -> dict[str, PackJudge
     }
 
 
-def result(judged: Judged, statement: str, advice: Coarse | None) -> GateResult:
+def result(judged: GatePageFacts, statement: str, advice: Coarse | None) -> GateResult:
     """The result of the job.
 
     Args:

@@ -29,7 +29,7 @@ from appliance.tasks.loaded import LoadedTask
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation
-from appliance.trust.statements.evaluation import Certificate
+from appliance.trust.statements.evaluation import GateCertificate
 from appliance.trust.statements.specification import MILLION, Specification
 
 NONE: Final = "none"
@@ -99,7 +99,7 @@ def check_floor(wanted: Specification) -> None:
         )
 
 
-def issued(parts: LookParts) -> list[Certificate]:
+def issued(parts: LookParts) -> list[GateCertificate]:
     """The certificates of gates that this appliance keeps of the last year."""
     year = parts.clock.wall_us() - YEAR_US
     return parts.store.evaluations.passed_since(year, parts.policy())

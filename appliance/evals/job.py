@@ -21,21 +21,21 @@ from appliance.clock import Clock, iso
 from appliance.datasets.items import Item
 from appliance.errors import BadRequest, EvaluationRefused, Unavailable
 from appliance.evals import evidence, neighbours, plan, scoring, shots, subject, wanted
-from appliance.evals.asking import Asking, Told, as_it_is, guessed, outcome, started
+from appliance.evals.asking import Asking, CandidateReply, as_it_is, guessed, outcome, started
 from appliance.evals.baselines import battery, timed
 from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import PACKS
 from appliance.evals.packs.items import items as pack_items
 from appliance.evals.packs.measure import AskingPack, summary
-from appliance.evals.plan import Candidate, Plan, Planner
+from appliance.evals.plan import Candidate, EvaluationPlan, Planner
 from appliance.evals.report import page
 from appliance.evals.results import Measured, concluded
 from appliance.evals.store import OutcomeFiles
-from appliance.evals.subject import Store, Subject
+from appliance.evals.subject import EvaluationSubject, Store
 from appliance.evals.unforced import UnforcedTask, read_freely
-from appliance.evals.wanted import Wanted
-from appliance.host.energy import Meter
-from appliance.jobs.kind import Context, Kind
+from appliance.evals.wanted import EvaluationWanted
+from appliance.host.energy import EnergyMeter
+from appliance.jobs.kind import Context, JobKind
 from appliance.looks.answers import BATCH, Askable, answered, side_by_side
 from appliance.reports.page import render
 from appliance.serving.backend import Backends
@@ -43,7 +43,7 @@ from appliance.serving.inference import Inference
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.cited import Evidence
-from appliance.tasks.definition import Answerer, Text
+from appliance.tasks.definition import TaskAnswerer, Text
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import GenerationRequest, Role
 from appliance.wire.admin.results import EvaluationResult, PacksMeasured
@@ -79,11 +79,11 @@ class Parts:
     documents: Evidence | None = None
 
 
-class Evaluation(Kind[Wanted, EvaluationResult]):
+class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
     """Measures candidates."""
 
     name: ClassVar[str] = "evaluation"
-    form = Wanted
+    form = EvaluationWanted
     malformed = (EvaluationRefused, "evaluation_invalid")
     unit: ClassVar[str] = "items"
     role: ClassVar[Role] = Role.OPERATOR
@@ -93,7 +93,7 @@ class Evaluation(Kind[Wanted, EvaluationResult]):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def check(self, params: Wanted) -> None:
+    def check(self, params: EvaluationWanted) -> None:
         """Names of what can be measured, and a split that is open.
 
         Raises:
@@ -104,17 +104,17 @@ class Evaluation(Kind[Wanted, EvaluationResult]):
         for model in params.models:
             self._parts.backends.card(model)
 
-    def title(self, params: Wanted) -> str:
+    def title(self, params: EvaluationWanted) -> str:
         """The task and the dataset."""
         return f"{Path(params.task).name} on {Path(params.data).name}"
 
-    def engine(self, params: Wanted) -> bool:
+    def engine(self, params: EvaluationWanted) -> bool:
         """A classifier among baselines needs none."""
         near = params.baselines and any(c.kind == "embed" for c in self._parts.backends.cards())
         models = bool(params.models) or params.packs or near
         return models or subject.needs_engine(self._parts.store, params.task)
 
-    async def run(self, job: Context[Wanted]) -> EvaluationResult:
+    async def run(self, job: Context[EvaluationWanted]) -> EvaluationResult:
         """The worth of each candidate, and the sentence that it comes to."""
         asked = job.params
         wanted.check(asked)
@@ -136,10 +136,12 @@ class Evaluation(Kind[Wanted, EvaluationResult]):
         await job.in_thread(files.write_report, html, result)
         return result
 
-    async def _plan(self, job: Context[Wanted], asked: Wanted, found: Subject) -> Plan:
+    async def _plan(
+        self, job: Context[EvaluationWanted], asked: EvaluationWanted, found: EvaluationSubject
+    ) -> EvaluationPlan:
         """The plan: made now, or kept from the first start."""
         if job.checkpoint and "plan" in job.checkpoint:
-            kept = msgspec.convert(job.checkpoint["plan"], Plan)
+            kept = msgspec.convert(job.checkpoint["plan"], EvaluationPlan)
             kept.check(found)
             return kept
         parts = self._parts
@@ -153,7 +155,12 @@ class _Round:
     """The candidates of one job, one after the other."""
 
     def __init__(
-        self, parts: Parts, job: Context[Wanted], found: Subject, files: OutcomeFiles, rounds: int
+        self,
+        parts: Parts,
+        job: Context[EvaluationWanted],
+        found: EvaluationSubject,
+        files: OutcomeFiles,
+        rounds: int,
     ) -> None:
         self._parts, self._job, self._subject, self._files = parts, job, found, files
         self._rounds = rounds
@@ -213,7 +220,7 @@ class _Round:
         outcomes = self._files.read(number)
         left = items[len(outcomes) :]
         fresh: list[Outcome] = []
-        meter = Meter()
+        meter = EnergyMeter()
         for item, (guess, seconds) in zip(
             left, timed(learned, [item.text for item in left]), strict=True
         ):
@@ -247,7 +254,7 @@ class _Round:
             if found is not None:
                 return guessed(task, item, found, seconds)
             failure = "task_input_invalid" if text is None else "context_length_exceeded"
-            return outcome(task, item, None, Told(None, failure, seconds))
+            return outcome(task, item, None, CandidateReply(None, failure, seconds))
 
         slots = self._parts.backends.slots(candidate.model)
         outcomes, seconds, joules = await self._answered(
@@ -283,12 +290,12 @@ class _Round:
         pack: str = "",
     ) -> tuple[tuple[Outcome, ...], float, float | None]:
         """The outcomes of all items, so many at once, the seconds that they took, and joules."""
-        mark, begun, meter = f"{number}{pack}", 0.0, Meter()
+        mark, begun, meter = f"{number}{pack}", 0.0, EnergyMeter()
 
         def report(done: int) -> None:
             nonlocal begun, meter
             self._told(number, name, done)
-            begun, meter = time.monotonic(), Meter()
+            begun, meter = time.monotonic(), EnergyMeter()
 
         def keep(fresh: Sequence[Outcome]) -> None:
             joules = meter.joules()
@@ -325,7 +332,7 @@ class _Round:
 def replace_answerer(loaded: LoadedTask, model: str, model_digest: str) -> LoadedTask:
     """The same task with another model."""
     task = loaded.task
-    candidate = Answerer(kind="model", model=model, digest=model_digest)
+    candidate = TaskAnswerer(kind="model", model=model, digest=model_digest)
     return replace(loaded, task=msgspec.structs.replace(task, candidate=candidate), classifier=None)
 
 

@@ -16,13 +16,13 @@ from msgspec.structs import replace
 
 from appliance.errors import EvaluationRefused
 from appliance.evals import pairs as pairs_
-from appliance.evals.pairs import MILLION, Pair
+from appliance.evals.pairs import MILLION, ItemPair
 from appliance.statistics import groups, verdict
-from appliance.statistics.groups import Estimate
+from appliance.statistics.groups import GroupMean
 from appliance.statistics.power import groups_for_floor
 from appliance.statistics.verdict import Verdict, at_least_fewest
 from appliance.trust.statements import evaluation
-from appliance.trust.statements.evaluation import COARSE, Certificate, Found, Pack, Range
+from appliance.trust.statements.evaluation import COARSE, GateCertificate, GateFound, Pack, Range
 from appliance.trust.statements.specification import UNLABELLED, Specification
 
 
@@ -34,7 +34,7 @@ class Coarse(NamedTuple):
     high: int
 
 
-def coarse(estimate: Estimate) -> Coarse:
+def coarse(estimate: GroupMean) -> Coarse:
     """An estimate to the point."""
     points = MILLION // COARSE
     return Coarse(
@@ -56,7 +56,7 @@ def quality(
     names: Sequence[str],
     *,
     corrected: bool = True,
-) -> Estimate:
+) -> GroupMean:
     """One side's mean, weighted by group.
 
     Args:
@@ -70,14 +70,14 @@ def quality(
 
 def judge(
     wanted: Specification,
-    pairs: Sequence[Pair],
+    pairs: Sequence[ItemPair],
     packs: Mapping[str, Pack] = MappingProxyType({}),
     *,
     look: int = 1,
     unnamed: bool = False,
     corrected: bool = True,
     unasked: int = 0,
-) -> Found:
+) -> GateFound:
     """What a gate found.
 
     Args:
@@ -121,7 +121,7 @@ def judge(
     parts = [compared, *floors.values()]
     whole = verdict.all_of([*(each.outcome for each in parts), *reached])
     needed, wide = _needed(parts) if whole == "underpowered" else (0, None)
-    return Found(
+    return GateFound(
         verdict=whole,
         comparison=compared.outcome,
         items=len(pairs),
@@ -144,7 +144,7 @@ def judge(
     )
 
 
-def judged_again(certificate: Certificate, pairs: Sequence[Pair]) -> Found:
+def judged_again(certificate: GateCertificate, pairs: Sequence[ItemPair]) -> GateFound:
     """The findings from the outcomes of a certificate, by the interval that it names.
 
     How many groups an older one asks for is no part of its verdict, and is taken as it is; it tells
@@ -181,7 +181,7 @@ def _needed(parts: Sequence[Verdict]) -> tuple[int | None, Range]:
 class _Seen(NamedTuple):
     """The candidate's mean in a stratum, and the effective size behind it."""
 
-    mean: Estimate
+    mean: GroupMean
     size: float
 
 
@@ -194,7 +194,7 @@ def _low(seen: _Seen | None) -> int:
 
 
 def _stratum(
-    wanted: Specification, look: int, stratum: str, pairs: Sequence[Pair], *, corrected: bool
+    wanted: Specification, look: int, stratum: str, pairs: Sequence[ItemPair], *, corrected: bool
 ) -> _Seen | None:
     chosen = [p for p in pairs if stratum in ("", p.stratum)]
     if not chosen:

@@ -119,7 +119,7 @@ def of_evaluation(result: EvaluationResult) -> TaskEvidence:
     return msgspec.convert(result.document, TaskEvidence)
 
 
-def with_gate(known: TaskEvidence, newest: evaluation.Certificate, needs: str) -> TaskEvidence:
+def with_gate(known: TaskEvidence, newest: evaluation.GateCertificate, needs: str) -> TaskEvidence:
     """With what the newest gate of the task found on sealed items; speed stays as it was measured.
 
     Args:
@@ -146,7 +146,7 @@ def with_gate(known: TaskEvidence, newest: evaluation.Certificate, needs: str) -
 
 
 @dataclass(frozen=True)
-class Certified:
+class CertifiedRoute:
     """The certificate of a route, as it was read.
 
     Attributes:
@@ -166,10 +166,10 @@ class Certified:
     low: float | None = None
 
 
-def of_route(signed: route.Certificate) -> Certified:
+def of_route(signed: route.RouteCertificate) -> CertifiedRoute:
     """Read the certificate of a route."""
     wanted, found = signed.wanted, signed.found
-    return Certified(
+    return CertifiedRoute(
         route=wanted.route,
         id=signed.id,
         larger=wanted.larger,

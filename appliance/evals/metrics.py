@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.statistics.groups import Estimate, jackknife, mean_rows
+from appliance.statistics.groups import GroupMean, jackknife, mean_rows
 from appliance.tasks.matching import Answer, normalised
 
 NO_ANSWER: Final = "(no answer)"
@@ -67,7 +67,7 @@ def macro_f1(
     expected: Sequence[str],
     answers: Sequence[Answer],
     groups: Sequence[Hashable],
-) -> Estimate:
+) -> GroupMean:
     """The mean of the F1 of each label that is expected or answered; each group weighs the same."""
     told = np.array([[answer == label for label in labels] for answer in answers])
     wanted = np.array([[one == label for label in labels] for one in expected])

@@ -21,7 +21,7 @@ from appliance.evals.answers import WHOLE, parts
 from appliance.evals.baselines import Classify, Guess, Shares, combined, commonest, likeliest
 from appliance.evals.subject import some
 from appliance.tasks.classifiers.document import write
-from appliance.tasks.classifiers.neighbours import Neighbours, fit_neighbours
+from appliance.tasks.classifiers.neighbours import NeighbourModel, fit_neighbours
 
 NAME: Final = "nearest neighbours, {}"
 MOST: Final = 5_000
@@ -42,14 +42,14 @@ class NearestAnswers:
     """
 
     embed: Embed
-    labels: Mapping[str, Neighbours | Classify]
+    labels: Mapping[str, NeighbourModel | Classify]
     size: int
 
     @property
     def document(self) -> bytes | None:
         """Its coefficients as a task's file; None for answers that are objects or all alike."""
         held = self.labels.get(WHOLE)
-        return write(held) if isinstance(held, Neighbours) else None
+        return write(held) if isinstance(held, NeighbourModel) else None
 
     async def answer(self, text: str) -> Guess | None:
         """The answer to a text, and the confidence in it; None where the text is too long."""
@@ -58,7 +58,7 @@ class NearestAnswers:
             return None
         vector = _vector(data)
         ready: dict[str, Classify] = {
-            name: partial(_nearest, held, vector) if isinstance(held, Neighbours) else held
+            name: partial(_nearest, held, vector) if isinstance(held, NeighbourModel) else held
             for name, held in self.labels.items()
         }
         return combined(ready, text)
@@ -91,7 +91,7 @@ async def learn(
             if data:
                 vectors.append(_vector(data))
                 kept.append(item)
-    found: dict[str, Neighbours | Classify] = {}
+    found: dict[str, NeighbourModel | Classify] = {}
     size = 0
     for name, labels in parts(kept).items():
         if len(set(labels)) < 2:
@@ -103,7 +103,7 @@ async def learn(
     return NearestAnswers(embed, found, size)
 
 
-def _nearest(held: Neighbours, vector: Vector, _text: str) -> Shares:
+def _nearest(held: NeighbourModel, vector: Vector, _text: str) -> Shares:
     (shares,) = held.probabilities(vector)
     return likeliest(held.labels, shares)
 

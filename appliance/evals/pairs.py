@@ -24,7 +24,7 @@ _Name: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
-class Pair:
+class ItemPair:
     """One item.
 
     Attributes:
@@ -58,7 +58,7 @@ def pair(
     candidate: Sequence[Outcome],
     incumbent: Sequence[Outcome],
     agreed: Collection[str] = frozenset(),
-) -> list[Pair]:
+) -> list[ItemPair]:
     """The pairs, in the order of the items' ids.
 
     Args:
@@ -73,7 +73,7 @@ def pair(
             "outcomes_incomplete", "Candidate and incumbent did not answer the same items."
         )
     return [
-        Pair(
+        ItemPair(
             one.item,
             one.group,
             one.stratum,
@@ -90,7 +90,7 @@ def pair(
     ]
 
 
-def parse(line: bytes) -> Pair:
+def parse(line: bytes) -> ItemPair:
     """Read a line.
 
     Raises:
@@ -98,7 +98,7 @@ def parse(line: bytes) -> Pair:
     """
     value = strict_json.parse(line, _invalid, limit=_MOST)
     try:
-        found = msgspec.convert(value, Pair)
+        found = msgspec.convert(value, ItemPair)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     if found.line() != line:

@@ -17,9 +17,9 @@ import msgspec
 from appliance.errors import EvaluationRefused
 from appliance.evals import neighbours, scoring, shots
 from appliance.evals.baselines import battery, learnable
-from appliance.evals.subject import Subject
+from appliance.evals.subject import EvaluationSubject
 from appliance.evals.unforced import forced
-from appliance.evals.wanted import Wanted
+from appliance.evals.wanted import EvaluationWanted
 from appliance.serving.backend import Backends
 from appliance.tasks.inputs import checked
 from appliance.tasks.loaded import LoadedTask
@@ -51,7 +51,7 @@ class Candidate(msgspec.Struct, frozen=True):
     forced: bool = True
 
 
-class Plan(msgspec.Struct, frozen=True):
+class EvaluationPlan(msgspec.Struct, frozen=True):
     """What an evaluation measures, and what it cannot.
 
     Attributes:
@@ -64,7 +64,7 @@ class Plan(msgspec.Struct, frozen=True):
     candidates: tuple[Candidate, ...]
     notes: tuple[str, ...] = ()
 
-    def check(self, subject: Subject) -> None:
+    def check(self, subject: EvaluationSubject) -> None:
         """Refuse to continue with another task or dataset than was begun with.
 
         Raises:
@@ -89,7 +89,7 @@ class Planner:
     digest_of: Callable[[str], str]
     tokens: CountTokens
 
-    async def plan(self, wanted: Wanted, subject: Subject) -> Plan:
+    async def plan(self, wanted: EvaluationWanted, subject: EvaluationSubject) -> EvaluationPlan:
         """The plan of an evaluation.
 
         Raises:
@@ -116,9 +116,11 @@ class Planner:
                 more, note = await self._variants(subject, as_written, cards[model])
                 found += more
                 notes += note
-        return Plan(subject.loaded.digest, subject.data_digest, tuple(found), tuple(notes))
+        return EvaluationPlan(
+            subject.loaded.digest, subject.data_digest, tuple(found), tuple(notes)
+        )
 
-    def _neighbours(self, subject: Subject) -> tuple[list[Candidate], list[str]]:
+    def _neighbours(self, subject: EvaluationSubject) -> tuple[list[Candidate], list[str]]:
         embedders = sorted(card.id for card in self.backends.cards() if card.kind == "embed")
         if not learnable(subject.train):
             return [], []
@@ -132,7 +134,7 @@ class Planner:
         return [Candidate(title, "neighbours", name, self.digest_of(name))], []
 
     async def _variants(
-        self, subject: Subject, own: Candidate, card: ModelCard
+        self, subject: EvaluationSubject, own: Candidate, card: ModelCard
     ) -> tuple[list[Candidate], list[str]]:
         """The same task with other numbers of examples, and unforced."""
         found: list[Candidate] = []
@@ -154,7 +156,7 @@ class Planner:
         return found, notes
 
 
-def _longest(loaded: LoadedTask, subject: Subject) -> Messages:
+def _longest(loaded: LoadedTask, subject: EvaluationSubject) -> Messages:
     """The conversation of the longest item."""
     item = max(subject.items, key=lambda item: len(item.text))
     sent = checked(loaded.task, scoring.input_of(loaded.task, item))

@@ -4,14 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from appliance.evals.details import Details
+from appliance.evals.details import CandidateDetails
 from appliance.evals.evidence import Retrieval
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import Comparison, Summary
 from appliance.reports import charts
 from appliance.reports.axes import between, percent, plain
-from appliance.reports.charts import Estimate, Placed, Series
-from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
+from appliance.reports.charts import ChartEstimate, Placed, Series
+from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 from appliance.statistics import groups, verdict
 from appliance.wire.admin.results import PacksMeasured
 
@@ -22,7 +22,7 @@ _TEXT: Final = 120
 
 
 @dataclass(frozen=True)
-class Flip:
+class ItemFlip:
     """An item that one of two candidates has right and the other one has not.
 
     Attributes:
@@ -67,20 +67,20 @@ class Evaluated:
     ceiling: float | None = None
     labels: Sequence[str] = ()
     confusions: Mapping[str, Sequence[Sequence[int]]] | None = None
-    details: Mapping[str, Details] = field(default_factory=dict)
+    details: Mapping[str, CandidateDetails] = field(default_factory=dict)
     memory: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    flips: Sequence[Flip] = ()
+    flips: Sequence[ItemFlip] = ()
     packs: Mapping[str, PacksMeasured] = field(default_factory=dict)
     retrieval: Retrieval | None = None
     language_models: Collection[str] = ()
 
 
-def page(evaluated: Evaluated) -> Page:
+def page(evaluated: Evaluated) -> ReportPage:
     """The report of an evaluation."""
     best = max(evaluated.summaries, key=lambda s: s.quality.value)
     answer, tone = conclusion(evaluated)
-    return Page(
+    return ReportPage(
         title=f"{evaluated.task}: {evaluated.metric} on {evaluated.split}",
         answer=answer,
         tone=tone,
@@ -135,7 +135,7 @@ def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
 
 def flips(
     comparisons: Sequence[Comparison], outcomes: Mapping[str, Sequence[Outcome]]
-) -> list[Flip]:
+) -> list[ItemFlip]:
     """The flips between the baseline and the candidate that is best beside it."""
     if not comparisons:
         return []
@@ -145,7 +145,7 @@ def flips(
 
 def flips_of(
     comparison: Comparison, ones: Sequence[Outcome], others: Sequence[Outcome]
-) -> list[Flip]:
+) -> list[ItemFlip]:
     """The items that only one side has wholly right: those of the first side first."""
     one, other = ({o.item: o for o in side} for side in (ones, others))
     sides = [
@@ -153,7 +153,7 @@ def flips_of(
         *((item, comparison.second) for item in comparison.lost),
     ]
     return [
-        Flip(item, one[item].group, side, one[item].expected, one[item].said, other[item].said)
+        ItemFlip(item, one[item].group, side, one[item].expected, one[item].said, other[item].said)
         for item, side in sides
     ]
 
@@ -223,14 +223,14 @@ def _sections(evaluated: Evaluated, best: Summary) -> list[Section]:
     return sections
 
 
-def _table(evaluated: Evaluated, ordered: Sequence[Summary]) -> Table:
+def _table(evaluated: Evaluated, ordered: Sequence[Summary]) -> ReportTable:
     columns = ["candidate", ">quality", ">95 % interval", ">in form"]
     labels = bool(evaluated.labels)
     columns += [">macro-F1", ">95 % interval"] if labels else []
     columns += [">calibration error", ">95 % interval"]
     rows = []
     for s in ordered:
-        more = evaluated.details.get(s.name, Details())
+        more = evaluated.details.get(s.name, CandidateDetails())
         row = [
             s.name,
             *_told(s.quality),
@@ -239,7 +239,7 @@ def _table(evaluated: Evaluated, ordered: Sequence[Summary]) -> Table:
         row += _told(more.macro_f1) if labels else []
         row += _told(s.calibration_error)
         rows.append(tuple(row))
-    return Table(tuple(columns), tuple(rows), "The same figures as text")
+    return ReportTable(tuple(columns), tuple(rows), "The same figures as text")
 
 
 def _speed(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section:
@@ -264,7 +264,7 @@ def _speed(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section:
             "Documents per second by the time that all answers took together. Memory: of a model "
             "the most that its process has held, of a classifier its coefficients.",
         ),
-        (Table(columns, rows),),
+        (ReportTable(columns, rows),),
     )
 
 
@@ -290,7 +290,7 @@ def _compared(evaluated: Evaluated) -> Section:
             "Paired by item, weighted by group. All intervals hold together with 95 % confidence. "
             "An interval that holds 0 leaves open which is better.",
         ),
-        (Table(columns, rows),),
+        (ReportTable(columns, rows),),
     )
 
 
@@ -329,26 +329,26 @@ def _flipped(evaluated: Evaluated) -> Section:
             f"{len(evaluated.flips)} items that {best.first} or {evaluated.baseline} has right and "
             f"the other one has not; {len(shown)} of them are listed.",
         ),
-        (Table(columns, rows),),
+        (ReportTable(columns, rows),),
     )
 
 
 def _sliced(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section:
     shown = [ordered[0], *(s for s in ordered[1:] if s.name == evaluated.baseline)]
-    parts: list[Table | Figure] = []
+    parts: list[ReportTable | Figure] = []
     for one in shown:
-        rows = [Estimate(name, e.value, *e.interval) for name, e in one.slices.items()]
+        rows = [ChartEstimate(name, e.value, *e.interval) for name, e in one.slices.items()]
         drawn = charts.intervals("Quality by slice", rows, axis_name="quality")
         parts.append(Figure(drawn, f"{one.name} by stratum."))
     names = list(ordered[0].slices)
     table = tuple((s.name, *(percent(s.slices[name].value) for name in names)) for s in ordered)
     columns = ("candidate", *(f">{name}" for name in names))
-    return Section("Slices", (), (*parts, Table(columns, table, "All candidates by stratum")))
+    return Section("Slices", (), (*parts, ReportTable(columns, table, "All candidates by stratum")))
 
 
 def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
     """What the search found, and what answers quoted."""
-    parts: list[Table] = []
+    parts: list[ReportTable] = []
     found = evaluated.retrieval
     if found is not None:
         measures = (
@@ -357,8 +357,8 @@ def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
             (f"recall of the {found.passages} passages that a model is given", found.given),
         )
         head = (f"search by {found.ranking or 'nothing'}", ">value", ">95 % interval")
-        parts.append(Table(head, tuple((name, *_told(value)) for name, value in measures)))
-    told = [(s.name, evaluated.details.get(s.name, Details())) for s in ordered]
+        parts.append(ReportTable(head, tuple((name, *_told(value)) for name, value in measures)))
+    told = [(s.name, evaluated.details.get(s.name, CandidateDetails())) for s in ordered]
     rows = tuple(
         (name, *_told(more.evidence), *_told(more.verified), *_told(more.citation_precision))
         for name, more in told
@@ -369,7 +369,7 @@ def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
             "candidate", ">answers with evidence", ">95 %", ">quotations that verify", ">95 %",
             ">from a relevant document", ">95 %",
         )  # fmt: skip
-        parts.append(Table(columns, rows))
+        parts.append(ReportTable(columns, rows))
     if not parts:
         return None
     questions = "" if found is None else f"{found.questions} questions name their documents. "
@@ -383,14 +383,14 @@ def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
     )
 
 
-def _told(estimate: groups.Estimate | None) -> tuple[str, str]:
+def _told(estimate: groups.GroupMean | None) -> tuple[str, str]:
     if estimate is None:
         return "-", "-"
     return percent(estimate.value), between(*estimate.interval)
 
 
 def _by_level(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
-    told = [s for s in ordered if evaluated.details.get(s.name, Details()).levels]
+    told = [s for s in ordered if evaluated.details.get(s.name, CandidateDetails()).levels]
     if not told:
         return None
     names = list(evaluated.details[told[0].name].levels)
@@ -401,11 +401,11 @@ def _by_level(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | Non
     )
     columns = ("candidate", *(part for name in names for part in (f">{name}", ">95 % interval")))
     said = "The share of answers that belong to the same as the expected label, weighted by group."
-    return Section("Levels", (said,), (Table(columns, rows),))
+    return Section("Levels", (said,), (ReportTable(columns, rows),))
 
 
 def _by_field(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
-    told = [s for s in ordered if evaluated.details.get(s.name, Details()).fields]
+    told = [s for s in ordered if evaluated.details.get(s.name, CandidateDetails()).fields]
     if not told:
         return None
     names = list(evaluated.details[told[0].name].fields)
@@ -416,7 +416,7 @@ def _by_field(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | Non
     return Section(
         "Fields",
         ("The share of right values of each field, weighted by group.",),
-        (Table(("candidate", *(f">{name}" for name in names)), rows),),
+        (ReportTable(("candidate", *(f">{name}" for name in names)), rows),),
     )
 
 
@@ -455,12 +455,12 @@ def _packs(evaluated: Evaluated) -> Section:
             "refused, and two texts. These are ours and small: they show that a model lost much, "
             "never that it lost little.",
         ),
-        (Table(("model", "pack", ">result", ">95 % interval"), tuple(rows)),),
+        (ReportTable(("model", "pack", ">result", ">95 % interval"), tuple(rows)),),
     )
 
 
-def _drawn(summary: Summary) -> Estimate:
-    return Estimate(summary.name, summary.quality.value, *summary.quality.interval)
+def _drawn(summary: Summary) -> ChartEstimate:
+    return ChartEstimate(summary.name, summary.quality.value, *summary.quality.interval)
 
 
 def _points(share: float) -> str:

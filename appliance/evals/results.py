@@ -11,15 +11,15 @@ from typing import Final
 
 from appliance.evals import metrics
 from appliance.evals.baselines import LINEAR
-from appliance.evals.details import Details, details, shown, told
+from appliance.evals.details import CandidateDetails, details, shown, told
 from appliance.evals.evidence import Retrieval
 from appliance.evals.outcomes import Outcome, check_complete, digest
-from appliance.evals.plan import Candidate, Plan
+from appliance.evals.plan import Candidate, EvaluationPlan
 from appliance.evals.report import Evaluated, conclusion, flips
-from appliance.evals.subject import Subject
+from appliance.evals.subject import EvaluationSubject
 from appliance.evals.summary import Comparison, Summary, compare_all, summarise
-from appliance.evals.wanted import Wanted
-from appliance.tasks.definition import Labels
+from appliance.evals.wanted import EvaluationWanted
+from appliance.tasks.definition import LabelForm
 from appliance.tasks.metrics import METRICS
 from appliance.wire.admin.results import (
     CandidateMeasured,
@@ -52,9 +52,9 @@ class Measured:
 
 def concluded(
     when: str,
-    wanted: Wanted,
-    subject: Subject,
-    plan: Plan,
+    wanted: EvaluationWanted,
+    subject: EvaluationSubject,
+    plan: EvaluationPlan,
     measured: Sequence[Measured],
     packs: Mapping[str, PacksMeasured],
     retrieval: Retrieval | None = None,
@@ -82,7 +82,7 @@ def concluded(
         if name == baseline or by_name[name].candidate.kind != "baseline"
     }  # fmt: skip
     comparisons = compare_all(baseline, compared) if len(compared) > 1 else []
-    labels = task.output.labels if isinstance(task.output, Labels) else ()
+    labels = task.output.labels if isinstance(task.output, LabelForm) else ()
     notes = list(plan.notes)
     if retrieval is not None and len(retrieval.generations) > 1:
         notes.append(f"The collection {retrieval.collection} changed while it was searched.")
@@ -134,7 +134,7 @@ def concluded(
     return result, evaluated
 
 
-def _made_of(subject: Subject, measured: Mapping[str, Measured]) -> dict[str, str]:
+def _made_of(subject: EvaluationSubject, measured: Mapping[str, Measured]) -> dict[str, str]:
     told = {"task": subject.loaded.digest, "dataset": subject.data_digest}
     for name, found in measured.items():
         if found.candidate.model:
@@ -151,7 +151,7 @@ def _confusion(labels: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[S
     return [row[: len(labels)] for row in counts]
 
 
-def _row(summary: Summary, measured: Measured, more: Details) -> CandidateMeasured:
+def _row(summary: Summary, measured: Measured, more: CandidateDetails) -> CandidateMeasured:
     return CandidateMeasured(
         name=summary.name,
         kind=measured.candidate.kind,

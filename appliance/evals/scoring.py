@@ -11,7 +11,7 @@ from typing import Any, assert_never
 from appliance.datasets.items import Item
 from appliance.errors import BadRequest, EvaluationRefused
 from appliance.tasks import labelled, matching
-from appliance.tasks.definition import Fields, Labels, Task, Text, form_of
+from appliance.tasks.definition import JsonForm, LabelForm, Task, Text, form_of
 from appliance.tasks.inputs import checked
 from appliance.tasks.matching import WHOLE
 from appliance.tasks.metrics import METRICS, AnsweredItem
@@ -52,13 +52,13 @@ def expected_of(task: Task, item: Item) -> str:
     """
     output = task.output
     match output:
-        case Labels():
+        case LabelForm():
             if not item.labelled:
                 return ""
             if item.label not in output.labels:
                 raise _unfit(item, f"expects {item.label[:80]!r}, which is no label of the task")
             return item.label
-        case Fields():
+        case JsonForm():
             if not isinstance(item.expected, Mapping):
                 raise _unfit(item, "expects no object")
             _check_values(task, item, item.expected)

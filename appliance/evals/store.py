@@ -82,7 +82,7 @@ class OutcomeFiles:
         return self._directory / (f"{number:03}-{pack}.pack" if pack else f"{number:03}.jsonl")
 
 
-class Texts:
+class OutcomeTexts:
     """The texts of items in the outcomes and pages of all evaluations.
 
     Args:

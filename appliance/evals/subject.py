@@ -21,14 +21,14 @@ from appliance.datasets.items import Item
 from appliance.datasets.splits import Splits
 from appliance.errors import ApplianceError, DatasetRefused, EvaluationRefused, SignatureRefused
 from appliance.evals import scoring
-from appliance.evals.wanted import Wanted, is_path
+from appliance.evals.wanted import EvaluationWanted, is_path
 from appliance.statistics import agreement
 from appliance.tasks.catalogue import read_artifact as read_task
 from appliance.tasks.definition import check_metric
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.bytes import directory, manifest, names, oms
-from appliance.trust.bytes.directory import Artifact, Meter, open_artifact
+from appliance.trust.bytes.directory import Artifact, BlockMeter, open_artifact
 from appliance.trust.policy.policy import TrustPolicy
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class ApprovedArtifacts:
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluationSubject:
     """What is measured.
 
     Attributes:
@@ -83,7 +83,7 @@ class Subject:
     ceiling: float | None
 
 
-def read_subject(store: Store, wanted: Wanted) -> Subject:
+def read_subject(store: Store, wanted: EvaluationWanted) -> EvaluationSubject:
     """Read the task and the dataset, and check that they fit.
 
     Raises:
@@ -105,7 +105,7 @@ def read_subject(store: Store, wanted: Wanted) -> Subject:
         scoring.expected_of(loaded.task, item)
         scoring.input_of(loaded.task, item)
     drafts = [k for k, name in (("task", wanted.task), ("dataset", wanted.data)) if is_path(name)]
-    return Subject(
+    return EvaluationSubject(
         replace(loaded, digest=task_digest),
         data_digest,
         tuple(drafts),
@@ -171,7 +171,7 @@ def draft_digest(artifact: Artifact) -> str:
     signed = None
     if names.SIGNATURE_FILE in artifact.sizes:
         signed = oms.parse_manifest(oms.parse_bundle(artifact.signature()))
-    meter = Meter(_silent, "hashing", sum(files.values()))
+    meter = BlockMeter(_silent, "hashing", sum(files.values()))
     shard = signed.shard_size if signed else None
     digests = {
         name: found.signed

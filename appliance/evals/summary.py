@@ -14,7 +14,7 @@ from typing import Final
 from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome
 from appliance.statistics import groups, paired, scores
-from appliance.statistics.groups import Estimate
+from appliance.statistics.groups import GroupMean
 
 Outcomes = Sequence[Outcome]
 _BINS: Final = 10
@@ -38,16 +38,16 @@ class Summary:
     """
 
     name: str
-    quality: Estimate
+    quality: GroupMean
     items: int
     documents_per_second: float
     p50: float
     p95: float
     tokens: int
     failures: dict[str, int]
-    slices: dict[str, Estimate]
-    calibration_error: Estimate | None = None
-    reliability: tuple[tuple[float, Estimate], ...] = ()
+    slices: dict[str, GroupMean]
+    calibration_error: GroupMean | None = None
+    reliability: tuple[tuple[float, GroupMean], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Comparison:
 
     first: str
     second: str
-    difference: Estimate
+    difference: GroupMean
     confidence: float
     gained: tuple[str, ...]
     lost: tuple[str, ...]
@@ -149,11 +149,11 @@ def compare_all(
     return [compare(name, candidates[name], baseline, theirs, each) for name in others]
 
 
-def _quality(outcomes: Outcomes) -> Estimate:
+def _quality(outcomes: Outcomes) -> GroupMean:
     return groups.mean([o.score for o in outcomes], [o.group for o in outcomes])
 
 
-def _slices(outcomes: Outcomes) -> dict[str, Estimate]:
+def _slices(outcomes: Outcomes) -> dict[str, GroupMean]:
     parts: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         if outcome.stratum:
@@ -161,7 +161,7 @@ def _slices(outcomes: Outcomes) -> dict[str, Estimate]:
     return {name: _quality(parts[name]) for name in sorted(parts)}
 
 
-def _calibration(outcomes: Outcomes) -> Estimate | None:
+def _calibration(outcomes: Outcomes) -> GroupMean | None:
     told = [o for o in outcomes if o.confidence_micros is not None]
     if not told:
         return None
@@ -171,7 +171,7 @@ def _calibration(outcomes: Outcomes) -> Estimate | None:
     )
 
 
-def _reliability(outcomes: Outcomes) -> tuple[tuple[float, Estimate], ...]:
+def _reliability(outcomes: Outcomes) -> tuple[tuple[float, GroupMean], ...]:
     told = sorted(
         (o for o in outcomes if o.confidence_micros is not None),
         key=lambda o: (o.confidence_micros or 0, o.item),

@@ -11,10 +11,10 @@ from typing import Final, assert_never
 from appliance.admission.places import Place
 from appliance.errors import TaskRefused
 from appliance.evals.scoring import canonical
-from appliance.serving.backend import Backend, Backends, PreparedRequest
+from appliance.serving.backend import Backends, ModelBackend, PreparedRequest
 from appliance.tasks import values
 from appliance.tasks.backend import TaskBackend
-from appliance.tasks.definition import Fields, Labels, Text
+from appliance.tasks.definition import JsonForm, LabelForm, Text
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal
 
@@ -26,9 +26,9 @@ def forced(loaded: LoadedTask) -> str | None:
     """What forces the answers of a task: its labels, its schema or its grammar; None: nothing."""
     output = loaded.task.output
     match output:
-        case Labels():
+        case LabelForm():
             return "labels"
-        case Fields():
+        case JsonForm():
             return "schema"
         case Text():
             return "grammar" if output.grammar is not None else None
@@ -39,11 +39,11 @@ def forced(loaded: LoadedTask) -> str | None:
 def read_freely(loaded: LoadedTask, text: str) -> str:
     """The answer in what a model wrote without being held to the form; else the text itself."""
     output = loaded.task.output
-    if isinstance(output, Labels):
+    if isinstance(output, LabelForm):
         written = text.strip()
         named = [label for label in output.labels if output.written(label) == written]
         return named[0] if named else written
-    if isinstance(output, Fields) and output.encoding == "values":
+    if isinstance(output, JsonForm) and output.encoding == "values":
         try:
             return canonical(values.read(loaded.schema, text.strip("\n")))
         except TaskRefused:
@@ -64,7 +64,7 @@ class UnforcedTask:
         self.cards, self.card, self.slots = tasks.cards, tasks.card, tasks.slots
         self.resolve = tasks.resolve
 
-    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+    async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """As `Backends.open`."""
         backend = await self._tasks.open(model_id, key_id, place)
         if model_id == self._loaded.task.id and isinstance(backend, TaskBackend):
@@ -88,7 +88,7 @@ class _Unforced:
     ) -> PreparedRequest:
         """As `Backend.prepare`."""
         asked = self.task.asked(request)
-        labels = isinstance(self.task.loaded.task.output, Labels)
+        labels = isinstance(self.task.loaded.task.output, LabelForm)
         free = replace(
             asked,
             constraint=None,

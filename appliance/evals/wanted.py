@@ -15,7 +15,7 @@ OPEN: Final = ("train", "dev")
 """The splits that may be named."""
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EvaluationWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of an evaluation.
 
     Attributes:
@@ -35,7 +35,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = 0
 
 
-def check(wanted: Wanted) -> None:
+def check(wanted: EvaluationWanted) -> None:
     """Refuse a split that is not open, and a directory that is not there.
 
     Raises:

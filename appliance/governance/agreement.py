@@ -25,14 +25,14 @@ import msgspec
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.clock import Clock
 from appliance.db import reading
 from appliance.errors import AuditRefused, AuditUnavailable, StateRefused
 from appliance.governance import proven, rows
-from appliance.governance.proven import ANY, KINDS, TABLES, Difference, Facts, State
+from appliance.governance.proven import ANY, KINDS, TABLES, ProvenFacts, State, UnprovenRow
 from appliance.types import Held, Json, Told
 
 TABLE: Final = """
@@ -64,11 +64,11 @@ class Record(msgspec.Struct, frozen=True):
 
     size: int
     leaf: str
-    state: dict[str, dict[str, Facts]]
+    state: dict[str, dict[str, ProvenFacts]]
 
 
 @dataclass(frozen=True)
-class Standing:
+class AgreementFound:
     """What the last comparison found.
 
     Attributes:
@@ -77,7 +77,7 @@ class Standing:
     """
 
     ends_early: str = ""
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[UnprovenRow, ...] = ()
 
     def held(self, *tables: str) -> frozenset[str]:
         """Subjects of these tables that are held back, and what lost certificates are of."""
@@ -110,10 +110,10 @@ class _Found:
     """
 
     record: Record | None
-    last: Entry
+    last: LogEntry
     state: State
     rows: State
-    differences: list[Difference]
+    differences: list[UnprovenRow]
 
     @property
     def size(self) -> int:
@@ -137,19 +137,19 @@ class Agreement:
         self._clock = clock
         self._secret = hashlib.sha256(b"agreement" + secret).digest()
         self._seen: frozenset[tuple[str, str, str]] = frozenset()
-        self._standing = Standing()
+        self._standing = AgreementFound()
         # A look that began before a person decided must not end after it.
         self._one = threading.RLock()
         self._readers: list[Callable[[], None]] = []
         self.size = 0
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> AgreementFound:
         """What the last comparison found."""
         return self._standing
 
     @standing.setter
-    def standing(self, found: Standing) -> None:
+    def standing(self, found: AgreementFound) -> None:
         self._standing = found
         self._audit.hold(found.ends_early)
 
@@ -169,22 +169,22 @@ class Agreement:
         for read in self._readers:
             read()
 
-    def begin(self) -> Standing:
+    def begin(self) -> AgreementFound:
         """Compare at a start, before anything is answered; complete what a crash interrupted."""
         try:
             with self._one:
                 return self._begin()
         except (AuditRefused, AuditUnavailable) as error:
-            self.standing = Standing(f"Log and database cannot be compared: {error.message}")
+            self.standing = AgreementFound(f"Log and database cannot be compared: {error.message}")
             return self.standing
 
-    def _begin(self) -> Standing:
+    def _begin(self) -> AgreementFound:
         found = self._compare()
         if found is None:
             return self.standing
         return self._completed(found, self._reader.newest_of(_RUNS) + 1)
 
-    def _completed(self, found: _Found, since: int) -> Standing:
+    def _completed(self, found: _Found, since: int) -> AgreementFound:
         """Complete what never agreed, since its row was not written after its entry.
 
         Args:
@@ -198,23 +198,23 @@ class Agreement:
             found = self._compare() or found
         return self._stand(found)
 
-    def look(self) -> Standing:
+    def look(self) -> AgreementFound:
         """Compare while a server runs; a difference counts when the look before had it, too."""
         with self._one:
             return self._look()
 
-    def _look(self) -> Standing:
+    def _look(self) -> AgreementFound:
         found = self._compare()
         if found is None:
             return self.standing
         before, self._seen = self._seen, frozenset(map(_named, found.differences))
         if not self._seen <= before:
             both = (d for d in found.differences if _named(d) in before)
-            self.standing = Standing("", tuple(both))
+            self.standing = AgreementFound("", tuple(both))
             return self.standing
         return self._completed(found, 0)
 
-    def settle(self, actor: str, reason: str) -> Standing:
+    def settle(self, actor: str, reason: str) -> AgreementFound:
         """Have a person decide: rows become as strict as the log, and count from here on.
 
         Raises:
@@ -241,8 +241,8 @@ class Agreement:
                 if all(d.seq < agreed for d in found.differences):  # or the next start completes it
                     self._stand(found)
 
-    def _stand(self, found: _Found) -> Standing:
-        self.standing = Standing("", tuple(found.differences))
+    def _stand(self, found: _Found) -> AgreementFound:
+        self.standing = AgreementFound("", tuple(found.differences))
         self.size = found.size
         self._save(found)
         return self.standing
@@ -261,12 +261,12 @@ class Agreement:
         elif broken and first:
             early = "What the log said before it was pruned is not kept in appliance.db any more."
         if early:
-            self.standing = Standing(early)
+            self.standing = AgreementFound(early)
             return None
         if record is not None:
             state = {table: dict(subjects) for table, subjects in record.state.items()}
         else:  # of what was pruned, no entry tells
-            state = {table: {ANY: Facts()} for table in TABLES} if first else {}
+            state = {table: {ANY: ProvenFacts()} for table in TABLES} if first else {}
         begun = record.size if record else first
         proven.fold(state, (entry.body for entry in self._reader.since(begun, size, KINDS)))
         with reading(self._database) as connection:
@@ -286,7 +286,7 @@ class Agreement:
         return ""
 
     def _settle(
-        self, found: Sequence[Difference], actor: str, reason: str, ends_early: str = ""
+        self, found: Sequence[UnprovenRow], actor: str, reason: str, ends_early: str = ""
     ) -> None:
         """Make rows stricter and have an entry say what holds from here on."""
         with self._database.begin() as connection:
@@ -333,11 +333,11 @@ class Agreement:
         return hmac.digest(self._secret, origin + b"\n" + data, "sha256")
 
 
-def _named(found: Difference) -> tuple[str, str, str]:
+def _named(found: UnprovenRow) -> tuple[str, str, str]:
     return found.table, found.subject, found.what
 
 
-def _stays(found: Difference) -> bool:
+def _stays(found: UnprovenRow) -> bool:
     """Whether no crash explains a difference, or the job that it stopped will end it.
 
     A key ends before its entry: its row never lacks what an entry says.

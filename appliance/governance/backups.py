@@ -13,7 +13,7 @@ import msgspec
 FILE: Final = "backups.json"
 
 
-class Backup(msgspec.Struct, frozen=True):
+class StoredBackup(msgspec.Struct, frozen=True):
     """One backup.
 
     Attributes:
@@ -32,14 +32,14 @@ class Backup(msgspec.Struct, frozen=True):
         return int(self.time.timestamp() * 1e6)
 
 
-class _File(msgspec.Struct, frozen=True):
-    backups: list[Backup]
+class _BackupFile(msgspec.Struct, frozen=True):
+    backups: list[StoredBackup]
 
 
-def known(data: Path) -> list[Backup]:
+def known(data: Path) -> list[StoredBackup]:
     """The backups, the oldest first."""
     try:
-        found = msgspec.json.decode((data / FILE).read_bytes(), type=_File).backups
+        found = msgspec.json.decode((data / FILE).read_bytes(), type=_BackupFile).backups
     except (OSError, msgspec.MsgspecError):
         return []
     return sorted(found, key=lambda backup: backup.made_us)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.audit.entry import Draft, Entry
+from appliance.audit.entry import Draft, LogEntry
 from appliance.audit.eraser import key_of, texts_of
 from appliance.audit.erasures import KIND
 from appliance.audit.log import AuditLog
@@ -28,7 +28,7 @@ from appliance.audit.search import Query
 from appliance.db import scrub
 from appliance.errors import NotFound, Unavailable
 from appliance.governance import backups
-from appliance.governance.backups import Backup
+from appliance.governance.backups import StoredBackup
 from appliance.types import Json
 
 TABLES: Final = """
@@ -56,7 +56,7 @@ class Holder(Protocol):
 
 
 @dataclass(frozen=True)
-class Erased:
+class ErasedTexts:
     """What an erasure did.
 
     Attributes:
@@ -68,7 +68,7 @@ class Erased:
 
     seq: int
     places: Mapping[str, int]
-    backups: tuple[Backup, ...]
+    backups: tuple[StoredBackup, ...]
     datasets: tuple[str, ...]
 
 
@@ -112,7 +112,7 @@ class Erasing:
         self._audit, self._reader = audit, reader
         self._holders, self._datasets, self._aliases = holders, datasets, aliases
 
-    def erase(self, request_id: str, actor: str, reason: str) -> Erased:
+    def erase(self, request_id: str, actor: str, reason: str) -> ErasedTexts:
         """Erase what was asked and answered under an id.
 
         Raises:
@@ -145,7 +145,7 @@ class Erasing:
             fields["aliases"] = list(aliases)
         (receipt,) = self._audit.append(Draft(KIND, fields)).result()
         self.catch_up()
-        return Erased(receipt.seq, places, tuple(kept), tuple(datasets))
+        return ErasedTexts(receipt.seq, places, tuple(kept), tuple(datasets))
 
     def catch_up(self) -> bool:
         """Do what erasures on record say and what was not done yet; whether there was any.
@@ -188,7 +188,7 @@ class Erasing:
                 requests.append(search)
         return _Meant(tuple(requests), frozenset(ids), since)
 
-    def _lists(self, names: Collection[str], meant: _Meant) -> Iterator[Entry]:
+    def _lists(self, names: Collection[str], meant: _Meant) -> Iterator[LogEntry]:
         """The entries that commit to lists of answers of these tasks and queues."""
         if not names:
             return
@@ -198,7 +198,7 @@ class Erasing:
             if field is not None and entry.body.get(field) in names and key_of(entry) is not None:
                 yield entry
 
-    def _entries(self, query: Query) -> Iterator[Entry]:
+    def _entries(self, query: Query) -> Iterator[LogEntry]:
         after: int | None = -1 if query.after is None else query.after
         while after is not None:
             page = self._reader.search(dataclasses.replace(query, after=after))

@@ -9,14 +9,14 @@ from appliance.audit.appending import append
 from appliance.audit.export import export
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.verification.verify import verify_log
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.types import Json, Role
 from appliance.wire.admin.jobs import Export
 from appliance.wire.admin.models import VerifyRange
 from appliance.wire.admin.results import LogExported, LogVerified
 
 
-class Verification(Kind[VerifyRange, LogVerified]):
+class VerificationJob(JobKind[VerifyRange, LogVerified]):
     """Checks the log of a data directory; needs only its files.
 
     Args:
@@ -41,7 +41,7 @@ class Verification(Kind[VerifyRange, LogVerified]):
         return await job.in_thread(verified, self._log, job.params, job.report)
 
 
-class Exporting(Kind[Export, LogExported]):
+class Exporting(JobKind[Export, LogExported]):
     """Writes all entries to a new file or directory.
 
     Args:

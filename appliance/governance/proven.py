@@ -30,7 +30,7 @@ Value: TypeAlias = str | int | bool | list[str] | dict[str, str | int | None] | 
 Values: TypeAlias = dict[str, Value]
 
 
-class Facts(msgspec.Struct, frozen=True):
+class ProvenFacts(msgspec.Struct, frozen=True):
     """What is known of one subject.
 
     Attributes:
@@ -56,11 +56,11 @@ class Settled(msgspec.Struct, frozen=True):
 
     table: str
     subject: str
-    facts: Facts | None
+    facts: ProvenFacts | None
 
 
-_UNKNOWN: Final = Facts()
-State: TypeAlias = dict[str, dict[str, Facts]]
+_UNKNOWN: Final = ProvenFacts()
+State: TypeAlias = dict[str, dict[str, ProvenFacts]]
 """By table and subject."""
 Body: TypeAlias = Mapping[str, Json]
 What: TypeAlias = Literal["unlogged", "revived", "edited", "lost", "absent"]
@@ -106,7 +106,7 @@ RANKS: Final[Mapping[str, int]] = {
 
 
 @dataclass(frozen=True)
-class Difference:
+class UnprovenRow:
     """A row that its entries do not prove.
 
     Attributes:
@@ -122,7 +122,7 @@ class Difference:
     what: What
     names: tuple[str, ...] = ()
     seq: int = -1
-    facts: Facts = _UNKNOWN
+    facts: ProvenFacts = _UNKNOWN
 
     @property
     def permits(self) -> bool:
@@ -146,7 +146,7 @@ class Difference:
                 return f"{name} was permitted by {log}; appliance.db does not permit it."
 
 
-def differences(proven: State, rows: State) -> list[Difference]:
+def differences(proven: State, rows: State) -> list[UnprovenRow]:
     """Where the rows are not what the entries prove, in order."""
     found = []
     for name, table in TABLES.items():
@@ -159,13 +159,13 @@ def differences(proven: State, rows: State) -> list[Difference]:
             one = _compared(table, facts, row, known)
             if one is not None:
                 what, names = one
-                facts = facts or Facts()
-                found.append(Difference(name, subject, what, names, facts.seq, facts))
+                facts = facts or ProvenFacts()
+                found.append(UnprovenRow(name, subject, what, names, facts.seq, facts))
     return found
 
 
 def _compared(
-    table: Table, facts: Facts | None, row: Facts | None, known: bool
+    table: Table, facts: ProvenFacts | None, row: ProvenFacts | None, known: bool
 ) -> tuple[What, tuple[str, ...]] | None:
     if facts is None:
         unlogged = row is not None and table.grants and not known and row.rank < table.ends
@@ -202,13 +202,13 @@ def agreed(proven: State, rows: State) -> State:
     return kept
 
 
-def _lasting(row: Facts) -> Facts:
+def _lasting(row: ProvenFacts) -> ProvenFacts:
     """A row without what changes and has no entry: a job keeps checkpoints while it works."""
     values = {name: value for name, value in row.values.items() if name != "checkpoint_sha256"}
     return _with(row, values=values)
 
 
-def settled(found: Iterable[Difference], rows: State) -> list[dict[str, Json]]:
+def settled(found: Iterable[UnprovenRow], rows: State) -> list[dict[str, Json]]:
     """The part of an entry that makes the rows the state from here on."""
     made: list[dict[str, Json]] = msgspec.to_builtins(
         [Settled(o.table, o.subject, rows.get(o.table, {}).get(o.subject)) for o in found]
@@ -248,12 +248,12 @@ def _of_item(item: object) -> str:
 def _put(state: State, table: str, subject: object, body: Body, **changed: Any) -> None:
     """Have a subject be what an entry says; what it says nothing of stays."""
     subjects = state.setdefault(table, {})
-    facts = subjects.get(str(subject), Facts())
+    facts = subjects.get(str(subject), ProvenFacts())
     values = {**facts.values, **changed.pop("values", {})}
     subjects[str(subject)] = _with(facts, values=values, seq=cast(int, body["seq"]), **changed)
 
 
-def _with(facts: Facts, **changed: Any) -> Facts:
+def _with(facts: ProvenFacts, **changed: Any) -> ProvenFacts:
     return msgspec.structs.replace(facts, **changed)
 
 
@@ -268,7 +268,7 @@ def _value(body: Body, field: str) -> Value:
 
 def _key(state: State, body: Body) -> None:
     values = _there(body, **dict(zip(_OF_KEY, _OF_KEY, strict=True)), content="texts")
-    known = state.get("api_keys", {}).get(str(body["key_id"]), Facts())
+    known = state.get("api_keys", {}).get(str(body["key_id"]), ProvenFacts())
     rank = 1 if body["action"] == "key_revoke" else known.rank
     _put(state, "api_keys", body["key_id"], body, rank=rank, values=values)
 
@@ -282,7 +282,7 @@ def _group(state: State, body: Body) -> None:
 def _model(state: State, body: Body) -> None:
     """An edge of an artifact's life; one from the stick says nothing about what is here."""
     model, after = str(body["model"]), str(body["state"])
-    known = state.get("models", {}).get(model, Facts(extra={"state": "refused"}))
+    known = state.get("models", {}).get(model, ProvenFacts(extra={"state": "refused"}))
     if body.get("before") == "media":
         # Of a refused artifact the id is used again; of one without files, its files come.
         if known.extra["state"] in ("refused", "media"):

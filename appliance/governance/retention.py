@@ -24,14 +24,14 @@ from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import approval
-from appliance.trust.statements.approval import Approval, PruneSubject
+from appliance.trust.statements.approval import PrunedEntries, ValidApproval
 from appliance.types import Json, Receipt
 
 _DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True)
-class Segment:
+class RetentionSegment:
     """A file of the log and whether it may go.
 
     Attributes:
@@ -68,15 +68,17 @@ class Retention:
         self._audit, self._reader, self._clock, self._keep = audit, reader, clock, keep_days
         self._policy, self._fresh = policy, fresh
 
-    def segments(self) -> list[Segment]:
+    def segments(self) -> list[RetentionSegment]:
         """All segments, oldest first."""
         seen = self._reader.least_witnessed()
         return [
-            Segment(f.first, f.end - 1, f.size, f.latest_us, self._code(f.end, f.latest_us, seen))
+            RetentionSegment(
+                f.first, f.end - 1, f.size, f.latest_us, self._code(f.end, f.latest_us, seen)
+            )
             for f in self._reader.segments()
         ]
 
-    def subject(self, before: int) -> PruneSubject:
+    def subject(self, before: int) -> PrunedEntries:
         """What the approvers of a prune sign.
 
         Args:
@@ -96,9 +98,9 @@ class Retention:
         if segment.code:
             message = f"A witness has seen fewer than {before} entries."
             raise StateRefused(segment.code, message)
-        return PruneSubject(self._reader.origin, before, self._reader.root_before(before))
+        return PrunedEntries(self._reader.origin, before, self._reader.root_before(before))
 
-    def approvals(self, subject: PruneSubject) -> dict[int, Approval]:
+    def approvals(self, subject: PrunedEntries) -> dict[int, ValidApproval]:
         """Approvals that hold under the policy of today, by the entry that has them."""
         policy, found = self._policy(), {}
         after: int | None = -1
@@ -113,7 +115,7 @@ class Retention:
             after = page.resume
         return found
 
-    def approve(self, actor: str, before: int, envelope: bytes) -> Approval:
+    def approve(self, actor: str, before: int, envelope: bytes) -> ValidApproval:
         """Take one approval.
 
         Raises:

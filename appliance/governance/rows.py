@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, text
 
-from appliance.governance.proven import RANKS, Difference, Facts, State, Value, Values, label
+from appliance.governance.proven import RANKS, ProvenFacts, State, UnprovenRow, Value, Values, label
 from appliance.registry.audit_entries import facts_digest
 
 Bound: TypeAlias = dict[str, Value | bytes]
@@ -36,14 +36,14 @@ def read(connection: Connection) -> State:
         "upstream_fingerprints": _named(connection, "upstream_fingerprints", "name", "fingerprint"),
         "upstream_approvals": _named(connection, "upstream_approvals", "digest", "key", "envelope"),
         "labels": {
-            label(row["queue"], row["item"], row["rater"], row["together"]): Facts()
+            label(row["queue"], row["item"], row["rater"], row["together"]): ProvenFacts()
             for row in _all(connection, "labels")
         },
         "jobs": {str(row["id"]): _job(row) for row in _all(connection, "jobs")},
     }
 
 
-def mend(connection: Connection, found: Iterable[Difference], now_us: int) -> None:
+def mend(connection: Connection, found: Iterable[UnprovenRow], now_us: int) -> None:
     """Write what the log takes away into the rows, as far as it says enough; the rest stays."""
     for one in found:
         values: Bound = {"subject": one.subject, "at": now_us, **one.facts.extra}
@@ -53,7 +53,7 @@ def mend(connection: Connection, found: Iterable[Difference], now_us: int) -> No
             connection.execute(text(sql), values)
 
 
-def _mending(one: Difference, values: Bound) -> tuple[str, ...]:
+def _mending(one: UnprovenRow, values: Bound) -> tuple[str, ...]:
     facts = one.facts
     if one.what == "absent" or (one.what == "lost" and one.table != "route_suspensions"):
         return ()
@@ -103,7 +103,7 @@ def _mending(one: Difference, values: Bound) -> tuple[str, ...]:
             return ()
 
 
-def _restored(facts: Facts, values: Bound) -> tuple[str, ...]:
+def _restored(facts: ProvenFacts, values: Bound) -> tuple[str, ...]:
     """All columns of a key that entries say."""
     said = dict(facts.values)
     if isinstance(limits := said.pop("limits", {}), dict):
@@ -125,20 +125,20 @@ def _all(connection: Connection, table: str) -> Sequence[RowMapping]:
     return connection.execute(text(sql)).mappings().all()
 
 
-def _named(connection: Connection, table: str, *names: str) -> dict[str, Facts]:
+def _named(connection: Connection, table: str, *names: str) -> dict[str, ProvenFacts]:
     """Rows by one or two columns; a further one is compared by its digest."""
     blob = names[-1] if names[-1] in ("envelope", "fingerprint") else ""
     return {
-        "/".join(str(row[name]) for name in names if name != blob): Facts(
+        "/".join(str(row[name]) for name in names if name != blob): ProvenFacts(
             values={f"{blob}_sha256": _sha256(bytes(row[blob]))} if blob else {}
         )
         for row in _all(connection, table)
     }
 
 
-def _certificates(connection: Connection, table: str, owner: str) -> dict[str, Facts]:
+def _certificates(connection: Connection, table: str, owner: str) -> dict[str, ProvenFacts]:
     return {
-        row["id"]: Facts(
+        row["id"]: ProvenFacts(
             values={"envelope_sha256": _sha256(bytes(row["envelope"]))},
             extra={"digest": row[owner]},
         )
@@ -146,7 +146,7 @@ def _certificates(connection: Connection, table: str, owner: str) -> dict[str, F
     }
 
 
-def _key(row: RowMapping) -> Facts:
+def _key(row: RowMapping) -> ProvenFacts:
     certificate = row["certificate_sha256"]
     values = {
         **{n: row[n] for n in ("name", "role", "expires_us", "old_until_us", "content")},
@@ -158,19 +158,19 @@ def _key(row: RowMapping) -> Facts:
         "secret_sha256": bytes(row["secret_sha256"]).hex(),
         "old_sha256": None if row["old_sha256"] is None else bytes(row["old_sha256"]).hex(),
     }
-    return Facts(int(row["revoked_us"] is not None), values)
+    return ProvenFacts(int(row["revoked_us"] is not None), values)
 
 
-def _model(row: RowMapping) -> Facts:
+def _model(row: RowMapping) -> ProvenFacts:
     values: Values = {"round": row["round"]}
     if row["state"] in ("verified", "approved", "suspended"):
         values["facts_sha256"] = facts_digest(json.loads(row["facts"]))
     if row["digest"] is not None:
         values["digest"] = row["digest"]
-    return Facts(RANKS[row["state"]], values, extra={"state": row["state"]})
+    return ProvenFacts(RANKS[row["state"]], values, extra={"state": row["state"]})
 
 
-def _looks(connection: Connection) -> dict[str, Facts]:
+def _looks(connection: Connection) -> dict[str, ProvenFacts]:
     marks = _listed(connection, "look_marks", "mark")
     items = _listed(connection, "look_items", "mark || ' ' || item")
     names = (
@@ -178,7 +178,7 @@ def _looks(connection: Connection) -> dict[str, Facts]:
         "verdict", "certificate", "share_micros", "exported",
     )  # fmt: skip
     return {
-        row["id"]: Facts(
+        row["id"]: ProvenFacts(
             values={
                 **{name: row[name] for name in names},
                 "groups_sha256": marks.get(row["id"], _NOTHING),
@@ -196,23 +196,23 @@ def _listed(connection: Connection, table: str, line: str) -> dict[str, str]:
     return {str(look): _sha256(found.encode()) for look, found in connection.execute(text(sql))}
 
 
-def _pointers(connection: Connection) -> dict[str, Facts]:
+def _pointers(connection: Connection) -> dict[str, ProvenFacts]:
     rows = sorted(_all(connection, "task_pointers"), key=lambda row: int(row["position"]))
     return {
-        row["name"]: Facts(
+        row["name"]: ProvenFacts(
             values={"newest": row["id"], "envelope_sha256": _sha256(bytes(row["envelope"]))}
         )
         for row in rows
     }
 
 
-def _job(row: RowMapping) -> Facts:
+def _job(row: RowMapping) -> ProvenFacts:
     values: Values = {}
     if row["result"] is not None:
         values["result_sha256"] = _sha256(row["result"].encode())
     elif row["checkpoint"] is not None:
         values["checkpoint_sha256"] = _sha256(row["checkpoint"].encode())
-    return Facts(values=values)
+    return ProvenFacts(values=values)
 
 
 def _sha256(data: bytes) -> str:

@@ -16,7 +16,7 @@ _ROOT: Final = Path("/sys/class/powercap")
 _MICRO: Final = 1e-6
 
 
-class Meter:
+class EnergyMeter:
     """What was taken since it was made; asked once an hour at least, it misses no round."""
 
     def __init__(self, root: Path = _ROOT) -> None:

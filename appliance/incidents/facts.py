@@ -28,7 +28,7 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class Log:
+class LogFact:
     """The audit log.
 
     Attributes:
@@ -60,7 +60,7 @@ class LogFile:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class CertificateFact:
     """The certificate of the LAN listener.
 
     Attributes:
@@ -78,7 +78,7 @@ class Certificate:
 
 
 @dataclass(frozen=True)
-class Artifact:
+class ArtifactFact:
     """One artifact of the store.
 
     Attributes:
@@ -97,7 +97,7 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Worker:
+class WorkerFact:
     """One engine process and its model.
 
     Attributes:
@@ -126,7 +126,7 @@ class Refusals:
 
 
 @dataclass(frozen=True)
-class UpstreamHost:
+class UpstreamHostFact:
     """One host of an upstream.
 
     Attributes:
@@ -177,23 +177,23 @@ class Facts:
     now_us: int
     host: tuple[str, ...] = ()
     disk: Disk | None = None
-    log: Log = Log()
+    log: LogFact = LogFact()
     log_file: LogFile = LogFile()
-    certificate: Certificate | None = None
+    certificate: CertificateFact | None = None
     trust: Freshness | None = None
     trust_problem: str = ""
     unknown_roles: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
-    artifacts: tuple[Artifact, ...] = ()
+    artifacts: tuple[ArtifactFact, ...] = ()
     evaluations: tuple[Told, ...] = ()
     routes: tuple[Told, ...] = ()
     unwatched: tuple[Told, ...] = ()
     missing_wrong: tuple[Told, ...] = ()
     weights: tuple[Told, ...] = ()
     drifts: tuple[Told, ...] = ()
-    workers: tuple[Worker, ...] = ()
+    workers: tuple[WorkerFact, ...] = ()
     refusals: tuple[Refusals, ...] = ()
-    upstreams: tuple[UpstreamHost, ...] = ()
+    upstreams: tuple[UpstreamHostFact, ...] = ()
     broken_upstreams: tuple[Told, ...] = ()
     unread_upstreams: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()

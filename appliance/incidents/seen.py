@@ -25,7 +25,7 @@ class Look:
     ended: tuple[Alarm, ...]
 
 
-class Seen:
+class AlarmMemory:
     """Remembers the alarms of the look before; callable from any thread."""
 
     def __init__(self) -> None:

@@ -24,8 +24,8 @@ from appliance.errors import ApplianceError, AuditUnavailable, StateRefused, Una
 from appliance.jobs.kind import AnyKind, JsonObject, dumps
 from appliance.jobs.live import Live, why_stopped
 from appliance.jobs.runner import Memory, Runner, columns, end_entry, writable
-from appliance.jobs.states import LIVE, State, actions, following
-from appliance.jobs.store import Job, JobStore, unkept
+from appliance.jobs.states import LIVE, JobState, actions, following
+from appliance.jobs.store import JobStore, StoredJob, unkept
 from appliance.types import Json
 from appliance.wire.admin.base import Verbatim
 
@@ -35,7 +35,7 @@ _log = logging.getLogger("appliance")
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownJob:
     """A job as people see it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Shown:
         actions: what people may do with it now.
     """
 
-    job: Job
+    job: StoredJob
     heavy: bool
     actions: tuple[str, ...]
 
@@ -129,11 +129,11 @@ class Jobs:
         creating.add_done_callback(self._creating.discard)
         return live
 
-    async def newest(self, count: int = 100) -> list[Shown]:
+    async def newest(self, count: int = 100) -> list[ShownJob]:
         """The newest jobs, the newest first."""
         return [self._shown(job) for job in await asyncio.to_thread(self._store.newest, count)]
 
-    async def get(self, job_id: int) -> Shown:
+    async def get(self, job_id: int) -> ShownJob:
         """One job. Raises StateRefused (`unknown_job_id`)."""
         return self._shown(await asyncio.to_thread(self._store.get, job_id))
 
@@ -141,7 +141,7 @@ class Jobs:
         """A job that this process queues or runs."""
         return self._live.get(job_id)
 
-    async def pause(self, job_id: int, actor: str) -> Shown:
+    async def pause(self, job_id: int, actor: str) -> ShownJob:
         """Stop a job at its next safe point, to be resumed.
 
         Raises:
@@ -150,11 +150,11 @@ class Jobs:
         """
         return await self._steer(job_id, "pause", actor)
 
-    async def resume(self, job_id: int, actor: str) -> Shown:
+    async def resume(self, job_id: int, actor: str) -> ShownJob:
         """Continue a job where it stopped. Raises as `pause`; Unavailable (`too_many_jobs`)."""
         return await self._steer(job_id, "resume", actor)
 
-    async def cancel(self, job_id: int, actor: str) -> Shown:
+    async def cancel(self, job_id: int, actor: str) -> ShownJob:
         """End a job for good at its next safe point. Raises as `pause`."""
         return await self._steer(job_id, "cancel", actor)
 
@@ -177,7 +177,7 @@ class Jobs:
 
     # life of the server
 
-    def recover(self) -> list[Job]:
+    def recover(self) -> list[StoredJob]:
         """Settle what an earlier process left under way; blocks, before the event loop runs.
 
         Returns:
@@ -186,18 +186,20 @@ class Jobs:
         found = []
         for job in self._store.unfinished():
             kind = self._kinds.get(job.kind)
-            if job.state is State.QUEUED and kind is not None and job.served:
+            if job.state is JobState.QUEUED and kind is not None and job.served:
                 continue
             resumable = kind is not None and kind.resumable
             event = ("requeue" if job.served else "shelve") if resumable else "lose"
-            if job.state is State.QUEUED:
+            if job.state is JobState.QUEUED:
                 event = "shelve" if resumable else "lose"
             state = following(job.state, event)
             message = "The server ended while the job ran."
             with contextlib.suppress(AuditUnavailable):  # the state is a fact, with or without it
                 self._audit.append(end_entry(job, state, "job_interrupted", message)).result()
-            kept = {} if state is State.QUEUED else {"code": "job_interrupted", "message": message}
-            if state is State.CANCELLED:
+            kept = (
+                {} if state is JobState.QUEUED else {"code": "job_interrupted", "message": message}
+            )
+            if state is JobState.CANCELLED:
                 kept = columns(why_stopped(job.id, "cancel"))
             found.append(self._store.advance(job.id, event, **kept))
         return found
@@ -207,13 +209,13 @@ class Jobs:
         self._runner.served = True
         for job in await asyncio.to_thread(self._store.unfinished):
             kind = self._kinds.get(job.kind)
-            if job.state is not State.QUEUED or kind is None:
+            if job.state is not JobState.QUEUED or kind is None:
                 continue
             try:
                 asked = await asyncio.to_thread(_asked, job, kind)
             except ApplianceError as error:  # what it was to work on is gone
                 with contextlib.suppress(AuditUnavailable):
-                    draft = end_entry(job, State.FAILED, error.code, error.message)
+                    draft = end_entry(job, JobState.FAILED, error.code, error.message)
                     await append(self._audit, draft)
                 await asyncio.to_thread(self._store.advance, job.id, "fail", **columns(error))
                 continue
@@ -291,7 +293,7 @@ class Jobs:
         finally:
             self._new.discard(live)
 
-    def _schedule(self, job: Job, kind: AnyKind, asked: tuple[Any, bool]) -> None:
+    def _schedule(self, job: StoredJob, kind: AnyKind, asked: tuple[Any, bool]) -> None:
         params, engine = asked
         live = Live(job, kind, params, resumed=job.started_us is not None)
         live.engine = engine
@@ -313,21 +315,21 @@ class Jobs:
             lane.running = lane.waiting.popleft()
             lane.running.task = asyncio.create_task(self._run(lane.running))
 
-    def _shown(self, job: Job) -> Shown:
+    def _shown(self, job: StoredJob) -> ShownJob:
         live, kind = self._live.get(job.id), self._kinds.get(job.kind)
         if live is not None and job.state in LIVE:
             job = replace(job, progress=live.progress)
         can = actions(job.state, resumable=kind is not None and kind.resumable)
-        return Shown(job, kind is not None and kind.heavy, can)
+        return ShownJob(job, kind is not None and kind.heavy, can)
 
-    async def _steer(self, job_id: int, action: str, actor: str) -> Shown:
+    async def _steer(self, job_id: int, action: str, actor: str) -> ShownJob:
         shown = await self.get(job_id)
         if action not in shown.actions:
             allowed = ", ".join(shown.actions) or "nothing"
             message = f"Job {job_id} is {shown.job.state}; it allows {allowed}."
             raise StateRefused("job_wrong_state", message)
         kind = self.kind(shown.job.kind) if action == "resume" else None
-        if kind is not None and shown.job.state is not State.PAUSING:
+        if kind is not None and shown.job.state is not JobState.PAUSING:
             self._admit(kind)
             if (before := self._live.get(job_id)) is not None and before.task is not None:
                 await asyncio.wait({before.task})  # its state was kept, and it is about to end
@@ -375,7 +377,7 @@ class Jobs:
             self._pump(lane)
 
 
-def _asked(job: Job, kind: AnyKind) -> tuple[Any, bool]:
+def _asked(job: StoredJob, kind: AnyKind) -> tuple[Any, bool]:
     """The parameters in a row, and whether the job needs an engine; may block."""
     params = kind.read(job.params)
     return params, kind.engine(params)

@@ -43,7 +43,7 @@ class Waits(StateRefused):
     """The work waits for people: the job is paused until a person resumes it."""
 
 
-class Kind(Generic[P, R]):
+class JobKind(Generic[P, R]):
     """A kind of job; subclasses say what it does.
 
     Attributes:
@@ -128,7 +128,7 @@ class Kind(Generic[P, R]):
         raise NotImplementedError
 
 
-AnyKind: TypeAlias = Kind[Any, Any]
+AnyKind: TypeAlias = JobKind[Any, Any]
 
 
 class Context(Generic[P]):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from appliance.errors import ApplianceError, Unavailable
 from appliance.jobs.kind import AnyKind, Stop
 from appliance.jobs.progress import Meter, Progress
-from appliance.jobs.store import Job
+from appliance.jobs.store import StoredJob
 from appliance.wire.admin.base import Verbatim
 
 _PHASES: Final = 64
@@ -30,7 +30,7 @@ REASONS: Final = {
 
 
 @dataclass
-class Seen:
+class WatcherSeen:
     """How far one watcher has read."""
 
     number: int = -1
@@ -60,7 +60,7 @@ class Reports:
             self._trail.append((number + 1, told))
         self.progress = told
 
-    def news(self, seen: Seen) -> list[Progress]:
+    def news(self, seen: WatcherSeen) -> list[Progress]:
         """The reports that a watcher has not read yet, the newest of each phase."""
         trail = list(self._trail)
         found = [
@@ -88,7 +88,7 @@ class Live(Reports):
         kept: done when the job is in the database, and `job` has its number.
     """
 
-    def __init__(self, job: Job, kind: AnyKind, params: Any, *, resumed: bool) -> None:
+    def __init__(self, job: StoredJob, kind: AnyKind, params: Any, *, resumed: bool) -> None:
         super().__init__(kind.unit, job.progress)
         self.job, self.kind, self.params, self.resumed = job, kind, params, resumed
         self.asked, self.engine = "", True

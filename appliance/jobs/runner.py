@@ -21,8 +21,8 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.errors import ApplianceError, AuditUnavailable, Unavailable
 from appliance.jobs.kind import Context, Stop, Waits, digest, dumps
 from appliance.jobs.live import Live, explained
-from appliance.jobs.states import LIVE, State, following
-from appliance.jobs.store import Job, JobStore, columns_of
+from appliance.jobs.states import LIVE, JobState, following
+from appliance.jobs.store import JobStore, StoredJob, columns_of
 from appliance.types import Json
 from appliance.wire.admin.base import Verbatim
 
@@ -87,7 +87,7 @@ class Runner:
     async def _resumed(self, live: Live) -> bool:
         """Whether a job that stops for a pause was resumed before it came to a safe point."""
         job = await asyncio.to_thread(self._store.get, live.job.id)
-        return live.asked in ("", "pause") and job.state is State.RUNNING
+        return live.asked in ("", "pause") and job.state is JobState.RUNNING
 
     async def _begin(self, live: Live) -> None:
         job = live.job
@@ -150,7 +150,7 @@ class Runner:
 
     async def _keep(self, live: Live, ended: Verbatim | BaseException) -> Verbatim | BaseException:
         job = await asyncio.to_thread(self._store.get, live.job.id)
-        if job.state not in LIVE and job.state is not State.QUEUED:
+        if job.state not in LIVE and job.state is not JobState.QUEUED:
             stop = live.stopped()
             await self._record(live, end_entry(job, job.state, stop.code, stop.message))
             return stop  # it was steered before its work began
@@ -194,7 +194,7 @@ class Runner:
             _log.warning("job %d (%s) is not in the audit log", live.job.id, live.kind.name)
 
 
-def end_entry(job: Job, state: State, code: str, message: str, result: str = "") -> Draft:
+def end_entry(job: StoredJob, state: JobState, code: str, message: str, result: str = "") -> Draft:
     """The entry of an end of work, or of its interruption; with the digest of a result."""
     fields: dict[str, Json] = {"actor": job.actor, "job": job.id, "work": job.kind}
     fields |= {"title": job.title, "state": state.value, "code": code, "reason": message}

@@ -11,7 +11,7 @@ from typing import Final
 from appliance.errors import StateRefused
 
 
-class State(enum.StrEnum):
+class JobState(enum.StrEnum):
     """Where a job stands.
 
     A job that is `pausing` or `cancelling` runs until its next safe point.
@@ -28,52 +28,52 @@ class State(enum.StrEnum):
     INTERRUPTED = "interrupted"
 
 
-TABLE: Final[Mapping[State, Mapping[str, State]]] = {
-    State.QUEUED: {
-        "start": State.RUNNING,
-        "pause": State.PAUSED,
-        "cancel": State.CANCELLED,
-        "fail": State.FAILED,
-        "requeue": State.QUEUED,
-        "shelve": State.PAUSED,
-        "drop": State.CANCELLED,
-        "lose": State.INTERRUPTED,
+TABLE: Final[Mapping[JobState, Mapping[str, JobState]]] = {
+    JobState.QUEUED: {
+        "start": JobState.RUNNING,
+        "pause": JobState.PAUSED,
+        "cancel": JobState.CANCELLED,
+        "fail": JobState.FAILED,
+        "requeue": JobState.QUEUED,
+        "shelve": JobState.PAUSED,
+        "drop": JobState.CANCELLED,
+        "lose": JobState.INTERRUPTED,
     },
-    State.RUNNING: {
-        "pause": State.PAUSING,
-        "cancel": State.CANCELLING,
-        "finish": State.DONE,
-        "fail": State.FAILED,
-        "requeue": State.QUEUED,
-        "shelve": State.PAUSED,
-        "lose": State.INTERRUPTED,
-        "drop": State.CANCELLED,
+    JobState.RUNNING: {
+        "pause": JobState.PAUSING,
+        "cancel": JobState.CANCELLING,
+        "finish": JobState.DONE,
+        "fail": JobState.FAILED,
+        "requeue": JobState.QUEUED,
+        "shelve": JobState.PAUSED,
+        "lose": JobState.INTERRUPTED,
+        "drop": JobState.CANCELLED,
     },
-    State.PAUSING: {
-        "resume": State.RUNNING,
-        "cancel": State.CANCELLING,
-        "stop": State.PAUSED,
-        "finish": State.DONE,
-        "fail": State.FAILED,
-        "requeue": State.PAUSED,
-        "shelve": State.PAUSED,
-        "lose": State.PAUSED,
-        "drop": State.CANCELLED,
+    JobState.PAUSING: {
+        "resume": JobState.RUNNING,
+        "cancel": JobState.CANCELLING,
+        "stop": JobState.PAUSED,
+        "finish": JobState.DONE,
+        "fail": JobState.FAILED,
+        "requeue": JobState.PAUSED,
+        "shelve": JobState.PAUSED,
+        "lose": JobState.PAUSED,
+        "drop": JobState.CANCELLED,
     },
-    State.CANCELLING: {
-        "stop": State.CANCELLED,
-        "finish": State.DONE,
-        "fail": State.FAILED,
-        "requeue": State.CANCELLED,
-        "shelve": State.CANCELLED,
-        "lose": State.CANCELLED,
-        "drop": State.CANCELLED,
+    JobState.CANCELLING: {
+        "stop": JobState.CANCELLED,
+        "finish": JobState.DONE,
+        "fail": JobState.FAILED,
+        "requeue": JobState.CANCELLED,
+        "shelve": JobState.CANCELLED,
+        "lose": JobState.CANCELLED,
+        "drop": JobState.CANCELLED,
     },
-    State.PAUSED: {"resume": State.QUEUED, "cancel": State.CANCELLED},
-    State.FAILED: {"resume": State.QUEUED},
-    State.DONE: {},
-    State.CANCELLED: {},
-    State.INTERRUPTED: {},
+    JobState.PAUSED: {"resume": JobState.QUEUED, "cancel": JobState.CANCELLED},
+    JobState.FAILED: {"resume": JobState.QUEUED},
+    JobState.DONE: {},
+    JobState.CANCELLED: {},
+    JobState.INTERRUPTED: {},
 }
 """State → event → next state.
 
@@ -85,14 +85,14 @@ its work is lost. `shelve` and `drop` also follow a caller who goes away.
 
 ACTIONS: Final = ("pause", "resume", "cancel")
 """What people may ask for."""
-LIVE: Final = frozenset({State.RUNNING, State.PAUSING, State.CANCELLING})
+LIVE: Final = frozenset({JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING})
 """States in which the work is under way."""
-ENDED: Final = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.INTERRUPTED})
+ENDED: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED})
 """States in which nothing happens by itself any more."""
 _NEED_CHECKPOINT: Final = frozenset({"pause", "resume"})
 
 
-def following(state: State, event: str) -> State:
+def following(state: JobState, event: str) -> JobState:
     """The state after an event.
 
     Raises:
@@ -104,7 +104,7 @@ def following(state: State, event: str) -> State:
         raise StateRefused("job_wrong_state", f"The job is {state}: no {event} now.") from None
 
 
-def actions(state: State, *, resumable: bool) -> tuple[str, ...]:
+def actions(state: JobState, *, resumable: bool) -> tuple[str, ...]:
     """What people may do with a job now.
 
     Args:

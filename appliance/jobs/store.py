@@ -16,7 +16,7 @@ from appliance.clock import Clock
 from appliance.errors import StateRefused
 from appliance.jobs.kind import JsonObject, dumps
 from appliance.jobs.progress import Progress
-from appliance.jobs.states import ENDED, LIVE, State, following
+from appliance.jobs.states import ENDED, LIVE, JobState, following
 from appliance.types import Held
 
 TABLES: Final = """\
@@ -45,7 +45,7 @@ CREATE INDEX jobs_state ON jobs (state);
 
 
 @dataclass(frozen=True)
-class Job:
+class StoredJob:
     """A job as it is kept.
 
     Attributes:
@@ -62,7 +62,7 @@ class Job:
     title: str
     actor: str
     params: str
-    state: State
+    state: JobState
     served: bool
     checkpoint: JsonObject | None
     result: str | None
@@ -74,15 +74,15 @@ class Job:
     ended_us: int | None
 
 
-def unkept(kind: str, title: str, actor: str, params: str) -> Job:
+def unkept(kind: str, title: str, actor: str, params: str) -> StoredJob:
     """A job that has no row yet, so no number."""
-    return Job(
+    return StoredJob(
         id=0,
         kind=kind,
         title=title,
         actor=actor,
         params=params,
-        state=State.QUEUED,
+        state=JobState.QUEUED,
         served=False,
         checkpoint=None,
         result=None,
@@ -115,14 +115,14 @@ class JobStore:
         if str(job_id) in self._held():
             raise StateRefused("state_differs", f"Job {job_id} is not as the log has it.")
 
-    def create(self, kind: str, title: str, actor: str, params: str, served: bool) -> Job:
+    def create(self, kind: str, title: str, actor: str, params: str, served: bool) -> StoredJob:
         """Keep a new job, queued."""
         values = {
             "kind": kind,
             "title": title,
             "actor": actor,
             "params": params,
-            "state": State.QUEUED,
+            "state": JobState.QUEUED,
             "served": served,
             "created_us": self._clock.wall_us(),
         }
@@ -132,22 +132,22 @@ class JobStore:
             self._trim(connection)
             return _read(connection, int(made.lastrowid))
 
-    def get(self, job_id: int) -> Job:
+    def get(self, job_id: int) -> StoredJob:
         """One job. Raises StateRefused (`unknown_job_id`)."""
         with self._database.connect() as connection:
             return _read(connection, job_id)
 
-    def newest(self, count: int) -> list[Job]:
+    def newest(self, count: int) -> list[StoredJob]:
         """Jobs, the newest first."""
         sql = text("SELECT * FROM jobs ORDER BY id DESC LIMIT :count")
         with self._database.connect() as connection:
             return [_job(row) for row in connection.execute(sql, {"count": count}).mappings()]
 
-    def unfinished(self) -> list[Job]:
+    def unfinished(self) -> list[StoredJob]:
         """Jobs that are queued or under way by their rows, the oldest first."""
-        return self._in_states(LIVE | {State.QUEUED})
+        return self._in_states(LIVE | {JobState.QUEUED})
 
-    def failed(self, since_us: int) -> list[Job]:
+    def failed(self, since_us: int) -> list[StoredJob]:
         """Jobs that failed since then, but for loads, unless a later one like it did not."""
         sql = text(
             "SELECT * FROM jobs AS one WHERE state IN ('failed', 'interrupted') AND kind != 'load'"
@@ -165,7 +165,7 @@ class JobStore:
         with self._database.connect() as connection:
             return {row["state"]: row["number"] for row in connection.execute(sql).mappings()}
 
-    def advance(self, job_id: int, event: str, **columns: Any) -> Job:
+    def advance(self, job_id: int, event: str, **columns: Any) -> StoredJob:
         """Change the state of a job, and columns with it.
 
         Raises:
@@ -176,7 +176,7 @@ class JobStore:
             before = _read(connection, job_id)
             state = following(before.state, event)
             changed: dict[str, Any] = {**columns, "state": state}
-            if state is State.RUNNING and before.started_us is None:
+            if state is JobState.RUNNING and before.started_us is None:
                 changed["started_us"] = self._clock.wall_us()
             changed["ended_us"] = self._clock.wall_us() if state in ENDED else None
             _update(connection, job_id, changed)
@@ -192,7 +192,7 @@ class JobStore:
         with self._database.begin() as connection:
             _update(connection, job_id, {"checkpoint": dumps(checkpoint)})
 
-    def _in_states(self, states: Iterable[State]) -> list[Job]:
+    def _in_states(self, states: Iterable[JobState]) -> list[StoredJob]:
         values = {f"state{number}": state for number, state in enumerate(states)}
         sql = f"SELECT * FROM jobs WHERE state IN ({_marks(values)}) ORDER BY id"  # noqa: S608 - our own words
         with self._database.connect() as connection:
@@ -213,7 +213,7 @@ def columns_of(progress: Progress) -> dict[str, Any]:
     return {name: getattr(progress, name) for name in ("phase", "done", "total", "unit")}
 
 
-def _read(connection: Connection, job_id: int) -> Job:
+def _read(connection: Connection, job_id: int) -> StoredJob:
     sql = text("SELECT * FROM jobs WHERE id = :id")
     row = connection.execute(sql, {"id": job_id}).mappings().first()
     if row is None:
@@ -221,14 +221,14 @@ def _read(connection: Connection, job_id: int) -> Job:
     return _job(row)
 
 
-def _job(row: RowMapping) -> Job:
-    return Job(
+def _job(row: RowMapping) -> StoredJob:
+    return StoredJob(
         id=row["id"],
         kind=row["kind"],
         title=row["title"],
         actor=row["actor"],
         params=row["params"],
-        state=State(row["state"]),
+        state=JobState(row["state"]),
         served=bool(row["served"]),
         checkpoint=None if row["checkpoint"] is None else json.loads(row["checkpoint"]),
         result=row["result"],

@@ -17,7 +17,7 @@ import msgspec
 from appliance.datasets import directory as datasets
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.looks import replay
 from appliance.looks.subject import LookParts, silent
 from appliance.trust.policy.policy import TrustPolicy
@@ -57,7 +57,7 @@ class Carriable:
     end: Callable[[int, str], Awaitable[object]]
 
 
-class CarryOver(Kind[P, CertificateCarried]):
+class CarryOver(JobKind[P, CertificateCarried]):
     """Has the engine that serves do with open items what was certified under another one.
 
     Args:

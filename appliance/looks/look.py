@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from appliance.datasets import ledger as ledgers
-from appliance.datasets.ledger import Look
+from appliance.datasets.ledger import LedgerLook
 from appliance.errors import EvaluationRefused, PolicyRefused
-from appliance.jobs.kind import Context, Kind, digest
+from appliance.jobs.kind import Context, JobKind, digest
 from appliance.looks.answers import LookFiles
 from appliance.looks.subject import LookParts, LookSubject, Specified, envelope_of
 from appliance.looks.unasked import interruption
@@ -35,7 +35,7 @@ _IN_LEDGER: Final = {"certified": "pass", "not_certifiable": "underpowered"}
 """Verdicts that the ledger calls otherwise."""
 _TOLD: Final = ("person", "dataset", "dataset_digest", "split", "share_micros")
 """Fields of a look that its entry has under their names."""
-Terms: TypeAlias = specification.Specification | route.Specification
+Terms: TypeAlias = specification.Specification | route.RouteSpecification
 U = TypeVar("U", bound=LookSubject[Any])
 R = TypeVar("R", bound=LookJudged)
 
@@ -58,7 +58,7 @@ class Judgement(Generic[R]):
     outcomes: str = ""
 
 
-class SealedLook(Kind[Specified, R], Generic[U, R]):
+class SealedLook(JobKind[Specified, R], Generic[U, R]):
     """Opens a sealed split once; a judge says what follows.
 
     Args:
@@ -140,7 +140,7 @@ class SealedLook(Kind[Specified, R], Generic[U, R]):
         """The encrypted files of a job."""
         return LookFiles(self.parts.directory / str(job.id), self.parts.kek())
 
-    def take(self, job: Context, subject: U, **more: Json) -> tuple[Look, int]:
+    def take(self, job: Context, subject: U, **more: Json) -> tuple[LedgerLook, int]:
         """Take the look, or find it again when the job is resumed; with its number.
 
         Args:
@@ -151,13 +151,13 @@ class SealedLook(Kind[Specified, R], Generic[U, R]):
             EvaluationRefused: `gate_interrupted` for one that ended before.
         """
         wanted, part, ledger = subject.signed.said, subject.split.part, self.parts.ledger
-        look = Look(
+        look = LedgerLook(
             subject.signed.id, job.id, *self._owner(subject), wanted.dataset,
             wanted.dataset_digest, wanted.split, wanted.name, wanted.alpha_micros,
             self.parts.clock.wall_us(), name=subject.name, version=subject.version,
         )  # fmt: skip
 
-        def record(taken: Look, number: int) -> int:
+        def record(taken: LedgerLook, number: int) -> int:
             fields: dict[str, Json] = {name: getattr(taken, name) for name in _TOLD}
             return self.parts.record(job, f"{self.name}_look", fields | more | {
                 "specification": taken.id, self.noun: taken.task,

@@ -90,7 +90,7 @@ class SealedLines:
         self._records += 1
 
     def _opened(self, record: bytes) -> bytes:
-        sealed = content.Sealed(record[:_NONCE], record[_NONCE:])
+        sealed = content.EncryptedText(record[:_NONCE], record[_NONCE:])
         try:
             return content.decrypt(self._key, self._path.name, self._place(), sealed)
         except AuditRefused as error:

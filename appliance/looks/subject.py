@@ -21,8 +21,8 @@ from appliance.datasets import sealing
 from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Item
 from appliance.datasets.label_queues import LabelQueues
-from appliance.datasets.ledger import Ledger
-from appliance.datasets.sealing import Part, Seal
+from appliance.datasets.ledger import LookLedger
+from appliance.datasets.sealing import Seal, SealedPart
 from appliance.errors import PolicyRefused, StateRefused
 from appliance.facts import TaskFacts
 from appliance.jobs.kind import Context
@@ -45,7 +45,7 @@ from appliance.types import Json
 VALID_DAYS: Final = 365
 YEAR_US: Final = VALID_DAYS * 86_400_000_000
 T = TypeVar("T")
-S = TypeVar("S", specification.Specification, route.Specification)
+S = TypeVar("S", specification.Specification, route.RouteSpecification)
 
 
 class Specified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +75,7 @@ class LookParts:
 
     directory: Path
     store: ModelStore
-    ledger: Ledger
+    ledger: LookLedger
     audit: AuditLog
     policy: Callable[[], TrustPolicy]
     fresh: Callable[[], Freshness]
@@ -116,7 +116,7 @@ class SealedSplit:
     data: bytes
 
     @property
-    def part(self) -> Part:
+    def part(self) -> SealedPart:
         """The facts of the seal."""
         return self.seal.parts[self.name]
 
@@ -163,7 +163,7 @@ def signed_terms(
 def sealed_split(
     parts: LookParts,
     policy: TrustPolicy,
-    wanted: specification.Specification | route.Specification,
+    wanted: specification.Specification | route.RouteSpecification,
 ) -> SealedSplit:
     """The split that a specification names; its looks must spend alpha as it does.
 

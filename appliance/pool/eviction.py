@@ -68,7 +68,7 @@ class Occupant(Protocol):
         ...
 
 
-class Wanted(Protocol):
+class WantedModel(Protocol):
     """A model that requests wait for and that is not in memory; `PooledModel` is one."""
 
     @property
@@ -130,7 +130,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Decision:
+class EvictionDecision:
     """What to do now.
 
     Attributes:
@@ -184,8 +184,8 @@ def _room_for(size: int, models: Sequence[_Snapshot], budget: int) -> Room | Non
 
 
 def decide(
-    models: Sequence[Occupant], wanted: Sequence[Wanted], budget: int, now: float
-) -> Decision:
+    models: Sequence[Occupant], wanted: Sequence[WantedModel], budget: int, now: float
+) -> EvictionDecision:
     """What to load, evict and refuse.
 
     Args:
@@ -225,7 +225,7 @@ def decide(
             expire.append(occupant.id)
         else:
             wake = min(wake, due)
-    return Decision(
+    return EvictionDecision(
         load=tuple(load),
         evict=evict,
         expire=tuple(expire),
@@ -236,7 +236,7 @@ def decide(
 
 
 def _impatience(
-    wanted: Wanted, there: Sequence[_Snapshot], room: Room, now: float
+    wanted: WantedModel, there: Sequence[_Snapshot], room: Room, now: float
 ) -> tuple[frozenset[str], float]:
     """The models that must close now, and when the next one must.
 

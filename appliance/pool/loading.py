@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from appliance.errors import ApplianceError, StateRefused, Unavailable
 from appliance.jobs.jobs import Jobs
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.jobs.live import explained
 from appliance.pool.attempt import LoadAttempt
 from appliance.pool.loader import Loader
@@ -21,7 +21,7 @@ from appliance.registry.audit_entries import SYSTEM
 from appliance.registry.importing import Progress
 from appliance.trust.artifacts.store import ModelRecord
 from appliance.types import Role
-from appliance.wire.admin.jobs import Load
+from appliance.wire.admin.jobs import LoadRequest
 from appliance.wire.admin.results import ModelLoaded
 
 _log = logging.getLogger("appliance")
@@ -29,7 +29,7 @@ Ended = Callable[[PooledModel, str, ApplianceError | None], None]
 Room = Callable[[], Awaitable[None]]
 
 
-class LoadingJob(Kind[Load, ModelLoaded]):
+class LoadingJob(JobKind[LoadRequest, ModelLoaded]):
     """Loads a model.
 
     Args:
@@ -37,17 +37,17 @@ class LoadingJob(Kind[Load, ModelLoaded]):
     """
 
     name: ClassVar[str] = "load"
-    form = Load
+    form = LoadRequest
     role: ClassVar[Role] = Role.OPERATOR
 
-    def __init__(self, run: Callable[[Context[Load]], Awaitable[ModelLoaded]]) -> None:
+    def __init__(self, run: Callable[[Context[LoadRequest]], Awaitable[ModelLoaded]]) -> None:
         self._run = run
 
-    def title(self, params: Load) -> str:
+    def title(self, params: LoadRequest) -> str:
         """The model, and why it is loaded."""
         return f"{params.model}, {params.reason}"
 
-    async def run(self, job: Context[Load]) -> ModelLoaded:
+    async def run(self, job: Context[LoadRequest]) -> ModelLoaded:
         """The model and how many seconds it took."""
         return await self._run(job)
 
@@ -147,7 +147,7 @@ class Loads:
             room=room,
         )
 
-    async def _load(self, job: Context[Load]) -> ModelLoaded:
+    async def _load(self, job: Context[LoadRequest]) -> ModelLoaded:
         model, live = self._find(job.params.model), self._jobs.live(job.id)
         if model.attempt is None:  # a person asked the jobs for it
             room = lambda: self._room(job.actor, model)  # noqa: E731

@@ -23,7 +23,7 @@ from appliance.config import Config
 from appliance.errors import ApplianceError, NotFound, Refused, StateRefused, Unavailable
 from appliance.jobs.jobs import Jobs
 from appliance.pool.candidates import Catalogue
-from appliance.pool.eviction import Decision, decide, room_for
+from appliance.pool.eviction import EvictionDecision, decide, room_for
 from appliance.pool.loader import Loader
 from appliance.pool.loading import Loads
 from appliance.pool.model import PooledModel
@@ -443,7 +443,7 @@ class Pool:
             elif not model.closed:
                 model.waiters.admit(functools.partial(self._enter, model))
 
-    def _carry_out(self, decision: Decision) -> None:
+    def _carry_out(self, decision: EvictionDecision) -> None:
         # What cannot fit is refused by the load, with the numbers, and that is recorded.
         for model_id in decision.refuse + decision.load:
             with contextlib.suppress(Unavailable):  # the server is stopping

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from appliance.errors import StateRefused
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.registry.importing import UNFINISHED
 from appliance.registry.lifecycle import Lifecycle
 from appliance.trust.artifacts.copying import CopiedFile
@@ -17,7 +17,7 @@ from appliance.wire.admin.models import ImportedFile, ModelImport
 from appliance.wire.admin.results import ArtifactImported
 
 
-class Importing(Kind[ModelImport, ArtifactImported]):
+class Importing(JobKind[ModelImport, ArtifactImported]):
     """Copies, vets and verifies an artifact."""
 
     name: ClassVar[str] = "import"

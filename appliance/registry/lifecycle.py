@@ -20,7 +20,7 @@ from appliance.trust.artifacts.copying import Told
 from appliance.trust.artifacts.store import ModelRecord, ModelStore
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements.approval import Approval, ApprovalSubject
+from appliance.trust.statements.approval import ApprovalSubject, ValidApproval
 from appliance.types import Json
 
 
@@ -107,7 +107,7 @@ class Lifecycle:
         record = self._store.inventory.record(model_id)
         policy, state = self._policy(), record.state
 
-        def recorded(latest: Approval, approvals: list[Approval]) -> None:
+        def recorded(latest: ValidApproval, approvals: list[ValidApproval]) -> None:
             nonlocal state
             state = approved.value if _enough(policy, [a.name for a in approvals]) else state
             fields: dict[str, Json] = {

@@ -23,7 +23,7 @@ _Taken: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ChartEstimate:
     """A named value with its interval; `low <= value <= high`.
 
     Attributes:
@@ -47,7 +47,7 @@ class Placed:
     """
 
     speed: float
-    quality: Estimate
+    quality: ChartEstimate
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Series:
 
 def intervals(
     title: str,
-    rows: Sequence[Estimate],
+    rows: Sequence[ChartEstimate],
     *,
     axis_name: str,
     form: Format = percent,
@@ -266,5 +266,5 @@ def _fitting(name: str, pixels: float) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def _words(row: Estimate, form: Format) -> str:
+def _words(row: ChartEstimate, form: Format) -> str:
     return f"{row.name}: {form(row.value)} [{form(row.low)}, {form(row.high)}]"

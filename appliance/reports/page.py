@@ -27,7 +27,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Rows under a heading; a column that starts with `>` is aligned to the right."""
 
     columns: tuple[str, ...]
@@ -63,11 +63,11 @@ class Section:
 
     title: str
     sentences: tuple[str, ...] = ()
-    parts: tuple[Table | Figure | Links | Listing, ...] = ()
+    parts: tuple[ReportTable | Figure | Links | Listing, ...] = ()
 
 
 @dataclass(frozen=True)
-class Page:
+class ReportPage:
     """A whole report.
 
     Attributes:
@@ -88,13 +88,13 @@ class Page:
     figure: Figure | None = field(default=None)
 
 
-def render(page: Page) -> str:
+def render(page: ReportPage) -> str:
     """The page as HTML text."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["seen"] = lambda text: visible(text, limit=_TEXT_LIMIT)
-    environment.tests["table"] = lambda part: isinstance(part, Table)
+    environment.tests["table"] = lambda part: isinstance(part, ReportTable)
     environment.tests["links"] = lambda part: isinstance(part, Links)
     environment.tests["listing"] = lambda part: isinstance(part, Listing)
     source = resources.files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8")

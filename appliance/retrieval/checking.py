@@ -7,11 +7,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.retrieval.collection import Collection
+from appliance.retrieval.collection import OpenCollection
 
 
 @dataclass(frozen=True)
-class Checked:
+class IndexChecked:
     """What was compared, and what is wrong."""
 
     documents: int
@@ -21,7 +21,7 @@ class Checked:
     problems: tuple[str, ...]
 
 
-def verify(collection: Collection) -> Checked:
+def verify(collection: OpenCollection) -> IndexChecked:
     """Check a collection. Blocks for as long as it takes to read all of it."""
     problems: list[str] = []
     with collection.reading() as connection:
@@ -46,7 +46,7 @@ def verify(collection: Collection) -> Checked:
     if vectors not in (0, chunks) or widths > 1:
         problems.append(f"vectors: {vectors} of {widths} widths for {chunks} chunks")
     problems += collection.check_terms()
-    return Checked(documents, versions, chunks, vectors, tuple(problems[:100]))
+    return IndexChecked(documents, versions, chunks, vectors, tuple(problems[:100]))
 
 
 def _chunks(connection: Any, problems: list[str]) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.retrieval.extracted import Block
+from appliance.retrieval.extracted import TextBlock
 
 _WORD: Final = re.compile(rb"[A-Za-z0-9]+|[\xc0-\xff][\x80-\xbf]*|[^\sA-Za-z0-9]")
 # After the mark of an end and a space, at a line's end, and after the ideographic full stop.
@@ -23,7 +23,7 @@ MOST_HEADING: Final = 200
 
 
 @dataclass(frozen=True)
-class Chunk:
+class TextChunk:
     """A span of a text.
 
     Attributes:
@@ -61,7 +61,9 @@ def _words_of(text: bytes) -> list[bytes]:
     return _WORD.findall(text)
 
 
-def chunks(text: bytes, blocks: Sequence[Block], *, budget: int, overlap: int) -> list[Chunk]:
+def chunks(
+    text: bytes, blocks: Sequence[TextBlock], *, budget: int, overlap: int
+) -> list[TextChunk]:
     """Cut a text.
 
     Args:
@@ -74,20 +76,20 @@ def chunks(text: bytes, blocks: Sequence[Block], *, budget: int, overlap: int) -
     """
     if budget < 16 or not 0 <= overlap < budget / 2:
         raise ValueError("budget or overlap")
-    found: list[Chunk] = []
+    found: list[TextChunk] = []
     for heading, section in _sections(text, blocks):
         pieces = [piece for block in section for piece in _pieces(text, block, budget)]
         found += _packed(text, pieces, heading, budget, overlap)
     return found
 
 
-def _sections(text: bytes, blocks: Sequence[Block]) -> Iterator[tuple[str, list[Block]]]:
+def _sections(text: bytes, blocks: Sequence[TextBlock]) -> Iterator[tuple[str, list[TextBlock]]]:
     """The blocks between two headings, and the headings above them.
 
     Headings that follow each other without text between them are in one section.
     """
     path: list[tuple[int, str]] = []
-    section: list[Block] = []
+    section: list[TextBlock] = []
     shown = ""
     for block in blocks:
         if block.kind == "heading":
@@ -103,7 +105,7 @@ def _sections(text: bytes, blocks: Sequence[Block]) -> Iterator[tuple[str, list[
         yield shown, section
 
 
-def _pieces(text: bytes, block: Block, budget: int) -> Iterator[_Piece]:
+def _pieces(text: bytes, block: TextBlock, budget: int) -> Iterator[_Piece]:
     """The block in sentences, or lines of a table or of code; what is too long in words."""
     cut = b"\n" if block.kind in ("table", "code") else None
     for start, end in _split(text, block.start, block.end, cut):
@@ -166,7 +168,7 @@ def _bits(text: bytes, start: int, end: int, budget: int) -> Iterator[tuple[int,
 
 def _packed(
     text: bytes, pieces: Sequence[_Piece], heading: str, budget: int, overlap: int
-) -> Iterator[Chunk]:
+) -> Iterator[TextChunk]:
     """The pieces of one section, as many to a chunk as fit."""
     held: list[_Piece] = []
     fresh = False
@@ -191,6 +193,6 @@ def _tail(pieces: Sequence[_Piece], overlap: int) -> list[_Piece]:
     return kept
 
 
-def _chunk(text: bytes, pieces: Sequence[_Piece], heading: str) -> Chunk:
+def _chunk(text: bytes, pieces: Sequence[_Piece], heading: str) -> TextChunk:
     start, end = pieces[0].start, pieces[-1].end
-    return Chunk(start, end, heading, pieces[0].page, sum(p.tokens for p in pieces))
+    return TextChunk(start, end, heading, pieces[0].page, sum(p.tokens for p in pieces))

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DatabaseError
 from appliance.db import open_database, open_readonly
 from appliance.errors import CollectionRefused
 from appliance.retrieval.access import AccessSet
-from appliance.retrieval.chunking import Chunk
+from appliance.retrieval.chunking import TextChunk
 from appliance.retrieval.extracted import Extracted
 from appliance.retrieval.ranking import Floats
 from appliance.retrieval.schema import MIGRATIONS
@@ -62,7 +62,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Document:
+class StoredDocument:
     """A document as people see it."""
 
     name: str
@@ -104,13 +104,13 @@ class Incoming:
     source_sha256: str
     media: str
     extracted: Extracted
-    chunks: Sequence[Chunk]
+    chunks: Sequence[TextChunk]
     vectors: Floats | None = None
     access: tuple[str, ...] | None = None
     metadata: Mapping[str, str] | None = None
 
 
-class Collection:
+class OpenCollection:
     """One collection, open for reading and writing. Methods block and may run in any thread.
 
     Args:
@@ -241,7 +241,7 @@ class Collection:
         if busy:
             raise CollectionRefused("collection_busy", "A search holds the log of writes.")
 
-    def documents(self, access: AccessSet) -> list[Document]:
+    def documents(self, access: AccessSet) -> list[StoredDocument]:
         """The documents that may be read, by name."""
         with self.reading() as connection:
             allowed = set(readable(connection, access).tolist())
@@ -258,7 +258,7 @@ class Collection:
                 )
             ).mappings()
             return [
-                Document(
+                StoredDocument(
                     name=row["name"],
                     version=row["number"],
                     title=row["title"],

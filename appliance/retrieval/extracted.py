@@ -24,7 +24,7 @@ _SPACES: Final = re.compile(r"[^\S\n\t]+")
 _GAP: Final = "\n\n"
 
 
-class Block(msgspec.Struct, frozen=True):
+class TextBlock(msgspec.Struct, frozen=True):
     """A piece of structure.
 
     Attributes:
@@ -51,7 +51,7 @@ class Extracted(msgspec.Struct, frozen=True):
     """
 
     text: bytes
-    blocks: tuple[Block, ...]
+    blocks: tuple[TextBlock, ...]
     title: str = ""
     pages: int = 0
     empty_pages: int = 0
@@ -76,7 +76,7 @@ class Builder:
 
     def __init__(self) -> None:
         self._text = bytearray()
-        self._blocks: list[Block] = []
+        self._blocks: list[TextBlock] = []
         self.title = ""
         self.warnings: list[str] = []
 
@@ -96,7 +96,7 @@ class Builder:
         if len(self._text) > MOST_TEXT or len(self._blocks) >= MOST_BLOCKS:
             message = f"The text has more than {MOST_TEXT >> 20} MiB or {MOST_BLOCKS} parts."
             raise CollectionRefused("document_too_large", message)
-        self._blocks.append(Block(kind, start, len(self._text), level, page))
+        self._blocks.append(TextBlock(kind, start, len(self._text), level, page))
         if kind == "heading" and not self.title:
             self.title = text.replace("\n", " ")[:200]
 

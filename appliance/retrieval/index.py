@@ -25,7 +25,7 @@ _WORD_BYTES: Final = 16
 
 
 @dataclass(frozen=True)
-class Index:
+class ChunkIndex:
     """The chunks that can be found, one a row, by rising id.
 
     Attributes:
@@ -60,7 +60,7 @@ class Index:
         return np.asarray(among[self.documents])
 
 
-EMPTY = Index(
+EMPTY = ChunkIndex(
     0,
     np.zeros(0, np.int64),
     np.zeros(0, np.int64),
@@ -73,7 +73,7 @@ EMPTY = Index(
 )
 
 
-def renewed(connection: Connection, before: Index) -> Index:
+def renewed(connection: Connection, before: ChunkIndex) -> ChunkIndex:
     """The index of the state that a connection reads.
 
     Args:
@@ -97,7 +97,7 @@ def renewed(connection: Connection, before: Index) -> Index:
     place[by_name] = np.arange(len(by_name))
     order = np.zeros(len(ids), np.int64)
     order[np.lexsort((starts, place[documents]))] = np.arange(len(ids))
-    return Index(
+    return ChunkIndex(
         now,
         ids,
         documents,
@@ -125,7 +125,7 @@ def _facts(connection: Connection, after: int) -> Ints:
 
 
 def _postings(
-    connection: Connection, before: Index, kept: Bools, ids: Ints, fresh: Ints
+    connection: Connection, before: ChunkIndex, kept: Bools, ids: Ints, fresh: Ints
 ) -> Layered:
     """The postings of these chunks; those that are known are kept, and few new ones are added."""
     if not kept.any() or len(fresh) > _FEW:
@@ -138,7 +138,7 @@ def _postings(
     return found.plus(written(texts, fresh), int(kept.sum()), len(fresh))
 
 
-def _vectors(connection: Connection, before: Index, kept: Bools) -> tuple[Codes, Floats]:
+def _vectors(connection: Connection, before: ChunkIndex, kept: Bools) -> tuple[Codes, Floats]:
     """The vectors of these chunks in 8 bits; those that are known are copied."""
     last = int(before.ids[-1]) if len(before.ids) and len(before.codes) else 0
     codes, scales = [before.codes], [before.scales]

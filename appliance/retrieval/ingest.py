@@ -22,13 +22,13 @@ import numpy as np
 
 from appliance.clock import Clock
 from appliance.errors import ApplianceError, BadRequest, CollectionRefused
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.retrieval import access, reading
-from appliance.retrieval.chunking import Chunk, chunks
+from appliance.retrieval.chunking import TextChunk, chunks
 from appliance.retrieval.collection import Incoming
 from appliance.retrieval.embedder import BATCH, Embedder
 from appliance.retrieval.extracted import Extracted
-from appliance.retrieval.library import Library, Shelf
+from appliance.retrieval.library import CollectionLibrary, Shelf
 from appliance.retrieval.ranking import Floats
 from appliance.serving.inference import Inference
 from appliance.types import Role
@@ -40,7 +40,7 @@ _SMALLEST: Final = 32
 _HIDDEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class IngestWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Parameters of an ingest.
 
     Attributes:
@@ -58,13 +58,13 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 @dataclass(frozen=True)
-class _File:
+class _SourceFile:
     name: str
     path: Path
     size: int
 
 
-class Ingest(Kind[Wanted, Ingested]):
+class Ingest(JobKind[IngestWanted, Ingested]):
     """Reads, cuts, embeds and stores documents.
 
     Args:
@@ -73,16 +73,16 @@ class Ingest(Kind[Wanted, Ingested]):
     """
 
     name: ClassVar[str] = "ingest"
-    form = Wanted
+    form = IngestWanted
     malformed = (CollectionRefused, "collection_invalid")
     role: ClassVar[Role] = Role.ADMIN
     heavy: ClassVar[bool] = True
     resumable: ClassVar[bool] = True
 
-    def __init__(self, library: Library, inference: Inference, clock: Clock) -> None:
+    def __init__(self, library: CollectionLibrary, inference: Inference, clock: Clock) -> None:
         self._library, self._inference, self._clock = library, inference, clock
 
-    def check(self, params: Wanted) -> None:
+    def check(self, params: IngestWanted) -> None:
         """A collection, something to read, and a list of who may read it.
 
         Raises:
@@ -101,7 +101,7 @@ class Ingest(Kind[Wanted, Ingested]):
         if not Path(params.path).exists():
             raise CollectionRefused("document_missing", f"There is no {params.path[:200]!r}.")
 
-    def kept(self, params: Wanted) -> Wanted:
+    def kept(self, params: IngestWanted) -> IngestWanted:
         """The parameters without the values of metadata, which the collection keeps."""
         if params.metadata is None:
             return params
@@ -109,11 +109,11 @@ class Ingest(Kind[Wanted, Ingested]):
         number = collection.keep_metadata(params.metadata, self._clock.wall_us())
         return msgspec.structs.replace(params, metadata=None, kept=number)
 
-    def title(self, params: Wanted) -> str:
+    def title(self, params: IngestWanted) -> str:
         """The documents, and where they go."""
         return f"{Path(params.path).name} into {params.collection}"
 
-    async def run(self, job: Context[Wanted]) -> Ingested:
+    async def run(self, job: Context[IngestWanted]) -> Ingested:
         """How many documents were added, changed, unchanged and refused."""
         wanted = job.params
         shelf = self._library.get(wanted.collection)
@@ -125,7 +125,9 @@ class Ingest(Kind[Wanted, Ingested]):
             await job.in_thread(shelf.collection.forget_metadata, wanted.kept)
         return result
 
-    async def _all(self, job: Context[Wanted], wanted: Wanted, shelf: Shelf) -> Ingested:
+    async def _all(
+        self, job: Context[IngestWanted], wanted: IngestWanted, shelf: Shelf
+    ) -> Ingested:
         """Bring every file in."""
         files = await job.in_thread(_files, Path(wanted.path))
         total, done = sum(file.size for file in files), 0
@@ -143,10 +145,10 @@ class Ingest(Kind[Wanted, Ingested]):
 
     async def _one(
         self,
-        job: Context[Wanted],
-        wanted: Wanted,
+        job: Context[IngestWanted],
+        wanted: IngestWanted,
         shelf: Shelf,
-        file: _File,
+        file: _SourceFile,
         done: int,
         total: int,
     ) -> tuple[str, str, str]:
@@ -188,13 +190,13 @@ class Ingest(Kind[Wanted, Ingested]):
 
     async def _cut(
         self,
-        job: Context[Wanted],
+        job: Context[IngestWanted],
         shelf: Shelf,
         extracted: Extracted,
-        file: _File,
+        file: _SourceFile,
         done: int,
         total: int,
-    ) -> tuple[Sequence[Chunk], Floats | None]:
+    ) -> tuple[Sequence[TextChunk], Floats | None]:
         """The chunks and their vectors; smaller chunks where the model takes no larger ones."""
         settings = shelf.collection.settings
         budget, overlap = settings.budget, settings.overlap
@@ -221,19 +223,19 @@ def _unfit(error: ApplianceError) -> CollectionRefused:
     return CollectionRefused("document_unreadable", f"The embedder refuses it: {error.message}")
 
 
-def _chunks(extracted: Extracted, budget: int, overlap: int) -> list[Chunk]:
+def _chunks(extracted: Extracted, budget: int, overlap: int) -> list[TextChunk]:
     return chunks(extracted.text, extracted.blocks, budget=budget, overlap=overlap)
 
 
-def _files(path: Path) -> list[_File]:
+def _files(path: Path) -> list[_SourceFile]:
     """The files to read, by name; links and hidden ones are left out.
 
     Raises:
         CollectionRefused: `document_missing`, `document_too_large`.
     """
     if path.is_file():
-        return [_File(path.name, path, path.stat().st_size)]
-    found: list[_File] = []
+        return [_SourceFile(path.name, path, path.stat().st_size)]
+    found: list[_SourceFile] = []
     for directory, directories, names in os.walk(path):
         directories[:] = sorted(name for name in directories if not name.startswith("."))
         for name in names:
@@ -241,7 +243,7 @@ def _files(path: Path) -> list[_File]:
             if not name.startswith(".") and file.is_file() and not file.is_symlink():
                 relative = file.relative_to(path).as_posix()
                 relative = relative.encode("utf-8", "replace").decode()
-                found.append(_File(relative, file, file.stat().st_size))
+                found.append(_SourceFile(relative, file, file.stat().st_size))
         if len(found) > MOST_FILES:
             message = f"There are more than {MOST_FILES} files."
             raise CollectionRefused("document_too_large", message)
@@ -250,7 +252,7 @@ def _files(path: Path) -> list[_File]:
     return sorted(found, key=lambda file: file.name)
 
 
-def _result(wanted: Wanted, rows: Sequence[dict[str, str]]) -> Ingested:
+def _result(wanted: IngestWanted, rows: Sequence[dict[str, str]]) -> Ingested:
     states = Counter(row["state"] for row in rows)
     return Ingested(  # no names: they go with the documents
         collection=wanted.collection,

@@ -13,7 +13,7 @@ from typing import Final
 
 from appliance.errors import CollectionRefused, NotFound
 from appliance.retrieval.access import AccessSet
-from appliance.retrieval.collection import RANKINGS, Collection, Settings, readable
+from appliance.retrieval.collection import RANKINGS, OpenCollection, Settings, readable
 from appliance.retrieval.search import Searcher
 from appliance.workers.memory_budget import Budget
 
@@ -27,7 +27,7 @@ class Shelf:
     """One open collection."""
 
     name: str
-    collection: Collection
+    collection: OpenCollection
     searcher: Searcher
 
     def remove(self, documents: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ class Shelf:
             self.searcher.forget()
 
 
-class Library:
+class CollectionLibrary:
     """The collections in a directory. Methods block and may run in any thread.
 
     Args:
@@ -82,7 +82,7 @@ class Library:
         with self._lock:
             self.check_new(name, settings)
             self._directory.mkdir(mode=0o700, exist_ok=True)
-            Collection.create(self._directory / f"{name}.db", settings)
+            OpenCollection.create(self._directory / f"{name}.db", settings)
 
     def get(self, name: str) -> Shelf:
         """A collection, opened when it is not.
@@ -96,7 +96,7 @@ class Library:
             if name not in self.names():
                 message = f"There is no collection {name[:80]!r}."
                 raise CollectionRefused("collection_not_found", message)
-            collection = Collection(self._directory / f"{name}.db")
+            collection = OpenCollection(self._directory / f"{name}.db")
             shelf = Shelf(name, collection, Searcher(collection, self._memory))
             self._open[name] = shelf
             return shelf

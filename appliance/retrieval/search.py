@@ -24,8 +24,8 @@ from sqlalchemy import Connection
 from appliance.errors import CollectionRefused, StateRefused, Unavailable
 from appliance.retrieval import ranking
 from appliance.retrieval.access import AccessSet
-from appliance.retrieval.collection import Collection, current, readable
-from appliance.retrieval.index import EMPTY, Index, estimate, exact, renewed
+from appliance.retrieval.collection import OpenCollection, current, readable
+from appliance.retrieval.index import EMPTY, ChunkIndex, estimate, exact, renewed
 from appliance.retrieval.ranking import Bools, Floats, Ranked
 from appliance.retrieval.terms import query_terms
 from appliance.types import Passage
@@ -38,7 +38,7 @@ _DEPTH: Final = 100
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchHits:
     """What a search gave.
 
     Attributes:
@@ -69,7 +69,7 @@ class Searcher:
         memory: what the index is taken out of; None takes it out of nothing.
     """
 
-    def __init__(self, collection: Collection, memory: Budget | None = None) -> None:
+    def __init__(self, collection: OpenCollection, memory: Budget | None = None) -> None:
         self._collection, self._memory = collection, memory
         self._name = f"index of {collection.path.stem}"
         self._lock = threading.Lock()
@@ -90,7 +90,7 @@ class Searcher:
         vector: Floats | None = None,
         filters: Mapping[str, str] | None = None,
         by: str | None = None,
-    ) -> Found:
+    ) -> SearchHits:
         """The best passages.
 
         Args:
@@ -113,7 +113,7 @@ class Searcher:
             seen = name + documents.tobytes()
             digest = hashlib.sha256(seen).hexdigest()
             state = index.generation if access.all else self._state(connection, documents, digest)
-        return Found(passages, state, how, len(documents), digest)
+        return SearchHits(passages, state, how, len(documents), digest)
 
     def _state(self, connection: Connection, documents: NDArray[np.int64], seen: str) -> int:
         """The state of these documents as a number; nothing of the others is in it.
@@ -154,7 +154,7 @@ class Searcher:
         if self._memory is not None:
             self._memory.drop(self._name)
 
-    def _renewed(self, connection: Connection) -> Index:
+    def _renewed(self, connection: Connection) -> ChunkIndex:
         with self._lock:
             if not len(self._index.ids):
                 self._take(estimate(connection))
@@ -176,7 +176,7 @@ class Searcher:
 
 def _ranked(
     connection: Connection,
-    index: Index,
+    index: ChunkIndex,
     rows: Bools,
     query: str,
     vector: Floats | None,

@@ -23,9 +23,9 @@ from appliance.errors import Overloaded
 from appliance.retrieval import access, commitments
 from appliance.retrieval.access import AccessSet
 from appliance.retrieval.embedder import Embedder
-from appliance.retrieval.library import Library, Shelf
+from appliance.retrieval.library import CollectionLibrary, Shelf
 from appliance.retrieval.ranking import Floats
-from appliance.retrieval.search import Found
+from appliance.retrieval.search import SearchHits
 from appliance.serving.inference import RETRIEVAL, Inference
 from appliance.types import Caller, Json, Limits, Principal, Receipt
 
@@ -36,7 +36,7 @@ MOST_OF_KEY: Final = 16
 
 
 @dataclass(frozen=True)
-class Query:
+class SearchQuery:
     """What is searched.
 
     Attributes:
@@ -52,7 +52,7 @@ class Query:
     by: str = ""
 
 
-class Retrieval:
+class SearchService:
     """Searches of apps and of people.
 
     Args:
@@ -64,7 +64,7 @@ class Retrieval:
 
     def __init__(
         self,
-        library: Library,
+        library: CollectionLibrary,
         groups: KeyGroups,
         inference: Inference,
         audit: AuditLog,
@@ -80,7 +80,7 @@ class Retrieval:
         """What an API key may read now."""
         return access.of_key(key_id, self._groups.of(key_id))
 
-    async def search(self, caller: Caller, query: Query) -> tuple[Found, Receipt]:
+    async def search(self, caller: Caller, query: SearchQuery) -> tuple[SearchHits, Receipt]:
         """Search as an app.
 
         Raises:
@@ -98,7 +98,7 @@ class Retrieval:
         receipt = await append(self._audit, record(caller, query, found))
         return found, receipt
 
-    async def evidence(self, app: Principal, query: Query) -> Found:
+    async def evidence(self, app: Principal, query: SearchQuery) -> SearchHits:
         """Search for an answer of an app, which is what is recorded and what its quota counts.
 
         It waits as long as it takes: the answer has a place in a queue already.
@@ -111,7 +111,7 @@ class Retrieval:
         found = await self._look(caller, query, self.access_of(app.key_id))
         return replace(found, request_id=caller.request_id)
 
-    async def look(self, caller: Caller, query: Query, access_set: AccessSet) -> Found:
+    async def look(self, caller: Caller, query: SearchQuery, access_set: AccessSet) -> SearchHits:
         """Search without a record; raises as `search`."""
         self._check_log()
         key = caller.principal.key_id
@@ -125,7 +125,7 @@ class Retrieval:
             if not self._waiting[key]:
                 del self._waiting[key]
 
-    async def _look(self, caller: Caller, query: Query, access_set: AccessSet) -> Found:
+    async def _look(self, caller: Caller, query: SearchQuery, access_set: AccessSet) -> SearchHits:
         shelf = await asyncio.to_thread(self._shelf, query.collection, access_set)
         settings = shelf.collection.settings
         vector = None
@@ -144,7 +144,9 @@ class Retrieval:
         return self.library.readable(name, access_set)
 
 
-def _found(shelf: Shelf, access_set: AccessSet, query: Query, vector: Floats | None) -> Found:
+def _found(
+    shelf: Shelf, access_set: AccessSet, query: SearchQuery, vector: Floats | None
+) -> SearchHits:
     return shelf.searcher.search(
         access_set,
         query.text,
@@ -155,7 +157,7 @@ def _found(shelf: Shelf, access_set: AccessSet, query: Query, vector: Floats | N
     )
 
 
-def record(caller: Caller, query: Query, found: Found) -> Draft:
+def record(caller: Caller, query: SearchQuery, found: SearchHits) -> Draft:
     """The entry of a search."""
     fields: dict[str, Json] = {
         "request_id": caller.request_id,

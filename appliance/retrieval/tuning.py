@@ -21,10 +21,10 @@ from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.datasets.items import build
 from appliance.errors import CollectionRefused, DatasetRefused
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.retrieval.access import ADMIN
 from appliance.retrieval.embedder import INDEXER, Embedder
-from appliance.retrieval.library import Library, Shelf
+from appliance.retrieval.library import CollectionLibrary, Shelf
 from appliance.retrieval.ranking import Floats, ndcg, recall
 from appliance.retrieval.search import MOST_PASSAGES
 from appliance.serving.inference import RETRIEVAL, Inference
@@ -38,7 +38,7 @@ WANTED: Final = 10
 _Grade: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
 
 
-class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class JudgedQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question and the documents that answer it, each with its gain.
 
     Attributes:
@@ -50,7 +50,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     group: Annotated[str, Meta(max_length=256)] = ""
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RankingWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of a tuning.
 
     Attributes:
@@ -107,7 +107,7 @@ def report(scores: Mapping[str, Scores]) -> list[RankingMeasured]:
     return sorted(rows, key=lambda row: -row.ndcg)
 
 
-def read(data: bytes) -> list[Question]:
+def read(data: bytes) -> list[JudgedQuestion]:
     """Read a file of questions.
 
     Raises:
@@ -115,7 +115,7 @@ def read(data: bytes) -> list[Question]:
     """
     if len(data) > MOST_BYTES:
         raise _invalid(f"it has more than {MOST_BYTES >> 20} MiB")
-    found: list[Question] = []
+    found: list[JudgedQuestion] = []
     for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
@@ -128,20 +128,20 @@ def read(data: bytes) -> list[Question]:
     return found
 
 
-def _question(line: bytes) -> Question:
+def _question(line: bytes) -> JudgedQuestion:
     """A line: a question, or an item of a dataset that names its documents."""
     value = msgspec.json.decode(line)
     if not isinstance(value, dict) or "input" not in value:
-        return msgspec.convert(value, Question)
+        return msgspec.convert(value, JudgedQuestion)
     item = build(value, "it")
     if item.relevant is None:
         raise ValueError("it names no relevant documents")
     asked = next((text for text in item.input.values() if isinstance(text, str) and text), "")
     fields = {"query": asked, "relevant": item.relevant, "group": item.group}
-    return msgspec.convert(fields, Question)
+    return msgspec.convert(fields, JudgedQuestion)
 
 
-class Tuning(Kind[Wanted, SearchTuned]):
+class Tuning(JobKind[RankingWanted, SearchTuned]):
     """Measures the rankings of a collection, and takes the best.
 
     Args:
@@ -150,16 +150,16 @@ class Tuning(Kind[Wanted, SearchTuned]):
     """
 
     name: ClassVar[str] = "tune-search"
-    form = Wanted
+    form = RankingWanted
     malformed = (CollectionRefused, "questions_invalid")
     unit: ClassVar[str] = "questions"
     role: ClassVar[Role] = Role.ADMIN
     heavy: ClassVar[bool] = True
 
-    def __init__(self, library: Library, inference: Inference, audit: AuditLog) -> None:
+    def __init__(self, library: CollectionLibrary, inference: Inference, audit: AuditLog) -> None:
         self._library, self._inference, self._audit = library, inference, audit
 
-    def check(self, params: Wanted) -> None:
+    def check(self, params: RankingWanted) -> None:
         """A collection and a file of questions about documents that are in it.
 
         Raises:
@@ -171,11 +171,11 @@ class Tuning(Kind[Wanted, SearchTuned]):
             if missing := sorted(question.relevant.keys() - known):
                 raise _invalid(f"{missing[0][:200]!r} is no document of {params.collection}")
 
-    def title(self, params: Wanted) -> str:
+    def title(self, params: RankingWanted) -> str:
         """The collection."""
         return params.collection
 
-    async def run(self, job: Context[Wanted]) -> SearchTuned:
+    async def run(self, job: Context[RankingWanted]) -> SearchTuned:
         """What each ranking reached, and which one is taken."""
         wanted = job.params
         shelf = self._library.get(wanted.collection)
@@ -220,7 +220,7 @@ class Tuning(Kind[Wanted, SearchTuned]):
 
 
 def _score(
-    shelf: Shelf, question: Question, vector: Floats | None, name: str
+    shelf: Shelf, question: JudgedQuestion, vector: Floats | None, name: str
 ) -> tuple[float, float]:
     """nDCG and recall of one question among the first ten documents."""
     found = shelf.searcher.search(ADMIN, question.query, MOST_PASSAGES, vector=vector, by=name)
@@ -229,7 +229,7 @@ def _score(
     return ndcg(names, relevant, WANTED), recall(names, relevant, WANTED)
 
 
-def _questions(wanted: Wanted) -> tuple[str, Sequence[Question]]:
+def _questions(wanted: RankingWanted) -> tuple[str, Sequence[JudgedQuestion]]:
     try:
         data = Path(wanted.questions).read_bytes()
     except OSError as error:

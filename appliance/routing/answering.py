@@ -28,10 +28,10 @@ from appliance.errors import (
     Unavailable,
 )
 from appliance.routing import confidence
-from appliance.routing.catalogue import ApprovedRoutes, Standing
+from appliance.routing.catalogue import ApprovedRoutes, RouteStanding
 from appliance.routing.confidence import MILLION
 from appliance.routing.deferring import first_task
-from appliance.routing.definition import KEY, PERSON, Stage
+from appliance.routing.definition import KEY, PERSON, StageDefinition
 from appliance.routing.rules import stages_for
 from appliance.routing.targets import Targets
 from appliance.serving.backend import Backends
@@ -88,7 +88,7 @@ class Accepted:
         group: whose request it was, as the route says; "" where that is not told.
     """
 
-    standing: Standing
+    standing: RouteStanding
     caller: Caller
     request: GenerationRequest
     text: str
@@ -97,7 +97,7 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class Parts:
+class RoutingParts:
     """What routes need.
 
     Attributes:
@@ -126,7 +126,7 @@ class RoutedInference(Inference):
 
     def __init__(
         self,
-        parts: Parts,
+        parts: RoutingParts,
         backends: Backends,
         shared: InferenceParts,
         under_way: UnderWay | None = None,
@@ -188,7 +188,7 @@ class Walk:
     def __init__(
         self,
         use: RoutedInference,
-        standing: Standing,
+        standing: RouteStanding,
         card: ModelCard,
         caller: Caller,
         request: GenerationRequest,
@@ -197,8 +197,8 @@ class Walk:
         self.caller, self.request = caller, request
         self.choices = request.n
         self.about: TaskAnswer | None = None
-        self._left: list[Stage] = []
-        self._stage: Stage | None = None
+        self._left: list[StageDefinition] = []
+        self._stage: StageDefinition | None = None
         self._current: Generation | None = None
         self._past: list[Generation] = []
         self._deadline = 0.0
@@ -278,7 +278,7 @@ class Walk:
             await self._current.cancel(why)
         self._release()
 
-    async def _stages(self) -> list[Stage]:
+    async def _stages(self) -> list[StageDefinition]:
         """The stages that may answer this input, in their order."""
         route, certificate = self._standing.route, self._standing.certificate
         stages = list(route.stages)
@@ -347,7 +347,7 @@ class Walk:
                     self._release()
         raise await self._deferred()
 
-    async def _started(self, stage: Stage) -> Generation:
+    async def _started(self, stage: StageDefinition) -> Generation:
         standing = self._standing
         first = stage == standing.route.small
         certificate = standing.certificate.id if first and standing.certificate else ""
@@ -457,7 +457,7 @@ class Walk:
             "task_deferred", f"No stage of {route.id} may answer this input ({self._why})."
         )
 
-    def _take(self, stage: Stage) -> bool:
+    def _take(self, stage: StageDefinition) -> bool:
         """Take one of the stage's places, if there is one."""
         place = self._standing.route.id, stage.name
         if self._use.busy[place] >= stage.at_once:

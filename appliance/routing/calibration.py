@@ -37,7 +37,14 @@ from appliance.looks.unasked import OURS, interruption
 from appliance.reports.page import render
 from appliance.routing import certifying, confidence, report
 from appliance.routing import subject as subjects
-from appliance.routing.certifying import Observed, Origin, Plan, Terms, Uncertifiable, Verdict
+from appliance.routing.certifying import (
+    CertificationPlan,
+    CertificationTerms,
+    Observed,
+    Origin,
+    SealedVerdict,
+    Uncertifiable,
+)
 from appliance.routing.confidence import MILLION, Confidence
 from appliance.routing.rules import unclaimed
 from appliance.routing.subject import CalibrationParts, Drawn, RouteSubject, subject_of
@@ -46,7 +53,7 @@ from appliance.statistics.power import GroupsNeeded, groups_without_error
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.bytes import strict_json
 from appliance.trust.statements import route as statements
-from appliance.trust.statements.route import ACCEPTED, COARSE, Circumstances, Found
+from appliance.trust.statements.route import ACCEPTED, COARSE, CalibrationFound, Circumstances
 from appliance.types import GenerationRequest, Principal, TaskNeeds
 from appliance.wire.admin.results import CalibrationResult
 
@@ -64,12 +71,12 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
     told = CalibrationResult
 
     def __init__(self, parts: CalibrationParts) -> None:
-        super().__init__(parts.look, parts.certificates, statements.Specification, subject_of)
+        super().__init__(parts.look, parts.certificates, statements.RouteSpecification, subject_of)
         self._calibration = parts
 
     def engine(self, params: Specified) -> bool:
         """Classifiers need none."""
-        wanted = statements.Specification.open(envelope_of(params)).said
+        wanted = statements.RouteSpecification.open(envelope_of(params)).said
         return needs_engine(self.parts, *filter(None, (wanted.small, wanted.larger)))
 
     async def judgement(self, job: Context, subject: RouteSubject) -> Judgement[CalibrationResult]:
@@ -256,7 +263,9 @@ def replayed(seen: Observed, function: Confidence, threshold: int, *, larger: bo
     return [seen.told, accepted, seen.larger_told if larger else ""]
 
 
-def _replay(subject: RouteSubject, plan: Plan, found: Found, dev: Sequence[Observed]) -> str:
+def _replay(
+    subject: RouteSubject, plan: CertificationPlan, found: CalibrationFound, dev: Sequence[Observed]
+) -> str:
     """The same of open items as JSON, by their ids; "" where nothing is certified.
 
     So many that the same answers leave what is certified certified.
@@ -278,10 +287,10 @@ def _replay(subject: RouteSubject, plan: Plan, found: Found, dev: Sequence[Obser
     return json.dumps(kept, sort_keys=True, separators=(",", ":"))
 
 
-def terms_of(subject: RouteSubject, number: int) -> Terms:
+def terms_of(subject: RouteSubject, number: int) -> CertificationTerms:
     """The terms of one look, by its number."""
     wanted = subject.signed.said
-    return Terms(
+    return CertificationTerms(
         wanted.error_micros / MILLION,
         wanted.delta_micros / MILLION * wanted.share(number),
         wanted.margin_micros / MILLION,
@@ -290,7 +299,7 @@ def terms_of(subject: RouteSubject, number: int) -> Terms:
     )
 
 
-def plan_digest(plan: Plan) -> str:
+def plan_digest(plan: CertificationPlan) -> str:
     """Hex SHA-256 of what is fixed before the look."""
     fixed = {
         "function": plan.function.document(),
@@ -314,8 +323,12 @@ def parse(line: bytes) -> Observed:
 
 
 def found_of(
-    plan: Plan, verdict: Verdict, terms: Terms, seen: Sequence[Observed], drawn: Drawn
-) -> Found:
+    plan: CertificationPlan,
+    verdict: SealedVerdict,
+    terms: CertificationTerms,
+    seen: Sequence[Observed],
+    drawn: Drawn,
+) -> CalibrationFound:
     """What the certificate says: shares of the sealed split outward to the point."""
     reach = sum(not each.ruled for each in seen) / len(seen)
     low = None
@@ -326,7 +339,7 @@ def found_of(
     limit = min(MILLION, _outward(verdict.limit, math.ceil))
     if verdict.certified:
         limit = min(limit, round(terms.error * MILLION))
-    return Found(
+    return CalibrationFound(
         reason=verdict.reason,
         threshold_micros=verdict.threshold,
         coverage_micros=_outward(verdict.coverage, round),
@@ -351,7 +364,7 @@ def _outward(share: float, toward: Callable[[float], int]) -> int:
     return toward(share * MILLION / COARSE) * COARSE
 
 
-_V = TypeVar("_V", Uncertifiable, Verdict)
+_V = TypeVar("_V", Uncertifiable, SealedVerdict)
 
 
 def _in_all(found: _V, reach: float) -> _V:
@@ -399,7 +412,7 @@ def _refused(
     more = _more(subject, why.needed)
     said = report.sentence(why.reason, why.message, subject.split.part.groups, more)
     result = _blank(subject, why.needed).having(reason=why.reason, answer=said)
-    told = report.Told(subject.signed.said, result, "none", {"dev": str(len(dev))})
+    told = report.RoutePageFacts(subject.signed.said, result, "none", {"dev": str(len(dev))})
     return Judgement(result, render(report.page(told)))
 
 
@@ -408,7 +421,7 @@ def _concluded(
     subject: RouteSubject,
     entry: int,
     number: int,
-    plan: Plan,
+    plan: CertificationPlan,
     dev: Sequence[Observed],
     seen: Sequence[Observed],
     drawn: Drawn,
@@ -453,7 +466,7 @@ def _concluded(
     deltas = [each.wanted.delta_micros for each in year]
     if verdict.certified:
         deltas.append(wanted.delta_micros)
-    told = report.Told(wanted, result, iso(now), made_of, tuple(deltas), _told(verdict))
+    told = report.RoutePageFacts(wanted, result, iso(now), made_of, tuple(deltas), _told(verdict))
     return Judgement(
         result=result,
         html=render(report.page(told)),
@@ -464,9 +477,9 @@ def _concluded(
 
 def _result(
     subject: RouteSubject,
-    plan: Plan,
-    verdict: Verdict,
-    found: Found,
+    plan: CertificationPlan,
+    verdict: SealedVerdict,
+    found: CalibrationFound,
     dev: Sequence[Observed],
     certificate: str,
 ) -> CalibrationResult:
@@ -496,7 +509,7 @@ def _result(
     )
 
 
-def _told(verdict: Verdict) -> tuple[Origin, ...]:
+def _told(verdict: SealedVerdict) -> tuple[Origin, ...]:
     """The origins of the backtest, rounded."""
     return tuple(
         o._replace(share=o.share and round(o.share, 3), limit=round(o.limit, 3))

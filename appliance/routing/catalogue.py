@@ -19,14 +19,14 @@ from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.facts import RouteFacts, StageFacts
 from appliance.routing import confidence, definition
 from appliance.routing.confidence import MILLION, Confidence
-from appliance.routing.definition import Route, Terms
+from appliance.routing.definition import RouteDefinition, Terms
 from appliance.tasks.catalogue import Tasks
 from appliance.trust.artifacts.artifact import VettedWhole
 from appliance.trust.artifacts.records import ArtifactRecord, ModelState
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.bytes.directory import Artifact
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements.route import Certificate
+from appliance.trust.statements.route import RouteCertificate
 from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.types import ModelCard, Told
 
@@ -36,7 +36,7 @@ FRESH_S: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Standing:
+class RouteStanding:
     """A route that can be asked, and what its first stage may answer.
 
     Attributes:
@@ -46,15 +46,15 @@ class Standing:
         why: code of the reason that nothing does; "" where something does.
     """
 
-    route: Route
+    route: RouteDefinition
     digest: str
     policy: int
-    certificate: Certificate | None = None
+    certificate: RouteCertificate | None = None
     function: Confidence | None = None
     why: str = ""
 
 
-def read_artifact(artifact: Artifact) -> Route:
+def read_artifact(artifact: Artifact) -> RouteDefinition:
     """Read a route from an open directory.
 
     Raises:
@@ -115,7 +115,7 @@ class ApprovedRoutes:
     ) -> None:
         self._store, self._policy, self._tasks = store, policy, tasks
         self.certificates = certificates
-        self._known: dict[str, tuple[ArtifactRecord[RouteFacts], float, Standing]] = {}
+        self._known: dict[str, tuple[ArtifactRecord[RouteFacts], float, RouteStanding]] = {}
 
     def cards(self) -> list[ModelCard]:
         """What the API says of them."""
@@ -127,7 +127,7 @@ class ApprovedRoutes:
         record = self._record(route_id)
         return None if record is None else self._card(record)
 
-    async def standing(self, route_id: str) -> Standing:
+    async def standing(self, route_id: str) -> RouteStanding:
         """The route, and what its first stage may answer.
 
         Raises:
@@ -174,7 +174,7 @@ class ApprovedRoutes:
                     found.append((newest.id, record.id))
         return found
 
-    def holding(self, task_id: str) -> list[Certificate]:
+    def holding(self, task_id: str) -> list[RouteCertificate]:
         """What lets a task answer first in approved routes now. Blocks.
 
         Raises:
@@ -228,7 +228,7 @@ class ApprovedRoutes:
         asked = tuple(stage.upstream or stage.task for stage in stages)
         return ModelCard(record.id, record.digest or "", 0, created, form=form, stages=asked)
 
-    def _look(self, route_id: str) -> Standing:
+    def _look(self, route_id: str) -> RouteStanding:
         policy = self._policy()
         digest, route = self._store.use(route_id, KIND, policy, _silent, read_artifact)
         route = msgspec.structs.replace(route, id=route_id)
@@ -237,11 +237,11 @@ class ApprovedRoutes:
             check_small(certificate, route)
             function = confidence.read(certificate.found.function)
         except Refused as error:
-            return Standing(route, digest, policy.version, why=error.code)
-        return Standing(route, digest, policy.version, certificate, function)
+            return RouteStanding(route, digest, policy.version, why=error.code)
+        return RouteStanding(route, digest, policy.version, certificate, function)
 
 
-def check_small(certificate: Certificate, route: Route) -> None:
+def check_small(certificate: RouteCertificate, route: RouteDefinition) -> None:
     """Refuse a certificate whose first stage or rules are others. Raises PolicyRefused."""
     wanted, small = certificate.wanted, route.small
     if (wanted.small, wanted.small_digest) != (small.task, small.digest):
@@ -253,7 +253,7 @@ def check_small(certificate: Certificate, route: Route) -> None:
         )
 
 
-def describe(certificate: Certificate) -> str:
+def describe(certificate: RouteCertificate) -> str:
     """A certificate in a sentence."""
     found, until = certificate.found, iso(certificate.circumstances.valid_until_us)
     if not found.certified:

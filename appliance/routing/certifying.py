@@ -65,7 +65,7 @@ Reason: TypeAlias = Literal[
 
 
 @dataclass(frozen=True)
-class Terms:
+class CertificationTerms:
     """What must be shown.
 
     Attributes:
@@ -134,7 +134,7 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CertificationPlan:
     """What is fixed before a sealed split is opened.
 
     Attributes:
@@ -189,7 +189,7 @@ class Origin(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SealedVerdict:
     """What the sealed groups show.
 
     Attributes:
@@ -226,11 +226,11 @@ def drawn(seen: Sequence[Observed], seed: str, weight: Weight = "groups") -> lis
 
 def plan(
     dev: Sequence[Observed],
-    terms: Terms,
+    terms: CertificationTerms,
     groups: int,
     noise: float = 0.0,
     effective: float = math.inf,
-) -> Plan | Uncertifiable:
+) -> CertificationPlan | Uncertifiable:
     """Fix function and thresholds on open items, or say why a look would be wasted.
 
     Args:
@@ -283,7 +283,9 @@ def plan(
         return _refused("underpowered", message, needed)
     doubtful = [o for o, score in zip(dev, scores, strict=True) if score < grid.least]
     error = 1 - sum(o.small for o in dev) / len(dev)
-    return Plan(choice.function, tuple(kept), start, _better(doubtful), error, choice.areas)
+    return CertificationPlan(
+        choice.function, tuple(kept), start, _better(doubtful), error, choice.areas
+    )
 
 
 class _Grid(NamedTuple):
@@ -319,8 +321,12 @@ def _grid(
 
 
 def judge(
-    plan: Plan, sealed: Sequence[Observed], dev: Sequence[Observed], terms: Terms, whole: float
-) -> Verdict:
+    plan: CertificationPlan,
+    sealed: Sequence[Observed],
+    dev: Sequence[Observed],
+    terms: CertificationTerms,
+    whole: float,
+) -> SealedVerdict:
     """Decide on sealed items, as `drawn` gives them.
 
     Args:
@@ -352,7 +358,7 @@ def judge(
         needed = GroupsNeeded(len(sealed), math.ceil(len(sealed) / _ORIGINS[0]), None)
         return _nothing("underpowered", sealed, kept.limit, needed=needed, origins=origins)
     scores = [o.score(plan.function) for o in sealed]
-    return Verdict(
+    return SealedVerdict(
         reason="",
         threshold=int(kept.threshold),
         coverage=sum(score >= kept.threshold for score in scores) / len(sealed),
@@ -425,7 +431,7 @@ def _origin(
     )
 
 
-def _fitted(seen: Sequence[Observed], *, company: bool) -> confidence.Choice | None:
+def _fitted(seen: Sequence[Observed], *, company: bool) -> confidence.ChosenFunction | None:
     """The function that these items would have; None where none has features."""
     answered = [o for o in seen if o.features is not None]
     if not answered:
@@ -494,10 +500,10 @@ def _unshown(
     found: Certified,
     seen: Sequence[Observed],
     size: int,
-    plan: Plan,
-    terms: Terms,
+    plan: CertificationPlan,
+    terms: CertificationTerms,
     origins: tuple[Origin, ...],
-) -> Verdict:
+) -> SealedVerdict:
     """Nothing is certified: because of errors, or because of too few groups.
 
     Args:
@@ -507,11 +513,11 @@ def _unshown(
     needed = _needed(plan.start, plan.function, seen, terms)
     limit = found.steps[0].limit if found.steps else 1.0
     reason: Reason = "too many errors" if found.steps and needed is None else "underpowered"
-    return Verdict(reason, None, 0.0, size, limit, needed, origins=origins)
+    return SealedVerdict(reason, None, 0.0, size, limit, needed, origins=origins)
 
 
 def _needed(
-    start: int, function: Confidence, seen: Sequence[Observed], terms: Terms
+    start: int, function: Confidence, seen: Sequence[Observed], terms: CertificationTerms
 ) -> GroupsNeeded | None:
     """How many groups would do at the planned start, by items that were drawn and seen."""
     counted = [o.counted(function, company=terms.company) for o in seen]
@@ -531,12 +537,15 @@ def _nothing(
     needed: GroupsNeeded | None = None,
     difference: tuple[float, float, float] | None = None,
     origins: tuple[Origin, ...] = (),
-) -> Verdict:
-    return Verdict(reason, None, 0.0, len(sealed), limit, needed, difference, None, origins)
+) -> SealedVerdict:
+    return SealedVerdict(reason, None, 0.0, len(sealed), limit, needed, difference, None, origins)
 
 
 def _difference(
-    sealed: Sequence[Observed], counted: Sequence[Counted], threshold: float, terms: Terms
+    sealed: Sequence[Observed],
+    counted: Sequence[Counted],
+    threshold: float,
+    terms: CertificationTerms,
 ) -> tuple[float, float, float] | None:
     """Route minus second stage: an item that is not accepted is the second stage's own."""
     if any(o.larger is None for o in sealed):

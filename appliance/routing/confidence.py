@@ -221,7 +221,7 @@ def counted(function: Confidence, found: Features, *, right: bool, company: bool
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenFunction:
     """A fitted function, and what others would have been worth.
 
     Attributes:
@@ -239,7 +239,7 @@ def fit(
     groups: Sequence[str],
     *,
     company: bool = False,
-) -> Choice:
+) -> ChosenFunction:
     """Fit the candidates and choose the one with the smallest area in cross-validation by group.
 
     Candidates are logistic regression on all features, on all but one, and on one alone, and
@@ -265,7 +265,7 @@ def fit(
     }
     areas["isotonic"] = _crossed(rows, right, groups, None, company=company)
     best = min(areas, key=lambda name: areas[name])
-    return Choice(_fitted(rows, right, candidates.get(best)), areas)
+    return ChosenFunction(_fitted(rows, right, candidates.get(best)), areas)
 
 
 def read(value: object) -> Confidence:

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from appliance.errors import Deferred, Queued, Refused
-from appliance.routing.definition import Route
+from appliance.routing.definition import RouteDefinition
 from appliance.routing.people import Form, People
 from appliance.tasks.asked import content_of
 from appliance.tasks.catalogue import Tasks
-from appliance.tasks.definition import Fields, Labels, Text
+from appliance.tasks.definition import JsonForm, LabelForm, Text
 from appliance.tasks.inputs import values_of
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import Caller, GenerationRequest
@@ -30,7 +30,7 @@ class Deferring:
         self._people, self._tasks = people, tasks
 
     async def __call__(
-        self, caller: Caller, request: GenerationRequest, route: Route, why: str
+        self, caller: Caller, request: GenerationRequest, route: RouteDefinition, why: str
     ) -> Deferred:
         """Keep a request; what the app is told.
 
@@ -58,7 +58,7 @@ class Deferring:
         return Queued("task_queued", message, item=item.document())
 
 
-async def first_task(route: Route, tasks: Tasks) -> LoadedTask | None:
+async def first_task(route: RouteDefinition, tasks: Tasks) -> LoadedTask | None:
     """The task of the first stage whose task is here and passes its checks."""
     names: Iterable[str] = (stage.task for stage in route.stages if stage.task is not None)
     for name in names:
@@ -74,9 +74,9 @@ def form_of(loaded: LoadedTask) -> Form:
     """What an answer of a person must be."""
     output = loaded.task.output
     match output:
-        case Labels():
+        case LabelForm():
             return Form(output.labels)
-        case Fields():
+        case JsonForm():
             return Form(schema=loaded.schema.document)
         case Text():
             return Form()

@@ -44,7 +44,7 @@ Script: TypeAlias = Literal[
 """What a text is written in: all that a rule knows of its language."""
 
 
-class Rule(Struct, frozen=True, forbid_unknown_fields=True):
+class RouteRule(Struct, frozen=True, forbid_unknown_fields=True):
     """Where an input goes by what it is. All conditions that are stated must hold.
 
     Attributes:
@@ -64,7 +64,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     keys: _Words = ()
 
 
-class Stage(Struct, frozen=True, forbid_unknown_fields=True):
+class StageDefinition(Struct, frozen=True, forbid_unknown_fields=True):
     """One stage.
 
     Attributes:
@@ -105,7 +105,7 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
     margin: _Share = 0.05
 
 
-class Route(Struct, frozen=True, forbid_unknown_fields=True):
+class RouteDefinition(Struct, frozen=True, forbid_unknown_fields=True):
     """One route.
 
     Attributes:
@@ -129,30 +129,30 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1, le=1 << 53)]
     description: Annotated[str, Meta(min_length=1, max_length=500)]
     terms: Terms
-    stages: Annotated[tuple[Stage, ...], Meta(min_length=1, max_length=8)]
-    rules: Annotated[tuple[Rule, ...], Meta(max_length=64)] = ()
+    stages: Annotated[tuple[StageDefinition, ...], Meta(min_length=1, max_length=8)]
+    rules: Annotated[tuple[RouteRule, ...], Meta(max_length=64)] = ()
     on_defer: Literal["error", "queue"] = "error"
     on_drift: Literal["suspend", "warn"] = "suspend"
     weight: Weight = "answers"
     group_from: Annotated[str, Meta(max_length=64)] = ""
 
     @property
-    def small(self) -> Stage:
+    def small(self) -> StageDefinition:
         """The stage that answers only what a certificate lets it answer."""
         return self.stages[0]
 
     @property
-    def larger(self) -> tuple[Stage, ...]:
+    def larger(self) -> tuple[StageDefinition, ...]:
         """The stages that answer whatever reaches them, in their order."""
         return tuple(stage for stage in self.stages[1:] if stage.kind != "queue")
 
     @property
-    def queue(self) -> Stage | None:
+    def queue(self) -> StageDefinition | None:
         """The people, if there are any."""
         return next((stage for stage in self.stages if stage.kind == "queue"), None)
 
 
-def parse(data: bytes) -> Route:
+def parse(data: bytes) -> RouteDefinition:
     """Read a `route.toml`.
 
     Raises:
@@ -162,7 +162,7 @@ def parse(data: bytes) -> Route:
         raise invalid(f"it has {len(data)} bytes, more than {MAX_BYTES}")
     try:
         values: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
-        route = msgspec.convert(values, Route)
+        route = msgspec.convert(values, RouteDefinition)
     except UnicodeDecodeError as error:
         raise invalid("it is not UTF-8") from error
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
@@ -178,7 +178,7 @@ def parse(data: bytes) -> Route:
     return route
 
 
-def _check_stage(stage: Stage) -> None:
+def _check_stage(stage: StageDefinition) -> None:
     """A kind has what it needs and nothing else."""
     has_task = stage.task is not None and stage.digest is not None
     if (stage.task is None) != (stage.digest is None):
@@ -193,7 +193,7 @@ def _check_stage(stage: Stage) -> None:
             raise invalid(f'stage {stage.name}: kind = "{stage.kind}" {has} {field}')
 
 
-def _check_order(route: Route) -> None:
+def _check_order(route: RouteDefinition) -> None:
     kinds = [stage.kind for stage in route.stages]
     names = [stage.name for stage in route.stages]
     if len(set(names)) != len(names) or DEFER in names:
@@ -211,7 +211,7 @@ def _check_order(route: Route) -> None:
         raise invalid("two stages are the same")
 
 
-def _check_rule(rule: Rule, names: list[str]) -> None:
+def _check_rule(rule: RouteRule, names: list[str]) -> None:
     if rule.to != DEFER and rule.to not in names[1:]:
         raise invalid(f"a rule sends to {rule.to}; it may be {DEFER} or a stage after the first")
     if rule.longer_than is None and not (rule.scripts or rule.contains or rule.keys):

@@ -138,7 +138,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Standing:
+class MonitorStanding:
     """What the monitor of a certificate has seen.
 
     Attributes:
@@ -363,7 +363,7 @@ class Monitors:
                 weights[certificate] = route, weighed
         self._weighed = weights
 
-    def standing(self, certificate: str) -> Standing:
+    def standing(self, certificate: str) -> MonitorStanding:
         """What the monitor of a certificate has seen."""
         with self._database.begin() as connection:
             rows = connection.execute(
@@ -376,7 +376,7 @@ class Monitors:
         again = [row for row in labelled if row.again_us]
         due = sorted((r for r in rows if r.due_us <= now), key=lambda r: int(r.confidence_micros))
         half = len(due) // 2
-        return Standing(
+        return MonitorStanding(
             waiting=sum(not row.label and row.due_us > now for row in rows),
             labelled=len(labelled),
             wrong=sum(row.answer != row.label for row in labelled),

@@ -5,7 +5,7 @@ Rule: outcomes lie encrypted, and leave only once the calibration is done.
 
 from pathlib import Path
 
-from appliance.datasets.ledger import Look
+from appliance.datasets.ledger import LedgerLook
 from appliance.errors import EvaluationRefused, Refused
 from appliance.looks.answers import LookFiles
 from appliance.routing import confidence
@@ -17,7 +17,7 @@ from appliance.routing.weighing import Basis, SealedAnswer
 from appliance.trust.statements import route as statements
 
 
-def read(directory: Path, look: Look, kek: bytes) -> list[Observed]:
+def read(directory: Path, look: LedgerLook, kek: bytes) -> list[Observed]:
     """The outcomes of a look of a calibration, in the order of their items.
 
     Args:

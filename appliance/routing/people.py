@@ -108,7 +108,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Deferred:
+class DeferredItem:
     """An item of the queue; times in microseconds since the epoch.
 
     Attributes:
@@ -200,7 +200,7 @@ class People:
         *,
         hours: float,
         reason: str,
-    ) -> Deferred:
+    ) -> DeferredItem:
         """Let a request wait for a person; recorded before it does.
 
         Returns:
@@ -218,7 +218,7 @@ class People:
         if (caller.principal.content or self._content) != "encrypted":
             raise Forbidden("queue_retention", "Texts of this key are not kept, so none can wait.")
         now, key_id = self._clock.wall_us(), caller.principal.key_id
-        made = Deferred(
+        made = DeferredItem(
             id=f"wait-{secrets.token_hex(16)}",
             request_id=caller.request_id,
             key_id=key_id,
@@ -245,7 +245,7 @@ class People:
                 connection.execute(sa.insert(_ITEMS).values(_row(made)))
         return made
 
-    def get(self, item_id: str) -> Deferred:
+    def get(self, item_id: str) -> DeferredItem:
         """One item.
 
         Raises:
@@ -267,13 +267,13 @@ class People:
         key_id: str | None = None,
         task: str | None = None,
         limit: int = MOST_SHOWN,
-    ) -> Sequence[Deferred]:
+    ) -> Sequence[DeferredItem]:
         """Items of a state, of a key, of a task; those with the nearest deadline first."""
         wanted = {"state": state, "key_id": key_id, "task": task}
         where = [_ITEMS.c[name] == value for name, value in wanted.items() if value is not None]
         return self._found(where, limit)
 
-    def seen_by(self, who: Principal) -> Sequence[Deferred]:
+    def seen_by(self, who: Principal) -> Sequence[DeferredItem]:
         """The items that a key may see: its own; if it answers, what waits under its tasks, too.
 
         What it may not see takes no place among the most that are shown.
@@ -284,7 +284,9 @@ class People:
         right = own | _ITEMS.c.task.in_(who.models) if who.models else sa.true()
         return self._found([_ITEMS.c.state == "waiting", right], MOST_SHOWN)
 
-    def note_reading(self, actor: str, items: Sequence[Deferred], *, again: bool = False) -> None:
+    def note_reading(
+        self, actor: str, items: Sequence[DeferredItem], *, again: bool = False
+    ) -> None:
         """Record that somebody reads the texts of items, before they leave.
 
         Args:
@@ -303,14 +305,16 @@ class People:
             for oldest in list(self._read)[: max(0, len(self._read) - MOST_READ)]:
                 del self._read[oldest]
 
-    def _found(self, where: "Sequence[sa.ColumnElement[bool]]", limit: int) -> Sequence[Deferred]:
+    def _found(
+        self, where: "Sequence[sa.ColumnElement[bool]]", limit: int
+    ) -> Sequence[DeferredItem]:
         self._expire(self._clock.wall_us())
         asked = sa.select(_ITEMS).where(*where)
         asked = asked.order_by(_ITEMS.c.deadline_us, _ITEMS.c.id).limit(limit)
         with self._database.begin() as connection:
             return [_item(dict(row)) for row in connection.execute(asked).mappings()]
 
-    def answer(self, item_id: str, answer: Any, actor: str) -> Deferred:
+    def answer(self, item_id: str, answer: Any, actor: str) -> DeferredItem:
         """Keep a person's answer; recorded before.
 
         Raises:
@@ -357,7 +361,7 @@ class People:
         said = json.dumps(asked, sort_keys=True).encode()
         return hmac.new(self._secret(), said, hashlib.sha256).hexdigest()
 
-    def _like(self, made: Deferred) -> Deferred | None:
+    def _like(self, made: DeferredItem) -> DeferredItem | None:
         """The item of the same request that is not older than a day and has not expired."""
         asked = (
             sa.select(_ITEMS)
@@ -391,7 +395,7 @@ class People:
         self,
         action: str,
         actor: str,
-        item: Deferred,
+        item: DeferredItem,
         fields: Mapping[str, Json],
         texts: Mapping[str, bytes] | None = None,
     ) -> None:
@@ -402,7 +406,7 @@ class People:
         self._audit.append(Draft("admin", body, texts or {}, "encrypted")).result()
 
 
-def may_see(who: Principal, item: Deferred) -> bool:
+def may_see(who: Principal, item: DeferredItem) -> bool:
     """Whether a key may see an item: its own, or one of its tasks if it answers."""
     return item.key_id == who.key_id or (who.answers and who.may_use(item.task))
 
@@ -413,7 +417,7 @@ def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
     return mine & (_ITEMS.c.input != "{}")
 
 
-def _row(item: Deferred) -> dict[str, Any]:
+def _row(item: DeferredItem) -> dict[str, Any]:
     given = json.dumps(dict(item.input))
     return {**vars(item), "input": given, "form": _text(item.form), "answer": None}
 
@@ -423,9 +427,9 @@ def _text(form: Form) -> str:
     return json.dumps({"labels": form.labels, "schema": schema})
 
 
-def _item(row: Mapping[str, Any]) -> Deferred:
+def _item(row: Mapping[str, Any]) -> DeferredItem:
     form = json.loads(row["form"])
-    return Deferred(
+    return DeferredItem(
         **{
             **row,
             "input": json.loads(row["input"]),

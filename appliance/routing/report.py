@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from appliance.reports import charts
 from appliance.reports.axes import percent
 from appliance.reports.charts import Series
-from appliance.reports.page import Fact, Figure, Page, Section, Table
-from appliance.routing.certifying import Origin, Verdict
+from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section
+from appliance.routing.certifying import Origin, SealedVerdict
 from appliance.routing.confidence import COMPANY, TOKENS
-from appliance.trust.statements.route import Specification
+from appliance.trust.statements.route import RouteSpecification
 from appliance.wire.admin.results import CalibrationResult
 
 _HELP: Mapping[str, str] = {
@@ -31,7 +31,7 @@ _HELP: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Told:
+class RoutePageFacts:
     """What a page is made of.
 
     Attributes:
@@ -41,7 +41,7 @@ class Told:
             year, this one among them.
     """
 
-    wanted: Specification
+    wanted: RouteSpecification
     result: CalibrationResult
     when: str
     made_of: Mapping[str, str]
@@ -49,7 +49,7 @@ class Told:
     origins: tuple[Origin, ...] = ()
 
 
-def figures(verdict: Verdict, weight: str = "groups") -> str:
+def figures(verdict: SealedVerdict, weight: str = "groups") -> str:
     """The figures that a verdict rests on, as a clause."""
     if verdict.certified:
         return (
@@ -78,12 +78,12 @@ def sentence(reason: str, figures: str, groups: int, more: str, error: float = 0
     return f"Not certifiable, {reason}: {figures}; {groups} groups. {more}".rstrip()
 
 
-def page(told: Told) -> Page:
+def page(told: RoutePageFacts) -> ReportPage:
     """The report."""
     wanted, result = told.wanted, told.result
     certified = result.verdict == "certified"
     avoided = result.avoided
-    return Page(
+    return ReportPage(
         title=f"Route {wanted.route} on {wanted.dataset}, {wanted.split}",
         answer=result.answer,
         tone="good" if certified else "no",
@@ -226,7 +226,7 @@ def _time(origins: Sequence[Origin]) -> Section | None:
         "What the same calibration would have certified at earlier times, and how it held in the "
         "time after. A bound that could not be certified before, or did not hold, is not promised."
     )
-    return Section("Over time", (said,), (Table(columns, rows),))
+    return Section("Over time", (said,), (ReportTable(columns, rows),))
 
 
 def _ablation(result: CalibrationResult) -> Section | None:
@@ -238,10 +238,12 @@ def _ablation(result: CalibrationResult) -> Section | None:
         "The mean error along the curve, on open items that the function was not fitted to: "
         "smaller is better, and the smallest is used."
     )
-    return Section("What confidence is made of", (said,), (Table(("features", ">area"), rows),))
+    return Section(
+        "What confidence is made of", (said,), (ReportTable(("features", ">area"), rows),)
+    )
 
 
-def _terms(told: Told) -> Section:
+def _terms(told: RoutePageFacts) -> Section:
     wanted, result = told.wanted, told.result
     difference = result.difference
     rows = [
@@ -267,10 +269,10 @@ def _terms(told: Told) -> Section:
             f"Certificates of routes that are kept here of the last 365 days: {len(told.deltas)} "
             f"({at}). By the delta of each, {sum(told.deltas) / 1e6:g} of them may be false."
         )
-    return Section("Terms", tuple(said), (Table(("term", "value"), tuple(rows)),))
+    return Section("Terms", tuple(said), (ReportTable(("term", "value"), tuple(rows)),))
 
 
-def _shares(wanted: Specification) -> str:
+def _shares(wanted: RouteSpecification) -> str:
     if not wanted.schedule:
         return f"each look 1 / {wanted.looks}"
     return "the looks " + ", ".join(f"{share / 1e6:g}" for share in wanted.schedule)

@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 
-from appliance.routing.definition import DEFER, Route, Rule, Stage
+from appliance.routing.definition import DEFER, RouteDefinition, RouteRule, StageDefinition
 
 _FOREIGN = 0.1
 """Share of letters in other scripts from which a text is in another one."""
@@ -18,7 +18,9 @@ _LOOKED_AT = 4_000
 """Characters that are looked at, evenly over the text."""
 
 
-def stages_for(route: Route, sent: Mapping[str, str], key: str) -> tuple[Stage, ...]:
+def stages_for(
+    route: RouteDefinition, sent: Mapping[str, str], key: str
+) -> tuple[StageDefinition, ...]:
     """The stages that may answer an input, in their order; none when a rule defers it.
 
     Args:
@@ -34,12 +36,12 @@ def stages_for(route: Route, sent: Mapping[str, str], key: str) -> tuple[Stage, 
     return route.stages[names.index(rule.to) :]
 
 
-def reaches(route: Route, sent: Mapping[str, str]) -> bool:
+def reaches(route: RouteDefinition, sent: Mapping[str, str]) -> bool:
     """Whether the rules let an input of a calibration reach the first stage."""
     return stages_for(route, sent, "")[:1] == route.stages[:1]
 
 
-def unclaimed(route: Route) -> frozenset[str]:
+def unclaimed(route: RouteDefinition) -> frozenset[str]:
     """The keys for which nothing is certified: a rule looks at them and at something else."""
     return frozenset(
         key
@@ -49,7 +51,7 @@ def unclaimed(route: Route) -> frozenset[str]:
     )
 
 
-def holds(rule: Rule, sent: Mapping[str, str], key: str) -> bool:
+def holds(rule: RouteRule, sent: Mapping[str, str], key: str) -> bool:
     """Whether all stated conditions of a rule hold."""
     text = sent.get(rule.field, "") if rule.field else "\n".join(sent.values())
     folded = text.casefold()

@@ -25,15 +25,15 @@ from appliance.looks.subject import (
     task_of,
 )
 from appliance.routing import catalogue, rules
-from appliance.routing.definition import KEY, PERSON, Route, Stage
+from appliance.routing.definition import KEY, PERSON, RouteDefinition, StageDefinition
 from appliance.serving.backend import Backends
 from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.groups import draw_by_size, draw_one_each, effective_groups
-from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.definition import JsonForm, LabelForm
 from appliance.tasks.loaded import LoadedTask
 from appliance.tasks.metrics import METRICS
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements.route import Specification
+from appliance.trust.statements.route import RouteSpecification
 from appliance.trust.statements.route_certificates import RouteCertificates
 
 _USABLE: Final = ("verified", "approved", "suspended")
@@ -55,18 +55,18 @@ class CalibrationParts:
     look: LookParts
     certificates: RouteCertificates
     changed: Callable[[], None]
-    upstream: Callable[[Stage], Backends]
+    upstream: Callable[[StageDefinition], Backends]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RouteSubject(LookSubject[Specification]):
+class RouteSubject(LookSubject[RouteSpecification]):
     """What is calibrated, before the split is opened.
 
     Attributes:
         small, larger: the tasks of the first two stages; `larger` is None without a second one.
     """
 
-    route: Route
+    route: RouteDefinition
     small: LoadedTask
     larger: LoadedTask | None
 
@@ -107,7 +107,7 @@ def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
         Refused: what `signed_terms` and `Specification.verify` raise; `specification_other`,
             `dataset_not_sealed`, `route_stage_unfit`; what a check of the store finds.
     """
-    signed, policy = signed_terms(parts, envelope, Specification)
+    signed, policy = signed_terms(parts, envelope, RouteSpecification)
     wanted = signed.said
     route = _route(parts, wanted, policy)
     small = task_of(parts.store, wanted.small, wanted.small_digest, policy)
@@ -125,7 +125,7 @@ def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
     return RouteSubject(signed=signed, split=split, route=route, small=small, larger=larger)
 
 
-def _route(parts: LookParts, wanted: Specification, policy: TrustPolicy) -> Route:
+def _route(parts: LookParts, wanted: RouteSpecification, policy: TrustPolicy) -> RouteDefinition:
     """The stored route, whose stages and terms are those of the specification."""
     record = parts.store.inventory.record(wanted.route)
     if record.kind != catalogue.KIND or record.state not in _USABLE:
@@ -161,7 +161,7 @@ def _check_group(small: LoadedTask, group_from: str) -> None:
 def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool = False) -> None:
     """The first stage gives labels or fields, and the second takes and gives the same."""
     output = small.task.output
-    if not isinstance(output, Labels | Fields):
+    if not isinstance(output, LabelForm | JsonForm):
         raise TaskRefused(
             "route_stage_unfit", f"{small.task.id} gives text, which has no confidence."
         )
@@ -178,10 +178,10 @@ def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool 
     if larger is None:
         return
     second = larger.task.output
-    if isinstance(output, Labels):
-        if not isinstance(second, Labels) or set(second.labels) != set(output.labels):
+    if isinstance(output, LabelForm):
+        if not isinstance(second, LabelForm) or set(second.labels) != set(output.labels):
             raise TaskRefused("route_stage_unfit", f"{larger.task.id} gives other labels.")
-    elif not isinstance(second, Fields) or larger.schema != small.schema:
+    elif not isinstance(second, JsonForm) or larger.schema != small.schema:
         raise TaskRefused("route_stage_unfit", f"{larger.task.id} has another schema.")
     if set(larger.task.fields) != set(small.task.fields):
         raise TaskRefused("route_stage_unfit", f"{larger.task.id} takes other fields.")
@@ -200,7 +200,7 @@ def opened(parts: LookParts, subject: RouteSubject) -> Drawn:
 
 
 def open_answers(
-    items: Iterable[Item], told: Mapping[str, Sequence[str]], wanted: Specification
+    items: Iterable[Item], told: Mapping[str, Sequence[str]], wanted: RouteSpecification
 ) -> list[Item]:
     """The open items whose answers bound a change of engine; those that are accepted are a stratum.
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from appliance.errors import ApplianceError, Unavailable
-from appliance.routing.definition import Route, Stage
+from appliance.routing.definition import RouteDefinition, StageDefinition
 from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation
 from appliance.tasks.catalogue import Tasks
@@ -31,7 +31,7 @@ class Local(Protocol):
 
 
 @dataclass(frozen=True)
-class Target:
+class StageTarget:
     """What answers for a stage.
 
     Attributes:
@@ -43,9 +43,9 @@ class Target:
     model: str
 
 
-Upstream = Callable[[Stage], Backends]
+Upstream = Callable[[StageDefinition], Backends]
 """What answers for a stage of the kind `upstream`; raises Unavailable while it is away."""
-Enqueue = Callable[[Caller, GenerationRequest, Route, str], Awaitable[ApplianceError]]
+Enqueue = Callable[[Caller, GenerationRequest, RouteDefinition, str], Awaitable[ApplianceError]]
 """Keeps a deferred request (caller, request, route, why) for a person; what the app is told."""
 
 
@@ -63,7 +63,7 @@ class Targets:
     ) -> None:
         self._tasks, self._upstream, self.enqueue = tasks, upstream, enqueue
 
-    def resolve(self, stage: Stage, local: Local) -> Target:
+    def resolve(self, stage: StageDefinition, local: Local) -> StageTarget:
         """What answers for a stage.
 
         Args:
@@ -79,7 +79,7 @@ class Targets:
                 "route_stage_away", f"{stage.task} is not approved here, or is another one."
             )
         if stage.kind == "task":
-            return Target(local, entry.id)
+            return StageTarget(local, entry.id)
         if stage.kind == "upstream" and self._upstream is not None:
-            return Target(partial(local, backends=self._upstream(stage)), stage.upstream or "")
+            return StageTarget(partial(local, backends=self._upstream(stage)), stage.upstream or "")
         raise Unavailable("route_stage_away", f"Nothing here answers for the stage {stage.name}.")

@@ -56,7 +56,7 @@ _LOCK_S = 5.0
 _log = logging.getLogger("appliance")
 
 
-class _Server(uvicorn.Server):
+class _QuietServer(uvicorn.Server):
     """A uvicorn server that leaves signals to `serve`, since two of them share the loop.
 
     Args:
@@ -171,7 +171,7 @@ async def _serve(
     shared = _connections(services)
     url = services.config.url(*lan.getsockname()[:2])
     servers = [
-        _Server(
+        _QuietServer(
             uvicorn.Config(
                 create_lan_app(services),
                 http=functools.partial(LanProtocol, shared=shared),  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ async def _serve(
             ),
             shared,
         ),
-        _Server(
+        _QuietServer(
             uvicorn.Config(
                 create_admin_app(services, url=url),
                 http=PeerProtocol,

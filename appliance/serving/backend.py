@@ -97,7 +97,7 @@ def inner(prepared: PreparedRequest) -> PreparedRequest:
     return prepared.inner if isinstance(prepared, Wrapped) and prepared.inner else prepared
 
 
-class Backend(Protocol):
+class ModelBackend(Protocol):
     """One model that answers.
 
     Attributes:
@@ -161,7 +161,7 @@ class Backends(Protocol):
         """Requests that a model runs at once."""
         ...
 
-    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+    async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """The backend of a model once it can answer; `place` is inside the model then.
 
         Raises:

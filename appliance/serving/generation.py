@@ -21,7 +21,7 @@ from appliance.audit.log import Draft
 from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, AuditUnavailable
 from appliance.serving.audit_entries import BYTES, MICROSECONDS, TOKENS
-from appliance.serving.backend import Backend, PreparedRequest
+from appliance.serving.backend import ModelBackend, PreparedRequest
 from appliance.serving.choices import Choices
 from appliance.serving.recording import Recording
 from appliance.types import (
@@ -136,7 +136,7 @@ class Admitted:
 
     caller: Caller
     asked: GenerationRequest
-    backend: Backend
+    backend: ModelBackend
     prepared: PreparedRequest
     place: Place
 

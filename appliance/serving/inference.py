@@ -21,7 +21,7 @@ from appliance.auth.keys import KeyStore
 from appliance.clock import Clock
 from appliance.errors import BadRequest, NotFound
 from appliance.serving.audit_entries import intent
-from appliance.serving.backend import Backend, Backends, PreparedRequest
+from appliance.serving.backend import Backends, ModelBackend, PreparedRequest
 from appliance.serving.generation import Admitted, Generation, StartedAnswer
 from appliance.serving.recording import Recording
 from appliance.serving.under_way import LOOK_AT_KEYS_S, UnderWay
@@ -172,7 +172,7 @@ class Inference:
 
     async def _open(
         self, caller: Caller, card: ModelCard, place: Place, backends: Backends
-    ) -> Backend:
+    ) -> ModelBackend:
         begun = time.monotonic()
         backend = await backends.open(card.id, caller.principal.key_id, place)
         self._check_still(caller, begun)

@@ -42,7 +42,7 @@ class Installed:
 
 
 @dataclass
-class Report:
+class SelfTestReport:
     """What was found: `token` names the model that generated, None if none did."""
 
     policy: int = 0
@@ -53,7 +53,7 @@ class Report:
     problems: list[ApplianceError] = field(default_factory=list)
 
 
-class SelfTest:
+class SelfTestRun:
     """The test over the parts that answer requests."""
 
     def __init__(
@@ -74,14 +74,14 @@ class SelfTest:
         self._inference = inference
         self._audit = audit
 
-    async def run(self, actor: str, installed: Installed) -> Report:
+    async def run(self, actor: str, installed: Installed) -> SelfTestReport:
         """Test everything and record the verdict.
 
         Raises:
             AuditUnavailable: the verdict cannot be recorded.
             PolicyRefused: there is no policy that holds.
         """
-        report = Report()
+        report = SelfTestReport()
         policy = self._policy()
         report.policy = policy.version
         await self._verify(policy, report)
@@ -112,7 +112,7 @@ class SelfTest:
         report.entry = receipt.seq
         return report
 
-    async def _verify(self, policy: TrustPolicy, report: Report) -> None:
+    async def _verify(self, policy: TrustPolicy, report: SelfTestReport) -> None:
         """Check engine and approved models against the policy, from the stored bytes."""
         try:
             policy.check_engine(ENGINE, self._supervisor.engine_version)
@@ -125,7 +125,7 @@ class SelfTest:
             except Refused as error:
                 report.problems.append(error)
 
-    async def _generate(self, actor: str, report: Report) -> None:
+    async def _generate(self, actor: str, report: SelfTestReport) -> None:
         """One token from a model that is loaded, or from the smallest that can be."""
         ready = [card.id for card in self._supervisor.cards() if card.kind == "generate"]
         if ready:

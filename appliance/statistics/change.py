@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Look:
+class WindowLook:
     """What one window says at one look.
 
     Attributes:
@@ -74,7 +74,7 @@ class Look:
         return self.rank <= self.level and self.size >= SMALLEST[self.window]
 
 
-def look(blocks: Floats, window: int, reference: int, seed: int = 0) -> Look | None:
+def look(blocks: Floats, window: int, reference: int, seed: int = 0) -> WindowLook | None:
     """Look at the last `window` blocks.
 
     Args:
@@ -104,7 +104,7 @@ def look(blocks: Floats, window: int, reference: int, seed: int = 0) -> Look | N
     rank = reached / len(top) if exact else (1 + reached) / (1 + len(top))
     best = int(here.argmax())
     column = blocks[:, varying[best]]
-    return Look(
+    return WindowLook(
         window,
         rank,
         level(count, window, reference),

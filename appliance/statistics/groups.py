@@ -18,7 +18,7 @@ from appliance.statistics.proportions import Interval, corrected, wilson
 from appliance.statistics.special import normal_quantile
 
 
-class Estimate(NamedTuple):
+class GroupMean(NamedTuple):
     """A group-weighted mean.
 
     Attributes:
@@ -45,7 +45,9 @@ def group_means(values: Sequence[float], groups: Sequence[Hashable]) -> np.ndarr
     return np.array([math.fsum(held) / len(held) for held in collected.values()])
 
 
-def mean(values: Sequence[float], groups: Sequence[Hashable], confidence: float = 0.95) -> Estimate:
+def mean(
+    values: Sequence[float], groups: Sequence[Hashable], confidence: float = 0.95
+) -> GroupMean:
     """The mean of values within [0, 1], with Wilson's corrected interval of the effective size.
 
     The effective size is the number of independent trials whose mean would vary as much as the
@@ -63,12 +65,12 @@ def mean(values: Sequence[float], groups: Sequence[Hashable], confidence: float 
     value = math.fsum(means) / n
     size = _with_two_more(n, math.fsum(means), math.fsum(means * means), len(values))
     interval = corrected(min(value * size, size), size, confidence)
-    return Estimate(value, interval, n, math.sqrt(_variance(means)))
+    return GroupMean(value, interval, n, math.sqrt(_variance(means)))
 
 
 def uncorrected_mean(
     values: Sequence[float], groups: Sequence[Hashable], confidence: float = 0.95
-) -> Estimate:
+) -> GroupMean:
     """With Wilson's interval as it is: that of certificates whose quality has no interval's name.
 
     With several items a group its limits err up to four times as often as they say.
@@ -81,17 +83,17 @@ def uncorrected_mean(
     value = math.fsum(means) / n
     variance = _variance(means)
     size = _as_they_vary(value, variance, n, len(values))
-    return Estimate(value, wilson(value * size, size, confidence), n, math.sqrt(variance))
+    return GroupMean(value, wilson(value * size, size, confidence), n, math.sqrt(variance))
 
 
-def effective_size(found: Estimate, items: int) -> float:
+def effective_size(found: GroupMean, items: int) -> float:
     """The effective size behind what `mean` found from so many items."""
     n = found.groups
     squares = found.spread * found.spread * (n - 1) + n * found.value * found.value
     return _with_two_more(n, found.value * n, squares, items)
 
 
-def mean_square(found: Estimate) -> float:
+def mean_square(found: GroupMean) -> float:
     """Of the groups' differences, behind an estimate of a difference."""
     n = found.groups
     return min(1.0, found.spread * found.spread * (n - 1) / n + found.value * found.value)
@@ -113,7 +115,7 @@ def _with_two_more(groups: int, total: float, squares: float, items: int) -> flo
 
 def mean_of_items(
     values: Sequence[float], groups: Sequence[Hashable], confidence: float = 0.95
-) -> Estimate:
+) -> GroupMean:
     """As `mean`, with every item weighing the same; its spread is that of the groups' sums.
 
     A ratio of two sums over groups, with the variance of its linearisation (Cochran, Sampling
@@ -132,7 +134,7 @@ def mean_of_items(
     size = _as_they_vary(value, variance * n, n, total)
     if value in (0, 1):
         size = effective_groups(sizes)
-    return Estimate(value, wilson(value * size, size, confidence), n, math.sqrt(variance * n))
+    return GroupMean(value, wilson(value * size, size, confidence), n, math.sqrt(variance * n))
 
 
 Method: TypeAlias = Literal["tango", "two-pseudo-groups"]
@@ -152,7 +154,7 @@ def paired_difference(
     second: Sequence[float],
     groups: Sequence[Hashable],
     confidence: float = 0.90,
-) -> Estimate:
+) -> GroupMean:
     """The first's group-weighted mean minus the second's, item by item on the same items.
 
     The interval is the one that `method_of` names. Each limit of the default confidence leaves
@@ -168,7 +170,7 @@ def paired_difference(
     gaps = _gaps(first, second, groups)
     table = paired.count([bool(v) for v in first], [bool(v) for v in second])
     interval = paired.tango(table, confidence)
-    return Estimate(math.fsum(gaps) / len(gaps), interval, len(gaps), math.sqrt(_variance(gaps)))
+    return GroupMean(math.fsum(gaps) / len(gaps), interval, len(gaps), math.sqrt(_variance(gaps)))
 
 
 def cautious_difference(
@@ -176,7 +178,7 @@ def cautious_difference(
     second: Sequence[float],
     groups: Sequence[Hashable],
     confidence: float = 0.90,
-) -> Estimate:
+) -> GroupMean:
     """With one pseudo-group a side: the interval of certificates that name none.
 
     Below 350 groups its limits err up to four times as often as they say.
@@ -193,7 +195,7 @@ def _outward(
     groups: Sequence[Hashable],
     confidence: float,
     added: int,
-) -> Estimate:
+) -> GroupMean:
     """Bonett & Price's limits with so many pseudo-groups for each side, moved outward by skewness.
 
     The limits before are theirs (J. Educ. Behav. Stat. 37, 2012), groups in place of pairs. The
@@ -214,12 +216,12 @@ def _outward(
     low = max(-1.0, middle - z * error - further * max(0.0, -skew))
     high = min(1.0, middle + z * error + further * max(0.0, skew))
     value, spread = math.fsum(gaps) / len(gaps), math.sqrt(_variance(gaps))
-    return Estimate(value, Interval(low, high), len(gaps), spread)
+    return GroupMean(value, Interval(low, high), len(gaps), spread)
 
 
 def jackknife(
     statistic: Callable[[np.ndarray], np.ndarray], sums: np.ndarray, confidence: float = 0.95
-) -> Estimate:
+) -> GroupMean:
     """A number within [0, 1] that follows from sums over groups, with its interval.
 
     The groups are left out one by one (Tukey, Ann. Math. Stat. 29, 1958; Efron & Stein, Ann. Stat.
@@ -235,10 +237,10 @@ def jackknife(
     error = math.sqrt((n - 1) / n * float(((without - without.mean()) ** 2).sum()))
     reach = normal_quantile((1 + confidence) / 2) * error
     interval = Interval(max(0.0, value - reach), min(1.0, value + reach))
-    return Estimate(value, interval, n, error * math.sqrt(n))
+    return GroupMean(value, interval, n, error * math.sqrt(n))
 
 
-def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0.95) -> Estimate:
+def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0.95) -> GroupMean:
     """The sum of parts over that of wholes, one of each a group, with its interval.
 
     By linearisation (Cochran, Sampling Techniques, 3rd ed., 1977, section 6.3).
@@ -253,7 +255,7 @@ def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0
     off = math.fsum((a - value * b) ** 2 for a, b in zip(parts, wholes, strict=True))
     error = math.sqrt(off * n / max(1, n - 1)) / whole
     reach = normal_quantile((1 + confidence) / 2) * error
-    return Estimate(value, Interval(value - reach, value + reach), n, error * math.sqrt(n))
+    return GroupMean(value, Interval(value - reach, value + reach), n, error * math.sqrt(n))
 
 
 def mean_rows(rows: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:

@@ -17,7 +17,7 @@ from appliance.statistics.power import groups_without_error
 from appliance.statistics.proportions import upper_limit
 
 
-class Step(NamedTuple):
+class ThresholdStep(NamedTuple):
     """One threshold: how many answers it accepts, how many of them are wrong, and the limit."""
 
     threshold: float
@@ -37,7 +37,7 @@ class Certified(NamedTuple):
 
     threshold: float | None
     coverage: float
-    steps: tuple[Step, ...]
+    steps: tuple[ThresholdStep, ...]
 
 
 def certify(
@@ -73,7 +73,7 @@ def certify(
         if accepted < fewest:
             continue
         limit = upper_limit(errors, accepted, delta)
-        steps.append(Step(float(threshold), accepted, errors, limit))
+        steps.append(ThresholdStep(float(threshold), accepted, errors, limit))
         if limit > bound:
             break
         best, coverage = float(threshold), accepted / len(scores)

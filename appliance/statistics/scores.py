@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.statistics.groups import Estimate, jackknife, mean_rows
+from appliance.statistics.groups import GroupMean, jackknife, mean_rows
 from appliance.statistics.proportions import Interval
 from appliance.statistics.special import normal_cdf
 
@@ -19,7 +19,7 @@ def calibration_error(
     right: Sequence[bool],
     groups: Sequence[Hashable],
     bins: int = 10,
-) -> Estimate:
+) -> GroupMean:
     """Expected calibration error of probabilities over bins of one width, each group alike.
 
     Bins are closed on the right (Naeini, Cooper & Hauskrecht, AAAI 2015; Guo et al., ICML 2017).

@@ -8,7 +8,7 @@ Source: Wellek, Testing Statistical Hypotheses of Equivalence and Noninferiority
 
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from appliance.statistics.groups import Estimate, mean_square
+from appliance.statistics.groups import GroupMean, mean_square
 from appliance.statistics.power import ALPHA, TRUTH, GroupsNeeded, groups_for_truths
 from appliance.types import FEWEST_GROUPS
 
@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
     needed: GroupsNeeded | None = None
 
 
-def not_worse(estimate: Estimate, margin: float, alpha: float = ALPHA) -> Verdict:
+def not_worse(estimate: GroupMean, margin: float, alpha: float = ALPHA) -> Verdict:
     """Judge a paired difference, candidate minus incumbent, against a margin.
 
     Args:
@@ -70,7 +70,7 @@ def at_least(low: float, high: float, groups: int, floor: float) -> Outcome:
     return "underpowered"
 
 
-def side_of(estimate: Estimate) -> Side:
+def side_of(estimate: GroupMean) -> Side:
     """Where a difference is shown to lie; few groups show nothing."""
     if estimate.groups >= FEWEST:
         if estimate.interval.low > 0:

@@ -15,12 +15,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from appliance.serving.backend import Backend, PreparedRequest, Wrapped, common, inner
+from appliance.serving.backend import ModelBackend, PreparedRequest, Wrapped, common, inner
 from appliance.statistics.labels import blended, distribution, prior, total
 from appliance.tasks import labelled, values
 from appliance.tasks.asked import content_of, unused
 from appliance.tasks.decided import decided
-from appliance.tasks.definition import Fields, Labels, Output, form_of
+from appliance.tasks.definition import JsonForm, LabelForm, Output, form_of
 from appliance.tasks.enforced import constraint, most_tokens
 from appliance.tasks.inputs import Values, values_of
 from appliance.tasks.judging import Judging
@@ -68,7 +68,7 @@ class TaskBackend:
     """
 
     loaded: LoadedTask
-    model: Backend
+    model: ModelBackend
 
     @property
     def card(self) -> ModelCard:
@@ -109,11 +109,11 @@ class TaskBackend:
             sampling=_GREEDY,
             max_tokens=task.max_tokens or None,
         )
-        if isinstance(task.output, Labels):
+        if isinstance(task.output, LabelForm):
             written = tuple(map(task.output.written, task.output.labels))
             unscored = None if request.task.decisions else Unscored(TOLERANCE)
             return replace(asked, max_tokens=None).needing(labels=written, unscored=unscored)
-        if isinstance(task.output, Fields):
+        if isinstance(task.output, JsonForm):
             return replace(
                 asked,
                 constraint=constraint(task.output, self.loaded.schema),
@@ -132,8 +132,8 @@ class TaskBackend:
         output, not_used = self.loaded.task.output, prepared.provenance.unused
         about = replace(labelled.about(self.loaded), unused=not_used)
         sure = prepared.request.task.decisions
-        whole = isinstance(output, Labels) or (
-            isinstance(output, Fields) and (output.encoding == "values" or sure)
+        whole = isinstance(output, LabelForm) or (
+            isinstance(output, JsonForm) and (output.encoding == "values" or sure)
         )
         if not whole:
             async for delta in self.model.run(inner(prepared)):
@@ -148,7 +148,7 @@ class TaskBackend:
         if last.finish_reason not in ("stop", "length"):
             yield replace(last, tokens=tokens, vector=b"")
             return
-        if isinstance(output, Labels):
+        if isinstance(output, LabelForm):
             logs = array("f", vector)
             shares = self._shares(distribution(logs), prepared)
             label, told = labelled.answer(self.loaded, output, shares)
@@ -157,7 +157,7 @@ class TaskBackend:
             yield await _judged(prepared, last, output.written(label))
             return
         answer = self._read(output, text)
-        if isinstance(output, Fields) and decisions:
+        if isinstance(output, JsonForm) and decisions:
             sure_of = decided(output, self.loaded.schema, text, decisions)
             about = replace(about, decided=sure_of)
         last = replace(last, text=answer, tokens=tokens, about=about, decided=())
@@ -171,14 +171,14 @@ class TaskBackend:
 
     def _read(self, output: Output, text: str) -> str:
         """The answer in what the model wrote. Raises TaskRefused (`task_answer_invalid`)."""
-        if isinstance(output, Fields) and output.encoding == "values":
+        if isinstance(output, JsonForm) and output.encoding == "values":
             return json.dumps(values.read(self.loaded.schema, text), ensure_ascii=False)
         return text
 
     async def _other(self, sent: Values) -> list[float] | None:
         """In a blend the classifier's distribution."""
         output, classifier = self.loaded.task.output, self.loaded.classifier
-        if classifier is None or not isinstance(output, Labels):
+        if classifier is None or not isinstance(output, LabelForm):
             return None
         text = labelled.text_of(self.loaded.task, sent)
         return await asyncio.to_thread(labelled.judged, classifier, output, text)

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from appliance.admission.places import Place
 from appliance.errors import NotFound, Unavailable
-from appliance.serving.backend import Backend, Backends
+from appliance.serving.backend import Backends, ModelBackend
 from appliance.tasks.backend import TaskBackend
-from appliance.tasks.catalogue import Entry, Tasks
+from appliance.tasks.catalogue import CatalogueEntry, Tasks
 from appliance.tasks.cited import CitedBackend, Evidence
 from appliance.tasks.classifying import ClassifierBackend
 from appliance.tasks.definition import Text
@@ -88,7 +88,7 @@ class TaskBackends:
             return _AT_ONCE
         return self._models.slots(model_id if entry is None else entry.model)
 
-    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+    async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """The backend of a task or a model; raises as `Backends.open`.
 
         Raises:
@@ -108,7 +108,7 @@ class TaskBackends:
             return ClassifierBackend(loaded, card, backend)
         return self._citing(TaskBackend(loaded, backend))
 
-    def _citing(self, task: TaskBackend) -> Backend:
+    def _citing(self, task: TaskBackend) -> ModelBackend:
         """The task, over its documents where it has a collection."""
         output = task.loaded.task.output
         if not isinstance(output, Text) or output.collection is None:
@@ -118,7 +118,7 @@ class TaskBackends:
             raise NotFound("collection_not_found", message)
         return CitedBackend(task, output, output.collection, self._evidence)
 
-    def _model_card(self, entry: Entry) -> ModelCard:
+    def _model_card(self, entry: CatalogueEntry) -> ModelCard:
         try:
             return self._models.card(entry.model)
         except NotFound as error:
@@ -128,14 +128,14 @@ class TaskBackends:
             ) from error
 
 
-def _card(entry: Entry, model: ModelCard | None) -> ModelCard:
+def _card(entry: CatalogueEntry, model: ModelCard | None) -> ModelCard:
     """What the API says of a task: its model's card under its own name, or one of its own."""
     if model is None:
         return ModelCard(entry.id, entry.digest, 0, entry.created, form=entry.form)
     return replace(model, id=entry.id, form=entry.form, kind="generate", worker=model.engine)
 
 
-def _check_digest(loaded: LoadedTask, backend: Backend) -> None:
+def _check_digest(loaded: LoadedTask, backend: ModelBackend) -> None:
     candidate = loaded.task.candidate
     if backend.card.digest != candidate.digest:
         raise Unavailable(

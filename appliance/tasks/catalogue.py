@@ -25,7 +25,7 @@ KIND = "task"
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """What is known of a task before it is opened.
 
     Attributes:
@@ -45,11 +45,11 @@ class Entry:
 class Tasks(Protocol):
     """Tasks by the ids that apps name."""
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CatalogueEntry]:
         """All of them."""
         ...
 
-    def entry(self, task_id: str) -> Entry | None:
+    def entry(self, task_id: str) -> CatalogueEntry | None:
         """One of them; None where no task has the id."""
         ...
 
@@ -68,14 +68,16 @@ class Drafts:
     def __init__(self, tasks: Mapping[str, LoadedTask]) -> None:
         self._tasks = tasks
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CatalogueEntry]:
         """All of them."""
         return [
-            Entry(name, loaded.task.candidate.model, definition.form_of(loaded.task), loaded.digest)
+            CatalogueEntry(
+                name, loaded.task.candidate.model, definition.form_of(loaded.task), loaded.digest
+            )
             for name, loaded in self._tasks.items()
         ]
 
-    def entry(self, task_id: str) -> Entry | None:
+    def entry(self, task_id: str) -> CatalogueEntry | None:
         """One of them."""
         return next((entry for entry in self.entries() if entry.id == task_id), None)
 
@@ -97,12 +99,12 @@ class ApprovedTasks:
         self._policy = policy
         self._checked: dict[str, tuple[ArtifactRecord[TaskFacts], LoadedTask]] = {}
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CatalogueEntry]:
         """All of them, as their records say it."""
         records = self._store.inventory.records_of(TaskFacts)
         return [_entry(record) for record in records if record.state == ModelState.APPROVED]
 
-    def entry(self, task_id: str) -> Entry | None:
+    def entry(self, task_id: str) -> CatalogueEntry | None:
         """One of them, as its record says it."""
         record = self._record(task_id)
         return None if record is None else _entry(record)
@@ -179,9 +181,9 @@ def vet(artifact: Artifact) -> VettedWhole[TaskFacts]:
     return VettedWhole(facts, objection)
 
 
-def _entry(record: ArtifactRecord[TaskFacts]) -> Entry:
+def _entry(record: ArtifactRecord[TaskFacts]) -> CatalogueEntry:
     facts, created = record.facts, record.created_us // 1_000_000
-    return Entry(record.id, facts.needed, facts.form, record.digest or "", created)
+    return CatalogueEntry(record.id, facts.needed, facts.form, record.digest or "", created)
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:

@@ -24,8 +24,8 @@ from appliance.errors import BadRequest
 from appliance.retrieval import commitments
 from appliance.retrieval.chunking import estimate
 from appliance.retrieval.citations import LONGEST, SHORTEST, neutral, verified
-from appliance.retrieval.search import Found
-from appliance.retrieval.service import Query
+from appliance.retrieval.search import SearchHits
+from appliance.retrieval.service import SearchQuery
 from appliance.serving.backend import PreparedRequest, Wrapped, common, inner
 from appliance.tasks import labelled
 from appliance.tasks.asked import content_of, unused
@@ -43,7 +43,7 @@ from appliance.types import (
     Principal,
 )
 
-Evidence: TypeAlias = Callable[[Principal, Query], Awaitable[Found]]
+Evidence: TypeAlias = Callable[[Principal, SearchQuery], Awaitable[SearchHits]]
 """Searches a collection under the rights of an app; raises as `Retrieval.look`."""
 
 _HEAD: Final = (
@@ -98,7 +98,7 @@ class CitedBackend:
         """
         task = self.task.loaded.task
         sent = values_of(task, content_of(request))
-        query = Query(self.collection, sent[task.input[0].name], self.output.passages, {})
+        query = SearchQuery(self.collection, sent[task.input[0].name], self.output.passages, {})
         found = await self.evidence(principal, query)
         bare = replace(self.task.asked(request), thinking=False).needing(readable=found.readable)
         passages = packed(found.passages, self._room(bare))
@@ -224,7 +224,9 @@ def _shown(
     return (*before, last)
 
 
-def _retrieved(query: Query, found: Found, passages: Sequence[Passage]) -> dict[str, Json]:
+def _retrieved(
+    query: SearchQuery, found: SearchHits, passages: Sequence[Passage]
+) -> dict[str, Json]:
     """What the log says of a search, in the order of the numbers."""
     return {
         "collection": query.collection,

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import appliance
-from appliance.serving.backend import Backend, PreparedRequest, Provenance
+from appliance.serving.backend import ModelBackend, PreparedRequest, Provenance
 from appliance.tasks.asked import content_of, unused
-from appliance.tasks.definition import Labels
+from appliance.tasks.definition import LabelForm
 from appliance.tasks.inputs import values_of
 from appliance.tasks.labelled import answer, judged, text_of
 from appliance.tasks.loaded import LoadedTask
@@ -40,7 +40,7 @@ class ClassifierBackend:
 
     loaded: LoadedTask
     card: ModelCard
-    embedder: Backend | None = None
+    embedder: ModelBackend | None = None
     _cancelled: set[int] = field(default_factory=set)
 
     async def prepare(
@@ -92,7 +92,7 @@ class ClassifierBackend:
 
     def _judged(self, text: str, vector: NDArray[np.float32] | None) -> tuple[str, TaskAnswer]:
         output, classifier = self.loaded.task.output, self.loaded.classifier
-        if not isinstance(output, Labels) or classifier is None:
+        if not isinstance(output, LabelForm) or classifier is None:
             raise RuntimeError("a classifier was loaded without labels")
         return answer(self.loaded, output, judged(classifier, output, text, vector))
 

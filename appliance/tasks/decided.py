@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from appliance.engine.logprobs import FLOOR
-from appliance.tasks.definition import Fields
+from appliance.tasks.definition import JsonForm
 from appliance.tasks.schemas import ObjectSchema
 from appliance.types import Decided, Decision
 
@@ -29,7 +29,7 @@ Ends: TypeAlias = Sequence[tuple[str, int]]
 
 
 def decided(
-    output: Fields, schema: ObjectSchema, text: str, decisions: Sequence[Decision]
+    output: JsonForm, schema: ObjectSchema, text: str, decisions: Sequence[Decision]
 ) -> tuple[Decided, ...]:
     """The decisions of each field that had any, in the order of the text.
 

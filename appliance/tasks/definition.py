@@ -53,7 +53,7 @@ class InputField(Struct, frozen=True, forbid_unknown_fields=True):
     required: bool = True
 
 
-class Labels(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", tag="labels"):
+class LabelForm(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", tag="labels"):
     """The answer is one of a set.
 
     Attributes:
@@ -77,7 +77,7 @@ class Labels(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", 
         return self.codes[self.labels.index(label)] if self.codes else label
 
 
-class Fields(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", tag="fields"):
+class JsonForm(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", tag="fields"):
     """The answer is JSON that a schema accepts.
 
     Attributes:
@@ -111,7 +111,7 @@ class Text(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", ta
     )
 
 
-Output: TypeAlias = Labels | Fields | Text
+Output: TypeAlias = LabelForm | JsonForm | Text
 
 
 class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,7 +129,7 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     examples: _FileName | None = None
 
 
-class Answerer(Struct, frozen=True, forbid_unknown_fields=True):
+class TaskAnswerer(Struct, frozen=True, forbid_unknown_fields=True):
     """What answers.
 
     Attributes:
@@ -184,7 +184,7 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
     id: _Id
     version: Annotated[int, Meta(ge=1, le=1 << 53)]
     description: Annotated[str, Meta(min_length=1, max_length=500)]
-    candidate: Answerer
+    candidate: TaskAnswerer
     input: Annotated[tuple[InputField, ...], Meta(min_length=1, max_length=32)]
     prompt: Prompt
     output: Output
@@ -203,9 +203,9 @@ def form_of(task: Task) -> Form:
     """The form of its answers."""
     output = task.output
     match output:
-        case Labels():
+        case LabelForm():
             return "labels"
-        case Fields():
+        case JsonForm():
             return "fields"
         case Text():
             return "text"
@@ -229,7 +229,7 @@ def parse(data: bytes) -> Task:
         raise _invalid(str(error)) from error
     _check_names(task)
     _check_candidate(task)
-    if isinstance(task.output, Labels):
+    if isinstance(task.output, LabelForm):
         _check_labels(task.output)
     return task
 
@@ -237,7 +237,7 @@ def parse(data: bytes) -> Task:
 def _check_names(task: Task) -> None:
     if len(task.fields) != len(task.input):
         raise _invalid("two input fields have one name")
-    if isinstance(task.output, Labels) and task.compare:
+    if isinstance(task.output, LabelForm) and task.compare:
         raise _invalid("compare is for fields and text; a label is the same or it is wrong")
     if isinstance(task.output, Text) and set(task.compare) - {WHOLE}:
         raise _invalid(f"compare of an answer of the form text has one key, {WHOLE}")
@@ -260,11 +260,11 @@ def _check_candidate(task: Task) -> None:
     if (candidate.kind == "blend") != (candidate.weight is not None):
         has = "needs a" if candidate.kind == "blend" else "has no"
         raise _invalid(f'candidate: kind = "{candidate.kind}" {has} weight')
-    if candidate.kind != "model" and not isinstance(task.output, Labels):
+    if candidate.kind != "model" and not isinstance(task.output, LabelForm):
         raise _invalid(f'candidate: kind = "{candidate.kind}" answers with labels only')
 
 
-def _check_labels(output: Labels) -> None:
+def _check_labels(output: LabelForm) -> None:
     if output.codes and len(output.codes) != len(output.labels):
         raise _invalid("output.codes and output.labels differ in length")
     for name, rule in output.levels.items():

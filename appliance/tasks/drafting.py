@@ -30,7 +30,7 @@ _FEWEST_OPTIONS: Final = 2
 
 
 @dataclass(frozen=True)
-class Draft:
+class TaskDraft:
     """What a person decides; the rest comes from the items.
 
     Attributes:
@@ -53,7 +53,7 @@ class Draft:
 
 
 def files(
-    draft: Draft,
+    draft: TaskDraft,
     train: Sequence[Item],
     shown: Sequence[Item] = (),
     fitted: Callable[[Task], bytes] | None = None,
@@ -191,7 +191,7 @@ def _roomy(length: int) -> int:
 
 
 def _toml(
-    draft: Draft, form: Form, encoding: str | None, train: Sequence[Item], shown: bool
+    draft: TaskDraft, form: Form, encoding: str | None, train: Sequence[Item], shown: bool
 ) -> str:
     names = list(dict.fromkeys(name for item in train for name in item.input))
     fields = [_field(name, train) for name in names]
@@ -243,7 +243,7 @@ def _toml(
     return "\n".join(parts)
 
 
-def _candidate(draft: Draft) -> list[str]:
+def _candidate(draft: TaskDraft) -> list[str]:
     if draft.model is None:
         return [
             "# Logistic regression over n-grams, which `appliance task fit` makes of train.",

@@ -11,7 +11,7 @@ from appliance.engine.text.grammar import check_constraint
 from appliance.engine.text.schemas import refused
 from appliance.errors import BadRequest, TaskRefused
 from appliance.tasks import values
-from appliance.tasks.definition import Fields, Task, check_metric
+from appliance.tasks.definition import JsonForm, Task, check_metric
 from appliance.tasks.loaded import LoadedTask
 from appliance.tasks.schemas import ObjectSchema
 from appliance.types import Constraint
@@ -20,7 +20,7 @@ _LINE: Final = 64
 """Tokens that a value may take on average, where the task states no limit."""
 
 
-def constraint(output: Fields, schema: ObjectSchema) -> Constraint:
+def constraint(output: JsonForm, schema: ObjectSchema) -> Constraint:
     """What holds a model to the fields."""
     if output.encoding == "values":
         return Constraint("regex", values.expression(schema))
@@ -29,7 +29,7 @@ def constraint(output: Fields, schema: ObjectSchema) -> Constraint:
 
 def most_tokens(task: Task, schema: ObjectSchema) -> int | None:
     """Most tokens of an answer in fields; None where the schema alone bounds it."""
-    if task.max_tokens or not isinstance(task.output, Fields) or task.output.encoding == "json":
+    if task.max_tokens or not isinstance(task.output, JsonForm) or task.output.encoding == "json":
         return task.max_tokens or None
     return _LINE * len(schema.names)
 
@@ -42,7 +42,7 @@ def check_form(loaded: LoadedTask) -> None:
     """
     check_metric(loaded.task)
     output = loaded.task.output
-    if not isinstance(output, Fields):
+    if not isinstance(output, JsonForm):
         return
     try:
         check_constraint(constraint(output, loaded.schema))

@@ -13,7 +13,7 @@ from array import array
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from appliance.serving.backend import Backend, PreparedRequest
+from appliance.serving.backend import ModelBackend, PreparedRequest
 from appliance.statistics.labels import distribution
 from appliance.types import GenerationRequest, Principal
 
@@ -45,7 +45,7 @@ class Judging:
         principal, seed: of the request.
     """
 
-    model: Backend
+    model: ModelBackend
     principal: Principal
     seed: int
     _asked: PreparedRequest | None = field(default=None, init=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from appliance.tasks.classifiers.document import Classifier
 from appliance.tasks.classifiers.linear import Linear
-from appliance.tasks.definition import Labels, Task
+from appliance.tasks.definition import LabelForm, Task
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import TaskAnswer
 
@@ -23,7 +23,7 @@ def text_of(task: Task, values: Mapping[str, str]) -> str:
 
 
 def judged(
-    classifier: Classifier, output: Labels, text: str, vector: NDArray[np.float32] | None = None
+    classifier: Classifier, output: LabelForm, text: str, vector: NDArray[np.float32] | None = None
 ) -> list[float]:
     """A classifier's probability of each label, in the task's order.
 
@@ -57,7 +57,9 @@ def about(loaded: LoadedTask) -> TaskAnswer:
     )
 
 
-def answer(loaded: LoadedTask, output: Labels, shares: Sequence[float]) -> tuple[str, TaskAnswer]:
+def answer(
+    loaded: LoadedTask, output: LabelForm, shares: Sequence[float]
+) -> tuple[str, TaskAnswer]:
     """The likeliest label, the first of equals, and what is told beside it."""
     best = max(range(len(shares)), key=lambda n: (shares[n], -n))
     named = tuple(zip(output.labels, shares, strict=True))

@@ -15,7 +15,7 @@ from appliance.tasks import definition, values
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.document import Classifier
 from appliance.tasks.classifiers.linear import Linear
-from appliance.tasks.definition import Fields, Labels, Task, Text
+from appliance.tasks.definition import JsonForm, LabelForm, Task, Text
 from appliance.tasks.inputs import Example, Renderer, checked
 from appliance.tasks.schemas import ObjectSchema
 
@@ -59,7 +59,7 @@ def load(read: Read, digest: str) -> LoadedTask:
     """
     task = definition.parse(read(definition.FILE, definition.MAX_BYTES))
     schema = ObjectSchema({})
-    if isinstance(task.output, Fields):
+    if isinstance(task.output, JsonForm):
         schema = definition.parse_schema(read(task.output.schema, MAX_FILE))
         if task.output.encoding == "values":
             values.check(schema)
@@ -89,7 +89,7 @@ def load(read: Read, digest: str) -> LoadedTask:
 def _classifier(task: Task, read: Read) -> tuple[Classifier | None, str]:
     """The coefficients of a classifier or a blend, and the digest of their file."""
     candidate = task.candidate
-    if candidate.classifier is None or not isinstance(task.output, Labels):
+    if candidate.classifier is None or not isinstance(task.output, LabelForm):
         return None, ""
     data = read(candidate.classifier, document.MAX_BYTES + 1)
     found = document.read(data)
@@ -117,11 +117,11 @@ def answer_text(task: Task, schema: ObjectSchema, expected: Any) -> str:
     """
     output = task.output
     match output:
-        case Labels():
+        case LabelForm():
             if expected not in output.labels:
                 raise TaskRefused("task_answer_unfit", f"{str(expected)[:80]!r} is no label.")
             return output.written(expected)
-        case Fields():
+        case JsonForm():
             if not isinstance(expected, dict):
                 raise TaskRefused("task_answer_unfit", "The expected answer is not an object.")
             if output.encoding == "values":

@@ -9,8 +9,8 @@ import hashlib
 from dataclasses import replace
 
 from appliance.errors import Refused
-from appliance.tasks.catalogue import Entry, Policy, Tasks
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.tasks.catalogue import CatalogueEntry, Policy, Tasks
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.trust.statements.pointers import Pointers
 from appliance.trust.statements.statement import Signed
 
@@ -26,19 +26,19 @@ class TaskNames:
 
     def __init__(self, tasks: Tasks, pointers: Pointers, policy: Policy) -> None:
         self._tasks, self._pointers, self._policy = tasks, pointers, policy
-        self._verified: dict[tuple[str, int], Signed[Pointer]] = {}
+        self._verified: dict[tuple[str, int], Signed[TaskPointer]] = {}
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CatalogueEntry]:
         """The live versions, each under its name."""
         found = ((name, self.live(name)) for name in self._pointers.names())
         return [replace(entry, id=name) for name, entry in found if entry is not None]
 
-    def live(self, name: str) -> Entry | None:
+    def live(self, name: str) -> CatalogueEntry | None:
         """The version that answers under a name; None where none may."""
         signed = self.pointer(name)
         return None if signed is None else self._serving(signed.said.live)
 
-    def answers(self, name: str, app: str) -> Entry | None:
+    def answers(self, name: str, app: str) -> CatalogueEntry | None:
         """The version that answers an app under a name: the canary for its share of the apps.
 
         Args:
@@ -54,7 +54,7 @@ class TaskNames:
                 return found
         return self._serving(signed.said.live)
 
-    def shadow(self, name: str) -> tuple[str, Entry] | None:
+    def shadow(self, name: str) -> tuple[str, CatalogueEntry] | None:
         """The version that answers beside the others, and the id of the pointer that says so."""
         signed = self.pointer(name)
         if signed is None or signed.said.shadow is None:
@@ -62,7 +62,7 @@ class TaskNames:
         found = self._serving(signed.said.shadow)
         return None if found is None else (signed.id, found)
 
-    def pointer(self, name: str) -> Signed[Pointer] | None:
+    def pointer(self, name: str) -> Signed[TaskPointer] | None:
         """The pointer of a name under the policy in force; None where none holds."""
         newest = self._pointers.newest(name)
         if newest is None:
@@ -78,13 +78,13 @@ class TaskNames:
             self._verified[known.id, policy.version] = known
         return known
 
-    def _serving(self, version: Version) -> Entry | None:
+    def _serving(self, version: TaskVersion) -> CatalogueEntry | None:
         """The entry of a version that is approved, with the digest that was pointed at."""
         entry = self._tasks.entry(version.task)
         return entry if entry is not None and entry.digest == version.digest else None
 
 
-def in_share(pointer: Pointer, app: str) -> bool:
+def in_share(pointer: TaskPointer, app: str) -> bool:
     """Whether an app belongs to the share of a canary: by a hash of the app and the canary."""
     canary = pointer.canary.digest if pointer.canary else ""
     drawn = hashlib.sha256(f"{pointer.name}/{canary}/{app}".encode()).digest()

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from appliance.errors import TaskRefused
-from appliance.tasks.definition import Answerer, parse
+from appliance.tasks.definition import TaskAnswerer, parse
 
 _TABLE: Final = re.compile(
     r"^\[candidate\][^\n]*\n(?:[^\n]*\n)*?(?=(?:[ \t]*(?:#[^\n]*)?\n)*(?:\[|\Z))", re.MULTILINE
@@ -20,7 +20,7 @@ _TABLE: Final = re.compile(
 _VERSION: Final = re.compile(r"^version\s*=\s*\d+", re.MULTILINE)
 
 
-def with_candidate(data: bytes, candidate: Answerer) -> bytes:
+def with_candidate(data: bytes, candidate: TaskAnswerer) -> bytes:
     """The definition of the next version, which another candidate answers.
 
     Raises:
@@ -43,9 +43,9 @@ def with_candidate(data: bytes, candidate: Answerer) -> bytes:
     return made
 
 
-def _lines(candidate: Answerer) -> str:
+def _lines(candidate: TaskAnswerer) -> str:
     """Its keys, those that are not the default."""
-    default = Answerer()
+    default = TaskAnswerer()
     pairs = {name: getattr(candidate, name) for name in candidate.__struct_fields__}
     return "".join(
         f"{name} = {json.dumps(value)}\n"

@@ -12,14 +12,14 @@ from typing import Final, Literal
 
 from appliance.datasets.items import Item
 from appliance.evals import asking, scoring
-from appliance.evals.asking import Told
+from appliance.evals.asking import CandidateReply
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import compare, summarise
 from appliance.statistics.labels import blended, fitted_weight
 from appliance.tasks import labelled
 from appliance.tasks.classifiers.document import write
 from appliance.tasks.classifiers.linear import fit_linear
-from appliance.tasks.definition import Labels, Task
+from appliance.tasks.definition import LabelForm, Task
 from appliance.tasks.inputs import checked
 from appliance.tasks.loaded import LoadedTask
 from appliance.wire.admin.results import TunedCandidate
@@ -32,7 +32,7 @@ UNTUNED: Final = "untuned"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class DevCandidate:
     """One that can answer, on dev.
 
     Attributes:
@@ -54,7 +54,7 @@ class Candidates:
         untuned: outcomes of the untuned model; none where they were not measured.
     """
 
-    found: tuple[Candidate, ...]
+    found: tuple[DevCandidate, ...]
     classifier: bytes = b""
     untuned: tuple[Outcome, ...] = ()
 
@@ -112,9 +112,9 @@ def candidates(
         shares: its distributions there; empty for a task of another form.
         untuned: what the untuned model answers there, for a task of another form.
     """
-    tuned = Candidate("model", tuple(model))
+    tuned = DevCandidate("model", tuple(model))
     task, output = loaded.task, loaded.task.output
-    if not isinstance(output, Labels) or not shares:
+    if not isinstance(output, LabelForm) or not shares:
         return Candidates((tuned,), untuned=tuple(untuned))
     labels = [scoring.expected_of(task, item) for item in learned]
     if set(labels) != set(output.labels):  # a classifier could never give the others
@@ -126,15 +126,15 @@ def candidates(
     both = [blended(one, other, weight) for one, other in zip(shares, judged, strict=True)]
     return Candidates(
         (
-            Candidate("classifier", labelled_outcomes(task, output, dev, judged)),
+            DevCandidate("classifier", labelled_outcomes(task, output, dev, judged)),
             tuned,
-            Candidate("blend", labelled_outcomes(task, output, dev, both), weight),
+            DevCandidate("blend", labelled_outcomes(task, output, dev, both), weight),
         ),
         write(fitted),
     )
 
 
-def best_label(output: Labels, shares: Sequence[float]) -> str:
+def best_label(output: LabelForm, shares: Sequence[float]) -> str:
     """The likeliest label, the first of equals."""
     return output.labels[max(range(len(shares)), key=lambda n: (shares[n], -n))]
 
@@ -147,11 +147,11 @@ def outcome(
     Args:
         shares: labels, and how likely each is.
     """
-    return asking.outcome(task, item, answer, Told(answer, "", 0.0, shares=shares))
+    return asking.outcome(task, item, answer, CandidateReply(answer, "", 0.0, shares=shares))
 
 
 def labelled_outcomes(
-    task: Task, output: Labels, items: Sequence[Item], shares: Sequence[Sequence[float]]
+    task: Task, output: LabelForm, items: Sequence[Item], shares: Sequence[Sequence[float]]
 ) -> tuple[Outcome, ...]:
     """The outcomes of the likeliest labels."""
     named = [list(zip(output.labels, one, strict=True)) for one in shares]
@@ -165,5 +165,5 @@ def _text(task: Task, item: Item) -> str:
     return labelled.text_of(task, checked(task, scoring.input_of(task, item)))
 
 
-def _value(one: Candidate) -> float:
+def _value(one: DevCandidate) -> float:
     return summarise(one.kind, one.outcomes, 0.0).quality.value

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from appliance.errors import TuningRefused
-from appliance.tuning.rows import Row, digest
+from appliance.tuning.rows import TokenRow, digest
 
 GAP_SHARE: Final = 0.005
 GAP_NATS: Final = 0.01
@@ -69,7 +69,7 @@ class Gap:
         return max(GAP_SHARE * self.trained, GAP_NATS) + 2 * self.error
 
 
-def check_tokens(trained: Sequence[Row], rendered: Sequence[Row], reported: str) -> None:
+def check_tokens(trained: Sequence[TokenRow], rendered: Sequence[TokenRow], reported: str) -> None:
     """Refuse rows that the server would render another way.
 
     Args:
@@ -137,7 +137,9 @@ def check_gap(found: Gap, what: str) -> None:
         )
 
 
-def check_greedy(rows: Sequence[Row], trained: Sequence[Scored], served: Sequence[Scored]) -> int:
+def check_greedy(
+    rows: Sequence[TokenRow], trained: Sequence[Scored], served: Sequence[Scored]
+) -> int:
     """Refuse a server that prefers another token where the trainer is sure.
 
     Returns:

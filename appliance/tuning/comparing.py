@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from appliance.evals.summary import Comparison, compare
-from appliance.tuning.dev_outcomes import Kept
+from appliance.tuning.dev_outcomes import DevOutcomes
 from appliance.wire.admin.results import TrainingRecord
 
 TUNED: Final = "tuned model"
@@ -22,7 +22,7 @@ _DIGITS: Final = 12
 
 
 @dataclass(frozen=True)
-class Difference:
+class TuningDifference:
     """Something that was not the same, with its value in each tuning."""
 
     name: str
@@ -30,7 +30,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedTuning:
     """One of the tunings that are compared.
 
     Attributes:
@@ -40,11 +40,11 @@ class Side:
 
     number: int
     best: str
-    kept: Kept | str
+    kept: DevOutcomes | str
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedTunings:
     """One tuning minus another, on the same items of dev.
 
     Attributes:
@@ -65,11 +65,13 @@ class Paired:
     found: tuple[tuple[str, Comparison], ...] = ()
 
 
-def differing(results: Sequence[TrainingRecord]) -> list[Difference]:
+def differing(results: Sequence[TrainingRecord]) -> list[TuningDifference]:
     """What the tunings had otherwise: base, task, data, settings, versions."""
     chosen = [_chosen(result) for result in results]
     names = dict.fromkeys(name for each in chosen for name in each)
-    found = [Difference(name, tuple(each.get(name, "-") for each in chosen)) for name in names]
+    found = [
+        TuningDifference(name, tuple(each.get(name, "-") for each in chosen)) for name in names
+    ]
     return [each for each in found if len(set(each.values)) > 1]
 
 
@@ -78,16 +80,16 @@ def same_dev(results: Sequence[TrainingRecord]) -> bool:
     return len({(each.data.digest, each.data.dev) for each in results}) == 1
 
 
-def paired(sides: Sequence[Side]) -> list[Paired]:
+def paired(sides: Sequence[ComparedTuning]) -> list[PairedTunings]:
     """Each tuning minus the first one."""
     first, *others = sides
     confidence = 1 - 0.05 / len(others)
     return [_pair(one, first, confidence) for one in others]
 
 
-def _pair(one: Side, first: Side, confidence: float) -> Paired:
+def _pair(one: ComparedTuning, first: ComparedTuning, confidence: float) -> PairedTunings:
     """Two tunings on what both answered, or why they are not comparable."""
-    pair = Paired(one.number, first.number)
+    pair = PairedTunings(one.number, first.number)
     ours, theirs = one.kept, first.kept
     if isinstance(ours, str):
         return replace(pair, reason=f"tuning {one.number} {ours}")
@@ -116,7 +118,7 @@ def _pair(one: Side, first: Side, confidence: float) -> Paired:
     )
 
 
-def _apart(ours: Kept, theirs: Kept) -> str:
+def _apart(ours: DevOutcomes, theirs: DevOutcomes) -> str:
     """Why two were not measured on the same; "" where they were."""
     if (ours.data, ours.split) != (theirs.data, theirs.split):
         return f"their datasets differ: {ours.data[:_DIGITS]} and {theirs.data[:_DIGITS]}"

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import compare, summarise
 from appliance.statistics import verdict
-from appliance.tuning.rows import Row
+from appliance.tuning.rows import TokenRow
 from appliance.wire.admin.results import CurvePoint, RowsDoubled
 
 SHARES: Final = (0.25, 0.5)
@@ -25,7 +25,7 @@ Help = Literal["yes", "no", "unknown"]
 
 
 @dataclass(frozen=True)
-class Point:
+class LearningPoint:
     """What so many rows reach."""
 
     share: float
@@ -40,7 +40,7 @@ class Point:
         )
 
 
-def part(rows: Sequence[Row], share: float) -> tuple[Row, ...]:
+def part(rows: Sequence[TokenRow], share: float) -> tuple[TokenRow, ...]:
     """The rows of a share, in the order that they have."""
     wanted = max(1, round(len(rows) * share))
     digests = sorted(rows, key=lambda row: hashlib.sha256(row.item.encode()).digest())
@@ -48,7 +48,7 @@ def part(rows: Sequence[Row], share: float) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.item in chosen)
 
 
-def more_helps(points: Sequence[Point]) -> tuple[Help, RowsDoubled]:
+def more_helps(points: Sequence[LearningPoint]) -> tuple[Help, RowsDoubled]:
     """Whether more rows would help, and what says so.
 
     Half of the rows to all of them is one doubling; a curve gains less with each, so what this

@@ -17,7 +17,7 @@ import msgspec
 
 from appliance.evals.details import field_names, field_right
 from appliance.evals.outcomes import Outcome
-from appliance.tasks.definition import Fields, Task
+from appliance.tasks.definition import JsonForm, Task
 from appliance.tasks.loaded import LoadedTask
 from appliance.tuning.candidates import UNTUNED, Candidates
 
@@ -27,7 +27,7 @@ _DIGITS: Final = 32
 """Of a name: 128 bits."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class DevOutcomes(msgspec.Struct, frozen=True):
     """The outcomes of one tuning.
 
     Attributes:
@@ -68,7 +68,7 @@ class Kept(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self) + b"\n"
 
 
-def kept(loaded: LoadedTask, data: str, made: Candidates) -> Kept:
+def kept(loaded: LoadedTask, data: str, made: Candidates) -> DevOutcomes:
     """The outcomes that a tuning measured on dev.
 
     Args:
@@ -82,13 +82,13 @@ def kept(loaded: LoadedTask, data: str, made: Candidates) -> Kept:
     ids = [named[name].item for name in order]
     ordered = {kind: _in_order(outcomes, ids) for kind, outcomes in every.items()}
     fields: dict[str, dict[str, str]] = {}
-    if isinstance(loaded.task.output, Fields):
+    if isinstance(loaded.task.output, JsonForm):
         for kind, outcomes in ordered.items():
             fields[kind] = {
                 field: "".join(str(int(field_right(loaded, field, one))) for one in outcomes)
                 for field in field_names(outcomes)
             }
-    return Kept(
+    return DevOutcomes(
         data=data,
         split=SPLIT,
         task=loaded.task.id,
@@ -100,7 +100,7 @@ def kept(loaded: LoadedTask, data: str, made: Candidates) -> Kept:
     )
 
 
-def read(directory: Path, sha256: str | None) -> Kept | str:
+def read(directory: Path, sha256: str | None) -> DevOutcomes | str:
     """The outcomes of a tuning, or why there are none, as the rest of a sentence about it.
 
     Args:
@@ -115,7 +115,7 @@ def read(directory: Path, sha256: str | None) -> Kept | str:
         return f"has no {FILE}: {error.strerror}"
     if hashlib.sha256(data).hexdigest() != sha256:
         return f"has another {FILE} than its record names"
-    return msgspec.json.decode(data, type=Kept)
+    return msgspec.json.decode(data, type=DevOutcomes)
 
 
 def _in_order(outcomes: Sequence[Outcome], ids: Sequence[str]) -> list[Outcome]:

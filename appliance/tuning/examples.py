@@ -11,10 +11,10 @@ from typing import Any
 from appliance.datasets.items import Item
 from appliance.errors import TuningRefused
 from appliance.evals import scoring
-from appliance.tasks.definition import Fields, Text
+from appliance.tasks.definition import JsonForm, Text
 from appliance.tasks.inputs import checked
 from appliance.tasks.loaded import LoadedTask, answer_text
-from appliance.tuning.rows import Row
+from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import Served
 
 
@@ -39,7 +39,7 @@ async def stop_token(served: Served) -> int:
 
 async def rows(
     served: Served, loaded: LoadedTask, items: Sequence[Item], stop: int
-) -> tuple[Row, ...]:
+) -> tuple[TokenRow, ...]:
     """The rows of items, in their order.
 
     Raises:
@@ -47,7 +47,7 @@ async def rows(
         TaskRefused: `task_answer_unfit`.
     """
     shown, output = set(loaded.example_ids), loaded.task.output
-    constrained = isinstance(output, Fields) or bool(isinstance(output, Text) and output.grammar)
+    constrained = isinstance(output, JsonForm) or bool(isinstance(output, Text) and output.grammar)
     found = []
     for item in items:
         if item.id in shown:
@@ -56,7 +56,7 @@ async def rows(
         turns = loaded.renderer.messages(values)
         prompt = await served.conversation(turns, constrained=constrained)
         text = answer_text(loaded.task, loaded.schema, _expected(item.expected))
-        found.append(Row(item.id, prompt, (*await served.text(text), stop)))
+        found.append(TokenRow(item.id, prompt, (*await served.text(text), stop)))
     return tuple(found)
 
 

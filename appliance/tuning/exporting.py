@@ -22,9 +22,9 @@ from appliance.trust.bytes import durable
 from appliance.trust.bytes.directory import sync_directory
 from appliance.tuning import dev_outcomes, record, rows
 from appliance.tuning.forgetting import Forgotten
-from appliance.tuning.given import Given
-from appliance.tuning.proof import Proof
-from appliance.tuning.settings import Settings
+from appliance.tuning.given import TrainingItems
+from appliance.tuning.proof import AdapterProof
+from appliance.tuning.settings import TuneSettings
 from appliance.tuning.training import Trained
 from appliance.wire.admin.results import (
     BaseNamed,
@@ -105,7 +105,7 @@ def quality(task: definition.Task, outcomes: Sequence[Outcome]) -> DevQuality:
     )
 
 
-def checks(proof: Proof, base_gap: float, lost: Forgotten, most: float) -> TuningChecks:
+def checks(proof: AdapterProof, base_gap: float, lost: Forgotten, most: float) -> TuningChecks:
     """What the proof measured.
 
     Args:
@@ -131,8 +131,8 @@ def checks(proof: Proof, base_gap: float, lost: Forgotten, most: float) -> Tunin
 
 
 def sources(
-    given: Given,
-    chosen: Settings,
+    given: TrainingItems,
+    chosen: TuneSettings,
     trained: list[Trained],
     best: Trained,
     model: VerifiedModel,

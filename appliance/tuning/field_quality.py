@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from appliance.evals.details import details
 from appliance.evals.outcomes import Outcome
 from appliance.statistics import groups
-from appliance.statistics.groups import Estimate
-from appliance.tasks.definition import Fields
+from appliance.statistics.groups import GroupMean
+from appliance.tasks.definition import JsonForm
 from appliance.tasks.loaded import LoadedTask
 from appliance.wire.admin.results import FieldRight
 
@@ -23,7 +23,7 @@ def by_field(
     loaded: LoadedTask, outcomes: Sequence[Outcome], untuned: Sequence[Outcome] = ()
 ) -> list[FieldRight]:
     """For the record and the result: each field, then the whole; none for another form."""
-    if not isinstance(loaded.task.output, Fields) or not outcomes:
+    if not isinstance(loaded.task.output, JsonForm) or not outcomes:
         return []
     before = details(loaded, untuned).fields if untuned else {}
     rows = []
@@ -37,11 +37,11 @@ def by_field(
     return [*rows, _row(WHOLE, _whole(outcomes), _whole(untuned) if untuned else None)]
 
 
-def _row(name: str, found: Estimate, before: Estimate | None) -> FieldRight:
+def _row(name: str, found: GroupMean, before: GroupMean | None) -> FieldRight:
     row = FieldRight(field=name, value=found.value, interval=found.interval)
     return row if before is None else row.having(untuned=before.value)
 
 
-def _whole(outcomes: Sequence[Outcome]) -> Estimate:
+def _whole(outcomes: Sequence[Outcome]) -> GroupMean:
     right = [float(o.score == 1) for o in outcomes]
     return groups.mean(right, [o.group for o in outcomes])

@@ -12,9 +12,9 @@ from typing import Final
 from appliance.errors import TuningRefused
 from appliance.evals.packs.items import sentences
 from appliance.statistics import groups
-from appliance.statistics.groups import Estimate
+from appliance.statistics.groups import GroupMean
 from appliance.tuning.checks import Scored
-from appliance.tuning.rows import Row
+from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import Served
 
 MOST: Final = 0.5
@@ -34,10 +34,10 @@ class Forgotten:
 
     untuned: float
     tuned: float
-    lost: Estimate
+    lost: GroupMean
 
 
-async def texts(served: Served, begin: int | None, longest: int) -> tuple[Row, ...]:
+async def texts(served: Served, begin: int | None, longest: int) -> tuple[TokenRow, ...]:
     """The texts in tokens; one that is a single token has nothing to score, and is left out.
 
     Args:
@@ -49,11 +49,11 @@ async def texts(served: Served, begin: int | None, longest: int) -> tuple[Row, .
         tokens = await served.text(item.prompt)
         whole = (tokens if begin is None else (begin, *tokens))[:longest]
         if len(whole) > 1:
-            found.append(Row(item.id, whole[:1], whole[1:]))
+            found.append(TokenRow(item.id, whole[:1], whole[1:]))
     return tuple(found)
 
 
-async def forgotten(served: Served, adapter: str, rows: Sequence[Row]) -> Forgotten:
+async def forgotten(served: Served, adapter: str, rows: Sequence[TokenRow]) -> Forgotten:
     """What the texts lose by an adapter that is loaded.
 
     Args:

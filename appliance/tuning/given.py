@@ -9,9 +9,9 @@ from typing import Final
 
 from appliance.datasets.items import Item
 from appliance.errors import TuningRefused
-from appliance.evals.subject import Subject
+from appliance.evals.subject import EvaluationSubject
 from appliance.tuning import examples, rows
-from appliance.tuning.rows import Row
+from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import Served
 
 _FROZEN: Final = 4_000
@@ -19,7 +19,7 @@ _FEWEST: Final = 8
 
 
 @dataclass(frozen=True)
-class Given:
+class TrainingItems:
     """The task, and items with their rows.
 
     Attributes:
@@ -29,11 +29,11 @@ class Given:
         begin: the token that begins a text, None where the model has none.
     """
 
-    subject: Subject
+    subject: EvaluationSubject
     items: tuple[Item, ...]
     dev_items: tuple[Item, ...]
-    rows: tuple[Row, ...]
-    dev: tuple[Row, ...]
+    rows: tuple[TokenRow, ...]
+    dev: tuple[TokenRow, ...]
     stop: int
     begin: int | None
 
@@ -42,7 +42,7 @@ class Given:
         every = [*self.rows, *self.dev]
         rows.check(every, stop=self.stop, begin=self.begin, longest=longest)
 
-    def frozen(self) -> tuple[Row, ...]:
+    def frozen(self) -> tuple[TokenRow, ...]:
         """Text of which each token is scored that rows do not share: `_FROZEN` tokens or all.
 
         What rows share would be counted once for each, as if it were as many texts.
@@ -52,12 +52,12 @@ class Given:
         for row in every:
             if tokens >= _FROZEN:
                 break
-            found.append(Row(row.item, row.tokens[:start], row.tokens[start:]))
+            found.append(TokenRow(row.item, row.tokens[:start], row.tokens[start:]))
             tokens += len(row.tokens) - start
         return tuple(found)
 
 
-async def read(served: Served, subject: Subject, dev: tuple[Item, ...]) -> Given:
+async def read(served: Served, subject: EvaluationSubject, dev: tuple[Item, ...]) -> TrainingItems:
     """The rows of both splits.
 
     Args:
@@ -77,4 +77,4 @@ async def read(served: Served, subject: Subject, dev: tuple[Item, ...]) -> Given
         )
     named = {row.item for row in learned}
     items = tuple(item for item in subject.items if item.id in named)
-    return Given(subject, items, dev, learned, chosen, stop, begin)
+    return TrainingItems(subject, items, dev, learned, chosen, stop, begin)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.engine.quantized import LONGEST
-from appliance.evals.subject import Subject, some
+from appliance.evals.subject import EvaluationSubject, some
 from appliance.tuning import examples
-from appliance.tuning.rows import Row, digest
+from appliance.tuning.rows import TokenRow, digest
 from appliance.tuning.served import Served
 from appliance.wire.admin.results import MatrixMade
 
@@ -31,7 +31,7 @@ class Matrix:
     """
 
     weights: dict[str, bytes]
-    rows: tuple[Row, ...]
+    rows: tuple[TokenRow, ...]
 
     def told(self) -> MatrixMade:
         """For the record and the result."""
@@ -52,14 +52,14 @@ class Matrix:
         return [digest([row]) for row in self.rows]
 
 
-def texts(rows: Sequence[Row]) -> list[list[int]]:
+def texts(rows: Sequence[TokenRow]) -> list[list[int]]:
     """Rows as the child takes them."""
     return [list(row.tokens[:LONGEST]) for row in rows]
 
 
 async def learning(
-    served: Served, subject: Subject, stop: int, dev: Sequence[Row]
-) -> tuple[Row, ...]:
+    served: Served, subject: EvaluationSubject, stop: int, dev: Sequence[TokenRow]
+) -> tuple[TokenRow, ...]:
     """The rows of train that a matrix is made of; none where train has none.
 
     Args:
@@ -69,7 +69,7 @@ async def learning(
         EvaluationRefused, TaskRefused: as `examples.rows`.
     """
     asked = {row.prompt for row in dev}
-    found: list[Row] = []
+    found: list[TokenRow] = []
     left = TOKENS
     for item in some(subject.train, len(subject.train)):
         for row in await examples.rows(served, subject.loaded, [item], stop):

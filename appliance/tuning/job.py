@@ -22,8 +22,8 @@ from appliance.clock import iso
 from appliance.errors import TuningRefused
 from appliance.evals.subject import read_data, read_subject
 from appliance.evals.wanted import is_path
-from appliance.host.energy import Meter
-from appliance.jobs.kind import Context, Kind
+from appliance.host.energy import EnergyMeter
+from appliance.jobs.kind import Context, JobKind
 from appliance.tasks.classifiers import document
 from appliance.trust.artifacts.adapter import Base, vet_adapter
 from appliance.trust.gguf.gguf import GgufFacts
@@ -41,37 +41,37 @@ from appliance.tuning import (
 )
 from appliance.tuning.candidates import candidates
 from appliance.tuning.field_quality import by_field
-from appliance.tuning.given import Given
-from appliance.tuning.messages import Order
-from appliance.tuning.parts import Parts
-from appliance.tuning.phases import Run
+from appliance.tuning.given import TrainingItems
+from appliance.tuning.messages import TrainingOrder
+from appliance.tuning.parts import TuningParts
+from appliance.tuning.phases import TuningRun
 from appliance.tuning.process import check_set
 from appliance.tuning.report import conclusion
 from appliance.tuning.served import serving
-from appliance.tuning.settings import Settings
+from appliance.tuning.settings import TuneSettings
 from appliance.tuning.trainer.weights import check_architecture
-from appliance.tuning.wanted import Wanted
+from appliance.tuning.wanted import TuneWanted
 from appliance.types import Role
 from appliance.wire.admin.results import AdapterTuned, TrainingRecord, TuningPlanned
 
 _SLACK: Final = 3 << 30  # address space that is mapped and never touched
 
 
-class Tuning(Kind[Wanted, AdapterTuned | TuningPlanned]):
+class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
     """Trains adapters."""
 
     name: ClassVar[str] = "tune"
-    form = Wanted
+    form = TuneWanted
     malformed = (TuningRefused, "tuning_invalid")
     unit: ClassVar[str] = "steps"
     role: ClassVar[Role] = Role.OPERATOR
     heavy: ClassVar[bool] = True
     resumable: ClassVar[bool] = True
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: TuningParts) -> None:
         self._parts = parts
 
-    def check(self, params: Wanted) -> None:
+    def check(self, params: TuneWanted) -> None:
         """Settings in their ranges, a task, a dataset, the tuning set, a base that can be tuned.
 
         Raises:
@@ -98,19 +98,19 @@ class Tuning(Kind[Wanted, AdapterTuned | TuningPlanned]):
                 f"longest is {longest}, and the base reads {facts.n_ctx_train} tokens.",
             )
 
-    def title(self, params: Wanted) -> str:
+    def title(self, params: TuneWanted) -> str:
         """The task and the dataset."""
         return f"{Path(params.task).name} from {Path(params.data).name}"
 
-    def needs(self, params: Wanted) -> int:
+    def needs(self, params: TuneWanted) -> int:
         """The trainer and the worker beside it."""
         base = params.base_of(params.definition())
         return self._parts.memory(self._parts.facts(base), params.settings).total
 
-    async def run(self, job: Context[Wanted]) -> AdapterTuned | TuningPlanned:
+    async def run(self, job: Context[TuneWanted]) -> AdapterTuned | TuningPlanned:
         """The adapter, or the work that it would take."""
         asked, chosen = job.params, job.params.settings
-        begun, meter = time.monotonic(), Meter()
+        begun, meter = time.monotonic(), EnergyMeter()
 
         def report(phase: str, done: int, total: int) -> None:
             meter.joules()  # often enough that no round of its counters is missed
@@ -132,7 +132,7 @@ class Tuning(Kind[Wanted, AdapterTuned | TuningPlanned]):
                 report("tokenising", 0, 0)
                 read = await job.unless_stopped(given.read(served, subject, dev.items))
                 order = self._order(read, model.facts, chosen)
-                run = Run(parts, job, asked, model, order, read, report)
+                run = TuningRun(parts, job, asked, model, order, read, report)
                 if asked.plan:
                     trying = planning.tried(run, served, begun)
                     made: planning.Tried | phases.Proved = await job.unless_stopped(trying)
@@ -146,7 +146,7 @@ class Tuning(Kind[Wanted, AdapterTuned | TuningPlanned]):
                 found = await job.unless_stopped(phases.on_dev(run, served, made.data))
                 fewer = phases.fewer_rows(run, served, made.untrained)
                 points = await job.unless_stopped(fewer)
-        points.append(curve.Point(1.0, len(read.rows), found.outcomes))
+        points.append(curve.LearningPoint(1.0, len(read.rows), found.outcomes))
         helps, doubling = curve.more_helps(points)
         chosen_from = await job.in_thread(
             candidates,
@@ -198,10 +198,10 @@ class Tuning(Kind[Wanted, AdapterTuned | TuningPlanned]):
         answer = conclusion(told)[0]
         return AdapterTuned.model_validate({"answer": answer, **said, "adapter": str(path)})
 
-    def _order(self, read: Given, facts: GgufFacts, chosen: Settings) -> Order:
+    def _order(self, read: TrainingItems, facts: GgufFacts, chosen: TuneSettings) -> TrainingOrder:
         """What the trainer is to do. Raises TuningRefused for rows that would teach otherwise."""
         read.check(chosen.longest)
-        return Order(
+        return TrainingOrder(
             settings=chosen,
             rows=read.rows,
             dev=read.dev,

@@ -18,7 +18,7 @@ SHOWN: Final = 400
 """Most steps of a run that are handed out; those that measured dev are all kept."""
 
 
-class Point(msgspec.Struct, frozen=True, array_like=True):
+class LossAt(msgspec.Struct, frozen=True, array_like=True):
     """One step: its loss, and the loss on dev where it was measured, in nats a token."""
 
     step: int
@@ -27,14 +27,14 @@ class Point(msgspec.Struct, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True)
-class Run:
+class RunLosses:
     """A run by its name, `seed-0` or `seed-0-25%`, and its steps in order."""
 
     name: str
-    points: tuple[Point, ...]
+    points: tuple[LossAt, ...]
 
 
-def write(path: Path, points: Sequence[Point], *, again: bool = False) -> None:
+def write(path: Path, points: Sequence[LossAt], *, again: bool = False) -> None:
     """Add steps to the file of a run.
 
     Args:
@@ -48,13 +48,13 @@ def write(path: Path, points: Sequence[Point], *, again: bool = False) -> None:
         file.writelines(lines)
 
 
-def read(directory: Path) -> list[Run]:
+def read(directory: Path) -> list[RunLosses]:
     """The runs of a tuning, the one that was written last at the end; none where there is none."""
     found = sorted(directory.glob(f"*{SUFFIX}"), key=lambda p: (p.stat().st_mtime_ns, p.name))
-    return [Run(path.name.removesuffix(SUFFIX), _points(path.read_bytes())) for path in found]
+    return [RunLosses(path.name.removesuffix(SUFFIX), _points(path.read_bytes())) for path in found]
 
 
-def thinned(points: Sequence[Point], most: int = SHOWN) -> tuple[Point, ...]:
+def thinned(points: Sequence[LossAt], most: int = SHOWN) -> tuple[LossAt, ...]:
     """At most about so many steps, evenly apart: the last one, and all that measured dev, stay."""
     apart = max(1, -(-len(points) // most))
     last = len(points) - 1
@@ -65,6 +65,6 @@ def thinned(points: Sequence[Point], most: int = SHOWN) -> tuple[Point, ...]:
     )
 
 
-def _points(data: bytes) -> tuple[Point, ...]:
+def _points(data: bytes) -> tuple[LossAt, ...]:
     whole, _, _ = data.rpartition(b"\n")
-    return tuple(msgspec.json.decode(line, type=Point) for line in whole.split(b"\n") if line)
+    return tuple(msgspec.json.decode(line, type=LossAt) for line in whole.split(b"\n") if line)

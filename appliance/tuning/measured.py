@@ -14,17 +14,17 @@ from appliance.evals import scoring
 from appliance.evals.outcomes import Outcome
 from appliance.statistics.labels import distribution
 from appliance.tasks import values
-from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.definition import JsonForm, LabelForm
 from appliance.tasks.enforced import constraint, most_tokens
 from appliance.tasks.loaded import LoadedTask
 from appliance.tuning.candidates import labelled_outcomes, outcome
-from appliance.tuning.proof import Form
-from appliance.tuning.rows import Row
+from appliance.tuning.proof import AdapterForm
+from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import Served
 
 
 @dataclass(frozen=True)
-class Measured:
+class DevMeasured:
     """The answers to the items of dev.
 
     Attributes:
@@ -38,51 +38,57 @@ class Measured:
 
 
 async def measured(
-    served: Served, adapter: str, loaded: LoadedTask, items: Sequence[Item], rows: Sequence[Row]
-) -> Measured:
+    served: Served,
+    adapter: str,
+    loaded: LoadedTask,
+    items: Sequence[Item],
+    rows: Sequence[TokenRow],
+) -> DevMeasured:
     """What the model answers to items, whose `rows` these are.
 
     Args:
         adapter: its digest, loaded in the worker; "" for the untuned model.
     """
     output, form = loaded.task.output, form_of(loaded)
-    if isinstance(output, Labels):
+    if isinstance(output, LabelForm):
         shares = await _shares(served, adapter, output, rows)
-        return Measured(labelled_outcomes(loaded.task, output, items, shares), tuple(shares))
+        return DevMeasured(labelled_outcomes(loaded.task, output, items, shares), tuple(shares))
     answers: list[str | None]
-    if isinstance(output, Fields) and form is not None:
+    if isinstance(output, JsonForm) and form is not None:
         written = await served.formed(rows, form.constraint, form.most, adapter)
         answers = [_read(output, loaded, text) for text in written]
     else:
         answers = [text for text, _ in await served.answers(rows, adapter)]
     pairs = zip(items, answers, strict=True)
-    return Measured(tuple(outcome(loaded.task, item, answer) for item, answer in pairs), ())
+    return DevMeasured(tuple(outcome(loaded.task, item, answer) for item, answer in pairs), ())
 
 
-def form_of(loaded: LoadedTask) -> Form | None:
+def form_of(loaded: LoadedTask) -> AdapterForm | None:
     """What holds the answers of a task of fields; None for another form."""
     output = loaded.task.output
-    if not isinstance(output, Fields):
+    if not isinstance(output, JsonForm):
         return None
-    return Form(constraint(output, loaded.schema), most_tokens(loaded.task, loaded.schema))
+    return AdapterForm(constraint(output, loaded.schema), most_tokens(loaded.task, loaded.schema))
 
 
-async def rehearsal(served: Served, adapter: str, loaded: LoadedTask, rows: Sequence[Row]) -> None:
+async def rehearsal(
+    served: Served, adapter: str, loaded: LoadedTask, rows: Sequence[TokenRow]
+) -> None:
     """What a measurement asks of the engine: how long it takes is wanted.
 
     Of fields as many tokens are written as they should have, for both models.
     """
     output = loaded.task.output
-    if isinstance(output, Labels):
+    if isinstance(output, LabelForm):
         await _shares(served, adapter, output, rows)
         return
     await served.answers(rows, adapter, slack=0)
-    if isinstance(output, Fields):
+    if isinstance(output, JsonForm):
         await served.answers(rows, slack=0)
 
 
 async def _shares(
-    served: Served, adapter: str, output: Labels, rows: Sequence[Row]
+    served: Served, adapter: str, output: LabelForm, rows: Sequence[TokenRow]
 ) -> list[list[float]]:
     """The distribution over the labels after each prompt."""
     texts = [output.written(label) for label in output.labels]
@@ -90,7 +96,7 @@ async def _shares(
     return [distribution(one) for one in found]
 
 
-def _read(output: Fields, loaded: LoadedTask, text: str | None) -> str | None:
+def _read(output: JsonForm, loaded: LoadedTask, text: str | None) -> str | None:
     """The answer as an app gets it; None where the form is broken."""
     if text is None or output.encoding == "json":
         return text

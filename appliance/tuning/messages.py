@@ -10,14 +10,14 @@ from typing import Final
 
 import msgspec
 
-from appliance.tuning.rows import Row
-from appliance.tuning.settings import Settings
+from appliance.tuning.rows import TokenRow
+from appliance.tuning.settings import TuneSettings
 
 HEADER: Final = struct.Struct("<I")
 LARGEST: Final = (1 << 32) - 1
 
 
-class Order(msgspec.Struct, frozen=True):
+class TrainingOrder(msgspec.Struct, frozen=True):
     """What is to be done.
 
     Attributes:
@@ -31,10 +31,10 @@ class Order(msgspec.Struct, frozen=True):
         every_s: seconds between two checkpoints.
     """
 
-    settings: Settings
-    rows: tuple[Row, ...]
-    dev: tuple[Row, ...]
-    frozen: tuple[Row, ...]
+    settings: TuneSettings
+    rows: tuple[TokenRow, ...]
+    dev: tuple[TokenRow, ...]
+    frozen: tuple[TokenRow, ...]
     threads: int
     most_bytes: int
     trial: int = 0
@@ -42,7 +42,7 @@ class Order(msgspec.Struct, frozen=True):
     every_s: float = 60.0
 
 
-class Ready(msgspec.Struct, tag="ready", frozen=True):
+class TrainerReady(msgspec.Struct, tag="ready", frozen=True):
     """The base is read and the trainer is confined.
 
     Attributes:
@@ -64,13 +64,13 @@ class Score(msgspec.Struct, frozen=True, array_like=True):
     leads: tuple[float, ...]
 
 
-class Base(msgspec.Struct, tag="base", frozen=True):
+class BaseLosses(msgspec.Struct, tag="base", frozen=True):
     """What the untrained model says of the frozen text."""
 
     scores: list[Score]
 
 
-class Step(msgspec.Struct, tag="step", frozen=True):
+class TrainingStep(msgspec.Struct, tag="step", frozen=True):
     """One step of the optimiser.
 
     Attributes:
@@ -88,14 +88,14 @@ class Step(msgspec.Struct, tag="step", frozen=True):
     dev: float | None = None
 
 
-class Checkpoint(msgspec.Struct, tag="checkpoint", frozen=True):
+class TrainerCheckpoint(msgspec.Struct, tag="checkpoint", frozen=True):
     """Everything that is needed to begin after this step."""
 
     step: int
     data: bytes
 
 
-class Matrix(msgspec.Struct, frozen=True, array_like=True):
+class FloatMatrix(msgspec.Struct, frozen=True, array_like=True):
     """32-bit floats, row by row."""
 
     shape: tuple[int, int]
@@ -110,7 +110,7 @@ class Done(msgspec.Struct, tag="done", frozen=True):
         peak_bytes: the most memory that the process had.
     """
 
-    matrices: dict[str, Matrix]
+    matrices: dict[str, FloatMatrix]
     scores: list[Score]
     best: int
     steps: int
@@ -118,27 +118,27 @@ class Done(msgspec.Struct, tag="done", frozen=True):
     torch: str
 
 
-class Refused(msgspec.Struct, tag="refused", frozen=True):
+class TrainerRefused(msgspec.Struct, tag="refused", frozen=True):
     """Why it cannot be trained; the trainer ends. The code is one of `errors.CODES`."""
 
     code: str
     message: str
 
 
-FromTrainer = Ready | Base | Step | Checkpoint | Done | Refused
+FromTrainer = TrainerReady | BaseLosses | TrainingStep | TrainerCheckpoint | Done | TrainerRefused
 
 _encoder = msgspec.msgpack.Encoder()
-_order: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
+_order: msgspec.msgpack.Decoder[TrainingOrder] = msgspec.msgpack.Decoder(TrainingOrder)
 _from_trainer: msgspec.msgpack.Decoder[FromTrainer] = msgspec.msgpack.Decoder(FromTrainer)
 
 
-def frame(message: Order | FromTrainer) -> bytes:
+def frame(message: TrainingOrder | FromTrainer) -> bytes:
     """The bytes of one message."""
     body = _encoder.encode(message)
     return HEADER.pack(len(body)) + body
 
 
-def decode_order(body: bytes) -> Order:
+def decode_order(body: bytes) -> TrainingOrder:
     """The order, in the trainer. Raises msgspec.DecodeError."""
     return _order.decode(body)
 

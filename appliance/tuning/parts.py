@@ -13,12 +13,12 @@ from appliance.evals.subject import Store
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.tuning import plan, served
-from appliance.tuning.settings import Settings
+from appliance.tuning.settings import TuneSettings
 from appliance.workers.cpu_variants import Variant
 
 
 @dataclass(frozen=True)
-class Parts:
+class TuningParts:
     """What a tuning needs of the appliance.
 
     Attributes:
@@ -44,7 +44,7 @@ class Parts:
     busy: Callable[[], bool]
     clock: Clock
 
-    def memory(self, facts: GgufFacts, chosen: Settings) -> plan.Memory:
+    def memory(self, facts: GgufFacts, chosen: TuneSettings) -> plan.MemoryPlan:
         """What a tuning of this base takes: the trainer, and the worker beside it."""
         adapter = plan.adapter_numbers(facts, chosen) * 2
         worker = served.memory(facts, chosen.longest, self.variant(), adapter)

@@ -13,36 +13,36 @@ import msgspec
 import numpy as np
 
 from appliance.errors import TuningRefused
-from appliance.evals.subject import Subject
+from appliance.evals.subject import EvaluationSubject
 from appliance.jobs.kind import Context
 from appliance.tasks import definition
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.tuning import adapter_file, curve, forgetting
 from appliance.tuning.checks import Scored, check_tokens
 from appliance.tuning.forgetting import Forgotten, forgotten
-from appliance.tuning.given import Given, read
-from appliance.tuning.measured import Measured, form_of, measured
-from appliance.tuning.messages import Order
-from appliance.tuning.parts import Parts
-from appliance.tuning.proof import Proof, prove
+from appliance.tuning.given import TrainingItems, read
+from appliance.tuning.measured import DevMeasured, form_of, measured
+from appliance.tuning.messages import TrainingOrder
+from appliance.tuning.parts import TuningParts
+from appliance.tuning.proof import AdapterProof, prove
 from appliance.tuning.served import Served, attached
-from appliance.tuning.settings import Settings
-from appliance.tuning.training import Files, Report, Trained, train
-from appliance.tuning.wanted import Wanted
+from appliance.tuning.settings import TuneSettings
+from appliance.tuning.training import Report, SeedFiles, Trained, train
+from appliance.tuning.wanted import TuneWanted
 
 UNTRAINED: Final = "scoring the untrained model"
 
 
 @dataclass(frozen=True)
-class Run:
+class TuningRun:
     """What each phase of one tuning needs."""
 
-    parts: Parts
-    job: Context[Wanted]
-    wanted: Wanted
+    parts: TuningParts
+    job: Context[TuneWanted]
+    wanted: TuneWanted
     model: VerifiedModel
-    order: Order
-    given: Given
+    order: TrainingOrder
+    given: TrainingItems
     report: Report
 
 
@@ -58,12 +58,12 @@ class Proved:
     trained: list[Trained]
     best: Trained
     data: bytes
-    proof: Proof
+    proof: AdapterProof
     lost: Forgotten
     untrained: Sequence[Scored]
 
 
-async def proved(run: Run, served: Served) -> Proved:
+async def proved(run: TuningRun, served: Served) -> Proved:
     """Train each seed, and prove that the best one serves as it was trained.
 
     Args:
@@ -92,7 +92,9 @@ async def proved(run: Run, served: Served) -> Proved:
     return Proved(trained, best, data, found, lost, untrained)
 
 
-async def on_dev(run: Run, served: Served, data: bytes, *, beside: bool = True) -> Measured:
+async def on_dev(
+    run: TuningRun, served: Served, data: bytes, *, beside: bool = True
+) -> DevMeasured:
     """What an adapter is worth on dev.
 
     Args:
@@ -104,13 +106,15 @@ async def on_dev(run: Run, served: Served, data: bytes, *, beside: bool = True) 
     asked = given.subject.loaded, given.dev_items, given.dev
     async with attached(served, data) as digest:
         found = await measured(served, digest, *asked)
-    if beside and isinstance(given.subject.loaded.task.output, definition.Fields):
+    if beside and isinstance(given.subject.loaded.task.output, definition.JsonForm):
         before = await measured(served, "", *asked)
         found = replace(found, untuned=before.outcomes)
     return found
 
 
-async def fewer_rows(run: Run, served: Served, untrained: Sequence[Scored]) -> list[curve.Point]:
+async def fewer_rows(
+    run: TuningRun, served: Served, untrained: Sequence[Scored]
+) -> list[curve.LearningPoint]:
     """What shares of the rows reach on dev, as they serve, with the first seed."""
     if not run.wanted.curve:
         return []
@@ -121,11 +125,13 @@ async def fewer_rows(run: Run, served: Served, untrained: Sequence[Scored]) -> l
         chosen, subject = run.order.settings, run.given.subject
         data = await run.job.in_thread(file_of, trained, run.model, chosen, subject)
         found = await on_dev(run, served, data, beside=False)
-        points.append(curve.Point(share, len(part.rows), found.outcomes))
+        points.append(curve.LearningPoint(share, len(part.rows), found.outcomes))
     return points
 
 
-def file_of(trained: Trained, model: VerifiedModel, chosen: Settings, subject: Subject) -> bytes:
+def file_of(
+    trained: Trained, model: VerifiedModel, chosen: TuneSettings, subject: EvaluationSubject
+) -> bytes:
     """The adapter's file."""
     matrices = {
         name: np.frombuffer(matrix.data, "<f4").reshape(matrix.shape)
@@ -136,14 +142,16 @@ def file_of(trained: Trained, model: VerifiedModel, chosen: Settings, subject: S
     return adapter_file.write(matrices, architecture=architecture, name=name, alpha=chosen.alpha)
 
 
-async def _seed(run: Run, number: int, untrained: Sequence[Scored]) -> Trained:
+async def _seed(run: TuningRun, number: int, untrained: Sequence[Scored]) -> Trained:
     """The run of a seed, counted from the one of the settings on."""
     chosen = run.order.settings
     chosen = msgspec.structs.replace(chosen, seed=chosen.seed + number)
     return await _train(run, msgspec.structs.replace(run.order, settings=chosen), "", untrained)
 
 
-async def _train(run: Run, order: Order, of: str, untrained: Sequence[Scored]) -> Trained:
+async def _train(
+    run: TuningRun, order: TrainingOrder, of: str, untrained: Sequence[Scored]
+) -> Trained:
     directory = run.parts.directory / str(run.job.id)
     try:
         await run.job.in_thread(partial(directory.mkdir, 0o700, parents=True, exist_ok=True))
@@ -154,7 +162,7 @@ async def _train(run: Run, order: Order, of: str, untrained: Sequence[Scored]) -
         run.model.gguf_sha256,
         order,
         run.parts.tuning_set,
-        Files(directory, order.settings.seed, of),
+        SeedFiles(directory, order.settings.seed, of),
         untrained,
         run.report,
         run.parts.busy,

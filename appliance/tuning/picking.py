@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.engine.quantized import Compared
+from appliance.engine.quantized import FileComparison
 from appliance.evals.outcomes import Outcome
 from appliance.statistics import groups, verdict
-from appliance.statistics.groups import Estimate
+from appliance.statistics.groups import GroupMean
 from appliance.wire.admin.results import TypeMeasured
 
 ALPHA: Final = 0.035
@@ -44,14 +44,14 @@ class Made:
     type: str
     size: int
     tokens_s: float
-    compared: Compared
+    compared: FileComparison
     outcomes: tuple[Outcome, ...]
     importance: bool = False
-    plain: Compared | None = None
+    plain: FileComparison | None = None
 
 
 @dataclass(frozen=True)
-class Judged:
+class PickVerdict:
     """What is held against it.
 
     Attributes:
@@ -61,13 +61,13 @@ class Judged:
 
     made: Made
     flips: float
-    difference: Estimate
+    difference: GroupMean
     verdict: verdict.Outcome
     missing: int | None
     reason: str = ""
 
 
-def judged(made: Made, source: Sequence[Outcome], margin: float, most_kld: float) -> Judged:
+def judged(made: Made, source: Sequence[Outcome], margin: float, most_kld: float) -> PickVerdict:
     """Hold a file against its source, item by item.
 
     Args:
@@ -84,23 +84,23 @@ def judged(made: Made, source: Sequence[Outcome], margin: float, most_kld: float
     said = verdict.not_worse(found, margin, ALPHA)
     if not made.compared.kld <= most_kld:  # one that is no number fails, too
         reason = f"its distributions are {made.compared.kld:.3f} nats from those of the source"
-        return Judged(made, flips, found, "fail", 0, reason)
+        return PickVerdict(made, flips, found, "fail", 0, reason)
     reason = {
         "pass": "",
         "fail": f"it is worse by more than {margin:.3f}",
         "underpowered": f"{found.groups} groups cannot show that it is not worse",
     }[said.outcome]
     missing = said.needed and max(1, said.needed.likely - found.groups)
-    return Judged(made, flips, found, said.outcome, missing, reason)
+    return PickVerdict(made, flips, found, said.outcome, missing, reason)
 
 
-def recommended(rows: Sequence[Judged]) -> str | None:
+def recommended(rows: Sequence[PickVerdict]) -> str | None:
     """The smallest file that passes; None where none does."""
     passing = [row.made for row in rows if row.verdict == "pass"]
     return min(passing, key=lambda made: (made.size, made.type)).type if passing else None
 
 
-def ranks(rows: Sequence[Judged]) -> dict[str, int | None]:
+def ranks(rows: Sequence[PickVerdict]) -> dict[str, int | None]:
     """The place of each type by its divergence; None for those within the noise."""
     noise = max([NOISE_KLD, *(row.made.compared.noise for row in rows)])
     ordered = sorted(rows, key=lambda row: row.made.compared.kld)
@@ -110,7 +110,7 @@ def ranks(rows: Sequence[Judged]) -> dict[str, int | None]:
     }
 
 
-def told(rows: Sequence[Judged]) -> list[TypeMeasured]:
+def told(rows: Sequence[PickVerdict]) -> list[TypeMeasured]:
     """The table, for the record and the result."""
     places = ranks(rows)
     return [

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.trust.gguf.gguf import GgufFacts
-from appliance.tuning.rows import Row, common_prefix
-from appliance.tuning.settings import Settings
+from appliance.tuning.rows import TokenRow, common_prefix
+from appliance.tuning.settings import TuneSettings
 from appliance.tuning.trainer import batches
 
 MIB: Final = 1 << 20
@@ -28,7 +28,7 @@ _FORWARD: Final = 0.45  # of the time with gradients: those of the base's weight
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryPlan:
     """Bytes by purpose.
 
     Attributes:
@@ -65,7 +65,7 @@ class Memory:
         return f"{self.total // MIB} MiB ({listed})"
 
 
-def adapter_numbers(facts: GgufFacts, settings: Settings) -> int:
+def adapter_numbers(facts: GgufFacts, settings: TuneSettings) -> int:
     """Numbers of an adapter's matrices."""
     heads, shared = facts.n_head * facts.head_dim_k, facts.n_head_kv * facts.head_dim_k
     width, inner = facts.n_embd, _inner(facts)
@@ -73,7 +73,7 @@ def adapter_numbers(facts: GgufFacts, settings: Settings) -> int:
     return facts.n_layer * settings.rank * sums
 
 
-def memory(facts: GgufFacts, settings: Settings, server: int) -> Memory:
+def memory(facts: GgufFacts, settings: TuneSettings, server: int) -> MemoryPlan:
     """What a tuning takes.
 
     Args:
@@ -92,7 +92,7 @@ def memory(facts: GgufFacts, settings: Settings, server: int) -> Memory:
     )
     tokens = max(settings.tokens, settings.longest)
     scores = heads // facts.head_dim_k * settings.longest * tokens if settings.recompute else 0
-    return Memory(
+    return MemoryPlan(
         weights=(sum(sizes.values()) + linear) * _FLOAT,
         pairs=pairs * _COPIES * _FLOAT,
         activations=(tokens * layers + scores + _LOGITS * facts.n_vocab) * _FLOAT,
@@ -125,14 +125,14 @@ class Work:
     proved: int
     seeds: int = 1
 
-    def seconds(self, pace: "Pace") -> float:
+    def seconds(self, pace: "MeasuredPace") -> float:
         """How long it lasts at most, were the machine as busy as now."""
         trained = pace.begin + (self.tokens + self.scored * _FORWARD) * pace.token
         return pace.read + self.seeds * trained + self.proved * pace.row
 
 
 @dataclass(frozen=True)
-class Pace:
+class MeasuredPace:
     """Seconds, as measured.
 
     Attributes:
@@ -148,7 +148,9 @@ class Pace:
     row: float
 
 
-def work(rows: Sequence[Row], dev: Sequence[Row], settings: Settings, seeds: int = 1) -> Work:
+def work(
+    rows: Sequence[TokenRow], dev: Sequence[TokenRow], settings: TuneSettings, seeds: int = 1
+) -> Work:
     """What these rows come to, were training not to stop early."""
     prefix = common_prefix([*rows, *dev])
     steps = batches.steps(len(rows), settings.batch, settings.epochs)

@@ -12,8 +12,8 @@ import msgspec
 
 from appliance.tuning import adapter_file, forgetting, plan
 from appliance.tuning.measured import rehearsal
-from appliance.tuning.phases import UNTRAINED, Run
-from appliance.tuning.plan import Pace
+from appliance.tuning.phases import UNTRAINED, TuningRun
+from appliance.tuning.plan import MeasuredPace
 from appliance.tuning.proof import rehearsed
 from appliance.tuning.served import Served, attached
 from appliance.tuning.training import Trial, trial
@@ -38,7 +38,7 @@ class Tried:
     row: float
 
 
-async def tried(run: Run, served: Served, begun: float) -> Tried:
+async def tried(run: TuningRun, served: Served, begun: float) -> Tried:
     """What a few rows of all that would be done take, but for the measurement on dev.
 
     Args:
@@ -64,7 +64,7 @@ async def tried(run: Run, served: Served, begun: float) -> Tried:
     return Tried(found, read + proving - scoring, row)
 
 
-async def planned(run: Run, served: Served, before: Tried) -> TuningPlanned:
+async def planned(run: TuningRun, served: Served, before: Tried) -> TuningPlanned:
     """The work and the memory that it would take.
 
     Args:
@@ -78,7 +78,7 @@ async def planned(run: Run, served: Served, before: Tried) -> TuningPlanned:
     async with attached(served, _blank(run)) as digest:
         await rehearsal(served, digest, run.given.subject.loaded, sample)
     row = before.row + (time.monotonic() - begun) / len(sample)
-    pace = Pace(before.read, found.begin, found.token, row)
+    pace = MeasuredPace(before.read, found.begin, found.token, row)
     return TuningPlanned(
         rows=len(order.rows),
         dev=len(order.dev),
@@ -95,7 +95,7 @@ async def planned(run: Run, served: Served, before: Tried) -> TuningPlanned:
     )
 
 
-def _blank(run: Run) -> bytes:
+def _blank(run: TuningRun) -> bytes:
     """An adapter that changes nothing."""
     chosen, facts = run.order.settings, run.model.facts
     matrices = adapter_file.zeros(facts, chosen.rank)

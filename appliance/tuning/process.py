@@ -43,7 +43,7 @@ def check_set(directory: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def trainer(
-    base: Sealed, order: messages.Order, directory: Path, busy: Busy = lambda: False
+    base: Sealed, order: messages.TrainingOrder, directory: Path, busy: Busy = lambda: False
 ) -> AsyncIterator[AsyncIterator[messages.FromTrainer]]:
     """A trainer, and what it says until its last message.
 
@@ -75,7 +75,7 @@ async def _freeze(child: Child, busy: Busy) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-def _started(base: Sealed, order: messages.Order, directory: Path) -> OrderedChild:
+def _started(base: Sealed, order: messages.TrainingOrder, directory: Path) -> OrderedChild:
     model = base.reopen()
     try:
         return OrderedChild.ordered(
@@ -112,7 +112,7 @@ async def _messages(child: OrderedChild) -> AsyncIterator[messages.FromTrainer]:
         if message is None:
             words = await asyncio.to_thread(child.last_words)
             raise TuningRefused("tuning_failed", f"The trainer {words}")
-        if isinstance(message, messages.Refused):
+        if isinstance(message, messages.TrainerRefused):
             code = message.code if message.code in CODES else "tuning_failed"
             raise TuningRefused(code, message.message)
         yield message

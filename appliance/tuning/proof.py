@@ -13,7 +13,7 @@ from typing import Final
 from appliance.tuning import checks
 from appliance.tuning.checks import Scored
 from appliance.tuning.messages import Score
-from appliance.tuning.rows import Row
+from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import Served
 from appliance.types import Constraint
 
@@ -23,7 +23,7 @@ _WRITTEN: Final = 3
 
 
 @dataclass(frozen=True)
-class Form:
+class AdapterForm:
     """What holds answers when they are served.
 
     Attributes:
@@ -35,7 +35,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Proof:
+class AdapterProof:
     """What the checks measured.
 
     Attributes:
@@ -53,10 +53,10 @@ class Proof:
 async def prove(
     served: Served,
     adapter: str,
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     trained: Sequence[Score],
-    form: Form | None = None,
-) -> Proof:
+    form: AdapterForm | None = None,
+) -> AdapterProof:
     """Hold the served adapter against the trainer.
 
     Args:
@@ -78,15 +78,15 @@ async def prove(
     ]
     sure = checks.check_greedy(first, ours, theirs[:GREEDY_ROWS])
     stopped = checks.check_stops(await ends(served, adapter, rows, theirs, form))
-    return Proof(found, sure, stopped)
+    return AdapterProof(found, sure, stopped)
 
 
 async def ends(
     served: Served,
     adapter: str,
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     scored: Sequence[Scored],
-    form: Form | None = None,
+    form: AdapterForm | None = None,
 ) -> list[tuple[str, bool]]:
     """For each row its item, and whether what the model writes ends."""
     others = [row for row, score in zip(rows, scored, strict=True) if not score.written]
@@ -99,7 +99,7 @@ async def ends(
     return [(row.item, row.item not in late) for row in rows]
 
 
-async def rehearsed(served: Served, adapter: str, rows: Sequence[Row]) -> None:
+async def rehearsed(served: Served, adapter: str, rows: Sequence[TokenRow]) -> None:
     """What `prove` asks of the engine: how long it takes is wanted."""
     await served.scores(rows, adapter)
     await served.answers(rows[::_WRITTEN], adapter, slack=0)  # a tuned model ends by itself

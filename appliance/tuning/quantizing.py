@@ -27,23 +27,23 @@ import msgspec
 
 from appliance.clock import iso
 from appliance.engine.importance import LARGEST
-from appliance.engine.quantized import LONGEST, Collect, Compared, Order, Result
+from appliance.engine.quantized import LONGEST, Collect, FileComparison, Order, Result
 from appliance.errors import TuningRefused
 from appliance.evals.outcomes import Outcome
-from appliance.evals.subject import Subject, read_subject
-from appliance.evals.wanted import Wanted as Evaluated
+from appliance.evals.subject import EvaluationSubject, read_subject
+from appliance.evals.wanted import EvaluationWanted as Evaluated
 from appliance.evals.wanted import is_path
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.bytes import durable
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.trust.gguf.gguf import GgufFacts, vet
 from appliance.tuning import examples, importance, picking, unchanged
 from appliance.tuning.measured import measured
-from appliance.tuning.parts import Parts
+from appliance.tuning.parts import TuningParts
 from appliance.tuning.plan import MIB
 from appliance.tuning.quantizer_process import collected_by_child, made_by_child
-from appliance.tuning.rows import Row, common_prefix
+from appliance.tuning.rows import TokenRow, common_prefix
 from appliance.tuning.served import Weights, memory, serving
 from appliance.tuning.weight_types import BESIDE, FLOATS, UNWEIGHTED, chosen
 from appliance.types import Role
@@ -59,7 +59,7 @@ _TOKENS: Final = 2_000
 _SPACE: Final = 2 << 30  # address space that is mapped and hardly touched
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class QuantizeWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters.
 
     Attributes:
@@ -90,20 +90,20 @@ class _Answered:
     """
 
     outcomes: tuple[Outcome, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TokenRow, ...]
     tokens_s: float
-    learning: tuple[Row, ...] = ()
+    learning: tuple[TokenRow, ...] = ()
 
 
 @dataclass(frozen=True)
-class _File:
+class _QuantizedFile:
     """A file that was made, as a worker takes it."""
 
     sealed: SealedFile
     facts: GgufFacts
 
 
-class Quantizing(Kind[Wanted, ModelQuantized]):
+class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
     """Makes smaller files of a model.
 
     Args:
@@ -114,7 +114,7 @@ class Quantizing(Kind[Wanted, ModelQuantized]):
     """
 
     name: ClassVar[str] = "quantize"
-    form = Wanted
+    form = QuantizeWanted
     malformed = (TuningRefused, "tuning_invalid")
     unit: ClassVar[str] = "files"
     role: ClassVar[Role] = Role.OPERATOR
@@ -122,7 +122,7 @@ class Quantizing(Kind[Wanted, ModelQuantized]):
 
     def __init__(
         self,
-        parts: Parts,
+        parts: TuningParts,
         directory: Path,
         adapters: Callable[[str], list[str]],
         *,
@@ -131,7 +131,7 @@ class Quantizing(Kind[Wanted, ModelQuantized]):
         self._parts, self._directory, self._adapters = parts, directory, adapters
         self._again = again
 
-    def check(self, params: Wanted) -> None:
+    def check(self, params: QuantizeWanted) -> None:
         """Known types, two directories, a source of plain numbers.
 
         Raises:
@@ -145,17 +145,17 @@ class Quantizing(Kind[Wanted, ModelQuantized]):
                 raise TuningRefused("tuning_invalid", f"{path[:200]} is no directory.")
         self._check_source(self._parts.facts(params.model))
 
-    def title(self, params: Wanted) -> str:
+    def title(self, params: QuantizeWanted) -> str:
         """The model and the types."""
         return f"{params.model} to {', '.join(params.to)}"
 
-    def needs(self, params: Wanted) -> int:
+    def needs(self, params: QuantizeWanted) -> int:
         """The source and the new file three times each, and a worker."""
         facts = self._parts.facts(params.model)
         server = memory(facts, LONGEST, self._parts.variant(), 0).total
         return 6 * facts.file_bytes + server
 
-    async def run(self, job: Context[Wanted]) -> ModelQuantized:
+    async def run(self, job: Context[QuantizeWanted]) -> ModelQuantized:
         """The table and the recommended file."""
         wanted = job.params
         begun = time.monotonic()
@@ -241,7 +241,7 @@ class Quantizing(Kind[Wanted, ModelQuantized]):
             )
 
     async def _answers(
-        self, weights: Weights, subject: Subject, learning: bool = False
+        self, weights: Weights, subject: EvaluationSubject, learning: bool = False
     ) -> _Answered:
         """What it answers to dev; with the rows of train that a matrix is made of."""
         parts = self._parts
@@ -258,7 +258,7 @@ class Quantizing(Kind[Wanted, ModelQuantized]):
         return _Answered(found.outcomes, rows, pace, train)
 
     async def _matrix(
-        self, job: Context[Wanted], model: VerifiedModel, rows: tuple[Row, ...]
+        self, job: Context[QuantizeWanted], model: VerifiedModel, rows: tuple[TokenRow, ...]
     ) -> importance.Matrix | None:
         if not rows:
             return None
@@ -277,7 +277,7 @@ class Quantizing(Kind[Wanted, ModelQuantized]):
         self,
         model: VerifiedModel,
         ftype: int,
-        rows: tuple[Row, ...],
+        rows: tuple[TokenRow, ...],
         matrix: importance.Matrix | None,
         beside: bool,
     ) -> Order:
@@ -300,7 +300,7 @@ class Quantizing(Kind[Wanted, ModelQuantized]):
         )
 
     async def _made(
-        self, job: Context[Wanted], model: VerifiedModel, name: str, order: Order
+        self, job: Context[QuantizeWanted], model: VerifiedModel, name: str, order: Order
     ) -> "_Making":
         making = made_by_child(model.sealed, order, self._parts.variant().path)
         return await job.in_thread(_vetted, name, await job.unless_stopped(making))
@@ -310,12 +310,12 @@ class Quantizing(Kind[Wanted, ModelQuantized]):
 class _Making:
     """A file that is vetted; closed when the block is left."""
 
-    file: _File
+    file: _QuantizedFile
     identity: dict[str, str]
     result: Result
 
     @property
-    def compared(self) -> Compared:
+    def compared(self) -> FileComparison:
         """The comparison with its source. Raises TuningRefused (`quantize_failed`)."""
         if self.result.compared is None:
             raise TuningRefused("quantize_failed", "The process compared nothing.")
@@ -333,7 +333,7 @@ def _vetted(name: str, made: tuple[int, Result]) -> _Making:
     sealed = seal_and_close(made[0], f"{name}.gguf")
     try:
         with _mapped(sealed) as data:
-            return _Making(_File(sealed, vet(data)), unchanged.identity(data), made[1])
+            return _Making(_QuantizedFile(sealed, vet(data)), unchanged.identity(data), made[1])
     except BaseException:
         sealed.close()
         raise

@@ -10,12 +10,12 @@ from typing import Final
 
 from appliance.reports import charts
 from appliance.reports.axes import between, percent, plain
-from appliance.reports.charts import Estimate, Series
-from appliance.reports.page import Fact, Figure, Page, Section, Table, Tone
+from appliance.reports.charts import ChartEstimate, Series
+from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 from appliance.statistics import verdict
 from appliance.tuning.candidates import UNTUNED
 from appliance.tuning.checks import GAP_NATS, GAP_SHARE, LEAD_NATS, STOPPED
-from appliance.tuning.comparing import Paired
+from appliance.tuning.comparing import PairedTunings
 from appliance.tuning.proof import GREEDY_ROWS
 from appliance.wire.admin.results import TrainingRecord, TunedCandidate, TuningChecks
 
@@ -36,7 +36,7 @@ _CHOSEN: Final = "Dev chose it, so this promises nothing: the gate measures on i
 
 
 @dataclass(frozen=True)
-class Told:
+class TuningPageFacts:
     """What a page is made of.
 
     Attributes:
@@ -51,15 +51,15 @@ class Told:
     facts: TrainingRecord
     adapter: str
     signed: bool
-    held: Paired | None = None
+    held: PairedTunings | None = None
 
 
-def page(told: Told) -> Page:
+def page(told: TuningPageFacts) -> ReportPage:
     """The report of a tuning."""
     facts = told.facts
     answer, tone = conclusion(facts)
     task = facts.task
-    return Page(
+    return ReportPage(
         title=f"Tuning {told.number}: {task.id} version {task.version} on {facts.base.id}",
         answer=answer,
         tone=tone,
@@ -178,11 +178,11 @@ def _candidates(facts: TrainingRecord) -> Section:
     metric = facts.dev.metric
     drawn = charts.intervals(
         f"{metric} of each candidate on dev",
-        [Estimate(_name(row), row.value, *row.interval) for row in rows],
+        [ChartEstimate(_name(row), row.value, *row.interval) for row in rows],
         axis_name=metric,
     )
     columns = (*_ALONE, *_PAIRED) if len(rows) > 1 else _ALONE
-    table = Table(columns, tuple(_row(row)[: len(columns)] for row in rows))
+    table = ReportTable(columns, tuple(_row(row)[: len(columns)] for row in rows))
     data = facts.data
     learned = (
         "The untuned model has the same prompts"
@@ -221,7 +221,7 @@ def _row(row: TunedCandidate) -> tuple[str, ...]:
     return (*alone, *paired, f"{row.p_value:.2g}")
 
 
-def _held(held: Paired | None) -> Section | None:
+def _held(held: PairedTunings | None) -> Section | None:
     """Against another tuning."""
     if held is None:
         return None
@@ -246,7 +246,7 @@ def _held(held: Paired | None) -> Section | None:
         "which counts items as if they were independent."
     )
     columns = ("", ">points", ">95 %", ">p", ">only this right, only that")
-    return Section(title, (said,), (Table(columns, rows),))
+    return Section(title, (said,), (ReportTable(columns, rows),))
 
 
 def _fields(facts: TrainingRecord) -> Section | None:
@@ -269,14 +269,14 @@ def _fields(facts: TrainingRecord) -> Section | None:
         "that state it: a field that is mostly null is mostly right without a word."
     )
     columns = ("field", ">right", ">95 %", ">where stated", ">95 %", ">untuned")
-    return Section("Fields", (said,), (Table(columns, rows),))
+    return Section("Fields", (said,), (ReportTable(columns, rows),))
 
 
 def _curve(facts: TrainingRecord) -> Section | None:
     points = facts.curve
     if not points:
         return None
-    rows = [Estimate(f"{p.share:.0%}, {p.rows:,} rows", p.metric, *p.interval) for p in points]
+    rows = [ChartEstimate(f"{p.share:.0%}, {p.rows:,} rows", p.metric, *p.interval) for p in points]
     drawn = charts.intervals("Quality by rows", rows, axis_name=facts.dev.metric)
     table = tuple(
         (f"{p.share:.0%}", f"{p.rows:,}", percent(p.metric), between(*p.interval)) for p in points
@@ -291,7 +291,7 @@ def _curve(facts: TrainingRecord) -> Section | None:
         )
     caption = "The tuned model alone, as it serves, on the same items of dev."
     columns = (">share", ">rows", ">quality", ">95 %")
-    parts = (Figure(drawn, caption), Table(columns, table))
+    parts = (Figure(drawn, caption), ReportTable(columns, table))
     return Section("Learning curve", tuple(said), parts)
 
 
@@ -339,7 +339,9 @@ def _checks(found: TuningChecks) -> Section:
         "Each was measured by the engine, file and tokens that serve. Had one failed, the run "
         "would have ended without an adapter."
     )
-    return Section("Served as trained", (said,), (Table(("check", "measured", "must be"), rows),))
+    return Section(
+        "Served as trained", (said,), (ReportTable(("check", "measured", "must be"), rows),)
+    )
 
 
 def _training(facts: TrainingRecord) -> Section:
@@ -362,7 +364,7 @@ def _training(facts: TrainingRecord) -> Section:
         said = "One seed was trained, so how much is luck is not known: --seeds 3 measures it."
     columns = ("seed", ">dev, nats a token", ">best step", ">steps", ">trained for")
     settings = tuple((name, str(value)) for name, value in facts.settings.items())
-    parts = (Table(columns, rows), Table(("setting", ">value"), settings))
+    parts = (ReportTable(columns, rows), ReportTable(("setting", ">value"), settings))
     return Section("Training", (said,), parts)
 
 
@@ -376,10 +378,10 @@ def _took(facts: TrainingRecord) -> Section:
         ("energy of the whole host", "-" if joules is None else f"{joules:,.0f} J"),
         ("threads", str(facts.threads)),
     )
-    return Section("What it took", (), (Table(("", ">measured"), rows),))
+    return Section("What it took", (), (ReportTable(("", ">measured"), rows),))
 
 
-def _next(told: Told) -> Section:
+def _next(told: TuningPageFacts) -> Section:
     facts = told.facts
     commands = next_commands(
         told.number, told.adapter, facts.base.id, facts.task.id, signed=told.signed
@@ -388,7 +390,7 @@ def _next(told: Told) -> Section:
         "From here to a task that the gate can judge. As many people approve as the policy wants; "
         "the last command writes the task of the best candidate and prints what comes next."
     )
-    return Section("Next", (said,), (Table(("command",), tuple((one,) for one in commands)),))
+    return Section("Next", (said,), (ReportTable(("command",), tuple((one,) for one in commands)),))
 
 
 def _made_of(facts: TrainingRecord) -> tuple[tuple[str, str], ...]:

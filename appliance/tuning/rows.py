@@ -21,7 +21,7 @@ from appliance.errors import TuningRefused
 _SHOWN = 20
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True):
+class TokenRow(msgspec.Struct, frozen=True, array_like=True):
     """One example in tokens.
 
     Attributes:
@@ -45,7 +45,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         return self.tokens[:-1]
 
 
-def digest(rows: Sequence[Row]) -> str:
+def digest(rows: Sequence[TokenRow]) -> str:
     """SHA-256 over the ids of all rows, in their order, and over what of them is learned."""
     hashed = hashlib.sha256()
     for row in rows:
@@ -55,7 +55,7 @@ def digest(rows: Sequence[Row]) -> str:
     return hashed.hexdigest()
 
 
-def common_prefix(rows: Sequence[Row]) -> int:
+def common_prefix(rows: Sequence[TokenRow]) -> int:
     """Leading tokens that all prompts share; at least one token of each is left."""
     if not rows:
         return 0
@@ -64,7 +64,7 @@ def common_prefix(rows: Sequence[Row]) -> int:
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
-def check(rows: Sequence[Row], *, stop: int, begin: int | None, longest: int) -> None:
+def check(rows: Sequence[TokenRow], *, stop: int, begin: int | None, longest: int) -> None:
     """Refuse rows that would teach something else than what is served.
 
     Args:

@@ -25,7 +25,7 @@ from appliance.errors import TuningRefused, WorkerLost
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close, write_all
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.tuning.checks import Scored
-from appliance.tuning.rows import Row
+from appliance.tuning.rows import TokenRow
 from appliance.types import Constraint, GenerationRequest, Sampling, TaskNeeds
 from appliance.workers.cpu_variants import Variant
 from appliance.workers.memory_estimate import Estimate, estimate
@@ -117,7 +117,7 @@ class Served:
         """Load an adapter beside the base; raises as `WorkerProcess.attach`."""
         await self._worker.attach(digest, sealed)
 
-    async def scores(self, rows: Sequence[Row], adapter: str = "") -> list[Scored]:
+    async def scores(self, rows: Sequence[TokenRow], adapter: str = "") -> list[Scored]:
         """What the model says of the answer of each row."""
         return await asyncio.gather(*(self._score(row, adapter) for row in rows))
 
@@ -135,7 +135,7 @@ class Served:
         return await asyncio.gather(*(one(prompt) for prompt in prompts))
 
     async def answers(
-        self, rows: Sequence[Row], adapter: str = "", slack: int = SLACK
+        self, rows: Sequence[TokenRow], adapter: str = "", slack: int = SLACK
     ) -> list[tuple[str, bool]]:
         """What the model writes, greedily, and whether it ended by itself.
 
@@ -143,7 +143,7 @@ class Served:
             slack: tokens that an answer may have more than the expected one.
         """
 
-        async def one(row: Row) -> tuple[str, bool]:
+        async def one(row: TokenRow) -> tuple[str, bool]:
             most = len(row.answer) + slack
             found = await self._run(_asked(tokens=tuple(row.prompt), max_tokens=most), adapter)
             return "".join(part.text for part in found), found[-1].finish == "stop"
@@ -151,7 +151,7 @@ class Served:
         return await asyncio.gather(*(one(row) for row in rows))
 
     async def formed(
-        self, rows: Sequence[Row], form: Constraint, most: int | None, adapter: str = ""
+        self, rows: Sequence[TokenRow], form: Constraint, most: int | None, adapter: str = ""
     ) -> list[str | None]:
         """What the model writes in a form, as an app gets it; None where it does not end.
 
@@ -160,7 +160,7 @@ class Served:
         """
         whole = self._worker.ready.n_ctx
 
-        async def one(row: Row) -> str | None:
+        async def one(row: TokenRow) -> str | None:
             room = whole - len(row.prompt)
             limit = room if most is None else min(most, room)
             asked = _asked(tokens=tuple(row.prompt), constraint=form, max_tokens=limit)
@@ -170,7 +170,7 @@ class Served:
 
         return await asyncio.gather(*(one(row) for row in rows))
 
-    async def _score(self, row: Row, adapter: str) -> Scored:
+    async def _score(self, row: TokenRow, adapter: str) -> Scored:
         first = len(row.prompt)
         asked = _asked(tokens=tuple(row.tokens), echo=True, logprobs=1, max_tokens=1)
         found = await self._run(asked, adapter, first)

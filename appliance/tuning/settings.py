@@ -24,7 +24,7 @@ _NOT_SERVED: Final = {
 }
 
 
-class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+class TuneSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How an adapter is trained.
 
     Attributes:
@@ -61,7 +61,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0
 
 
-def check(settings: Settings) -> None:
+def check(settings: TuneSettings) -> None:
     """Refuse a method that cannot be served. Raises TuningRefused (`tuning_method`)."""
     if settings.method not in METHODS:
         reason = _NOT_SERVED.get(settings.method, "there is no such method")

@@ -22,7 +22,7 @@ from appliance.datasets.splits import LABELLED, UNLABELLED
 from appliance.errors import TaskRefused
 from appliance.evals import metrics
 from appliance.evals.outcomes import Outcome
-from appliance.tasks.definition import Fields, Labels
+from appliance.tasks.definition import JsonForm, LabelForm
 from appliance.tasks.loaded import LoadedTask, answer_text
 from appliance.tasks.matching import object_of
 
@@ -114,7 +114,7 @@ class _Form:
 
     def __init__(self, loaded: LoadedTask) -> None:
         self._loaded = loaded
-        self._schema = loaded.schema if isinstance(loaded.task.output, Fields) else None
+        self._schema = loaded.schema if isinstance(loaded.task.output, JsonForm) else None
 
     def value(self, text: str | None) -> Expected:
         """The answer as an item expects it; None where it has not the form."""
@@ -126,7 +126,7 @@ class _Form:
             value = object_of(text)
             if value is None or not self._schema.accepts(value):
                 return None
-        elif not isinstance(task.output, Labels) and metrics.refuses(text):
+        elif not isinstance(task.output, LabelForm) and metrics.refuses(text):
             return None
         try:
             answer_text(task, self._loaded.schema, json.loads(json.dumps(value)))

@@ -33,13 +33,13 @@ from appliance.evals.asking import asked
 from appliance.evals.job import Parts, replace_answerer
 from appliance.evals.outcomes import Outcome
 from appliance.evals.store import OutcomeFiles
-from appliance.evals.subject import Subject, read_data, read_subject, some
+from appliance.evals.subject import EvaluationSubject, read_data, read_subject, some
 from appliance.evals.summary import summarise
-from appliance.evals.wanted import Wanted as Evaluated
+from appliance.evals.wanted import EvaluationWanted as Evaluated
 from appliance.evals.wanted import is_path
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.looks.answers import answered
-from appliance.statistics.groups import Estimate
+from appliance.statistics.groups import GroupMean
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
@@ -61,7 +61,7 @@ TYPE: Final = "https://appliance.invalid/teaching/v1"
 _PEOPLE, _UNLABELLED = 0, 1
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TeachWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of a teaching.
 
     Attributes:
@@ -85,7 +85,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Teacher:
     """The teacher, and what it is asked."""
 
     loaded: LoadedTask
@@ -93,7 +93,7 @@ class _Asked:
     unlabelled: tuple[Item, ...]
 
 
-class Teaching(Kind[Wanted, DatasetTaught]):
+class Teaching(JobKind[TeachWanted, DatasetTaught]):
     """Lets a model answer unlabelled items.
 
     Args:
@@ -101,7 +101,7 @@ class Teaching(Kind[Wanted, DatasetTaught]):
     """
 
     name: ClassVar[str] = "teach"
-    form = Wanted
+    form = TeachWanted
     malformed = (TuningRefused, "tuning_invalid")
     unit: ClassVar[str] = "items"
     role: ClassVar[Role] = Role.ADMIN
@@ -111,7 +111,7 @@ class Teaching(Kind[Wanted, DatasetTaught]):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def check(self, params: Wanted) -> None:
+    def check(self, params: TeachWanted) -> None:
         """Two directories, a teacher that can answer, and its terms.
 
         Raises:
@@ -131,11 +131,11 @@ class Teaching(Kind[Wanted, DatasetTaught]):
             raise TuningRefused("teacher_licence", f"The terms of {params.teacher} are not stated.")
         self._parts.backends.card(params.teacher)
 
-    def title(self, params: Wanted) -> str:
+    def title(self, params: TeachWanted) -> str:
         """The teacher and the dataset."""
         return f"{params.teacher} teaches {Path(params.data).name}"
 
-    async def run(self, job: Context[Wanted]) -> DatasetTaught:
+    async def run(self, job: Context[TeachWanted]) -> DatasetTaught:
         """The dataset and what it holds."""
         wanted, begun = job.params, time.monotonic()
         store = self._parts.store
@@ -182,10 +182,10 @@ class Teaching(Kind[Wanted, DatasetTaught]):
 
     async def _answered(
         self,
-        job: Context[Wanted],
+        job: Context[TeachWanted],
         files: OutcomeFiles,
         number: int,
-        one: _Asked,
+        one: _Teacher,
         items: Sequence[Item],
     ) -> list[Outcome]:
         """The teacher's answers, kept as they come."""
@@ -215,7 +215,7 @@ class Teaching(Kind[Wanted, DatasetTaught]):
         return done
 
 
-def _asked(wanted: Wanted, subject: Subject, data: Dataset, digest: str) -> _Asked:
+def _asked(wanted: TeachWanted, subject: EvaluationSubject, data: Dataset, digest: str) -> _Teacher:
     """The task under the teacher, the items that judge it, and those that it answers.
 
     Raises:
@@ -234,10 +234,10 @@ def _asked(wanted: Wanted, subject: Subject, data: Dataset, digest: str) -> _Ask
             f"{len(held)} items of train judge the teacher and {len(waiting)} are unlabelled: "
             "each must be at least one.",
         )
-    return _Asked(loaded, held, some(waiting, wanted.limit))
+    return _Teacher(loaded, held, some(waiting, wanted.limit))
 
 
-def _agreement(one: _Asked, said: Sequence[Outcome]) -> Estimate:
+def _agreement(one: _Teacher, said: Sequence[Outcome]) -> GroupMean:
     """How often the teacher says what people said, by the task's metric."""
     answers = {one_said.item: one_said.answer for one_said in said}
     task = one.loaded.task

@@ -17,7 +17,14 @@ from appliance.errors import TuningRefused
 from appliance.trust.bytes import durable
 from appliance.tuning import checks, losses, messages
 from appliance.tuning.checks import Scored
-from appliance.tuning.messages import Base, Checkpoint, Done, Order, Ready, Step
+from appliance.tuning.messages import (
+    BaseLosses,
+    Done,
+    TrainerCheckpoint,
+    TrainerReady,
+    TrainingOrder,
+    TrainingStep,
+)
 from appliance.tuning.process import Busy, trainer
 from appliance.workers.process import Sealed
 
@@ -49,7 +56,7 @@ class Trained(msgspec.Struct, frozen=True):
     """
 
     seed: int
-    ready: Ready
+    ready: TrainerReady
     done: Done
     curve: list[Curve]
     base_gap: float
@@ -62,7 +69,7 @@ class Trained(msgspec.Struct, frozen=True):
         return sum(nats) / len(nats) if nats else float("nan")
 
 
-class _Kept(msgspec.Struct):
+class _CheckpointMeta(msgspec.Struct):
     """What goes with a checkpoint."""
 
     data: bytes
@@ -72,7 +79,7 @@ class _Kept(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Files:
+class SeedFiles:
     """The files of one seed, in the directory of the job.
 
     Attributes:
@@ -92,11 +99,11 @@ class Files:
         self._write(_DONE, msgspec.msgpack.encode(trained))
         self._path(_CHECKPOINT).unlink(missing_ok=True)
 
-    def kept(self) -> "_Kept | None":
+    def kept(self) -> "_CheckpointMeta | None":
         """The last checkpoint. Raises TuningRefused (`tuning_checkpoint`)."""
-        return self._read(_CHECKPOINT, _Kept)
+        return self._read(_CHECKPOINT, _CheckpointMeta)
 
-    def keep(self, kept: "_Kept") -> None:
+    def keep(self, kept: "_CheckpointMeta") -> None:
         """Put a checkpoint in the place of the last one.
 
         Raises:
@@ -113,7 +120,7 @@ class Files:
         Raises:
             TuningRefused: `tuning_checkpoint` when the disk refuses.
         """
-        points = [losses.Point(one.step, one.loss, one.dev) for one in steps]
+        points = [losses.LossAt(one.step, one.loss, one.dev) for one in steps]
         with self._on_disk("losses"):
             losses.write(self._path(_LOSSES), points, again=again)
 
@@ -149,9 +156,9 @@ def held(scores: Sequence[messages.Score]) -> list[Scored]:
 async def train(
     base: Sealed,
     base_sha256: str,
-    order: Order,
+    order: TrainingOrder,
     directory: Path,
-    files: Files,
+    files: SeedFiles,
     untrained: Sequence[Scored],
     report: Report,
     busy: Busy = lambda: False,
@@ -174,7 +181,7 @@ async def train(
         checks.check_base(found.ready.base_sha256, base_sha256)
         checks.check_tokens(order.rows, order.rows, found.ready.rows_sha256)
         return found
-    kept = files.kept() or _Kept(b"", [], 0.0, 0.0)
+    kept = files.kept() or _CheckpointMeta(b"", [], 0.0, 0.0)
     order = msgspec.structs.replace(order, checkpoint=kept.data)
     files.tell(kept.curve, again=True)
     phase, ready = f"training, seed {files.seed}", None
@@ -183,22 +190,22 @@ async def train(
     async with trainer(base, order, directory, busy) as said:
         async for message in said:
             match message:
-                case Ready():
+                case TrainerReady():
                     report(_SCORING, 0, 0)
                     checks.check_base(message.base_sha256, base_sha256)
                     checks.check_tokens(order.rows, order.rows, message.rows_sha256)
                     ready = message
-                case Base():
+                case BaseLosses():
                     found_gap = checks.gap(held(message.scores), untrained)
                     checks.check_gap(found_gap, "The untrained model")
                     kept.base_gap = found_gap.nats
                     report(phase, 0, 0)
-                case Step():
+                case TrainingStep():
                     kept.curve.append(Curve(message.step, message.loss, message.dev))
                     files.tell(kept.curve[-1:])
                     seconds += message.seconds
                     report(phase, message.step, message.total)
-                case Checkpoint():
+                case TrainerCheckpoint():
                     kept.data, kept.seconds = message.data, seconds
                     files.keep(kept)
                 case Done() if ready is not None:
@@ -227,18 +234,18 @@ class Trial:
     peak: int
 
 
-async def trial(base: Sealed, order: Order, directory: Path, report: Report) -> Trial:
+async def trial(base: Sealed, order: TrainingOrder, directory: Path, report: Report) -> Trial:
     """Take a few real steps, and keep nothing."""
     report(_READING, 0, 0)
-    steps: list[Step] = []
+    steps: list[TrainingStep] = []
     begun, begin, peak = time.monotonic(), 0.0, 0
     async with trainer(base, order, directory) as said:
         async for message in said:
-            if isinstance(message, Ready):
+            if isinstance(message, TrainerReady):
                 report(_SCORING, 0, 0)
-            elif isinstance(message, Base):
+            elif isinstance(message, BaseLosses):
                 begin = time.monotonic() - begun
-            elif isinstance(message, Step):
+            elif isinstance(message, TrainingStep):
                 steps.append(message)
                 report("trial steps", message.step, order.trial)
             elif isinstance(message, Done):

@@ -10,15 +10,15 @@ from pathlib import Path
 import msgspec
 
 from appliance.errors import TuningRefused
-from appliance.evals.wanted import Wanted as Evaluated
+from appliance.evals.wanted import EvaluationWanted as Evaluated
 from appliance.tasks import definition
 from appliance.tasks.loaded import MAX_FILE
 from appliance.trust.bytes.directory import open_artifact
 from appliance.tuning import forgetting
-from appliance.tuning.settings import Settings
+from appliance.tuning.settings import TuneSettings
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TuneWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of a tuning.
 
     Attributes:
@@ -40,7 +40,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = 0
     dev: int = 200
     seeds: int = 1
-    settings: Settings = Settings()
+    settings: TuneSettings = TuneSettings()
     curve: bool = False
     plan: bool = False
     most_forgotten: float = forgetting.MOST
@@ -75,7 +75,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return definition.parse(text)
 
 
-def check(wanted: Wanted) -> None:
+def check(wanted: TuneWanted) -> None:
     """Refuse counts that cannot be meant. Raises TuningRefused (`tuning_invalid`)."""
     counts = 1 <= wanted.seeds <= 16 and wanted.limit >= 0 and wanted.dev >= 1
     if not (counts and 0 < wanted.most_forgotten < math.inf):
@@ -88,7 +88,7 @@ def check(wanted: Wanted) -> None:
 def task_files(directory: Path, task: definition.Task) -> dict[str, bytes]:
     """The files of a task that a candidate of it needs, whatever answers: all but coefficients."""
     named = [definition.FILE, task.prompt.examples]
-    if isinstance(task.output, definition.Fields):
+    if isinstance(task.output, definition.JsonForm):
         named.append(task.output.schema)
     with open_artifact(directory) as artifact:
         return {name: artifact.prefix(name, MAX_FILE) for name in named if name is not None}

@@ -5,18 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.datasets.job import Checking
-from appliance.datasets.job import Parts as CheckParts
+from appliance.datasets.job import CheckParts as CheckParts
 from appliance.datasets.label_queues import LabelQueues
-from appliance.datasets.ledger import Ledger
+from appliance.datasets.ledger import LookLedger
 from appliance.evals.carry import Carry
-from appliance.evals.gate import Gate
-from appliance.evals.job import DIRECTORY, Evaluation, Parts
+from appliance.evals.gate import GateJob
+from appliance.evals.job import DIRECTORY, EvaluationJob, Parts
 from appliance.evals.subject import ApprovedArtifacts, read_data
 from appliance.host.hardware import available_cores
 from appliance.looks.subject import LookParts
 from appliance.tuning import exporting, quantizing, teaching
-from appliance.tuning.job import Tuning
-from appliance.tuning.parts import Parts as TuningParts
+from appliance.tuning.job import TuningJob
+from appliance.tuning.parts import TuningParts as TuningParts
 from appliance.tuning.quantizing import Quantizing
 from appliance.tuning.teaching import Teaching
 from appliance.wiring.log import LogRoom
@@ -44,7 +44,7 @@ class EvidenceRoom:
     ) -> None:
         held = log.held
         approved, jobs = ApprovedArtifacts(trust.store, trust.policy), pool.jobs
-        self.ledger = Ledger(log.database, log.agreement.held("looks"))
+        self.ledger = LookLedger(log.database, log.agreement.held("looks"))
         self.labels = LabelQueues(log.database, held.clock, log.agreement.held(owners=["labels"]))
         jobs.add(
             Checking(
@@ -66,7 +66,7 @@ class EvidenceRoom:
             clock=held.clock,
             documents=retrieval.retrieval.evidence,
         )
-        jobs.add(Evaluation(parts))
+        jobs.add(EvaluationJob(parts))
         jobs.add(Teaching(replace(parts, directory=held.data / teaching.DIRECTORY)))
         self.look = LookParts(
             directory=parts.directory,
@@ -86,7 +86,7 @@ class EvidenceRoom:
             labels=self.labels,
             documents=parts.documents,
         )
-        jobs.add(Gate(self.look))
+        jobs.add(GateJob(self.look))
         jobs.add(Carry(self.look, pool.suspend))
         tuning = TuningParts(
             directory=held.data / exporting.DIRECTORY,
@@ -100,5 +100,5 @@ class EvidenceRoom:
             busy=lambda: bool(serving.under_way.running()),
             clock=held.clock,
         )
-        jobs.add(Tuning(tuning))
+        jobs.add(TuningJob(tuning))
         jobs.add(Quantizing(tuning, held.data / quantizing.DIRECTORY, trust.adapters_of))

@@ -7,13 +7,13 @@ from appliance.advisor import watch
 from appliance.datasets import directory as datasets
 from appliance.errors import Refused, Unavailable
 from appliance.evals.job import DIRECTORY as EVALUATIONS
-from appliance.evals.store import Texts
+from appliance.evals.store import OutcomeTexts
 from appliance.governance.erasing import Erasing, Holder
-from appliance.governance.log_jobs import Exporting, Verification
+from appliance.governance.log_jobs import Exporting, VerificationJob
 from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
 from appliance.governance.trust_updates import Renewal
-from appliance.serving.selftest import SelfTest
+from appliance.serving.selftest import SelfTestRun
 from appliance.trust.artifacts.store import ModelStore
 from appliance.tuning import teaching
 from appliance.wiring.access import AccessRoom
@@ -53,14 +53,14 @@ class GovernanceRoom:
         self.retention = Retention(
             log.audit, log.reader, held.clock, held.config.audit.keep_days, policy, trust.fresh
         )
-        self.selftest = SelfTest(
+        self.selftest = SelfTestRun(
             store, policy, supervisor, lifecycle, pool.pool, routing.inference, log.audit
         )
-        jobs.add(Verification(data / "audit"))
+        jobs.add(VerificationJob(data / "audit"))
         jobs.add(Exporting(data / "audit", log.audit))
         jobs.add(
             watch.Watching(
-                watch.Parts(
+                watch.WatchParts(
                     directory=data / watch.DIRECTORY,
                     reader=log.reader,
                     audit=log.audit,
@@ -77,7 +77,7 @@ class GovernanceRoom:
             "samples": routing.monitors,
             "shadows": routing.shadows,
             "label queues": evidence.labels,
-            "evaluations": Texts(data / EVALUATIONS, data / teaching.DIRECTORY),
+            "evaluations": OutcomeTexts(data / EVALUATIONS, data / teaching.DIRECTORY),
         }
         self.erasure = Erasing(
             data,

@@ -1,8 +1,8 @@
 """The customer's documents: where they lie, how they are read, searched and measured."""
 
 from appliance.retrieval.ingest import Ingest
-from appliance.retrieval.library import DIRECTORY, Library
-from appliance.retrieval.service import Retrieval
+from appliance.retrieval.library import DIRECTORY, CollectionLibrary
+from appliance.retrieval.service import SearchService
 from appliance.retrieval.tuning import Tuning
 from appliance.serving.inference import Inference
 from appliance.wiring.access import AccessRoom
@@ -17,9 +17,9 @@ class RetrievalRoom:
     def __init__(
         self, log: LogRoom, access: AccessRoom, pool: PoolRoom, serving: ServingRoom
     ) -> None:
-        library = Library(log.held.data / DIRECTORY, pool.supervisor.budget)
+        library = CollectionLibrary(log.held.data / DIRECTORY, pool.supervisor.budget)
         log.held.closing.callback(library.close)
         models = Inference(serving.backends, serving.shared, serving.under_way)
-        self.retrieval = Retrieval(library, access.groups, models, log.audit, access.shares)
+        self.retrieval = SearchService(library, access.groups, models, log.audit, access.shares)
         pool.jobs.add(Ingest(library, models, log.held.clock))
         pool.jobs.add(Tuning(library, models, log.audit))

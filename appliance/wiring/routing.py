@@ -77,7 +77,7 @@ class RoutingRoom:
         )
         targets = Targets(tasks, elsewhere, Deferring(self.people, tasks))
         self.inference = RoutedInference(
-            answering.Parts(self.routes, tasks, targets, self.monitors.note),
+            answering.RoutingParts(self.routes, tasks, targets, self.monitors.note),
             TaskBackends(serving.backends, tasks, names, retrieval.retrieval.evidence),
             replace(serving.shared, ended=self.shadows.note),
             serving.under_way,

@@ -21,7 +21,7 @@ from appliance.workers.memory_estimate import Estimate, adapter_bytes
 from appliance.workers.supervised import SupervisedModel
 
 
-class Note(Protocol):
+class AdapterNote(Protocol):
     """Appends an audit entry about a worker."""
 
     def __call__(self, served: SupervisedModel, event: str, **fields: Json) -> Awaitable[None]:
@@ -43,7 +43,7 @@ class Attachments:
         self,
         served: Mapping[str, SupervisedModel],
         take: Callable[[str, Estimate], None],
-        note: Note,
+        note: AdapterNote,
         recheck: Callable[[Verified], None],
     ) -> None:
         self._served = served

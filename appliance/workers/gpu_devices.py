@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from appliance.engine.protocol import LoadOnGpu
 from appliance.errors import StateRefused
 from appliance.workers.gpu_driver import Driver, Plugin, fitting
-from appliance.workers.gpu_layers import Gpu, Needs, Offload, plan
+from appliance.workers.gpu_layers import GpuMemory, Needs, Offload, plan
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Probe:
         driver_library: the path of that library; "".
     """
 
-    gpus: tuple[Gpu, ...] = ()
+    gpus: tuple[GpuMemory, ...] = ()
     problem: str = ""
     cuda: str = ""
     driver_library: str = ""

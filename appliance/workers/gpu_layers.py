@@ -19,7 +19,7 @@ this was written without a GPU."""
 
 
 @dataclass(frozen=True)
-class Gpu:
+class GpuMemory:
     """One GPU as the backend reports it; memory in bytes."""
 
     name: str
@@ -62,7 +62,7 @@ class Offload:
     split: tuple[int, ...]
     bytes: tuple[int, ...]
 
-    def describe(self, gpus: Sequence[Gpu]) -> str:
+    def describe(self, gpus: Sequence[GpuMemory]) -> str:
         """The numbers in MiB, for a person."""
         places = (
             f"{count} on {gpu.name} ({taken // MIB} of {gpu.free // MIB} MiB free)"
@@ -87,7 +87,7 @@ def needs_of(facts: ModelFacts, config: ModelConfig) -> Needs:
     )
 
 
-def plan(gpus: Sequence[Gpu], needs: Needs, wanted: int | None) -> Offload:
+def plan(gpus: Sequence[GpuMemory], needs: Needs, wanted: int | None) -> Offload:
     """Where the layers go: on one GPU if all fit there, else on several.
 
     Args:
@@ -114,7 +114,9 @@ def plan(gpus: Sequence[Gpu], needs: Needs, wanted: int | None) -> Offload:
     return result
 
 
-def _with_output_on(last: int, gpus: Sequence[Gpu], needs: Needs, target: int) -> tuple[int, ...]:
+def _with_output_on(
+    last: int, gpus: Sequence[GpuMemory], needs: Needs, target: int
+) -> tuple[int, ...]:
     """The best split whose last used GPU is `last`, which then holds the output."""
     each = max(needs.layer + needs.kv, 1)
     rooms = [gpu.free - needs.fixed for gpu in gpus[: last + 1]]

@@ -20,7 +20,7 @@ from appliance.facts import ModelFacts
 from appliance.workers import cpu_variants, ggml_graphs
 from appliance.workers.gpu_devices import Device, Probe, choose
 from appliance.workers.gpu_driver import Plugin, driver_facts, installed_plugins
-from appliance.workers.gpu_layers import Gpu, needs_of
+from appliance.workers.gpu_layers import GpuMemory, needs_of
 
 SECONDS = 120  # a GPU without native code in the plugin has its kernels compiled first
 _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
@@ -77,7 +77,9 @@ def parse(output: bytes) -> Probe:
     """What the child wrote; anything unexpected is a problem, too."""
     try:
         value = json.loads(output)
-        gpus = tuple(Gpu(str(g["name"]), int(g["total"]), int(g["free"])) for g in value["gpus"])
+        gpus = tuple(
+            GpuMemory(str(g["name"]), int(g["total"]), int(g["free"])) for g in value["gpus"]
+        )
         cuda, library = str(value["cuda"]), str(value["driver_library"])
         return Probe(gpus, str(value["problem"]), cuda, library)
     except (ValueError, KeyError, TypeError) as error:

@@ -81,7 +81,7 @@ class WorkerProcess:
         self.waiting = 0
         self.cells_used = self.cells_kept = self.threads = 0
         self.adapters: frozenset[str] = frozenset()
-        self.ready: protocol.Ready
+        self.ready: protocol.WorkerReady
 
     @classmethod
     async def start(
@@ -149,7 +149,7 @@ class WorkerProcess:
             ) from error
         if isinstance(first, protocol.Failed) and first.code in CODES:
             raise StateRefused(first.code, first.message)
-        if not isinstance(first, protocol.Ready):
+        if not isinstance(first, protocol.WorkerReady):
             raise StateRefused("model_load_failed", "The worker broke the protocol.")
         self.ready = first
 
@@ -362,7 +362,7 @@ class WorkerProcess:
                 protocol.Prepared() | protocol.Tokens() | protocol.Adapters() | protocol.Rejected()
             ):
                 self._deliver_answer(message)
-            case protocol.Loading() | protocol.Ready() | protocol.Failed():
+            case protocol.Loading() | protocol.WorkerReady() | protocol.Failed():
                 pass  # they come before anything is asked
             case _:
                 assert_never(message)

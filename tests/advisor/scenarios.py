@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date
 
-from appliance.advisor.measured import Candidate, Facts
+from appliance.advisor.measured import MeasuredFacts, OptionMeasured
 from appliance.advisor.questions import Questions, read
 from appliance.evals.known import Quality
 
@@ -45,15 +45,17 @@ def measured(
     speed: float | None = 2.0,
     seconds: float | None = 0.5,
     coverage: float | None = None,
-) -> Candidate:
+) -> OptionMeasured:
     """A candidate with a symmetric interval."""
     quality = Quality(value, value - half, value + half, groups)
-    return Candidate(option, f"the {option}", quality, speed, seconds, coverage=coverage)
+    return OptionMeasured(option, f"the {option}", quality, speed, seconds, coverage=coverage)
 
 
-def facts(*candidates: Candidate, groups: int = 400, examples: int | None = 2_000) -> Facts:
+def facts(
+    *candidates: OptionMeasured, groups: int = 400, examples: int | None = 2_000
+) -> MeasuredFacts:
     """What was measured."""
-    return Facts("orders", candidates, groups=groups, examples=examples)
+    return MeasuredFacts("orders", candidates, groups=groups, examples=examples)
 
 
 def asked(

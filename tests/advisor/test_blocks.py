@@ -8,8 +8,8 @@ import pytest
 from appliance.advisor.blocks import (
     FEWEST,
     NAMES,
-    Block,
-    Observed,
+    WeekBlock,
+    WeekObserved,
     block,
     named,
     profile,
@@ -20,12 +20,12 @@ from appliance.advisor.blocks import (
 )
 from tests.advisor.weeks import week
 
-FIRST = [Observed(0, text=f"hose leaks {n % 3}", answer="hydraulics") for n in range(FEWEST)]
+FIRST = [WeekObserved(0, text=f"hose leaks {n % 3}", answer="hydraulics") for n in range(FEWEST)]
 
 
 def test_shares_and_means_of_a_week() -> None:
     seen = [
-        Observed(
+        WeekObserved(
             0, failed=n < 5, cut=n < 10, deferred=n < 2, prompt_tokens=10, answer_tokens=0,
             confidence=0.95 if n < 15 else 0.4, missed=n < 4, overridden=n < 1,
         )
@@ -43,7 +43,7 @@ def test_shares_and_means_of_a_week() -> None:
 def test_words_texts_and_answers_are_compared_with_the_first_week() -> None:
     known = profile(0, FIRST)
     same = block(1, FIRST, known)
-    other = [Observed(0, text="pump broken", answer="engine") for _ in range(FEWEST)]
+    other = [WeekObserved(0, text="pump broken", answer="engine") for _ in range(FEWEST)]
     changed = block(2, other, known)
     assert same is not None and changed is not None
     assert same.values["unknown"] == 0 and same.values["middle"] == pytest.approx(0)
@@ -55,13 +55,13 @@ def test_one_long_text_does_not_decide_the_words_of_a_week() -> None:
     """Counted by word, one long text that the first week had too made an odd week of a plain one:
     a share of new words below .1 where every other week has .6.
     """
-    long = Observed(0, text=" ".join(f"standard{n}" for n in range(400)), answer="engine")
+    long = WeekObserved(0, text=" ".join(f"standard{n}" for n in range(400)), answer="engine")
     first = [*FIRST, long]
     known = profile(0, first)
 
-    def words(number: int) -> list[Observed]:
+    def words(number: int) -> list[WeekObserved]:
         return [
-            Observed(0, text=f"hose leaks a{number}{n} b{number}{n} c{number}{n}", answer="cab")
+            WeekObserved(0, text=f"hose leaks a{number}{n} b{number}{n} c{number}{n}", answer="cab")
             for n in range(FEWEST)
         ]
 
@@ -76,7 +76,7 @@ def test_one_long_text_does_not_decide_the_words_of_a_week() -> None:
 def test_a_week_with_few_requests_is_no_block_and_few_texts_say_nothing() -> None:
     known = profile(0, FIRST)
     assert block(1, FIRST[:-1], known) is None
-    half = [*FIRST[: FEWEST - 1], Observed(0)]
+    half = [*FIRST[: FEWEST - 1], WeekObserved(0)]
     found = block(1, half, known)
     assert found is not None and "unknown" not in found.values and "label 0" not in found.values
 
@@ -94,9 +94,9 @@ def test_documents_say_the_same_and_hold_no_text() -> None:
 
 
 def test_only_what_every_week_has_is_compared() -> None:
-    names, values = table([Block(1, 20, {"a": 1, "b": 2}), Block(2, 20, {"b": 3})])
+    names, values = table([WeekBlock(1, 20, {"a": 1, "b": 2}), WeekBlock(2, 20, {"b": 3})])
     assert names == ("b",) and values.tolist() == [[2], [3]]
-    assert table([Block(1, 20, {"a": 1}), Block(2, 20, {})])[1].shape == (2, 0)
+    assert table([WeekBlock(1, 20, {"a": 1}), WeekBlock(2, 20, {})])[1].shape == (2, 0)
 
 
 def test_names_and_weeks() -> None:

@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from appliance.advisor.blocks import Block
+from appliance.advisor.blocks import WeekBlock
 from appliance.advisor.costs import Percentiles
 from appliance.advisor.drift import BLIND, PROMISE, Watch, advice, looked, read
 from appliance.statistics import change
@@ -51,7 +51,7 @@ def two_years(random: np.random.Generator, together: float) -> tuple[bool, bool]
     watch = Watch("orders")
     for number, row in enumerate(values):
         named = {f"s{at}": float(value) for at, value in enumerate(row)}
-        watch = looked(watch, Block(number, 50, named))
+        watch = looked(watch, WeekBlock(number, 50, named))
     alarm = watch.alarm
     return alarm is not None and alarm.week < LEAST + LOOKS, alarm is not None
 
@@ -122,7 +122,7 @@ def test_after_a_year_the_next_one_has_its_own_budget() -> None:
     random = np.random.default_rng(45)
     watch = Watch("orders")
     for number in range(LEAST + SHORT + LOOKS + 3):
-        block = Block(number, 50, {"a": float(random.normal()), "b": float(random.normal())})
+        block = WeekBlock(number, 50, {"a": float(random.normal()), "b": float(random.normal())})
         watch = looked(watch, block)
     assert watch.alarm is None
     assert (watch.begun, watch.reference) == (LEAST + LOOKS + SHORT - 27, 24)

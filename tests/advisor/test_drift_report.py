@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from appliance.advisor.blocks import Block
+from appliance.advisor.blocks import WeekBlock
 from appliance.advisor.drift import Watch, doubled
 from appliance.advisor.drift_report import page
 from appliance.reports.page import render
@@ -29,10 +29,11 @@ def test_the_page_says_how_many_requests_find_a_doubled_answer() -> None:
     """At 21 requests a week nothing short of a collapse is found."""
     random = np.random.default_rng(5)
 
-    def weeks(requests: int) -> tuple[Block, ...]:
+    def weeks(requests: int) -> tuple[WeekBlock, ...]:
         shares = random.binomial(requests, 0.1, LEAST) / requests
         return tuple(
-            Block(n, requests, {"label 0": 0.7, "label 1": float(s)}) for n, s in enumerate(shares)
+            WeekBlock(n, requests, {"label 0": 0.7, "label 1": float(s)})
+            for n, s in enumerate(shares)
         )
 
     (found,) = doubled(weeks(10_000))
@@ -41,6 +42,6 @@ def test_the_page_says_how_many_requests_find_a_doubled_answer() -> None:
     (section,) = [s for s in few.sections if s.title == "What so many requests can find"]
     assert "21 requests a week" in section.sentences[0]
     assert "for 0 of 1 common answers" in section.sentences[0]
-    wild = tuple(Block(n, 10_000, {"label 1": 0.05 if n % 2 else 0.15}) for n in range(LEAST))
+    wild = tuple(WeekBlock(n, 10_000, {"label 1": 0.05 if n % 2 else 0.15}) for n in range(LEAST))
     assert doubled(wild)[0].needed is None
     assert doubled(weeks(21)[:-1]) == ()

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from appliance.advisor.measured import (
-    Candidate,
-    Facts,
+    MeasuredFacts,
+    OptionMeasured,
     arrivals,
     joined,
     of_evidence,
@@ -20,7 +20,7 @@ from appliance.wire.admin.results import EvaluationResult
 HOUR = 3_600_000_000
 
 
-def from_evaluation(result: dict[str, Any], adapters: tuple[str, ...] = ()) -> Facts:
+def from_evaluation(result: dict[str, Any], adapters: tuple[str, ...] = ()) -> MeasuredFacts:
     return of_evidence(known.of_evaluation(EvaluationResult.model_validate(result)), adapters)
 
 
@@ -103,6 +103,6 @@ source = "pilot of spring"
 
 
 def test_what_is_said_replaces_what_was_measured_of_the_same_option() -> None:
-    found = joined(from_evaluation(RESULT), [Candidate("larger", "other")])
+    found = joined(from_evaluation(RESULT), [OptionMeasured("larger", "other")])
     assert [each.name for each in found.candidates if each.option == "larger"] == ["other"]
     assert len(found.candidates) == 4

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from appliance.advisor.measured import Arrivals
+from appliance.advisor.measured import RequestTimes
 from appliance.advisor.report import VERDICTS, WORDS, page, words
 from appliance.advisor.verdict import NAMES, advise
-from appliance.reports.page import Table, render
+from appliance.reports.page import ReportTable, render
 from tests.advisor.scenarios import CLOUD, LEAVES, MACHINE, PEOPLE, TODAY, asked, facts, measured
 
 WHEN = "2026-11-27T21:00:00Z"
@@ -30,7 +30,7 @@ def test_the_first_screen_has_the_answer_its_cost_and_the_utilisation() -> None:
         "Where the cost comes from", "What was answered", "Rules of thumb",
     ]  # fmt: skip
     (options,) = made.sections[1].parts
-    assert isinstance(options, Table) and len(options.rows) == 8
+    assert isinstance(options, ReportTable) and len(options.rows) == 8
     assert [row[0] for row in options.rows if row[0].startswith("→")] == ["→ tuned small model"]
     assert ("price of cloud", "2026-11-01, price list of the provider") in made.made_of
     assert "load.requests_day" not in render(made)  # a person reads words
@@ -47,7 +47,7 @@ def test_without_a_verdict_the_page_says_what_is_missing() -> None:
 
 
 def test_the_log_is_the_source_where_nothing_was_answered() -> None:
-    known = replace(KNOWN, arrivals=Arrivals(1_200, 4.0, 90, 3, 0.03))
+    known = replace(KNOWN, arrivals=RequestTimes(1_200, 4.0, 90, 3, 0.03))
     questions = asked(MACHINE, load="")
     html = render(page(advise(questions, known, TODAY), questions, known, WHEN))
     assert "from the log, 4 days" in html and "1,200 answers" in html and "3 % of the time" in html

@@ -5,10 +5,10 @@ from datetime import date
 
 import pytest
 
-from appliance.advisor.measured import Candidate, Facts, cascade
+from appliance.advisor.measured import MeasuredFacts, OptionMeasured, cascade
 from appliance.advisor.questions import Questions
-from appliance.advisor.verdict import Advice, advise, document
-from appliance.evals.known import Certified, Quality
+from appliance.advisor.verdict import Recommendation, advise, document
+from appliance.evals.known import CertifiedRoute, Quality
 from tests.advisor.scenarios import (
     CLOUD,
     FIXED,
@@ -23,11 +23,11 @@ from tests.advisor.scenarios import (
 )
 
 
-def said(questions: Questions, known: Facts, today: date = TODAY) -> Advice:
+def said(questions: Questions, known: MeasuredFacts, today: date = TODAY) -> Recommendation:
     return advise(questions, known, today)
 
 
-def cost(advice: Advice, option: str) -> float:
+def cost(advice: Recommendation, option: str) -> float:
     row = next(row for row in document(advice).document["options"] if row["name"] == option)
     assert row["cost_month"] is not None, row
     return float(row["cost_month"]["p50"])
@@ -210,7 +210,7 @@ def test_14_wrong_answers_and_a_model_on_another_host_cost_what_is_said() -> Non
     assert cost(found, "upstream") == 603.16 == round(FIXED + 0.02 + 300, 2)
 
 
-HERE = Certified("orders", "c" * 64, "", 0.75, 0.04, 400, "people")
+HERE = CertifiedRoute("orders", "c" * 64, "", 0.75, 0.04, 400, "people")
 
 
 def test_15_a_certified_cascade_rests_on_its_certificate() -> None:
@@ -365,7 +365,7 @@ def test_notes_on_the_learning_curve_and_on_labels_that_disagree() -> None:
 
 
 def test_memory_that_is_not_there_excludes_and_the_sealed_word_is_plain_json() -> None:
-    big = Candidate("larger", "big", Quality(0.95, 0.93, 0.97, 400), 1.0, 1.0, memory=64 << 30)
+    big = OptionMeasured("larger", "big", Quality(0.95, 0.93, 0.97, 400), 1.0, 1.0, memory=64 << 30)
     known = replace(facts(big), host_memory=8 << 30)
     found = said(asked(MACHINE), known)
     assert {o.option: o.why for o in found.options}["larger"].startswith("it does not fit")

@@ -13,7 +13,15 @@ import pytest
 from appliance.advisor import watch
 from appliance.advisor.blocks import WEEK_US
 from appliance.advisor.drift import Watch
-from appliance.advisor.watch import Parts, Wanted, Watching, begin_again, keep, load, result
+from appliance.advisor.watch import (
+    Watching,
+    WatchParts,
+    WatchWanted,
+    begin_again,
+    keep,
+    load,
+    result,
+)
 from appliance.app import Services, open_services
 from appliance.audit.log import Draft
 from appliance.audit.search import Query
@@ -74,13 +82,13 @@ class Logged:
         }  # fmt: skip
         return self.services.audit.append(Draft("outcome", fields, {"completion": b"hydraulics"}))
 
-    def parts(self, *, agreed: bool = True, suspends: bool = False) -> Parts:
+    def parts(self, *, agreed: bool = True, suspends: bool = False) -> WatchParts:
         async def suspend(task: str, why: Refused) -> None:
             self.suspended.append((task, why.code))
 
         chosen: Callable[[str, Refused], Awaitable[object]] | None = suspend if suspends else None
         services = self.services
-        return Parts(
+        return WatchParts(
             services.data / watch.DIRECTORY, services.reader, services.audit,
             lambda key: agreed and key == "k", lambda request: request.endswith(".0") or None,
             self.withdraw, chosen, self.clock,
@@ -88,7 +96,7 @@ class Logged:
 
     async def look(self, **how: bool) -> dict[str, Any]:
         context = Context(
-            1, "uid:0", Wanted(TASK), None, False, 0,
+            1, "uid:0", WatchWanted(TASK), None, False, 0,
             lambda phase, done, total: None, lambda: None, lambda checkpoint: None,
         )  # fmt: skip
         return (await Watching(self.parts(**how)).run(context)).document
@@ -188,4 +196,4 @@ def test_a_job_without_a_task_is_refused(tmp_path: Path, params: dict[str, Any])
     with pytest.raises(Refused) as caught:
         kind.check(kind.read(json.dumps(params)))
     assert caught.value.code == "drift_missing"
-    assert kind.title(Wanted("a")) == "a" and kind.key(Wanted("a")) == "drift a"
+    assert kind.title(WatchWanted("a")) == "a" and kind.key(WatchWanted("a")) == "drift a"

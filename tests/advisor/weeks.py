@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from appliance.advisor.blocks import WEEK_US, Block, Observed, Profile, block, profile
+from appliance.advisor.blocks import WEEK_US, Profile, WeekBlock, WeekObserved, block, profile
 from appliance.advisor.drift import Watch, looked
 
 LABELS = ("engine", "hydraulics", "cab", "electrical")
@@ -22,7 +22,7 @@ A_DAY = 12
 
 def week(
     random: np.random.Generator, number: int, mood: float, planted: str = "", strength: float = 0.0
-) -> tuple[list[Observed], float]:
+) -> tuple[list[WeekObserved], float]:
     """One week, and the mood of its last day; the days of a week resemble each other."""
     seen = []
     for day in range(7):
@@ -35,7 +35,7 @@ def week(
         chosen = random.choice(4, A_DAY, p=shares / shares.sum())
         time = number * WEEK_US + day * WEEK_US // 7
         seen += [
-            Observed(
+            WeekObserved(
                 time,
                 failed=bool(failed),
                 prompt_tokens=30 + 2 * len(words),
@@ -85,7 +85,7 @@ class Source:
         seen, mood = week(random, 0, 0.0)
         return cls(random, profile(0, seen), mood)
 
-    def next(self, planted: str = "", strength: float = 0.0) -> Block:
+    def next(self, planted: str = "", strength: float = 0.0) -> WeekBlock:
         """The next week."""
         self.number += 1
         seen, self.mood = week(self.random, self.number, self.mood, planted, strength)

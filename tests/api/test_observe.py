@@ -9,7 +9,7 @@ from appliance.api.observe import Observer, write_counts
 from appliance.app import initialise, open_services
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.search import Query
-from appliance.auth.rejected import SOURCES, Rejected
+from appliance.auth.rejected import SOURCES, RejectedCounts
 from appliance.clock import FixedClock
 from appliance.observability.metrics import Metrics
 from appliance.types import Json
@@ -29,7 +29,7 @@ async def test_a_flood_adds_few_rows_and_the_control_adds_one_each(tmp_path: Pat
     initialise(tmp_path / "data", "lab")
     with open_services(tmp_path / "data") as services:
         clock = FixedClock()
-        rejected = Rejected(clock)
+        rejected = RejectedCounts(clock)
         observer = Observer(rejected, Metrics())
         size = services.audit.size
         for number in range(FLOOD):
@@ -63,7 +63,7 @@ async def test_a_flood_adds_few_rows_and_the_control_adds_one_each(tmp_path: Pat
 async def test_the_reserve_of_the_disk_is_not_touched(tmp_path: Path) -> None:
     clock = FixedClock()
     AuditLog.create(tmp_path / "log", origin="t/x", profile="lab", clock=clock)
-    rejected = Rejected(clock)
+    rejected = RejectedCounts(clock)
     rejected.note("10.0.0.1", "invalid_api_key")
     with AuditLog.open(tmp_path / "log", clock=clock, content="off", reserve_bytes=1 << 62) as full:
         await write_counts(rejected, full, everything=True)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.audit.content import (
-    Sealed,
+    EncryptedText,
     commitment,
     decrypt,
     encrypt,
@@ -18,7 +18,7 @@ from appliance.errors import AuditRefused
 DEK, KEK = bytes(range(32)), bytes(range(32, 64))
 
 
-def unavailable(dek: bytes, key_id: str, name: str, sealed: Sealed) -> None:
+def unavailable(dek: bytes, key_id: str, name: str, sealed: EncryptedText) -> None:
     with pytest.raises(AuditRefused) as caught:
         decrypt(dek, key_id, name, sealed)
     assert caught.value.code == "content_unavailable"
@@ -36,10 +36,10 @@ def test_a_ciphertext_fits_one_key_and_one_place_only() -> None:
     unavailable(KEK, "id", "prompt", sealed)
     unavailable(DEK, "di", "prompt", sealed)
     unavailable(DEK, "id", "completion", sealed)
-    unavailable(DEK, "id", "prompt", Sealed(bytes(12), sealed.ciphertext))
-    unavailable(DEK, "id", "prompt", Sealed(b"", sealed.ciphertext))
-    unavailable(DEK, "id", "prompt", Sealed(sealed.nonce, sealed.ciphertext[:-1] + b"\0"))
-    unavailable(DEK, "id", "prompt", Sealed(sealed.nonce, b""))
+    unavailable(DEK, "id", "prompt", EncryptedText(bytes(12), sealed.ciphertext))
+    unavailable(DEK, "id", "prompt", EncryptedText(b"", sealed.ciphertext))
+    unavailable(DEK, "id", "prompt", EncryptedText(sealed.nonce, sealed.ciphertext[:-1] + b"\0"))
+    unavailable(DEK, "id", "prompt", EncryptedText(sealed.nonce, b""))
 
 
 def test_equal_texts_look_different() -> None:
@@ -49,7 +49,7 @@ def test_equal_texts_look_different() -> None:
 
 def test_the_digest_covers_the_nonce() -> None:
     sealed = encrypt(DEK, "id", "prompt", b"text")
-    assert Sealed(bytes(12), sealed.ciphertext).digest() != sealed.digest()
+    assert EncryptedText(bytes(12), sealed.ciphertext).digest() != sealed.digest()
 
 
 def test_a_commitment_needs_the_key_the_place_and_the_text() -> None:

@@ -12,7 +12,7 @@ from appliance.audit.entry import (
     MAX_BODY,
     MAX_INT,
     Draft,
-    Entry,
+    LogEntry,
     canonical,
     decode,
     encode,
@@ -255,7 +255,7 @@ def test_a_body_has_at_most_65535_bytes() -> None:
 
 def test_an_entry_knows_its_place_and_hash() -> None:
     raw = encode(INTENT)
-    entry = Entry.parse(raw)
+    entry = LogEntry.parse(raw)
     assert (entry.seq, entry.kind, entry.time_us) == (7, "intent", HEADER["time_us"])
     assert entry.raw == raw
     assert len(entry.leaf) == 32

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from appliance.audit.checkpoint import Checkpoint, VerifierKey, sign
 from appliance.audit.checkpoint import verify as verify_note
-from appliance.audit.content import Sealed, commitment, decrypt, kek_name, unwrap
-from appliance.audit.entry import KINDS, Entry, encode
+from appliance.audit.content import EncryptedText, commitment, decrypt, kek_name, unwrap
+from appliance.audit.entry import KINDS, LogEntry, encode
 from appliance.audit.proof import check_proof
 from appliance.audit.verification import entries, epochs, surroundings, texts, verify
 from appliance.audit.verification.findings import DAMAGED
@@ -91,7 +91,7 @@ def test_the_vectors_by_hashes_and_ciphers_alone() -> None:
 
 
 def test_the_vectors_by_the_product() -> None:
-    genesis, intent = (Entry.parse(vector(name).encode()) for name in ("body 0", "body 1"))
+    genesis, intent = (LogEntry.parse(vector(name).encode()) for name in ("body 0", "body 1"))
     assert [encode(e.body) for e in (genesis, intent)] == [genesis.raw, intent.raw]
     note, key_line = VECTORS["checkpoint"].encode(), vector("genesis.pub").encode()
     head = verify_note(note, VerifierKey.parse(key_line))
@@ -100,7 +100,7 @@ def test_the_vectors_by_the_product() -> None:
     proved = check_proof(VECTORS["proof of entry 1"].encode(), key_line)
     assert (proved.seq, proved.body) == (1, intent.body)
     name = str(json.loads(intent.raw)["content"]["key"])
-    sealed = Sealed(NONCE, bytes.fromhex(vector("ciphertext and tag")))
+    sealed = EncryptedText(NONCE, bytes.fromhex(vector("ciphertext and tag")))
     assert decrypt(DEK, name, "prompt", sealed) == b"Hello"
     assert commitment(DEK, name, "prompt", b"Hello").hex() == vector("commitment")
     assert unwrap(KEK, name, bytes.fromhex(vector("wrapped DEK"))) == DEK

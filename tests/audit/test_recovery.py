@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.recovery import unknown_outcome
 from appliance.errors import AuditRefused
 from appliance.types import Json
@@ -21,7 +21,7 @@ def test_an_intent_nobody_saw_end_becomes_an_unknown_outcome(victim: Path) -> No
 
 def test_the_unknown_outcome_names_its_intent() -> None:
     body: dict[str, Json] = {"seq": 7, "request_id": "r", "key_id": "k", "model": "m"}
-    draft = unknown_outcome(Entry(body, b"", bytes(32)))
+    draft = unknown_outcome(LogEntry(body, b"", bytes(32)))
     assert draft.kind == "outcome"
     assert draft.fields == {
         "request_id": "r", "key_id": "k", "model": "m", "intent": 7, "status": "unknown",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appliance.audit import search
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.export import entries
 from appliance.audit.host import Moment
 from appliance.audit.log import AuditLog, Draft
@@ -67,7 +67,7 @@ def reader(large: Path) -> Iterator[LogReader]:
     opened.close()
 
 
-def pages(reader: LogReader, query: Query) -> Iterator[list[Entry]]:
+def pages(reader: LogReader, query: Query) -> Iterator[list[LogEntry]]:
     """Every page of a search, as a client asks for them."""
     while True:
         page = reader.search(query)
@@ -82,12 +82,12 @@ def found(reader: LogReader, query: Query) -> list[int]:
     return [e.seq for page in pages(reader, query) for e in page]
 
 
-def everything(reader: LogReader) -> list[Entry]:
+def everything(reader: LogReader) -> list[LogEntry]:
     with reader._log.open() as log:
         return list(entries(log))
 
 
-def expected(reader: LogReader, query: Query, whole: list[Entry] | None = None) -> list[int]:
+def expected(reader: LogReader, query: Query, whole: list[LogEntry] | None = None) -> list[int]:
     """The same by looking at every entry."""
     hits = [e.seq for e in whole or everything(reader) if query.matches(e)]
     low = -1 if query.after is None else query.after

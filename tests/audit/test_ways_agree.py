@@ -16,7 +16,7 @@ import pytest
 from appliance.audit.files import LogFiles
 from appliance.audit.verification import findings, indexes, verify
 from appliance.audit.verification.entries import ChainCheck
-from appliance.audit.verification.findings import Report
+from appliance.audit.verification.findings import VerificationReport
 from appliance.audit.verification.verify import verify_log
 from appliance.errors import ApplianceError
 from auditor.verify_export import Verifier
@@ -35,7 +35,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world(tmp_path_factory.mktemp("agree"))
 
 
-def verdict(directory: Path, genesis: bytes, chunk: int) -> Report | str:
+def verdict(directory: Path, genesis: bytes, chunk: int) -> VerificationReport | str:
     """What verification says, with every finding kept, in one order."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(verify, "CHUNK", chunk))
@@ -49,7 +49,7 @@ def verdict(directory: Path, genesis: bytes, chunk: int) -> Report | str:
     return replace(report, problems=tuple(told))
 
 
-def verdicts(directory: Path, genesis: bytes, chunk: int) -> list[Report | str]:
+def verdicts(directory: Path, genesis: bytes, chunk: int) -> list[VerificationReport | str]:
     bulk = verdict(directory, genesis, chunk)
     with mock.patch.object(ChainCheck, "plain", lambda *_: None):
         slow = verdict(directory, genesis, chunk + 1)
@@ -66,7 +66,7 @@ SELDOM = (1, 2, 7, 15, 15)
 
 def agree(
     directory: Path, genesis: bytes, dice: random.Random, weights: tuple[int, ...] | None = None
-) -> Report | str:
+) -> VerificationReport | str:
     (chunk,) = dice.choices(CHUNKS, weights)
     bulk, slow, halves = verdicts(directory, genesis, chunk)
     assert bulk == slow

@@ -20,7 +20,7 @@ from appliance.db import open_database
 from appliance.errors import CODES, ApplianceError
 from appliance.evals import judging
 from appliance.evals import pairs as pairs_
-from appliance.evals.pairs import Pair
+from appliance.evals.pairs import ItemPair
 from appliance.trust.bytes import ecdsa
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation, evaluations
@@ -79,7 +79,7 @@ def evaluator(write: Callable[[str, bytes], Path]) -> Path:
     return write("evaluator.pub", pem(EVALUATOR).encode())
 
 
-def lines(found: list[Pair]) -> bytes:
+def lines(found: list[ItemPair]) -> bytes:
     return b"".join(each.line() + b"\n" for each in found)
 
 
@@ -276,7 +276,7 @@ def test_both_judge_alike_to_the_last_digit(
 ) -> None:  # fmt: skip
     """By the interval that a certificate names, and by those of certificates of before."""
     found = [
-        Pair(p.item, f"g{n // per_group}", p.stratum, p.expected, p.candidate, p.incumbent,
+        ItemPair(p.item, f"g{n // per_group}", p.stratum, p.expected, p.candidate, p.incumbent,
              p.candidate_answer, p.incumbent_answer)
         for n, p in enumerate(pairs(count, gained, lost, right / 100))
     ]  # fmt: skip

@@ -16,7 +16,7 @@ from appliance.datasets.ledger import FALLING
 from appliance.errors import CODES
 from appliance.evals import pairs
 from appliance.routing import calibration, certifying, confidence
-from appliance.routing.certifying import Observed, Plan, Terms
+from appliance.routing.certifying import CertificationPlan, CertificationTerms, Observed
 from appliance.routing.confidence import FIELDS, LABELS, P_TRUE, Logistic, Steps
 from appliance.routing.subject import Drawn
 from appliance.statistics.calibration import Isotonic
@@ -24,7 +24,7 @@ from appliance.statistics.logistic import Fitted
 from appliance.statistics.proportions import upper_limit
 from appliance.statistics.special import normal_quantile
 from appliance.trust.statements import route
-from appliance.trust.statements.route import Found, Specification
+from appliance.trust.statements.route import CalibrationFound, RouteSpecification
 from auditor import verify_certificate as alone
 from tests.auditor.test_verify_certificate import pem, run
 from tests.evals.gates import EVALUATOR, STRANGER, edited, forged, policy
@@ -48,14 +48,14 @@ def write(tmp_path: Path) -> Write:
 
 
 def world(*, weight: str = "answers", company: bool = False, each: int = 2, seed: int = 9) -> tuple[
-    list[Observed], Specification, Found
+    list[Observed], RouteSpecification, CalibrationFound
 ]:  # fmt: skip
     """A certified route: outcomes as they are exported, terms, and what the certificate says.
 
     Every other group of the sealed split has `each` items; one in ten is kept away by a rule, and
     of one in a hundred the engine was lost.
     """
-    terms = Terms(0.05, 0.05 * 0.7, 0.05, company, weight)  # type: ignore[arg-type]
+    terms = CertificationTerms(0.05, 0.05 * 0.7, 0.05, company, weight)  # type: ignore[arg-type]
     plan = certifying.plan(planted(np.random.default_rng(1), 600), terms, 1_600)
     every = planted(np.random.default_rng(seed), 1_600)
     sizes = {o.group: each if n % 2 else 1 for n, o in enumerate(every)}
@@ -67,7 +67,7 @@ def world(*, weight: str = "answers", company: bool = False, each: int = 2, seed
         seen[n] = replace(seen[n], features=None, small=False, told="", unasked="worker_lost")
     seen.sort(key=lambda o: o.item)
     counting = [o for o in seen if o.counts]
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, CertificationPlan)
     verdict = certifying.judge(plan, counting, [], terms, 0.05)
     assert verdict.certified
     made = calibration.found_of(plan, verdict, terms, seen, Drawn((), sizes))
@@ -102,18 +102,18 @@ def test_the_threshold_follows_from_the_outcomes(write: Write, weight: str, comp
 
 
 def test_the_plan_is_the_one_of_the_log() -> None:
-    terms = Terms(0.05, 0.05 * 0.7, 0.05, weight="answers")
+    terms = CertificationTerms(0.05, 0.05 * 0.7, 0.05, weight="answers")
     plan = certifying.plan(planted(np.random.default_rng(1), 600), terms, 1_600)
     _, specified, made = world()
     read = alone.Route(certificate(specified, made), alone.Key(pem(EVALUATOR)), None, [])
-    assert isinstance(plan, Plan) and read.plan() == calibration.plan_digest(plan)
+    assert isinstance(plan, CertificationPlan) and read.plan() == calibration.plan_digest(plan)
 
 
 def test_a_certificate_from_before_is_judged_as_it_was(write: Write) -> None:
     """One item a group, no list of thresholds, one pseudo-group a side, equal shares of delta."""
     plan = fixed()
     seen = sorted(planted(np.random.default_rng(9), 1_000), key=lambda o: o.item)
-    terms = Terms(0.05, 0.05 / 4, 0.05)
+    terms = CertificationTerms(0.05, 0.05 / 4, 0.05)
     verdict = certifying.judge(plan, seen, [], terms, 0.05)
     made = calibration.found_of(plan, verdict, terms, seen, Drawn((), {o.group: 1 for o in seen}))
     assert made.low_micros is not None
@@ -150,7 +150,9 @@ def test_a_certificate_from_before_is_judged_as_it_was(write: Write) -> None:
     assert checked(write, envelope, lines([wrong, *seen[1:]]))[0] == 1
 
 
-def signed(seen: list[Observed], terms: Specification, made: Found, **changes: Any) -> bytes:
+def signed(
+    seen: list[Observed], terms: RouteSpecification, made: CalibrationFound, **changes: Any
+) -> bytes:
     """A certificate of these outcomes that says something else."""
     root = pairs.root(seen)
     return certificate(terms, msgspec.structs.replace(made, merkle_root=root, **changes))

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.auth.rejected import OTHERS, SOURCES, Rejected
+from appliance.auth.rejected import OTHERS, SOURCES, RejectedCounts
 from appliance.clock import FixedClock
 
 
 def test_one_source_gives_one_count_a_minute() -> None:
     clock = FixedClock()
-    rejected = Rejected(clock)
+    rejected = RejectedCounts(clock)
     for _ in range(3):
         rejected.note("10.0.0.5", "invalid_api_key")
     rejected.note("10.0.0.5", "invalid_json")
@@ -24,7 +24,7 @@ def test_one_source_gives_one_count_a_minute() -> None:
 
 
 def test_a_key_at_an_address_is_a_source_of_its_own() -> None:
-    rejected = Rejected(FixedClock())
+    rejected = RejectedCounts(FixedClock())
     rejected.note("10.0.0.5", "models", "k1")
     rejected.note("10.0.0.5", "invalid_api_key")
     found = {c.entry().get("key_id") for c in rejected.take(everything=True)}
@@ -33,7 +33,7 @@ def test_a_key_at_an_address_is_a_source_of_its_own() -> None:
 
 def test_a_flood_of_100_000_from_as_many_addresses_gives_few_counts_and_loses_none() -> None:
     clock = FixedClock()
-    rejected = Rejected(clock)
+    rejected = RejectedCounts(clock)
     for number in range(100_000):
         rejected.note(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", "invalid_api_key")
     counts = rejected.take(everything=True)
@@ -46,7 +46,7 @@ def test_a_flood_of_100_000_from_as_many_addresses_gives_few_counts_and_loses_no
 
 def test_what_could_not_be_recorded_is_merged_and_stays_bounded() -> None:
     clock = FixedClock()
-    rejected = Rejected(clock)
+    rejected = RejectedCounts(clock)
     for minute in range(50):
         for host in range(40):
             rejected.note(f"10.0.{minute % 5}.{host}", "invalid_api_key")
@@ -67,7 +67,7 @@ NOTES = st.lists(
 @given(NOTES, st.integers(1, 40))
 def test_every_request_is_counted_once(notes: list[tuple[int, str, int]], every: int) -> None:
     clock = FixedClock()
-    rejected, found = Rejected(clock), 0
+    rejected, found = RejectedCounts(clock), 0
     for number, (host, code, wait) in enumerate(notes):
         clock.advance(wait)
         rejected.note(str(host), code)

@@ -15,9 +15,9 @@ from appliance.app import Services, initialise, open_services
 from appliance.cli import gate
 from appliance.client import socket_path
 from appliance.datasets import directory
-from appliance.datasets.ledger import FALLING, Look, remaining
-from appliance.datasets.marks import Marks
-from appliance.evals.gate import Gate
+from appliance.datasets.ledger import FALLING, LedgerLook, remaining
+from appliance.datasets.marks import SplitMarks
+from appliance.evals.gate import GateJob
 from appliance.evals.gate_outcomes import write_pairs
 from appliance.looks.answers import LookFiles
 from appliance.trust.bytes import ecdsa, evidence
@@ -152,7 +152,7 @@ def test_a_certificate_moves_by_file(lab: LabData, serving: Services, tmp_path: 
 
 def files(services: Services) -> LookFiles:
     """Those of a gate with the number 7."""
-    parts = cast("Gate", services.jobs.kind("gate")).parts
+    parts = cast("GateJob", services.jobs.kind("gate")).parts
     return LookFiles(parts.directory / "7", parts.kek())
 
 
@@ -169,8 +169,12 @@ def test_doubtful_certificates_are_listed_with_what_is_said_today(
     doubtful = ("eval", "certificates", "--doubtful", "--json")
     (listed,) = command(lab, *doubtful).document["certificates"]
     assert (listed["id"], listed["verdict"], listed["today"]) == (old, "pass", "")
-    look = Look("ab" * 32, 7, task, "", data, "", "test", "publisher", 50_000, 1, certificate=old)
-    serving.ledger.take(look, Marks(frozenset(["cd" * 32]), frozenset()), lambda _look, _number: 1)
+    look = LedgerLook(
+        "ab" * 32, 7, task, "", data, "", "test", "publisher", 50_000, 1, certificate=old
+    )
+    serving.ledger.take(
+        look, SplitMarks(frozenset(["cd" * 32]), frozenset()), lambda _look, _number: 1
+    )
     write_pairs(files(serving), outcomes)
     (listed,) = command(lab, *doubtful).document["certificates"]
     assert (listed["groups"], listed["today"]) == (62, "underpowered")
@@ -180,8 +184,8 @@ def test_doubtful_certificates_are_listed_with_what_is_said_today(
 def test_outcomes_that_leave_end_the_looks_and_the_command_says_so_first(
     lab: LabData, serving: Services, tmp_path: Path
 ) -> None:
-    marks = Marks(frozenset(["cd" * 32]), frozenset())
-    look = Look("ab" * 32, 7, "orders", "", "set", "", "test", "publisher", 50_000, 1)
+    marks = SplitMarks(frozenset(["cd" * 32]), frozenset())
+    look = LedgerLook("ab" * 32, 7, "orders", "", "set", "", "test", "publisher", 50_000, 1)
     serving.ledger.take(look, marks, lambda _look, _number: 1, FALLING)
     write_pairs(files(serving), pairs(62))
     asked = ("eval", "outcomes", "7", "--out", tmp_path / "o.jsonl")
@@ -214,7 +218,7 @@ def test_sealing_takes_out_the_few_items_that_a_look_saw(
     first = write_dataset(tmp_path / "first", seal=sealing_key(serving))
     sealed = directory.read(first).seal
     assert sealed is not None
-    look = Look("ab" * 32, 7, "orders", "", "first", "", "test", "publisher", 50_000, 1)
+    look = LedgerLook("ab" * 32, 7, "orders", "", "first", "", "test", "publisher", 50_000, 1)
     serving.ledger.take(look, sealed.parts["test"].marks, lambda _look, _number: 1, FALLING)
     again = write_dataset(tmp_path / "first-again")
     shutil.copy(write_dataset(tmp_path / "other" / "first") / "test.jsonl", again)

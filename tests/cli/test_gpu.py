@@ -9,7 +9,7 @@ from appliance.cli.gpu import gpu_report
 from appliance.errors import StateRefused
 from appliance.workers.gpu_devices import Probe
 from appliance.workers.gpu_driver import Driver, Plugin
-from appliance.workers.gpu_layers import Gpu
+from appliance.workers.gpu_layers import GpuMemory
 
 PLUGIN = Plugin("cuda13", Path("/p/libggml-cuda.so"), 580, "13.0", ("90-real",), "0.3.36")
 
@@ -32,7 +32,9 @@ def test_no_driver_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_everything_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    works = Probe((Gpu("NVIDIA H100", 80 << 30, 79 << 30),), driver_library="/lib/libcuda.so.1")
+    works = Probe(
+        (GpuMemory("NVIDIA H100", 80 << 30, 79 << 30),), driver_library="/lib/libcuda.so.1"
+    )
     host(monkeypatch, Driver("580.65.06"), [PLUGIN], works)
     report = gpu_report()
     text = "\n".join(report.lines())

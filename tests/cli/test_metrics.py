@@ -5,10 +5,10 @@ from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
 from appliance.cli.metrics import lines, rates
 from appliance.client import socket_path
-from appliance.wire.admin.usage import Gpu, Load, Rates
+from appliance.wire.admin.usage import CurrentLoad, Gpu, Rates
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
-from tui.rates import Point
+from tui.rates import RatePoint
 
 
 def test_it_takes_a_server(run: Run) -> None:
@@ -25,12 +25,12 @@ def test_two_looks_at_a_running_server_make_rates(lab: LabData, run: Run) -> Non
 
 
 def test_every_chart_of_the_screens_is_there() -> None:
-    point = Point(
+    point = RatePoint(
         tokens=70.126, queued=2, running=3, kv=0.31, host_cpu=0.5, own_cpu=0.25, ttft_p50=0.1,
         ttft_p95=0.4,
     )  # fmt: skip
     gpu = Gpu(name="\x1b[31mcard", memory=8 << 30, memory_used=1 << 30, busy_percent=7)
-    load = Load(at=1, server="s", memory=32 << 30, memory_available=21 << 30, gpus=[gpu])
+    load = CurrentLoad(at=1, server="s", memory=32 << 30, memory_available=21 << 30, gpus=[gpu])
     said = "\n".join(lines(rates(point, load, 2)))
     for words in (
         "70.1 a second", "3 running, 2 waiting", "KV use       31%", "p50 100 ms, p95 400 ms",

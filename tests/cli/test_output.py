@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.cli.output import Output, Progress, size, state, table
+from appliance.cli.output import Output, ProgressBar, size, state, table
 from appliance.errors import Refused
 
 cells = st.text(st.characters(categories=["L", "N"]), max_size=8)
@@ -54,7 +54,7 @@ def test_an_error_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_elsewhere_progress_is_a_line_for_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress() as progress:
+    with ProgressBar() as progress:
         for done in range(101):
             progress("hashing", done, 100)
     lines = capsys.readouterr().err.splitlines()
@@ -68,7 +68,7 @@ def test_on_a_terminal_progress_is_one_bar_for_each_phase(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", term)
-    with Progress() as progress:
+    with ProgressBar() as progress:
         for phase in ("hashing [bold]\x1b[2J", "sealing"):
             for done in (0, 1, 2):
                 progress(phase, done, 2)
@@ -86,7 +86,7 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "dumb")
-    with Progress() as progress:
+    with ProgressBar() as progress:
         for done in range(101):
             progress("hashing", done, 100)
     assert terminal.getvalue() == "".join(f"hashing {n} %\n" for n in range(0, 101, 10))
@@ -101,7 +101,7 @@ def test_a_terminal_without_unicode_gets_ascii(monkeypatch: pytest.MonkeyPatch) 
     terminal = Ascii(raw, encoding="ascii", write_through=True)
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "vt100")
-    with Progress() as progress:
+    with ProgressBar() as progress:
         progress("hashing", 1, 2)
     assert b"hashing" in raw.getvalue()  # what is not ASCII could not have been written
 
@@ -131,5 +131,5 @@ def test_a_narrow_terminal_wraps_the_last_column(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_phase_of_unknown_length_has_no_share(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress()("tokenising", 0, 0)
+    ProgressBar()("tokenising", 0, 0)
     assert capsys.readouterr().err == "tokenising\n"

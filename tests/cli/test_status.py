@@ -13,7 +13,7 @@ from appliance.cli.status import duration, lines, look
 from appliance.errors import NotFound
 from appliance.text import visible
 from appliance.wire.admin.models import Incident, Status, Worker, WorkerDevice
-from appliance.wire.admin.usage import Load
+from appliance.wire.admin.usage import CurrentLoad
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run
 from tests.test_client import STATUS
@@ -119,7 +119,7 @@ def test_a_watcher_gets_rates_from_its_second_look_at_the_same_server_on() -> No
     history, server = History(), Script()
     looks = []
     for name, at, tokens in (("a", 1, 10), ("a", 3, 34), ("b", 1, 5), ("b", 2, 12)):
-        server.load_found = Load(at=at, server=name, completion_tokens=tokens, running=1)
+        server.load_found = CurrentLoad(at=at, server=name, completion_tokens=tokens, running=1)
         looks.append("\n".join(look(server, history)))
     assert ["a second" in said for said in looks] == [False, True, False, True]
     assert "tokens       12.0 a second\nrequests     1 running, 0 waiting" in looks[1]
@@ -128,7 +128,7 @@ def test_a_watcher_gets_rates_from_its_second_look_at_the_same_server_on() -> No
 
 def test_an_older_server_tells_a_watcher_no_rates() -> None:
     class Older(Script):
-        def usage(self) -> Load:
+        def usage(self) -> CurrentLoad:
             raise NotFound("not_found", "no")
 
     history, server = History(), Older()

@@ -10,8 +10,8 @@ from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
 from appliance.client import AdminClient, socket_path
 from appliance.config import AuditConfig, Config
-from appliance.jobs.kind import Context, Kind
-from appliance.tasks.definition import Answerer, parse
+from appliance.jobs.kind import Context, JobKind
+from appliance.tasks.definition import TaskAnswerer, parse
 from appliance.trust.artifacts import signing
 from appliance.types import Role
 from appliance.wire.admin.results import AdapterTuned
@@ -25,7 +25,7 @@ from tests.trust import forge
 from tests.tuning.example import tuned
 
 
-class Trained(Kind[Nothing, AdapterTuned]):
+class Trained(JobKind[Nothing, AdapterTuned]):
     """A tuning that was done before."""
 
     name = "tune"
@@ -62,7 +62,7 @@ def test_the_best_candidate_becomes_a_task(trained: Path, run: Run, tmp_path: Pa
     done = run("tune", "offer", "1", tmp_path / "blend", "--as", "tiny", "--json")
     assert done.status == 0 and "task release" in done.err
     made = parse((tmp_path / "blend" / "task.toml").read_bytes())
-    assert made.candidate == Answerer("blend", "tiny", digest, "classifier.json", 0.45)
+    assert made.candidate == TaskAnswerer("blend", "tiny", digest, "classifier.json", 0.45)
     assert (made.prompt, made.version) == (before.prompt, before.version + 1)
     assert run("tune", "offer", "1", tmp_path / "alone", "--kind", "classifier").status == 0
     assert run("task", "check", tmp_path / "alone").status == 0

@@ -15,7 +15,7 @@ from appliance.config import AuditConfig, Config
 from appliance.tuning import losses as kept
 from appliance.tuning import record
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
-from appliance.tuning.losses import Point
+from appliance.tuning.losses import LossAt
 from appliance.wire.admin.jobs import JOB
 from appliance.wire.admin.tunings import CompareTunings, Losses, LossRun
 from tests.api.admin.lab import LabData, start_job
@@ -105,7 +105,7 @@ def test_losses_of_one_that_has_no_result_are_shown(
     whole = AdminClient.answer
     monkeypatch.setattr(AdminClient, "answer", without)
     (tuned / "3").mkdir(parents=True)
-    kept.write(tuned / "3" / "seed-0.losses", [Point(1, 3.0), Point(2, 2.5, 2.25)])
+    kept.write(tuned / "3" / "seed-0.losses", [LossAt(1, 3.0), LossAt(2, 2.5, 2.25)])
     shown = run("tune", "show", "3").out.splitlines()
     assert shown[0] == "tuning 3: running"
     assert shown[-1].split() == ["seed-0", "2", "2.500", "2.2500"]

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.engine.generator import Generator
 from appliance.engine.protocol import Load
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.workers.cpu_variants import best_variant, library_directory
 from tests.contract.conftest import COLLECTION, EMBEDDER, RERANKER, TASK, Live
 from tests.prepare import prepare
@@ -88,7 +88,7 @@ def generator(default_model_path: Path) -> Generator:
     )  # fmt: skip
     config = RunnerConfig(n_ctx=512, slots=1, threads=1, n_batch=600, reproducible=True)
     fd = os.open(default_model_path, os.O_RDONLY)
-    return Generator(Runner(Library(Path(load.variant)), fd, config), load)
+    return Generator(ModelRunner(Library(Path(load.variant)), fd, config), load)
 
 
 def log_likelihood(generator: Generator, number: int, context: str, continuation: str) -> float:

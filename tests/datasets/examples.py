@@ -4,9 +4,9 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from appliance.datasets.directory import Dataset, Manifest
+from appliance.datasets.directory import Dataset, DatasetManifest
 from appliance.datasets.items import Item
-from appliance.datasets.splits import Rule, split
+from appliance.datasets.splits import SplitRule, split
 
 PARTS = (
     "hose",
@@ -46,5 +46,5 @@ def orders(count: int, seed: int = 1, per_group: int = 3) -> list[Item]:
 
 def dataset(items: Iterable[Item], **rule: Any) -> Dataset:
     """A dataset of items, by group unless the rule says otherwise."""
-    wanted = Rule(**({"by": "group"} | rule))
-    return Dataset(Manifest("orders", rule=wanted.describe()), split(list(items), wanted))
+    wanted = SplitRule(**({"by": "group"} | rule))
+    return Dataset(DatasetManifest("orders", rule=wanted.describe()), split(list(items), wanted))

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.datasets import changes
 from appliance.datasets.items import Item
-from appliance.datasets.splits import Rule
+from appliance.datasets.splits import SplitRule
 from appliance.errors import DatasetRefused
 from tests.datasets.examples import dataset, orders
 
@@ -33,11 +33,11 @@ def test_personal_data_are_masked_in_inputs() -> None:
 
 def test_divided_by_another_rule() -> None:
     before = dataset(orders(90))
-    after = changes.divided(before, Rule("group", seed="9"))
+    after = changes.divided(before, SplitRule("group", seed="9"))
     assert {item.id for item in after.items} == {item.id for item in before.items}
     assert after.splits != before.splits
     assert after.manifest.rule["seed"] == "9"
-    again = changes.divided(before, Rule("given"))
+    again = changes.divided(before, SplitRule("given"))
     assert [i.id for i in again.splits["test"]] == [i.id for i in before.splits["test"]]
 
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from appliance.datasets.checks import Problem, Report, check, read, shared
-from appliance.datasets.directory import Dataset, Manifest
+from appliance.datasets.checks import CheckReport, DataProblem, check, read, shared
+from appliance.datasets.directory import Dataset, DatasetManifest
 from appliance.datasets.duplicates import THRESHOLD, plain, similarity
 from appliance.datasets.items import Item
 from appliance.datasets.likeness import Likeness
 from appliance.datasets.reading import read_items
-from appliance.datasets.splits import Rule, split
+from appliance.datasets.splits import SplitRule, split
 from tests.datasets.examples import dataset, orders
 
 
-def problem(report: Report, code: str) -> Problem | None:
+def problem(report: CheckReport, code: str) -> DataProblem | None:
     return next((p for p in report.problems if p.code == code), None)
 
 
@@ -70,7 +70,7 @@ PARAPHRASES: tuple[Callable[[str, random.Random], str], ...] = (swapped, misspel
 def planted(items: list[Item], share: float, seed: int) -> tuple[Dataset, dict[str, str]]:
     """A dataset in which a share of the test items are paraphrases of training items."""
     draw = random.Random(seed)
-    splits = split(items, Rule("given"))
+    splits = split(items, SplitRule("given"))
     trained = [item for item in splits["train"] if len(plain(item.text)) > 20]
     twins = {}
     tests = list(splits["test"])
@@ -84,10 +84,10 @@ def planted(items: list[Item], share: float, seed: int) -> tuple[Dataset, dict[s
         twins[twin.id] = source.id
         tests.append(twin)
     made = {**splits, "test": tuple(tests)}
-    return Dataset(Manifest("planted"), made), twins
+    return Dataset(DatasetManifest("planted"), made), twins
 
 
-def leaks(report: Report) -> dict[str, dict[str, Any]]:
+def leaks(report: CheckReport) -> dict[str, dict[str, Any]]:
     found = [problem(report, code) for code in ("leak_exact", "leak_near")]
     return {pair["item"]: pair for p in found if p is not None for pair in p.examples}
 
@@ -105,7 +105,7 @@ def test_every_planted_twin_across_splits_is_listed(excavators_path: Path) -> No
 
 def test_label_agreement_of_the_excavators(excavators_path: Path) -> None:
     items = read_items(excavators_path)
-    report = check(Dataset(Manifest("x"), split(items, Rule("given"))))
+    report = check(Dataset(DatasetManifest("x"), split(items, SplitRule("given"))))
     assert report.facts.labels.repeated_texts == 463
     assert report.facts.labels.agreement == pytest.approx(0.807, abs=5e-4)
     assert report.facts.labels.ceiling == pytest.approx(0.960, abs=5e-4)
@@ -183,7 +183,7 @@ def test_a_leak_that_masking_shows() -> None:
     )
     splits = {**made.splits, "train": (first, *made.splits["train"][1:]),
               "test": (second, *made.splits["test"][1:])}  # fmt: skip
-    report = check(Dataset(Manifest("letters"), splits))
+    report = check(Dataset(DatasetManifest("letters"), splits))
     near = problem(report, "leak_near")
     assert near is not None and second.id in {pair["item"] for pair in near.examples}
     assert problem(report, "leak_exact") is None

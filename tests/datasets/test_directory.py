@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from appliance.datasets import directory
 from appliance.datasets.changes import without
-from appliance.datasets.directory import Manifest, read, rewrite, write
+from appliance.datasets.directory import DatasetManifest, read, rewrite, write
 from appliance.errors import DatasetRefused, SignatureRefused
 from appliance.trust.artifacts.signing import sign_directory, verify_directory
 from tests.datasets.examples import dataset, orders
@@ -150,7 +150,7 @@ def test_what_is_no_dataset(tmp_path: Path) -> None:
     assert refused(tmp_path / "none") == "dataset_unreadable"
     (tmp_path / "empty").mkdir()
     assert refused(tmp_path / "empty") == "dataset_unreadable"
-    (tmp_path / "empty" / "dataset.json").write_bytes(Manifest("x").document())
+    (tmp_path / "empty" / "dataset.json").write_bytes(DatasetManifest("x").document())
     assert refused(tmp_path / "empty") == "dataset_malformed"
 
 

@@ -12,34 +12,34 @@ from appliance.datasets.ledger import (
     FALLING,
     LOOKS,
     QUARTERS,
-    Ledger,
-    Look,
+    LedgerLook,
+    LookLedger,
     holder,
     remaining,
 )
-from appliance.datasets.marks import Marks
+from appliance.datasets.marks import SplitMarks
 from appliance.db import open_database
 from appliance.errors import StateRefused
 
 
-def marked(*groups: str) -> Marks:
+def marked(*groups: str) -> SplitMarks:
     """Marks of groups alone, as in a seal of the first format."""
-    return Marks(frozenset(groups), frozenset())
+    return SplitMarks(frozenset(groups), frozenset())
 
 
 MARKS = marked("a", "b", "c")
 
 
-def look(number: int = 1, **changes: object) -> Look:
-    made = Look(f"spec{number}", number, "orders", "ab" * 32, "data", "cd" * 32, "test", "Paula",
-                50_000, 1_000 + number)  # fmt: skip
+def look(number: int = 1, **changes: object) -> LedgerLook:
+    made = LedgerLook(f"spec{number}", number, "orders", "ab" * 32, "data", "cd" * 32, "test",
+                "Paula", 50_000, 1_000 + number)  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def ledger(tmp_path: Path) -> Iterator[LookLedger]:
     database = open_database(tmp_path / "a.db", [ledgers.TABLES, ledgers.SHARES])
-    yield Ledger(database)
+    yield LookLedger(database)
     database.dispose()
 
 
@@ -49,12 +49,12 @@ class Log:
     def __init__(self) -> None:
         self.entries: list[tuple[str, int]] = []
 
-    def __call__(self, taken: Look, number: int) -> int:
+    def __call__(self, taken: LedgerLook, number: int) -> int:
         self.entries.append((taken.id, number))
         return 40 + len(self.entries)
 
 
-def code(ledger: Ledger, wanted: Look, marks: Marks, log: Log) -> str:
+def code(ledger: LookLedger, wanted: LedgerLook, marks: SplitMarks, log: Log) -> str:
     before = ledger.looks(MARKS)
     with pytest.raises(StateRefused) as caught:
         ledger.take(wanted, marks, log)
@@ -62,7 +62,7 @@ def code(ledger: Ledger, wanted: Look, marks: Marks, log: Log) -> str:
     return caught.value.code
 
 
-def test_a_look_is_recorded_then_kept(ledger: Ledger) -> None:
+def test_a_look_is_recorded_then_kept(ledger: LookLedger) -> None:
     log = Log()
     taken, number = ledger.take(look(), MARKS, log)
     assert (taken.entry, number) == (41, 1) and log.entries == [("spec1", 1)]
@@ -70,14 +70,14 @@ def test_a_look_is_recorded_then_kept(ledger: Ledger) -> None:
     assert len(remaining(ledger.looks(MARKS))) == LOOKS - 1
 
 
-def test_a_resumed_job_keeps_its_look(ledger: Ledger) -> None:
+def test_a_resumed_job_keeps_its_look(ledger: LookLedger) -> None:
     log = Log()
     first = ledger.take(look(), MARKS, log)
     assert ledger.take(look(taken_us=9_999), MARKS, log) == first
     assert len(log.entries) == 1 and len(ledger.looks(MARKS)) == 1
 
 
-def test_a_specification_is_used_once(ledger: Ledger) -> None:
+def test_a_specification_is_used_once(ledger: LookLedger) -> None:
     log = Log()
     ledger.take(look(), MARKS, log)
     assert code(ledger, look(job=2), MARKS, log) == "specification_used"
@@ -85,7 +85,7 @@ def test_a_specification_is_used_once(ledger: Ledger) -> None:
     assert len(log.entries) == 1
 
 
-def test_a_look_without_budget_is_refused(ledger: Ledger) -> None:
+def test_a_look_without_budget_is_refused(ledger: LookLedger) -> None:
     log = Log()
     for number in range(1, LOOKS + 1):
         assert ledger.take(look(number), MARKS, log)[1] == number
@@ -93,7 +93,7 @@ def test_a_look_without_budget_is_refused(ledger: Ledger) -> None:
     assert len(log.entries) == LOOKS
 
 
-def test_shared_groups_inherit_what_was_spent(ledger: Ledger) -> None:
+def test_shared_groups_inherit_what_was_spent(ledger: LookLedger) -> None:
     log = Log()
     for number in range(1, LOOKS + 1):
         ledger.take(look(number), MARKS, log)
@@ -102,7 +102,7 @@ def test_shared_groups_inherit_what_was_spent(ledger: Ledger) -> None:
     assert ledger.take(look(9), marked("x", "y"), log)[1] == 1  # the control: new groups alone
 
 
-def test_the_first_pass_ends_the_looks_of_other_tasks(ledger: Ledger) -> None:
+def test_the_first_pass_ends_the_looks_of_other_tasks(ledger: LookLedger) -> None:
     log = Log()
     ledger.take(look(1), MARKS, log)
     ledger.conclude("spec1", "pass", "cert")
@@ -121,7 +121,7 @@ def test_the_first_pass_ends_the_looks_of_other_tasks(ledger: Ledger) -> None:
     assert (ledger.looks(MARKS)[0].verdict, ledger.looks(MARKS)[0].certificate) == ("pass", "cert")
 
 
-def test_two_gates_at_once_cannot_both_have_the_last_look(ledger: Ledger) -> None:
+def test_two_gates_at_once_cannot_both_have_the_last_look(ledger: LookLedger) -> None:
     log = Log()
     for number in range(1, LOOKS):
         ledger.take(look(number), MARKS, log)
@@ -139,15 +139,15 @@ def test_two_gates_at_once_cannot_both_have_the_last_look(ledger: Ledger) -> Non
     assert len(ledger.looks(MARKS)) == len(log.entries) == LOOKS
 
 
-def test_a_failure_leaves_the_other_looks(ledger: Ledger) -> None:
+def test_a_failure_leaves_the_other_looks(ledger: LookLedger) -> None:
     log = Log()
     ledger.take(look(1), MARKS, log)
     ledger.conclude("spec1", "fail", "")
     assert ledger.take(look(2), MARKS, log)[1] == 2
 
 
-def test_what_the_log_refuses_takes_no_look(ledger: Ledger) -> None:
-    def full(_taken: Look, _number: int) -> int:
+def test_what_the_log_refuses_takes_no_look(ledger: LookLedger) -> None:
+    def full(_taken: LedgerLook, _number: int) -> int:
         raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
@@ -155,18 +155,18 @@ def test_what_the_log_refuses_takes_no_look(ledger: Ledger) -> None:
     assert ledger.looks(MARKS) == []
 
 
-def test_many_marks_are_looked_up(ledger: Ledger) -> None:
+def test_many_marks_are_looked_up(ledger: LookLedger) -> None:
     many = marked(*(f"m{n}" for n in range(3_000)))
     ledger.take(look(), many, Log())
     assert len(ledger.looks(marked("m2999"))) == 1
 
 
-def spending(ledger: Ledger, schedule: tuple[int, ...], numbers: range) -> list[int]:
+def spending(ledger: LookLedger, schedule: tuple[int, ...], numbers: range) -> list[int]:
     taken = (ledger.take(look(n), MARKS, Log(), schedule)[0] for n in numbers)
     return [each.share_micros for each in taken]
 
 
-def test_the_first_look_spends_most_of_alpha(ledger: Ledger) -> None:
+def test_the_first_look_spends_most_of_alpha(ledger: LookLedger) -> None:
     assert ledgers.schedule([], FALLING) == FALLING
     assert spending(ledger, FALLING, range(1, 5)) == list(FALLING)
     looks = ledger.looks(MARKS)
@@ -175,14 +175,14 @@ def test_the_first_look_spends_most_of_alpha(ledger: Ledger) -> None:
     assert ledgers.remaining(looks, FALLING) == ()
 
 
-def test_a_split_that_has_begun_keeps_its_quarters(ledger: Ledger) -> None:
+def test_a_split_that_has_begun_keeps_its_quarters(ledger: LookLedger) -> None:
     spending(ledger, QUARTERS, range(1, 2))
     looks = ledger.looks(MARKS)
     assert ledgers.schedule(looks, FALLING) == QUARTERS
     assert ledgers.remaining(looks, FALLING) == QUARTERS[1:]
 
 
-def test_alpha_is_never_spent_twice_where_two_splits_are_joined(ledger: Ledger) -> None:
+def test_alpha_is_never_spent_twice_where_two_splits_are_joined(ledger: LookLedger) -> None:
     """0.7 here and 0.25 there leave 0.05: less than a look."""
     ledger.take(look(1), marked("a"), Log(), FALLING)
     ledger.take(look(2), marked("b"), Log(), QUARTERS)
@@ -193,14 +193,14 @@ def test_alpha_is_never_spent_twice_where_two_splits_are_joined(ledger: Ledger) 
         ledger.take(look(4), marked("a", "b"), Log())
 
 
-def test_a_quarter_after_most_of_alpha_is_taken_once(ledger: Ledger) -> None:
+def test_a_quarter_after_most_of_alpha_is_taken_once(ledger: LookLedger) -> None:
     """A route's look spends a quarter: 0.7 and 0.25, and then no more."""
     ledger.take(look(1), MARKS, Log(), FALLING)
     assert ledger.take(look(2), MARKS, Log())[0].share_micros == 250_000
     assert code(ledger, look(3), MARKS, Log()) == "looks_spent"
 
 
-def test_later_versions_of_the_task_that_passed_may_look(ledger: Ledger) -> None:
+def test_later_versions_of_the_task_that_passed_may_look(ledger: LookLedger) -> None:
     ledger.take(look(1, name="orders", version=2), MARKS, Log(), FALLING)
     ledger.conclude("spec1", "pass", "cert")
     looks = ledger.looks(MARKS)
@@ -213,7 +213,7 @@ def test_later_versions_of_the_task_that_passed_may_look(ledger: Ledger) -> None
     assert ledgers.remaining(ledger.looks(MARKS), FALLING, look().task_digest) == ()
 
 
-def test_a_look_in_which_nothing_was_answered_is_not_spent(ledger: Ledger) -> None:
+def test_a_look_in_which_nothing_was_answered_is_not_spent(ledger: LookLedger) -> None:
     ledger.take(look(1), MARKS, Log(), FALLING)
     ledger.conclude("spec1", ledgers.UNSPENT, "")
     taken, number = ledger.take(look(2), MARKS, Log(), FALLING)
@@ -232,7 +232,7 @@ def test_looks_of_an_older_version_have_spent_a_quarter_each(tmp_path: Path) -> 
         connection.exec_driver_sql("INSERT INTO look_marks VALUES ('a', 'old')")
     older.dispose()
     database = open_database(tmp_path / "old.db", [ledgers.TABLES, ledgers.SHARES])
-    found = Ledger(database)
+    found = LookLedger(database)
     (known,) = found.looks(MARKS)
     assert (known.share_micros, known.exported, known.number) == (250_000, 0, 0)
     assert found.take(look(2), MARKS, Log(), QUARTERS)[1] == 2

@@ -9,7 +9,7 @@ import pytest
 from appliance.datasets import ledger as ledgers
 from appliance.datasets import marks, sealing
 from appliance.datasets.items import Item
-from appliance.datasets.ledger import Ledger, Look
+from appliance.datasets.ledger import LedgerLook, LookLedger
 from appliance.db import open_database
 from tests.datasets.examples import orders
 
@@ -18,16 +18,16 @@ SEEN = orders(500, per_group=1)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def ledger(tmp_path: Path) -> Iterator[LookLedger]:
     database = open_database(tmp_path / "a.db", [ledgers.TABLES, ledgers.SHARES])
-    found = Ledger(database)
-    look = Look("spec", 1, "t", "ab" * 32, "orders", "cd" * 32, "test", "Paula", 50_000, 1)
+    found = LookLedger(database)
+    look = LedgerLook("spec", 1, "t", "ab" * 32, "orders", "cd" * 32, "test", "Paula", 50_000, 1)
     found.take(look, of("orders", SEEN), lambda _look, _number: 1)
     yield found
     database.dispose()
 
 
-def of(dataset: str, items: Sequence[Item], key: bytes = KEY) -> marks.Marks:
+def of(dataset: str, items: Sequence[Item], key: bytes = KEY) -> marks.SplitMarks:
     return sealing.describe(dataset, items, key).marks
 
 
@@ -56,13 +56,13 @@ SAME: dict[str, tuple[str, list[Item]]] = {
 
 
 @pytest.mark.parametrize("case", SAME)
-def test_no_change_of_the_same_items_wins_looks(ledger: Ledger, case: str) -> None:
+def test_no_change_of_the_same_items_wins_looks(ledger: LookLedger, case: str) -> None:
     found = ledger.looks(of(*SAME[case]))
     assert [look.id for look in found] == ["spec"]
     assert ledger.known(of(*SAME[case])) == []  # what is inherited is not taken out
 
 
-def test_another_collection_of_the_same_plant_has_its_own_looks(ledger: Ledger) -> None:
+def test_another_collection_of_the_same_plant_has_its_own_looks(ledger: LookLedger) -> None:
     """500 short reports, 3 % of them literal repeats: none inherited, the repeats are told."""
     second = orders(485, seed=10, per_group=1)
     mixed = [*second, *(replace(i, id=f"r{n}", group=f"r{n}") for n, i in enumerate(SEEN[:15]))]
@@ -75,7 +75,7 @@ def test_another_collection_of_the_same_plant_has_its_own_looks(ledger: Ledger) 
     assert ledger.known(of("second", rest)) == []
 
 
-def test_control_without_marks_of_items_a_rename_wins_looks(ledger: Ledger) -> None:
+def test_control_without_marks_of_items_a_rename_wins_looks(ledger: LookLedger) -> None:
     """By groups alone, as before: short texts have no mark of their content."""
     assert (
         ledger.looks(sealing.describe("others", worded(SEEN, lambda text: text[:40])).marks) == []
@@ -85,8 +85,8 @@ def test_control_without_marks_of_items_a_rename_wins_looks(ledger: Ledger) -> N
 def test_an_older_look_is_inherited_from_one_shared_group_on(tmp_path: Path) -> None:
     """Marks that exist stay valid beside the new ones."""
     database = open_database(tmp_path / "b.db", [ledgers.TABLES, ledgers.SHARES])
-    found = Ledger(database)
-    look = Look("old", 1, "t", "ab" * 32, "orders", "cd" * 32, "test", "Paula", 50_000, 1)
+    found = LookLedger(database)
+    look = LedgerLook("old", 1, "t", "ab" * 32, "orders", "cd" * 32, "test", "Paula", 50_000, 1)
     found.take(look, sealing.describe("orders", SEEN).marks, lambda _look, _number: 1)
     one = of("orders", [SEEN[0], *(replace(e, group="n" + e.group) for e in EXTRA)])
     assert [each.id for each in found.looks(one)] == ["old"]
@@ -94,7 +94,7 @@ def test_an_older_look_is_inherited_from_one_shared_group_on(tmp_path: Path) -> 
     database.dispose()
 
 
-def test_marks_tell_nothing_without_the_key(ledger: Ledger) -> None:
+def test_marks_tell_nothing_without_the_key(ledger: LookLedger) -> None:
     assert ledger.looks(of("others", SEEN, bytes(32))) == []
     one, other = marks.of_item(KEY, "oil leak"), marks.of_item(bytes(32), "oil leak")
     assert not set(marks.parts(one)) & set(marks.parts(other))
@@ -102,10 +102,10 @@ def test_marks_tell_nothing_without_the_key(ledger: Ledger) -> None:
     assert marks.parts(marks.of_item(KEY, "")) == (marks.whole(marks.of_item(KEY, "")),)
 
 
-def test_texts_of_one_form_are_not_one_text(ledger: Ledger) -> None:
+def test_texts_of_one_form_are_not_one_text(ledger: LookLedger) -> None:
     """A thousand texts that share most of their words and differ in a number or two."""
     form = "the work order of machine {} in hall {} was closed by the shift after the inspection"
     items = [Item(f"f{n}", f"f{n}", {"text": form.format(n, n % 7)}, "a") for n in range(1_000)]
-    look = Look("form", 2, "t", "ab" * 32, "form", "cd" * 32, "test", "Paula", 50_000, 2)
+    look = LedgerLook("form", 2, "t", "ab" * 32, "form", "cd" * 32, "test", "Paula", 50_000, 2)
     ledger.take(look, of("form", items[:500]), lambda _look, _number: 2)
     assert [each.id for each in ledger.looks(of("again", items[:500]))] == ["form"]

@@ -11,8 +11,8 @@ from appliance.audit import content
 from appliance.datasets import changes, directory, sealing
 from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Item
-from appliance.datasets.sealing import SEALED, SealingKey, sealed_file
-from appliance.datasets.splits import Rule
+from appliance.datasets.sealing import SEALED, SealKey, sealed_file
+from appliance.datasets.splits import SplitRule
 from appliance.errors import DatasetRefused
 from appliance.trust.bytes.directory import open_artifact
 from tests.datasets.examples import dataset, orders
@@ -22,10 +22,10 @@ MARKS = bytes(range(1, 33))
 """The site's key of marks."""
 
 
-def key(kek: bytes = KEK, name: str = "ab" * 16) -> SealingKey:
+def key(kek: bytes = KEK, name: str = "ab" * 16) -> SealKey:
     """A sealing key as the appliance makes it."""
     secret = bytes(32)
-    return SealingKey(
+    return SealKey(
         name, secret, content.wrap(kek, sealing.key_id(name), secret), content.kek_name(kek), MARKS
     )
 
@@ -133,7 +133,7 @@ def test_a_group_of_a_sealed_split_is_refused_in_an_open_one(path: Path, opened:
 def test_what_is_sealed_is_neither_sealed_nor_split_again(path: Path) -> None:
     found = directory.read(path)
     assert refused(lambda: directory.seal(path, found, key())) == "dataset_sealed"
-    assert refused(lambda: changes.divided(found, Rule("group"))) == "dataset_sealed"
+    assert refused(lambda: changes.divided(found, SplitRule("group"))) == "dataset_sealed"
 
 
 def test_open_items_may_go_and_the_seal_stays(path: Path, opened: Dataset) -> None:

@@ -54,7 +54,7 @@ async def fake_worker() -> AsyncIterator[FakeWorker]:
     )
     reader, writer = await asyncio.open_connection(sock=ours)
     process = WorkerProcess(TalkingChild(child, ours, giving), reader, writer)
-    process.ready = protocol.Ready(64, 8, {}, 0)
+    process.ready = protocol.WorkerReady(64, 8, {}, 0)
     fake = FakeWorker(process, child, *await asyncio.open_connection(sock=theirs), taking)
     try:
         yield fake

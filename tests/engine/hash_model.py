@@ -11,7 +11,7 @@ from collections.abc import Sequence as ReadOnly
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.engine.prefixes import Copy, Operation
+from appliance.engine.prefixes import CopyCells, Operation
 from appliance.engine.scheduler import Chunk
 
 N_VOCAB = 24
@@ -118,7 +118,7 @@ class HashModel:
     def follow(self, operations: ReadOnly[Operation]) -> None:
         """Share and drop cells."""
         for do in operations:
-            if isinstance(do, Copy):
+            if isinstance(do, CopyCells):
                 assert do.target < self._ids
                 source, target = self.kv[do.source], self.kv.setdefault(do.target, {})
                 for position in range(do.start, do.end):

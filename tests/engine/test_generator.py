@@ -6,7 +6,7 @@ import pytest
 
 from appliance.engine.generator import Generator
 from appliance.engine.protocol import Load, Prepare, Tokenize
-from appliance.engine.runner import Library, Runner
+from appliance.engine.runner import Library, ModelRunner
 from appliance.engine.worker import shapes
 from appliance.errors import BadRequest
 from appliance.trust.bytes.sealed import SealedFile
@@ -28,7 +28,7 @@ TALK = ({"role": "user", "content": "Hello"},)
 
 @pytest.fixture(scope="module")
 def generator(library: Library, sealed_model: SealedFile) -> Generator:
-    return Generator(Runner(library, sealed_model.reopen(), shapes(LOAD)), LOAD)
+    return Generator(ModelRunner(library, sealed_model.reopen(), shapes(LOAD)), LOAD)
 
 
 def asked(**fields: object) -> Prepare:
@@ -59,7 +59,7 @@ def test_a_reproducible_model_scores_labels_that_cannot_win(
     generator: Generator, library: Library, sealed_model: SealedFile
 ) -> None:
     load = msgspec.structs.replace(LOAD, reproducible=True)
-    exact = Generator(Runner(library, sealed_model.reopen(), shapes(load)), load)
+    exact = Generator(ModelRunner(library, sealed_model.reopen(), shapes(load)), load)
     left = []
     for made in (generator, exact):
         needs = TaskNeeds(labels=(" pump hose", " engine oil"), unscored=Unscored(1e-3))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from appliance.engine.importance import Inputs, Tensor
+from appliance.engine.importance import GgmlTensor, Inputs
 from appliance.errors import StateRefused
 
 PRODUCT, OTHER, F16 = 29, 2, 1
@@ -17,7 +17,7 @@ class Node:
     """A matrix product and what it refers to."""
 
     def __init__(self, name: bytes, values: Array, *, op: int = PRODUCT, experts: int = 1) -> None:
-        self.weight, self.given, self.node = Tensor(), Tensor(), Tensor()
+        self.weight, self.given, self.node = GgmlTensor(), GgmlTensor(), GgmlTensor()
         self.weight.name, self.weight.ne[:] = name, (values.shape[-1], 8, experts, 1)
         self.values, self.node.op = values, op
         padded = (1,) * (4 - values.ndim) + values.shape

@@ -15,7 +15,7 @@ from appliance.engine.logprobs import Echo, Logprobs, normaliser
 from appliance.engine.loop import Engine
 from appliance.engine.pace import Pace
 from appliance.engine.protocol import Row
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -342,7 +342,7 @@ def test_a_real_model_scores_as_it_scores_each_label_alone(
         n_ctx=1024, slots=4, threads=2, n_batch=128, reproducible=reproducible,
         kept=0 if reproducible else 8,
     )  # fmt: skip
-    runner = Runner(library, sealed_model.reopen(), shape)
+    runner = ModelRunner(library, sealed_model.reopen(), shape)
     cells = Cells(1024, 4, shape.kept, separate=reproducible)
     engine = Engine(runner, Scheduler(cells, 64, fixed_chunks=reproducible))
     prompt = tuple(runner.tokenize(PROMPT_TEXT, add_special=True, parse_special=False))
@@ -361,7 +361,7 @@ def test_a_real_model_scores_as_it_scores_each_label_alone(
 
 
 def echoed(
-    runner: Runner, engine: Engine, prompt: tuple[int, ...], label: tuple[int, ...]
+    runner: ModelRunner, engine: Engine, prompt: tuple[int, ...], label: tuple[int, ...]
 ) -> float:
     """The value of a label as clients get it today: echo with log-probabilities."""
     whole = [*prompt, *label]

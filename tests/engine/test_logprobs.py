@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from appliance.engine.cells import SCORED, Cells
 from appliance.engine.logprobs import FLOOR, Echo, Logprobs, normaliser
 from appliance.engine.loop import Engine
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -251,13 +251,13 @@ LIMIT = 0.5  # design/architecture.md: other shapes of a step round otherwise
 
 
 @pytest.fixture(scope="module")
-def runner(library: Library, sealed_model: SealedFile) -> Runner:
+def runner(library: Library, sealed_model: SealedFile) -> ModelRunner:
     config = RunnerConfig(n_ctx=512, slots=2, threads=1, n_batch=128)
-    return Runner(library, sealed_model.reopen(), config)
+    return ModelRunner(library, sealed_model.reopen(), config)
 
 
 @pytest.fixture(scope="module")
-def scored(runner: Runner) -> tuple[list[int], list[TokenLogprob]]:
+def scored(runner: ModelRunner) -> tuple[list[int], list[TokenLogprob]]:
     """Prompt and answer of an echoing request, and their entries."""
     prompt = runner.tokenize(TEXT, add_special=True, parse_special=False)
     told = Logprobs(5, runner.label)
@@ -278,7 +278,7 @@ def scored(runner: Runner) -> tuple[list[int], list[TokenLogprob]]:
     return list(sequence.tokens), entries
 
 
-def teacher_forced(runner: Runner, tokens: list[int], cuts: list[int]) -> NDArray[np.float64]:
+def teacher_forced(runner: ModelRunner, tokens: list[int], cuts: list[int]) -> NDArray[np.float64]:
     """Log-softmax of every position's row, computed by llama.cpp in parts that end at the cuts."""
     params = llama.llama_context_default_params()
     params.n_ctx = params.n_batch = params.n_ubatch = params.n_outputs_max = 512
@@ -314,7 +314,7 @@ def farthest(
 
 
 def test_echo_and_answer_have_the_values_of_llama_cpp_alone(
-    runner: Runner, scored: tuple[list[int], list[TokenLogprob]]
+    runner: ModelRunner, scored: tuple[list[int], list[TokenLogprob]]
 ) -> None:
     tokens, entries = scored
     assert len(entries) == len(tokens) and entries[0].logprob is None

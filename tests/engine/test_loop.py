@@ -13,7 +13,7 @@ from appliance.engine import prefixes
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
 from appliance.engine.pace import Pace
-from appliance.engine.prefixes import SHORTEST, Copy, Operation
+from appliance.engine.prefixes import SHORTEST, CopyCells, Operation
 from appliance.engine.protocol import Row
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
@@ -226,7 +226,7 @@ class NeverForgets(HashModel):
     """A reused slot still holds tokens of its last owner."""
 
     def follow(self, operations: Iterable[Operation]) -> None:
-        super().follow([do for do in operations if isinstance(do, Copy)])
+        super().follow([do for do in operations if isinstance(do, CopyCells)])
 
     def write(self, chunk: Chunk) -> None:
         slot = chunk.sequence.slot or 0
@@ -269,7 +269,7 @@ class CopiesShort(HashModel):
 
     def follow(self, operations: Iterable[Operation]) -> None:
         super().follow(
-            [replace(do, end=do.end - 1) if isinstance(do, Copy) else do for do in operations]
+            [replace(do, end=do.end - 1) if isinstance(do, CopyCells) else do for do in operations]
         )
 
 

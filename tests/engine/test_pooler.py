@@ -16,7 +16,7 @@ import pytest
 from appliance.config import ModelConfig
 from appliance.engine.pooler import Pooler, pooled
 from appliance.engine.protocol import Load, Prepare
-from appliance.engine.runner import Library, Runner
+from appliance.engine.runner import Library, ModelRunner
 from appliance.errors import BadRequest, StateRefused
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.trust.gguf.gguf import encodes, vet
@@ -61,7 +61,7 @@ def load(kind: ModelKind, n_ctx: int = 512, **changed: object) -> Load:
 
 
 def pooler(library: Library, path: Path, loading: Load) -> Pooler:
-    runner = Runner(library, os.open(path, os.O_RDONLY), pooled(loading))
+    runner = ModelRunner(library, os.open(path, os.O_RDONLY), pooled(loading))
     return Pooler(runner, loading)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from appliance.engine.prefixes import (
     FEWEST,
     SHORTEST,
-    Copy,
+    CopyCells,
     Drop,
     Node,
     Operation,
@@ -41,7 +41,7 @@ class Cache:
 
     def follow(self, operations: list[Operation]) -> None:
         for do in operations:
-            if isinstance(do, Copy):
+            if isinstance(do, CopyCells):
                 source, target = self.ids[do.source], self.ids.setdefault(do.target, {})
                 for position in range(do.start, do.end):
                     assert position not in target

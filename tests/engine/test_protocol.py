@@ -30,7 +30,9 @@ rows = st.builds(
     st.sampled_from([None, "stop", "length", "cancelled"]),
 )
 from_worker: st.SearchStrategy[protocol.FromWorker] = st.one_of(
-    st.builds(protocol.Ready, u31, u31, st.dictionaries(texts, st.booleans(), max_size=3), u31),
+    st.builds(
+        protocol.WorkerReady, u31, u31, st.dictionaries(texts, st.booleans(), max_size=3), u31
+    ),
     st.builds(protocol.Failed, texts, texts),
     st.builds(protocol.Prepared, u31, u31, u31, texts),
     st.builds(protocol.Rejected, u31, texts, texts, st.none() | texts),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
 from appliance.engine.prefixes import Drop
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -44,7 +44,9 @@ Script = dict[int, list[int]]
 class Forced(Engine):
     """Records every row of logits; generates given tokens where there are any."""
 
-    def __init__(self, model: Runner, scheduler: Scheduler, script: Script | None = None) -> None:
+    def __init__(
+        self, model: ModelRunner, scheduler: Scheduler, script: Script | None = None
+    ) -> None:
         super().__init__(model, scheduler)
         self.rows: dict[int, list[Row]] = {}
         self.taken: dict[int, list[int]] = {}
@@ -61,7 +63,7 @@ class Forced(Engine):
         return token
 
 
-def positions(runner: Runner, slot: int) -> int:
+def positions(runner: ModelRunner, slot: int) -> int:
     """How many positions the KV cache holds for a sequence."""
     return int(llama.llama_memory_seq_pos_max(runner._memory, slot)) + 1
 
@@ -71,7 +73,7 @@ Late = dict[int, int]  # request -> step at which it arrives
 
 
 def play(
-    runner: Runner,
+    runner: ModelRunner,
     prompts: Prompts,
     *,
     script: Script | None = None,
@@ -114,7 +116,9 @@ def worst(alone: dict[int, Forced], together: Forced) -> float:
     return max(float(np.abs(a - b).max()) for a, b in pairs(alone, together))
 
 
-def make(library: Library, model: SealedFile, kind: type[Runner], reproducible: bool) -> Runner:
+def make(
+    library: Library, model: SealedFile, kind: type[ModelRunner], reproducible: bool
+) -> ModelRunner:
     config = RunnerConfig(
         n_ctx=512 if reproducible else 1024,
         slots=4 if reproducible else SLOTS,
@@ -126,12 +130,12 @@ def make(library: Library, model: SealedFile, kind: type[Runner], reproducible: 
 
 
 @pytest.fixture(scope="module")
-def runner(library: Library, sealed_model: SealedFile) -> Runner:
-    return make(library, sealed_model, Runner, reproducible=False)
+def runner(library: Library, sealed_model: SealedFile) -> ModelRunner:
+    return make(library, sealed_model, ModelRunner, reproducible=False)
 
 
 @pytest.fixture(scope="module")
-def prompts(runner: Runner) -> Prompts:
+def prompts(runner: ModelRunner) -> Prompts:
     return {
         number: runner.tokenize(text, add_special=True, parse_special=True)
         for number, text in enumerate(PROMPTS)
@@ -139,7 +143,7 @@ def prompts(runner: Runner) -> Prompts:
 
 
 @pytest.fixture(scope="module")
-def alone(runner: Runner, prompts: Prompts) -> dict[int, Forced]:
+def alone(runner: ModelRunner, prompts: Prompts) -> dict[int, Forced]:
     """Each prompt by itself."""
     return {number: play(runner, {number: tokens}) for number, tokens in prompts.items()}
 
@@ -151,20 +155,20 @@ def script(alone: dict[int, Forced]) -> Script:
 
 
 def test_eight_at_once_have_the_logits_that_each_has_alone(
-    runner: Runner, prompts: Prompts, alone: dict[int, Forced], script: Script
+    runner: ModelRunner, prompts: Prompts, alone: dict[int, Forced], script: Script
 ) -> None:
     assert worst(alone, play(runner, prompts, script=script)) == 0
 
 
 def test_arrivals_in_mid_stream_change_no_logit(
-    runner: Runner, prompts: Prompts, alone: dict[int, Forced], script: Script
+    runner: ModelRunner, prompts: Prompts, alone: dict[int, Forced], script: Script
 ) -> None:
     late = {number: 2 * (len(prompts) - number) for number in prompts}
     assert worst(alone, play(runner, prompts, script=script, arrivals=late)) == 0
 
 
 def test_preemption_changes_no_logit(
-    runner: Runner, prompts: Prompts, alone: dict[int, Forced], script: Script
+    runner: ModelRunner, prompts: Prompts, alone: dict[int, Forced], script: Script
 ) -> None:
     few = {number: prompts[number] for number in (0, 1, 5)}
     size = sum(len(t) for t in few.values()) + 6  # all begin, and not all can go on
@@ -172,7 +176,7 @@ def test_preemption_changes_no_logit(
     assert worst({n: alone[n] for n in few}, together) == 0
 
 
-class Leaky(Runner):
+class Leaky(ModelRunner):
     """One KV cell of the first sequence is visible to the second."""
 
     def forward(self, chunks: ReadOnly[Chunk]) -> Row:
@@ -203,12 +207,12 @@ def seeded(number: int) -> Sampling:
 
 
 @pytest.fixture(scope="module")
-def separate(library: Library, sealed_model: SealedFile) -> Runner:
-    return make(library, sealed_model, Runner, reproducible=True)
+def separate(library: Library, sealed_model: SealedFile) -> ModelRunner:
+    return make(library, sealed_model, ModelRunner, reproducible=True)
 
 
 @pytest.fixture(scope="module")
-def mixed(prompts: Prompts, runner: Runner) -> Prompts:
+def mixed(prompts: Prompts, runner: ModelRunner) -> Prompts:
     """Short prompts and two that are longer than the prefill budget."""
     long = runner.tokenize(
         "The quick brown fox jumps over the lazy dog. " * 15, add_special=True, parse_special=True
@@ -218,7 +222,7 @@ def mixed(prompts: Prompts, runner: Runner) -> Prompts:
 
 @pytest.mark.parametrize("sampling", [lambda _: Sampling(temperature=0), seeded])
 def test_reproducible_answers_are_identical_alone_and_under_any_load(
-    separate: Runner, mixed: Prompts, sampling: Callable[[int], Sampling]
+    separate: ModelRunner, mixed: Prompts, sampling: Callable[[int], Sampling]
 ) -> None:
     expected = {n: play(separate, {n: t}, sampling=sampling) for n, t in mixed.items()}
     loads: list[tuple[list[int], Late]] = [([3, 2, 1, 0], {}), ([2, 1, 3, 0], {1: 1, 3: 1, 0: 5})]
@@ -229,7 +233,7 @@ def test_reproducible_answers_are_identical_alone_and_under_any_load(
 
 
 def test_a_seed_gives_the_same_text_again_and_another_one_another(
-    runner: Runner, prompts: Prompts
+    runner: ModelRunner, prompts: Prompts
 ) -> None:
     one = play(runner, {2: prompts[2]}, sampling=seeded)
     again = play(runner, {2: prompts[2]}, sampling=seeded)
@@ -237,18 +241,18 @@ def test_a_seed_gives_the_same_text_again_and_another_one_another(
     assert one.taken == again.taken != other.taken
 
 
-def test_pieces_of_tokens_are_the_bytes_of_the_text(runner: Runner) -> None:
+def test_pieces_of_tokens_are_the_bytes_of_the_text(runner: ModelRunner) -> None:
     for text in ["Grüße, 世界! 😀", "  two  blanks\n\ttab", "a" * 300]:
         tokens = runner.tokenize(text, add_special=False, parse_special=False)
         assert b"".join(runner.piece(t) for t in tokens).decode() == text
 
 
-def test_the_tokens_that_end_an_answer_are_all_that_the_engine_knows(runner: Runner) -> None:
+def test_the_tokens_that_end_an_answer_are_all_that_the_engine_knows(runner: ModelRunner) -> None:
     every = {t for t in range(runner.n_vocab) if llama.llama_vocab_is_eog(runner._vocab, t)}
     assert runner.ends == every
 
 
-def test_control_tokens_are_read_only_where_asked_and_write_nothing(runner: Runner) -> None:
+def test_control_tokens_are_read_only_where_asked_and_write_nothing(runner: ModelRunner) -> None:
     parsed = runner.tokenize("<|im_end|>", add_special=False, parse_special=True)
     plain = runner.tokenize("<|im_end|>", add_special=False, parse_special=False)
     assert len(parsed) == 1 and len(plain) > 1
@@ -256,7 +260,7 @@ def test_control_tokens_are_read_only_where_asked_and_write_nothing(runner: Runn
     assert runner.piece(parsed[0]) == b""
 
 
-def test_facts_of_the_model(runner: Runner) -> None:
+def test_facts_of_the_model(runner: ModelRunner) -> None:
     assert runner.n_vocab == 49152
     assert runner.meta("general.architecture") == "llama"
     assert runner.meta("no.such.key") is None
@@ -264,11 +268,11 @@ def test_facts_of_the_model(runner: Runner) -> None:
     assert runner.token_text("eos") == "<|im_end|>"
 
 
-def test_every_token_has_a_piece(runner: Runner) -> None:
+def test_every_token_has_a_piece(runner: ModelRunner) -> None:
     assert all(isinstance(runner.piece(t), bytes) for t in range(runner.n_vocab))
 
 
-def test_a_chunk_that_does_not_sample_gives_no_row(runner: Runner) -> None:
+def test_a_chunk_that_does_not_sample_gives_no_row(runner: ModelRunner) -> None:
     sequence = Sequence(1, [1, 2, 3, 4], Sampling(), 1, TextStream(), slot=0)
     assert runner.forward([Chunk(sequence, 0, 3)]).shape == (0, runner.n_vocab)
     assert positions(runner, 0) == 3
@@ -277,7 +281,7 @@ def test_a_chunk_that_does_not_sample_gives_no_row(runner: Runner) -> None:
     assert positions(runner, 0) == 0
 
 
-def test_a_sequence_without_a_slot_is_never_computed(runner: Runner) -> None:
+def test_a_sequence_without_a_slot_is_never_computed(runner: ModelRunner) -> None:
     sequence = Sequence(1, [1, 2], Sampling(), 1, TextStream())
     with pytest.raises(RuntimeError):
         runner.forward([Chunk(sequence, 0, 2)])
@@ -302,7 +306,7 @@ def _memfd(data: bytes) -> int:
 )
 def test_bytes_that_are_no_model_are_refused(library: Library, data: bytes) -> None:
     with pytest.raises(StateRefused) as caught:
-        Runner(library, _memfd(data), RunnerConfig(n_ctx=128, slots=1, threads=1, n_batch=16))
+        ModelRunner(library, _memfd(data), RunnerConfig(n_ctx=128, slots=1, threads=1, n_batch=16))
     assert caught.value.code == "model_load_failed"
 
 
@@ -311,14 +315,14 @@ def test_the_model_is_read_from_its_beginning_whatever_the_offset(
 ) -> None:
     fd = sealed_model.reopen()
     os.lseek(fd, 0, os.SEEK_END)
-    small = Runner(library, fd, RunnerConfig(n_ctx=128, slots=1, threads=1, n_batch=16))
+    small = ModelRunner(library, fd, RunnerConfig(n_ctx=128, slots=1, threads=1, n_batch=16))
     assert small.n_vocab == 49152
 
 
 def test_a_model_loads_again_from_the_same_sealed_file(
     library: Library, sealed_model: SealedFile, prompts: Prompts, alone: dict[int, Forced]
 ) -> None:
-    second = make(library, sealed_model, Runner, reproducible=False)
+    second = make(library, sealed_model, ModelRunner, reproducible=False)
     again = play(second, {0: prompts[0]})
     assert again.taken[0] == alone[0].taken[0]
 
@@ -347,11 +351,11 @@ def test_the_layers_of_each_gpu_reach_llama_cpp(
 
     monkeypatch.setattr(llama, "llama_model_load_from_file_ptr", watched)
     config = RunnerConfig(n_ctx=128, slots=1, threads=1, n_batch=16, split=split)
-    Runner(library, sealed_model.reopen(), config)
+    ModelRunner(library, sealed_model.reopen(), config)
     assert seen == [(layers, split)]
 
 
-def test_tokens_spell_the_text_that_they_came_from(runner: Runner) -> None:
+def test_tokens_spell_the_text_that_they_came_from(runner: ModelRunner) -> None:
     for text in (" naïve <|im_end|> 😀\n  x", "a" * 5000, ""):
         tokens = runner.tokenize(text, add_special=False, parse_special=True)
         assert runner.detokenize(tokens) == text
@@ -363,6 +367,6 @@ def test_a_space_may_be_three_tokens(library: Library) -> None:
     made.pairs["tokenizer.ggml.tokens"] = every.replace("▁".encode(), b"zzz")
     fd = os.memfd_create("model")
     os.write(fd, model_mutants.build(made))
-    tiny = Runner(library, fd, RunnerConfig(n_ctx=64, slots=1, threads=1, n_batch=64))
+    tiny = ModelRunner(library, fd, RunnerConfig(n_ctx=64, slots=1, threads=1, n_batch=64))
     tokens = tiny.tokenize("a a a a a a a a a a", add_special=False, parse_special=False)
     assert len(tokens) > 10 + 9 * 3 - 1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
 from appliance.engine.prefixes import Drop
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -35,7 +35,7 @@ def sequence(number: int, length: int) -> Sequence:
 class Company:
     """Seven sequences that come, grow and go, so that their cells are freed and used again."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: ModelRunner) -> None:
         self._runner = runner
         self._dice = random.Random(1)
         self._there = [sequence(n, self._dice.randrange(20, 200)) for n in range(1, OTHERS + 1)]
@@ -62,7 +62,7 @@ class Company:
         self._done[number] = 0
 
 
-def rows(runner: Runner, length: int, chunk: int, *, company: bool = False) -> Rows:
+def rows(runner: ModelRunner, length: int, chunk: int, *, company: bool = False) -> Rows:
     """The logits after a prompt and after each of some tokens behind it."""
     asked, beside = sequence(0, length), Company(runner) if company else None
     found: list[Rows] = []
@@ -83,13 +83,15 @@ def rows(runner: Runner, length: int, chunk: int, *, company: bool = False) -> R
     return np.array(found)
 
 
-def runner_of(library: Library, model: SealedFile, threads: int) -> Runner:
+def runner_of(library: Library, model: SealedFile, threads: int) -> ModelRunner:
     config = RunnerConfig(n_ctx=4096, slots=OTHERS + 1, threads=threads, n_batch=700)
-    return Runner(library, model.reopen(), config)
+    return ModelRunner(library, model.reopen(), config)
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3])
-def runner(library: Library, sealed_model: SealedFile, request: pytest.FixtureRequest) -> Runner:
+def runner(
+    library: Library, sealed_model: SealedFile, request: pytest.FixtureRequest
+) -> ModelRunner:
     return runner_of(library, sealed_model, request.param)
 
 
@@ -103,7 +105,7 @@ def alone(library: Library, sealed_model: SealedFile) -> dict[int, Rows]:
 @pytest.mark.parametrize("chunk", [37, 512])
 @pytest.mark.parametrize("company", [False, True])
 def test_logits_are_the_same_to_the_last_bit(
-    runner: Runner, alone: dict[int, Rows], chunk: int, company: bool
+    runner: ModelRunner, alone: dict[int, Rows], chunk: int, company: bool
 ) -> None:
     for length, wanted in alone.items():
         found = rows(runner, length, chunk, company=company)
@@ -141,7 +143,7 @@ def turn(engine: Forced, number: int, tokens: list[int], slots: int) -> None:
         engine.step()
 
 
-def conversation(runner: Runner, script: Script | None, capacity: int, slots: int) -> Counting:
+def conversation(runner: ModelRunner, script: Script | None, capacity: int, slots: int) -> Counting:
     """Six turns, each prompt one token longer than whole chunks."""
     cells = Cells(capacity, slots, runner.config.kept)
     engine = Counting(runner, Scheduler(cells, BUDGET), script)
@@ -163,7 +165,7 @@ def test_turns_over_kept_prefixes_have_the_logits_of_fresh_ones(
 ) -> None:
     fresh = conversation(runner_of(library, sealed_model, 1), None, 4096, 1)
     config = RunnerConfig(n_ctx=1024, slots=4, threads=threads, n_batch=700, kept=8)
-    kept = Runner(library, sealed_model.reopen(), config)
+    kept = ModelRunner(library, sealed_model.reopen(), config)
     found = conversation(kept, fresh.taken, config.n_ctx, 4)
     for number in range(TURNS):
         assert np.array(found.rows[number]).tobytes() == np.array(fresh.rows[number]).tobytes()

@@ -13,7 +13,7 @@ import pytest
 from appliance.engine.cells import Cells
 from appliance.engine.labels import Labels
 from appliance.engine.loop import Engine
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Scheduler
 from appliance.trust.gguf.gguf import vet
 from tests.engine.test_labels import answer, asking, echoed
@@ -39,11 +39,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_gguf(tmp_path_factory.mktemp("lfm2") / "model.gguf", pairs, weights())
 
 
-def runner(library: Library, model: Path, *, reproducible: bool = False) -> Runner:
+def runner(library: Library, model: Path, *, reproducible: bool = False) -> ModelRunner:
     config = RunnerConfig(
         n_ctx=64, slots=3, threads=1, n_batch=67, reproducible=reproducible, kept=4
     )
-    return Runner(library, os.open(model, os.O_RDONLY), config)
+    return ModelRunner(library, os.open(model, os.O_RDONLY), config)
 
 
 PROMPTS: Prompts = {n: [(7 * n + i) % 250 for i in range(9 + n)] for n in (1, 2, 3)}

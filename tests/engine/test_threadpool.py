@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from appliance.engine import threadpool
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Chunk
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -20,7 +20,7 @@ def threads() -> set[str]:
     return {task.name for task in Path("/proc/self/task").iterdir()}
 
 
-def step(runner: Runner, at: int) -> None:
+def step(runner: ModelRunner, at: int) -> None:
     sequence = Sequence(0, [1, 2, 3, 4], Sampling(temperature=0), 4, TextStream(), slot=0)
     runner.forward([Chunk(sequence, at, 1)])
 
@@ -29,7 +29,7 @@ def kept_threads(library: Library, model: SealedFile) -> list[set[str]]:
     """The threads that are there after each of three steps and were not before the first."""
     before = threads()
     config = RunnerConfig(n_ctx=64, slots=1, threads=THREADS, n_batch=32)
-    runner = Runner(library, model.reopen(), config)
+    runner = ModelRunner(library, model.reopen(), config)
     seen = []
     for at in range(3):
         step(runner, at)

@@ -18,7 +18,7 @@ import pytest
 from appliance.engine import protocol
 from appliance.engine.channel import Channel
 from appliance.engine.confine import LOW_PRIORITY
-from appliance.engine.worker import Worker, shapes
+from appliance.engine.worker import ModelWorker, shapes
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.types import Constraint, GenerationRequest, ModelKind
 from tests.lora import write_lora
@@ -132,7 +132,7 @@ def test_a_stray_descriptor_ends_it_before_the_model_is_read(model_fd: int, vari
 def test_a_running_worker_ends_when_its_server_goes(model_fd: int, variant: Path) -> None:
     worker = start(model_fd)
     worker.send(load(variant))
-    assert isinstance(worker.receive(), protocol.Ready)
+    assert isinstance(worker.receive(), protocol.WorkerReady)
     worker.send(prepare(prompt="Hello", ignore_eos=True))
     prepared = worker.receive()
     assert isinstance(prepared, protocol.Prepared)
@@ -146,7 +146,7 @@ def test_a_running_worker_ends_when_its_server_goes(model_fd: int, variant: Path
 def test_a_request_that_was_not_prepared_does_not_run(model_fd: int, variant: Path) -> None:
     worker = start(model_fd)
     worker.send(load(variant))
-    assert isinstance(worker.receive(), protocol.Ready)
+    assert isinstance(worker.receive(), protocol.WorkerReady)
     worker.send(protocol.Run(7))
     worker.send(protocol.Cancel(8))
     worker.send(prepare(prompt="Hi", max_tokens=1))
@@ -164,7 +164,7 @@ def test_a_request_that_was_not_prepared_does_not_run(model_fd: int, variant: Pa
 def rendered(worker: Started) -> tuple[str, str, int]:
     """The template that a fresh worker tells, and digest and tokens of a conversation in it."""
     ready = worker.receive()
-    assert isinstance(ready, protocol.Ready) and ready.vocabulary is not None
+    assert isinstance(ready, protocol.WorkerReady) and ready.vocabulary is not None
     user = ({"role": "user", "content": "Hi"},)
     worker.send(prepare(messages=user, max_tokens=1))
     prepared = worker.receive()
@@ -260,9 +260,9 @@ class Priorities:
 def test_what_is_large_is_prepared_with_the_lower_priority(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Worker, "_decode_forever", lambda _: None)
+    monkeypatch.setattr(ModelWorker, "_decode_forever", lambda _: None)
     ours, theirs = socket.socketpair()
-    worker = Worker(Channel(theirs), Priorities(), theirs)
+    worker = ModelWorker(Channel(theirs), Priorities(), theirs)
     serving = threading.Thread(target=worker.serve)
     serving.start()
     found = []
@@ -326,7 +326,7 @@ def test_adapters_come_and_go_while_a_confined_worker_runs(
 ) -> None:
     worker = start(model_fd)
     worker.send(load(variant))
-    assert isinstance(worker.receive(), protocol.Ready)
+    assert isinstance(worker.receive(), protocol.WorkerReady)
     plain = generate(worker, 1, "")
     answer = attach(worker, 2, "d1", sealed_fd(lora))
     assert answer == protocol.Adapters(2, ["d1"])
@@ -346,7 +346,7 @@ def test_an_adapter_that_is_not_sealed_or_none_is_refused_and_the_worker_goes_on
 ) -> None:
     worker = start(model_fd)
     worker.send(load(variant))
-    assert isinstance(worker.receive(), protocol.Ready)
+    assert isinstance(worker.receive(), protocol.WorkerReady)
     junk = tmp_path / "junk.gguf"
     junk.write_bytes(lora.read_bytes()[:4096])
     cases = {

@@ -41,7 +41,7 @@ def main(mode: str, descriptors: list[int], facts: str, names: list[str]) -> Non
         os._exit(0)
 
     worker.receive_descriptor = received
-    worker.Worker.serve = serve  # type: ignore[assignment, method-assign]
+    worker.ModelWorker.serve = serve  # type: ignore[assignment, method-assign]
     if mode == "free":
         confine.drop = lambda *_, **__: {"profile": "none"}
     os._exit(worker.main(*descriptors))

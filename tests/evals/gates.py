@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.evals import judging
-from appliance.evals.pairs import Pair
+from appliance.evals.pairs import ItemPair
 from appliance.facts import TaskFacts
 from appliance.trust.bytes import dsse, ecdsa
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation
-from appliance.trust.statements.evaluation import Circumstances, Pack
+from appliance.trust.statements.evaluation import GateCircumstances, Pack
 from appliance.trust.statements.specification import Specification
 from appliance.trust.statements.statement import PAYLOAD_TYPE
 from tests.trust import policies
@@ -57,7 +57,7 @@ def signed(terms: Specification, key: ecdsa.PrivateKey = policies.PUBLISHER) -> 
     return terms.sign(ecdsa.private_pem(key))
 
 
-def pairs(groups: int, gained: int = 0, lost: int = 0, right: float = 0.7) -> list[Pair]:
+def pairs(groups: int, gained: int = 0, lost: int = 0, right: float = 0.7) -> list[ItemPair]:
     """One item for each group; on the first ones only one side is right."""
     found = []
     for n in range(groups):
@@ -66,7 +66,7 @@ def pairs(groups: int, gained: int = 0, lost: int = 0, right: float = 0.7) -> li
         if gained <= n < gained + lost:
             one, other = False, True
         found.append(
-            Pair(
+            ItemPair(
                 f"i{n:04}", f"g{n:04}", "north" if n % 2 else "south", "a",
                 1_000_000 * one, 1_000_000 * other, "a" if one else "b", "a" if other else "b",
             )
@@ -74,19 +74,19 @@ def pairs(groups: int, gained: int = 0, lost: int = 0, right: float = 0.7) -> li
     return found
 
 
-def circumstances(**changes: Any) -> Circumstances:
+def circumstances(**changes: Any) -> GateCircumstances:
     """Of the first look."""
     given: dict[str, Any] = {
         "engine": ENGINE, "template_sha256": "", "look": 1, "log": "appliance.lab/0011",
         "entry": 7, "issued_us": NOW_US, "valid_until_us": NOW_US + 365 * DAY_US,
     }  # fmt: skip
-    return Circumstances(**(given | changes))
+    return GateCircumstances(**(given | changes))
 
 
 def certificate(
-    outcomes: list[Pair] | None = None,
+    outcomes: list[ItemPair] | None = None,
     terms: Specification | None = None,
-    at: Circumstances | None = None,
+    at: GateCircumstances | None = None,
     key: ecdsa.PrivateKey = EVALUATOR,
     person: ecdsa.PrivateKey = policies.PUBLISHER,
 ) -> bytes:

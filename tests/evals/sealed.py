@@ -11,7 +11,7 @@ from appliance.audit import content
 from appliance.audit.files import LogFiles
 from appliance.datasets import directory, sealing
 from appliance.datasets.ledger import FALLING
-from appliance.datasets.sealing import SealingKey
+from appliance.datasets.sealing import SealKey
 from appliance.facts import TaskFacts
 from appliance.trust.artifacts import signing
 from appliance.trust.policy.policy_file import marks_key
@@ -23,19 +23,17 @@ MODEL_DIGEST = "16399c58348341f1727030d1fc312a7fb25819f69fcbb6d15fd0687f698a49c4
 GROUPS = 52
 
 
-def sealing_key(services: Services) -> SealingKey:
+def sealing_key(services: Services) -> SealKey:
     """A key as the admin socket gives it."""
     kek = LogFiles(services.data / "audit").key_encryption_key()
     name, secret = secrets.token_hex(16), secrets.token_bytes(32)
     wrapped = content.wrap(kek, sealing.key_id(name), secret)
-    return SealingKey(
-        name, secret, wrapped, content.kek_name(kek), marks_key(services.data / "trust")
-    )
+    return SealKey(name, secret, wrapped, content.kek_name(kek), marks_key(services.data / "trust"))
 
 
 def write_dataset(
     path: Path, *, groups: int = GROUPS, dev: int = 12, first: int = 0,
-    seal: SealingKey | None = None, split: str = "test",
+    seal: SealKey | None = None, split: str = "test",
 ) -> Path:  # fmt: skip
     """A dataset of work orders: a test item for each group, sealed with a key.
 

@@ -104,8 +104,8 @@ async def test_what_we_could_not_ask_differs_from_nothing(
 ) -> None:
     """The engine is lost at each try; the task stays as it is, and the next carry is whole."""
 
-    async def lost(*more: Any) -> asking.Told:
-        return asking.Told(None, "worker_lost", 0.0)
+    async def lost(*more: Any) -> asking.CandidateReply:
+        return asking.CandidateReply(None, "worker_lost", 0.0)
 
     lab.store.evaluations.engine_of = lambda: OTHER
     with monkeypatch.context() as patched, pytest.raises(ApplianceError) as caught:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.errors import TaskRefused
-from appliance.evals.details import Details, details, shown
+from appliance.evals.details import CandidateDetails, details, shown
 from appliance.evals.outcomes import Outcome
 from appliance.tasks.definition import parse
 from appliance.tasks.loaded import load
@@ -16,7 +16,7 @@ from tests.tasks.example import FIELDS, LABELS, SCHEMA
 TEXT = LABELS.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + LABELS.split("[gate]")[1]
 
 
-def told(text: str, made: list[Outcome]) -> Details:
+def told(text: str, made: list[Outcome]) -> CandidateDetails:
     files = {"task.toml": text.encode(), "schema.json": json.dumps(SCHEMA).encode()}
     return details(load(lambda name, most: files[name][:most], "d"), made)
 

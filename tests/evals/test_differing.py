@@ -16,12 +16,12 @@ from appliance.app import Services, initialise, open_services
 from appliance.audit.files import LogFiles
 from appliance.datasets import label_queues, labelling
 from appliance.datasets.items import Item
-from appliance.datasets.label_queues import LabelQueue
+from appliance.datasets.label_queues import StoredLabelQueue
 from appliance.errors import ApplianceError, PolicyRefused, StateRefused
 from appliance.evals import differing, judging
 from appliance.evals.gate_outcomes import read_pairs
 from appliance.evals.job import DIRECTORY
-from appliance.evals.pairs import MILLION, Pair
+from appliance.evals.pairs import MILLION, ItemPair
 from appliance.jobs.kind import Waits
 from appliance.looks import sealed_lines
 from appliance.trust.artifacts import signing
@@ -81,7 +81,7 @@ async def resumed(services: Services, job: int) -> dict[str, Any]:
     return (await live.outcome()).document
 
 
-def queue_of(services: Services) -> LabelQueue:
+def queue_of(services: Services) -> StoredLabelQueue:
     (queue,) = services.labels.list()
     return queue
 
@@ -268,7 +268,7 @@ async def test_the_limits_of_a_queue_are_found_before_the_look_or_do_not_hold(
 # The interval, and who may label.
 
 
-def drawn(draw: np.random.Generator, groups: int, items: int, differ: float) -> list[Pair]:
+def drawn(draw: np.random.Generator, groups: int, items: int, differ: float) -> list[ItemPair]:
     """Answers of two sides to items with two labels, one of which is right; all are known."""
     found = []
     for n in range(groups * items):
@@ -276,14 +276,14 @@ def drawn(draw: np.random.Generator, groups: int, items: int, differ: float) -> 
         one = "a" if draw.random() < 0.5 else "b"
         other = one if same else "ab".replace(one, "")
         right = "a" if draw.random() < 0.7 else "b"
-        found.append(Pair(f"i{n:05}", f"g{n // items}", "", right, MILLION * (one == right),
+        found.append(ItemPair(f"i{n:05}", f"g{n // items}", "", right, MILLION * (one == right),
                           MILLION * (other == right), one, other))  # fmt: skip
     return found
 
 
-def without_labels(pairs: list[Pair]) -> list[Pair]:
+def without_labels(pairs: list[ItemPair]) -> list[ItemPair]:
     return [
-        Pair(p.item, p.group, p.stratum, "", 0, 0, p.candidate_answer, p.incumbent_answer,
+        ItemPair(p.item, p.group, p.stratum, "", 0, 0, p.candidate_answer, p.incumbent_answer,
              agreed=True)
         if p.candidate_answer == p.incumbent_answer
         else p

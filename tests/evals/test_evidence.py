@@ -7,8 +7,8 @@ from appliance.errors import BadRequest, NotFound
 from appliance.evals import evidence
 from appliance.evals.asking import ASKER
 from appliance.evals.evidence import Sought, seek, summed
-from appliance.retrieval.search import Found
-from appliance.retrieval.service import Query
+from appliance.retrieval.search import SearchHits
+from appliance.retrieval.service import SearchQuery
 from appliance.tasks.definition import parse
 from appliance.types import Passage, Principal
 from tests.evals.test_results import ASKS
@@ -24,14 +24,14 @@ def item(number: int, text: str, **relevant: int) -> Item:
     return Item(f"i{number}", f"g{number}", {"text": text}, "x", relevant=relevant or None)
 
 
-async def search(app: Principal, query: Query) -> Found:
+async def search(app: Principal, query: SearchQuery) -> SearchHits:
     """Finds a document for each word."""
     assert app == ASKER and query.collection == "manuals" and query.wanted == 100
     if query.text == "too long":
         raise BadRequest("context_length_exceeded", "Too long.")
     if query.text == "gone":
         raise NotFound("collection_not_found", "Gone.")
-    return Found(tuple(passage(word) for word in query.text.split()), 7, "bm25", 9)
+    return SearchHits(tuple(passage(word) for word in query.text.split()), 7, "bm25", 9)
 
 
 async def test_documents_count_and_so_do_the_passages_that_are_given() -> None:

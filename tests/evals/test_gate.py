@@ -19,7 +19,7 @@ from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals import gate as gates
 from appliance.evals import judging
 from appliance.evals.asking import Asking
-from appliance.evals.gate import Gate
+from appliance.evals.gate import GateJob
 from appliance.evals.gate_outcomes import read_pairs
 from appliance.evals.job import DIRECTORY
 from appliance.evals.outcomes import Outcome
@@ -290,7 +290,7 @@ async def test_killed_at_any_step_the_look_counts_once_and_the_verdict_is_the_sa
     lab: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = lab.jobs.kind("gate")
-    assert isinstance(kind, Gate)
+    assert isinstance(kind, GateJob)
     wanted = terms(lab, "orders", "killed")
     job: Any = Job(4_711, {"specification": envelope(lab, wanted).decode()})
     deaths = 0

@@ -6,8 +6,8 @@ from appliance.datasets.items import Item
 from appliance.datasets.reading import read_items
 from appliance.evals import judging
 from appliance.evals.baselines import battery
-from appliance.evals.pairs import MILLION, Pair
-from appliance.trust.statements.evaluation import Found
+from appliance.evals.pairs import MILLION, ItemPair
+from appliance.trust.statements.evaluation import GateFound
 from tests.conftest import example_set
 from tests.evals.gates import wanted
 from tests.evals.test_gate_simulation import told
@@ -25,16 +25,16 @@ def answers(items: list[Item]) -> tuple[list[Item], dict[str, list[str]]]:
     return tests, found
 
 
-def judged(tests: list[Item], ones: list[str], others: list[str]) -> Found:
+def judged(tests: list[Item], ones: list[str], others: list[str]) -> GateFound:
     pairs = [
-        Pair(item.id, item.group, "", item.label, MILLION * (one == item.label),
+        ItemPair(item.id, item.group, "", item.label, MILLION * (one == item.label),
              MILLION * (other == item.label), one, other)
         for item, one, other in zip(tests, ones, others, strict=True)
     ]  # fmt: skip
     return judging.judge(wanted(incumbent=REGRESSION), pairs)
 
 
-def verdicts(items: list[Item]) -> dict[str, Found]:
+def verdicts(items: list[Item]) -> dict[str, GateFound]:
     tests, given = answers(items)
     found = {}
     for name, labels in given.items():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from appliance.evals import judging
-from appliance.evals.pairs import MILLION, Pair
+from appliance.evals.pairs import MILLION, ItemPair
 from appliance.statistics.power import groups_for_difference, groups_for_floor
 from appliance.statistics.proportions import wilson
 from appliance.trust.statements.specification import Specification
@@ -40,12 +40,12 @@ def needed(margin: float, differ: float, truth: float) -> int:
     return high
 
 
-def drawn(draw: np.random.Generator, groups: int, differ: float, truth: float) -> list[Pair]:
+def drawn(draw: np.random.Generator, groups: int, differ: float, truth: float) -> list[ItemPair]:
     gaps = draw.choice(
         [1, -1, 0], groups, p=[(differ + truth) / 2, (differ - truth) / 2, 1 - differ]
     )
     return [
-        Pair(f"i{n:05}", f"g{n}", "", "a", int(gap >= 0) * MILLION, int(gap <= 0) * MILLION,
+        ItemPair(f"i{n:05}", f"g{n}", "", "a", int(gap >= 0) * MILLION, int(gap <= 0) * MILLION,
              "a" if gap >= 0 else "b", "a" if gap <= 0 else "b")
         for n, gap in enumerate(gaps)
     ]  # fmt: skip

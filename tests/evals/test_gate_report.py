@@ -5,18 +5,18 @@ from dataclasses import replace
 import pytest
 
 from appliance.evals import gate_report, judging
-from appliance.evals.gate_report import Judged
+from appliance.evals.gate_report import GatePageFacts
 from appliance.evals.judging import Coarse
-from appliance.evals.pairs import Pair
+from appliance.evals.pairs import ItemPair
 from appliance.reports.page import render
 from appliance.trust.statements.specification import Specification
 from tests.evals.gates import PACKS, pairs, wanted
 
 
-def judged(outcomes: list[Pair], terms: Specification | None = None) -> Judged:
+def judged(outcomes: list[ItemPair], terms: Specification | None = None) -> GatePageFacts:
     terms = terms or wanted()
     packs = {name: PACKS[name] for name in terms.packs}
-    return Judged(
+    return GatePageFacts(
         wanted=terms,
         found=judging.judge(terms, outcomes, packs),
         qualities={
@@ -49,7 +49,9 @@ def judged(outcomes: list[Pair], terms: Specification | None = None) -> Judged:
         (pairs(400, gained=20), wanted(floors={"no": 1_000}), "No number of groups is known to"),
     ],
 )
-def test_the_verdict_is_a_sentence(outcomes: list[Pair], terms: Specification, words: str) -> None:
+def test_the_verdict_is_a_sentence(
+    outcomes: list[ItemPair], terms: Specification, words: str
+) -> None:
     assert words in gate_report.sentence(judged(outcomes, terms))
 
 

@@ -15,13 +15,13 @@ import pytest
 
 from appliance.datasets.reading import read_items
 from appliance.evals import judging
-from appliance.evals.pairs import MILLION, Pair
+from appliance.evals.pairs import MILLION, ItemPair
 from appliance.statistics.groups import paired_difference
 from appliance.statistics.power import groups_for_difference
 from appliance.statistics.risk import certify
 from appliance.statistics.special import normal_quantile
 from appliance.tasks.classifiers.linear import fit_linear
-from appliance.trust.statements.evaluation import Found
+from appliance.trust.statements.evaluation import GateFound
 from tests.evals.gates import wanted
 from tests.statistics.simulation import within
 
@@ -80,13 +80,13 @@ def worse(by: float, real: list[Group], draw: np.random.Generator) -> list[Group
     ]
 
 
-def judged(groups: list[Group], *, item_level: bool = False) -> Found:
+def judged(groups: list[Group], *, item_level: bool = False) -> GateFound:
     pairs = []
     for n, group in enumerate(groups):
         for m, (one, other) in enumerate(group):
             name = f"{n:05}-{m:03}"
             pairs.append(
-                Pair(name, name if item_level else str(n), "", "a", one * MILLION,
+                ItemPair(name, name if item_level else str(n), "", "a", one * MILLION,
                      other * MILLION, "x", "x")
             )  # fmt: skip
     return judging.judge(TERMS, pairs)

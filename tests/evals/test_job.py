@@ -11,16 +11,16 @@ from appliance.app import Services, open_services
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals import job as jobs
 from appliance.evals.asking import Asking
-from appliance.evals.job import DIRECTORY, Evaluation
+from appliance.evals.job import DIRECTORY, EvaluationJob
 from appliance.evals.outcomes import parse
 from appliance.evals.packs.items import items
 from appliance.evals.store import NEIGHBOURS
-from appliance.evals.wanted import Wanted
-from appliance.host.energy import Meter
+from appliance.evals.wanted import EvaluationWanted
+from appliance.host.energy import EnergyMeter
 from appliance.jobs.kind import Stop
 from appliance.looks import answers
 from appliance.tasks.classifiers.document import read
-from appliance.tasks.classifiers.neighbours import Neighbours
+from appliance.tasks.classifiers.neighbours import NeighbourModel
 from tests.evals.orders import FITTED, TASK, item, write_data, write_task
 from tests.several import config, make_models
 from tests.smol import ID
@@ -56,7 +56,7 @@ class Job:
     id, actor, resumed, created_us = 77, "uid:0", False, 0
 
     def __init__(self, params: dict[str, Any], stop_at: int) -> None:
-        self.params, self.stop_at = msgspec.convert(params, Wanted), stop_at
+        self.params, self.stop_at = msgspec.convert(params, EvaluationWanted), stop_at
         self.checkpoint: dict[str, Any] | None = None
         self.reports: list[int] = []
 
@@ -85,7 +85,7 @@ async def evaluated(services: Services, **params: Any) -> dict[str, Any]:
 async def test_every_candidate_answers_every_item(
     ready: Services, task: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Meter, "joules", lambda self: 1.0)
+    monkeypatch.setattr(EnergyMeter, "joules", lambda self: 1.0)
     params = {"task": str(task), "data": str(data)}
     live = await ready.jobs.start("evaluation", params, "uid:0")
     result = (await live.outcome()).document
@@ -177,7 +177,7 @@ async def test_an_interrupted_evaluation_resumes_at_the_item(
 ) -> None:
     monkeypatch.setattr(answers, "BATCH", 4)
     kind = ready.jobs.kind("evaluation")
-    assert isinstance(kind, Evaluation)
+    assert isinstance(kind, EvaluationJob)
     asked: list[str] = []
     real = Asking.outcome
 
@@ -319,7 +319,7 @@ async def test_nearest_neighbours_by_a_real_embedding_model(
     assert own["calibration_error"] is not None
     (kept,) = (home / DIRECTORY).glob(f"*/{NEIGHBOURS}")
     learned = read(kept.read_bytes())
-    assert isinstance(learned, Neighbours) and len(learned.vectors) == 120
+    assert isinstance(learned, NeighbourModel) and len(learned.vectors) == 120
     assert learned.embedder == result["digests"]["model minilm"]
 
 

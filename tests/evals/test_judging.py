@@ -5,8 +5,8 @@ import pytest
 from appliance.errors import EvaluationRefused
 from appliance.evals import judging
 from appliance.evals.judging import judge
-from appliance.evals.pairs import MILLION, Pair
-from appliance.statistics.groups import Estimate
+from appliance.evals.pairs import MILLION, ItemPair
+from appliance.statistics.groups import GroupMean
 from appliance.statistics.proportions import Interval
 from appliance.trust.statements.evaluation import Pack
 from tests.evals.gates import pairs, wanted
@@ -54,9 +54,11 @@ def test_a_floor_that_is_open_asks_for_groups_in_all() -> None:
 
 
 def test_items_of_a_group_count_once() -> None:
-    many = [Pair(f"i{n}", f"g{n % 40}", "", "a", MILLION, MILLION, "a", "a") for n in range(4_000)]
+    many = [
+        ItemPair(f"i{n}", f"g{n % 40}", "", "a", MILLION, MILLION, "a", "a") for n in range(4_000)
+    ]
     assert judge(wanted(), many).verdict == "underpowered"  # 40 groups, whatever the items
-    alone = [Pair(p.item, p.item, "", "a", MILLION, MILLION, "a", "a") for p in many]
+    alone = [ItemPair(p.item, p.item, "", "a", MILLION, MILLION, "a", "a") for p in many]
     assert judge(wanted(), alone).verdict == "pass"  # the control: items as groups
 
 
@@ -105,7 +107,7 @@ def test_each_pack_must_reach_its_floor() -> None:
 def test_failures_are_wrong_and_counted() -> None:
     ok = pairs(400)
     failing = [
-        Pair(p.item, p.group, p.stratum, p.expected, 0, p.incumbent, None, p.incumbent_answer,
+        ItemPair(p.item, p.group, p.stratum, p.expected, 0, p.incumbent, None, p.incumbent_answer,
              "timeout") if n < 120 else p
         for n, p in enumerate(ok)
     ]  # fmt: skip
@@ -114,7 +116,7 @@ def test_failures_are_wrong_and_counted() -> None:
 
 
 def test_what_is_told_is_rounded_outward() -> None:
-    told = judging.coarse(Estimate(-0.0349, Interval(-0.0451, 0.0101), 100, 0.1))
+    told = judging.coarse(GroupMean(-0.0349, Interval(-0.0451, 0.0101), 100, 0.1))
     assert told == (-30_000, -50_000, 20_000)
 
 

@@ -62,7 +62,7 @@ def test_on_fourteen_groups_both_say_that_nothing_is_told_from_another() -> None
     assert "Do not use a language model" in page and advice.startswith("Don't use a language")
 
 
-def verified(envelope: bytes) -> evaluation.Certificate:
+def verified(envelope: bytes) -> evaluation.GateCertificate:
     return evaluation.verify(envelope, policy())
 
 

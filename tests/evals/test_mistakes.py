@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.datasets.directory import Dataset, Manifest
+from appliance.datasets.directory import Dataset, DatasetManifest
 from appliance.datasets.items import Item
 from appliance.errors import DatasetRefused, EvaluationRefused
 from appliance.evals.mistakes import mistakes
@@ -20,7 +20,7 @@ ITEMS = tuple(
 
 
 def read(_: str) -> tuple[str, Dataset]:
-    return "d", Dataset(Manifest("orders"), {"dev": ITEMS})
+    return "d", Dataset(DatasetManifest("orders"), {"dev": ITEMS})
 
 
 def changed(_: str) -> tuple[str, Dataset]:

@@ -10,7 +10,7 @@ from appliance.datasets.items import Item
 from appliance.evals import neighbours
 from appliance.evals.neighbours import learn
 from appliance.tasks.classifiers.document import read
-from appliance.tasks.classifiers.neighbours import Neighbours
+from appliance.tasks.classifiers.neighbours import NeighbourModel
 
 WORDS = ("pump", "hose", "turbo", "piston")
 
@@ -78,7 +78,7 @@ async def test_what_was_learned_can_be_a_tasks_classifier() -> None:
     )  # fmt: skip
     assert found.document is not None
     held = read(found.document)
-    assert isinstance(held, Neighbours) and held.embedder == "d" * 64
+    assert isinstance(held, NeighbourModel) and held.embedder == "d" * 64
     assert held.labels == ("engine", "hydraulics") and len(held.vectors) == 11
     made = [Item(i.id, i.group, i.input, {"system": i.label}) for i in train(8)]
     assert (await learn(made, Embedder(), "d", lambda _: None)).document is None

@@ -7,16 +7,16 @@ import pytest
 
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, NotFound
-from appliance.evals.plan import Candidate, Messages, Plan, Planner, names, pinned
-from appliance.evals.subject import Subject
-from appliance.evals.wanted import Wanted
+from appliance.evals.plan import Candidate, EvaluationPlan, Messages, Planner, names, pinned
+from appliance.evals.subject import EvaluationSubject
+from appliance.evals.wanted import EvaluationWanted
 from appliance.serving.backend import Backends
 from appliance.tasks.loaded import load
 from appliance.types import ModelCard
 from tests.evals.orders import FITTED, TASK, item
 from tests.tasks.example import coefficients
 
-ALL = Wanted("t", "d")
+ALL = EvaluationWanted("t", "d")
 
 
 class Models:
@@ -40,13 +40,15 @@ def items(count: int, split: str) -> tuple[Item, ...]:
     return tuple(Item(m["id"], m["group"], m["input"], m["expected"]) for m in made)
 
 
-def subject(text: str = TASK, train: int = 120) -> Subject:
+def subject(text: str = TASK, train: int = 120) -> EvaluationSubject:
     files = {"classifier.json": coefficients("electrical")}
     loaded = load(lambda name, most: files.get(name, text).encode()[:most], "t" * 64)
-    return Subject(loaded, "s" * 64, (), items(train, "train"), items(12, "dev"), None)
+    return EvaluationSubject(loaded, "s" * 64, (), items(train, "train"), items(12, "dev"), None)
 
 
-async def planned(wanted: Wanted = ALL, models: Models | None = None, **more: Any) -> Plan:
+async def planned(
+    wanted: EvaluationWanted = ALL, models: Models | None = None, **more: Any
+) -> EvaluationPlan:
     async def tokens(_model: str, messages: Messages) -> int:
         return 20 * len(messages)
 
@@ -75,13 +77,13 @@ async def test_the_whole_battery_runs_every_time() -> None:
 
 
 async def test_further_models_answer_the_task_as_it_is_written() -> None:
-    plan = await planned(Wanted("t", "d", models=("smol", "minilm", "smol")))
+    plan = await planned(EvaluationWanted("t", "d", models=("smol", "minilm", "smol")))
     assert names(plan.candidates)[-1] == "minilm"
     assert len(names(plan.candidates)) == 9
 
 
 async def test_without_baselines_only_the_models_are_measured() -> None:
-    plan = await planned(Wanted("t", "d", baselines=False))
+    plan = await planned(EvaluationWanted("t", "d", baselines=False))
     assert names(plan.candidates) == ["smol"] and plan.notes == ()
 
 
@@ -107,9 +109,9 @@ async def test_the_number_of_examples_of_the_task_is_not_measured_twice() -> Non
     async def tokens(_model: str, _messages: Messages) -> int:
         return 1
 
-    found = Subject(loaded, "s", (), items(20, "train"), items(2, "dev"), None)
+    found = EvaluationSubject(loaded, "s", (), items(20, "train"), items(2, "dev"), None)
     planner = Planner(cast(Backends, Models()), str, tokens)
-    plan = await planner.plan(Wanted("t", "d"), found)
+    plan = await planner.plan(EvaluationWanted("t", "d"), found)
     assert names(plan.candidates)[-4:] == [
         "smol", "smol, 0 examples", "smol, 8 examples", "smol, without labels",
     ]  # fmt: skip
@@ -121,7 +123,7 @@ async def test_a_model_that_is_not_approved_is_refused_before_anything_is_measur
 
 
 async def test_the_tasks_own_classifier_is_measured_whatever_else_is() -> None:
-    (own,) = (await planned(Wanted("t", "d", baselines=False), text=FITTED)).candidates
+    (own,) = (await planned(EvaluationWanted("t", "d", baselines=False), text=FITTED)).candidates
     assert own == Candidate("the task's classifier", "own")
     assert names((await planned(text=FITTED)).candidates)[-1] == own.name
 
@@ -129,7 +131,7 @@ async def test_the_tasks_own_classifier_is_measured_whatever_else_is() -> None:
 async def test_a_blend_is_measured_beside_the_model_alone() -> None:
     model = 'model = "smol"\ndigest = "' + "d" * 64 + '"\n'
     blend = FITTED.replace('kind = "classifier"\n', f'kind = "blend"\nweight = 0.5\n{model}')
-    plan = await planned(Wanted("t", "d", baselines=False), text=blend)
+    plan = await planned(EvaluationWanted("t", "d", baselines=False), text=blend)
     assert names(plan.candidates) == ["the task's blend", "smol"]
     assert plan.candidates[0].digest == plan.candidates[1].digest == "digest of smol"
 
@@ -137,7 +139,7 @@ async def test_a_blend_is_measured_beside_the_model_alone() -> None:
 async def test_another_task_dataset_or_model_is_not_resumed_with() -> None:
     plan = await planned()
     plan.check(subject())
-    for changed in (Plan("x", plan.data, ()), Plan(plan.task, "x", ())):
+    for changed in (EvaluationPlan("x", plan.data, ()), EvaluationPlan(plan.task, "x", ())):
         with pytest.raises(EvaluationRefused) as caught:
             changed.check(subject())
         assert caught.value.code == "evaluation_changed"

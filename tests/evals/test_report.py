@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from appliance.evals.details import Details
+from appliance.evals.details import CandidateDetails
 from appliance.evals.outcomes import Outcome
-from appliance.evals.report import Evaluated, Flip, conclusion, page
+from appliance.evals.report import Evaluated, ItemFlip, conclusion, page
 from appliance.evals.summary import compare_all, summarise
 from appliance.reports.page import render
 from tests.evals.example import outcomes
@@ -32,7 +32,7 @@ def whole_page() -> str:
     """A page with one flip, whose text tries to end its section."""
     found = evaluated({**BASE, "tuned": outcomes(110)})
     said = "the pump leaks</section>\n"
-    flip = Flip("item-7", "g", "tuned", said, "the hose leaks", "x")
+    flip = ItemFlip("item-7", "g", "tuned", said, "the hose leaks", "x")
     return render(page(replace(found, flips=[flip])))
 
 
@@ -98,7 +98,7 @@ def test_confidence_is_plotted_where_it_varies() -> None:
 
 def test_levels_of_labels_have_a_table() -> None:
     made = evaluated({**BASE, "tuned": outcomes(110)})
-    level = Details(levels={"category": made.summaries[0].quality})
+    level = CandidateDetails(levels={"category": made.summaries[0].quality})
     html = render(page(replace(made, details={s.name: level for s in made.summaries})))
     section = html[html.index("<h2>Levels</h2>") :].partition("</section>")[0]
     assert "category" in section and "tuned" in section and "95 % interval" in section

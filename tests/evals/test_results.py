@@ -8,12 +8,12 @@ import pytest
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.evidence import Retrieval
-from appliance.evals.plan import Candidate, Plan
+from appliance.evals.plan import Candidate, EvaluationPlan
 from appliance.evals.report import page
 from appliance.evals.results import Measured, concluded
-from appliance.evals.wanted import Wanted
+from appliance.evals.wanted import EvaluationWanted
 from appliance.reports.page import render
-from appliance.statistics.groups import Estimate
+from appliance.statistics.groups import GroupMean
 from appliance.statistics.proportions import Interval
 from appliance.wire.admin.results import PacksMeasured
 from tests.browser import chromium
@@ -43,10 +43,12 @@ def result(
 ) -> tuple[dict[str, Any], str]:
     found = subject(toml)
     items = tuple(replace(found.items[0], id=o.item, group=o.group) for o in outcomes(0))
-    plan = Plan("t", "d", tuple(m.candidate for m in measured), ("Something was not measured.",))
+    plan = EvaluationPlan(
+        "t", "d", tuple(m.candidate for m in measured), ("Something was not measured.",)
+    )
     told, evaluated = concluded(
-        "2026-11-27T10:00:00Z", Wanted("t", "d"), replace(found, items=items), plan, measured,
-        packs, retrieval,
+        "2026-11-27T10:00:00Z", EvaluationWanted("t", "d"), replace(found, items=items), plan,
+        measured, packs, retrieval,
     )  # fmt: skip
     return told.document, render(page(evaluated))
 
@@ -93,7 +95,7 @@ def test_the_page_has_speed_memory_flips_slices_packs_and_notes() -> None:
 
 
 def test_what_was_found_and_cited_is_in_the_result_and_on_the_page() -> None:
-    half = Estimate(0.5, Interval(0.4, 0.6), 60, 0.1)
+    half = GroupMean(0.5, Interval(0.4, 0.6), 60, 0.1)
     found = Retrieval("manuals", "vectors", 3, (4, 5), 120, half, half, half)
     linear, smol = both()
     cited = tuple(replace(o, cited=1, cited_right=1, cited_removed=3) for o in smol.outcomes)

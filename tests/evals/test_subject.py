@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ApplianceError
-from appliance.evals.subject import ApprovedArtifacts, Subject, read_data, read_subject, some
-from appliance.evals.wanted import Wanted
-from appliance.tasks.drafting import Draft, files, write
+from appliance.evals.subject import (
+    ApprovedArtifacts,
+    EvaluationSubject,
+    read_data,
+    read_subject,
+    some,
+)
+from appliance.evals.wanted import EvaluationWanted
+from appliance.tasks.drafting import TaskDraft, files, write
 from appliance.trust.artifacts.signing import sign_directory
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import ecdsa
@@ -23,8 +29,8 @@ def lab(tmp_path: Path) -> LabData:
     return make_lab(tmp_path)
 
 
-def read(lab: LabData, task: str | Path, data: str | Path, **more: object) -> Subject:
-    wanted = Wanted(str(task), str(data), **more)  # type: ignore[arg-type]
+def read(lab: LabData, task: str | Path, data: str | Path, **more: object) -> EvaluationSubject:
+    wanted = EvaluationWanted(str(task), str(data), **more)  # type: ignore[arg-type]
     with opened(lab) as (services, _):
         store = ApprovedArtifacts(services.store, lambda: load_policy(lab.data / "trust"))
         return read_subject(store, wanted)
@@ -120,7 +126,7 @@ def test_the_draft_of_a_dataset_measures_on_it(lab: LabData, tmp_path: Path) -> 
     data = write_data(tmp_path / "orders")
     first = read(lab, write_task(tmp_path / "task"), data)
     shutil.rmtree(tmp_path / "task")
-    made = files(Draft("new", "Made of items.", "smol", "0" * 64), first.train, first.train[:2])
+    made = files(TaskDraft("new", "Made of items.", "smol", "0" * 64), first.train, first.train[:2])
     write(tmp_path / "new", made)
     found = read(lab, tmp_path / "new", data)
     assert found.loaded.example_ids == ("train000", "train001")

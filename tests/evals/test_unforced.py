@@ -8,7 +8,7 @@ import pytest
 
 from appliance.admission.places import Place
 from appliance.evals.unforced import UnforcedTask, forced, read_freely
-from appliance.serving.backend import Backend, Backends
+from appliance.serving.backend import Backends, ModelBackend
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.loaded import LoadedTask, load
 from appliance.types import Delta, GenerationRequest, Principal
@@ -78,14 +78,14 @@ class Tasks:
     def __init__(self, backend: Any) -> None:
         self.backend = backend
 
-    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
-        return cast(Backend, self.backend)
+    async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
+        return cast(ModelBackend, self.backend)
 
 
 @pytest.mark.parametrize(("text", "most"), [(LABELS, 32), (FIELDS, 64 * 6), (SHORT, 7)])
 async def test_the_model_gets_the_prompt_of_the_task_and_is_not_held(text: str, most: int) -> None:
     model, task = Model(), loaded(text)
-    backends = Tasks(TaskBackend(task, cast(Backend, model)))
+    backends = Tasks(TaskBackend(task, cast(ModelBackend, model)))
     free = await UnforcedTask(cast(Backends, backends), task).open(
         task.task.id, "k", cast(Place, None)
     )

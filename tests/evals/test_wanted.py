@@ -7,14 +7,14 @@ from typing import Any, Final
 import pytest
 
 from appliance.errors import EvaluationRefused
-from appliance.evals.job import Evaluation
-from appliance.evals.wanted import Wanted, check, is_path
+from appliance.evals.job import EvaluationJob
+from appliance.evals.wanted import EvaluationWanted, check, is_path
 
-KIND: Final = Evaluation(None)  # type: ignore[arg-type]
+KIND: Final = EvaluationJob(None)  # type: ignore[arg-type]
 
 
 def test_ids_and_directories(tmp_path: Path) -> None:
-    asked = Wanted("orders-task", str(tmp_path))
+    asked = EvaluationWanted("orders-task", str(tmp_path))
     check(asked)
     assert (asked.split, asked.baselines, asked.packs, asked.limit) == ("dev", True, False, 0)
     assert not is_path(asked.task) and is_path(asked.data)

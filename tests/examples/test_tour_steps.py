@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.reports.page import Figure, Page, render
+from appliance.reports.page import Figure, ReportPage, render
 from examples.demo import DemoError
 from examples.tour_steps import Decision, Report, Tour, report, run
 
@@ -36,7 +36,7 @@ def test_an_index_begins_with_the_decisions_and_a_picture_of_each(tmp_path: Path
                  "coverage": 0.8, "alpha": 0.05}  # fmt: skip
         (tmp_path / f"{name}.json").write_text(json.dumps(found))
         figure = Figure(f'<svg id="{name}"></svg>', f"caption of {name} & more")
-        shown = Page(name, "a", "no", (), (), (), "now", figure)
+        shown = ReportPage(name, "a", "no", (), (), (), "now", figure)
         (tmp_path / f"{name}.html").write_text(render(shown), encoding="utf-8")
         page = Report(f"{name}.html", name.title(), tmp_path / f"{name}.json")
         made.reports.append(page)

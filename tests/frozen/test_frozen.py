@@ -27,9 +27,9 @@ from appliance.trust.bytes import ecdsa, manifest, oms, strict_json
 from appliance.trust.policy import policy_document
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import approval, evaluation, route
-from appliance.trust.statements.approval import ApprovalSubject, PruneSubject, UpstreamSubject
+from appliance.trust.statements.approval import ApprovalSubject, PrunedEntries, UpstreamSubject
 from appliance.trust.statements.evaluation import Evaluation
-from appliance.trust.statements.pointer import Pointer
+from appliance.trust.statements.pointer import TaskPointer
 from appliance.trust.statements.pointers import Pointers
 from appliance.trust.statements.route import Calibrated
 from appliance.trust.statements.specification import Specification
@@ -64,7 +64,7 @@ def payload(envelope: bytes) -> bytes:
     return base64.b64decode(outer.get("dsseEnvelope", outer)["payload"])
 
 
-def subject(envelope: bytes) -> ApprovalSubject | PruneSubject:
+def subject(envelope: bytes) -> ApprovalSubject | PrunedEntries:
     """The subject of an approval, from its own words."""
     told = json.loads(payload(envelope))
     named = {each["name"]: each["digest"]["sha256"] for each in told["subject"]}
@@ -73,7 +73,7 @@ def subject(envelope: bytes) -> ApprovalSubject | PruneSubject:
         return ApprovalSubject(named["model"], named["model.sig"], number, named.get("evaluation"))
     ((name, root),) = named.items()
     before, _, origin = name.removeprefix("entries below ").partition(" of the audit log ")
-    return PruneSubject(origin, int(before), root)
+    return PrunedEntries(origin, int(before), root)
 
 
 def approved(line: Line, of: Any = None) -> bytes:
@@ -87,7 +87,7 @@ def approved(line: Line, of: Any = None) -> bytes:
 
 
 def pointed(line: Line) -> bytes:
-    return Pointer.verify(line["envelope"].encode(), policy(line)).said.sign(PEM)
+    return TaskPointer.verify(line["envelope"].encode(), policy(line)).said.sign(PEM)
 
 
 def specified(line: Line) -> bytes:
@@ -105,7 +105,7 @@ def certified(line: Line) -> bytes:
     envelope = line["envelope"].encode()
     found = route.verify(envelope, policy(line))
     inner = as_json(json.loads(payload(envelope))["predicate"]["specification"])
-    signed = route.Specification.verify(inner, policy(line))
+    signed = route.RouteSpecification.verify(inner, policy(line))
     assert signed.said.payload() == payload(inner)
     return route.certify(signed, found.found, found.circumstances, KEY)
 
@@ -224,7 +224,7 @@ def _job(database: Engine, row: Line) -> None:
 def _pointer(database: Engine, row: Line) -> None:
     store = Pointers(database)
     assert row["envelope"] in store.history(row["name"])
-    assert Pointer.open(row["envelope"]).id == row["id"]
+    assert TaskPointer.open(row["envelope"]).id == row["id"]
 
 
 def _route(database: Engine, row: Line) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Chunk
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -246,7 +246,7 @@ def compute(library: Library, data: bytes, facts: GgufFacts) -> None:
         file.write(data)
     pooled = facts.kind != "generate"
     config = RunnerConfig(n_ctx=64, slots=2, threads=1, n_batch=64, pooled=pooled)
-    runner = Runner(library, fd, config)
+    runner = ModelRunner(library, fd, config)
     text = "the head th \n"
     tokens = runner.tokenize(text, add_special=True, parse_special=not pooled)[:40] or [0]
     runner.control_texts()

@@ -27,7 +27,7 @@ from appliance.governance.agreement import AGREES
 from appliance.governance.proven import KINDS
 from appliance.trust.artifacts.records import Records
 from appliance.trust.artifacts.store import load_policy
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.types import Json, Limits
 from appliance.wire.admin import collections as groupwire
 from appliance.wire.admin import keys as wire
@@ -60,12 +60,12 @@ class Lab:
 
 def point(services: Services, task: str, previous: str) -> str:
     """Have the name point at a task; the id of the pointer."""
-    version = Version(task, services.store.inventory.record(task).digest or "")
-    made = Pointer(NAME, version, previous, APPROVERS[0], "read", "2026-09-21T00:00:00Z")
+    version = TaskVersion(task, services.store.inventory.record(task).digest or "")
+    made = TaskPointer(NAME, version, previous, APPROVERS[0], "read", "2026-09-21T00:00:00Z")
     envelope = made.sign(key(services.data, APPROVERS[0]))
     with client_of(services) as client:
         point_name(client, envelope)
-    return Pointer.verify(envelope, load_policy(services.data / "trust")).id
+    return TaskPointer.verify(envelope, load_policy(services.data / "trust")).id
 
 
 def fill(root: Path) -> Lab:

@@ -12,7 +12,7 @@ import pysqlite3.dbapi2
 import pytest
 
 from appliance.app import Services, initialise, open_services
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.log import Draft
 from appliance.audit.verification.verify import verify_log
 from appliance.datasets.items import Item
@@ -178,7 +178,7 @@ def test_nothing_is_left_of_what_was_erased(data: Path) -> None:
         assert services.people.list(state="answered")[0].answer is None
 
 
-def parts_of(entry: Entry) -> list[str]:
+def parts_of(entry: LogEntry) -> list[str]:
     content = entry.body.get("content")
     parts = content.get("parts") if isinstance(content, dict) else None
     return list(parts) if isinstance(parts, dict) else []

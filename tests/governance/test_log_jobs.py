@@ -7,9 +7,9 @@ import pytest
 
 from appliance.app import Services, open_services
 from appliance.errors import BadRequest, Unavailable
-from appliance.governance.log_jobs import Exporting, Verification
+from appliance.governance.log_jobs import Exporting, VerificationJob
 from appliance.jobs.kind import JsonObject, dumps
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from appliance.wire.admin.models import Verification as Verdict
 from tests.api.admin.lab import LabData, make_lab
 
@@ -37,7 +37,7 @@ async def test_a_log_that_cannot_be_written_can_still_be_verified(services: Serv
     services.audit.close()
     live = await services.jobs.start("verify", {"last": 0}, "uid:1")
     assert (await live.outcome()).document["ok"]
-    assert (await services.jobs.get(live.job.id)).job.state is State.DONE
+    assert (await services.jobs.get(live.job.id)).job.state is JobState.DONE
 
 
 @pytest.mark.parametrize("form", ["csv", "tiles"])
@@ -81,15 +81,15 @@ async def test_an_export_overwrites_nothing(services: Services, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("kind", "params"),
     [
-        (Verification, {"first": "x"}),
-        (Verification, {"first": 0, "what": 1}),
+        (VerificationJob, {"first": "x"}),
+        (VerificationJob, {"first": 0, "what": 1}),
         (Exporting, {}),
         (Exporting, {"format": "csv"}),
         (Exporting, {"format": "csv", "out": ""}),
     ],
 )
 def test_parameters_that_cannot_be_meant_are_refused(
-    services: Services, kind: type[Verification] | type[Exporting], params: JsonObject
+    services: Services, kind: type[VerificationJob] | type[Exporting], params: JsonObject
 ) -> None:
     with pytest.raises(BadRequest) as caught:
         services.jobs.kind(kind.name).read(dumps(params))

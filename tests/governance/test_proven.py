@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from appliance.governance import proven
-from appliance.governance.proven import ANY, Facts, State
+from appliance.governance.proven import ANY, ProvenFacts, State
 
 KEY: dict[str, Any] = {"kind": "admin", "action": "key_create", "key_id": "k", "name": "app"}
 
@@ -34,7 +34,7 @@ def test_a_suspension_makes_a_round_and_another_artifact_begins_again() -> None:
     assert (found.rank, found.values["round"], found.seq) == (3, 1, 6)
     assert state["model_approvals"]["m/a"].values == {"envelope_sha256": "e"}
     assert (
-        what(state, {"models": {"m": Facts(0, {"round": 1})}})
+        what(state, {"models": {"m": ProvenFacts(0, {"round": 1})}})
         == [
             ("absent", "m/a"),
             ("revived", "m"),
@@ -58,18 +58,18 @@ def test_entries_of_older_releases_are_compared_as_far_as_they_say_it() -> None:
         entry(3, "gate_verdict", specification="s", certificate=""),
     ]
     state = proven.fold({}, old)
-    row = Facts(0, {"name": "app", "secret_sha256": "aa"})
+    row = ProvenFacts(0, {"name": "app", "secret_sha256": "aa"})
     rows: State = {
         "api_keys": {"k": row},
-        "models": {"m": Facts(0, {"round": 0})},
-        "model_approvals": {"m/key": Facts()},
-        "certificates": {"c": Facts()},
+        "models": {"m": ProvenFacts(0, {"round": 0})},
+        "model_approvals": {"m/key": ProvenFacts()},
+        "certificates": {"c": ProvenFacts()},
     }
     assert what(state, rows) == []
     kept = proven.agreed(state, rows)
     assert not any(ANY in subject for subjects in kept.values() for subject in subjects)
-    rows["api_keys"] = {"k": Facts(0, {"name": "app", "secret_sha256": "bb"})}
-    rows["model_approvals"] = {"m/key": Facts(), "m/other": Facts()}
+    rows["api_keys"] = {"k": ProvenFacts(0, {"name": "app", "secret_sha256": "bb"})}
+    rows["model_approvals"] = {"m/key": ProvenFacts(), "m/other": ProvenFacts()}
     assert what(kept, rows) == [("edited", "k"), ("unlogged", "m/other")]
 
 
@@ -77,10 +77,10 @@ def test_a_job_at_work_may_change_its_checkpoint_where_the_log_was_pruned() -> N
     """Also after a settlement, which makes its row the state; a result is kept."""
 
     def job(name: str, digest: str) -> State:
-        return {"jobs": {"5": Facts(values={f"{name}_sha256": digest})}}
+        return {"jobs": {"5": ProvenFacts(values={f"{name}_sha256": digest})}}
 
     settled = entry(1, proven.SETTLED, settled=[{"table": "jobs", "subject": "5", "facts": {}}])
-    for state in ({"jobs": {ANY: Facts()}}, proven.fold({}, [settled])):
+    for state in ({"jobs": {ANY: ProvenFacts()}}, proven.fold({}, [settled])):
         kept = proven.agreed(state, job("checkpoint", "aa"))
         assert what(kept, job("checkpoint", "bb")) == []
         done = proven.agreed(kept, job("result", "cc"))
@@ -90,12 +90,12 @@ def test_a_job_at_work_may_change_its_checkpoint_where_the_log_was_pruned() -> N
 @pytest.mark.parametrize(
     ("row", "found"),
     [
-        (Facts(1, {"name": "other"}), "absent"),  # revoked: stricter, whatever else it says
-        (Facts(0, {"name": "other"}), "edited"),
+        (ProvenFacts(1, {"name": "other"}), "absent"),  # revoked: stricter, whatever else it says
+        (ProvenFacts(0, {"name": "other"}), "edited"),
         (None, "absent"),
     ],
 )
-def test_a_row_that_permits_less_is_only_named(row: Facts | None, found: str) -> None:
+def test_a_row_that_permits_less_is_only_named(row: ProvenFacts | None, found: str) -> None:
     state = proven.fold({}, [{**KEY, "seq": 1}])
     rows: State = {"api_keys": {} if row is None else {"k": row}}
     assert [one for one, _ in what(state, rows)] == ([] if row and row.rank else [found])
@@ -105,7 +105,7 @@ def test_a_row_that_permits_less_is_only_named(row: Facts | None, found: str) ->
 
 def test_a_settled_entry_is_the_state_from_there_on() -> None:
     state = proven.fold({}, [{**KEY, "seq": 1}, entry(2, "key_revoke", key_id="k")])
-    rows: State = {"api_keys": {"k": Facts(0, {"name": "app"})}}
+    rows: State = {"api_keys": {"k": ProvenFacts(0, {"name": "app"})}}
     found = proven.differences(state, rows)
     assert found[0].sentence().startswith("The API key k was withdrawn by entry 2")
     said = entry(3, proven.SETTLED, settled=proven.settled(found, rows))

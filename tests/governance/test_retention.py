@@ -19,7 +19,7 @@ from appliance.clock import FixedClock
 from appliance.config import parse_config
 from appliance.errors import ApplianceError, UsageError
 from appliance.trust.statements import approval
-from appliance.trust.statements.approval import ApprovalSubject, PruneSubject, Subject
+from appliance.trust.statements.approval import ApprovalSubject, PrunedEntries, Subject
 from tests.audit.segmented import ROWS, fill, open_segments
 
 DAY = 86_400
@@ -114,9 +114,9 @@ def test_one_person_twice_is_not_two(services: Services, tmp_path: Path) -> None
 def test_an_approval_of_something_else_is_refused(services: Services) -> None:
     good = services.retention.subject(ROWS)
     others: list[tuple[Subject, str, str, str]] = [
-        (PruneSubject(good.origin, 7, good.root), "approver-1", "", "approval_other_artifact"),
-        (PruneSubject("other/log", ROWS, good.root), "approver-1", "", "approval_other_artifact"),
-        (PruneSubject(good.origin, ROWS, "ab" * 32), "approver-1", "", "approval_other_artifact"),
+        (PrunedEntries(good.origin, 7, good.root), "approver-1", "", "approval_other_artifact"),
+        (PrunedEntries("other/log", ROWS, good.root), "approver-1", "", "approval_other_artifact"),
+        (PrunedEntries(good.origin, ROWS, "ab" * 32), "approver-1", "", "approval_other_artifact"),
         (ApprovalSubject(good.root, good.root), "approver-1", "", "approval_other_artifact"),
         (good, "publisher", "", "approver_not_allowed"),
         (good, "approver-2", "approver-1", "approver_name_mismatch"),
@@ -131,7 +131,7 @@ def test_an_approval_of_something_else_is_refused(services: Services) -> None:
 
 
 def test_an_approval_for_a_model_is_none_for_a_prune_and_the_other_way_round() -> None:
-    one, other = ApprovalSubject("ab" * 32, "cd" * 32), PruneSubject("o", 1, "ab" * 32)
+    one, other = ApprovalSubject("ab" * 32, "cd" * 32), PrunedEntries("o", 1, "ab" * 32)
     assert one.named() != other.named()
 
 

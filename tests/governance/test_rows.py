@@ -7,10 +7,10 @@ from pathlib import Path
 from sqlalchemy import text
 
 from appliance.app import initialise, open_services
-from appliance.datasets.ledger import Look, groups_digest
-from appliance.datasets.marks import Marks
+from appliance.datasets.ledger import LedgerLook, groups_digest
+from appliance.datasets.marks import SplitMarks
 from appliance.governance import rows
-from appliance.governance.proven import Difference, Facts
+from appliance.governance.proven import ProvenFacts, UnprovenRow
 
 
 def test_each_table_is_read(tmp_path: Path) -> None:
@@ -33,10 +33,10 @@ def test_a_key_without_an_entry_ends_and_one_that_was_edited_is_as_it_was(tmp_pa
     initialise(tmp_path / "data", "lab")
     with open_services(tmp_path / "data") as services:
         one, two = services.keys.create("one")[0], services.keys.create("two")[0]
-        said = Facts(0, {"models": ["m"], "limits": {"rpm": 3}, "old_sha256": None})
+        said = ProvenFacts(0, {"models": ["m"], "limits": {"rpm": 3}, "old_sha256": None})
         found = [
-            Difference("api_keys", one.id, "unlogged"),
-            Difference("api_keys", two.id, "edited", ("models",), 1, said),
+            UnprovenRow("api_keys", one.id, "unlogged"),
+            UnprovenRow("api_keys", two.id, "edited", ("models",), 1, said),
         ]
         with services.agreement._database.begin() as connection:
             rows.mend(connection, found, 7)
@@ -49,13 +49,13 @@ def test_a_key_without_an_entry_ends_and_one_that_was_edited_is_as_it_was(tmp_pa
 def test_the_marks_of_a_look_are_one_digest_of_their_sorted_lines(tmp_path: Path) -> None:
     """As an entry names them; SQLite computes it, since a look has hundreds of thousands."""
     initialise(tmp_path / "data", "lab")
-    marks = Marks(frozenset({"n2", "n1"}), frozenset({"c1"}), ("b:a", "a:c"))
+    marks = SplitMarks(frozenset({"n2", "n1"}), frozenset({"c1"}), ("b:a", "a:c"))
     with open_services(tmp_path / "data") as services:
-        wanted = Look("s", 1, "t", "td", "d", "dd", "certify", "anna", 50_000, 1)
+        wanted = LedgerLook("s", 1, "t", "td", "d", "dd", "certify", "anna", 50_000, 1)
         services.ledger.take(wanted, marks, lambda _look, _number: 5)
         services.ledger.take(
             replace(wanted, id="other", job=2),
-            Marks(frozenset({"x"}), frozenset()),
+            SplitMarks(frozenset({"x"}), frozenset()),
             lambda _look, _number: 6,
         )
         with services.agreement._database.begin() as connection:

@@ -8,17 +8,17 @@ import click
 import pytest
 
 from appliance.incidents.facts import (
-    Artifact,
+    ArtifactFact,
     Backup,
-    Certificate,
+    CertificateFact,
     Disk,
     Facts,
     FailedJob,
-    Log,
+    LogFact,
     LogFile,
     Refusals,
-    UpstreamHost,
-    Worker,
+    UpstreamHostFact,
+    WorkerFact,
 )
 from appliance.incidents.rules import BY_CODE, RULES, alarms
 from appliance.trust.policy.freshness import Freshness
@@ -30,21 +30,21 @@ MIB = 1 << 20
 WELL = Facts(
     now_us=NOW,
     disk=Disk(free=4_096 * MIB, total=1 << 40, reserve=256 * MIB, full_in_s=30 * 86_400.0),
-    log=Log(unwitnessed=3, witnessed_us=NOW - DAY, witness_days=7),
+    log=LogFact(unwitnessed=3, witnessed_us=NOW - DAY, witness_days=7),
     log_file=LogFile(kept_from_us=NOW - 8 * DAY),
-    certificate=Certificate(NOW + 31 * DAY, renewable=True),
+    certificate=CertificateFact(NOW + 31 * DAY, renewable=True),
     trust=Freshness(NOW, NOW - DAY, NOW + 40 * DAY, NOW + 70 * DAY),
     artifacts=(
-        Artifact("m", "generate", "serving"),
-        Artifact("n", "generate", "approved"),
-        Artifact("old", "task", "retired", code="model_revoked", message="It was."),
+        ArtifactFact("m", "generate", "serving"),
+        ArtifactFact("n", "generate", "approved"),
+        ArtifactFact("old", "task", "retired", code="model_revoked", message="It was."),
     ),
-    workers=(Worker("m", "ready"),),
+    workers=(WorkerFact("m", "ready"),),
     refusals=(Refusals("planner", 99),),
     upstreams=(
-        UpstreamHost("big", "https://a", "ready", usable=True, approved=True),
-        UpstreamHost("big", "https://new", "unapproved", usable=False, approved=False),
-        UpstreamHost("big", "https://out", "drained", usable=False, approved=True),
+        UpstreamHostFact("big", "https://a", "ready", usable=True, approved=True),
+        UpstreamHostFact("big", "https://new", "unapproved", usable=False, approved=False),
+        UpstreamHostFact("big", "https://out", "drained", usable=False, approved=True),
     ),
     backup=Backup(NOW - 6 * DAY, 0, 7),
 )
@@ -55,14 +55,14 @@ def told(subject: str = "x") -> tuple[Told, ...]:
     return (Told(subject, "It is so."),)
 
 
-def host(state: str, *, usable: bool = False) -> UpstreamHost:
-    return UpstreamHost("big", "https://a", state, usable=usable, approved=True, problem="gone")
+def host(state: str, *, usable: bool = False) -> UpstreamHostFact:
+    return UpstreamHostFact("big", "https://a", state, usable=usable, approved=True, problem="gone")
 
 
 BAD = {
     "host_unsuitable": replace(WELL, host=("Landlock is missing.",)),
-    "log_unwritable": replace(WELL, log=Log(latched="the disk is full")),
-    "log_behind": replace(WELL, log=Log(alarm="It grows.")),
+    "log_unwritable": replace(WELL, log=LogFact(latched="the disk is full")),
+    "log_behind": replace(WELL, log=LogFact(alarm="It grows.")),
     "log_ends_early": replace(WELL, ends_early="The log ends with entry 3."),
     "state_differs": replace(WELL, state=told()),
     "insufficient_disk": replace(WELL, disk=Disk(255 * MIB, 1 << 40, 256 * MIB)),
@@ -70,10 +70,10 @@ BAD = {
     "disk_fills": replace(WELL, disk=Disk(1 << 38, 1 << 40, 256 * MIB, 3 * 86_400.0)),
     "log_file_unwritable": replace(WELL, log_file=LogFile("No space left on device")),
     "log_file_short": replace(WELL, log_file=LogFile(kept_from_us=NOW - 6 * DAY)),
-    "certificate_ended": replace(WELL, certificate=Certificate(NOW)),
-    "certificate_ends": replace(WELL, certificate=Certificate(NOW + 30 * DAY)),
+    "certificate_ended": replace(WELL, certificate=CertificateFact(NOW)),
+    "certificate_ends": replace(WELL, certificate=CertificateFact(NOW + 30 * DAY)),
     "certificate_changes": replace(
-        WELL, certificate=Certificate(NOW + 3 * DAY, changes_us=NOW + 2 * DAY)
+        WELL, certificate=CertificateFact(NOW + 3 * DAY, changes_us=NOW + 2 * DAY)
     ),
     "clock_behind": replace(WELL, trust=Freshness(NOW, NOW + DAY)),
     "trust_rollback": replace(WELL, trust=Freshness(NOW, NOW, undone="It is older.")),
@@ -84,19 +84,19 @@ BAD = {
     "role_name_unknown": replace(WELL, unknown_roles=("nobody9",)),
     "unexpected_errors": replace(WELL, unexpected=("2 errors.",)),
     "model_suspended": replace(
-        WELL, artifacts=(Artifact("m", "task", "suspended", message="by hand"),)
+        WELL, artifacts=(ArtifactFact("m", "task", "suspended", message="by hand"),)
     ),
     "model_doubtful": replace(
-        WELL, artifacts=(Artifact("m", "generate", "serving", code="x", message="y"),)
+        WELL, artifacts=(ArtifactFact("m", "generate", "serving", code="x", message="y"),)
     ),
-    "model_missing": replace(WELL, artifacts=(Artifact("r", "route", "missing", "ab12"),)),
+    "model_missing": replace(WELL, artifacts=(ArtifactFact("r", "route", "missing", "ab12"),)),
     "model_unloadable": replace(
-        WELL, artifacts=(Artifact("m", "generate", "approved", unloadable="m needs 9 MiB"),)
+        WELL, artifacts=(ArtifactFact("m", "generate", "approved", unloadable="m needs 9 MiB"),)
     ),
-    "engine_suspended": replace(WELL, workers=(Worker("m", "suspended", "it died", 5),)),
-    "engine_died": replace(WELL, workers=(Worker("m", "ready", deaths=1),)),
-    "model_on_processor": replace(WELL, workers=(Worker("m", "ready", warning="no plugin"),)),
-    "model_on_disk": replace(WELL, workers=(Worker("m", "ready", held="disk"),)),
+    "engine_suspended": replace(WELL, workers=(WorkerFact("m", "suspended", "it died", 5),)),
+    "engine_died": replace(WELL, workers=(WorkerFact("m", "ready", deaths=1),)),
+    "model_on_processor": replace(WELL, workers=(WorkerFact("m", "ready", warning="no plugin"),)),
+    "model_on_disk": replace(WELL, workers=(WorkerFact("m", "ready", held="disk"),)),
     "evaluation_expires": replace(WELL, evaluations=told()),
     "route_suspended": replace(WELL, routes=told()),
     "route_unwatched": replace(WELL, unwatched=told()),
@@ -112,7 +112,7 @@ BAD = {
     "upstream_suspect": replace(WELL, upstreams=(host("suspect", usable=True),)),
     "upstream_broken": replace(WELL, broken_upstreams=told()),
     "upstreams_unread": replace(WELL, unread_upstreams=told()),
-    "witness_silent": replace(WELL, log=Log("", "", 9, NOW - 7 * DAY, 7)),
+    "witness_silent": replace(WELL, log=LogFact("", "", 9, NOW - 7 * DAY, 7)),
     "job_failed": replace(WELL, jobs=(FailedJob(3, "import", "m", "c", "It failed.", NOW - 5),)),
     "backup_old": replace(WELL, backup=Backup(NOW - 7 * DAY, 0, 7)),
 }
@@ -144,10 +144,10 @@ def test_what_is_critical_comes_first() -> None:
 
 @pytest.mark.parametrize(("left", "threshold"), [(30, 30), (8, 30), (7, 7), (2, 7), (1, 1)])
 def test_the_end_of_a_certificate_is_told_at_30_7_and_1_days(left: int, threshold: int) -> None:
-    (found,) = alarms(replace(WELL, certificate=Certificate(NOW + left * DAY)))
+    (found,) = alarms(replace(WELL, certificate=CertificateFact(NOW + left * DAY)))
     assert found.since_us == NOW + (left - threshold) * DAY
     assert "every client" in found.message  # its CA's key is gone
-    renewable = replace(WELL, certificate=Certificate(NOW + left * DAY, renewable=True))
+    renewable = replace(WELL, certificate=CertificateFact(NOW + left * DAY, renewable=True))
     assert "every client" not in alarms(renewable)[0].message
 
 

@@ -15,11 +15,11 @@ from appliance.clock import FixedClock
 from appliance.db import open_database
 from appliance.errors import StateRefused
 from appliance.jobs import store
-from appliance.jobs.jobs import Jobs, Shown
-from appliance.jobs.kind import Context, Kind, Waits
+from appliance.jobs.jobs import Jobs, ShownJob
+from appliance.jobs.kind import Context, JobKind, Waits
 from appliance.jobs.live import Live
 from appliance.jobs.runner import Memory
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from appliance.jobs.store import JobStore
 from appliance.types import Json
 from appliance.wire.admin.base import Verbatim
@@ -48,7 +48,7 @@ class Counted(Verbatim):
     actor: str = ""
 
 
-class Counting(Kind[Count, Counted]):
+class Counting(JobKind[Count, Counted]):
     """Counts to `to`, one step a turn of the loop; stops where `hold` holds it."""
 
     name: ClassVar[str] = "count"
@@ -116,7 +116,7 @@ class Short(Heavy):
         return False
 
 
-class Silent(Kind[Nothing, Counted]):
+class Silent(JobKind[Nothing, Counted]):
     """Waits for what never comes, and never reports again."""
 
     form = Nothing
@@ -148,7 +148,7 @@ class Looking(Once):
     read_only: ClassVar[bool] = True
 
 
-class InThread(Kind[Nothing, Counted]):
+class InThread(JobKind[Nothing, Counted]):
     """Reports from a thread until it is stopped."""
 
     form = Nothing
@@ -198,7 +198,7 @@ class Shop:
         kinds = (self.count, self.heavy, self.once, self.look, self.thread, self.short, self.silent)
         self.jobs = Jobs(self.store, self.audit, kinds, memory, **limits)
 
-    async def until(self, job_id: int, state: State) -> Shown:
+    async def until(self, job_id: int, state: JobState) -> ShownJob:
         """Wait until a job has a state."""
         while (shown := await self.jobs.get(job_id)).job.state is not state:
             await asyncio.sleep(0.005)
@@ -208,7 +208,7 @@ class Shop:
         """A job of a kind that was stopped in its first step."""
         kind.gate.clear()
         live = await self.jobs.start(kind.name, {"to": 3, **params}, "uid:1")
-        await self.until(live.job.id, State.RUNNING)
+        await self.until(live.job.id, JobState.RUNNING)
         while not live.progress.phase:
             await asyncio.sleep(0.005)
         return live

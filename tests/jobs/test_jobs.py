@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from appliance.errors import Refused, StateRefused, Unavailable
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from tests.jobs.shop import Purse, shop
 
 
@@ -21,7 +21,7 @@ async def test_a_job_runs_at_once_and_gives_its_result(tmp_path: Path) -> None:
         assert (await live.outcome()).document == {"counted": 3, "actor": "uid:1"}
         shown = await s.jobs.get(live.job.id)
         assert (shown.job.state, shown.job.result) == (
-            State.DONE, '{"actor":"uid:1","counted":3}',
+            JobState.DONE, '{"actor":"uid:1","counted":3}',
         )  # fmt: skip
         assert (shown.job.progress.phase, shown.job.progress.unit) == ("counting", "steps")
         assert shown.actions == ()
@@ -48,13 +48,13 @@ async def test_a_job_is_paused_at_a_safe_point_and_resumed_from_its_checkpoint(
     with shop(tmp_path) as s:
         live = await s.held(s.count)
         shown = await s.jobs.pause(live.job.id, "uid:2")
-        assert (shown.job.state, shown.actions) == (State.PAUSING, ("resume", "cancel"))
+        assert (shown.job.state, shown.actions) == (JobState.PAUSING, ("resume", "cancel"))
         s.count.gate.set()
         with pytest.raises(Unavailable) as caught:
             await live.outcome()
         assert caught.value.code == "job_paused"
         shown = await s.jobs.get(live.job.id)
-        assert (shown.job.state, shown.actions) == (State.PAUSED, ("resume", "cancel"))
+        assert (shown.job.state, shown.actions) == (JobState.PAUSED, ("resume", "cancel"))
         assert shown.job.checkpoint == {"done": 1}
         await s.jobs.resume(live.job.id, "uid:3")
         again = s.jobs.live(live.job.id)
@@ -71,7 +71,7 @@ async def test_a_job_that_is_resumed_before_it_stops_just_goes_on(tmp_path: Path
     with shop(tmp_path) as s:
         live = await s.held(s.count)
         await s.jobs.pause(live.job.id, "uid:2")
-        assert (await s.jobs.resume(live.job.id, "uid:2")).job.state is State.RUNNING
+        assert (await s.jobs.resume(live.job.id, "uid:2")).job.state is JobState.RUNNING
         s.count.gate.set()
         assert (await live.outcome()).document["counted"] == 3
 
@@ -95,13 +95,13 @@ async def test_a_stop_that_came_before_the_resume_begins_the_work_again_from_its
 async def test_a_job_is_cancelled_at_a_safe_point(tmp_path: Path) -> None:
     with shop(tmp_path) as s:
         live = await s.held(s.once)
-        assert (await s.jobs.cancel(live.job.id, "uid:2")).job.state is State.CANCELLING
+        assert (await s.jobs.cancel(live.job.id, "uid:2")).job.state is JobState.CANCELLING
         s.once.gate.set()
         with pytest.raises(Unavailable) as caught:
             await live.outcome()
         assert caught.value.code == "job_cancelled"
         shown = await s.jobs.get(live.job.id)
-        assert (shown.job.state, shown.job.code) == (State.CANCELLED, "job_cancelled")
+        assert (shown.job.state, shown.job.code) == (JobState.CANCELLED, "job_cancelled")
         assert shown.actions == ()
 
 
@@ -110,20 +110,20 @@ async def test_a_paused_job_is_cancelled_where_it_stands(tmp_path: Path) -> None
         live = await s.held(s.count)
         await s.jobs.pause(live.job.id, "uid:2")
         s.count.gate.set()
-        await s.until(live.job.id, State.PAUSED)
-        assert (await s.jobs.cancel(live.job.id, "uid:2")).job.state is State.CANCELLED
+        await s.until(live.job.id, JobState.PAUSED)
+        assert (await s.jobs.cancel(live.job.id, "uid:2")).job.state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize(
     ("act", "state", "code"),
-    [("pause", State.PAUSED, "job_paused"), ("cancel", State.CANCELLED, "job_cancelled")],
+    [("pause", JobState.PAUSED, "job_paused"), ("cancel", JobState.CANCELLED, "job_cancelled")],
 )
 async def test_what_may_be_given_up_stops_without_a_report(
-    tmp_path: Path, act: str, state: State, code: str
+    tmp_path: Path, act: str, state: JobState, code: str
 ) -> None:
     with shop(tmp_path) as s:
         live = await s.jobs.start("silent", {}, "uid:1")
-        await s.until(live.job.id, State.RUNNING)
+        await s.until(live.job.id, JobState.RUNNING)
         while not live.progress.phase:
             await asyncio.sleep(0.005)
         await getattr(s.jobs, act)(live.job.id, "uid:2")
@@ -140,10 +140,10 @@ async def test_a_job_that_is_cancelled_before_or_between_its_work_says_so(tmp_pa
         queued = await s.jobs.start("heavy", {"to": 1}, "uid:1")
         paused = await s.jobs.start("heavy", {"to": 1}, "uid:1")
         told = await s.jobs.pause(paused.job.id, "uid:2")
-        assert (told.job.state, told.job.code) == (State.PAUSED, "job_paused")
+        assert (told.job.state, told.job.code) == (JobState.PAUSED, "job_paused")
         for live in (queued, paused):
             job = (await s.jobs.cancel(live.job.id, "uid:2")).job
-            assert (job.state, job.code) == (State.CANCELLED, "job_cancelled")
+            assert (job.state, job.code) == (JobState.CANCELLED, "job_cancelled")
             assert job.message == f"Job {job.id} was cancelled."
         await asyncio.to_thread(s.store.advance, first.job.id, "cancel")  # and then the crash
         s.heavy.gate.set()
@@ -157,7 +157,7 @@ async def test_a_job_that_was_being_cancelled_when_the_server_ended_says_so(tmp_
         s.store.advance(job.id, "start")
         s.store.advance(job.id, "cancel")
         (found,) = s.jobs.recover()
-        assert (found.state, found.code) == (State.CANCELLED, "job_cancelled")
+        assert (found.state, found.code) == (JobState.CANCELLED, "job_cancelled")
 
 
 async def test_work_in_a_thread_stops_at_its_next_report(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ async def test_a_failed_job_that_can_continue_is_resumed(tmp_path: Path) -> None
         purse.held.clear()
         shown = await s.jobs.resume(live.job.id, "uid:1")
         assert (shown.job.code, shown.job.message) == ("", "")
-        await s.until(live.job.id, State.DONE)
+        await s.until(live.job.id, JobState.DONE)
         assert purse.held == {}
 
 
@@ -212,7 +212,13 @@ async def test_heavy_jobs_run_one_at_a_time_in_order_beside_light_ones(tmp_path:
         light = await s.jobs.start("count", {"to": 2}, "uid:1")
         await light.outcome()
         states = [shown.job.state for shown in await s.jobs.newest()]
-        assert states == [State.DONE, State.QUEUED, State.QUEUED, State.QUEUED, State.RUNNING]
+        assert states == [
+            JobState.DONE,
+            JobState.QUEUED,
+            JobState.QUEUED,
+            JobState.QUEUED,
+            JobState.RUNNING,
+        ]
         assert purse.held == {f"job {first.job.id}": 80}
         s.heavy.gate.set()
         for live in (first, *others):
@@ -229,13 +235,13 @@ async def test_what_needs_no_engine_does_not_wait_behind_what_does(tmp_path: Pat
         behind = await s.jobs.start("heavy", {"to": 1}, "uid:1")
         first = await s.held(s.short)
         second = await s.jobs.start("short", {"to": 1}, "uid:1")
-        assert (await s.jobs.get(second.job.id)).job.state is State.QUEUED  # one at a time, too
+        assert (await s.jobs.get(second.job.id)).job.state is JobState.QUEUED  # one at a time, too
         s.short.gate.set()
         for live in (first, second):
             await live.outcome()
         assert s.short.most == 1
         states = [(await s.jobs.get(live.job.id)).job.state for live in (long, behind)]
-        assert states == [State.RUNNING, State.QUEUED]  # the positive control
+        assert states == [JobState.RUNNING, JobState.QUEUED]  # the positive control
         s.heavy.gate.set()
         await behind.outcome()
 
@@ -253,7 +259,7 @@ async def test_both_queues_go_on_after_the_end_of_the_server(tmp_path: Path) -> 
         await s.jobs.serve()
         assert s.heavy.running == s.short.running == 0
         for live in left:
-            await s.until(live.job.id, State.DONE)
+            await s.until(live.job.id, JobState.DONE)
 
 
 async def test_light_jobs_run_together(tmp_path: Path) -> None:
@@ -270,15 +276,15 @@ async def test_a_heavy_job_that_waits_is_paused_resumed_and_cancelled(tmp_path: 
         first = await s.held(s.heavy)
         second = await s.jobs.start("heavy", {"to": 1}, "uid:1")
         third = await s.jobs.start("heavy", {"to": 1}, "uid:1")
-        assert (await s.jobs.pause(second.job.id, "uid:1")).job.state is State.PAUSED
-        assert (await s.jobs.cancel(third.job.id, "uid:1")).job.state is State.CANCELLED
+        assert (await s.jobs.pause(second.job.id, "uid:1")).job.state is JobState.PAUSED
+        assert (await s.jobs.cancel(third.job.id, "uid:1")).job.state is JobState.CANCELLED
         for live in (second, third):
             with pytest.raises(Unavailable):
                 await live.outcome()
-        assert (await s.jobs.resume(second.job.id, "uid:1")).job.state is State.QUEUED
+        assert (await s.jobs.resume(second.job.id, "uid:1")).job.state is JobState.QUEUED
         s.heavy.gate.set()
         await first.outcome()
-        await s.until(second.job.id, State.DONE)
+        await s.until(second.job.id, JobState.DONE)
 
 
 async def test_the_line_of_heavy_jobs_is_bounded(tmp_path: Path) -> None:
@@ -334,7 +340,7 @@ async def test_a_job_that_begins_has_its_number_when_it_is_kept(tmp_path: Path) 
 
 async def test_work_that_the_last_watcher_leaves_stops(tmp_path: Path) -> None:
     with shop(tmp_path) as s:
-        for kind, state in ((s.count, State.PAUSED), (s.once, State.CANCELLED)):
+        for kind, state in ((s.count, JobState.PAUSED), (s.once, JobState.CANCELLED)):
             live = await s.held(kind)
             with s.jobs.watching(live):
                 with s.jobs.watching(live):
@@ -366,7 +372,7 @@ async def test_a_job_that_is_left_before_it_is_kept_stops(tmp_path: Path) -> Non
                 pass
             with pytest.raises(Unavailable):
                 await live.outcome()
-            assert (await s.jobs.get(live.job.id)).job.state is State.PAUSED
+            assert (await s.jobs.get(live.job.id)).job.state is JobState.PAUSED
 
 
 async def test_a_heavy_job_that_waits_and_is_left_never_runs(tmp_path: Path) -> None:
@@ -375,7 +381,7 @@ async def test_a_heavy_job_that_waits_and_is_left_never_runs(tmp_path: Path) -> 
         second = await s.jobs.start("heavy", {"to": 1}, "uid:1")
         with s.jobs.watching(second):
             pass
-        await s.until(second.job.id, State.PAUSED)
+        await s.until(second.job.id, JobState.PAUSED)
         s.heavy.gate.set()
         await first.outcome()
         assert s.heavy.begun == [0]
@@ -407,15 +413,15 @@ async def test_a_server_that_stops_leaves_resumable_work_to_the_next_start(tmp_p
             with pytest.raises(Unavailable) as caught:
                 await ended.outcome()
             assert caught.value.code == "shutting_down"
-        assert (await s.jobs.get(live.job.id)).job.state is State.QUEUED
-        assert (await s.jobs.get(once.job.id)).job.state is State.INTERRUPTED
+        assert (await s.jobs.get(live.job.id)).job.state is JobState.QUEUED
+        assert (await s.jobs.get(once.job.id)).job.state is JobState.INTERRUPTED
         with pytest.raises(Unavailable):
             await s.jobs.start("count", {"to": 1}, "uid:1")
         assert {e["state"] for e in s.entries("job_end")} == {"interrupted", "queued"}
     with shop(tmp_path) as s:
         assert s.jobs.recover() == []
         await s.jobs.serve()
-        await s.until(live.job.id, State.DONE)
+        await s.until(live.job.id, JobState.DONE)
         assert s.count.begun == [1]
 
 
@@ -434,7 +440,7 @@ async def test_a_start_joins_the_same_work_that_the_last_server_left(tmp_path: P
             again = await s.jobs.start("count", {"to": 3, "key": "k"}, "uid:1")
         assert again.job.id == left.job.id
         s.count.gate.set()
-        await s.until(left.job.id, State.DONE)
+        await s.until(left.job.id, JobState.DONE)
 
 
 _KILLED = """\
@@ -478,14 +484,14 @@ async def test_after_a_kill_the_next_server_resumes_what_it_can_and_marks_the_re
     _killed(tmp_path, "serve")
     with shop(tmp_path) as s:
         assert {j.kind: j.state for j in s.jobs.recover()} == {
-            "count": State.QUEUED,
-            "once": State.INTERRUPTED,
-            "heavy": State.QUEUED,
+            "count": JobState.QUEUED,
+            "once": JobState.INTERRUPTED,
+            "heavy": JobState.QUEUED,
         }
         await s.jobs.serve()
         kinds = {shown.job.id: shown.job.kind for shown in await s.jobs.newest()}
         for number, kind in kinds.items():
-            await s.until(number, State.INTERRUPTED if kind == "once" else State.DONE)
+            await s.until(number, JobState.INTERRUPTED if kind == "once" else JobState.DONE)
         assert any(s.count.begun)  # the one with a checkpoint begins there; the other may be at 0
         assert s.once.begun == []
         assert s.heavy.most == 1
@@ -502,6 +508,6 @@ async def test_after_a_kill_of_a_command_nothing_is_resumed_by_itself(tmp_path: 
         s.jobs.recover()
         await s.jobs.serve()
         states = {s_.job.kind: s_.job.state for s_ in await s.jobs.newest()}
-        assert states["heavy"] is State.PAUSED
-        assert states["once"] is State.INTERRUPTED
+        assert states["heavy"] is JobState.PAUSED
+        assert states["once"] is JobState.INTERRUPTED
         assert s.count.begun == s.heavy.begun == []

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from appliance.errors import BadRequest, DatasetRefused, StateRefused
-from appliance.jobs.kind import MAX_JSON, Context, Kind, Stop, dumps
+from appliance.jobs.kind import MAX_JSON, Context, JobKind, Stop, dumps
 from appliance.types import Role
-from appliance.wire.admin.jobs import Load
+from appliance.wire.admin.jobs import LoadRequest
 from tests.jobs.shop import Count, Counted, Nothing
 
 
@@ -95,7 +95,7 @@ def test_json_is_bounded() -> None:
 
 
 async def test_the_defaults_of_a_kind_are_the_careful_ones() -> None:
-    class Plain(Kind[Nothing, Counted]):
+    class Plain(JobKind[Nothing, Counted]):
         name = "plain"
         form = Nothing
 
@@ -110,21 +110,21 @@ async def test_the_defaults_of_a_kind_are_the_careful_ones() -> None:
 
 
 def test_parameters_are_read_once_as_a_struct_or_refused_with_the_code_of_their_kind() -> None:
-    class Strict(Kind[Count, Counted]):
+    class Strict(JobKind[Count, Counted]):
         name = "strict"
         form = Count
         malformed = (DatasetRefused, "dataset_check_invalid")
 
-    class Loading(Kind[Load, Counted]):
+    class Loading(JobKind[LoadRequest, Counted]):
         name = "loading"
-        form = Load
+        form = LoadRequest
 
     assert Strict().read('{"to":3,"key":"k"}') == Count(to=3, key="k")
     for text in ('{"to":"3"}', "[]", '{"key":"\\ud800"}'):
         with pytest.raises(DatasetRefused) as caught:
             Strict().read(text)
         assert caught.value.code == "dataset_check_invalid"
-    assert Loading().read('{"model":"m"}') == Load(model="m")
+    assert Loading().read('{"model":"m"}') == LoadRequest(model="m")
     with pytest.raises(BadRequest) as wrong:
         Loading().read('{"model":""}')
     assert (wrong.value.code, wrong.value.param) == ("invalid_value", "model")

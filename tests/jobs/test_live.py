@@ -8,7 +8,7 @@ import pytest
 
 from appliance.errors import StateRefused, Unavailable
 from appliance.jobs.kind import Stop
-from appliance.jobs.live import REASONS, Live, Seen, explained
+from appliance.jobs.live import REASONS, Live, WatcherSeen, explained
 from appliance.jobs.store import unkept
 from tests.jobs.shop import Count, Counted, Counting
 
@@ -19,7 +19,7 @@ def live() -> Live:
 
 
 async def test_a_watcher_gets_the_newest_report_of_each_phase_once() -> None:
-    one, seen, late = live(), Seen(), Seen()
+    one, seen, late = live(), WatcherSeen(), WatcherSeen()
     one.report("copying", 1, 3)
     one.report("copying", 2, 3)
     assert [(p.phase, p.done, p.unit) for p in one.news(seen)] == [("copying", 2, "steps")]
@@ -32,7 +32,7 @@ async def test_a_watcher_gets_the_newest_report_of_each_phase_once() -> None:
 
 
 async def test_the_reports_that_are_kept_are_bounded() -> None:
-    one, seen = live(), Seen()
+    one, seen = live(), WatcherSeen()
     for number in range(1_000):
         one.report(f"phase {number}", 0, 0)
     kept = one.news(seen)
@@ -41,7 +41,7 @@ async def test_the_reports_that_are_kept_are_bounded() -> None:
 
 
 async def test_reports_come_from_any_thread_while_a_watcher_reads() -> None:
-    one, seen, over = live(), Seen(), threading.Event()
+    one, seen, over = live(), WatcherSeen(), threading.Event()
 
     def work() -> None:
         for number in range(3_000):

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.errors import AuditUnavailable, StateRefused
 from appliance.jobs.kind import Waits, digest
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from tests.jobs.shop import shop
 
 
@@ -27,7 +27,7 @@ async def test_a_failure_keeps_its_code_and_message(tmp_path: Path) -> None:
             await live.outcome()
         assert caught.value.code == "wrong_state"
         job = (await s.jobs.get(live.job.id)).job
-        assert (job.state, job.code) == (State.FAILED, "wrong_state")
+        assert (job.state, job.code) == (JobState.FAILED, "wrong_state")
         assert job.message == "It was asked to fail."
         (end,) = s.entries("job_end")
         assert (end["state"], end["code"]) == ("failed", "wrong_state")
@@ -40,7 +40,7 @@ async def test_work_that_waits_for_people_is_paused_until_one_resumes_it(tmp_pat
         with pytest.raises(Waits):
             await live.outcome()
         shown = await s.jobs.get(live.job.id)
-        assert (shown.job.state, shown.job.code) == (State.PAUSED, "gate_labels_wanted")
+        assert (shown.job.state, shown.job.code) == (JobState.PAUSED, "gate_labels_wanted")
         assert set(shown.actions) == {"resume", "cancel"} and shown.job.message
         await s.jobs.resume(live.job.id, "uid:1")
         again = s.jobs.live(live.job.id)
@@ -56,7 +56,7 @@ async def test_a_mistake_in_the_code_fails_the_job_and_tells_no_details(tmp_path
         with pytest.raises(RuntimeError):
             await live.outcome()
         job = (await s.jobs.get(live.job.id)).job
-        assert (job.state, job.code) == (State.FAILED, "job_failed")
+        assert (job.state, job.code) == (JobState.FAILED, "job_failed")
         assert job.message == "The work ended with RuntimeError."
 
 
@@ -80,4 +80,4 @@ async def test_no_record_of_the_end_no_result(tmp_path: Path) -> None:
         with pytest.raises(AuditUnavailable):
             await live.outcome()
         job = (await s.jobs.get(live.job.id)).job
-        assert (job.state, job.code, job.result) == (State.FAILED, "audit_unavailable", None)
+        assert (job.state, job.code, job.result) == (JobState.FAILED, "audit_unavailable", None)

@@ -11,8 +11,8 @@ from appliance.errors import StateRefused
 from appliance.jobs import store
 from appliance.jobs.kind import MAX_JSON, dumps
 from appliance.jobs.progress import Progress
-from appliance.jobs.states import State
-from appliance.jobs.store import Job, JobStore
+from appliance.jobs.states import JobState
+from appliance.jobs.store import JobStore, StoredJob
 
 
 @pytest.fixture
@@ -27,14 +27,19 @@ def jobs(tmp_path: Path, clock: FixedClock) -> Iterator[JobStore]:
     database.dispose()
 
 
-def make(jobs: JobStore, **params: object) -> Job:
+def make(jobs: JobStore, **params: object) -> StoredJob:
     return jobs.create("count", "to 3", "uid:1", dumps({"to": 3, **params}), False)
 
 
 def test_a_new_job_is_queued_and_keeps_what_it_was_given(jobs: JobStore, clock: FixedClock) -> None:
     job = make(jobs, nested={"a": [1, 2.5, None]})
     assert jobs.get(job.id) == job
-    assert (job.kind, job.title, job.actor, job.state) == ("count", "to 3", "uid:1", State.QUEUED)
+    assert (job.kind, job.title, job.actor, job.state) == (
+        "count",
+        "to 3",
+        "uid:1",
+        JobState.QUEUED,
+    )
     assert job.params == '{"nested":{"a":[1,2.5,null]},"to":3}'
     assert job.created_us == clock.now_us
     assert (job.started_us, job.ended_us, job.checkpoint, job.result) == (None,) * 4
@@ -44,10 +49,10 @@ def test_an_event_changes_state_times_and_columns(jobs: JobStore, clock: FixedCl
     job = make(jobs)
     clock.advance(1)
     started = jobs.advance(job.id, "start")
-    assert (started.state, started.started_us) == (State.RUNNING, clock.now_us)
+    assert (started.state, started.started_us) == (JobState.RUNNING, clock.now_us)
     clock.advance(1)
     done = jobs.advance(job.id, "finish", result='{"n":1}')
-    assert (done.state, done.result, done.ended_us) == (State.DONE, '{"n":1}', clock.now_us)
+    assert (done.state, done.result, done.ended_us) == (JobState.DONE, '{"n":1}', clock.now_us)
     assert done.started_us == started.started_us
 
 

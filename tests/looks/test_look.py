@@ -12,9 +12,9 @@ import pytest
 
 from appliance.app import Services, initialise, open_services
 from appliance.datasets import ledger as ledgers
-from appliance.datasets.marks import Marks
+from appliance.datasets.marks import SplitMarks
 from appliance.errors import ApplianceError
-from appliance.evals.gate import Gate
+from appliance.evals.gate import GateJob
 from appliance.jobs.kind import Context
 from appliance.looks.look import Judgement, SealedLook
 from appliance.looks.subject import LookParts, LookSubject
@@ -26,7 +26,7 @@ from tests.smol import SMALL
 STATEMENT = signed(wanted()).decode()
 ID = hashlib.sha256(base64.b64decode(json.loads(STATEMENT)["payload"])).hexdigest()
 
-MARKS = Marks(frozenset(f"{n:064x}" for n in range(60)), frozenset())
+MARKS = SplitMarks(frozenset(f"{n:064x}" for n in range(60)), frozenset())
 TERMS = SimpleNamespace(
     plan="p", plan_digest="ab" * 32, dataset="set", dataset_digest="cd" * 32, split="test",
     name="publisher", schedule=ledgers.FALLING, alpha_micros=50_000,
@@ -110,7 +110,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 @pytest.fixture
 def judge(services: Services) -> Judge:
-    parts = cast(Gate, services.jobs.kind("gate")).parts
+    parts = cast(GateJob, services.jobs.kind("gate")).parts
     return Judge(parts, cast(Any, Store()), cast(Any, Specified), subject_of)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.pool.eviction import Decision, Room, decide, room_for
+from appliance.pool.eviction import EvictionDecision, Room, decide, room_for
 
 BUDGET = 10
 
@@ -50,7 +50,7 @@ def wants(model: str, size: int = 4, since: float = 0.0, patience: float = 5.0) 
 
 def test_what_fits_is_loaded_and_nothing_else_happens() -> None:
     got = decide([there("a")], [wants("b")], BUDGET, 0.0)
-    assert got == Decision(load=("b",))
+    assert got == EvictionDecision(load=("b",))
 
 
 def test_the_least_recently_used_idle_model_makes_room() -> None:
@@ -84,7 +84,7 @@ def test_what_fits_only_without_pinned_models_is_refused_at_once() -> None:
 def test_busy_models_close_once_somebody_has_waited_and_they_have_served_long_enough() -> None:
     residents = [there("a", busy=True, since=0), there("b", busy=True, since=3)]
     demand = wants("c", 4, since=2, patience=5)
-    assert decide(residents, [demand], BUDGET, 2.0) == Decision(wake=7.0)
+    assert decide(residents, [demand], BUDGET, 2.0) == EvictionDecision(wake=7.0)
     assert decide(residents, [demand], BUDGET, 7.0).closed == {"a"}
     both = replace(demand, size=8)
     got = decide(residents, [both], BUDGET, 7.5)
@@ -110,7 +110,7 @@ def test_several_are_loaded_together_where_they_fit() -> None:
 
 
 def test_a_model_that_is_ended_is_not_loaded_before_it_has_gone() -> None:
-    assert decide([there("a", changing=True)], [wants("a")], BUDGET, 0.0) == Decision()
+    assert decide([there("a", changing=True)], [wants("a")], BUDGET, 0.0) == EvictionDecision()
 
 
 def test_idle_models_end_after_their_time() -> None:

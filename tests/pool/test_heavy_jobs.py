@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from appliance.errors import StateRefused
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.wire.admin.base import Verbatim
 from tests.pool.test_pool import ACTOR, answered, loaded, opened, three
 from tests.several import config
@@ -23,7 +23,7 @@ class Meal(msgspec.Struct):
     bytes: int
 
 
-class Hungry(Kind[Meal, Verbatim]):
+class Hungry(JobKind[Meal, Verbatim]):
     """Holds memory until it is let go."""
 
     name: ClassVar[str] = "hungry"

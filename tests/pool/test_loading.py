@@ -11,7 +11,7 @@ import pytest
 from appliance.config import Config, ModelConfig
 from appliance.errors import ApplianceError, AuditUnavailable, StateRefused, Unavailable
 from appliance.jobs.jobs import Jobs
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from appliance.pool.loader import Loader
 from appliance.pool.loading import Loads
 from appliance.pool.model import PooledModel
@@ -153,7 +153,7 @@ async def test_a_load_is_cancelled_and_a_watcher_that_leaves_ends_it(jobs: Jobs)
         await loads.outcome(loads.begin(loaded, "uid:0", "by hand"), gone)
     assert caught.value.code == "interrupted"
     (shown,) = await jobs.newest()
-    assert (shown.job.state, shown.job.code) == (State.CANCELLED, "interrupted")
+    assert (shown.job.state, shown.job.code) == (JobState.CANCELLED, "interrupted")
 
     under_way = loads.begin(loaded, "uid:0", "by hand")
     await until(lambda: under_way.phase == "sealing")

@@ -12,7 +12,7 @@ import pytest
 from appliance.app import Services, open_services
 from appliance.errors import ApplianceError, BadRequest, Unavailable
 from appliance.jobs.kind import Context, JsonObject, Stop
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from appliance.registry.import_job import Importing
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes.sealed import BLOCK
@@ -197,7 +197,7 @@ async def test_after_a_kill_the_next_server_imports_the_rest(lab: LabData) -> No
         process.send_signal(signal.SIGKILL)
     with open_services(lab.data) as services:
         (shown,) = await services.jobs.newest()
-        assert (shown.job.state, shown.job.progress.phase) == (State.QUEUED, "")
+        assert (shown.job.state, shown.job.progress.phase) == (JobState.QUEUED, "")
         await services.jobs.serve()
         live = services.jobs.live(shown.job.id)
         assert live is not None

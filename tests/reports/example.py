@@ -1,30 +1,30 @@
 """A report with one of everything, on made-up figures."""
 
 from appliance.reports import charts
-from appliance.reports.charts import Estimate, Placed, Series
-from appliance.reports.page import Fact, Figure, Page, Section, Table
+from appliance.reports.charts import ChartEstimate, Placed, Series
+from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section
 
 LABELS = ("hydraulics", "engine", "electrical", "a label of quite some length", "cab")
 HOSTILE = '<script>alert(1)</script>\u202eevil\x1b[31m & "quoted"'
 
 
-def estimates() -> list[Estimate]:
+def estimates() -> list[ChartEstimate]:
     return [
-        Estimate("tuned SmolLM2-135M", 0.9, 0.85, 0.93, "good"),
-        Estimate("logistic regression", 0.815, 0.76, 0.86),
-        Estimate("Qwen2.5-Coder 1.5B, 20 shots", 0.55, 0.48, 0.62),
-        Estimate("majority", 0.169, 0.14, 0.2, "muted"),
+        ChartEstimate("tuned SmolLM2-135M", 0.9, 0.85, 0.93, "good"),
+        ChartEstimate("logistic regression", 0.815, 0.76, 0.86),
+        ChartEstimate("Qwen2.5-Coder 1.5B, 20 shots", 0.55, 0.48, 0.62),
+        ChartEstimate("majority", 0.169, 0.14, 0.2, "muted"),
     ]
 
 
-def page() -> Page:
+def page() -> ReportPage:
     placed = [
         Placed(speed, row) for speed, row in zip((14, 900, 2.03, 5000), estimates(), strict=True)
     ]
     matrix = [[9, 0, 1, 0, 0], [1, 7, 0, 0, 2], [0, 0, 5, 0, 0], [0, 0, 0, 12, 0], [3, 0, 0, 1, 4]]
     risk = Series("risk", tuple((n / 20, 0.19 * (n / 20) ** 3.9) for n in range(1, 21)), "accent")
     upper = Series("upper limit", tuple((x, y + 0.03) for x, y in risk.points), "muted")
-    return Page(
+    return ReportPage(
         title="Excavator work orders: which candidate should serve?",
         answer="A classifier is enough. The tuned model is better by 8.5 points and costs 64 times "
         "the time; the interval excludes no difference.",
@@ -50,7 +50,7 @@ def page() -> Page:
                         ),
                         "Accuracy of each candidate.",
                     ),
-                    Table(
+                    ReportTable(
                         ("candidate", ">accuracy", ">documents/s"),
                         tuple((e.name, f"{e.value:.3f}", "14.2") for e in estimates()),
                         "The same figures as text",

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.reports import charts
 from appliance.reports.axes import plain
-from appliance.reports.charts import Estimate, Placed, Series
+from appliance.reports.charts import ChartEstimate, Placed, Series
 from tests.reports.example import LABELS, estimates
 
 
@@ -37,13 +37,13 @@ def test_a_row_has_its_name_its_value_and_a_whisker_around_the_dot() -> None:
 
 
 def test_a_wider_interval_has_a_longer_whisker() -> None:
-    rows = [Estimate("few", 0.5, 0.2, 0.8), Estimate("many", 0.5, 0.45, 0.55)]
+    rows = [ChartEstimate("few", 0.5, 0.2, 0.8), ChartEstimate("many", 0.5, 0.45, 0.55)]
     (few, many) = whiskers(charts.intervals("t", rows, axis_name="x"))
     assert few[2] - few[0] == pytest.approx(6 * (many[2] - many[0]), rel=0.01)
 
 
 def test_names_of_equal_candidates_do_not_cover_each_other() -> None:
-    rows = [Placed(10, Estimate(f"candidate {n}", 0.5, 0.4, 0.6)) for n in range(5)]
+    rows = [Placed(10, ChartEstimate(f"candidate {n}", 0.5, 0.4, 0.6)) for n in range(5)]
     drawing = charts.quality_by_speed("t", rows, quality_name="accuracy")
     heights = re.findall(r'y="([\d.]+)" text-anchor="start">candidate', drawing)
     assert len(set(heights)) == 5
@@ -52,7 +52,7 @@ def test_names_of_equal_candidates_do_not_cover_each_other() -> None:
 
 def test_names_lie_within_the_chart_and_on_no_dot() -> None:
     """Many that are equally bad: none of their names stands among the numbers of the axis."""
-    rows = [Placed(10 + n, Estimate(f"candidate {n}", 0.02 * n, 0, 0.4)) for n in range(8)]
+    rows = [Placed(10 + n, ChartEstimate(f"candidate {n}", 0.02 * n, 0, 0.4)) for n in range(8)]
     drawing = charts.quality_by_speed("t", [*rows, Placed(9e5, rows[0].quality)], quality_name="q")
     found = re.findall(r'x="([\d.]+)" y="([\d.]+)" text-anchor="start">candidate', drawing)
     places = [(float(x), float(y)) for x, y in found]
@@ -64,8 +64,8 @@ def test_names_lie_within_the_chart_and_on_no_dot() -> None:
 
 def test_faster_lies_to_the_right_and_better_above() -> None:
     rows = [
-        Placed(1, Estimate("slow", 0.9, 0.8, 0.95)),
-        Placed(100, Estimate("fast", 0.5, 0.4, 0.6)),
+        Placed(1, ChartEstimate("slow", 0.9, 0.8, 0.95)),
+        Placed(100, ChartEstimate("fast", 0.5, 0.4, 0.6)),
     ]
     drawing = charts.quality_by_speed("t", rows, quality_name="accuracy")
     slow, fast = ElementTree.fromstring(drawing).iter("circle")
@@ -103,7 +103,7 @@ def test_points_of_a_line_are_drawn_where_they_are_wanted_even_one_alone() -> No
 
 def test_labels_of_rows_are_whole_even_if_they_take_several_lines() -> None:
     long = "J45 predominantly allergic asthma with a status asthmaticus " * 3
-    rows = [Estimate(long.strip(), 0.5, 0.4, 0.6), Estimate("short", 0.5, 0.4, 0.6)]
+    rows = [ChartEstimate(long.strip(), 0.5, 0.4, 0.6), ChartEstimate("short", 0.5, 0.4, 0.6)]
     names = [long.strip(), "short"]
     for drawing in (
         charts.intervals("t", rows, axis_name="x"),

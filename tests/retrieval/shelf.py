@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from appliance.retrieval.chunking import chunks
-from appliance.retrieval.collection import Collection, Incoming, Settings
+from appliance.retrieval.collection import Incoming, OpenCollection, Settings
 from appliance.retrieval.extracted import Builder, Extracted
 from appliance.retrieval.ranking import Floats
 
@@ -57,7 +57,7 @@ def incoming(
     )
 
 
-def collection(path: Path, *, ranking: str = "vectors") -> Collection:
+def collection(path: Path, *, ranking: str = "vectors") -> OpenCollection:
     """A new collection."""
-    Collection.create(path, Settings(embedder="e", ranking=ranking, budget=40, overlap=0))
-    return Collection(path)
+    OpenCollection.create(path, Settings(embedder="e", ranking=ranking, budget=40, overlap=0))
+    return OpenCollection(path)

@@ -9,13 +9,13 @@ from sqlalchemy import Connection
 
 from appliance.errors import CollectionRefused, StateRefused
 from appliance.retrieval.access import ADMIN, of_key
-from appliance.retrieval.collection import Collection, Settings
+from appliance.retrieval.collection import OpenCollection, Settings
 from appliance.retrieval.search import Searcher
 from tests.retrieval.shelf import collection, incoming, vector
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Collection]:
+def shelf(tmp_path: Path) -> Iterator[OpenCollection]:
     opened = collection(tmp_path / "c.db")
     yield opened
     opened.close()
@@ -23,12 +23,12 @@ def shelf(tmp_path: Path) -> Iterator[Collection]:
 
 def test_settings_and_documents_are_kept(tmp_path: Path) -> None:
     settings = Settings("e5", "d" * 64, "query: ", "passage: ", "vectors", 100, 10)
-    Collection.create(tmp_path / "x.db", settings)
-    first = Collection(tmp_path / "x.db")
+    OpenCollection.create(tmp_path / "x.db", settings)
+    first = OpenCollection(tmp_path / "x.db")
     assert first.settings == settings
     first.put(incoming("a", "The pump is in the cab and it leaks.", access=["key:k1"]), "p", 5)
     first.close()
-    again = Collection(tmp_path / "x.db")
+    again = OpenCollection(tmp_path / "x.db")
     (document,) = again.documents(ADMIN)
     assert (document.name, document.version, document.chunks) == ("a", 1, 1)
     assert (document.language, document.access, document.added_us) == ("en", ("key:k1",), 5)
@@ -38,7 +38,9 @@ def test_settings_and_documents_are_kept(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_new_document_needs_an_access_list_and_leaves_nothing_without(shelf: Collection) -> None:
+def test_a_new_document_needs_an_access_list_and_leaves_nothing_without(
+    shelf: OpenCollection,
+) -> None:
     before = shelf.generation()
     with pytest.raises(CollectionRefused) as refused:
         shelf.put(incoming("a", "text", access=None), "p", 1)
@@ -47,23 +49,23 @@ def test_a_new_document_needs_an_access_list_and_leaves_nothing_without(shelf: C
 
 
 def test_what_fails_half_way_leaves_the_old_version(
-    shelf: Collection, monkeypatch: pytest.MonkeyPatch
+    shelf: OpenCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf.put(incoming("a", "old pressure"), "p", 1)
-    real = Collection._fill
+    real = OpenCollection._fill
 
-    def broken(self: Collection, connection: Connection, *rest: object) -> None:
+    def broken(self: OpenCollection, connection: Connection, *rest: object) -> None:
         real(self, connection, *rest)  # type: ignore[arg-type]
         raise RuntimeError
 
-    monkeypatch.setattr(Collection, "_fill", broken)
+    monkeypatch.setattr(OpenCollection, "_fill", broken)
     with pytest.raises(RuntimeError):
         shelf.put(incoming("a", "new temperature"), "p", 2)
     found = Searcher(shelf).search(ADMIN, "pressure", 5, vector=vector("pressure"), by="bm25")
     assert [p.version for p in found.passages] == [1]
 
 
-def test_earlier_versions_keep_their_text_until_removal(shelf: Collection) -> None:
+def test_earlier_versions_keep_their_text_until_removal(shelf: OpenCollection) -> None:
     for n, body in enumerate(("first", "second")):
         shelf.put(incoming("a", body), "p", n)
     with shelf.reading() as connection:
@@ -71,7 +73,7 @@ def test_earlier_versions_keep_their_text_until_removal(shelf: Collection) -> No
     assert [bytes(row[0]) for row in kept] == [b"first", b"second"]
 
 
-def test_an_unknown_document_removes_nothing(shelf: Collection) -> None:
+def test_an_unknown_document_removes_nothing(shelf: OpenCollection) -> None:
     shelf.put(incoming("a", "text"), "p", 1)
     for act in (lambda: shelf.remove(["a", "b"]), lambda: shelf.grant("b", [])):
         with pytest.raises(CollectionRefused) as refused:
@@ -80,26 +82,26 @@ def test_an_unknown_document_removes_nothing(shelf: Collection) -> None:
     assert [d.name for d in shelf.documents(ADMIN)] == ["a"]
 
 
-def test_ranking_by_vectors_needs_an_embedder(tmp_path: Path, shelf: Collection) -> None:
+def test_ranking_by_vectors_needs_an_embedder(tmp_path: Path, shelf: OpenCollection) -> None:
     shelf.set_ranking("fusion")
     assert shelf.settings.ranking == "fusion"
-    Collection.create(tmp_path / "plain.db", Settings())
-    plain = Collection(tmp_path / "plain.db")
+    OpenCollection.create(tmp_path / "plain.db", Settings())
+    plain = OpenCollection(tmp_path / "plain.db")
     with pytest.raises(CollectionRefused):
         plain.set_ranking("vectors")
     assert plain.settings.ranking == "bm25"
     plain.close()
 
 
-def test_a_collection_of_a_newer_version_is_refused(tmp_path: Path, shelf: Collection) -> None:
+def test_a_collection_of_a_newer_version_is_refused(tmp_path: Path, shelf: OpenCollection) -> None:
     with shelf._database.begin() as connection:
         connection.exec_driver_sql("PRAGMA user_version = 99")
     with pytest.raises(StateRefused) as refused:
-        Collection(tmp_path / "c.db")
+        OpenCollection(tmp_path / "c.db")
     assert refused.value.code == "database_newer"
 
 
-def test_reports_name_what_became_of_each_document(shelf: Collection) -> None:
+def test_reports_name_what_became_of_each_document(shelf: OpenCollection) -> None:
     shelf.report(3, "b.pdf", "refused", "document_unreadable", "It is cut.")
     shelf.report(3, "a.txt", "added")
     shelf.report(4, "a.txt", "unchanged")
@@ -122,7 +124,7 @@ def left(directory: Path, words: list[str]) -> list[str]:
     return [word for word in words if any(word.encode() in content for content in contents)]
 
 
-def filled(shelf: Collection, rng: random.Random) -> dict[str, list[str]]:
+def filled(shelf: OpenCollection, rng: random.Random) -> dict[str, list[str]]:
     """Documents with words of their own: in the name, the title, metadata and the text."""
     words: dict[str, list[str]] = {}
     for n in range(60):
@@ -141,7 +143,7 @@ def filled(shelf: Collection, rng: random.Random) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_nothing_is_left_of_a_removed_document(shelf: Collection, seed: int) -> None:
+def test_nothing_is_left_of_a_removed_document(shelf: OpenCollection, seed: int) -> None:
     rng = random.Random(seed)
     words = filled(shelf, rng)
     searcher = Searcher(shelf)
@@ -159,7 +161,7 @@ def test_nothing_is_left_of_a_removed_document(shelf: Collection, seed: int) -> 
 
 
 def test_without_the_rebuilt_index_words_would_be_left(
-    shelf: Collection, monkeypatch: pytest.MonkeyPatch
+    shelf: OpenCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: rows that are deleted in SQL alone."""
     words = filled(shelf, random.Random(5))

@@ -15,7 +15,7 @@ from appliance.retrieval.checking import verify
 from appliance.retrieval.collection import Settings
 from appliance.retrieval.embedder import Embedder, prefixes
 from appliance.retrieval.index import exact
-from appliance.retrieval.service import Query
+from appliance.retrieval.service import SearchQuery
 from tests.smol import ID, SMALL, caller, make_data, sealed
 
 
@@ -53,7 +53,7 @@ async def test_from_the_file_to_the_passage(embedding: Services, tmp_path: Path)
     assert checked.problems == () and checked.vectors == checked.chunks
 
     first = embedding.reader.size
-    query = Query("c", "a lamp is broken", 2, {})
+    query = SearchQuery("c", "a lamp is broken", 2, {})
     app = caller("k1", "other-model")
     app = replace(app, principal=replace(app.principal, tasks_only=True))  # as a site's keys are
     found, receipt = await embedding.retrieval.search(app, query)

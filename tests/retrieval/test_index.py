@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from appliance.retrieval import index
-from appliance.retrieval.index import EMPTY, Index, estimate, exact, renewed
+from appliance.retrieval.index import EMPTY, ChunkIndex, estimate, exact, renewed
 from appliance.retrieval.postings import Layered
 from tests.retrieval.shelf import collection, incoming
 
@@ -24,7 +24,7 @@ def alike(a: Layered, b: Layered) -> bool:
     )
 
 
-def equal(a: Index, b: Index) -> bool:
+def equal(a: ChunkIndex, b: ChunkIndex) -> bool:
     same = a.codes.size == b.codes.size == 0 or np.array_equal(a.codes, b.codes)
     return (
         same

@@ -15,7 +15,7 @@ from appliance.jobs.kind import JsonObject
 from appliance.retrieval import ingest, reading
 from appliance.retrieval.access import ADMIN, of_key
 from appliance.retrieval.checking import verify
-from appliance.retrieval.collection import Collection, Settings
+from appliance.retrieval.collection import OpenCollection, Settings
 from tests.retrieval.formats.test_docx import document, paragraph
 from tests.retrieval.pdfs import pdf
 
@@ -29,7 +29,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 
 @pytest.fixture
-def shelf(opened: Services) -> Iterator[Collection]:
+def shelf(opened: Services) -> Iterator[OpenCollection]:
     library = opened.retrieval.library
     library.create("c", Settings())
     yield library.get("c").collection
@@ -44,7 +44,7 @@ async def ingested(services: Services, path: Path, *who: str, **more: Any) -> Js
 
 
 async def test_documents_of_each_kind_come_in_and_bad_ones_hurt_nothing(
-    opened: Services, shelf: Collection, tmp_path: Path
+    opened: Services, shelf: OpenCollection, tmp_path: Path
 ) -> None:
     files = {
         "a.txt": b"The pump leaks.",
@@ -81,7 +81,7 @@ async def test_documents_of_each_kind_come_in_and_bad_ones_hurt_nothing(
 
 
 async def test_values_of_metadata_are_in_no_job_and_no_entry(
-    opened: Services, shelf: Collection, tmp_path: Path
+    opened: Services, shelf: OpenCollection, tmp_path: Path
 ) -> None:
     (tmp_path / "a.txt").write_text("The pump leaks.")
     result = await ingested(opened, tmp_path / "a.txt", metadata={"patient": "Zq Kanari 61000"})
@@ -101,7 +101,7 @@ async def test_values_of_metadata_are_in_no_job_and_no_entry(
 
 
 async def test_what_is_known_by_digest_is_not_read_again(
-    opened: Services, shelf: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Services, shelf: OpenCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(f"text of {name}")
@@ -123,7 +123,7 @@ async def test_what_is_known_by_digest_is_not_read_again(
 
 
 async def test_lists_can_be_left_as_they_are_and_new_documents_need_one(
-    opened: Services, shelf: Collection, tmp_path: Path
+    opened: Services, shelf: OpenCollection, tmp_path: Path
 ) -> None:
     (tmp_path / "a.txt").write_text("one")
     await ingested(opened, tmp_path, "key:k1")
@@ -136,7 +136,7 @@ async def test_lists_can_be_left_as_they_are_and_new_documents_need_one(
 
 
 async def test_an_ingest_that_was_stopped_resumes_at_the_next_document(
-    opened: Services, shelf: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Services, shelf: OpenCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(6):
         (tmp_path / f"{n}.txt").write_text(f"text {n}")
@@ -175,7 +175,7 @@ async def test_an_ingest_that_was_stopped_resumes_at_the_next_document(
     ],
 )
 async def test_parameters_are_checked_before_anything_is_stored(
-    opened: Services, shelf: Collection, tmp_path: Path, params: JsonObject, code: str
+    opened: Services, shelf: OpenCollection, tmp_path: Path, params: JsonObject, code: str
 ) -> None:
     before = len(await opened.jobs.newest())
     good = {"collection": "c", "path": str(tmp_path), "access": ["everyone"]}
@@ -186,7 +186,7 @@ async def test_parameters_are_checked_before_anything_is_stored(
 
 
 async def test_nothing_is_left_in_the_data_directory_of_what_was_removed(
-    opened: Services, shelf: Collection, tmp_path: Path
+    opened: Services, shelf: OpenCollection, tmp_path: Path
 ) -> None:
     rng = random.Random(1)
     words = ["zq" + "".join(rng.choices("bcdfghjkmnpqrtvwxz", k=12)) for _ in range(40)]

@@ -9,23 +9,25 @@ from appliance.errors import CollectionRefused, NotFound
 from appliance.retrieval import library as libraries
 from appliance.retrieval.access import ADMIN, of_key
 from appliance.retrieval.collection import Settings
-from appliance.retrieval.library import Library
+from appliance.retrieval.library import CollectionLibrary
 from tests.retrieval.shelf import incoming
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    made = Library(tmp_path / "collections")
+def library(tmp_path: Path) -> Iterator[CollectionLibrary]:
+    made = CollectionLibrary(tmp_path / "collections")
     yield made
     made.close()
 
 
-def test_collections_are_made_found_again_and_dropped(library: Library, tmp_path: Path) -> None:
+def test_collections_are_made_found_again_and_dropped(
+    library: CollectionLibrary, tmp_path: Path
+) -> None:
     assert library.names() == []
     library.create("manuals", Settings())
     library.get("manuals").collection.put(incoming("a", "zqcanary", embedded=False), "p", 1)
     library.close()
-    again = Library(tmp_path / "collections")
+    again = CollectionLibrary(tmp_path / "collections")
     assert again.names() == ["manuals"]
     assert len(again.get("manuals").collection.documents(ADMIN)) == 1
     again.drop("manuals")
@@ -45,14 +47,16 @@ def test_collections_are_made_found_again_and_dropped(library: Library, tmp_path
         ("x", Settings(budget=100, overlap=50)),
     ],
 )
-def test_what_cannot_be_one_is_refused(library: Library, name: str, settings: Settings) -> None:
+def test_what_cannot_be_one_is_refused(
+    library: CollectionLibrary, name: str, settings: Settings
+) -> None:
     with pytest.raises(CollectionRefused) as refused:
         library.create(name, settings)
     assert refused.value.code == "collection_invalid" and library.names() == []
 
 
 def test_names_are_taken_once_and_bounded(
-    library: Library, monkeypatch: pytest.MonkeyPatch
+    library: CollectionLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.create("a", Settings())
     with pytest.raises(CollectionRefused) as refused:
@@ -63,7 +67,9 @@ def test_names_are_taken_once_and_bounded(
         library.create("b", Settings())
 
 
-def test_a_collection_without_a_readable_document_does_not_exist(library: Library) -> None:
+def test_a_collection_without_a_readable_document_does_not_exist(
+    library: CollectionLibrary,
+) -> None:
     library.create("a", Settings())
     shelf = library.get("a")
     shelf.collection.put(incoming("d", "text", access=["key:k2"], embedded=False), "p", 1)
@@ -76,7 +82,7 @@ def test_a_collection_without_a_readable_document_does_not_exist(library: Librar
     assert len(set(told)) == 1
 
 
-def test_removing_forgets_what_is_in_memory(library: Library) -> None:
+def test_removing_forgets_what_is_in_memory(library: CollectionLibrary) -> None:
     library.create("a", Settings())
     shelf = library.get("a")
     shelf.collection.put(incoming("d", "text", embedded=False), "p", 1)

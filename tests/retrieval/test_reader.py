@@ -4,12 +4,12 @@ import msgspec
 import pytest
 
 from appliance.errors import CollectionRefused
-from appliance.retrieval.extracted import Block, Extracted
+from appliance.retrieval.extracted import Extracted, TextBlock
 from appliance.retrieval.reader import Reading, decoded
 
 
 def answered(text: bytes, *spans: tuple[int, int], pages: int = 0) -> Extracted:
-    blocks = tuple(Block("paragraph", start, end) for start, end in spans)
+    blocks = tuple(TextBlock("paragraph", start, end) for start, end in spans)
     return decoded(msgspec.msgpack.encode(Reading(Extracted(text, blocks, pages=pages))))
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from appliance.errors import CollectionRefused, Unavailable
 from appliance.retrieval.access import ADMIN, AccessSet, may_read, of_key
-from appliance.retrieval.collection import Collection
-from appliance.retrieval.search import Found, Searcher
+from appliance.retrieval.collection import OpenCollection
+from appliance.retrieval.search import Searcher, SearchHits
 from appliance.types import Passage
 from appliance.workers.memory_budget import Budget
 from tests.retrieval.shelf import collection, incoming, vector
@@ -20,17 +20,17 @@ K = 5
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Collection]:
+def shelf(tmp_path: Path) -> Iterator[OpenCollection]:
     opened = collection(tmp_path / "c.db", ranking="bm25")
     yield opened
     opened.close()
 
 
-def names(found: Found) -> list[str]:
+def names(found: SearchHits) -> list[str]:
     return [passage.document for passage in found.passages]
 
 
-def test_passages_are_spans_of_the_stored_text(shelf: Collection) -> None:
+def test_passages_are_spans_of_the_stored_text(shelf: OpenCollection) -> None:
     shelf.put(incoming("a.txt", "The relief valve opens at 12 bar.", "Hoses burst."), "p", 1)
     found = Searcher(shelf).search(ADMIN, "relief valves", 3)
     (passage,) = found.passages
@@ -41,7 +41,7 @@ def test_passages_are_spans_of_the_stored_text(shelf: Collection) -> None:
     assert (found.generation, found.ranking, found.documents) == (2, "bm25", 1)
 
 
-def test_the_state_of_a_collection_counts_no_document_of_others(shelf: Collection) -> None:
+def test_the_state_of_a_collection_counts_no_document_of_others(shelf: OpenCollection) -> None:
     """An app that asks again and again must not learn how many documents came in meanwhile."""
     mine = AccessSet(frozenset({"key:mine"}))
     searcher = Searcher(shelf)
@@ -69,7 +69,7 @@ def test_the_state_of_a_collection_counts_no_document_of_others(shelf: Collectio
 
 
 @pytest.mark.parametrize("how", ["bm25", "vectors", "fusion"])
-def test_the_best_passage_is_first_whatever_ranks(shelf: Collection, how: str) -> None:
+def test_the_best_passage_is_first_whatever_ranks(shelf: OpenCollection, how: str) -> None:
     for n in range(20):
         shelf.put(incoming(f"{n:02}.txt", f"filler number{n} text about engines"), "p", 1)
     shelf.put(incoming("valve.txt", "relief valve pressure"), "p", 1)
@@ -79,7 +79,7 @@ def test_the_best_passage_is_first_whatever_ranks(shelf: Collection, how: str) -
     assert found == Searcher(shelf).search(ADMIN, query, 4, vector=vector(query), by=how)
 
 
-def test_only_the_current_version_is_found(shelf: Collection) -> None:
+def test_only_the_current_version_is_found(shelf: OpenCollection) -> None:
     searcher = Searcher(shelf)
     shelf.put(incoming("a.txt", "old pressure"), "p", 1)
     assert names(searcher.search(ADMIN, "pressure", K)) == ["a.txt"]
@@ -88,14 +88,14 @@ def test_only_the_current_version_is_found(shelf: Collection) -> None:
     assert searcher.search(ADMIN, "temperature", K).passages[0].version == 2
 
 
-def test_metadata_filters(shelf: Collection) -> None:
+def test_metadata_filters(shelf: OpenCollection) -> None:
     for name, site in (("a", "north"), ("b", "south")):
         shelf.put(incoming(name, "pump", metadata={"site": site}), "p", 1)
     found = Searcher(shelf).search(ADMIN, "pump", K, filters={"site": "south"})
     assert names(found) == ["b"]
 
 
-def test_a_right_that_is_taken_away_is_gone_at_the_next_query(shelf: Collection) -> None:
+def test_a_right_that_is_taken_away_is_gone_at_the_next_query(shelf: OpenCollection) -> None:
     searcher, access = Searcher(shelf), of_key("k1", ["fitters"])
     shelf.put(incoming("a", "pump", access=["group:fitters"]), "p", 1)
     assert names(searcher.search(access, "pump", K)) == ["a"]
@@ -105,13 +105,13 @@ def test_a_right_that_is_taken_away_is_gone_at_the_next_query(shelf: Collection)
     assert names(searcher.search(of_key("k2", []), "pump", K)) == ["a"]
 
 
-def test_vectors_are_needed_where_they_rank(shelf: Collection) -> None:
+def test_vectors_are_needed_where_they_rank(shelf: OpenCollection) -> None:
     with pytest.raises(CollectionRefused) as refused:
         Searcher(shelf).search(ADMIN, "pump", K, by="vectors")
     assert refused.value.code == "collection_invalid"
 
 
-def test_one_readable_document_of_many_is_found_in_full(shelf: Collection) -> None:
+def test_one_readable_document_of_many_is_found_in_full(shelf: OpenCollection) -> None:
     for n in range(300):
         shelf.put(incoming(f"other{n}", "pump pump pump", access=["key:k2"]), "p", 1)
     shelf.put(incoming("mine", *(f"pump {n} " + "word " * 30 for n in range(K))), "p", 1)
@@ -119,7 +119,7 @@ def test_one_readable_document_of_many_is_found_in_full(shelf: Collection) -> No
     assert len(found.passages) == K and set(names(found)) == {"mine"}
 
 
-def test_the_index_is_taken_out_of_the_budget_and_gives_way(shelf: Collection) -> None:
+def test_the_index_is_taken_out_of_the_budget_and_gives_way(shelf: OpenCollection) -> None:
     budget = Budget(1 << 30)
     searcher = Searcher(shelf, budget)
     shelf.put(incoming("a", "relief valve"), "p", 1)
@@ -173,7 +173,7 @@ def shown(passages: Sequence[Passage]) -> list[tuple[str, float]]:
 class World:
     """A collection that changes, and what is known of it."""
 
-    def __init__(self, shelf: Collection, rng: random.Random) -> None:
+    def __init__(self, shelf: OpenCollection, rng: random.Random) -> None:
         self.shelf, self.rng = shelf, rng
         self.texts: Texts = {}
         self.groups: dict[str, set[str]] = {f"k{n}": set() for n in range(50)}
@@ -209,7 +209,7 @@ class World:
             self.write(f"d{self.rng.randrange(60):03}")
 
 
-def leaks(shelf: Collection, queries: int, filtered_after: bool = False) -> int:
+def leaks(shelf: OpenCollection, queries: int, filtered_after: bool = False) -> int:
     """How many answers differ from those of a collection that holds the caller's documents only."""
     rng = random.Random(7)
     world, searcher, found = World(shelf, rng), Searcher(shelf), 0
@@ -242,20 +242,20 @@ def unique(score: float, plain: list[tuple[str, float]]) -> bool:
     )
 
 
-def test_no_answer_depends_on_what_may_not_be_read(shelf: Collection) -> None:
+def test_no_answer_depends_on_what_may_not_be_read(shelf: OpenCollection) -> None:
     assert leaks(shelf, 400) == 0
 
 
 @pytest.mark.slow
-def test_no_answer_of_twenty_thousand_leaks(shelf: Collection) -> None:
+def test_no_answer_of_twenty_thousand_leaks(shelf: OpenCollection) -> None:
     assert leaks(shelf, 20_000) == 0
 
 
-def test_a_filter_after_ranking_would_leak(shelf: Collection) -> None:
+def test_a_filter_after_ranking_would_leak(shelf: OpenCollection) -> None:
     assert leaks(shelf, 200, filtered_after=True) > 50
 
 
-def test_fusion_is_as_blind(shelf: Collection, tmp_path: Path) -> None:
+def test_fusion_is_as_blind(shelf: OpenCollection, tmp_path: Path) -> None:
     apart = collection(tmp_path / "apart.db")
     for n in range(40):
         document = incoming(f"d{n:02}", f"pump valve w{n % 7} w{n % 3}", access=[f"key:k{n % 2}"])

@@ -11,12 +11,12 @@ from appliance.app import Services, initialise, open_services
 from appliance.errors import AuditUnavailable, NotFound, Overloaded
 from appliance.retrieval import commitments, service
 from appliance.retrieval.collection import Settings
-from appliance.retrieval.service import Query
+from appliance.retrieval.service import SearchQuery
 from appliance.types import Limits
 from tests.retrieval.shelf import incoming
 from tests.smol import caller
 
-QUERY = Query("c", "pump", 5, {})
+QUERY = SearchQuery("c", "pump", 5, {})
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from appliance.app import Services, initialise, open_services
 from appliance.audit.search import Query
 from appliance.errors import CollectionRefused
 from appliance.retrieval import tuning
-from appliance.retrieval.collection import Collection, Settings
-from appliance.retrieval.tuning import Question, Scores, best, read, report
+from appliance.retrieval.collection import OpenCollection, Settings
+from appliance.retrieval.tuning import JudgedQuestion, Scores, best, read, report
 from tests.retrieval.shelf import incoming
 
 
@@ -64,7 +64,7 @@ def test_other_files_are_refused(data: bytes) -> None:
 
 def test_items_of_a_dataset_are_questions_too_and_count_by_group() -> None:
     line = b'{"id": "1", "group": "g", "input": {"q": "when?"}, "relevant": {"a.txt": 2}}'
-    assert read(line) == [Question("when?", {"a.txt": 2}, "g")]
+    assert read(line) == [JudgedQuestion("when?", {"a.txt": 2}, "g")]
     values = tuple(float(n % 2) for n in range(60))
     alone, paired = (
         Scores(values, values, g) for g in ((), tuple(f"g{n // 2}" for n in range(60)))
@@ -84,7 +84,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 
 @pytest.fixture
-def shelf(opened: Services) -> Iterator[Collection]:
+def shelf(opened: Services) -> Iterator[OpenCollection]:
     library = opened.retrieval.library
     library.create("c", Settings())
     collection = library.get("c").collection
@@ -96,7 +96,7 @@ def shelf(opened: Services) -> Iterator[Collection]:
 
 
 async def test_a_job_measures_the_collection(
-    opened: Services, shelf: Collection, tmp_path: Path
+    opened: Services, shelf: OpenCollection, tmp_path: Path
 ) -> None:
     asked = tmp_path / "asked.jsonl"
     lines = [{"query": f"SECRETLY number{n} steel", "relevant": {f"{n}.txt": 2}} for n in range(60)]
@@ -113,7 +113,7 @@ async def test_a_job_measures_the_collection(
 
 
 async def test_a_question_about_no_document_is_refused(
-    opened: Services, shelf: Collection, tmp_path: Path
+    opened: Services, shelf: OpenCollection, tmp_path: Path
 ) -> None:
     asked = tmp_path / "asked.jsonl"
     asked.write_text('{"query": "x", "relevant": {"nothing.txt": 1}}')

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.app import Services, open_services
-from appliance.datasets.ledger import Ledger
+from appliance.datasets.ledger import LookLedger
 from appliance.looks.sealed_lines import SealedLines
 from appliance.routing.calibration import SEALED
 from tests.smol import SMALL
@@ -26,9 +26,9 @@ def _end() -> None:
 
 def _arm(point: str) -> None:
     """Let the process end itself at a point."""
-    take, append = Ledger.take, SealedLines.append
+    take, append = LookLedger.take, SealedLines.append
 
-    def taken(self: Ledger, *arguments: Any) -> Any:
+    def taken(self: LookLedger, *arguments: Any) -> Any:
         found = take(self, *arguments)
         if point == "look":
             _end()
@@ -39,7 +39,7 @@ def _arm(point: str) -> None:
         if point == "batch" and self._path.name == SEALED:
             _end()
 
-    setattr(Ledger, "take", taken)  # noqa: B010  # a method, which an assignment must not replace
+    setattr(LookLedger, "take", taken)  # noqa: B010  # a method, which an assignment must not replace
     setattr(SealedLines, "append", appended)  # noqa: B010
 
 

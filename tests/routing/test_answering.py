@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from appliance.advisor import watch
-from appliance.advisor.blocks import WEEK_US, Block, profile, week_of
+from appliance.advisor.blocks import WEEK_US, WeekBlock, profile, week_of
 from appliance.advisor.drift import Watch
 from appliance.api.admin import facts
 from appliance.app import Services, open_services
@@ -273,7 +273,7 @@ async def test_a_request_has_the_group_that_the_route_says(
     route = msgspec.structs.replace(standing.route, group_from=group_from)
     seen: list[answering.Accepted] = []
 
-    async def changed(_route: str) -> catalogue.Standing:
+    async def changed(_route: str) -> catalogue.RouteStanding:
         return replace(standing, route=route)
 
     monkeypatch.setattr(lab.routes, "standing", changed)
@@ -304,8 +304,8 @@ async def test_an_alarm_of_drift_ends_certificates_but_those_of_routes_that_only
         other = write_dataset(services, tmp_path / "warned-data")
         made = await calibrate(services, terms(services, route="warned", dataset=other))
         assert made["verdict"] == "certified"
-        known = [Block(week - 13 + n, 30, {"prompt": 3.7 + n % 4 / 100}) for n in range(12)]
-        known += [Block(week - 1 + n, 30, {"prompt": 6.0}) for n in range(2)]
+        known = [WeekBlock(week - 13 + n, 30, {"prompt": 3.7 + n % 4 / 100}) for n in range(12)]
+        known += [WeekBlock(week - 1 + n, 30, {"prompt": 6.0}) for n in range(2)]
         kept = Watch(SMALL_ID, profile(week - 60, []), tuple(known), last_week=week)
         watch.keep(services.data / watch.DIRECTORY, kept)
         clock.now_us = (week + 1) * WEEK_US

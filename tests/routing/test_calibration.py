@@ -258,10 +258,10 @@ async def test_what_is_lost_is_asked_again(
     """Twice each item's engine is lost; the third time it answers. Control: invalid outputs."""
     real, tries = asking.asked, Counter[str]()
 
-    async def lost(inference: Any, label: str, *more: Any) -> asking.Told:
+    async def lost(inference: Any, label: str, *more: Any) -> asking.CandidateReply:
         tries[label] += 1
         if "certify" in label and tries[label] < asking.TRIES:
-            return asking.Told(None, "worker_lost", 0.0)
+            return asking.CandidateReply(None, "worker_lost", 0.0)
         return await real(inference, label, *more)
 
     monkeypatch.setattr(asking, "asked", lost)
@@ -271,9 +271,9 @@ async def test_what_is_lost_is_asked_again(
     assert result["verdict"] == "certified" and result["unasked"] == 0
     assert {n for label, n in tries.items() if "certify" in label} == {asking.TRIES}
 
-    async def invalid(inference: Any, label: str, *more: Any) -> asking.Told:
+    async def invalid(inference: Any, label: str, *more: Any) -> asking.CandidateReply:
         if "certify" in label:
-            return asking.Told(None, "output_invalid", 0.0)
+            return asking.CandidateReply(None, "output_invalid", 0.0)
         return await real(inference, label, *more)
 
     monkeypatch.setattr(asking, "asked", invalid)
@@ -345,7 +345,7 @@ async def test_what_is_wrong_is_found_before_the_look(
     before = len(entries(lab, action="route_look"))
     if change.get("route") == DATA_ID:
         change = {**msgspec.to_builtins(terms(lab)), **change}
-        wanted = statements.Specification(**change)  # type: ignore[arg-type]
+        wanted = statements.RouteSpecification(**change)  # type: ignore[arg-type]
     else:
         wanted = terms(lab, **change)
     with pytest.raises(ApplianceError) as caught:

@@ -124,8 +124,8 @@ async def test_too_few_open_groups_carry_nothing_over(
 async def test_what_we_could_not_ask_takes_no_certificate_away(
     upgraded: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def lost(*more: Any) -> asking.Told:
-        return asking.Told(None, "worker_lost", 0.0)
+    async def lost(*more: Any) -> asking.CandidateReply:
+        return asking.CandidateReply(None, "worker_lost", 0.0)
 
     with monkeypatch.context() as patched, refused("gate_interrupted"):
         patched.setattr(asking, "asked", lost)

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from appliance.routing import certifying, confidence
-from appliance.routing.certifying import Observed, Plan, Terms, Uncertifiable
+from appliance.routing.certifying import (
+    CertificationPlan,
+    CertificationTerms,
+    Observed,
+    Uncertifiable,
+)
 from appliance.routing.definition import Weight
 from appliance.statistics import paired
 from appliance.statistics.groups import draw_by_size, draw_one_each
@@ -18,7 +23,7 @@ from appliance.statistics.risk import certify
 from tests.evals.test_gate_simulation import told
 
 ERROR = DELTA = 0.05
-TERMS = Terms(ERROR, DELTA, 0.05)
+TERMS = CertificationTerms(ERROR, DELTA, 0.05)
 _B = 3.9
 _A = 0.19 * (_B + 1)
 """The score model of the design: the accepted error at coverage c is 0.19 c^3.9."""
@@ -60,17 +65,17 @@ def features_at(u: float) -> tuple[float, float, float, float]:
     return (4 - 6 * u, 5 - 6 * u, u, 0.0)
 
 
-def fixed(seed: int = 1, dev: int = 400, sealed: int = 1_000, **more: float) -> Plan:
+def fixed(seed: int = 1, dev: int = 400, sealed: int = 1_000, **more: float) -> CertificationPlan:
     found = certifying.plan(
         drawn(np.random.default_rng(seed), dev, **more),  # type: ignore[arg-type]
         TERMS,
         sealed,
     )
-    assert isinstance(found, Plan), found
+    assert isinstance(found, CertificationPlan), found
     return found
 
 
-def coverage_of(plan: Plan, threshold: int) -> float:
+def coverage_of(plan: CertificationPlan, threshold: int) -> float:
     """The place in the order of confidence up to which a threshold accepts: its true coverage."""
     low, high = 0.0, 1.0
     for _ in range(40):
@@ -247,7 +252,7 @@ def test_weights_of_few_groups_take_no_look() -> None:
     by_answers = replace(TERMS, weight="answers")
     found = certifying.plan(dev, by_answers, 300, effective=49.9)
     assert isinstance(found, Uncertifiable) and found.reason == "underpowered"
-    assert isinstance(certifying.plan(dev, by_answers, 300, effective=50), Plan)
+    assert isinstance(certifying.plan(dev, by_answers, 300, effective=50), CertificationPlan)
 
 
 def in_company(count: int, groups: int, *, company: bool) -> tuple[float, float]:
@@ -265,7 +270,7 @@ def in_company(count: int, groups: int, *, company: bool) -> tuple[float, float]
         generator = np.random.default_rng(seed)
         plan = certifying.plan(drawn(generator, 300), terms, groups)
         threshold = None
-        if isinstance(plan, Plan):
+        if isinstance(plan, CertificationPlan):
             seen = drawn(generator, groups)
             threshold = certifying.judge(plan, seen, [], terms, DELTA).threshold
         if threshold is None or isinstance(plan, Uncertifiable):
@@ -412,7 +417,7 @@ def test_where_the_second_stage_is_not_better_people_answer() -> None:
     assert fixed(larger=0.3).doubtful == "people"
     dev = [replace(o, larger=None) for o in drawn(np.random.default_rng(1), 400)]
     plan = certifying.plan(dev, TERMS, 1_000)
-    assert isinstance(plan, Plan) and plan.doubtful == "people"
+    assert isinstance(plan, CertificationPlan) and plan.doubtful == "people"
     seen = [replace(o, larger=None) for o in drawn(np.random.default_rng(9), 1_000)]
     verdict = certifying.judge(plan, seen, [], TERMS, DELTA)
     assert verdict.certified and verdict.difference is None and verdict.avoided is None
@@ -483,7 +488,7 @@ def ranges(worlds: int, groups: int) -> tuple[float, int]:
     held = told_ = 0
     for seed in range(worlds):
         generator = np.random.default_rng(seed)
-        found: Plan | Uncertifiable | certifying.Verdict
+        found: CertificationPlan | Uncertifiable | certifying.SealedVerdict
         found = certifying.plan(drawn(generator, 300), TERMS, groups)
         if isinstance(found, Uncertifiable):
             continue

@@ -13,7 +13,7 @@ from appliance.errors import BadRequest, Deferred, Queued, TaskRefused
 from appliance.routing.deferring import Deferring, first_task, form_of
 from appliance.routing.definition import parse
 from appliance.tasks.catalogue import Drafts
-from appliance.tasks.definition import Fields, Text
+from appliance.tasks.definition import JsonForm, Text
 from appliance.tasks.definition import parse as parse_task
 from appliance.tasks.loaded import LoadedTask, load
 from appliance.tasks.schemas import ObjectSchema
@@ -48,7 +48,7 @@ def test_an_answer_has_the_form_of_the_task() -> None:
     task: Any = parse_task(LABELS.encode())
     assert form_of(LOADED).labels == ("hydraulics", "engine", "electrical")
     fields = replace(
-        LOADED, task=_with(task, Fields("schema.json")), schema=ObjectSchema({"type": "object"})
+        LOADED, task=_with(task, JsonForm("schema.json")), schema=ObjectSchema({"type": "object"})
     )
     assert form_of(fields).schema == {"type": "object"}
     text = form_of(replace(LOADED, task=_with(task, Text())))

@@ -8,7 +8,7 @@ import pytest
 from appliance.datasets.items import Item
 from appliance.datasets.reading import read_items
 from appliance.routing import certifying, confidence
-from appliance.routing.certifying import Observed, Plan, Terms
+from appliance.routing.certifying import CertificationPlan, CertificationTerms, Observed
 from appliance.tasks.classifiers.linear import fit_linear
 from appliance.types import TaskAnswer
 from tests.conftest import example_set
@@ -43,9 +43,9 @@ def _observed(item: Item, labels: tuple[str, ...], shares: np.ndarray) -> Observ
 def verdicts(name: str, error: float) -> tuple[Counter[str], float, float]:
     """How often each verdict is drawn, and of certificates coverage and error on `test`."""
     seen = observed(name)
-    terms = Terms(error, 0.05 / LOOKS, 0.05)
+    terms = CertificationTerms(error, 0.05 / LOOKS, 0.05)
     plan = certifying.plan(seen["dev"], terms, len({o.group for o in seen["certify"]}))
-    assert isinstance(plan, Plan), plan
+    assert isinstance(plan, CertificationPlan), plan
     reasons: Counter[str] = Counter()
     coverage: list[float] = []
     errors: list[float] = []

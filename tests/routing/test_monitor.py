@@ -15,7 +15,7 @@ from appliance.db import open_database
 from appliance.errors import StateRefused
 from appliance.routing import monitor as monitors
 from appliance.routing.answering import Accepted
-from appliance.routing.catalogue import Standing
+from appliance.routing.catalogue import RouteStanding
 from appliance.routing.definition import parse
 from appliance.routing.monitor import Monitors
 from appliance.routing.weighing import Basis, SealedAnswer, Weighed
@@ -40,7 +40,7 @@ class World:
             path / "a.db", [monitors.TABLES, monitors.MISSING, monitors.WEIGHTS]
         )
         read = statements.verify(certificate(), policy())
-        self.standing = Standing(parse(ROUTE.encode()), "1" * 64, 1, read)
+        self.standing = RouteStanding(parse(ROUTE.encode()), "1" * 64, 1, read)
         self.share, self.more, self.number = share, more, 0
         self.restart()
 
@@ -86,7 +86,7 @@ class World:
         return self.seen.traffic
 
     @property
-    def seen(self) -> monitors.Standing:
+    def seen(self) -> monitors.MonitorStanding:
         assert self.standing.certificate is not None
         return self.monitors.standing(self.standing.certificate.id)
 

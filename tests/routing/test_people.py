@@ -12,7 +12,7 @@ from appliance.app import Services, initialise, open_services
 from appliance.config import AuditConfig, Config
 from appliance.errors import ApplianceError
 from appliance.routing import people as module
-from appliance.routing.people import Deferred, Form, People
+from appliance.routing.people import DeferredItem, Form, People
 from tests.routing.upstreams.site import caller, entries
 
 LABELS = Form(("leak", "noise"))
@@ -58,7 +58,7 @@ def people(opened: Services, clock: Clock) -> People:
 
 def put(
     people: People, form: Form = LABELS, request: str = "req-1", key: str = "k-people", **more: Any
-) -> Deferred:
+) -> DeferredItem:
     """Let an input of its own wait."""
     given = {**GIVEN, "request": request}
     who = replace(caller(key, **more), request_id=request)
@@ -122,7 +122,9 @@ def test_the_same_request_names_the_same_item_for_a_day(
     clock.hours(200)
     given = {"order": "It drips.", "place": "Hall 3"}
 
-    def ask(request: str, key: str = "k-same", *, form: Form = LABELS, **other: str) -> Deferred:
+    def ask(
+        request: str, key: str = "k-same", *, form: Form = LABELS, **other: str
+    ) -> DeferredItem:
         who = replace(caller(key), request_id=request)
         fields = dict(reversed((given | other).items()))
         return people.put(who, "orders", fields, form, hours=30, reason=request)

@@ -6,8 +6,8 @@ import pytest
 
 from appliance.reports.page import render
 from appliance.routing import report
-from appliance.routing.certifying import Origin, Verdict
-from appliance.routing.report import Told
+from appliance.routing.certifying import Origin, SealedVerdict
+from appliance.routing.report import RoutePageFacts
 from appliance.wire.admin.results import CalibrationResult
 from tests.trust.statements.test_route import wanted
 
@@ -26,7 +26,9 @@ RESULT = CalibrationResult.model_validate({
 def page(**changes: Any) -> str:
     origins = changes.pop("origins", ())
     made_of, result = {"route": "1" * 64}, RESULT.having(**changes)
-    return render(report.page(Told(wanted(), result, "2026-11-27", made_of, origins=origins)))
+    return render(
+        report.page(RoutePageFacts(wanted(), result, "2026-11-27", made_of, origins=origins))
+    )
 
 
 def test_a_certificate_has_its_figures_and_its_curve() -> None:
@@ -54,7 +56,7 @@ def test_a_page_says_whether_there_is_room_for_company() -> None:
 
 def test_a_page_tells_how_many_certificates_there_are_at_which_delta() -> None:
     deltas = (50_000, 100_000, 50_000)
-    html = render(report.page(Told(wanted(), RESULT, "2026-11-27", {}, deltas)))
+    html = render(report.page(RoutePageFacts(wanted(), RESULT, "2026-11-27", {}, deltas)))
     assert "365 days: 3 (2 at delta 0.05, 1 at delta 0.1)" in html
     assert "0.2 of them may be false" in html
 
@@ -81,16 +83,16 @@ def test_a_refusal_without_a_look_is_a_page_without_a_curve() -> None:
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [
-        (Verdict("", 900_000, 0.69, 660, 0.049), "69% of the groups are accepted"),
-        (Verdict("too many errors", None, 0.0, 660, 0.09), "upper limit"),
+        (SealedVerdict("", 900_000, 0.69, 660, 0.049), "69% of the groups are accepted"),
+        (SealedVerdict("too many errors", None, 0.0, 660, 0.09), "upper limit"),
         (
-            Verdict(
+            SealedVerdict(
                 "worse than the larger stage", None, 0.0, 660, 0.04, None, (-0.1, -0.14, -0.06)
             ),
             "-10 points, at the least -14",
         ),
         (
-            Verdict(
+            SealedVerdict(
                 "unstable over time", None, 0.0, 284, 0.09,
                 origins=(
                     Origin("2008-12-05", 300, None, 0.093, 0.168, 0, 0),
@@ -101,7 +103,7 @@ def test_a_refusal_without_a_look_is_a_page_without_a_curve() -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_verdict_is_told_with_its_figures(verdict: Verdict, said: str) -> None:
+def test_a_verdict_is_told_with_its_figures(verdict: SealedVerdict, said: str) -> None:
     assert said in report.figures(verdict)
 
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from appliance.routing.definition import Rule, parse
+from appliance.routing.definition import RouteRule, parse
 from appliance.routing.rules import holds, reaches, stages_for, unclaimed
 from tests.routing.example import ROUTE, RULES
 
@@ -48,34 +48,38 @@ def test_nothing_is_claimed_for_a_key_that_a_rule_looks_at_beside_the_input() ->
 @pytest.mark.parametrize(
     ("rule", "held"),
     [
-        (Rule("defer", contains=("Recall",)), True),
-        (Rule("defer", contains=("recall",), field="title"), False),
-        (Rule("defer", contains=("recall", "pump"), field="title"), True),
-        (Rule("defer", keys=("app",)), True),
-        (Rule("defer", keys=("another",)), False),
-        (Rule("defer", keys=("another",), contains=("recall",)), False),
-        (Rule("defer", longer_than=11), True),
-        (Rule("defer", longer_than=12), False),
-        (Rule("defer", longer_than=0, field="missing"), False),
-        (Rule("defer", scripts=("latin",)), False),
-        (Rule("defer", scripts=("cyrillic", "greek")), True),
+        (RouteRule("defer", contains=("Recall",)), True),
+        (RouteRule("defer", contains=("recall",), field="title"), False),
+        (RouteRule("defer", contains=("recall", "pump"), field="title"), True),
+        (RouteRule("defer", keys=("app",)), True),
+        (RouteRule("defer", keys=("another",)), False),
+        (RouteRule("defer", keys=("another",), contains=("recall",)), False),
+        (RouteRule("defer", longer_than=11), True),
+        (RouteRule("defer", longer_than=12), False),
+        (RouteRule("defer", longer_than=0, field="missing"), False),
+        (RouteRule("defer", scripts=("latin",)), False),
+        (RouteRule("defer", scripts=("cyrillic", "greek")), True),
     ],
 )
-def test_all_conditions_of_a_rule_must_hold(rule: Rule, held: bool) -> None:
+def test_all_conditions_of_a_rule_must_hold(rule: RouteRule, held: bool) -> None:
     sent = {"title": "pump", "text": "RECALL!"}
     assert holds(rule, sent, "app") is held
 
 
 def test_scripts_are_read_all_over_a_long_text() -> None:
-    rule = Rule("defer", scripts=("latin",))
+    rule = RouteRule("defer", scripts=("latin",))
     assert holds(rule, {"text": "a" * 50_000 + "ж" * 50_000}, "")
     assert not holds(rule, {"text": "a" * 100_000 + "ж"}, "")
 
 
 def test_every_script_that_a_rule_may_name_is_found() -> None:
     letters = "aжαعא漢ひカ한हไ"
-    scripts = msgspec.json.schema(Rule)["$defs"]["Rule"]["properties"]["scripts"]["items"]["enum"]
+    scripts = msgspec.json.schema(RouteRule)["$defs"]["RouteRule"]["properties"]["scripts"][
+        "items"
+    ]["enum"]
     for letter in letters:
-        (only,) = [s for s in scripts if not holds(Rule("defer", scripts=(s,)), {"t": letter}, "")]
+        (only,) = [
+            s for s in scripts if not holds(RouteRule("defer", scripts=(s,)), {"t": letter}, "")
+        ]
         assert only in scripts
     assert len(letters) == len(scripts)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from appliance.errors import ApplianceError
-from appliance.routing.definition import Stage, parse
-from appliance.routing.targets import Target, Targets
-from appliance.tasks.catalogue import Drafts, Entry
+from appliance.routing.definition import StageDefinition, parse
+from appliance.routing.targets import StageTarget, Targets
+from appliance.tasks.catalogue import CatalogueEntry, Drafts
 from tests.routing.example import LARGE, ROUTE, UPSTREAM
 
 SMALL_STAGE, LARGE_STAGE, HOST = parse((ROUTE + UPSTREAM).encode()).stages
@@ -20,16 +20,16 @@ class Known(Drafts):
     def __init__(self) -> None:
         super().__init__({})
 
-    def entry(self, task_id: str) -> Entry | None:
+    def entry(self, task_id: str) -> CatalogueEntry | None:
         known = task_id == "licences-large"
-        return Entry(task_id, "", "labels", LARGE) if known else None
+        return CatalogueEntry(task_id, "", "labels", LARGE) if known else None
 
 
 async def start(caller: Any, request: Any, backends: Any = None) -> Any:
     raise AssertionError
 
 
-def away(stage: Stage, targets: Targets) -> bool:
+def away(stage: StageDefinition, targets: Targets) -> bool:
     try:
         targets.resolve(stage, start)
     except ApplianceError as error:
@@ -38,13 +38,13 @@ def away(stage: Stage, targets: Targets) -> bool:
 
 
 def test_a_task_of_the_store_answers_here() -> None:
-    assert Targets(Known()).resolve(LARGE_STAGE, start) == Target(start, "licences-large")
+    assert Targets(Known()).resolve(LARGE_STAGE, start) == StageTarget(start, "licences-large")
 
 
 def test_a_task_that_is_missing_or_another_one_is_away() -> None:
     targets = Targets(Known())
     assert away(SMALL_STAGE, targets)
-    other = Stage("large", task="licences-large", digest="9" * 64)
+    other = StageDefinition("large", task="licences-large", digest="9" * 64)
     assert away(other, targets)
 
 
@@ -58,4 +58,4 @@ def test_an_upstream_answers_where_there_are_upstreams() -> None:
 
 @pytest.mark.parametrize("kind", ["queue"])
 def test_people_are_no_target(kind: Any) -> None:
-    assert away(Stage("people", kind=kind), Targets(Known()))
+    assert away(StageDefinition("people", kind=kind), Targets(Known()))

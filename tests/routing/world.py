@@ -13,11 +13,11 @@ from appliance.app import Services, initialise, open_services
 from appliance.datasets import directory
 from appliance.datasets import ledger as ledgers
 from appliance.facts import table_of
-from appliance.routing.definition import Route
+from appliance.routing.definition import RouteDefinition
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import fit_linear
 from appliance.trust.artifacts import signing
-from appliance.trust.statements.route import Specification
+from appliance.trust.statements.route import RouteSpecification
 from appliance.types import Caller, Delta, GenerationRequest, Limits, Principal
 from tests.evals.orders import FITTED, write_task
 from tests.evals.sealed import sealing_key
@@ -179,7 +179,7 @@ def certify(data: Path) -> Certified:
         return asyncio.run(run(services))
 
 
-def terms(services: Services, **changes: Any) -> Specification:
+def terms(services: Services, **changes: Any) -> RouteSpecification:
     """What the records say, as `route calibrate` fills it in."""
     record = services.store.inventory.record
     small, larger = changes.get("small", SMALL_ID), changes.get("larger", LARGE_ID)
@@ -208,15 +208,15 @@ def terms(services: Services, **changes: Any) -> Specification:
         },
         **given,
     }
-    return Specification(**given)
+    return RouteSpecification(**given)
 
 
-def envelope(services: Services, wanted: Specification, name: str = "publisher") -> bytes:
+def envelope(services: Services, wanted: RouteSpecification, name: str = "publisher") -> bytes:
     """A specification as a person of the lab signs it."""
     return wanted.sign(key(services.data, name))
 
 
-async def calibrate(services: Services, wanted: Specification) -> dict[str, Any]:
+async def calibrate(services: Services, wanted: RouteSpecification) -> dict[str, Any]:
     """Run a calibration to its end; its result with the number of the job."""
     params = {"specification": envelope(services, wanted).decode()}
     live = await services.jobs.start("route", params, "uid:0")
@@ -253,6 +253,6 @@ def entries(services: Services, **wanted: Any) -> list[dict[str, Any]]:
     return [body for body in found if all(body.get(k) == v for k, v in wanted.items())]
 
 
-def stage_names(found: Route) -> list[str]:
+def stage_names(found: RouteDefinition) -> list[str]:
     """The names of a route's stages."""
     return [stage.name for stage in found.stages]

@@ -24,7 +24,7 @@ from appliance.server.serve import (
     _is_loopback,
     _listen,
     _listen_admin,
-    _Server,
+    _QuietServer,
     serve,
 )
 from tests.site import make_site
@@ -120,7 +120,7 @@ async def _reads_the_body(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[tuple[_Server, "asyncio.Task[None]", int]]:
+async def running() -> AsyncIterator[tuple[_QuietServer, "asyncio.Task[None]", int]]:
     """A LAN server without a limit of its own on how long it waits for connections to close."""
     shared = Connections(ConnectionLimits(), lambda _source, _code: None)
     with _listen("127.0.0.1", 0) as listener:
@@ -131,7 +131,7 @@ async def running() -> AsyncIterator[tuple[_Server, "asyncio.Task[None]", int]]:
             lifespan="off",
             log_config=None,
         )
-        server = _Server(config)
+        server = _QuietServer(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             await asyncio.sleep(0)

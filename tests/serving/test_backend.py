@@ -12,7 +12,7 @@ from appliance.admission.places import Place, Shares
 from appliance.app import Services
 from appliance.errors import ApplianceError, BadRequest, Overloaded, WorkerLost
 from appliance.observability.unexpected import alarms
-from appliance.serving.backend import Backend, Backends, PreparedRequest, Provenance
+from appliance.serving.backend import Backends, ModelBackend, PreparedRequest, Provenance
 from appliance.serving.inference import Inference, InferenceParts
 from appliance.serving.recording import Recording
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal
@@ -69,7 +69,7 @@ class Scripted:
 class One:
     """A single backend under one id."""
 
-    backend: Backend
+    backend: ModelBackend
 
     def cards(self) -> list[ModelCard]:
         """That of the backend."""
@@ -87,7 +87,7 @@ class One:
         """Two."""
         return 2
 
-    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+    async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """At once."""
         place.enter()
         return self.backend

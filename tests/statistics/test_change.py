@@ -14,7 +14,7 @@ from appliance.statistics.change import (
     SHORT,
     SMALLEST,
     Floats,
-    Look,
+    WindowLook,
     _differences,
     level,
     look,
@@ -41,7 +41,7 @@ def blocks(
     return averaged
 
 
-def looks(values: Floats, first: int, last: int) -> list[Look]:
+def looks(values: Floats, first: int, last: int) -> list[WindowLook]:
     """All looks from one week to another."""
     found = (
         look(values[:count], window, LEAST)
@@ -60,7 +60,7 @@ def large(values: Floats, window: int) -> bool:
     return bool(_differences(seen, last).max(initial=0.0) >= SMALLEST[window] * (1 - 1e-9))
 
 
-def look_at_large(values: Floats, window: int, reference: int) -> Look | None:
+def look_at_large(values: Floats, window: int, reference: int) -> WindowLook | None:
     """A look; None, too, where the difference is too small for an alarm."""
     enough = len(values) >= max(reference + SHORT, 2 * window)
     return look(values, window, reference) if enough and large(values, window) else None
@@ -130,9 +130,9 @@ def test_the_rank_is_exact_and_the_e_value_has_mean_at_most_one() -> None:
     for share in (0.05, 0.2, 0.5):
         assert within(float((ranks <= share).mean()), share, 400)
     assert ranks.min() >= 1 / math.comb(15, 3)
-    assert Look(3, 0.001, 0.002, 0, 4, 1).e_value == 500
-    assert Look(3, 0.003, 0.002, 0, 4, 1).e_value == 0
-    assert Look(3, 0.001, 0.002, 0, 2.9, 1).e_value == 0  # small
+    assert WindowLook(3, 0.001, 0.002, 0, 4, 1).e_value == 500
+    assert WindowLook(3, 0.003, 0.002, 0, 4, 1).e_value == 0
+    assert WindowLook(3, 0.001, 0.002, 0, 2.9, 1).e_value == 0  # small
 
 
 def test_the_three_strangest_weeks_are_found_and_named() -> None:

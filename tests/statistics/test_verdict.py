@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from appliance.statistics.groups import Estimate, paired_difference
+from appliance.statistics.groups import GroupMean, paired_difference
 from appliance.statistics.proportions import Interval
 from appliance.statistics.verdict import FEWEST, Verdict, all_of, at_least, not_worse
 from tests.statistics.simulation import rate, within
 
 
-def estimate(low: float, high: float, groups: int = 200, spread: float = 0.4) -> Estimate:
-    return Estimate((low + high) / 2, Interval(low, high), groups, spread)
+def estimate(low: float, high: float, groups: int = 200, spread: float = 0.4) -> GroupMean:
+    return GroupMean((low + high) / 2, Interval(low, high), groups, spread)
 
 
 def test_the_rule() -> None:

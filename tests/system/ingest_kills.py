@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from appliance.app import open_services
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from appliance.retrieval.collection import Settings
 
 
@@ -24,7 +24,7 @@ async def run(data: Path, documents: Path) -> None:
             await services.jobs.start("ingest", params, "uid:0")
         sys.stdout.write("at work\n")
         sys.stdout.flush()
-        while (await services.jobs.newest(1))[0].job.state is not State.DONE:
+        while (await services.jobs.newest(1))[0].job.state is not JobState.DONE:
             await asyncio.sleep(0.05)
         await services.jobs.close()
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from appliance.engine import prefixes
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -27,7 +27,7 @@ TOKENS = 6
 LIMIT = 0.5  # of log-probabilities of likely tokens, as for other batch shapes: docs/adr/0009
 
 
-class Recording(Runner):
+class Recording(ModelRunner):
     """Keeps the rows of every sequence, in order."""
 
     def __init__(self, library: Library, fd: int, config: RunnerConfig) -> None:
@@ -98,7 +98,7 @@ def ask(number: int, tokens: list[int], adapter: str, forced: list[int]) -> Sequ
     return sequence
 
 
-def prompt(runner: Runner) -> list[int]:
+def prompt(runner: ModelRunner) -> list[int]:
     text = " ".join(f"Report {n}: pump {n * 7 % 31} was found dry." for n in range(9))
     return runner.tokenize(text + " The next pump is", add_special=True, parse_special=False)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from appliance.app import Services
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -98,15 +98,15 @@ def test_a_step_with_the_adapter_of_the_last_one_is_caught(
     runner: Recording, alone: dict[str, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: every ninth change of the adapter does not happen."""
-    use, changes = Runner._use, 0
+    use, changes = ModelRunner._use, 0
 
-    def sticking(self: Runner, adapter: str) -> None:
+    def sticking(self: ModelRunner, adapter: str) -> None:
         nonlocal changes
         changes += adapter != self._adapter
         if changes % 9:
             use(self, adapter)
 
-    monkeypatch.setattr(Runner, "_use", sticking)
+    monkeypatch.setattr(ModelRunner, "_use", sticking)
     order = interleaved()[:20]
     found = answers(runner, order)
     mixed = [a for a, row in zip(order, found, strict=True) if not np.array_equal(row, alone[a])]

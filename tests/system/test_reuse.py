@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
 from appliance.engine.loop import Engine
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.scheduler import Chunk, Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -34,7 +34,7 @@ def path(request: pytest.FixtureRequest) -> Path:
     return gguf(str(request.param))
 
 
-class Recording(Runner):
+class Recording(ModelRunner):
     """Keeps the logits of every step that sampled."""
 
     def __init__(self, library: Library, fd: int) -> None:
@@ -69,7 +69,7 @@ def logits(engine: Engine, runner: Recording, scope: str, tokens: list[int]) -> 
     return list(runner.rows), sequence.reused or 0
 
 
-def prompt(runner: Runner, end: str) -> list[int]:
+def prompt(runner: ModelRunner, end: str) -> list[int]:
     """Longer than the sliding window of Gemma 3, which is 512 tokens."""
     text = " ".join(f"Report {n}: pump {n * 7 % 31} was found dry." for n in range(60))
     return runner.tokenize(f"{text} {end}", add_special=True, parse_special=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.app import Services, open_services
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.errors import Unavailable
 from appliance.workers.cpu_variants import best_variant, library_directory
 from tests.answers import collect
@@ -102,7 +102,7 @@ def test_by_path_the_same_change_reaches_the_answer(
     shutil.copyfile(default_model_path, path)
     fd = os.open(path, os.O_RDONLY)
     config = RunnerConfig(n_ctx=256, slots=8, threads=1, n_batch=128, mapped=True)
-    runner = Runner(Library(best_variant(library_directory())), fd, config)
+    runner = ModelRunner(Library(best_variant(library_directory())), fd, config)
     prompt = {1: runner.tokenize("The capital of France is", add_special=True, parse_special=False)}
     before = play(runner, prompt).taken
     assert play(runner, prompt).taken == before

@@ -27,8 +27,8 @@ from appliance.tasks.names import TaskNames
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import evidence
 from appliance.trust.statements import evaluation
-from appliance.trust.statements.evaluation import Circumstances
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.evaluation import GateCircumstances
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.trust.statements.specification import Specification
 from appliance.types import Json
 from tests.evals.gates import DAY_US, pairs
@@ -77,7 +77,7 @@ def certificate(services: Services, task: str) -> bytes:
     """That the version passed its gate."""
     wanted: Specification = terms(services, task, "orders-data")
     now = services.clock.wall_us()
-    at = Circumstances(
+    at = GateCircumstances(
         engine=services.store.evaluations.engine, template_sha256="", look=1, log="lab/00",
         entry=1, issued_us=now, valid_until_us=now + 300 * DAY_US,
     )  # fmt: skip
@@ -91,12 +91,12 @@ def point(services: Services, task: str) -> None:
     """Have the name point at a version."""
     newest = services.pointers.newest(NAME)
     digest = services.store.inventory.record(task).digest or ""
-    wanted = Pointer(
-        NAME, Version(task, digest), newest[0] if newest else "", APPROVERS[0], "kill",
+    wanted = TaskPointer(
+        NAME, TaskVersion(task, digest), newest[0] if newest else "", APPROVERS[0], "kill",
         "2026-09-21T00:00:00Z",
     )  # fmt: skip
     signed = wanted.sign(key(services.data, APPROVERS[0]))
-    verified = Pointer.verify(signed, load_policy(services.data / "trust"))
+    verified = TaskPointer.verify(signed, load_policy(services.data / "trust"))
     fields: dict[str, Json] = {
         "name": NAME, "pointer": verified.id, "envelope": signed.decode(),
     }  # fmt: skip
@@ -128,7 +128,7 @@ def check(data: Path) -> str:
             services.store.ask(entry.id, policy)  # raises when its certificate does not hold
         previous = ""
         for position, signed in enumerate(reversed(services.pointers.history(NAME))):
-            told = Pointer.verify(signed, policy)
+            told = TaskPointer.verify(signed, policy)
             assert told.said.previous == previous, f"pointer {position} follows none"
             previous = told.id
         state = services.store.inventory.record("v2").state

@@ -16,7 +16,7 @@ from appliance.serving.local_worker import LocalWorkers
 from appliance.statistics.labels import blended, distribution, prior
 from appliance.tasks import labelled, values
 from appliance.tasks.backend import TOLERANCE, TaskBackend
-from appliance.tasks.definition import Labels
+from appliance.tasks.definition import LabelForm
 from appliance.tasks.loaded import LoadedTask
 from appliance.tasks.schemas import ObjectSchema
 from appliance.types import Constraint, Delta, GenerationRequest, Principal, Sampling, Unscored
@@ -76,7 +76,7 @@ async def test_what_cannot_win_may_stay_unscored_in_a_blend_by_both_distribution
     assert inner(await both.prepare(sure, APP, seed=1)).request.task.unscored is None
     prepared = await both.prepare(ASKED, APP, seed=1)
     classifier, output = both.loaded.classifier, both.loaded.task.output
-    assert classifier is not None and isinstance(output, Labels)
+    assert classifier is not None and isinstance(output, LabelForm)
     other = labelled.judged(classifier, output, "no start")
     assert inner(prepared).request.task.unscored == Unscored(TOLERANCE, 0.5, prior(other, 0.5))
     (delta,) = [delta async for delta in both.run(prepared)]

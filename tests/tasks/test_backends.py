@@ -6,10 +6,10 @@ from typing import Any, cast
 import pytest
 
 from appliance.errors import NotFound, Unavailable
-from appliance.serving.backend import Backend, Backends
+from appliance.serving.backend import Backends, ModelBackend
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.backends import TaskBackends
-from appliance.tasks.catalogue import Drafts, Entry
+from appliance.tasks.catalogue import CatalogueEntry, Drafts
 from appliance.tasks.classifying import ClassifierBackend
 from appliance.tasks.names import TaskNames
 from appliance.types import ModelCard
@@ -35,9 +35,9 @@ class Models:
         assert model_id == CARD.id
         return 3
 
-    async def open(self, model_id: str, key_id: str, place: Any) -> Backend:
+    async def open(self, model_id: str, key_id: str, place: Any) -> ModelBackend:
         assert model_id == CARD.id and key_id == "k"
-        return cast(Backend, Opened())
+        return cast(ModelBackend, Opened())
 
 
 class Opened:
@@ -113,9 +113,11 @@ async def test_a_classifier_by_vectors_opens_over_its_embedder() -> None:
 
 async def test_a_name_answers_by_its_version() -> None:
     named = SimpleNamespace(
-        entries=lambda: [Entry("orders", CARD.id, "labels", "ab" * 32)],
+        entries=lambda: [CatalogueEntry("orders", CARD.id, "labels", "ab" * 32)],
         answers=lambda name, app: (
-            Entry("excavator-system", CARD.id, "labels", "ab" * 32) if name == "orders" else None
+            CatalogueEntry("excavator-system", CARD.id, "labels", "ab" * 32)
+            if name == "orders"
+            else None
         ),
         # One name has a pointer whose task is out of service: it is named, and says why itself.
         pointer=lambda name: (

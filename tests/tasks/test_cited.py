@@ -15,9 +15,9 @@ from appliance.errors import BadRequest, NotFound, TaskRefused
 from appliance.retrieval import commitments
 from appliance.retrieval.chunking import estimate
 from appliance.retrieval.citations import verified
-from appliance.retrieval.collection import Collection, Settings
-from appliance.retrieval.service import Query
-from appliance.serving.backend import Backend, Backends, PreparedRequest
+from appliance.retrieval.collection import OpenCollection, Settings
+from appliance.retrieval.service import SearchQuery
+from appliance.serving.backend import Backends, ModelBackend, PreparedRequest
 from appliance.serving.generation import StartedAnswer
 from appliance.serving.inference import Inference, InferenceParts
 from appliance.serving.local_worker import LocalWorkers
@@ -53,7 +53,7 @@ APP = Principal("k1", "app")
 
 
 @pytest.fixture
-def handbook(services: Services) -> Iterator[Collection]:
+def handbook(services: Services) -> Iterator[OpenCollection]:
     """Two documents that k1 may read, and one that only k2 may."""
     library = services.retrieval.library
     library.create(NAME, Settings())
@@ -65,7 +65,7 @@ def handbook(services: Services) -> Iterator[Collection]:
     library.drop(NAME)
 
 
-def cited(services: Services, model: Backend, toml: str = TASK) -> CitedBackend:
+def cited(services: Services, model: ModelBackend, toml: str = TASK) -> CitedBackend:
     task = loaded(toml)
     output = task.task.output
     assert isinstance(output, Text) and output.collection
@@ -87,7 +87,7 @@ async def said(
 
 
 async def test_a_true_quotation_comes_with_its_place(
-    services: Services, handbook: Collection
+    services: Services, handbook: OpenCollection
 ) -> None:
     answer = '"The relief valve opens at 12 bar" [1]. So wait.'
     text, told, _ = await said(services, answer[:9], answer[9:])
@@ -118,7 +118,7 @@ async def test_a_true_quotation_comes_with_its_place(
     ],
 )
 async def test_what_is_in_no_passage_ends_as_a_refusal(
-    services: Services, handbook: Collection, attempt: str
+    services: Services, handbook: OpenCollection, attempt: str
 ) -> None:
     text, told, _ = await said(services, attempt)
     assert (text, told.citations, told.refused) == (REFUSAL, (), True)
@@ -126,7 +126,7 @@ async def test_what_is_in_no_passage_ends_as_a_refusal(
 
 
 async def test_an_adversarial_model_gets_nothing_through(
-    services: Services, handbook: Collection
+    services: Services, handbook: OpenCollection
 ) -> None:
     rng, through = random.Random(5), 0
     over = cited(services, Scripted())
@@ -151,7 +151,7 @@ async def test_an_adversarial_model_gets_nothing_through(
 
 
 async def test_without_a_passage_the_model_does_not_run(
-    services: Services, handbook: Collection
+    services: Services, handbook: OpenCollection
 ) -> None:
     asked = replace(ASKED, messages=({"role": "user", "content": "unheard of"},))
     text, told, model = await said(services, f'"{MINE}" [1]', asked=asked)
@@ -160,7 +160,7 @@ async def test_without_a_passage_the_model_does_not_run(
 
 
 async def test_who_may_read_nothing_finds_no_collection(
-    services: Services, handbook: Collection
+    services: Services, handbook: OpenCollection
 ) -> None:
     over = cited(services, Scripted())
     for app in (Principal("k9", "stranger"), Principal("evaluation", "evaluation")):
@@ -170,7 +170,7 @@ async def test_who_may_read_nothing_finds_no_collection(
 
 
 async def test_rights_are_those_of_the_request_and_part_of_the_key_of_the_cache(
-    services: Services, handbook: Collection
+    services: Services, handbook: OpenCollection
 ) -> None:
     over = cited(services, Scripted())
 
@@ -221,9 +221,11 @@ def test_a_quotation_of_a_shown_mark_still_finds_its_place() -> None:
         assert citation.quote == "As shown in [12], the valve"
 
 
-async def test_control_tokens_of_a_passage_are_text(ready: Services, handbook: Collection) -> None:
+async def test_control_tokens_of_a_passage_are_text(
+    ready: Services, handbook: OpenCollection
+) -> None:
     handbook.put(incoming("h.txt", HOSTILE, access=["key:k1"], embedded=False), "p", 1)
-    found = await ready.retrieval.evidence(APP, Query(NAME, "relief valve CANARY", 5, {}))
+    found = await ready.retrieval.evidence(APP, SearchQuery(NAME, "relief valve CANARY", 5, {}))
     assert any("<|im_start|>" in one.text for one in found.passages)
 
     async def controls(content: str) -> list[int]:
@@ -279,7 +281,7 @@ def quoting() -> LoadedTask:
 
 
 async def test_with_quotes_every_answer_is_a_sentence_that_is_there_or_the_refusal(
-    asking: Inference, handbook: Collection
+    asking: Inference, handbook: OpenCollection
 ) -> None:
     cited = []
     for number, question in enumerate(("When does the relief valve open?", "Write a poem.")):
@@ -311,7 +313,7 @@ def test_what_can_be_quoted_is_each_whole_sentence_that_is_long_enough_to_prove_
 
 
 async def test_the_small_model_cites_what_is_there_or_refuses(
-    ready: Services, asking: Inference, handbook: Collection
+    ready: Services, asking: Inference, handbook: OpenCollection
 ) -> None:
     questions = (
         "When does the relief valve open?",
@@ -331,7 +333,7 @@ async def test_the_small_model_cites_what_is_there_or_refuses(
 
 
 async def test_nothing_of_a_removed_document_is_left_after_an_answer(
-    ready: Services, asking: Inference, handbook: Collection, tmp_path: Path
+    ready: Services, asking: Inference, handbook: OpenCollection, tmp_path: Path
 ) -> None:
     """Neither in the database and its log, nor in the audit log, nor what a job or the cache of
     computed prompts left on the disk.
@@ -393,7 +395,7 @@ async def test_a_task_that_cites_is_refused_where_there_are_no_documents(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Models:
-        async def open(self, model_id: str, key_id: str, place: Any) -> Backend:
+        async def open(self, model_id: str, key_id: str, place: Any) -> ModelBackend:
             digest = task().task.candidate.digest
             return Scripted(card=replace(Scripted().card, digest=digest))
 
@@ -405,7 +407,7 @@ async def test_a_task_that_cites_is_refused_where_there_are_no_documents(
 
 
 async def test_passages_are_dropped_until_the_prompt_fits(
-    services: Services, handbook: Collection
+    services: Services, handbook: OpenCollection
 ) -> None:
     class Narrow(Scripted):
         async def prepare(

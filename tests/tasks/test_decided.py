@@ -7,13 +7,13 @@ import pytest
 
 from appliance.engine.logprobs import FLOOR
 from appliance.tasks.decided import decided
-from appliance.tasks.definition import Fields
+from appliance.tasks.definition import JsonForm
 from appliance.tasks.schemas import ObjectSchema
 from appliance.types import Decision
 from tests.tasks import example
 
 SCHEMA = ObjectSchema(example.SCHEMA)
-VALUES, JSON = Fields("schema.json", "values"), Fields("schema.json")
+VALUES, JSON = JsonForm("schema.json", "values"), JsonForm("schema.json")
 LINES = "hosé\nleft\n1.5\n2\ntrue\nsays ok"
 
 
@@ -22,7 +22,7 @@ def at(offset: int, logprob: float = -1.0, **more: float) -> Decision:
     return Decision(offset, logprob, given["margin"], given["entropy"], given["mass"])
 
 
-def names(output: Fields, text: str, *offsets: int) -> list[tuple[str, int]]:
+def names(output: JsonForm, text: str, *offsets: int) -> list[tuple[str, int]]:
     found = decided(output, SCHEMA, text, [at(offset) for offset in offsets])
     return [(field.name, field.tokens) for field in found]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from appliance.errors import TaskRefused
 from appliance.tasks.definition import (
     MAX_BYTES,
-    Labels,
+    LabelForm,
     Task,
     check_metric,
     parse,
@@ -28,7 +28,7 @@ def refused(text: str | bytes) -> TaskRefused:
 def test_a_task_of_labels_reads_as_it_was_written() -> None:
     task = parse(LABELS.encode())
     assert (task.id, task.version, task.candidate.kind) == ("excavator-system", 1, "model")
-    assert isinstance(task.output, Labels)
+    assert isinstance(task.output, LabelForm)
     assert task.output.written("engine") == "engine"
     assert task.gate.alpha == 0.05
     assert task.fields["text"].max_chars == 500
@@ -37,7 +37,7 @@ def test_a_task_of_labels_reads_as_it_was_written() -> None:
 
 def test_codes_stand_for_labels() -> None:
     task = parse(LABELS.replace("[gate]", 'codes = ["A", "B", "C"]\n[gate]').encode())
-    assert isinstance(task.output, Labels)
+    assert isinstance(task.output, LabelForm)
     assert task.output.written("engine") == "B"
 
 
@@ -155,7 +155,7 @@ def test_a_label_that_begins_another_is_refused(labels: str) -> None:
 def test_codes_tell_such_labels_apart() -> None:
     text = LABELS.replace('"hydraulics", "engine", "electrical"', '"gpl-2.0", "gpl-2.0-plus"')
     task = parse(text.replace("[gate]", 'codes = ["A", "B"]\n[gate]').encode())
-    assert isinstance(task.output, Labels)
+    assert isinstance(task.output, LabelForm)
     assert task.output.written("gpl-2.0-plus") == "B"
     for codes in ('["A", "AB"]', '["A", "A"]'):
         again = text.replace("[gate]", f"codes = {codes}\n[gate]")

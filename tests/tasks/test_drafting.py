@@ -10,11 +10,11 @@ import pytest
 from appliance.datasets.items import Item
 from appliance.errors import ApplianceError, TaskRefused
 from appliance.tasks import values
-from appliance.tasks.drafting import Draft, codes, files, form_of, schema_of, write
+from appliance.tasks.drafting import TaskDraft, codes, files, form_of, schema_of, write
 from appliance.tasks.loaded import load
 
 DIGEST = "16399c58348341f1727030d1fc312a7fb25819f69fcbb6d15fd0687f698a49c4"
-DRAFT = Draft("orders", 'Work order to "system".', "smol", DIGEST)
+DRAFT = TaskDraft("orders", 'Work order to "system".', "smol", DIGEST)
 
 
 def items(*expected: Any, **inputs: Any) -> list[Item]:
@@ -93,14 +93,14 @@ def test_several_fields_of_input_some_of_them_optional() -> None:
     ("draft", "train"),
     [
         (DRAFT, []),
-        (Draft("bad id", "x", "smol", DIGEST), items("a", "b")),
-        (Draft("x", "x", "smol", "short"), items("a", "b")),
+        (TaskDraft("bad id", "x", "smol", DIGEST), items("a", "b")),
+        (TaskDraft("x", "x", "smol", "short"), items("a", "b")),
         (DRAFT, items("a", "b", **{"No Name": "x"})),
         (DRAFT, items({"a": [1]})),
-        (Draft("x", "x", "smol", DIGEST, encoding="values"), items({"a": 1}, {"a": 2, "b": 1})),
+        (TaskDraft("x", "x", "smol", DIGEST, encoding="values"), items({"a": 1}, {"a": 2, "b": 1})),
     ],
 )
-def test_what_makes_no_task_writes_nothing(draft: Draft, train: list[Item]) -> None:
+def test_what_makes_no_task_writes_nothing(draft: TaskDraft, train: list[Item]) -> None:
     with pytest.raises(TaskRefused):
         files(draft, train)
 

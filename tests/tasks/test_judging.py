@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from appliance.app import Services
-from appliance.serving.backend import Backend, PreparedRequest
+from appliance.serving.backend import ModelBackend, PreparedRequest
 from appliance.statistics.labels import distribution
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.judging import QUESTION
@@ -57,7 +57,7 @@ async def test_the_model_is_asked_about_the_answer_that_is_given(
 class Leaving:
     """The model; while it is asked the second time, the client leaves."""
 
-    model: Backend
+    model: ModelBackend
     leave: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from appliance.tasks import labelled
-from appliance.tasks.definition import Labels
+from appliance.tasks.definition import LabelForm
 from tests.tasks.example import BLEND, CLASSIFIER, LABELS, by_vectors, coefficients
 from tests.tasks.test_loaded import MINILM, loaded
 
@@ -22,7 +22,7 @@ def test_a_classifier_reads_the_fields_in_the_order_of_the_task() -> None:
 
 def test_probabilities_come_in_the_order_of_the_tasks_labels() -> None:
     output = TASK.task.output
-    assert isinstance(output, Labels) and TASK.classifier is not None
+    assert isinstance(output, LabelForm) and TASK.classifier is not None
     assert output.labels != TASK.classifier.labels
     for text, label in (("hose", "hydraulics"), ("piston", "engine"), ("lamp", "electrical")):
         shares = labelled.judged(TASK.classifier, output, text)
@@ -33,7 +33,7 @@ def test_probabilities_come_in_the_order_of_the_tasks_labels() -> None:
 def test_neighbours_judge_a_vector() -> None:
     task = loaded(CLASSIFIER.replace("[prompt]", MINILM), classifier_json=by_vectors("ab" * 32))
     output = task.task.output
-    assert isinstance(output, Labels) and task.classifier is not None
+    assert isinstance(output, LabelForm) and task.classifier is not None
     shares = labelled.judged(task.classifier, output, "", np.array([0, 1, 0], np.float32))
     assert labelled.answer(task, output, shares)[0] == "engine"  # the second in order
     with pytest.raises(ValueError, match="vector"):
@@ -42,7 +42,7 @@ def test_neighbours_judge_a_vector() -> None:
 
 def test_the_first_of_equals_is_the_answer() -> None:
     output = TASK.task.output
-    assert isinstance(output, Labels)
+    assert isinstance(output, LabelForm)
     label, told = labelled.answer(TASK, output, [0.4, 0.4, 0.2])
     assert (label, told.confidence) == ("hydraulics", 0.4)
 

@@ -10,7 +10,7 @@ import pytest
 from appliance.errors import Refused, TaskRefused
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import Linear
-from appliance.tasks.classifiers.neighbours import Neighbours
+from appliance.tasks.classifiers.neighbours import NeighbourModel
 from appliance.tasks.definition import parse
 from appliance.tasks.loaded import LoadedTask, answer_text, load
 from appliance.tasks.schemas import ObjectSchema
@@ -147,4 +147,6 @@ def test_coefficients_beyond_the_limit_are_refused(monkeypatch: pytest.MonkeyPat
 
 def test_neighbours_are_found_by_the_vectors_of_the_named_model() -> None:
     toml = CLASSIFIER.replace("[prompt]", MINILM)
-    assert isinstance(loaded(toml, classifier_json=by_vectors("ab" * 32)).classifier, Neighbours)
+    assert isinstance(
+        loaded(toml, classifier_json=by_vectors("ab" * 32)).classifier, NeighbourModel
+    )

@@ -6,14 +6,14 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from appliance.errors import PolicyRefused
-from appliance.tasks.catalogue import Entry, Tasks
+from appliance.tasks.catalogue import CatalogueEntry, Tasks
 from appliance.tasks.names import TaskNames, in_share
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.trust.statements.pointers import Pointers
 from appliance.trust.statements.statement import Signed
 
-V1, V2, V3 = (Version(f"v{n}", f"{n}a" * 32) for n in (1, 2, 3))
-POINTER = Pointer("orders", V1, "", "Alice", "read", "2026-09-21T00:00:00Z")
+V1, V2, V3 = (TaskVersion(f"v{n}", f"{n}a" * 32) for n in (1, 2, 3))
+POINTER = TaskPointer("orders", V1, "", "Alice", "read", "2026-09-21T00:00:00Z")
 CANARY = replace(POINTER, canary=V2, percent=20, shadow=V3)
 APPS = [f"key-{n}" for n in range(2000)]
 
@@ -21,20 +21,22 @@ APPS = [f"key-{n}" for n in range(2000)]
 class Approved:
     """Approved tasks, each over a model."""
 
-    def __init__(self, *versions: Version) -> None:
-        self._entries = {v.task: Entry(v.task, "smol", "labels", v.digest) for v in versions}
+    def __init__(self, *versions: TaskVersion) -> None:
+        self._entries = {
+            v.task: CatalogueEntry(v.task, "smol", "labels", v.digest) for v in versions
+        }
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CatalogueEntry]:
         return list(self._entries.values())
 
-    def entry(self, task_id: str) -> Entry | None:
+    def entry(self, task_id: str) -> CatalogueEntry | None:
         return self._entries.get(task_id)
 
 
 class Pointing:
     """One name, `orders`."""
 
-    def __init__(self, pointer: Pointer | Exception) -> None:
+    def __init__(self, pointer: TaskPointer | Exception) -> None:
         self._pointer = pointer
         self.verified = 0
 
@@ -44,19 +46,19 @@ class Pointing:
     def newest(self, name: str) -> tuple[str, bytes] | None:
         return ("id", b"") if name == "orders" else None
 
-    def current(self, _name: str, _policy: Any) -> Signed[Pointer]:
+    def current(self, _name: str, _policy: Any) -> Signed[TaskPointer]:
         self.verified += 1
         if isinstance(self._pointer, Exception):
             raise self._pointer
         return Signed(self._pointer, "id", "key", b"")
 
 
-def names(pointer: Pointer | Exception, *versions: Version) -> TaskNames:
+def names(pointer: TaskPointer | Exception, *versions: TaskVersion) -> TaskNames:
     policy = cast(Any, lambda: SimpleNamespace(version=1))
     return TaskNames(cast(Tasks, Approved(*versions)), cast(Pointers, Pointing(pointer)), policy)
 
 
-def id_of(entry: Entry | None) -> str | None:
+def id_of(entry: CatalogueEntry | None) -> str | None:
     return None if entry is None else entry.id
 
 
@@ -66,7 +68,7 @@ def test_a_name_answers_by_its_live_version() -> None:
     assert found.shadow("orders") is None
     assert found.live("else") is found.answers("else", "app") is None
     assert found.shadow("else") is None
-    assert found.entries() == [Entry("orders", "smol", "labels", V1.digest)]
+    assert found.entries() == [CatalogueEntry("orders", "smol", "labels", V1.digest)]
 
 
 def test_a_canary_answers_its_share_of_the_apps_and_always_the_same_ones() -> None:
@@ -92,7 +94,7 @@ def test_a_shadow_is_told_while_it_may_serve() -> None:
 
 
 def test_another_task_under_the_id_does_not_answer() -> None:
-    found = names(POINTER, Version("v1", "11" * 32))
+    found = names(POINTER, TaskVersion("v1", "11" * 32))
     assert found.live("orders") is None and found.entries() == []
 
 

@@ -4,17 +4,17 @@ import msgspec
 import pytest
 
 from appliance.errors import TaskRefused
-from appliance.tasks.definition import Answerer, parse
+from appliance.tasks.definition import TaskAnswerer, parse
 from appliance.tasks.rewriting import with_candidate
 from tests.tasks.example import CLASSIFIER, LABELS
 
-BLEND = Answerer("blend", "smol:orders", "ab" * 32, "classifier.json", 0.45)
-ALONE = Answerer("classifier", classifier="classifier.json")
+BLEND = TaskAnswerer("blend", "smol:orders", "ab" * 32, "classifier.json", 0.45)
+ALONE = TaskAnswerer("classifier", classifier="classifier.json")
 
 
-@pytest.mark.parametrize("wanted", [BLEND, ALONE, Answerer("model", "other", "cd" * 32)])
+@pytest.mark.parametrize("wanted", [BLEND, ALONE, TaskAnswerer("model", "other", "cd" * 32)])
 @pytest.mark.parametrize("text", [LABELS, CLASSIFIER, LABELS.rstrip("\n")])
-def test_the_candidate_and_the_version_alone_change(text: str, wanted: Answerer) -> None:
+def test_the_candidate_and_the_version_alone_change(text: str, wanted: TaskAnswerer) -> None:
     made = with_candidate(text.encode(), wanted)
     before = parse(text.encode())
     expected = msgspec.structs.replace(before, candidate=wanted, version=before.version + 1)

@@ -13,34 +13,36 @@ from appliance.admission.places import Place
 from appliance.app import Services, initialise, open_services
 from appliance.audit.search import Query
 from appliance.serving import inference
-from appliance.serving.backend import Backend, PreparedRequest
+from appliance.serving.backend import ModelBackend, PreparedRequest
 from appliance.serving.generation import Admitted
 from appliance.tasks import shadows
 from appliance.tasks.names import in_share
 from appliance.trust.artifacts.store import load_policy
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.types import Caller, GenerationRequest
 from tests.answers import collect
 from tests.smol import APPROVERS, SMALL, approve, caller, key
 from tests.tasks.versions import LABELS, import_version
 
 
-def add(services: Services, path: Path, labels: tuple[str, ...]) -> Version:
+def add(services: Services, path: Path, labels: tuple[str, ...]) -> TaskVersion:
     """An approved version."""
     digest = import_version(services, path, labels)
     approve(services, path.name, *APPROVERS)
-    return Version(path.name, digest)
+    return TaskVersion(path.name, digest)
 
 
-def point(services: Services, wanted: Pointer) -> str:
+def point(services: Services, wanted: TaskPointer) -> str:
     envelope = wanted.sign(key(services.data, APPROVERS[0]))
-    signed = Pointer.verify(envelope, load_policy(services.data / "trust"))
+    signed = TaskPointer.verify(envelope, load_policy(services.data / "trust"))
     services.pointers.flip(signed, lambda: None)
     return signed.id
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, list[Version]]]:
+def opened(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Services, list[TaskVersion]]]:
     root = tmp_path_factory.mktemp("shadows")
     initialise(root / "data", "lab")
     with open_services(root / "data", config=SMALL) as services:
@@ -73,10 +75,10 @@ async def ask(services: Services, text: str, app: str = "", request_id: str = "r
 
 
 async def test_a_shadow_is_compared_and_recorded_and_never_sent(
-    opened: tuple[Services, list[Version]],
+    opened: tuple[Services, list[TaskVersion]],
 ) -> None:
     services, (first, second) = opened
-    made = Pointer(
+    made = TaskPointer(
         "orders", first, "", APPROVERS[0], "trying", "2026-09-21T00:00:00Z", shadow=second
     )
     told = point(services, made)
@@ -91,7 +93,7 @@ async def test_a_shadow_is_compared_and_recorded_and_never_sent(
     assert asked["req-a"][0] != "shadow" and asked["req-a"][1] == "v1"
     assert asked["req-a-shadow"] == ("shadow", "v2")
 
-    last = Pointer("orders", first, told, APPROVERS[0], "enough", "2026-09-21T00:00:00Z")
+    last = TaskPointer("orders", first, told, APPROVERS[0], "enough", "2026-09-21T00:00:00Z")
     without = point(services, last)
     async with watched(services):
         assert await ask(services, "oil leak") == "hydraulics"
@@ -99,19 +101,23 @@ async def test_a_shadow_is_compared_and_recorded_and_never_sent(
 
 
 async def test_a_task_that_asks_its_model_something_else_has_a_shadow_too(
-    opened: tuple[Services, list[Version]], monkeypatch: pytest.MonkeyPatch
+    opened: tuple[Services, list[TaskVersion]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a task over a model prepares names the model, and has the rendered prompt."""
     services, (first, second) = opened
     newest = services.pointers.newest("orders")
-    made = Pointer(
+    made = TaskPointer(
         "orders", first, newest[0] if newest else "", APPROVERS[0], "a model",
         "2026-09-21T00:00:00Z", shadow=second,
     )  # fmt: skip
     told = point(services, made)
 
     def admitted(
-        who: Caller, asked: GenerationRequest, backend: Backend, made: PreparedRequest, place: Place
+        who: Caller,
+        asked: GenerationRequest,
+        backend: ModelBackend,
+        made: PreparedRequest,
+        place: Place,
     ) -> Admitted:
         made = replace(made, request=replace(made.request, model="base"))
         return Admitted(who, asked, backend, made, place)
@@ -123,10 +129,10 @@ async def test_a_task_that_asks_its_model_something_else_has_a_shadow_too(
     assert services.shadows.tally(told).differs == 1
 
 
-async def test_a_canary_answers_its_apps(opened: tuple[Services, list[Version]]) -> None:
+async def test_a_canary_answers_its_apps(opened: tuple[Services, list[TaskVersion]]) -> None:
     services, (first, second) = opened
     newest = services.pointers.newest("orders")
-    made = Pointer(
+    made = TaskPointer(
         "orders", first, newest[0] if newest else "", APPROVERS[0], "trying",
         "2026-09-21T00:00:00Z", canary=second, percent=50,
     )  # fmt: skip
@@ -141,12 +147,12 @@ async def test_a_canary_answers_its_apps(opened: tuple[Services, list[Version]])
 
 
 async def test_what_the_queue_cannot_hold_is_counted(
-    opened: tuple[Services, list[Version]], monkeypatch: pytest.MonkeyPatch
+    opened: tuple[Services, list[TaskVersion]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services, (first, second) = opened
     monkeypatch.setattr(services.shadows, "_queue", asyncio.Queue(1))
     newest = services.pointers.newest("orders")
-    made = Pointer(
+    made = TaskPointer(
         "orders", first, newest[0] if newest else "", APPROVERS[0], "again",
         "2026-09-21T00:00:00Z", shadow=second,
     )  # fmt: skip
@@ -157,7 +163,7 @@ async def test_what_the_queue_cannot_hold_is_counted(
 
 
 async def test_a_shadow_that_is_withdrawn_is_not_asked(
-    opened: tuple[Services, list[Version]],
+    opened: tuple[Services, list[TaskVersion]],
 ) -> None:
     services, (_, second) = opened
     await services.pool.suspend("uid:0", second.task, "complaints")

@@ -122,7 +122,7 @@ from appliance.wire.admin.upstreams import (
     UpstreamDrain,
     UpstreamList,
 )
-from appliance.wire.admin.usage import LOAD, Load
+from appliance.wire.admin.usage import LOAD, CurrentLoad
 from tests.test_client import STATUS as PLAIN
 from tests.test_text import HOSTILE
 from tests.tuning import example
@@ -406,7 +406,7 @@ class Script(AdminClient):
     """
 
     found: Status = field(default_factory=status)
-    load_found: Load = field(default_factory=lambda: Load(at=1.0, server="s"))
+    load_found: CurrentLoad = field(default_factory=lambda: CurrentLoad(at=1.0, server="s"))
     details: dict[str, ModelDetail] = field(default_factory=dict)
     evaluated: list[Certificate] = field(default_factory=list)
     ledgers_found: list[Ledger] = field(default_factory=list)
@@ -465,7 +465,7 @@ class Script(AdminClient):
         return self.found
 
     @answers(LOAD)
-    def usage(self) -> Load:
+    def usage(self) -> CurrentLoad:
         self._answer()
         return self.load_found
 

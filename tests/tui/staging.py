@@ -23,7 +23,7 @@ from appliance.wire.admin.models import Approval, Entry, Model, ModelDetail, Sta
 from appliance.wire.admin.pointers import Name, Pointer
 from appliance.wire.admin.routes import Route
 from appliance.wire.admin.upstreams import Upstream
-from appliance.wire.admin.usage import Histogram, Load
+from appliance.wire.admin.usage import CurrentLoad, Histogram
 from tests.tui.scripted import (
     DOWN,
     Script,
@@ -231,10 +231,10 @@ TO_LABEL = LabelNext(
 _BOUNDS = [0.05, 0.1, 0.25, 0.5, 1.0]
 
 
-def load(second: int) -> Load:
+def load(second: int) -> CurrentLoad:
     """The counters of a working day, so many seconds after the start."""
     written = sum(40 + round(30 * math.sin(n / 9) + 12 * math.sin(n / 2.3)) for n in range(second))
-    return Load(
+    return CurrentLoad(
         at=1_000.0 + second, server="made-up", completion_tokens=written,
         queued=max(0, round(3 * math.sin(second / 11))), running=3,
         kv_used=2_000 + round(1_400 * math.sin(second / 17)), kv_total=8_192,

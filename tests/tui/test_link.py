@@ -16,7 +16,7 @@ from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, Refused, ServerUnreachable, Unavailable
 from appliance.wire.admin.keys import KEYS
 from appliance.wire.admin.models import MODEL
-from appliance.wire.admin.usage import Load
+from appliance.wire.admin.usage import CurrentLoad
 from tests.tui.scripted import DOWN, NEVER, Script
 from tests.tui.scripted import status as plain_status
 from tui.link import Link, LinkState, Poller, Question, Snapshot, attempt, look
@@ -180,7 +180,7 @@ def test_a_question_that_is_refused_is_answered_with_the_reason() -> None:
 
 def test_an_older_server_has_no_load() -> None:
     class Old(Script):
-        def usage(self) -> Load:
+        def usage(self) -> CurrentLoad:
             raise NotFound("not_found", "no such path")
 
     assert look(Old(), None).load is None

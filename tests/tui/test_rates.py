@@ -3,15 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.wire.admin.usage import Histogram, Load
-from tui.rates import POINTS, History, Point, histogram_since, quantile
+from appliance.wire.admin.usage import CurrentLoad, Histogram
+from tui.rates import POINTS, History, RatePoint, histogram_since, quantile
 
 
-def load(at: float, server: str = "a", **counters: object) -> Load:
-    return Load.model_validate({"at": at, "server": server, **counters})
+def load(at: float, server: str = "a", **counters: object) -> CurrentLoad:
+    return CurrentLoad.model_validate({"at": at, "server": server, **counters})
 
 
-def newest(history: History) -> Point | None:
+def newest(history: History) -> RatePoint | None:
     return history.newest
 
 

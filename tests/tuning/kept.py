@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from appliance.tuning.dev_outcomes import Kept
+from appliance.tuning.dev_outcomes import DevOutcomes
 
 ITEMS = ("i1", "i2", "i3", "i4")
 GROUPS = ("g1", "g1", "g2", "g3")
 
 
-def kept(model: str = "1110", *, classifier: str = "0100", **more: Any) -> Kept:
+def kept(model: str = "1110", *, classifier: str = "0100", **more: Any) -> DevOutcomes:
     """A digit for each item: 1 where it is right."""
     scores = {
         kind: tuple(1_000_000 * int(digit) for digit in digits)
@@ -16,4 +16,4 @@ def kept(model: str = "1110", *, classifier: str = "0100", **more: Any) -> Kept:
     }
     plain = {"data": "12" * 32, "split": "dev", "task": "licences", "rules": "ab" * 32,
              "items": ITEMS, "groups": GROUPS, "scores": scores}  # fmt: skip
-    return Kept(**{**plain, **more})
+    return DevOutcomes(**{**plain, **more})

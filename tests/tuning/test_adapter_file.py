@@ -9,7 +9,7 @@ from appliance.trust.gguf.reader import Reader, read_header
 from appliance.trust.gguf.tensors import places, read_tensors
 from appliance.tuning import plan
 from appliance.tuning.adapter_file import Matrices, write, zeros
-from appliance.tuning.settings import Settings
+from appliance.tuning.settings import TuneSettings
 from tests.tuning.shapes import facts
 
 
@@ -44,7 +44,7 @@ def test_every_number_is_in_its_place() -> None:
 def test_a_blank_adapter_has_the_pairs_that_a_trained_one_has() -> None:
     blank = zeros(facts(layers=2), 16)
     assert sum(matrix.size for matrix in blank.values()) == plan.adapter_numbers(
-        facts(layers=2), Settings()
+        facts(layers=2), TuneSettings()
     )
     lora = vet_lora(write(blank, architecture="llama", name="blank", alpha=32.0))
     assert len(lora.pairs) == 2 * 7 and lora.rank == 16

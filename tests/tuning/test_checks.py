@@ -5,9 +5,9 @@ import pytest
 from appliance.errors import TuningRefused
 from appliance.tuning import checks
 from appliance.tuning.checks import Gap, Scored
-from appliance.tuning.rows import Row, digest
+from appliance.tuning.rows import TokenRow, digest
 
-ROWS = (Row("a", (1, 5, 6), (7, 2)), Row("b", (1, 5, 8), (9, 2)))
+ROWS = (TokenRow("a", (1, 5, 6), (7, 2)), TokenRow("b", (1, 5, 8), (9, 2)))
 
 
 def code_of(error: pytest.ExceptionInfo[TuningRefused]) -> str:
@@ -21,13 +21,13 @@ def test_rows_that_the_server_renders_alike_pass() -> None:
 @pytest.mark.parametrize(
     ("other", "place"),
     [
-        (Row("b", (1, 5, 3), (9, 2)), 2),  # a foreign template
-        (Row("b", (1, 1, 5, 8), (9, 2)), 1),  # a begin token more
-        (Row("b", (1, 5, 8), (9,)), 5),  # no end
-        (Row("b", (1, 5), (8, 9, 2)), 5),  # another part is learned
+        (TokenRow("b", (1, 5, 3), (9, 2)), 2),  # a foreign template
+        (TokenRow("b", (1, 1, 5, 8), (9, 2)), 1),  # a begin token more
+        (TokenRow("b", (1, 5, 8), (9,)), 5),  # no end
+        (TokenRow("b", (1, 5), (8, 9, 2)), 5),  # another part is learned
     ],
 )
-def test_a_row_that_the_server_renders_another_way_is_refused(other: Row, place: int) -> None:
+def test_a_row_that_the_server_renders_another_way_is_refused(other: TokenRow, place: int) -> None:
     with pytest.raises(TuningRefused, match=f"row b .* from token {place} on") as refused:
         checks.check_tokens(ROWS, [ROWS[0], other], digest(ROWS))
     assert code_of(refused) == "tuning_tokens_differ"

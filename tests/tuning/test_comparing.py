@@ -2,8 +2,8 @@
 
 import pytest
 
-from appliance.tuning.comparing import Difference, Side, differing, paired, same_dev
-from appliance.tuning.dev_outcomes import Kept
+from appliance.tuning.comparing import ComparedTuning, TuningDifference, differing, paired, same_dev
+from appliance.tuning.dev_outcomes import DevOutcomes
 from tests.tuning.example import result, tuned
 from tests.tuning.kept import GROUPS, ITEMS, kept
 
@@ -12,9 +12,9 @@ def test_only_what_differs_is_named_with_its_values() -> None:
     settings = result()["settings"]
     other = tuned(settings={**settings, "rank": 32, "dropout": 0.1}, seeds=result()["seeds"] * 3)
     assert differing([tuned(), other]) == [
-        Difference("rank", ("16", "32")),
-        Difference("seeds", ("1", "3")),
-        Difference("dropout", ("-", "0.1")),
+        TuningDifference("rank", ("16", "32")),
+        TuningDifference("seeds", ("1", "3")),
+        TuningDifference("dropout", ("-", "0.1")),
     ]
     assert differing([tuned(), tuned(seconds=5.0)]) == []
 
@@ -26,8 +26,8 @@ def test_other_items_of_dev_are_noticed_and_another_base_is_not_taken_for_them()
     assert not same_dev([tuned(), tuned(data={**data, "digest": "00" * 32})])
 
 
-def side(number: int, found: Kept | str, best: str = "model") -> Side:
-    return Side(number, best, found)
+def side(number: int, found: DevOutcomes | str, best: str = "model") -> ComparedTuning:
+    return ComparedTuning(number, best, found)
 
 
 def test_two_are_compared_item_by_item_over_groups() -> None:
@@ -88,7 +88,9 @@ def test_what_only_one_answered_is_left_out_and_counted() -> None:
         ("has no outcomes.json: gone", "tuning 5 has no outcomes.json: gone"),
     ],
 )
-def test_what_was_not_measured_on_the_same_is_not_compared(other: Kept | str, reason: str) -> None:
+def test_what_was_not_measured_on_the_same_is_not_compared(
+    other: DevOutcomes | str, reason: str
+) -> None:
     (pair,) = paired([side(5, other), side(7, kept())])
     assert reason in pair.reason and pair.found == ()
     if isinstance(other, str):

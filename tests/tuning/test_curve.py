@@ -3,21 +3,21 @@
 import pytest
 
 from appliance.evals.outcomes import Outcome
-from appliance.tuning.curve import Point, more_helps, part
-from appliance.tuning.rows import Row
+from appliance.tuning.curve import LearningPoint, more_helps, part
+from appliance.tuning.rows import TokenRow
 from appliance.wire.admin.results import RowsDoubled
 
 
-def point(share: float, right: int, count: int = 200) -> Point:
+def point(share: float, right: int, count: int = 200) -> LearningPoint:
     outcomes = tuple(
         Outcome(f"i{n}", f"g{n}", "a", "a" if n < right else "b", 10**6 * (n < right), 1)
         for n in range(count)
     )
-    return Point(share, round(share * 1000), outcomes)
+    return LearningPoint(share, round(share * 1000), outcomes)
 
 
 def test_smaller_shares_lie_within_larger_ones() -> None:
-    rows = [Row(f"r{n}", (1,), (2,)) for n in range(100)]
+    rows = [TokenRow(f"r{n}", (1,), (2,)) for n in range(100)]
     quarter, half, whole = (part(rows, share) for share in (0.25, 0.5, 1.0))
     assert (len(quarter), len(half), len(whole)) == (25, 50, 100)
     assert set(quarter) < set(half) < set(whole) and list(whole) == rows

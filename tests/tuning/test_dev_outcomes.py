@@ -9,8 +9,8 @@ import pytest
 from appliance.datasets.items import Item
 from appliance.tasks import definition
 from appliance.tasks.loaded import LoadedTask, load
-from appliance.tuning.candidates import Candidate, Candidates, outcome
-from appliance.tuning.dev_outcomes import FILE, Kept, kept, read
+from appliance.tuning.candidates import Candidates, DevCandidate, outcome
+from appliance.tuning.dev_outcomes import FILE, DevOutcomes, kept, read
 from tests.evals.orders import TASK
 from tests.tuning.fields import SCHEMA
 from tests.tuning.fields import TEXT as FIELDS
@@ -28,7 +28,7 @@ def loaded(text: str) -> LoadedTask:
 def made(task: definition.Task, items: list[Item], **answers: list[str]) -> Candidates:
     return Candidates(
         tuple(
-            Candidate(kind, tuple(outcome(task, i, a) for i, a in zip(items, said, strict=True)))  # type: ignore[arg-type] # kinds
+            DevCandidate(kind, tuple(outcome(task, i, a) for i, a in zip(items, said, strict=True)))  # type: ignore[arg-type] # kinds
             for kind, said in answers.items()
         )
     )
@@ -122,4 +122,4 @@ def test_outcomes_that_are_not_those_of_the_record_are_not_used(
     said = read(tmp_path, digest)
     assert isinstance(said, str) and reason in said
     missing = read(tmp_path / "gone", right)
-    assert not isinstance(missing, Kept) and "No such file" in missing
+    assert not isinstance(missing, DevOutcomes) and "No such file" in missing

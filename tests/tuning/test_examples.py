@@ -8,7 +8,7 @@ from msgspec import structs
 
 from appliance.app import Services
 from appliance.errors import TuningRefused
-from appliance.evals.wanted import Wanted
+from appliance.evals.wanted import EvaluationWanted
 from appliance.tuning import checks, examples, rows
 from appliance.tuning.served import Served, serving
 from tests.evals.orders import TASK, write_task
@@ -23,7 +23,7 @@ async def test_rows_are_what_the_server_renders_and_not_what_another_tokenizer_w
     services: Services, served: Served, task: Path, data: Path, default_model_path: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=8))
+    subject = subject_of(services, EvaluationWanted(str(task), str(data), "dev", limit=8))
     stop = await examples.stop_token(served)
     assert await served.strings([stop]) == (b"<|im_end|>",)
     assert await served.begin() is None
@@ -53,7 +53,7 @@ async def test_items_that_the_prompt_shows_are_not_trained(
     line = (data / "train.jsonl").read_text().splitlines()[0]
     text = TASK.replace('user = "Work', 'examples = "shown.jsonl"\nuser = "Work')
     task = write_task(tmp_path / "shows", text, shown_jsonl=line + "\n")
-    subject = subject_of(services, Wanted(str(task), str(data), "train", limit=0))
+    subject = subject_of(services, EvaluationWanted(str(task), str(data), "train", limit=0))
     assert subject.loaded.example_ids == ("train000",)
     found = await examples.rows(served, subject.loaded, subject.items[:3], 2)
     assert [row.item for row in found] == [i.id for i in subject.items[:3] if i.id != "train000"]
@@ -69,7 +69,7 @@ async def test_items_that_the_prompt_shows_are_not_trained(
 async def test_rows_that_a_foreign_template_renders_are_refused(
     services: Services, served: Served, task: Path, data: Path, before: str, after: str, place: str
 ) -> None:
-    subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=8))
+    subject = subject_of(services, EvaluationWanted(str(task), str(data), "dev", limit=8))
     trained = await examples.rows(served, subject.loaded, subject.items, 2)
     checks.check_tokens(trained, trained, rows.digest(trained))
     model = sealed(services)

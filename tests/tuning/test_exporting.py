@@ -15,9 +15,9 @@ from appliance.trust.artifacts.adapter import Base, parse_statement
 from appliance.trust.bytes import durable
 from appliance.tuning import exporting, record, rows
 from appliance.tuning.exporting import ADAPTER, TASK
-from appliance.tuning.given import Given
-from appliance.tuning.rows import Row
-from appliance.tuning.settings import Settings
+from appliance.tuning.given import TrainingItems
+from appliance.tuning.rows import TokenRow
+from appliance.tuning.settings import TuneSettings
 from tests.evals.orders import TASK as DEFINITION
 from tests.tuning.example import kept
 from tests.tuning.trained import SCORES, trained
@@ -26,16 +26,16 @@ BOUND = Base("ab" * 32, "cd" * 32)
 MODEL: Any = SimpleNamespace(id="smol", digest="ab" * 32, gguf_sha256="cd" * 32)
 
 
-def given() -> Given:
+def given() -> TrainingItems:
     """Two rows of train, of which a model answered one, and two of dev: one has their text."""
     loaded = SimpleNamespace(task=definition.parse(DEFINITION.encode()), digest="ef" * 32)
     subject: Any = SimpleNamespace(loaded=loaded, data_digest="12" * 32, drafts=("task",))
     items = tuple(Item(f"t{n}", f"g{n}", {"text": "a"}, "engine") for n in range(2))
     items = (items[0], replace(items[1], teacher="34" * 32))
-    learned = tuple(Row(item.id, (1, 5), (7, 2)) for item in items)
+    learned = tuple(TokenRow(item.id, (1, 5), (7, 2)) for item in items)
     dev = (Item("d0", "g9", {"text": "A "}, "engine"), Item("d1", "g9", {"text": "b"}, "engine"))
-    chosen = tuple(Row(item.id, (1, 6), (7, 2)) for item in dev)
-    return Given(subject, items, dev, learned, chosen, stop=2, begin=1)
+    chosen = tuple(TokenRow(item.id, (1, 6), (7, 2)) for item in dev)
+    return TrainingItems(subject, items, dev, learned, chosen, stop=2, begin=1)
 
 
 def test_the_adapter_its_statement_and_its_record_lie_together(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_all_that_the_adapter_follows_from_is_named() -> None:
     read = given()
     first = trained()
     other = trained(1, scores=SCORES[:1])
-    told = exporting.sources(read, Settings(rank=4), [first, other], first, MODEL, judged=4)
+    told = exporting.sources(read, TuneSettings(rank=4), [first, other], first, MODEL, judged=4)
     assert told.base.document == {"id": "smol", "oms_root": "ab" * 32, "gguf_sha256": "cd" * 32}
     assert told.task.digest == "ef" * 32 and told.data.digest == "12" * 32
     assert told.data.rows_sha256 == rows.digest(read.rows)

@@ -7,7 +7,7 @@ from appliance.errors import TuningRefused
 from appliance.tuning import exporting, forgetting
 from appliance.tuning.checks import Gap, Scored
 from appliance.tuning.forgetting import Forgotten, compared, forgotten
-from appliance.tuning.proof import Proof
+from appliance.tuning.proof import AdapterProof
 from appliance.tuning.served import Served, attached
 from tests.lora import write_lora
 
@@ -49,7 +49,7 @@ def test_texts_count_and_not_their_tokens() -> None:
 
 
 def test_the_record_has_both_sides_the_interval_and_the_limit() -> None:
-    told = exporting.checks(Proof(Gap(0.1, 0.2), 1, 1.0), 0.0, found(0.4, 0.6), 2.0)
+    told = exporting.checks(AdapterProof(Gap(0.1, 0.2), 1, 1.0), 0.0, found(0.4, 0.6), 2.0)
     assert told.forgotten_interval is not None
     low, high = told.forgotten_interval
     assert low == pytest.approx(0.5 - 1.96 * 0.1, abs=1e-3) and low + high == pytest.approx(1.0)

@@ -9,16 +9,16 @@ from msgspec import structs
 from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.tuning import given
-from appliance.tuning.given import Given
-from appliance.tuning.rows import Row
+from appliance.tuning.given import TrainingItems
+from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import serving
-from appliance.tuning.wanted import Wanted
+from appliance.tuning.wanted import TuneWanted
 from tests.smol import sealed
 from tests.tuning.foreign import changed
 from tests.tuning.runs import subject_of
 
-ROWS = tuple(Row(f"r{n}", (1, 5, 6, n), (7, 2)) for n in range(3))
-ANY = Given(None, (), (), ROWS[1:], ROWS[:1], stop=2, begin=1)  # type: ignore[arg-type] # no task
+ROWS = tuple(TokenRow(f"r{n}", (1, 5, 6, n), (7, 2)) for n in range(3))
+ANY = TrainingItems(None, (), (), ROWS[1:], ROWS[:1], stop=2, begin=1)  # type: ignore[arg-type] # no task
 
 
 def test_what_all_rows_share_is_scored_for_none() -> None:
@@ -26,7 +26,7 @@ def test_what_all_rows_share_is_scored_for_none() -> None:
     assert [row.item for row in frozen] == ["r0", "r1", "r2"]  # dev first
     assert {row.prompt for row in frozen} == {(1, 5, 6)}
     assert frozen[1].answer == (1, 7, 2)
-    many = replace(ANY, rows=tuple(Row(str(n), (1, 5, 6, n), (7,) * 1_000) for n in range(9)))
+    many = replace(ANY, rows=tuple(TokenRow(str(n), (1, 5, 6, n), (7,) * 1_000) for n in range(9)))
     assert len(many.frozen()) == 5  # about four thousand tokens are enough
 
 
@@ -35,7 +35,7 @@ def test_rows_are_held_to_their_stop_and_begin() -> None:
     for read, longest, code in (
         (ANY, 5, "tuning_row_too_long"),
         (replace(ANY, stop=7), 6, "tuning_stop_untrained"),
-        (replace(ANY, dev=(Row("b", (1, 1, 5), (7, 2)),)), 6, "tuning_double_begin"),
+        (replace(ANY, dev=(TokenRow("b", (1, 1, 5), (7, 2)),)), 6, "tuning_double_begin"),
     ):
         with pytest.raises(TuningRefused) as refused:
             read.check(longest)
@@ -45,7 +45,7 @@ def test_rows_are_held_to_their_stop_and_begin() -> None:
 async def test_too_few_rows_and_rows_that_begin_twice_are_refused(
     services: Services, task: Path, data: Path, default_model_path: Path, tmp_path: Path
 ) -> None:
-    wanted = Wanted(str(task), str(data), limit=8, dev=8)
+    wanted = TuneWanted(str(task), str(data), limit=8, dev=8)
     train, dev = (subject_of(services, wanted.split(name)) for name in ("train", "dev"))
     key = "tokenizer.ggml.add_bos_token"
     base = changed(default_model_path, tmp_path / "b.gguf", key, b"\7\0\0\0\0", b"\7\0\0\0\1")

@@ -7,10 +7,10 @@ import pytest
 
 from appliance.app import Services
 from appliance.datasets import directory
-from appliance.evals.wanted import Wanted
+from appliance.evals.wanted import EvaluationWanted
 from appliance.tuning import examples, importance
 from appliance.tuning.importance import Matrix
-from appliance.tuning.rows import Row, digest
+from appliance.tuning.rows import TokenRow, digest
 from appliance.tuning.served import Served
 from tests.evals.sealed import sealing_key, write_dataset
 from tests.tuning.runs import subject_of
@@ -32,7 +32,7 @@ async def test_rows_are_of_train_within_the_bound_and_in_the_order_of_their_dige
     path = write_dataset(tmp_path / "orders")
     asks_what_train_asks(path)
     directory.seal(path, directory.read(path), sealing_key(services))  # test is out of reach
-    subject = subject_of(services, Wanted(str(task), str(path), "dev"))
+    subject = subject_of(services, EvaluationWanted(str(task), str(path), "dev"))
     stop = await examples.stop_token(served)
     dev = await examples.rows(served, subject.loaded, subject.items, stop)
     monkeypatch.setattr(importance, "TOKENS", 100_000)
@@ -48,7 +48,7 @@ async def test_rows_are_of_train_within_the_bound_and_in_the_order_of_their_dige
 
 
 def test_the_record_names_each_row_and_tells_matrices_apart() -> None:
-    rows = (Row("a", (1, 2), (3,)), Row("b", (1, 4), (3,)))
+    rows = (TokenRow("a", (1, 2), (3,)), TokenRow("b", (1, 4), (3,)))
     one, other = Matrix({"w": b"\0\0\x80?"}, rows), Matrix({"w": b"\0\0\0@"}, rows)
     assert one.row_digests() == [digest(rows[:1]), digest(rows[1:])]
     assert one.told() == Matrix(dict(one.weights), rows).told()

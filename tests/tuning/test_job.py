@@ -14,11 +14,11 @@ from msgspec import structs
 from appliance.app import Services
 from appliance.datasets import directory
 from appliance.errors import Refused, TuningRefused, Unavailable
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from appliance.trust.artifacts import signing
-from appliance.tuning.job import Tuning
-from appliance.tuning.settings import Settings
-from appliance.tuning.wanted import Wanted
+from appliance.tuning.job import TuningJob
+from appliance.tuning.settings import TuneSettings
+from appliance.tuning.wanted import TuneWanted
 from tests.evals.orders import FITTED, item, write_task
 from tests.evals.sealed import sealing_key
 from tests.smol import APPROVERS, ID, approve, key, quiet, until
@@ -28,14 +28,14 @@ from tests.tuning.runs import subject_of
 Plant = Callable[[Path, Services], None]
 
 
-def kind(services: Services, tuning_set: Path) -> Tuning:
+def kind(services: Services, tuning_set: Path) -> TuningJob:
     """The job with another tuning set."""
     found = services.jobs.kind("tune")
-    assert isinstance(found, Tuning)
-    return Tuning(replace(found._parts, tuning_set=tuning_set))
+    assert isinstance(found, TuningJob)
+    return TuningJob(replace(found._parts, tuning_set=tuning_set))
 
 
-def check(tuning: Tuning, params: dict[str, Any]) -> None:
+def check(tuning: TuningJob, params: dict[str, Any]) -> None:
     tuning.check(tuning.read(json.dumps(params)))
 
 
@@ -52,7 +52,7 @@ def test_without_the_tuning_set_it_says_what_to_carry_in(
     services: Services, task: Path, data: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(TuningRefused) as refused:
-        kind(services, tmp_path / "none").check(Wanted(str(task), str(data)))
+        kind(services, tmp_path / "none").check(TuneWanted(str(task), str(data)))
     assert refused.value.code == "tuning_set_missing"
     assert "lock-tune.txt" in refused.value.hint
 
@@ -87,9 +87,9 @@ def test_an_architecture_that_is_not_trained_is_refused_before_anything_is_store
 ) -> None:
     tuning = kind(services, pretended)
     facts = structs.replace(tuning._parts.facts(ID), architecture="gemma3")
-    other = Tuning(replace(tuning._parts, facts=lambda _: facts))
+    other = TuningJob(replace(tuning._parts, facts=lambda _: facts))
     with pytest.raises(TuningRefused, match=r"'gemma3' .* llama and qwen2 can") as refused:
-        other.check(Wanted(str(task), str(data)))
+        other.check(TuneWanted(str(task), str(data)))
     assert refused.value.code == "tuning_architecture"
 
 
@@ -165,7 +165,7 @@ async def test_a_dataset_is_named_by_its_id_once_it_is_approved(
     assert await ended(own, pretended, params) == "not_approved"
     assert await ended(own, pretended, {**params, "data": "none"}) == "unknown_model_id"
     approve(own, "orders", *APPROVERS)
-    subject = subject_of(own, Wanted(str(task), "orders").split("train"))
+    subject = subject_of(own, TuneWanted(str(task), "orders").split("train"))
     assert len(subject.items) == 64 and subject.drafts == ("task",)
 
 
@@ -189,12 +189,12 @@ async def test_of_two_at_once_the_second_waits(
 
     tuning = kind(services, pretended)
     parts = replace(tuning._parts, seal=held, facts=lambda _: shapes.facts())
-    services.jobs._kinds["tune"] = Tuning(parts)
+    services.jobs._kinds["tune"] = TuningJob(parts)
     params = {"task": str(task), "data": str(data)}
     first, second = [await services.jobs.start("tune", params, "uid:0") for _ in range(2)]
     assert first.job.id != second.job.id
     await until(begun.is_set)
-    assert (await services.jobs.get(second.job.id)).job.state is State.QUEUED
+    assert (await services.jobs.get(second.job.id)).job.state is JobState.QUEUED
     await services.jobs.cancel(second.job.id, "uid:0")
     going.set()
     for live, error in ((second, Unavailable), (first, TuningRefused)):
@@ -206,7 +206,7 @@ async def ended(services: Services, pretended: Path, params: dict[str, Any], **p
     """The code with which a tuning ends; it leaves nothing."""
     tuning = kind(services, pretended)
     known = {"facts": lambda _: shapes.facts(), **parts}  # the file need not be read for these
-    services.jobs._kinds["tune"] = Tuning(replace(tuning._parts, **known))
+    services.jobs._kinds["tune"] = TuningJob(replace(tuning._parts, **known))
     before = sorted((services.data / "tuning").rglob("*"))
     live = await services.jobs.start("tune", params, "uid:0")
     with pytest.raises(Refused) as refused:
@@ -219,11 +219,11 @@ def test_its_memory_is_known_before_a_row_is_read(
     services: Services, task: Path, data: Path, pretended: Path
 ) -> None:
     tuning = kind(services, pretended)
-    params = Wanted(str(task), str(data))
+    params = TuneWanted(str(task), str(data))
     by_task, by_name = tuning.needs(params), tuning.needs(msgspec.structs.replace(params, base=ID))
     assert by_task == by_name > 1 << 30
-    larger = tuning.needs(msgspec.structs.replace(params, settings=Settings(tokens=4096)))
-    smaller = msgspec.structs.replace(params, settings=Settings(recompute=True))
+    larger = tuning.needs(msgspec.structs.replace(params, settings=TuneSettings(tokens=4096)))
+    smaller = msgspec.structs.replace(params, settings=TuneSettings(recompute=True))
     assert larger > by_name > tuning.needs(smaller)
 
 
@@ -232,7 +232,7 @@ def test_a_task_that_a_classifier_answers_needs_a_named_base(
 ) -> None:
     fitted = write_task(tmp_path / "fitted", FITTED)
     tuning = kind(services, pretended)
-    params = Wanted(str(fitted), str(data))
+    params = TuneWanted(str(fitted), str(data))
     with pytest.raises(TuningRefused) as refused:
         tuning.needs(params)
     assert refused.value.code == "tuning_invalid" and "base" in str(refused.value)

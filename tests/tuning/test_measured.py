@@ -7,7 +7,7 @@ import pytest
 
 from appliance.app import Services
 from appliance.errors import TaskRefused
-from appliance.evals.wanted import Wanted
+from appliance.evals.wanted import EvaluationWanted
 from appliance.tasks import values
 from appliance.tuning import examples
 from appliance.tuning.measured import form_of, measured, rehearsal
@@ -22,7 +22,7 @@ async def test_fields_are_answered_in_their_form_as_they_serve(
     services: Services, served: Served, tmp_path: Path, data: Path
 ) -> None:
     task = write_fields(tmp_path / "fields", data)
-    subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=4))
+    subject = subject_of(services, EvaluationWanted(str(task), str(data), "dev", limit=4))
     loaded, stop = subject.loaded, await examples.stop_token(served)
     rows = await examples.rows(served, loaded, subject.items, stop)
     words = [b"".join(await served.strings(row.answer)).decode() for row in rows]
@@ -45,7 +45,7 @@ async def test_fields_are_answered_in_their_form_as_they_serve(
 async def test_labels_are_those_of_the_reproducible_engine(
     services: Services, served: Served, task: Path, data: Path
 ) -> None:
-    subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=6))
+    subject = subject_of(services, EvaluationWanted(str(task), str(data), "dev", limit=6))
     stop = await examples.stop_token(served)
     rows = await examples.rows(served, subject.loaded, subject.items, stop)
     assert form_of(subject.loaded) is None

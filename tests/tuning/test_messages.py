@@ -4,20 +4,20 @@ import msgspec
 import pytest
 
 from appliance.tuning import messages
-from appliance.tuning.rows import Row
-from appliance.tuning.settings import Settings
+from appliance.tuning.rows import TokenRow
+from appliance.tuning.settings import TuneSettings
 
-ROWS = (Row("a", (1, 5), (7, 2)),)
+ROWS = (TokenRow("a", (1, 5), (7, 2)),)
 
 
 def test_an_order_and_what_comes_of_it_arrive_whole() -> None:
-    order = messages.Order(Settings(rank=4), ROWS, ROWS, ROWS, threads=2, most_bytes=9)
+    order = messages.TrainingOrder(TuneSettings(rank=4), ROWS, ROWS, ROWS, threads=2, most_bytes=9)
     body = messages.frame(order)[messages.HEADER.size :]
     assert messages.decode_order(body) == order
     for message in (
-        messages.Step(1, 2, 0.5, 40, 1.5, 0.25),
-        messages.Checkpoint(1, b"state"),
-        messages.Refused("tuning_memory", "no"),
+        messages.TrainingStep(1, 2, 0.5, 40, 1.5, 0.25),
+        messages.TrainerCheckpoint(1, b"state"),
+        messages.TrainerRefused("tuning_memory", "no"),
     ):
         whole = messages.frame(message)
         (size,) = messages.HEADER.unpack(whole[: messages.HEADER.size])

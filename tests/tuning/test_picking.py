@@ -1,8 +1,8 @@
 """Which file is recommended: the smallest that passes, and nothing else."""
 
-from appliance.engine.quantized import Compared
+from appliance.engine.quantized import FileComparison
 from appliance.evals.outcomes import Outcome
-from appliance.tuning.picking import MOST_KLD, Judged, Made, judged, ranks, recommended, told
+from appliance.tuning.picking import MOST_KLD, Made, PickVerdict, judged, ranks, recommended, told
 
 
 def outcomes(wrong: int, count: int = 80) -> tuple[Outcome, ...]:
@@ -13,8 +13,8 @@ def outcomes(wrong: int, count: int = 80) -> tuple[Outcome, ...]:
     )
 
 
-def row(name: str, size: int, kld: float, wrong: int = 0, count: int = 80) -> Judged:
-    compared = Compared(1.0, 1.0 + kld, kld, 0.0, 0.9, 1000)
+def row(name: str, size: int, kld: float, wrong: int = 0, count: int = 80) -> PickVerdict:
+    compared = FileComparison(1.0, 1.0 + kld, kld, 0.0, 0.9, 1000)
     made = Made(name, size << 20, 100.0, compared, outcomes(wrong, count))
     return judged(made, outcomes(0, count), 0.05, MOST_KLD)
 

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.errors import TuningRefused
 from appliance.trust.bytes.sealed import SealedFile
-from appliance.tuning.messages import Done, Ready, Step
+from appliance.tuning.messages import Done, TrainerReady, TrainingStep
 from appliance.tuning.process import check_set, trainer
 from appliance.tuning.rows import digest
 from tests.smol import until
@@ -29,11 +29,11 @@ async def test_it_is_confined_and_reads_what_it_was_given(
     given = order()
     found = await run(base, given, tuning_set)
     ready, done = found[0], found[-1]
-    assert isinstance(ready, Ready)
+    assert isinstance(ready, TrainerReady)
     assert ready.base_sha256 == base.sha256 and ready.rows_sha256 == digest(given.rows)
     assert ready.confinement["seccomp"] and ready.confinement["no_new_privs"]
     assert int(ready.confinement["landlock"]) >= 1
-    losses = [message.loss for message in found if isinstance(message, Step)]
+    losses = [message.loss for message in found if isinstance(message, TrainingStep)]
     assert len(losses) == 3 and losses[-1] < losses[0]
     assert isinstance(done, Done) and done.steps == 3
     assert len(done.matrices) == 30 * 7 * 2
@@ -70,7 +70,7 @@ async def test_no_process_is_left_when_the_job_leaves(base: SealedFile, tuning_s
     before = _children()
     async with trainer(base, order(), tuning_set) as said:
         async for message in said:
-            if isinstance(message, Step):
+            if isinstance(message, TrainingStep):
                 break
         (pid,) = _children() - before
         os.kill(pid, signal.SIGSTOP)  # frozen is ended, too

@@ -11,13 +11,13 @@ from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.tuning import checks, given, phases, training
-from appliance.tuning.given import Given
-from appliance.tuning.messages import Order
+from appliance.tuning.given import TrainingItems
+from appliance.tuning.messages import TrainingOrder
 from appliance.tuning.proof import ends, prove
-from appliance.tuning.rows import Row
+from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import Served, attached, serving
-from appliance.tuning.settings import Settings
-from appliance.tuning.wanted import Wanted
+from appliance.tuning.settings import TuneSettings
+from appliance.tuning.wanted import TuneWanted
 from tests.requantised import as_q4_0
 from tests.smol import quiet
 from tests.smol import sealed as sealed_model
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.tune, pytest.mark.timeout(900)]
 class Planted:
     """One trained adapter, and the engine to hold it against."""
 
-    def __init__(self, model: VerifiedModel, read: Given, best: training.Trained) -> None:
+    def __init__(self, model: VerifiedModel, read: TrainingItems, best: training.Trained) -> None:
         self.model, self.given, self.best = model, read, best
 
     async def prove(self, served: Served, data: bytes) -> None:
@@ -43,7 +43,7 @@ class Planted:
             assert await ends(served, digest, dev, scored) == every
 
     def file(self, best: training.Trained | None = None) -> bytes:
-        chosen = Settings(**SETTINGS)  # type: ignore[arg-type] # numbers
+        chosen = TuneSettings(**SETTINGS)  # type: ignore[arg-type] # numbers
         return phases.file_of(best or self.best, self.model, chosen, self.given.subject)
 
 
@@ -51,7 +51,7 @@ async def trained(
     services: Services, task: Path, data: Path, tuning_set: Path, rows: Any = None
 ) -> tuple[Planted, Any]:
     """Train once, with the rows that the server renders or those that are planted."""
-    wanted = Wanted(str(task), str(data), dev=12)
+    wanted = TuneWanted(str(task), str(data), dev=12)
     subject = subject_of(services, wanted.split("train"))
     dev = subject_of(services, wanted.split("dev")).items
     model = sealed_model(services)
@@ -59,8 +59,8 @@ async def trained(
     async with serving(model, 128, variant, 1) as served:
         read = await given.read(served, subject, dev)
         untrained = await served.scores(read.frozen())
-    order = Order(
-        settings=Settings(**SETTINGS),  # type: ignore[arg-type] # numbers
+    order = TrainingOrder(
+        settings=TuneSettings(**SETTINGS),  # type: ignore[arg-type] # numbers
         rows=rows(read) if rows else read.rows,
         dev=read.dev,
         frozen=read.frozen(),
@@ -74,7 +74,7 @@ async def trained(
         model.gguf_sha256,
         order,
         tuning_set,
-        training.Files(path, 0),
+        training.SeedFiles(path, 0),
         untrained,
         quiet,
     )
@@ -102,7 +102,7 @@ async def test_planted_faults_are_refused_by_the_proof(
     async with serving(replace(model, sealed=other), 128, variant, 1) as served:
         assert await _code(planted.prove(served, good)) == "tuning_nll_gap"
         untrained = await served.scores(order.frozen)
-    files = training.Files(tmp_path, 1)
+    files = training.SeedFiles(tmp_path, 1)
     # Another base was read, and the trainer says so; or it says nothing, and computes another.
     run = training.train(other, model.gguf_sha256, order, tuning_set, files, untrained, quiet)
     assert await _code(run) == "tuning_base_differs"
@@ -117,8 +117,10 @@ async def test_planted_faults_are_refused_by_the_proof(
 async def test_an_adapter_that_never_learned_to_stop_is_refused(
     opened: Services, task: Path, orders: Path, tuning_set: Path
 ) -> None:
-    def endless(read: Given) -> tuple[Row, ...]:
-        return tuple(Row(r.item, r.prompt, (*r.answer[:-1], *r.answer[:-1])) for r in read.rows)
+    def endless(read: TrainingItems) -> tuple[TokenRow, ...]:
+        return tuple(
+            TokenRow(r.item, r.prompt, (*r.answer[:-1], *r.answer[:-1])) for r in read.rows
+        )
 
     planted, _ = await trained(opened, task, orders, tuning_set, endless)
     variant = opened.supervisor.variant.get()

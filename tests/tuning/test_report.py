@@ -6,8 +6,8 @@ import pytest
 
 from appliance.reports.page import render
 from appliance.tuning import report
-from appliance.tuning.comparing import Side, paired
-from appliance.tuning.dev_outcomes import Kept
+from appliance.tuning.comparing import ComparedTuning, paired
+from appliance.tuning.dev_outcomes import DevOutcomes
 from tests.tuning.example import kept as kept_record
 from tests.tuning.example import record
 from tests.tuning.kept import kept
@@ -17,7 +17,9 @@ CLASSIFIER, MODEL, BLEND = record()["candidates"]
 
 def shown(*, signed: bool = False, **changes: Any) -> str:
     return render(
-        report.page(report.Told(7, kept_record(**changes), "/d/tuning/7/adapter", signed))
+        report.page(
+            report.TuningPageFacts(7, kept_record(**changes), "/d/tuning/7/adapter", signed)
+        )
     )
 
 
@@ -120,9 +122,13 @@ def test_the_learning_curve_has_its_verdict(helps: str, words: str) -> None:
 
 
 def test_it_is_held_against_another_item_by_item() -> None:
-    def told(other: Kept | str) -> str:
-        (held,) = paired([Side(5, "model", other), Side(7, "model", kept("1110"))])
-        return render(report.page(report.Told(7, kept_record(), "/d/7/adapter", False, held)))
+    def told(other: DevOutcomes | str) -> str:
+        (held,) = paired(
+            [ComparedTuning(5, "model", other), ComparedTuning(7, "model", kept("1110"))]
+        )
+        return render(
+            report.page(report.TuningPageFacts(7, kept_record(), "/d/7/adapter", False, held))
+        )
 
     html = told(kept("0100"))
     for words in ("Against tuning 5", "minus tuning 5, on the 4 items of dev in 3 groups", "+50.0",

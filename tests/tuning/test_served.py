@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from appliance.app import Services
-from appliance.evals.wanted import Wanted
+from appliance.evals.wanted import EvaluationWanted
 from appliance.tuning import examples
 from appliance.tuning.served import Served
 from tests.tuning.runs import subject_of
@@ -13,7 +13,7 @@ from tests.tuning.runs import subject_of
 async def test_scores_are_those_of_answers(
     services: Services, served: Served, task: Path, data: Path
 ) -> None:
-    subject = subject_of(services, Wanted(str(task), str(data), "dev", limit=4))
+    subject = subject_of(services, EvaluationWanted(str(task), str(data), "dev", limit=4))
     stop = await examples.stop_token(served)
     found = await examples.rows(served, subject.loaded, subject.items, stop)
     scores = await served.scores(found)

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from appliance.errors import TuningRefused
-from appliance.tuning.settings import Settings, check
+from appliance.tuning.settings import TuneSettings, check
 
 
 def test_nothing_said_is_what_was_measured() -> None:
-    check(Settings())
-    assert (Settings().rank, Settings().alpha, Settings().rate) == (16, 32.0, 1e-3)
+    check(TuneSettings())
+    assert (TuneSettings().rank, TuneSettings().alpha, TuneSettings().rate) == (16, 32.0, 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_nothing_said_is_what_was_measured() -> None:
 )
 def test_what_is_out_of_range_or_unknown_is_refused(values: Any) -> None:
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert(values, Settings)
+        msgspec.convert(values, TuneSettings)
 
 
 @pytest.mark.parametrize(
@@ -31,5 +31,5 @@ def test_a_method_that_cannot_be_served_is_refused_with_the_reason(
     method: str, reason: str
 ) -> None:
     with pytest.raises(TuningRefused, match=reason) as refused:
-        check(Settings(method=method))
+        check(TuneSettings(method=method))
     assert refused.value.code == "tuning_method"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.datasets import directory, sealing
-from appliance.datasets.directory import Dataset, Manifest
+from appliance.datasets.directory import Dataset, DatasetManifest
 from appliance.datasets.items import Item
 from appliance.datasets.sealing import Seal
 from appliance.errors import DatasetRefused
@@ -34,7 +34,7 @@ def data(*waiting: Item) -> Dataset:
     train = (item("t1", "engine", "piston broken"), item("t2", "hydraulics"))
     dev = (item("d1", "engine", "turbo noisy"),)
     splits = {"train": train, "dev": dev, "certify": (), "test": (), "unlabelled": waiting}
-    return Dataset(Manifest("orders", source="the plant."), splits)
+    return Dataset(DatasetManifest("orders", source="the plant."), splits)
 
 
 def said(*answers: tuple[Item, str | None], failure: str = "timeout") -> dict[str, Outcome]:

@@ -14,7 +14,7 @@ from appliance.jobs.kind import Context, Stop
 from appliance.trust.bytes import durable
 from appliance.tuning import checks, losses, messages, training
 from appliance.tuning.rows import digest
-from appliance.tuning.wanted import Wanted
+from appliance.tuning.wanted import TuneWanted
 from tests.smol import quiet
 from tests.tuning.runs import order
 from tests.tuning.trained import trained
@@ -23,27 +23,27 @@ from tests.tuning.trained import trained
 def test_a_full_disk_at_a_checkpoint_ends_it_and_keeps_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = training.Files(tmp_path, 0)
-    files.keep(training._Kept(b"first", [], 0.0, 1.0))
+    files = training.SeedFiles(tmp_path, 0)
+    files.keep(training._CheckpointMeta(b"first", [], 0.0, 1.0))
 
     def full(path: Path, data: bytes, mode: int = 0o600) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(durable, "replace", full)
     with pytest.raises(TuningRefused, match="No space left") as refused:
-        files.keep(training._Kept(b"second", [], 0.0, 2.0))
+        files.keep(training._CheckpointMeta(b"second", [], 0.0, 2.0))
     assert refused.value.code == "tuning_checkpoint"
     kept = files.kept()
     assert kept is not None and kept.data == b"first"
 
 
 def test_losses_are_told_as_they_come_and_a_full_disk_ends_it(tmp_path: Path) -> None:
-    files = training.Files(tmp_path, 3, "-25%")
+    files = training.SeedFiles(tmp_path, 3, "-25%")
     files.tell([training.Curve(1, 2.5)], again=True)
     files.tell([training.Curve(2, 2.0, 1.5)])
     assert [(run.name, len(run.points)) for run in losses.read(tmp_path)] == [("seed-3-25%", 2)]
     with pytest.raises(TuningRefused) as refused:
-        training.Files(tmp_path / "gone", 3).tell([training.Curve(1, 2.5)])
+        training.SeedFiles(tmp_path / "gone", 3).tell([training.Curve(1, 2.5)])
     assert refused.value.code == "tuning_checkpoint"
 
 
@@ -58,7 +58,7 @@ def test_losses_are_told_as_they_come_and_a_full_disk_ends_it(tmp_path: Path) ->
 async def test_a_seed_that_is_done_is_used_for_its_own_base_and_rows(
     tmp_path: Path, base: str, rows: str, code: str
 ) -> None:
-    files, done = training.Files(tmp_path, 0), trained(base=base, rows=rows)
+    files, done = training.SeedFiles(tmp_path, 0), trained(base=base, rows=rows)
     files.keep_done(done)
     again = training.train(None, "ab" * 32, order(), tmp_path, files, [], quiet)  # type: ignore[arg-type] # no base is read
     if not code:
@@ -73,8 +73,8 @@ async def test_a_seed_that_is_done_is_used_for_its_own_base_and_rows(
 async def test_each_phase_is_named_and_a_silent_trainer_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int
 ) -> None:
-    ready = messages.Ready("ab" * 32, digest(order().rows), {})
-    script: list[messages.FromTrainer] = [ready, messages.Base([])]
+    ready = messages.TrainerReady("ab" * 32, digest(order().rows), {})
+    script: list[messages.FromTrainer] = [ready, messages.BaseLosses([])]
     told: list[str] = []
     over: list[bool] = []
 
@@ -101,9 +101,9 @@ async def test_each_phase_is_named_and_a_silent_trainer_is_given_up(
     monkeypatch.setattr(checks, "check_gap", lambda *_: None)
     monkeypatch.setattr(checks, "gap", lambda *_: SimpleNamespace(nats=0.0))
     job = Context(
-        1, "uid:1", Wanted("t", "d"), None, False, 0, lambda *_: None, check, lambda _: None
+        1, "uid:1", TuneWanted("t", "d"), None, False, 0, lambda *_: None, check, lambda _: None
     )
-    files = training.Files(tmp_path, 0)
+    files = training.SeedFiles(tmp_path, 0)
     base: Any = None  # it is not read
     work = training.train(
         base, "ab" * 32, order(), tmp_path, files, [], lambda phase, *_: told.append(phase)
@@ -117,7 +117,7 @@ async def test_each_phase_is_named_and_a_silent_trainer_is_given_up(
 
 @pytest.mark.parametrize("name", ["done", "checkpoint"])
 def test_a_file_that_cannot_be_read_is_no_checkpoint(tmp_path: Path, name: str) -> None:
-    files = training.Files(tmp_path, 0)
+    files = training.SeedFiles(tmp_path, 0)
     assert files.done() is None and files.kept() is None
     (tmp_path / f"seed-0.{name}").write_bytes(b"\x93torn")
     with pytest.raises(TuningRefused, match=f"seed-0.{name} cannot be read") as refused:

@@ -13,9 +13,9 @@ from appliance.jobs.kind import Stop
 from appliance.trust.artifacts import signing
 from appliance.tuning import dev_outcomes
 from appliance.tuning import job as jobs
-from appliance.tuning.job import Tuning
-from appliance.tuning.messages import Order
-from appliance.tuning.wanted import Wanted
+from appliance.tuning.job import TuningJob
+from appliance.tuning.messages import TrainingOrder
+from appliance.tuning.wanted import TuneWanted
 from tests.smol import APPROVERS, ID, approve, key, quiet
 from tests.smol import sealed as sealed_model
 from tests.tuning.fields import write_fields
@@ -52,7 +52,7 @@ async def test_from_directories_to_an_adapter_that_is_served(
     assert record["settings"]["rank"] == 8 and record["data"]["train"] == 64
     assert record["joules"] is None or record["joules"] > 0
     kept = dev_outcomes.read(path.parent, record["outcomes_sha256"])
-    assert isinstance(kept, dev_outcomes.Kept) and kept.data == record["data"]["digest"]
+    assert isinstance(kept, dev_outcomes.DevOutcomes) and kept.data == record["data"]["digest"]
     scores = [one.micros / 1e6 for one in kept.outcomes("model", kept.items)]
     assert len(scores) == 12 and set(kept.scores) == {"classifier", "model", "blend"}
     plain = next(one["plain"] for one in record["candidates"] if one["kind"] == "model")
@@ -71,11 +71,11 @@ async def test_one_seed_gives_one_file_also_over_a_crash(
     whole = await tuned(opened, params(task, orders))
     monkeypatch.setattr(jobs, "Order", _hurried)
     kind = opened.jobs.kind("tune")
-    assert isinstance(kind, Tuning)
+    assert isinstance(kind, TuningJob)
 
     class Job:
         id, actor, resumed, created_us = 771, "uid:0", False, 0
-        params: Wanted | None = None
+        params: TuneWanted | None = None
         checkpoint = None
         stop_at = 5
 
@@ -109,7 +109,7 @@ async def test_one_seed_gives_one_file_also_over_a_crash(
 
 def _hurried(**given: Any) -> Any:
     """An order with a checkpoint after each step."""
-    return Order(**given, every_s=0)
+    return TrainingOrder(**given, every_s=0)
 
 
 async def test_an_over_trained_adapter_is_refused_for_what_it_forgot(

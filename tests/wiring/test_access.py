@@ -1,7 +1,7 @@
 """Keys: their changes are in the log, and what log and rows differ about is held back at once."""
 
-from appliance.governance.agreement import Standing
-from appliance.governance.proven import Difference
+from appliance.governance.agreement import AgreementFound
+from appliance.governance.proven import UnprovenRow
 from appliance.wiring.access import AccessRoom
 from appliance.wiring.log import LogRoom
 
@@ -17,7 +17,7 @@ def test_a_key_is_held_back_as_long_as_log_and_rows_differ(
 ) -> None:
     key, _ = access.keys.create("app")
     assert access.keys.is_live(key.id)
-    log.agreement.standing = Standing("", (Difference("api_keys", key.id, "unlogged"),))
+    log.agreement.standing = AgreementFound("", (UnprovenRow("api_keys", key.id, "unlogged"),))
     assert not access.keys.is_live(key.id)
-    log.agreement.standing = Standing()
+    log.agreement.standing = AgreementFound()
     assert access.keys.is_live(key.id)

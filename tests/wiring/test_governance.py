@@ -1,6 +1,6 @@
 """The last room: work that an earlier process left is settled, when every kind of it is known."""
 
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from appliance.jobs.store import JobStore
 from appliance.wiring.access import AccessRoom
 from appliance.wiring.directory import HeldDirectory
@@ -26,5 +26,5 @@ def test_a_job_that_was_under_way_goes_on_where_its_kind_is_known(
     for job in (known, unknown):
         kept.advance(job.id, "start")
     GovernanceRoom(log, access, trust, pool, evidence, routing)
-    assert kept.get(known.id).state is State.QUEUED
-    assert kept.get(unknown.id).state is State.INTERRUPTED
+    assert kept.get(known.id).state is JobState.QUEUED
+    assert kept.get(unknown.id).state is JobState.INTERRUPTED

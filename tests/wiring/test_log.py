@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import AuditUnavailable
-from appliance.governance.agreement import Standing
+from appliance.governance.agreement import AgreementFound
 from appliance.wiring.log import LogRoom
 
 
@@ -21,9 +21,9 @@ def test_secrets_are_the_same_for_one_purpose_alone(log: LogRoom) -> None:
 
 def test_a_log_that_ends_early_takes_no_new_work(log: LogRoom) -> None:
     log.audit.check()
-    log.agreement.standing = Standing("The log ends too early.")
+    log.agreement.standing = AgreementFound("The log ends too early.")
     with pytest.raises(AuditUnavailable) as caught:
         log.audit.check()
     assert caught.value.code == "log_ends_early"
-    log.agreement.standing = Standing()
+    log.agreement.standing = AgreementFound()
     log.audit.check()  # the control

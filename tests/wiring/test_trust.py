@@ -3,8 +3,8 @@
 import pytest
 
 from appliance.errors import StateRefused
-from appliance.governance.agreement import Standing
-from appliance.governance.proven import Difference
+from appliance.governance.agreement import AgreementFound
+from appliance.governance.proven import UnprovenRow
 from appliance.wiring.log import LogRoom
 from appliance.wiring.trust import TrustRoom
 from appliance.workers.supervisor import ENGINE, engine_version
@@ -18,9 +18,11 @@ def test_the_policy_in_force_is_read_and_the_engine_has_its_build(trust: TrustRo
 
 
 def test_what_the_log_does_not_prove_is_not_used(log: LogRoom, trust: TrustRoom) -> None:
-    log.agreement.standing = Standing("", (Difference("model_approvals", "smol/anna", "unlogged"),))
+    log.agreement.standing = AgreementFound(
+        "", (UnprovenRow("model_approvals", "smol/anna", "unlogged"),)
+    )
     with pytest.raises(StateRefused) as caught:
         trust.store._check_held("smol")
     assert caught.value.code == "state_differs"
-    log.agreement.standing = Standing()
+    log.agreement.standing = AgreementFound()
     trust.store._check_held("smol")  # the control

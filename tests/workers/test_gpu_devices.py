@@ -7,12 +7,14 @@ import pytest
 from appliance.errors import CODES, StateRefused
 from appliance.workers.gpu_devices import Device, Probe, choose
 from appliance.workers.gpu_driver import Driver, Plugin
-from appliance.workers.gpu_layers import Gpu, Needs
+from appliance.workers.gpu_layers import GpuMemory, Needs
 
 NEEDS = Needs(layers=10, layer=90, kv=10, output=50, fixed=500)
 PLUGIN = Plugin("cuda13", Path("/p/libggml-cuda.so"), 580, "13.0", ("90-real",), "0.3.36")
 DRIVER = Driver("580.65.06", ("/dev/nvidiactl", "/dev/nvidia0"))
-WORKS = Probe((Gpu("NVIDIA H100", 80_000, 5000),), cuda="13.0", driver_library="/lib/libcuda.so.1")
+WORKS = Probe(
+    (GpuMemory("NVIDIA H100", 80_000, 5000),), cuda="13.0", driver_library="/lib/libcuda.so.1"
+)
 
 
 def device(
@@ -34,7 +36,7 @@ BROKEN = {
     "gpu_driver_too_old": {"driver": Driver("470.1")},
     "gpu_plugin_missing": {"plugins": ()},
     "gpu_backend_failed": {"probe": Probe(problem="it ended the process with SIGSEGV")},
-    "gpu_memory_insufficient": {"layers": 11, "probe": Probe((Gpu("a", 900, 900),))},
+    "gpu_memory_insufficient": {"layers": 11, "probe": Probe((GpuMemory("a", 900, 900),))},
 }
 
 
@@ -83,7 +85,7 @@ def test_nothing_is_tried_where_nothing_is_wanted(wanted: str, driver: Driver | 
     ("probe", "driver", "message"),
     [
         (Probe(), DRIVER, "found no GPU"),
-        (Probe((Gpu("a", 100, 100),)), DRIVER, "no GPU has room"),
+        (Probe((GpuMemory("a", 100, 100),)), DRIVER, "no GPU has room"),
         (WORKS, Driver("580.1", (), ("/dev/nvidia-uvm",)), "Device files are missing: /dev/nvidia"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from appliance.config import ModelConfig
 from appliance.errors import StateRefused
 from appliance.trust.gguf import gguf
-from appliance.workers.gpu_layers import CONTEXT, Gpu, Needs, needs_of, plan
+from appliance.workers.gpu_layers import CONTEXT, GpuMemory, Needs, needs_of, plan
 
 NEEDS = Needs(layers=10, layer=90, kv=10, output=50, fixed=500)
 
@@ -24,8 +24,8 @@ needs = st.builds(
 )
 
 
-def gpus(*free: int) -> list[Gpu]:
-    return [Gpu(f"GPU {i}", 10_000, amount) for i, amount in enumerate(free)]
+def gpus(*free: int) -> list[GpuMemory]:
+    return [GpuMemory(f"GPU {i}", 10_000, amount) for i, amount in enumerate(free)]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,10 @@ def test_a_number_is_placed_or_refused(free: list[int], need: Needs, wanted: int
 def test_the_numbers_are_printed() -> None:
     mib = 1 << 20
     need = Needs(30, 4 * mib, mib, 16 * mib, 500 * mib)
-    cards = [Gpu("NVIDIA A", 24_000 * mib, 600 * mib), Gpu("NVIDIA B", 24_000 * mib, 700 * mib)]
+    cards = [
+        GpuMemory("NVIDIA A", 24_000 * mib, 600 * mib),
+        GpuMemory("NVIDIA B", 24_000 * mib, 700 * mib),
+    ]
     found = plan(cards, need, 31)
     assert found.describe(cards) == "31 of 31 layers on GPUs: 31 on NVIDIA B (666 of 700 MiB free)"
     assert "no GPU has room" in plan(gpus(1), NEEDS, None).describe(gpus(1))

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.workers.cpu_variants import best_variant, library_directory
 from appliance.workers.gpu_driver import Plugin, driver_facts, fitting, installed_plugins
-from appliance.workers.gpu_layers import Gpu
+from appliance.workers.gpu_layers import GpuMemory
 from appliance.workers.gpu_probe import parse, probe
 from tests.conftest import need_tool
 
@@ -72,7 +72,7 @@ def test_an_answer_is_read() -> None:
     gpu = b'{"name": "H100", "free": 1, "total": 2}'
     output = b'{"gpus": [%s], "cuda": "13.0", "driver_library": "/x", "problem": ""}' % gpu
     found = parse(output)
-    assert (found.gpus, found.cuda, found.problem) == ((Gpu("H100", 2, 1),), "13.0", "")
+    assert (found.gpus, found.cuda, found.problem) == ((GpuMemory("H100", 2, 1),), "13.0", "")
 
 
 @pytest.mark.gpu

@@ -29,7 +29,7 @@ from appliance.workers import crashes
 from appliance.workers import supervisor as supervisor_module
 from appliance.workers.gpu_devices import Device, Probe
 from appliance.workers.gpu_driver import Driver, Plugin, driver_facts
-from appliance.workers.gpu_layers import Gpu, Offload
+from appliance.workers.gpu_layers import GpuMemory, Offload
 from appliance.workers.supervisor import Supervisor
 from tests.answers import collect
 from tests.prepare import prepare
@@ -476,7 +476,7 @@ async def test_a_backend_that_does_not_load_in_the_worker_is_a_refusal(
 ) -> None:
     """It loaded when it was tried, and is gone now: nothing computes on the processor instead."""
     plugin = Plugin("cuda13", tmp_path / "gone.so", 580, "13.0", ("90-real",), "0.3.36")
-    gpus = (Gpu("NVIDIA H100", 80 << 30, 79 << 30),)
+    gpus = (GpuMemory("NVIDIA H100", 80 << 30, 79 << 30),)
     found = Device(plugin, Driver("580.65.06"), Probe(gpus), Offload(31, 31, (31,), (1,)))
     monkeypatch.setattr(supervisor_module, "device_for", lambda *_: found)
     with pytest.raises(StateRefused) as caught:

@@ -34,7 +34,7 @@ _KIND: Final = "ingest"
 _NEWEST: Final = 300  # jobs that are looked through
 
 
-class Found(NamedTuple):
+class CollectionsFound(NamedTuple):
     """The collections, the newest ingest of each, and details that were not known."""
 
     collections: list[Collection]
@@ -62,7 +62,7 @@ class CollectionsPage(DetailPage[Collection]):
         name = None if self.rows.current is None else self.rows.current.name
         return Question(f"collections {name}", lambda client: self._ask(client, name))
 
-    def _ask(self, client: AdminClient, name: str | None) -> Found:
+    def _ask(self, client: AdminClient, name: str | None) -> CollectionsFound:
         """Called in the poller's thread."""
         found = client.call(wire.COLLECTIONS).collections
         jobs: dict[str, Job] = {}
@@ -71,16 +71,16 @@ class CollectionsPage(DetailPage[Collection]):
                 jobs.setdefault(job.title.rpartition(" into ")[2], job)
         one = next((c for c in found if c.name == name), found[0] if found else None)
         if one is None or (one.name, one.generation) in self._details:
-            return Found(found, jobs, None, None)
+            return CollectionsFound(found, jobs, None, None)
         if not self.desk.may(Role.OPERATOR):
-            return Found(found, jobs, None, None)
+            return CollectionsFound(found, jobs, None, None)
         last = jobs.get(one.name)
         report = (
             None if last is None else client.call(wire.INGEST_REPORT, name=one.name, job_id=last.id)
         )
-        return Found(found, jobs, client.call(wire.COLLECTION, name=one.name), report)
+        return CollectionsFound(found, jobs, client.call(wire.COLLECTION, name=one.name), report)
 
-    def came(self, answer: Found) -> None:
+    def came(self, answer: CollectionsFound) -> None:
         """The collections."""
         self.found, self._jobs = answer.collections, answer.jobs
         if answer.shown is not None:

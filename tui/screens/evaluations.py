@@ -33,7 +33,7 @@ _KINDS: Final = ("evaluation", _GATE)
 _NEWEST: Final = 300  # jobs that are looked through
 
 
-class Found(NamedTuple):
+class EvaluationsFound(NamedTuple):
     """The evaluations among the newest jobs, a result that was not known, the ledger where it may
     be another one, and the items that were asked for.
     """
@@ -75,17 +75,17 @@ class EvaluationsPage(DetailPage[Job]):
 
     def _ask(
         self, client: AdminClient, number: int | None, wanted: tuple[str, int] | None
-    ) -> Found:
+    ) -> EvaluationsFound:
         """Called in the poller's thread."""
         jobs = [job for job in client.call(JOBS, count=_NEWEST).jobs if job.kind in _KINDS]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
         ledger = None if _gates(jobs) == self._gates else _ledgers(client)
         items = None if wanted is None else _items(client, *wanted)
         if named is None or named.state != "done" or named.id in self._whole:
-            return Found(jobs, None, ledger, items)
-        return Found(jobs, client.call(JOB, job_id=named.id), ledger, items)
+            return EvaluationsFound(jobs, None, ledger, items)
+        return EvaluationsFound(jobs, client.call(JOB, job_id=named.id), ledger, items)
 
-    def came(self, answer: Found) -> None:
+    def came(self, answer: EvaluationsFound) -> None:
         """The evaluations."""
         self.found = answer.jobs
         if answer.ledger is not None:

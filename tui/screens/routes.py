@@ -23,7 +23,7 @@ _KIND: Final = "route"
 _NEWEST: Final = 300  # jobs that are looked through
 
 
-class Found(NamedTuple):
+class RoutesFound(NamedTuple):
     """The routes, and calibrations that were not known."""
 
     routes: list[Route]
@@ -44,15 +44,15 @@ class RoutesPage(DetailPage[Route]):
         """All of them, and what calibrations found."""
         return Question("routes", self._ask)
 
-    def _ask(self, client: AdminClient) -> Found:
+    def _ask(self, client: AdminClient) -> RoutesFound:
         """Called in the poller's thread."""
         done = [
             j for j in client.call(JOBS, count=_NEWEST).jobs if (j.kind, j.state) == (_KIND, "done")
         ]
         new = [client.call(JOB, job_id=job.id) for job in done if job.id not in self._known]
-        return Found(client.call(ROUTES).routes, new)
+        return RoutesFound(client.call(ROUTES).routes, new)
 
-    def came(self, answer: Found) -> None:
+    def came(self, answer: RoutesFound) -> None:
         """The routes."""
         self.found = answer.routes
         self._known |= {job.id: job for job in answer.calibrations}

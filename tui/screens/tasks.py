@@ -45,7 +45,7 @@ class TasksPage(ArtifactsPage):
         super().__init__(desk, Rows("tasks", view.COLUMNS, lambda t: t.id, self._cells, empty))
         self._summary, self._one = Part("tasks-summary"), Part("task", "TASK")
         self._details: dict[str, ModelDetail] = {}
-        self._evidence = view.Evidence()
+        self._evidence = view.EvaluationsShown()
         self._error: ApplianceError | None = None
 
     def compose_above(self) -> ComposeResult:
@@ -65,7 +65,7 @@ class TasksPage(ArtifactsPage):
 
     def _ask(
         self, client: AdminClient, current: str | None
-    ) -> tuple[dict[str, ModelDetail], view.Evidence]:
+    ) -> tuple[dict[str, ModelDetail], view.EvaluationsShown]:
         """Called in the poller's thread."""
         known = dict(self._details)
         wanted = [
@@ -75,8 +75,8 @@ class TasksPage(ArtifactsPage):
         ]
         details = {name: client.call(MODEL, model_id=name) for name in wanted}
         if current is None:
-            return details, view.Evidence()
-        return details, view.Evidence(
+            return details, view.EvaluationsShown()
+        return details, view.EvaluationsShown(
             tuple(client.call(CERTIFICATES).certificates), tuple(client.call(TASK_NAMES).names)
         )
 

@@ -30,7 +30,7 @@ _KIND: Final = "tune"
 _NEWEST: Final = 300  # jobs that are looked through
 
 
-class Found(NamedTuple):
+class TuningsFound(NamedTuple):
     """The tunings among the newest jobs, and what was not known of the one under the cursor.
 
     Attributes:
@@ -70,7 +70,9 @@ class TuningPage(DetailPage[Job]):
         topic = f"tuning {number} {marked}"
         return Question(topic, lambda client: self._ask(client, number, marked))
 
-    def _ask(self, client: AdminClient, number: int | None, marked: tuple[int, ...]) -> Found:
+    def _ask(
+        self, client: AdminClient, number: int | None, marked: tuple[int, ...]
+    ) -> TuningsFound:
         """Called in the poller's thread."""
         jobs = [job for job in client.call(JOBS, count=_NEWEST).jobs if job.kind == _KIND]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
@@ -85,9 +87,9 @@ class TuningPage(DetailPage[Job]):
                 runs = None if found is None else (named, found)
         told = self._compared is not None and self._compared[0] == marked
         wanted = len(marked) > 1 and not told
-        return Found(jobs, whole, runs, _compared(client, marked) if wanted else None)
+        return TuningsFound(jobs, whole, runs, _compared(client, marked) if wanted else None)
 
-    def came(self, answer: Found) -> None:
+    def came(self, answer: TuningsFound) -> None:
         """The tunings."""
         self.found = answer.jobs
         if answer.whole is not None:

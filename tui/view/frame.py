@@ -12,7 +12,7 @@ from textual.content import Content
 from appliance.text import visible
 from appliance.wire.admin.models import Status
 from tui.link import Files, Link, LinkState
-from tui.rates import Point
+from tui.rates import RatePoint
 from tui.text import GAP, QUIET, Cell, cell, line, quiet, spread, state
 from tui.view.units import rate
 
@@ -23,7 +23,7 @@ _TROUBLE: Final = 160  # characters; it is above every screen, and takes no room
 
 def top(
     link: Link,
-    newest: Point | None,
+    newest: RatePoint | None,
     now: float,
     width: int,
     *,
@@ -60,7 +60,7 @@ def _in_trouble(link: Link, now: float, width: int, files: Files | None) -> Cont
     return said.truncate(width, ellipsis=True, pad=True)
 
 
-def _known(status: Status, newest: Point | None, readonly: bool) -> list[Content]:
+def _known(status: Status, newest: RatePoint | None, readonly: bool) -> list[Content]:
     """Most important first."""
     held = status.audit
     good = sum(model.loaded for model in status.models)

@@ -10,10 +10,10 @@ from typing import Final
 from textual.content import Content
 
 from appliance.wire.admin.models import Model, Status, Worker
-from appliance.wire.admin.usage import Load
+from appliance.wire.admin.usage import CurrentLoad
 from tui import chart
 from tui.columns import Column, table
-from tui.rates import Point
+from tui.rates import RatePoint
 from tui.text import Cell, alarm, cell, indented, line, quiet, state
 from tui.view.units import clock, count, duration, rate, seconds, size
 
@@ -52,8 +52,8 @@ class Gauge:
     """
 
     label: str
-    value: Callable[[Point], float]
-    told: Callable[[Point], str]
+    value: Callable[[RatePoint], float]
+    told: Callable[[RatePoint], str]
     top: Callable[[float], str]
     least: float
     fixed: bool = False
@@ -86,14 +86,19 @@ GAUGES: Final = (
 
 
 def gauges(
-    points: Sequence[Point], load: Load | None, width: int, height: int, *, ascii_only: bool
+    points: Sequence[RatePoint],
+    load: CurrentLoad | None,
+    width: int,
+    height: int,
+    *,
+    ascii_only: bool,
 ) -> list[Content]:
     """The charts, beside each other where there is room for two.
 
     Args:
         height: lines of each chart.
     """
-    newest = points[-1] if points else Point()
+    newest = points[-1] if points else RatePoint()
     columns = 2 if width >= 110 else 1
     each = (width - 2 * (columns - 1)) // columns
     made = [_gauge(gauge, points, newest, each, height, ascii_only=ascii_only) for gauge in GAUGES]
@@ -113,8 +118,8 @@ def gauges(
 
 def _gauge(
     gauge: Gauge,
-    points: Sequence[Point],
-    newest: Point,
+    points: Sequence[RatePoint],
+    newest: RatePoint,
     width: int,
     height: int,
     *,
@@ -145,7 +150,7 @@ def _gauge(
     return made
 
 
-def _quiet(gauge: Gauge, point: Point) -> float:
+def _quiet(gauge: Gauge, point: RatePoint) -> float:
     """Shares in steps of five percent, so that a host at rest does not redraw the screen."""
     value = gauge.value(point)
     return round(value * 20) / 20 if gauge.fixed else value
@@ -155,7 +160,7 @@ def _steps(share: float) -> str:
     return f"{round(share * 20) * 5}%"
 
 
-def _gpus(load: Load | None, width: int, ascii_only: bool) -> list[Content]:
+def _gpus(load: CurrentLoad | None, width: int, ascii_only: bool) -> list[Content]:
     shown = []
     for gpu in load.gpus if load else ():
         used = chart.bar(gpu.memory_used, gpu.memory, max(8, width // 4), ascii_only=ascii_only)

@@ -10,7 +10,7 @@ from typing import Final
 from textual.content import Content
 
 from appliance.wire.admin.results import CalibrationResult
-from appliance.wire.admin.routes import ROUTE_TABLE, Certificate, Route
+from appliance.wire.admin.routes import ROUTE_TABLE, CalibrationCertificate, Route
 from tui.chart import bar
 from tui.columns import Column, cells, listed, table
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
@@ -97,7 +97,7 @@ def detail(
     return said + _curve(result, width, ascii_only=ascii_only)
 
 
-def _certificate(found: Certificate, width: int) -> list[Content]:
+def _certificate(found: CalibrationCertificate, width: int) -> list[Content]:
     """What a calibration promises, or why it promises nothing."""
     if found.verdict != "certified":
         missing = (found.groups_needed or 0) - found.groups

@@ -60,14 +60,14 @@ def summary(tasks: Sequence[Model], kept: int) -> Content:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvaluationsShown:
     """The evaluations that are kept, the oldest first, and the names that point at tasks."""
 
     certificates: tuple[Certificate, ...] = ()
     names: tuple[Name, ...] = ()
 
 
-def detail(task: ModelDetail, evidence: Evidence, width: int) -> list[Content]:
+def detail(task: ModelDetail, evidence: EvaluationsShown, width: int) -> list[Content]:
     """Everything about one task."""
     facts = _facts(task)
     said = labelled("what", facts.description, width) if facts.description else []

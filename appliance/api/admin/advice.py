@@ -22,7 +22,7 @@ from appliance.facts import TaskFacts
 from appliance.jobs.kind import digest
 from appliance.reports.page import render
 from appliance.trust.artifacts.store import load_policy
-from appliance.trust.statements.evaluation import Certificate
+from appliance.trust.statements.evaluation import GateCertificate
 from appliance.wire.admin import advice as wire
 
 router = Routes()
@@ -82,7 +82,7 @@ async def new_advice(
     return given
 
 
-def _gates(services: Services, task: str) -> tuple[list[Certificate], str]:
+def _gates(services: Services, task: str) -> tuple[list[GateCertificate], str]:
     """The gates of a task as it is stored, and the model that it needs."""
     records = (each for each in services.store.inventory.records() if each.id == task)
     stored = next(records, None)

@@ -15,7 +15,7 @@ from appliance.api.admin.stream import Report, stream_job
 from appliance.api.admin.times import microseconds
 from appliance.app import Services
 from appliance.audit.cosignature import witness_key
-from appliance.audit.entry import Draft, Entry
+from appliance.audit.entry import Draft, LogEntry
 from appliance.audit.search import Query as EntrySearch
 from appliance.clock import iso
 from appliance.governance.log_jobs import verified
@@ -123,7 +123,7 @@ def erase(person: PersonDep, services: ServicesDep, wanted: wire.Erasure) -> wir
     )
 
 
-def _contents(services: Services, person: Person, entry: Entry) -> dict[str, str]:
+def _contents(services: Services, person: Person, entry: LogEntry) -> dict[str, str]:
     kept = entry.body.get("content")
     parts = kept.get("parts") if isinstance(kept, dict) else None
     if not isinstance(parts, dict):
@@ -138,7 +138,7 @@ def _contents(services: Services, person: Person, entry: Entry) -> dict[str, str
     return {name: text.decode(errors="replace") for name, text in texts.items()}
 
 
-def entry_of(entry: Entry) -> wire.Entry:
+def entry_of(entry: LogEntry) -> wire.Entry:
     """An entry as the schema has it."""
     return wire.Entry(
         seq=entry.seq,

@@ -20,10 +20,10 @@ from appliance.clock import iso
 from appliance.errors import CollectionRefused
 from appliance.retrieval import access, commitments, embedder
 from appliance.retrieval.checking import verify
-from appliance.retrieval.collection import EMBEDDED_BUDGET, Collection, Settings
+from appliance.retrieval.collection import EMBEDDED_BUDGET, OpenCollection, Settings
 from appliance.retrieval.embedder import INDEXER
 from appliance.retrieval.library import Shelf
-from appliance.retrieval.service import Query, record
+from appliance.retrieval.service import SearchQuery, record
 from appliance.trust.artifacts.store import load_policy
 from appliance.types import Caller, Json
 from appliance.wire.admin import collections as wire
@@ -160,7 +160,7 @@ async def search(
     if wanted.key_id is not None:
         reads = retrieval.access_of(services.keys.get(wanted.key_id).id)
     caller = Caller(INDEXER, f"{person.actor}-search", "", "/admin/collections/search")
-    query = Query(name, wanted.query, wanted.limit, {}, wanted.ranking or "")
+    query = SearchQuery(name, wanted.query, wanted.limit, {}, wanted.ranking or "")
     found = await retrieval.look(caller, query, reads)
     entry = record(caller, query, found)
     fields = {**entry.fields, "actor": person.actor, "as_key": wanted.key_id}
@@ -174,11 +174,11 @@ async def search(
 
 
 @router.serves(wire.COLLECTION_VERIFY)
-async def verify_collection(services: ServicesDep, name: _Name) -> wire.Verified:
+async def verify_collection(services: ServicesDep, name: _Name) -> wire.VerifiedCollection:
     """Check every digest, span and index of a collection."""
     collection = services.retrieval.library.get(name).collection
     checked = await asyncio.to_thread(verify, collection)
-    return wire.Verified(**vars(checked))
+    return wire.VerifiedCollection(**vars(checked))
 
 
 @router.serves(wire.INGEST_REPORT)
@@ -188,7 +188,7 @@ async def report(
     """What a job made of each document."""
     collection = services.retrieval.library.get(name).collection
     rows = await asyncio.to_thread(collection.reports, job_id)
-    return wire.ReportList(documents=[wire.Report(**row) for row in rows])
+    return wire.ReportList(documents=[wire.DocumentReport(**row) for row in rows])
 
 
 @router.serves(wire.GROUPS)
@@ -230,11 +230,11 @@ async def _record(
     await append(services.audit, Draft("admin", {**fields, **more}, texts))
 
 
-def _digests(collection: Collection) -> dict[str, str]:
+def _digests(collection: OpenCollection) -> dict[str, str]:
     return {found.name: found.source_sha256 for found in collection.documents(access.ADMIN)}
 
 
-def _digest(collection: Collection, name: str) -> str:
+def _digest(collection: OpenCollection, name: str) -> str:
     found = collection.known(name)
     if not found:
         raise CollectionRefused("document_missing", f"There is no document {name[:200]!r}.")

@@ -18,8 +18,8 @@ from appliance.datasets import capture, directory
 from appliance.datasets.items import Item
 from appliance.datasets.personal_data import mask
 from appliance.errors import AuditRefused, DatasetRefused, Refused
-from appliance.evals.gate import Gate
-from appliance.evals.job import DIRECTORY, Evaluation
+from appliance.evals.gate import GateJob
+from appliance.evals.job import DIRECTORY, EvaluationJob
 from appliance.evals.seen import seen
 from appliance.types import Json
 from appliance.wire.admin import datasets as wire
@@ -107,7 +107,7 @@ async def seen_items(services: ServicesDep, wanted: wire.SeenWanted) -> wire.See
     known = {
         shown.job.id: shown.job.params
         for shown in await services.jobs.newest(_MOST_JOBS)
-        if shown.job.kind in (Evaluation.name, Gate.name)
+        if shown.job.kind in (EvaluationJob.name, GateJob.name)
     }
 
     @cache

@@ -17,7 +17,7 @@ from appliance.app import Services
 from appliance.evals.comparing import compare_stored
 from appliance.evals.job import DIRECTORY
 from appliance.evals.mistakes import Read, inputs, mistakes
-from appliance.evals.report import Flip, without_items
+from appliance.evals.report import ItemFlip, without_items
 from appliance.evals.store import read_neighbours, read_report, read_result
 from appliance.evals.subject import ApprovedArtifacts, read_data
 from appliance.trust.artifacts.store import load_policy
@@ -109,7 +109,7 @@ def _reader(services: Services) -> Read:
     return partial(read_data, approved)
 
 
-def _flip(flip: Flip, first: str, texts: Mapping[str, str]) -> wire.Flip:
+def _flip(flip: ItemFlip, first: str, texts: Mapping[str, str]) -> wire.Flip:
     return wire.Flip(
         item=flip.item,
         group=flip.group,

@@ -19,17 +19,17 @@ from appliance.errors import NotFound, Refused, StateRefused, UsageError
 from appliance.governance import backups
 from appliance.host import hardware
 from appliance.incidents.facts import (
-    Artifact,
+    ArtifactFact,
     Backup,
-    Certificate,
+    CertificateFact,
     Disk,
     Facts,
     FailedJob,
-    Log,
+    LogFact,
     LogFile,
     Refusals,
-    UpstreamHost,
-    Worker,
+    UpstreamHostFact,
+    WorkerFact,
 )
 from appliance.observability import unexpected
 from appliance.trust.artifacts.store import load_policy
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from appliance.audit.log import AuditLog
     from appliance.audit.reader import LogReader
     from appliance.config import Config
-    from appliance.jobs.store import Job, JobStore
+    from appliance.jobs.store import JobStore, StoredJob
     from appliance.routing.monitor import Notice
     from appliance.trust.artifacts.records import ModelRecord
 
@@ -60,7 +60,7 @@ def standing(
     now_us: int,
 ) -> Facts:
     """What the files of a data directory say."""
-    failed: list[Job] = []
+    failed: list[StoredJob] = []
     with contextlib.suppress(SQLAlchemyError):  # `doctor` looks at databases that are broken
         failed = jobs.failed(now_us - _JOBS_DAYS * _DAY_US)
     last = reader.last_witness()
@@ -69,7 +69,7 @@ def standing(
         now_us=now_us,
         host=tuple(hardware.problems(host)),
         disk=Disk(host.disk_free, host.disk_total, config.audit.reserve_mib << 20),
-        log=Log(
+        log=LogFact(
             unwitnessed=reader.size - seen,
             witnessed_us=None if last is None else last.time_us,
             witness_days=config.watch.witness_days,
@@ -133,12 +133,12 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             for record in services.lifecycle.records()
         ),
         workers=tuple(
-            Worker(w.model, w.state, w.reason, w.deaths, w.device.warning, w.held)
+            WorkerFact(w.model, w.state, w.reason, w.deaths, w.device.warning, w.held)
             for w in services.supervisor.status()
         ),
         refusals=_refusals(services),
         upstreams=tuple(
-            UpstreamHost(
+            UpstreamHostFact(
                 upstream.name,
                 host.url,
                 host.state,
@@ -163,9 +163,9 @@ def _unread(why: str) -> tuple[Told, ...]:
     )
 
 
-def artifact(record: "ModelRecord", unloadable: str = "") -> Artifact:
+def artifact(record: "ModelRecord", unloadable: str = "") -> ArtifactFact:
     """A record of the store as the rules see it."""
-    return Artifact(
+    return ArtifactFact(
         record.id,
         record.kind,
         record.state,
@@ -176,16 +176,16 @@ def artifact(record: "ModelRecord", unloadable: str = "") -> Artifact:
     )
 
 
-def certificate(data: Path, config: "Config") -> Certificate | None:
+def certificate(data: Path, config: "Config") -> CertificateFact | None:
     """The certificate of the listener; None without TLS."""
     if not config.tls.enabled:
         return None
     try:
         found = certificates.standing(data / config.tls.certificate)
     except UsageError as error:
-        return Certificate(None, problem=error.message)
+        return CertificateFact(None, problem=error.message)
     changes = None if found.changes is None else _us(found.changes)
-    return Certificate(_us(found.ends), "", found.renewable, found.own, changes)
+    return CertificateFact(_us(found.ends), "", found.renewable, found.own, changes)
 
 
 def _backup(

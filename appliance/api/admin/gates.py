@@ -24,7 +24,7 @@ from appliance.clock import iso
 from appliance.datasets import directory as datasets
 from appliance.datasets import ledger as ledgers
 from appliance.datasets import sealing
-from appliance.datasets.marks import Marks
+from appliance.datasets.marks import SplitMarks
 from appliance.datasets.sealing import Seal
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.evals import gate_outcomes, gate_subject, judging, pairs
@@ -65,7 +65,7 @@ async def sealing_key(person: PersonDep, services: ServicesDep) -> wire.SealingK
 @router.serves(wire.SPLIT_KNOWN)
 def known(services: ServicesDep, told: wire.Marks) -> wire.Known:
     """Which looks a split inherits, and which of its items other looks saw."""
-    marks = Marks(frozenset(told.names), frozenset(told.contents), tuple(told.items))
+    marks = SplitMarks(frozenset(told.names), frozenset(told.contents), tuple(told.items))
     looks = ledgers.spent(services.ledger.looks(marks))
     return wire.Known(looks=len(looks), items=services.ledger.known(marks))
 
@@ -314,7 +314,7 @@ async def outcomes(
     return wire.Outcomes(lines=[each.line().decode() for each in found])
 
 
-def _outcomes(services: Services, job_id: int, look: ledgers.Look | None) -> Sequence[Lined]:
+def _outcomes(services: Services, job_id: int, look: ledgers.LedgerLook | None) -> Sequence[Lined]:
     """The outcomes of a job that took a look. Raises EvaluationRefused."""
     kek, directory = (
         LogFiles(services.data / "audit").key_encryption_key(),

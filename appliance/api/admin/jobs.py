@@ -14,7 +14,7 @@ from appliance.api.admin.deps import Person, PersonDep, Routes, ServicesDep, dem
 from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import CODES
-from appliance.jobs.jobs import Shown
+from appliance.jobs.jobs import ShownJob
 from appliance.jobs.progress import Progress
 from appliance.wire.admin import jobs as wire
 from appliance.wire.admin.results import CalibrationResult, GateResult, read
@@ -80,7 +80,7 @@ async def _may(person: Person, services: Services, job_id: int) -> None:
     demand(person, services.jobs.kind(shown.job.kind).role)
 
 
-def job_of(shown: Shown, *, whole: bool = True) -> wire.Job:
+def job_of(shown: ShownJob, *, whole: bool = True) -> wire.Job:
     """A job as the schema has it.
 
     Args:

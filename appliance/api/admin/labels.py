@@ -16,7 +16,7 @@ from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.datasets import directory, labelling
-from appliance.datasets.label_queues import LabelQueue, shuffled
+from appliance.datasets.label_queues import StoredLabelQueue, shuffled
 from appliance.errors import StateRefused
 from appliance.jobs.states import ENDED
 from appliance.types import Json
@@ -140,7 +140,7 @@ def _check_over(services: Services, name: str, job: int) -> None:
         raise StateRefused("job_wrong_state", message)
 
 
-def _shown(queue: LabelQueue) -> wire.LabelQueue:
+def _shown(queue: StoredLabelQueue) -> wire.LabelQueue:
     work = queue.labelling
     kappa = work.kappa() if work.compared and work.items else None
     return wire.LabelQueue(

@@ -13,13 +13,13 @@ router = Routes()
 
 
 @router.serves(wire.LOAD)
-async def show_load(services: ServicesDep) -> wire.Load:
+async def show_load(services: ServicesDep) -> wire.CurrentLoad:
     """What was done since the start, and what is used now."""
     found = services.metrics
     workers = services.supervisor.status()
     used = usage([os.getpid(), *(worker.pid for worker in workers if worker.pid)])
     bounds, counts = buckets(found.ttft_seconds)
-    return wire.Load(
+    return wire.CurrentLoad(
         at=time.monotonic(),
         server=f"{os.getpid()}.{services.started_us}",
         answers=total(found.generations),

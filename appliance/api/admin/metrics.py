@@ -12,7 +12,7 @@ from appliance.api.admin.status import incidents, server_state
 from appliance.governance import backups
 from appliance.host.hardware import host_facts
 from appliance.incidents.rules import RULES
-from appliance.jobs.states import State as JobState
+from appliance.jobs.states import JobState as JobState
 from appliance.observability.metrics import CONTENT_TYPE
 from appliance.wire.admin.models import METRICS
 

@@ -49,7 +49,7 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
         unloaded=model.unloaded,
         progress=None
         if load is None
-        else wire.Progress(phase=load.phase, done=load.done, total=load.total),
+        else wire.StepProgress(phase=load.phase, done=load.done, total=load.total),
     )
 
 

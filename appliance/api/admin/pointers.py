@@ -14,7 +14,7 @@ from appliance.facts import TaskFacts
 from appliance.trust.artifacts.records import ArtifactRecord
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.trust.statements.statement import Signed
 from appliance.types import Json
 from appliance.wire.admin import pointers as wire
@@ -52,7 +52,7 @@ def flip(person: PersonDep, services: ServicesDep, upload: wire.PointerUpload) -
     """Have a name point elsewhere."""
     services.trust.freshness().check_change()
     policy, envelope = load_policy(services.data / "trust"), upload.envelope.encode()
-    signed = Pointer.verify(envelope, policy)
+    signed = TaskPointer.verify(envelope, policy)
     told = signed.said
     forms = set()
     for version in told.versions():
@@ -81,7 +81,7 @@ def flip(person: PersonDep, services: ServicesDep, upload: wire.PointerUpload) -
     return _shown(services, policy, told.name)
 
 
-def _told(version: Version | None) -> Json:
+def _told(version: TaskVersion | None) -> Json:
     return None if version is None else {"task": version.task, "digest": version.digest}
 
 
@@ -110,7 +110,7 @@ def _shown(services: Services, policy: TrustPolicy, name: str) -> wire.Name:
     shown = []
     for envelope in services.pointers.history(name):
         try:
-            shown.append(_pointer(services, policy, Pointer.verify(envelope, policy)))
+            shown.append(_pointer(services, policy, TaskPointer.verify(envelope, policy)))
         except Refused:
             continue
     newest = services.pointers.newest(name)
@@ -118,10 +118,10 @@ def _shown(services: Services, policy: TrustPolicy, name: str) -> wire.Name:
     return wire.Name(name=name, serves=holds and shown[0].live.serves, pointers=shown)
 
 
-def _pointer(services: Services, policy: TrustPolicy, signed: Signed[Pointer]) -> wire.Pointer:
+def _pointer(services: Services, policy: TrustPolicy, signed: Signed[TaskPointer]) -> wire.Pointer:
     told = signed.said
 
-    def version(found: Version) -> wire.Version:
+    def version(found: TaskVersion) -> wire.Version:
         serves = _serves(services, policy, found)
         return wire.Version(task=found.task, digest=found.digest, serves=serves)
 
@@ -138,11 +138,11 @@ def _pointer(services: Services, policy: TrustPolicy, signed: Signed[Pointer]) -
     )
 
 
-def _compared(services: Services, signed: Signed[Pointer]) -> wire.ShadowTally:
+def _compared(services: Services, signed: Signed[TaskPointer]) -> wire.ShadowTally:
     return wire.ShadowTally.model_validate(asdict(services.shadows.tally(signed.id)))
 
 
-def _serves(services: Services, policy: TrustPolicy, version: Version) -> bool:
+def _serves(services: Services, policy: TrustPolicy, version: TaskVersion) -> bool:
     try:
         record = services.store.inventory.record(version.task)
         if record.state != "approved" or record.digest != version.digest:

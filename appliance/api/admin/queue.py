@@ -10,7 +10,7 @@ from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.errors import DatasetRefused
-from appliance.routing.people import MOST_LABELS, Deferred
+from appliance.routing.people import MOST_LABELS, DeferredItem
 from appliance.types import Json
 from appliance.wire.admin import queue as wire
 
@@ -60,7 +60,7 @@ def answer(
     return _shown(services.people.answer(item_id, wanted.answer, person.actor))
 
 
-def _shown(item: Deferred) -> wire.Waiting:
+def _shown(item: DeferredItem) -> wire.Waiting:
     return wire.Waiting(
         id=item.id,
         request_id=item.request_id,

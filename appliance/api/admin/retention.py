@@ -10,7 +10,7 @@ from fastapi import Path
 from appliance.api.admin.audit import entry_of
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.clock import iso
-from appliance.trust.statements.approval import Approval
+from appliance.trust.statements.approval import ValidApproval
 from appliance.wire.admin import models as wire
 from appliance.wire.admin import retention as schemas
 
@@ -71,5 +71,5 @@ def prune(person: PersonDep, services: ServicesDep, wanted: schemas.Prune) -> wi
     return entry_of(services.reader.entry(receipt.seq))
 
 
-def _approval(given: Approval) -> wire.Approval:
+def _approval(given: ValidApproval) -> wire.Approval:
     return wire.Approval(name=given.name, meaning=given.meaning, time=given.time)

@@ -35,7 +35,7 @@ from appliance.tasks.loaded import LoadedTask
 from appliance.trust.artifacts.records import ArtifactRecord, ModelState
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements.route import Certificate as Statement
+from appliance.trust.statements.route import RouteCertificate as Statement
 from appliance.trust.statements.specification import MILLION
 from appliance.types import Json
 from appliance.wire.admin import routes as wire
@@ -52,7 +52,7 @@ def routes(services: ServicesDep) -> wire.RouteList:
 
 
 @router.serves(wire.ROUTE_PLAN)
-def plan(services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
+def plan(services: ServicesDep, wanted: wire.RoutePlanWanted) -> wire.RoutePlan:
     """The terms of a specification, from what is stored."""
     record, data = _record(services, wanted.route), services.store.inventory.record(wanted.dataset)
     seal = seal_of(services, wanted.dataset)
@@ -63,7 +63,7 @@ def plan(services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
     larger = stages[1] if len(stages) > 1 else None
     looks = services.ledger.looks(part.marks)
     schedule = ledgers.schedule(looks, seal.schedule)
-    return wire.Plan(
+    return wire.RoutePlan(
         route=record.id,
         route_digest=record.digest or "",
         dataset=data.id,
@@ -254,10 +254,10 @@ def _shown(
     )
 
 
-def _certificate(services: Services, statement: Statement) -> wire.Certificate:
+def _certificate(services: Services, statement: Statement) -> wire.CalibrationCertificate:
     wanted, found, at = statement.wanted, statement.found, statement.circumstances
     threshold = found.threshold_micros
-    return wire.Certificate(
+    return wire.CalibrationCertificate(
         id=statement.id,
         verdict="certified" if found.certified else "not_certifiable",
         reason=found.reason,

@@ -30,7 +30,7 @@ def _shown(services: Services) -> wire.State:
         ends_early=found.ends_early,
         entries=services.agreement.size,
         differences=[
-            wire.Difference(
+            wire.StateDifference(
                 table=one.table,
                 subject=one.subject,
                 what=one.what,

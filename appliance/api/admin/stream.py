@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from appliance.api.admin.errors import admin_error
 from appliance.errors import ApplianceError, Unavailable
 from appliance.jobs.jobs import Jobs
-from appliance.jobs.live import Live, Reports, Seen
+from appliance.jobs.live import Live, Reports, WatcherSeen
 from appliance.wire.admin.base import Verbatim
-from appliance.wire.admin.models import Progress, StreamLine
+from appliance.wire.admin.models import StepProgress, StreamLine
 
 R = TypeVar("R", bound=Verbatim)
 Report: TypeAlias = Callable[[str, int, int], None]
@@ -87,12 +87,12 @@ async def _lines(
     reports: Reports, task: "asyncio.Future[BaseModel]", job: int | None
 ) -> AsyncIterator[str]:
     task.add_done_callback(_retrieve)
-    seen = Seen()
+    seen = WatcherSeen()
     over: set[asyncio.Future[BaseModel]] = set()
     while not over:
         over, _ = await asyncio.wait({task}, timeout=_SECONDS_BETWEEN_LINES)
         for told in reports.news(seen):
-            progress = Progress(phase=told.phase, done=told.done, total=told.total)
+            progress = StepProgress(phase=told.phase, done=told.done, total=told.total)
             yield _line(StreamLine(job=job, progress=progress))
     yield _line(_last(task))
 

@@ -12,7 +12,7 @@ from appliance.app import Services
 from appliance.errors import Refused
 from appliance.registry.versions import served_before
 from appliance.trust.artifacts.adapter import base_of
-from appliance.trust.artifacts.artifact import Signed, Vetted
+from appliance.trust.artifacts.artifact import SignedArtifact, Vetted
 from appliance.trust.artifacts.store import load_policy
 from appliance.wire.admin import model_texts as wire
 
@@ -49,12 +49,14 @@ def show_grammars(services: ServicesDep, model_id: str) -> wire.Grammars:
     )
 
 
-def _texts(services: Services, model_id: str) -> tuple[Signed, Vetted]:
+def _texts(services: Services, model_id: str) -> tuple[SignedArtifact, Vetted]:
     policy = load_policy(services.data / "trust")
     return services.store.inspect(base_of(model_id) or model_id, policy)
 
 
-def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Signed, Vetted]]]:
+def _before(
+    services: Services, model_id: str
+) -> Iterator[tuple[str, tuple[SignedArtifact, Vetted]]]:
     """The versions served before whose artifacts are still there and acceptable."""
     record = services.store.inventory.record(base_of(model_id) or model_id)
     for other in served_before(record, services.store.inventory.records(), services.reader):
@@ -64,11 +66,11 @@ def _before(services: Services, model_id: str) -> Iterator[tuple[str, tuple[Sign
             continue
 
 
-def _used(signed: Signed, facts: Vetted) -> str:
+def _used(signed: SignedArtifact, facts: Vetted) -> str:
     return (facts.chat_template or "") if signed.template is None else signed.template
 
 
-def _grammars(signed: Signed) -> list[wire.GrammarText]:
+def _grammars(signed: SignedArtifact) -> list[wire.GrammarText]:
     return [
         wire.GrammarText(name=g.name, kind=g.kind, file=g.file, sha256=g.sha256, text=g.text)
         for g in signed.grammars

@@ -15,12 +15,12 @@ from fastapi import Query
 from appliance.api.admin.deps import Routes, ServicesDep
 from appliance.app import Services
 from appliance.errors import TuningRefused
-from appliance.jobs.store import Job
+from appliance.jobs.store import StoredJob
 from appliance.reports.page import render
 from appliance.trust.bytes.names import SIGNATURE_FILE
 from appliance.tuning import comparing, dev_outcomes, losses, record
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
-from appliance.tuning.report import Told, page
+from appliance.tuning.report import TuningPageFacts, page
 from appliance.wire.admin import tunings as wire
 from appliance.wire.admin.results import AdapterTuned, TrainingRecord, read
 
@@ -82,20 +82,20 @@ def _page(services: Services, job_id: int, against: int | None) -> str:
         other = record.read(_directory(services, against) / ADAPTER)
         sides = [_side(services, against, other), _side(services, job_id, facts)]
         (held,) = comparing.paired(sides)
-    return render(page(Told(job_id, facts, str(adapter), signed, held)))
+    return render(page(TuningPageFacts(job_id, facts, str(adapter), signed, held)))
 
 
-def _side(services: Services, number: int, told: TrainingRecord) -> comparing.Side:
+def _side(services: Services, number: int, told: TrainingRecord) -> comparing.ComparedTuning:
     """A tuning with its outcomes on dev, or with the reason why there are none.
 
     Args:
         told: its result or its record.
     """
     kept = dev_outcomes.read(_directory(services, number), told.outcomes_sha256)
-    return comparing.Side(number, told.best, kept)
+    return comparing.ComparedTuning(number, told.best, kept)
 
 
-def _paired(found: comparing.Paired) -> wire.Paired:
+def _paired(found: comparing.PairedTunings) -> wire.Paired:
     return wire.Paired(
         tuning=found.tuning,
         against=found.against,
@@ -117,7 +117,7 @@ def _paired(found: comparing.Paired) -> wire.Paired:
     )
 
 
-def _result(job: Job) -> AdapterTuned:
+def _result(job: StoredJob) -> AdapterTuned:
     """The result of a tuning. Raises TuningRefused (`report_missing`)."""
     found = read(job.kind, json.loads(job.result or "{}"))
     if not isinstance(found, AdapterTuned):
@@ -125,7 +125,7 @@ def _result(job: Job) -> AdapterTuned:
     return found
 
 
-def _tuned(job: Job, result: AdapterTuned) -> wire.Tuned:
+def _tuned(job: StoredJob, result: AdapterTuned) -> wire.Tuned:
     dev, best = result.dev, result.chosen
     exported = next(one for one in result.seeds if one.seed == result.seed)
     return wire.Tuned(

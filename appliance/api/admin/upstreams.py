@@ -6,7 +6,7 @@ configuration read again; what must hold is `routing/upstreams/service.py`'s to 
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services
-from appliance.routing.upstreams.hosts import Host, Upstream
+from appliance.routing.upstreams.hosts import ConfiguredUpstream, UpstreamPeer
 from appliance.wire.admin import upstreams as wire
 from appliance.wire.admin.models import Approval
 
@@ -71,7 +71,7 @@ async def drain(
     return _shown(services, found)
 
 
-def _shown(services: Services, upstream: Upstream) -> wire.Upstream:
+def _shown(services: Services, upstream: ConfiguredUpstream) -> wire.Upstream:
     if not any(host.record for host in upstream.hosts):
         services.upstreams.refresh(upstream)
     return wire.Upstream(
@@ -83,7 +83,7 @@ def _shown(services: Services, upstream: Upstream) -> wire.Upstream:
     )
 
 
-def _host(services: Services, host: Host) -> wire.UpstreamHost:
+def _host(services: Services, host: UpstreamPeer) -> wire.UpstreamHost:
     return wire.UpstreamHost(
         url=host.url,
         state=host.state,

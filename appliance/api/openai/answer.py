@@ -19,7 +19,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from appliance.api.openai.formats import Choice, Format, error_event
+from appliance.api.openai.formats import Format, PartialChoice, error_event
 from appliance.errors import ApplianceError, Queued, Unavailable
 from appliance.observability.unexpected import unexpected
 from appliance.serving.generation import ServedAnswer
@@ -115,7 +115,7 @@ class Answer(Response):
 
     async def _write_document(self, generation: ServedAnswer, send: Send) -> None:
         form = self._form(generation)
-        choices = [Choice() for _ in range(form.choices)]
+        choices = [PartialChoice() for _ in range(form.choices)]
         async for delta in generation:
             choices[delta.index].take(delta)
         for choice in choices:

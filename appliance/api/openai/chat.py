@@ -16,11 +16,11 @@ from appliance.api.described import STREAMED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.annotations import citations_of
 from appliance.api.openai.answer import Answer
-from appliance.api.openai.formats import Choice, Format
+from appliance.api.openai.formats import Format, PartialChoice
 from appliance.api.openai.generate import answer
 from appliance.api.openai.logprobs import chat_logprobs
 from appliance.api.openai.requests import common_fields
-from appliance.engine.text.reply import Piece, Reply, collected
+from appliance.engine.text.reply import ParsedReply, Piece, collected
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.chat import (
@@ -86,9 +86,9 @@ class ChatFormat(Format):
 
     def __init__(self, generation: ServedAnswer, request_id: str, include_usage: bool) -> None:
         super().__init__(generation, request_id, include_usage)
-        self._replies = [Reply(generation.form) for _ in range(self.choices)]
+        self._replies = [ParsedReply(generation.form) for _ in range(self.choices)]
 
-    def whole(self, choices: Sequence[Choice]) -> ChatCompletion:
+    def whole(self, choices: Sequence[PartialChoice]) -> ChatCompletion:
         """The answer as one document."""
         written = [
             ChatChoice.model_validate(

@@ -10,7 +10,7 @@ from appliance.api.deps import CallerDep
 from appliance.api.described import STREAMED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.answer import Answer
-from appliance.api.openai.formats import Choice, Format
+from appliance.api.openai.formats import Format, PartialChoice
 from appliance.api.openai.generate import answer
 from appliance.api.openai.logprobs import completion_logprobs
 from appliance.api.openai.requests import common_fields
@@ -50,7 +50,7 @@ class CompletionFormat(Format):
     prefix = "cmpl"
     object = "text_completion"
 
-    def whole(self, choices: Sequence[Choice]) -> Completion:
+    def whole(self, choices: Sequence[PartialChoice]) -> Completion:
         """The answer as one document."""
         written = [
             CompletionChoice.model_validate(

@@ -37,7 +37,7 @@ class _Chunk(msgspec.Struct):
 
 
 @dataclass
-class Choice:
+class PartialChoice:
     """One choice of an answer, as far as it has come."""
 
     text: str = ""
@@ -90,7 +90,7 @@ class Format(ABC):
         }
 
     @abstractmethod
-    def whole(self, choices: Sequence[Choice]) -> BaseModel:
+    def whole(self, choices: Sequence[PartialChoice]) -> BaseModel:
         """The answer as one document, once every choice has ended."""
 
     @abstractmethod

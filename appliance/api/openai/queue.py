@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from appliance.api.deps import CallerDep, services_of
 from appliance.api.json_body import JsonRoute
 from appliance.errors import Forbidden, NotFound
-from appliance.routing.people import Deferred, may_see
+from appliance.routing.people import DeferredItem, may_see
 from appliance.types import Principal
 from appliance.wire.openai.queue import AnswerRequest, QueueItem, QueueList
 
@@ -45,7 +45,7 @@ async def answer(
     return _shown(await asyncio.to_thread(people.answer, found.id, body.answer, actor))
 
 
-async def _found(request: Request, who: Principal, item_id: str) -> Deferred:
+async def _found(request: Request, who: Principal, item_id: str) -> DeferredItem:
     """The item; one that the key may not see is not there."""
     found = await asyncio.to_thread(services_of(request).people.get, item_id)
     if not may_see(who, found):
@@ -53,10 +53,10 @@ async def _found(request: Request, who: Principal, item_id: str) -> Deferred:
     return found
 
 
-def _of_others(who: Principal, items: Sequence[Deferred]) -> tuple[str, list[Deferred]]:
+def _of_others(who: Principal, items: Sequence[DeferredItem]) -> tuple[str, list[DeferredItem]]:
     """Who reads, and the items that other apps sent."""
     return f"key:{who.key_id}", [item for item in items if item.key_id != who.key_id]
 
 
-def _shown(item: Deferred) -> QueueItem:
+def _shown(item: DeferredItem) -> QueueItem:
     return QueueItem(**item.document())

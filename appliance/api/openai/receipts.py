@@ -6,7 +6,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.reader import LogReader
 from appliance.errors import AuditRefused, NotFound
 from appliance.retrieval.commitments import TEXT, nonce_of
@@ -35,12 +35,12 @@ def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResp
     )
 
 
-def _answered_by(outcome: Entry | None) -> AnsweredBy | None:
+def _answered_by(outcome: LogEntry | None) -> AnsweredBy | None:
     found = None if outcome is None else outcome.body.get("answered_by")
     return None if found is None else AnsweredBy.model_validate(found)
 
 
-def _evidence(reader: LogReader, entry: Entry) -> Evidence | None:
+def _evidence(reader: LogReader, entry: LogEntry) -> Evidence | None:
     """What opens the commitments of an intent or a search; None where it has none."""
     if entry.kind != "search" and "retrieved" not in entry.body:
         return None

@@ -21,9 +21,9 @@ from appliance.api.described import STREAMED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.annotations import cited_files
 from appliance.api.openai.answer import Answer
-from appliance.api.openai.formats import Choice, Format
+from appliance.api.openai.formats import Format, PartialChoice
 from appliance.api.openai.requests import log_ignored, person_of
-from appliance.engine.text.reply import Piece, Reply
+from appliance.engine.text.reply import ParsedReply, Piece
 from appliance.errors import ApplianceError
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest, Sampling
@@ -93,13 +93,13 @@ class ResponsesFormat(Format):
     def __init__(self, generation: ServedAnswer, request_id: str, body: ResponsesRequest) -> None:
         super().__init__(generation, request_id, include_usage=True)
         self._body = body
-        self._reply = Reply(generation.form)
+        self._reply = ParsedReply(generation.form)
         self._items: list[dict[str, Any]] = []
         self._open: str | None = None  # the kind of the last item while it grows
         self._number = 0
         self._finish = ""
 
-    def whole(self, choices: Sequence[Choice]) -> Response:
+    def whole(self, choices: Sequence[PartialChoice]) -> Response:
         """The answer as one document."""
         self.piece(Delta(choices[0].text, 0))
         self.end(0, choices[0].finish or "")

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import RECORDED
 from appliance.api.json_body import JsonRoute
-from appliance.retrieval.service import Query
+from appliance.retrieval.service import SearchQuery
 from appliance.wire.openai.search import PassageFound, SearchRequest, SearchResult
 
 router = APIRouter(tags=["search"], route_class=JsonRoute)
@@ -16,7 +16,7 @@ async def search(
     request: Request, response: Response, body: SearchRequest, caller: CallerDep
 ) -> SearchResult:
     """The passages of a collection that answer a query best."""
-    query = Query(body.collection, body.query, body.limit, body.filters)
+    query = SearchQuery(body.collection, body.query, body.limit, body.filters)
     found, receipt = await services_of(request).retrieval.search(caller, query)
     response.headers["x-appliance-receipt"] = receipt.header()
     return SearchResult(

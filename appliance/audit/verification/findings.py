@@ -13,7 +13,7 @@ DAMAGED: Final = "database_damaged"
 
 
 @dataclass(frozen=True)
-class Problem:
+class LogProblem:
     """Something that does not verify.
 
     Attributes:
@@ -36,7 +36,7 @@ class Findings:
         recent: entries that the newest ones were about.
     """
 
-    kept: list[Problem] = field(default_factory=list)
+    kept: list[LogProblem] = field(default_factory=list)
     count: int = 0
     tree: bool = False
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=4))
@@ -45,7 +45,7 @@ class Findings:
         """Note a problem."""
         self.count += 1
         if len(self.kept) < MAX_FINDINGS or code == DAMAGED:
-            self.kept.append(Problem(seq, code, message))
+            self.kept.append(LogProblem(seq, code, message))
 
     def damage(self, seq: int, error: Exception, what: str) -> None:
         """Note what SQLite cannot read of `what`.
@@ -62,7 +62,7 @@ class Findings:
         if message not in known:
             self.add(seq, DAMAGED, message)
 
-    def sorted(self) -> tuple[Problem, ...]:
+    def sorted(self) -> tuple[LogProblem, ...]:
         """What was kept, by entry; damage to a database first, as it was found."""
         damage = [found for found in self.kept if found.code == DAMAGED]
         others = [found for found in self.kept if found.code != DAMAGED]
@@ -76,7 +76,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Report:
+class VerificationReport:
     """The verdict.
 
     Attributes:
@@ -93,13 +93,13 @@ class Report:
     first: int
     last: int | None
     root: str
-    problems: tuple[Problem, ...]
+    problems: tuple[LogProblem, ...]
     problem_count: int
     open_intents: int
     unwitnessed: int
 
     @classmethod
-    def of_nothing(cls, first: int, found: Findings) -> "Report":
+    def of_nothing(cls, first: int, found: Findings) -> "VerificationReport":
         """The verdict on a log of which no entry can be read."""
         root = Frontier().root().hex()
         return cls(0, first, None, root, found.sorted(), found.count, 0, 0)

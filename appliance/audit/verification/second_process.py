@@ -22,7 +22,7 @@ FEWEST: Final = 1 << 17
 """Entries for which a second process pays."""
 
 
-class State(msgspec.Struct, frozen=True):
+class VerifierState(msgspec.Struct, frozen=True):
     """Where a verification stands between two entries, with nothing in doubt.
 
     Attributes:
@@ -50,8 +50,8 @@ class Ahead(msgspec.Struct, frozen=True):
         filed: how many of its entries have each indexed column, by segment (indexes.py).
     """
 
-    begin: State
-    end: State
+    begin: VerifierState
+    end: VerifierState
     began: tuple[str, int]
     ended: tuple[str, int]
     events: list[tuple[int, int, str]]

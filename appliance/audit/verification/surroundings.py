@@ -10,7 +10,7 @@ from typing import Final
 
 from appliance.audit import prover, pruning, store
 from appliance.audit.checkpoint import VerifierKey, parse
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.segments import Log
 from appliance.audit.verification import schema
 from appliance.audit.verification.findings import Findings
@@ -76,7 +76,7 @@ class Around:
         named: object = None
         for row in store.leaves(self._log, 0, 1):
             try:
-                body = Entry.parse(row[3]).body
+                body = LogEntry.parse(row[3]).body
                 named = (body["kind"], body.get("origin"), body.get("public_key"))
             except AuditRefused:
                 named = None

@@ -28,7 +28,7 @@ _BY_ID: Final = "SELECT id, CAST(wrapped AS BLOB), rowid FROM dek WHERE id = ?"
 _NEXT: Final = "SELECT id, CAST(wrapped AS BLOB), rowid FROM dek WHERE rowid > ? LIMIT ?"
 
 
-class Kept(msgspec.Struct, frozen=True, gc=False):
+class KeptTexts(msgspec.Struct, frozen=True, gc=False):
     """What an entry says of its texts.
 
     Attributes:
@@ -61,7 +61,7 @@ class TextCheck:
             self._keys.close()
             self._keys = None
 
-    def look(self, kept: Mapping[int, Kept], first: int, end: int) -> None:
+    def look(self, kept: Mapping[int, KeptTexts], first: int, end: int) -> None:
         """Check the texts of the entries first ≤ seq < end, of which these keep any."""
         deks = self._unwrapped(kept) if kept else {}
         wanted = sum(len(entry.ciphertexts) for entry in kept.values())
@@ -86,7 +86,7 @@ class TextCheck:
         if wanted:
             self._missing(kept, first, end)
 
-    def _missing(self, kept: Mapping[int, Kept], first: int, end: int) -> None:
+    def _missing(self, kept: Mapping[int, KeptTexts], first: int, end: int) -> None:
         there = {row[:2] for row in store.contents(self._log, first, end)}
         for seq, entry in kept.items():
             for name in entry.ciphertexts:
@@ -94,7 +94,7 @@ class TextCheck:
                     message = f"The {name} that entry {seq} names is missing."
                     self._found.add(seq, "content_missing", message)
 
-    def _unwrapped(self, kept: Mapping[int, Kept]) -> dict[int, bytes]:
+    def _unwrapped(self, kept: Mapping[int, KeptTexts]) -> dict[int, bytes]:
         """The content keys of entries, of those that have theirs."""
         if self._keys is None:
             return {}

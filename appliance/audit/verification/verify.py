@@ -26,7 +26,7 @@ from typing import Any, Final, TypeAlias
 
 from appliance.audit import store
 from appliance.audit.checkpoint import VerifierKey
-from appliance.audit.entry import NO_ENTRY, Entry
+from appliance.audit.entry import NO_ENTRY, LogEntry
 from appliance.audit.files import LogFiles
 from appliance.audit.handover import KIND, Epoch, Handover
 from appliance.audit.merkle import HASH_BYTES, Frontier
@@ -34,11 +34,11 @@ from appliance.audit.segments import Log, Segments
 from appliance.audit.verification import bulk
 from appliance.audit.verification.entries import Body, ChainCheck, Event, LinkCheck, ciphertexts
 from appliance.audit.verification.epochs import EpochCheck
-from appliance.audit.verification.findings import DAMAGED, Findings, Report
+from appliance.audit.verification.findings import DAMAGED, Findings, VerificationReport
 from appliance.audit.verification.indexes import IndexCheck
-from appliance.audit.verification.second_process import Ahead, Helper, State, helps
+from appliance.audit.verification.second_process import Ahead, Helper, VerifierState, helps
 from appliance.audit.verification.surroundings import Around
-from appliance.audit.verification.texts import Kept, TextCheck
+from appliance.audit.verification.texts import KeptTexts, TextCheck
 from appliance.errors import AuditRefused, NotFound
 from appliance.types import Receipt
 
@@ -56,7 +56,7 @@ def verify_log(
     progress: Progress | None = None,
     genesis_public: bytes | None = None,
     receipts: Iterable[Receipt] = (),
-) -> Report:
+) -> VerificationReport:
     """Verify the entries `first` to `last` (default: all).
 
     Args:
@@ -84,7 +84,7 @@ def verify_log(
             run = _Run(log, files, first, last, pinned, found)
         except store.FAILURES as error:
             found.damage(first, error, "The log")
-            return Report.of_nothing(first, found)
+            return VerificationReport.of_nothing(first, found)
         with closing(run):
             checks: list[Callable[[], None]] = [
                 lambda: run.around.tables(files.keys),
@@ -197,16 +197,16 @@ class _Run:
         middle = store.next_checkpoint(self._db, self.first + half)
         return middle if middle is not None and middle < self._end else None
 
-    def state(self) -> State | None:
+    def state(self) -> VerifierState | None:
         """Where this stands; None while anything is in doubt."""
         chain, epoch = self._chain, self._epochs.standing
         if epoch is None or not chain.settled or self._found.tree or chain.before is None:
             return None
         peaks = [peak.hex() for peak in chain.frontier.peaks()]
         keyed = (epoch.number, epoch.start, epoch.key.public.hex())
-        return State(chain.expected, peaks, chain.before, keyed)
+        return VerifierState(chain.expected, peaks, chain.before, keyed)
 
-    def ahead(self, begin: State | None, first: Body | None, end: int) -> Ahead | None:
+    def ahead(self, begin: VerifierState | None, first: Body | None, end: int) -> Ahead | None:
         """What a look ahead has to say: that nothing was found."""
         self._chain.end(end)
         reached, covered = self.state(), self._chain.covered == self._chain.expected == end
@@ -236,7 +236,7 @@ class _Run:
                 begun = chain.expected
                 # Whole lists, so that no read transaction outlives a chunk and holds up the WAL.
                 heads = deque(store.checkpoints(self._db, chain.expected, chunk[-1][0] + 1))
-                texts: dict[int, Kept] = {}
+                texts: dict[int, KeptTexts] = {}
                 bodies = bulk.read([row[3] for row in chunk])
                 done = self._together(chunk, bodies, heads, texts)
                 for row in chunk[done:]:
@@ -258,7 +258,7 @@ class _Run:
         rows: list[store.LeafRow],
         bodies: list[bulk.Fields] | None,
         heads: Heads,
-        texts: dict[int, Kept],
+        texts: dict[int, KeptTexts],
     ) -> int:
         """Check rows from the first on, as far as all is well; how many that were."""
         leaves = None if bodies is None else self._chain.plain(rows, bodies)
@@ -282,7 +282,7 @@ class _Run:
         self._links.entries(first, bodies[:at])
         for seq, body in enumerate(bodies[:at], first):
             if body.content is not None and body.content.parts and body.content.key is not None:
-                texts[seq] = Kept(body.content.key, body.content.ciphertexts())
+                texts[seq] = KeptTexts(body.content.key, body.content.ciphertexts())
         return at
 
     def _row(self, seq: int, prev: bytes, stored: bytes, raw: bytes) -> Body | None:
@@ -323,10 +323,10 @@ class _Run:
             message = f"The indexes cannot be read ({store.reason(error)})."
             self._found.add(self.first, "index_mismatch", message)
 
-    def report(self) -> Report:
+    def report(self) -> VerificationReport:
         """The verdict so far."""
         done = self._chain.expected
-        return Report(
+        return VerificationReport(
             entries=done - self.first,
             first=self.first,
             last=done - 1,
@@ -382,7 +382,7 @@ class _Run:
             return 0, None
         for seq, raw in earlier:
             try:
-                epoch = epoch.after(Handover.of(Entry.parse(raw).body))
+                epoch = epoch.after(Handover.of(LogEntry.parse(raw).body))
             except AuditRefused as error:
                 self._found.entry(seq, "handover_invalid", f"Entry {seq}: {error.message}")
                 return epoch.number + 1, None
@@ -409,15 +409,15 @@ class _Run:
             self._found.add(((index + 1) << level) - 1, "node_mismatch", message)
 
 
-def _kept(seq: int, body: Body) -> dict[int, Kept]:
+def _kept(seq: int, body: Body) -> dict[int, KeptTexts]:
     content = body.get("content")
     if content is None or not content.get("parts"):
         return {}
-    return {seq: Kept(content["key"], ciphertexts(body))}
+    return {seq: KeptTexts(content["key"], ciphertexts(body))}
 
 
 def _entry_or_none(raw: bytes) -> dict[str, Any] | None:
     try:
-        return dict(Entry.parse(raw).body)
+        return dict(LogEntry.parse(raw).body)
     except AuditRefused:
         return None

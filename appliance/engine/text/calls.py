@@ -13,7 +13,7 @@ from typing import Any, Final
 import llguidance
 
 from appliance.engine.text.enforceable import enforceable
-from appliance.engine.text.reply import CLOSE, OPEN, Dialect, Reply, ReplyForm, head
+from appliance.engine.text.reply import CLOSE, OPEN, Dialect, ParsedReply, ReplyForm, head
 from appliance.engine.text.schemas import COMPACT, checked_schema, json_validator, refused
 from appliance.errors import BadRequest
 from appliance.types import Constraint, Tools
@@ -88,7 +88,7 @@ class ForcedCalls:
 
     def valid(self, text: str) -> bool:
         """Whether a finished text is calls and nothing else, with arguments that are accepted."""
-        reply = Reply(ReplyForm(self.dialect, frozenset(self.schemas)))
+        reply = ParsedReply(ReplyForm(self.dialect, frozenset(self.schemas)))
         name, called = "", 0
         for piece in [*reply.push(text), *reply.finish()]:
             if piece.kind == "call":

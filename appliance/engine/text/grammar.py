@@ -268,7 +268,7 @@ def check_constraint(constraint: Constraint) -> None:
         BadRequest: `invalid_schema`.
     """
     try:
-        grammars, _ = Grammars(lambda: None).sources(constraint)
+        grammars, _ = GrammarCache(lambda: None).sources(constraint)
         reason = llguidance.LLMatcher.validate_grammar(json.dumps({"grammars": grammars}))
     except (BadRequest, SystemExit, KeyboardInterrupt):
         raise
@@ -278,7 +278,7 @@ def check_constraint(constraint: Constraint) -> None:
         raise refused(reason)
 
 
-class Grammars:
+class GrammarCache:
     """Compiles constraints for one vocabulary and keeps the latest.
 
     Args:

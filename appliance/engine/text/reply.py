@@ -68,7 +68,7 @@ class Piece(NamedTuple):
     call: int = 0
 
 
-class Reply:
+class ParsedReply:
     """One answer. Feed it with `push`, then call `finish` once."""
 
     def __init__(self, form: ReplyForm) -> None:

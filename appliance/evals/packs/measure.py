@@ -14,7 +14,7 @@ from math import log
 from typing import Any, Final
 
 from appliance.evals import metrics
-from appliance.evals.asking import Told, asked
+from appliance.evals.asking import CandidateReply, asked
 from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import LETTERS, PackItem
 from appliance.serving.inference import Inference
@@ -108,7 +108,7 @@ def _likelihood(outcomes: Sequence[Outcome]) -> dict[str, float | int]:
     }
 
 
-def _scored(item: PackItem, told: Told) -> tuple[str, float]:
+def _scored(item: PackItem, told: CandidateReply) -> tuple[str, float]:
     """The answer in what came back, and whether it is right."""
     text = told.text or ""
     if item.kind == "choice":

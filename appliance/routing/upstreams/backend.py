@@ -32,10 +32,10 @@ from appliance.errors import (
 )
 from appliance.routing.upstreams import kinds, labels, pooled, receipts
 from appliance.routing.upstreams.connection import NotSent
-from appliance.routing.upstreams.hosts import Host, Upstream
+from appliance.routing.upstreams.hosts import ConfiguredUpstream, UpstreamPeer
 from appliance.routing.upstreams.kinds import Asked
 from appliance.routing.upstreams.pooled import PooledReply
-from appliance.routing.upstreams.stream import BYTES_PER_TOKEN, Answer, Wanted
+from appliance.routing.upstreams.stream import BYTES_PER_TOKEN, StreamedAnswer, Wanted
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
 from appliance.text import visible
@@ -71,7 +71,7 @@ class _Prepared(PreparedRequest):
     asked: Asked = _NOTHING
 
 
-class _Call:
+class _Exchange:
     """A request under way.
 
     Attributes:
@@ -119,11 +119,11 @@ class UpstreamBackend:
     """
 
     card: ModelCard
-    upstream: Upstream
+    upstream: ConfiguredUpstream
     policy: int
     content: ContentMode
     record: Record
-    _calls: dict[int, _Call] = field(default_factory=dict)
+    _calls: dict[int, _Exchange] = field(default_factory=dict)
 
     def check(self, principal: Principal) -> None:
         """Refuse a key that may not use the upstream, or whose texts may not be kept there.
@@ -139,7 +139,7 @@ class UpstreamBackend:
             message = f"{name} may keep texts; those of the key are not."
             raise Forbidden("upstream_retention", message)
 
-    def about(self, host: Host, request: GenerationRequest) -> dict[str, Json]:
+    def about(self, host: UpstreamPeer, request: GenerationRequest) -> dict[str, Json]:
         """What the entries of a hop say of a request and of a host."""
         return {
             "request_id": request.request_id,
@@ -189,9 +189,9 @@ class UpstreamBackend:
         """
         if not isinstance(prepared, _Prepared):
             raise TypeError("another backend prepared this request")
-        call = self._calls[prepared.number] = _Call()
+        call = self._calls[prepared.number] = _Exchange()
         end = asyncio.get_running_loop().time() + self.upstream.config.answer_seconds
-        tried: list[Host] = []
+        tried: list[UpstreamPeer] = []
         failed: list[ApplianceError] = []
         try:
             while True:
@@ -226,11 +226,11 @@ class UpstreamBackend:
     async def _next(
         self,
         prepared: _Prepared,
-        tried: list[Host],
-        call: _Call,
+        tried: list[UpstreamPeer],
+        call: _Exchange,
         end: float,
         failed: list[ApplianceError],
-    ) -> Host | None:
+    ) -> UpstreamPeer | None:
         """The host to ask; None if the call was cancelled before there was one.
 
         Raises:
@@ -250,15 +250,15 @@ class UpstreamBackend:
         return host
 
     async def _hop(
-        self, host: Host, prepared: _Prepared, call: _Call, end: float, number: int
+        self, host: UpstreamPeer, prepared: _Prepared, call: _Exchange, end: float, number: int
     ) -> AsyncGenerator[Delta, None]:
         """One try at one host, recorded before and after."""
         about: dict[str, Json] = {**self.about(host, prepared.request), "hop": number}
         await self.record({**about, "event": "sent"})
-        answer: Answer | PooledReply
+        answer: StreamedAnswer | PooledReply
         if prepared.request.texts is None:
             seen = host.seen if self.upstream.kind.new_ids else None
-            answer = Answer(self._wanted(prepared), seen)
+            answer = StreamedAnswer(self._wanted(prepared), seen)
             pieces = self._received(host, prepared, call, end, answer)
         else:
             width, length = self.card.n_embd, prepared.prompt_tokens
@@ -296,7 +296,7 @@ class UpstreamBackend:
             yield replace(delta, by=by)
 
     async def _receipt(
-        self, host: Host, answer: Answer | PooledReply, call: _Call, end: float
+        self, host: UpstreamPeer, answer: StreamedAnswer | PooledReply, call: _Exchange, end: float
     ) -> PeerReceipt | None:
         """The receipt that came with an answer, checked if that can be done."""
         asked = partial(
@@ -326,7 +326,12 @@ class UpstreamBackend:
         )
 
     async def _pooled(
-        self, host: Host, prepared: _Prepared, call: _Call, end: float, answer: PooledReply
+        self,
+        host: UpstreamPeer,
+        prepared: _Prepared,
+        call: _Exchange,
+        end: float,
+        answer: PooledReply,
     ) -> AsyncGenerator[Delta, None]:
         """What each text gave; the last one has the finish reason, or says `cancelled`."""
         asked, config = prepared.asked, self.upstream.config
@@ -348,7 +353,12 @@ class UpstreamBackend:
             yield piece
 
     async def _received(
-        self, host: Host, prepared: _Prepared, call: _Call, end: float, answer: Answer
+        self,
+        host: UpstreamPeer,
+        prepared: _Prepared,
+        call: _Exchange,
+        end: float,
+        answer: StreamedAnswer,
     ) -> AsyncGenerator[Delta, None]:
         """The pieces of one answer; the last ones have finish reasons, or say `cancelled`."""
         asked, request = prepared.asked, prepared.request
@@ -402,7 +412,7 @@ class UpstreamBackend:
         )
 
 
-def _again(call: _Call, failed: list[ApplianceError]) -> bool:
+def _again(call: _Exchange, failed: list[ApplianceError]) -> bool:
     """Whether a request may go to one more host: it was not sent, or once with no piece back."""
     sent = [error for error in failed if not isinstance(error, NotSent)]
     return not call.begun and len(sent) <= 1 and not isinstance(failed[-1], AuditUnavailable)
@@ -453,7 +463,7 @@ def _tokens(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
-def _said(answer: Answer | PooledReply) -> dict[str, Json]:
+def _said(answer: StreamedAnswer | PooledReply) -> dict[str, Json]:
     """What the host said of itself and of its answer: claims, kept as it made them.
 
     `counts` says that its counts of tokens are not believed, and ours were taken.

@@ -7,9 +7,9 @@ is not approved is not there.
 from appliance.admission.places import Place
 from appliance.errors import NotFound, Unavailable
 from appliance.routing.upstreams.backend import UpstreamBackend
-from appliance.routing.upstreams.hosts import Upstream
+from appliance.routing.upstreams.hosts import ConfiguredUpstream
 from appliance.routing.upstreams.service import Upstreams
-from appliance.serving.backend import Backend, Backends
+from appliance.serving.backend import Backends, ModelBackend
 from appliance.types import ContentMode, ModelCard
 
 
@@ -51,7 +51,7 @@ class UpstreamBackends:
         found = self.upstream(model_id)
         return self._models.slots(model_id) if found is None else found.slots
 
-    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+    async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """The backend of an upstream or a model; raises as `Backends.open`.
 
         Raises:
@@ -78,12 +78,12 @@ class UpstreamBackends:
             self._card(found), found, self._upstreams.policy, self._content, self._upstreams.hop
         )
 
-    def upstream(self, model_id: str) -> Upstream | None:
+    def upstream(self, model_id: str) -> ConfiguredUpstream | None:
         """The approved upstream that answers under an id; None where something else does."""
         found = self._upstreams.all.get(model_id)
         return found if found is not None and found.approved and not found.hidden else None
 
-    def _card(self, upstream: Upstream) -> ModelCard:
+    def _card(self, upstream: ConfiguredUpstream) -> ModelCard:
         writes = upstream.does == "generate"
         return ModelCard(
             upstream.name,

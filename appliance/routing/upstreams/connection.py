@@ -52,7 +52,7 @@ class NotSent(Unavailable):
         self.gone = gone
 
 
-class TooLarge(UpstreamLost):
+class DocumentTooLarge(UpstreamLost):
     """A document has more bytes than one may have here."""
 
 
@@ -236,7 +236,7 @@ async def _bounded(exchange: Exchange, most: int) -> bytes:
     async for part in exchange.body():
         data += part
         if len(data) > most:
-            raise TooLarge("upstream_invalid", f"The upstream sent more than {most} bytes.")
+            raise DocumentTooLarge("upstream_invalid", f"The upstream sent more than {most} bytes.")
     return bytes(data)
 
 

@@ -46,7 +46,7 @@ class Generated(Ranked):
     top_logprobs: Annotated[list[Ranked], Meta(max_length=_TOP)] | None = None
 
 
-class Logprobs(Struct):
+class EventLogprobs(Struct):
     """Log-probabilities, in either of the two forms of the API."""
 
     content: Annotated[list[Generated], Meta(max_length=_MOST_TOKENS)] | None = None
@@ -88,7 +88,7 @@ class Logprobs(Struct):
         return tuple(read)
 
 
-class Function(Struct, frozen=True):
+class FunctionDelta(Struct, frozen=True):
     """What an event adds to a call: its name, or more of its arguments."""
 
     name: Name | None = None
@@ -99,10 +99,10 @@ class Call(Struct):
     """A function that is to be called."""
 
     index: Count = 0
-    function: Function = Function()
+    function: FunctionDelta = FunctionDelta()
 
 
-class Message(Struct):
+class MessageDelta(Struct):
     """What an event adds to a chat; engines have two names for what a model thinks."""
 
     content: str | None = None
@@ -111,38 +111,38 @@ class Message(Struct):
     tool_calls: Annotated[list[Call], Meta(max_length=_TOP)] | None = None
 
 
-class Choice(Struct):
+class ChoiceDelta(Struct):
     """What an event adds to a choice."""
 
     index: Count = 0
     text: str | None = None
-    delta: Message | None = None
+    delta: MessageDelta | None = None
     finish_reason: Name | None = None
-    logprobs: Logprobs | None = None
+    logprobs: EventLogprobs | None = None
 
 
-class Details(Struct):
+class PromptDetails(Struct):
     """Of the tokens of a prompt, those that were not computed again."""
 
     cached_tokens: Count | None = None
 
 
-class Usage(Struct):
+class CountedTokens(Struct):
     """How many tokens a host says that it counted."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
-    prompt_tokens_details: Details | None = None
+    prompt_tokens_details: PromptDetails | None = None
 
 
 class Event(Struct):
     """One event of an answer."""
 
     id: Name = ""
-    choices: Annotated[list[Choice], Meta(max_length=_TOP)] | None = None
+    choices: Annotated[list[ChoiceDelta], Meta(max_length=_TOP)] | None = None
     model: Name | None = None
     system_fingerprint: Name | None = None
-    usage: Usage | None = None
+    usage: CountedTokens | None = None
     error: Raw = Raw()
 
 
@@ -155,7 +155,7 @@ class Failure(Struct):
 class Probed(Struct):
     """A whole completion: the answer to a probe."""
 
-    choices: Annotated[list[Choice], Meta(max_length=_TOP)]
+    choices: Annotated[list[ChoiceDelta], Meta(max_length=_TOP)]
     system_fingerprint: Name | None = None
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.errors import StateRefused
-from appliance.routing.upstreams.events import Choice, Probed
+from appliance.routing.upstreams.events import ChoiceDelta, Probed
 from appliance.routing.upstreams.exchange import invalid
-from appliance.routing.upstreams.health import Probe, Verdict
+from appliance.routing.upstreams.health import HostProbe, ProbeVerdict
 from appliance.trust.bytes import strict_json
 from appliance.types import GenerationRequest, ModelKind
 from appliance.upstream_kinds import EngineKind
@@ -111,7 +111,7 @@ def read_row(kind: EngineKind, answer: Probed) -> Row:
     Raises:
         UpstreamLost: `upstream_invalid`.
     """
-    choice = answer.choices[0] if len(answer.choices) == 1 else Choice()
+    choice = answer.choices[0] if len(answer.choices) == 1 else ChoiceDelta()
     if not kind.logprobs:
         if not choice.text:
             raise invalid("its answer to a probe has no text")
@@ -162,26 +162,28 @@ def learnt(
     return replace(first, tolerance=tolerance)
 
 
-def compare(known: Fingerprint, seen: Fingerprint) -> Probe:
+def compare(known: Fingerprint, seen: Fingerprint) -> HostProbe:
     """What the answers to the first prompts, or to all, say of a host."""
     if not _begins(known.ids, seen.ids):
-        return Probe(Verdict.OTHER, "its tokeniser makes other ids of the same text", exact=True)
+        return HostProbe(
+            ProbeVerdict.OTHER, "its tokeniser makes other ids of the same text", exact=True
+        )
     if known.system != seen.system:
-        return Probe(Verdict.OTHER, "it says that its weights are others", exact=True)
+        return HostProbe(ProbeVerdict.OTHER, "it says that its weights are others", exact=True)
     if known.width != seen.width:
-        return Probe(Verdict.OTHER, "its vectors have another length", exact=True)
+        return HostProbe(ProbeVerdict.OTHER, "its vectors have another length", exact=True)
     if not seen.rows:
-        return Probe(Verdict.OTHER, "it tells no tokens", exact=True)
+        return HostProbe(ProbeVerdict.OTHER, "it tells no tokens", exact=True)
     # What was learnt of fewer prompts is compared as far as it goes.
     distances = tuple(map(_distance, known.rows, seen.rows))
     distance = max(distances, default=1 << 40)
     if distance <= known.tolerance:
-        return Probe(Verdict.SAME)
+        return HostProbe(ProbeVerdict.SAME)
     why = (
         f"a value is {distance / _MICRO:.3f} away from what was learnt; "
         f"{known.tolerance / _MICRO:.3f} is tolerated"
     )
-    return Probe(Verdict.OTHER, why, distances=distances, tolerance=known.tolerance)
+    return HostProbe(ProbeVerdict.OTHER, why, distances=distances, tolerance=known.tolerance)
 
 
 def _begins(known: tuple[tuple[int, ...], ...], seen: tuple[tuple[int, ...], ...]) -> bool:

@@ -34,7 +34,7 @@ State = Literal["ready", "busy", "suspect", "tripped", "unreachable"]
 Reach = Literal["closed", "open", "half-open"]
 
 
-class Verdict(Enum):
+class ProbeVerdict(Enum):
     """How a probe ended."""
 
     SAME = "it answered as what was learnt"
@@ -45,7 +45,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Probe:
+class HostProbe:
     """What a probe found.
 
     Attributes:
@@ -55,7 +55,7 @@ class Probe:
         tolerance: of the fingerprint, likewise.
     """
 
-    verdict: Verdict
+    verdict: ProbeVerdict
     why: str = ""
     exact: bool = False
     distances: tuple[int, ...] = ()
@@ -77,7 +77,7 @@ class Intervals:
     idle: float
 
 
-class Health:
+class HostHealth:
     """The health of one host.
 
     Args:
@@ -213,7 +213,7 @@ class Health:
         """It is sent."""
         self.company = self.running > 0
 
-    def probed(self, found: Probe, *, last: bool) -> None:
+    def probed(self, found: HostProbe, *, last: bool) -> None:
         """A probe ended.
 
         Args:
@@ -222,13 +222,13 @@ class Health:
         self._probing, self._probed = False, self._now()
         self._busy = False
         match found.verdict:
-            case Verdict.SAME:
+            case ProbeVerdict.SAME:
                 self._agree()
-            case Verdict.OTHER:
+            case ProbeVerdict.OTHER:
                 self._differ(found)
-            case Verdict.GONE:
+            case ProbeVerdict.GONE:
                 self._fail(found)
-            case Verdict.SLOW | Verdict.FAILED:
+            case ProbeVerdict.SLOW | ProbeVerdict.FAILED:
                 self._busy = self._until is None and self._alive(found.verdict)
                 if self._until is not None or not (self._busy or last):
                     self._fail(found)
@@ -236,9 +236,9 @@ class Health:
             case _:
                 assert_never(found.verdict)
 
-    def _alive(self, verdict: Verdict) -> bool:
+    def _alive(self, verdict: ProbeVerdict) -> bool:
         """Whether a probe that failed says nothing: the host answers, or works."""
-        beside = verdict is Verdict.SLOW and self.company
+        beside = verdict is ProbeVerdict.SLOW and self.company
         return beside or self._now() - self._heard < self.times.idle
 
     def _agree(self) -> None:
@@ -251,7 +251,7 @@ class Health:
             if self._agreements >= AGREEING:
                 self.suspect = ""
 
-    def _differ(self, found: Probe) -> None:
+    def _differ(self, found: HostProbe) -> None:
         """A difference never opens it, and never closes it."""
         if self._until is not None:
             self._later()
@@ -272,7 +272,7 @@ class Health:
     def _doubt(self, why: str) -> None:
         self.suspect, self._since, self._agreements = why, self._now(), 0
 
-    def _fail(self, found: Probe) -> None:
+    def _fail(self, found: HostProbe) -> None:
         self.problem = found.why
         if self._until is None:
             self._open()

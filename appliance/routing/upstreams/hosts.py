@@ -23,7 +23,7 @@ from appliance.routing.upstreams import fingerprint, kinds, pooled
 from appliance.routing.upstreams.connection import Connection, NotSent
 from appliance.routing.upstreams.events import Probed, TokenIds
 from appliance.routing.upstreams.fingerprint import Fingerprint
-from appliance.routing.upstreams.health import Health, Probe, Verdict
+from appliance.routing.upstreams.health import HostHealth, HostProbe, ProbeVerdict
 from appliance.routing.upstreams.stream import SeenIds
 from appliance.trust.statements.upstream import UpstreamRecord
 from appliance.upstream_kinds import KINDS, EngineKind
@@ -33,7 +33,7 @@ SLACK: Final = 2
 
 
 @dataclass(eq=False)
-class Host:
+class UpstreamPeer:
     """One host.
 
     Attributes:
@@ -46,7 +46,7 @@ class Host:
 
     url: str
     connection: Connection
-    health: Health
+    health: HostHealth
     record: UpstreamRecord | None = None
     approved: bool = False
     drained: bool = False
@@ -73,7 +73,7 @@ class Host:
         return self.health.tripped or self.health.suspect or self.health.problem
 
 
-class Upstream:
+class ConfiguredUpstream:
     """One upstream.
 
     Args:
@@ -91,7 +91,7 @@ class Upstream:
         self,
         name: str,
         config: UpstreamConfig,
-        hosts: Iterable[Host],
+        hosts: Iterable[UpstreamPeer],
         genesis: tuple[bytes, ...] = (),
     ) -> None:
         self.genesis = genesis
@@ -122,7 +122,7 @@ class Upstream:
         """How old an agreement may be when the appliance is started, in microseconds."""
         return 2_000_000 * self.config.probe_seconds
 
-    def take(self, made: "Upstream") -> list[Host]:
+    def take(self, made: "ConfiguredUpstream") -> list[UpstreamPeer]:
         """Be configured as another one of the same engines and model; the hosts that are gone.
 
         Requests that wait go to the hosts that are left, and those that run end where they do.
@@ -134,7 +134,7 @@ class Upstream:
         self.tell()
         return gone
 
-    def host(self, url: str) -> Host:
+    def host(self, url: str) -> UpstreamPeer:
         """A host by its URL.
 
         Raises:
@@ -145,7 +145,7 @@ class Upstream:
                 return host
         raise StateRefused("upstream_unknown", f"{self.name} has no host {url!r}.")
 
-    def choose(self, prefix: bytes, tried: Collection[Host] = ()) -> Host | None:
+    def choose(self, prefix: bytes, tried: Collection[UpstreamPeer] = ()) -> UpstreamPeer | None:
         """The host to ask; None where there is none.
 
         Args:
@@ -161,17 +161,19 @@ class Upstream:
             return near
         return min(usable, key=lambda host: (host.health.running, _weight(host.url, prefix)))
 
-    async def chosen(self, prefix: bytes, tried: Collection[Host] = ()) -> Host | None:
+    async def chosen(
+        self, prefix: bytes, tried: Collection[UpstreamPeer] = ()
+    ) -> UpstreamPeer | None:
         """The host to ask, as soon as one is not held; None where none can be asked."""
         while (host := self.choose(prefix, tried)) is None and self._left(tried):
             await self._changed.wait()
         return host
 
-    def begin(self, host: Host) -> None:
+    def begin(self, host: UpstreamPeer) -> None:
         """A request is sent to a host."""
         host.health.begin()
 
-    def end(self, host: Host) -> None:
+    def end(self, host: UpstreamPeer) -> None:
         """It ended, in whatever way."""
         host.health.end()
         self.tell()
@@ -181,15 +183,15 @@ class Upstream:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def failed(self, host: Host, error: ApplianceError) -> None:
+    def failed(self, host: UpstreamPeer, error: ApplianceError) -> None:
         """Note that a host gave no whole answer."""
         host.health.failed(_words(error), gone=_gone(error), last=self._last(host))
 
-    def due(self, host: Host) -> bool:
+    def due(self, host: UpstreamPeer) -> bool:
         """Whether it is time for a probe."""
         return host.approved and host.health.due
 
-    async def probe(self, host: Host) -> Probe:
+    async def probe(self, host: UpstreamPeer) -> HostProbe:
         """Look whether a host is there and answers as what was learnt; at a quiet moment, if it is
         time for one and the requests that run there end soon enough.
 
@@ -210,7 +212,7 @@ class Upstream:
             self.tell()
         return found
 
-    async def _quieted(self, host: Host) -> None:
+    async def _quieted(self, host: UpstreamPeer) -> None:
         """Hold new requests back, and wait until those that run there have ended."""
         host.health.hold()
         with contextlib.suppress(TimeoutError):
@@ -218,28 +220,30 @@ class Upstream:
                 while host.health.running:
                     await self._changed.wait()
 
-    async def _found(self, host: Host, known: Fingerprint) -> Probe:
+    async def _found(self, host: UpstreamPeer, known: Fingerprint) -> HostProbe:
         """What a probe finds; beside requests a difference is looked at more closely."""
         host.health.asking()
         try:
             seen = await self.seen(host, fingerprint.FIRST)
             found = fingerprint.compare(known, seen)
-            if found.verdict is Verdict.OTHER and host.health.company and not found.exact:
+            if found.verdict is ProbeVerdict.OTHER and host.health.company and not found.exact:
                 found = fingerprint.compare(known, await self.seen(host, fingerprint.ALL))
         except ApplianceError as error:
-            return Probe(_verdict(error), _words(error))
+            return HostProbe(_verdict(error), _words(error))
         return found
 
-    def _left(self, tried: Collection[Host]) -> list[Host]:
+    def _left(self, tried: Collection[UpstreamPeer]) -> list[UpstreamPeer]:
         # By URL: after a reload a host that was tried is another object.
         urls = {host.url for host in tried}
         return [host for host in self.hosts if host.usable and host.url not in urls]
 
-    def _last(self, host: Host) -> bool:
+    def _last(self, host: UpstreamPeer) -> bool:
         """Whether no other host can be asked."""
         return not self._left([host])
 
-    async def seen(self, host: Host, prompts: Sequence[str] = fingerprint.ALL) -> Fingerprint:
+    async def seen(
+        self, host: UpstreamPeer, prompts: Sequence[str] = fingerprint.ALL
+    ) -> Fingerprint:
         """The fingerprint that a host has now; raises as `Connection.ask`."""
         try:
             async with asyncio.timeout(self.config.idle_seconds):
@@ -247,7 +251,7 @@ class Upstream:
         except TimeoutError as error:
             raise UpstreamLost("upstream_timeout", "A probe took too long.") from error
 
-    async def _seen(self, host: Host, prompts: Sequence[str]) -> Fingerprint:
+    async def _seen(self, host: UpstreamPeer, prompts: Sequence[str]) -> Fingerprint:
         kind, model, ids, rows, system = self.kind, self.config.model, [], [], ""
         if self.does != "generate":
             found = [await self._pooled(host, prompt) for prompt in prompts]
@@ -264,7 +268,7 @@ class Upstream:
                 ids.append(tuple(told.ids))
         return Fingerprint(tuple(ids), tuple(rows), system)
 
-    async def _pooled(self, host: Host, prompt: str) -> pooled.Floats:
+    async def _pooled(self, host: UpstreamPeer, prompt: str) -> pooled.Floats:
         """The vector of a prompt, or its scores with two documents, one a row."""
         request = fingerprint.probe_texts(self.config.model, self.does, prompt)
         asked = kinds.asked(self.kind, self.config.model, request, 0, 0)
@@ -286,8 +290,8 @@ def _gone(error: ApplianceError) -> bool:
     return error.code == "upstream_certificate" or (isinstance(error, NotSent) and error.gone)
 
 
-def _verdict(error: ApplianceError) -> Verdict:
+def _verdict(error: ApplianceError) -> ProbeVerdict:
     if _gone(error):
-        return Verdict.GONE
+        return ProbeVerdict.GONE
     slow = isinstance(error, NotSent) or error.code in ("upstream_timeout", "upstream_busy")
-    return Verdict.SLOW if slow else Verdict.FAILED
+    return ProbeVerdict.SLOW if slow else ProbeVerdict.FAILED

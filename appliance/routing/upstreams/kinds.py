@@ -24,7 +24,7 @@ ALTERNATIVES: Final = 20
 
 
 @dataclass(frozen=True)
-class Feature:
+class EngineFeature:
     """Something that a request may ask for and not every engine does.
 
     Attributes:
@@ -40,9 +40,9 @@ class Feature:
     done: Callable[[EngineKind], bool]
 
 
-def _sampled(name: str) -> Feature:
+def _sampled(name: str) -> EngineFeature:
     usual = getattr(Sampling(), name)
-    return Feature(
+    return EngineFeature(
         name,
         f"`{name}`",
         lambda request: bool(getattr(request.sampling, name) != usual),
@@ -50,8 +50,8 @@ def _sampled(name: str) -> Feature:
     )
 
 
-def _constrained(name: str, about: str) -> Feature:
-    return Feature(
+def _constrained(name: str, about: str) -> EngineFeature:
+    return EngineFeature(
         name,
         about,
         lambda request: request.constraint is not None and request.constraint.kind == name,
@@ -60,16 +60,16 @@ def _constrained(name: str, about: str) -> Feature:
 
 
 FEATURES: Final = (
-    Feature(
+    EngineFeature(
         "prompt",
         "prompts of token ids",
         lambda request: request.tokens is not None,
         lambda kind: kind.token_prompts,
     ),
-    Feature("n", "`n`", lambda request: request.n > 1, lambda kind: kind.choices),
-    Feature("best_of", "`best_of`", ranked, lambda kind: kind.choices and kind.logprobs),
-    Feature("echo", "`echo` of a text", lambda request: request.echo, lambda kind: True),
-    Feature(
+    EngineFeature("n", "`n`", lambda request: request.n > 1, lambda kind: kind.choices),
+    EngineFeature("best_of", "`best_of`", ranked, lambda kind: kind.choices and kind.logprobs),
+    EngineFeature("echo", "`echo` of a text", lambda request: request.echo, lambda kind: True),
+    EngineFeature(
         "echo",
         "`echo` of token ids, with log-probabilities, or without an answer",
         lambda request: (
@@ -82,56 +82,56 @@ FEATURES: Final = (
         ),
         lambda kind: False,
     ),
-    Feature(
+    EngineFeature(
         "logprobs",
         "`logprobs`",
         lambda request: request.logprobs is not None,
         lambda kind: kind.logprobs,
     ),
-    Feature(
+    EngineFeature(
         "labels",
         "tasks with labels",
         lambda request: bool(request.task.labels),
         lambda kind: kind.logprobs and "choice" in kind.constraints,
     ),
-    Feature(
+    EngineFeature(
         "tools",
         "`tools`",
         lambda request: request.tools is not None,
         lambda kind: "tools" in kind.tools,
     ),
-    Feature(
+    EngineFeature(
         "tool_choice",
         "`tool_choice` required, or naming a function",
         lambda request: request.tools is not None and bool(request.tools.forced),
         lambda kind: "tool_choice" in kind.tools,
     ),
-    Feature(
+    EngineFeature(
         "parallel_tool_calls",
         "`parallel_tool_calls` false",
         lambda request: request.tools is not None and not request.tools.parallel,
         lambda kind: "parallel_tool_calls" in kind.tools,
     ),
-    Feature(
+    EngineFeature(
         "response_format",
         "a form beside `tools`",
         lambda request: request.tools is not None and request.constraint is not None,
         lambda kind: kind.name == "appliance",
     ),
-    Feature(
+    EngineFeature(
         "thinking",
         "`enable_thinking`",
         lambda request: request.thinking is not None,
         lambda kind: kind.thinking is not None,
     ),
     *map(_sampled, _SAMPLING),
-    Feature(
+    EngineFeature(
         "min_tokens",
         "`min_tokens`",
         lambda request: bool(request.min_tokens),
         lambda kind: "min_tokens" in kind.lengths,
     ),
-    Feature(
+    EngineFeature(
         "ignore_eos",
         "`ignore_eos`",
         lambda request: request.ignore_eos,
@@ -142,13 +142,13 @@ FEATURES: Final = (
     _constrained("regex", "`guided_regex`"),
     _constrained("choice", "`guided_choice`"),
     _constrained("grammar", "a signed grammar"),
-    Feature(
+    EngineFeature(
         "input",
         "embeddings",
         lambda request: request.kind == "embed",
         lambda kind: "embed" in kind.pools,
     ),
-    Feature(
+    EngineFeature(
         "documents",
         "reranking",
         lambda request: request.kind == "rerank",

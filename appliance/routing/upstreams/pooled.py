@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import ApplianceError, BadRequest
 from appliance.routing.upstreams import receipts
-from appliance.routing.upstreams.events import Count, Name, Usage
+from appliance.routing.upstreams.events import Count, CountedTokens, Name
 from appliance.routing.upstreams.exchange import invalid
 from appliance.routing.upstreams.stream import believed, fits
 from appliance.types import Delta, GenerationRequest, PeerReceipt
@@ -53,21 +53,21 @@ class ToldScore(Struct):
     relevance_score: Number
 
 
-class Reply(Struct, kw_only=True):
+class PooledForm(Struct, kw_only=True):
     """What both replies have."""
 
     id: Name = ""
     model: Name | None = None
-    usage: Usage | None = None
+    usage: CountedTokens | None = None
 
 
-class ToldVectors(Reply):
+class ToldVectors(PooledForm):
     """The answer to a request for embeddings."""
 
     data: Annotated[list[ToldVector], Meta(max_length=_MOST_TEXTS)]
 
 
-class ToldScores(Reply):
+class ToldScores(PooledForm):
     """The answer to a request for scores."""
 
     results: Annotated[list[ToldScore], Meta(max_length=_MOST_TEXTS)]

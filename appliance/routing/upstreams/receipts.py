@@ -14,10 +14,10 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from appliance.audit.checkpoint import VerifierKey
-from appliance.audit.entry import Entry
+from appliance.audit.entry import LogEntry
 from appliance.audit.proof import check_proof, parse_proof
 from appliance.errors import ApplianceError, AuditRefused, UsageError
-from appliance.routing.upstreams.connection import Connection, TooLarge
+from appliance.routing.upstreams.connection import Connection, DocumentTooLarge
 from appliance.routing.upstreams.exchange import invalid
 from appliance.types import PeerReceipt
 
@@ -83,7 +83,7 @@ async def checked(
         told = await connection.ask(f"/v1/receipts/{request}", None, _Evidence)
     except ApplianceError as error:
         # A proof grows with the changes of keys of its log: a large one may well hold.
-        if error.code == "upstream_invalid" and not isinstance(error, TooLarge):
+        if error.code == "upstream_invalid" and not isinstance(error, DocumentTooLarge):
             raise
         _log.warning("the receipt of an answer was not checked: %s", error)
         return receipt
@@ -97,7 +97,7 @@ def _proved(proof: bytes, request: str, receipt: PeerReceipt, genesis: Sequence[
     for key in genesis:
         try:
             body = check_proof(proof, key).body
-            leaf = Entry.parse(parse_proof(proof).body).leaf.hex()
+            leaf = LogEntry.parse(parse_proof(proof).body).leaf.hex()
         except AuditRefused as error:
             why = str(error)
             continue

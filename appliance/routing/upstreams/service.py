@@ -30,11 +30,11 @@ from appliance.registry.audit_entries import SYSTEM
 from appliance.routing.upstreams import fingerprint, receipts
 from appliance.routing.upstreams.connection import Connection, api_key, tls_context
 from appliance.routing.upstreams.fingerprint import Fingerprint
-from appliance.routing.upstreams.health import Health, Intervals, Probe, Verdict
-from appliance.routing.upstreams.hosts import Host, Upstream
+from appliance.routing.upstreams.health import HostHealth, HostProbe, Intervals, ProbeVerdict
+from appliance.routing.upstreams.hosts import ConfiguredUpstream, UpstreamPeer
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements.approval import Approval, UpstreamSubject
+from appliance.trust.statements.approval import UpstreamSubject, ValidApproval
 from appliance.trust.statements.upstream import UpstreamRecord, certificates_of
 from appliance.trust.statements.upstreams import UpstreamRecords
 from appliance.types import Json
@@ -81,12 +81,12 @@ class Upstreams:
         self._policy, self._fresh, self._taken = policy, fresh, taken
         self.policy = 0
         self._probing: set[asyncio.Task[None]] = set()
-        self.all: dict[str, Upstream] = {}
+        self.all: dict[str, ConfiguredUpstream] = {}
         self.broken: dict[str, str] = {}
         self.config = config
         self.unread = ""
         self._reading, self._read = asyncio.Lock(), asyncio.Event()
-        self._gone: dict[str, Host] = {}
+        self._gone: dict[str, UpstreamPeer] = {}
         for name, wanted in config.items():
             try:
                 self.all[name] = self._made(name, wanted)
@@ -99,7 +99,7 @@ class Upstreams:
         """Whether a host of any of them can be asked now."""
         return any(host.usable for one in self.all.values() for host in one.hosts)
 
-    def get(self, name: str) -> Upstream:
+    def get(self, name: str) -> ConfiguredUpstream:
         """One upstream.
 
         Raises:
@@ -110,7 +110,7 @@ class Upstreams:
             raise StateRefused("upstream_unknown", f"There is no upstream {name!r}: {why}.")
         return self.all[name]
 
-    def refresh(self, upstream: Upstream) -> None:
+    def refresh(self, upstream: ConfiguredUpstream) -> None:
         """Ask again what was learnt and which hosts are approved today."""
         learnt = self._records.fingerprint(upstream.name)
         upstream.hidden = self._taken(upstream.name)
@@ -136,13 +136,13 @@ class Upstreams:
             return False
         return True
 
-    def approvals(self, host: Host) -> list[Approval]:
+    def approvals(self, host: UpstreamPeer) -> list[ValidApproval]:
         """The approvals of a host that count today."""
         if host.record is None:
             return []
         return self._records.approvals(host.record, self._policy())
 
-    async def learn(self, actor: str, name: str) -> Upstream:
+    async def learn(self, actor: str, name: str) -> ConfiguredUpstream:
         """Learn how the first host that answers does; approvals of before are of other records.
 
         Raises:
@@ -158,7 +158,7 @@ class Upstreams:
         self.refresh(upstream)
         return upstream
 
-    def approve(self, actor: str, name: str, url: str, envelope: bytes) -> Approval:
+    def approve(self, actor: str, name: str, url: str, envelope: bytes) -> ValidApproval:
         """Take one approval of one host; blocks.
 
         Raises:
@@ -184,7 +184,7 @@ class Upstreams:
         self.refresh(upstream)
         return given
 
-    async def probe(self, actor: str, name: str) -> Upstream:
+    async def probe(self, actor: str, name: str) -> ConfiguredUpstream:
         """Probe all approved hosts now, again if one differs; one that tripped is taken back when
         it agrees.
         """
@@ -198,7 +198,7 @@ class Upstreams:
                     await self.probe_host(upstream, host)
         return upstream
 
-    async def drain(self, actor: str, name: str, url: str, *, drained: bool) -> Upstream:
+    async def drain(self, actor: str, name: str, url: str, *, drained: bool) -> ConfiguredUpstream:
         """Keep new requests from a host, or let them come again; those under way end as they do."""
         upstream = self.get(name)
         host = upstream.host(url)
@@ -231,16 +231,16 @@ class Upstreams:
             self._read.set()
             _log.info("the upstreams were read again: %s changed", len(changes))
 
-    def _all_made(self, wanted: Mapping[str, UpstreamConfig]) -> dict[str, Upstream]:
+    def _all_made(self, wanted: Mapping[str, UpstreamConfig]) -> dict[str, ConfiguredUpstream]:
         """All upstreams of a configuration, asked what is learnt and approved of them."""
         made = {name: self._made(name, config) for name, config in wanted.items()}
         for upstream in made.values():
             self.refresh(upstream)
         return made
 
-    def _change(self, made: dict[str, Upstream]) -> None:
+    def _change(self, made: dict[str, ConfiguredUpstream]) -> None:
         """Put new ones in place of those that are there."""
-        before, gone = self.all, list[Host]()
+        before, gone = self.all, list[UpstreamPeer]()
         for name, old in before.items():
             new = made.get(name)
             if new is not None:
@@ -294,7 +294,7 @@ class Upstreams:
             self._metrics.upstream_hops.labels(*about).inc()
         return await append(self._audit, Draft("hop", dict(fields)))
 
-    async def _look(self, upstream: Upstream, host: Host) -> None:
+    async def _look(self, upstream: ConfiguredUpstream, host: UpstreamPeer) -> None:
         try:
             await asyncio.to_thread(self.refresh, upstream)
             known, host.looked = not host.looked and await self._known(upstream, host), True
@@ -305,7 +305,7 @@ class Upstreams:
         finally:
             host.health.release()
 
-    async def _known(self, upstream: Upstream, host: Host) -> bool:
+    async def _known(self, upstream: ConfiguredUpstream, host: UpstreamPeer) -> bool:
         """Whether it agreed shortly before the appliance was started, and is the same process."""
         if host.record is None:
             return False
@@ -316,10 +316,12 @@ class Upstreams:
             return await host.connection.instance(upstream.kind.metrics) == kept[0]
         return False
 
-    async def _remember(self, upstream: Upstream, host: Host, found: Probe) -> None:
+    async def _remember(
+        self, upstream: ConfiguredUpstream, host: UpstreamPeer, found: HostProbe
+    ) -> None:
         """Keep that a host agreed, or forget it where it did not."""
         doubted = bool(host.health.suspect or host.health.tripped)
-        if host.record is None or not (doubted or found.verdict is Verdict.SAME):
+        if host.record is None or not (doubted or found.verdict is ProbeVerdict.SAME):
             return
         agreed: tuple[str, int] | None = None
         if not doubted:
@@ -328,7 +330,7 @@ class Upstreams:
                 agreed = instance, self._wall_us()
         await asyncio.to_thread(self._records.agree, host.record.digest, agreed)
 
-    async def probe_host(self, upstream: Upstream, host: Host) -> None:
+    async def probe_host(self, upstream: ConfiguredUpstream, host: UpstreamPeer) -> None:
         """One probe; what it finds is the state of the host.
 
         A change of what is believed of it is an entry. It takes effect without one, too.
@@ -351,7 +353,9 @@ class Upstreams:
         elif health.problem and not known:
             _log.warning("%s at %s: %s", upstream.name, host.url, health.problem)
 
-    async def _repeats(self, upstream: Upstream) -> tuple[Host, list[Fingerprint]]:
+    async def _repeats(
+        self, upstream: ConfiguredUpstream
+    ) -> tuple[UpstreamPeer, list[Fingerprint]]:
         """What the first host that answers makes of the texts, several times."""
         for host in upstream.hosts:
             try:
@@ -361,7 +365,7 @@ class Upstreams:
                     raise
         raise StateRefused("upstream_unknown", f"{upstream.name} has no host.")
 
-    def _made(self, name: str, config: UpstreamConfig) -> Upstream:
+    def _made(self, name: str, config: UpstreamConfig) -> ConfiguredUpstream:
         kind = KINDS[config.kind]
         if config.does != "generate" and config.does not in kind.pools:
             message = f"upstreams.{name}.does: an engine of the kind {kind.name} does not"
@@ -369,16 +373,18 @@ class Upstreams:
         tls, key = tls_context(config, self._data), api_key(config, self._data)
         times = Intervals(config.probe_seconds, config.quiet_seconds, config.idle_seconds)
         hosts = [
-            Host(
+            UpstreamPeer(
                 url,
                 Connection(url, config, tls if url.startswith("https:") else None, key),
-                Health(times, time.monotonic),
+                HostHealth(times, time.monotonic),
             )
             for url in config.urls
         ]
-        return Upstream(name, config, hosts, receipts.keys(config.genesis, self._data))
+        return ConfiguredUpstream(name, config, hosts, receipts.keys(config.genesis, self._data))
 
-    def _record(self, upstream: Upstream, host: Host, learnt: bytes) -> UpstreamRecord:
+    def _record(
+        self, upstream: ConfiguredUpstream, host: UpstreamPeer, learnt: bytes
+    ) -> UpstreamRecord:
         config = upstream.config
         secure = host.url.startswith("https:")
         shown = secure and bool(config.certificate)
@@ -395,17 +401,17 @@ class Upstreams:
         )
 
     async def _note(
-        self, action: str, actor: str, upstream: Upstream, fields: Mapping[str, Json]
+        self, action: str, actor: str, upstream: ConfiguredUpstream, fields: Mapping[str, Json]
     ) -> None:
         await append(self._audit, _draft(action, actor, upstream, fields))
 
     def _written(
-        self, action: str, actor: str, upstream: Upstream, fields: Mapping[str, Json]
+        self, action: str, actor: str, upstream: ConfiguredUpstream, fields: Mapping[str, Json]
     ) -> None:
         self._audit.append(_draft(action, actor, upstream, fields)).result()
 
 
-def _keep(host: Host, known: Iterable[Host]) -> None:
+def _keep(host: UpstreamPeer, known: Iterable[UpstreamPeer]) -> None:
     """Keep what is known of a host that is the one that people approved before."""
     for one in known:
         if one.url == host.url and one.record is not None and one.record == host.record:
@@ -443,7 +449,7 @@ def _changes(
             }
 
 
-def learnt_record(upstream: Upstream, host: Host) -> UpstreamRecord:
+def learnt_record(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamRecord:
     """What people approve of a host.
 
     Raises:
@@ -454,12 +460,14 @@ def learnt_record(upstream: Upstream, host: Host) -> UpstreamRecord:
     return host.record
 
 
-def subject_of(upstream: Upstream, host: Host) -> UpstreamSubject:
+def subject_of(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamSubject:
     """What an approver of a host signs; raises as `learnt_record`."""
     return UpstreamSubject.of(learnt_record(upstream, host))
 
 
-def _draft(action: str, actor: str, upstream: Upstream, fields: Mapping[str, Json]) -> Draft:
+def _draft(
+    action: str, actor: str, upstream: ConfiguredUpstream, fields: Mapping[str, Json]
+) -> Draft:
     return Draft("admin", {"action": action, "actor": actor, "name": upstream.name, **fields})
 
 

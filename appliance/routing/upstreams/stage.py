@@ -15,9 +15,9 @@ import msgspec
 
 from appliance.admission.places import Place
 from appliance.errors import Unavailable
-from appliance.routing.definition import Stage
+from appliance.routing.definition import StageDefinition
 from appliance.routing.upstreams.backends import UpstreamBackends
-from appliance.serving.backend import Backend, Backends
+from appliance.serving.backend import Backends, ModelBackend
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.catalogue import Tasks
 from appliance.tasks.definition import Text, form_of
@@ -46,7 +46,7 @@ class StageBackends:
 
     hosts: UpstreamBackends
     tasks: Tasks
-    stage: Stage
+    stage: StageDefinition
 
     def cards(self) -> list[ModelCard]:
         """The one card."""
@@ -65,7 +65,7 @@ class StageBackends:
         """Requests that the upstream runs at once."""
         return self.hosts.slots(model_id)
 
-    async def open(self, model_id: str, key_id: str, place: Place) -> Backend:
+    async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """The task over the upstream; raises as `Backends.open`.
 
         Raises:
@@ -83,10 +83,10 @@ class StageBackends:
         return _StageBackend(replace(loaded, task=task), model)
 
 
-def stages_of(hosts: UpstreamBackends, tasks: Tasks) -> Callable[[Stage], Backends]:
+def stages_of(hosts: UpstreamBackends, tasks: Tasks) -> Callable[[StageDefinition], Backends]:
     """What answers for stages on other hosts."""
 
-    def backends(stage: Stage) -> Backends:
+    def backends(stage: StageDefinition) -> Backends:
         found = hosts.upstream(stage.upstream or "")
         if found is None:
             raise _away(f"The upstream {stage.upstream} is not approved here.")
@@ -97,7 +97,7 @@ def stages_of(hosts: UpstreamBackends, tasks: Tasks) -> Callable[[Stage], Backen
     return backends
 
 
-def _check_task(loaded: LoadedTask, stage: Stage) -> None:
+def _check_task(loaded: LoadedTask, stage: StageDefinition) -> None:
     output = loaded.task.output
     cites = isinstance(output, Text) and output.collection is not None
     if loaded.digest != stage.digest:

@@ -25,11 +25,11 @@ from appliance.errors import UpstreamLost
 from appliance.routing.upstreams import receipts
 from appliance.routing.upstreams.events import (
     Call,
-    Choice,
+    ChoiceDelta,
+    CountedTokens,
     Event,
     Failure,
-    Message,
-    Usage,
+    MessageDelta,
     decoded,
 )
 from appliance.routing.upstreams.exchange import invalid
@@ -116,12 +116,12 @@ class Wanted:
 
 
 @dataclass
-class _Call:
+class _ToolCall:
     name: str
     parts: list[str] = field(default_factory=list)
 
 
-class _Choice:
+class _StreamedChoice:
     """One choice as it comes in; calls and reasoning become text as our models write them.
 
     Attributes:
@@ -131,8 +131,8 @@ class _Choice:
 
     def __init__(self, wanted: Wanted, index: int) -> None:
         self._wanted, self._index = wanted, index
-        self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
+        self._calls: list[_ToolCall] = []
+        self._by_index: dict[int, _ToolCall] = {}
         self._thinking = self._said = False
         self._offset = self.pieces = self.size = 0
         self.finish: str | None = None
@@ -143,9 +143,9 @@ class _Choice:
         most = max(self.pieces, -(-self.size // BYTES_PER_TOKEN))
         return min(self._wanted.most_tokens, most)
 
-    def take(self, choice: Choice) -> Delta | None:
+    def take(self, choice: ChoiceDelta) -> Delta | None:
         """Add what an event says of it; what may leave."""
-        message = choice.delta or Message(choice.text)
+        message = choice.delta or MessageDelta(choice.text)
         thought, content = message.reasoning_content or message.reasoning or "", message.content
         calls, logprobs = message.tool_calls or [], self._logprobs(choice)
         size = len(thought.encode()) + len((content or "").encode()) + self._called(calls)
@@ -171,7 +171,7 @@ class _Choice:
         self.pieces += count
         return count
 
-    def _logprobs(self, choice: Choice) -> tuple[TokenLogprob, ...]:
+    def _logprobs(self, choice: ChoiceDelta) -> tuple[TokenLogprob, ...]:
         logprobs = choice.logprobs.read(self._offset) if choice.logprobs is not None else ()
         self._offset += sum(len(token.token.decode("utf-8", "replace")) for token in logprobs)
         return logprobs
@@ -184,7 +184,7 @@ class _Choice:
             if name is not None:
                 if name not in self._wanted.names or len(self._calls) >= _MOST_CALLS:
                     raise invalid("it calls a function that was not on offer")
-                self._by_index[part.index] = _Call(name)
+                self._by_index[part.index] = _ToolCall(name)
                 self._calls.append(self._by_index[part.index])
             if part.index not in self._by_index:
                 raise invalid("it goes on with a call that it did not begin")
@@ -219,7 +219,7 @@ class _Choice:
         return self._content("\n".join(_written(call, whole=whole) for call in self._calls))
 
 
-class Answer:
+class StreamedAnswer:
     """One answer as it comes in.
 
     Args:
@@ -237,8 +237,8 @@ class Answer:
         self._wanted, self._seen = wanted, seen
         self._left = wanted.most_bytes
         self._lines = _Lines()
-        self._choices = [_Choice(wanted, index) for index in range(wanted.choices)]
-        self._usage = Usage()
+        self._choices = [_StreamedChoice(wanted, index) for index in range(wanted.choices)]
+        self._usage = CountedTokens()
         self.id = self.model = self.fingerprint = ""
         self.receipt: PeerReceipt | None = None
         self.ended = False
@@ -352,7 +352,7 @@ class Answer:
         found = [self._choice(choice) for choice in event.choices]
         return [piece for piece in found if piece is not None]
 
-    def _choice(self, choice: Choice) -> Delta | None:
+    def _choice(self, choice: ChoiceDelta) -> Delta | None:
         if not 0 <= choice.index < len(self._choices):
             raise invalid("an event has a choice that was not asked for")
         return self._choices[choice.index].take(choice)
@@ -379,7 +379,7 @@ def _finish(reason: str | None) -> str | None:
     return "stop" if reason == "tool_calls" else reason
 
 
-def _written(call: _Call, *, whole: bool) -> str:
+def _written(call: _ToolCall, *, whole: bool) -> str:
     """A call as our models write it; one that `length` cut off stays as far as it came."""
     begin = f'{OPEN}{{"name": {json.dumps(call.name)}, "arguments": '
     arguments = "".join(call.parts).strip() or "{}"

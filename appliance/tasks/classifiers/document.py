@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from appliance.errors import Refused
 from appliance.tasks.classifiers.linear import Linear
-from appliance.tasks.classifiers.neighbours import Neighbours
-from appliance.tasks.classifiers.ngrams import MOST, Block, Vocabulary
+from appliance.tasks.classifiers.neighbours import NeighbourModel
+from appliance.tasks.classifiers.ngrams import MOST, Block, NgramVocabulary
 from appliance.trust.bytes import strict_json
 
-Classifier: TypeAlias = Linear | Neighbours
+Classifier: TypeAlias = Linear | NeighbourModel
 FILE: Final = "classifier.json"
 FORMAT: Final = 1
 MAX_BYTES: Final = 64 << 20
@@ -79,7 +79,7 @@ def read(data: bytes) -> Classifier:
 def _linear(value: Any, labels: tuple[str, ...]) -> Linear:
     known = {"format", "kind", "labels", "words", "characters", "weights", "intercepts"}
     strict_json.only(value, known, "it", _refuse)
-    vocabulary = Vocabulary(_read_block(value, "words"), _read_block(value, "characters"))
+    vocabulary = NgramVocabulary(_read_block(value, "words"), _read_block(value, "characters"))
     return Linear(
         labels,
         vocabulary,
@@ -88,7 +88,7 @@ def _linear(value: Any, labels: tuple[str, ...]) -> Linear:
     )
 
 
-def _neighbours(value: Any, labels: tuple[str, ...]) -> Neighbours:
+def _neighbours(value: Any, labels: tuple[str, ...]) -> NeighbourModel:
     known = {"format", "kind", "labels", "embedder", "nearest", "width", "vectors", "places"}
     strict_json.only(value, known, "it", _refuse)
     width = strict_json.member(value, "width", int, _refuse)
@@ -98,7 +98,7 @@ def _neighbours(value: Any, labels: tuple[str, ...]) -> Neighbours:
         raise _refuse("it has no vectors, or too many, or asks for no neighbour")
     if any(type(place) is not int or not 0 <= place < len(labels) for place in places):
         raise _refuse("a vector has no label")
-    return Neighbours(
+    return NeighbourModel(
         labels,
         strict_json.member(value, "embedder", str, _refuse),
         _matrix(value, "vectors", len(places), width),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.tasks.classifiers.minimise import minimise
-from appliance.tasks.classifiers.ngrams import Vocabulary, fit_vocabulary
+from appliance.tasks.classifiers.ngrams import NgramVocabulary, fit_vocabulary
 from appliance.tasks.classifiers.sparse import Sparse
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,7 @@ class Linear:
     """
 
     labels: tuple[str, ...]
-    vocabulary: Vocabulary
+    vocabulary: NgramVocabulary
     weights: NDArray[np.float32]
     intercepts: NDArray[np.float32]
 

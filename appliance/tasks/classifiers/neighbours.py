@@ -20,7 +20,7 @@ _BLOCK: Final = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class NeighbourModel:
     """Training vectors of length 1 and their labels.
 
     Attributes:
@@ -54,7 +54,7 @@ class Neighbours:
 
 def fit_neighbours(
     vectors: ArrayLike, labels: Sequence[str], embedder: str, nearest: int = NEAREST
-) -> Neighbours:
+) -> NeighbourModel:
     """Keep labelled vectors, sorted by label and then by their numbers.
 
     Raises:
@@ -67,7 +67,7 @@ def fit_neighbours(
     place = {name: n for n, name in enumerate(names)}
     places = np.array([place[label] for label in labels], dtype=np.int64)
     order = np.lexsort((*units.T[::-1], places))
-    return Neighbours(names, embedder, units[order], places[order], nearest)
+    return NeighbourModel(names, embedder, units[order], places[order], nearest)
 
 
 def _unit(vectors: ArrayLike) -> NDArray[np.float32]:

@@ -77,7 +77,7 @@ def fit_block(texts: Sequence[Sequence[str]], least: int) -> Block:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class NgramVocabulary:
     """Both blocks; columns of the characters come after those of the words."""
 
     words: Block
@@ -101,9 +101,9 @@ class Vocabulary:
         }
 
 
-def fit_vocabulary(texts: Sequence[str]) -> Vocabulary:
+def fit_vocabulary(texts: Sequence[str]) -> NgramVocabulary:
     """The vocabulary of training texts."""
-    return Vocabulary(
+    return NgramVocabulary(
         fit_block([list(words(text)) for text in texts], 1),
         fit_block([list(characters(text)) for text in texts], 2),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from appliance.tasks.classifiers.linear import Linear
-from appliance.tasks.classifiers.ngrams import Vocabulary
+from appliance.tasks.classifiers.ngrams import NgramVocabulary
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Decision:
+class LabelDecision:
     """How a text was decided.
 
     Attributes:
@@ -47,7 +47,7 @@ def strongest(model: Linear, label: str, most: int) -> tuple[Feature, ...]:
     return tuple(Feature(names[n], float(scores[n])) for n in best if scores[n] > 0)
 
 
-def decided(model: Linear, text: str) -> Decision:
+def decided(model: Linear, text: str) -> LabelDecision:
     """What decided for the answer to a text, over the next label; the strongest first."""
     shares = model.probabilities([text])[0]
     order = np.argsort(-shares, kind="stable")
@@ -58,12 +58,12 @@ def decided(model: Linear, text: str) -> Decision:
     found = [Feature(names[n], value * float(apart[n])) for n, value in row.items()]
     start = float(model.intercepts[first] - model.intercepts[second])
     ordered = sorted(found, key=lambda feature: (-abs(feature.weight), feature.name))
-    return Decision(
+    return LabelDecision(
         model.labels[first], model.labels[second], float(shares[first]), tuple(ordered), start
     )
 
 
-def _names(vocabulary: Vocabulary) -> list[str]:
+def _names(vocabulary: NgramVocabulary) -> list[str]:
     """Features by column: words as they are, characters in quotes."""
     blocks = (vocabulary.words.places, vocabulary.characters.places)
     words, characters = (sorted(places, key=lambda name: places[name]) for places in blocks)

@@ -27,9 +27,9 @@ from appliance.trust.artifacts.adapter import (
     vet_adapter,
 )
 from appliance.trust.artifacts.description import Description
-from appliance.trust.artifacts.grammar import Grammar
+from appliance.trust.artifacts.grammar import SignedGrammar
 from appliance.trust.bytes import directory, manifest, names, oms, sealed
-from appliance.trust.bytes.directory import Artifact, FileDigest, Meter
+from appliance.trust.bytes.directory import Artifact, BlockMeter, FileDigest
 from appliance.trust.bytes.manifest import Manifest
 from appliance.trust.bytes.oms import Bundle
 from appliance.trust.bytes.sealed import Progress, SealedFile
@@ -82,7 +82,7 @@ def vet_for(model_id: str) -> Vet[ModelFile]:
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedArtifact:
     """An artifact whose signature and signer were accepted; its files not yet hashed.
 
     Attributes:
@@ -98,7 +98,7 @@ class Signed:
     model_file: str
     description: Description = field(default_factory=Description)
     template: str | None = None
-    grammars: tuple[Grammar, ...] = ()
+    grammars: tuple[SignedGrammar, ...] = ()
 
 
 def check_signature(
@@ -109,7 +109,7 @@ def check_signature(
     approval_round: int = 0,
     *,
     accepted: bool = False,
-) -> Signed:
+) -> SignedArtifact:
     """Decide from `model.sig` and the policy alone.
 
     Args:
@@ -140,7 +140,7 @@ def check_signature(
             "adapter_unsupported", "An adapter has the template and the grammars of its base."
         )
     wanted = subject(signed.root, data, approval_round)
-    return Signed(
+    return SignedArtifact(
         bundle, signed, wanted, publisher, rule, model_file, described, template, grammars
     )
 
@@ -188,7 +188,7 @@ def _template(described: Description, read: _Read) -> str | None:
         ) from error
 
 
-def _grammars(described: Description, read: _Read) -> tuple[Grammar, ...]:
+def _grammars(described: Description, read: _Read) -> tuple[SignedGrammar, ...]:
     return tuple(
         grammar.read(file, read(file, grammar.MAX_BYTES)) for file in described.grammars.values()
     )
@@ -287,7 +287,7 @@ class StoredBase:
     facts: GgufFacts
 
 
-def stored_base(artifact: Artifact, signed: Signed) -> StoredBase:
+def stored_base(artifact: Artifact, signed: SignedArtifact) -> StoredBase:
     """What an adapter is held against at its import; `seal` says what was really loaded.
 
     Raises:
@@ -301,7 +301,7 @@ def stored_base(artifact: Artifact, signed: Signed) -> StoredBase:
 
 def check_stored(
     artifact: Artifact,
-    signed: Signed,
+    signed: SignedArtifact,
     policy: TrustPolicy,
     progress: Progress,
     vet_file: Vet[F],
@@ -323,7 +323,7 @@ def check_stored(
 
 
 def check_files(
-    artifact: Artifact, signed: Signed, policy: TrustPolicy, progress: Progress
+    artifact: Artifact, signed: SignedArtifact, policy: TrustPolicy, progress: Progress
 ) -> dict[str, FileDigest]:
     """Hash every file where it lies, and hold all against what was signed and what is revoked.
 
@@ -332,14 +332,14 @@ def check_files(
         PolicyRefused: `digest_revoked`.
     """
     files = artifact.covered
-    meter = Meter(progress, "hashing", sum(files.values()))
+    meter = BlockMeter(progress, "hashing", sum(files.values()))
     digests = directory.hash_files(artifact, files, meter, signed.manifest.shard_size)
     manifest.compare(signed.manifest, {name: digest.signed for name, digest in digests.items()})
     policy.check_digests(*(digest.sha256 for digest in digests.values()))
     return digests
 
 
-def _templated(facts: F, signed: Signed) -> F:
+def _templated(facts: F, signed: SignedArtifact) -> F:
     """The facts with the template that is used."""
     if signed.template is None or not isinstance(facts, GgufFacts):
         return facts
@@ -356,7 +356,7 @@ def _stated(artifact: Artifact, digests: Mapping[str, FileDigest]) -> bytes:
 
 def seal(
     artifact: Artifact,
-    signed: Signed,
+    signed: SignedArtifact,
     policy: TrustPolicy,
     progress: Progress,
     vet_file: Vet[F],
@@ -375,7 +375,7 @@ def seal(
         StateRefused: `sealing_failed`, `store_not_separated`.
     """
     files = artifact.covered
-    meter = Meter(progress, "sealing", sum(files.values()))
+    meter = BlockMeter(progress, "sealing", sum(files.values()))
     beside = {name: size for name, size in files.items() if name != signed.model_file}
     size = signed.manifest.shard_size
     found = directory.hash_files(artifact, beside, meter, size)

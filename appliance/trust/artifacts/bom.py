@@ -20,9 +20,9 @@ from cyclonedx.output.json import JsonV1Dot7
 from appliance import __version__
 from appliance.errors import StateRefused
 from appliance.trust.artifacts.adapter import VettedAdapter, base_of
-from appliance.trust.artifacts.artifact import ModelFile, Signed, Vetted, VettedWhole
+from appliance.trust.artifacts.artifact import ModelFile, SignedArtifact, Vetted, VettedWhole
 from appliance.trust.artifacts.records import ModelRecord
-from appliance.trust.statements.approval import Approval
+from appliance.trust.statements.approval import ValidApproval
 
 _SPACE: Final = uuid.UUID("5c0b6a8e-7f0d-5f1e-9c3a-2f6f0a1d7b44")
 _TASKS: Final = {"generate": "text-generation", "embed": "feature-extraction",
@@ -31,9 +31,9 @@ _TASKS: Final = {"generate": "text-generation", "embed": "feature-extraction",
 
 def make(
     record: ModelRecord,
-    signed: Signed,
+    signed: SignedArtifact,
     facts: Vetted,
-    approvals: Sequence[Approval],
+    approvals: Sequence[ValidApproval],
     engine: str,
 ) -> bytes:
     """The document for one model or adapter of the store.

@@ -17,7 +17,7 @@ from typing import Final
 
 from appliance.errors import SignatureRefused, StateRefused
 from appliance.trust.bytes import names, oms, sealed
-from appliance.trust.bytes.directory import Artifact, Meter, remove_tree, sync_directory
+from appliance.trust.bytes.directory import Artifact, BlockMeter, remove_tree, sync_directory
 from appliance.trust.bytes.sealed import Progress
 from appliance.trust.bytes.shards import ShardDigests, statement
 
@@ -62,7 +62,7 @@ def copy_artifact(
     target.mkdir(mode=0o700, exist_ok=True)
     stated = _Stated.by(signature)
     total = sum(artifact.sizes.values())
-    meter = Meter(progress, "copying", total)
+    meter = BlockMeter(progress, "copying", total)
     # The signature first: what lies beside it belongs to it.
     ordered = sorted(artifact.sizes, key=lambda name: (name != names.SIGNATURE_FILE, name))
     try:
@@ -146,7 +146,7 @@ def _check_room(artifact: Artifact, target: Path) -> None:
 
 
 def _copy_file(
-    artifact: Artifact, name: str, target: Path, stated: _Stated, meter: Meter
+    artifact: Artifact, name: str, target: Path, stated: _Stated, meter: BlockMeter
 ) -> CopiedFile:
     """Copy a file, after what is there of it; once more from its beginning if that was not good."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _copy_file(
 
 
 def _go_on(
-    artifact: Artifact, name: str, target: Path, shards: ShardDigests | None, meter: Meter
+    artifact: Artifact, name: str, target: Path, shards: ShardDigests | None, meter: BlockMeter
 ) -> tuple[str, int]:
     """Copy what is missing of a file; its SHA-256, and the bytes that came from the medium."""
     size, digest = artifact.sizes[name], hashlib.sha256()

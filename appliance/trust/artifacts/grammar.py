@@ -26,7 +26,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
-class Grammar:
+class SignedGrammar:
     """A signed grammar.
 
     Attributes:
@@ -48,7 +48,7 @@ def name_of(file: str) -> str | None:
     return path.stem if path.suffix in KINDS and _NAME.fullmatch(path.stem) else None
 
 
-def read(file: str, data: bytes) -> Grammar:
+def read(file: str, data: bytes) -> SignedGrammar:
     """A grammar from its bytes, which are those that were signed.
 
     Args:
@@ -73,4 +73,4 @@ def read(file: str, data: bytes) -> Grammar:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise refuse("it is not a text in UTF-8") from error
-    return Grammar(path.stem, file, kind, text, hashlib.sha256(data).hexdigest())
+    return SignedGrammar(path.stem, file, kind, text, hashlib.sha256(data).hexdigest())

@@ -50,7 +50,7 @@ def sign_directory(
     (path / f"{names.SIGNATURE_FILE}{_PART}").unlink(missing_ok=True)  # of a signer that was killed
     with directory.open_artifact(path) as artifact:
         files = artifact.covered
-        meter = directory.Meter(progress, "hashing", sum(files.values()))
+        meter = directory.BlockMeter(progress, "hashing", sum(files.values()))
         digests = directory.hash_files(artifact, files, meter, shard_size)
         name = path.absolute().name
         data = oms.sign(_resources(digests), key, name, shard_size=shard_size, chain=chain)
@@ -73,7 +73,7 @@ def bind_adapter(path: Path, base: Path, progress: Progress) -> Base:
         signed = oms.parse_manifest(oms.parse_bundle(artifact.signature()))
         files = artifact.covered
         manifest.compare_names(signed, files.keys())
-        meter = directory.Meter(progress, "hashing", sum(files.values()))
+        meter = directory.BlockMeter(progress, "hashing", sum(files.values()))
         digests = directory.hash_files(artifact, files, meter, signed.shard_size)
         manifest.compare(signed, {name: digest.signed for name, digest in digests.items()})
         gguf = digests[artifacts.model_file_of(files)].sha256
@@ -153,7 +153,7 @@ def verify_directory(
         found = oms.verify(bundle, public)
         files = artifact.covered
         manifest.compare_names(found, files.keys())
-        meter = directory.Meter(progress, "hashing", sum(files.values()))
+        meter = directory.BlockMeter(progress, "hashing", sum(files.values()))
         digests = directory.hash_files(artifact, files, meter, found.shard_size)
         manifest.compare(found, {name: digest.signed for name, digest in digests.items()})
     return found

@@ -25,7 +25,7 @@ from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefu
 from appliance.facts import TaskFacts
 from appliance.trust.artifacts import artifact as artifacts
 from appliance.trust.artifacts.adapter import VettedAdapter, base_of, vet_adapter
-from appliance.trust.artifacts.artifact import F, Signed, Vet, Vetted, VetWhole, vet_model
+from appliance.trust.artifacts.artifact import F, SignedArtifact, Vet, Vetted, VetWhole, vet_model
 from appliance.trust.artifacts.intake import Intake
 from appliance.trust.artifacts.inventory import Inventory
 from appliance.trust.artifacts.records import ROUNDS, TABLES, ModelRecord, ModelState, Records
@@ -37,8 +37,8 @@ from appliance.trust.gguf.lora import check_shapes
 from appliance.trust.policy.policy import EVALUATION, TrustPolicy
 from appliance.trust.policy.policy_file import load_policy
 from appliance.trust.statements import approvals as approvals_
-from appliance.trust.statements.approval import Approval, ApprovalSubject
-from appliance.trust.statements.evaluation import OTHER_ENGINE, Certificate
+from appliance.trust.statements.approval import ApprovalSubject, ValidApproval
+from appliance.trust.statements.evaluation import OTHER_ENGINE, GateCertificate
 from appliance.trust.statements.evaluations import Evaluations, names
 from appliance.types import Held, Told
 
@@ -132,7 +132,7 @@ class ModelStore:
         self,
         model_id: str,
         artifact: Artifact,
-        signed: Signed,
+        signed: SignedArtifact,
         policy: TrustPolicy,
         progress: Progress,
     ) -> Vetted:
@@ -306,7 +306,7 @@ class ModelStore:
         )
         return verified, facts
 
-    def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, Vetted]:
+    def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[SignedArtifact, Vetted]:
         """What is signed and what the file says of itself, unhashed. Raises as `check`."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
@@ -356,7 +356,7 @@ class ModelStore:
             signed = self._signed(artifact, model_id, policy)
         self._check_standing(model_id, signed, policy)
 
-    def _check_standing(self, model_id: str, signed: Signed, policy: TrustPolicy) -> None:
+    def _check_standing(self, model_id: str, signed: SignedArtifact, policy: TrustPolicy) -> None:
         """Ask for the evaluation and the approvals that the policy wants.
 
         Raises:
@@ -369,8 +369,8 @@ class ModelStore:
             policy.check_approvals([approval.name for approval in given])
 
     def _certificates(
-        self, model_id: str, signed: Signed, policy: TrustPolicy, *, new: bool
-    ) -> list[Certificate]:
+        self, model_id: str, signed: SignedArtifact, policy: TrustPolicy, *, new: bool
+    ) -> list[GateCertificate]:
         facts = self.facts(model_id, policy)
         return self.evaluations.valid(signed.manifest.root, facts, policy, new=new)
 
@@ -406,7 +406,7 @@ class ModelStore:
         record = self._records.find(artifact_id)
         return None if record is None else record.digest
 
-    def _signed(self, artifact: Artifact, model_id: str, policy: TrustPolicy) -> Signed:
+    def _signed(self, artifact: Artifact, model_id: str, policy: TrustPolicy) -> SignedArtifact:
         record, now = self.inventory.record(model_id), self._clock.wall_us()
         accepted = record.state == ModelState.APPROVED
         return artifacts.check_signature(
@@ -442,8 +442,8 @@ class ModelStore:
         model_id: str,
         envelope: bytes,
         policy: TrustPolicy,
-        record: Callable[[Approval, list[Approval]], None] = lambda given, all_: None,
-    ) -> list[Approval]:
+        record: Callable[[ValidApproval, list[ValidApproval]], None] = lambda given, all_: None,
+    ) -> list[ValidApproval]:
         """Check an approval and keep it.
 
         Args:
@@ -478,7 +478,9 @@ class ModelStore:
         self._records.add_approval(model_id, given.key, envelope)
         return valid
 
-    def standing(self, model_id: str, policy: TrustPolicy) -> tuple[Signed, list[Approval]]:
+    def standing(
+        self, model_id: str, policy: TrustPolicy
+    ) -> tuple[SignedArtifact, list[ValidApproval]]:
         """What is signed, unhashed, and the approvals that count under this policy.
 
         Raises:
@@ -490,8 +492,8 @@ class ModelStore:
         return signed, self._valid(model_id, signed, policy)
 
     def _valid(
-        self, model_id: str, signed: Signed, policy: TrustPolicy, more: bytes | None = None
-    ) -> list[Approval]:
+        self, model_id: str, signed: SignedArtifact, policy: TrustPolicy, more: bytes | None = None
+    ) -> list[ValidApproval]:
         """The approvals that count: where an evaluation is asked for, those of the certificate
         that most people approved, or of the one that it carries over to this engine.
 
@@ -501,13 +503,13 @@ class ModelStore:
         envelopes = [*self._records.approvals(model_id), *((more,) if more else ())]
         if EVALUATION not in signed.rule.require:
             return approvals_.valid(envelopes, policy, signed.subject, signed.publisher)
-        best: list[Approval] = []
+        best: list[ValidApproval] = []
         try:
             certificates = self._certificates(model_id, signed, policy, new=False)
         except Refused:
             return best
         for certificate in certificates:
-            given: list[Approval] = []
+            given: list[ValidApproval] = []
             for bound in filter(None, (certificate.id, certificate.circumstances.carried_from)):
                 subject = replace(signed.subject, certificate=bound)
                 valid = approvals_.valid(envelopes, policy, subject, signed.publisher)
@@ -518,12 +520,14 @@ class ModelStore:
             best = max(best, distinct, key=len)
         return best
 
-    def approvals(self, model_id: str, policy: TrustPolicy) -> list[Approval]:
+    def approvals(self, model_id: str, policy: TrustPolicy) -> list[ValidApproval]:
         """The approvals that count, one per person, by time. Raises as `standing`."""
         return self.standing(model_id, policy)[1]
 
 
-def _check_distinct(policy: TrustPolicy, given: Approval, certificate: Certificate) -> None:
+def _check_distinct(
+    policy: TrustPolicy, given: ValidApproval, certificate: GateCertificate
+) -> None:
     """Refuse the approval of who specified the evaluation. Raises PolicyRefused."""
     if not policy.may_approve_after(policy.keys[given.key], certificate.person):
         raise PolicyRefused(

@@ -6,7 +6,7 @@ Rules: only `ModelStore` makes one, from bytes that it sealed.
 from dataclasses import dataclass
 
 from appliance.trust.artifacts.adapter import VettedAdapter
-from appliance.trust.artifacts.grammar import Grammar
+from appliance.trust.artifacts.grammar import SignedGrammar
 from appliance.trust.bytes.oms import Bundle
 from appliance.trust.bytes.sealed import SealedFile, rehash
 from appliance.trust.gguf.gguf import GgufFacts
@@ -33,7 +33,7 @@ class Verified:
     signer: str
     approvers: tuple[str, ...]
     bundle: Bundle
-    grammars: tuple[Grammar, ...] = ()
+    grammars: tuple[SignedGrammar, ...] = ()
 
     def close(self) -> None:
         """Give the sealed memory back."""

@@ -150,7 +150,7 @@ def _walk(directory: int, prefix: str, depth: int, sizes: dict[str, int], owners
             )
 
 
-class Meter:
+class BlockMeter:
     """Turns blocks into calls of a `Progress`."""
 
     def __init__(self, progress: Progress, phase: str, total: int) -> None:
@@ -181,7 +181,7 @@ class FileDigest:
 
 
 def hash_files(
-    artifact: Artifact, files: Mapping[str, int], meter: Meter, shard_size: int | None = None
+    artifact: Artifact, files: Mapping[str, int], meter: BlockMeter, shard_size: int | None = None
 ) -> dict[str, FileDigest]:
     """Digests of each file, whole and, with a shard size, in shards.
 

@@ -24,7 +24,7 @@ _TOLERANCE_US: Final = 300_000_000
 
 
 @dataclass(frozen=True)
-class Finding:
+class FreshnessFinding:
     """One thing that the time says, with a stable code; `since_us` is since when, if known."""
 
     code: str
@@ -128,12 +128,12 @@ class Freshness:
         left = end_us - self._time
         return min((days for days in WARN_DAYS if left <= days * _DAY_US), default=None)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[FreshnessFinding]:
         """What a person must know now."""
         told = []
         if self.clock_behind:
             told.append(
-                Finding(
+                FreshnessFinding(
                     "clock_behind",
                     f"The clock says {iso(self.now_us)}, but {iso(self.floor_us)} has been "
                     "already: imports, approvals and updates are refused until it is set.",
@@ -141,7 +141,7 @@ class Freshness:
             )
         if self.undone:
             told.append(
-                Finding(
+                FreshnessFinding(
                     "trust_rollback",
                     f"{self.undone} Imports and approvals are refused: find out who changed the "
                     "data directory, and run `appliance trust update DIR` with the newest "
@@ -152,7 +152,7 @@ class Freshness:
             return told
         if self.stale:
             told.append(
-                Finding(
+                FreshnessFinding(
                     "trust_stale",
                     f"The trust metadata expired at {iso(self.expires_us)}, and serving ended at "
                     f"{iso(self.serve_until_us)}: run `appliance trust update DIR`.",
@@ -161,7 +161,7 @@ class Freshness:
             )
         elif self.expired:
             told.append(
-                Finding(
+                FreshnessFinding(
                     "trust_expired",
                     f"The trust metadata expired at {iso(self.expires_us)}: imports and approvals "
                     f"are refused; models are served for {self._left(self.serve_until_us)} more.",
@@ -170,7 +170,7 @@ class Freshness:
             )
         elif days := self._days_to(self.expires_us):
             told.append(
-                Finding(
+                FreshnessFinding(
                     "trust_expires_soon",
                     f"The trust metadata expires in {self._left(self.expires_us)}, at "
                     f"{iso(self.expires_us)}: get newer from the security officer.",

@@ -45,7 +45,7 @@ class PolicyKey:
 
 
 @dataclass(frozen=True)
-class Role:
+class SigningRole:
     """Who may act in a role.
 
     Attributes:
@@ -120,7 +120,7 @@ class TrustPolicy:
     org: str
     issued: str
     keys: Mapping[str, PolicyKey]
-    roles: Mapping[str, Role]
+    roles: Mapping[str, SigningRole]
     authorities: tuple[Authority, ...]
     models: Mapping[str, ModelRule]
     algorithms: frozenset[str]

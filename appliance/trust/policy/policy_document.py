@@ -33,7 +33,7 @@ from appliance.trust.policy.policy import (
     ModelRule,
     PolicyKey,
     Revoked,
-    Role,
+    SigningRole,
     Stale,
     TaskRule,
     TrustPolicy,
@@ -151,7 +151,7 @@ def _is_time(text: str) -> bool:
 
 def _roles(
     table: dict[str, Any], keys: Mapping[str, PolicyKey], certified: set[str]
-) -> dict[str, Role]:
+) -> dict[str, SigningRole]:
     refuse = _refuse("policy_invalid")
     if set(table) - {EVALUATOR} != {PUBLISHER, APPROVER}:
         raise refuse(f"roles must be {PUBLISHER} and {APPROVER}, and may be {EVALUATOR}")
@@ -170,7 +170,7 @@ def _roles(
             raise refuse(f"role {name} asks for {threshold} of {len(persons)} persons")
         if not distinct <= ({PUBLISHER, EVALUATOR} if name == APPROVER else frozenset()):
             raise refuse(f"role {name} cannot be distinct from {', '.join(sorted(distinct))}")
-        roles[name] = Role(hints, threshold, distinct)
+        roles[name] = SigningRole(hints, threshold, distinct)
     if roles[PUBLISHER].threshold != 1:
         raise refuse("an OMS signature has one publisher, so its threshold must be 1")
     _check_evaluators(roles, keys, certified)
@@ -178,7 +178,7 @@ def _roles(
 
 
 def _check_evaluators(
-    roles: Mapping[str, Role], keys: Mapping[str, PolicyKey], certified: set[str]
+    roles: Mapping[str, SigningRole], keys: Mapping[str, PolicyKey], certified: set[str]
 ) -> None:
     """An evidence key is an appliance's: no person who publishes or approves holds one."""
     refuse = _refuse("policy_invalid")

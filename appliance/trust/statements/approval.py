@@ -47,7 +47,7 @@ class ApprovalSubject:
 
 
 @dataclass(frozen=True)
-class PruneSubject:
+class PrunedEntries:
     """What may go from an audit log.
 
     Attributes:
@@ -94,11 +94,11 @@ class UpstreamSubject:
         return (host, named("identity", self.identity))
 
 
-Subject: TypeAlias = ApprovalSubject | PruneSubject | UpstreamSubject
+Subject: TypeAlias = ApprovalSubject | PrunedEntries | UpstreamSubject
 
 
 @dataclass(frozen=True)
-class Approval:
+class ValidApproval:
     """A valid approval.
 
     Attributes:
@@ -162,7 +162,7 @@ def sign(subject: Subject, *, name: str, meaning: str, time_us: int, private_key
     return said.sign(private_key)
 
 
-def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> Approval:
+def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> ValidApproval:
     """Check an approval of `subject`.
 
     Raises:
@@ -181,4 +181,4 @@ def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> Approval:
             f"The approval by {said.name} is of round {said.round}; "
             f"the model is in round {subject.round}.",
         )
-    return Approval(said.name, said.meaning, said.time, given.key)
+    return ValidApproval(said.name, said.meaning, said.time, given.key)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from appliance.errors import PolicyRefused, Refused
 from appliance.trust.policy.policy import PolicyKey, TrustPolicy
 from appliance.trust.statements import approval
-from appliance.trust.statements.approval import Approval, Subject
+from appliance.trust.statements.approval import Subject, ValidApproval
 
 
 def valid(
@@ -19,14 +19,14 @@ def valid(
     policy: TrustPolicy,
     subject: Subject,
     publisher: PolicyKey | None = None,
-) -> list[Approval]:
+) -> list[ValidApproval]:
     """Those that count, one per person, by time.
 
     Args:
         subject: as it must have been approved.
         publisher: who signed the artifact.
     """
-    found: dict[str, Approval] = {}
+    found: dict[str, ValidApproval] = {}
     for envelope in envelopes:
         with contextlib.suppress(Refused):
             given = approval.verify(envelope, policy, subject)
@@ -41,7 +41,7 @@ def accept(
     policy: TrustPolicy,
     subject: Subject,
     publisher: PolicyKey | None = None,
-) -> Approval:
+) -> ValidApproval:
     """One more approval; the arguments are those of `valid`.
 
     Raises:

@@ -78,7 +78,7 @@ class Pack(Struct, frozen=True, forbid_unknown_fields=True):
         return "pass" if self.right * MILLION >= floor_micros * self.items else "fail"
 
 
-class Found(Struct, frozen=True, rename="camel"):
+class GateFound(Struct, frozen=True, rename="camel"):
     """What a gate found.
 
     Attributes:
@@ -128,7 +128,7 @@ class Found(Struct, frozen=True, rename="camel"):
         return not self.interval or bool(self.floors and not self.quality)
 
 
-class Circumstances(Struct, frozen=True, rename="camel"):
+class GateCircumstances(Struct, frozen=True, rename="camel"):
     """Under which circumstances it was found.
 
     Attributes:
@@ -170,7 +170,7 @@ class _Terms(Struct, frozen=True, rename="camel"):
     assurance_level: str = "self_attested"
 
     @classmethod
-    def of(cls, wanted: Specification, found: Found) -> Self:
+    def of(cls, wanted: Specification, found: GateFound) -> Self:
         """The terms as a gate tells them."""
         margin, passed = wanted.margin_micros, found.verdict == "pass"
         return cls(
@@ -206,8 +206,8 @@ class Evaluation(Statement, frozen=True):
     )  # fmt: skip
 
     about: tuple[NamedDigest, ...]
-    found: Found
-    circumstances: Circumstances
+    found: GateFound
+    circumstances: GateCircumstances
     terms: _Terms
     test: _Test
     specification: Opened[Specification]
@@ -240,14 +240,14 @@ class Evaluation(Statement, frozen=True):
     def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
         """Take the block `evaluation` apart."""
         block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, cls.malformed)
-        parts = (Found, Circumstances, _Terms)
+        parts = (GateFound, GateCircumstances, _Terms)
         known = {"specification", *(n for part in parts for n in part.__struct_encode_fields__)}
         strict_json.only(block, known, "evaluation", cls.malformed)
         if missing := known - block.keys() - cls.OPTIONAL:
             raise cls.malformed(f"{min(missing)} is missing")
         inner: dict[str, Any] = strict_json.member(block, "specification", dict, cls.malformed)
         told = block | {name: cls._moment(block[name]) for name in ("issued", "validUntil")}
-        found = cls.converted(told, Found)
+        found = cls.converted(told, GateFound)
         for pack in found.packs.values():
             if not 0 <= pack.right <= pack.items or not pack.items:
                 raise cls.malformed("a pack has other numbers than a pack can have")
@@ -257,7 +257,7 @@ class Evaluation(Statement, frozen=True):
         return cls(
             subjects,
             found,
-            cls.converted(told, Circumstances),
+            cls.converted(told, GateCircumstances),
             cls.converted(told, _Terms),
             cls.converted(predicate, _Test),
             Specification.open(strict_json.dump(inner), cls.malformed),
@@ -274,7 +274,7 @@ class Evaluation(Statement, frozen=True):
 
 
 @dataclass(frozen=True)
-class Certificate:
+class GateCertificate:
     """A certificate whose signature holds.
 
     Attributes:
@@ -286,8 +286,8 @@ class Certificate:
 
     id: str
     wanted: Specification
-    found: Found
-    circumstances: Circumstances
+    found: GateFound
+    circumstances: GateCircumstances
     key: str
     specifier: str
 
@@ -300,8 +300,8 @@ class Certificate:
 def sign(
     envelope: bytes,
     wanted: Specification,
-    found: Found,
-    circumstances: Circumstances,
+    found: GateFound,
+    circumstances: GateCircumstances,
     key: ecdsa.PrivateKey,
 ) -> bytes:
     """The signed statement of what a gate found.
@@ -329,7 +329,7 @@ def pack_verdicts(
 
 
 def _configuration(
-    wanted: Specification, found: Found, specification: str
+    wanted: Specification, found: GateFound, specification: str
 ) -> tuple[NamedDigest, ...]:
     """What was measured, by digest."""
     told = {
@@ -356,7 +356,7 @@ def change_micros(groups: int, alpha_micros: int) -> int:
     return math.ceil(share * MILLION)
 
 
-def rooms(wanted: Specification, found: Found) -> dict[str, int]:
+def rooms(wanted: Specification, found: GateFound) -> dict[str, int]:
     """The most that an engine may change of the whole, and of each floor's stratum, in millionths.
 
     So much, and a pass is one still. A floor of an older certificate, which tells no limit of it,
@@ -372,7 +372,7 @@ def rooms(wanted: Specification, found: Found) -> dict[str, int]:
     return left
 
 
-def check_changes(certificate: Certificate, unflipped: Mapping[str, int]) -> None:
+def check_changes(certificate: GateCertificate, unflipped: Mapping[str, int]) -> None:
     """Refuse to carry a pass over which the other engine may have changed too much.
 
     Raises:
@@ -392,7 +392,7 @@ def check_changes(certificate: Certificate, unflipped: Mapping[str, int]) -> Non
 
 def carry(
     envelope: bytes,
-    certificate: Certificate,
+    certificate: GateCertificate,
     engine: str,
     unflipped: Mapping[str, int],
     now_us: int,
@@ -412,7 +412,7 @@ def carry(
     return replace(told, circumstances=other).sign(key)
 
 
-def carries(certificate: Certificate, origin: Certificate) -> bool:
+def carries(certificate: GateCertificate, origin: GateCertificate) -> bool:
     """Whether a certificate is another one, carried over: the same but for engine and date."""
     at, first = certificate.circumstances, origin.circumstances
     same = (
@@ -423,7 +423,7 @@ def carries(certificate: Certificate, origin: Certificate) -> bool:
     return at.carried_from == origin.id and same and found and not first.carried_from
 
 
-def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
+def verify(envelope: bytes, policy: TrustPolicy) -> GateCertificate:
     """Check a certificate's signature under a policy, and that it follows from what it says.
 
     The specification inside must be signed by one who may specify, under that person's own name.
@@ -445,7 +445,7 @@ def read(
     envelope: bytes,
     evaluator: Callable[[str], PolicyKey],
     people: Mapping[str, PolicyKey] = MappingProxyType({}),
-) -> Certificate:
+) -> GateCertificate:
     """Check a certificate's signature, and that it follows from what it says.
 
     Args:
@@ -461,7 +461,7 @@ def read(
     inner, said = signed.said.specification, signed.said
     if inner.hint in people:
         dsse.signers(inner.outer, {inner.hint: people[inner.hint].public}, said.unsigned)
-    found = Certificate(
+    found = GateCertificate(
         signed.id, inner.said, said.found, said.circumstances, signed.key, inner.hint
     )
     _check(said)
@@ -471,7 +471,7 @@ def read(
 
 
 def check_use(
-    certificate: Certificate,
+    certificate: GateCertificate,
     task_digest: str,
     facts: TaskFacts,
     engine: str,
@@ -511,7 +511,7 @@ def check_use(
         raise PolicyRefused("evaluation_expired", f"It is valid until {iso(at.valid_until_us)}.")
 
 
-def check_dated(certificate: Certificate, now_us: int) -> None:
+def check_dated(certificate: GateCertificate, now_us: int) -> None:
     """Refuse a certificate that was signed after now. Raises PolicyRefused."""
     issued = certificate.circumstances.issued_us
     if issued > now_us + _TOLERANCE_US:
@@ -572,7 +572,7 @@ def _check(said: Evaluation) -> None:
             raise PolicyRefused("evaluation_inconsistent", f"Certificate: {problem}.")
 
 
-def _follows(wanted: Specification, found: Found) -> bool:
+def _follows(wanted: Specification, found: GateFound) -> bool:
     """Whether a verdict can come from this interval, which is told to the point."""
     counted = {found.comparison, *found.floors.values()}
     all_ = counted | set(pack_verdicts(wanted, found.packs).values())

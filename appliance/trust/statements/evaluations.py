@@ -18,7 +18,7 @@ from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.facts import TaskFacts
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation
-from appliance.trust.statements.evaluation import Certificate
+from appliance.trust.statements.evaluation import GateCertificate
 from appliance.trust.statements.kept import CertificateStore
 from appliance.types import Held
 
@@ -55,12 +55,12 @@ NAMED: Final = 12
 """Digits of a certificate's id that a person writes to name it."""
 
 
-def names(text: str, certificate: Certificate) -> bool:
+def names(text: str, certificate: GateCertificate) -> bool:
     """Whether a text names a certificate."""
     return certificate.id[:NAMED] in text
 
 
-class Evaluations(CertificateStore[Certificate]):
+class Evaluations(CertificateStore[GateCertificate]):
     """The certificates of one data directory.
 
     Args:
@@ -89,7 +89,7 @@ class Evaluations(CertificateStore[Certificate]):
         """Name, version and build of the engine that serves."""
         return self.engine_of()
 
-    def add(self, envelope: bytes, policy: TrustPolicy) -> Certificate:
+    def add(self, envelope: bytes, policy: TrustPolicy) -> GateCertificate:
         """Verify a certificate and keep it; one that is kept already stays.
 
         Raises:
@@ -101,13 +101,13 @@ class Evaluations(CertificateStore[Certificate]):
 
     def carriable(
         self, task_digest: str, facts: TaskFacts, policy: TrustPolicy
-    ) -> tuple[bytes, Certificate, bytes]:
+    ) -> tuple[bytes, GateCertificate, bytes]:
         """The newest certificate that would be valid but for its engine, and its answers.
 
         Raises:
             PolicyRefused: `evaluation_no_replay` where there is none with answers here.
         """
-        found: list[tuple[bytes, Certificate, bytes]] = []
+        found: list[tuple[bytes, GateCertificate, bytes]] = []
         for envelope in self.envelopes(task_digest):
             with contextlib.suppress(Refused):
                 certificate = evaluation.verify(envelope, policy)
@@ -144,7 +144,7 @@ class Evaluations(CertificateStore[Certificate]):
 
     def valid(
         self, task_digest: str, facts: TaskFacts, policy: TrustPolicy, *, new: bool
-    ) -> list[Certificate]:
+    ) -> list[GateCertificate]:
         """The certificates that let a task be approved or served now, the newest first.
 
         Args:
@@ -174,11 +174,11 @@ class Evaluations(CertificateStore[Certificate]):
             raise error
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
 
-    def of(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
+    def of(self, task_digest: str, policy: TrustPolicy) -> list[GateCertificate]:
         """The gates of a task, the oldest first; those of signers that are trusted still."""
         return self.holding(policy, task_digest)
 
-    def contradicting(self, task_digest: str, policy: TrustPolicy) -> list[Certificate]:
+    def contradicting(self, task_digest: str, policy: TrustPolicy) -> list[GateCertificate]:
         """The gates that a task failed after it last passed one, the oldest first."""
         found = self.of(task_digest, policy)
         passed = [c.circumstances.issued_us for c in found if c.found.verdict == "pass"]
@@ -188,7 +188,7 @@ class Evaluations(CertificateStore[Certificate]):
             if passed and c.found.verdict == "fail" and c.circumstances.issued_us > max(passed)
         ]
 
-    def passed_since(self, since_us: int, policy: TrustPolicy) -> list[Certificate]:
+    def passed_since(self, since_us: int, policy: TrustPolicy) -> list[GateCertificate]:
         """The passes that gates gave since then and that are kept here; carried ones count once."""
         return [
             certificate
@@ -238,7 +238,7 @@ class Evaluations(CertificateStore[Certificate]):
             f"The evaluation of {task} expired at {iso(end)}; it serves until {until}: {_NEXT}."
         ]
 
-    def _check_dataset(self, certificate: Certificate) -> None:
+    def _check_dataset(self, certificate: GateCertificate) -> None:
         wanted = certificate.wanted
         here = self._digest_of(wanted.dataset)
         if here not in (None, wanted.dataset_digest):
@@ -247,7 +247,7 @@ class Evaluations(CertificateStore[Certificate]):
                 f"It is for {wanted.dataset} {wanted.dataset_digest}; {here} is stored.",
             )
 
-    def _check_carried(self, certificate: Certificate, policy: TrustPolicy) -> None:
+    def _check_carried(self, certificate: GateCertificate, policy: TrustPolicy) -> None:
         """Hold a certificate that was carried over against the one that a gate gave.
 
         Raises:

@@ -26,7 +26,7 @@ from appliance.trust.statements.statement import (
 _ROLES: Final = ("live", "canary", "shadow")
 
 
-class Version(Struct, frozen=True):
+class TaskVersion(Struct, frozen=True):
     """One version of a task.
 
     Attributes:
@@ -38,7 +38,7 @@ class Version(Struct, frozen=True):
     digest: Sha256
 
 
-class Pointer(Statement, frozen=True):
+class TaskPointer(Statement, frozen=True):
     """What answers under a name.
 
     Attributes:
@@ -59,16 +59,16 @@ class Pointer(Statement, frozen=True):
     UNSIGNED: ClassVar = "pointer_signature"
 
     name: str
-    live: Version
+    live: TaskVersion
     previous: NoSha256
     person: Annotated[str, Meta(max_length=500)]
     reason: Annotated[str, Meta(max_length=500)]
     time: Time
-    canary: Version | None = None
+    canary: TaskVersion | None = None
     percent: int = 0
-    shadow: Version | None = None
+    shadow: TaskVersion | None = None
 
-    def versions(self) -> list[Version]:
+    def versions(self) -> list[TaskVersion]:
         """The versions that it names."""
         return [each for each in (self.live, self.canary, self.shadow) if each is not None]
 
@@ -88,7 +88,7 @@ class Pointer(Statement, frozen=True):
     @classmethod
     def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
         """Each role with the digest of its task."""
-        found = {each.name: Version(each.name, each.digest.sha256) for each in subjects}
+        found = {each.name: TaskVersion(each.name, each.digest.sha256) for each in subjects}
         tasks = {r: strict_json.member(predicate, r, str, cls.malformed) for r in _ROLES}
         return super().parse(subjects, predicate | {r: found.get(t) for r, t in tasks.items()})
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from appliance.errors import StateRefused
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.kept import StatementStore
-from appliance.trust.statements.pointer import Pointer
+from appliance.trust.statements.pointer import TaskPointer
 from appliance.trust.statements.statement import Signed
 from appliance.types import Held
 
@@ -34,7 +34,7 @@ _POINTERS: Final = sa.table(
 )
 
 
-class Pointers(StatementStore[Signed[Pointer]]):
+class Pointers(StatementStore[Signed[TaskPointer]]):
     """The pointers of one data directory.
 
     Args:
@@ -43,7 +43,7 @@ class Pointers(StatementStore[Signed[Pointer]]):
     """
 
     def __init__(self, database: Engine, held: Held = frozenset) -> None:
-        super().__init__(database, _POINTERS, "name", ("position",), Pointer.verify, held)
+        super().__init__(database, _POINTERS, "name", ("position",), TaskPointer.verify, held)
         self._newest: dict[str, tuple[str, bytes]] | None = None
 
     def forget(self) -> None:
@@ -58,7 +58,7 @@ class Pointers(StatementStore[Signed[Pointer]]):
         """Id and envelope of the newest pointer of a name, unverified; None without one."""
         return self._all().get(name)
 
-    def current(self, name: str, policy: TrustPolicy) -> Signed[Pointer] | None:
+    def current(self, name: str, policy: TrustPolicy) -> Signed[TaskPointer] | None:
         """The pointer of a name; None without one.
 
         Raises:
@@ -68,13 +68,13 @@ class Pointers(StatementStore[Signed[Pointer]]):
         if name in self.held():
             raise StateRefused("state_differs", f"{name} points elsewhere than the log says.")
         found = self.newest(name)
-        return None if found is None else Pointer.verify(found[1], policy)
+        return None if found is None else TaskPointer.verify(found[1], policy)
 
     def history(self, name: str) -> list[bytes]:
         """The envelopes of a name, the newest first."""
         return self.envelopes(name)[::-1]
 
-    def flip(self, signed: Signed[Pointer], record: Callable[[], None]) -> None:
+    def flip(self, signed: Signed[TaskPointer], record: Callable[[], None]) -> None:
         """Have a name point elsewhere.
 
         Args:

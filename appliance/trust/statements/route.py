@@ -49,7 +49,7 @@ _Micros: TypeAlias = Annotated[int, Meta(ge=-MILLION, le=MILLION)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
-class Specification(Statement, frozen=True):
+class RouteSpecification(Statement, frozen=True):
     """What a calibration will do.
 
     Attributes:
@@ -117,7 +117,7 @@ class Specification(Statement, frozen=True):
                 raise self.malformed("a name is empty or does not print")
 
 
-class Found(Struct, frozen=True, forbid_unknown_fields=True):
+class CalibrationFound(Struct, frozen=True, forbid_unknown_fields=True):
     """What a calibration found, coarse where it tells of the sealed split.
 
     Attributes:
@@ -203,7 +203,7 @@ class Calibrated(Unnamed, frozen=True):
     MALFORMED: ClassVar = "route_certificate_malformed"
     UNSIGNED: ClassVar = "route_certificate_signature"
 
-    found: Found
+    found: CalibrationFound
     circumstances: Circumstances
     specification: dict[str, Any]
 
@@ -220,7 +220,7 @@ class Calibrated(Unnamed, frozen=True):
 
 
 @dataclass(frozen=True)
-class Certificate:
+class RouteCertificate:
     """A certificate whose signature holds.
 
     Attributes:
@@ -229,8 +229,8 @@ class Certificate:
     """
 
     id: str
-    wanted: Specification
-    found: Found
+    wanted: RouteSpecification
+    found: CalibrationFound
     circumstances: Circumstances
     key: str
 
@@ -241,7 +241,10 @@ class Certificate:
 
 
 def certify(
-    signed: Signed[Specification], found: Found, circumstances: Circumstances, key: ecdsa.PrivateKey
+    signed: Signed[RouteSpecification],
+    found: CalibrationFound,
+    circumstances: Circumstances,
+    key: ecdsa.PrivateKey,
 ) -> bytes:
     """The signed statement of what a calibration found."""
     wanted = signed.said
@@ -251,7 +254,7 @@ def certify(
     return Calibrated(about, found, circumstances, terms).sign(key)
 
 
-def rooms(wanted: Specification, found: Found) -> dict[str, int]:
+def rooms(wanted: RouteSpecification, found: CalibrationFound) -> dict[str, int]:
     """The most that an engine may change, in millionths, and what is certified is certified still.
 
     Of the accepted groups a change adds at most its share to their errors. Of all of them it moves
@@ -264,7 +267,7 @@ def rooms(wanted: Specification, found: Found) -> dict[str, int]:
     return left
 
 
-def check_changes(certificate: Certificate, unflipped: Mapping[str, int]) -> None:
+def check_changes(certificate: RouteCertificate, unflipped: Mapping[str, int]) -> None:
     """Refuse to carry a certificate over which the other engine may have changed too much.
 
     Raises:
@@ -283,7 +286,7 @@ def check_changes(certificate: Certificate, unflipped: Mapping[str, int]) -> Non
 
 def carry(
     envelope: bytes,
-    certificate: Certificate,
+    certificate: RouteCertificate,
     engine: str,
     unflipped: Mapping[str, int],
     now_us: int,
@@ -307,7 +310,7 @@ def carry(
     return msgspec.structs.replace(told, circumstances=other).sign(key)
 
 
-def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
+def verify(envelope: bytes, policy: TrustPolicy) -> RouteCertificate:
     """Check a certificate's signature under a policy, and that it follows from what it says.
 
     Raises:
@@ -317,19 +320,19 @@ def verify(envelope: bytes, policy: TrustPolicy) -> Certificate:
     """
     signed = Calibrated.verify(envelope, policy)
     told = signed.said
-    wanted = Specification.verify(strict_json.dump(told.specification), policy).said
+    wanted = RouteSpecification.verify(strict_json.dump(told.specification), policy).said
     _check(told, wanted)
     policy.check_digests(
         wanted.route_digest, wanted.dataset_digest, wanted.small_digest, wanted.larger_digest
     )
     policy.check_digests(signed.id)
-    certificate = Certificate(signed.id, wanted, told.found, told.circumstances, signed.key)
+    certificate = RouteCertificate(signed.id, wanted, told.found, told.circumstances, signed.key)
     if told.circumstances.unflipped:
         check_changes(certificate, told.circumstances.unflipped)
     return certificate
 
 
-def _check(told: Calibrated, wanted: Specification) -> None:
+def _check(told: Calibrated, wanted: RouteSpecification) -> None:
     """Hold the parts of a statement against each other."""
     found, at, low = told.found, told.circumstances, told.found.low_micros
     none = not found.certified
@@ -357,7 +360,7 @@ def _check(told: Calibrated, wanted: Specification) -> None:
 
 
 def check_use(
-    certificate: Certificate,
+    certificate: RouteCertificate,
     route_digest: str,
     terms: Mapping[str, int],
     engine: str,

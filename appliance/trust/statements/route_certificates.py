@@ -15,7 +15,7 @@ from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import route
 from appliance.trust.statements.kept import CertificateStore
-from appliance.trust.statements.route import Certificate
+from appliance.trust.statements.route import RouteCertificate
 from appliance.types import Held
 
 TABLES: Final = """
@@ -51,7 +51,7 @@ _SUSPENSIONS: Final = sa.table(
 )
 
 
-class RouteCertificates(CertificateStore[Certificate]):
+class RouteCertificates(CertificateStore[RouteCertificate]):
     """The certificates of one data directory.
 
     Args:
@@ -73,7 +73,7 @@ class RouteCertificates(CertificateStore[Certificate]):
         )
         self._engine = engine
 
-    def add(self, envelope: bytes, policy: TrustPolicy) -> Certificate:
+    def add(self, envelope: bytes, policy: TrustPolicy) -> RouteCertificate:
         """Verify a certificate and keep it; one that is kept already stays.
 
         Raises:
@@ -90,7 +90,7 @@ class RouteCertificates(CertificateStore[Certificate]):
 
     def carriable(
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
-    ) -> tuple[bytes, Certificate, bytes]:
+    ) -> tuple[bytes, RouteCertificate, bytes]:
         """The newest certificate, if it would count but for its engine, and what must be repeated.
 
         Returns:
@@ -119,12 +119,12 @@ class RouteCertificates(CertificateStore[Certificate]):
             return False
         return found.circumstances.engine != self._engine()
 
-    def of(self, route_digest: str, policy: TrustPolicy) -> list[Certificate]:
+    def of(self, route_digest: str, policy: TrustPolicy) -> list[RouteCertificate]:
         """The certificates of a route that verify, the newest first; suspended ones, too."""
         found = self.holding(policy, route_digest)
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
 
-    def certified_since(self, since_us: int, policy: TrustPolicy) -> list[Certificate]:
+    def certified_since(self, since_us: int, policy: TrustPolicy) -> list[RouteCertificate]:
         """What calibrations certified since then and is kept here; carried ones count once."""
         return [
             certificate
@@ -144,7 +144,7 @@ class RouteCertificates(CertificateStore[Certificate]):
 
     def valid(
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
-    ) -> Certificate:
+    ) -> RouteCertificate:
         """The newest certificate, if it lets the first stage answer now.
 
         Only the newest counts: a later calibration that certified nothing takes the place of an
@@ -159,7 +159,7 @@ class RouteCertificates(CertificateStore[Certificate]):
 
     def check(
         self,
-        certificate: Certificate,
+        certificate: RouteCertificate,
         route_digest: str,
         terms: Mapping[str, int],
         policy: TrustPolicy,
@@ -170,18 +170,18 @@ class RouteCertificates(CertificateStore[Certificate]):
             certificate, route_digest, terms, self._engine(), self.now_us(), policy.tasks.grace_days
         )
 
-    def why_suspended(self, certificate: Certificate) -> str | None:
+    def why_suspended(self, certificate: RouteCertificate) -> str | None:
         """Why a certificate, or the one that it was carried over from, is out of use."""
         own = self.suspended(certificate.id)
         return self.suspended(certificate.origin) if own is None else own
 
-    def _check_suspended(self, certificate: Certificate) -> None:
+    def _check_suspended(self, certificate: RouteCertificate) -> None:
         if {certificate.id, certificate.origin, certificate.wanted.route_digest} & self.held():
             raise StateRefused("state_differs", "The certificate is not as the log has it.")
         if (reason := self.why_suspended(certificate)) is not None:
             raise PolicyRefused("route_suspended", f"The certificate is suspended: {reason}.")
 
-    def _newest(self, route_digest: str, policy: TrustPolicy) -> Certificate:
+    def _newest(self, route_digest: str, policy: TrustPolicy) -> RouteCertificate:
         found = self.of(route_digest, policy)
         if not found:
             raise PolicyRefused("route_not_certified", "The route has no certificate here.")

@@ -47,7 +47,7 @@ def named(name: str, digest: str) -> NamedDigest:
     return NamedDigest(name, _Digest(digest))
 
 
-class _Document(Struct, frozen=True, rename={"type_": "_type", "kind": "predicateType"}):
+class _Body(Struct, frozen=True, rename={"type_": "_type", "kind": "predicateType"}):
     subject: tuple[NamedDigest, ...]
     kind: str
     predicate: dict[str, Any]
@@ -132,14 +132,14 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
 
     def payload(self) -> bytes:
         """The bytes that are signed."""
-        document = _Document(self.subjects(), self.KIND, self.predicate(), _TYPE)
+        document = _Body(self.subjects(), self.KIND, self.predicate(), _TYPE)
         return strict_json.dump(msgspec.to_builtins(document))
 
     @classmethod
     def read(cls, payload: bytes) -> Self:
         """Read a statement whose signature something else checks. Raises what `malformed` makes."""
         value = strict_json.parse(payload, cls.malformed, limit=cls.LIMIT)
-        document = cls.converted(value, _Document)
+        document = cls.converted(value, _Body)
         if document.kind != cls.KIND:
             raise cls.malformed(f"predicateType is not {cls.KIND}")
         said = cls.parse(document.subject, document.predicate)

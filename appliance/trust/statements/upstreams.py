@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from appliance.errors import StateRefused
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import approvals
-from appliance.trust.statements.approval import Approval, ApprovalStatement, UpstreamSubject
+from appliance.trust.statements.approval import ApprovalStatement, UpstreamSubject, ValidApproval
 from appliance.trust.statements.kept import StatementStore
 from appliance.trust.statements.statement import Signed
 from appliance.trust.statements.upstream import UpstreamRecord
@@ -90,7 +90,7 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
                 row = {"digest": digest, "instance": agreed[0], "time_us": agreed[1]}
                 connection.execute(sa.insert(_AGREEMENTS).values(row))
 
-    def approvals(self, record: UpstreamRecord, policy: TrustPolicy) -> list[Approval]:
+    def approvals(self, record: UpstreamRecord, policy: TrustPolicy) -> list[ValidApproval]:
         """The approvals of a record that count today, one for each person, by time."""
         return approvals.valid(self.envelopes(record.digest), policy, UpstreamSubject.of(record))
 
@@ -105,7 +105,9 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
             raise StateRefused("state_differs", f"{record.name} is not as the log has it.")
         policy.check_approvals([given.name for given in self.approvals(record, policy)])
 
-    def acceptable(self, record: UpstreamRecord, envelope: bytes, policy: TrustPolicy) -> Approval:
+    def acceptable(
+        self, record: UpstreamRecord, envelope: bytes, policy: TrustPolicy
+    ) -> ValidApproval:
         """Whether one more approval counts; nothing is kept.
 
         Raises:
@@ -114,7 +116,7 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
         earlier = self.envelopes(record.digest)
         return approvals.accept(envelope, earlier, policy, UpstreamSubject.of(record))
 
-    def keep(self, record: UpstreamRecord, given: Approval, envelope: bytes) -> None:
+    def keep(self, record: UpstreamRecord, given: ValidApproval, envelope: bytes) -> None:
         """Keep an approval that is acceptable."""
         row = {"digest": record.digest, "key": given.key, "envelope": envelope}
         with self._database.begin() as connection:

@@ -34,8 +34,8 @@ from appliance.tuning.conversion.messages import (
     TEMPLATE,
     TOKENIZER,
     TOKENIZER_CONFIG,
-    Order,
-    Result,
+    ConversionOrder,
+    ConversionResult,
 )
 from appliance.tuning.conversion.safetensors import Stored
 
@@ -43,7 +43,7 @@ _BROKEN: Final = 70  # EX_SOFTWARE
 _PIECE: Final = 1 << 30  # most that one system call reads
 
 
-def convert(order: Order, out: int) -> Result:
+def convert(order: ConversionOrder, out: int) -> ConversionResult:
     """Write the file. Raises TuningRefused."""
     table = documents.parse(_whole(order, CONFIG), CONFIG)
     model = config.read(table)
@@ -61,10 +61,12 @@ def convert(order: Order, out: int) -> Result:
     for one in planned:
         data = one.converted(_read(order, one.stored.file, one.stored.at, one.stored.size))
         write_all(out, memoryview(data + bytes(gguf_file.padding(len(data)))))
-    return Result(architecture=model.architecture, type=kind, tokenizer=pre, tensors=len(planned))
+    return ConversionResult(
+        architecture=model.architecture, type=kind, tokenizer=pre, tensors=len(planned)
+    )
 
 
-def _stored(order: Order) -> dict[str, Stored]:
+def _stored(order: ConversionOrder) -> dict[str, Stored]:
     """The tensors of all files; the index, where there is one, says the same."""
     found: dict[str, Stored] = {}
     for file, fd in order.files.items():
@@ -85,7 +87,7 @@ def _stored(order: Order) -> dict[str, Stored]:
     return found
 
 
-def _whole(order: Order, file: str) -> bytes:
+def _whole(order: ConversionOrder, file: str) -> bytes:
     """All bytes of a small file."""
     size = os.fstat(order.files[file]).st_size
     if size > documents.LARGEST:
@@ -93,7 +95,7 @@ def _whole(order: Order, file: str) -> bytes:
     return _read(order, file, 0, size)
 
 
-def _read(order: Order, file: str, at: int, size: int) -> bytes:
+def _read(order: ConversionOrder, file: str, at: int, size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
         piece = os.pread(order.files[file], min(size - len(data), _PIECE), at + len(data))
@@ -103,10 +105,10 @@ def _read(order: Order, file: str, at: int, size: int) -> bytes:
     return bytes(data)
 
 
-def main(out: int, given: int, result: int) -> Result:
+def main(out: int, given: int, result: int) -> ConversionResult:
     """Do what the order says."""
     with os.fdopen(given, "rb", closefd=False) as file:
-        order = msgspec.msgpack.decode(file.read(), type=Order)
+        order = msgspec.msgpack.decode(file.read(), type=ConversionOrder)
     keep = {0, 1, 2, out, given, result, *order.files.values()}
     in_force = confine.drop(order.memory_bytes, keep, writes=order.most_bytes)
     return msgspec.structs.replace(convert(order, out), confinement=in_force)
@@ -117,13 +119,13 @@ if __name__ == "__main__":
     try:
         told = main(out_fd, order_fd, result_fd)
     except ApplianceError as error:
-        told = Result(error.code, error.message)
+        told = ConversionResult(error.code, error.message)
     except UnicodeError:
-        told = Result("convert_source", "A text of the files is no Unicode.")
+        told = ConversionResult("convert_source", "A text of the files is no Unicode.")
     except MemoryError:
-        told = Result("convert_failed", "There is no memory left.")
+        told = ConversionResult("convert_failed", "There is no memory left.")
     except OSError as error:
-        told = Result("convert_failed", f"The file cannot be written: {error.strerror}.")
+        told = ConversionResult("convert_failed", f"The file cannot be written: {error.strerror}.")
     except Exception:
         traceback.print_exc()
         os._exit(_BROKEN)

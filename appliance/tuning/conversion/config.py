@@ -23,7 +23,7 @@ _BASE: Final = 10_000.0
 
 
 @dataclass(frozen=True)
-class Config:
+class DecoderConfig:
     """A decoder.
 
     Attributes:
@@ -73,7 +73,7 @@ class Config:
         }
 
 
-def read(table: Members) -> Config:
+def read(table: Members) -> DecoderConfig:
     """The decoder that a config.json describes.
 
     Raises:
@@ -99,7 +99,7 @@ def read(table: Members) -> Config:
     head = table.whole("head_dim", width, max(width // heads, 1))
     if heads % heads_kv or head % 2:
         raise _refused(f"{heads} heads of {head} numbers over {heads_kv} are none")
-    return Config(
+    return DecoderConfig(
         architecture=architecture,
         layers=table.whole("num_hidden_layers", _LAYERS),
         width=width,

@@ -18,7 +18,7 @@ _VERSION: Final = 3
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorPlace:
     """A row of the table.
 
     Attributes:
@@ -33,7 +33,7 @@ class Place:
     size: int
 
 
-def head(pairs: Mapping[str, bytes], tensors: Sequence[Place]) -> bytes:
+def head(pairs: Mapping[str, bytes], tensors: Sequence[TensorPlace]) -> bytes:
     """All that stands before the first tensor."""
     found = [b"GGUF", struct.pack("<IQQ", _VERSION, len(tensors), len(pairs))]
     found += [_string(key) + value for key, value in pairs.items()]

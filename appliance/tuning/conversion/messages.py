@@ -9,7 +9,7 @@ TEMPLATE = "chat_template.jinja"
 INDEX = "model.safetensors.index.json"
 
 
-class Order(msgspec.Struct, frozen=True):
+class ConversionOrder(msgspec.Struct, frozen=True):
     """What is to be done.
 
     Attributes:
@@ -25,7 +25,7 @@ class Order(msgspec.Struct, frozen=True):
     most_bytes: int
 
 
-class Result(msgspec.Struct, frozen=True):
+class ConversionResult(msgspec.Struct, frozen=True):
     """What came of it.
 
     Attributes:

@@ -28,8 +28,8 @@ from appliance.tuning.conversion.messages import (
     TEMPLATE,
     TOKENIZER,
     TOKENIZER_CONFIG,
-    Order,
-    Result,
+    ConversionOrder,
+    ConversionResult,
 )
 from appliance.workers.child import OrderedChild
 
@@ -56,7 +56,7 @@ class Converted:
     path: Path
     size: int
     sha256: str
-    result: Result
+    result: ConversionResult
     sources: dict[str, str]
 
 
@@ -126,9 +126,9 @@ def _opened(source: Path, opened: contextlib.ExitStack) -> dict[str, int]:
     return files
 
 
-def _child(name: str, files: dict[str, int], out: int) -> Result:
+def _child(name: str, files: dict[str, int], out: int) -> ConversionResult:
     total = sum(os.fstat(fd).st_size for fd in files.values())
-    order = Order(name, files, _SPACE + 4 * total, 2 * total + MAX_METADATA)
+    order = ConversionOrder(name, files, _SPACE + 4 * total, 2 * total + MAX_METADATA)
     child = OrderedChild.ordered(
         "appliance.tuning.conversion",
         msgspec.msgpack.encode(order),
@@ -143,7 +143,7 @@ def _child(name: str, files: dict[str, int], out: int) -> Result:
     if status or not said:
         raise TuningRefused("convert_failed", f"The process {child.last_words()}.")
     try:
-        result = msgspec.msgpack.decode(said, type=Result)
+        result = msgspec.msgpack.decode(said, type=ConversionResult)
     except msgspec.DecodeError as error:
         raise TuningRefused("convert_failed", "The process broke the protocol.") from error
     if result.code:

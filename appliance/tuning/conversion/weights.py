@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.errors import TuningRefused
-from appliance.tuning.conversion.config import Config
-from appliance.tuning.conversion.gguf_file import Place
+from appliance.tuning.conversion.config import DecoderConfig
+from appliance.tuning.conversion.gguf_file import TensorPlace
 from appliance.tuning.conversion.safetensors import SIZES, Stored
 
 TYPES: Final[Mapping[str, int]] = MappingProxyType({"F32": 0, "F16": 1, "BF16": 30})
@@ -37,7 +37,7 @@ class Planned:
         turned: heads whose rows are put in another order; 0 for none.
     """
 
-    place: Place
+    place: TensorPlace
     stored: Stored
     turned: int = 0
 
@@ -53,7 +53,7 @@ class Planned:
         return pairs.swapaxes(1, 2).tobytes()
 
 
-def plan(config: Config, stored: Mapping[str, Stored]) -> list[Planned]:
+def plan(config: DecoderConfig, stored: Mapping[str, Stored]) -> list[Planned]:
     """The tensors of the new file, in its order.
 
     Raises:
@@ -75,7 +75,7 @@ def plan(config: Config, stored: Mapping[str, Stored]) -> list[Planned]:
         single = len(shape) == 1
         kind = 0 if single else TYPES[one.dtype]
         size = 4 * shape[0] if single else one.size
-        found.append(Planned(Place(new, shape, kind, size), one, turned))
+        found.append(Planned(TensorPlace(new, shape, kind, size), one, turned))
     return found
 
 
@@ -84,7 +84,7 @@ def type_of(stored: Mapping[str, Stored]) -> str:
     return stored[_EMBEDDING].dtype
 
 
-def _wanted(config: Config) -> dict[str, tuple[str, tuple[int, ...], int]]:
+def _wanted(config: DecoderConfig) -> dict[str, tuple[str, tuple[int, ...], int]]:
     """By name, the new name, the shape, and the heads to turn."""
     width, inner, kv = config.width, config.inner, config.heads_kv * config.head
     queries = config.heads * config.head

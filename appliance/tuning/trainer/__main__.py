@@ -30,8 +30,8 @@ from appliance.engine import confine
 from appliance.errors import ApplianceError
 from appliance.jobs import priority
 from appliance.tuning import messages
-from appliance.tuning.rows import Row, digest
-from appliance.tuning.settings import Settings
+from appliance.tuning.rows import TokenRow, digest
+from appliance.tuning.settings import TuneSettings
 from appliance.tuning.trainer.loop import Training
 from appliance.tuning.trainer.network import Network
 from appliance.tuning.trainer.weights import Shape, Unpack, read, unpacker
@@ -64,12 +64,12 @@ def rehearse() -> None:
         "blk.0.attn_output": (8, 8), "blk.0.ffn_gate": (8, 8), "blk.0.ffn_up": (8, 8),
         "blk.0.ffn_down": (8, 8),
     }  # fmt: skip
-    rows = (Row("a", (1, 2, 3), (4, 5)), Row("b", (1, 2, 6), (7, 5)))
-    settings = Settings(rank=2, batch=2, tokens=64, epochs=1)
+    rows = (TokenRow("a", (1, 2, 3), (4, 5)), TokenRow("b", (1, 2, 6), (7, 5)))
+    settings = TuneSettings(rank=2, batch=2, tokens=64, epochs=1)
     for recompute in (False, True):
         weights = {f"{k}.weight": np.ones(v, np.float32) for k, v in sizes.items()}
         network = Network(shape, weights, rank=2, alpha=4.0, recompute=recompute, seed=0)
-        order = messages.Order(settings, rows, rows, rows, 1, 0, every_s=0)
+        order = messages.TrainingOrder(settings, rows, rows, rows, 1, 0, every_s=0)
         training = Training(network, order, "", _tried)
         training.run()
 
@@ -89,7 +89,7 @@ def main(base: int, given: int, pipe: Pipe, unpack: Unpack) -> None:
     sha256 = hashlib.sha256(data).hexdigest()
     shape, weights = read(data, unpack)
     data.close()
-    pipe.send(messages.Ready(sha256, digest(order.rows), confinement))
+    pipe.send(messages.TrainerReady(sha256, digest(order.rows), confinement))
     settings = order.settings
     network = Network(
         shape,
@@ -114,9 +114,11 @@ if __name__ == "__main__":
         rehearse()
         main(base_fd, order_fd, out, unpacker(Path(sys.argv[5])))
     except ApplianceError as error:
-        out.send(messages.Refused(error.code, error.message))
+        out.send(messages.TrainerRefused(error.code, error.message))
     except MemoryError as error:
-        out.send(messages.Refused("tuning_memory", f"The trainer has no memory left: {error}"))
+        out.send(
+            messages.TrainerRefused("tuning_memory", f"The trainer has no memory left: {error}")
+        )
     except Exception:
         traceback.print_exc()
         os._exit(_BROKEN)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from appliance.tuning.rows import Row
+from appliance.tuning.rows import TokenRow
 
 
 def steps(rows: int, batch: int, epochs: float) -> int:
@@ -26,7 +26,9 @@ def step_rows(rows: int, batch: int, seed: int, step: int) -> list[int]:
     return [int(number) for number in order[place * batch : (place + 1) * batch]]
 
 
-def parts(rows: Sequence[Row], numbers: Sequence[int], prefix: int, most: int) -> list[list[int]]:
+def parts(
+    rows: Sequence[TokenRow], numbers: Sequence[int], prefix: int, most: int
+) -> list[list[int]]:
     """The rows of a step, cut into parts of at most `most` tokens each, filled up to the longest.
 
     Args:
@@ -43,7 +45,7 @@ def parts(rows: Sequence[Row], numbers: Sequence[int], prefix: int, most: int) -
     return found
 
 
-def computed(rows: Sequence[Row], prefix: int, most: int, batch: int, seed: int) -> int:
+def computed(rows: Sequence[TokenRow], prefix: int, most: int, batch: int, seed: int) -> int:
     """Tokens that one epoch computes, what fills the rows up included."""
     total = 0
     for step in range(math.ceil(len(rows) / batch)):

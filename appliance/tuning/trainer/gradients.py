@@ -15,7 +15,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 
-class Paired(Function):  # type: ignore[misc] # torch has no types here
+class PairedProduct(Function):  # type: ignore[misc] # torch has no types here
     """x W', where W' = W + scale * up down: one product forward, and one for x backward.
 
     Args (of `apply`):

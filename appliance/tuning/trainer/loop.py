@@ -26,18 +26,18 @@ from torch import Tensor
 
 from appliance.errors import TuningRefused
 from appliance.tuning.messages import (
-    Base,
-    Checkpoint,
+    BaseLosses,
     Done,
+    FloatMatrix,
     FromTrainer,
-    Matrix,
-    Order,
     Score,
-    Step,
+    TrainerCheckpoint,
+    TrainingOrder,
+    TrainingStep,
 )
-from appliance.tuning.rows import Row, common_prefix, digest
+from appliance.tuning.rows import TokenRow, common_prefix, digest
 from appliance.tuning.trainer import batches
-from appliance.tuning.trainer.network import Batch, Network
+from appliance.tuning.trainer.network import Network, PaddedBatch
 
 _BETAS: Final = (0.9, 0.99)
 _EPSILON: Final = 1e-8
@@ -48,7 +48,7 @@ _TRIED_S: Final = 10.0  # after which it takes no more
 Send = Callable[[FromTrainer], None]
 
 
-class Kept(msgspec.Struct):
+class SavedTensors(msgspec.Struct):
     """A checkpoint: numbers, and tensors as bytes one after the other."""
 
     key: str
@@ -60,7 +60,7 @@ class Kept(msgspec.Struct):
 
 
 @dataclass
-class State:
+class TrainingState:
     """Where training is.
 
     Attributes:
@@ -80,7 +80,7 @@ class State:
     key: str = field(default="")
 
     @classmethod
-    def of(cls, network: Network, key: str) -> "State":
+    def of(cls, network: Network, key: str) -> "TrainingState":
         """The beginning."""
         parameters = network.parameters()
         first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
@@ -92,7 +92,7 @@ class State:
         lists = (self.parameters, *self.moments, self.best)
         first, second, third, fourth = (b"".join(_bytes(t) for t in tensors) for tensors in lists)
         numbers = (self.key, self.step, self.best_step, self.best_nats, self.waited)
-        return msgspec.msgpack.encode(Kept(*numbers, (first, second, third, fourth)))
+        return msgspec.msgpack.encode(SavedTensors(*numbers, (first, second, third, fourth)))
 
     def resume(self, data: bytes) -> None:
         """Begin where a checkpoint was written.
@@ -101,7 +101,7 @@ class State:
             TuningRefused: `tuning_checkpoint` when it is of another run.
         """
         try:
-            kept = msgspec.msgpack.decode(data, type=Kept)
+            kept = msgspec.msgpack.decode(data, type=SavedTensors)
         except msgspec.DecodeError as error:
             raise TuningRefused("tuning_checkpoint", "The checkpoint cannot be read.") from error
         sizes = sum(p.numel() for p in self.parameters) * 4
@@ -125,7 +125,9 @@ class Training:
         send: takes what the job should know.
     """
 
-    def __init__(self, network: Network, order: Order, base_sha256: str, send: Send) -> None:
+    def __init__(
+        self, network: Network, order: TrainingOrder, base_sha256: str, send: Send
+    ) -> None:
         self._network, self._order, self._send = network, order, send
         self._prefix = common_prefix([*order.rows, *order.dev])
         settings = order.settings
@@ -134,7 +136,7 @@ class Training:
         self._every = max(1, each // settings.evaluations)
         plain = msgspec.json.encode(settings)
         rows = f"{digest(order.rows)} {digest(order.dev)} {base_sha256} {order.threads} "
-        self._state = State.of(network, hashlib.sha256(rows.encode() + plain).hexdigest())
+        self._state = TrainingState.of(network, hashlib.sha256(rows.encode() + plain).hexdigest())
         if order.checkpoint:
             self._state.resume(order.checkpoint)
 
@@ -145,7 +147,7 @@ class Training:
             TuningRefused: `tuning_not_finite`.
         """
         if not self._order.checkpoint:  # later, the matrices change what it says
-            self._send(Base(self._scores(self._order.frozen, 0)))
+            self._send(BaseLosses(self._scores(self._order.frozen, 0)))
         begun = saved = time.monotonic()
         state = self._state
         last = self._order.trial or self._total
@@ -161,14 +163,14 @@ class Training:
                 told = msgspec.structs.replace(told, dev=self._evaluate())
             self._send(told)
             if time.monotonic() - saved >= self._order.every_s and state.step < last:
-                self._send(Checkpoint(state.step, state.kept()))
+                self._send(TrainerCheckpoint(state.step, state.kept()))
                 saved = time.monotonic()
         self._finish()
 
     def _over(self) -> bool:
         return bool(self._order.dev) and self._state.waited >= self._order.settings.patience
 
-    def _step(self) -> Step:
+    def _step(self) -> TrainingStep:
         settings, state, rows = self._order.settings, self._state, self._order.rows
         begun = time.perf_counter()
         numbers = batches.step_rows(len(rows), settings.batch, settings.seed, state.step)
@@ -181,7 +183,7 @@ class Training:
             loss += float(total)
             tokens += len(batch.prefix) + batch.rows.numel()
         self._update(loss)
-        return Step(state.step + 1, self._total, loss, tokens, time.perf_counter() - begun)
+        return TrainingStep(state.step + 1, self._total, loss, tokens, time.perf_counter() - begun)
 
     def _update(self, loss: float) -> None:
         settings, state = self._order.settings, self._state
@@ -231,7 +233,7 @@ class Training:
         named = {} if trial else self._network.named()
         self._send(
             Done(
-                {k: Matrix((v.shape[0], v.shape[1]), _bytes(v)) for k, v in named.items()},
+                {k: FloatMatrix((v.shape[0], v.shape[1]), _bytes(v)) for k, v in named.items()},
                 [] if trial else self._scores(self._order.dev, self._prefix),
                 self._state.best_step,
                 self._state.step,
@@ -240,12 +242,12 @@ class Training:
             )
         )
 
-    def _scores(self, rows: Sequence[Row], prefix: int) -> list[Score]:
+    def _scores(self, rows: Sequence[TokenRow], prefix: int) -> list[Score]:
         """What the network says of the answers, in the order of the rows."""
         with torch.no_grad():
             return self._scored(rows, prefix)
 
-    def _scored(self, rows: Sequence[Row], prefix: int) -> list[Score]:
+    def _scored(self, rows: Sequence[TokenRow], prefix: int) -> list[Score]:
         found: dict[int, Score] = {}
         tokens = self._order.settings.tokens
         for part in batches.parts(rows, range(len(rows)), prefix, tokens):
@@ -256,7 +258,7 @@ class Training:
                 found[number] = Score(tuple(nats), tuple(best), tuple(leads))
         return [found[number] for number in range(len(rows))]
 
-    def _batch(self, rows: Sequence[Row], begun: int) -> Batch:
+    def _batch(self, rows: Sequence[TokenRow], begun: int) -> PaddedBatch:
         length = max(len(row.inputs) for row in rows) - begun
         padded = np.zeros((len(rows), length), np.int64)
         at: list[tuple[int, int]] = []
@@ -268,7 +270,9 @@ class Training:
             at += [(number, start + place) for place in range(len(row.answer))]
             targets += row.answer
         prefix = torch.tensor(rows[0].prompt[:begun], dtype=torch.int64)
-        return Batch(prefix, torch.from_numpy(padded), torch.tensor(at), torch.tensor(targets))
+        return PaddedBatch(
+            prefix, torch.from_numpy(padded), torch.tensor(at), torch.tensor(targets)
+        )
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from appliance.tuning.trainer.gradients import Gated, Normed, Paired
+from appliance.tuning.trainer.gradients import Gated, Normed, PairedProduct
 from appliance.tuning.trainer.weights import Matrix, Shape
 
 _GROUPS = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
@@ -25,7 +25,7 @@ _ROWS = 128  # of logits that exist at once
 
 
 @dataclass
-class Batch:
+class PaddedBatch:
     """Rows that are computed together, on the right filled up with zeros.
 
     Attributes:
@@ -62,7 +62,7 @@ class Places:
     then: Tensor
 
 
-class Linear:
+class AdaptedLinear:
     """Weights with one input, computed as one product, and a pair of matrices for each.
 
     Args:
@@ -104,7 +104,7 @@ class Linear:
     def __call__(self, x: Tensor) -> Tensor:
         """The base's outputs, and what the pairs add."""
         added = (self._scale, self.down, *self.ups)
-        found: Tensor = Paired.apply(x, self._with_pairs(), self._bias, *added)
+        found: Tensor = PairedProduct.apply(x, self._with_pairs(), self._bias, *added)
         return found
 
     def _with_pairs(self) -> Tensor:
@@ -159,7 +159,9 @@ class Network:
                 for name in ("attn_norm", "ffn_norm")
             ]
             parts = [
-                Linear(weights, [f"blk.{layer}.{n}" for n in names], rank, alpha / rank, noise)
+                AdaptedLinear(
+                    weights, [f"blk.{layer}.{n}" for n in names], rank, alpha / rank, noise
+                )
                 for names in _GROUPS
             ]
             self._layers.append((norms, parts))
@@ -185,7 +187,7 @@ class Network:
             for name, matrix in part.named()
         }
 
-    def hidden(self, batch: Batch) -> Tensor:
+    def hidden(self, batch: PaddedBatch) -> Tensor:
         """The last layer at the places that predict a learned token, shape (N, width)."""
         count, length = batch.rows.shape
         x = self._embedding[torch.cat([batch.prefix, batch.rows.flatten()])]
@@ -200,7 +202,7 @@ class Network:
         row, place = batch.at.unbind(1)
         return self._normed(x[places.begun + row * length + place], self._norm)
 
-    def losses(self, batch: Batch) -> Tensor:
+    def losses(self, batch: PaddedBatch) -> Tensor:
         """The negative logarithm of each learned token's probability, shape (N,)."""
         found = self.hidden(batch)
         parts = []
@@ -216,7 +218,7 @@ class Network:
                 parts.append(self._loss(piece, targets))
         return torch.cat(parts)
 
-    def scores(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def scores(self, batch: PaddedBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Of each learned token: its loss, the most likely token there, and how far that leads."""
         found = self.hidden(batch)
         losses, best, leads = [], [], []
@@ -244,7 +246,9 @@ class Network:
         )
         return Places(begun, count, length, turn, first, then)
 
-    def _layer(self, layer: tuple[list[Tensor], list[Linear]], x: Tensor, places: Places) -> Tensor:
+    def _layer(
+        self, layer: tuple[list[Tensor], list[AdaptedLinear]], x: Tensor, places: Places
+    ) -> Tensor:
         """One layer over the shared beginning and the rows, one after the other, (N, width)."""
         (before, between), (qkv, out, gate_up, down) = layer
         x = x + out(self._attention(qkv(self._normed(x, before)), places))

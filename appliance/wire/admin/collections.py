@@ -115,7 +115,7 @@ class Passages(Reply):
     passages: list[Passage]
 
 
-class Verified(Reply):
+class VerifiedCollection(Reply):
     """What was checked, and what is wrong."""
 
     documents: int
@@ -125,7 +125,7 @@ class Verified(Reply):
     problems: list[str]
 
 
-class Report(Reply):
+class DocumentReport(Reply):
     """What a job made of one document."""
 
     name: str
@@ -137,7 +137,7 @@ class Report(Reply):
 class ReportList(Reply):
     """What a job made of each document."""
 
-    documents: list[Report]
+    documents: list[DocumentReport]
 
 
 class GroupChange(Request):
@@ -171,7 +171,9 @@ COLLECTION_REMOVE = admins.post(
 COLLECTION_SEARCH = admins.post(
     "/admin/collections/{name}/search", SearchWanted, Passages, slow=True
 )
-COLLECTION_VERIFY = operators.post("/admin/collections/{name}/verify", Verified, slow=True)
+COLLECTION_VERIFY = operators.post(
+    "/admin/collections/{name}/verify", VerifiedCollection, slow=True
+)
 INGEST_REPORT = operators.get("/admin/collections/{name}/reports/{job_id}", ReportList)
 GROUPS = viewers.get("/admin/groups", GroupList)
 GROUP_CHANGE = admins.post("/admin/groups", GroupChange, Group)

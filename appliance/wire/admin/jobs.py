@@ -84,7 +84,7 @@ class JobStart(Request):
     params: dict[str, Any]
 
 
-class Load(Request):
+class LoadRequest(Request):
     """Load a model; `reason` is for the log."""
 
     model: str = Field(min_length=1, max_length=64)

@@ -126,7 +126,7 @@ class Host(_Reply):
     name: str = ""
 
 
-class Progress(_Reply):
+class StepProgress(_Reply):
     """How far a long step is, in bytes or entries."""
 
     phase: str
@@ -161,7 +161,7 @@ class Model(_Reply):
     waiting: int = 0
     last_used: str | None = None
     unloaded: str = ""
-    progress: Progress | None = None
+    progress: StepProgress | None = None
     actions: list[str] = Field(default=[])
 
 
@@ -468,7 +468,7 @@ class StreamLine(_Reply):
     """
 
     job: int | None = None
-    progress: Progress | None = None
+    progress: StepProgress | None = None
     result: dict[str, Any] | None = None
     error: ErrorBody | None = None
 

@@ -11,7 +11,7 @@ from appliance.wire.admin.endpoint import operators, viewers
 ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
 
 
-class PlanWanted(Request):
+class RoutePlanWanted(Request):
     """What a person wants to calibrate."""
 
     route: ArtifactId
@@ -19,7 +19,7 @@ class PlanWanted(Request):
     split: Literal["certify", "test"] = "certify"
 
 
-class Plan(Reply):
+class RoutePlan(Reply):
     """The terms that the stored route and dataset give to a specification.
 
     Attributes:
@@ -60,7 +60,7 @@ class Stage(Reply):
     answers: int
 
 
-class Certificate(Reply):
+class CalibrationCertificate(Reply):
     """What a calibration found.
 
     Attributes:
@@ -164,7 +164,7 @@ class Route(Reply):
     why: str
     stages: list[Stage]
     deferred: int
-    certificates: list[Certificate]
+    certificates: list[CalibrationCertificate]
     watched: Watched | None = None
     on_drift: str = "suspend"
     weight: str = "answers"
@@ -215,7 +215,7 @@ def shares(route: Route) -> str:
 
 ROUTES = viewers.get("/admin/routes", RouteList)
 ROUTE = viewers.get("/admin/routes/{route}", Route)
-ROUTE_PLAN = viewers.post("/admin/routes/plan", PlanWanted, Plan)
+ROUTE_PLAN = viewers.post("/admin/routes/plan", RoutePlanWanted, RoutePlan)
 ROUTE_SUSPEND = operators.post("/admin/routes/{route}/suspend", Suspend, Route)
 ROUTE_SAMPLE = operators.get("/admin/routes/{route}/sample", SampleToLabel)
 ROUTE_LABEL = operators.post("/admin/routes/{route}/sample", LabelGiven, Route)

@@ -8,7 +8,7 @@ from appliance.wire.admin.base import Reply, Request
 from appliance.wire.admin.endpoint import admins, viewers
 
 
-class Difference(Reply):
+class StateDifference(Reply):
     """A row that its entries do not prove.
 
     `what` is "unlogged" (no entry permits it), "revived" (it was withdrawn), "edited" (`names` are
@@ -33,7 +33,7 @@ class State(Reply):
     agrees: bool
     ends_early: str
     entries: int
-    differences: list[Difference]
+    differences: list[StateDifference]
 
 
 class Settle(Request):

@@ -26,7 +26,7 @@ class Gpu(Reply):
     busy_percent: int | None = None
 
 
-class Load(Reply):
+class CurrentLoad(Reply):
     """What the appliance has done since it started, and what it uses now.
 
     Attributes:
@@ -85,4 +85,4 @@ class Rates(Reply):
     gpus: list[Gpu] = Field(default=[])
 
 
-LOAD = viewers.get("/admin/load", Load)
+LOAD = viewers.get("/admin/load", CurrentLoad)

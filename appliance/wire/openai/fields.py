@@ -21,7 +21,7 @@ Route: TypeAlias = Literal[
 """A route by its short name; `message` is an element of `messages`."""
 
 
-class Row(NamedTuple):
+class FieldGroup(NamedTuple):
     """Fields of which the same is true.
 
     Attributes:
@@ -38,12 +38,12 @@ class Row(NamedTuple):
     defaults: tuple[Any, ...] | None
 
 
-def _refused(names: str, routes: tuple[Route, ...], reason: str, *defaults: Any) -> Row:
-    return Row(tuple(names.split()), routes, reason, defaults)
+def _refused(names: str, routes: tuple[Route, ...], reason: str, *defaults: Any) -> FieldGroup:
+    return FieldGroup(tuple(names.split()), routes, reason, defaults)
 
 
-def _harmless(names: str, routes: tuple[Route, ...], reason: str) -> Row:
-    return Row(tuple(names.split()), routes, reason, None)
+def _harmless(names: str, routes: tuple[Route, ...], reason: str) -> FieldGroup:
+    return FieldGroup(tuple(names.split()), routes, reason, None)
 
 
 _CHAT: Final[tuple[Route, ...]] = ("chat",)
@@ -72,7 +72,7 @@ _NOT_TOLD: Final = "the answer has no such part"
 _BEGUN: Final = "an answer is always begun"
 _OF_THE_TASK: Final = "the prompt is the task's own"
 
-TABLE: Final[tuple[Row, ...]] = (
+TABLE: Final[tuple[FieldGroup, ...]] = (
     # What an answer may say.
     _refused("grammar grammar_lazy", _PLAIN, _NO_SCHEMA, "", False),
     _refused("structured_outputs regex ebnf schema response_schema", _TEXT, _NO_SCHEMA),

@@ -43,7 +43,7 @@ class ModelMeta(BaseModel):
     identity: Literal["claimed"] | None = Field(default=None, exclude_if=_none)
 
 
-class Model(BaseModel):
+class ServedModel(BaseModel):
     """What a request may name as its `model`.
 
     `max_model_len` is the context length in tokens, null where no token is read. `parent` is the
@@ -59,8 +59,8 @@ class Model(BaseModel):
     meta: ModelMeta
 
 
-class ModelList(BaseModel):
+class ServedModels(BaseModel):
     """The models that the key may use."""
 
     object: Literal["list"] = "list"
-    data: list[Model]
+    data: list[ServedModel]

@@ -15,7 +15,7 @@ from appliance.wire.openai.unsupported import refuse_spellings, refuse_unsupport
 MOST_DOCUMENTS: Final = 1000
 
 
-class Document(BaseModel):
+class RerankDocument(BaseModel):
     """A document as an object."""
 
     text: str
@@ -26,7 +26,7 @@ def _text_of(document: Any) -> Any:
 
 
 DocumentText: TypeAlias = Annotated[
-    Text, BeforeValidator(_text_of, json_schema_input_type=Text | Document)
+    Text, BeforeValidator(_text_of, json_schema_input_type=Text | RerankDocument)
 ]
 
 
@@ -61,7 +61,7 @@ class RerankResult(BaseModel):
 
     index: int
     relevance_score: float
-    document: Document | None = None
+    document: RerankDocument | None = None
 
 
 class RerankResponse(BaseModel):

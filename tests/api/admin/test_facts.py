@@ -14,7 +14,7 @@ from appliance.auth.certificates import CaKey
 from appliance.clock import FixedClock, SystemClock
 from appliance.config import Config, TlsConfig, UpstreamConfig
 from appliance.incidents.rules import alarms
-from appliance.jobs.states import State
+from appliance.jobs.states import JobState
 from appliance.jobs.store import JobStore
 from appliance.wire.admin.models import MODEL_SUSPEND, Reason
 from tests.api.admin.lab import LabData, opened
@@ -44,7 +44,7 @@ def _fail(store: JobStore, kind: str, title: str, event: str = "fail") -> int:
     job = store.create(kind, title, "uid:0", "{}", served=True)
     store.advance(job.id, "start")
     columns = {"code": "job_failed", "message": "It broke."} if event == "fail" else {}
-    assert store.advance(job.id, event, **columns).state in (State.FAILED, State.DONE)
+    assert store.advance(job.id, event, **columns).state in (JobState.FAILED, JobState.DONE)
     return job.id
 
 

@@ -8,7 +8,7 @@ from appliance.app import Services, initialise, open_services
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused
 from appliance.evals import judging
-from appliance.evals.pairs import Pair
+from appliance.evals.pairs import ItemPair
 from appliance.trust.bytes import evidence
 from appliance.trust.statements import evaluation
 from appliance.wire.admin import gates as wire
@@ -25,7 +25,7 @@ def made(
     services: Services,
     task: str,
     data: str,
-    outcomes: list[Pair] | None = None,
+    outcomes: list[ItemPair] | None = None,
     *,
     unnamed: bool = False,
 ) -> bytes:

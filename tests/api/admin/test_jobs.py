@@ -14,7 +14,7 @@ from appliance.api.admin.deps import demand
 from appliance.app import Services
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Forbidden, Refused
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.types import Role
 from appliance.wire.admin.base import Verbatim
 from appliance.wire.admin.jobs import JOB, JOB_CANCEL, JOB_PAUSE, JOB_RESUME, JOBS, Job
@@ -29,7 +29,7 @@ class Taken(Verbatim):
     done: int
 
 
-class Steps(Kind[Nothing, Taken]):
+class Steps(JobKind[Nothing, Taken]):
     """Takes steps until it is let go."""
 
     name: ClassVar[str] = "steps"

@@ -10,7 +10,7 @@ from appliance.errors import ApplianceError
 from appliance.tasks.catalogue import ApprovedTasks
 from appliance.tasks.names import TaskNames
 from appliance.trust.artifacts.store import load_policy
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.wire.admin.pointers import TASK_NAMES, TASK_TARGET
 from tests.api.admin.lab import client_of, point_name
 from tests.evals.orders import TASK
@@ -37,10 +37,10 @@ async def test_a_name_points_at_approved_versions(tmp_path: Path) -> None:
 
         def envelope(task: str, previous: str = "", digest: str = "", shadow: str = "") -> bytes:
             versions = [
-                Version(each, digest or services.store.inventory.record(each).digest or "")
+                TaskVersion(each, digest or services.store.inventory.record(each).digest or "")
                 for each in (task, *([shadow] if shadow else []))
             ]
-            made = Pointer(
+            made = TaskPointer(
                 "orders", versions[0], previous, APPROVERS[0], "read", "2026-09-21T00:00:00Z",
                 shadow=versions[1] if shadow else None,
             )  # fmt: skip

@@ -9,12 +9,12 @@ import pytest
 from appliance.app import Services
 from appliance.client import AdminClient
 from appliance.errors import Refused
-from appliance.routing.people import Deferred, Form
+from appliance.routing.people import DeferredItem, Form
 from appliance.wire.admin import queue as wire
 from tests.routing.upstreams.site import caller, entries
 
 
-def put(services: Services, request: str = "req-1", form: Form | None = None) -> Deferred:
+def put(services: Services, request: str = "req-1", form: Form | None = None) -> DeferredItem:
     who = caller("k1").__class__(caller("k1").principal, request, "", "/v1/chat/completions")
     form = form or Form(("leak", "noise"))
     order = {"order": f"It drips, {request}."}

@@ -12,7 +12,7 @@ from appliance.errors import ApplianceError
 from appliance.tasks.loaded import load
 from appliance.wire.admin import routes as wire
 from appliance.wire.admin.models import STATUS
-from appliance.wire.admin.routes import PlanWanted
+from appliance.wire.admin.routes import RoutePlanWanted
 from tests.api.admin.lab import client_of
 from tests.routing.world import DATA_ID, LARGE_ID, ROUTE_ID, SMALL_ID, copied
 from tests.smol import SMALL
@@ -43,7 +43,7 @@ def test_what_a_person_says_of_fields_is_json_that_the_schema_accepts() -> None:
 def test_terms_and_standing_are_those_of_the_store(route_data: Path, tmp_path: Path) -> None:
     data = copied(route_data, tmp_path)
     with open_services(data, config=SMALL) as services, client_of(services) as client:
-        plan = client.call(wire.ROUTE_PLAN, PlanWanted.of(route=ROUTE_ID, dataset=DATA_ID))
+        plan = client.call(wire.ROUTE_PLAN, RoutePlanWanted.of(route=ROUTE_ID, dataset=DATA_ID))
         assert (plan.small, plan.larger, plan.split) == (SMALL_ID, LARGE_ID, "certify")
         assert (plan.error_micros, plan.delta_micros, plan.looks_left) == (100_000, 50_000, 4)
         (shown,) = client.call(wire.ROUTES).routes
@@ -58,7 +58,7 @@ def test_terms_and_standing_are_those_of_the_store(route_data: Path, tmp_path: P
             (lambda: client.call(wire.ROUTE, route="nothing"), "unknown_model_id"),
             (
                 lambda: client.call(
-                    wire.ROUTE_PLAN, PlanWanted.of(route=ROUTE_ID, dataset=SMALL_ID)
+                    wire.ROUTE_PLAN, RoutePlanWanted.of(route=ROUTE_ID, dataset=SMALL_ID)
                 ),
                 "dataset_not_sealed",
             ),

@@ -15,14 +15,14 @@ from appliance.api.admin.private import serve_in_thread
 from appliance.api.admin.stream import MEDIA_TYPE, Report, stream, stream_job
 from appliance.app import Services
 from appliance.errors import Refused, Unavailable
-from appliance.wire.admin.models import Progress, StreamLine
+from appliance.wire.admin.models import StepProgress, StreamLine
 from tests.api.admin.test_jobs import Steps, Taken
 
-RESULT = Progress(phase="done", done=1, total=1)
+RESULT = StepProgress(phase="done", done=1, total=1)
 
 
 @contextlib.contextmanager
-def answer(work: Callable[[Report], Progress], at: Path) -> Iterator[httpx.Response]:
+def answer(work: Callable[[Report], StepProgress], at: Path) -> Iterator[httpx.Response]:
     app = FastAPI()
 
     @app.post("/work")
@@ -50,7 +50,7 @@ def test_the_result_is_the_last_line(tmp_path: Path) -> None:
 def test_progress_arrives_while_the_work_goes_on(tmp_path: Path) -> None:
     seen = threading.Event()
 
-    def work(report: Report) -> Progress:
+    def work(report: Report) -> StepProgress:
         report("copying", 1, 3)
         seen.wait()  # until the reader has the line: it cannot have been held back
         return RESULT
@@ -59,12 +59,12 @@ def test_progress_arrives_while_the_work_goes_on(tmp_path: Path) -> None:
         lines = response.iter_lines()
         first = StreamLine.model_validate_json(next(lines))
         seen.set()
-        assert first.progress == Progress(phase="copying", done=1, total=3)
+        assert first.progress == StepProgress(phase="copying", done=1, total=3)
         assert StreamLine.model_validate_json(list(lines)[-1]).result is not None
 
 
 def test_a_slow_reader_misses_no_phase_and_gets_the_newest_of_each(tmp_path: Path) -> None:
-    def work(report: Report) -> Progress:
+    def work(report: Report) -> StepProgress:
         for phase in ("verifying", "sealing", "loading"):
             for done in range(4):
                 report(phase, done, 3)
@@ -78,7 +78,7 @@ def test_a_slow_reader_misses_no_phase_and_gets_the_newest_of_each(tmp_path: Pat
 
 
 def test_a_refusal_is_the_last_line_with_its_code_and_hint(tmp_path: Path) -> None:
-    def work(report: Report) -> Progress:
+    def work(report: Report) -> StepProgress:
         raise Refused("wrong_state", "no", param="id")
 
     with answer(work, tmp_path) as response:
@@ -89,7 +89,7 @@ def test_a_refusal_is_the_last_line_with_its_code_and_hint(tmp_path: Path) -> No
 
 
 def test_a_crash_ends_the_answer_without_a_result(tmp_path: Path) -> None:
-    def work(report: Report) -> Progress:
+    def work(report: Report) -> StepProgress:
         raise ZeroDivisionError
 
     with answer(work, tmp_path) as response, pytest.raises(httpx.RemoteProtocolError):
@@ -100,7 +100,7 @@ def test_work_that_nobody_waits_for_ends(tmp_path: Path) -> None:
     ended: list[Unavailable] = []
     over = threading.Event()
 
-    def work(report: Report) -> Progress:
+    def work(report: Report) -> StepProgress:
         try:
             while True:
                 report("copying", 1, 2)
@@ -129,7 +129,10 @@ def test_a_job_as_lines_and_what_becomes_of_it_when_its_reader_leaves(
     async def route() -> StreamingResponse:
         live = await services.jobs.start("steps", {}, "uid:1")
         return stream_job(
-            services.jobs, live, Taken, lambda made: Progress(phase="x", done=made.done, total=1)
+            services.jobs,
+            live,
+            Taken,
+            lambda made: StepProgress(phase="x", done=made.done, total=1),
         )
 
     with (

@@ -10,11 +10,11 @@ from appliance.app import Services
 from appliance.cli.job import watched
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
-from appliance.jobs.kind import Context, Kind
+from appliance.jobs.kind import Context, JobKind
 from appliance.tuning import dev_outcomes, losses, record
-from appliance.tuning.dev_outcomes import Kept
+from appliance.tuning.dev_outcomes import DevOutcomes
 from appliance.tuning.exporting import ADAPTER, DIRECTORY
-from appliance.tuning.losses import Point
+from appliance.tuning.losses import LossAt
 from appliance.types import Role
 from appliance.wire.admin import tunings as wire
 from appliance.wire.admin.results import AdapterTuned, TuningPlanned
@@ -29,7 +29,7 @@ class Changes(msgspec.Struct):
     result: dict[str, Any] | None = None
 
 
-class Trained(Kind[Changes, AdapterTuned | TuningPlanned]):
+class Trained(JobKind[Changes, AdapterTuned | TuningPlanned]):
     """Tunings that were done before; what it says comes with the parameters."""
 
     name = "tune"
@@ -72,7 +72,7 @@ def test_losses_are_handed_out_while_it_trains(services: Services, client: Admin
     assert client.call(wire.TUNING_LOSSES, job_id=5).runs == []
     directory = services.data / DIRECTORY / "5"
     directory.mkdir(parents=True)
-    many = [Point(n, 1.0, 0.5 if n == 900 else None) for n in range(1, 1001)]
+    many = [LossAt(n, 1.0, 0.5 if n == 900 else None) for n in range(1, 1001)]
     losses.write(directory / "seed-0.losses", many)
     (run,) = client.call(wire.TUNING_LOSSES, job_id=5).runs
     assert run.name == "seed-0" and len(run.points) < 500
@@ -92,7 +92,7 @@ def test_tunings_stand_side_by_side(services: Services, client: AdminClient) -> 
     assert (one.best, one.best_value, one.dev_nats) == ("blend", 0.86, 0.1243)
 
 
-def with_outcomes(services: Services, client: AdminClient, found: Kept, **more: Any) -> int:
+def with_outcomes(services: Services, client: AdminClient, found: DevOutcomes, **more: Any) -> int:
     """A tuning that kept its outcomes, with its record."""
     data = found.document()
     told = {**more, "best": "model", "outcomes_sha256": hashlib.sha256(data).hexdigest()}

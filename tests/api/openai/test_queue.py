@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from appliance.audit.search import Query
-from appliance.routing.people import MOST_SHOWN, Deferred, Form
+from appliance.routing.people import MOST_SHOWN, DeferredItem, Form
 from appliance.types import Caller, Principal
 from tests.api.conftest import Lan
 
 
 @pytest.fixture
-def waiting(lan: Lan) -> Deferred:
+def waiting(lan: Lan) -> DeferredItem:
     key = next(k for k in lan.services.keys.list() if k.revoked_us is None)
     who = Caller(Principal(key.id, key.name), "req-w", "", "/v1/chat/completions")
     form = Form(("leak", "noise"))
@@ -26,7 +26,7 @@ def desk(lan: Lan) -> Iterator[str]:
     lan.services.keys.revoke(key.id)
 
 
-async def test_an_app_sees_its_own_items_and_answers_none(lan: Lan, waiting: Deferred) -> None:
+async def test_an_app_sees_its_own_items_and_answers_none(lan: Lan, waiting: DeferredItem) -> None:
     listed = (await lan.client.get("/v1/queue")).json()["data"]
     assert [item["id"] for item in listed if item["state"] == "waiting"] == [waiting.id]
     one = (await lan.client.get(f"/v1/queue/{waiting.id}")).json()
@@ -38,7 +38,9 @@ async def test_an_app_sees_its_own_items_and_answers_none(lan: Lan, waiting: Def
     assert lan.services.people.get(waiting.id).state == "waiting"
 
 
-async def test_a_desk_answers_what_its_tasks_defer(lan: Lan, waiting: Deferred, desk: str) -> None:
+async def test_a_desk_answers_what_its_tasks_defer(
+    lan: Lan, waiting: DeferredItem, desk: str
+) -> None:
     async with lan.anonymous(authorization=f"Bearer {desk}") as client:
         listed = (await client.get("/v1/queue")).json()["data"]
         assert waiting.id in [item["id"] for item in listed]
@@ -57,7 +59,7 @@ async def test_a_desk_answers_what_its_tasks_defer(lan: Lan, waiting: Deferred, 
 
 @pytest.mark.parametrize(("role", "models"), [("app", []), ("queue", ["other"])])
 async def test_what_a_key_may_not_see_is_not_there(
-    lan: Lan, waiting: Deferred, role: str, models: list[str]
+    lan: Lan, waiting: DeferredItem, role: str, models: list[str]
 ) -> None:
     key, secret = lan.services.keys.create("stranger", role=role, models=models)
     async with lan.anonymous(authorization=f"Bearer {secret}") as client:
@@ -72,7 +74,7 @@ async def test_what_a_key_may_not_see_is_not_there(
     lan.services.keys.revoke(key.id)
 
 
-async def test_a_key_is_needed(lan: Lan, waiting: Deferred) -> None:
+async def test_a_key_is_needed(lan: Lan, waiting: DeferredItem) -> None:
     async with lan.anonymous() as client:
         for path in ("/v1/queue", f"/v1/queue/{waiting.id}"):
             assert (await client.get(path)).status_code == 401

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.reader import LogReader
-from appliance.audit.verification.findings import Report
+from appliance.audit.verification.findings import VerificationReport
 from appliance.audit.verification.verify import verify_log
 from appliance.errors import AuditRefused, NotFound, StateRefused
 from appliance.types import Receipt
@@ -184,7 +184,7 @@ def test_a_stored_node_that_is_not_the_trees(tmp_path: Path) -> None:
 # Ranges, and a log in use.
 
 
-def ranged(directory: Path, first: int, last: int | None) -> Report:
+def ranged(directory: Path, first: int, last: int | None) -> VerificationReport:
     return verify_log(directory, first=first, last=last)
 
 

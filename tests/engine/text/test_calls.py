@@ -8,10 +8,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.text.calls import MOST_CALLS, ForcedCalls
-from appliance.engine.text.grammar import Grammars
-from appliance.engine.text.reply import Dialect, Reply, ReplyForm
+from appliance.engine.text.grammar import GrammarCache
+from appliance.engine.text.reply import Dialect, ParsedReply, ReplyForm
 from appliance.errors import BadRequest
 from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Tools
@@ -26,13 +26,13 @@ NAMES = frozenset(f["name"] for f in FUNCTIONS)
 
 
 @pytest.fixture(scope="module")
-def runner(library: Library, sealed_model: SealedFile) -> Runner:
-    return Runner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
+def runner(library: Library, sealed_model: SealedFile) -> ModelRunner:
+    return ModelRunner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
 
 
 @pytest.fixture(scope="module")
-def grammars(runner: Runner) -> Iterator[Grammars]:
-    yield Grammars(runner.guidance_tokenizer)
+def grammars(runner: ModelRunner) -> Iterator[GrammarCache]:
+    yield GrammarCache(runner.guidance_tokenizer)
 
 
 def forced(
@@ -42,7 +42,7 @@ def forced(
 
 
 def calls(text: str, dialect: Dialect) -> list[tuple[str, Any]]:
-    reply = Reply(ReplyForm(dialect, NAMES))
+    reply = ParsedReply(ReplyForm(dialect, NAMES))
     pieces = [*reply.push(text), *reply.finish()]
     assert {p.kind for p in pieces} <= {"call", "arguments"}, pieces
     names = [p.text for p in pieces if p.kind == "call"]
@@ -54,7 +54,7 @@ def calls(text: str, dialect: Dialect) -> list[tuple[str, Any]]:
 @pytest.mark.parametrize("dialect", ["hermes", "json"])
 @pytest.mark.parametrize("seed", range(4))
 def test_any_logits_make_one_call_with_valid_arguments(
-    runner: Runner, grammars: Grammars, dialect: Dialect, seed: int
+    runner: ModelRunner, grammars: GrammarCache, dialect: Dialect, seed: int
 ) -> None:
     text, *_ = write(runner, grammars.guide(forced(dialect, *sorted(NAMES))), seed)
     ((name, arguments),) = calls(text, dialect)
@@ -62,18 +62,18 @@ def test_any_logits_make_one_call_with_valid_arguments(
     assert jsonschema_rs.is_valid(schema, arguments)
 
 
-def test_a_named_function_is_the_only_one(runner: Runner, grammars: Grammars) -> None:
+def test_a_named_function_is_the_only_one(runner: ModelRunner, grammars: GrammarCache) -> None:
     for seed in range(5):
         text, *_ = write(runner, grammars.guide(forced("hermes", "opening-hours")), seed)
         assert calls(text, "hermes")[0][0] == "opening-hours"
 
 
-def test_without_the_mask_no_call_comes(runner: Runner, grammars: Grammars) -> None:
+def test_without_the_mask_no_call_comes(runner: ModelRunner, grammars: GrammarCache) -> None:
     text, *_ = write(runner, grammars.guide(forced("hermes", "report")), 0, masked=False)
     assert text == ""
 
 
-def test_parallel_calls_have_an_end(runner: Runner, grammars: Grammars) -> None:
+def test_parallel_calls_have_an_end(runner: ModelRunner, grammars: GrammarCache) -> None:
     guide = grammars.guide(forced("hermes", "opening-hours", parallel=True))
     text, *_ = write(runner, guide, 1)
     assert 1 <= len(calls(text.rsplit("<tool_call>", 1)[0] or text, "hermes")) <= MOST_CALLS
@@ -101,7 +101,7 @@ def test_the_finished_text_is_checked_by_another_library() -> None:
     ],
 )  # fmt: skip
 def test_a_schema_that_cannot_be_enforced_is_refused_by_name(
-    grammars: Grammars, schema: dict[str, Any]
+    grammars: GrammarCache, schema: dict[str, Any]
 ) -> None:
     functions = ({"name": "good", "parameters": DAY}, {"name": "bad", "parameters": schema})
     with pytest.raises(BadRequest) as caught:
@@ -111,7 +111,7 @@ def test_a_schema_that_cannot_be_enforced_is_refused_by_name(
     assert "response_format" not in caught.value.message
 
 
-def test_a_recursive_schema_is_enforced(runner: Runner, grammars: Grammars) -> None:
+def test_a_recursive_schema_is_enforced(runner: ModelRunner, grammars: GrammarCache) -> None:
     following = {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]}
     node = {
         "type": "object",
@@ -124,7 +124,7 @@ def test_a_recursive_schema_is_enforced(runner: Runner, grammars: Grammars) -> N
     assert text.startswith('{"name": "report", "parameters": {"v": ')
 
 
-def test_a_tag_is_a_token_of_its_own_where_the_vocabulary_has_one(grammars: Grammars) -> None:
+def test_a_tag_is_a_token_of_its_own_where_the_vocabulary_has_one(grammars: GrammarCache) -> None:
     grammars.guide(forced("hermes", "report"))
     assert grammars._marker("<|im_start|>") == "<|im_start|>"
     assert grammars._marker("<tool_call>") == '"<tool_call>"'
@@ -152,10 +152,10 @@ FORMS = [
 @pytest.mark.parametrize("dialect", ["hermes", "json"])
 @pytest.mark.parametrize(("form", "expression"), FORMS, ids=[form.kind for form, _ in FORMS])
 def test_one_grammar_makes_calls_or_an_answer_in_the_form(
-    runner: Runner, dialect: Dialect, form: Constraint, expression: str
+    runner: ModelRunner, dialect: Dialect, form: Constraint, expression: str
 ) -> None:
     signed = {"signed": Constraint("lark", 'start: "{" x\nx: "x" | "y"')}
-    grammars = Grammars(runner.guidance_tokenizer, signed)
+    grammars = GrammarCache(runner.guidance_tokenizer, signed)
     constraint = either(dialect, form)
     begin = next(i for i in range(runner.n_vocab) if runner.piece(i) == b"<")
     for seed in range(6):
@@ -165,7 +165,7 @@ def test_one_grammar_makes_calls_or_an_answer_in_the_form(
             tokens = [begin, *(guide.accept(begin) or ())]
             text = b"".join(map(runner.piece, tokens)).decode()
         text += write(runner, guide, seed)[0]
-        reply = Reply(ReplyForm(dialect, NAMES, forced=True, either=True))
+        reply = ParsedReply(ReplyForm(dialect, NAMES, forced=True, either=True))
         pieces = [*reply.push(text), *reply.finish()]
         content = "".join(p.text for p in pieces if p.kind == "content")
         if called:
@@ -175,14 +175,14 @@ def test_one_grammar_makes_calls_or_an_answer_in_the_form(
             assert content == text
 
 
-def test_where_a_call_is_demanded_the_form_waits(grammars: Grammars) -> None:
+def test_where_a_call_is_demanded_the_form_waits(grammars: GrammarCache) -> None:
     tools = Tools(FUNCTIONS, ("report",), False)
     form = Constraint("json_object")
     assert ForcedCalls.constraint(tools, "hermes", form).kind == "calls"
 
 
 def test_an_unknown_grammar_and_a_bad_schema_are_refused_beside_functions_too(
-    grammars: Grammars,
+    grammars: GrammarCache,
 ) -> None:
     for form, code in (
         (Constraint("grammar", "none"), "unknown_grammar"),
@@ -194,7 +194,7 @@ def test_an_unknown_grammar_and_a_bad_schema_are_refused_beside_functions_too(
         assert caught.value.code == code
 
 
-def test_each_of_the_two_is_checked_by_its_own_validator(grammars: Grammars) -> None:
+def test_each_of_the_two_is_checked_by_its_own_validator(grammars: GrammarCache) -> None:
     guide = grammars.guide(either("hermes", FORMS[0][0]))
     valid = guide._validator
     assert valid is not None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from appliance.engine.text.reply import Reply, ReplyForm
+from appliance.engine.text.reply import ParsedReply, ReplyForm
 from appliance.engine.text.templates import CHATML, ChatTemplate
 from appliance.errors import BadRequest
 from appliance.types import Tools
@@ -60,7 +60,7 @@ def test_a_model_that_writes_as_its_history_shows_is_understood(family: str) -> 
     for mark in ("<|im_end|>", "<|eot_id|>", "<end_of_turn>"):
         said = said.partition(mark)[0]
     form = ReplyForm(made.dialect, frozenset({"weather"}), thinking=made.thinking(before))
-    reply = Reply(form)
+    reply = ParsedReply(form)
     pieces = [(p.kind, p.text) for p in [*reply.push(said), *reply.finish()]]
     assert pieces == [("call", "weather"), ("arguments", '{"city": "Oslo"}')]
 

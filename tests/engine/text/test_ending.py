@@ -8,10 +8,10 @@ import jsonschema_rs
 import numpy as np
 import pytest
 
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.text.calls import ForcedCalls
 from appliance.engine.text.ending import Endings
-from appliance.engine.text.grammar import Grammars, Guide
+from appliance.engine.text.grammar import GrammarCache, Guide
 from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Tools
 
@@ -64,16 +64,18 @@ LOVES = {"letters": rb"[A-Za-z]+", "digits": rb"[0-9]+", "signs": rb"[:/.@%\[\\-
 
 
 @pytest.fixture(scope="module")
-def runner(library: Library, sealed_model: SealedFile) -> Runner:
-    return Runner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
+def runner(library: Library, sealed_model: SealedFile) -> ModelRunner:
+    return ModelRunner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
 
 
 @pytest.fixture(scope="module")
-def grammars(runner: Runner) -> Grammars:
-    return Grammars(runner.guidance_tokenizer)
+def grammars(runner: ModelRunner) -> GrammarCache:
+    return GrammarCache(runner.guidance_tokenizer)
 
 
-def written(runner: Runner, guide: Guide, budget: int, seed: int, loved: bytes = b"") -> str | None:
+def written(
+    runner: ModelRunner, guide: Guide, budget: int, seed: int, loved: bytes = b""
+) -> str | None:
     """A text of a model that opens what it can and closes nothing; None if it was cut off.
 
     Args:
@@ -102,7 +104,7 @@ def written(runner: Runner, guide: Guide, budget: int, seed: int, loved: bytes =
     return b"".join(map(runner.piece, tokens)).decode() if complete else None
 
 
-def needed(grammars: Grammars, constraint: Constraint) -> int:
+def needed(grammars: GrammarCache, constraint: Constraint) -> int:
     *_, need = grammars._ready(constraint)
     assert need is not None
     return need
@@ -111,7 +113,7 @@ def needed(grammars: Grammars, constraint: Constraint) -> int:
 @pytest.mark.parametrize("schema", SCHEMAS)
 @pytest.mark.parametrize("more", [0, 1, 7, 40])
 def test_a_document_that_can_end_does(
-    runner: Runner, grammars: Grammars, schema: dict[str, Any], more: int
+    runner: ModelRunner, grammars: GrammarCache, schema: dict[str, Any], more: int
 ) -> None:
     constraint = Constraint("json_schema", json.dumps(schema))
     budget = needed(grammars, constraint) + more
@@ -130,7 +132,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize("loved", [b"", *LOVES.values()], ids=["openings", *LOVES])
 @pytest.mark.parametrize("schema", OPEN)
 def test_what_does_not_end_everywhere_ends_in_time(
-    runner: Runner, grammars: Grammars, schema: dict[str, Any], loved: bytes
+    runner: ModelRunner, grammars: GrammarCache, schema: dict[str, Any], loved: bytes
 ) -> None:
     constraint = Constraint("json_schema", json.dumps(schema))
     for more in (0, 7, 90):
@@ -142,7 +144,7 @@ def test_what_does_not_end_everywhere_ends_in_time(
 
 
 def test_without_phrases_and_the_limit_of_keys_neither_holds(
-    runner: Runner, grammars: Grammars
+    runner: ModelRunner, grammars: GrammarCache
 ) -> None:
     constraint = Constraint("json_schema", json.dumps(OPEN[3]))
     guide = grammars.guide(constraint)
@@ -156,12 +158,12 @@ def test_without_phrases_and_the_limit_of_keys_neither_holds(
     assert guide._limits.text.repeated
 
 
-def test_any_object_ends(runner: Runner, grammars: Grammars) -> None:
+def test_any_object_ends(runner: ModelRunner, grammars: GrammarCache) -> None:
     text = written(runner, grammars.guide(Constraint("json_object")), 30, 0)
     assert text is not None and isinstance(json.loads(text), dict)
 
 
-def test_a_demanded_call_ends(runner: Runner, grammars: Grammars) -> None:
+def test_a_demanded_call_ends(runner: ModelRunner, grammars: GrammarCache) -> None:
     functions = ({"name": "report", "parameters": TREE},)
     constraint = ForcedCalls.constraint(Tools(functions, ("report",), False), "hermes")
     budget = needed(grammars, constraint) + 25
@@ -170,7 +172,7 @@ def test_a_demanded_call_ends(runner: Runner, grammars: Grammars) -> None:
 
 
 def test_where_the_schema_leaves_no_room_the_answer_is_cut_as_before(
-    runner: Runner, grammars: Grammars
+    runner: ModelRunner, grammars: GrammarCache
 ) -> None:
     constraint = Constraint("json_schema", json.dumps(PART))
     guide = grammars.guide(constraint)
@@ -178,13 +180,15 @@ def test_where_the_schema_leaves_no_room_the_answer_is_cut_as_before(
     assert written(runner, guide, room, 0) is None
 
 
-def test_an_answer_with_room_is_left_alone(runner: Runner, grammars: Grammars) -> None:
+def test_an_answer_with_room_is_left_alone(runner: ModelRunner, grammars: GrammarCache) -> None:
     guide = grammars.guide(Constraint("json_schema", json.dumps(PART)))
     for token in (0, 1000):
         assert guide.within(token, 100_000) == token
 
 
-def test_without_that_the_same_answers_are_cut_off(runner: Runner, grammars: Grammars) -> None:
+def test_without_that_the_same_answers_are_cut_off(
+    runner: ModelRunner, grammars: GrammarCache
+) -> None:
     constraint = Constraint("json_schema", json.dumps(TREE))
     budget = needed(grammars, constraint) + 20
     guide = grammars.guide(constraint)

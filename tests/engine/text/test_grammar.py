@@ -11,9 +11,9 @@ import jsonschema_rs
 import numpy as np
 import pytest
 
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.text.calls import ForcedCalls
-from appliance.engine.text.grammar import MAX_RULES, Grammars, Guide
+from appliance.engine.text.grammar import MAX_RULES, GrammarCache, Guide
 from appliance.engine.text.schemas import MAX_BYTES, MAX_DEPTH
 from appliance.errors import BadRequest, StateRefused
 from appliance.trust.bytes.sealed import SealedFile
@@ -33,20 +33,22 @@ REPORT = {
 
 
 @pytest.fixture(scope="module")
-def runner(library: Library, sealed_model: SealedFile) -> Runner:
-    return Runner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
+def runner(library: Library, sealed_model: SealedFile) -> ModelRunner:
+    return ModelRunner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
 
 
 @pytest.fixture(scope="module")
-def grammars(runner: Runner) -> Iterator[Grammars]:
-    yield Grammars(runner.guidance_tokenizer)
+def grammars(runner: ModelRunner) -> Iterator[GrammarCache]:
+    yield GrammarCache(runner.guidance_tokenizer)
 
 
 def schema(value: object) -> Constraint:
     return Constraint("json_schema", json.dumps(value))
 
 
-def write(runner: Runner, guide: Guide, seed: int, *, masked: bool = True) -> tuple[str, int, int]:
+def write(
+    runner: ModelRunner, guide: Guide, seed: int, *, masked: bool = True
+) -> tuple[str, int, int]:
     """Text, sampled and forced tokens of an answer to random logits, at most 200 tokens."""
     random = np.random.default_rng(seed)
     tokens: list[int] = []
@@ -65,7 +67,9 @@ def write(runner: Runner, guide: Guide, seed: int, *, masked: bool = True) -> tu
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_any_logits_give_a_valid_document(runner: Runner, grammars: Grammars, seed: int) -> None:
+def test_any_logits_give_a_valid_document(
+    runner: ModelRunner, grammars: GrammarCache, seed: int
+) -> None:
     text, sampled, forced = write(runner, grammars.guide(schema(REPORT)), seed)
     assert jsonschema_rs.is_valid(REPORT, json.loads(text))
     assert " " not in text.split('"note"')[0], "compact separators"
@@ -81,7 +85,7 @@ def test_any_logits_give_a_valid_document(runner: Runner, grammars: Grammars, se
     ],
 )
 def test_the_largest_schema_that_is_taken_can_be_followed(
-    runner: Runner, grammars: Grammars, asked: Any
+    runner: ModelRunner, grammars: GrammarCache, asked: Any
 ) -> None:
     guide = grammars.guide(schema(asked))
     for begun in (b"{", b'"', b"["):  # where most may come next
@@ -95,7 +99,9 @@ def test_the_largest_schema_that_is_taken_can_be_followed(
     assert np.isfinite(logits).any()
 
 
-def test_without_the_mask_the_same_logits_are_refused(runner: Runner, grammars: Grammars) -> None:
+def test_without_the_mask_the_same_logits_are_refused(
+    runner: ModelRunner, grammars: GrammarCache
+) -> None:
     text, *_ = write(runner, grammars.guide(schema(REPORT)), 0, masked=False)
     assert text == ""
 
@@ -109,19 +115,21 @@ def test_without_the_mask_the_same_logits_are_refused(runner: Runner, grammars: 
     ],
 )
 def test_choices_and_expressions(
-    runner: Runner, grammars: Grammars, constraint: Constraint, answers: set[str]
+    runner: ModelRunner, grammars: GrammarCache, constraint: Constraint, answers: set[str]
 ) -> None:
     assert {write(runner, grammars.guide(constraint), seed)[0] for seed in range(8)} <= answers
 
 
-def test_guides_of_one_constraint_share_no_state(runner: Runner, grammars: Grammars) -> None:
+def test_guides_of_one_constraint_share_no_state(
+    runner: ModelRunner, grammars: GrammarCache
+) -> None:
     first, second = grammars.guide(schema(REPORT)), grammars.guide(schema(REPORT))
     write(runner, first, 1)
     assert first.stopped
     assert not second.stopped
 
 
-def test_the_independent_check_catches_a_broken_document(grammars: Grammars) -> None:
+def test_the_independent_check_catches_a_broken_document(grammars: GrammarCache) -> None:
     guide = grammars.guide(schema(REPORT))
     assert guide.wrote('{"part":', complete=False)
     assert not guide.wrote('"spoon"}', complete=True)
@@ -155,7 +163,7 @@ def nested(depth: int) -> str:
     ],
 )
 def test_what_cannot_be_enforced_is_refused(
-    grammars: Grammars, constraint: Constraint, reason: str
+    grammars: GrammarCache, constraint: Constraint, reason: str
 ) -> None:
     with pytest.raises(BadRequest) as refusal:
         grammars.guide(constraint)
@@ -165,7 +173,7 @@ def test_what_cannot_be_enforced_is_refused(
     assert not re.search(r"option|lenient|coerce|Some\(", refusal.value.message)
 
 
-def test_a_library_is_not_quoted_on_its_switches(grammars: Grammars) -> None:
+def test_a_library_is_not_quoted_on_its_switches(grammars: GrammarCache) -> None:
     either = {"oneOf": [{"type": "string"}, {"type": "string", "minLength": 2}]}
     function = {"name": "f", "parameters": {"type": "object", "properties": {"a": either}}}
     for asked in (schema(either), ForcedCalls.constraint(Tools((function,), ("f",)), "hermes")):
@@ -186,13 +194,13 @@ def test_a_library_is_not_quoted_on_its_switches(grammars: Grammars) -> None:
     ],
 )  # fmt: skip
 def test_annotations_names_and_data_are_no_keywords(
-    grammars: Grammars, asked: dict[str, Any], accepted: str
+    grammars: GrammarCache, asked: dict[str, Any], accepted: str
 ) -> None:
     guide = grammars.guide(schema(asked))
     assert guide.wrote(accepted, complete=True)
 
 
-def test_a_document_with_a_key_twice_is_refused(grammars: Grammars) -> None:
+def test_a_document_with_a_key_twice_is_refused(grammars: GrammarCache) -> None:
     guide = grammars.guide(schema({"type": "object"}))
     assert not guide.wrote('{"a":1,"a":1}', complete=True)
 
@@ -200,9 +208,9 @@ def test_a_document_with_a_key_twice_is_refused(grammars: Grammars) -> None:
 VERDICT = 'start: verdict " because " reason\nverdict: "ok" | "defect"\nreason: /[a-z]{3,8}/\n'
 
 
-def test_signed_grammars_are_asked_for_by_name(runner: Runner) -> None:
+def test_signed_grammars_are_asked_for_by_name(runner: ModelRunner) -> None:
     signed = {"verdict": Constraint("lark", VERDICT), "report": schema(REPORT)}
-    grammars = Grammars(runner.guidance_tokenizer, signed)
+    grammars = GrammarCache(runner.guidance_tokenizer, signed)
     for seed in range(5):
         text, *_ = write(runner, grammars.guide(Constraint("grammar", "verdict")), seed)
         assert re.fullmatch("(ok|defect) because [a-z]{3,8}", text)
@@ -215,7 +223,7 @@ def test_signed_grammars_are_asked_for_by_name(runner: Runner) -> None:
     assert "verdict, report" in refusal.value.message
 
 
-def test_without_signed_grammars_no_name_is_known(grammars: Grammars) -> None:
+def test_without_signed_grammars_no_name_is_known(grammars: GrammarCache) -> None:
     with pytest.raises(BadRequest, match="none") as refusal:
         grammars.guide(Constraint("grammar", "verdict"))
     assert refusal.value.code == "unknown_grammar"
@@ -226,8 +234,8 @@ def chain(rules: int) -> str:
     return f'start: r0\n{lines}r{rules}: "a"'
 
 
-def test_the_longest_chain_of_rules_that_is_taken_compiles(runner: Runner) -> None:
-    Grammars(runner.guidance_tokenizer, {"a": Constraint("lark", chain(MAX_RULES - 2))})
+def test_the_longest_chain_of_rules_that_is_taken_compiles(runner: ModelRunner) -> None:
+    GrammarCache(runner.guidance_tokenizer, {"a": Constraint("lark", chain(MAX_RULES - 2))})
 
 
 @pytest.mark.parametrize(
@@ -247,10 +255,10 @@ def test_the_longest_chain_of_rules_that_is_taken_compiles(runner: Runner) -> No
     ],
 )
 def test_a_signed_grammar_that_cannot_be_enforced_stops_the_load(
-    runner: Runner, constraint: Constraint, reason: str
+    runner: ModelRunner, constraint: Constraint, reason: str
 ) -> None:
     with pytest.raises(StateRefused) as refusal:
-        Grammars(runner.guidance_tokenizer, {"hostile": constraint})
+        GrammarCache(runner.guidance_tokenizer, {"hostile": constraint})
     assert refusal.value.code == "grammar_invalid"
     assert refusal.value.message.startswith("The grammar hostile: ")
     assert reason in refusal.value.message
@@ -258,7 +266,7 @@ def test_a_signed_grammar_that_cannot_be_enforced_stops_the_load(
 
 @pytest.mark.parametrize("name", ["date", "time", "date-time"])
 def test_dates_and_times_are_those_that_python_reads(
-    runner: Runner, grammars: Grammars, name: str
+    runner: ModelRunner, grammars: GrammarCache, name: str
 ) -> None:
     kinds: dict[str, Any] = {"date": date, "time": clock, "date-time": datetime}
     read = kinds[name].fromisoformat
@@ -267,7 +275,7 @@ def test_dates_and_times_are_those_that_python_reads(
         assert read(json.loads(text))
 
 
-def test_a_date_beside_a_pattern_meets_both(runner: Runner, grammars: Grammars) -> None:
+def test_a_date_beside_a_pattern_meets_both(runner: ModelRunner, grammars: GrammarCache) -> None:
     leap = {"type": "string", "format": "date", "pattern": "-02-29$", "minLength": 1}
     for seed in range(10):
         text, *_ = write(runner, grammars.guide(schema(leap)), seed)
@@ -290,7 +298,7 @@ def test_a_date_beside_a_pattern_meets_both(runner: Runner, grammars: Grammars) 
         {"$schema": "http://127.0.0.1:9/meta", "type": "object"}, {"const": "\ud800"},
     ],
 )  # fmt: skip
-def test_a_schema_that_cannot_be_met_is_refused(grammars: Grammars, impossible: object) -> None:
+def test_a_schema_that_cannot_be_met_is_refused(grammars: GrammarCache, impossible: object) -> None:
     with pytest.raises(BadRequest) as caught:
         grammars.guide(schema(impossible))
     assert caught.value.code == "invalid_schema"

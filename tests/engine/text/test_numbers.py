@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.text.calls import ForcedCalls
 from appliance.engine.text.following import MOST_DIGITS, JsonText
-from appliance.engine.text.grammar import Grammars, Guide
+from appliance.engine.text.grammar import GrammarCache, Guide
 from appliance.engine.text.numbers import Growing
 from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Tools
@@ -63,16 +63,16 @@ def test_tokens_that_need_more_room() -> None:
 
 
 @pytest.fixture(scope="module")
-def runner(library: Library, sealed_model: SealedFile) -> Runner:
-    return Runner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
+def runner(library: Library, sealed_model: SealedFile) -> ModelRunner:
+    return ModelRunner(library, sealed_model.reopen(), RunnerConfig(256, 1, 1, 64))
 
 
 @pytest.fixture(scope="module")
-def grammars(runner: Runner) -> Grammars:
-    return Grammars(runner.guidance_tokenizer)
+def grammars(runner: ModelRunner) -> GrammarCache:
+    return GrammarCache(runner.guidance_tokenizer)
 
 
-def in_love_with_digits(runner: Runner, guide: Guide, seed: int) -> str:
+def in_love_with_digits(runner: ModelRunner, guide: Guide, seed: int) -> str:
     """An answer of a model that would write digits for ever, at most 300 tokens."""
     random = np.random.default_rng(seed)
     wanted = np.array([bool(re.match(rb"[\d.eE]", runner.piece(t))) for t in range(runner.n_vocab)])
@@ -104,7 +104,7 @@ def digits(text: str) -> list[int]:
 )  # fmt: skip
 @pytest.mark.parametrize("seed", range(3))
 def test_a_model_that_would_write_digits_for_ever_is_held(
-    runner: Runner, grammars: Grammars, schema: dict[str, Any], seed: int
+    runner: ModelRunner, grammars: GrammarCache, schema: dict[str, Any], seed: int
 ) -> None:
     guide = grammars.guide(Constraint("json_schema", json.dumps(schema)))
     text = in_love_with_digits(runner, guide, seed)
@@ -123,7 +123,7 @@ def test_a_model_that_would_write_digits_for_ever_is_held(
     ],
 )  # fmt: skip
 def test_a_schema_that_wants_a_longer_number_gets_it(
-    runner: Runner, grammars: Grammars, schema: dict[str, Any], least: int
+    runner: ModelRunner, grammars: GrammarCache, schema: dict[str, Any], least: int
 ) -> None:
     text = in_love_with_digits(
         runner, grammars.guide(Constraint("json_schema", json.dumps(schema))), 1
@@ -131,7 +131,7 @@ def test_a_schema_that_wants_a_longer_number_gets_it(
     assert max(digits(text)) >= least
 
 
-def test_arguments_of_a_demanded_call_end_too(runner: Runner, grammars: Grammars) -> None:
+def test_arguments_of_a_demanded_call_end_too(runner: ModelRunner, grammars: GrammarCache) -> None:
     parameters = {"type": "object", "properties": {"n": {"type": "number"}}, "required": ["n"],
                   "additionalProperties": False}  # fmt: skip
     functions = ({"name": "f", "parameters": parameters},)
@@ -140,6 +140,8 @@ def test_arguments_of_a_demanded_call_end_too(runner: Runner, grammars: Grammars
     assert text.endswith("</tool_call>") and max(digits(text)) <= MOST_DIGITS
 
 
-def test_digits_that_are_no_number_are_left_alone(runner: Runner, grammars: Grammars) -> None:
+def test_digits_that_are_no_number_are_left_alone(
+    runner: ModelRunner, grammars: GrammarCache
+) -> None:
     guide = grammars.guide(Constraint("regex", "[0-9]{40}"))
     assert len(in_love_with_digits(runner, guide, 0)) == 40

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from appliance.engine.text.reply import Dialect, Piece, Reply, ReplyForm
+from appliance.engine.text.reply import Dialect, ParsedReply, Piece, ReplyForm
 
 NAMES = frozenset({"weather", "time"})
 HERMES = '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
@@ -30,7 +30,7 @@ def joined(pieces: list[Piece]) -> list[Piece]:
 
 
 def read(form: ReplyForm, *texts: str) -> list[Piece]:
-    reply = Reply(form)
+    reply = ParsedReply(form)
     pieces = [piece for text in texts for piece in reply.push(text)]
     return joined(pieces + reply.finish())
 
@@ -120,7 +120,7 @@ def test_half_a_surrogate_pair_leaves_as_an_escape() -> None:
 
 
 def test_a_forced_call_leaves_as_it_comes() -> None:
-    reply = Reply(form(forced=True))
+    reply = ParsedReply(form(forced=True))
     assert reply.push('<tool_call>\n{"name": "weather", "arg') == []
     assert reply.push('uments": {"ci') == [
         Piece("call", "weather"), Piece("arguments", '{"ci'),

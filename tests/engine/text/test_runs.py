@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.text.runs import LONGEST, check_runs, recurses
 from appliance.errors import BadRequest
 from tests.fuzz import model_mutants, tiny_models
@@ -35,15 +35,15 @@ def test_only_tokenisers_that_recurse_are_bounded() -> None:
 
 
 @pytest.fixture(params=["gpt-4o", "tekken", "qwen2"])
-def runner(library: Library, request: pytest.FixtureRequest) -> Iterator[Runner]:
+def runner(library: Library, request: pytest.FixtureRequest) -> Iterator[ModelRunner]:
     made = tiny_models.qwen2()
     made.pairs["tokenizer.ggml.pre"] = string(request.param)
     fd = os.memfd_create("model")
     os.write(fd, model_mutants.build(made))
-    yield Runner(library, fd, RunnerConfig(n_ctx=64, slots=1, threads=1, n_batch=64))
+    yield ModelRunner(library, fd, RunnerConfig(n_ctx=64, slots=1, threads=1, n_batch=64))
 
 
-def test_the_longest_run_that_is_allowed_is_tokenised(runner: Runner) -> None:
+def test_the_longest_run_that_is_allowed_is_tokenised(runner: ModelRunner) -> None:
     """On a stack as the worker's, or this test ends the whole run."""
     found: list[int] = []
 
@@ -60,7 +60,7 @@ def test_the_longest_run_that_is_allowed_is_tokenised(runner: Runner) -> None:
     assert len(found) == 4 and all(found)
 
 
-def test_a_longer_one_is_refused_where_it_recurses(runner: Runner) -> None:
+def test_a_longer_one_is_refused_where_it_recurses(runner: ModelRunner) -> None:
     text = "a" * (LONGEST + 1)
     if not recurses(runner.meta("tokenizer.ggml.pre")):
         assert runner.tokenize(text, add_special=False, parse_special=True)

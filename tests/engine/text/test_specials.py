@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.text.specials import Special, Specials
 from appliance.trust.bytes.sealed import SealedFile
 
@@ -49,13 +49,15 @@ def test_without_control_tokens_the_others_are_still_cut() -> None:
 
 
 @pytest.fixture(scope="module")
-def runner(library: Library, sealed_model: SealedFile) -> Runner:
-    return Runner(
+def runner(library: Library, sealed_model: SealedFile) -> ModelRunner:
+    return ModelRunner(
         library, sealed_model.reopen(), RunnerConfig(n_ctx=64, slots=1, threads=1, n_batch=64)
     )
 
 
-def of_llama_cpp(runner: Runner, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+def of_llama_cpp(
+    runner: ModelRunner, text: str, *, add_special: bool, parse_special: bool
+) -> list[int]:
     raw = text.encode()
     buffer = (llama.llama_token * (len(raw) + 8))()
     count = llama.llama_tokenize(
@@ -72,14 +74,14 @@ bits = st.sampled_from(
 @settings(deadline=None, max_examples=200)
 @given(st.lists(bits, max_size=12).map("".join), st.booleans(), st.booleans())
 def test_the_tokens_are_those_of_llama_cpp(
-    runner: Runner, text: str, add_special: bool, parse_special: bool
+    runner: ModelRunner, text: str, add_special: bool, parse_special: bool
 ) -> None:
     asked = {"add_special": add_special, "parse_special": parse_special}
     assert runner.tokenize(text, **asked) == of_llama_cpp(runner, text, **asked)
 
 
 def test_the_work_is_linear_in_the_number_of_special_tokens(
-    runner: Runner, monkeypatch: pytest.MonkeyPatch
+    runner: ModelRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[int] = []
     real = llama.llama_tokenize
@@ -94,6 +96,6 @@ def test_the_work_is_linear_in_the_number_of_special_tokens(
     assert sum(given) == 20_000 and max(given) == 1  # llama.cpp is never given a list to count in
 
 
-def test_it_stops_soon_after_the_most_that_is_wanted(runner: Runner) -> None:
+def test_it_stops_soon_after_the_most_that_is_wanted(runner: ModelRunner) -> None:
     text = "<|im_end|>x" * 20_000
     assert len(runner.tokenize(text, add_special=False, parse_special=True, most=10)) == 11

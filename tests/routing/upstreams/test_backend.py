@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.config import UpstreamConfig
-from appliance.engine.text.reply import Reply, collected
+from appliance.engine.text.reply import ParsedReply, collected
 from appliance.errors import ApplianceError, AuditUnavailable, Forbidden
 from appliance.routing.upstreams.connection import Connection
 from appliance.routing.upstreams.hosts import SLACK
@@ -279,7 +279,7 @@ async def test_calls_and_reasoning_of_another_host(tmp_path: Path) -> None:
     ):
         asked = chat(tools=Tools((TOOL,), ("order",)), max_tokens=50)
         generation = await services.inference.begin(caller(), asked)
-        reply = Reply(generation.form)
+        reply = ParsedReply(generation.form)
         pieces = [
             piece for delta in [one async for one in generation] for piece in reply.push(delta.text)
         ]

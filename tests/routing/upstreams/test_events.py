@@ -8,7 +8,14 @@ import pytest
 
 from appliance.errors import UpstreamLost
 from appliance.routing.upstreams import events
-from appliance.routing.upstreams.events import Event, Logprobs, Probed, TokenIds, decode, decoded
+from appliance.routing.upstreams.events import (
+    Event,
+    EventLogprobs,
+    Probed,
+    TokenIds,
+    decode,
+    decoded,
+)
 
 TOKEN = {"token": "a", "logprob": -1}
 MANY = {str(number): -1 for number in range(65)}
@@ -19,11 +26,11 @@ def test_log_probabilities_in_both_forms() -> None:
         "tokens": ["a", "b"], "token_logprobs": [None, -1.0],
         "top_logprobs": [None, {"c": -2.0, "b": -1.0}],
     }  # fmt: skip
-    first, second = decode(json.dumps(old).encode(), Logprobs).read()
+    first, second = decode(json.dumps(old).encode(), EventLogprobs).read()
     assert (first.logprob, first.top, second.offset) == (None, (), 1)
     assert second.top == ((b"b", -1.0), (b"c", -2.0))
     new = {"content": [{"token": "?", "bytes": [195, 164], "logprob": -1, "top_logprobs": None}]}
-    (only,) = decode(json.dumps(new).encode(), Logprobs).read()
+    (only,) = decode(json.dumps(new).encode(), EventLogprobs).read()
     assert (only.token, only.logprob) == ("ä".encode(), -1.0)
 
 
@@ -44,7 +51,7 @@ def test_log_probabilities_in_both_forms() -> None:
 )  # fmt: skip
 def test_log_probabilities_that_are_none(told: Any) -> None:
     with pytest.raises(UpstreamLost) as caught:
-        decode(json.dumps(told).encode(), Logprobs).read()
+        decode(json.dumps(told).encode(), EventLogprobs).read()
     assert caught.value.code == "upstream_invalid"
 
 

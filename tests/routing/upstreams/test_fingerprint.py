@@ -17,7 +17,7 @@ from appliance.routing.upstreams.fingerprint import (
     probe_body,
     read_row,
 )
-from appliance.routing.upstreams.health import Verdict
+from appliance.routing.upstreams.health import ProbeVerdict
 from appliance.upstream_kinds import KINDS
 
 ROW = (("Paris", -500_000), ("the", -1_500_000), ("a", -2_500_000))
@@ -32,7 +32,7 @@ def moved(by: int) -> Fingerprint:
 def test_the_same_answers_pass() -> None:
     known = learnt(VLLM, [SEEN, moved(900), SEEN])
     assert known.tolerance == 20_000
-    assert compare(known, moved(-15_000)).verdict is Verdict.SAME
+    assert compare(known, moved(-15_000)).verdict is ProbeVerdict.SAME
     assert Fingerprint.decode(known.encode()) == known
 
 
@@ -50,7 +50,7 @@ def test_the_tolerance_follows_what_was_seen() -> None:
 )
 def test_other_weights_differ(other: Fingerprint) -> None:
     found = compare(learnt(VLLM, [SEEN, SEEN]), other)
-    assert found.verdict is Verdict.OTHER and not found.exact
+    assert found.verdict is ProbeVerdict.OTHER and not found.exact
     assert found.distances and max(found.distances) > found.tolerance
 
 
@@ -65,28 +65,28 @@ def test_other_weights_differ(other: Fingerprint) -> None:
 )
 def test_some_differences_are_none_of_company(other: Fingerprint) -> None:
     found = compare(learnt(VLLM, [SEEN, SEEN]), other)
-    assert found.verdict is Verdict.OTHER and found.exact and found.why
+    assert found.verdict is ProbeVerdict.OTHER and found.exact and found.why
 
 
 def test_the_first_prompts_are_compared_with_what_was_learnt_of_all_and_the_other_way() -> None:
     """What was learnt of four prompts by an older version still holds."""
     more = replace(SEEN, ids=(*SEEN.ids, (7,)), rows=(*SEEN.rows, ROW))
     for known, seen in ((more, SEEN), (SEEN, more)):
-        assert compare(learnt(VLLM, [known]), seen).verdict is Verdict.SAME
+        assert compare(learnt(VLLM, [known]), seen).verdict is ProbeVerdict.SAME
     assert ALL[: len(FIRST)] == FIRST and len(set(ALL)) == len(ALL) == 16
 
 
 def test_an_engine_without_alternatives_is_known_by_its_tokens() -> None:
     ollama, one, other = KINDS["ollama"], ((" a", 0),), ((" b", 0),)
     known = learnt(ollama, [Fingerprint((), (one,))])
-    assert compare(known, Fingerprint((), (one,))).verdict is Verdict.SAME
-    assert compare(known, Fingerprint((), (other,))).verdict is Verdict.OTHER
+    assert compare(known, Fingerprint((), (one,))).verdict is ProbeVerdict.SAME
+    assert compare(known, Fingerprint((), (other,))).verdict is ProbeVerdict.OTHER
 
 
 def test_a_rare_token_may_change_its_place_with_the_next() -> None:
     known = learnt(VLLM, [SEEN])
     other = replace(SEEN, rows=((*ROW[:2], ("an", -2_500_001)),))
-    assert compare(known, other).verdict is Verdict.SAME
+    assert compare(known, other).verdict is ProbeVerdict.SAME
 
 
 def test_one_that_answers_differently_is_not_learnt() -> None:

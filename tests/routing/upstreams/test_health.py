@@ -10,17 +10,17 @@ from appliance.routing.upstreams.health import (
     AGREEING,
     FAILURES,
     SUSPECT_S,
-    Health,
+    HostHealth,
+    HostProbe,
     Intervals,
-    Probe,
-    Verdict,
+    ProbeVerdict,
 )
 
 TIMES = Intervals(probe=30, quiet=300, idle=30)
-SAME, GONE = Probe(Verdict.SAME), Probe(Verdict.GONE, "refused")
-SLOW, FAILED = Probe(Verdict.SLOW, "slow"), Probe(Verdict.FAILED, "invalid")
-OTHER = Probe(Verdict.OTHER, "0.1 away", distances=(100_000,) * 16, tolerance=20_000)
-EXACT = Probe(Verdict.OTHER, "other ids", exact=True)
+SAME, GONE = HostProbe(ProbeVerdict.SAME), HostProbe(ProbeVerdict.GONE, "refused")
+SLOW, FAILED = HostProbe(ProbeVerdict.SLOW, "slow"), HostProbe(ProbeVerdict.FAILED, "invalid")
+OTHER = HostProbe(ProbeVerdict.OTHER, "0.1 away", distances=(100_000,) * 16, tolerance=20_000)
+EXACT = HostProbe(ProbeVerdict.OTHER, "other ids", exact=True)
 
 
 class Clock:
@@ -32,37 +32,37 @@ class Clock:
 
 
 # Functions, because a type checker believes that what was seen of a property stays so.
-def state(health: Health) -> str:
+def state(health: HostHealth) -> str:
     return health.state
 
 
-def reach(health: Health) -> str:
+def reach(health: HostHealth) -> str:
     return health.reach
 
 
-def usable(health: Health) -> bool:
+def usable(health: HostHealth) -> bool:
     return health.usable
 
 
-def due(health: Health) -> bool:
+def due(health: HostHealth) -> bool:
     return health.due
 
 
-def seeks(health: Health) -> bool:
+def seeks(health: HostHealth) -> bool:
     return health.wants_quiet
 
 
-def made() -> tuple[Health, Clock]:
+def made() -> tuple[HostHealth, Clock]:
     """A host that agreed just now."""
     clock = Clock()
-    health = Health(TIMES, clock)
+    health = HostHealth(TIMES, clock)
     assert state(health) == "unreachable" and health.due and not usable(health)
     look(health, SAME)
     assert state(health) == "ready" and usable(health)
     return health, clock
 
 
-def look(health: Health, found: Probe, *, last: bool = False, quiet: bool = False) -> None:
+def look(health: HostHealth, found: HostProbe, *, last: bool = False, quiet: bool = False) -> None:
     """One probe, beside what runs there; `quiet`: what runs there ends before it."""
     health.probe()
     assert not due(health)
@@ -135,7 +135,7 @@ def test_a_slow_probe_beside_running_answers_is_busy() -> None:
 
 
 @pytest.mark.parametrize("found", [SLOW, FAILED])
-def test_no_probe_takes_out_a_host_that_answered_lately(found: Probe) -> None:
+def test_no_probe_takes_out_a_host_that_answered_lately(found: HostProbe) -> None:
     health, clock = made()
     clock.now += 1_000
     health.heard()
@@ -258,7 +258,7 @@ def test_a_quiet_moment_is_sought_after_five_minutes_and_not_at_each_probe() -> 
 
 
 def test_a_host_that_was_not_asked_yet_is_not_asked_because_it_is_suspect() -> None:
-    health = Health(TIMES, Clock())
+    health = HostHealth(TIMES, Clock())
     look(health, OTHER)
     assert state(health) == "suspect" and not usable(health)
     look(health, OTHER)
@@ -266,7 +266,7 @@ def test_a_host_that_was_not_asked_yet_is_not_asked_because_it_is_suspect() -> N
 
 
 def test_a_host_that_agreed_shortly_before_a_restart_is_asked_at_once() -> None:
-    health = Health(TIMES, Clock())
+    health = HostHealth(TIMES, Clock())
     health.restore()
     assert usable(health) and not due(health)
 
@@ -277,7 +277,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.health = Health(TIMES, self.clock)
+        self.health = HostHealth(TIMES, self.clock)
         self.quiet_differences = 0
         self.probing = False
 
@@ -316,18 +316,20 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.probing)
     @rule(found=st.sampled_from([SAME, OTHER, EXACT, SLOW, FAILED, GONE]), last=st.booleans())
-    def probed(self, found: Probe, *, last: bool) -> None:
+    def probed(self, found: HostProbe, *, last: bool) -> None:
         health = self.health
         before, company = (health.usable, health.suspect, health.tripped), health.company
         heard = self.clock.now - health._heard < TIMES.idle
         health.probed(found, last=last)
         health.release()
         self.probing = False
-        if found.verdict in (Verdict.SLOW, Verdict.FAILED):
+        if found.verdict in (ProbeVerdict.SLOW, ProbeVerdict.FAILED):
             kept = last or heard or (found is SLOW and company)
             assert health.usable is before[0] or (before[0] and not kept)
         if health.tripped and not before[2]:
-            assert found.verdict is Verdict.OTHER and before[1] and (found.exact or not company)
+            assert (
+                found.verdict is ProbeVerdict.OTHER and before[1] and (found.exact or not company)
+            )
         if found is GONE:
             assert not health.usable
         if health.usable and not before[0]:

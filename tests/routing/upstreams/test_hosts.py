@@ -8,22 +8,24 @@ import pytest
 from appliance.config import UpstreamConfig
 from appliance.errors import StateRefused, UpstreamLost
 from appliance.routing.upstreams.connection import Connection, NotSent
-from appliance.routing.upstreams.health import Health
-from appliance.routing.upstreams.hosts import SLACK, Host, Upstream
+from appliance.routing.upstreams.health import HostHealth
+from appliance.routing.upstreams.hosts import SLACK, ConfiguredUpstream, UpstreamPeer
 from tests.routing.upstreams.test_health import SAME, TIMES, Clock, look
 
 URLS = tuple(f"http://localhost:{port}" for port in (1, 2, 3))
 
 
-def made() -> Upstream:
+def made() -> ConfiguredUpstream:
     config, clock = UpstreamConfig(urls=URLS, model="m", slots=4), Clock()
     hosts = [
-        Host(url, Connection(url, config, None, ""), Health(TIMES, clock), approved=True)
+        UpstreamPeer(
+            url, Connection(url, config, None, ""), HostHealth(TIMES, clock), approved=True
+        )
         for url in URLS
     ]
     for host in hosts:
         look(host.health, SAME)
-    return Upstream("big", config, hosts)
+    return ConfiguredUpstream("big", config, hosts)
 
 
 def test_one_beginning_goes_to_one_host_and_beginnings_are_spread() -> None:

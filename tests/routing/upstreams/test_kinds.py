@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import BadRequest
-from appliance.routing.upstreams.kinds import FEATURES, Feature, asked
+from appliance.routing.upstreams.kinds import FEATURES, EngineFeature, asked
 from appliance.types import Constraint, GenerationRequest, Sampling, TaskNeeds, Tools
 from appliance.upstream_kinds import KINDS
 
@@ -109,7 +109,7 @@ EVERYTHING: dict[str, GenerationRequest] = {
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.about)
-def test_each_cell_of_the_table(feature: Feature) -> None:
+def test_each_cell_of_the_table(feature: EngineFeature) -> None:
     """What a kind does is in its body; what it does not is refused by its name."""
     what = EVERYTHING[feature.about]
     usual = request() if what.messages else request(messages=None, prompt="x")

@@ -16,8 +16,8 @@ import pytest
 
 from appliance.app import Services
 from appliance.errors import ApplianceError
-from appliance.routing.upstreams.health import Verdict
-from appliance.routing.upstreams.hosts import Host, Upstream
+from appliance.routing.upstreams.health import ProbeVerdict
+from appliance.routing.upstreams.hosts import ConfiguredUpstream, UpstreamPeer
 from tests.routing.upstreams.engine import WORDS, Engine
 from tests.routing.upstreams.site import (
     BIG,
@@ -41,8 +41,8 @@ class Watch:
 
     def __init__(self, services: Services) -> None:
         self.services, self.clock = services, Clock()
-        self.upstream: Upstream = services.upstreams.get(BIG)
-        self.host: Host = self.upstream.hosts[0]
+        self.upstream: ConfiguredUpstream = services.upstreams.get(BIG)
+        self.host: UpstreamPeer = self.upstream.hosts[0]
         self.clock.now = math.ceil(self.host.health._now())  # sums of whole numbers are exact
         self.host.health._now = self.clock
         self.quiet = 0
@@ -102,10 +102,10 @@ async def test_fifteen_minutes_of_full_load_trip_nothing(tmp_path: Path) -> None
     ):
         watch, differed, compare = Watch(services), 0, services.upstreams.get(BIG)._found
 
-        async def counted(host: Host, known: object) -> object:
+        async def counted(host: UpstreamPeer, known: object) -> object:
             nonlocal differed
             found = await compare(host, known)  # type: ignore[arg-type]
-            differed += found.verdict is Verdict.OTHER
+            differed += found.verdict is ProbeVerdict.OTHER
             return found
 
         watch.upstream._found = counted  # type: ignore[assignment, method-assign]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.engine.text.reply import Reply, ReplyForm, collected
+from appliance.engine.text.reply import ParsedReply, ReplyForm, collected
 from appliance.errors import UpstreamLost
-from appliance.routing.upstreams.stream import Answer, SeenIds, Wanted, _Lines
+from appliance.routing.upstreams.stream import SeenIds, StreamedAnswer, Wanted, _Lines
 
 RECORDED = {
     "vllm chat": (
@@ -56,7 +56,7 @@ RECORDED = {
 }
 
 
-async def fed(answer: Answer, data: bytes, step: int) -> str:
+async def fed(answer: StreamedAnswer, data: bytes, step: int) -> str:
     text = ""
     for at in range(0, len(data), step):
         pieces, _ = await answer.feed(data[at : at + step])
@@ -65,8 +65,10 @@ async def fed(answer: Answer, data: bytes, step: int) -> str:
     return text
 
 
-def read(data: bytes, *, size: int = 1 << 20, step: int = 7, seen: SeenIds | None = None) -> Answer:
-    answer = Answer(Wanted(size, 64, 20), seen)
+def read(
+    data: bytes, *, size: int = 1 << 20, step: int = 7, seen: SeenIds | None = None
+) -> StreamedAnswer:
+    answer = StreamedAnswer(Wanted(size, 64, 20), seen)
     assert asyncio.run(fed(answer, data, step)) == "Hi!"
     return answer
 
@@ -191,11 +193,11 @@ def test_counts_that_are_like_ours_are_the_hosts(prompt: int, tokens: int) -> No
 
 def test_nothing_beyond_max_tokens_leaves() -> None:
     """Not a piece too many, and not in one piece; what comes with the finish reason may."""
-    answer = Answer(Wanted(8 << 20, 4, 20), None)
+    answer = StreamedAnswer(Wanted(8 << 20, 4, 20), None)
     assert asyncio.run(fed(answer, piece("x") * 4 + piece("y", "length"), 99)) == "xxxxy"
     assert answer.tokens == 4
     for data in (piece("x") * 5, piece("x" * 2000), piece("x", "stop") + piece("x" * 2000)):
-        answer = Answer(Wanted(8 << 20, 4, 20), None)
+        answer = StreamedAnswer(Wanted(8 << 20, 4, 20), None)
         with pytest.raises(UpstreamLost) as caught:
             asyncio.run(fed(answer, data + END, 99))
         assert caught.value.code == "upstream_invalid"
@@ -214,7 +216,7 @@ def test_a_line_is_looked_at_once() -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
-    answer = Answer(Wanted(200, 8, 1), None)
+    answer = StreamedAnswer(Wanted(200, 8, 1), None)
     with contextlib.suppress(UpstreamLost):
         asyncio.run(fed(answer, b"data: " + data + b"\n\n", 1000))
 
@@ -234,7 +236,7 @@ def fragment(arguments: str, name: str | None = None, index: int = 0) -> dict[st
     return {"index": index, "function": function}
 
 
-async def all_of(answer: Answer, data: bytes) -> list[tuple[int, str]]:
+async def all_of(answer: StreamedAnswer, data: bytes) -> list[tuple[int, str]]:
     """The text of each choice."""
     pieces, _ = await answer.feed(data)
     answer.last()
@@ -262,9 +264,9 @@ async def test_calls_are_written_as_our_own_models_write_them() -> None:
         {"delta": {}, "finish_reason": "stop"},
     )
     for data in (parts, whole):
-        answer = Answer(TOOLS, None)
+        answer = StreamedAnswer(TOOLS, None)
         ((_, text),) = await all_of(answer, data)
-        said = collected([*(reply := Reply(READ)).push(text), *reply.finish()])
+        said = collected([*(reply := ParsedReply(READ)).push(text), *reply.finish()])
         assert (said.content, answer.finish) == ("Wait.", "stop")
         assert said.calls == [
             {"name": "f", "arguments": '{"x": 1}'}, {"name": "g", "arguments": "{}"},
@@ -276,8 +278,8 @@ READ = ReplyForm("hermes", frozenset({"f", "g"}), thinking="tags")
 
 async def test_a_call_that_length_cut_off_is_text() -> None:
     data = events(called(fragment('{"x": ', "f")), called(finish="length"))
-    ((_, text),) = await all_of(Answer(TOOLS, None), data)
-    said = collected([*(reply := Reply(READ)).push(text), *reply.finish()])
+    ((_, text),) = await all_of(StreamedAnswer(TOOLS, None), data)
+    said = collected([*(reply := ParsedReply(READ)).push(text), *reply.finish()])
     assert said.calls == [] and '"f"' in said.content
 
 
@@ -302,7 +304,7 @@ ONE = replace(TOOLS, calls=1)
 )
 async def test_calls_that_were_not_asked_for(wanted: Wanted, data: bytes) -> None:
     with pytest.raises(UpstreamLost) as caught:
-        await all_of(Answer(wanted, None), data)
+        await all_of(StreamedAnswer(wanted, None), data)
     assert caught.value.code == "upstream_invalid"
 
 
@@ -314,10 +316,10 @@ async def test_reasoning_stands_before_the_answer_or_is_left_out(name: str) -> N
         {"delta": {"content": "Yes"}},
         {"delta": {"content": "!"}, "finish_reason": "stop"},
     )
-    ((_, text),) = await all_of(Answer(TOOLS, None), data)
-    said = collected([*(reply := Reply(READ)).push(text), *reply.finish()])
+    ((_, text),) = await all_of(StreamedAnswer(TOOLS, None), data)
+    said = collected([*(reply := ParsedReply(READ)).push(text), *reply.finish()])
     assert (said.reasoning, said.content) == ("Hm, yes.", "Yes!")
-    without = Answer(replace(TOOLS, reasoning=False), None)
+    without = StreamedAnswer(replace(TOOLS, reasoning=False), None)
     assert await all_of(without, data) == [(0, "Yes!")]
     assert without.tokens == 4  # what is left out was computed, too
 
@@ -330,7 +332,7 @@ async def test_several_choices_end_each_for_itself() -> None:
         usage={"prompt_tokens": 20, "completion_tokens": 3,
                "prompt_tokens_details": {"cached_tokens": 16}},
     )  # fmt: skip
-    answer = Answer(wanted, None)
+    answer = StreamedAnswer(wanted, None)
     assert await all_of(answer, data) == [(0, "bc"), (1, "a")]
     assert (answer.finish, answer.tokens, answer.cached_tokens) == ("length,stop", 3, 16)
     assert [(one.index, one.finish_reason, one.cached) for one in answer.last()] == [
@@ -338,15 +340,15 @@ async def test_several_choices_end_each_for_itself() -> None:
     ]  # fmt: skip
     for index in (2, -1):
         with pytest.raises(UpstreamLost):
-            await all_of(Answer(wanted, None), events({"text": "a", "index": index}))
+            await all_of(StreamedAnswer(wanted, None), events({"text": "a", "index": index}))
     with pytest.raises(UpstreamLost) as caught:
-        await all_of(Answer(wanted, None), events({"text": "a", "finish_reason": "stop"}))
+        await all_of(StreamedAnswer(wanted, None), events({"text": "a", "finish_reason": "stop"}))
     assert caught.value.code == "upstream_incomplete"
 
 
 async def test_no_more_is_cached_than_there_is() -> None:
     for cached, found in ((-1, 0), (1 << 60, 20), (None, 0), (7, 7)):
         usage = {"prompt_tokens": 20, "prompt_tokens_details": {"cached_tokens": cached}}
-        answer = Answer(TOOLS, None)
+        answer = StreamedAnswer(TOOLS, None)
         await all_of(answer, events({"text": "a", "finish_reason": "stop"}, usage=usage))
         assert answer.cached_tokens == found

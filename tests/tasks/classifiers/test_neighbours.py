@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from appliance.tasks.classifiers import document
-from appliance.tasks.classifiers.neighbours import Neighbours, fit_neighbours
+from appliance.tasks.classifiers.neighbours import NeighbourModel, fit_neighbours
 
 VECTORS: list[list[float]] = [[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0.9, 0.2], [0, 0, 1]]
 LABELS = ["a", "a", "b", "b", "c"]
@@ -38,7 +38,7 @@ def test_at_equal_distance_the_smaller_label_comes_first() -> None:
 def test_it_survives_its_document() -> None:
     fitted = fit_neighbours(VECTORS, LABELS, "e5", nearest=3)
     again = document.read(document.write(fitted))
-    assert isinstance(again, Neighbours)
+    assert isinstance(again, NeighbourModel)
     assert (again.embedder, again.nearest, again.labels) == ("e5", 3, ("a", "b", "c"))
     assert (again.probabilities(VECTORS) == fitted.probabilities(VECTORS)).all()
 

@@ -129,7 +129,7 @@ def test_hashing_reports_its_progress(source: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     with directory.open_artifact(source) as artifact:
         total = sum(artifact.sizes.values())
-        meter = directory.Meter(lambda *step: seen.append(step), "hashing", total)
+        meter = directory.BlockMeter(lambda *step: seen.append(step), "hashing", total)
         digests = directory.hash_files(artifact, artifact.sizes, meter)
     assert digests["LICENSE"].sha256 == sha256(b"Apache-2.0")
     assert seen[-1] == ("hashing", total, total)
@@ -138,7 +138,7 @@ def test_hashing_reports_its_progress(source: Path) -> None:
 def test_a_file_that_became_a_link_after_listing(source: Path) -> None:
     with directory.open_artifact(source) as artifact:
         link_out(source)
-        meter = directory.Meter(quiet, "hashing", 1)
+        meter = directory.BlockMeter(quiet, "hashing", 1)
         assert code_of(lambda: directory.hash_files(artifact, artifact.sizes, meter)) == (
             "file_symlink"
         )

@@ -7,21 +7,21 @@ from msgspec.structs import replace
 
 from appliance.errors import PolicyRefused
 from appliance.trust.bytes import ecdsa
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from tests.evals.gates import edited
 from tests.trust import policies
 
-LIVE, NEXT, LAST = (Version(f"orders-{n}", f"{n}b" * 32) for n in (1, 2, 3))
-POINTER = Pointer("orders", LIVE, "", "Alice", "certificate read", "2026-09-21T00:00:00Z")
+LIVE, NEXT, LAST = (TaskVersion(f"orders-{n}", f"{n}b" * 32) for n in (1, 2, 3))
+POINTER = TaskPointer("orders", LIVE, "", "Alice", "certificate read", "2026-09-21T00:00:00Z")
 
 
-def signed(wanted: Pointer = POINTER, key: ecdsa.PrivateKey = policies.ALICE) -> bytes:
+def signed(wanted: TaskPointer = POINTER, key: ecdsa.PrivateKey = policies.ALICE) -> bytes:
     return wanted.sign(ecdsa.private_pem(key))
 
 
 def code(envelope: bytes, change: policies.Change = lambda d: None) -> str:
     with pytest.raises(PolicyRefused) as caught:
-        Pointer.verify(envelope, policies.parsed(change))
+        TaskPointer.verify(envelope, policies.parsed(change))
     return caught.value.code
 
 
@@ -32,7 +32,7 @@ def test_what_was_signed_is_read_again() -> None:
         replace(POINTER, shadow=NEXT),
         replace(POINTER, canary=NEXT, percent=99, shadow=LAST),
     ):
-        assert Pointer.verify(signed(wanted), policies.parsed()).said == wanted
+        assert TaskPointer.verify(signed(wanted), policies.parsed()).said == wanted
 
 
 def test_only_an_approver_points() -> None:
@@ -47,14 +47,14 @@ def test_an_edited_pointer_is_refused() -> None:
         "pointer_signature"
     )
     assert code(b"{}") == "pointer_malformed"
-    assert code(b" " * (Pointer.LIMIT + 1)) == "pointer_malformed"
+    assert code(b" " * (TaskPointer.LIMIT + 1)) == "pointer_malformed"
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"name": "a/b"}, {"name": "a:b"}, {"live": Version("", "ab" * 32)}, {"previous": "x"},
-        {"live": Version("a", "AB" * 32)}, {"person": " "}, {"reason": "a\nb"},
+        {"name": "a/b"}, {"name": "a:b"}, {"live": TaskVersion("", "ab" * 32)}, {"previous": "x"},
+        {"live": TaskVersion("a", "AB" * 32)}, {"person": " "}, {"reason": "a\nb"},
         {"reason": "a" * 501}, {"time": "now"}, {"canary": NEXT}, {"canary": NEXT, "percent": 100},
         {"percent": 5}, {"canary": LIVE, "percent": 5}, {"shadow": LIVE},
     ],

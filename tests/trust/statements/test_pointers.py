@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from appliance.db import open_database
 from appliance.errors import PolicyRefused, StateRefused
 from appliance.trust.statements import pointers
-from appliance.trust.statements.pointer import Pointer, Version
+from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.trust.statements.pointers import Pointers
 from tests.trust import policies
 from tests.trust.statements.test_pointer import POINTER, signed
@@ -28,8 +28,8 @@ def nothing() -> None:
 
 
 def flip(kept: Pointers, task: str, previous: str = "") -> str:
-    envelope = signed(replace(POINTER, live=Version(task, "ab" * 32), previous=previous))
-    made = Pointer.verify(envelope, policies.parsed())
+    envelope = signed(replace(POINTER, live=TaskVersion(task, "ab" * 32), previous=previous))
+    made = TaskPointer.verify(envelope, policies.parsed())
     kept.flip(made, nothing)
     return made.id
 
@@ -79,9 +79,9 @@ def test_a_death_before_the_row_leaves_the_old_pointer(kept: Pointers) -> None:
     def dies() -> None:
         raise KeyboardInterrupt
 
-    envelope = signed(replace(POINTER, live=Version("v2", "ab" * 32), previous=first))
+    envelope = signed(replace(POINTER, live=TaskVersion("v2", "ab" * 32), previous=first))
     with pytest.raises(KeyboardInterrupt):
-        kept.flip(Pointer.verify(envelope, policies.parsed()), dies)
+        kept.flip(TaskPointer.verify(envelope, policies.parsed()), dies)
     assert live(kept) == "v1"
 
 

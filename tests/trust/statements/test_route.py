@@ -14,9 +14,9 @@ from appliance.trust.statements import route
 from appliance.trust.statements.route import (
     ACCEPTED,
     Calibrated,
+    CalibrationFound,
     Circumstances,
-    Found,
-    Specification,
+    RouteSpecification,
 )
 from appliance.trust.statements.statement import PAYLOAD_TYPE, Signed
 from tests.evals.gates import DAY_US, EVALUATOR, NOW_US, STRANGER, policy
@@ -26,24 +26,24 @@ TERMS = {"error_micros": 50_000, "delta_micros": 50_000, "margin_micros": 50_000
 ENGINE = "llama.cpp 1"
 
 
-def wanted(**changes: Any) -> Specification:
+def wanted(**changes: Any) -> RouteSpecification:
     given: dict[str, Any] = {
         "route": "orders", "route_digest": "1" * 64, "dataset": "data", "dataset_digest": "2" * 64,
         "split": "certify", "small": "small", "small_digest": "3" * 64, "larger": "large",
         "larger_digest": "4" * 64, **TERMS, "looks": 4, "seed": "0123456789abcdef",
         "name": "Paula", "time": "2026-09-21T00:00:00Z",
     }  # fmt: skip
-    return Specification(**(given | changes))
+    return RouteSpecification(**(given | changes))
 
 
-def found(**changes: Any) -> Found:
+def found(**changes: Any) -> CalibrationFound:
     given: dict[str, Any] = {
         "reason": "", "threshold_micros": 900_000, "coverage_micros": 700_000,
         "limit_micros": 50_000, "groups": 660, "groups_needed": None,
         "function": {"kind": "logistic", "weights": {"top": 1.0}, "intercept": 0.25},
         "doubtful": "larger", "low_micros": -10_000, "merkle_root": "5" * 64,
     }  # fmt: skip
-    return Found(**(given | changes))
+    return CalibrationFound(**(given | changes))
 
 
 def at(**changes: Any) -> Circumstances:
@@ -55,8 +55,8 @@ def at(**changes: Any) -> Circumstances:
 
 
 def certificate(
-    terms: Specification | None = None,
-    what: Found | None = None,
+    terms: RouteSpecification | None = None,
+    what: CalibrationFound | None = None,
     how: Circumstances | None = None,
     key: ecdsa.PrivateKey = EVALUATOR,
     person: ecdsa.PrivateKey = policies.PUBLISHER,
@@ -69,7 +69,7 @@ def certificate(
 def test_a_certificate_of_an_older_version_names_no_interval_and_has_no_room() -> None:
     older = msgspec.to_builtins(found())
     del older["interval"], older["company"], older["reach_micros"]
-    read = msgspec.convert(older, Found)
+    read = msgspec.convert(older, CalibrationFound)
     assert (read.interval, read.company, read.reach_micros) == ("", False, None)
 
 
@@ -233,7 +233,7 @@ def test_subjects_of_a_specification_are_its_route_and_its_dataset() -> None:
     document["subject"][0]["name"] = "x"
     envelope = dsse.sign(json.dumps(document).encode(), PAYLOAD_TYPE, [policies.PUBLISHER])
     with pytest.raises(PolicyRefused, match="subjects"):
-        Specification.open(envelope)
+        RouteSpecification.open(envelope)
 
 
 def test_a_schedule_spends_delta_once_and_old_bytes_have_none() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import Forbidden, Unavailable
-from appliance.wire.admin.usage import Load
+from appliance.wire.admin.usage import CurrentLoad
 from tests.tui.scripted import DOWN, WORKER, Script, Told, model, status, terminal
 
 SIZES = [(60, 20), (80, 24), (200, 60)]
@@ -46,9 +46,9 @@ async def test_the_room_of_a_large_terminal_is_used() -> None:
 
 
 async def test_charts_move_with_the_load() -> None:
-    script = Script(BUSY, load_found=Load(at=1, server="s"))
+    script = Script(BUSY, load_found=CurrentLoad(at=1, server="s"))
     async with terminal(script) as opened:
-        script.load_found = Load(at=2, server="s", completion_tokens=42)
+        script.load_found = CurrentLoad(at=2, server="s", completion_tokens=42)
         assert "42.0 tok/s" in await opened.refresh()
 
 

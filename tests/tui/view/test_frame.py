@@ -6,7 +6,7 @@ from appliance.errors import ApplianceError, Forbidden
 from tests.test_client import STATUS
 from tests.tui.scripted import DOWN, model, status
 from tui.link import Link, Snapshot
-from tui.rates import Point
+from tui.rates import RatePoint
 from tui.text import line
 from tui.view import frame
 
@@ -19,7 +19,7 @@ def live(**changes: object) -> Link:
 
 def test_the_first_line_names_profile_state_work_and_role() -> None:
     models = [model("a", "serving", loaded=True), model("b", "refused")]
-    said = frame.top(live(models=models), Point(tokens=12.34, queued=7), 101, 100).plain
+    said = frame.top(live(models=models), RatePoint(tokens=12.34, queued=7), 101, 100).plain
     for words in ("LAB", "- idle", "models 1+ 1!", "queue 7", "12.3 tok/s", "you: admin", "+ LIVE"):
         assert words in said, words
     assert "read-only" in frame.top(live(), None, 101, 120, readonly=True).plain

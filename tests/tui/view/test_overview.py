@@ -3,10 +3,10 @@
 import pytest
 
 from appliance.wire.admin.models import Model, Worker
-from appliance.wire.admin.usage import Gpu, Load
+from appliance.wire.admin.usage import CurrentLoad, Gpu
 from tests.test_client import STATUS
 from tests.tui.scripted import WORKER, model, status
-from tui.rates import Point
+from tui.rates import RatePoint
 from tui.view import overview
 
 
@@ -34,8 +34,10 @@ def test_a_refused_model_says_why_and_what_to_do() -> None:
 @pytest.mark.parametrize("width", [56, 77, 110, 197])
 @pytest.mark.parametrize("plain", [False, True])
 def test_charts_have_units_and_the_room_that_there_is(width: int, plain: bool) -> None:
-    points = [Point(tokens=n, kv=0.5, ttft_p50=0.05, ttft_p95=0.2) for n in range(100)]
-    load = Load(at=1, server="s", gpus=[Gpu(name="H100", memory=80 << 30, memory_used=8 << 30)])
+    points = [RatePoint(tokens=n, kv=0.5, ttft_p50=0.05, ttft_p95=0.2) for n in range(100)]
+    load = CurrentLoad(
+        at=1, server="s", gpus=[Gpu(name="H100", memory=80 << 30, memory_used=8 << 30)]
+    )
     made = overview.gauges(points, load, width, 1, ascii_only=plain)
     shown = "\n".join(row.plain for row in made)
     for words in ("99.0 tok/s", "50%", "p50 50 ms p95 200 ms", "8.0 GiB of 80.0 GiB", "CPU host"):
@@ -47,7 +49,7 @@ def test_charts_have_units_and_the_room_that_there_is(width: int, plain: bool) -
 
 def test_a_host_that_wobbles_by_a_percent_draws_the_same() -> None:
     made = [
-        overview.gauges([Point(host_cpu=cpu)] * 50, None, 80, 1, ascii_only=False)
+        overview.gauges([RatePoint(host_cpu=cpu)] * 50, None, 80, 1, ascii_only=False)
         for cpu in (0.50, 0.51, 0.60)
     ]
     plain = ["\n".join(row.plain for row in shown) for shown in made]

@@ -19,10 +19,10 @@ def detail(**changes: object) -> ModelDetail:
     return ModelDetail.model_validate({**plain, **changes})
 
 
-NOTHING = view.Evidence()
+NOTHING = view.EvaluationsShown()
 
 
-def shown(task: ModelDetail, evidence: view.Evidence = NOTHING) -> str:
+def shown(task: ModelDetail, evidence: view.EvaluationsShown = NOTHING) -> str:
     return "\n".join(part.plain for part in view.detail(task, evidence, 100))
 
 
@@ -47,24 +47,24 @@ def name(**changes: object) -> Name:
 
 def test_its_newest_evaluation_and_how_long_it_holds() -> None:
     old, other = certificate(id="11" * 32), certificate(task_digest="99" * 32, groups=7)
-    said = shown(detail(), view.Evidence((old, certificate(), other)))
+    said = shown(detail(), view.EvaluationsShown((old, certificate(), other)))
     assert "+ pass  481 groups of orders, against majority" in said
     assert (
         "until 2027-11-17" in said and "5d5d" in said and "1111" not in said and "7 gr" not in said
     )
     void = certificate(usable=False, why="It is for another engine.")
-    assert "! It is for another engine." in shown(detail(), view.Evidence((void,)))
-    assert "evaluated" not in shown(detail(), view.Evidence((other,)))
+    assert "! It is for another engine." in shown(detail(), view.EvaluationsShown((void,)))
+    assert "evaluated" not in shown(detail(), view.EvaluationsShown((other,)))
 
 
 def test_the_names_under_which_it_answers() -> None:
     mine = {"task": "t", "digest": "ab" * 32}
-    assert "orders" not in shown(detail(), view.Evidence(names=(name(),)))
-    assert "+ live" in shown(detail(), view.Evidence(names=(name(live=mine),)))
-    canary = shown(detail(), view.Evidence(names=(name(canary=mine, percent=10),)))
+    assert "orders" not in shown(detail(), view.EvaluationsShown(names=(name(),)))
+    assert "+ live" in shown(detail(), view.EvaluationsShown(names=(name(live=mine),)))
+    canary = shown(detail(), view.EvaluationsShown(names=(name(canary=mine, percent=10),)))
     assert "canary, 10 % of the apps" in canary and "by anna" in canary
     tally = {"same": 90, "differs": 2, "failed": 1}
-    shadow = shown(detail(), view.Evidence(names=(name(shadow=mine, compared=tally),)))
+    shadow = shown(detail(), view.EvaluationsShown(names=(name(shadow=mine, compared=tally),)))
     assert "90 answers the same, 2 differ, 1 failed" in shadow
 
 

@@ -3,7 +3,7 @@
 from appliance.trust.gguf.reader import Array, Kind, Reader, Scalar, read_header
 from appliance.trust.gguf.tensors import places, read_tensors
 from appliance.tuning.conversion.gguf_file import (
-    Place,
+    TensorPlace,
     f32,
     flag,
     head,
@@ -20,7 +20,7 @@ def test_the_reader_finds_what_was_written() -> None:
         "general.name": text("größe"), "a.number": u32(7), "a.share": f32(0.5),
         "a.flag": flag(True), "a.texts": texts(["x", "yz"]), "a.numbers": i32s([-1, 2]),
     }  # fmt: skip
-    tensors = [Place("one.weight", (2, 3), 1, 12), Place("two.weight", (5,), 0, 20)]
+    tensors = [TensorPlace("one.weight", (2, 3), 1, 12), TensorPlace("two.weight", (5,), 0, 20)]
     start = head(pairs, tensors)
     data = start + b"".join(bytes(t.size + padding(t.size)) for t in tensors)
     reader = Reader(data, len(data))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.tuning.rows import Row
+from appliance.tuning.rows import TokenRow
 from appliance.tuning.trainer import batches
 
 
@@ -31,7 +31,7 @@ def test_steps_of_parts_of_an_epoch() -> None:
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(4, 60))
 def test_parts_fit_and_leave_nothing_out(lengths: list[int], most: int) -> None:
-    rows = [Row(str(n), (1, 5, *range(size)), (7, 2)) for n, size in enumerate(lengths)]
+    rows = [TokenRow(str(n), (1, 5, *range(size)), (7, 2)) for n, size in enumerate(lengths)]
     found = batches.parts(rows, range(len(rows)), 2, most)
     assert sorted(n for part in found for n in part) == list(range(len(rows)))
     for part in found:
@@ -40,6 +40,6 @@ def test_parts_fit_and_leave_nothing_out(lengths: list[int], most: int) -> None:
 
 
 def test_what_an_epoch_computes_counts_the_filling() -> None:
-    rows = [Row("a", (1, 5), (2,)), Row("b", (1, 5, 6, 7), (8, 2))]
+    rows = [TokenRow("a", (1, 5), (2,)), TokenRow("b", (1, 5, 6, 7), (8, 2))]
     assert batches.computed(rows, 1, 100, 2, 0) == 1 + 2 * 4
     assert batches.computed(rows, 1, 4, 2, 0) == (1 + 1) + (1 + 4)

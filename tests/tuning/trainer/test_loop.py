@@ -12,7 +12,7 @@ from appliance.errors import TuningRefused
 from appliance.trust.bytes.sealed import SealedFile
 from appliance.trust.gguf.reader import MAX_METADATA, Reader, read_header
 from appliance.trust.gguf.tensors import places, read_tensors
-from appliance.tuning.messages import Base, Checkpoint, Done, Step
+from appliance.tuning.messages import BaseLosses, Done, TrainerCheckpoint, TrainingStep
 from appliance.tuning.process import trainer
 from tests.tuning.runs import only, order, run, sealed, weights
 
@@ -43,13 +43,13 @@ async def test_killed_it_resumes_to_the_same_weights(base: SealedFile, tuning_se
     kept = b""
     async with trainer(base, order(), tuning_set) as said:
         async for message in said:
-            if isinstance(message, Checkpoint):
+            if isinstance(message, TrainerCheckpoint):
                 kept = message.data
                 break  # leaving kills it, with kill -9
     rest = await run(base, order(checkpoint=kept), tuning_set)
-    assert [m.step for m in rest if isinstance(m, Step)] == [2, 3]
+    assert [m.step for m in rest if isinstance(m, TrainingStep)] == [2, 3]
     assert weights(rest) == weights(whole)
-    assert only(Base, rest) == []  # the untrained model was held against the server before
+    assert only(BaseLosses, rest) == []  # the untrained model was held against the server before
 
 
 @pytest.mark.tune
@@ -58,7 +58,7 @@ async def test_it_stops_when_dev_gains_nothing_and_keeps_the_best(
 ) -> None:
     wild = msgspec.structs.replace(order().settings, rate=0.1, epochs=8, evaluations=3, patience=1)
     found = await run(base, order(settings=wild), tuning_set)
-    on_dev = [m.dev for m in found if isinstance(m, Step) and m.dev is not None]
+    on_dev = [m.dev for m in found if isinstance(m, TrainingStep) and m.dev is not None]
     done = found[-1]
     assert isinstance(done, Done) and done.steps == len(on_dev) < 24  # it was to take 24 steps
     assert done.best == done.steps - 1 and min(on_dev) == on_dev[-2] < on_dev[-1]
@@ -67,8 +67,8 @@ async def test_it_stops_when_dev_gains_nothing_and_keeps_the_best(
 @pytest.mark.tune
 async def test_a_checkpoint_of_another_run_is_refused(base: SealedFile, tuning_set: Path) -> None:
     found = await run(base, order(), tuning_set)
-    kept = only(Checkpoint, found)[0]
-    assert isinstance(kept, Checkpoint)
+    kept = only(TrainerCheckpoint, found)[0]
+    assert isinstance(kept, TrainerCheckpoint)
     for change in ({"threads": 2}, {"rows": order().rows[::-1]}):
         with pytest.raises(TuningRefused) as refused:
             await run(base, order(checkpoint=kept.data, **change), tuning_set)

@@ -13,8 +13,8 @@ from appliance.trust.bytes.sealed import seal_and_close
 from appliance.trust.gguf.gguf import vet
 from appliance.trust.gguf.reader import MAX_METADATA
 from appliance.tuning import checks
-from appliance.tuning.messages import Base
-from appliance.tuning.rows import Row
+from appliance.tuning.messages import BaseLosses
+from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import serving
 from appliance.tuning.training import held
 from appliance.workers.cpu_variants import HostVariant
@@ -32,12 +32,12 @@ async def compared(path: Path, tuning_set: Path, notices: Path) -> checks.Gap:
     items = [msgspec.json.decode(line) for line in notices.read_bytes().splitlines()[::400]]
     async with serving(model, 128, HostVariant().get(), 1) as served:
         texts = [(await served.text(item["input"]["text"]))[:60] for item in items]
-        rows = tuple(Row(str(n), t[:1], t[1:]) for n, t in enumerate(texts) if len(t) > 9)
+        rows = tuple(TokenRow(str(n), t[:1], t[1:]) for n, t in enumerate(texts) if len(t) > 9)
         theirs = await served.scores(rows)
     few = order(1, frozen=rows, trial=1)
-    (base,) = only(Base, await run(sealed, few, tuning_set))
+    (base,) = only(BaseLosses, await run(sealed, few, tuning_set))
     sealed.close()
-    assert isinstance(base, Base)
+    assert isinstance(base, BaseLosses)
     return checks.gap(held(base.scores), theirs)
 
 

@@ -11,7 +11,7 @@ from appliance.wire.admin.keys import KeyCreate
 from appliance.wire.admin.models import (
     EntryQuery,
     Model,
-    Progress,
+    StepProgress,
     StreamLine,
     Verification,
     use_of,
@@ -38,7 +38,7 @@ def test_requests_refuse_and_replies_allow_what_is_new(name: str) -> None:
 
 def test_a_reply_of_a_newer_server_can_be_read() -> None:
     line = {"phase": "copying", "done": 1, "total": 2, "rate": 3}
-    assert Progress.model_validate(line) == Progress(phase="copying", done=1, total=2)
+    assert StepProgress.model_validate(line) == StepProgress(phase="copying", done=1, total=2)
 
 
 def test_a_request_with_an_unknown_field_is_refused() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import BadRequest
-from appliance.wire.admin.routes import PlanWanted, Suspend
+from appliance.wire.admin.routes import RoutePlanWanted, Suspend
 
 
 def test_a_reason_is_needed() -> None:
@@ -13,6 +13,6 @@ def test_a_reason_is_needed() -> None:
 
 
 def test_only_sealed_splits_are_opened() -> None:
-    assert PlanWanted.of(route="r", dataset="d").split == "certify"
+    assert RoutePlanWanted.of(route="r", dataset="d").split == "certify"
     with pytest.raises(BadRequest, match="split"):
-        PlanWanted.of(route="r", dataset="d", split="dev")
+        RoutePlanWanted.of(route="r", dataset="d", split="dev")
