@@ -170,7 +170,8 @@ async def test_a_revoked_adapter_does_not_come_back_with_the_worker(
         policy = load_policy(copy / "trust")
         revoked = replace(policy.revoked, digests=frozenset({adapter.digest}))
         denied = replace(policy, revoked=revoked)
-        monkeypatch.setattr(services.lifecycle, "_policy", lambda: denied)
+        permission = services.lifecycle.recheck.__self__
+        monkeypatch.setattr(permission, "_policy", lambda: denied)
         (before,) = services.supervisor.status()
         assert before.pid is not None
         os.kill(before.pid, signal.SIGKILL)
