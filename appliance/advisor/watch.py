@@ -99,6 +99,7 @@ class Watching(JobKind[WatchWanted, DriftResult]):
 
     async def run(self, job: Context[WatchWanted]) -> DriftResult:
         """The state, as `result` tells it."""
+        self.check(job.params)
         parts, task = self._parts, job.params.task
         before = await job.in_thread(_before, parts.directory, task)
         read: list[Json] = []

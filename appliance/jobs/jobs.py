@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
@@ -217,7 +218,8 @@ class Jobs:
                 with contextlib.suppress(AuditUnavailable):
                     draft = end_entry(job, JobState.FAILED, error.code, error.message)
                     await append(self._audit, draft)
-                await asyncio.to_thread(self._store.advance, job.id, "fail", **columns(error))
+                with contextlib.suppress(SQLAlchemyError):  # it stays queued until one can write
+                    await asyncio.to_thread(self._store.advance, job.id, "fail", **columns(error))
                 continue
             if job.id not in self._live and not self._closing:
                 _log.info("job %d (%s) is resumed", job.id, job.kind)

@@ -25,7 +25,6 @@ from appliance.trust.bytes import durable
 from appliance.trust.statements import route, specification
 from appliance.trust.statements.evaluations import Evaluations
 from appliance.trust.statements.route_certificates import RouteCertificates
-from appliance.trust.statements.statement import id_of
 from appliance.types import Json, Role
 from appliance.wire.admin.results import LookJudged
 
@@ -217,7 +216,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
             durable.replace(place / name, text.encode())
         certificate = told.certificate or ""
         verdict = _IN_LEDGER.get(told.verdict, told.verdict) if envelope else ""
-        statement = id_of(envelope, _broken) if envelope else ""
+        statement = self.certificates.check(envelope, self.parts.policy()).id if envelope else ""
         more = made.outcomes or str(getattr(told, self.more, ""))
         self._record_end(job, subject, told.verdict, verdict, certificate, statement, more)
         if envelope:
@@ -252,6 +251,3 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
             "verdict": verdict, "certificate": certificate, "statement": statement,
             "ledger_verdict": ledger, self.more: more,
         })  # fmt: skip
-
-
-_broken: Final = EvaluationRefused.of("outcomes_invalid", "The statement of the job")

@@ -76,8 +76,9 @@ def read(data: bytes, media: str, *, seconds: int = SECONDS) -> Extracted:
     try:
         _fill(fd, data)
         child = Child.start(
-            "appliance.retrieval.reader", media, seconds, stdin=fd, stdout=subprocess.PIPE
-        )
+            "appliance.retrieval.reader", media, seconds,
+            stdin=fd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
     finally:
         os.close(fd)
     try:

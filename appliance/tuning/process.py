@@ -62,6 +62,7 @@ async def trainer(
         yield _messages(child)
     finally:
         freezing.cancel()
+        child.process.kill()  # at once, however busy the threads are
         await asyncio.to_thread(child.end)
 
 

@@ -35,7 +35,13 @@ class Child:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         self._over: Future[tuple[int, bytes]] = Future()
-        threading.Thread(target=self._watch, name=f"child-{process.pid}", daemon=True).start()
+        watching = threading.Thread(target=self._watch, name=f"child-{process.pid}", daemon=True)
+        try:
+            watching.start()
+        except RuntimeError:  # no thread is left
+            process.kill()
+            process.communicate()
+            raise
 
     @classmethod
     def start(
@@ -45,9 +51,10 @@ class Child:
         fds: Iterable[int] = (),
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.DEVNULL,
+        stderr: int = subprocess.PIPE,
     ) -> "Child":
         """Start a child that runs a module; raises as `_executed`."""
-        return Child(_executed(module, words, fds, stdin=stdin, stdout=stdout))
+        return Child(_executed(module, words, fds, stdin=stdin, stdout=stdout, stderr=stderr))
 
     def _watch(self) -> None:
         """Wait for the end.
@@ -196,6 +203,7 @@ def _executed(
     *,
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
     """A process that runs a module.
 
@@ -211,7 +219,7 @@ def _executed(
         [sys.executable, "-I", "-W", "ignore", "-m", module, *map(str, words)],
         stdin=stdin,
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         env=dict(environment or {}),
         cwd="/",
         pass_fds=tuple(fds),

@@ -13,7 +13,7 @@ import pytest
 from appliance.app import Services, initialise, open_services
 from appliance.datasets import ledger as ledgers
 from appliance.datasets.marks import SplitMarks
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, PolicyRefused
 from appliance.evals.gate import GateJob
 from appliance.jobs.kind import Context
 from appliance.looks.look import Judgement, SealedLook
@@ -68,6 +68,12 @@ class Store:
 
     def __init__(self) -> None:
         self.kept, self.replays = list[bytes](), dict[str, bytes]()
+        self.trusted = True
+
+    def check(self, envelope: bytes, policy: object) -> Any:
+        if not self.trusted:
+            raise PolicyRefused("evaluator_not_allowed", "Its key is no evaluator's any more.")
+        return SimpleNamespace(id=ID)
 
     def add(self, envelope: bytes, policy: object) -> Any:
         self.kept.append(envelope)
@@ -141,6 +147,21 @@ async def test_a_look_is_in_the_log_then_judged_and_kept_once(
     assert judge.judged == 1 and len(services.ledger.looks(MARKS)) == 1
     other: Any = Job("cd" * 32)  # its owner may look again
     assert (await judge.run(other)).document["looks"] == 2
+
+
+async def test_nothing_is_told_of_a_certificate_that_does_not_hold(
+    services: Services, judge: Judge
+) -> None:
+    """The key that signed is revoked between judging and the end; a person may allow it again."""
+    store, job = cast(Store, judge.certificates), cast(Any, Job("ab" * 32))
+    store.trusted = False
+    for _ in range(2):
+        with pytest.raises(PolicyRefused):
+            await judge.run(job)
+    assert [e["action"] for e in entries(services)] == ["plan_look", "plan_judged"]
+    assert services.ledger.looks(MARKS)[0].verdict == "" and store.kept == []
+    store.trusted = True
+    assert (await judge.run(job)).document["verdict"] == "certified" and judge.judged == 1
 
 
 @pytest.mark.parametrize("heard", [True, False])

@@ -90,6 +90,10 @@ class CertificateStore(StatementStore[C]):
         super().__init__(database, table, about, ("added_us", "id"), verify, held)
         self._replays, self.now_us = replays, now_us
 
+    def check(self, envelope: bytes, policy: TrustPolicy) -> C:
+        """What would be added. Raises PolicyRefused, as `add`."""
+        return self._verify(envelope, policy)
+
     def _added(self, certificate_id: str, about: str, envelope: bytes) -> None:
         row = {"id": certificate_id, self._about.name: about, "envelope": envelope}
         self._keep(self._table, {**row, "added_us": self.now_us()})

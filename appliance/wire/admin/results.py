@@ -136,10 +136,10 @@ class CandidateMeasured(Verbatim):
     joules: float | None = None
     failures: dict[str, int] = Field(default={})
     slices: dict[str, Estimated] = Field(default={})
-    calibration_error: Estimated | None = None
+    calibration_error: Estimated | float | None = None
     outcomes: str = ""
     adherence: Estimated | None = None
-    macro_f1: Estimated | None = None
+    macro_f1: Estimated | float | None = None
     levels: dict[str, Estimated] = Field(default={})
     fields: dict[str, Estimated] = Field(default={})
     normalised_match: Estimated | None = None

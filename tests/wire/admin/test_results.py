@@ -56,7 +56,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
                         "interval": [0.7, 1], "groups": 12, "documents_s": 1e6, "p50_s": 1e-6,
                         "p95_s": 1e-6, "tokens": 0, "memory_bytes": 0, "joules": None,
                         "failures": {}, "slices": {"C": [0.5, 0.4, 0.6]},
-                        "calibration_error": None, "outcomes": "ab" * 32}],
+                        "calibration_error": 0.12, "macro_f1": 0.9, "outcomes": "ab" * 32}],
         "comparisons": [],
         "packs": {"smol": {
             "general": {"items": 80, "quality": 0.5, "interval": [0.4, 0.6],
