@@ -70,6 +70,9 @@ class AdminClient:
         path: the Unix socket.
         answer_seconds: how long any answer but those of long work may take; None is without end.
 
+    Attributes:
+        private: whether it is a command's own copy.
+
     Every method raises:
         ServerUnreachable: `server_unreachable` when nothing answers.
         Refused, Unavailable: the server said no or cannot; the code is the server's.
@@ -79,6 +82,7 @@ class AdminClient:
         self._path = path
         transport = httpx.HTTPTransport()
         transport._pool = httpcore.ConnectionPool(uds=str(path), network_backend=_UnixSockets())
+        self.private = answer_seconds is None
         timeout = httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS)
         self._http = httpx.Client(transport=transport, base_url="http://appliance", timeout=timeout)
 

@@ -104,8 +104,13 @@ def connected(
         @prints
         @functools.wraps(command)
         def run(output: Output, /, data: Path, **given: Any) -> None:
-            with admin_client(data, needs_server=needs_server) as client:
-                command(output, client, **given)
+            try:
+                with admin_client(data, needs_server=needs_server) as client:
+                    if client.private:
+                        output.keep()  # this process has the lock of the data directory
+                    command(output, client, **given)
+            finally:
+                output.release()
 
         return run
 

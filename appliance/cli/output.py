@@ -39,16 +39,29 @@ class Output:
 
     def __init__(self) -> None:
         self.as_json = False
+        self._kept: list[str] | None = None
 
     def data(self, document: BaseModel | dict[str, Any], lines: Iterable[str]) -> None:
         """Print the result: the document with `--json`, otherwise the lines."""
-        if not self.as_json:
-            for line in lines:
+        if self.as_json:
+            if isinstance(document, BaseModel):
+                document = document.model_dump(mode="json", by_alias=True)
+            lines = [json.dumps(document, indent=2)]
+        for line in lines:
+            if self._kept is None:
                 click.echo(line)
-            return
-        if isinstance(document, BaseModel):
-            document = document.model_dump(mode="json", by_alias=True)
-        click.echo(json.dumps(document, indent=2))
+            else:
+                self._kept.append(line)
+
+    def keep(self) -> None:
+        """Print no result until `release`: a pager must not hold up what others wait for."""
+        self._kept = []
+
+    def release(self) -> None:
+        """Print what was kept."""
+        kept, self._kept = self._kept or [], None
+        for line in kept:
+            click.echo(line)
 
     def listing(
         self, document: BaseModel | dict[str, Any], items: Sequence[T], of: ListTable[T]

@@ -8,6 +8,7 @@ Rules:
 - A gate that did not pass is not repeated: a look is spent by a person's decision alone.
 """
 
+import contextlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -246,8 +247,10 @@ class Release:
         """The gate of this version that is under way, or that looked; None where none did."""
         wanted = (self.task, digest, self.dataset, _SPLIT)
         for each in self.client.call(JOBS, count=1_000).jobs:
-            if each.kind == gate.KIND and each.state in _UNENDED and _looks_at(each) == wanted:
-                return each.id
+            if each.kind == gate.KIND and each.state in _UNENDED:
+                with contextlib.suppress(Refused, KeyError):  # of another release
+                    if _looks_at(each) == wanted:
+                        return each.id
         mine = [
             look.job
             for part in self.client.call(LEDGER, dataset=self.dataset).splits

@@ -216,7 +216,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
             durable.replace(place / name, text.encode())
         certificate = told.certificate or ""
         verdict = _IN_LEDGER.get(told.verdict, told.verdict) if envelope else ""
-        statement = self.certificates.check(envelope, self.parts.policy()).id if envelope else ""
+        statement = self.certificates.verified(envelope, self.parts.policy()).id if envelope else ""
         more = made.outcomes or str(getattr(told, self.more, ""))
         self._record_end(job, subject, told.verdict, verdict, certificate, statement, more)
         if envelope:

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import click
 import pytest
 
 from appliance.api.admin.app import create_admin_app
@@ -15,7 +16,8 @@ from appliance.api.admin.private import serve_in_thread
 from appliance.app import open_services
 from appliance.cli import connect
 from appliance.cli.connect import admin_client, server_answers
-from appliance.client import ANSWER_SECONDS, socket_path
+from appliance.cli.output import Output
+from appliance.client import ANSWER_SECONDS, AdminClient, socket_path
 from appliance.errors import ServerUnreachable, StateRefused, UsageError
 from appliance.wire.admin.models import STATUS
 from tests.api.admin.lab import LabData
@@ -135,3 +137,23 @@ def test_a_socket_that_this_user_may_not_use(lab: LabData) -> None:
         [sys.executable, "-c", AS_NOBODY, lab.data], capture_output=True, check=True
     )
     assert done.stdout == b"server_unreachable\n"
+
+
+def test_nothing_is_printed_while_the_lock_is_held(
+    lab: LabData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pager that is not left would keep a server from starting."""
+    printed: list[str] = []
+
+    def echo(text: str) -> None:
+        with open_services(lab.data):  # it is free
+            printed.append(text)
+
+    @connect.connected()
+    def listed(output: Output, client: AdminClient) -> None:
+        output.data(client.call(STATUS), ["one", "two"])
+        assert client.private and printed == []
+
+    monkeypatch.setattr("appliance.cli.output.click.echo", echo)
+    click.command()(listed).main(["--data", str(lab.data)], obj=Output(), standalone_mode=False)
+    assert printed == ["one", "two"]

@@ -70,7 +70,7 @@ class Store:
         self.kept, self.replays = list[bytes](), dict[str, bytes]()
         self.trusted = True
 
-    def check(self, envelope: bytes, policy: object) -> Any:
+    def verified(self, envelope: bytes, policy: object) -> Any:
         if not self.trusted:
             raise PolicyRefused("evaluator_not_allowed", "Its key is no evaluator's any more.")
         return SimpleNamespace(id=ID)

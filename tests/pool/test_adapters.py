@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -170,7 +170,7 @@ async def test_a_revoked_adapter_does_not_come_back_with_the_worker(
         policy = load_policy(copy / "trust")
         revoked = replace(policy.revoked, digests=frozenset({adapter.digest}))
         denied = replace(policy, revoked=revoked)
-        permission = services.lifecycle.recheck.__self__
+        permission = cast(Any, services.lifecycle.recheck).__self__
         monkeypatch.setattr(permission, "_policy", lambda: denied)
         (before,) = services.supervisor.status()
         assert before.pid is not None

@@ -5,20 +5,20 @@ from fastapi import APIRouter, Request
 from appliance.api.deps import CallerDep, services_of
 from appliance.errors import NotFound
 from appliance.types import ModelCard
-from appliance.wire.openai.models import ModelMeta, ServedModel, ServedModels
+from appliance.wire.openai.models import Model, ModelList, ModelMeta
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/v1/models")
-async def models(request: Request, caller: CallerDep) -> ServedModels:
+async def models(request: Request, caller: CallerDep) -> ModelList:
     """The models that the key may use: those in memory, and those that a request would load."""
     cards = services_of(request).inference.cards(caller.principal)
-    return ServedModels(data=[_model(card) for card in cards])
+    return ModelList(data=[_model(card) for card in cards])
 
 
 @router.get("/v1/models/{model_id:path}")
-async def model(request: Request, caller: CallerDep, model_id: str) -> ServedModel:
+async def model(request: Request, caller: CallerDep, model_id: str) -> Model:
     """One model; ids may contain slashes, escaped or not, and colons."""
     model_id = model_id.replace("%2F", "/")
     for card in services_of(request).inference.cards(caller.principal):
@@ -27,7 +27,7 @@ async def model(request: Request, caller: CallerDep, model_id: str) -> ServedMod
     raise NotFound("model_not_found", "The model does not exist.", param="model")
 
 
-def _model(card: ModelCard) -> ServedModel:
+def _model(card: ModelCard) -> Model:
     chats = card.use == "chat"
     meta = ModelMeta(
         type=card.use,
@@ -42,7 +42,7 @@ def _model(card: ModelCard) -> ServedModel:
         upstream=card.upstream or None,
         identity="claimed" if card.upstream else None,
     )
-    return ServedModel(
+    return Model(
         id=card.id,
         created=card.created,
         parent=card.parent,

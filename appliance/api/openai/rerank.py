@@ -14,7 +14,7 @@ from appliance.api.openai.embeddings import floats
 from appliance.api.openai.pooled import PooledAnswer, usage, vectors
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest
-from appliance.wire.openai.rerank import RerankDocument, RerankRequest, RerankResponse, RerankResult
+from appliance.wire.openai.rerank import Document, RerankRequest, RerankResponse, RerankResult
 
 router = APIRouter(tags=["rerank"], route_class=JsonRoute)
 
@@ -43,7 +43,7 @@ def _write(
         RerankResult(
             index=number,
             relevance_score=relevance(scores[number]),
-            document=RerankDocument(text=body.documents[number]) if body.return_documents else None,
+            document=Document(text=body.documents[number]) if body.return_documents else None,
         )
         for number in order[: body.top_n]
     ]

@@ -90,7 +90,7 @@ class CertificateStore(StatementStore[C]):
         super().__init__(database, table, about, ("added_us", "id"), verify, held)
         self._replays, self.now_us = replays, now_us
 
-    def check(self, envelope: bytes, policy: TrustPolicy) -> C:
+    def verified(self, envelope: bytes, policy: TrustPolicy) -> C:
         """What would be added. Raises PolicyRefused, as `add`."""
         return self._verify(envelope, policy)
 

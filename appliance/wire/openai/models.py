@@ -43,7 +43,7 @@ class ModelMeta(BaseModel):
     identity: Literal["claimed"] | None = Field(default=None, exclude_if=_none)
 
 
-class ServedModel(BaseModel):
+class Model(BaseModel):
     """What a request may name as its `model`.
 
     `max_model_len` is the context length in tokens, null where no token is read. `parent` is the
@@ -59,8 +59,8 @@ class ServedModel(BaseModel):
     meta: ModelMeta
 
 
-class ServedModels(BaseModel):
+class ModelList(BaseModel):
     """The models that the key may use."""
 
     object: Literal["list"] = "list"
-    data: list[ServedModel]
+    data: list[Model]

@@ -22,7 +22,7 @@ class Evidence(BaseModel):
     nonce: str | None = None
 
 
-class OpenAiPeerReceipt(BaseModel):
+class PeerReceipt(BaseModel):
     """The receipt that another appliance gave.
 
     `standing` is `checked` where a proof held under the first key of the log `origin`, else `kept`.
@@ -41,7 +41,7 @@ class AnsweredBy(BaseModel):
     upstream: str
     host: str
     digest: str
-    receipt: OpenAiPeerReceipt | None = None
+    receipt: PeerReceipt | None = None
 
 
 class ReceiptResponse(BaseModel):

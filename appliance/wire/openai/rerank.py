@@ -15,7 +15,7 @@ from appliance.wire.openai.unsupported import refuse_spellings, refuse_unsupport
 MOST_DOCUMENTS: Final = 1000
 
 
-class RerankDocument(BaseModel):
+class Document(BaseModel):
     """A document as an object."""
 
     text: str
@@ -26,7 +26,7 @@ def _text_of(document: Any) -> Any:
 
 
 DocumentText: TypeAlias = Annotated[
-    Text, BeforeValidator(_text_of, json_schema_input_type=Text | RerankDocument)
+    Text, BeforeValidator(_text_of, json_schema_input_type=Text | Document)
 ]
 
 
@@ -61,7 +61,7 @@ class RerankResult(BaseModel):
 
     index: int
     relevance_score: float
-    document: RerankDocument | None = None
+    document: Document | None = None
 
 
 class RerankResponse(BaseModel):

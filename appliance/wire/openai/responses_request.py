@@ -79,7 +79,7 @@ Text: TypeAlias = Annotated[
 ]
 
 
-class InputItem(BaseModel):
+class Item(BaseModel):
     """One item of the input: a message, a call, its output, or what is read over: reasoning, and
     references to other items of the same input or to reasoning.
     """
@@ -137,9 +137,9 @@ def _as_items(value: Any) -> Any:
 
 
 Items: TypeAlias = Annotated[
-    list[InputItem],
+    list[Item],
     FailFast(),
-    BeforeValidator(_as_items, json_schema_input_type=str | list[InputItem]),
+    BeforeValidator(_as_items, json_schema_input_type=str | list[Item]),
 ]
 
 

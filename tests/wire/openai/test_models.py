@@ -2,7 +2,7 @@
 
 from openai.types import Model as SdkModel
 
-from appliance.wire.openai.models import ModelMeta, ServedModel, ServedModels
+from appliance.wire.openai.models import Model, ModelList, ModelMeta
 
 META = ModelMeta(
     type="chat", digest="ab", kind="generate", loaded=True, tools=True, json_schema=True
@@ -10,7 +10,7 @@ META = ModelMeta(
 
 
 def test_the_sdk_reads_a_model_and_what_it_is_beside_it() -> None:
-    model = ServedModel(id="smol", created=1_764_000_000, max_model_len=8192, meta=META)
+    model = Model(id="smol", created=1_764_000_000, max_model_len=8192, meta=META)
     read = SdkModel.model_validate(model.model_dump(), strict=True)
     assert (read.id, read.object, read.owned_by) == ("smol", "model", "appliance")
     assert read.model_extra == {
@@ -24,4 +24,4 @@ def test_the_sdk_reads_a_model_and_what_it_is_beside_it() -> None:
 
 
 def test_a_list_says_that_it_is_one() -> None:
-    assert ServedModels(data=[]).model_dump() == {"object": "list", "data": []}
+    assert ModelList(data=[]).model_dump() == {"object": "list", "data": []}
