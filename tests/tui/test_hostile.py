@@ -94,7 +94,9 @@ def hostile(text: str) -> Script:
     made.jobs_found.append(Job.model_validate({**tuned, "kind": "tune"}))
     made.losses_found = {4: [LossRun(name=text, points=[(1, 2.0, None), (2, 1.0, 1.5)])]}
     made.queues = [
-        LabelQueue.model_validate({**everywhere(q.model_dump(), text), "done": {text: 3}})
+        LabelQueue.model_validate(  # what is no id is refused by the client, whoever sent it
+            {**everywhere(q.model_dump(), text), "done": {text: 3}, "name": q.name}
+        )
         for q in plain.queues
     ]
     made.shelves = [Shown.model_validate(everywhere(s.model_dump(), text)) for s in plain.shelves]

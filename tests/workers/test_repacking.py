@@ -92,7 +92,7 @@ def test_every_variant_of_the_wheel_is_known() -> None:
 LOADS = """
 import json, os, sys
 from pathlib import Path
-from appliance.engine.runner import Library, Runner, RunnerConfig
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 
 class Listening(Library):
     def _on_log(self, level, text, data):
@@ -101,7 +101,7 @@ class Listening(Library):
 
 lines = []
 library = Listening(Path(sys.argv[1]), int(sys.argv[3]))
-Runner(library, os.open(sys.argv[2], os.O_RDONLY), RunnerConfig(128, 1, 1, 16))
+ModelRunner(library, os.open(sys.argv[2], os.O_RDONLY), RunnerConfig(128, 1, 1, 16))
 print(json.dumps(lines), flush=True)
 os._exit(0)
 """

@@ -39,7 +39,7 @@ class Answering:
         self.delta = delta
         self.asked: list[GenerationRequest] = []
 
-    async def start(self, caller: Caller, request: GenerationRequest) -> Answer:
+    async def begin(self, caller: Caller, request: GenerationRequest) -> Answer:
         self.asked.append(request)
         return Answer(self.delta)
 

@@ -13,7 +13,7 @@ import sys
 sys.path.append(sys.argv[1])
 import torch
 from torch.nn import functional
-from appliance.tuning.trainer.gradients import Gated, Normed, Paired
+from appliance.tuning.trainer.gradients import Gated, Normed, PairedProduct
 
 torch.manual_seed(3)
 
@@ -27,7 +27,7 @@ def whole(down, *ups):
     return (weight + 1.5 * torch.cat(pairs)).detach()
 
 def paired(x, down, *ups):
-    return Paired.apply(x, whole(down, *ups), bias, 1.5, down, *ups)
+    return PairedProduct.apply(x, whole(down, *ups), bias, 1.5, down, *ups)
 
 def normed(x):
     return Normed.apply(x, spread, 1e-5)
