@@ -661,7 +661,8 @@ CODES: Final[dict[str, Code]] = {
         "the conversion ended without a file", "The message says why: memory, the disk, a path."
     ),
     "report_missing": Code(
-        "there is no such report", "`appliance job show ID` says what the job is and how far it is."
+        "there is no such report",
+        "`appliance eval run TASK` makes one; `appliance job show ID` says how far a job is.",
     ),
     "answers_invalid": Code(
         "the answers to the advisor's questions cannot be used",

@@ -33,7 +33,7 @@ from appliance.cli.output import (
 )
 from appliance.cli.pointer import Roles, Signer, point
 from appliance.client import AdminClient
-from appliance.datasets import directory, sealing
+from appliance.datasets import checks, directory, sealing
 from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
 from appliance.evals.gate_subject import NONE, baseline_of
 from appliance.evals.subject import draft_digest
@@ -96,7 +96,7 @@ class Release:
         task: its id in the store.
         name: that apps use.
         people: who signs in this call.
-        meaning: what their approvals say; asked for on a terminal.
+        meaning: what all approvals of this call say; None: each is asked for on a terminal.
         done: what is done, in words.
     """
 
@@ -138,7 +138,10 @@ class Release:
             return self._is_done(f"dataset {self.dataset} is in the store")
         if (publisher := self._with(PUBLISHER)) is None:
             return self._missing(f"dataset {self.dataset} is not signed", PUBLISHER)
-        if directory.read(path).seal is None:
+        if (found := directory.read(path)).seal is None:
+            if wrong := [p.message for p in checks.check(found).problems if p.level == "error"]:
+                why = f"dataset {self.dataset} is not sealed: {' '.join(wrong)}"
+                return Missing(why, (), f"appliance dataset check {path}")
             _, told, _ = sealed_here(self.client, path)
             for line in told:
                 self.output.note(f"  {line}")
@@ -193,7 +196,7 @@ class Release:
         held = self.client.call(MODEL, model_id=model_id)
         for person in self.people:
             if held.state != "approved" and APPROVER in person.roles - _gave(held, person.name):
-                said = self._said()
+                said = self._said(person.name, model_id)
                 approved_by(self.output, self.client, model_id, person.name, person.private, said)
                 held = self.client.call(MODEL, model_id=model_id)
         if held.state == "approved":
@@ -273,13 +276,13 @@ class Release:
         if (approver := self._with(APPROVER)) is None:
             return self._missing(f"{self.name} does not point at {self.task}", APPROVER)
         wanted = self.client.call(TASK_TARGET, name=self.name, task=self.task)
-        signer = Signer(approver.name, approver.private, self._said())
+        signer = Signer(approver.name, approver.private, self._said(approver.name, self.name))
         point(self.client, wanted, Roles(TaskVersion(wanted.task, wanted.digest)), signer)
         return self._is_done(f"{self.name} is answered by {self.task}")
 
-    def _said(self) -> str:
-        self.meaning = asked(self.meaning, "What the signature says (--meaning)")
-        return self.meaning
+    def _said(self, person: str, of: str) -> str:
+        """What one person's signature of one thing says; nobody speaks for another."""
+        return asked(self.meaning, f"What {safe(person)}'s signature of {of} says (--meaning)")
 
     def _with(self, role: str) -> KeyHolder | None:
         return next((person for person in self.people if role in person.roles), None)
@@ -340,7 +343,9 @@ def release(
             _holder(client, name, key.read_bytes()) for name, key in zip(who, keys, strict=True)
         ]
         stored = task_id or f"{task.name}-{task.version}"
-        again = f"appliance task release {path} --data {dataset} --as NAME --key FILE"
+        again = (
+            f"appliance task release {path} --data {dataset} --as NAME --key FILE --meaning TEXT"
+        )
         one = Release(output, client, path, dataset, stored, task.name, again, people, meaning)
         missing = one.further()
         while missing is not None and missing.people and asks():

@@ -16,6 +16,7 @@ from appliance.cli import release
 from appliance.cli.output import Output
 from appliance.cli.release import Release
 from appliance.client import socket_path
+from appliance.datasets import directory
 from appliance.wire.admin.gates import LEDGER, Ledger
 from appliance.wire.admin.jobs import JOBS, Job, JobList
 from tests.api.admin.lab import LabData
@@ -74,6 +75,17 @@ def services(tmp_path: Path) -> Iterator[Services]:
 @pytest.fixture
 def site(services: Services, tmp_path: Path) -> Site:
     return Site(tmp_path / "data", tmp_path, services, groups=52)
+
+
+def test_a_leak_is_told_before_anything_is_sealed(site: Site) -> None:
+    first = (site.data / "train.jsonl").read_text().partition("\n")[0]
+    leaked = {**json.loads(first), "id": "leaked", "group": "leaked"}
+    with (site.data / "test.jsonl").open("a") as items:
+        items.write(json.dumps(leaked) + "\n")
+    done = site.release(*EVERYBODY)
+    assert done.status == 1 and "is not sealed" in done.document["missing"]["why"]
+    assert done.document["missing"]["next"].startswith("appliance dataset check ")
+    assert directory.read(site.data).seal is None and site.counted()["import"] == 0
 
 
 def test_everybody_at_once_ends_with_apps_that_are_answered(site: Site) -> None:
