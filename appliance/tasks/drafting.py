@@ -24,6 +24,8 @@ from appliance.tasks.schemas import ObjectSchema
 
 SCHEMA: Final = "schema.json"
 EXAMPLES: Final = "examples.jsonl"
+_LEAST_CHARS: Final = 500
+"""Of the limit of a field: what apps send may be longer than what was labelled."""
 _MOST_OPTIONS: Final = 64
 """A text field with at most so many values, most of which repeat, lists them."""
 _FEWEST_OPTIONS: Final = 2
@@ -260,7 +262,7 @@ def _candidate(draft: TaskDraft) -> list[str]:
 
 def _field(name: str, train: Sequence[Item]) -> str:
     sent = [_sent(item).get(name) for item in train]
-    longest = _roomy(max(len(value or "") for value in sent) or 1)
+    longest = max(_LEAST_CHARS, _roomy(max(len(value or "") for value in sent) or 1))
     optional = ", required = false" if None in sent else ""
     return f"{{ name = {_text(name)}, max_chars = {longest}{optional} }}"
 
