@@ -160,7 +160,11 @@ def new(output: Output, /, path: Path, source: Path, **given: Any) -> None:
         made = Dataset(manifest, changes.masked(made).splits)
     directory.write(path, made)
     left_out = len(items) - sum(1 for _ in made.items)
-    _tell(output, path, made, [f"{left_out} items left out"] if left_out else [])
+    told = [f"{left_out} items left out"] if left_out else []
+    if given["expected"] and (empty := sum(not item.labelled for item in items)):
+        names = " or ".join(map(safe, given["expected"]))
+        told.append(f"{empty} rows have no {names}: they are unlabelled")
+    _tell(output, path, made, told)
 
 
 def _items(source: Path, given: dict[str, Any]) -> list[Item]:
