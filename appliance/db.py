@@ -128,7 +128,7 @@ def check_pragma(statements: Any, name: str, value: str | int) -> None:
 
 
 def schema_of(connection: Connection, path: Path, known: int) -> int:
-    """How many migrations a database has had.
+    """Count the migrations that a database has had.
 
     Args:
         known: how many this release has.

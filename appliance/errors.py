@@ -39,7 +39,7 @@ from typing import Any, Final, NamedTuple, Self
 
 
 class Code(NamedTuple):
-    """What a stable code means, and what the person who sees it does next."""
+    """Meaning of a stable code, and the next step of the person who sees it."""
 
     meaning: str
     hint: str
@@ -1464,7 +1464,7 @@ class ApplianceError(Exception):
 
     @property
     def hint(self) -> str:
-        """What to do next."""
+        """Next step."""
         return CODES[self.code].hint
 
 

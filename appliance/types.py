@@ -25,7 +25,7 @@ _USES: Final[Mapping[ModelKind, ModelUse]] = {
 
 
 class Role(enum.StrEnum):
-    """What a person may do on the admin socket, from least to most."""
+    """Role on the admin socket, from the least right to the most."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -34,7 +34,7 @@ class Role(enum.StrEnum):
 
 
 class Priority(enum.StrEnum):
-    """How urgent a request is: batch work waits for interactive work."""
+    """Urgency of a request: batch work waits for interactive work."""
 
     INTERACTIVE = "interactive"
     BATCH = "batch"
@@ -42,7 +42,7 @@ class Priority(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a key may use; None means without a limit.
+    """Limits of a key; None means without a limit.
 
     Attributes:
         rpm: requests per minute.
@@ -130,11 +130,11 @@ class Principal:
         return max(1, -(-number // step)) * step if self.padded else number
 
     def may_use(self, model: str) -> bool:
-        """Whether the key allows this model id."""
+        """True if the key allows this model id."""
         return not self.models or model in self.models
 
     def may_answer(self, card: "ModelCard") -> bool:
-        """Whether the key allows this model or task."""
+        """True if the key allows this model or task."""
         return self.may_use(card.id) and (bool(card.form) or not self.tasks_only)
 
 
@@ -159,7 +159,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a row of logits becomes a token.
+    """Rule that turns a row of logits into a token.
 
     Attributes:
         temperature: 0 is greedy.
@@ -188,7 +188,7 @@ class Sampling:
 
 
 class TokenLogprob(NamedTuple):
-    """How likely the model, without any setting of the request, held one token.
+    """Log-probability of one token, without any setting of the request.
 
     Attributes:
         token: its bytes; the name of a control token.
@@ -204,7 +204,7 @@ class TokenLogprob(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """How sure the model was of a token where the form of the answer left it a choice.
+    """Confidence of the model in a token where the form of the answer left it a choice.
 
     Raw values, before any setting of the request; logarithms are natural.
 
@@ -284,7 +284,7 @@ class Tools:
 
 @dataclass(frozen=True)
 class Unscored:
-    """What may stay unscored of a request's labels.
+    """Labels of a request that may stay unscored.
 
     Attributes:
         tolerance: largest share of all that may, and largest part of the model's probability of all
@@ -379,12 +379,12 @@ class GenerationRequest:
 
     @property
     def choices(self) -> int:
-        """How many choices the engine generates."""
+        """Number of choices the engine generates."""
         return self.best_of or self.n
 
     @property
     def kind(self) -> ModelKind:
-        """What a model must be for to answer."""
+        """Kind of model that can answer."""
         if self.texts is None:
             return "generate"
         return "embed" if self.query is None else "rerank"
@@ -412,7 +412,7 @@ class Hop:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks and from where; goes into the audit record as it is.
+    """The caller and their address; goes into the audit record as it is.
 
     Attributes:
         request_id: the id that the client sees as `x-request-id`.
@@ -434,7 +434,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Routed:
-    """What an app learns of the route by which an answer came.
+    """An app's information on the route of its answer.
 
     Attributes:
         route, version, digest: which route.
@@ -505,7 +505,7 @@ class Citation:
 
 @dataclass(frozen=True)
 class CitedFrom:
-    """What proves an answer.
+    """Proof of an answer's source.
 
     Attributes:
         collection: where the documents are.
@@ -529,7 +529,7 @@ class CitedFrom:
 
 @dataclass(frozen=True)
 class TaskAnswer:
-    """What an app learns about the answer of a task, beside the answer.
+    """An app's information on the answer of a task, beside the answer.
 
     Attributes:
         task, version, digest: which task answered.
@@ -612,7 +612,7 @@ class PeerReceipt:
     origin: str = ""
 
     def fields(self) -> dict[str, Json]:
-        """What the log keeps of it: `standing` is `checked`, or `kept` where nobody has."""
+        """Fields for the log: `standing` is `checked`, or `kept` where nobody has."""
         found: dict[str, Json] = {"seq": self.seq, "leaf": self.leaf, "size": self.size}
         if self.origin:
             return {**found, "standing": "checked", "origin": self.origin}
@@ -636,7 +636,7 @@ class Answerer:
     receipt: PeerReceipt | None = None
 
     def fields(self) -> dict[str, Json]:
-        """What the log keeps of it."""
+        """Fields for the log."""
         found: dict[str, Json] = {
             "upstream": self.upstream, "host": self.host, "digest": self.digest
         }  # fmt: skip
@@ -676,7 +676,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What the API says about a model that is being served, or would be loaded for a request.
+    """The API's facts about a model that is being served, or would be loaded for a request.
 
     Attributes:
         loaded: whether it is in memory.
@@ -713,7 +713,7 @@ class ModelCard:
 
     @property
     def use(self) -> ModelUse:
-        """What an app does with it."""
+        """An app's use of the model."""
         if self.stages:
             return "route"
         return "task" if self.form else _USES[self.kind]
@@ -725,6 +725,6 @@ class ModelCard:
 
     @property
     def fingerprint(self) -> str:
-        """What answers carry of the digests of the model and of its adapter."""
+        """Fingerprint of the model's and its adapter's digests, as answers carry it."""
         digests = [self.base_digest, self.digest] if self.parent else [self.digest]
         return "_".join(["fp", *(digest[:16] for digest in digests)])

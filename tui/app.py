@@ -246,7 +246,7 @@ class OperatorApp(Typing):
         self._read_files()
 
     def draw(self) -> None:
-        """Say what is known now; called as time passes, too."""
+        """Draw the current state; called as time passes, too."""
         if not self._top.is_attached:
             return
         desk, now, width = self._desk, self._desk.clock(), self.size.width
@@ -375,7 +375,7 @@ class OperatorApp(Typing):
         self.draw()
 
     def on_moved(self, message: Moved) -> None:
-        """Tell how far a change is; after its end look again."""
+        """Show a change's progress; after its end look again."""
         running = message.running
         if running.done and running.error is None and running.change.then is not None:
             running.change.then(running.result)

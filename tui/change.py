@@ -58,7 +58,7 @@ class Change:
     lasting: bool = False
 
     def wrong(self, answers: Answers) -> str:
-        """What is missing or not as it must be; empty when the change can be made."""
+        """Describe the missing or invalid answers; empty when the change can be made."""
         for blank in self.blanks:
             given = answers.get(blank.name, "").strip()
             if blank.must_be and given != blank.must_be:

@@ -37,7 +37,7 @@ def chart(
 
 
 def bar(part: float, whole: float, width: int, *, ascii_only: bool) -> str:
-    """How much of something is used."""
+    """Draw the used share of something."""
     full, empty = "#." if ascii_only else "█░"
     share = 0.0 if whole <= 0 else max(0.0, min(1.0, part / whole))
     cells = round(share * width)

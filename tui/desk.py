@@ -1,4 +1,4 @@
-"""What every screen knows: the server, the connection, the person's role, and what they chose.
+"""Shared state of every screen: the server, the connection, the person's role and choices.
 
 Rules: screens read it and change nothing of it; what a person may do is asked here, and the server
 decides again. Time is injected.
@@ -54,18 +54,18 @@ class Desk:
 
     @property
     def reader(self) -> AdminClient:
-        """Who answers questions: the server, or while it is down the files."""
+        """Client for reads: the server, or while it is down the files."""
         return self.client if self.from_files is None else self.offline
 
     @property
     def from_files(self) -> Snapshot | None:
-        """What the files say, while no server answers and they could be read."""
+        """Snapshot of the files, while no server answers and they could be read."""
         down = self.state is LinkState.DOWN
         return self.files.snapshot if down and self.files is not None else None
 
     @property
     def stale(self) -> bool:
-        """Whether what is shown may no longer be so."""
+        """True if what is shown may no longer be so."""
         live = self.state in (LinkState.LIVE, LinkState.CONNECTING)
         return not live and self.from_files is None
 
@@ -82,14 +82,14 @@ class Desk:
 
     @property
     def initialised(self) -> bool:
-        """Whether the data directory is one; what cannot be looked at may be."""
+        """True if the data directory is one; what cannot be looked at may be."""
         try:
             return (self.data / "appliance.toml").exists()
         except OSError:
             return True
 
     def may(self, needed: Role, *, without_server: bool = False) -> bool | None:
-        """Whether a person may do what takes this role.
+        """True if a person may do what takes this role.
 
         Args:
             without_server: it can be done while no server runs.

@@ -22,7 +22,7 @@ _STALE_AFTER_POLLS = 3
 
 
 class LinkState(enum.StrEnum):
-    """What the person can expect of the screen."""
+    """State of the screen's data."""
 
     CONNECTING = "CONNECTING"  # nothing came yet
     LIVE = "LIVE"
@@ -37,7 +37,7 @@ _BY_CODE = {"forbidden": LinkState.DENIED, "incompatible_server": LinkState.INCO
 
 @dataclass(frozen=True)
 class Question:
-    """What the screen in front wants to know with each poll.
+    """Question of the screen in front, asked with each poll.
 
     Attributes:
         topic: names the screen and what it asks, so that an answer that comes late is not shown
@@ -51,7 +51,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one poll brought.
+    """Result of one poll.
 
     Attributes:
         load: None from a server that does not tell it.
@@ -66,7 +66,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Files:
-    """What the files said while no server answered, and when that was read.
+    """Snapshot of the files while no server answered, and its time.
 
     Attributes:
         snapshot: None when the commands cannot read them.
@@ -78,7 +78,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Link:
-    """What is known; times are seconds of a monotonic clock.
+    """Known state of the connection; times are seconds of a monotonic clock.
 
     Attributes:
         period: seconds between two polls while all is well.

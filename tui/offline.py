@@ -1,4 +1,4 @@
-"""What the files say while no server runs: read by the commands that a person would type.
+"""State read from files while no server runs: by the commands that a person would type.
 
 Rules: a command takes the data directory for a second, so one is run for each thing that a screen
 shows, when the server went away, when another screen is opened and when the person refreshes, never
@@ -55,7 +55,7 @@ class Offline(AdminClient):
         names: Mapping[str, Named],
         report: Report,
     ) -> R:
-        """What a command says. Raises Refused (`server_required`) where none does."""
+        """Run a command and read its answer. Raises Refused (`server_required`) where none does."""
         if not issubclass(at.reply, BaseModel) or at not in (*_COMMANDS, REQUESTS):
             raise Refused("server_required", "No server runs, and the files do not say it.")
         if at == REQUESTS:  # none runs without a server

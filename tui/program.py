@@ -1,4 +1,4 @@
-"""How the screens are opened: by `appliance tui`, or alone by `appliance-tui`.
+"""Start of the screens: by `appliance tui`, or alone by `appliance-tui`.
 
 Rules: it runs where nothing but a terminal is; what the terminal lacks is found out before
 anything is drawn.

@@ -90,7 +90,7 @@ class History:
 
 
 def histogram_since(before: Histogram, after: Histogram) -> Histogram:
-    """What was observed in between."""
+    """Observations in between."""
     if before.bounds != after.bounds or len(before.counts) != len(after.counts):
         return after
     counts = [max(0, new - old) for old, new in zip(before.counts, after.counts, strict=True)]

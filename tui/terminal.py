@@ -1,4 +1,4 @@
-"""What the terminal can do.
+"""Abilities of the terminal.
 
 Rules: a terminal that is known to lack colours, mouse or line drawing, or whose person asked for
 no colour, gets the basic screens without asking; a terminal that knows its size is believed.
@@ -9,7 +9,7 @@ from collections.abc import Mapping, MutableMapping
 
 
 def is_basic(environment: Mapping[str, str], encoding: str | None) -> bool:
-    """Whether to use ASCII, the terminal's own colours and no mouse.
+    """True if to use ASCII, the terminal's own colours and no mouse.
 
     Args:
         environment: TERM and NO_COLOR (https://no-color.org) are looked at.

@@ -48,7 +48,7 @@ def alarm(text: str) -> Content:
 
 
 def quiet(text: str) -> Content:
-    """What explains, beside what is said."""
+    """Style an explanation."""
     return cell(text, QUIET)
 
 

@@ -1,1 +1,1 @@
-"""Who may run now: places in the queue, fair turns between keys, quotas."""
+"""Admission of requests: places in the queue, fair turns between keys, quotas."""

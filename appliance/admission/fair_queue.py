@@ -1,4 +1,4 @@
-"""Whose request a model takes next: weighted fair queueing on the cost in tokens.
+"""Weighted fair queueing of requests on their cost in tokens.
 
 Rules:
 - Start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996) for a server with several slots, as
@@ -143,7 +143,7 @@ class FairQueue:
         return max(1, min(_LONGEST_RETRY_S, round(ahead / rate)))
 
     def _goes_at_once(self, key: str, priority: Priority) -> bool:
-        """Whether a request of this flow is taken though all slots are busy."""
+        """True if a request of this flow is taken though all slots are busy."""
         alone = self.waiting[key] == 1 and not self.running[key]
         return alone and priority is Priority.INTERACTIVE and len(self.running) < self.slots
 

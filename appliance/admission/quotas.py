@@ -22,7 +22,7 @@ _MINUTE_S = 60.0
 
 @dataclass
 class Bucket:
-    """What a key may still use.
+    """A key's remaining allowance.
 
     Attributes:
         level: units left; negative when more was used than was left.

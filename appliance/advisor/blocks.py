@@ -50,7 +50,7 @@ text decides it. `label 0` and so on are shares of the commonest answers."""
 
 @dataclass(frozen=True)
 class WeekObserved:
-    """What one request tells; None is what was not observed.
+    """One request as observed; None where nothing was observed.
 
     Attributes:
         text: the input, where its key agreed and it was kept; so is `answer`.
@@ -83,7 +83,7 @@ class WeekObserved:
 
 @dataclass(frozen=True)
 class Profile:
-    """What later weeks are compared with.
+    """The reference that later weeks are compared with.
 
     Attributes:
         words: a bit for each place that a known word hashes to.
@@ -130,7 +130,7 @@ def week_of(time_us: int) -> int:
 
 
 def profile(week: int, seen: Iterable[WeekObserved]) -> Profile:
-    """What the first week gives."""
+    """Build the profile of the first week."""
     bits = np.zeros(_WORDS, dtype=np.uint8)
     answers: Counter[int] = Counter()
     vectors = []
@@ -203,7 +203,7 @@ def table(blocks: Sequence[WeekBlock]) -> tuple[tuple[str, ...], NDArray[np.floa
 
 
 def named(statistic: str) -> str:
-    """How a person calls a statistic."""
+    """Name a statistic for people."""
     if statistic.startswith("label "):
         return f"share of an answer that was common at first (number {int(statistic[6:]) + 1})"
     return NAMES.get(statistic, statistic)

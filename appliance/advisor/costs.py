@@ -1,4 +1,4 @@
-"""What an option costs a month, by its parts, with P10, P50 and P90.
+"""Monthly cost of an option, by its parts, with P10, P50 and P90.
 
 Rules: pure arithmetic that a spreadsheet repeats; nothing is drawn: every uncertain answer takes
 its P10, P50 and P90 with the weights 0.3, 0.4 and 0.3, in all combinations, and the percentiles
@@ -45,7 +45,7 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Swing:
-    """What one uncertain answer moves: the cost at its P10 and at its P90, others at their P50."""
+    """One uncertain answer's effect: the cost at its P10 and at its P90, others at their P50."""
 
     name: str
     at_low: float
@@ -53,7 +53,7 @@ class Swing:
 
     @property
     def width(self) -> float:
-        """How much."""
+        """Difference between the two costs."""
         return abs(self.at_high - self.at_low)
 
 
@@ -77,7 +77,7 @@ class Case:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What has to be known before it has a cost; what was not told is asked for, never zero."""
+        """Answers still needed before it has a cost; an unknown is asked for, never zero."""
         found = []
         volume = requests_day(self.questions, self.facts)
         if volume is None or volume.high <= 0:
@@ -205,7 +205,7 @@ def cost(case: Case) -> Percentiles | None:
 
 
 def retraining(questions: Questions) -> Percentiles:
-    """What the labels of one retraining cost."""
+    """Estimate the cost of labels for one retraining."""
     data = questions.data
     uncertain = {"data.label_minutes": data.label_minutes, "data.hour": data.hour}
 
@@ -216,7 +216,9 @@ def retraining(questions: Questions) -> Percentiles:
 
 
 def tornado(case: Case) -> list[Swing]:
-    """What moves the cost, most first; answers that are known or move nothing are left out."""
+    """Rank answers by their effect on the cost, largest first; answers without effect are left
+    out.
+    """
     if case.missing:
         return []
     ranges = _ranges(case.questions, case.facts)

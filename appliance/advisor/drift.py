@@ -1,4 +1,4 @@
-"""Whether a task's requests have drifted from those that its evidence rests on. Pure.
+"""Drift of a task's requests from those that its evidence rests on. Pure.
 
 Rules: blocks are looked at in their order, once each; the first twelve are the reference; what is
 said at a look never changes afterwards; an alarm stays until a person starts the watch again; what
@@ -63,7 +63,7 @@ class WindowFinding:
 
     @property
     def alarm(self) -> bool:
-        """Whether the window has changed."""
+        """True if the window has changed."""
         large = self.size >= change.SMALLEST[self.window]
         return large and self.rank <= self.level
 
@@ -73,7 +73,7 @@ class WindowFinding:
         return 1 / self.level if self.alarm else 0.0
 
     def sentence(self) -> str:
-        """What it says."""
+        """Describe the finding in a sentence."""
         way = "rose" if self.difference > 0 else "fell"
         return (
             f"In the last {self.window} weeks, {named(self.statistic)} {way} by "
@@ -121,7 +121,7 @@ class Watch:
         return round(sum(each.e_value * each.level for each in self.findings), 9)
 
     def sentence(self) -> str:
-        """What it says now."""
+        """Describe the present state in a sentence."""
         if self.alarm is not None:
             return f"Drift. {self.alarm.sentence()}"
         if self.state == "learning":
@@ -202,7 +202,7 @@ class Doubled:
 
 
 def doubled(blocks: Sequence[WeekBlock]) -> tuple[Doubled, ...]:
-    """What `PROMISE` says of each common answer, at the spread that these weeks had.
+    """Apply `PROMISE` to each common answer, at the spread of these weeks.
 
     A week's share differs by chance, less where requests are many, and by the week itself, which
     does not.
@@ -224,7 +224,7 @@ def doubled(blocks: Sequence[WeekBlock]) -> tuple[Doubled, ...]:
 def advice(
     watch: Watch, curve: Sequence[tuple[int, float]], labels: Percentiles | None, currency: str
 ) -> tuple[str, ...]:
-    """What to do after an alarm: what a retraining costs, and what it is expected to bring.
+    """Advise after an alarm: the cost of a retraining and its expected gain.
 
     Args:
         curve: learning curve of the newest evaluation.

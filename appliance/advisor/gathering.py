@@ -37,7 +37,7 @@ def gather(
     gates: Sequence[evaluation.GateCertificate] = (),
     needs: str = "",
 ) -> MeasuredFacts:
-    """What is known of a task; "" for what holds of every one. Blocks.
+    """Gather the known facts of a task; "" for those that hold of every task. Blocks.
 
     Args:
         routes: certificates that let the task answer first, those that hold now.

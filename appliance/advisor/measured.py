@@ -1,4 +1,4 @@
-"""What this appliance measured itself: options from what is known, arrivals of the log, the host.
+"""Measurements of this appliance: options from what is known, arrivals of the log, the host.
 
 Rules: what is not measured is missing and never guessed; a cascade is as good as its certificate
 promises at the least; utilisation is the share of time in which something was answered, from the
@@ -21,7 +21,7 @@ _HOUR_US: Final = 3_600_000_000
 
 @dataclass(frozen=True)
 class OptionMeasured:
-    """What was measured of one option.
+    """One option as measured.
 
     Attributes:
         option: one of `OPTIONS`, or `cloud`.
@@ -99,7 +99,7 @@ class MeasuredFacts:
     made_of: tuple[tuple[str, str], ...] = ()
 
     def candidate(self, option: str) -> OptionMeasured | None:
-        """What was measured of an option."""
+        """Find the measurement of an option."""
         return next((each for each in self.candidates if each.option == option), None)
 
 
@@ -144,7 +144,7 @@ def of_evidence(known: TaskEvidence, adapters: Sequence[str] = ()) -> MeasuredFa
 
 
 def per_doubling(curve: Sequence[tuple[int, float]]) -> float | None:
-    """What the last doubling of the data brought, in shares of right answers; None: unknown."""
+    """Gain of the last doubling of the data, in shares of right answers; None: unknown."""
     if len(curve) < 2:
         return None
     (few, worse), (many, better) = curve[-2:]
@@ -257,7 +257,7 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 
 def told(questions: Questions) -> list[OptionMeasured]:
-    """What a person measured elsewhere."""
+    """Read the measurements that a person made elsewhere."""
     return [
         OptionMeasured(
             each.option,

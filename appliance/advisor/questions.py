@@ -32,7 +32,7 @@ class Range(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether it is one value."""
+        """True if it is one value."""
         return self.low == self.high
 
 
@@ -49,7 +49,7 @@ _LIFE: Final = exactly(4)
 
 @dataclass(frozen=True)
 class Domain:
-    """What the work is.
+    """The work to be done.
 
     Attributes:
         changes_months: how long what is right stays so: the retraining interval.
@@ -69,7 +69,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Data:
-    """What is there to learn from, and what more of it costs.
+    """The data to learn from, and the price of more.
 
     Attributes:
         examples, groups: labelled items, and independent groups of them; None: as measured.
@@ -111,7 +111,7 @@ class ExpectedLoad:
 
 @dataclass(frozen=True)
 class Regulation:
-    """What may leave, and what must be shown.
+    """Rules on data that may leave and on proof that is due.
 
     Attributes:
         data_may_leave: the network of the organisation.
@@ -126,7 +126,7 @@ class Regulation:
 
 @dataclass(frozen=True)
 class Costs:
-    """What this appliance costs; None where it is not known.
+    """This appliance's costs; None where unknown.
 
     Attributes:
         machine: price of one machine.
@@ -154,7 +154,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Price:
-    """What a model elsewhere costs, as its user found it.
+    """The price of a model elsewhere, as its user found it.
 
     Attributes:
         million_in, million_out: of a million tokens.
@@ -180,7 +180,7 @@ class Price:
 
 @dataclass(frozen=True)
 class ToldOption:
-    """What was measured of an option elsewhere: a cascade, a model of another host, a pilot.
+    """An option measured elsewhere: a cascade, a model of another host, a pilot.
 
     Attributes:
         quality: low, value and high of the share of right answers on the same items.

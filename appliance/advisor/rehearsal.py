@@ -26,7 +26,7 @@ RUNS: Final = 20
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """How many of `RUNS` watches cried within three weeks.
+    """Number of `RUNS` watches that raised an alarm within three weeks.
 
     Attributes:
         same: without a change, which is wrong.

@@ -74,7 +74,7 @@ def page(
 
 
 def words(name: str) -> str:
-    """How a person calls an answer."""
+    """Name an answer for people."""
     if name.startswith("prices."):
         chosen, _, part = name.removeprefix("prices.").rpartition(".")
         told = {
@@ -198,7 +198,7 @@ def _flips(flips: Sequence[VerdictFlip]) -> Section:
 
 
 def _distance(flip: VerdictFlip) -> float:
-    """How far a person is from it: yes or no first, then by the ratio."""
+    """Rank a flip by its distance for a person: yes or no first, then by the ratio."""
     if isinstance(flip.now, bool) or not flip.now or not flip.then:
         return 0.0
     return max(flip.now / flip.then, flip.then / flip.now)

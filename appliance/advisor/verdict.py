@@ -1,4 +1,4 @@
-"""What to do: the cheapest option of those that are shown to be good enough, and the don'ts.
+"""Verdict: the cheapest option of those shown to be good enough, and the don'ts.
 
 Rules: an option whose interval reaches below the wanted quality is not shown to reach it; limits
 hold for all candidates together, since the best of several is flattered; costs decide only among
@@ -582,7 +582,7 @@ def _rounded(value: float) -> float:
 
 
 def _of_chosen(chosen: Option | None) -> list[str]:
-    """What the certificate of a cascade promises, and the joules of an answer."""
+    """Describe the chosen cascade's certificate and the joules of an answer."""
     if chosen is None or chosen.case is None or chosen.case.price is not None:
         return []
     candidate, found = chosen.case.candidate, []

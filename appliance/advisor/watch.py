@@ -51,7 +51,7 @@ class WatchWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class WatchParts:
-    """What the job uses.
+    """Services that the job uses.
 
     Attributes:
         agreed: whether the owners of a key, by its id, agreed to examples.
@@ -120,7 +120,7 @@ class Watching(JobKind[WatchWanted, DriftResult]):
 
 
 def result(watch: Watch) -> DriftResult:
-    """What a person reads of a watch."""
+    """Build the result that a person reads of a watch."""
     return DriftResult(
         task=watch.task,
         state=watch.state,
@@ -236,7 +236,7 @@ def _day(
 
 
 def _entries(reader: LogReader, task: str, begin: int) -> Iterator[LogEntry]:
-    """What apps were answered on a day; evaluations and self-tests ask under keys of no app."""
+    """Yield a day's answers to apps; evaluations and self-tests ask under keys of no app."""
     after, left = None, MAX_LIMIT
     for _ in range(_PAGES_A_DAY):
         page = reader.search(
@@ -276,7 +276,7 @@ def _observed(parts: WatchParts, entry: LogEntry, read: list[Json], *, whole: bo
 def _looked_into(
     parts: WatchParts, entry: LogEntry, seen: WeekObserved, read: list[Json]
 ) -> WeekObserved:
-    """What the intent and people tell, and the texts where that is agreed."""
+    """Observe a request from its intent, from people, and from texts where that is agreed."""
     seen = replace(seen, overridden=parts.overridden(str(entry.body.get("request_id", ""))))
     try:
         intent = parts.reader.entry(int(str(entry.body["intent"])))
@@ -327,7 +327,7 @@ def _reading(actor: str, task: str, read: list[Json]) -> Draft:
 
 
 def _knows_seasons(watch: Watch) -> bool:
-    """Whether the reference has seen a month of the year twice."""
+    """True if the reference has seen a month of the year twice."""
     first, last = watch.profile, watch.last_week
     return first is not None and last is not None and last - first.week >= _THIRTEEN_MONTHS
 

@@ -1,4 +1,4 @@
-"""What routes ask for: the services, and who calls.
+"""Dependencies of routes: the services and the caller.
 
 Rules: a dependency is a coroutine, since the framework sends a plain function to the thread pool.
 """

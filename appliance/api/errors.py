@@ -229,7 +229,7 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _prefers_async(request: Request) -> bool:
-    """Whether the client takes an answer that comes later for a success (RFC 7240, 4.1)."""
+    """True if the client takes an answer that comes later for a success (RFC 7240, 4.1)."""
     said = ",".join(request.headers.getlist("prefer")).lower().split(",")
     return any(one.partition(";")[0].strip() == "respond-async" for one in said)
 

@@ -21,10 +21,10 @@ _REST_S: Final = 0.4e-6
 
 
 class Cards(Protocol):
-    """What knows the models."""
+    """Finds the card of a model."""
 
     def card(self, model_id: str) -> ModelCard:
-        """What the API says of a model."""
+        """Return the model's card for the API."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What is noticed of every HTTP exchange: counts, metrics, and one line of the log.
+"""Observation of every HTTP exchange: counts, metrics, and one line of the log.
 
 Rules: a refused request, and one that runs no model (a poll of the models, a tokenisation), are
 counted for the audit log, by source and minute; the line names request, route, key, app, model,

@@ -1,4 +1,4 @@
-"""What every HTTP exchange passes before a route sees it: request id, key, size and type.
+"""Checks of an HTTP exchange before any route: request id, key, size and type.
 
 Rules:
 - Plain ASGI. The framework reads a body before it runs dependencies and answers unknown

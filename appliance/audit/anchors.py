@@ -21,7 +21,7 @@ from appliance.types import Json
 
 
 def witness_request(log: Log, witness: VerifierKey) -> bytes:
-    """What the witness is asked to cosign, as one file. Raises AuditRefused."""
+    """Write the file for the witness to cosign. Raises AuditRefused."""
     seen = max((size for size, _ in prover.cosigned(log, witness)), default=0)
     note = prover.newest(log)
     size = parse(note).checkpoint.size

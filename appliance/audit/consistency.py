@@ -27,7 +27,7 @@ MAGIC: Final = "appliance/consistency-proof@v1"
 
 @dataclass(frozen=True)
 class ConsistencyResult:
-    """What such a proof proves: the log of `new` entries begins with that of `old` entries.
+    """Proof that the log of `new` entries begins with that of `old` entries.
 
     Attributes:
         old_root, new_root: hex roots.

@@ -1,4 +1,4 @@
-"""What was asked and answered, apart from the log: encrypted with one key per record.
+"""Texts of requests and answers, outside the log: encrypted with one key per record.
 
 Rules:
 - An entry holds, for each text, a commitment and the hash of its ciphertext, never the text.
@@ -103,7 +103,7 @@ class Opener:
 
     @staticmethod
     def opens(dek: bytes, key_id: str, name: str, nonce: bytes, ciphertext: bytes) -> bool:
-        """Whether a DEK decrypts a text."""
+        """True if a DEK decrypts a text."""
         try:
             AESGCM(dek).decrypt(nonce, ciphertext, _place(key_id, name))
         except (InvalidTag, ValueError):

@@ -25,7 +25,7 @@ def witness_key(line: bytes) -> VerifierKey:
 
 
 def is_cosigned(note: bytes, witness: VerifierKey) -> bool:
-    """Whether a note carries a signature line of this witness, valid or not.
+    """True if a note carries a signature line of this witness, valid or not.
 
     Raises:
         AuditRefused: `checkpoint_invalid` when the note is malformed.

@@ -13,7 +13,7 @@ from nacl.signing import VerifyKey
 
 
 def holds(signature: bytes, text: bytes, public: bytes) -> bool:
-    """Whether the key (32 bytes) made the signature (64 bytes) of this text."""
+    """True if the key (32 bytes) made the signature (64 bytes) of this text."""
     try:
         VerifyKey(public).verify(text, signature)
     except (BadSignatureError, ValueError):

@@ -150,7 +150,7 @@ _NEWER: Final = msgspec.json.Decoder(
 
 @dataclass(frozen=True)
 class Draft:
-    """What a caller wants to have recorded; the log adds the rest.
+    """A caller's entry to record; the log adds the rest.
 
     Attributes:
         kind: one of `KINDS`, but neither genesis nor key_handover.

@@ -28,7 +28,7 @@ _SECOND: Final = 1_000_000
 
 @dataclass(frozen=True)
 class EpochLimits:
-    """How long a key signs.
+    """Limits of a signing key's time and use.
 
     Attributes:
         seconds: at most so long, when there are entries.

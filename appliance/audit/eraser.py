@@ -45,7 +45,7 @@ def destroy(log: Log, keyring: Keyring, entries: list[int]) -> None:
 
 
 def destroy_again(log: Log, keyring: Keyring) -> None:
-    """What every erasure on record names, destroyed also if a crash came between."""
+    """Destroy again every text whose erasure is on record, in case a crash came between."""
     entries = list(named(log))
     if entries:
         destroy(log, keyring, entries)

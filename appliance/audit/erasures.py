@@ -28,7 +28,7 @@ class Erasures:
         self._pruned = 0
 
     def __contains__(self, seq: int) -> bool:
-        """Whether an entry says that the texts of this one were erased, or that it went itself."""
+        """True if an entry says that the texts of this one were erased, or that it went itself."""
         if seq not in self._entries and seq >= self._pruned:
             self._read()
         return seq in self._entries or seq < self._pruned

@@ -1,4 +1,4 @@
-"""What an exported copy of the log holds, computed from its bodies.
+"""Contents of an exported copy of the log, computed from its bodies.
 
 Rules: nothing in the copy is believed; what comes out is compared with the log itself. A copy of a
 log whose beginning was pruned goes on from the nodes in `start`, which the root binds.

@@ -31,7 +31,7 @@ _STATEMENT: Final = "appliance audit handover v1"
 
 @dataclass(frozen=True)
 class Handover:
-    """What an old key says about the key that follows it.
+    """An old key's statement about its successor.
 
     Attributes:
         epoch: the epoch that ends.
@@ -110,7 +110,7 @@ def statement(origin: str, epoch: int, size: int, next_key: bytes) -> bytes:
 def fields(
     origin: str, epoch: int, size: int, old: Ed25519PrivateKey, following: Ed25519PrivateKey
 ) -> dict[str, Json]:
-    """What the entry of a handover carries; `size` counts that entry."""
+    """Build the body of a handover entry; `size` counts that entry."""
     public = following.public_key().public_bytes_raw()
     signature = old.sign(statement(origin, epoch, size, public))
     return {"next_key": public.hex(), "signature": signature.hex()}

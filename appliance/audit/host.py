@@ -1,4 +1,4 @@
-"""What the log takes from the host besides wall time: boot, time since boot, ids.
+"""Facts that the log takes from the host besides wall time: boot, time since boot, ids.
 
 Rules: nothing is decided from these. Boot id and time since boot are evidence that makes a
 back-dated entry stand out; they are read here and nowhere else, and a test replaces them by

@@ -1,4 +1,4 @@
-"""What indexes and spans say about where entries may be. They propose; bodies decide.
+"""Checks of indexes and spans about the place of entries. They propose; bodies decide.
 
 Rules: SQL is put together here from names of columns alone, at import; values are always bound.
 """
@@ -40,7 +40,7 @@ def candidates(
 
 
 def spans(log: Log) -> int:
-    """How many blocks of `SPAN` entries have a span; those after them have none yet."""
+    """Number of blocks of `SPAN` entries with a span; later blocks have none yet."""
     sql = "SELECT coalesce(max(block) + 1, 0) FROM span"
     return int(log.newest.dbapi.execute(sql).fetchone()[0])
 

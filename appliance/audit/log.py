@@ -213,7 +213,7 @@ class AuditLog:
 
     @property
     def alarm(self) -> str | None:
-        """What an operator should look at while the log goes on, or None."""
+        """A problem that needs an operator while the log continues, or None."""
         waiting = self._session.writer.wal_bytes
         if waiting < ALARM_WAL_BYTES:
             return None
@@ -285,7 +285,9 @@ class AuditLog:
                 return
 
     def _take(self) -> list[_Waiting] | None:
-        """What waits, at most one batch; nothing when HEAD or a key is due; None at the end."""
+        """Take at most one batch of waiting entries; nothing when HEAD or a key is due; None at
+        the end.
+        """
         with self._changed:
             while not self._waiting:
                 if self._closing:

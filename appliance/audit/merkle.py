@@ -158,7 +158,7 @@ def consistency_proof(old: int, new: int, subtree: Subtree) -> list[bytes]:
 def verify_inclusion(
     leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
 ) -> bool:
-    """Whether the path proves that `leaf` stands at `index` in the tree with this root."""
+    """True if the path proves that `leaf` stands at `index` in the tree with this root."""
     if not 0 <= index < size:
         return False
     position, last, node = index, size - 1, leaf
@@ -180,7 +180,7 @@ def verify_inclusion(
 def verify_consistency(
     old: int, new: int, path: Sequence[bytes], old_root: bytes, new_root: bytes
 ) -> bool:
-    """Whether the path proves that the new tree begins with all leaves of the old one."""
+    """True if the path proves that the new tree begins with all leaves of the old one."""
     if not 0 < old <= new:
         return False
     if old == new:

@@ -53,7 +53,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a proof file holds.
+    """Content of a proof file.
 
     Attributes:
         body: of the entry.
@@ -88,7 +88,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class ProofResult:
-    """What a proof proves.
+    """Statement that a proof proves.
 
     Attributes:
         seq: where the entry stands.

@@ -29,7 +29,7 @@ _KEYS: Final = 4_096
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a prune entry says.
+    """Content of a prune entry.
 
     Attributes:
         seq: where it stands.
@@ -90,7 +90,7 @@ def missing_beginning(log: Log) -> int | None:
 
 
 def approved(log: Log, prune: Pruned) -> bool:
-    """Whether enough people approved of exactly this; of what they signed nothing is checked.
+    """True if enough people approved of exactly this; of what they signed nothing is checked.
 
     Approvals are newer than what they let go. So those of the prune that the log begins with are
     there; those of an earlier one may have been pruned since, and then nothing hangs on them.

@@ -180,7 +180,7 @@ class LogReader:
             return prover.prove_consistency(log, key, old)
 
     def witness_request(self, witness: VerifierKey) -> bytes:
-        """What this witness is asked to cosign (anchors.py). Raises as `entry`."""
+        """Write the file for this witness to cosign (anchors.py). Raises as `entry`."""
         with self._opened() as log:
             return anchors.witness_request(log, witness)
 

@@ -87,7 +87,7 @@ def epoch_of(log: Log, genesis: VerifierKey, size: int | None) -> Epoch:
 
 
 def unknown_outcome(intent: LogEntry) -> Draft:
-    """What is recorded of a request whose end nobody saw."""
+    """Draft the outcome of a request whose end was not seen."""
     names = ("request_id", "key_id", "model", "app")
     copied = {name: intent.body[name] for name in names if name in intent.body}
     return Draft("outcome", {**copied, "intent": intent.seq, "status": "unknown"})

@@ -46,7 +46,7 @@ class SegmentLimits:
 
 
 def room(first: int, began_us: int, size: int, now_us: int, limits: SegmentLimits) -> int | None:
-    """How many entries a segment may still take before it ends; None while it goes on.
+    """Number of entries a segment may still take before it ends; None while it continues.
 
     Args:
         first: its first entry.

@@ -67,11 +67,11 @@ class Query:
         return {name: value for name, value in given.items() if value is not None}
 
     def matches(self, entry: LogEntry) -> bool:
-        """Whether the entry is asked for."""
+        """True if the entry is asked for."""
         return self.said_by(entry) and self.in_time(entry)
 
     def said_by(self, entry: LogEntry) -> bool:
-        """Whether the body says what the conditions on texts ask for."""
+        """True if the body says what the conditions on texts ask for."""
         body = entry.body
         for name in _SAID:
             value = getattr(self, name)
@@ -80,7 +80,7 @@ class Query:
         return self.code is None or self.code == code_of(entry)
 
     def in_time(self, entry: LogEntry) -> bool:
-        """Whether it was made in the range of times."""
+        """True if it was made in the range of times."""
         late = self.since_us is None or entry.time_us >= self.since_us
         return late and (self.until_us is None or entry.time_us < self.until_us)
 
@@ -100,7 +100,7 @@ class SearchPage:
 
 
 def code_of(entry: LogEntry) -> object:
-    """How a body says that something ended: its code, finish reason or status."""
+    """Read the end of a body: its code, finish reason or status."""
     said = (entry.body.get(name) for name in ("code", "finish", "status"))
     return next((value for value in said if value is not None), None)
 

@@ -200,7 +200,9 @@ class Session:
             self.newest = dataclasses.replace(newest, log=log, older=older)
 
     def room(self) -> int | None:
-        """How many entries may be committed at once so that the segment ends where it should."""
+        """Number of entries that may be committed at once so that the segment ends where it
+        should.
+        """
         first, size = self.newest.log.newest.first, self.writer.size
         now_us = self.moments.now().time_us
         return rolling.room(first, self.newest.began_us, size, now_us, self.limits)
@@ -255,7 +257,7 @@ class Session:
             raise
 
     def check_place(self) -> None:
-        """Whether the open database is still the one that the next start will find.
+        """Check that the open database is the one that the next start will find.
 
         Raises:
             OSError: it was moved, removed or replaced.

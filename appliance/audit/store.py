@@ -152,7 +152,7 @@ def reason(error: BaseException) -> str:
 
 
 def damaged(error: BaseException) -> bool:
-    """Whether SQLite met what no database of ours holds: other bytes, pages or tables."""
+    """True if SQLite met what no database of ours holds: other bytes, pages or tables."""
     found = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", None)
     return found is not None and found & 0xFF in _DAMAGE
 
@@ -163,7 +163,7 @@ def code(error: BaseException) -> str:
 
 
 def full(error: BaseException) -> bool:
-    """Whether SQLite refused for want of disk space."""
+    """True if SQLite refused for want of disk space."""
     return bool(getattr(error, "sqlite_errorcode", None) == driver.SQLITE_FULL)
 
 
@@ -316,7 +316,7 @@ def newest_note(log: Log) -> bytes | None:
 
 
 def names_key(log: Log, key_id: str) -> bool:
-    """Whether an entry names this content key."""
+    """True if an entry names this content key."""
     sql = "SELECT 1 FROM leaf WHERE dek = ?"
     return any(
         dbapi.execute(sql, (key_id,)).fetchone() is not None for dbapi, _, _ in log.backwards()

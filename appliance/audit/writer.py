@@ -172,7 +172,7 @@ class Writer:
 
     @property
     def cramped(self) -> bool:
-        """Whether the disk has no room for what the WAL holds. Raises OSError."""
+        """True if the disk has no room for what the WAL holds. Raises OSError."""
         return self._ballast.free() < self.wal_bytes + SLACK
 
     def checkpoint(self, how: str) -> None:
@@ -266,7 +266,7 @@ class Writer:
         keys: list[tuple[str, bytes]],
         rows: list[store.ContentRow],
     ) -> Json:
-        """What the entry says about its texts; their ciphertexts go to `rows`."""
+        """Write the entry's part about its texts; their ciphertexts go to `rows`."""
         if mode == "off":
             return {"mode": "off"}
         keys.append(self._keyring.take())

@@ -66,7 +66,7 @@ class CaKey:
 
 @dataclass(frozen=True)
 class Standing:
-    """How long a certificate holds.
+    """Lifetime of a certificate.
 
     Attributes:
         ends: when it ends.
@@ -180,7 +180,7 @@ def change_if_due(directory: Path, clock: Clock) -> None:
 
 
 def standing(certificate: Path) -> Standing:
-    """How long the certificate of the listener holds.
+    """Read the lifetime of the listener's certificate.
 
     Raises:
         UsageError: `certificate_unusable`.
@@ -194,7 +194,7 @@ def standing(certificate: Path) -> Standing:
 
 
 def for_clients(certificate: Path) -> bytes | None:
-    """What clients are given: the CA, and the next one while it waits; None where it is not ours.
+    """Certificates for clients: the CA, and the next one while it waits; None where it is not ours.
 
     Raises:
         UsageError: `certificate_unusable`.
@@ -225,7 +225,7 @@ def open_key(key: CaKey) -> ec.EllipticCurvePrivateKey:
 
 
 def encrypted(path: Path) -> bool:
-    """Whether a key file takes a passphrase; False where it cannot be read."""
+    """True if a key file takes a passphrase; False where it cannot be read."""
     try:
         return b"ENCRYPTED" in path.read_bytes()
     except OSError:

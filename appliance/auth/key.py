@@ -1,4 +1,4 @@
-"""What is known of one API key, and how a row of the database says it.
+"""Data of one API key, and its row in the database.
 
 Rules: rows are only ever added to, so every column that came later has a default; a name can be
 shown and logged as it is.
@@ -57,7 +57,7 @@ _LONGEST_NAME = 64
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is known about a key; times in microseconds since the epoch.
+    """Data of a key; times in microseconds since the epoch.
 
     Attributes:
         models: model ids that it may use; empty means all.
@@ -86,19 +86,19 @@ class ApiKey:
     tasks_only: bool = False
 
     def state(self, now_us: int) -> KeyState:
-        """Whether it may be used, and if not, why."""
+        """State of the key at a time."""
         if self.revoked_us is not None:
             return "revoked"
         return "expired" if self.expires_us is not None and now_us >= self.expires_us else "valid"
 
     def live(self, now_us: int) -> bool:
-        """Whether it may be used: neither revoked nor expired."""
+        """True if it may be used: neither revoked nor expired."""
         return self.state(now_us) == "valid"
 
 
 @dataclass(frozen=True)
 class KeyChange:
-    """What the log is told of a key before, or of its end after, it changes.
+    """Entry for the log about a key's change: its state before, or at its end, after.
 
     Attributes:
         action: key_create, key_limit, key_rotate or key_revoke.

@@ -227,7 +227,7 @@ class KeyStore:
             return key
 
     def authenticate(self, secret: str) -> Principal:
-        """Who holds this secret.
+        """Find the holder of this secret.
 
         Raises:
             Unauthenticated: `invalid_api_key`, for every reason in the same words.
@@ -246,7 +246,7 @@ class KeyStore:
         return self._admitted(key, now)
 
     def authenticate_certificate(self, fingerprint: bytes) -> Principal:
-        """Whose client certificate this is; the TLS handshake has verified it.
+        """Find the holder of this client certificate; the TLS handshake has verified it.
 
         Args:
             fingerprint: SHA-256 of the certificate, 32 bytes.
@@ -260,7 +260,7 @@ class KeyStore:
         return self._admitted(key, self._clock.wall_us())
 
     def is_live(self, key_id: str) -> bool:
-        """Whether a key may be used now. Callable from any thread."""
+        """True if a key may be used now. Callable from any thread."""
         key = self._keys.get(key_id)
         live = key is not None and key.live(self._clock.wall_us())
         return live and key_id not in self._held()

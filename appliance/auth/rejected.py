@@ -29,7 +29,7 @@ _MINUTES: Final = 4
 
 @dataclass
 class Count:
-    """What came from one source.
+    """Rejections from one source.
 
     Attributes:
         codes: how often each refusal code occurred; `models` is a poll, `tokens` a tokenisation.
@@ -78,7 +78,7 @@ class RejectedCounts:
         _count(self._counts, source, key_id, now).add(code, 1, now)
 
     def lately(self, codes: Iterable[str]) -> dict[str, dict[str, int]]:
-        """How often keys met these codes in the last five minutes; by key, then by code."""
+        """Count each key's rejections in the last five minutes; by key, then by code."""
         self._turn(self._clock.wall_us())
         wanted, found = set(codes), dict[str, dict[str, int]]()
         for count in (*(c for minute in self._recent for c in minute), *self._counts.values()):

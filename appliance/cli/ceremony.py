@@ -325,7 +325,7 @@ def _show(output: Output, made: Ceremony) -> None:
 
 
 def _holders(root: Root) -> list[str]:
-    """Whose keys a root names, as each of them noted it."""
+    """List the holders of a root's keys, as each of them noted it."""
     return [
         f"  {role}, {root.roles[role].threshold} of: {safe(holder_of(key) or '')} {key.keyid[:32]}"
         for role in ROLES
@@ -334,7 +334,7 @@ def _holders(root: Root) -> list[str]:
 
 
 def _drafted_policy(made: Ceremony) -> list[str]:
-    """What a drafted policy adds to the one before; all of it, if it is the first."""
+    """Describe the changes of a drafted policy; all of it, if it is the first."""
     old, new = made.policies()
     if new is None or (old and old.version == new.version):
         return []

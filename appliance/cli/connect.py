@@ -1,4 +1,4 @@
-"""How a command reaches the admin app.
+"""Connection of a command to the admin app.
 
 Rules: when a server listens on `DATA/run/admin.sock`, it does the work; otherwise the command
 takes the lock of the data directory and serves itself the same app, so there is one
@@ -27,7 +27,7 @@ PATIENCE_S: Final = 5.0
 
 
 def server_answers(data: Path) -> bool:
-    """Whether a server listens for this data directory.
+    """True if a server listens for this data directory.
 
     Raises:
         ServerUnreachable: `server_unreachable` when this user may not use its socket, or it hangs.

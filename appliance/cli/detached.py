@@ -19,7 +19,7 @@ _SHOWN: Final = 400
 
 
 def output_file(data: Path) -> Path:
-    """What the server prints before its log is open, and when it fails."""
+    """Path of the server's output before its log is open, and when it fails."""
     return data / "logs" / "serve.out"
 
 

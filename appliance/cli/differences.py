@@ -1,4 +1,4 @@
-"""How the texts that were signed with a model differ from those before, for its approvers.
+"""Differences between the texts signed with a model and those before, for its approvers.
 
 Rules: compared is with the version that was served before; where there is none, a template with the
 one in the model's own file and a grammar with nothing. Lines are safe to print.

@@ -151,7 +151,7 @@ def _alarms(data: Path, config: Config, host: hardware.HostFacts) -> list[Doctor
 
 
 def _facts(data: Path, config: Config, host: hardware.HostFacts) -> Facts:
-    """What the files say while no server runs."""
+    """Read facts from the files while no server runs."""
     database, reader = open_readonly(data / "appliance.db"), LogReader(data / "audit")
     clock = SystemClock()
     try:

@@ -302,7 +302,7 @@ def _tell(output: Output, found: Job) -> None:
 
 
 def _evidence(result: EvaluationResult) -> Iterator[str]:
-    """What the search found, and what each candidate quoted."""
+    """Print the search's results and each candidate's quotations."""
     if (found := result.retrieval) is not None:
         yield (
             f"search of {safe(found.collection)} by {safe(found.ranking or 'nothing')}, "

@@ -1,4 +1,4 @@
-"""What `doctor` says about GPUs: driver, plugin, backend library, and what each GPU computed.
+"""GPU part of `doctor`: driver, plugin, backend library, and each GPU's results.
 
 Rules: a backend is tried in a child process only, and only where a driver is loaded; a host
 without a driver has no problem.
@@ -28,7 +28,7 @@ class GpuReport:
 
     @property
     def problems(self) -> list[StateRefused]:
-        """What is wrong; nothing where no driver is loaded."""
+        """Problems found; none where no driver is loaded."""
         return [self.problem] if self.problem else []
 
     def document(self) -> dict[str, Any]:

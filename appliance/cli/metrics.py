@@ -42,7 +42,7 @@ def metrics(output: Output, data: Path, seconds: float) -> None:
 
 
 def rates(point: RatePoint, load: CurrentLoad, seconds: float) -> Rates:
-    """What was seen, as the document that `--json` prints."""
+    """Compute rates, as the document that `--json` prints."""
     return Rates(
         seconds=seconds,
         tokens_per_second=round(point.tokens, 2),

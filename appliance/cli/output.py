@@ -1,4 +1,4 @@
-"""What commands print.
+"""Output of commands.
 
 Rules: stdout carries data only: with `--json` exactly one JSON document, otherwise lines for a
 person; progress and narration go to stderr. JSON escapes everything but printable ASCII, and
@@ -276,7 +276,7 @@ def prints(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def asks() -> bool:
-    """Whether a person is there to be asked."""
+    """True if a person is there to be asked."""
     return sys.stdin.isatty()
 
 

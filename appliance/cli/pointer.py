@@ -28,7 +28,7 @@ from appliance.wire.admin import pointers as wire
 
 @dataclass(frozen=True)
 class Roles:
-    """What a pointer says of versions, as `Pointer` has it."""
+    """A pointer's versions, as `Pointer` has it."""
 
     live: TaskVersion
     canary: TaskVersion | None = None
@@ -125,7 +125,7 @@ def _before(client: AdminClient, name: str) -> wire.Version:
 
 
 def _present(wanted: wire.Target) -> Roles:
-    """What the name points at now.
+    """Read the name's present target.
 
     Raises:
         StateRefused: `pointer_missing` when it points at nothing.

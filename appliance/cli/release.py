@@ -73,7 +73,7 @@ class KeyHolder:
 
 @dataclass(frozen=True)
 class Missing:
-    """What the release waits for.
+    """Parts that the release waits for.
 
     Attributes:
         why: what is not there yet.
@@ -156,7 +156,7 @@ class Release:
         return self._brought(self.path, self.task, publisher)
 
     def _stored(self, path: Path, model_id: str) -> bool:
-        """Whether a directory is in the store as it is signed."""
+        """True if a directory is in the store as it is signed."""
         root = _root(path)
         try:
             held = self.client.call(MODEL, model_id=model_id)
@@ -281,7 +281,7 @@ class Release:
         return self._is_done(f"{self.name} is answered by {self.task}")
 
     def _said(self, person: str, of: str) -> str:
-        """What one person's signature of one thing says; nobody speaks for another."""
+        """Ask one person for the meaning of their own signature."""
         return asked(self.meaning, f"What {safe(person)}'s signature of {of} says (--meaning)")
 
     def _with(self, role: str) -> KeyHolder | None:
@@ -380,7 +380,7 @@ def _tell(output: Output, one: Release, missing: Missing | None) -> None:
 
 
 def _checked(path: Path) -> TaskFacts:
-    """What a task says, read whole before anybody signs.
+    """Read a task whole before anybody signs.
 
     Raises:
         TaskRefused: what is wrong with it.
@@ -397,7 +397,7 @@ def _checked(path: Path) -> TaskFacts:
 
 
 def _holder(client: AdminClient, name: str, private: bytes) -> KeyHolder:
-    """Who signs, with the roles of the key; raises UsageError for one that has none."""
+    """Find the signer, with the roles of the key; raises UsageError for one that has none."""
     hint = ecdsa.hint(ecdsa.load_private(private).public_key())
     roles = frozenset(
         role

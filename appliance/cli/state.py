@@ -10,7 +10,7 @@ from appliance.wire.admin.state import STATE, STATE_SETTLE, Settle, State
 
 @click.group()
 def state() -> None:
-    """Whether the database and the audit log agree."""
+    """Compare the database with the audit log."""
 
 
 @state.command("show")

@@ -39,7 +39,7 @@ _SHOWN: Final = 12
 
 
 def _given(command: Decorated) -> Decorated:
-    """What is tuned, and how."""
+    """Add the options of a tuning."""
     options = (
         click.argument("task", metavar="TASK_DIR", type=READ_THERE),
         click.option("--data", "dataset", metavar="DATASET", callback=place, required=True,

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset, and what it can show: the report of `dataset check`.
+"""Problems of a dataset, and its power to show a result: the report of `dataset check`.
 
 Rules: nothing is changed; every problem has a stable code, a count and the ids of examples; errors
 are what makes results on this dataset wrong, warnings what makes them doubtful; shares of labels
@@ -119,14 +119,14 @@ class CheckFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check` found."""
+    """Result of `check`."""
 
     problems: tuple[DataProblem, ...]
     facts: CheckFacts
 
     @property
     def ok(self) -> bool:
-        """Whether there is no error; warnings are for a person to weigh."""
+        """True if there is no error; warnings are for a person to weigh."""
         return all(problem.level != "error" for problem in self.problems)
 
     def document(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ _TEXTS: Final = ("name", "description", "licence", "source")
 
 @dataclass(frozen=True)
 class DatasetManifest:
-    """What a dataset says of itself.
+    """A dataset's own statement.
 
     Attributes:
         version: counted up by its owner.
@@ -135,7 +135,7 @@ def read_artifact(artifact: Artifact) -> Dataset:
 
 
 def _seal(artifact: Artifact) -> Seal | None:
-    """What is sealed; each sealed split has its one file."""
+    """Seal the dataset; each sealed split has its one file."""
     seal = None
     if sealing.FILE in artifact.sizes:
         seal = sealing.parse(artifact.prefix(sealing.FILE, sealing.MAX_SEAL + 1))

@@ -35,13 +35,15 @@ def plain(text: str) -> str:
 
 
 def shape(text: str) -> Hashes:
-    """What a text in plain form is compared by: its trigrams, or words and pairs if it is long."""
+    """Build the keys for comparing a text in plain form: its trigrams, or words and pairs if it
+    is long.
+    """
     found = _features(text)
     return found.trigrams if found.words is None else found.words
 
 
 def similarity(first: str, second: str) -> float:
-    """How alike two texts in plain form are, between 0 and 1."""
+    """Similarity of two texts in plain form, between 0 and 1."""
     return _alike(_features(first), _features(second))
 
 

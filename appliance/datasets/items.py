@@ -66,7 +66,7 @@ class Item:
 
     @property
     def labelled(self) -> bool:
-        """Whether somebody said what is right."""
+        """True if somebody said what is right."""
         return self.expected is not None
 
     @property

@@ -40,7 +40,7 @@ class CheckWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class CheckParts:
-    """What a check needs of the appliance.
+    """Services that a check needs.
 
     Attributes:
         read: the dataset of an id or a directory.

@@ -160,12 +160,12 @@ class LabelQueues:
             return _read(connection, name)
 
     def check(self, name: str) -> None:
-        """Whether labels may be taken. Raises StateRefused (`state_differs`)."""
+        """Check that labels may be taken. Raises StateRefused (`state_differs`)."""
         if name in self.held():
             raise StateRefused("state_differs", f"Labels of {name} are not as the log has them.")
 
     def input_of(self, name: str, item: str) -> Mapping[str, Scalar]:
-        """What an item says. Raises DatasetRefused (`item_unknown`)."""
+        """Return an item's input. Raises DatasetRefused (`item_unknown`)."""
         sql = text("SELECT input FROM label_items WHERE queue = :queue AND item = :item")
         with self._database.connect() as connection:
             row = connection.execute(sql, {"queue": name, "item": item}).first()
@@ -197,7 +197,7 @@ class LabelQueues:
             return _read(connection, name)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """How many of these items lie in queues, by queue."""
+        """Count these items in queues, by queue."""
         with self._database.begin() as connection:
             return _count(connection, ids)
 

@@ -69,12 +69,12 @@ class Labelling:
 
     @property
     def done(self) -> dict[str, int]:
-        """How many items each person has labelled."""
+        """Number of items each person has labelled."""
         return {name: len(said) for name, said in self._said.items()}
 
     @property
     def compared(self) -> bool:
-        """Whether both raters have labelled every item, so that their labels may be compared."""
+        """True if both raters have labelled every item, so that their labels may be compared."""
         return all(len(self._said[name]) == len(self.items) for name in self.raters)
 
     def differences(self) -> tuple[RaterDifference, ...]:
@@ -204,7 +204,7 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def report(labelling: Labelling) -> Mapping[str, object]:
-    """What became of a labelling, for the dataset that it makes.
+    """Report a labelling, for the dataset that it makes.
 
     Raises:
         DatasetRefused: `labels_unfinished`, `label_queue_empty`.

@@ -268,7 +268,7 @@ def own(look: LedgerLook | None) -> tuple[str, str, int]:
 
 
 def schedule(looks: Sequence[LedgerLook], sealed: Sequence[int]) -> tuple[int, ...]:
-    """How a split spends alpha: as its first look began, else as it was sealed."""
+    """Return a split's schedule of alpha: as its first look began, else as it was sealed."""
     behind = spent(looks)
     first = behind[0].share_micros if behind else sealed[0]
     return QUARTERS if first == QUARTERS[0] else FALLING

@@ -59,7 +59,7 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _announced(words: list[str]) -> bool:
-    """Whether what is announced as a name can be one: two words, or one that is known."""
+    """True if what is announced as a name can be one: two words, or one that is known."""
     known = _names()
     if any(word.casefold().rstrip(".") in _NEVER or _LOUD.search(word) for word in words):
         return False
@@ -81,7 +81,7 @@ def _listed(run: str, offset: int) -> Iterator[tuple[int, int]]:
 
 
 def _length(words: list[str], run: str, end: int) -> int:
-    """How many words from the first one on are a name; 0 if it is none."""
+    """Number of words, from the first one, that form a name; 0 if none."""
     known = _names()
     first, following = _title(words[0]), words[1:]
     second = _title(following[0]) if following else ""

@@ -32,7 +32,7 @@ class PersonalDataFound(NamedTuple):
 
 
 def find(text: str) -> list[PersonalDataFound]:
-    """What in a text looks like personal data; overlapping finds keep the first kind in order."""
+    """Find likely personal data in a text; overlapping finds keep the first kind in order."""
     taken: list[PersonalDataFound] = []
     for found in _candidates(text):
         at = bisect.bisect(taken, found.start, key=lambda other: other.start)

@@ -57,7 +57,7 @@ class SealKey:
 
 @dataclass(frozen=True)
 class SealedPart:
-    """What a seal tells of one split.
+    """A seal's statement about one split.
 
     Attributes:
         groups: how many independent groups it has.
@@ -102,7 +102,7 @@ class Seal:
 
     @property
     def schedule(self) -> tuple[int, ...]:
-        """How looks spend alpha, in millionths."""
+        """Schedule of alpha over looks, in millionths."""
         return QUARTERS if self.format == 1 else FALLING
 
     def document(self) -> bytes:
@@ -123,7 +123,7 @@ def sealed_file(split: str) -> str:
 
 
 def key_id(seal_id: str) -> str:
-    """What the key of a seal is wrapped for."""
+    """Name the purpose that a seal's key is wrapped for."""
     return f"seal-{seal_id}"
 
 
@@ -133,7 +133,7 @@ def name_mark(dataset: str, group: str) -> str:
 
 
 def describe(dataset: str, items: Sequence[Item], key: bytes | None = None) -> SealedPart:
-    """What a seal tells of these items; their own marks where there is the site's key of marks."""
+    """Describe these items for a seal; with their own marks where the site has a key of marks."""
     texts: dict[str, list[str]] = defaultdict(list)
     for item in items:
         texts[item.group].append(plain(item.text))

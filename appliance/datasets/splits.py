@@ -28,7 +28,7 @@ Splits = dict[str, tuple[Item, ...]]
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How a dataset was split, as its manifest says it.
+    """The split of a dataset, as its manifest states it.
 
     Attributes:
         by: "group", "time" or "given".
@@ -114,7 +114,9 @@ def _by_group(items: Sequence[Item], rule: SplitRule) -> list[str]:
 
 
 def _units(items: Sequence[Item], together: float | None) -> list[str]:
-    """What stays together: a group, and with `together` all groups that near-duplicates connect."""
+    """Group items that stay together: a group, and with `together` all groups that
+    near-duplicates connect.
+    """
     if together is None:
         return [item.group for item in items]
     order = sorted(items, key=lambda item: item.id)
@@ -182,7 +184,7 @@ def _drop_seen(found: dict[str, list[Item]]) -> None:
 
 
 def strata(items: Iterable[Item]) -> dict[str, int]:
-    """How many items each stratum has."""
+    """Count the items of each stratum."""
     counts: dict[str, int] = defaultdict(int)
     for item in items:
         if item.stratum is not None:

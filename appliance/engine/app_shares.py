@@ -1,4 +1,4 @@
-"""How apps share an engine that several of them use at once.
+"""Shares of apps that use one engine at the same time.
 
 Rules: an app is measured by its running sequences, divided by its weight; a long prompt counts as
 several while it is computed (`size`). The app that has least is protected: its answers and prompts
@@ -22,12 +22,12 @@ _FIRST = 0.875  # of the prompt tokens of a step; the others' prompts never stan
 
 
 def size(sequence: Sequence) -> int:
-    """How many short requests a sequence counts as, by what is still to be computed of it."""
+    """Number of short requests that a sequence counts as, by its remaining computation."""
     return max(1, sequence.pending // LONG)
 
 
 def held(running: Iterable[Sequence]) -> dict[str, float]:
-    """What each app has of the engine, over its weight."""
+    """Each app's present share of the engine, divided by its weight."""
     found: dict[str, float] = {}
     for sequence in running:
         found[sequence.scope] = found.get(sequence.scope, 0.0) + size(sequence) / sequence.weight
@@ -95,7 +95,7 @@ class AppShares:
         return rest, max(1, limit - planned - first)
 
     def dearer(self, prompts: ReadOnly[Sequence]) -> float:
-        """How many times as long as its answers' own tokens a step with these prompts may take."""
+        """Factor by which a step with these prompts may exceed one of its answers' own tokens."""
         return _DEARER if self.first(prompts, 0)[0] else SHARE
 
     def first(self, prompts: ReadOnly[Sequence], tokens: int) -> tuple[list[Sequence], int]:

@@ -1,4 +1,5 @@
-"""What the worker maps is what was verified: checks of the model's descriptor and of the mappings.
+"""Binding of the mapped bytes to the verified ones: checks of the model's descriptor and of the
+mappings.
 
 Rules: a model is read from sealed memory, or from a file that this process could not write and
 that the server announced as such; nothing else is taken. After loading, every file that was

@@ -18,7 +18,7 @@ _LONGER = 2
 
 
 class Burst:
-    """How far the prompts have come since the last answer ended."""
+    """Progress of the prompts since the last answer ended."""
 
     def __init__(self) -> None:
         self._computed = 0

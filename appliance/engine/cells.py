@@ -22,7 +22,7 @@ BRANCHES = 16
 
 @dataclass
 class _Held:
-    """What a running sequence has: the kept prefix that it stands on, and cells of its own."""
+    """A running sequence's cells: its kept prefix and cells of its own."""
 
     node: Node
     own: int = 0
@@ -61,13 +61,13 @@ class Cells:
         return self._prefixes.idle
 
     def take_operations(self) -> list[Operation]:
-        """What the KV cache must do before the next step, in order; the list is empty then."""
+        """Take the KV cache's operations before the next step, in order; the list is empty then."""
         taken = self._operations.copy()
         self._operations.clear()
         return taken
 
     def has_id(self) -> bool:
-        """Whether a sequence id is free."""
+        """True if a sequence id is free."""
         return bool(self._free_ids)
 
     def match(self, sequence: Sequence) -> int:
@@ -85,7 +85,7 @@ class Cells:
         return held.own + self._prefixes.alone(held.node)
 
     def keeps(self, sequence: Sequence) -> bool:
-        """Whether what a running sequence computes of its prompt will be there for others."""
+        """True if what a running sequence computes of its prompt will be there for others."""
         return sequence.slot is not None and self._held[sequence.slot].keeps
 
     def room(self, seq: int | None = None) -> int:

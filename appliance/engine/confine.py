@@ -64,7 +64,7 @@ _libc.syscall.restype = ctypes.c_long
 
 @dataclass(frozen=True)
 class GpuAccess:
-    """What a worker with GPUs may reach, and what starts its driver.
+    """Devices that a worker with GPUs may reach, and the start of its driver.
 
     Attributes:
         devices: device files that stay readable and writable.

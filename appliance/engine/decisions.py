@@ -1,4 +1,4 @@
-"""How sure a model was of the tokens that it chose itself.
+"""Confidence of a model in tokens that it chose itself.
 
 Rules: a token that the form of an answer leaves no choice about is no decision. The values come
 from the raw distribution, before penalties, bias, masks and temperature; what the form masked is
@@ -42,7 +42,7 @@ class Decisions:
         return watched
 
     def score(self, token: int) -> Decision | None:
-        """What is told of the next token; None where the form left no choice."""
+        """Describe the choice of the next token; None where the form left no choice."""
         row, total = normaliser(self._raw)
         values = row[self._may & (row > -np.inf)].astype(np.float64)
         if len(values) < 2:

@@ -1,4 +1,4 @@
-"""How much of a processor the preparation of one request may take.
+"""Limit of processor time for the preparation of one request.
 
 Rules: the limit is processor time of the thread that prepares, so that a busy host refuses nothing
 more; it is checked between pieces of work, each of which takes time linear in its bytes.

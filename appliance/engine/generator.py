@@ -1,4 +1,4 @@
-"""What a worker does with a model that writes text."""
+"""Work of a process with a model that writes text."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ from appliance.types import GenerationRequest
 
 
 class Generator:
-    """What a worker does with a model that writes text."""
+    """Runs a model that writes text."""
 
     def __init__(self, runner: ModelRunner, load: protocol.Load) -> None:
         trained = int(runner.meta(f"{runner.meta('general.architecture')}.context_length") or 0)
@@ -79,7 +79,7 @@ class Generator:
         return protocol.Prepared(request.id, size, limit, template, dialect, thinking), choices
 
     def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
-        """What a text, a conversation or token ids are.
+        """Tokenise a text, a conversation or token ids.
 
         Raises:
             BadRequest: what the preparer refuses.

@@ -1,4 +1,4 @@
-"""What an importance matrix is made of: the inputs of a model's weights, seen as it computes.
+"""Inputs of an importance matrix: those of a model's weights, seen as it computes.
 
 Rules:
 - Of each matrix of a layer it has the mean of the squares of each input, over all tokens, as
@@ -90,7 +90,7 @@ class Inputs:
             raise self._error
 
     def seen(self, address: int, ask: bool, _data: object) -> bool:
-        """What the library calls before it computes a node (`ask`), and after it did.
+        """Callback of the library before it computes a node (`ask`), and after it did.
 
         Returns:
             Whether the node is wanted; after it, whether to continue.

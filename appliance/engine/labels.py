@@ -107,7 +107,7 @@ class Labels:
         }
 
     def _wanted(self) -> tuple[Tokens, ...]:
-        """What is left of the paths, without those that may stay unscored."""
+        """Remaining paths, without those that may stay unscored."""
         if self._unscored is None:
             return tuple(self._left)
         power, priors = self._unscored.power, self._unscored.prior or (0.0,) * len(self._labels)
@@ -141,7 +141,7 @@ class Labels:
 
     @property
     def complete(self) -> bool:
-        """Whether the prompt and each path that is wanted was scored."""
+        """True if the prompt and each path that is wanted was scored."""
         return () in self._values and not self._paths
 
     def values(self) -> NDArray[np.float32]:

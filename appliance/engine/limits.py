@@ -1,4 +1,4 @@
-"""What cannot fit a model's context, in the words of the refusal. Pure."""
+"""Refusals of input that cannot fit a model's context. Pure."""
 
 from appliance.errors import BadRequest
 

@@ -85,7 +85,7 @@ class Echo:
 
     @property
     def scores(self) -> bool:
-        """Whether every position of the prompt must be computed with logits."""
+        """True if every position of the prompt must be computed with logits."""
         return self._logprobs is not None and self._told < len(self._prompt)
 
     def before(self, start: int) -> int:

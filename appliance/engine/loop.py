@@ -27,7 +27,7 @@ Restrict: TypeAlias = Callable[[NDArray[np.float32]], None]
 
 
 class EngineModel(Protocol):
-    """What the engine needs of a model: the runner, or a plain one in the tests."""
+    """The engine's view of a model: the runner, or a plain one in the tests."""
 
     n_vocab: int
     ends: frozenset[int]  # tokens that end a generation
@@ -85,7 +85,7 @@ class Engine:
         return self.scheduler.cells
 
     def busy(self) -> bool:
-        """Whether there is anything to do."""
+        """True if there is anything to do."""
         return bool(self._sequences)
 
     def add(self, sequence: Sequence) -> None:
@@ -163,7 +163,7 @@ class Engine:
         yield Row(sequence.id, "", 0, why)
 
     def _report(self, chunk: Chunk, logits: NDArray[np.float32]) -> Iterator[Row]:
-        """What a computed chunk adds: its part of an echoed prompt, and the next token."""
+        """Yield a computed chunk's rows: its part of an echoed prompt, and the next token."""
         sequence = chunk.sequence
         if sequence.labels is not None:
             yield from self._report_labels(chunk, sequence.labels, logits)

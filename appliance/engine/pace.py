@@ -1,4 +1,4 @@
-"""How much prompt a step may carry beside the running answers.
+"""Amount of prompt that a step may carry beside the running answers.
 
 Rules: while answers run, a step is planned to take no longer than the target gap between two
 tokens, or half as long again as their own tokens take, whichever is more; the latter leaves a
@@ -47,7 +47,7 @@ class Pace:
         return self._few.get(tokens, fixed + each * tokens)
 
     def within(self, seconds: float) -> int:
-        """How many tokens a step of so many seconds holds; `most` when nothing is known."""
+        """Number of tokens in a step of this many seconds; `most` when nothing is known."""
         fixed, each = self._line()
         if each <= 0:
             return self.most

@@ -1,4 +1,4 @@
-"""What a worker does with a model that embeds or reranks.
+"""Work of a process with a model that embeds or reranks.
 
 Rules: a text that is longer than the model takes is refused, never cut; text is text, so that
 nothing in it can pass for a control token; a model whose answers carry no meaning is refused
@@ -30,7 +30,7 @@ _PAIRS: Final = (
 
 
 class Pooler:
-    """What a worker does with a model that embeds or reranks.
+    """Runs a model that embeds or reranks.
 
     Args:
         model: the loaded model.
@@ -101,7 +101,7 @@ class Pooler:
             )
 
     def _begin(self, query: str | None) -> list[int] | None:
-        """What stands before each document; None for texts that stand alone."""
+        """Tokens before each document; None for texts that stand alone."""
         if query is None:
             return None
         between = [self._model.special(which) for which in ("sep", "sep2")]

@@ -23,7 +23,7 @@ MOST_TEXTS: Final = 64
 
 
 class PoolingModel(Protocol):
-    """What pooling needs of a model; the runner, or a plain one in the tests."""
+    """The pooling engine's view of a model; the runner, or a plain one in the tests."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of a text."""
@@ -80,7 +80,7 @@ class Pooling:
         self._cancelled: set[int] = set()
 
     def busy(self) -> bool:
-        """Whether there is anything to do."""
+        """True if there is anything to do."""
         return bool(self._requests)
 
     def add(self, texts: Texts) -> None:
@@ -146,7 +146,7 @@ class Pooling:
 
 
 def rows_of(model: PoolingModel, texts: list[list[int]], *, unit: bool) -> NDArray[np.float32]:
-    """What the model makes of a batch.
+    """Pool a batch with the model.
 
     Raises:
         RuntimeError: a row is not finite or, where a direction is needed, zero. Like any

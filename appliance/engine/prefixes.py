@@ -1,4 +1,4 @@
-"""What the KV cache keeps for later: a radix tree over token ids.
+"""Kept prefixes of the KV cache: a radix tree over token ids.
 
 Rules:
 - A node is a run of tokens at fixed positions. It has a sequence id of its own in the KV cache,
@@ -105,7 +105,7 @@ class Prefixes:
         self.idle = 0  # in nodes that no running sequence stands on
 
     def match(self, sequence: Sequence) -> tuple[int, int]:
-        """What is here for a sequence.
+        """Find the longest kept prefix of a sequence.
 
         Returns:
             How many of its leading tokens, and how many of those are idle. The last token of the
@@ -311,7 +311,7 @@ class Prefixes:
 
 
 def common(one: ReadOnly[int], other: ReadOnly[int]) -> int:
-    """How many leading tokens agree."""
+    """Count the leading tokens that agree."""
     low, high = 0, min(len(one), len(other))
     if one[:high] == other[:high]:
         return high

@@ -94,7 +94,7 @@ class Preparer:
         return tokens
 
     def tokenised(self, request: Tokenize) -> Tokens:
-        """What a text, a conversation or token ids are, as they would be read.
+        """Tokenise a text, a conversation or token ids, as they would be read.
 
         Raises:
             BadRequest: as above; an empty text has no tokens.
@@ -155,7 +155,7 @@ class Preparer:
                 yield (sizes[1] - sizes[0]) // (2 * _REPEATED)
 
     def thinking(self, asked: GenerationRequest) -> Thinking:
-        """Whether and where the answer has reasoning."""
+        """Decide whether and where the answer has reasoning."""
         if asked.messages is None or not self.template.thinks:
             return ""
         return self.template.thinking(self._rendered(asked, asked.messages, asked.tools))

@@ -1,4 +1,4 @@
-"""What crosses the socket between the server and a worker; nothing else does.
+"""Messages on the socket between the server and a worker; nothing else crosses it.
 
 A frame is a four-byte little-endian length and a msgpack body. The worker is not trusted: the
 server bounds every frame that it reads. Order of a request: `Prepare` → `Prepared` or
@@ -29,7 +29,7 @@ SMALL = 32 << 10  # most bytes of the frame of a small request, which never wait
 
 
 class LoadOnGpu(msgspec.Struct, frozen=True):
-    """How a worker uses GPUs.
+    """A worker's use of GPUs.
 
     Attributes:
         backend: absolute path of the backend library.
@@ -113,7 +113,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
 
 
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
-    """What one of a text, a conversation and token ids is in tokens; nothing will run.
+    """A text, a conversation or token ids to tokenise; nothing will run.
 
     Attributes:
         special: whether a text gets the begin token where the model wants one.
@@ -153,7 +153,7 @@ class Detach(msgspec.Struct, tag="detach", frozen=True):
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
-    """What a model that writes text says of its tokens.
+    """A text model's facts about its tokens.
 
     Attributes:
         bos: text of the begin token, "" if there is none; likewise for the end and for padding.
@@ -169,7 +169,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
 
 class Loading(msgspec.Struct, tag="loading", frozen=True):
-    """How much of the model is loaded, in percent; no message says less than the last."""
+    """Loaded share of the model, in percent; no message says less than the last."""
 
     percent: Count
 
@@ -201,7 +201,7 @@ class Failed(msgspec.Struct, tag="failed", frozen=True):
 
 
 class Prepared(msgspec.Struct, tag="prepared", frozen=True):
-    """What the audit record and the quota need to know before anything runs.
+    """Facts for the audit record and the quota before anything runs.
 
     Attributes:
         prompt_tokens: length of the prompt in tokens.
@@ -251,7 +251,7 @@ class Rejected(msgspec.Struct, tag="rejected", frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
-    """What one step added to one request.
+    """One step's addition to one request.
 
     Attributes:
         text: text that will not change any more; may be empty while a stop string may begin.

@@ -1,4 +1,4 @@
-"""What crosses between a job and the child that quantises; how far two models are apart. Pure."""
+"""Messages between a job and the child that quantises; the distance of two models. Pure."""
 
 from typing import Final
 
@@ -50,7 +50,7 @@ class Collect(msgspec.Struct, frozen=True, tag=True):
 
 
 class FileComparison(msgspec.Struct, frozen=True):
-    """What the new file computes beside the old one; nats are a token, over the same tokens.
+    """Results of the new file beside the old one; nats are a token, over the same tokens.
 
     Attributes:
         kld: the mean divergence of the new distributions from the old ones, in nats.
@@ -67,7 +67,7 @@ class FileComparison(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of it.
+    """Result of the quantisation.
 
     Attributes:
         code: stable code of a refusal; "" where there is none.

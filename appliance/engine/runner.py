@@ -237,7 +237,7 @@ class ModelRunner:
         return marked | {t: attributes[t] for t in others if 0 <= t < self.n_vocab}
 
     def _find_specials(self, marked: Mapping[int, int]) -> Iterator[Special]:
-        """What llama.cpp looks for in a text before it is tokenised; all of the vocabulary."""
+        """Find the texts that llama.cpp looks for before it tokenises; all of the vocabulary."""
         control = llama.LLAMA_TOKEN_ATTR_CONTROL | llama.LLAMA_TOKEN_ATTR_UNKNOWN
         for token, marks in sorted(marked.items()):
             if marks & (control | llama.LLAMA_TOKEN_ATTR_USER_DEFINED):
@@ -246,7 +246,7 @@ class ModelRunner:
                 yield Special(token, text, *(bool(marks & m) for m in (control, left, right)))
 
     def _find_frame(self) -> tuple[list[int], list[int]]:
-        """What the tokeniser puts before and after a text."""
+        """Find the tokens that the tokeniser puts before and after a text."""
         frame = self._tokens(b"", add_special=True)
         closed = llama.llama_vocab_type(self._vocab) == llama.LLAMA_VOCAB_TYPE_WPM
         end = 1 if closed or llama.llama_vocab_get_add_eos(self._vocab) else 0
@@ -283,7 +283,7 @@ class ModelRunner:
         return int(get(self._vocab))
 
     def adds_bos(self) -> bool:
-        """Whether the tokeniser puts a begin token in front."""
+        """True if the tokeniser puts a begin token in front."""
         return bool(llama.llama_vocab_get_add_bos(self._vocab))
 
     def guidance_tokenizer(self) -> Any:
@@ -398,7 +398,7 @@ class ModelRunner:
         return watchdog.watched(seconds * self.config.patience)
 
     def pool(self, texts: ReadOnly[ReadOnly[int]]) -> NDArray[np.float32]:
-        """What the model's own pooling makes of each text.
+        """Pool each text with the model's own pooling.
 
         Args:
             texts: token ids; at most `slots` texts and `n_batch` tokens together.

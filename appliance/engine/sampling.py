@@ -24,7 +24,7 @@ _HIGHEST = float(np.finfo(np.float32).max)
 
 
 class Sampler:
-    """What one answer needs between its logits and its next token.
+    """One answer's state between its logits and its next token.
 
     Args:
         sampling: the request's settings.

@@ -60,7 +60,7 @@ class Chunk:
 
     @property
     def samples(self) -> bool:
-        """Whether the step's logits give the sequence its next token."""
+        """True if the step's logits give the sequence its next token."""
         return self.start + self.count == len(self.sequence.tokens)
 
     @property
@@ -241,7 +241,9 @@ class Scheduler:
         self._lately.append(sequence.scope)
 
     def _next(self, passed: set[int], blocked: set[str]) -> Sequence | None:
-        """Who runs next: the first in line of the app that would have least of its share then."""
+        """Choose the next sequence: the first in line of the app that would have least of its
+        share then.
+        """
         has = held(self.running)
         first: dict[str, Sequence] = {}
         for sequence in self.waiting:
@@ -255,14 +257,14 @@ class Scheduler:
         return min(first.values(), key=rank, default=None)
 
     def _leaves_room(self, sequence: Sequence, head: Sequence | None) -> bool:
-        """Whether a sequence and all that have overtaken `head` fit beside it."""
+        """True if a sequence and all that have overtaken `head` fit beside it."""
         if head is None:
             return True
         ahead = sum(len(s.tokens) for s in self.running if s.arrival > head.arrival)
         return ahead + len(sequence.tokens) + len(head.tokens) <= self.cells.capacity
 
     def _fits(self, sequence: Sequence, plan: StepPlan) -> bool:
-        """Whether there is an id and room for the whole prompt of a waiting sequence."""
+        """True if there is an id and room for the whole prompt of a waiting sequence."""
         return self.cells.has_id() and self._lacks(sequence, plan) <= 0
 
     def _lacks(self, sequence: Sequence, plan: StepPlan) -> int:
@@ -296,7 +298,7 @@ class Scheduler:
         return self._fits(sequence, plan)
 
     def _has_leader(self, sequence: Sequence) -> bool:
-        """Whether a running sequence is computing a prefix that this one can take over."""
+        """True if a running sequence is computing a prefix that this one can take over."""
         if sequence.scores_prompt:
             return False
         at_least = self.cells.match(sequence) + SHORTEST
@@ -355,7 +357,7 @@ class Scheduler:
                 left, most = left - count, most - len(paths)
 
     def _left(self, plan: StepPlan, prompts: list[Sequence]) -> int:
-        """What the step has for prompts, in tokens."""
+        """Tokens of the step left for prompts."""
         if self.fixed_chunks or self.pace is None:
             return self.budget
         taken = sum(c.count for c in plan.chunks if c.paths)
@@ -365,7 +367,7 @@ class Scheduler:
         return max(0, min(self.budget, budget) - taken)
 
     def _portions(self, prompts: list[Sequence], plan: StepPlan) -> dict[Sequence, int]:
-        """How the prompts divide the budget of the step."""
+        """Divide the budget of the step among the prompts."""
         left = self._left(plan, prompts)
         wanted = {s: self._largest(s) for s in prompts}
         if not self.fixed_chunks:
@@ -415,7 +417,7 @@ class Scheduler:
 
 
 def _most_scored(sequence: Sequence, plan: StepPlan) -> int:
-    """How many of its next tokens the logits of the step have room for.
+    """Number of next tokens that the logits of the step have room for.
 
     The last token of a sequence takes a row that every sequence has; the others take scored ones.
     """

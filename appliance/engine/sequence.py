@@ -90,14 +90,14 @@ class Sequence:
 
     @property
     def generating(self) -> bool:
-        """Whether the answer goes on, so that every step must serve it: what was known is in
+        """True if the answer goes on, so that every step must serve it: what was known is in
         the cache, or all but the last token of it. Labels are no answer that goes on.
         """
         return self.labels is None and (self.computed >= self.known or self.pending == 1)
 
     @property
     def scores_prompt(self) -> bool:
-        """Whether the logits of the prompt's positions are still needed."""
+        """True if the logits of the prompt's positions are still needed."""
         return self.echo is not None and self.echo.scores
 
     @property

@@ -41,7 +41,8 @@ class Registered:
         self._beginnings.sort(key=len, reverse=True)
 
     def shared(self, tokens: list[int], task: ReadOnly[Message] = ()) -> int:
-        """How many leading tokens of a prompt are a registered beginning; 0 if none is whole.
+        """Number of leading tokens that a registered beginning shares with a prompt; 0 if none is
+        whole.
 
         Args:
             task: the leading messages that are a task's.
@@ -64,7 +65,7 @@ class Registered:
         return found
 
     def _before(self, messages: ReadOnly[Message]) -> list[int]:
-        """What every conversation begins with that has these messages before the user's."""
+        """Find the common beginning of all conversations with these messages before the user's."""
         one, other = (
             self._tokens(messages=(*messages, {"role": "user", "content": question}))
             for question in ("a", "Z")

@@ -1,4 +1,4 @@
-"""How many threads a step gets: a controller, not a constant.
+"""Number of threads of a step: a controller, not a constant.
 
 ggml's threads meet at a spinning barrier thousands of times per token, so one thread that the
 host takes away holds up all the others: with a busy neighbour on one of two cores a step takes

@@ -56,7 +56,7 @@ Asked = TypeVar("Asked", protocol.Prepare, protocol.Tokenize)
 
 
 class Service(Protocol):
-    """What a worker does with its model: `Generator` or `Pooler`."""
+    """A worker's service for its model: `Generator` or `Pooler`."""
 
     n_ctx: int
     vocabulary: protocol.Vocabulary | None
@@ -68,7 +68,7 @@ class Service(Protocol):
         ...
 
     def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
-        """What a text is in tokens, on the reader thread."""
+        """Tokenise a text, on the reader thread."""
         ...
 
 
@@ -197,7 +197,7 @@ def receive_descriptor(descriptors: socket.socket) -> int:
 
 
 def _answer(request: Asked, compute: Callable[[Asked], T]) -> T | protocol.Rejected:
-    """What comes of a request, or why nothing does."""
+    """Compute a request's reply, or the reason for a refusal."""
     try:
         with effort.bounded():
             return compute(request)
@@ -269,7 +269,7 @@ def shapes(load: protocol.Load) -> RunnerConfig:
 
 
 def _gpu(load: protocol.Load) -> confine.GpuAccess | None:
-    """What a worker with a GPU backend may reach; maps the backend."""
+    """Map the GPU backend and list the devices that a worker with it may reach."""
     if load.gpu is None:
         return None
     os.environ["CUDA_CACHE_DISABLE"] = "1"  # code for the GPU never comes from a file

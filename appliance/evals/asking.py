@@ -96,7 +96,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class CandidateReply:
-    """What came back for one request.
+    """The reply to one request.
 
     Attributes:
         text: None where the candidate failed, with the code of the failure.
@@ -260,7 +260,7 @@ def guessed(task: Task, item: Item, guess: Guess, seconds: float) -> Outcome:
 
 
 def _not_the_candidates(error: ApplianceError) -> bool:
-    """Whether an error says nothing about the candidate."""
+    """True if an error says nothing about the candidate."""
     if isinstance(error, WorkerLost):
         return False
     return isinstance(error, Unavailable | NotFound)

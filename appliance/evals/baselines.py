@@ -96,7 +96,7 @@ def battery(train: Sequence[Item]) -> list[Baseline]:
 
 
 def learnable(train: Sequence[Item]) -> bool:
-    """Whether some part of the answers differs between items and repeats among them."""
+    """True if some part of the answers differs between items and repeats among them."""
     return any(_classes(labels) for labels in parts(train).values())
 
 
@@ -145,5 +145,5 @@ def _linear(train: Sequence[Item]) -> Learned:
 
 
 def _classes(labels: Sequence[str]) -> bool:
-    """Whether a part can be learned: two labels at least, and not one for each item."""
+    """True if a part can be learned: two labels at least, and not one for each item."""
     return 2 <= len(set(labels)) <= min(MOST_CLASSES, max(2, len(labels) // 2))

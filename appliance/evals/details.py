@@ -1,4 +1,4 @@
-"""What else outcomes say beside the metric of the task: fields, adherence, refusals. Pure.
+"""Values of outcomes beside the task's metric: fields, adherence, refusals. Pure.
 
 Rules: these describe and decide nothing; means are weighted by group and have intervals, as the
 metric has; failures count as wrong everywhere.
@@ -116,7 +116,7 @@ def _share(parts: Iterable[tuple[Outcome, int, int]]) -> GroupMean | None:
 
 
 def _belongs(output: LabelForm, level: str, outcome: Outcome) -> float:
-    """Whether the answer belongs to the same as the expected label."""
+    """Score 1 if the answer has the same parent label as the expected one."""
     if outcome.answer not in output.labels:
         return 0.0
     return float(output.at(level, outcome.answer) == output.at(level, outcome.expected))
@@ -128,7 +128,7 @@ def field_names(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
-    """Whether a field is right; one that is not expected is right when it is left out."""
+    """Score 1 if a field is right; one that is not expected is right when it is left out."""
     wanted, given = json.loads(outcome.expected), object_of(outcome.answer)
     if name not in wanted:
         return float(given is not None and name not in given)

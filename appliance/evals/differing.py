@@ -97,7 +97,7 @@ def queue_of(parts: LookParts, job: int) -> StoredLabelQueue | None:
 
 
 def removed(parts: LookParts, job: Context) -> bool:
-    """Whether the queue was made and is gone; another would bring back what was erased in it."""
+    """True if the queue was made and is gone; another would bring back what was erased in it."""
     return _QUEUE in (job.checkpoint or {}) and queue_of(parts, job.id) is None
 
 

@@ -1,4 +1,4 @@
-"""What the search of a task finds for items that name the documents which answer them.
+"""Results of a task's search for items that name the documents which answer them.
 
 Rules:
 - The search is the task's own, by its collection's ranking and as the app `evaluation`: a document
@@ -31,7 +31,7 @@ WANTED = 10
 
 @dataclass(frozen=True)
 class Sought:
-    """What was found for one item.
+    """Passages found for one item.
 
     Attributes:
         given: share of its documents among the passages that a model may be given.
@@ -48,7 +48,7 @@ class Sought:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What the search of a task is worth.
+    """Quality of a task's search.
 
     Attributes:
         passages: most that a model is given.

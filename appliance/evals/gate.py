@@ -211,7 +211,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         return GateMeasured(tuple(candidate), tuple(against), told, packs)
 
     async def _pack(self, job: Context, name: str, model: str, files: LookFiles) -> Pack:
-        """What the candidate's model does on a pack, by itself."""
+        """Measure the candidate's model on a pack, by itself."""
         backends = self.parts.backends
         asking = AskingPack(model, self.parts.inference(backends), f"gate-{job.id}-{name}")
         items = pack_items(name)
@@ -326,7 +326,7 @@ def _concluded(
 
 
 def _qualities(wanted: Specification, look: int, measured: GateMeasured) -> Mapping[str, Coarse]:
-    """What each reached, to the point, the classifier first."""
+    """Each side's quality, coarse, the classifier first."""
     if measured.agreed:
         return {}  # nobody knows what is right where the two agree
     sides = {

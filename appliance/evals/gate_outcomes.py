@@ -1,4 +1,4 @@
-"""What was answered in a gate: the encrypted outcomes of a job, and those of the baselines.
+"""Answers of a gate: the encrypted outcomes of a job, and those of the baselines.
 
 Rules: a baseline is measured from the beginning each time;
 an incumbent that answers nothing fails on every item.
@@ -79,7 +79,7 @@ def learned(baseline: Baseline, subject: GateSubject, items: Sequence[Item]) -> 
 
 
 def packed(name: str, outcomes: Sequence[Outcome]) -> Pack:
-    """What a model's outcomes on a pack come to."""
+    """Summarise a model's outcomes on a pack."""
     right = sum(outcome.micros == pairs.MILLION for outcome in outcomes)
     return Pack(right, len(outcomes), PINS[FILES[name]])
 

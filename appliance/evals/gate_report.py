@@ -30,7 +30,7 @@ _TONES: Final[Mapping[str, Tone]] = {"pass": "good", "fail": "no", "underpowered
 
 @dataclass(frozen=True)
 class GatePageFacts:
-    """What a page is made of.
+    """Data of a page.
 
     Attributes:
         qualities: of what was measured, the classifier first.
@@ -54,7 +54,7 @@ class GatePageFacts:
 
 
 def called(incumbent: str) -> str:
-    """What an incumbent is: a baseline says what it does."""
+    """Name an incumbent; a baseline by its rule."""
     return _CALLED.get(incumbent, incumbent)
 
 

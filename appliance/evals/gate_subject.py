@@ -1,4 +1,4 @@
-"""What a gate works on: the task, the sealed split and the terms, checked before the look."""
+"""Subject of a gate: the task, the sealed split and the terms, checked before the look."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ _USABLE: Final = ("verified", "approved", "suspended")
 
 @dataclass(frozen=True, kw_only=True)
 class GateSubject(LookSubject[Specification]):
-    """What is compared, before the split is opened.
+    """The compared sides, before the split is opened.
 
     Attributes:
         incumbent: the task that is compared with; None for a baseline.
@@ -106,7 +106,7 @@ def issued(parts: LookParts) -> list[GateCertificate]:
 
 
 def _check_yearly(parts: LookParts, wanted: Specification, policy: TrustPolicy) -> None:
-    """What the policy allows a year's certificates to promise wrongly, together."""
+    """Check the policy's limit on the false certificates of a year."""
     allowed = policy.tasks.yearly_delta
     if allowed is None:
         return

@@ -55,7 +55,7 @@ S = TypeVar("S", bound=Askable)
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What an evaluation needs of the appliance.
+    """Services that an evaluation needs.
 
     Attributes:
         directory: `DATA/evaluations`.
@@ -198,7 +198,7 @@ class _Round:
         return found
 
     async def retrieval(self) -> evidence.Retrieval | None:
-        """What the task's search finds for the items that name their documents."""
+        """Measure the task's search on the items that name their documents."""
         task, search = self._subject.loaded.task, self._parts.documents
         known = [item for item in self._subject.items if item.relevant]
         if search is None or not isinstance(task.output, Text) or not task.output.collection:
@@ -264,7 +264,7 @@ class _Round:
         return Measured(candidate, outcomes, seconds, memory, joules)
 
     def _asking(self, candidate: Candidate) -> tuple[Asking, int]:
-        """What asks a candidate, and how many items at once."""
+        """Build the asking of a candidate, and the number of items at once."""
         loaded = self._subject.loaded
         if candidate.kind == "model":
             loaded = replace_answerer(loaded, candidate.model, candidate.digest)

@@ -78,7 +78,7 @@ def judge(
     corrected: bool = True,
     unasked: int = 0,
 ) -> GateFound:
-    """What a gate found.
+    """Judge a gate.
 
     Args:
         packs: what the candidate's model did on each pack of the specification.

@@ -43,14 +43,14 @@ def token_f1(expected: str, answer: Answer) -> float:
 
 
 def refuses(answer: Answer) -> bool:
-    """Whether a text begins like a refusal. A hint for slices: words alone do not prove one."""
+    """True if a text begins like a refusal. A hint for slices: words alone do not prove one."""
     return answer is not None and _REFUSALS.search(answer) is not None
 
 
 def confusion(
     labels: Sequence[str], expected: Sequence[str], answers: Sequence[Answer]
 ) -> tuple[list[str], list[list[int]]]:
-    """How often each label was answered as each other one.
+    """Count how often each label was answered as each other one.
 
     Returns:
         The columns: the labels, then `OTHER` and `NO_ANSWER` where these occur; and a row of counts

@@ -65,7 +65,7 @@ class Mistakes:
 def mistakes(
     evaluations: Path, of: Named, read: Read, expected: str = "", answered: str = ""
 ) -> Mistakes:
-    """What a candidate has wrong.
+    """List a candidate's wrong items.
 
     Args:
         evaluations: `DATA/evaluations`.

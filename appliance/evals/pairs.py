@@ -1,4 +1,4 @@
-"""What candidate and incumbent did on one item, as a line of JSON: a leaf of the outcomes' tree.
+"""Candidate's and incumbent's outcome on one item, as a line of JSON: a leaf of the outcomes' tree.
 
 Rules: lines are canonical and stand in the order of the items' ids, so that equal outcomes have one
 root; the tree is that of RFC 6962, so that one line can be proved without the others.

@@ -35,7 +35,7 @@ CountTokens = Callable[[str, Messages], Awaitable[int]]
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """What is measured; `own` is the classifier or the blend that the task names.
+    """A candidate; `own` is the classifier or the blend that the task names.
 
     Attributes:
         model, digest: what answers; "" for what needs no model.
@@ -52,7 +52,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class EvaluationPlan(msgspec.Struct, frozen=True):
-    """What an evaluation measures, and what it cannot.
+    """Measurements of an evaluation, and those it cannot make.
 
     Attributes:
         task, data: digests.

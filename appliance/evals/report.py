@@ -39,7 +39,7 @@ class ItemFlip:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a page is made of.
+    """Data of a page.
 
     Attributes:
         baseline: name of the candidate without a language model that others are compared with.
@@ -347,7 +347,7 @@ def _sliced(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section:
 
 
 def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
-    """What the search found, and what answers quoted."""
+    """Section on the search's results and the answers' quotations."""
     parts: list[ReportTable] = []
     found = evaluated.retrieval
     if found is not None:

@@ -34,7 +34,7 @@ _IDS: Final = 100
 
 @dataclass(frozen=True)
 class Measured:
-    """What one candidate did.
+    """One candidate's results.
 
     Attributes:
         seconds: that all answers took together, as they ran.

@@ -1,4 +1,4 @@
-"""What saw items of a dataset: the evaluations and gates that asked or learned from them.
+"""Readers of a dataset's items: the evaluations and gates that asked or learned from them.
 
 Rules: asked is what the outcomes say, and of a gate the open items that it keeps for an upgrade;
 learned is what its regression, its other baselines and classifiers could learn from: the split

@@ -38,7 +38,7 @@ class OutcomeFiles:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def read(self, number: int, pack: str = "") -> list[Outcome]:
-        """What the candidate with this number did so far, on the items or on a pack.
+        """Read a candidate's outcomes so far, on the items or on a pack.
 
         Raises:
             EvaluationRefused: `outcomes_invalid`.
@@ -93,7 +93,7 @@ class OutcomeTexts:
         self._directories = directories
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """How many outcomes are of these items, by evaluation."""
+        """Count the outcomes of these items, by evaluation."""
         found = Counter(path.parent.name for path, line in self._lines(ids))
         return dict(found)
 

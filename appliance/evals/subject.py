@@ -65,7 +65,7 @@ class ApprovedArtifacts:
 
 @dataclass(frozen=True)
 class EvaluationSubject:
-    """What is measured.
+    """The measured task, split and candidates.
 
     Attributes:
         data_digest: of the dataset.
@@ -116,7 +116,7 @@ def read_subject(store: Store, wanted: EvaluationWanted) -> EvaluationSubject:
 
 
 def needs_engine(store: Store, task: str) -> bool:
-    """Whether a model answers for a task; of one that cannot be read it is supposed."""
+    """True if a model answers for a task; of one that cannot be read it is supposed."""
     try:
         return bool(_read(store, task, "task", read_task)[1].task.candidate.model)
     except ApplianceError:

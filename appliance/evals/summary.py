@@ -1,4 +1,4 @@
-"""What outcomes of candidates say: quality with intervals, speed, slices, who beats whom. Pure.
+"""Summary of candidates' outcomes: quality with intervals, speed, slices, comparisons. Pure.
 
 Rules: quality is the mean over items weighted by group, with its interval over groups; candidates
 are compared on the same items; of several comparisons with one baseline, all hold together with the

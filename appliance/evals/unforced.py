@@ -23,7 +23,9 @@ _FIELD_TOKENS: Final = 256
 
 
 def forced(loaded: LoadedTask) -> str | None:
-    """What forces the answers of a task: its labels, its schema or its grammar; None: nothing."""
+    """Name the constraint on a task's answers: its labels, its schema or its grammar; None:
+    nothing.
+    """
     output = loaded.task.output
     match output:
         case LabelForm():

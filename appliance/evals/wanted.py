@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do: its parameters, checked before a job is stored.
+"""Parameters of an evaluation, checked before a job is stored.
 
 Rules: a task and a dataset are named by the id of an approved artifact, or, as drafts, by an
 absolute path; a sealed split has no name here.
@@ -52,5 +52,5 @@ def check(wanted: EvaluationWanted) -> None:
 
 
 def is_path(name: str) -> bool:
-    """Whether a task or a dataset is named by its directory; an id holds no slash."""
+    """True if a task or a dataset is named by its directory; an id holds no slash."""
     return "/" in name

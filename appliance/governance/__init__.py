@@ -1,1 +1,1 @@
-"""What time changes: trust updates, the periodic re-check, retention of the log."""
+"""Changes over time: trust updates, the periodic re-check, retention of the log."""

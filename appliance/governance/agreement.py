@@ -1,4 +1,4 @@
-"""Whether `appliance.db` and the audit log agree, from the last entry at which both did.
+"""Agreement of `appliance.db` and the audit log, from the last entry at which both agreed.
 
 Rules:
 - What agreed is kept in the database under a code that only the holder of the log's key-encryption
@@ -69,7 +69,7 @@ class Record(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class AgreementFound:
-    """What the last comparison found.
+    """Result of the last comparison.
 
     Attributes:
         ends_early: why nothing is answered; empty where the log reaches as far as the rows.
@@ -86,7 +86,7 @@ class AgreementFound:
         return frozenset([*(d.subject for d in held), *filter(None, lost)])
 
     def owners(self, *tables: str) -> frozenset[str]:
-        """What the held subjects of these tables belong to: models, queues, digests."""
+        """Owners of these tables' held subjects: models, queues, digests."""
         return frozenset(subject.rpartition("/")[0] for subject in self.held(*tables))
 
     def told(self) -> list[Told]:
@@ -95,7 +95,7 @@ class AgreementFound:
         return [Told(f"{d.table} {d.subject}", d.sentence()) for d in held]
 
     def alarms(self) -> list[str]:
-        """What a person must decide, in sentences."""
+        """Describe, in sentences, the decisions that a person must make."""
         told = [self.ends_early] if self.ends_early else []
         return told + [d.sentence() for d in self.differences if d.permits]
 
@@ -145,7 +145,7 @@ class Agreement:
 
     @property
     def standing(self) -> AgreementFound:
-        """What the last comparison found."""
+        """Result of the last comparison."""
         return self._standing
 
     @standing.setter
@@ -248,7 +248,7 @@ class Agreement:
         return self.standing
 
     def _compare(self, *, whole: bool = False) -> _Found | None:
-        """What log and rows say now; None, with the standing, where the log ends too early.
+        """Compare log and rows now; None, with the standing, where the log ends too early.
 
         Args:
             whole: read all of the log, whatever was kept.
@@ -304,7 +304,7 @@ class Agreement:
             _log.warning("settled: %s", one.sentence())
 
     def _record(self) -> tuple[Record | None, bool]:
-        """What was kept; and whether something should have been, and is not what was kept."""
+        """Read the kept record, and whether one is missing or altered."""
         with self._database.begin() as connection:
             row = connection.execute(text("SELECT record, code FROM agreement")).first()
         if row is None:
@@ -338,7 +338,7 @@ def _named(found: UnprovenRow) -> tuple[str, str, str]:
 
 
 def _stays(found: UnprovenRow) -> bool:
-    """Whether no crash explains a difference, or the job that it stopped will end it.
+    """True if no crash explains a difference, or the job that it stopped will end it.
 
     A key ends before its entry: its row never lacks what an entry says.
     """

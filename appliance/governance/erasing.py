@@ -49,7 +49,7 @@ class Holder(Protocol):
     """A place where texts of requests and items lie. Methods block."""
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """What it keeps of these, by the name of a task or queue: how many texts."""
+        """Count the texts that it keeps of these, by the name of a task or queue."""
 
     def erase(self, ids: Collection[str]) -> None:
         """Destroy them. Nothing happens where it was done before."""
@@ -57,7 +57,7 @@ class Holder(Protocol):
 
 @dataclass(frozen=True)
 class ErasedTexts:
-    """What an erasure did.
+    """Result of an erasure.
 
     Attributes:
         seq: of its entry.
@@ -74,7 +74,7 @@ class ErasedTexts:
 
 @dataclass(frozen=True)
 class _Meant:
-    """What an erasure is about.
+    """Subject of an erasure.
 
     Attributes:
         requests: ids of requests in the log: the one, its shadow, its searches for evidence.
@@ -175,7 +175,7 @@ class Erasing:
         return -1 if found is None else int(found)
 
     def _meant(self, request_id: str) -> _Meant:
-        """What belongs to a request, by what its entries say."""
+        """Find everything that belongs to a request, by its entries."""
         requests, ids, since = [request_id, request_id + SHADOW], {request_id}, 0
         for entry in self._entries(Query(request_id=request_id, limit=_PAGE)):
             if entry.kind == KIND:

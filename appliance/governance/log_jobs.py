@@ -61,7 +61,7 @@ class Exporting(JobKind[Export, LogExported]):
         return f"{params.format} to {params.out}"
 
     async def run(self, job: Context[Export]) -> LogExported:
-        """How many entries left."""
+        """Export entries and count them."""
         wanted = job.params
 
         def report(done: int, total: int) -> None:

@@ -31,7 +31,7 @@ Values: TypeAlias = dict[str, Value]
 
 
 class ProvenFacts(msgspec.Struct, frozen=True):
-    """What is known of one subject.
+    """Known facts of one subject.
 
     Attributes:
         rank: how strict it is; 0 lets it be used.
@@ -126,7 +126,7 @@ class UnprovenRow:
 
     @property
     def permits(self) -> bool:
-        """Whether the row permits more than the log."""
+        """True if the row permits more than the log."""
         return self.what != "absent"
 
     def sentence(self) -> str:
@@ -185,7 +185,7 @@ def _compared(
 
 
 def agreed(proven: State, rows: State) -> State:
-    """What is kept for the next comparison: what is proven, and of rows what no entry has."""
+    """Build the state for the next comparison: proven facts, and of rows those without an entry."""
     kept: State = {}
     for name in TABLES:
         said, there = dict(proven.get(name, {})), rows.get(name, {})
@@ -398,7 +398,7 @@ def _label(state: State, body: Body) -> None:
 
 
 def _erased(state: State, body: Body) -> None:
-    """What people said of a text goes with it."""
+    """Erase people's statements about a text together with it."""
     names = [body["request_id"], *cast("list[str]", body.get("aliases", []))]
     labels, begins = state.get("labels", {}), tuple(map(_of_item, names))
     for subject in [s for s in labels if s.rpartition("/")[2].startswith(begins)]:

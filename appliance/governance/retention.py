@@ -79,7 +79,7 @@ class Retention:
         ]
 
     def subject(self, before: int) -> PrunedEntries:
-        """What the approvers of a prune sign.
+        """Return the subject that approvers of a prune sign.
 
         Args:
             before: the first entry that stays.

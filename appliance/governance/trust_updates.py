@@ -44,7 +44,7 @@ _TAKEN: Final = frozenset({"trust_update", "trust_unchanged"})
 
 @dataclass(frozen=True)
 class Renewed:
-    """What an update did.
+    """Result of an update.
 
     Attributes:
         before: versions by part, those of `Trusted.versions`.
@@ -58,7 +58,7 @@ class Renewed:
 
 
 class TrustState:
-    """What a data directory trusts and how fresh that is.
+    """A data directory's trust and its freshness.
 
     Args:
         directory: `DATA/trust`.
@@ -83,14 +83,14 @@ class TrustState:
         return trusted_file.load(self._directory)
 
     def freshness(self) -> Freshness:
-        """What the time says now."""
+        """Judge the freshness now."""
         trusted = self.trusted()
         recorded_us = self._reader.latest_us(self._first(trusted))
         undone = self._undone(trusted)
         return freshness.judge(trusted, recorded_us, self._clock.wall_us(), undone)
 
     def _undone(self, trusted: Trusted | None) -> str:
-        """How what is here differs from what the log says was taken last; "" where it does not.
+        """Describe the difference between this metadata and the last one in the log; "" if none.
 
         An older copy of the data directory, a file that somebody put there, or an update that was
         recorded and then interrupted.
@@ -243,7 +243,7 @@ class Renewal:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Tell what is due, once; end what may not be served any more.
+        """Report due warnings once; end models that may not be served any more.
 
         Raises:
             PolicyRefused: the metadata cannot be read.
@@ -275,7 +275,7 @@ class Renewal:
                 await self._ask(trusted.held)
 
     def _told(self, due: str, fresh: Freshness) -> bool:
-        """Whether the newest alarms say so already, of this metadata; a clock's of this hour."""
+        """True if the newest alarms say so already, of this metadata; a clock's of this hour."""
         asked = Query(kind=_KIND, code=due, newest_first=True, limit=20)
         page = self._reader.search(asked)
         return any(
@@ -313,7 +313,7 @@ class Renewal:
 
 
 def _in_force(trusted: Trusted) -> dict[str, Json]:
-    """How an entry says what is in force."""
+    """Describe in an entry the metadata in force."""
     return {
         "after": dict(trusted.versions),
         "root": roots.fingerprint(trusted.held.roots[-1]),
@@ -328,5 +328,5 @@ def _versions(body: Mapping[str, Json]) -> str:
 
 
 def _reset_body(reset: Reset) -> dict[str, Json]:
-    """How an entry names the root that reset the clock, and the time that it says."""
+    """Describe in an entry the root that reset the clock, and its time."""
     return {"root": reset.root, "floor": iso(reset.floor_us)}

@@ -17,7 +17,7 @@ _MICRO: Final = 1e-6
 
 
 class EnergyMeter:
-    """What was taken since it was made; asked once an hour at least, it misses no round."""
+    """Energy taken since the meter was made; asked once an hour at least, it misses no round."""
 
     def __init__(self, root: Path = _ROOT) -> None:
         zones = root.glob("intel-rapl:*")

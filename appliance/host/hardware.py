@@ -1,4 +1,4 @@
-"""What the host offers: processor, memory, kernel, confinement, disk.
+"""The host's resources: processor, memory, kernel, confinement, disk.
 
 Rules: parsing is pure (text in, values out) and takes what any kernel writes, so a missing
 line is an empty or zero value, never an error; only `host_facts` reads the host. Sizes are

@@ -22,7 +22,7 @@ class DiskTrend:
 
     @property
     def looks(self) -> list[tuple[float, int]]:
-        """What is kept: when, and the bytes that were free."""
+        """Kept looks: time, and the bytes that were free."""
         return list(self._looks)
 
     def go_on(self, looks: Iterable[tuple[float, int]]) -> None:

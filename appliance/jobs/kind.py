@@ -1,4 +1,4 @@
-"""What a kind of job is, and what its work may use.
+"""Definition of a job's kind, and the services of its work.
 
 Rules: parameters and result are structs, read once where they come in and kept as JSON of at most
 `MAX_JSON` bytes, as a checkpoint is; work stops only at the points where it reports or checks, and
@@ -92,11 +92,11 @@ class JobKind(Generic[P, R]):
         return params
 
     def title(self, params: P) -> str:
-        """What the job is about, in a few words."""
+        """Describe the job in a few words."""
         return ""
 
     def key(self, params: P) -> str | None:
-        """What makes two jobs the same: the second start then watches the first job."""
+        """Key of equal jobs: a second start watches the first job."""
         return None
 
     def needs(self, params: P) -> int:
@@ -104,14 +104,14 @@ class JobKind(Generic[P, R]):
         return 0
 
     def engine(self, params: P) -> bool:
-        """Whether a heavy job needs an engine; those that need none have a queue of their own.
+        """True if a heavy job needs an engine; those that need none have a queue of their own.
 
         It may block.
         """
         return True
 
     def wanted(self, params: P) -> bool:
-        """Whether a job whose last watcher went away is still wanted."""
+        """True if a job whose last watcher went away is still wanted."""
         return False
 
     async def run(self, job: "Context[P]") -> R:
@@ -132,7 +132,7 @@ AnyKind: TypeAlias = JobKind[Any, Any]
 
 
 class Context(Generic[P]):
-    """What the work of one job may use. Callable from any thread.
+    """Services of one job's work. Callable from any thread.
 
     Attributes:
         id: of the job.
@@ -161,7 +161,7 @@ class Context(Generic[P]):
         self._report, self._check, self._save = report, check, save
 
     def report(self, phase: str, done: int, total: int) -> None:
-        """Say how far the work is, at a point where it may stop.
+        """Report progress, at a point where the work may stop.
 
         Raises:
             Stop: the job is to stop here.

@@ -31,7 +31,7 @@ REASONS: Final = {
 
 @dataclass
 class WatcherSeen:
-    """How far one watcher has read."""
+    """One watcher's place in the stream."""
 
     number: int = -1
     progress: Progress | None = None
@@ -110,7 +110,7 @@ class Live(Reports):
 
     @property
     def over(self) -> bool:
-        """Whether the job has ended or stopped."""
+        """True if the job has ended or stopped."""
         return self._over.done()
 
     async def outcome(self, timeout: float | None = None) -> Verbatim:

@@ -1,4 +1,4 @@
-"""How far a job is, and how fast it goes. Pure: the caller brings the time.
+"""Progress and speed of a job. Pure: the caller brings the time.
 
 Rules: the rate is taken over the last seconds of the present phase, so it follows a slow medium;
 a phase begins with its first report.
@@ -16,7 +16,7 @@ _STEP_S: Final = 0.5
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is.
+    """Progress of a job.
 
     Attributes:
         phase: what it does now.

@@ -85,7 +85,7 @@ class Runner:
         return await self.settle(live, ended)
 
     async def _resumed(self, live: Live) -> bool:
-        """Whether a job that stops for a pause was resumed before it came to a safe point."""
+        """True if a job that stops for a pause was resumed before it came to a safe point."""
         job = await asyncio.to_thread(self._store.get, live.job.id)
         return live.asked in ("", "pause") and job.state is JobState.RUNNING
 
@@ -168,7 +168,7 @@ class Runner:
         return ended
 
     def _event(self, live: Live, ended: Verbatim | BaseException) -> tuple[str, dict[str, Any]]:
-        """What the end of the work is in the table, and what is kept with it."""
+        """Return the work's end for the table, and the data kept with it."""
         if not isinstance(ended, BaseException):
             return "finish", {"result": dumps(ended.document), "code": "", "message": ""}
         kept = columns(explained(ended))

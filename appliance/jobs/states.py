@@ -105,7 +105,7 @@ def following(state: JobState, event: str) -> JobState:
 
 
 def actions(state: JobState, *, resumable: bool) -> tuple[str, ...]:
-    """What people may do with a job now.
+    """List the actions that people may take on a job now.
 
     Args:
         resumable: whether its kind can continue where it stopped.

@@ -111,7 +111,7 @@ class JobStore:
         self._held = held
 
     def check(self, job_id: int) -> None:
-        """Whether a job may go on. Raises StateRefused (`state_differs`)."""
+        """Check that a job may continue. Raises StateRefused (`state_differs`)."""
         if str(job_id) in self._held():
             raise StateRefused("state_differs", f"Job {job_id} is not as the log has it.")
 
@@ -160,7 +160,7 @@ class JobStore:
             return [_job(row) for row in rows]
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each state."""
+        """Count the jobs in each state."""
         sql = text("SELECT state, COUNT(*) AS number FROM jobs GROUP BY state")
         with self._database.connect() as connection:
             return {row["state"]: row["number"] for row in connection.execute(sql).mappings()}

@@ -1,4 +1,4 @@
-"""What was done with open items when something was certified, which another engine must do again.
+"""Record of open items at a certification, which another engine must repeat.
 
 Rules: open items alone, of the split `dev`, one of each group before a second one, chosen by a hash
 of their ids; 200, or as many as bound a change by the room that the certificate leaves, at most
@@ -81,7 +81,7 @@ async def answers(ask: Ask[Answered], items: Sequence[Item]) -> bytes:
 
 
 def read(data: bytes) -> dict[str, Json]:
-    """What was done with each item, by its id, as `answers` or a calibration wrote it."""
+    """Read the record of each item, by its id, as `answers` or a calibration wrote it."""
     return dict(json.loads(data))
 
 

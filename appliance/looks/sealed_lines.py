@@ -43,7 +43,7 @@ def key_of(directory: Path, kek: bytes) -> bytes:
 
 
 def alias(key: bytes, item: str) -> str:
-    """How the log names an item of a sealed split: by the key of a job's directory."""
+    """Log alias of a sealed split's item: by the key of a job's directory."""
     return hmac.new(key, b"item\0" + item.encode(), "sha256").hexdigest()[:32]
 
 

@@ -128,7 +128,7 @@ class SealedSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class LookSubject(Generic[S]):
-    """What is judged, before the split is opened.
+    """The judged subject, before the split is opened.
 
     Attributes:
         name, version: of a task, as its own definition says: later versions have the name, too.
@@ -203,7 +203,7 @@ def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -
 
 
 def needs_engine(parts: LookParts, *tasks: str) -> bool:
-    """Whether a model answers for one of the tasks; of one that is not here it is supposed."""
+    """True if a model answers for one of the tasks; of one that is not here it is supposed."""
     try:
         found = [parts.store.inventory.record(task).facts for task in tasks]
     except StateRefused:

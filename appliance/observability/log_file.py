@@ -55,7 +55,7 @@ def log_file(data: Path) -> Path:
 
 @dataclass
 class Kept:
-    """How the file fares.
+    """State of the log file.
 
     Attributes:
         problem: why the newest line could not be written; "" where it was.

@@ -1,4 +1,4 @@
-"""How log lines are written: for a person, or as one JSON object a line.
+"""Formats of log lines: for a person, or as one JSON object a line.
 
 Rules: a line holds what the code says and ids, never a text of a client; whatever came from outside
 passes the sanitiser. No caller waits for a line to be written: a thread writes them. When the

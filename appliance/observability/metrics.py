@@ -30,7 +30,7 @@ class _Registry(CollectorRegistry):
 
 
 class Metrics:
-    """What the appliance counts.
+    """Counters of the appliance.
 
     Attributes:
         registry: all of it.

@@ -40,7 +40,7 @@ async def kept(what: str, work: Callable[[], Awaitable[None]], metrics: Metrics)
 
 
 def alarms(metrics: Metrics) -> list[str]:
-    """What a person must know of them."""
+    """Describe the alarms for a person."""
     count = metrics.registry.get_sample_value("appliance_unexpected_errors_total")
     if not count:
         return []

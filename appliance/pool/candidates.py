@@ -20,7 +20,7 @@ from appliance.workers.supervisor import Supervisor
 
 
 class Catalogue:
-    """What could be loaded.
+    """Models that could be loaded.
 
     Args:
         store: the artifacts and their states.
@@ -46,7 +46,7 @@ class Catalogue:
                 yield record
 
     def missing(self, model_id: str) -> bool:
-        """Whether the files of an approved model are not on this host."""
+        """True if the files of an approved model are not on this host."""
         found = (record for record in self._store.inventory.records() if record.id == model_id)
         return any(r.state == "approved" and self._store.inventory.missing(r) for r in found)
 
@@ -63,7 +63,7 @@ class Catalogue:
         return {record.id for record in records if record.is_model and record.state == "suspended"}
 
     def fits(self, model_id: str) -> bool:
-        """Whether a request may have a model loaded, once others have made room."""
+        """True if a request may have a model loaded, once others have made room."""
         return any(self.loadable(model_id))
 
     def loadable(self, model_id: str | None = None) -> Iterator[ModelRecord]:
@@ -73,14 +73,14 @@ class Catalogue:
                 yield record
 
     def estimate(self, model_id: str) -> Estimate | None:
-        """What a model takes; None when that cannot be said, and its load will say why."""
+        """Estimate a model's memory; None when that cannot be said, and its load will say why."""
         with contextlib.suppress(Refused):
             facts = self._facts(self._store.inventory.record(model_id))
             return self._supervisor.estimate(model_id, facts, self._adapters(model_id))
         return None
 
     def _facts(self, record: ModelRecord) -> ModelFacts:
-        """What the file says; read from it once where another release wrote the record."""
+        """Read the file's facts; from the file once where another release wrote the record."""
         if record.digest is None:
             return self._store.inventory.facts(record)
         if record.digest not in self._read:
@@ -105,7 +105,7 @@ class Catalogue:
         return sum(adapter_bytes(r.facts.file_bytes) for r in self.followers(model_id))
 
     def cards(self, record: ModelRecord) -> list[ModelCard]:
-        """What the API says about a model that is not loaded, and about its adapters."""
+        """Cards of a model that is not loaded, and of its adapters."""
         base = self.card(record)
         return [
             base,
@@ -118,7 +118,7 @@ class Catalogue:
         ]
 
     def card(self, record: ModelRecord) -> ModelCard:
-        """What the API says about a model that is not loaded."""
+        """Card of a model that is not loaded."""
         facts, settings = self._facts(record), self._config.model(record.id)
         return ModelCard(
             id=record.id,
@@ -131,7 +131,7 @@ class Catalogue:
         )
 
     def _fits(self, record: ModelRecord) -> bool:
-        """Whether it fits beside the pinned models in memory."""
+        """True if it fits beside the pinned models in memory."""
         pinned = sum(
             size
             for model, size in self._supervisor.budget

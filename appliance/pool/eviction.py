@@ -44,17 +44,17 @@ class Occupant(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is inside."""
+        """True if a request is inside."""
         ...
 
     @property
     def pinned(self) -> bool:
-        """Whether it stays whatever happens."""
+        """True if it stays whatever happens."""
         ...
 
     @property
     def changing(self) -> bool:
-        """Whether it is being loaded or ended; that will be over by itself."""
+        """True if it is being loaded or ended; that will be over by itself."""
         ...
 
     @property
@@ -64,7 +64,7 @@ class Occupant(Protocol):
 
     @property
     def answered(self) -> bool:
-        """Whether it was used since it was loaded."""
+        """True if it was used since it was loaded."""
         ...
 
 
@@ -112,13 +112,13 @@ class _Snapshot:
 
     @property
     def idle(self) -> bool:
-        """Whether it may be evicted now."""
+        """True if it may be evicted now."""
         return not (self.busy or self.pinned or self.changing)
 
 
 @dataclass(frozen=True)
 class Room:
-    """How a model would fit.
+    """A way for a model to fit.
 
     Attributes:
         evict: idle models to end first.
@@ -131,7 +131,7 @@ class Room:
 
 @dataclass(frozen=True)
 class EvictionDecision:
-    """What to do now.
+    """The next actions.
 
     Attributes:
         load: models to load; their memory is free.
@@ -151,7 +151,7 @@ class EvictionDecision:
 
 
 def room_for(size: int, models: Sequence[Occupant], budget: int) -> Room | None:
-    """How `size` bytes would fit beside models in memory; None when they never will.
+    """Find room for `size` bytes beside models in memory; None when they never will fit.
 
     Idle models make room first, by last use; then those in change; then busy ones, by how long
     they have been in memory.
@@ -186,7 +186,7 @@ def _room_for(size: int, models: Sequence[_Snapshot], budget: int) -> Room | Non
 def decide(
     models: Sequence[Occupant], wanted: Sequence[WantedModel], budget: int, now: float
 ) -> EvictionDecision:
-    """What to load, evict and refuse.
+    """Decide which models to load, evict and refuse.
 
     Args:
         models: those that take memory.

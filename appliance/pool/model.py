@@ -73,7 +73,7 @@ class PooledModel:
 
     @property
     def in_memory(self) -> bool:
-        """Whether it, or the adapter that it is, is in a worker, or will be in one again."""
+        """True if it, or the adapter that it is, is in a worker, or will be in one again."""
         return self._supervisor.is_loaded(self.id)
 
     @property
@@ -97,13 +97,13 @@ class PooledModel:
 
     @property
     def open(self) -> bool:
-        """Whether requests may enter at once."""
+        """True if requests may enter at once."""
         shut = self.closed or self.attempt or self.eviction or self.waiters
         return self.in_memory and not shut
 
     @property
     def needs(self) -> Estimate | None:
-        """What it takes of the memory, in memory or not; None when that cannot be said."""
+        """Memory that it takes, loaded or not; None when that cannot be said."""
         return self._estimate(self.id)
 
     @property
@@ -124,19 +124,19 @@ class PooledModel:
 
     @property
     def changing(self) -> bool:
-        """Whether it is being loaded or ended."""
+        """True if it is being loaded or ended."""
         served = self.served
         settled = served is not None and served.state != "starting"
         return bool(not settled or self.attempt or self.eviction)
 
     @property
     def busy(self) -> bool:
-        """Whether a request is inside."""
+        """True if a request is inside."""
         return self._inside(self.id) > 0
 
     @property
     def pinned(self) -> bool:
-        """Whether it stays whatever happens; one whose worker keeps dying is evidence."""
+        """True if it stays whatever happens; one whose worker keeps dying is evidence."""
         suspended = self.served is not None and self.served.state == "suspended"
         return self.eviction is None and (self.settings.pinned or suspended)
 
@@ -153,7 +153,7 @@ class PooledModel:
 
     @property
     def answered(self) -> bool:
-        """Whether it was used since it was loaded."""
+        """True if it was used since it was loaded."""
         return self.used >= self.since
 
     @property

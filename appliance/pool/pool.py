@@ -91,7 +91,7 @@ class Pool:
         jobs.lend(self)
 
     def model(self, model_id: str) -> PooledModel:
-        """What is known of a model or an adapter while the server runs."""
+        """Find a model or an adapter while the server runs."""
         found = self._models.get(model_id)
         if found is None:
             found = self._models[model_id] = PooledModel(
@@ -113,7 +113,7 @@ class Pool:
         return [*there, *(card for card in others if card.id not in known)]
 
     def card(self, model_id: str) -> ModelCard:
-        """What the API says about one of them.
+        """Return the card of a model for the API.
 
         Raises:
             NotFound: `model_not_found`.
@@ -161,7 +161,7 @@ class Pool:
         return self._config.model(base_of(model_id) or model_id).slots
 
     def ready(self) -> bool:
-        """Whether a request can be answered, by a model that is there or after a load.
+        """True if a request can be answered, by a model that is there or after a load.
 
         Not before the models of the start are loaded, unless one of them answers already; a model
         whose worker died is not one that a request could load.

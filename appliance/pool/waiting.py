@@ -18,7 +18,7 @@ GRACE_S: Final = 30.0
 
 
 class Waiters:
-    """Who waits for one model.
+    """Requests that wait for one model.
 
     Attributes:
         since: when the first of them came, in seconds of a steady clock; None while the model is

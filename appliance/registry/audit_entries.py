@@ -23,7 +23,7 @@ REVOKED: Final = frozenset({"key_revoked", "certificate_revoked", "digest_revoke
 
 
 class Details(TypedDict, total=False):
-    """What else an edge names.
+    """Further fields of an edge's entry.
 
     Attributes:
         event: what happened; a change of state if not given.

@@ -55,7 +55,7 @@ class Importing(JobKind[ModelImport, ArtifactImported]):
         return self._lifecycle.import_model(job.actor, path, model_id, job.report, files.append)
 
     def _known(self, job: Context[ModelImport]) -> ModelRecord | None:
-        """What the work before the interruption made of it."""
+        """Find the record that the work made before the interruption."""
         try:
             found = self._lifecycle.record(_name(job.params))
         except StateRefused:

@@ -1,4 +1,4 @@
-"""What importing an artifact would do, found out where it lies.
+"""Preview of an artifact's import, read where it is.
 
 Rules: the checks are those of an import, in the same order, under the policy in force; nothing is
 copied, stored or recorded, and nothing that was found is believed later: an import checks its own

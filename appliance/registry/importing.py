@@ -170,7 +170,7 @@ class Arrivals:
 
 
 def _said(checked: Checked) -> Mapping[str, Json]:
-    """What an entry says of an artifact that passed."""
+    """Describe an accepted artifact for an entry."""
     found = table_of(checked.facts.kept())
     return {"signer": checked.signer, "facts_sha256": facts_digest(found)}
 

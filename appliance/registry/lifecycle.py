@@ -94,7 +94,7 @@ class Lifecycle:
         return self._arrivals.recover()
 
     def subject(self, model_id: str) -> ApprovalSubject:
-        """What an approver of the model signs."""
+        """Return the subject that an approver of the model signs."""
         return self._store.subject(model_id, self._policy())
 
     def approve(self, actor: str, model_id: str, envelope: bytes) -> ModelRecord:

@@ -74,7 +74,7 @@ _IN_MEMORY: Final = ("load", "unload")
 
 
 def actions(state: str, kind: str = "") -> tuple[str, ...]:
-    """What people may do with an artifact in this state.
+    """List the actions that people may take on an artifact in this state.
 
     Args:
         state: as people see it: of the table, or `MISSING`.

@@ -1,4 +1,4 @@
-"""Who may read a document. Pure.
+"""Read access to documents. Pure.
 
 Rules: a document is readable by the API keys, the groups of keys or the "everyone" on its list,
 and by no one else; an empty list is readable by no app. What a caller may read is a set of
@@ -20,7 +20,7 @@ _GRANTEE: Final = re.compile(r"everyone|key:[A-Za-z0-9_-]{1,64}|group:[a-z0-9][a
 
 @dataclass(frozen=True)
 class AccessSet:
-    """What one caller may read.
+    """One caller's read access.
 
     Attributes:
         grantees: the names that the caller answers to on access lists.
@@ -35,7 +35,7 @@ ADMIN: Final = AccessSet(frozenset(), all=True)
 
 
 def of_key(key_id: str, groups: Iterable[str]) -> AccessSet:
-    """What an API key may read, with the groups that it is in now."""
+    """Build the access of an API key, with its groups as of now."""
     return AccessSet(frozenset({EVERYONE, f"key:{key_id}", *(f"group:{name}" for name in groups)}))
 
 
@@ -56,5 +56,5 @@ def checked(grantees: Iterable[str]) -> tuple[str, ...]:
 
 
 def may_read(access: AccessSet, grantees: Collection[str]) -> bool:
-    """Whether a document with this access list is readable."""
+    """True if a document with this access list is readable."""
     return access.all or not access.grantees.isdisjoint(grantees)

@@ -12,7 +12,7 @@ from appliance.retrieval.collection import OpenCollection
 
 @dataclass(frozen=True)
 class IndexChecked:
-    """What was compared, and what is wrong."""
+    """The comparison and its problems."""
 
     documents: int
     versions: int

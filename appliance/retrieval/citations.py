@@ -54,7 +54,7 @@ class Cited:
 
     @property
     def evident(self) -> bool:
-        """Whether anything in it is proven."""
+        """True if anything in it is proven."""
         return bool(self.citations)
 
 
@@ -104,7 +104,7 @@ class _Claim(NamedTuple):
 
 
 def _claims(answer: str) -> Iterator[_Claim]:
-    """What an answer claims, in its order.
+    """Yield an answer's claims, in its order.
 
     A quotation may go over lines, never over paragraphs.
     """

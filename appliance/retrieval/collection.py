@@ -42,7 +42,7 @@ _NONE: Final = np.zeros(0, np.int64)
 
 @dataclass(frozen=True)
 class Settings:
-    """How a collection was made; only `ranking` changes later.
+    """Settings of a collection; only `ranking` changes later.
 
     Attributes:
         embedder: id of the model that makes its vectors; "" for none.
@@ -83,7 +83,7 @@ class StoredDocument:
 
 @dataclass(frozen=True)
 class Counts:
-    """How much is in a collection, and which state of it this is."""
+    """Size of a collection and its present state."""
 
     documents: int
     chunks: int
@@ -146,7 +146,7 @@ class OpenCollection:
             yield connection
 
     def counts(self) -> Counts:
-        """How much is in it."""
+        """Count the collection's contents."""
         with self.reading() as connection:
             documents = connection.exec_driver_sql("SELECT count(*) FROM documents").scalar_one()
             chunks = connection.exec_driver_sql("SELECT count(*) FROM chunks").scalar_one()
@@ -330,7 +330,7 @@ class OpenCollection:
             )
 
     def reports(self, job: int) -> list[dict[str, str]]:
-        """What a job made of its documents, by name."""
+        """Report a job's documents by name."""
         with self.reading() as connection:
             rows = connection.execute(
                 text("SELECT name, state, code, message FROM reports WHERE job = :job"),
@@ -351,7 +351,7 @@ class OpenCollection:
         self.settings = self._read_settings()
 
     def check_terms(self) -> list[str]:
-        """What is wrong with the index of terms, compared with the chunks."""
+        """List differences between the index of terms and the chunks."""
         try:
             with self._database.begin() as connection:
                 connection.exec_driver_sql(

@@ -1,4 +1,4 @@
-"""What the log says of passages and of citations: commitments that only a nonce opens. Pure.
+"""Commitments in the log to passages and citations, opened only by a nonce. Pure.
 
 Rules:
 - A digest of a short text is found by trying texts. So an entry has HMACs under a random nonce that
@@ -28,18 +28,18 @@ def fresh() -> str:
 
 
 def passage(nonce: str, passage_id: str, sha256: str) -> str:
-    """What the log says of a passage, in hex."""
+    """Commit to a passage, in hex."""
     return _committed(nonce, "passage", passage_id, sha256)
 
 
 def citation(nonce: str, cited: Citation) -> str:
-    """What the log says of a verified quotation, in hex."""
+    """Commit to a verified quotation, in hex."""
     place = (cited.passage, cited.text_sha256, str(cited.start), str(cited.end))
     return _committed(nonce, "citation", *place, cited.sha256)
 
 
 def passages(nonce: str, found: Iterable[Passage]) -> list[Json]:
-    """What an entry says of passages, in their order."""
+    """Commit to passages, in their order."""
     return [{"commitment": passage(nonce, one.id, one.sha256)} for one in found]
 
 

@@ -31,7 +31,7 @@ PREFIXES: Final = {"e5": ("query: ", "passage: ")}
 
 
 def prefixes(model_id: str) -> tuple[str, str]:
-    """What a model wants before a query and before a passage, as far as its id tells."""
+    """Prefixes that a model needs before a query and before a passage, as far as its id shows."""
     found = (pair for part, pair in PREFIXES.items() if part in model_id.lower().split("-"))
     return next(found, ("", ""))
 

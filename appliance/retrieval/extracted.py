@@ -42,7 +42,7 @@ class TextBlock(msgspec.Struct, frozen=True):
 
 
 class Extracted(msgspec.Struct, frozen=True):
-    """What was read from a document.
+    """Text read from a document.
 
     Attributes:
         text: UTF-8.
@@ -106,7 +106,7 @@ class Builder:
             self.warnings.append(warning)
 
     def done(self, *, pages: int = 0, empty_pages: int = 0) -> Extracted:
-        """What was read."""
+        """Build the result."""
         if empty_pages:
             self.warn("empty_pages")
         text = bytes(self._text)
@@ -126,7 +126,7 @@ _LETTERS: Final = re.compile(r"[A-Za-z\u00c0-\u024f]+")
 
 
 def glued(text: str) -> bool:
-    """Whether the spaces between words were lost: a tenth of the letters in words of over 25.
+    """True if the spaces between words were lost: a tenth of the letters in words of over 25.
 
     German compounds stay far below that; a search for a word of such a text finds nothing.
     """

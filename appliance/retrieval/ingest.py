@@ -114,7 +114,7 @@ class Ingest(JobKind[IngestWanted, Ingested]):
         return f"{Path(params.path).name} into {params.collection}"
 
     async def run(self, job: Context[IngestWanted]) -> Ingested:
-        """How many documents were added, changed, unchanged and refused."""
+        """Ingest documents and count those added, changed, unchanged and refused."""
         wanted = job.params
         shelf = self._library.get(wanted.collection)
         if wanted.kept is not None:

@@ -25,7 +25,7 @@ _SLICE: Final = 1 << 20
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What the process answers: a text, or why there is none."""
+    """The process's answer: a text, or the reason for none."""
 
     extracted: Extracted | None = None
     code: str = ""

@@ -30,7 +30,7 @@ _LOOK_S: Final = 60.0
 
 
 def media_of(name: str) -> str:
-    """What reads a file of this name.
+    """Find the reader for a file of this name.
 
     Raises:
         CollectionRefused: `document_unsupported`.
@@ -104,7 +104,7 @@ def _fill(fd: int, data: bytes) -> None:
 
 
 def _answer(process: "subprocess.Popen[bytes]") -> bytes:
-    """What a process writes until it ends, within a size."""
+    """Read the process's output until it ends, within a size."""
     if process.stdout is None:
         return b""
     parts, size, spent = [], 0, -1
@@ -128,6 +128,6 @@ def _answer(process: "subprocess.Popen[bytes]") -> bytes:
 
 
 def _standing(pid: int) -> tuple[bool, int]:
-    """Whether a child sleeps, and the ticks of processor time that it has spent (proc(5))."""
+    """Read a child's state: asleep or not, and its ticks of processor time (proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return fields[0] == "S", int(fields[11]) + int(fields[12])

@@ -39,7 +39,7 @@ _DEPTH: Final = 100
 
 @dataclass(frozen=True)
 class SearchHits:
-    """What a search gave.
+    """Result of a search.
 
     Attributes:
         generation: the state of the collection that was searched: counted for who may read all of

@@ -37,7 +37,7 @@ MOST_OF_KEY: Final = 16
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """What is searched.
+    """A search.
 
     Attributes:
         wanted: passages at most.
@@ -77,7 +77,7 @@ class SearchService:
         self._waiting: Counter[str] = Counter()
 
     def access_of(self, key_id: str) -> AccessSet:
-        """What an API key may read now."""
+        """Access of an API key as of now."""
         return access.of_key(key_id, self._groups.of(key_id))
 
     async def search(self, caller: Caller, query: SearchQuery) -> tuple[SearchHits, Receipt]:

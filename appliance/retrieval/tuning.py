@@ -1,4 +1,4 @@
-"""How a collection is searched best, measured on questions whose answers are known. A job.
+"""Choice of a collection's search, measured on questions whose answers are known. A job.
 
 Rules:
 - A question counts documents, not chunks: nDCG@10 and recall@10 over the first ten documents.
@@ -65,7 +65,7 @@ class RankingWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Scores:
-    """What one ranking reached, question by question.
+    """One ranking's scores, question by question.
 
     Attributes:
         groups: of each question; () where each stands alone.
@@ -77,7 +77,7 @@ class Scores:
 
     @property
     def units(self) -> Sequence[Hashable]:
-        """What intervals count."""
+        """Units that intervals count."""
         return self.groups or range(len(self.ndcg))
 
 
@@ -176,7 +176,7 @@ class Tuning(JobKind[RankingWanted, SearchTuned]):
         return params.collection
 
     async def run(self, job: Context[RankingWanted]) -> SearchTuned:
-        """What each ranking reached, and which one is taken."""
+        """Measure each ranking and choose one."""
         wanted = job.params
         shelf = self._library.get(wanted.collection)
         settings = shelf.collection.settings

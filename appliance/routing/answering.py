@@ -98,7 +98,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class RoutingParts:
-    """What routes need.
+    """Services that routes need.
 
     Attributes:
         routes: the approved ones.
@@ -238,7 +238,7 @@ class Walk:
 
     @property
     def form(self) -> ReplyForm:
-        """How reasoning and calls are read out of the text."""
+        """Rules for reading reasoning and calls out of the text."""
         return self._now.form
 
     @property
@@ -297,7 +297,7 @@ class Walk:
         return stages
 
     async def _group(self) -> str:
-        """Whose request it is, as the route says; "" where that is not told."""
+        """Group of the request, by the route's rule; "" where that is not known."""
         group_from = self._standing.route.group_from
         if group_from == KEY:
             return self.caller.principal.name
@@ -388,7 +388,7 @@ class Walk:
         return []
 
     async def _may(self, pieces: list[Delta]) -> bool:
-        """Whether the current stage may give this answer; if so, what is told of it."""
+        """True if the current stage may give this answer; if so, what is told of it."""
         route, stage, last = self._standing.route, self._stage, pieces[-1]
         if stage is None:
             return False

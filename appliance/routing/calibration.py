@@ -134,7 +134,7 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
     async def _observed(
         self, job: Context, subject: RouteSubject, name: str, drawn: Drawn
     ) -> list[Observed]:
-        """What the first two stages do with each item; what was seen before a stop is kept.
+        """Observe the first two stages on each item; observations before a stop are kept.
 
         Items that a rule keeps from the first stage are kept, too, and not asked. Where too many
         open ones could not be asked, these are asked again: no look was taken then.
@@ -197,7 +197,7 @@ async def observe(
     asker: Principal = ASKER,
     patient: bool = False,
 ) -> Observed:
-    """What the first stage, and a second one, do with one item.
+    """Observe the first stage, and a second one, on one item.
 
     Args:
         label: names the requests in the log.
@@ -242,7 +242,7 @@ async def observe(
 
 
 def _lost(subject: RouteSubject, seen: Iterable[Observed]) -> tuple[dict[str, int], int]:
-    """How many items could not be asked, of those that no rule keeps from the first stage."""
+    """Count the unasked items of those that no rule keeps from the first stage."""
     asked_for = [each for each in seen if not each.ruled]
     return {subject.signed.said.route: sum(bool(each.unasked) for each in asked_for)}, len(
         asked_for
@@ -254,7 +254,7 @@ def _interruption(subject: RouteSubject, seen: Iterable[Observed]) -> str:
 
 
 def replayed(seen: Observed, function: Confidence, threshold: int, *, larger: bool) -> list[str]:
-    """What another engine must do again with an item: digests of answers, and what is accepted.
+    """Digests of an item's answers and acceptance, which another engine must repeat.
 
     Args:
         larger: whether the second stage is computed here, too.
@@ -329,7 +329,7 @@ def found_of(
     seen: Sequence[Observed],
     drawn: Drawn,
 ) -> CalibrationFound:
-    """What the certificate says: shares of the sealed split outward to the point."""
+    """Build the certificate's content: shares of the sealed split outward to the point."""
     reach = sum(not each.ruled for each in seen) / len(seen)
     low = None
     if verdict.difference is not None:
@@ -379,7 +379,7 @@ def _in_all(found: _V, reach: float) -> _V:
 
 
 def _more(subject: RouteSubject, needed: GroupsNeeded | None) -> str:
-    """How many groups are missing, in words; "" where no number is known to help."""
+    """Describe the number of missing groups; "" where no number is known to help."""
     if needed is None or needed.likely <= subject.split.part.groups:
         return ""
     low = max(1, needed.low - subject.split.part.groups)

@@ -118,12 +118,12 @@ class ApprovedRoutes:
         self._known: dict[str, tuple[ArtifactRecord[RouteFacts], float, RouteStanding]] = {}
 
     def cards(self) -> list[ModelCard]:
-        """What the API says of them."""
+        """Cards of the approved routes for the API."""
         records = self._store.inventory.records_of(RouteFacts)
         return [self._card(record) for record in records if self._serves(record)]
 
     def card(self, route_id: str) -> ModelCard | None:
-        """What the API says of one; None where no approved route has the id."""
+        """Card of a route; None where no approved route has the id."""
         record = self._record(route_id)
         return None if record is None else self._card(record)
 
@@ -175,7 +175,7 @@ class ApprovedRoutes:
         return found
 
     def holding(self, task_id: str) -> list[RouteCertificate]:
-        """What lets a task answer first in approved routes now. Blocks.
+        """List certificates that let a task answer first in approved routes now. Blocks.
 
         Raises:
             PolicyRefused: the trust policy cannot be read.

@@ -66,7 +66,7 @@ Reason: TypeAlias = Literal[
 
 @dataclass(frozen=True)
 class CertificationTerms:
-    """What must be shown.
+    """Requirements of a certification.
 
     Attributes:
         error: most of the accepted answers that may be wrong.
@@ -85,7 +85,7 @@ class CertificationTerms:
 
 @dataclass(frozen=True)
 class Observed:
-    """What the stages did with one item.
+    """The stages' results on one item.
 
     Attributes:
         time: ISO 8601; "" for none.
@@ -119,7 +119,7 @@ class Observed:
 
     @property
     def counts(self) -> bool:
-        """Whether the first stage could have answered it."""
+        """True if the first stage could have answered it."""
         return not (self.ruled or self.unasked)
 
     def score(self, function: Confidence) -> int:
@@ -135,7 +135,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class CertificationPlan:
-    """What is fixed before a sealed split is opened.
+    """Choices fixed before a sealed split is opened.
 
     Attributes:
         thresholds: in millionths, strictly falling.
@@ -190,7 +190,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class SealedVerdict:
-    """What the sealed groups show.
+    """Result on the sealed groups.
 
     Attributes:
         threshold: in millionths; None where nothing is certified.
@@ -213,7 +213,7 @@ class SealedVerdict:
 
     @property
     def certified(self) -> bool:
-        """Whether the first stage may answer."""
+        """True if the first stage may answer."""
         return self.threshold is not None
 
 
@@ -373,7 +373,7 @@ def judge(
 def backtest(
     seen: Sequence[Observed], error: float, delta: float, *, company: bool = False
 ) -> tuple[Origin, ...]:
-    """What certificates of earlier times would have been, and how they held in the time after.
+    """Certify as of earlier times, and check each certificate on the time after.
 
     Function and thresholds are fitted to the past of each origin alone; an item of the past is
     scored by a function that was fitted to the other half of its groups.
@@ -445,7 +445,7 @@ def _fitted(seen: Sequence[Observed], *, company: bool) -> confidence.ChosenFunc
 
 
 def held(origins: Sequence[Origin], error: float) -> bool:
-    """Whether each past was certified, and the times after do not show more errors than the bound.
+    """True if each past was certified, and the times after do not show more errors than the bound.
 
     The times after are taken together and tested exactly at 10 %, one-sided.
     """
@@ -519,7 +519,7 @@ def _unshown(
 def _needed(
     start: int, function: Confidence, seen: Sequence[Observed], terms: CertificationTerms
 ) -> GroupsNeeded | None:
-    """How many groups would do at the planned start, by items that were drawn and seen."""
+    """Number of groups needed at the planned start, by the items drawn and seen."""
     counted = [o.counted(function, company=terms.company) for o in seen]
     inside = [each for each in counted if each.score >= start]
     errors = sum(not each.right for each in inside)
@@ -561,7 +561,7 @@ def _difference(
 
 
 def _better(doubtful: Sequence[Observed]) -> Literal["larger", "people"]:
-    """Whether the second stage is better on items that the first is in doubt about, at 5 %."""
+    """Name the stage that is better on items the first one doubts, at 5 %."""
     if not doubtful or any(o.larger is None for o in doubtful):
         return "people"
     found = grouped.paired_difference(

@@ -1,4 +1,4 @@
-"""How sure an answer is: a probability that it is right, from what the stage decided. Pure.
+"""Confidence in an answer: a probability that it is right, from the stage's decisions. Pure.
 
 Rules:
 - Features come from raw probabilities where the stage had a choice: the distribution over labels,
@@ -56,7 +56,7 @@ _FORMS: Final[Mapping[int, tuple[str, ...]]] = {
 
 
 def features(about: TaskAnswer) -> Features | None:
-    """What is known of an answer; None where its form has no confidence.
+    """Features of an answer; None where its form has no confidence.
 
     Of a distribution over labels:
 
@@ -141,7 +141,7 @@ def moved(name: str, value: float) -> tuple[float, float]:
 
 
 def may_turn(found: Features) -> bool:
-    """Whether company can make it another answer: two choices are too close."""
+    """True if company can make it another answer: two choices are too close."""
     names = names_of(found)
     name = "margin" if "margin" in names else "closest"
     return moved(name, found[names.index(name)])[0] <= 0
@@ -208,7 +208,7 @@ class Counted(NamedTuple):
 
 
 def counted(function: Confidence, found: Features, *, right: bool, company: bool) -> Counted:
-    """How an answer counts: as it was measured, or as company makes it worst for us.
+    """Count an answer: as it was measured, or at the worst that company makes of it.
 
     Of the answers that a threshold lets through, whoever is beside them, at most the share is wrong
     that is wrong of those which count so: W / (W + C) grows with W and falls with C.
@@ -337,5 +337,5 @@ def _chosen(found: Features, names: tuple[str, ...]) -> tuple[float, ...]:
 
 
 def _one_form(names: set[object]) -> bool:
-    """Whether they are features of answers of one form."""
+    """True if they are features of answers of one form."""
     return any(names <= set(form) for form in _FORMS.values())

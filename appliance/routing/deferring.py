@@ -1,4 +1,4 @@
-"""What no stage of a route may answer, put into the queue of people.
+"""Queue of requests that no stage of a route may answer, for people.
 
 Rule: a person sees the input fields as the app sent them, and answers in the form of the task.
 """
@@ -71,7 +71,7 @@ async def first_task(route: RouteDefinition, tasks: Tasks) -> LoadedTask | None:
 
 
 def form_of(loaded: LoadedTask) -> Form:
-    """What an answer of a person must be."""
+    """Form that a person's answer must have."""
     output = loaded.task.output
     match output:
         case LabelForm():

@@ -92,7 +92,7 @@ class StageDefinition(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Terms(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a certificate must show before the first stage answers anything.
+    """Requirements on a certificate before the first stage answers anything.
 
     Attributes:
         error: most that the accepted answers of the first stage may be wrong, as a share.

@@ -139,7 +139,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class MonitorStanding:
-    """What the monitor of a certificate has seen.
+    """Observations of a certificate's monitor.
 
     Attributes:
         waiting: answers without a label that are not overdue.
@@ -306,7 +306,7 @@ class Monitors:
             raise StateRefused("item_unknown", f"No sample {sample} of {route} waits for a label.")
 
     def overridden(self, request_id: str) -> bool | None:
-        """Whether a person's label differs from what was answered; None where there is none."""
+        """True if a person's label differs from the answer; None where there is no label."""
         wanted = sa.select(_SAMPLES.c.answer, _SAMPLES.c.label).where(
             _SAMPLES.c.request_id == request_id, _SAMPLES.c.label != ""
         )
@@ -315,7 +315,7 @@ class Monitors:
         return None if row is None else str(row[0]) != str(row[1])
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """How many samples are of these requests, by route."""
+        """Count the samples of these requests, by route."""
         asked = sa.select(_SAMPLES.c.route, sa.func.count()).where(_of(ids))
         with self._database.begin() as connection:
             found = connection.execute(asked.group_by(_SAMPLES.c.route)).all()
@@ -364,7 +364,7 @@ class Monitors:
         self._weighed = weights
 
     def standing(self, certificate: str) -> MonitorStanding:
-        """What the monitor of a certificate has seen."""
+        """Return the observations of a certificate's monitor."""
         with self._database.begin() as connection:
             rows = connection.execute(
                 sa.select(_SAMPLES).where(_SAMPLES.c.certificate == certificate)
@@ -522,12 +522,12 @@ class Monitors:
 
 
 def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
-    """Whether a sample still holds a text of one of these requests."""
+    """Select samples that still hold a text of one of these requests."""
     return _SAMPLES.c.request_id.in_(ids) & (_SAMPLES.c.answer != _ERASED)
 
 
 def _wrongs(labelled: Sequence[sa.Row[Any]]) -> list[tuple[bool, str]]:
-    """Whether each answer is not what was labelled, and the group that got it."""
+    """Compare each answer with its label, with the group that got it."""
     return [(row.answer != row.label, row.group_mark) for row in labelled]
 
 

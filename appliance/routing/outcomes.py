@@ -1,4 +1,4 @@
-"""What the stages answered to sealed items: for an auditor, and for the weights of later answers.
+"""The stages' answers to sealed items: for an auditor, and for the weights of later answers.
 
 Rule: outcomes lie encrypted, and leave only once the calibration is done.
 """

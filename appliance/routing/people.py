@@ -84,7 +84,7 @@ State: TypeAlias = Literal["waiting", "answered", "expired"]
 
 @dataclass(frozen=True)
 class Form:
-    """What an answer must be: one of labels, an object of a schema, or else text."""
+    """Form of an answer: one of labels, an object of a schema, or else text."""
 
     labels: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
@@ -340,7 +340,7 @@ class People:
         return self.get(item_id)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """How many items are of these requests, or are these, by task."""
+        """Count the items of these requests, or with these ids, by task."""
         asked = sa.select(_ITEMS.c.task, sa.func.count()).where(_of(ids)).group_by(_ITEMS.c.task)
         with self._database.begin() as connection:
             return {str(task): int(count) for task, count in connection.execute(asked)}
@@ -407,12 +407,12 @@ class People:
 
 
 def may_see(who: Principal, item: DeferredItem) -> bool:
-    """Whether a key may see an item: its own, or one of its tasks if it answers."""
+    """True if a key may see an item: its own, or one of its tasks if it answers."""
     return item.key_id == who.key_id or (who.answers and who.may_use(item.task))
 
 
 def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
-    """Whether an item still holds a text of one of these requests, or is one of these."""
+    """Select items that still hold a text of one of these requests, or are one of these."""
     mine = _ITEMS.c.request_id.in_(ids) | _ITEMS.c.id.in_(ids)
     return mine & (_ITEMS.c.input != "{}")
 

@@ -32,7 +32,7 @@ _HELP: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class RoutePageFacts:
-    """What a page is made of.
+    """Data of a page.
 
     Attributes:
         result: of the job.

@@ -37,7 +37,7 @@ def stages_for(
 
 
 def reaches(route: RouteDefinition, sent: Mapping[str, str]) -> bool:
-    """Whether the rules let an input of a calibration reach the first stage."""
+    """True if the rules let an input of a calibration reach the first stage."""
     return stages_for(route, sent, "")[:1] == route.stages[:1]
 
 
@@ -52,7 +52,7 @@ def unclaimed(route: RouteDefinition) -> frozenset[str]:
 
 
 def holds(rule: RouteRule, sent: Mapping[str, str], key: str) -> bool:
-    """Whether all stated conditions of a rule hold."""
+    """True if all stated conditions of a rule hold."""
     text = sent.get(rule.field, "") if rule.field else "\n".join(sent.values())
     folded = text.casefold()
     return all(
@@ -74,5 +74,5 @@ def _foreign(text: str, scripts: frozenset[str]) -> float:
 
 
 def _script(letter: str) -> str:
-    """What a letter is written in, by the first word of its Unicode name."""
+    """Name a letter's script, by the first word of its Unicode name."""
     return unicodedata.name(letter, "").partition(" ")[0].lower()

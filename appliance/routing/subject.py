@@ -1,4 +1,4 @@
-"""What a calibration works on: route, stages, sealed dataset and terms, checked before the look.
+"""Subject of a calibration: route, stages, sealed dataset and terms, checked before the look.
 
 Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of
 the split are opened by `opened` alone, into memory, at most one of each group.
@@ -43,7 +43,7 @@ _REPEATS: Final = 20
 
 @dataclass(frozen=True)
 class CalibrationParts:
-    """What a calibration needs of the appliance.
+    """Services that a calibration needs.
 
     Attributes:
         look: what every look at a sealed split needs.
@@ -60,7 +60,7 @@ class CalibrationParts:
 
 @dataclass(frozen=True, kw_only=True)
 class RouteSubject(LookSubject[RouteSpecification]):
-    """What is calibrated, before the split is opened.
+    """The calibrated route, before the split is opened.
 
     Attributes:
         small, larger: the tasks of the first two stages; `larger` is None without a second one.
@@ -72,7 +72,7 @@ class RouteSubject(LookSubject[RouteSpecification]):
 
     @property
     def company(self) -> bool:
-        """Whether other requests in a batch move what the first stage is sure of."""
+        """True if other requests in a batch move what the first stage is sure of."""
         return self.small.task.candidate.kind != "classifier"
 
     @property
@@ -86,7 +86,7 @@ class RouteSubject(LookSubject[RouteSpecification]):
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn of a sealed split.
+    """Items drawn of a sealed split.
 
     Attributes:
         sizes: how many items each group of the split has.
@@ -96,7 +96,7 @@ class Drawn:
     sizes: Mapping[str, int]
 
     def effective(self, weight: str) -> float:
-        """How many groups of one size weigh as those of the split do."""
+        """Effective number of groups of one size."""
         return effective_groups(self.sizes.values()) if weight == "answers" else len(self.sizes)
 
 
@@ -188,7 +188,7 @@ def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool 
 
 
 def opened(parts: LookParts, subject: RouteSubject) -> Drawn:
-    """What was drawn of the split, in memory: at most one item of each group.
+    """Draw the split's items into memory: at most one item of each group.
 
     Raises:
         DatasetRefused: what `sealing.open_part` raises.
@@ -217,7 +217,7 @@ def open_answers(
 
 
 def reaches(subject: RouteSubject, item: Item) -> bool:
-    """Whether the rules of the route let an item reach its first stage."""
+    """True if the rules of the route let an item reach its first stage."""
     return rules.reaches(subject.route, scoring.input_of(subject.small.task, item))
 
 

@@ -1,4 +1,4 @@
-"""What answers for a stage: the use-case of answers here, or one over an engine on another host.
+"""Targets of stages: the use-case of answers here, or one over an engine on another host.
 
 Rule: whatever a stage is, its hop is a request of an `Inference` under the app's own key, so that
 quota, permission, retention and log are those of any request.
@@ -32,7 +32,7 @@ class Local(Protocol):
 
 @dataclass(frozen=True)
 class StageTarget:
-    """What answers for a stage.
+    """Target of a stage.
 
     Attributes:
         start: begins its answers.
@@ -50,7 +50,7 @@ Enqueue = Callable[[Caller, GenerationRequest, RouteDefinition, str], Awaitable[
 
 
 class Targets:
-    """What answers for each stage of any route.
+    """Targets of the stages of any route.
 
     Args:
         tasks: the tasks of the store.
@@ -64,7 +64,7 @@ class Targets:
         self._tasks, self._upstream, self.enqueue = tasks, upstream, enqueue
 
     def resolve(self, stage: StageDefinition, local: Local) -> StageTarget:
-        """What answers for a stage.
+        """Resolve a stage to its target.
 
         Args:
             local: starts answers of this appliance.

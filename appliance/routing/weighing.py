@@ -1,4 +1,4 @@
-"""What a day of labels weighs, and how far the weights of requests are from a certificate's. Pure.
+"""Weight of a day of labels, and the distance of requests' weights from a certificate's. Pure.
 
 Rules:
 - What counts alike in the certificate counts alike here: groups, or answers. Certificates that do
@@ -98,7 +98,7 @@ def bet(
 
 
 def compared(basis: Basis, answers: Mapping[str, int], nameless: int = 0) -> Weighed:
-    """How far the weights of these answers are from those of a certificate.
+    """Compare the weights of these answers with those of a certificate.
 
     Args:
         answers: that each group got; at least one.

@@ -35,7 +35,7 @@ _KEPT_BYTES: Final = (
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What one connection, one source and all of them may take.
+    """Limits of one connection, one source and all of them.
 
     Attributes:
         head_seconds: from the first byte, or the connection, to the end of the headers.
@@ -53,7 +53,7 @@ class ConnectionLimits:
 
 @dataclass
 class Connections:
-    """What all connections of a listener share.
+    """Shared state of a listener's connections.
 
     Attributes:
         malformed: told source and code of what was no request.

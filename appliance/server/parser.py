@@ -13,7 +13,7 @@ _OFFERS: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
 class Declining(Protocol):
-    """Whose callbacks the parser calls; it holds a request with an offer back."""
+    """Target of the parser's callbacks; it holds a request with an offer back."""
 
     def declined(self) -> bytes:
         """The head of the request that was held back, without the offer; empty if none was."""

@@ -1,4 +1,4 @@
-"""What the log keeps of a request: the draft of its intent.
+"""Draft of a request's intent for the log.
 
 Rules: the permanent body holds parameters and counts, and digests of what is signed alone: one of a
 client's short text would be found by trying. Prompts, stop strings, biases, functions and forms of
@@ -99,7 +99,7 @@ def _params(prepared: PreparedRequest) -> dict[str, Json]:
 
 
 def _tools(tools: Tools | None) -> dict[str, Json] | None:
-    """How many functions were on offer, and whether one had to be called."""
+    """Describe the number of offered functions, and whether one had to be called."""
     if tools is None:
         return None
     return {"count": len(tools.functions), "forced": len(tools.forced)}

@@ -1,4 +1,4 @@
-"""What answers a request: a local worker, a task or a classifier; an upstream later.
+"""Backends of a request: a local worker, a task or a classifier; an upstream later.
 
 Rules:
 - A backend answers for one model. Nothing is computed for an answer before `run`, and `run` is
@@ -19,7 +19,7 @@ from appliance.types import Delta, GenerationRequest, Json, ModelCard, Principal
 
 @dataclass(frozen=True)
 class Provenance:
-    """What answers, as the intent names it.
+    """The answering model, as the intent names it.
 
     Attributes:
         model: id of the model or of its adapter.
@@ -71,7 +71,7 @@ class PreparedRequest:
 
     @property
     def choices(self) -> int:
-        """How many choices are generated."""
+        """Number of generated choices."""
         return self.request.choices
 
 
@@ -87,13 +87,13 @@ class Wrapped(PreparedRequest):
 
 
 def common(prepared: PreparedRequest) -> dict[str, Any]:
-    """What a wrapped request shares with the one inside: the fields of any, and itself."""
+    """Fields that a wrapped request shares with the one inside: the fields of any, and itself."""
     shared = {field.name: getattr(prepared, field.name) for field in fields(PreparedRequest)}
     return {**shared, "inner": prepared}
 
 
 def inner(prepared: PreparedRequest) -> PreparedRequest:
-    """What the backend between takes."""
+    """Unwrap the request for the backend between."""
     return prepared.inner if isinstance(prepared, Wrapped) and prepared.inner else prepared
 
 
@@ -106,7 +106,7 @@ class ModelBackend(Protocol):
 
     @property
     def card(self) -> ModelCard:
-        """What the API says about the model."""
+        """Card of the model for the API."""
         ...
 
     async def prepare(
@@ -142,7 +142,7 @@ class Backends(Protocol):
         ...
 
     def card(self, model_id: str) -> ModelCard:
-        """What the API says about one of them.
+        """Return the card of a model for the API.
 
         Raises:
             NotFound: `model_not_found`.

@@ -50,12 +50,12 @@ class Choices:
 
     @property
     def running(self) -> bool:
-        """Whether a choice has not ended."""
+        """True if a choice has not ended."""
         return any(choice.last is None for choice in self._choices)
 
     @property
     def cancelled(self) -> bool:
-        """Whether a choice was cancelled."""
+        """True if a choice was cancelled."""
         return "cancelled" in self._finishes()
 
     @property
@@ -101,5 +101,5 @@ class Choices:
 
 
 def ranked(request: GenerationRequest) -> bool:
-    """Whether more choices are generated than answered with."""
+    """True if more choices are generated than answered with."""
     return request.choices > request.n

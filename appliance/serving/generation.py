@@ -225,12 +225,12 @@ class Generation:
 
     @property
     def priority(self) -> Priority:
-        """How urgent it is."""
+        """Urgency of the request."""
         return self._request.priority or self.caller.principal.limits.priority
 
     @property
     def queued(self) -> bool:
-        """Whether it waits for its turn."""
+        """True if it waits for its turn."""
         return not self._runs
 
     async def cancel(self, why: ApplianceError | None = None) -> None:
@@ -386,7 +386,7 @@ class Generation:
 
 
 def _is_ending(error: BaseException) -> bool:
-    """Whether the server ends; a backend that lets its own cancellation out is only wrong."""
+    """True if the server ends; a backend that lets its own cancellation out is only wrong."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0

@@ -88,7 +88,7 @@ class Inference:
         return [c for c in self._backends.cards() if principal.may_answer(c)]
 
     def answers_without_models(self) -> bool:
-        """Whether there is a task that needs no model."""
+        """True if there is a task that needs no model."""
         return any(card.form and not card.worker for card in self._backends.cards())
 
     async def start(self, caller: Caller, request: GenerationRequest) -> StartedAnswer:
@@ -198,7 +198,7 @@ class Inference:
 
 
 def _answer_tokens(prepared: PreparedRequest) -> int:
-    """What is reserved for the answer; what comes out longer is settled at its end."""
+    """Number of tokens reserved for the answer; what comes out longer is settled at its end."""
     most = prepared.max_tokens
     if prepared.request.max_tokens is None:
         most = min(most, UNSTATED_ANSWER)

@@ -34,7 +34,7 @@ _APPROVED: Final = frozenset({"approved", "serving"})
 
 @dataclass(frozen=True)
 class Installed:
-    """What the installer says that it installed; empty when a person runs the test."""
+    """The installer's statement of the installation; empty when a person runs the test."""
 
     release: str = ""
     manifest: str = ""
@@ -43,7 +43,7 @@ class Installed:
 
 @dataclass
 class SelfTestReport:
-    """What was found: `token` names the model that generated, None if none did."""
+    """Result of the self-test: `token` names the model that generated, None if none did."""
 
     policy: int = 0
     models: int = 0

@@ -1,4 +1,4 @@
-"""What the models' tokenisers make of texts, for the apps that may use the models.
+"""Use of the models' tokenisers, for the apps that may use the models.
 
 Rules: no model runs, so that nothing is recorded as an answer would be, and of a text that leaves
 for another host that alone; the request counts against the quota of its key and costs no tokens; it
@@ -82,7 +82,7 @@ class Tokenizers:
             return await worker.tokenize(asked, principal.key_id)
 
     async def vocabulary(self, principal: Principal, model_id: str) -> Vocabulary:
-        """What the model says of its tokens.
+        """Return the model's facts about its tokens.
 
         Raises:
             NotFound, BadRequest, Unavailable: as `tokens`.

@@ -1,4 +1,4 @@
-"""How far people, or a person and a machine, agree on labels.
+"""Agreement of people, or of a person and a machine, on labels.
 
 Rules: raters judge the same items; agreement that chance explains is taken off only by kappa;
 labels are compared as given, so callers normalise them first.
@@ -19,7 +19,7 @@ class Kappa(NamedTuple):
 
 
 class Repeats(NamedTuple):
-    """What texts that were labelled more than once say about the labels.
+    """Agreement of labels on texts that were labelled more than once.
 
     Attributes:
         texts: distinct inputs with at least two labels.

@@ -81,7 +81,7 @@ class Monitor:
         return math.exp(min(self._log(), 700.0))
 
     def alarm(self, delta: float) -> bool:
-        """Whether the evidence ever reached 1 / `delta`."""
+        """True if the evidence ever reached 1 / `delta`."""
         return self.peak >= math.log(1 / delta)
 
     def state(self) -> dict[str, float | list[float]]:

@@ -45,7 +45,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class WindowLook:
-    """What one window says at one look.
+    """One window's result at one look.
 
     Attributes:
         window: weeks in it: the last ones.
@@ -70,7 +70,7 @@ class WindowLook:
 
     @property
     def alarm(self) -> bool:
-        """Whether the last weeks have changed."""
+        """True if the last weeks have changed."""
         return self.rank <= self.level and self.size >= SMALLEST[self.window]
 
 
@@ -116,7 +116,7 @@ def look(blocks: Floats, window: int, reference: int, seed: int = 0) -> WindowLo
 
 @lru_cache(maxsize=4096)
 def level(count: int, window: int, reference: int) -> float:
-    """What the look at `count` blocks may spend; a year's looks together spend `DELTA`.
+    """Alpha of the look at `count` blocks; a year's looks together spend `DELTA`.
 
     Every look may at least cry where no other window differs as much, if that fits.
     """
@@ -135,7 +135,7 @@ def _smallest(count: int, window: int) -> float:
 
 
 def _differences(values: Floats, chosen: Floats) -> Floats:
-    """How much the mean of each chosen set of rows differs from that of the others, per column."""
+    """Difference of the means of each chosen set of rows and of the others, per column."""
     count, window = len(values), int(chosen[0].sum())
     total, squares = chosen @ values, chosen @ np.square(values)
     rest = count - window

@@ -308,7 +308,7 @@ def draw_by_size(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[i
 
 
 def effective_groups(sizes: Iterable[float]) -> float:
-    """How many groups of one size weigh as groups of these do (Kish, Survey Sampling, 1965)."""
+    """Effective number of groups of one size (Kish, Survey Sampling, 1965)."""
     held = list(sizes)
     squares = math.fsum(size * size for size in held)
     return math.fsum(held) ** 2 / squares if squares else 0.0

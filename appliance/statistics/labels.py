@@ -46,7 +46,7 @@ def blended(one: Sequence[float], other: Sequence[float], weight: float) -> list
 
 
 def prior(other: Sequence[float], weight: float) -> tuple[float, ...]:
-    """What the other distribution of a blend adds to weight * log(one), label by label."""
+    """Addition of a blend's other distribution to weight * log(one), label by label."""
     return tuple((1 - weight) * math.log(max(b, _LEAST)) for b in other)
 
 

@@ -13,7 +13,7 @@ from appliance.statistics.special import binomial_cdf, normal_quantile
 
 
 class Pairs(NamedTuple):
-    """How often both, the first only, the second only, and neither were right."""
+    """Counts of both right, the first only, the second only, and neither."""
 
     both: int
     first: int

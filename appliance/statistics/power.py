@@ -1,4 +1,4 @@
-"""What so many groups can show, and how many groups a question needs.
+"""Power of a number of groups, and the number of groups that a question needs.
 
 Rules: numbers of groups are rounded up, effects are not rounded; the normal approximation plans,
 it never decides; the exact binomial plans certificates.
@@ -43,7 +43,7 @@ def groups_for_difference(
     alpha: float = ALPHA,
     power: float = POWER,
 ) -> int | None:
-    """How many groups show that a candidate is not worse by `margin`; None: no number does.
+    """Number of groups that show a candidate not worse by `margin`; None: no number does.
 
     Args:
         difference: what is believed to be true, candidate minus incumbent (Blackwelder, Control.
@@ -61,7 +61,7 @@ def groups_for_difference(
 
 
 def groups_without_error(bound: float, delta: float = ALPHA) -> int:
-    """How many groups without one error certify a rate of at most `bound` (Louis, Am. Stat. 35,
+    """Groups without one error that certify a rate of at most `bound` (Louis, Am. Stat. 35,
     1981: the rule of three, exact).
     """
     if not (0 < bound < 1 and 0 < delta < 1):
@@ -72,7 +72,7 @@ def groups_without_error(bound: float, delta: float = ALPHA) -> int:
 def groups_for_bound(
     bound: float, rate: float, delta: float = ALPHA, power: float = POWER, limit: int = 100_000
 ) -> int | None:
-    """How many groups certify `bound` with probability `power` when `rate` is true.
+    """Number of groups that certify `bound` with probability `power` when `rate` is true.
 
     The exact power of Clopper & Pearson's upper limit; it saws, and the first number from which
     it reaches `power` is told. None: the rate is not below the bound, or `limit` is passed.
@@ -104,7 +104,7 @@ class GroupsNeeded(NamedTuple):
 def groups_range(
     bound: float, errors: int, accepted: int, seen: int, delta: float = ALPHA
 ) -> GroupsNeeded | None:
-    """How many groups there must be in all to certify `bound`, by what was seen so far.
+    """Number of groups in all that certify `bound`, by the observations so far.
 
     Rate and coverage have Jeffreys' distribution; the medians are likely, the low end takes the
     5 % quantile of the rate and the 90 % quantile of the coverage, the high end 90 and 10 %. None:

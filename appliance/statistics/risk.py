@@ -27,7 +27,7 @@ class ThresholdStep(NamedTuple):
 
 
 class Certified(NamedTuple):
-    """What the search found.
+    """Result of the search.
 
     Attributes:
         threshold: accept answers of at least this confidence; None: nothing can be certified.

@@ -1,4 +1,4 @@
-"""What an app asks of a task: its input alone, none of the settings that the task has made.
+"""An app's request to a task: its input alone, none of the settings that the task has made.
 
 Rules: a request that brings a setting of its own is refused by name, except for settings that a
 form without sampling has no use for. Agents send a system message with everything: the task has its
@@ -37,7 +37,7 @@ def content_of(request: GenerationRequest) -> str:
 
 
 def unused(request: GenerationRequest) -> tuple[str, ...]:
-    """What an app sent beside its input and the task does not use."""
+    """List the fields beside its input that an app sent and the task does not use."""
     given = any(turn.get("role") == SYSTEM for turn in request.messages or ())
     return (SYSTEM,) if given else ()
 

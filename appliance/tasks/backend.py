@@ -95,7 +95,7 @@ class TaskBackend:
         return _PreparedTask(**asked, other=other, judging=judging)
 
     def asked(self, request: GenerationRequest) -> GenerationRequest:
-        """What the model is asked for an app's request."""
+        """Build the model's request for an app's request."""
         return self._asked(request, values_of(self.loaded.task, content_of(request)))
 
     def _asked(self, request: GenerationRequest, sent: Values) -> GenerationRequest:
@@ -184,7 +184,7 @@ class TaskBackend:
         return await asyncio.to_thread(labelled.judged, classifier, output, text)
 
     def _beside(self, other: list[float]) -> Unscored:
-        """What may stay unscored in a blend."""
+        """Part of a blend that may stay unscored."""
         weight = self.loaded.task.candidate.weight or 0.0
         return Unscored(TOLERANCE, weight, prior(other, weight))
 

@@ -129,7 +129,7 @@ class TaskBackends:
 
 
 def _card(entry: CatalogueEntry, model: ModelCard | None) -> ModelCard:
-    """What the API says of a task: its model's card under its own name, or one of its own."""
+    """Card of a task: its model's card under its own name, or one of its own."""
     if model is None:
         return ModelCard(entry.id, entry.digest, 0, entry.created, form=entry.form)
     return replace(model, id=entry.id, form=entry.form, kind="generate", worker=model.engine)

@@ -26,7 +26,7 @@ KIND = "task"
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """What is known of a task before it is opened.
+    """Known facts of a task before it is opened.
 
     Attributes:
         model: the model that answers for it; "" for a classifier that needs none.

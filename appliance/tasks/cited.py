@@ -227,7 +227,7 @@ def _shown(
 def _retrieved(
     query: SearchQuery, found: SearchHits, passages: Sequence[Passage]
 ) -> dict[str, Json]:
-    """What the log says of a search, in the order of the numbers."""
+    """Describe a search for the log, in the order of the numbers."""
     return {
         "collection": query.collection,
         "generation": found.generation,

@@ -1,4 +1,4 @@
-"""How sure a model was of each field of an answer, from what it decided token by token. Pure.
+"""Confidence in each field of an answer, from the token-by-token decisions. Pure.
 
 Rules:
 - A decision belongs to the field whose value it writes or ends: the first that ends after it

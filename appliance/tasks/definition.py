@@ -68,12 +68,12 @@ class LabelForm(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form
     levels: dict[_FieldName, _Length | dict[str, _Label]] = msgspec.field(default_factory=dict)
 
     def at(self, level: str, label: str) -> str:
-        """What a label belongs to."""
+        """Return a label's parent."""
         rule = self.levels[level]
         return label[:rule] if isinstance(rule, int) else rule.get(label, label)
 
     def written(self, label: str) -> str:
-        """What the model writes for a label."""
+        """Return the text that the model writes for a label."""
         return self.codes[self.labels.index(label)] if self.codes else label
 
 
@@ -115,7 +115,7 @@ Output: TypeAlias = LabelForm | JsonForm | Text
 
 
 class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
-    """How an input becomes a conversation.
+    """Rule that turns an input into a conversation.
 
     Attributes:
         user: Jinja template of the user's message over the input fields, in a sandbox.
@@ -130,7 +130,7 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TaskAnswerer(Struct, frozen=True, forbid_unknown_fields=True):
-    """What answers.
+    """The model or classifier that answers.
 
     Attributes:
         kind: `model`; `classifier`: coefficients in the task's directory, without a language model;
@@ -150,7 +150,7 @@ class TaskAnswerer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Gate(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a candidate must show before it serves.
+    """Requirements on a candidate before it serves.
 
     Attributes:
         metric: what is compared.

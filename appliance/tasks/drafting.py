@@ -33,7 +33,7 @@ _FEWEST_OPTIONS: Final = 2
 
 @dataclass(frozen=True)
 class TaskDraft:
-    """What a person decides; the rest comes from the items.
+    """A person's decisions; the rest comes from the items.
 
     Attributes:
         model: id of the one that answers; None for a classifier.

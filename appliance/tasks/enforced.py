@@ -1,4 +1,4 @@
-"""Whether the form of a task's answers can be enforced, as far as that is known without a model.
+"""Enforcement of the form of a task's answers, as far as that is known without a model.
 
 Rule: it is asked by the task's author, before signing; a server compiles constraints in the worker
 alone, and refuses there what a vocabulary or a limit makes impossible.
@@ -21,7 +21,7 @@ _LINE: Final = 64
 
 
 def constraint(output: JsonForm, schema: ObjectSchema) -> Constraint:
-    """What holds a model to the fields."""
+    """Build the constraint that holds a model to the fields."""
     if output.encoding == "values":
         return Constraint("regex", values.expression(schema))
     return Constraint("json_schema", json.dumps(schema.document))

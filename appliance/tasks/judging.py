@@ -23,7 +23,7 @@ _ANSWERS: Final = ("yes", "no")
 
 @dataclass(frozen=True)
 class Judged:
-    """What was found.
+    """The judgement.
 
     Attributes:
         p_true: probability of "yes".

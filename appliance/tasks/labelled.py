@@ -44,7 +44,7 @@ def judged(
 
 
 def about(loaded: LoadedTask) -> TaskAnswer:
-    """What every answer of a task says of where it is from."""
+    """Describe the origin of a task's answers."""
     task, candidate = loaded.task, loaded.task.candidate
     alone = candidate.kind == "classifier"
     return TaskAnswer(

@@ -110,7 +110,7 @@ def _unfit_classifier(reason: str) -> TaskRefused:
 
 
 def answer_text(task: Task, schema: ObjectSchema, expected: Any) -> str:
-    """What the model should write for an expected answer.
+    """Return the text that the model should write for an expected answer.
 
     Raises:
         TaskRefused: `task_answer_unfit` when the task's form cannot say it.

@@ -16,7 +16,7 @@ from appliance.trust.statements.statement import Signed
 
 
 class TaskNames:
-    """What answers under the names of one appliance.
+    """Names of one appliance and their tasks.
 
     Args:
         tasks: the approved tasks, by their ids.
@@ -85,7 +85,7 @@ class TaskNames:
 
 
 def in_share(pointer: TaskPointer, app: str) -> bool:
-    """Whether an app belongs to the share of a canary: by a hash of the app and the canary."""
+    """True if an app belongs to the share of a canary: by a hash of the app and the canary."""
     canary = pointer.canary.digest if pointer.canary else ""
     drawn = hashlib.sha256(f"{pointer.name}/{canary}/{app}".encode()).digest()
     return int.from_bytes(drawn[:8], "big") % 100 < pointer.percent

@@ -48,7 +48,7 @@ Verdict = Literal["same", "differs", "failed"]
 
 @dataclass(frozen=True)
 class Tally:
-    """How the answers of a shadow compare with those that apps got.
+    """Comparison of a shadow's answers with those that apps got.
 
     Attributes:
         same, differs: equal to the letter, or not.
@@ -117,7 +117,7 @@ class Shadows:
         await self._queue.join()
 
     def tally(self, pointer: str) -> Tally:
-        """How the shadow of a pointer compares so far."""
+        """Compare the shadow of a pointer so far."""
         mine = _ANSWERS.c.pointer == pointer
         with self._database.begin() as connection:
             counts = connection.execute(
@@ -142,7 +142,7 @@ class Shadows:
         )
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """How many comparisons are of these requests, by pointer."""
+        """Count the comparisons of these requests, by pointer."""
         asked = sa.select(_ANSWERS.c.pointer, sa.func.count()).where(_ANSWERS.c.request.in_(ids))
         with self._database.begin() as connection:
             found = connection.execute(asked.group_by(_ANSWERS.c.pointer)).all()

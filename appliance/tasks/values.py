@@ -31,7 +31,7 @@ _MAX_TEXT: Final = 2_000
 
 
 def check(schema: ObjectSchema) -> None:
-    """Whether answers to a schema can be written as values.
+    """Check that answers to a schema can be written as values.
 
     Raises:
         TaskRefused: `task_schema_invalid`, naming the property.
@@ -116,7 +116,7 @@ def _written(value: Any) -> str:
 
 
 def _value(name: str, wanted: PropertySchema, line: str) -> Scalar:
-    """What a line stands for: the first of null, the listed values, and the types that fits."""
+    """Read a line's value: the first of null, the listed values, and the types that fits."""
     kinds, options = wanted.types, wanted.options
     if not re.fullmatch(_pattern(wanted), line):
         raise _unread(f"{line[:80]!r} is no value of {name!r}")

@@ -1,4 +1,4 @@
-"""What may answer a task after a tuning: for labels a classifier, the tuned model, or their blend.
+"""Candidates of a task after a tuning: for labels a classifier, the tuned model, or their blend.
 
 Rules: all three learned the same items and are measured on the same items of dev; the weight of the
 blend has the least log loss there; the best is the one with the highest metric, of equals the
@@ -46,7 +46,7 @@ class DevCandidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What there is to choose from.
+    """The candidates.
 
     Attributes:
         found: from the simplest one on.
@@ -142,7 +142,7 @@ def best_label(output: LabelForm, shares: Sequence[float]) -> str:
 def outcome(
     task: Task, item: Item, answer: str | None, shares: Sequence[tuple[str, float]] = ()
 ) -> Outcome:
-    """What an answer is worth.
+    """Score an answer.
 
     Args:
         shares: labels, and how likely each is.

@@ -26,7 +26,7 @@ STOPPED: Final = 0.99
 
 @dataclass(frozen=True)
 class Scored:
-    """What one side says of the tokens of one answer.
+    """One side's scores of the tokens of one answer.
 
     Attributes:
         nats: the negative logarithm of each token's probability.
@@ -42,7 +42,7 @@ class Scored:
 
     @property
     def written(self) -> bool:
-        """Whether the answer is what would be written: each of its tokens is the most likely."""
+        """True if the answer is what would be written: each of its tokens is the most likely."""
         return bool(self.given) and self.best == self.given
 
 
@@ -60,12 +60,12 @@ class Gap:
 
     @property
     def nats(self) -> float:
-        """How far they are apart."""
+        """Distance of the two."""
         return abs(self.trained - self.served)
 
     @property
     def most(self) -> float:
-        """How far they may be apart."""
+        """Greatest allowed distance."""
         return max(GAP_SHARE * self.trained, GAP_NATS) + 2 * self.error
 
 

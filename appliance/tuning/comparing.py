@@ -66,7 +66,7 @@ class PairedTunings:
 
 
 def differing(results: Sequence[TrainingRecord]) -> list[TuningDifference]:
-    """What the tunings had otherwise: base, task, data, settings, versions."""
+    """List the tunings' differences: base, task, data, settings, versions."""
     chosen = [_chosen(result) for result in results]
     names = dict.fromkeys(name for each in chosen for name in each)
     found = [
@@ -76,7 +76,7 @@ def differing(results: Sequence[TrainingRecord]) -> list[TuningDifference]:
 
 
 def same_dev(results: Sequence[TrainingRecord]) -> bool:
-    """Whether all of them were measured on as many items of dev of one dataset: on the same."""
+    """True if all of them were measured on as many items of dev of one dataset: on the same."""
     return len({(each.data.digest, each.data.dev) for each in results}) == 1
 
 

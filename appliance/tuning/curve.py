@@ -26,7 +26,7 @@ Help = Literal["yes", "no", "unknown"]
 
 @dataclass(frozen=True)
 class LearningPoint:
-    """What so many rows reach."""
+    """Quality at a number of rows."""
 
     share: float
     rows: int
@@ -49,7 +49,7 @@ def part(rows: Sequence[TokenRow], share: float) -> tuple[TokenRow, ...]:
 
 
 def more_helps(points: Sequence[LearningPoint]) -> tuple[Help, RowsDoubled]:
-    """Whether more rows would help, and what says so.
+    """Judge whether more rows would help, and by which evidence.
 
     Half of the rows to all of them is one doubling; a curve gains less with each, so what this
     one gained is the most that the next one can be expected to gain.

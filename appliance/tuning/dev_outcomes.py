@@ -1,4 +1,4 @@
-"""What the candidates of a tuning made of each item of dev: `DATA/tuning/JOB/outcomes.json`.
+"""Candidates' outcomes on each item of dev: `DATA/tuning/JOB/outcomes.json`.
 
 Rules:
 - Nothing of an item's text is in it: an item and its group are named by digests, under the digest
@@ -50,7 +50,7 @@ class DevOutcomes(msgspec.Struct, frozen=True):
     fields: dict[str, dict[str, str]] = {}
 
     def outcomes(self, kind: str, items: Collection[str], field: str = "") -> list[Outcome]:
-        """What a candidate made of these items, to be compared; their names stand for them.
+        """Build a candidate's outcomes on these items, to be compared; their names stand for them.
 
         Args:
             field: of the answer; "" for the metric of the whole.

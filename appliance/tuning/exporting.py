@@ -1,4 +1,4 @@
-"""What a tuning leaves in `DATA/tuning/JOB/`: the adapter with its record, its task, its outcomes.
+"""Output of a tuning in `DATA/tuning/JOB/`: the adapter with its record, its task, its outcomes.
 
 Rules: the record names by digest or value all that the adapter follows from; the adapter, the
 statement of its base and the record lie together, to be signed and imported like any adapter.
@@ -106,7 +106,7 @@ def quality(task: definition.Task, outcomes: Sequence[Outcome]) -> DevQuality:
 
 
 def checks(proof: AdapterProof, base_gap: float, lost: Forgotten, most: float) -> TuningChecks:
-    """What the proof measured.
+    """Collect the proof's measurements.
 
     Args:
         most: nats a token that texts beside the task may lose.

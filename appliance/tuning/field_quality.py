@@ -1,4 +1,4 @@
-"""How often each field of an answer is right, with intervals over groups. Pure.
+"""Share of right answers for each field, with intervals over groups. Pure.
 
 Rules: a field is right where the task says so (`[compare]`); beside all items stand those of which
 the field is stated, since a field that is mostly null is mostly right without a word; the whole is

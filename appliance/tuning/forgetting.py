@@ -1,4 +1,4 @@
-"""What a tuned model forgets: its loss on fixed texts that have nothing to do with the task.
+"""Forgetting of a tuned model: its loss on fixed texts that have nothing to do with the task.
 
 Rules: the texts are pinned sentences of the packs, cut to what a row may have; the engine that
 serves scores them untuned and with the adapter; a model is refused unless its loss is shown to have
@@ -54,7 +54,7 @@ async def texts(served: Served, begin: int | None, longest: int) -> tuple[TokenR
 
 
 async def forgotten(served: Served, adapter: str, rows: Sequence[TokenRow]) -> Forgotten:
-    """What the texts lose by an adapter that is loaded.
+    """Measure the loss of the texts by a loaded adapter.
 
     Args:
         adapter: its digest.

@@ -1,4 +1,4 @@
-"""What is trained and what chooses: the task, its items, and their rows by the engine that serves.
+"""Training and dev data: the task, its items, and their rows by the engine that serves.
 
 Rules: an item that the prompt shows has no row; rows that are too few, or that would teach
 something else than is served, are refused before anything is computed.

@@ -199,7 +199,7 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
         return AdapterTuned.model_validate({"answer": answer, **said, "adapter": str(path)})
 
     def _order(self, read: TrainingItems, facts: GgufFacts, chosen: TuneSettings) -> TrainingOrder:
-        """What the trainer is to do. Raises TuningRefused for rows that would teach otherwise."""
+        """Build the trainer's order. Raises TuningRefused for rows that would teach otherwise."""
         read.check(chosen.longest)
         return TrainingOrder(
             settings=chosen,

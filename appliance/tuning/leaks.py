@@ -1,4 +1,4 @@
-"""What train has of the splits that judge later, under another name. Pure.
+"""Copies in train of items of the splits that judge later, under another name. Pure.
 
 Rules: a group that lies in two splits is refused when the dataset is read; a copy under another
 name shows by its content mark, which a seal keeps of each group with enough text, and is counted:
@@ -15,7 +15,7 @@ from appliance.datasets.sealing import SEALED
 
 
 def groups_seen(data: Dataset, learned: Sequence[Item]) -> int:
-    """How many groups of the learned items hold the very texts of a group that judges later."""
+    """Count the groups of learned items that hold the very texts of a group that judges later."""
     name = data.manifest.name
     parts = list(data.seal.parts.values()) if data.seal else []
     parts += [sealing.describe(name, data.splits.get(split, ())) for split in SEALED]

@@ -1,4 +1,4 @@
-"""What a tuned model is worth on dev, as apps would get it.
+"""Quality of a tuned model on dev, as apps would get it.
 
 Rules: labels are scored, fields are held to their schema, and both run as models do for apps; an
 answer that breaks the form is wrong; what the untuned model answers to the same prompts is
@@ -44,7 +44,7 @@ async def measured(
     items: Sequence[Item],
     rows: Sequence[TokenRow],
 ) -> DevMeasured:
-    """What the model answers to items, whose `rows` these are.
+    """Answer items, whose `rows` these are, with the model.
 
     Args:
         adapter: its digest, loaded in the worker; "" for the untuned model.
@@ -64,7 +64,7 @@ async def measured(
 
 
 def form_of(loaded: LoadedTask) -> AdapterForm | None:
-    """What holds the answers of a task of fields; None for another form."""
+    """Form that holds the answers of a task of fields; None for another form."""
     output = loaded.task.output
     if not isinstance(output, JsonForm):
         return None
@@ -74,7 +74,7 @@ def form_of(loaded: LoadedTask) -> AdapterForm | None:
 async def rehearsal(
     served: Served, adapter: str, loaded: LoadedTask, rows: Sequence[TokenRow]
 ) -> None:
-    """What a measurement asks of the engine: how long it takes is wanted.
+    """Repeat a measurement's requests to the engine, to time them.
 
     Of fields as many tokens are written as they should have, for both models.
     """

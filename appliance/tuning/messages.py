@@ -1,4 +1,4 @@
-"""What crosses the pipes between a job and its trainer; nothing else does.
+"""Messages between a job and its trainer; nothing else crosses the pipes.
 
 A frame is a four-byte little-endian length and a msgpack body. The trainer reads one `Order` and
 writes the rest. It is not trusted: the job bounds every frame and ends a trainer that breaks the
@@ -18,7 +18,7 @@ LARGEST: Final = (1 << 32) - 1
 
 
 class TrainingOrder(msgspec.Struct, frozen=True):
-    """What is to be done.
+    """A training to do.
 
     Attributes:
         rows: to learn from.
@@ -65,7 +65,7 @@ class Score(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BaseLosses(msgspec.Struct, tag="base", frozen=True):
-    """What the untrained model says of the frozen text."""
+    """The untrained model's losses on the frozen text."""
 
     scores: list[Score]
 

@@ -1,4 +1,4 @@
-"""What jobs that train or quantise need of the appliance.
+"""Services of jobs that train or quantise.
 
 Rules: a model of the store is known by what its file says, and used only after it was verified and
 sealed; threads, variant and budget are those of the engine that serves.
@@ -19,7 +19,7 @@ from appliance.workers.cpu_variants import Variant
 
 @dataclass(frozen=True)
 class TuningParts:
-    """What a tuning needs of the appliance.
+    """Services that a tuning needs.
 
     Attributes:
         directory: `DATA/tuning`.
@@ -45,7 +45,7 @@ class TuningParts:
     clock: Clock
 
     def memory(self, facts: GgufFacts, chosen: TuneSettings) -> plan.MemoryPlan:
-        """What a tuning of this base takes: the trainer, and the worker beside it."""
+        """Memory of a tuning of this base: the trainer, and the worker beside it."""
         adapter = plan.adapter_numbers(facts, chosen) * 2
         worker = served.memory(facts, chosen.longest, self.variant(), adapter)
         return plan.memory(facts, chosen, worker.total)

@@ -35,7 +35,7 @@ UNTRAINED: Final = "scoring the untrained model"
 
 @dataclass(frozen=True)
 class TuningRun:
-    """What each phase of one tuning needs."""
+    """Common state of one tuning's phases."""
 
     parts: TuningParts
     job: Context[TuneWanted]
@@ -48,7 +48,7 @@ class TuningRun:
 
 @dataclass(frozen=True)
 class Proved:
-    """What training came to: each seed, the best one and its file.
+    """Result of training: each seed, the best one and its file.
 
     Attributes:
         lost: on texts beside the task.
@@ -95,7 +95,7 @@ async def proved(run: TuningRun, served: Served) -> Proved:
 async def on_dev(
     run: TuningRun, served: Served, data: bytes, *, beside: bool = True
 ) -> DevMeasured:
-    """What an adapter is worth on dev.
+    """Measure an adapter on dev.
 
     Args:
         served: as for apps.
@@ -115,7 +115,7 @@ async def on_dev(
 async def fewer_rows(
     run: TuningRun, served: Served, untrained: Sequence[Scored]
 ) -> list[curve.LearningPoint]:
-    """What shares of the rows reach on dev, as they serve, with the first seed."""
+    """Measure shares of the rows on dev, as they serve, with the first seed."""
     if not run.wanted.curve:
         return []
     points = []

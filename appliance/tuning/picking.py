@@ -52,7 +52,7 @@ class Made:
 
 @dataclass(frozen=True)
 class PickVerdict:
-    """What is held against it.
+    """Objections to a quantised file.
 
     Attributes:
         flips: share of the items whose answer changed.

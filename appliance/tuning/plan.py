@@ -1,4 +1,4 @@
-"""How much memory a tuning takes, and how long it lasts. Pure.
+"""Memory and time of a tuning. Pure.
 
 Rules: memory follows from the base's header and the settings alone, so that it is taken from the
 budget before a row is read; time follows from what a few real steps of the trainer took, and a few
@@ -74,7 +74,7 @@ def adapter_numbers(facts: GgufFacts, settings: TuneSettings) -> int:
 
 
 def memory(facts: GgufFacts, settings: TuneSettings, server: int) -> MemoryPlan:
-    """What a tuning takes.
+    """Estimate the memory of a tuning.
 
     Args:
         server: bytes of the worker beside the trainer.
@@ -109,7 +109,7 @@ def _inner(facts: GgufFacts) -> int:
 
 @dataclass(frozen=True)
 class Work:
-    """What a tuning computes.
+    """Computation of a tuning.
 
     Attributes:
         steps: of the optimiser, at most.
@@ -126,7 +126,7 @@ class Work:
     seeds: int = 1
 
     def seconds(self, pace: "MeasuredPace") -> float:
-        """How long it lasts at most, were the machine as busy as now."""
+        """Longest time, were the machine as busy as now."""
         trained = pace.begin + (self.tokens + self.scored * _FORWARD) * pace.token
         return pace.read + self.seeds * trained + self.proved * pace.row
 
@@ -151,7 +151,7 @@ class MeasuredPace:
 def work(
     rows: Sequence[TokenRow], dev: Sequence[TokenRow], settings: TuneSettings, seeds: int = 1
 ) -> Work:
-    """What these rows come to, were training not to stop early."""
+    """Compute the work of these rows if training does not stop early."""
     prefix = common_prefix([*rows, *dev])
     steps = batches.steps(len(rows), settings.batch, settings.epochs)
     each = batches.computed(rows, prefix, settings.tokens, settings.batch, settings.seed)

@@ -25,7 +25,7 @@ _SAMPLE: Final = 12
 
 @dataclass(frozen=True)
 class Tried:
-    """What the first phase measured.
+    """Measurements of the first phase.
 
     Attributes:
         read: seconds to read the rows and to score, once, the untrained model and the texts
@@ -39,7 +39,7 @@ class Tried:
 
 
 async def tried(run: TuningRun, served: Served, begun: float) -> Tried:
-    """What a few rows of all that would be done take, but for the measurement on dev.
+    """Time a few rows of the whole work, except the measurement on dev.
 
     Args:
         served: reproducible.

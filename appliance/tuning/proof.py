@@ -24,7 +24,7 @@ _WRITTEN: Final = 3
 
 @dataclass(frozen=True)
 class AdapterForm:
-    """What holds answers when they are served.
+    """Form of answers when they are served.
 
     Attributes:
         most: tokens of an answer; None for what the context leaves.
@@ -36,7 +36,7 @@ class AdapterForm:
 
 @dataclass(frozen=True)
 class AdapterProof:
-    """What the checks measured.
+    """Measurements of the checks.
 
     Attributes:
         gap: nats a token of trainer and server on dev.
@@ -100,6 +100,6 @@ async def ends(
 
 
 async def rehearsed(served: Served, adapter: str, rows: Sequence[TokenRow]) -> None:
-    """What `prove` asks of the engine: how long it takes is wanted."""
+    """Repeat the requests of `prove` to the engine, to time them."""
     await served.scores(rows, adapter)
     await served.answers(rows[::_WRITTEN], adapter, slack=0)  # a tuned model ends by itself

@@ -82,7 +82,7 @@ class QuantizeWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class _Answered:
-    """What a model did with dev.
+    """A model's results on dev.
 
     Attributes:
         tokens_s: of prompts and answers.
@@ -243,7 +243,7 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
     async def _answers(
         self, weights: Weights, subject: EvaluationSubject, learning: bool = False
     ) -> _Answered:
-        """What it answers to dev; with the rows of train that a matrix is made of."""
+        """Answer dev with the weights; with the rows of train that a matrix is made of."""
         parts = self._parts
         async with serving(weights, LONGEST, parts.variant(), parts.threads) as served:
             stop = await examples.stop_token(served)

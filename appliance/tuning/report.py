@@ -37,7 +37,7 @@ _CHOSEN: Final = "Dev chose it, so this promises nothing: the gate measures on i
 
 @dataclass(frozen=True)
 class TuningPageFacts:
-    """What a page is made of.
+    """Data of a page.
 
     Attributes:
         number: of the job.
@@ -85,7 +85,7 @@ def page(told: TuningPageFacts) -> ReportPage:
 
 
 def conclusion(facts: TrainingRecord) -> tuple[str, Tone]:
-    """What a tuning came to in a sentence or two, and its tone."""
+    """Summarise a tuning in a sentence or two, with its tone."""
     rows = facts.candidates
     best = facts.chosen
     name = NAMES[best.kind]
@@ -110,7 +110,7 @@ def conclusion(facts: TrainingRecord) -> tuple[str, Tone]:
 def next_commands(
     number: int, adapter: str, base: str, task: str, *, signed: bool = False
 ) -> tuple[str, ...]:
-    """What leads from an adapter to a task that the gate can judge.
+    """List the commands that lead from an adapter to a task that the gate can judge.
 
     Args:
         adapter: its directory.

@@ -1,4 +1,4 @@
-"""What is trained: token ids of a prompt and of the answer that should follow it. Pure.
+"""Rows of training: token ids of a prompt and of the answer that should follow it. Pure.
 
 Rules:
 - The ids come from the engine that serves; nothing here tokenises.
@@ -41,7 +41,7 @@ class TokenRow(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """What the model reads: all but the last token."""
+        """Input of the model: all but the last token."""
         return self.tokens[:-1]
 
 

@@ -50,12 +50,12 @@ class Weights(Protocol):
 
     @property
     def facts(self) -> GgufFacts:
-        """What they say."""
+        """Facts of the weights."""
         ...
 
 
 def settings(longest: int, *, reproducible: bool) -> ModelConfig:
-    """How the base is loaded, for rows of at most so many tokens."""
+    """Settings that load the base for rows of at most this many tokens."""
     each = longest + 2 * SLACK
     if reproducible:
         return ModelConfig(n_ctx=each, slots=_SLOTS, reproducible=True, kept_prefixes=0)
@@ -63,7 +63,7 @@ def settings(longest: int, *, reproducible: bool) -> ModelConfig:
 
 
 def memory(model: Any, longest: int, variant: Variant, adapter_bytes: int) -> Estimate:
-    """What the worker takes with an adapter of so many bytes: of its two modes the larger one."""
+    """Memory of the worker with an adapter of this many bytes: of its two modes the larger one."""
     modes = (settings(longest, reproducible=mode) for mode in (True, False))
     found = (estimate(model, config, variant.name, variant.wrong) for config in modes)
     return replace(max(found, key=lambda one: one.total), adapters=2 * adapter_bytes)
@@ -118,7 +118,7 @@ class Served:
         await self._worker.attach(digest, sealed)
 
     async def scores(self, rows: Sequence[TokenRow], adapter: str = "") -> list[Scored]:
-        """What the model says of the answer of each row."""
+        """Score the answer of each row with the model."""
         return await asyncio.gather(*(self._score(row, adapter) for row in rows))
 
     async def distributions(
@@ -137,7 +137,7 @@ class Served:
     async def answers(
         self, rows: Sequence[TokenRow], adapter: str = "", slack: int = SLACK
     ) -> list[tuple[str, bool]]:
-        """What the model writes, greedily, and whether it ended by itself.
+        """Generate greedily for each row; the flag says that the model ended by itself.
 
         Args:
             slack: tokens that an answer may have more than the expected one.
@@ -153,7 +153,7 @@ class Served:
     async def formed(
         self, rows: Sequence[TokenRow], form: Constraint, most: int | None, adapter: str = ""
     ) -> list[str | None]:
-        """What the model writes in a form, as an app gets it; None where it does not end.
+        """Generate in a form, as an app gets it; None where the answer does not end.
 
         Args:
             most: tokens of an answer; None for what the context leaves.

@@ -1,4 +1,4 @@
-"""What can be chosen of a tuning, with the values that were measured to work.
+"""Settings of a tuning, with the values that were measured to work.
 
 Rules: every number has a range; a method that cannot be served is refused with the reason; the
 same settings, rows and base give the same adapter on one machine.
@@ -25,7 +25,7 @@ _NOT_SERVED: Final = {
 
 
 class TuneSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """How an adapter is trained.
+    """Settings of the training of an adapter.
 
     Attributes:
         method: `lora`.

@@ -33,7 +33,7 @@ FORM, CONTRADICTS, JUDGES = "form", "contradicts", "judges"
 
 @dataclass(frozen=True)
 class Taught:
-    """What a teacher's answers come to.
+    """Result of a teacher's answers.
 
     Attributes:
         items: to learn from.
@@ -106,7 +106,7 @@ def with_taught(data: Dataset, found: Taught, said: str) -> Dataset:
 
 
 class _Form:
-    """What an answer must be to be learned.
+    """Form of an answer that can be learned.
 
     Args:
         loaded: the task.

@@ -238,7 +238,7 @@ def _asked(wanted: TeachWanted, subject: EvaluationSubject, data: Dataset, diges
 
 
 def _agreement(one: _Teacher, said: Sequence[Outcome]) -> GroupMean:
-    """How often the teacher says what people said, by the task's metric."""
+    """Agreement of the teacher with people, by the task's metric."""
     answers = {one_said.item: one_said.answer for one_said in said}
     task = one.loaded.task
     found = [outcome(task, item, answers.get(item.id)) for item in one.held]

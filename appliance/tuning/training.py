@@ -70,7 +70,7 @@ class Trained(msgspec.Struct, frozen=True):
 
 
 class _CheckpointMeta(msgspec.Struct):
-    """What goes with a checkpoint."""
+    """Data beside a checkpoint."""
 
     data: bytes
     curve: list[Curve]
@@ -221,7 +221,7 @@ async def train(
 
 @dataclass(frozen=True)
 class Trial:
-    """What a few real steps took.
+    """Time of a few real steps.
 
     Attributes:
         begin: seconds until the first one, in which the untrained model is scored.

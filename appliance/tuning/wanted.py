@@ -1,4 +1,4 @@
-"""What a tuning is asked to do: its parameters, the task as it is written, the base that is meant.
+"""Parameters of a tuning: the task as it is written, the base that is meant.
 
 Rules: a parameter that is not known is refused; sealed splits have no name here; of the task
 nothing but its definition is read before the job runs.

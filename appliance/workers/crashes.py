@@ -1,4 +1,4 @@
-"""What follows from the death of a worker.
+"""Consequences of a worker's death.
 
 Rules: a death is attributed to the requests that were being prepared or had just been admitted;
 two deaths attributed to a key keep that key from that model for ten minutes; five deaths of a
@@ -21,7 +21,7 @@ _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Death:
-    """How a worker ended.
+    """The end of a worker.
 
     Attributes:
         status: exit status; negative for a signal.
@@ -35,7 +35,7 @@ class Death:
 
     @property
     def stuck(self) -> bool:
-        """Whether a step took absurdly long, so that the worker ended itself."""
+        """True if a step took absurdly long, so that the worker ended itself."""
         return self.status == TOO_LONG
 
 
@@ -68,7 +68,7 @@ class Deaths:
         return max(0.0, self._blocked_until.get(key, 0.0) - now)
 
     def must_suspend(self, now: float) -> bool:
-        """Whether the model has died too often."""
+        """True if the model has died too often."""
         return bool(self.reason(now))
 
     def reason(self, now: float) -> str:

@@ -87,7 +87,7 @@ class Backend:
         function(self._function("ggml_backend_set_n_threads"))(self.backend, threads)
 
     def text(self, name: str) -> str:
-        """What a function of the library without arguments says; "" when it has none."""
+        """Text that a library's function without arguments returns; "" when it has none."""
         if not hasattr(self.library, name):
             return ""
         return str(call(self.library, name, ctypes.c_char_p).decode())
@@ -166,7 +166,7 @@ class Backend:
     def adapted(
         self, shape: tuple[int, int, int, int], parts: Sequence[bytes], scale: float
     ) -> "array[float]":
-        """What llama.cpp computes of a product and an adapter: to + scale * B (A x), by input.
+        """Compute llama.cpp's product with an adapter: to + scale * B (A x), by input.
 
         Args:
             shape: width, rank, rows, inputs.

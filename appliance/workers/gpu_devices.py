@@ -17,7 +17,7 @@ from appliance.workers.gpu_layers import GpuMemory, Needs, Offload, plan
 
 @dataclass(frozen=True)
 class Probe:
-    """What a backend did in a child process.
+    """A backend's result in a child process.
 
     Attributes:
         gpus: those that computed a product rightly, in the backend's order.
@@ -34,7 +34,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Device:
-    """What a worker computes on.
+    """Device that a worker computes on.
 
     Attributes:
         plugin: None for the processor alone.

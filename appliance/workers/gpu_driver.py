@@ -89,7 +89,7 @@ def installed_plugins() -> list[Plugin]:
 
 
 def read_plugin(directory: Path, name: str) -> Plugin:
-    """What the plugin in a directory says of itself.
+    """Read the plugin's own statement in a directory.
 
     Raises:
         StateRefused: `gpu_plugin_mismatch` when it says nothing that can be used.

@@ -1,4 +1,4 @@
-"""How many layers of a model fit on the GPUs, and on which: from plain numbers.
+"""Number of a model's layers that fit on the GPUs, and their places: from plain numbers.
 
 Pure. llama.cpp offloads from the end: the output first, then the last layers; the input embedding
 stays in the host's memory. A layer's weights and its part of the KV cache lie on the same GPU; each
@@ -48,7 +48,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Offload:
-    """What goes where.
+    """Placement of layers.
 
     Attributes:
         layers: as llama.cpp counts them, the output included; 0 for none.
@@ -74,7 +74,7 @@ class Offload:
 
 
 def needs_of(facts: ModelFacts, config: ModelConfig) -> Needs:
-    """What a model takes with these settings."""
+    """Memory that a model takes with these settings."""
     whole = estimate(facts, config, "")  # what lies in the host's memory is not asked for
     # Attention of one batch over the whole cache is masked, once as floats and once as halves.
     mask = min(config.prefill_budget + config.slots, 512) * config.n_ctx * 6

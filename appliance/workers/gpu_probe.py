@@ -29,7 +29,7 @@ _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
 def probe(plugin: Plugin, directory: Path, seconds: float = SECONDS) -> Probe:
-    """What a plugin does on this host.
+    """Probe a plugin on this host.
 
     Args:
         plugin: to be tried.
@@ -57,7 +57,7 @@ def probe(plugin: Plugin, directory: Path, seconds: float = SECONDS) -> Probe:
 
 
 def device_for(facts: ModelFacts, config: ModelConfig, engine: str) -> Device:
-    """What a model computes on, on this host as it is now.
+    """Choose the device for a model, on this host as it is now.
 
     Raises:
         StateRefused: one of the `gpu_…` codes.
@@ -74,7 +74,7 @@ def device_for(facts: ModelFacts, config: ModelConfig, engine: str) -> Device:
 
 
 def parse(output: bytes) -> Probe:
-    """What the child wrote; anything unexpected is a problem, too."""
+    """Parse the child's output; anything unexpected is a problem, too."""
     try:
         value = json.loads(output)
         gpus = tuple(

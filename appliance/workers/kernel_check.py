@@ -1,4 +1,4 @@
-"""Whether the kernels of a CPU library compute what their formats say: run before any worker.
+"""Check that the kernels of a CPU library compute their formats: run before any worker.
 
 The inputs are whole numbers that quantise without a rest, so that a right kernel differs from the
 sums in double precision by the rounding of 32-bit floats alone, and a wrong one by far more.

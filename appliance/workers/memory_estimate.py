@@ -1,4 +1,4 @@
-"""How much memory a model takes, from its header, its settings and the host's processor backend.
+"""Estimate of a model's memory, from its header, its settings and the host's processor backend.
 
 Pure. A model has two peaks. While it is loaded, its sealed copy is there beside the weights that
 are copied out of it; a model held on the disk has no such copy, and of its weights only those count

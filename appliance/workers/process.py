@@ -184,7 +184,7 @@ class WorkerProcess:
         return answer
 
     async def tokenize(self, request: protocol.Tokenize, key: str) -> protocol.Tokens:
-        """What a text is in tokens; raises as `prepare` does."""
+        """Tokenise a text; raises as `prepare` does."""
         if isinstance(answer := await self._ask(request, key), protocol.Tokens):
             return answer
         raise self._broken()

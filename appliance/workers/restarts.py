@@ -1,4 +1,4 @@
-"""How often engines were started again, over all runs of the server.
+"""Number of engine restarts, over all runs of the server.
 
 Rule: each entry of an engine says the number; the newest one of a model is where it goes on.
 """
@@ -19,7 +19,7 @@ class Restarts:
         self._reader, self._metrics = reader, metrics
 
     def before(self, model_id: str) -> int:
-        """How often it was until now; blocks. From 0 on where the log cannot say it."""
+        """Number of restarts until now; blocks. From 0 on where the log cannot say it."""
         found = 0
         with contextlib.suppress(ApplianceError):  # what is wrong with the log is told elsewhere
             found = self._newest(model_id)

@@ -33,7 +33,7 @@ class SupervisedModel:
     adapters: dict[str, VerifiedAdapter] = field(default_factory=dict)
 
     def cards(self) -> list[ModelCard]:
-        """What the API says about the model and its adapters."""
+        """Cards of the model and its adapters for the API."""
         base = self.card()
         return [
             base,
@@ -44,7 +44,7 @@ class SupervisedModel:
         ]
 
     def card(self) -> ModelCard:
-        """What the API says about the model."""
+        """Card of the model for the API."""
         facts, worker = self.model.facts, self.worker
         return ModelCard(
             id=self.model.id,

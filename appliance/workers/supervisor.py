@@ -166,7 +166,7 @@ class Supervisor:
             )
 
     def keeps_on_disk(self, model_id: str) -> bool:
-        """Whether the configuration holds this model on the disk instead of in sealed memory."""
+        """True if the configuration holds this model on the disk instead of in sealed memory."""
         return self._config.model(model_id).hold == "disk"
 
     def served(self) -> list[Verified]:
@@ -269,20 +269,20 @@ class Supervisor:
         return [card for served in self._served.values() for card in served.cards()]
 
     def card(self, model_id: str) -> ModelCard:
-        """What the API says about a loaded model or adapter."""
+        """Card of a loaded model or adapter for the API."""
         served = self._served[base_of(model_id) or model_id]
         return next(card for card in served.cards() if card.id == model_id)
 
     def is_loaded(self, model_id: str) -> bool:
-        """Whether a model or adapter is in a worker, or will be in one again."""
+        """True if a model or adapter is in a worker, or will be in one again."""
         return model_id in self._served or self.adapters.find(model_id) is not None
 
     def wants(self, model_id: str) -> bool:
-        """Whether the configuration loads this model at the start."""
+        """True if the configuration loads this model at the start."""
         return self._config.model(model_id).autoload
 
     def ready(self) -> bool:
-        """Whether at least one model can answer."""
+        """True if at least one model can answer."""
         return any(s.state == "ready" for s in self._served.values())
 
     def worker(self, model_id: str, key_id: str) -> tuple[VerifiedModel, WorkerProcess]:
@@ -319,7 +319,7 @@ class Supervisor:
         return self._served[model_id].config.slots
 
     def status(self) -> list[Worker]:
-        """What the operator sees."""
+        """Return the workers' states for the operator."""
         variant = self._variant.label if self._variant else ""
         return [served.status(variant, self._threads()) for served in self._served.values()]
 

@@ -36,11 +36,11 @@ class AdvicePage(DetailPage[Advice]):
         self.found = answer.advice
 
     def words(self, item: Advice) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{item.task} {view.verdict(item)}"
 
     def summed(self) -> Content:
-        """How many there are."""
+        """Summary line."""
         return view.summary(self.found, self.rows.count) if self.found else Content("")
 
     def said(self, item: Advice, width: int) -> list[Content]:

@@ -85,7 +85,7 @@ class AuditPage(ListPage[Entry]):
         return self._found.entries
 
     def draw(self) -> None:
-        """Say what is known now; the server has searched already."""
+        """Draw the current state; the server has searched already."""
         self.rows.say_unknown("" if self.known else self.unknown)
         self.rows.show(self._found.entries)
         if self._error is not None:

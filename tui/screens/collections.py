@@ -90,7 +90,7 @@ class CollectionsPage(DetailPage[Collection]):
         self._details = {key: told for key, told in self._details.items() if key in live}
 
     def words(self, item: Collection) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{item.name} {item.ranking} {item.embedder}"
 
     def moved(self) -> None:
@@ -98,7 +98,7 @@ class CollectionsPage(DetailPage[Collection]):
         self.post_message(self.Asked())
 
     def summed(self) -> Content:
-        """How many there are."""
+        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: Collection, width: int) -> list[Content]:
@@ -134,7 +134,7 @@ class SearchScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Back")]
 
     class Came(Message):
-        """What the server found."""
+        """The server's findings arrived."""
 
         def __init__(self, found: object) -> None:
             super().__init__()

@@ -97,7 +97,7 @@ class EvaluationsPage(DetailPage[Job]):
             self._open(answer.items)
 
     def words(self, item: Job) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{item.id} {item.kind} {item.state} {item.title} {item.actor} {item.code}"
 
     def moved(self) -> None:
@@ -105,7 +105,7 @@ class EvaluationsPage(DetailPage[Job]):
         self.post_message(self.Asked())
 
     def summed(self) -> Content:
-        """How many there are."""
+        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: Job, width: int) -> list[Content]:

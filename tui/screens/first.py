@@ -40,7 +40,7 @@ class FirstPage(Page):
         self._said = Part("welcome", "WELCOME")
 
     def compose(self) -> ComposeResult:
-        """What there is to do."""
+        """Compose the first steps."""
         with VerticalScroll(classes="sections"):
             yield self._said
 

@@ -55,11 +55,11 @@ class JobsPage(DetailPage[Job]):
         self.found = answer.jobs
 
     def words(self, item: Job) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{item.id} {item.kind} {item.state} {item.title} {item.actor} {item.code}"
 
     def summed(self) -> Content:
-        """How many are under way."""
+        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: Job, width: int) -> list[Content]:

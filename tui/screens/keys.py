@@ -56,7 +56,7 @@ class KeysPage(ListPage[Key]):
         self._seen: deque[tuple[float, dict[str, tuple[int, int]]]] = deque(maxlen=120)
 
     def compose_below(self) -> ComposeResult:
-        """What the key under the cursor may use, and used."""
+        """Compose the limits and use of the key under the cursor."""
         with VerticalScroll(classes="detail", can_focus=False):
             yield self._detail
 
@@ -81,11 +81,11 @@ class KeysPage(ListPage[Key]):
         return self._keys
 
     def words(self, item: Key) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{item.id} {item.name} {item.state} {' '.join(item.models)}"
 
     def draw(self) -> None:
-        """Say what is known now."""
+        """Draw the current state."""
         super().draw()
         key = self.rows.current
         if key is None:

@@ -39,7 +39,7 @@ class LabellingScreen(ModalScreen[None]):
     ]
 
     class Came(Message):
-        """What the server said."""
+        """The server's answer arrived."""
 
         def __init__(self, found: object) -> None:
             super().__init__()
@@ -56,7 +56,7 @@ class LabellingScreen(ModalScreen[None]):
         self._waits = False
 
     def compose(self) -> ComposeResult:
-        """How far this person is, the item, the labels."""
+        """Compose this person's progress, the item, the labels."""
         with Vertical(id="whole") as box:
             box.border_title = "LABEL"
             yield self._head

@@ -45,7 +45,7 @@ class LabelsPage(DetailPage[LabelQueue]):
         self.found = answer.queues
 
     def words(self, item: LabelQueue) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{item.name} {item.data} {' '.join(item.raters)}"
 
     def said(self, item: LabelQueue, width: int) -> list[Content]:

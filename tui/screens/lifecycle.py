@@ -1,4 +1,4 @@
-"""What people may do with an artifact of the store, as changes; models and tasks have the same."""
+"""People's actions on an artifact of the store, as changes; models and tasks have the same."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final

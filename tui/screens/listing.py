@@ -53,11 +53,11 @@ class ListPage(Page, Generic[T]):
         yield from self.compose_below()
 
     def compose_above(self) -> ComposeResult:
-        """What stands above the list."""
+        """Compose the part above the list."""
         yield from ()
 
     def compose_below(self) -> ComposeResult:
-        """What stands below it."""
+        """Compose the part below the list."""
         yield from ()
 
     def items(self) -> Sequence[T]:
@@ -65,7 +65,7 @@ class ListPage(Page, Generic[T]):
         return ()
 
     def words(self, item: T) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return str(item)
 
     def moved(self) -> None:
@@ -145,7 +145,7 @@ class DetailPage(ListPage[T]):
         self.found: Sequence[T] = []
 
     def compose_above(self) -> ComposeResult:
-        """How many, or what went wrong."""
+        """Compose the count, or the error."""
         yield self._summary
 
     def compose_below(self) -> ComposeResult:
@@ -180,7 +180,7 @@ class DetailPage(ListPage[T]):
         return []
 
     def draw(self) -> None:
-        """Say what is known now."""
+        """Draw the current state."""
         super().draw()
         if self._error is not None:
             self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))

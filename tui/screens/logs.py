@@ -95,11 +95,11 @@ class LogsPage(ListPage[LogLine]):
         return self._found.lines
 
     def words(self, item: LogLine) -> str:
-        """What the filter looks at; the server has looked already."""
+        """Text that the filter searches; the server has searched already."""
         return f"{item.message} {item.logger} {' '.join(item.fields.values())}"
 
     def draw(self) -> None:
-        """Say what is known now; without a server read the file."""
+        """Draw the current state; without a server read the file."""
         if self.desk.state is LinkState.DOWN:
             self._read_file()
         super().draw()

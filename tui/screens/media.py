@@ -47,7 +47,7 @@ class MediaPage(ListPage[view.Found]):
     WITHOUT_SERVER: ClassVar[frozenset[str]] = frozenset({"import", "approve"})
 
     class Told(Message):
-        """What a command found."""
+        """A command's findings arrived."""
 
         def __init__(self, kind: str, told: object) -> None:
             super().__init__()
@@ -103,7 +103,7 @@ class MediaPage(ListPage[view.Found]):
         return view.found(self._document)
 
     def words(self, item: view.Found) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{item.name} {item.path}"
 
     def draw(self) -> None:

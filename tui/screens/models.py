@@ -55,7 +55,7 @@ class ModelsPage(ArtifactsPage):
         self._known: ModelDetail | ApplianceError | None = None
 
     def compose_below(self) -> ComposeResult:
-        """What the model under the cursor is."""
+        """Compose the details of the model under the cursor."""
         with VerticalScroll(classes="detail", can_focus=False):
             yield self._detail
 
@@ -76,11 +76,11 @@ class ModelsPage(ArtifactsPage):
         return sorted(found, key=view.place)
 
     def words(self, model: Model) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{model.id} {model.state} {model.kind} {model.code or ''} {model.digest or ''}"
 
     def draw(self) -> None:
-        """Say what is known now."""
+        """Draw the current state."""
         super().draw()
         width = max(20, self.app.size.width - 4)
         current, known = self.rows.current, self._known

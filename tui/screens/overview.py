@@ -68,7 +68,7 @@ class OverviewPage(Page):
         """The status is all that is shown."""
 
     def draw(self) -> None:
-        """Say what is known now."""
+        """Draw the current state."""
         status, desk = self.desk.status, self.desk
         if status is None:
             return

@@ -1,4 +1,4 @@
-"""What every screen has in common.
+"""Common base of every screen.
 
 Rules: a screen asks one question with each poll and keeps the last answer; what it shows when the
 server is gone is that answer; a key that changes something is there only for those who may.
@@ -55,23 +55,23 @@ class Page(Vertical):
 
     @property
     def known(self) -> bool:
-        """Whether what is shown, even if it is nothing, is what there is."""
+        """True if what is shown, even if it is nothing, is what there is."""
         return self.told
 
     @property
     def unknown(self) -> str:
-        """What stands where nothing is known."""
+        """Text in place of unknown data."""
         return "Not known yet." if self.desk.link.error is None else "Not known: no server answers."
 
     def question(self) -> Question | None:
-        """What to ask with each poll while this screen is in front."""
+        """Question for each poll while this screen is in front."""
         return None
 
     def take(self, topic: str, answer: Any) -> None:
         """The answer to the question, or the error."""
 
     def draw(self) -> None:
-        """Say what is known; called after each poll and as time passes."""
+        """Draw the current state; called after each poll and as time passes."""
 
     def enter(self) -> None:
         """The screen is in front now."""

@@ -19,7 +19,7 @@ _EMPTY: Final = "No requests. Apps send them with a key; press 5, then N to make
 
 
 class RequestsPage(DetailPage[RunningRequest]):
-    """What is being answered now."""
+    """Requests being answered now."""
 
     DIGIT: ClassVar[str] = "3"
     TITLE: ClassVar[str] = "Requests"
@@ -45,12 +45,12 @@ class RequestsPage(DetailPage[RunningRequest]):
             self.found = answer.requests
 
     def words(self, item: RunningRequest) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         waits = "queued" if item.queued else "running"
         return f"{item.app} {item.key_id} {item.model} {item.request_id} {waits} {item.priority}"
 
     def summed(self) -> Content:
-        """How many there are."""
+        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: RunningRequest, width: int) -> list[Content]:

@@ -58,11 +58,11 @@ class RoutesPage(DetailPage[Route]):
         self._known |= {job.id: job for job in answer.calibrations}
 
     def words(self, item: Route) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{item.id} {item.state} {item.why} {item.description}"
 
     def summed(self) -> Content:
-        """How many there are."""
+        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: Route, width: int) -> list[Content]:

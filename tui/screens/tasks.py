@@ -49,11 +49,11 @@ class TasksPage(ArtifactsPage):
         self._error: ApplianceError | None = None
 
     def compose_above(self) -> ComposeResult:
-        """How many."""
+        """Compose the count."""
         yield self._summary
 
     def compose_below(self) -> ComposeResult:
-        """What the task under the cursor is."""
+        """Compose the details of the task under the cursor."""
         with VerticalScroll(classes="detail", can_focus=False):
             yield self._one
 
@@ -93,7 +93,7 @@ class TasksPage(ArtifactsPage):
         return [model for model in found if model.kind == _KIND]
 
     def words(self, item: Model) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         facts = self._details[item.id].facts if item.id in self._details else None
         told = ""
         if isinstance(facts, TaskFacts):
@@ -101,7 +101,7 @@ class TasksPage(ArtifactsPage):
         return f"{item.id} {item.state} {item.code or ''} {item.digest or ''} {told}"
 
     def draw(self) -> None:
-        """Say what is known now."""
+        """Draw the current state."""
         super().draw()
         if self.known:
             self._summary.say(view.summary(self.items(), self.rows.count))

@@ -104,7 +104,7 @@ class TuningPage(DetailPage[Job]):
             self._error = answer.compared
 
     def words(self, item: Job) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         return f"{item.id} {item.state} {item.title} {item.actor} {item.code}"
 
     def moved(self) -> None:
@@ -112,7 +112,7 @@ class TuningPage(DetailPage[Job]):
         self.post_message(self.Asked())
 
     def summed(self) -> Content:
-        """How many there are, and are marked."""
+        """Summary line."""
         return view.summary(self.found, self.rows.count, len(self._marked))
 
     def said(self, item: Job, width: int) -> list[Content]:

@@ -44,12 +44,12 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
         self._upstreams, self.found = answer.upstreams, wire.hosts_of(answer.upstreams)
 
     def words(self, item: wire.HostOf) -> str:
-        """What the filter looks at."""
+        """Text that the filter searches."""
         state = "broken" if item.host is None else item.host.state
         return f"{item.key} {state} {item.upstream.kind} {item.upstream.model} {item.why}"
 
     def summed(self) -> Content:
-        """How many there are."""
+        """Summary line."""
         return view.summary(self._upstreams, self.rows.count)
 
     def said(self, item: wire.HostOf, width: int) -> list[Content]:

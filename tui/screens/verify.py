@@ -28,7 +28,7 @@ class VerifyScreen(WholeScreen):
     PART: ClassVar[str] = "verification"
 
     class Told(Message):
-        """How far it is, or what was found."""
+        """Progress or findings arrived."""
 
         def __init__(self, told: object) -> None:
             super().__init__()
@@ -72,7 +72,7 @@ class VerifyScreen(WholeScreen):
         self.draw()
 
     def said(self, width: int) -> list[Content]:
-        """Who verifies, how far it is, or what was found."""
+        """Write the verifier, the progress, or the findings."""
         match self._told:
             case (str(phase), int(done), int(total)):
                 bar = chart.bar(done, total, max(10, width - 40), ascii_only=self.desk.basic)

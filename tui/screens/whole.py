@@ -1,4 +1,4 @@
-"""What fills the screen: one thing whole, in a frame that scrolls, until the person leaves it.
+"""A screen of one thing in full, in a frame that scrolls, until the person leaves it.
 
 Rules: it is drawn when it is opened and when the room changes; escape, q and enter lead back.
 """
@@ -46,9 +46,9 @@ class WholeScreen(ModalScreen[None]):
         self.draw()
 
     def draw(self) -> None:
-        """Say what is known now."""
+        """Draw the current state."""
         self.shown.say(lines(self.said(max(20, self.app.size.width - 4))))
 
     def said(self, width: int) -> Iterable[Cell]:
-        """What is said, in lines of so many cells."""
+        """Write the content in lines of this many cells."""
         raise NotImplementedError

@@ -1,1 +1,3 @@
-"""What the screens say: data of the wire in, words and rows out; pure, one module for each noun."""
+"""Content of the screens: data of the wire in, words and rows out; pure, one module for each
+noun.
+"""

@@ -1,4 +1,4 @@
-"""What the advice screen says: the answer for each task, its options, and what would change it.
+"""Content of the advice screen: the answer for each task, its options, and what would change it.
 
 Rules: pure; of an advice of another form there is the answer alone; a cost stands with its
 P10 and P90, and what was not measured is a dash.
@@ -57,7 +57,7 @@ def row(advice: Advice, now: float) -> Sequence[Cell]:
 
 
 def summary(found: Sequence[Advice], kept: int) -> Content:
-    """How many there are, and are kept by the filter."""
+    """Write the counts."""
     told = [f"{count(len(found))} advised"]
     if kept != len(found):
         told.append(f"{count(kept)} shown")

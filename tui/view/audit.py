@@ -1,4 +1,5 @@
-"""What the audit screens say: entries, one entry whole, a search as it is typed, a verification.
+"""Content of the audit screens: entries, one entry in full, a search as it is typed, a
+verification.
 
 Rules: pure; a body is shown as it is, every field of it; a search names its conditions, and an
 unknown one is refused with the known ones.
@@ -41,7 +42,7 @@ def row(entry: Entry) -> Sequence[Cell]:
 
 
 def summary(body: Mapping[str, Any]) -> str:
-    """What an entry is about, in one line."""
+    """Summarise an entry in one line."""
     pairs = [(name, body[name]) for name in _TOLD if body.get(name) not in (None, "")]
     return " ".join(f"{name}={value}" for name, value in pairs)
 
@@ -68,7 +69,7 @@ def _value(value: Any) -> str:
 
 
 def has_texts(entry: Entry) -> bool:
-    """Whether texts were kept with an entry."""
+    """True if texts were kept with an entry."""
     kept = entry.body.get("content")
     return isinstance(kept, dict) and bool(kept.get("parts"))
 
@@ -106,7 +107,7 @@ def place(text: str, page: int, shown: Sequence[Entry], entries: int, *, more: b
 
 
 def verification(found: Verification, width: int) -> list[Content]:
-    """What a verification found."""
+    """Write a verification's findings."""
     last = "-" if found.last is None else str(found.last)
     said = [line(state("verified" if found.ok else "failed"), f"entries {found.first} to {last}")]
     said += labelled("entries", count(found.entries), width)

@@ -1,4 +1,4 @@
-"""What the collections screen says: documents, sizes, what was refused, and passages of a search.
+"""Content of the collections screen: documents, sizes, refusals, and passages of a search.
 
 Rules: pure; text of a document is data, shown safe; a passage stands with its place, so that a
 person can look it up.
@@ -49,7 +49,7 @@ def row(found: Collection, last: Job | None, now: float) -> Sequence[Cell]:
 
 
 def summary(found: Sequence[Collection], shown: int) -> Content:
-    """How much there is."""
+    """Write the counts."""
     documents = sum(each.documents for each in found)
     told = f"{many(len(found), 'collection')}, {many(documents, 'document')}"
     return line(told, quiet(f"{count(shown)} shown" if shown != len(found) else ""))
@@ -79,7 +79,7 @@ def detail(shown: Shown, report: ReportList | None, width: int) -> list[Content]
 
 
 def passages(found: Passages, width: int) -> list[Content]:
-    """What a search found, best first."""
+    """Write a search's passages, best first."""
     if not found.passages:
         return [cell("Nothing was found.")]
     said: list[Content] = []

@@ -1,5 +1,5 @@
-"""What the evaluations screen says: what is measured, how far it is, what each candidate is worth,
-the verdicts of gates, and the looks that sealed splits have left.
+"""Content of the evaluations screen: candidates with progress and quality, verdicts of gates, and
+remaining looks of sealed splits.
 
 Rules: pure; quality stands with its interval and speed beside it, never mixed; a result that has
 another form is shown as any job's.
@@ -64,7 +64,7 @@ _COMPARED: Final = (
 
 
 def summary(found: Sequence[Job], kept: int) -> Content:
-    """How many there are, are under way, and are kept by the filter."""
+    """Write the counts."""
     return jobs.counted("evaluation", found, kept)
 
 
@@ -137,7 +137,7 @@ def _verdict(result: GateResult, width: int) -> list[Content]:
 
 
 def errors(found: Errors, kept: int, width: int) -> list[Content]:
-    """What a candidate has wrong: the commonest cells, then the items, the surest wrong first.
+    """Write a candidate's errors: the commonest cells, then the items, the surest wrong first.
 
     Args:
         kept: the cell whose items are shown, from 1 on; 0 for all.

@@ -1,4 +1,4 @@
-"""What the first screen says on a host that has no data directory yet."""
+"""Content of the first screen, on a host without a data directory."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ _COMMANDS: Final = "appliance init --profile lab; appliance model demo; applianc
 
 
 def welcome(data: str, width: int, *, readonly: bool) -> list[Content]:
-    """What this is, and what one key does."""
+    """Explain the product and the first key."""
     next_ = (
         alarm("Read-only was asked for: run the commands, or start without it.")
         if readonly

@@ -9,7 +9,7 @@ from tui.text import alarm, cell, line, quiet
 
 
 def flash(running: Running | None) -> Content:
-    """What to say of a change; nothing when there was none."""
+    """Report a change; nothing when there was none."""
     if running is None:
         return Content("")
     if not running.done:

@@ -93,7 +93,7 @@ def link_words(link: Link, now: float) -> list[Cell]:
 
 
 def trouble(link: Link, now: float, data: str) -> list[str]:
-    """What is wrong with the connection, how old the data are, and what to do; empty when live."""
+    """Describe the connection's problem, the data's age and the next step; empty when live."""
     found = link.state(now)
     if found in (LinkState.LIVE, LinkState.CONNECTING):
         return []

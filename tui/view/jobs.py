@@ -1,4 +1,4 @@
-"""What the jobs screen says: what is under way, how far it is, and what became of the rest.
+"""Content of the jobs screen: running jobs, their progress, and the results of the rest.
 
 Rules: pure; what a job allows comes from the server; a bar stands only where a total is known.
 """
@@ -41,7 +41,7 @@ def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
 
 
 def counted(noun: str, found: Sequence[Job], kept: int, *more: str) -> Content:
-    """How many jobs of a kind there are, are under way, and are kept by the filter."""
+    """Write the counts."""
     running = sum(job.state in LIVE for job in found)
     told = [many(len(found), noun), f"{count(running)} running", *more]
     if kept != len(found):
@@ -50,7 +50,7 @@ def counted(noun: str, found: Sequence[Job], kept: int, *more: str) -> Content:
 
 
 def summary(jobs: Sequence[Job], kept: int) -> Content:
-    """How many are under way, and how many of all the filter keeps."""
+    """Write the counts."""
     running = sum(job.state in LIVE for job in jobs)
     waiting = sum(job.state == "queued" for job in jobs)
     told = [f"{count(running)} running", f"{count(waiting)} queued", f"{count(len(jobs))} in all"]
@@ -81,7 +81,7 @@ def detail(job: Job, now: float, width: int) -> list[Content]:
 
 
 def amount(told: JobProgress) -> str:
-    """How far and how fast, with units."""
+    """Write the amount and the speed, with units."""
     if told.unit == "bytes":
         done, total = size(told.done), size(told.total)
         pace = "" if told.rate is None else f", {told.rate / 2**20:.1f} MiB/s"
@@ -95,7 +95,7 @@ def amount(told: JobProgress) -> str:
 
 
 def bar_of(job: Job, *, ascii_only: bool) -> str:
-    """How far a job is, drawn where a total is known."""
+    """Draw a job's progress where a total is known."""
     told = job.progress
     if job.state == "done" or not told.total:
         return "-" if job.state != "running" else told.phase
@@ -104,7 +104,7 @@ def bar_of(job: Job, *, ascii_only: bool) -> str:
 
 
 def left(job: Job) -> str:
-    """How long a job that runs still takes."""
+    """Estimate the remaining time of a running job."""
     seconds = job.progress.seconds_left if job.state == "running" else None
     if seconds is None:
         return "-"

@@ -1,4 +1,4 @@
-"""What the keys screen says: each app's key, its limits, and what it used of them.
+"""Content of the keys screen: each app's key, its limits and use.
 
 Rules: pure; a secret is nowhere but in the answer that made it.
 """
@@ -29,7 +29,7 @@ COLUMNS: Final = (
 
 
 def tokens(key: Key) -> int:
-    """What a key has used, read and written."""
+    """Number of tokens that a key has used, read and written."""
     return key.usage.prompt_tokens + key.usage.completion_tokens
 
 

@@ -1,4 +1,4 @@
-"""What the label screens say: queues with how far their people are, and one item to label.
+"""Content of the label screens: queues with their people's progress, and one item to label.
 
 Rules: pure; while the raters are at work nothing is shown that compares their labels; an item's
 text is data, shown whole and safe.
@@ -78,7 +78,7 @@ def choice(label: str, number: int) -> Sequence[Cell]:
 
 
 def item(given: Mapping[str, Any], width: int) -> list[Content]:
-    """What an item says, field by field."""
+    """Write an item, field by field."""
     fields = [(name, str(value)) for name, value in given.items() if value is not None]
     said: list[Content] = []
     for name, value in fields:
@@ -92,11 +92,11 @@ def item(given: Mapping[str, Any], width: int) -> list[Content]:
 
 
 def place(rater: str, done: int, total: int) -> Content:
-    """Who labels, and how far they are."""
+    """Write the rater and their progress."""
     return line(cell(rater, "bold"), quiet(f"{count(done)} of {count(total)} done"))
 
 
 def said(pair: LabelDifference, raters: Sequence[str]) -> Content:
-    """What the two raters said of an item, when both have finished."""
+    """Write the two raters' labels of an item, when both have finished."""
     told = [f"{name}: {label}" for name, label in zip(raters, pair.said, strict=False)]
     return line(quiet("you settle this together;"), *told)

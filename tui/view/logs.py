@@ -1,4 +1,4 @@
-"""What the logs screen says: one line for each of the server's."""
+"""Content of the logs screen: one line for each of the server's."""
 
 from collections.abc import Sequence
 from typing import Final

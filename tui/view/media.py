@@ -1,4 +1,4 @@
-"""What the import wizard says: what lies on the sticks, the plan, the steps, the result.
+"""Content of the import wizard: the sticks' contents, the plan, the steps, the result.
 
 Rules: pure; each step says what comes next, so that a person needs nothing but the screen.
 """
@@ -44,7 +44,7 @@ class Found:
 
 
 def found(document: Mapping[str, Any]) -> list[Found]:
-    """What `model places` told."""
+    """Read the findings of `model places`."""
     return [
         Found(
             name=str(artifact.get("name", "")),
@@ -95,7 +95,7 @@ def steps(current: str, width: int, note: str = "") -> Content:
 
 
 def plan(made: ImportPlan, width: int) -> list[Content]:
-    """What importing would do, and what comes next."""
+    """Write an import's effects and the next step."""
     if not made.ok:
         said = [quiet("Nothing was stored. Esc chooses another artifact."), Content("")]
         said += labelled("artifact", made.path, width, limit=WHOLE)
@@ -124,7 +124,7 @@ def plan(made: ImportPlan, width: int) -> list[Content]:
 
 
 def differences(made: ImportPlan, width: int) -> list[Content]:
-    """What is not as in the model that it is like."""
+    """List the differences from the model that it is like."""
     if made.against is None:
         return labelled("differs", "no model of the store is like it", width)
     rows = [

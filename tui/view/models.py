@@ -1,4 +1,4 @@
-"""What the models screen says: each artifact, why it is not served, and what comes next.
+"""Content of the models screen: each artifact, the reason it is not served, and the next step.
 
 Rules: pure; a refusal is told in words with the next step, never as a code alone.
 """
@@ -52,7 +52,7 @@ def place(model: Model) -> int:
 
 
 def following(model: Model) -> str:
-    """What comes next, by the state and what may be done."""
+    """Name the next step, by the state and the allowed actions."""
     if model.state == "approved" and "load" not in model.actions:
         return "" if model.kind == "dataset" else "It answers under its name."
     return _NEXT.get(model.state, "")
@@ -69,7 +69,7 @@ def row(model: Model, engines: Mapping[str, Worker]) -> Sequence[Cell]:
 
 
 def _at_work(model: Model, worker: Worker | None) -> Cell:
-    """What its engine does, or how far it is on the way to one."""
+    """Describe the model's engine, or its progress towards one."""
     if model.activity == "loading" and model.progress is not None and model.progress.total:
         return state("loading") + f" {100 * model.progress.done // model.progress.total}%"
     if worker is not None:

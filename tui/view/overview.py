@@ -1,4 +1,4 @@
-"""What the overview says: charts, models, engines, the log and the host.
+"""Content of the overview: charts, models, engines, the log and the host.
 
 Rules: pure; every chart has its newest value, its unit and the value of its top beside it.
 """
@@ -226,7 +226,7 @@ def worker_row(worker: Worker) -> Sequence[Cell]:
 
 
 def audit(status: Status) -> list[Content]:
-    """Whether the log can be written, its head, and what a witness has seen of it."""
+    """Describe the log: writable or not, its head, and a witness's last look."""
     head = status.audit
     writable = (
         line(state("refusing"), head.latched) if head.latched else line(state("ok"), "writable")
@@ -263,7 +263,7 @@ def host(status: Status) -> list[Content]:
 
 
 def alarms(status: Status) -> list[Content]:
-    """What needs a person, with the next step; where it is a lot, how much."""
+    """List the alarms for a person, with the next step; where it is a lot, how much."""
     told, most = status.alarms, _ALARMS
     steps = {incident.message: incident.next for incident in status.incidents}
     more = [f"{len(told)} alarms, the first {most}; appliance status has all"]

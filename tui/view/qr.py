@@ -26,12 +26,12 @@ def qr(note: str, width: int, height: int, *, ascii_only: bool) -> Content | Non
 
 
 def head(note: str) -> str:
-    """What of a note matters most: which log, how many entries, and the root; 100 bytes or so."""
+    """Shorten a note to its log, number of entries and root; 100 bytes or so."""
     return "\n".join(note.split("\n")[:3])
 
 
 def advice(data: str) -> list[Content]:
-    """What to do where there is no room."""
+    """Explain the next step where there is no room."""
     return [
         quiet("There is no room for the code here: enlarge the terminal, or"),
         cell(f"appliance audit checkpoint --png checkpoint.png --data {data}"),

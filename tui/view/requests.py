@@ -1,4 +1,4 @@
-"""What the requests screen says: who is being answered, by what, and for how long.
+"""Content of the requests screen: each request's app, model and age.
 
 Rules: pure; no prompts and no texts are here at all; an age is never negative, whatever the clocks
 say.
@@ -47,7 +47,7 @@ def row(request: RunningRequest, now: float) -> Sequence[Cell]:
 
 
 def summary(requests: Sequence[RunningRequest], kept: int) -> Content:
-    """How many there are, and how many of them the filter keeps."""
+    """Write the counts."""
     waiting = sum(request.queued for request in requests)
     told = [many(len(requests), "request"), f"{count(waiting)} waiting"]
     if kept != len(requests):

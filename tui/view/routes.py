@@ -1,4 +1,4 @@
-"""What the routes screen says: which stage answers what share, the certificate, what thresholds do.
+"""Content of the routes screen: each stage's share, the certificate, the effect of thresholds.
 
 Rules: pure; a bound stands with its confidence and its groups; what is drawn from open items is
 called so, since it promises nothing.
@@ -61,7 +61,7 @@ def row(route: Route) -> Sequence[Cell]:
 
 
 def summary(found: Sequence[Route], shown: int) -> Content:
-    """How many there are, and how many of them have a certificate that holds."""
+    """Write the counts."""
     certified = sum(route.certified for route in found)
     told = f"{many(len(found), 'route')}, {count(certified)} certified"
     return line(told, quiet(f"{count(shown)} shown" if shown != len(found) else ""))
@@ -98,7 +98,7 @@ def detail(
 
 
 def _certificate(found: CalibrationCertificate, width: int) -> list[Content]:
-    """What a calibration promises, or why it promises nothing."""
+    """Describe a calibration's promise, or the reason for none."""
     if found.verdict != "certified":
         missing = (found.groups_needed or 0) - found.groups
         needed = f", about {many(missing, 'more group')}" if missing > 0 else ""

@@ -1,4 +1,4 @@
-"""What the tasks screen says: each task, what answers for it, who approved it, and what comes next.
+"""Content of the tasks screen: each task, its model, its approvals, and the next step.
 
 Rules: pure; what is not read yet is "-", never a guess; what a task allows comes from the server.
 """
@@ -51,7 +51,7 @@ def row(task: Model, detail: ModelDetail | None) -> Sequence[Cell]:
 
 
 def summary(tasks: Sequence[Model], kept: int) -> Content:
-    """How many there are, how many apps can call, and how many the filter keeps."""
+    """Write the counts."""
     ready = sum(task.state == "approved" for task in tasks)
     told = [many(len(tasks), "task"), f"{count(ready)} approved"]
     if kept != len(tasks):

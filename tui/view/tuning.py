@@ -1,4 +1,4 @@
-"""What the screen of tunings says: plans, the curve of losses, results, several side by side.
+"""Content of the tunings screen: plans, the curve of losses, results, several side by side.
 
 Rules: pure; quality stands with its interval; dev chose it, which the words say; a result that has
 another form is shown as any job's.
@@ -106,12 +106,12 @@ def row(job: Job, now: float, *, marked: bool, ascii_only: bool) -> Sequence[Cel
 
 
 def planned(job: Job) -> bool:
-    """Whether it only says what a tuning would take."""
+    """True if it only says what a tuning would take."""
     return bool(job.params.get("plan"))
 
 
 def summary(found: Sequence[Job], kept: int, marked: int) -> Content:
-    """How many there are, are under way, are marked, and are kept by the filter."""
+    """Write the counts."""
     more = [f"{count(marked)} marked"] if marked else []
     return jobs.counted("tuning", found, kept, *more)
 

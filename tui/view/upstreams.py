@@ -1,4 +1,4 @@
-"""What the screen of upstreams says: hosts with their state, why, what runs there, the last probe.
+"""Content of the upstreams screen: hosts with state, reason, models and last probe.
 
 Rules: pure; one row for each host; an upstream that cannot be used has one row that says why.
 """
@@ -37,13 +37,13 @@ def row(one: HostOf) -> Sequence[Cell]:
 
 
 def counted(found: Sequence[Upstream]) -> str:
-    """How many upstreams and hosts."""
+    """Count upstreams and hosts."""
     hosts = sum(len(one.hosts) for one in found)
     return f"{many(len(found), 'upstream')}, {many(hosts, 'host')}"
 
 
 def summary(found: Sequence[Upstream], shown: int) -> Content:
-    """How many hosts there are, and how many of them are asked."""
+    """Write the counts."""
     asked = sum(host.state in _USABLE for one in found for host in one.hosts)
     told = f"{counted(found)}, {count(asked)} asked"
     whole = len(hosts_of(found))

@@ -83,7 +83,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
 
     @property
     def count(self) -> int:
-        """How many items there are."""
+        """Number of items."""
         return len(self._items)
 
     @property

@@ -95,7 +95,7 @@ def consistency(services: ServicesDep, older: wire.OlderHead) -> Response:
 
 @router.serves(wire.WITNESS_REQUEST)
 def witness_request(services: ServicesDep, witness: WitnessKey) -> Response:
-    """What a witness is asked to cosign."""
+    """Answer with the checkpoint for a witness to cosign."""
     request = services.reader.witness_request(witness_key(witness.encode()))
     return Response(request, media_type="text/plain")
 

@@ -77,7 +77,7 @@ async def new_collection(
 
 
 def _prefixes(services: Services, model_id: str) -> tuple[str, str]:
-    """What the embedder's publisher says, or what is known of its family."""
+    """Choose the prefixes that the embedder's publisher states, or those known of its family."""
     query, passage = embedder.prefixes(model_id)
     if not any(record.id == model_id for record in services.store.inventory.records()):
         return query, passage
@@ -185,7 +185,7 @@ async def verify_collection(services: ServicesDep, name: _Name) -> wire.Verified
 async def report(
     services: ServicesDep, name: _Name, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
 ) -> wire.ReportList:
-    """What a job made of each document."""
+    """Report a job's result for each document."""
     collection = services.retrieval.library.get(name).collection
     rows = await asyncio.to_thread(collection.reports, job_id)
     return wire.ReportList(documents=[wire.DocumentReport(**row) for row in rows])

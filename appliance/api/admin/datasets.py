@@ -88,7 +88,7 @@ def capture_items(person: PersonDep, services: ServicesDep, wanted: wire.Capture
 
 
 def _answer(services: Services, request_id: str, key_id: str) -> tuple[int, str] | None:
-    """What a request was answered, and the number of its outcome; None where it was not kept."""
+    """Find a request's answer and the number of its outcome; None where it was not kept."""
     _, outcome = services.reader.find_request(request_id, key_id)
     if outcome is None:
         return None

@@ -24,7 +24,7 @@ Handler: TypeAlias = Callable[P, R | Response | Awaitable[R | Response]]
 
 @dataclass(frozen=True)
 class AdminState:
-    """What the app was made with.
+    """Parts that the app was made with.
 
     Attributes:
         served: a server runs; False when one command uses the app by itself.
@@ -41,7 +41,7 @@ class AdminState:
 
 @dataclass(frozen=True)
 class Person:
-    """Who calls: `actor` is how the audit log names them."""
+    """The caller; `actor` is their name in the audit log."""
 
     uid: int
     role: Role

@@ -31,7 +31,7 @@ Task = Annotated[str, Path(pattern=NAME)]
 
 @router.serves(wire.DRIFT)
 async def show(services: ServicesDep, task: Task) -> wire.Drift:
-    """What is known of a task's weeks."""
+    """Show a task's weeks."""
     return await asyncio.to_thread(_shown, services, task)
 
 

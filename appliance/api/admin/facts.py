@@ -59,7 +59,7 @@ def standing(
     profile: str,
     now_us: int,
 ) -> Facts:
-    """What the files of a data directory say."""
+    """Collect facts from the files of a data directory."""
     failed: list[StoredJob] = []
     with contextlib.suppress(SQLAlchemyError):  # `doctor` looks at databases that are broken
         failed = jobs.failed(now_us - _JOBS_DAYS * _DAY_US)

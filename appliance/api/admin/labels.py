@@ -90,7 +90,7 @@ def set_label(
 
 @router.serves(wire.LABEL_DIFFERENCES)
 def differences(services: ServicesDep, name: Name) -> wire.LabelDifferences:
-    """What the raters labelled differently, when both have finished."""
+    """List items that the raters labelled differently, when both have finished."""
     work = services.labels.get(name).labelling
     found = [
         wire.LabelDifference(

@@ -14,7 +14,7 @@ router = Routes()
 
 @router.serves(wire.LOAD)
 async def show_load(services: ServicesDep) -> wire.CurrentLoad:
-    """What was done since the start, and what is used now."""
+    """Show the work since the start and the present use."""
     found = services.metrics
     workers = services.supervisor.status()
     used = usage([os.getpid(), *(worker.pid for worker in workers if worker.pid)])

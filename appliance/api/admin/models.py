@@ -111,7 +111,7 @@ def show_bom(services: ServicesDep, model_id: str) -> Response:
 
 @router.serves(wire.MODEL_SUBJECT)
 def show_subject(services: ServicesDep, model_id: str) -> wire.Subject:
-    """What an approver signs."""
+    """Show the subject that an approver signs."""
     subject = services.lifecycle.subject(model_id)
     return wire.Subject(
         id=model_id,

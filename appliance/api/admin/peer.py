@@ -1,4 +1,4 @@
-"""Who is at the other end of the admin socket, from the kernel.
+"""Identity of the peer on the admin socket, from the kernel.
 
 Rules: uid and groups come from SO_PEERCRED and SO_PEERGROUPS (unix(7)), taken when the
 connection is made, never from anything that the peer sends. A connection whose peer cannot be

@@ -33,7 +33,7 @@ def names(services: ServicesDep) -> wire.NameList:
 
 @router.serves(wire.TASK_TARGET)
 def target(services: ServicesDep, name: str, task: str) -> wire.Target:
-    """What a pointer of this name at this task says."""
+    """Show a pointer's target for this name and task."""
     record = _approved(services, name, task)
     newest = services.pointers.newest(name)
     policy = load_policy(services.data / "trust")

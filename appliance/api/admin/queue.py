@@ -21,7 +21,7 @@ router = Routes()
 def queue(
     person: PersonDep, services: ServicesDep, everything: bool = False, task: str | None = None
 ) -> wire.Queue:
-    """What waits, or all of it."""
+    """List waiting items, or all."""
     found = services.people.list(state=None if everything else "waiting", task=task)
     services.people.note_reading(person.actor, found)
     return wire.Queue(items=[_shown(item) for item in found])

@@ -38,7 +38,7 @@ def segments(services: ServicesDep) -> schemas.SegmentList:
 
 @router.serves(schemas.PRUNE_SUBJECT)
 def subject(services: ServicesDep, before: Before) -> schemas.PruneSubject:
-    """What approvers of a prune sign."""
+    """Show the subject that approvers of a prune sign."""
     wanted = services.retention.subject(before)
     given = services.retention.approvals(wanted).values()
     return schemas.PruneSubject(

@@ -1,4 +1,4 @@
-"""Who may do what on the admin socket.
+"""Rights of each role on the admin socket.
 
 Rules: root and the owner of the data directory are admins always; `[admin.roles]` gives other
 users and groups a role; of several the highest counts; everyone else is denied. Names are
@@ -28,7 +28,7 @@ class RoleTable:
 
 
 def allows(role: Role, needed: Role) -> bool:
-    """Whether a role may do what `needed` may do: the roles include each other upwards."""
+    """True if a role may do what `needed` may do: the roles include each other upwards."""
     return _ORDER.index(role) >= _ORDER.index(needed)
 
 

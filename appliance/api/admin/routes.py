@@ -166,7 +166,7 @@ async def _small(services: Services, record: ArtifactRecord[RouteFacts]) -> Load
 
 
 def _said(loaded: LoadedTask, label: str) -> str:
-    """What a person says is right, as one text.
+    """Write a person's correct answer as one text.
 
     Raises:
         StateRefused: `item_unknown` for what is no answer of the task.
@@ -183,7 +183,7 @@ def _said(loaded: LoadedTask, label: str) -> str:
 
 
 def _same(loaded: LoadedTask, said: str, answer: str) -> bool:
-    """Whether an answer counts as right where `said` is, by the rules of the task."""
+    """True if an answer counts as right where `said` is, by the rules of the task."""
     try:
         return scoring.score(loaded.task, said, answer) == 1
     except ValueError:  # a text that stands for a pattern and is none
@@ -191,7 +191,7 @@ def _same(loaded: LoadedTask, said: str, answer: str) -> bool:
 
 
 def _input(services: Services, found: Sample) -> dict[str, Any]:
-    """What was asked, out of the log; empty where it was erased."""
+    """Read the request's input from the log; empty where it was erased."""
     try:
         intent, _ = services.reader.find_request(found.request_id, found.key_id)
         prompt = services.reader.content(intent.seq, "prompt")

@@ -12,7 +12,7 @@ router = Routes()
 
 @router.serves(wire.STATE)
 def show(services: ServicesDep) -> wire.State:
-    """What the last comparison found."""
+    """Show the result of the last comparison."""
     return _shown(services)
 
 

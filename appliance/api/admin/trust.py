@@ -54,7 +54,7 @@ async def update_trust(
 
 
 def metadata_of(services: Services) -> wire.TrustMetadata:
-    """What a site trusts, and how fresh it is.
+    """Describe the site's trust metadata and its freshness.
 
     Raises:
         PolicyRefused: `trust_profile` in a lab, and what reading raises.

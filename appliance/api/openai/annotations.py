@@ -45,7 +45,7 @@ def cited_files(generation: ServedAnswer) -> list[dict[str, Any]]:
 
 
 def url(collection: str, citation: Citation) -> str:
-    """What names the bytes of a citation."""
+    """Address of the bytes of a citation."""
     name = quote(citation.document)
     return f"collection:{collection}/{name}#bytes={citation.start}-{citation.end}"
 

@@ -140,7 +140,7 @@ class ChatFormat(Format):
         return events
 
     def end(self, index: int, finish: str) -> bytes:
-        """What was held back, and the chunk that says why a choice ended."""
+        """Write the text held back, and the chunk with the finish reason."""
         last = [self._delta(index, piece) for piece in self._replies[index].finish()]
         events = b"".join(self.event([_ChatChoice(delta, index)]) for delta in last)
         finish = self._finish(index, finish)

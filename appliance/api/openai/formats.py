@@ -62,12 +62,12 @@ def token_usage(generation: ServedAnswer) -> Usage:
 
 
 def error_event(error: ApplianceError) -> bytes:
-    """What ends a stream that failed: the SDKs raise it; no `[DONE]` follows."""
+    """Write the event that ends a failed stream: the SDKs raise it; no `[DONE]` follows."""
     return b"data: " + _ENCODER.encode({"error": error_body(error)}) + b"\n\n"
 
 
 class Format(ABC):
-    """How one generation is written; chat and completions differ in their choices.
+    """Format of one generation; chat and completions differ in their choices.
 
     Args:
         generation: the answer; its counts and receipts are read when they are written.
@@ -95,7 +95,7 @@ class Format(ABC):
 
     @abstractmethod
     def opening(self) -> bytes:
-        """What a stream begins with."""
+        """Write the beginning of a stream."""
 
     @abstractmethod
     def piece(self, delta: Delta) -> bytes:
@@ -106,7 +106,7 @@ class Format(ABC):
         """The chunk that says why a choice ended; it has no text."""
 
     def closing(self) -> bytes:
-        """What a complete stream ends with: counts, receipt, `[DONE]`."""
+        """Write the end of a complete stream: counts, receipt, `[DONE]`."""
         end = b""
         if self._include_usage:
             end += self.event([], self.usage().model_dump())
@@ -115,7 +115,7 @@ class Format(ABC):
         return end + DONE
 
     def failing(self, error: ApplianceError) -> bytes:
-        """What ends a stream that failed after it began."""
+        """Write the end of a stream that failed after it began."""
         return error_event(error)
 
     def usage(self) -> Usage:

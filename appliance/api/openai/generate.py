@@ -1,4 +1,4 @@
-"""What the routes that generate text share."""
+"""Shared steps of the routes that generate text."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -54,7 +54,7 @@ async def _found(request: Request, who: Principal, item_id: str) -> DeferredItem
 
 
 def _of_others(who: Principal, items: Sequence[DeferredItem]) -> tuple[str, list[DeferredItem]]:
-    """Who reads, and the items that other apps sent."""
+    """Find the reader, and the items that other apps sent."""
     return f"key:{who.key_id}", [item for item in items if item.key_id != who.key_id]
 
 

@@ -41,7 +41,7 @@ def _answered_by(outcome: LogEntry | None) -> AnsweredBy | None:
 
 
 def _evidence(reader: LogReader, entry: LogEntry) -> Evidence | None:
-    """What opens the commitments of an intent or a search; None where it has none."""
+    """Open the commitments of an intent or a search; None where it has none."""
     if entry.kind != "search" and "retrieved" not in entry.body:
         return None
     content = entry.body.get("content")

@@ -116,7 +116,7 @@ class ResponsesFormat(Format):
         return b"".join(map(self._grow, self._reply.push(delta.text)))
 
     def end(self, index: int, finish: str) -> bytes:
-        """What was held back, and the end of the last item."""
+        """Write the text held back, and the end of the last item."""
         self._finish = finish
         events = b"".join(map(self._grow, self._reply.finish()))
         if not self._items:  # an answer without a word is a message all the same

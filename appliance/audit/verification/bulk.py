@@ -28,7 +28,7 @@ class _Part(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
 
 
 class Content(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
-    """What an entry says of its texts."""
+    """An entry's statement about its texts."""
 
     key: str | None = None
     mode: Literal["commit-only", "encrypted", "off"]
@@ -41,7 +41,7 @@ class Content(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
         return {n: p.ciphertext for n, p in self.parts.items() if p.ciphertext is not None}
 
     def holds(self) -> bool:
-        """Whether the mode has the fields that it must have, and no others; names are ASCII."""
+        """True if the mode has the fields that it must have, and no others; names are ASCII."""
         if self.mode == "off":
             return self.key is None and self.parts is None
         if self.key is None or self.parts is None or not all(map(str.isascii, self.parts)):

@@ -1,4 +1,4 @@
-"""What the verifier checks, entry by entry and head by head. Pure: rows in, findings out.
+"""Verification entry by entry and head by head. Pure: rows in, findings out.
 
 Rules:
 - A finding names the entry that is wrong, not the one where it shows: when entry n+1 does not
@@ -79,7 +79,7 @@ class ChainCheck:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing that was seen waits for the next entry to tell what it means."""
+        """True if nothing that was seen waits for the next entry to tell what it means."""
         return self._suspect is None and self._unsigned is None and not self._shift
 
     @property
@@ -192,7 +192,7 @@ class ChainCheck:
         return body
 
     def _in_time(self, bodies: Sequence[Fields]) -> bool:
-        """Whether all are of one boot, and the time since it does not fall."""
+        """True if all are of one boot, and the time since it does not fall."""
         boot, mono = bodies[0].boot_id, [body.mono_us for body in bodies]
         one = [body.boot_id for body in bodies].count(boot) == len(bodies)
         falls = boot == self._boot[0] and mono[0] < self._boot[1]

@@ -1,4 +1,4 @@
-"""What the verifier checks of keys: which one may sign which head. Pure: rows in, findings out.
+"""Verification of keys: which key may sign which head. Pure: rows in, findings out.
 
 Rules:
 - For each range of sizes only its own epoch's key counts, no matter who holds it today.

@@ -1,4 +1,4 @@
-"""What a verification found: bounded in what is kept, complete in what is counted."""
+"""Findings of a verification: bounded in what is kept, complete in what is counted."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class Findings:
             self.add(seq, DAMAGED, message)
 
     def sorted(self) -> tuple[LogProblem, ...]:
-        """What was kept, by entry; damage to a database first, as it was found."""
+        """Sort the kept findings by entry; damage to a database first, as it was found."""
         damage = [found for found in self.kept if found.code == DAMAGED]
         others = [found for found in self.kept if found.code != DAMAGED]
         return (*damage, *sorted(others, key=lambda found: found.seq))
@@ -106,5 +106,5 @@ class VerificationReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything holds."""
+        """True if everything holds."""
         return not self.problem_count

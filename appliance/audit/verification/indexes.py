@@ -1,4 +1,4 @@
-"""Whether the database hides anything: an entry that no search finds, a time out of span.
+"""Search for hidden entries: one that no search finds, a time out of span.
 
 Rules:
 - Every column of every entry is looked up in its index, by SQLite itself: what a body says must be
@@ -142,7 +142,7 @@ class IndexCheck:
     def _together(
         self, dbapi: Any, first: int, end: int, bodies: Sequence[Fields]
     ) -> list[int] | None:
-        """How many entries have each column; None if any may be hidden."""
+        """Count the entries with each column; None if any may be hidden."""
         if not self._spanned(first, end, bodies):
             return None
         if dbapi.execute(_FOUND, (first, end)).fetchone() != (len(bodies),):
@@ -159,7 +159,7 @@ class IndexCheck:
         return counts
 
     def _spanned(self, first: int, end: int, bodies: Sequence[Fields]) -> bool:
-        """Whether the blocks that end here have the spans that they should have."""
+        """True if the blocks that end here have the spans that they should have."""
         if first % SPAN:
             return first // SPAN == end // SPAN  # else one began before
         told = self._spans(first, end)

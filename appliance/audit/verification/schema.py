@@ -1,4 +1,4 @@
-"""Whether the tables of a segment, and of the content keys, are those of this format.
+"""Verification of the tables of a segment and of the content keys.
 
 Rules:
 - Columns that searches use, indexes, and the triggers that refuse changes are made by the schema. A

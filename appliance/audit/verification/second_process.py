@@ -118,5 +118,5 @@ class Helper:
 
 
 def helps(entries: int) -> bool:
-    """Whether a second process pays."""
+    """True if a second process pays."""
     return entries >= FEWEST and len(os.sched_getaffinity(0)) > 1

@@ -1,4 +1,4 @@
-"""What the verifier checks around the entries: tables, genesis, what was pruned, HEAD, receipts.
+"""Verification around the entries: tables, genesis, pruned entries, HEAD, receipts.
 
 Rules: each finding names the entry at fault, or the first that is missing; nothing is read that the
 log does not need anyway.
@@ -86,7 +86,7 @@ class Around:
             self._found.entry(0, "genesis_mismatch", message)
 
     def pruned(self, first: int, root: str) -> None:
-        """What is missing at the beginning was pruned, and what was pruned was approved.
+        """Check that the missing beginning was pruned, and that the prune was approved.
 
         Args:
             root: hex root of the tree of all entries before `first`.

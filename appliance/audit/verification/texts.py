@@ -1,4 +1,4 @@
-"""What the verifier checks of texts: that each one is there, is the one meant, and can be read.
+"""Verification of texts: each one is there, is the right one, and can be read.
 
 Rules:
 - A stored text has the digest that its entry names and a nonce of 12 bytes. The digest covers nonce
@@ -29,7 +29,7 @@ _NEXT: Final = "SELECT id, CAST(wrapped AS BLOB), rowid FROM dek WHERE rowid > ?
 
 
 class KeptTexts(msgspec.Struct, frozen=True, gc=False):
-    """What an entry says of its texts.
+    """An entry's statement about its texts.
 
     Attributes:
         key: id of its content key.

@@ -207,7 +207,7 @@ class _Run:
         return VerifierState(chain.expected, peaks, chain.before, keyed)
 
     def ahead(self, begin: VerifierState | None, first: Body | None, end: int) -> Ahead | None:
-        """What a look ahead has to say: that nothing was found."""
+        """Look ahead, and report that nothing was found."""
         self._chain.end(end)
         reached, covered = self.state(), self._chain.covered == self._chain.expected == end
         if begin is None or reached is None or first is None or self._found.count or not covered:

@@ -87,7 +87,7 @@ class ForcedCalls:
         return "\n".join([f"start: {choice}", f"calls: call{again}", call, *lines])
 
     def valid(self, text: str) -> bool:
-        """Whether a finished text is calls and nothing else, with arguments that are accepted."""
+        """True if a finished text is calls and nothing else, with arguments that are accepted."""
         reply = ParsedReply(ReplyForm(self.dialect, frozenset(self.schemas)))
         name, called = "", 0
         for piece in [*reply.push(text), *reply.finish()]:

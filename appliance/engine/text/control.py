@@ -88,6 +88,6 @@ class ControlTexts:
         return ends
 
     def _begins(self, text: str) -> bool:
-        """Whether a control token begins with this text."""
+        """True if a control token begins with this text."""
         at = bisect_left(self._whole, text)
         return at < len(self._whole) and self._whole[at].startswith(text)

@@ -82,7 +82,7 @@ def _containers(value: Any, but: int = 0) -> int:
 
 
 def _next(node: Any) -> int:
-    """How much may come next where a value of this schema begins, at most."""
+    """Upper limit of the continuations where a value of this schema begins."""
     if not isinstance(node, dict):
         return _OF_ANY
     properties, required = node.get("properties"), node.get("required")

@@ -1,4 +1,4 @@
-"""How a prompt describes functions to a model, and how the model writes calls of them.
+"""Dialects of tool calls: how a prompt describes functions, and how the model writes calls.
 
 Rules:
 - A template that knows tools is used as it is, if rendering a known call shows one of the two
@@ -72,7 +72,7 @@ PROBE_TALK: Final[tuple[Message, ...]] = (
 
 
 def native_dialect(render: Callable[[tuple[Message, ...], Tools], str]) -> Dialect:
-    """How a template writes calls by itself; "" when it does not, or not in a way that is read."""
+    """Find the dialect of a template's own calls; "" when it has none, or none that is read."""
     try:
         shown = "".join(render(PROBE_TALK, PROBE).split())
     except BadRequest:
@@ -89,7 +89,7 @@ def native_dialect(render: Callable[[tuple[Message, ...], Tools], str]) -> Diale
 
 
 def fallback_dialect(template: str) -> Dialect:
-    """How calls are written under a template that knows no tools."""
+    """Choose the dialect of calls under a template that knows no tools."""
     return "json" if "<start_of_turn>" in template else "hermes"
 
 

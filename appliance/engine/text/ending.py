@@ -111,7 +111,7 @@ class Endings:
         return bool(text.keys) and text.repeats(self._pieces[token] for token in tokens)
 
     def _leads_to_repeating(self, matcher: Any, text: JsonText, token: int) -> bool:
-        """Whether an object gets a key twice by a token and what must follow it."""
+        """True if an object gets a key twice by a token and what must follow it."""
         if not text.begins_a_key:
             return self._repeats(text, (token,))
         after = matcher.deep_copy()

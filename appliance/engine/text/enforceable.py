@@ -151,7 +151,7 @@ class _Ends:
                 look += waiting.get(target, ())
 
     def all_of(self, node: Any) -> bool:
-        """Whether a schema can be satisfied by a document with an end."""
+        """True if a schema can be satisfied by a document with an end."""
         if not isinstance(node, dict):
             return node is not False
         target = node.get("$ref")

@@ -41,7 +41,7 @@ class JsonText:
 
     @property
     def quoted(self) -> bool:
-        """Whether a string has begun and not ended."""
+        """True if a string has begun and not ended."""
         return self._quoted
 
     @property
@@ -59,14 +59,14 @@ class JsonText:
 
     @property
     def begins_a_key(self) -> bool:
-        """Whether a key is being written that may become one that its object has."""
+        """True if a key is being written that may become one that its object has."""
         if self._key is None:
             return False
         begun = self._key.decode("utf-8", "ignore")
         return "\\" in begun or any(key.startswith(begun) for key in self.keys)
 
     def repeats(self, pieces: Iterable[bytes]) -> bool:
-        """Whether an object would get a key twice by what comes next."""
+        """True if an object would get a key twice by what comes next."""
         tried = self.copy()
         for piece in pieces:
             tried.feed(piece)

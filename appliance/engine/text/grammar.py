@@ -135,7 +135,7 @@ class Guide:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing may follow."""
+        """True if nothing may follow."""
         return not self._ahead and bool(self._matcher.is_stopped())
 
     def wrote(self, text: str, complete: bool) -> bool:
@@ -331,7 +331,7 @@ class GrammarCache:
         return self._source(self._sources[constraint.source]) if signed else constraint.source
 
     def _is_json(self, constraint: Constraint) -> bool:
-        """Whether whatever the answer has outside strings is JSON."""
+        """True if whatever the answer has outside strings is JSON."""
         if constraint.kind == "either":
             _, kind, form = json.loads(constraint.source)
             return self._is_json(Constraint(kind, form))
@@ -403,7 +403,7 @@ class GrammarCache:
         return self._vocabulary()[2].way(matcher, JsonText(), _FARTHEST, phrases)
 
     def _phrases(self, source: str) -> Phrases:
-        """What may end the strings of a schema, or of those of several functions."""
+        """Phrases that may end the strings of a schema, or of those of several functions."""
         schema = json.loads(source or _OBJECT)
         pieces, _, endings = self._vocabulary()
         texts = formats(schema)
@@ -459,7 +459,7 @@ class GrammarCache:
         return [made, {**grammar, "name": _ANSWER}], valid
 
     def _marker(self, tag: str) -> str:
-        """How a tag is spelled in a Lark grammar: a token of its own where there is one."""
+        """Spell a tag in a Lark grammar: a token of its own where there is one."""
         tokens = self._tokenizer.tokenize_str(tag, parse_special=True)
         alone = len(tokens) == 1 and self._tokenizer.is_special_token(tokens[0])
         return tag if alone else json.dumps(tag)

@@ -32,7 +32,7 @@ def endings(text: str) -> list[str]:
 
 
 def formats(schema: Any) -> list[str]:
-    """What ends the strings whose formats a schema names."""
+    """List the endings of strings whose formats a schema names."""
     named = {node["format"] for node in _nodes(schema) if isinstance(node.get("format"), str)}
     return [end for name in sorted(named & SHORTEST.keys()) for text in SHORTEST[name]
             for end in endings(text)]  # fmt: skip

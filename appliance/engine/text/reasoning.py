@@ -34,7 +34,7 @@ class Reasoning:
         return reasoning, self._take() if self._state == "body" else ""
 
     def finish(self) -> tuple[str, str]:
-        """What was held back, once nothing follows."""
+        """Return the text held back, once nothing follows."""
         held = self._take()
         if self._state == "thinking":
             return held.rstrip(_SPACE), ""

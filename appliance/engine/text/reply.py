@@ -38,7 +38,7 @@ _HEAD: Final = re.compile(
 
 @dataclass(frozen=True)
 class ReplyForm:
-    """How an answer is to be read.
+    """Rules for reading an answer.
 
     Attributes:
         dialect: how calls are written; "" when none may occur.
@@ -86,7 +86,7 @@ class ParsedReply:
         return self._pieces(reasoning, body, final=False)
 
     def finish(self) -> list[Piece]:
-        """What was held back, once nothing follows."""
+        """Return the text held back, once nothing follows."""
         reasoning, body = self._reasoning.finish()
         return self._pieces(reasoning, body, final=True)
 
@@ -326,12 +326,12 @@ class _Calls:
 
 
 def head(name: str, dialect: Dialect) -> str:
-    """What a grammar has a call of a function begin with, before its arguments."""
+    """Write the beginning of a call in a grammar, before its arguments."""
     return f'{{"name": {json.dumps(name)}, "{ARGUMENTS[dialect]}": '
 
 
 def beginnings(dialect: Dialect, names: Iterable[str]) -> tuple[str, ...]:
-    """What calls that a grammar made can begin with."""
+    """List the possible beginnings of calls that a grammar made."""
     return (OPEN,) if dialect == "hermes" else tuple(head(name, dialect) for name in sorted(names))
 
 

@@ -25,7 +25,7 @@ _RUN: Final = re.compile(rb"[^" + _SIGNS + rb"\t-\r ]+|[\t-\r ]+|[" + _SIGNS + r
 
 
 def recurses(pre: str | None) -> bool:
-    """Whether a BPE vocabulary's way of splitting recurses, by its name in the model's file."""
+    """True if a BPE vocabulary's way of splitting recurses, by its name in the model's file."""
     return pre not in _LOOPS
 
 

@@ -58,7 +58,7 @@ def refused(reason: str) -> BadRequest:
 
 
 def json_validator(schema: dict[str, Any]) -> Callable[[str], bool]:
-    """Whether a text is JSON that the schema accepts.
+    """Build a check that a text is JSON that the schema accepts.
 
     What it returns raises ValueError for what is no JSON, or has a key twice in one object.
     """

@@ -93,7 +93,7 @@ class ChatTemplate:
         return text
 
     def thinking(self, prompt: str) -> Thinking:
-        """Whether and where the answer to a rendered prompt has reasoning."""
+        """Find whether and where the answer to a rendered prompt has reasoning."""
         if not self.thinks or prompt.rstrip().endswith(END):
             return ""
         return "open" if prompt.rstrip().endswith(BEGIN) else "tags"

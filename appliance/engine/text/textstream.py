@@ -41,7 +41,7 @@ class TextStream:
         return out
 
     def finish(self) -> str:
-        """What was held back, once nothing follows."""
+        """Return the text held back, once nothing follows."""
         self._held += "" if self.stopped else self._decoder.decode(b"", final=True)
         self._cut()
         return self._take()

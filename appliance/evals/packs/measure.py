@@ -74,7 +74,7 @@ class AskingPack:
 
 
 def summary(pack: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What a pack's outcomes come to, as JSON."""
+    """Summarise a pack's outcomes as JSON."""
     if pack == "frozen":
         return {
             language: _likelihood([o for o in outcomes if o.stratum == language])

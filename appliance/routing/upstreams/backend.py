@@ -140,7 +140,7 @@ class UpstreamBackend:
             raise Forbidden("upstream_retention", message)
 
     def about(self, host: UpstreamPeer, request: GenerationRequest) -> dict[str, Json]:
-        """What the entries of a hop say of a request and of a host."""
+        """Fields of a hop's entries about a request and a host."""
         return {
             "request_id": request.request_id,
             "upstream": self.upstream.name,
@@ -333,7 +333,7 @@ class UpstreamBackend:
         end: float,
         answer: PooledReply,
     ) -> AsyncGenerator[Delta, None]:
-        """What each text gave; the last one has the finish reason, or says `cancelled`."""
+        """Yield each text's result; the last one has the finish reason, or says `cancelled`."""
         asked, config = prepared.asked, self.upstream.config
         form, name = pooled.form(prepared.request), _name(prepared)
         most = pooled.most(prepared.request, self.card.n_embd, config.answer_kib << 10)
@@ -413,7 +413,7 @@ class UpstreamBackend:
 
 
 def _again(call: _Exchange, failed: list[ApplianceError]) -> bool:
-    """Whether a request may go to one more host: it was not sent, or once with no piece back."""
+    """True if a request may go to one more host: it was not sent, or once with no piece back."""
     sent = [error for error in failed if not isinstance(error, NotSent)]
     return not call.begun and len(sent) <= 1 and not isinstance(failed[-1], AuditUnavailable)
 
@@ -450,7 +450,7 @@ def _cancelled(request: GenerationRequest) -> list[Delta]:
 
 
 def _form(request: GenerationRequest) -> ReplyForm:
-    """How reasoning and calls are read out of the text that `stream` makes of them."""
+    """Rules for reading reasoning and calls out of the text that `stream` makes of them."""
     if request.messages is None:
         return ReplyForm()
     if request.tools is None:
@@ -464,7 +464,7 @@ def _tokens(text: str) -> int:
 
 
 def _said(answer: StreamedAnswer | PooledReply) -> dict[str, Json]:
-    """What the host said of itself and of its answer: claims, kept as it made them.
+    """The host's claims about itself and its answer, kept as it made them.
 
     `counts` says that its counts of tokens are not believed, and ours were taken.
     """
@@ -483,7 +483,7 @@ def surprised(error: Exception) -> ApplianceError:
 
 
 def is_fault(error: ApplianceError) -> bool:
-    """Whether an error says something about the host, and not about the request."""
+    """True if an error says something about the host, and not about the request."""
     if isinstance(error, AuditUnavailable) or error.code == "upstream_busy":
         return False
     return isinstance(error, Unavailable) or error.code == "internal_error"

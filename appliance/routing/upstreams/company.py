@@ -26,7 +26,7 @@ _OUT, _IN = math.log(CHANGED / USUAL), math.log((1 - CHANGED) / (1 - USUAL))
 
 
 class Company:
-    """What company did to the answers of one host."""
+    """Effect of company on the answers of one host."""
 
     def __init__(self) -> None:
         self._cleared: list[deque[int]] = []
@@ -48,7 +48,7 @@ class Company:
 
     @property
     def calls(self) -> bool:
-        """Whether a quiet moment has to decide."""
+        """True if a quiet moment has to decide."""
         return self._evidence >= -math.log(ERROR)
 
     def clear(self) -> None:

@@ -57,7 +57,7 @@ class DocumentTooLarge(UpstreamLost):
 
 
 def tls_context(config: UpstreamConfig, data: Path) -> ssl.SSLContext | None:
-    """What TLS takes and shows; None without TLS.
+    """Build the TLS context; None without TLS.
 
     Raises:
         UsageError: `certificate_unusable`.
@@ -180,7 +180,7 @@ class Connection:
         return await decoded(data, form), exchange.headers
 
     async def instance(self, path: str) -> str:
-        """What tells the process behind a host from another one; raises as `stream`.
+        """Identify the process behind a host; raises as `stream`.
 
         Args:
             path: where its kind says when it began, as Prometheus metrics; "" where nowhere.

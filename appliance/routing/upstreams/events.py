@@ -89,7 +89,7 @@ class EventLogprobs(Struct):
 
 
 class FunctionDelta(Struct, frozen=True):
-    """What an event adds to a call: its name, or more of its arguments."""
+    """An event's addition to a call: its name, or more of its arguments."""
 
     name: Name | None = None
     arguments: str | None = None
@@ -103,7 +103,7 @@ class Call(Struct):
 
 
 class MessageDelta(Struct):
-    """What an event adds to a chat; engines have two names for what a model thinks."""
+    """An event's addition to a chat; engines have two names for a model's thoughts."""
 
     content: str | None = None
     reasoning_content: str | None = None
@@ -112,7 +112,7 @@ class MessageDelta(Struct):
 
 
 class ChoiceDelta(Struct):
-    """What an event adds to a choice."""
+    """An event's addition to a choice."""
 
     index: Count = 0
     text: str | None = None
@@ -128,7 +128,7 @@ class PromptDetails(Struct):
 
 
 class CountedTokens(Struct):
-    """How many tokens a host says that it counted."""
+    """Token counts that a host claims."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None

@@ -1,4 +1,4 @@
-"""How an upstream is known again: what it makes of fixed texts.
+"""Recognition of an upstream: its results on fixed texts.
 
 Rules: a fingerprint is the ids of fixed texts under its tokeniser, and the likeliest first tokens
 after fixed prompts, greedy, with their log-probabilities; of a model that embeds or reranks,
@@ -61,7 +61,7 @@ Row = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What an upstream made of the texts.
+    """An upstream's results on the texts.
 
     Attributes:
         ids: of each text; empty where the engine tells none.
@@ -89,7 +89,7 @@ class Fingerprint:
 
     @classmethod
     def decode(cls, data: bytes) -> "Fingerprint":
-        """What `encode` made."""
+        """Decode the bytes of `encode`."""
         found = json.loads(data)
         rows = tuple(tuple((str(t), int(v)) for t, v in row) for row in found["rows"])
         ids = tuple(tuple(map(int, one)) for one in found["ids"])
@@ -133,7 +133,7 @@ def probe_texts(model: str, does: ModelKind, prompt: str) -> GenerationRequest:
 
 
 def row_of(found: NDArray[np.float64]) -> Row:
-    """What is compared of a vector of length 1, its numbers made as large as 1, or of scores."""
+    """Comparable row of a vector of length 1, its numbers made as large as 1, or of scores."""
     if len(found) == 1:
         values = found[0, :_NUMBERS] * math.sqrt(found.shape[1])
     else:
@@ -163,7 +163,7 @@ def learnt(
 
 
 def compare(known: Fingerprint, seen: Fingerprint) -> HostProbe:
-    """What the answers to the first prompts, or to all, say of a host."""
+    """Compare the answers to the first prompts, or to all, with the known ones."""
     if not _begins(known.ids, seen.ids):
         return HostProbe(
             ProbeVerdict.OTHER, "its tokeniser makes other ids of the same text", exact=True
@@ -187,7 +187,7 @@ def compare(known: Fingerprint, seen: Fingerprint) -> HostProbe:
 
 
 def _begins(known: tuple[tuple[int, ...], ...], seen: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether one begins as the other, and neither is nothing alone."""
+    """True if one begins as the other, and neither is nothing alone."""
     both = min(len(known), len(seen))
     return known[:both] == seen[:both] and bool(known) == bool(seen)
 

@@ -1,4 +1,4 @@
-"""Whether a host is asked: what its answers, failures and probes make of it. No I/O.
+"""Health of a host, from its answers, failures and probes. No I/O.
 
 Rules:
 - A host is asked after a probe that agrees, until it fails, or a second difference trips it. One
@@ -35,7 +35,7 @@ Reach = Literal["closed", "open", "half-open"]
 
 
 class ProbeVerdict(Enum):
-    """How a probe ended."""
+    """The end of a probe."""
 
     SAME = "it answered as what was learnt"
     OTHER = "it answered otherwise"
@@ -46,7 +46,7 @@ class ProbeVerdict(Enum):
 
 @dataclass(frozen=True)
 class HostProbe:
-    """What a probe found.
+    """The finding of a probe.
 
     Attributes:
         why: what differs, or what failed.
@@ -112,7 +112,7 @@ class HostHealth:
 
     @property
     def reach(self) -> Reach:
-        """What a breaker is called: half-open while a probe is under way."""
+        """State of the breaker: half-open while a probe is under way."""
         if self._until is None:
             return "closed"
         return "half-open" if self._probing else "open"
@@ -135,13 +135,13 @@ class HostHealth:
 
     @property
     def usable(self) -> bool:
-        """Whether requests may be sent."""
+        """True if requests may be sent."""
         late = bool(self.suspect) and self._now() - self._since >= SUSPECT_S
         return self._until is None and not self.tripped and not late
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a probe."""
+        """True if it is time for a probe."""
         if self.tripped or self._probing:
             return False
         if self._until is not None:
@@ -150,7 +150,7 @@ class HostHealth:
 
     @property
     def wants_quiet(self) -> bool:
-        """Whether the next probe should find nothing of ours there."""
+        """True if the next probe should find nothing of ours there."""
         if self.suspect or self._beside.calls:
             return True
         newest = max(self._sought, -math.inf if self.agreed is None else self.agreed)
@@ -237,7 +237,7 @@ class HostHealth:
                 assert_never(found.verdict)
 
     def _alive(self, verdict: ProbeVerdict) -> bool:
-        """Whether a probe that failed says nothing: the host answers, or works."""
+        """True if a probe that failed says nothing: the host answers, or works."""
         beside = verdict is ProbeVerdict.SLOW and self.company
         return beside or self._now() - self._heard < self.times.idle
 

@@ -55,7 +55,7 @@ class UpstreamPeer:
 
     @property
     def usable(self) -> bool:
-        """Whether a request may be sent to it."""
+        """True if a request may be sent to it."""
         return self.approved and not self.drained and self.health.usable
 
     @property
@@ -104,12 +104,12 @@ class ConfiguredUpstream:
 
     @property
     def identity(self) -> str:
-        """What answers carry of it; "" before anything was learnt."""
+        """Identity that answers carry; "" before anything was learnt."""
         return next((h.record.identity for h in self.hosts if h.record is not None), "")
 
     @property
     def approved(self) -> bool:
-        """Whether a host is approved."""
+        """True if a host is approved."""
         return any(host.approved for host in self.hosts)
 
     @property
@@ -119,7 +119,7 @@ class ConfiguredUpstream:
 
     @property
     def fresh_us(self) -> int:
-        """How old an agreement may be when the appliance is started, in microseconds."""
+        """Greatest age of an agreement at the start of the appliance, in microseconds."""
         return 2_000_000 * self.config.probe_seconds
 
     def take(self, made: "ConfiguredUpstream") -> list[UpstreamPeer]:
@@ -188,7 +188,7 @@ class ConfiguredUpstream:
         host.health.failed(_words(error), gone=_gone(error), last=self._last(host))
 
     def due(self, host: UpstreamPeer) -> bool:
-        """Whether it is time for a probe."""
+        """True if it is time for a probe."""
         return host.approved and host.health.due
 
     async def probe(self, host: UpstreamPeer) -> HostProbe:
@@ -221,7 +221,7 @@ class ConfiguredUpstream:
                     await self._changed.wait()
 
     async def _found(self, host: UpstreamPeer, known: Fingerprint) -> HostProbe:
-        """What a probe finds; beside requests a difference is looked at more closely."""
+        """Probe the host; beside requests a difference is looked at more closely."""
         host.health.asking()
         try:
             seen = await self.seen(host, fingerprint.FIRST)
@@ -238,7 +238,7 @@ class ConfiguredUpstream:
         return [host for host in self.hosts if host.usable and host.url not in urls]
 
     def _last(self, host: UpstreamPeer) -> bool:
-        """Whether no other host can be asked."""
+        """True if no other host can be asked."""
         return not self._left([host])
 
     async def seen(
@@ -286,7 +286,7 @@ def _words(error: ApplianceError) -> str:
 
 
 def _gone(error: ApplianceError) -> bool:
-    """Whether nothing listens there, or its certificate is another."""
+    """True if nothing listens there, or its certificate is another."""
     return error.code == "upstream_certificate" or (isinstance(error, NotSent) and error.gone)
 
 

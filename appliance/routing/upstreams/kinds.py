@@ -160,7 +160,7 @@ FEATURES: Final = (
 
 @dataclass(frozen=True)
 class Asked:
-    """What is sent.
+    """A request as it is sent.
 
     Attributes:
         path: where to.
@@ -263,7 +263,7 @@ def conversation(kind: EngineKind, model: str, request: GenerationRequest) -> Fi
 
 
 def _alternatives(request: GenerationRequest) -> int | None:
-    """How many alternatives are asked for; to rank choices, none beside the tokens themselves."""
+    """Number of alternatives to ask for; to rank choices, none beside the tokens themselves."""
     if request.task.labels:
         return ALTERNATIVES
     return 0 if request.logprobs is None and ranked(request) else request.logprobs

@@ -1,4 +1,4 @@
-"""How likely each label of a set is, from the log-probabilities of the one that was written.
+"""Probability of each label of a set, from the log-probabilities of the written one.
 
 Rules: at each token the labels that are still possible part into those that follow it and those
 that would have followed another one; each part has the raw probability of its token, normalised

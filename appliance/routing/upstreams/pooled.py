@@ -54,7 +54,7 @@ class ToldScore(Struct):
 
 
 class PooledForm(Struct, kw_only=True):
-    """What both replies have."""
+    """Common part of both replies."""
 
     id: Name = ""
     model: Name | None = None
@@ -77,7 +77,7 @@ Told = ToldVectors | ToldScores
 
 
 def form(request: GenerationRequest) -> type[Told]:
-    """What the answer to a request has to be."""
+    """Form that the answer to a request has to have."""
     return ToldVectors if request.query is None else ToldScores
 
 
@@ -92,7 +92,7 @@ def most(request: GenerationRequest, width: int, least: int) -> int:
 
 
 def rows(told: Told, count: int, width: int, *, logistic: bool) -> Floats:
-    """What each text gave, one a row: its vector of length 1, or its score.
+    """Each text's result, one a row: its vector of length 1, or its score.
 
     Args:
         count: how many texts there were.
@@ -169,11 +169,11 @@ class PooledReply:
 
     @property
     def doubted(self) -> bool:
-        """Whether the host's count is not believed."""
+        """True if the host's count is not believed."""
         return self._told is not None and not fits(self._told, self._ours)
 
     def read(self, told: Told, headers: Mapping[bytes, bytes]) -> list[Delta]:
-        """What each text gave, the last with the finish reason; blocks for a moment.
+        """Read each text's result, the last with the finish reason; blocks for a moment.
 
         Raises:
             UpstreamLost: `upstream_invalid`.

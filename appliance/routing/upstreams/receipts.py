@@ -27,7 +27,7 @@ _log = logging.getLogger("appliance")
 
 
 class _Evidence(Struct):
-    """What it says at `/v1/receipts`."""
+    """Evidence at `/v1/receipts`."""
 
     proof: Annotated[str, Meta(max_length=1 << 20)]
 

@@ -1,4 +1,4 @@
-"""What people do with upstreams, and the probes that run by themselves.
+"""People's actions on upstreams, and the automatic probes.
 
 Rules:
 - Before two people approved a host nothing is sent to it but the fixed texts of the fingerprint,
@@ -96,7 +96,7 @@ class Upstreams:
 
     @property
     def ready(self) -> bool:
-        """Whether a host of any of them can be asked now."""
+        """True if a host of any of them can be asked now."""
         return any(host.usable for one in self.all.values() for host in one.hosts)
 
     def get(self, name: str) -> ConfiguredUpstream:
@@ -306,7 +306,7 @@ class Upstreams:
             host.health.release()
 
     async def _known(self, upstream: ConfiguredUpstream, host: UpstreamPeer) -> bool:
-        """Whether it agreed shortly before the appliance was started, and is the same process."""
+        """True if it agreed shortly before the appliance was started, and is the same process."""
         if host.record is None:
             return False
         kept = await asyncio.to_thread(self._records.agreed, host.record.digest)
@@ -356,7 +356,7 @@ class Upstreams:
     async def _repeats(
         self, upstream: ConfiguredUpstream
     ) -> tuple[UpstreamPeer, list[Fingerprint]]:
-        """What the first host that answers makes of the texts, several times."""
+        """Ask the first host that answers for the texts, several times."""
         for host in upstream.hosts:
             try:
                 return host, [await upstream.seen(host) for _ in range(fingerprint.REPEATS)]
@@ -421,7 +421,7 @@ def _keep(host: UpstreamPeer, known: Iterable[UpstreamPeer]) -> None:
 
 
 def _same(one: UpstreamConfig, other: UpstreamConfig) -> bool:
-    """Whether a request that was prepared for one may go to the other."""
+    """True if a request that was prepared for one may go to the other."""
     return all(
         getattr(one, name) == getattr(other, name)
         for name in ("kind", "model", "keeps_content", "does")
@@ -450,7 +450,7 @@ def _changes(
 
 
 def learnt_record(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamRecord:
-    """What people approve of a host.
+    """Build the record of a host that people approve.
 
     Raises:
         StateRefused: `upstream_unlearnt`.
@@ -461,7 +461,7 @@ def learnt_record(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamR
 
 
 def subject_of(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamSubject:
-    """What an approver of a host signs; raises as `learnt_record`."""
+    """Build the subject that an approver of a host signs; raises as `learnt_record`."""
     return UpstreamSubject.of(learnt_record(upstream, host))
 
 
@@ -472,7 +472,7 @@ def _draft(
 
 
 def _change(before: tuple[str, str], after: tuple[str, str]) -> str:
-    """What became of a host, by why it is suspect and why it tripped; "" for nothing."""
+    """Describe a host's change by its reasons for suspicion and for tripping; "" for nothing."""
     if bool(before[0]) == bool(after[0]) and bool(before[1]) == bool(after[1]):
         return ""
     if after[1]:

@@ -84,7 +84,7 @@ class StageBackends:
 
 
 def stages_of(hosts: UpstreamBackends, tasks: Tasks) -> Callable[[StageDefinition], Backends]:
-    """What answers for stages on other hosts."""
+    """Build the backends of stages on other hosts."""
 
     def backends(stage: StageDefinition) -> Backends:
         found = hosts.upstream(stage.upstream or "")

@@ -90,7 +90,7 @@ class _Lines:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an answer must be.
+    """Form that an answer must have.
 
     Attributes:
         most_bytes: of the whole body.
@@ -245,7 +245,7 @@ class StreamedAnswer:
 
     @property
     def begun(self) -> bool:
-        """Whether a piece came."""
+        """True if a piece came."""
         return any(choice.pieces or choice.size for choice in self._choices)
 
     @property
@@ -273,7 +273,7 @@ class StreamedAnswer:
 
     @property
     def doubted(self) -> bool:
-        """Whether a count of the host is not believed."""
+        """True if a count of the host is not believed."""
         usage = self._usage
         told = (
             (usage.prompt_tokens, self._wanted.prompt),
@@ -393,7 +393,7 @@ def _written(call: _ToolCall, *, whole: bool) -> str:
 
 
 def fits(told: int, ours: int) -> bool:
-    """Whether a count is between half and twice ours, and a few more."""
+    """True if a count is between half and twice ours, and a few more."""
     return ours <= 2 * told and told <= 2 * ours + _COUNT_SLACK
 
 

@@ -1,4 +1,4 @@
-"""What the tokenisers of upstreams make of texts, where the kind of engine tells it.
+"""Tokenisers of upstreams, where the kind of engine offers them.
 
 Rules: the rights are those of any request to the upstream, and so is the record, since the text
 leaves: a hop before it is sent, and how that ended. One host is asked once.

@@ -85,7 +85,7 @@ class NgramVocabulary:
 
     @property
     def size(self) -> int:
-        """How many columns there are."""
+        """Number of columns."""
         return len(self.words.weights) + len(self.characters.weights)
 
     def matrix(self, texts: Sequence[str]) -> Sparse:

@@ -22,7 +22,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class LabelDecision:
-    """How a text was decided.
+    """Decision on a text.
 
     Attributes:
         against: the next label.
@@ -48,7 +48,7 @@ def strongest(model: Linear, label: str, most: int) -> tuple[Feature, ...]:
 
 
 def decided(model: Linear, text: str) -> LabelDecision:
-    """What decided for the answer to a text, over the next label; the strongest first."""
+    """Rank the features that decided for the answer over the next label; the strongest first."""
     shares = model.probabilities([text])[0]
     order = np.argsort(-shares, kind="stable")
     first, second = int(order[0]), int(order[1])

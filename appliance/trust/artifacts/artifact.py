@@ -72,12 +72,12 @@ Vet: TypeAlias = Callable[[Buffer, int | None, bytes], F]
 
 
 def vet_model(data: Buffer, size: int | None, _statement: bytes) -> GgufFacts:
-    """What the file of a model must be; to a model a statement is a file like any other."""
+    """Vet the file of a model; to a model a statement is a file like any other."""
     return vet(data, size)
 
 
 def vet_for(model_id: str) -> Vet[ModelFile]:
-    """What the file must be that an id names."""
+    """Choose the check for the file of an id."""
     return vet_model if base_of(model_id) is None else vet_adapter
 
 
@@ -146,7 +146,7 @@ def check_signature(
 
 
 def _rule(policy: TrustPolicy, model_id: str, root: str, main_file: str) -> ModelRule:
-    """What the policy asks of an artifact of this kind.
+    """Find the policy's rule for an artifact of this kind.
 
     Raises:
         PolicyRefused: what `rule_of` raises; `evaluation_unsupported`.
@@ -162,7 +162,7 @@ def _rule(policy: TrustPolicy, model_id: str, root: str, main_file: str) -> Mode
 
 
 def needs_evaluation(policy: TrustPolicy, model_id: str, root: str, files: Iterable[str]) -> bool:
-    """Whether the policy asks for an evaluation; False for what it does not allow at all."""
+    """True if the policy asks for an evaluation; False for what it does not allow at all."""
     try:
         return EVALUATION in _rule(policy, model_id, root, main_file_of(files)).require
     except PolicyRefused:
@@ -213,7 +213,7 @@ def _signed_bytes(
 
 
 def rule_of(policy: TrustPolicy, model_id: str, digest: str) -> ModelRule:
-    """What a policy asks of a model or of an adapter, which stands with its base.
+    """Find the policy's rule for a model or for an adapter, which stands with its base.
 
     Raises:
         PolicyRefused: `model_not_in_policy`, `adapter_not_in_policy`.
@@ -225,7 +225,7 @@ def rule_of(policy: TrustPolicy, model_id: str, digest: str) -> ModelRule:
 
 
 def subject(root: str, signature: bytes, approval_round: int) -> ApprovalSubject:
-    """What an approver signs: the root digest, the very signature file, and the round."""
+    """Subject that an approver signs: the root digest, the very signature file, and the round."""
     return ApprovalSubject(root, hashlib.sha256(signature).hexdigest(), approval_round)
 
 
@@ -288,7 +288,7 @@ class StoredBase:
 
 
 def stored_base(artifact: Artifact, signed: SignedArtifact) -> StoredBase:
-    """What an adapter is held against at its import; `seal` says what was really loaded.
+    """Base that an adapter is checked against at its import; `seal` says what was really loaded.
 
     Raises:
         SignatureRefused: what reading raises.

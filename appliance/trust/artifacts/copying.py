@@ -82,7 +82,7 @@ def copy_artifact(
 
 
 def resumable(part: Path) -> bool:
-    """Whether an interrupted copy can be resumed: its signature is whole."""
+    """True if an interrupted copy can be resumed: its signature is whole."""
     try:
         found = (part / names.SIGNATURE_FILE).lstat()
     except OSError:
@@ -102,7 +102,7 @@ def _signature(artifact: Artifact) -> bytes:
 
 @dataclass(frozen=True)
 class _Stated:
-    """What a signature states of its files, unverified, and its own SHA-256."""
+    """A signature's statement of its files, unverified, and its own SHA-256."""
 
     digests: Mapping[str, str]
     shard_size: int | None = None
@@ -125,7 +125,7 @@ class _Stated:
 
 
 def _belongs(target: Path, artifact: Artifact, signature: bytes) -> bool:
-    """Whether what is there was copied from an artifact with this signature and these names."""
+    """True if what is there was copied from an artifact with this signature and these names."""
     if not signature or not resumable(target):
         return False
     there = {str(p.relative_to(target)) for p in target.rglob("*") if not p.is_dir()}

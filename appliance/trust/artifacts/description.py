@@ -44,7 +44,7 @@ class _Document(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Description:
-    """What an artifact says of itself.
+    """An artifact's own description.
 
     Attributes:
         version: counted up by the publisher; None when there is no `artifact.json`.

@@ -30,7 +30,7 @@ _DAY_US: Final = 86_400_000_000
 
 
 def missing(directory: Path, record: ModelRecord) -> bool:
-    """Whether the files of a model that should have some are gone.
+    """True if the files of a model that should have some are gone.
 
     Args:
         directory: `DATA/models`.
@@ -161,7 +161,7 @@ class Intake:
         return left
 
     def _is_kept(self, part: Path) -> bool:
-        """Whether an interrupted copy is worth resuming."""
+        """True if an interrupted copy is worth resuming."""
         age = self._clock.wall_us() - part.lstat().st_mtime_ns // 1000
         return copying.resumable(part) and age < KEPT_DAYS * _DAY_US
 
@@ -189,7 +189,7 @@ class Intake:
 
 
 def _stated_digest(part: Path) -> str | None:
-    """What the signature of a copy states as the artifact's digest; None when it cannot be read."""
+    """Read the artifact's digest in the signature of a copy; None when it cannot be read."""
     try:
         data = (part / names.SIGNATURE_FILE).read_bytes()
         return oms.parse_manifest(oms.parse_bundle(data)).root

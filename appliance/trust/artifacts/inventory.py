@@ -1,4 +1,4 @@
-"""What lies in the store and what is known of it; nothing here says that it may be used.
+"""Contents of the store and their records; nothing here says that they may be used.
 
 Rules: a record says what was decided and never replaces a check; files of the store belong to the
 service or to root and no other user may write them, or they are not opened.
@@ -44,7 +44,7 @@ class Inventory:
         self._others = dict(others or {})
 
     def missing(self, record: ModelRecord) -> bool:
-        """Whether the files of a model that should have some are gone."""
+        """True if the files of a model that should have some are gone."""
         return missing(self._directory, record)
 
     def vet(self, model_id: str) -> Vetted:
@@ -67,7 +67,7 @@ class Inventory:
         return artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
 
     def other(self, model_id: str, artifact: Artifact) -> VetWhole | None:
-        """What vets an open artifact that is no model; None for a model.
+        """Check for an open artifact that is no model; None for a model.
 
         Raises:
             StateRefused: `artifact_kind` under the id of an adapter.
@@ -93,7 +93,7 @@ class Inventory:
             return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
 
     def facts(self, record: ModelRecord) -> ModelFacts:
-        """What the file of a vetted model says, from its record, else from the file.
+        """Facts of a vetted model's file, from its record, else from the file.
 
         Raises:
             StateRefused, SignatureRefused, GgufRejected: what `vet` raises.
@@ -122,7 +122,7 @@ class Inventory:
         return record
 
     def knows(self, model_id: str) -> bool:
-        """Whether there is a record of a model."""
+        """True if there is a record of a model."""
         return self._records.find(model_id) is not None
 
     def records(self) -> list[ModelRecord]:

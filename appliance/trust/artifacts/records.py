@@ -1,4 +1,4 @@
-"""What the appliance remembers about models and their approvals, in appliance.db.
+"""Records of models and their approvals, in appliance.db.
 
 Rules: a record is a note of a decision, never the ground for the next one; approvals are kept as
 the envelopes that were signed, byte for byte. Each request reads records, so they are held in
@@ -52,7 +52,7 @@ _APPROVALS: Final = sa.table("model_approvals", *map(sa.column, ("model", "key",
 
 
 class ModelState(enum.StrEnum):
-    """How far a model has come; docs/trust.md draws the edges."""
+    """State of a model; docs/trust.md draws the edges."""
 
     QUARANTINED = "quarantined"
     VETTED = "vetted"
@@ -94,17 +94,17 @@ class ArtifactRecord(Generic[F]):
 
     @property
     def kind(self) -> str:
-        """What it is; empty before it was vetted."""
+        """Kind of the artifact; empty before it was vetted."""
         return self.facts.kind
 
     @property
     def is_model(self) -> bool:
-        """Whether it is, or may turn out to be, a model or an adapter."""
+        """True if it is, or may turn out to be, a model or an adapter."""
         return self.kind not in OTHER_KINDS
 
     @property
     def hint(self) -> str:
-        """What to do about `code`; empty when there is none."""
+        """Next step for `code`; empty when there is none."""
         return CODES[self.code].hint if self.code in CODES else ""
 
 

@@ -153,7 +153,7 @@ class ModelStore:
         return facts
 
     def facts(self, task_id: str, policy: TrustPolicy) -> TaskFacts:
-        """What a stored task says, from its bytes as they were signed.
+        """Read a stored task's facts, from its bytes as they were signed.
 
         The record says the same, in a table that no key signed: it never decides.
 
@@ -307,7 +307,7 @@ class ModelStore:
         return verified, facts
 
     def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[SignedArtifact, Vetted]:
-        """What is signed and what the file says of itself, unhashed. Raises as `check`."""
+        """Read the signed artifact and the file's own facts, unhashed. Raises as `check`."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             return signed, self.inventory.vet_open(model_id, artifact)
@@ -414,7 +414,7 @@ class ModelStore:
         )
 
     def subject(self, model_id: str, policy: TrustPolicy | None = None) -> ApprovalSubject:
-        """What an approver of this model signs.
+        """Return the subject that an approver of this model signs.
 
         Args:
             policy: where it asks for an evaluation, the newest certificate is part of it.
@@ -481,7 +481,7 @@ class ModelStore:
     def standing(
         self, model_id: str, policy: TrustPolicy
     ) -> tuple[SignedArtifact, list[ValidApproval]]:
-        """What is signed, unhashed, and the approvals that count under this policy.
+        """Read the signed artifact, unhashed, and the approvals that count under this policy.
 
         Raises:
             StateRefused: `unknown_model_id`.

@@ -1,4 +1,4 @@
-"""What passed every check, as types: the only things that the supervisor takes.
+"""Types of verified things: the only things that the supervisor takes.
 
 Rules: only `ModelStore` makes one, from bytes that it sealed.
 """

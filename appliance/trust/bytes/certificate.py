@@ -80,7 +80,7 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
-    """Whether it says of itself that it is a CA."""
+    """True if it says of itself that it is a CA."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
@@ -88,7 +88,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def subject(certificate: x509.Certificate) -> str:
-    """Whose certificate it is, as RFC 4514 writes it."""
+    """Subject of the certificate, as RFC 4514 writes it."""
     return certificate.subject.rfc4514_string()
 
 

@@ -34,7 +34,7 @@ class Envelope:
 
     @property
     def signed_bytes(self) -> bytes:
-        """What the signatures cover."""
+        """Bytes that the signatures cover."""
         return pae(self.payload_type, self.payload)
 
 

@@ -42,7 +42,7 @@ LAB: Final = b"LAB KEY"
 
 
 def is_lab(pem: bytes) -> bool:
-    """Whether a key's file says that a lab made it."""
+    """True if a key's file says that a lab made it."""
     return LAB in pem
 
 
@@ -112,7 +112,7 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
 
 
 def is_der(signature: bytes) -> bool:
-    """Whether the bytes are one DER sequence of two integers and nothing more."""
+    """True if the bytes are one DER sequence of two integers and nothing more."""
     try:
         r, s = utils.decode_dss_signature(signature)
     except ValueError:
@@ -121,7 +121,7 @@ def is_der(signature: bytes) -> bool:
 
 
 def verify(key: PublicKey, signature: bytes, message: bytes) -> bool:
-    """Whether `signature` is the key's over `message`."""
+    """True if `signature` is the key's over `message`."""
     try:
         key.verify(signature, message, ec.ECDSA(algorithm(key).hash()))
     except InvalidSignature:

@@ -43,7 +43,7 @@ Found = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a signature covers.
+    """Files that a signature covers.
 
     Attributes:
         root: hex SHA-256 over the resources' digests in listed order; names the artifact.

@@ -31,7 +31,7 @@ _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
 def problem(name: str) -> str | None:
-    """What is wrong with a path, as the end of a sentence; None when it may be used."""
+    """Describe the problem of a path, as the end of a sentence; None when it may be used."""
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

@@ -306,7 +306,7 @@ class Ceremony:
         metadata.advance(before, offer, self._now)
 
     def trusted(self) -> Trusted:
-        """What is published."""
+        """Return the published metadata."""
         found = self._published()
         if found is None:
             raise _step("nothing is published yet")

@@ -1,4 +1,4 @@
-"""What a security officer makes: TUF metadata from keys and a plan, signed by those present.
+"""TUF metadata by a security officer: from keys and a plan, signed by those present.
 
 Rules:
 - Drafts are complete but for signatures; each holder adds one with the own key, in any order and on
@@ -169,7 +169,7 @@ def sign(data: bytes, signer: CryptoSigner) -> bytes:
 
 
 def missing(root: Root, role: str, data: bytes) -> tuple[int, list[str]]:
-    """How many signatures a draft lacks under a root, and the holders who could give them."""
+    """Number of signatures that a draft lacks under a root, and the holders who could give them."""
     result = _signatures(root, role, data)
     return result.missing, _names(result.unsigned)
 
@@ -189,5 +189,5 @@ def _names(keys: Mapping[str, Key]) -> list[str]:
 
 
 def may_sign(root: Root, role: str, signer: CryptoSigner) -> bool:
-    """Whether a key has a role under a root."""
+    """True if a key has a role under a root."""
     return signer.public_key.keyid in root.roles[role].keyids

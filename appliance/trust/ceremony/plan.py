@@ -32,7 +32,7 @@ class RolePlace(NamedTuple):
 
 @dataclass(frozen=True)
 class CeremonyPlan:
-    """What was decided before anybody signs.
+    """Decisions before anybody signs.
 
     Attributes:
         days: how long the metadata of each role is valid.

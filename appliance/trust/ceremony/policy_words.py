@@ -1,4 +1,4 @@
-"""What a trust policy says, in lines for the person who signs it, and how it changed.
+"""A trust policy in lines for the person who signs it, and its changes.
 
 Rules: one line for each thing that is allowed, required or revoked, so that two policies are
 compared line by line and nothing that is dropped goes unseen.
@@ -19,7 +19,7 @@ from appliance.trust.policy.policy import (
 
 
 def lines(policy: TrustPolicy) -> list[str]:
-    """What it says."""
+    """Describe the policy in lines."""
     return list(_lines(policy))
 
 

@@ -1,4 +1,4 @@
-"""What llama.cpp would abort on, or compute for ever, instead of refusing it.
+"""Files on which llama.cpp would abort, or compute for ever, instead of refusing them.
 
 Rules: every hyper-parameter that is a float is finite; tensors have types that the processor's
 kernels compute with, and those that are added or that scale are F32; rotations, heads and experts

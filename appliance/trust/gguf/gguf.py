@@ -167,7 +167,7 @@ def _largest_layer(tensors: Mapping[str, Tensor]) -> int:
 def _kind(
     metadata: Metadata, architecture: str, tensors: Mapping[str, Tensor], n_embd: int
 ) -> ModelKind:
-    """What the model is for."""
+    """Kind of the model."""
     key = f"{architecture}.pooling_type"
     pooling = _integer(metadata, key, 0, "gguf_value")
     if pooling in _EMBEDS:

@@ -42,7 +42,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Lora:
-    """What a vetted file says about its adapter.
+    """A vetted file's facts about its adapter.
 
     Attributes:
         architecture: of the base.

@@ -1,4 +1,4 @@
-"""Whether the numbers of tensors are finite.
+"""Check that the numbers of tensors are finite.
 
 Rules: every number of the types that adapters may have is looked at; a NaN or an infinity in one
 of them would spread over every answer that it takes part in. Only the bytes that are given are

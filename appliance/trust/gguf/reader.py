@@ -97,7 +97,7 @@ class Array:
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the tensor table."""
+    """The part before the tensor table."""
 
     n_tensors: int
     metadata: Mapping[str, Scalar | Array]

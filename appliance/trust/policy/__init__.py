@@ -1,1 +1,1 @@
-"""Whom the appliance trusts: root, metadata, policy, people and their certificates."""
+"""Trust of the appliance: root, metadata, policy, people and their certificates."""

@@ -70,7 +70,7 @@ def person(
     *,
     accepted: bool = False,
 ) -> str:
-    """Who signed with the first certificate of a chain.
+    """Name the signer of a chain's first certificate.
 
     Args:
         at_us: when it must be valid, microseconds since the epoch.

@@ -1,4 +1,4 @@
-"""How old the trust metadata is, and what that costs.
+"""Age of the trust metadata, and its consequences.
 
 Rules:
 - What is old must not stop a plant: expired metadata, or a clock that is behind, refuses what
@@ -34,7 +34,7 @@ class FreshnessFinding:
 
 @dataclass(frozen=True)
 class Freshness:
-    """What the time says, in microseconds since the epoch.
+    """The verdict of the time, in microseconds since the epoch.
 
     Attributes:
         floor_us: the latest time that was recorded or signed.
@@ -51,17 +51,17 @@ class Freshness:
 
     @property
     def clock_behind(self) -> bool:
-        """Whether the clock is behind its floor."""
+        """True if the clock is behind its floor."""
         return self.now_us + _TOLERANCE_US < self.floor_us
 
     @property
     def expired(self) -> bool:
-        """Whether the metadata is expired."""
+        """True if the metadata is expired."""
         return self.expires_us is not None and self._time >= self.expires_us
 
     @property
     def stale(self) -> bool:
-        """Whether models may not be served any more."""
+        """True if models may not be served any more."""
         return self.serve_until_us is not None and self._time >= self.serve_until_us
 
     @property
@@ -112,7 +112,9 @@ class Freshness:
             )
 
     def due(self) -> str:
-        """What must be told once: `stale`, `stale-7d`, `expired`, `expires-30d`…; "" is nothing."""
+        """Name the warning that is due once: `stale`, `stale-7d`, `expired`, `expires-30d`…; ""
+        is nothing.
+        """
         if self.expires_us is None or self.serve_until_us is None:
             return ""
         if self.stale:
@@ -129,7 +131,7 @@ class Freshness:
         return min((days for days in WARN_DAYS if left <= days * _DAY_US), default=None)
 
     def findings(self) -> list[FreshnessFinding]:
-        """What a person must know now."""
+        """List the findings for a person now."""
         told = []
         if self.clock_behind:
             told.append(
@@ -189,7 +191,7 @@ class Freshness:
 
 
 def judge(trusted: Trusted | None, recorded_us: int, now_us: int, undone: str = "") -> Freshness:
-    """What the time says about what is trusted.
+    """Judge the age of the trusted metadata.
 
     Args:
         trusted: None in a lab.

@@ -134,7 +134,7 @@ def read(held: Held) -> Trusted:
 
 
 def advance(trusted: Trusted, offer: Mapping[str, bytes], at: datetime.datetime) -> Trusted:
-    """What is trusted after an update.
+    """Update the trusted metadata.
 
     Args:
         offer: files by name: `N.root.json`, `timestamp.json`, `snapshot.json`, `targets.json`
@@ -171,7 +171,7 @@ def _renewed(trusted: Trusted, offer: Mapping[str, bytes]) -> Trusted:
 
 
 def _still_valid(trusted: Trusted, root: Root) -> Trusted:
-    """What an update is compared with: nothing that was said by keys that were replaced since."""
+    """Base of an update's comparison: nothing that was said by keys that were replaced since."""
     before = trusted
     if any(_keys(trusted.root, r) != _keys(root, r) for r in ("timestamp", "snapshot")):
         before = replace(before, timestamp=None, snapshot=None, targets=None)

@@ -20,7 +20,7 @@ _LOOKS: Final = str.maketrans(
 
 
 def usable(name: str) -> bool:
-    """Whether a text may name a person."""
+    """True if a text may name a person."""
     normal = unicodedata.normalize("NFC", name.strip()) == name
     return normal and bool(name) and name.isprintable() and len(name) <= MAX_NAME
 

@@ -46,7 +46,7 @@ class PolicyKey:
 
 @dataclass(frozen=True)
 class SigningRole:
-    """Who may act in a role.
+    """Holders of a role.
 
     Attributes:
         keys: hints.
@@ -61,7 +61,7 @@ class SigningRole:
 
 @dataclass(frozen=True)
 class ModelRule:
-    """What is asked of one model id; an absent digest is not pinned.
+    """Requirements on one model id; an absent digest is not pinned.
 
     Attributes:
         min_version: lowest version that `artifact.json` may state; None asks for none.
@@ -77,7 +77,7 @@ class ModelRule:
 
 @dataclass(frozen=True)
 class Revoked:
-    """What may never be used again."""
+    """Things that may never be used again."""
 
     keys: frozenset[str]
     serials: frozenset[str]
@@ -87,7 +87,7 @@ class Revoked:
 
 @dataclass(frozen=True)
 class Stale:
-    """How long after its metadata expired a policy may still be used.
+    """Time after which a policy with expired metadata may not be used.
 
     Attributes:
         refuse_serve_days: days for which models that were approved in time are still served.
@@ -98,7 +98,7 @@ class Stale:
 
 @dataclass(frozen=True)
 class TaskRule:
-    """What is asked of every task, beside what is asked of its id.
+    """Requirements on every task, beside those on its id.
 
     Attributes:
         grace_days: how long a task serves on an evaluation that expired.
@@ -256,7 +256,7 @@ class TrustPolicy:
                 raise PolicyRefused("engine_revoked", f"{name} {version} is revoked by {rule}.")
 
     def model_rule(self, model_id: str, root_digest: str) -> ModelRule:
-        """What the policy asks of a model.
+        """Find the policy's rule for a model.
 
         Raises:
             PolicyRefused: `model_not_in_policy` when models are listed (they must be, in the
@@ -301,7 +301,7 @@ class TrustPolicy:
         )
 
     def adapter_rule(self, base_id: str, digest: str) -> ModelRule:
-        """What the policy asks of an adapter: the same signatures and approvals as of its base.
+        """Find the policy's rule for an adapter: the same signatures and approvals as of its base.
 
         Args:
             digest: hex OMS root digest of the adapter.
@@ -322,20 +322,20 @@ class TrustPolicy:
         return ModelRule(None, None, rule.require)
 
     def approvers(self, publisher: PolicyKey | None = None) -> list[str]:
-        """Who may approve, by name: of an artifact of this publisher, if it is known."""
+        """List the possible approvers by name: of this publisher's artifact, if it is known."""
         keys = [self.keys[hint] for hint in self.roles[APPROVER].keys - self.revoked.keys]
         return sorted(
             {key.person for key in keys if publisher is None or self.may_approve(key, publisher)}
         )
 
     def may_approve_after(self, approver: PolicyKey, specifier: str) -> bool:
-        """Whether somebody is another than the person who specified the evaluation, where the
+        """True if somebody is another than the person who specified the evaluation, where the
         policy asks for it.
         """
         return EVALUATOR not in self.roles[APPROVER].distinct_from or approver.person != specifier
 
     def may_approve(self, approver: PolicyKey, publisher: PolicyKey) -> bool:
-        """Whether somebody is another than the publisher, where the policy asks for it.
+        """True if somebody is another than the publisher, where the policy asks for it.
 
         One key is one person, also where a certificate gives it another name.
         """
@@ -344,7 +344,7 @@ class TrustPolicy:
         return not (distinct and same)
 
     def approvals_needed(self, rule: ModelRule) -> int:
-        """How many different people must approve what has this rule."""
+        """Number of different people who must approve under this rule."""
         return self.roles[APPROVER].threshold if "approval" in rule.require else 0
 
     def check_approvals(self, persons: Sequence[str]) -> None:

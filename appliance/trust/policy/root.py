@@ -52,7 +52,7 @@ class Reset(NamedTuple):
 
 
 def fingerprint(root: bytes) -> str:
-    """How people compare a root: hex SHA-256 of the file, as `sha256sum` prints it."""
+    """Fingerprint of a root for people: hex SHA-256 of the file, as `sha256sum` prints it."""
     return hashlib.sha256(root).hexdigest()
 
 

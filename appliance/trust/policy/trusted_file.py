@@ -1,4 +1,4 @@
-"""What a site trusts, on the disk: one file with the metadata as it was signed.
+"""A site's trust on the disk: one file with the metadata as it was signed.
 
 Rules: the file is replaced in one rename after it is durable, so that a crash at any instant leaves
 the old or the new one whole; each reader verifies it again (`metadata.read`).
@@ -20,7 +20,7 @@ _PARTS: Final = ("timestamp", "snapshot", "targets", "policy")
 
 
 def exists(directory: Path) -> bool:
-    """Whether `DATA/trust` is a site's."""
+    """True if `DATA/trust` is a site's."""
     return (directory / FILE).exists()
 
 

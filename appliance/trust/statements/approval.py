@@ -24,7 +24,7 @@ from appliance.trust.statements.upstream import UpstreamRecord
 
 @dataclass(frozen=True)
 class ApprovalSubject:
-    """What is approved.
+    """Subject of an approval.
 
     Attributes:
         digest: hex OMS root digest.
@@ -48,7 +48,7 @@ class ApprovalSubject:
 
 @dataclass(frozen=True)
 class PrunedEntries:
-    """What may go from an audit log.
+    """Entries that may go from an audit log.
 
     Attributes:
         origin: name of the log.

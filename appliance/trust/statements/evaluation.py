@@ -62,7 +62,7 @@ Counts: TypeAlias = Mapping[str, Annotated[int, Meta(ge=0, le=MILLION)]]
 
 
 class Pack(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the candidate's model did on a pack of items that do not change.
+    """A candidate model's result on a pack of items that do not change.
 
     Attributes:
         right: items that it got right.
@@ -74,12 +74,12 @@ class Pack(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
 
     def verdict(self, floor_micros: int) -> Literal["pass", "fail"]:
-        """Whether the floor is reached; the items are fixed, so that no interval is needed."""
+        """Judge the pack against its floor; the items are fixed, so that no interval is needed."""
         return "pass" if self.right * MILLION >= floor_micros * self.items else "fail"
 
 
 class GateFound(Struct, frozen=True, rename="camel"):
-    """What a gate found.
+    """Findings of a gate.
 
     Attributes:
         verdict: of the comparison, all floors and all packs: each must pass.
@@ -157,7 +157,7 @@ class GateCircumstances(Struct, frozen=True, rename="camel"):
 
 
 class _Terms(Struct, frozen=True, rename="camel"):
-    """What the block repeats of the specification, and what follows from the verdict."""
+    """The block's repetition of the specification, and what follows from the verdict."""
 
     metric: str
     threshold: float
@@ -180,14 +180,14 @@ class _Terms(Struct, frozen=True, rename="camel"):
 
 
 class _Test(Struct, frozen=True):
-    """What the certificate says as a test result, for those who read no more."""
+    """The certificate as a test result, for those who read no more."""
 
     result: _Result
     configuration: tuple[NamedDigest, ...]
 
 
 class Evaluation(Statement, frozen=True):
-    """What an evidence key signs; what it repeats is held against the specification.
+    """Statement that an evidence key signs; what it repeats is held against the specification.
 
     Attributes:
         envelope: the specification as it was signed.
@@ -293,7 +293,7 @@ class GateCertificate:
 
     @property
     def person(self) -> str:
-        """Who signed the specification."""
+        """Signer of the specification."""
         return self.wanted.name
 
 
@@ -324,14 +324,14 @@ def sign(
 def pack_verdicts(
     wanted: Specification, packs: Mapping[str, Pack]
 ) -> dict[str, Literal["pass", "fail"]]:
-    """Whether each pack that was found reaches its floor."""
+    """Judge each found pack against its floor."""
     return {name: pack.verdict(wanted.packs.get(name, 0)) for name, pack in packs.items()}
 
 
 def _configuration(
     wanted: Specification, found: GateFound, specification: str
 ) -> tuple[NamedDigest, ...]:
-    """What was measured, by digest."""
+    """Measured parts, by digest."""
     told = {
         f"model {wanted.model}": wanted.model_digest,
         f"dataset {wanted.dataset}": wanted.dataset_digest,
@@ -413,7 +413,7 @@ def carry(
 
 
 def carries(certificate: GateCertificate, origin: GateCertificate) -> bool:
-    """Whether a certificate is another one, carried over: the same but for engine and date."""
+    """True if a certificate is another one, carried over: the same but for engine and date."""
     at, first = certificate.circumstances, origin.circumstances
     same = (
         replace(at, engine=first.engine, issued_us=first.issued_us, carried_from="", unflipped={})
@@ -573,7 +573,7 @@ def _check(said: Evaluation) -> None:
 
 
 def _follows(wanted: Specification, found: GateFound) -> bool:
-    """Whether a verdict can come from this interval, which is told to the point."""
+    """True if a verdict can come from this interval, which is told to the point."""
     counted = {found.comparison, *found.floors.values()}
     all_ = counted | set(pack_verdicts(wanted, found.packs).values())
     together = "fail" if "fail" in all_ else "pass" if all_ == {"pass"} else "underpowered"

@@ -56,7 +56,7 @@ NAMED: Final = 12
 
 
 def names(text: str, certificate: GateCertificate) -> bool:
-    """Whether a text names a certificate."""
+    """True if a text names a certificate."""
     return certificate.id[:NAMED] in text
 
 
@@ -206,7 +206,7 @@ class Evaluations(CertificateStore[GateCertificate]):
         policy: TrustPolicy,
         meanings: Iterable[str] = (),
     ) -> list[str]:
-        """What a person must know of a task's evaluation now, in sentences.
+        """Describe, in sentences, the alarms about a task's evaluation now.
 
         Args:
             meanings: what the approvals say that count; a failure that one names is decided.

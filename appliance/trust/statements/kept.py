@@ -49,7 +49,7 @@ class StatementStore(Generic[C]):
         return None if found is None else bytes(found)
 
     def envelopes(self, about: str | None = None) -> list[bytes]:
-        """What was signed about it, or about anything, the oldest first."""
+        """Signed statements about a subject, or about anything, the oldest first."""
         asked = sa.select(self._table.c.envelope).order_by(*self._order)
         if about is not None:
             asked = asked.where(self._about == about)
@@ -91,7 +91,7 @@ class CertificateStore(StatementStore[C]):
         self._replays, self.now_us = replays, now_us
 
     def verified(self, envelope: bytes, policy: TrustPolicy) -> C:
-        """What would be added. Raises PolicyRefused, as `add`."""
+        """Verify a certificate and return what would be added. Raises PolicyRefused, as `add`."""
         return self._verify(envelope, policy)
 
     def _added(self, certificate_id: str, about: str, envelope: bytes) -> None:
@@ -103,7 +103,7 @@ class CertificateStore(StatementStore[C]):
         self._keep(self._replays, {"certificate": certificate_id, "answers": answers})
 
     def _answers(self, certificate_id: str) -> bytes:
-        """What was kept; nothing where nothing was."""
+        """Kept answers; empty where there are none."""
         mine = self._replays.c.certificate == certificate_id
         with self._database.begin() as connection:
             found = connection.execute(sa.select(self._replays.c.answers).where(mine)).scalar()

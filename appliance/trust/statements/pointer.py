@@ -39,7 +39,7 @@ class TaskVersion(Struct, frozen=True):
 
 
 class TaskPointer(Statement, frozen=True):
-    """What answers under a name.
+    """Target of a name.
 
     Attributes:
         name: that apps use.

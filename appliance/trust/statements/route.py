@@ -1,4 +1,4 @@
-"""What a person specifies of a route's calibration, and what the appliance certifies of it.
+"""A person's specification of a route's calibration, and the appliance's certificate.
 
 Rules:
 - A person signs route, dataset and terms before the sealed split is opened; the evidence key signs
@@ -50,7 +50,7 @@ _Count: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
 class RouteSpecification(Statement, frozen=True):
-    """What a calibration will do.
+    """Specification of a calibration.
 
     Attributes:
         split: the sealed split that is opened.
@@ -118,7 +118,7 @@ class RouteSpecification(Statement, frozen=True):
 
 
 class CalibrationFound(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a calibration found, coarse where it tells of the sealed split.
+    """Findings of a calibration, coarse about the sealed split.
 
     Attributes:
         reason: why nothing is certified; "" where something is.
@@ -162,7 +162,7 @@ class CalibrationFound(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def certified(self) -> bool:
-        """Whether the first stage may answer."""
+        """True if the first stage may answer."""
         return self.threshold_micros is not None
 
 
@@ -195,7 +195,7 @@ class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calibrated(Unnamed, frozen=True):
-    """What an evidence key signs."""
+    """Statement that an evidence key signs."""
 
     KIND: ClassVar = "https://appliance.invalid/route-certificate/v1"
     NOUN: ClassVar = "Certificate"
@@ -212,7 +212,7 @@ class Calibrated(Unnamed, frozen=True):
         return policy.evaluator(hint)
 
     def predicate(self) -> dict[str, Any]:
-        """What did not change is told of what was carried over alone."""
+        """Predicate of the statement; unchanged parts are stated for carried-over ones alone."""
         told = super().predicate()
         if not self.circumstances.unflipped:
             del told["circumstances"]["unflipped"]

@@ -112,7 +112,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
     def of_other_engine(
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
     ) -> bool:
-        """Whether the certificate of a route lacks nothing but being for the engine that serves."""
+        """True if the certificate of a route lacks nothing but being for the engine that serves."""
         try:
             _, found, _ = self.carriable(route_digest, terms, policy)
         except Refused:
@@ -125,7 +125,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
 
     def certified_since(self, since_us: int, policy: TrustPolicy) -> list[RouteCertificate]:
-        """What calibrations certified since then and is kept here; carried ones count once."""
+        """List certificates issued since then and kept here; carried ones count once."""
         return [
             certificate
             for certificate in self.holding(policy)
@@ -164,7 +164,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         terms: Mapping[str, int],
         policy: TrustPolicy,
     ) -> None:
-        """Whether a certificate lets the first stage answer now. Raises as `valid`."""
+        """Check that a certificate lets the first stage answer now. Raises as `valid`."""
         self._check_suspended(certificate)
         route.check_use(
             certificate, route_digest, terms, self._engine(), self.now_us(), policy.tasks.grace_days

@@ -24,7 +24,7 @@ Floors: TypeAlias = Mapping[str, Share]
 
 
 class Specification(Statement, frozen=True):
-    """What a gate will do.
+    """Specification of a gate.
 
     Attributes:
         task, dataset: ids in the store, each with the hex digest of its signature's root.

@@ -84,11 +84,11 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse what cannot be meant. Raises what `malformed` makes."""
 
     def subjects(self) -> tuple[NamedDigest, ...]:
-        """What it is about."""
+        """Subjects of the statement."""
         return tuple(named(getattr(self, n), getattr(self, d)) for n, d in self.SUBJECTS)
 
     def predicate(self) -> dict[str, Any]:
-        """What it says."""
+        """Predicate of the statement."""
         left_out = {each for pair in self.SUBJECTS for each in pair} if self.APART else set()
         told: dict[str, Any] = msgspec.to_builtins(self)
         return {
@@ -202,7 +202,7 @@ class Unnamed(Statement, frozen=True):
     about: tuple[NamedDigest, ...]
 
     def subjects(self) -> tuple[NamedDigest, ...]:
-        """What it is about."""
+        """Subjects of the statement."""
         return self.about
 
     def predicate(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What was learnt of upstreams, and the approvals of their hosts, in `appliance.db`.
+"""Records of upstreams, and the approvals of their hosts, in `appliance.db`.
 
 Rules: approvals are kept as the envelopes that were signed and verified again under the policy of
 the day; a person counts once; an approval is of one record, so that a changed host has none.
@@ -60,7 +60,7 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
         super().__init__(database, _APPROVALS, "digest", ("key",), ApprovalStatement.verify, held)
 
     def fingerprint(self, name: str) -> bytes | None:
-        """What was learnt of an upstream; None where nothing was."""
+        """Learnt fingerprint of an upstream; None where there is none."""
         asked = sa.select(_FINGERPRINTS.c.fingerprint).where(_FINGERPRINTS.c.name == name)
         with self._database.begin() as connection:
             row = connection.execute(asked).first()
@@ -108,7 +108,7 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
     def acceptable(
         self, record: UpstreamRecord, envelope: bytes, policy: TrustPolicy
     ) -> ValidApproval:
-        """Whether one more approval counts; nothing is kept.
+        """Check that one more approval counts; nothing is kept.
 
         Raises:
             PolicyRefused: what `approvals.accept` raises.

@@ -1,4 +1,4 @@
-"""What crosses between the command and the child that converts. Pure."""
+"""Messages between the command and the child that converts. Pure."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ INDEX = "model.safetensors.index.json"
 
 
 class ConversionOrder(msgspec.Struct, frozen=True):
-    """What is to be done.
+    """A conversion to do.
 
     Attributes:
         name: of the model, for people.
@@ -26,7 +26,7 @@ class ConversionOrder(msgspec.Struct, frozen=True):
 
 
 class ConversionResult(msgspec.Struct, frozen=True):
-    """What came of it.
+    """Result of a conversion.
 
     Attributes:
         code: stable code of a refusal; "" where there is none.

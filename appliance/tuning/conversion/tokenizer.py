@@ -181,7 +181,7 @@ def _special(given: Members, config: Members, ids: dict[str, int]) -> dict[str, 
 
 
 def _begins(tokenizer: Members, given: Members, tokens: list[str], bos: int | None) -> bool:
-    """Whether a text begins with a token of its own, as the last step of the tokenizer says."""
+    """True if a text begins with a token of its own, as the last step of the tokenizer says."""
     last = tokenizer.get("post_processor")
     given_steps = last.get("processors", [last]) if isinstance(last, dict) else []
     begins = False

@@ -243,7 +243,7 @@ class Training:
         )
 
     def _scores(self, rows: Sequence[TokenRow], prefix: int) -> list[Score]:
-        """What the network says of the answers, in the order of the rows."""
+        """Score the answers with the network, in the order of the rows."""
         with torch.no_grad():
             return self._scored(rows, prefix)
 

@@ -170,11 +170,11 @@ class Network:
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens there are."""
+        """Number of tokens."""
         return len(self._embedding)
 
     def parameters(self) -> list[Tensor]:
-        """What is trained, in a fixed order."""
+        """Trained parameters, in a fixed order."""
         linears = [part for _, parts in self._layers for part in parts]
         return [matrix for part in linears for matrix in (part.down, *part.ups)]
 
@@ -255,7 +255,7 @@ class Network:
         return x + down(Gated.apply(gate_up(self._normed(x, between))))
 
     def _attention(self, qkv: Tensor, places: Places) -> Tensor:
-        """What the heads bring together; the rows look at the beginning and at themselves."""
+        """Combine the heads; the rows look at the beginning and at themselves."""
         heads, shared, head = self._shape.heads, self._shape.heads_kv, self._shape.head
         begun, count, length = places.begun, places.count, places.length
         q, k, v = qkv.split([heads * head, shared * head, shared * head], -1)

@@ -1,4 +1,4 @@
-"""What the schemas of the admin socket have in common.
+"""Common base of the admin socket's schemas.
 
 Rules: replies allow unknown fields, so that an older client reads a newer server; requests refuse
 them.

@@ -93,7 +93,7 @@ class RemoveWanted(Request):
 
 
 class Removed(Reply):
-    """How many documents are gone."""
+    """Number of documents removed."""
 
     removed: int
 
@@ -108,7 +108,7 @@ class SearchWanted(Request):
 
 
 class Passages(Reply):
-    """What was found, best first."""
+    """Passages found, best first."""
 
     generation: int
     ranking: str
@@ -116,7 +116,7 @@ class Passages(Reply):
 
 
 class VerifiedCollection(Reply):
-    """What was checked, and what is wrong."""
+    """Checks of a collection and their problems."""
 
     documents: int
     versions: int
@@ -126,7 +126,7 @@ class VerifiedCollection(Reply):
 
 
 class DocumentReport(Reply):
-    """What a job made of one document."""
+    """A job's result for one document."""
 
     name: str
     state: str
@@ -135,7 +135,7 @@ class DocumentReport(Reply):
 
 
 class ReportList(Reply):
-    """What a job made of each document."""
+    """A job's result for each document."""
 
     documents: list[DocumentReport]
 

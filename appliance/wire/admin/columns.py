@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class ColumnKind(enum.Enum):
-    """What a column shows."""
+    """Kind of a column."""
 
     TEXT = enum.auto()
     STATE = enum.auto()

@@ -52,7 +52,7 @@ class SeenBy(Reply):
 
 
 class SeenList(Reply):
-    """What saw the items, by item and evaluation."""
+    """Readers of the items, by item and evaluation."""
 
     seen: list[SeenBy]
 

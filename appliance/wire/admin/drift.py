@@ -14,7 +14,7 @@ class Restart(Request):
 
 
 class Drift(Reply):
-    """What is known of a task's weeks.
+    """Known weeks of a task.
 
     Attributes:
         document: state, answer, findings of the last look, and the alarm.

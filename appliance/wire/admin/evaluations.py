@@ -84,7 +84,9 @@ class Compared(Reply):
 
 
 class ErrorsWanted(Request):
-    """Whose wrong items are shown; the other two keep a cell of the confusion matrix."""
+    """The candidate whose wrong items are shown; the other two keep a cell of the confusion
+    matrix.
+    """
 
     side: Side
     expected: str = Field(default="", max_length=65_536)
@@ -110,7 +112,7 @@ class WrongItem(Reply):
 
 
 class Confused(Reply):
-    """How often one answer was given where another was expected."""
+    """Number of times that one answer was given where another was expected."""
 
     expected: str
     answered: str
@@ -118,7 +120,7 @@ class Confused(Reply):
 
 
 class Errors(Reply):
-    """What a candidate has wrong on an open split.
+    """A candidate's wrong items on an open split.
 
     Attributes:
         items, wrong: of the whole split.

@@ -33,7 +33,7 @@ class Marks(Request):
 
 
 class Known(Reply):
-    """What the ledger knows of a split.
+    """The ledger's entries on a split.
 
     Attributes:
         looks: how many it inherits.
@@ -45,7 +45,7 @@ class Known(Reply):
 
 
 class PlanWanted(Request):
-    """What a person wants to compare.
+    """A comparison to plan.
 
     Attributes:
         incumbent: a baseline or the id of a task; by default what the task declares.

@@ -13,7 +13,7 @@ R = TypeVar("R", bound=Verbatim)
 
 
 class JobProgress(Reply):
-    """How far a job is.
+    """Progress of a job.
 
     `total` is 0 while it is not known; `rate` is units a second over the last seconds, null while
     it is not known, and `seconds_left` follows from it.
@@ -102,7 +102,7 @@ class Export(Request):
 
 
 def far(told: JobProgress) -> str:
-    """How far a job is."""
+    """Write a job's progress."""
     if not told.phase:
         return "-"
     if not told.total:

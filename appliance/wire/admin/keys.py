@@ -60,7 +60,7 @@ class KeyList(Reply):
 
 
 class KeyLimits(Request):
-    """What a key may use from now on."""
+    """Limits of a key from now on."""
 
     rpm: int | None = Field(default=None, ge=1, le=MOST)
     tpm: int | None = Field(default=None, ge=1, le=MOST)

@@ -40,7 +40,7 @@ class ErrorReply(_Reply):
 
 
 class WorkerDevice(_Reply):
-    """What a worker computes on.
+    """Device that a worker computes on.
 
     `kind` is "cpu" or "cuda", `text` says it with driver and layers, `backend` is the path of the
     GPU library; `warning` is why a model is on the processor although an NVIDIA driver is loaded.
@@ -127,7 +127,7 @@ class Host(_Reply):
 
 
 class StepProgress(_Reply):
-    """How far a long step is, in bytes or entries."""
+    """Progress of a long step, in bytes or entries."""
 
     phase: str
     done: int
@@ -266,8 +266,9 @@ class ModelImport(_Request):
 
 
 class Subject(_Reply):
-    """What an approver signs: the artifact's digest, that of its signature file, the round of
-    approvals, which a suspension counts up, and the certificate that the approval rests on.
+    """Subject that an approver signs: the artifact's digest, that of its signature file, the
+    round of approvals, which a suspension counts up, and the certificate that the approval rests
+    on.
     """
 
     id: str
@@ -284,7 +285,7 @@ class ApprovalUpload(_Request):
 
     @classmethod
     def holding(cls, envelope: bytes) -> Self:
-        """What was signed. Raises Refused (`approval_malformed`)."""
+        """Wrap a signed envelope. Raises Refused (`approval_malformed`)."""
         try:
             return cls.of(envelope=envelope.decode("ascii"))
         except UnicodeDecodeError as error:
@@ -374,7 +375,7 @@ class HoldingBackup(_Reply):
 
 
 class Erased(_Reply):
-    """What an erasure did.
+    """Result of an erasure.
 
     Attributes:
         entry: its entry, which names the entries of the log that lost their texts.
@@ -409,7 +410,7 @@ class Problem(_Reply):
 
 
 class Verification(_Reply):
-    """What a verification of the log found; `ok` is true only when `problems` is empty.
+    """Result of a verification of the log; `ok` is true only when `problems` is empty.
 
     `problems` holds the first of `problem_count`. `open_intents` have no outcome yet,
     `unwitnessed` entries are covered by no independent witness.

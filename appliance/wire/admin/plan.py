@@ -25,7 +25,7 @@ class Difference(Reply):
 
 
 class ImportPlan(Reply):
-    """What importing an artifact would do. Nothing was stored.
+    """Preview of an artifact's import. Nothing was stored.
 
     Attributes:
         ok: whether it would be accepted; `code`, `message` and `hint` say why not.

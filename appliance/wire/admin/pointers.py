@@ -17,7 +17,7 @@ class Version(Reply):
 
 
 class ShadowTally(Reply):
-    """How the answers of a shadow compare with those that apps got.
+    """Comparison of a shadow's answers with those that apps got.
 
     `differing` has the ids of the newest requests whose answers differ; `dropped` were not asked.
     """
@@ -30,7 +30,7 @@ class ShadowTally(Reply):
 
 
 class Pointer(Reply):
-    """What a name points at since `time`; the canary answers `percent` of the apps."""
+    """Target of a name since `time`; the canary answers `percent` of the apps."""
 
     id: str
     live: Version
@@ -58,7 +58,7 @@ class NameList(Reply):
 
 
 class Target(Reply):
-    """What a pointer at a task would have to say; `now` is what the name points at."""
+    """Statement of a pointer at a task; `now` is the name's present target."""
 
     name: str
     task: str

@@ -31,7 +31,7 @@ class SegmentList(_Reply):
 
 
 class PruneSubject(_Reply):
-    """What the approvers of a prune sign, and the approvals so far; `before` stays.
+    """Subject that approvers of a prune sign, and the approvals so far; `before` stays.
 
     `witnessed` is the fewest entries that a witness has seen last, null without a witness.
     """

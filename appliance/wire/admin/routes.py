@@ -12,7 +12,7 @@ ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
 
 
 class RoutePlanWanted(Request):
-    """What a person wants to calibrate."""
+    """A calibration to plan."""
 
     route: ArtifactId
     dataset: ArtifactId
@@ -61,7 +61,7 @@ class Stage(Reply):
 
 
 class CalibrationCertificate(Reply):
-    """What a calibration found.
+    """Findings of a calibration.
 
     Attributes:
         suspended: why it is out of use; "" for one that is not.
@@ -113,7 +113,7 @@ class Traffic(Reply):
 
 
 class Watched(Reply):
-    """What the monitor of a certificate has seen.
+    """Observations of a certificate's monitor.
 
     Attributes:
         waiting: accepted answers that were drawn and have no label yet.
@@ -201,14 +201,14 @@ class SampleToLabel(Reply):
 
 
 class LabelGiven(Request):
-    """What a person says is right."""
+    """A person's correct answer."""
 
     id: Annotated[int, Field(ge=1, lt=1 << 53)]
     label: Annotated[str, Field(min_length=1, max_length=65_536)]
 
 
 def shares(route: Route) -> str:
-    """How many answers each stage of a route gave."""
+    """Write the number of answers of each stage of a route."""
     told = [f"{stage.name} {stage.answers}" for stage in route.stages]
     return ", ".join([*told, f"deferred {route.deferred}"])
 

@@ -25,7 +25,7 @@ class StateDifference(Reply):
 
 
 class State(Reply):
-    """What log and database say of each other; `ends_early` is why nothing is answered, or empty.
+    """Agreement of log and database; `ends_early` is why nothing is answered, or empty.
 
     `entries` were compared.
     """

@@ -25,7 +25,7 @@ class TrustKey(_Reply):
 
 
 class TrustRole(_Reply):
-    """Who may act in a role, and how many different people it takes."""
+    """Holders of a role, and the number of different people it takes."""
 
     threshold: int
     distinct_from: list[str]
@@ -85,7 +85,7 @@ class TrustOffer(_Request):
 
     @classmethod
     def holding(cls, read: Mapping[str, bytes] | Refused) -> Self:
-        """What was read from a medium, or why nothing was. Raises as `of`."""
+        """Wrap the files read from a medium, or the reason for none. Raises as `of`."""
         if isinstance(read, Refused):
             told = TrustRefusal.of(code=read.code, message=read.message[:MAX_MESSAGE])
             return cls.of(refusal=told)
@@ -94,7 +94,7 @@ class TrustOffer(_Request):
 
 
 class TrustUpdated(_Reply):
-    """What an update did: versions by part, and the models that the new policy ended."""
+    """Result of an update: versions by part, and the models that the new policy ended."""
 
     changed: bool
     before: dict[str, int]

@@ -42,7 +42,7 @@ class CompareTunings(Request):
 
 
 class Tuned(Reply):
-    """What one tuning came to.
+    """Result of one tuning.
 
     Attributes:
         value, interval: of the metric, the tuned model as it serves, on dev, at 95 %.

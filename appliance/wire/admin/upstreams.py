@@ -56,7 +56,7 @@ class UpstreamApproval(Request):
 
 
 class UpstreamDrain(Request):
-    """Whether a host gets no new requests."""
+    """Wish that a host gets no new requests."""
 
     url: Annotated[str, Field(max_length=300)]
     drained: bool
@@ -71,7 +71,7 @@ class HostOf:
 
     @property
     def key(self) -> str:
-        """What tells it from all others."""
+        """Key that distinguishes it from all others."""
         return f"{self.upstream.name} {self.host.url if self.host is not None else ''}"
 
     @property

@@ -11,7 +11,7 @@ from appliance.wire.admin.endpoint import viewers
 
 
 class Histogram(Reply):
-    """How many observations there were up to each bound, in seconds, and one beyond the last."""
+    """Number of observations up to each bound, in seconds, and one beyond the last."""
 
     bounds: list[float] = Field(default=[])
     counts: list[int] = Field(default=[])
@@ -27,7 +27,7 @@ class Gpu(Reply):
 
 
 class CurrentLoad(Reply):
-    """What the appliance has done since it started, and what it uses now.
+    """Work of the appliance since its start, and its present use.
 
     Attributes:
         at: seconds of the server's monotonic clock.
@@ -61,7 +61,7 @@ class CurrentLoad(Reply):
 
 
 class Rates(Reply):
-    """What `appliance metrics` measured between two looks at the load.
+    """Rates of `appliance metrics` between two looks at the load.
 
     Attributes:
         seconds: between the looks.

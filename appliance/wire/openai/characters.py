@@ -53,5 +53,5 @@ def half_pair(value: Any) -> JsonPath | None:
 
 
 def may_spell_half(text: str) -> bool:
-    """Whether a JSON text could have half of a surrogate pair: it would be an escape in it."""
+    """True if a JSON text could have half of a surrogate pair: it would be an escape in it."""
     return _ESCAPED.search(text) is not None

@@ -164,7 +164,7 @@ class ChatRequest(GenerationFields):
 
     @property
     def thinking(self) -> bool | None:
-        """Whether the model should reason first; None leaves it to the model."""
+        """Wish that the model reasons first; None leaves it to the model."""
         if self.chat_template_kwargs and self.chat_template_kwargs.enable_thinking is not None:
             return self.chat_template_kwargs.enable_thinking
         return False if self.reasoning_effort == "none" else None
@@ -177,7 +177,7 @@ class ChatRequest(GenerationFields):
 
     @property
     def alternatives(self) -> int | None:
-        """How many log-probabilities to tell beside each token's own; None tells nothing."""
+        """Number of log-probabilities to return beside each token's own; None returns nothing."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
 

@@ -94,7 +94,7 @@ class CompletionRequest(GenerationFields):
 
     @property
     def alternatives(self) -> int | None:
-        """How many log-probabilities to tell beside each token's own; None tells nothing."""
+        """Number of log-probabilities to return beside each token's own; None returns nothing."""
         return self.logprobs
 
 

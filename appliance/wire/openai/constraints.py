@@ -93,7 +93,7 @@ class ResponseFormat(BaseModel):
 
 
 class ConstraintFields(BaseModel):
-    """What chat and completions take."""
+    """Common fields of chat and completions that constrain the answer."""
 
     response_format: ResponseFormat | None = None
     json_schema: Schema | None = None
@@ -112,7 +112,7 @@ class ConstraintFields(BaseModel):
 
     @property
     def constraint(self) -> Constraint | None:
-        """What the engine enforces; None when the answer is free text."""
+        """Constraint that the engine enforces; None when the answer is free text."""
         return next(iter(self._constraints()), None)
 
     def _constraints(self) -> list[Constraint]:

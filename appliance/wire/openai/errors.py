@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong; `code` is stable, `param` names the field at fault.
+    """An error; `code` is stable, `param` names the field at fault.
 
     `item` is there with `task_queued` alone: the id under `/v1/queue/`.
     """

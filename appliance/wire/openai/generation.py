@@ -1,4 +1,4 @@
-"""What every request for a text may say, and the token counts that every answer tells.
+"""Common fields of requests for a text, and the token counts that every answer has.
 
 Rules:
 - Values are taken by their JSON type, never converted: "0.5" is no number and true is no 1.
@@ -106,7 +106,7 @@ class StreamOptions(BaseModel):
 
 
 class GenerationFields(ConstraintFields):
-    """What chat and completions share.
+    """Common fields of chat and completions.
 
     `max_completion_tokens` is the newer name and wins over `max_tokens`. `top_k`, `min_p` and
     `typical_p` narrow sampling; `ignore_eos` and `min_tokens` keep a text from ending early.
@@ -168,19 +168,19 @@ class GenerationFields(ConstraintFields):
 
     @property
     def alternatives(self) -> int | None:
-        """How many log-probabilities to tell beside each token's own; None tells nothing."""
+        """Number of log-probabilities to return beside each token's own; None returns nothing."""
         return None
 
     @property
     def priority(self) -> Priority | None:
-        """How urgent the request says it is; None leaves it to the key."""
+        """Urgency that the request states; None leaves it to the key."""
         return {"flex": Priority.BATCH, "priority": Priority.INTERACTIVE}.get(
             self.service_tier or ""
         )
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream ends with the token counts."""
+        """True if a stream ends with the token counts."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
 

@@ -15,7 +15,7 @@ def _none(value: object) -> bool:
 
 
 class ModelMeta(BaseModel):
-    """What an entry is for, and what its requests may ask.
+    """Purpose of an entry, and the options of its requests.
 
     Attributes:
         type: what an app does with it.
@@ -44,7 +44,7 @@ class ModelMeta(BaseModel):
 
 
 class Model(BaseModel):
-    """What a request may name as its `model`.
+    """A value for `model` in a request.
 
     `max_model_len` is the context length in tokens, null where no token is read. `parent` is the
     base of an adapter, as vLLM tells it.

@@ -13,7 +13,7 @@ class EntryRef(BaseModel):
 
 
 class Evidence(BaseModel):
-    """What opens the commitments to passages and citations.
+    """Opening of the commitments to passages and citations.
 
     `nonce` is there while `state` is `kept`; `erased` or `not_kept` says why it is not.
     """

@@ -1,4 +1,4 @@
-"""What `POST /v1/responses` answers with.
+"""Reply of `POST /v1/responses`.
 
 Source: OpenAI API reference, the response object.
 """

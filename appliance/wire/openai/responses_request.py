@@ -261,7 +261,7 @@ class ResponsesRequest(BaseModel):
 
     @staticmethod
     def _resolved(name: str, known: Collection[str | None]) -> bool:
-        """Whether a reference is to an item of the input, or to reasoning, which is read over."""
+        """True if a reference is to an item of the input, or to reasoning, which is read over."""
         return name in known or name.startswith("rs_")
 
     @property
@@ -276,7 +276,7 @@ class ResponsesRequest(BaseModel):
 
     @property
     def constraint(self) -> Constraint | None:
-        """What the engine enforces; None when the answer is free text."""
+        """Constraint that the engine enforces; None when the answer is free text."""
         form = self.text.format if self.text else None
         if form is None or form.type == "text":
             return None

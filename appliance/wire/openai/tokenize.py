@@ -60,7 +60,7 @@ class TokenizeRequest(_OfModel):
 
     @property
     def thinking(self) -> bool | None:
-        """Whether the model should reason first; None leaves it to the model."""
+        """Wish that the model reasons first; None leaves it to the model."""
         return self.chat_template_kwargs.enable_thinking if self.chat_template_kwargs else None
 
 
@@ -82,13 +82,13 @@ class DetokenizeRequest(_OfModel):
 
 
 class Detokenized(BaseModel):
-    """What the tokens spell, control tokens by their names."""
+    """Spelling of the tokens, control tokens by their names."""
 
     prompt: str
 
 
 class TokenizerInfo(BaseModel):
-    """What a client needs to build prompts itself; null where the model has no such token."""
+    """Facts for a client that builds prompts itself; null where the model has no such token."""
 
     model: str
     max_model_len: int

@@ -224,7 +224,7 @@ def chosen(
     parallel: bool | None,
     allowed: Collection[str] | None = None,
 ) -> Tools | None:
-    """What the engine is to offer; None for nothing.
+    """Choose the tools that the engine offers; None for nothing.
 
     Args:
         choice: none, auto or required; None is auto.

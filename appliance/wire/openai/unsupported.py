@@ -1,4 +1,4 @@
-"""How a field whose meaning would be lost is refused; which ones are is in `fields`.
+"""Refusals of fields whose meaning would be lost; `fields` lists them.
 
 Rules: a value that asks for nothing (null, the default, an empty list) always passes; a refusal
 names the field and says what to do instead.
