@@ -4,7 +4,8 @@ Rules: nothing is said here that the source does not say; `tests/test_docs.py` f
 differs from what this makes. Run `.venv/bin/python docs/generate.py` after changing
 `appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
 `appliance/wire/openai/fields.py`, `appliance/incidents/rules.py`, `appliance/tasks/metrics.py`,
-`appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`, or an endpoint.
+`appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`,
+`installer/host/problems.py`, or an endpoint.
 """
 
 import dataclasses
@@ -27,6 +28,7 @@ from appliance.types import Role
 from appliance.upstream_kinds import KINDS
 from appliance.wire.admin.endpoint import Endpoint
 from appliance.wire.openai.fields import TABLE, FieldGroup
+from installer.host import problems
 
 DOCS = Path(__file__).parent
 _BEGIN = "<!-- fields: made by docs/generate.py from appliance/wire/openai/fields.py -->\n"
@@ -41,6 +43,8 @@ _METRICS_BEGIN = "<!-- metrics: made by docs/generate.py from appliance/tasks/me
 _METRICS_END = "<!-- end of metrics -->\n"
 _ROLES_BEGIN = "<!-- roles: made by docs/generate.py from appliance/wire/admin -->\n"
 _ROLES_END = "<!-- end of roles -->\n"
+_MESSAGES_BEGIN = "<!-- messages: made by docs/generate.py from installer/host/problems.py -->\n"
+_MESSAGES_END = "<!-- end of messages -->\n"
 _NOTE = "<!-- Made by docs/generate.py; change the source, not this file. -->"
 
 
@@ -163,6 +167,13 @@ def admin_document() -> str:
     return _between("admin-guide.md", _ROLES_BEGIN, lines, _ROLES_END)
 
 
+def install_document() -> str:
+    """docs/install-guide.md, with the table of the installer's messages made new."""
+    lines = ["", "| code | do |", "|---|---|"]
+    lines += [_row([f"`{code}`", hint]) for code, hint in problems.CODES.items()]
+    return _between("install-guide.md", _MESSAGES_BEGIN, [*lines, ""], _MESSAGES_END)
+
+
 def _field_row(row: FieldGroup) -> str:
     names = ", ".join(f"`{name}`" for name in row.names)
     return _row([names, ", ".join(row.routes), row.reason])
@@ -203,6 +214,7 @@ DOCUMENTS = {
     "collections.md": collections_document,
     "tasks.md": tasks_document,
     "admin-guide.md": admin_document,
+    "install-guide.md": install_document,
 }
 
 if __name__ == "__main__":
