@@ -54,11 +54,10 @@ CODES: Final[dict[str, Code]] = {
         "the data directory was not initialised", "Run `appliance init` for this directory."
     ),
     "data_exists": Code(
-        "the target already exists",
-        "Choose another directory or file; nothing is overwritten.",
+        "the target already exists", "Choose another directory or file; nothing is overwritten."
     ),
     "profile_unsupported": Code(
-        "this is not there in this profile",
+        "this profile does not have that",
         "The profiles are lab and site: docs/adr/0011-lab-profile.md.",
     ),
     "data_locked": Code(
@@ -71,24 +70,25 @@ CODES: Final[dict[str, Code]] = {
     ),
     "database_newer": Code(
         "a newer release wrote this database, and this one cannot read it",
-        "Start the named release. To go back, put the database of before the upgrade back: "
-        "`appliance-installer rollback --with-snapshot`, or restore a backup of then.",
+        "Start the named release. To go back, restore the database from before the upgrade: "
+        "`appliance-installer rollback --with-snapshot`, or a backup of that time.",
     ),
     "erasure_unfinished": Code(
-        "what was erased is still in a database's log of writes",
-        "Give the command again, or start the server again: either ends it.",
+        "erased text is still in a database's write-ahead log",
+        "Run the command again, or restart the server: either one finishes the erasure.",
     ),
     "state_differs": Code(
-        "appliance.db permits what the audit log does not",
-        "See `appliance state show`; restore appliance.db, or decide: `appliance state settle`.",
+        "appliance.db permits something that the audit log does not",
+        "See `appliance state show`; restore appliance.db, or decide with `appliance state "
+        "settle`.",
     ),
     "state_agrees": Code(
         "the database and the audit log agree, so there is nothing to decide",
-        "`appliance state show` says how far they were compared by.",
+        "`appliance state show` lists the last comparison.",
     ),
     "bind_refused": Code(
         "a non-loopback address needs TLS and at least one key",
-        "Listen on 127.0.0.1, or run `appliance tls issue`, enable [tls] and create a key.",
+        "Listen on 127.0.0.1; or run `appliance tls issue`, enable [tls] and create a key.",
     ),
     "certificate_unusable": Code(
         "a certificate or its key cannot be used for TLS",
@@ -103,13 +103,14 @@ CODES: Final[dict[str, Code]] = {
         "Keys are PEM files: ECDSA on P-256, P-384 or P-521, Ed25519 for the audit log.",
     ),
     "file_too_open": Code(
-        "a private file may be read by more than its owner", "Run chmod 0600 on the file."
+        "others than its owner can read a private file", "Run chmod 0600 on the file."
     ),
     "checkout_required": Code(
-        "there is no checkout to build a bundle in", "Run it in a checkout of the source."
+        "a bundle can only be built in a checkout", "Run it in a checkout of the source."
     ),
     "host_unsuitable": Code(
-        "the host lacks something that the product needs", "docs/admin-guide.md lists the needs."
+        "the host lacks something that the product needs",
+        "docs/admin-guide.md lists the requirements.",
     ),
     "role_name_unknown": Code(
         "a user or group in [admin.roles] is not known on this host",
@@ -124,10 +125,10 @@ CODES: Final[dict[str, Code]] = {
         "Pass a GGUF file: `appliance model demo --from FILE`.",
     ),
     "server_not_started": Code(
-        "the server ended before it answered", "Its last lines, in the named file, say why."
+        "the server ended before it answered", "The named file has its last lines."
     ),
     "interrupted": Code(
-        "the caller went away before the work was done", "Start it again; nothing was changed."
+        "the client disconnected before the work was done", "Start it again; nothing was changed."
     ),
     # statistics
     "coefficients_invalid": Code(
@@ -140,10 +141,10 @@ CODES: Final[dict[str, Code]] = {
         "the job's state does not allow this", "`appliance job show ID` says what it allows."
     ),
     "job_kind_unknown": Code(
-        "this version has no such kind of job", "Use the version that started the job."
+        "this version does not know this kind of job", "Use the version that started the job."
     ),
     "job_too_large": Code(
-        "parameters, checkpoint or result of a job are larger than a job keeps",
+        "a job's parameters, checkpoint or result are too large",
         "Split the work into smaller jobs.",
     ),
     "too_many_jobs": Code(
@@ -154,14 +155,14 @@ CODES: Final[dict[str, Code]] = {
         "the job cannot be kept in appliance.db", "Free space in the data directory and try again."
     ),
     "job_paused": Code("the job was paused", "Continue it with `appliance job resume ID`."),
-    "job_cancelled": Code("the job was cancelled", "Start it again if it is wanted."),
+    "job_cancelled": Code("the job was cancelled", "Start it again if you still need it."),
     "job_interrupted": Code(
         "the server ended while the job ran",
         "`appliance job show ID` says whether it can be resumed; if not, start it again.",
     ),
     "job_failed": Code(
-        "the work of a job ended with an error that the product does not know",
-        "The server's log has the details: `appliance logs`. Report it.",
+        "a job ended with an unexpected error",
+        "The server log has the details: `appliance logs`. Please report it.",
     ),
     # tasks
     "task_invalid": Code(
@@ -188,7 +189,7 @@ CODES: Final[dict[str, Code]] = {
         "Send a JSON object with the named fields as the user's message.",
     ),
     "task_model_changed": Code(
-        "the task was made for another model than the one that is loaded under its id",
+        "the task was made for another model than the one loaded under its id",
         "Import the model that the task names, or sign a new version of the task.",
     ),
     "task_model_missing": Code(
@@ -200,8 +201,8 @@ CODES: Final[dict[str, Code]] = {
         "Correct the named line: an item with id, input and expected.",
     ),
     "task_parameter": Code(
-        "the request brings a setting that the task has made",
-        "Leave the field out; a task's prompt, form and sampling are its own.",
+        "the request sets something that the task fixes",
+        "Leave the field out; the task defines its prompt, form and sampling.",
     ),
     "task_answer_unfit": Code(
         "an expected answer cannot be written in the task's form",
@@ -209,7 +210,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "task_answer_invalid": Code(
         "the model's answer breaks the task's form",
-        "Raise max_tokens; a cut answer breaks it most often.",
+        "Raise max_tokens: a truncated answer is the most common cause.",
     ),
     # routes
     "route_invalid": Code(
@@ -221,15 +222,15 @@ CODES: Final[dict[str, Code]] = {
     ),
     "task_queued": Code(
         "no stage of the route may answer this input, and it waits for a person",
-        "Read GET /v1/queue/{id} until its state is answered or expired; `item` of the error is "
-        "the id. Sending the request again within a day names the same item.",
+        "Read GET /v1/queue/{id} until its state is answered or expired; the id is `item` "
+        "of the error. The same request within a day returns the same item.",
     ),
     "route_not_certified": Code(
         "the route has no certificate that lets its first stage answer",
         "Every request is escalated until `appliance route calibrate` certifies a threshold.",
     ),
     "route_suspended": Code(
-        "the certificate of the route was taken out of use",
+        "the certificate of the route is suspended",
         "Find out why its answers got worse, then calibrate on new groups.",
     ),
     "route_certificate_other": Code(
@@ -238,37 +239,38 @@ CODES: Final[dict[str, Code]] = {
         "is: `appliance route calibrate`.",
     ),
     "route_no_replay": Code(
-        "what another engine must do again with open items is not here",
+        "the recorded answers that a new engine must reproduce are missing",
         "Calibrate with the engine that serves: `appliance route calibrate`.",
     ),
     "route_change_unbounded": Code(
-        "the same answers to so few open groups bound the change too little for the certificate",
-        "Calibrate with the engine that serves, `appliance route calibrate`; more groups in `dev` "
-        "and a limit further below the allowed error let a later upgrade be bounded.",
+        "too few open groups were compared to bound the change by the new engine",
+        "Calibrate with the new engine: `appliance route calibrate`. More groups in `dev`, "
+        "or a limit further below the allowed error, let the next upgrade carry over.",
     ),
     "route_certificate_expired": Code(
         "the certificate of the route has expired", "Calibrate again on new groups."
     ),
     "route_certificate_malformed": Code(
-        "the certificate of a route breaks its format",
+        "the certificate of a route is malformed",
         "It was damaged or made by another program; calibrate again.",
     ),
     "route_certificate_signature": Code(
-        "the signature of a route's certificate does not hold",
-        "It was changed after it was signed; calibrate again.",
+        "the signature of a route certificate is invalid",
+        "It was changed after signing; calibrate again.",
     ),
     "route_certificate_inconsistent": Code(
         "the certificate of a route contradicts itself or its specification",
-        "It cannot be used under any signature; calibrate again.",
+        "No signature makes it usable; calibrate again.",
     ),
     "route_stage_away": Code(
-        "what answers for a stage of the route is not here",
+        "a stage's task or model is not on this host",
         "Approve the task that the stage names by its digest, or sign a new version of the route.",
     ),
     "route_stage_unfit": Code(
-        "a stage of the route cannot be what the route needs",
-        "All stages take the same fields and give the same form, labels or fields; the first has a "
-        "model where it says `p_true`; `group_from` is one of its fields, `key` or `person`.",
+        "a stage does not fit the route",
+        "All stages take the same fields and give the same form, labels or fields; the "
+        "first has a model where it says `p_true`; `group_from` is one of its fields, `key` "
+        "or `person`.",
     ),
     # datasets
     "dataset_unreadable": Code(
@@ -286,8 +288,8 @@ CODES: Final[dict[str, Code]] = {
         "Split it, or leave out items: docs/datasets.md lists the limits.",
     ),
     "examples_not_agreed": Code(
-        "the owners of this key did not agree that prompts become items of datasets",
-        "Ask them, then make a key with `appliance key create --examples`.",
+        "prompts of this key may not become dataset items",
+        "Ask the owners of the data, then make a key with `appliance key create --examples`.",
     ),
     "dataset_check_invalid": Code(
         "the parameters of a check cannot be used",
@@ -303,13 +305,13 @@ CODES: Final[dict[str, Code]] = {
         "Export the columns that are needed; quote cells that hold the delimiter.",
     ),
     "item_invalid": Code(
-        "an item lacks something or has a field of the wrong kind",
+        "an item lacks a field or has one of the wrong kind",
         "The message names the item and the field; docs/datasets.md has the format.",
     ),
     "item_too_large": Code(
         "an item's input or expected answer is too large", "Shorten it, or split the document."
     ),
-    "item_duplicate": Code("two items have one id", "Give every item an id of its own."),
+    "item_duplicate": Code("two items have the same id", "Give every item its own id."),
     "item_taught": Code(
         "a model-generated item is in a split used for scoring",
         "Leave such items in train; dev, certify and test need answers of people.",
@@ -323,7 +325,7 @@ CODES: Final[dict[str, Code]] = {
         "day): --group COLUMN.",
     ),
     "group_in_two_splits": Code(
-        "one group lies in two splits",
+        "one group is in two splits",
         "Split by group, or move the boundary: results on such a split would be too good.",
     ),
     "split_ignores_groups": Code(
@@ -347,11 +349,11 @@ CODES: Final[dict[str, Code]] = {
     ),
     "dataset_seal_foreign": Code(
         "the dataset was sealed on another appliance, or with a key that is lost",
-        "Seal it here from its source: `appliance dataset seal`. Earlier looks count.",
+        "Seal it here from its source: `appliance dataset seal`. Earlier looks still count.",
     ),
     # the gate
     "dataset_not_sealed": Code(
-        "the gate opens sealed splits alone",
+        "the gate opens sealed splits only",
         "`appliance dataset seal DIR`, then sign, import and approve the dataset.",
     ),
     "candidate_fails": Code(
@@ -359,11 +361,11 @@ CODES: Final[dict[str, Code]] = {
         "Load its model and try the task with `appliance eval run`; no look was taken.",
     ),
     "looks_spent": Code(
-        "the sealed split has no look left",
+        "the sealed split has no looks left",
         "Collect new groups; `appliance eval ledger DATASET` lists the looks.",
     ),
     "looks_would_end": Code(
-        "outcomes that leave end the looks that a sealed split has left",
+        "exporting outcomes ends the remaining looks of a sealed split",
         "Keep the looks, or add `--end-looks`.",
     ),
     "floor_missing": Code(
@@ -375,23 +377,23 @@ CODES: Final[dict[str, Code]] = {
         "Give a smaller `--alpha`, or wait until older certificates are a year old.",
     ),
     "gate_interrupted": Code(
-        "too many items of a gate or a calibration could not be asked",
-        "The engine, an upstream or the queue kept them, not the task. See that they run, then "
-        "begin another one; `appliance eval ledger DATASET` says whether the look counts.",
+        "too many items of a gate or calibration got no answer, and not because of the task",
+        "An engine, upstream or queue was not available. See that they run and start again; "
+        "`appliance eval ledger DATASET` lists whether the look counts.",
     ),
     "sealed_item_unfit": Code(
         "an item of a sealed split does not fit the task",
-        "Hold the items against the task before they are sealed; no look was taken.",
+        "Check the items against the task before sealing; no look was taken.",
     ),
     "specification_used": Code(
-        "the signed specification was used before", "Sign a new one; it takes a look of its own."
+        "the signed specification was used before", "Sign a new one; it needs its own look."
     ),
     "specification_invalid": Code(
         "the specification of a gate cannot be used",
         "Make one with `appliance eval gate TASK --data DATASET --as NAME --key KEY`.",
     ),
     "specification_signature": Code(
-        "the signature of a specification does not hold",
+        "the signature of a specification is invalid",
         "Sign the specification that is used, unchanged.",
     ),
     "specification_other": Code(
@@ -403,18 +405,18 @@ CODES: Final[dict[str, Code]] = {
         "A publisher or an approver of the trust policy signs them, under their own name.",
     ),
     "pointer_malformed": Code(
-        "a pointer of a name breaks its format",
+        "a pointer is malformed",
         "Make one with `appliance task promote NAME TASK --as NAME --key KEY --reason TEXT`.",
     ),
     "pointer_signature": Code(
-        "the signature of a pointer does not hold", "Sign the pointer that is used, unchanged."
+        "the signature of a pointer is invalid", "Sign the pointer that is used, unchanged."
     ),
     "pointer_moved": Code(
-        "the name points elsewhere by now",
-        "Look with `appliance task live`, decide again, and sign again.",
+        "the name points at another version now",
+        "Check `appliance task live`, decide again, and sign again.",
     ),
     "pointer_missing": Code(
-        "the name has no version to go back to", "`appliance task live` lists the names."
+        "the name has no earlier version", "`appliance task live` lists the names."
     ),
     "evidence_key_unusable": Code(
         "the key that signs evaluations cannot be read or made",
@@ -426,10 +428,11 @@ CODES: Final[dict[str, Code]] = {
         "with `appliance eval import FILE`.",
     ),
     "evaluation_malformed": Code(
-        "a certificate breaks its format", "Take the certificate from its source again."
+        "a certificate is malformed", "Get the certificate from its source again."
     ),
     "evaluation_signature": Code(
-        "the signature of a certificate does not hold", "Take the certificate unchanged."
+        "the signature of a certificate is invalid",
+        "Get the unchanged certificate from its source.",
     ),
     "evaluation_inconsistent": Code(
         "a certificate contradicts itself", "Do not use it; ask who signed it."
@@ -447,39 +450,38 @@ CODES: Final[dict[str, Code]] = {
     ),
     "evaluation_other_engine": Code(
         "the certificate was made with another version of the engine",
-        "`appliance eval carry ID` has this one give the same answers; or evaluate with it.",
+        "`appliance eval carry ID` compares this engine with the recorded answers; or "
+        "evaluate again.",
     ),
     "evaluation_no_replay": Code(
-        "the answers that another engine must give again are not here",
+        "the recorded answers that a new engine must reproduce are missing",
         "Evaluate with the engine that serves: `appliance eval gate`.",
     ),
     "gate_labels_wanted": Code(
         "a gate waits for the labels of the items on which its two sides differ",
-        "The two raters label them (`appliance label next QUEUE`), then "
-        "`appliance job resume ID` has the gate judge.",
+        "The two raters label them (`appliance label next QUEUE`); then `appliance job "
+        "resume ID` judges.",
     ),
     "label_queue_sealed": Code(
-        "the labels of a gate's queue go to the gate alone",
-        "`appliance job resume ID` has the gate take them.",
+        "the labels of a gate's queue go to the gate only",
+        "`appliance job resume ID` gives them to the gate.",
     ),
     "evaluation_change_unbounded": Code(
-        "the same answers to so few open groups bound the change too little for the certificate",
-        "Evaluate with the engine that serves, `appliance eval gate`; more groups in `dev` let a "
-        "later upgrade be bounded.",
+        "too few open groups were compared to bound the change by the new engine",
+        "Evaluate with the new engine: `appliance eval gate`. More groups in `dev` let the "
+        "next upgrade carry over.",
     ),
     "evaluation_contradicted": Code(
         "a later gate of the task failed",
-        "Read it (`appliance eval certificates`). Who approves the task all the same names its id "
-        "in `--meaning`.",
+        "Read it with `appliance eval certificates`. To approve the task anyway, name its "
+        "id in `--meaning`.",
     ),
-    "evaluation_expired": Code(
-        "the certificate is expired", "Evaluate again, on groups that were not seen."
-    ),
+    "evaluation_expired": Code("the certificate has expired", "Evaluate again, on unseen groups."),
     "evaluation_from_future": Code(
-        "the certificate is dated after the present time", "Set the clock; then try again."
+        "the certificate is dated in the future", "Set the clock, then try again."
     ),
     "evaluation_unsupported": Code(
-        "the policy asks for an evaluation of what cannot have one",
+        "the policy requires an evaluation of something that cannot have one",
         "Only tasks are evaluated; ask the security officer to require it of tasks.",
     ),
     "evaluator_not_allowed": Code(
@@ -488,7 +490,8 @@ CODES: Final[dict[str, Code]] = {
         "`appliance eval key` prints it.",
     ),
     "evaluator_revoked": Code(
-        "the key that signed the evaluation is revoked", "Evaluate again with a key that is not."
+        "the key that signed the evaluation is revoked",
+        "Evaluate again with a key that is not revoked.",
     ),
     # labelling
     "label_queue_unknown": Code(
@@ -501,26 +504,27 @@ CODES: Final[dict[str, Code]] = {
         "the dataset has nothing to label", "A queue is made of the items of `unlabelled`."
     ),
     "label_unknown": Code(
-        "a label is none that the queue offers", "`appliance label next` lists the labels."
+        "the queue does not offer this label", "`appliance label next` lists the labels."
     ),
     "label_settled": Code(
-        "this label stands: both raters have finished, or the item is settled",
+        "this label is final: both raters have finished, or the item is settled",
         "Settle a difference with `appliance label set --together`, or let a third person decide.",
     ),
     "labels_unfinished": Code(
         "the two raters have not labelled every item yet",
-        "Keep labelling: labels are compared, and a third person asked, when both have finished.",
+        "Finish labelling: labels are compared, and a third person asked, when both raters "
+        "are done.",
     ),
     "rater_invalid": Code(
-        "a name is not that of a rater who may do this",
+        "this person is not a rater of the queue",
         "A queue has two raters with different names; `appliance label show` names them.",
     ),
     # evaluation
     "outcomes_invalid": Code(
-        "a file of outcomes breaks its format", "Evaluate again; the file was changed or cut."
+        "a file of outcomes is malformed", "Evaluate again; the file was changed or truncated."
     ),
     "outcomes_incomplete": Code(
-        "the outcomes are not one for each item", "Let the evaluation end, or resume its job."
+        "some items have no outcome", "Let the evaluation finish, or resume its job."
     ),
     "item_unfit": Code(
         "an item of the dataset does not fit the task",
@@ -532,24 +536,24 @@ CODES: Final[dict[str, Code]] = {
     ),
     "evaluation_changed": Code(
         "the task, the dataset or a model changed while an evaluation was stopped",
-        "Cancel the job and start it again: its outcomes would be of two different things.",
+        "Cancel the job and start it again: it would mix two different things.",
     ),
     "candidate_unknown": Code(
         "an evaluation has no such candidate", "`appliance eval show ID` names them."
     ),
     "example_not_train": Code(
-        "an example of the task is no item of the split train",
-        "Take the examples from train: `appliance task new` does. What stands in the prompt cannot "
-        "be measured.",
+        "an example of the task is not in the split train",
+        "Take the examples from train, as `appliance task new` does: an item shown in the "
+        "prompt cannot be measured.",
     ),
     "pack_changed": Code(
-        "a pack of this installation has other bytes than its version's", "Install it again."
+        "a pack's bytes are not those of its version", "Install the release again."
     ),
     # tuning
     "tuning_set_missing": Code(
-        "what the trainer computes with is not installed",
-        "Run `make tune-setup` in a checkout, on an installed host `appliance-installer tuning` "
-        "with the stick of what offline-wheels/lock-tune.txt lists: docs/tuning-guide.md.",
+        "the tuning set is not installed",
+        "Run `make tune-setup` in a checkout, or `appliance-installer tuning` with the "
+        "stick on an installed host: docs/tuning-guide.md.",
     ),
     "tuning_invalid": Code(
         "the parameters of a tuning cannot be used",
@@ -563,7 +567,7 @@ CODES: Final[dict[str, Code]] = {
         "the base cannot be tuned here", "Choose a base of an architecture that the message names."
     ),
     "tuning_rows": Code(
-        "there is too little to learn from or to choose by",
+        "there is too little training or dev data",
         "Bring labelled items for the splits train and dev; `appliance dataset check` counts them.",
     ),
     "tuning_row_too_long": Code(
@@ -576,7 +580,7 @@ CODES: Final[dict[str, Code]] = {
         "Lower `tokens`, set `recompute`, or free memory; `appliance tune plan` says how much.",
     ),
     "tuning_not_finite": Code(
-        "training came to a number that is not finite", "Lower the learning rate, `rate`."
+        "the training diverged to a number that is not finite", "Lower the learning rate, `rate`."
     ),
     "tuning_failed": Code(
         "the trainer ended without a result",
@@ -611,27 +615,27 @@ CODES: Final[dict[str, Code]] = {
         "Serve the base and the quantisation that the adapter was trained on; then report it.",
     ),
     "tuning_not_stopping": Code(
-        "answers of the tuned model do not end by themselves",
-        "Train longer, or with more rows; the end of an answer is learned like the rest.",
+        "the tuned model does not end its answers",
+        "Train longer, or with more rows: the end of an answer is learned like the rest.",
     ),
     "tuning_forgets": Code(
         "the tuned model predicts texts outside its task much worse than the untrained one",
         "Lower `rate` or `epochs`, or bring more rows; `--most-forgotten` allows more.",
     ),
     "teacher_licence": Code(
-        "the terms by which the teacher's outputs may train another model are not stated",
+        "the teacher's licence for training another model is not stated",
         "Read the teacher's licence; then state it: `tune teach --licence TEXT`.",
     ),
     "teacher_disagrees": Code(
         "the teacher agrees with people too rarely",
-        "Show it more solved examples, take a better teacher, or lower `--least` knowingly.",
+        "Show it more solved examples, use a better teacher, or lower `--least` on purpose.",
     ),
     "quantize_type": Code(
-        "a type of weights that cannot be made here",
+        "this type of weights cannot be made here",
         "Choose among Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0 and the others of docs/tuning-guide.md.",
     ),
     "quantize_source": Code(
-        "the model is quantised already, and to quantise again loses more than it saves",
+        "the model is already quantised; quantising it again loses more than it saves",
         "Import the model as F16, BF16 or F32, and start from that.",
     ),
     "quantize_changed": Code(
@@ -639,41 +643,42 @@ CODES: Final[dict[str, Code]] = {
         "Report it: the file is not kept.",
     ),
     "quantize_failed": Code(
-        "llama.cpp made no file of this type", "The message has its words; choose another type."
+        "llama.cpp made no file of this type", "The message quotes it; choose another type."
     ),
     "convert_source": Code(
-        "a directory that no GGUF file can be made of",
-        "Take config.json, tokenizer.json and *.safetensors of the publisher into a directory.",
+        "no GGUF file can be made of this directory",
+        "Put the publisher's config.json, tokenizer.json and *.safetensors into one directory.",
     ),
     "convert_architecture": Code(
-        "a model of a kind that is not converted here",
-        "Llama and Qwen2 models with plain weights are converted; take others as GGUF.",
+        "models of this architecture are not converted here",
+        "Llama and Qwen2 models with plain weights are converted; get others as GGUF.",
     ),
     "convert_tokenizer": Code(
-        "a tokenizer that llama.cpp would read another way",
-        "Take the model as GGUF from its publisher.",
+        "llama.cpp would read this tokenizer differently",
+        "Get the model as GGUF from its publisher.",
     ),
     "convert_tensors": Code(
-        "weights that are not what their table or config.json says",
+        "the weights do not match their table or config.json",
         "Fetch the files again and compare their digests with the publisher's.",
     ),
     "convert_failed": Code(
-        "the conversion ended without a file", "The message says why: memory, the disk, a path."
+        "the conversion ended without a file", "The message has the reason: memory, disk or path."
     ),
     "report_missing": Code(
         "there is no such report",
-        "`appliance eval run TASK` makes one; `appliance job show ID` says how far a job is.",
+        "`appliance eval run TASK` makes one; `appliance job show ID` shows its progress.",
     ),
     "answers_invalid": Code(
         "the answers to the advisor's questions cannot be used",
         "Correct what the message names; `appliance advise --example` prints a file to begin with.",
     ),
     "drift_found": Code(
-        "the requests of the task have changed: its evidence may no longer hold",
+        "the requests of the task have changed, so its evidence may no longer hold",
         "Read `appliance drift show TASK`; measure the task on new items, then approve it again.",
     ),
     "drift_missing": Code(
-        "the requests of this task were not looked at yet", "Run `appliance drift check TASK`."
+        "the requests of this task were never checked for drift",
+        "Run `appliance drift check TASK`.",
     ),
     "advice_missing": Code(
         "no advice was given for this task yet", "Run `appliance advise TASK --answers FILE`."
@@ -687,7 +692,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     # collections of documents
     "collection_invalid": Code(
-        "a collection cannot be made, or searched, in this way",
+        "a setting of the collection or search is invalid",
         "Correct the named setting: docs/collections.md describes them.",
     ),
     "collection_exists": Code(
@@ -698,37 +703,38 @@ CODES: Final[dict[str, Code]] = {
         "`appliance collection list` names them; an admin changes who may read a document.",
     ),
     "collection_busy": Code(
-        "what was removed is still in the collection's log of writes",
-        "Remove again when no search runs; `appliance collection verify NAME` says what is left.",
+        "removed text is still in the collection's write-ahead log",
+        "Remove again when no search runs; `appliance collection verify NAME` lists the rest.",
     ),
     "collection_memory": Code(
         "the index of a collection does not fit into the memory budget",
-        "Unload a model, raise memory_mib in appliance.toml, or divide the collection; it is tried"
-        " again at the next search.",
+        "Unload a model, raise memory_mib in appliance.toml, or divide the collection; the "
+        "next search tries again.",
     ),
     "access_missing": Code(
-        "it is not said who may read a document",
-        "Pass --everyone, or --key and --group as often as needed.",
+        "the readers of the document are not named",
+        "Pass --everyone, or --key and --group, each as often as needed.",
     ),
     "access_invalid": Code(
-        "an access list or a group of keys has a wrong name in it",
+        "an access list or a group of keys names someone unknown",
         "Name API keys by id and groups by name: `appliance key list`.",
     ),
     "document_missing": Code(
-        "there is no such document in the collection", "`appliance collection show NAME` has them."
+        "there is no such document in the collection",
+        "`appliance collection show NAME` lists the documents.",
     ),
     "document_unreadable": Code(
         "a document cannot be read", "Open it elsewhere and save it again, or leave it out."
     ),
     "document_unsupported": Code(
-        "documents of this kind are not read",
-        "Bring it in one of the formats that the message names.",
+        "the format of the document is not supported", "Use one of the formats in the message."
     ),
     "document_too_large": Code(
         "a document is larger than a limit", "Split it: docs/collections.md has the limits."
     ),
     "document_time": Code(
-        "reading a document took too long", "It was left out; split it, or save it in another form."
+        "reading a document took too long",
+        "It was skipped; split it, or save it in another format.",
     ),
     "questions_invalid": Code(
         "a file of questions with known answers cannot be used",
@@ -736,7 +742,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "embedder_changed": Code(
         "the vectors of the collection are of another model",
-        "Load the model that it was made with, or make a new collection.",
+        "Load the model that the collection was made with, or make a new collection.",
     ),
     # lifecycle
     "unknown_model_id": Code("no such model in the store", "`appliance artifact list` names them."),
@@ -746,12 +752,12 @@ CODES: Final[dict[str, Code]] = {
         "Use up to 64 letters, digits, dots, dashes and underscores; begin with a letter or digit.",
     ),
     "artifact_kind": Code(
-        "the artifact is of another kind than is needed here",
-        "`appliance artifact list` says the kind of each artifact.",
+        "the artifact is of another kind than this command needs",
+        "`appliance artifact list` shows the kind of each artifact.",
     ),
     "wrong_state": Code(
-        "the model's state does not allow this",
-        "`appliance artifact show ID` says what comes next.",
+        "the artifact's state does not allow this",
+        "`appliance artifact show ID` names the next step.",
     ),
     "not_approved": Code(
         "the model has fewer valid approvals than the policy asks for",
@@ -779,7 +785,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "gpu_backend_failed": Code(
         "the GPU backend does not load, finds no GPU or computes wrongly",
-        "The message has the driver's reason; `appliance doctor` tries it again.",
+        "The message quotes the driver; `appliance doctor` tries it again.",
     ),
     "gpu_memory_insufficient": Code(
         "the layers asked for do not fit the free memory of the GPUs",
@@ -811,15 +817,14 @@ CODES: Final[dict[str, Code]] = {
         " id: its approvals are kept.",
     ),
     "model_suspended": Code(
-        "a person, a check or the deaths of its engine took the model out of service",
-        "An operator finds the reason with `appliance status`; approvals or a new load bring it"
-        " back.",
+        "a person, a check or repeated crashes took the model out of service",
+        "`appliance status` shows the reason; approvals or a new load bring it back.",
     ),
     "artifact_unreadable": Code(
         "the artifact cannot be read", "Check the medium and the permissions of the files."
     ),
     "artifact_changed": Code(
-        "the stored artifact is not the one that was checked at import",
+        "the stored artifact differs from the one that was checked at import",
         "Suspend it, find out who changed the store, and import the artifact again.",
     ),
     "file_symlink": Code(
@@ -833,7 +838,7 @@ CODES: Final[dict[str, Code]] = {
         "the artifact contains a FIFO, socket or device", "Remove it; only files and directories."
     ),
     "file_owner": Code(
-        "a file of the store belongs to, or may be written by, somebody else",
+        "a file of the store belongs to somebody else, or somebody else can write it",
         "Give the store back to the service's user or to root, mode 0700 and 0400; import again.",
     ),
     "file_name_refused": Code(
@@ -859,7 +864,7 @@ CODES: Final[dict[str, Code]] = {
         "Do not use this copy; fetch the artifact from its publisher again.",
     ),
     "file_changing": Code(
-        "a file changed while it was read", "Make sure that nothing writes to it, and try again."
+        "a file changed while it was read", "Stop the program that writes it, and try again."
     ),
     "insufficient_disk": Code(
         "the disk has no room for the artifact", "Free space in the data directory and try again."
@@ -869,7 +874,7 @@ CODES: Final[dict[str, Code]] = {
         "Free memory; `appliance doctor` shows what is missing.",
     ),
     "store_not_separated": Code(
-        "a model may stay on the disk only in files that the service cannot write",
+        "a model may stay on disk only where the service cannot write",
         "Run the service as its own user and give the model's directory to root, read-only.",
     ),
     "mapping_mismatch": Code(
@@ -877,7 +882,7 @@ CODES: Final[dict[str, Code]] = {
         "Report it with the audit entries around it.",
     ),
     "import_interrupted": Code(
-        "the import ended before its checks did; what it left was removed", "Import it again."
+        "the import ended before its checks did, and its files were removed", "Import it again."
     ),
     "signature_missing": Code(
         "the artifact has no model.sig", "Sign it with `appliance artifact sign DIR --key KEY`."
@@ -898,10 +903,11 @@ CODES: Final[dict[str, Code]] = {
         "Make one with `openssl ecparam -name secp384r1 -genkey`.",
     ),
     "signature_key_unknown": Code(
-        "the signature was made with another key", "Ask who signed it, and for that person's key."
+        "the signature was made with another key",
+        "Ask who signed it, and get that person's public key.",
     ),
     "signature_wrong": Code(
-        "the signature does not fit the manifest", "Do not use this copy; ask the publisher."
+        "the signature does not match the manifest", "Do not use this copy; ask the publisher."
     ),
     "certificate_malformed": Code(
         "a certificate, or the chain of certificates, cannot be read",
@@ -920,7 +926,7 @@ CODES: Final[dict[str, Code]] = {
         "Check the chain, and that the root is the one that is trusted here.",
     ),
     "certificate_key_mismatch": Code(
-        "the certificate is not that of the key", "Pass the certificate of this key first."
+        "the certificate does not match the key", "Pass the certificate of this key first."
     ),
     "certificate_revoked": Code(
         "a certificate of the chain is revoked", "Have the artifact signed with a valid one."
@@ -930,7 +936,7 @@ CODES: Final[dict[str, Code]] = {
         "Have the publisher sign again; files without bytes need the method files.",
     ),
     "manifest_malformed": Code(
-        "the signed manifest breaks the OMS v1.0 format", "Have the publisher sign again."
+        "the signed manifest is malformed", "Have the publisher sign again."
     ),
     "manifest_name_refused": Code(
         "the manifest names a path that is not plain, relative and unique",
@@ -973,14 +979,14 @@ CODES: Final[dict[str, Code]] = {
         "Use it with the base that adapter.json names, or have it made for this one.",
     ),
     "adapter_shape": Code(
-        "the adapter's matrices do not fit the weights of the base", "Convert it for this base."
+        "the adapter's matrices do not fit the base", "Convert it for this base."
     ),
     "adapter_not_finite": Code(
-        "the adapter holds a number that is infinite or none, which would spoil every answer",
-        "Have it trained or converted again; look at the training's loss.",
+        "the adapter has an infinite or undefined number, which would spoil every answer",
+        "Train or convert it again; check the training loss.",
     ),
     "adapter_unsupported": Code(
-        "the adapter needs what the engine does not do, so that its answers would be wrong",
+        "the adapter uses something that the engine does not support",
         "docs/adapters.md lists what an adapter may hold.",
     ),
     # trust: policy and approvals
@@ -988,7 +994,7 @@ CODES: Final[dict[str, Code]] = {
         "there is no trust policy", "Run `appliance init`; at a site, `appliance trust update DIR`."
     ),
     "policy_invalid": Code(
-        "the trust policy breaks its schema", "Ask the security officer for a corrected policy."
+        "the trust policy is malformed", "Ask the security officer for a corrected policy."
     ),
     "policy_signature": Code(
         "the trust policy is not signed by the trust root",
@@ -997,14 +1003,14 @@ CODES: Final[dict[str, Code]] = {
     # trust: metadata of a site (TUF)
     "trust_fingerprint": Code(
         "the trust root does not have the fingerprint that was given",
-        "Compare it with the printed record of the ceremony; do not go on if they differ.",
+        "Compare it with the printed record of the ceremony; stop if they differ.",
     ),
     "trust_metadata_missing": Code(
         "a file of the trust metadata is missing",
         "The directory must hold metadata/ and targets/ as `trust ceremony publish` writes them.",
     ),
     "trust_metadata_malformed": Code(
-        "a file is not TUF metadata that this version reads",
+        "a file of the trust metadata is malformed",
         "Have the security officer publish again with `trust ceremony`.",
     ),
     "trust_metadata_too_long": Code(
@@ -1013,7 +1019,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "trust_root_unrelated": Code(
         "the new trust root is not signed by enough holders of the one in force",
-        "Do not use this medium; ask the security officer by another way.",
+        "Do not use this medium; ask the security officer through another channel.",
     ),
     "trust_root_version": Code(
         "the trust roots do not follow each other without a gap",
@@ -1027,12 +1033,12 @@ CODES: Final[dict[str, Code]] = {
         "too few holders of a role have signed", "Have the missing holders sign."
     ),
     "trust_rollback": Code(
-        "the trust metadata is older than what was seen already",
-        "Use the newest medium of the security officer; an older one is never taken.",
+        "the trust metadata is older than the one already seen",
+        "Use the security officer's newest medium; an older one is never accepted.",
     ),
     "trust_fast_forward": Code(
         "a version of the trust metadata jumps further than it may",
-        "Ask the security officer: somebody may hold a key who should not.",
+        "Ask the security officer: somebody may hold a key without right.",
     ),
     "trust_expired": Code(
         "the trust metadata is expired",
@@ -1052,15 +1058,15 @@ CODES: Final[dict[str, Code]] = {
     ),
     "trust_profile": Code(
         "a policy or a key of a lab was offered to a site, or the other way round",
-        "A trial never becomes production: use the site's own keys and metadata.",
+        "Use the site's own keys and metadata: a lab never becomes a site.",
     ),
     "trust_stale": Code(
         "the trust metadata expired so long ago that models are no longer served",
         "Get newer metadata from the security officer and run `appliance trust update DIR`.",
     ),
     "ceremony_step": Code(
-        "this step of the ceremony cannot be done now",
-        "`appliance trust ceremony status DIR` says what comes next.",
+        "this step of the ceremony is not possible now",
+        "`appliance trust ceremony status DIR` names the next step.",
     ),
     "ceremony_plan": Code(
         "the plan of the ceremony would not be accepted",
@@ -1068,29 +1074,29 @@ CODES: Final[dict[str, Code]] = {
     ),
     "certificate_foreign": Code(
         "the server's certificate comes from a CA that this appliance did not make",
-        "Have your CA renew it, and put the new files in the place of the old ones: a running"
-        " server takes them.",
+        "Have your CA renew it, and replace the files; a running server takes them.",
     ),
     "ca_key_missing": Code(
         "the key of the server's CA is not on this host",
-        "Name it with --ca-key; where it is gone, --new-ca makes a new CA, and every client needs"
-        " the new file once.",
+        "Name it with --ca-key; if it is lost, --new-ca makes a new CA, and every client "
+        "needs the new file once.",
     ),
     "ca_ends": Code(
-        "the CA ends before a new certificate of it would",
+        "the CA expires before a new certificate of it would",
         "`appliance tls renew --new-ca`; every client needs the new file once.",
     ),
     "passphrase_refused": Code(
-        "the passphrase is too short, or does not open the key", "Try again with the right one."
+        "the passphrase is too short, or does not open the key",
+        "Try again with the right passphrase.",
     ),
     "clock_behind": Code(
-        "the host's clock is behind what was signed or recorded already",
-        "Set the clock; imports, approvals and updates go on then. If it was in the future once, a "
-        "new root can reset it: docs/site-guide.md.",
+        "the host's clock is behind a time that was already signed or recorded",
+        "Set the clock; imports, approvals and updates then work again. If the clock was "
+        "once in the future, a new root can reset it: docs/site-guide.md.",
     ),
     "clock_reset_refused": Code(
-        "a new root sets the clock to a time before what was signed already",
-        "Have the security officer make a new root with the time of today.",
+        "a new root would set the clock back before something already signed",
+        "Have the security officer make a new root with today's time.",
     ),
     "publisher_not_allowed": Code(
         "the signer may not publish",
@@ -1110,14 +1116,14 @@ CODES: Final[dict[str, Code]] = {
     ),
     "model_version_refused": Code(
         "the artifact is older than the policy allows, or states no version",
-        "Use a newer artifact; its artifact.json states the version.",
+        "Use a newer artifact; its artifact.json has the version.",
     ),
     "adapter_not_in_policy": Code(
         "the policy does not allow this adapter with this model",
         "Ask the security officer to list the adapter's digest.",
     ),
     "description_invalid": Code(
-        "artifact.json breaks its schema, or names what is not in the artifact",
+        "artifact.json is malformed, or names something that the artifact lacks",
         "Have the publisher correct artifact.json and sign again; docs/trust.md has its fields.",
     ),
     "grammar_invalid": Code(
@@ -1128,11 +1134,10 @@ CODES: Final[dict[str, Code]] = {
         "the chat template is not the pinned one", "Ask the approver to compare the templates."
     ),
     "approval_malformed": Code(
-        "the approval is not a signed approval statement",
-        "Approve with `appliance artifact approve`.",
+        "an approval is malformed", "Approve with `appliance artifact approve`."
     ),
     "approval_signature": Code(
-        "the approval's signature does not hold", "Approve again with the right key."
+        "the signature of an approval is invalid", "Approve again with the right key."
     ),
     "approval_other_artifact": Code(
         "the approval is for another artifact or signature",
@@ -1151,7 +1156,7 @@ CODES: Final[dict[str, Code]] = {
         "Pass your own name with --as.",
     ),
     "approver_not_distinct": Code(
-        "the publisher may not approve the own artifact", "A different person must approve."
+        "a publisher cannot approve their own artifact", "A different person must approve."
     ),
     # trust: GGUF
     "gguf_magic": Code("the file is not GGUF", "Convert the model to GGUF."),
@@ -1177,9 +1182,9 @@ CODES: Final[dict[str, Code]] = {
         "the model's architecture is not on the list", "docs/trust.md lists the architectures."
     ),
     "rerank_unusable": Code(
-        "the model cannot rerank: its head is missing or does not work, or it needs more than the"
-        " engine does",
-        "Convert the model with its classification head; docs/api.md says which can be used.",
+        "the model cannot rerank: its head is missing or does not work, or it needs more "
+        "than the engine does",
+        "Convert the model with its classification head; docs/api.md lists usable models.",
     ),
     # API keys
     "unknown_key_id": Code("no key has this id", "`appliance key list` names them."),
@@ -1187,22 +1192,19 @@ CODES: Final[dict[str, Code]] = {
         "a key of this name is in use", "Choose another name, or revoke the other key first."
     ),
     "invalid_key_name": Code(
-        "the name of a key is empty, too long or not printable",
-        "Use 1 to 64 printable characters.",
+        "the name of a key is empty, too long or not printable", "Use 1 to 64 printable characters."
     ),
     # requests
     "invalid_json": Code("the body is not JSON", "Send one JSON object in UTF-8."),
     "invalid_value": Code("a field has a value that is not allowed", "Correct the named field."),
-    "unsupported_parameter": Code(
-        "a field asks for something that cannot be honoured", "Remove the field."
-    ),
+    "unsupported_parameter": Code("a field asks for something unsupported", "Remove the field."),
     "invalid_api_key": Code(
         "the API key is missing, wrong, expired or revoked", "Ask an admin for a key."
     ),
     "forbidden": Code("the caller's role does not allow this", "Ask an admin."),
     "wrong_model_kind": Code(
-        "the model is for something else",
-        "GET /v1/models tells the kind of each: generate, embed or rerank.",
+        "the model does not do this",
+        "GET /v1/models has the kind of each: generate, embed or rerank.",
     ),
     "adapter_unloaded": Code(
         "the adapter was unloaded before the answer was complete",
@@ -1222,7 +1224,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "headers_too_large": Code("the headers are too long or too many", "Send fewer headers."),
     "request_timeout": Code(
-        "the request came too slowly, or its answer was left unread", "Check the network."
+        "the request came too slowly, or the client did not read the answer", "Check the network."
     ),
     "too_many_connections": Code(
         "too many connections are open", "Reuse connections; limits are in appliance.toml."
@@ -1244,15 +1246,15 @@ CODES: Final[dict[str, Code]] = {
         "Use a name that the message lists; `appliance model show ID` lists them, too.",
     ),
     "output_invalid": Code(
-        "the constraint led to a dead end or was broken, so there is no answer",
+        "the constraint led to a dead end or was broken; there is no answer",
         "Check that the schema can be satisfied by a finite text; if it can, report it.",
     ),
     "template_failed": Code(
         "the model's chat template refused the messages", "Check the roles and their order."
     ),
     "place_waited": Code(
-        "an evaluation waited too long for a place",
-        "Other work holds the engine; try again when it is done.",
+        "an evaluation waited too long for the engine",
+        "Other work uses the engine; try again later.",
     ),
     "key_quarantined": Code(
         "requests of this key have ended the model's engine twice",
@@ -1267,16 +1269,14 @@ CODES: Final[dict[str, Code]] = {
         "the request may take more tokens than the key has in a minute",
         "Lower max_tokens or shorten the prompt; an admin can give the key more.",
     ),
-    "request_cancelled": Code(
-        "the answer was ended by an operator or because the server stops", "Try again."
-    ),
+    "request_cancelled": Code("an operator or the stopping server ended the answer", "Try again."),
     # availability
     "audit_unavailable": Code(
-        "the audit log cannot be written, so no answer may leave",
+        "the audit log cannot be written, so no answer may be sent",
         "Free disk space or repair the disk under the audit directory, then restart.",
     ),
     "log_ends_early": Code(
-        "the audit log is not the one that appliance.db agreed with, so nothing is answered",
+        "the audit log is shorter than appliance.db knows, so nothing is answered",
         "Restore audit/ and appliance.db from one backup, or decide: `appliance state settle`.",
     ),
     "worker_lost": Code("the engine process ended", "It restarts by itself; try again."),
@@ -1285,7 +1285,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "model_unavailable": Code(
         "the model cannot be loaded now",
-        "`appliance audit tail` says why; mend that, or wait as long as Retry-After says.",
+        "`appliance audit tail` has the reason; fix it, or wait as long as Retry-After says.",
     ),
     "shutting_down": Code("the server is stopping", "Try again when it is back."),
     # audit log
@@ -1294,21 +1294,21 @@ CODES: Final[dict[str, Code]] = {
         "Keep the files as evidence; `appliance audit verify` says more. Then restore a backup.",
     ),
     "audit_corrupt": Code(
-        "the audit log on disk does not verify, so it is not continued",
+        "the audit log on disk does not verify, so nothing is added to it",
         "Keep the files as evidence, run `appliance audit verify`, then restore a backup.",
     ),
     "audit_entry_invalid": Code(
-        "an audit entry breaks the format", "See docs/audit-format.md for the format."
+        "an audit entry is malformed", "See docs/audit-format.md for the format."
     ),
     "audit_origin_invalid": Code(
         "the name of the audit log cannot be used",
-        "Use a name like a URL without scheme: no blanks, no plus sign.",
+        "Use a name like a URL without scheme: no spaces, no plus sign.",
     ),
     "audit_key_invalid": Code(
         "a key file of an audit log cannot be read", "Pass the log's genesis.pub."
     ),
     "certificate_invalid": Code(
-        "the site's key does not vouch for this log",
+        "the site's key did not sign this log's certificate",
         "Pass the appliance's genesis.cert and the public key that made it.",
     ),
     "handover_invalid": Code(
@@ -1323,7 +1323,7 @@ CODES: Final[dict[str, Code]] = {
         "Ask for the proof again and check it against the log's genesis.pub.",
     ),
     "content_key_missing": Code(
-        "the key of a text is gone, although no entry says that it was erased",
+        "the key of a text is gone, though no entry records its erasure",
         "Keep keys.db as evidence, run `appliance audit verify`, and restore a backup of keys.db.",
     ),
     "content_unavailable": Code(
@@ -1331,23 +1331,23 @@ CODES: Final[dict[str, Code]] = {
         "`appliance audit show` says how the entry keeps its content.",
     ),
     "export_invalid": Code(
-        "a copy does not hold the entries that are asked of it",
+        "the copy lacks the requested entries",
         "Export the log again with `audit export --format tiles` and name that directory.",
     ),
     "prune_boundary": Code(
         "no segment of the log ends there",
-        "`appliance audit retention` lists the entries before which the log may be pruned.",
+        "`appliance audit retention` lists the entries where a prune may end.",
     ),
     "prune_too_young": Code(
-        "entries may not go before they are old enough: six months, or audit.keep_days",
+        "the entries are too young to be pruned: six months, or audit.keep_days",
         "`appliance audit retention` says which segments are old enough.",
     ),
     "prune_not_exported": Code(
-        "the exported copy is not what would go",
+        "the exported copy differs from the entries to be pruned",
         "Export the log with `audit export --format tiles` and name that directory.",
     ),
     "prune_unwitnessed": Code(
-        "a witness has seen less than what would go, and could not follow the log any more",
+        "a witness has not yet seen all entries to be pruned",
         "Let the witness cosign the newest head first: `audit checkpoint --request`.",
     ),
     # upstreams: engines on other hosts
@@ -1356,7 +1356,7 @@ CODES: Final[dict[str, Code]] = {
         "`appliance upstream list` shows those of appliance.toml.",
     ),
     "upstream_unlearnt": Code(
-        "nothing is known yet of how the upstream answers",
+        "the upstream was not learnt yet",
         "Run `appliance upstream learn NAME` while its engine is idle, then have it approved.",
     ),
     "upstream_unstable": Code(
@@ -1364,27 +1364,28 @@ CODES: Final[dict[str, Code]] = {
         "Learn it while its engine is idle and runs with one setting of its numerics.",
     ),
     "upstream_unavailable": Code(
-        "no host of the upstream can be asked now",
-        "`appliance upstream list` says why: not approved, not reached, drained or tripped.",
+        "no host of the upstream is available",
+        "`appliance upstream list` has the reason: not approved, not reached, drained or tripped.",
     ),
     "upstream_certificate": Code(
         "the certificate of an upstream host, or ours for it, was not accepted",
-        "Compare `ca`, `certificate` and the host's name with what the host shows.",
+        "Compare `ca`, `certificate` and the host's name with the host's own certificate.",
     ),
     "upstream_tripped": Code(
-        "an upstream host answers as if another model were behind its name",
-        "Find out what runs there; `appliance upstream probe NAME` takes it back when it fits.",
+        "an upstream host answers as if it ran another model",
+        "Find out what runs there; `appliance upstream probe NAME` readmits it when it matches.",
     ),
     "upstream_lost": Code(
         "the connection to an upstream ended after the request was sent",
-        "No other host could answer, or a part of the answer had come. Ask again if you want to.",
+        "No other host could answer, or part of the answer had arrived. Send the request "
+        "again if you want to.",
     ),
     "upstream_incomplete": Code(
         "an upstream ended its answer without a finish reason, or with an error",
-        "Look into the log of the engine; the part of an answer is no answer.",
+        "Read the log of the engine; a partial answer is no answer.",
     ),
     "upstream_invalid": Code(
-        "an upstream answered something that is no answer of its API",
+        "an upstream's answer does not follow its API",
         "Compare `kind` and the URL in appliance.toml with what runs there.",
     ),
     "upstream_redirect": Code(
@@ -1393,20 +1394,21 @@ CODES: Final[dict[str, Code]] = {
     ),
     "upstream_timeout": Code(
         "an upstream sent nothing for too long, or took too long in all",
-        "Look at the load of its host; `idle_seconds` and `answer_seconds` are the limits. An "
-        "engine that was just started may compile at its first request: ask again.",
+        "Check the load of its host; `idle_seconds` and `answer_seconds` are the limits. An "
+        "engine that was just started may compile at its first request: try again.",
     ),
     "upstream_busy": Code(
         "an upstream host has no room for the request", "Try again later, or add a host."
     ),
     "upstream_denied": Code(
-        "an upstream refused our key", "Compare the file that `api_key` names with its keys."
+        "an upstream rejected our key",
+        "Compare the file that `api_key` names with the keys of the upstream.",
     ),
     "upstream_rejected": Code(
         "an upstream refused the request", "The message quotes it; correct the request."
     ),
     "upstream_unsupported": Code(
-        "an engine of this kind cannot honour what is asked",
+        "engines of this kind do not support a field of the request",
         "Leave the named field out, or ask a model of this appliance.",
     ),
     "upstream_forbidden": Code(
@@ -1414,31 +1416,29 @@ CODES: Final[dict[str, Code]] = {
         "Ask an admin to allow the upstream for the key: `appliance key create --models`.",
     ),
     "queue_item_unknown": Code(
-        "the queue of people has no such item, or not for this key",
-        "`appliance queue list` shows those that wait.",
+        "there is no such item in the queue, or not for this key",
+        "`appliance queue list` lists the waiting items.",
     ),
     "queue_item_closed": Code(
-        "an item of the queue was answered already, or its time is over",
+        "the item was already answered, or its time is over",
         "`appliance queue list --all` shows how each ended; ask again for a new item.",
     ),
     "queue_answer_unfit": Code(
-        "an answer has not the form of the task",
-        "Give one of the labels, an object of the schema, or a text: the item says which.",
+        "the answer does not have the task's form",
+        "Give one of the labels, an object of the schema, or a text, as the item asks.",
     ),
     "queue_retention": Code(
-        "the input of a request would have to be kept, and texts of its key are not",
+        "the queue would have to keep the input, but this key's texts are not kept",
         "Use a route that does not queue for this key.",
     ),
     "people_queue_full": Code(
-        "too many items wait for a person", "Answer some, or let fewer be deferred."
+        "too many items wait for people", "Answer some, or let fewer be deferred."
     ),
     "upstream_retention": Code(
-        "texts of this key are not kept, and the upstream may keep them",
+        "this key's texts are not kept, but the upstream may keep them",
         "Use an upstream with `keeps_content = false`, or a model of this appliance.",
     ),
-    "internal_error": Code(
-        "an error that the product did not expect", "Report it with the request id."
-    ),
+    "internal_error": Code("an unexpected error", "Please report it with the request id."),
 }
 
 
