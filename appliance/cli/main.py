@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from appliance import __version__
+from appliance.cli.examples import add_examples
 from appliance.cli.imports import importing
 from appliance.cli.output import Output
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageError
@@ -27,10 +28,10 @@ COMMANDS: Final = {
     "dataset": "Labelled examples: check, split, seal, sign.",
     "label": "Labelling from zero: two people, blind.",
     "task": "Narrow jobs that apps call by name.",
-    "eval": "What each candidate is worth; the gate.",
+    "eval": "Evaluate candidates; certify a task.",
     "tune": "Train an adapter on the machine that serves it.",
     "quantize": "Make smaller files of a model that are not worse.",
-    "route": "A small stage first, the rest to a larger one.",
+    "route": "Try a small model first; escalate in doubt.",
     "advise": "Advise: classifier, prompt, tuning, larger model.",
     "drift": "Alarms when the requests of a task change.",
     "upstream": "Engines on other hosts.",
@@ -43,7 +44,7 @@ COMMANDS: Final = {
     "audit": "The audit log: read, prove, verify.",
     "auditor": "Programs for auditors, for another machine.",
     "trust": "The trust policy and its root.",
-    "state": "Whether database and audit log agree.",
+    "state": "Compare the database with the audit log.",
     "logs": "Show the server's log lines.",
     "doctor": "Report on host, data directory and releases.",
     "selftest": "Verify, generate one token, record the verdict.",
@@ -70,6 +71,7 @@ class _Main(click.Group):
         with importing():
             module = importlib.import_module(f"appliance.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
+        add_examples(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -204,7 +204,7 @@ def why(model: Model) -> str:
 def workers(status: Status, width: int) -> list[Content]:
     """The engine processes."""
     if not status.workers:
-        return [quiet("none; no model is loaded")]
+        return [quiet("No engines: no model is loaded.")]
     return table(WORKER_COLUMNS, map(worker_row, status.workers), width)
 
 
