@@ -21,9 +21,11 @@ need no label, and count as no difference.
 Of a route it computes from the outcomes each answer's confidence, with the room for company;
 whether the draw was the announced one, by groups or by answers; the limit of the errors and the
 comparison with the second stage at each threshold, in order; the threshold, and each number that is
-told. It prints the SHA-256 of what was fixed before (`plan_sha256` of the log's entry of the look).
-It believes which items the rules kept from the first stage, the weight of groups that were not
-drawn, and the backtest, which needs open items. Task is the route, model its first stage's task.
+told. One that was carried over must bear what the engine may have changed, at each threshold. It
+prints the SHA-256 of what was fixed before (`plan_sha256` of the log's entry of the look). It
+believes which items the rules kept from the first stage, the weight of groups that were not drawn,
+how many open groups each threshold accepts, and the backtest, which needs open items. Task is the
+route, model its first stage's task.
 
 Sources: FIPS 186-5 (ECDSA), DSSE v1.0, in-toto Statement v1, RFC 6962 2.1; Tango 1998, Bonett &
 Price 2012, Hall 1992, Newcombe 1998 and Dean & Pagano 2015 for the intervals, Berger 1982 for the
@@ -762,10 +764,41 @@ class Route:
             "its look or its dates cannot be": 1 <= self.at["look"] <= wanted["looks"]
             and self.issued <= self.until,
             "its schedule spends delta more than once": spent_once(wanted),
+            "it does not bear the change": self._bears(),
         }
         for why, held in holds.items():
             if not held:
                 refuse(self.inconsistent, why)
+
+    def _bears(self) -> bool:
+        """One that was carried over bears what the other engine may have changed."""
+        found, wanted, at = self.found, self.wanted, self.at
+        same, chosen = at.get("unflipped"), at.get("accepted", [])
+        if not same:
+            return not chosen
+        rooms = {"accepted": wanted["error_micros"] - found["limit_micros"]}
+        if found["low_micros"] is not None:
+            rooms[""] = (found["low_micros"] + wanted["margin_micros"] - 1) // 2
+        changes = {n: change_micros(same.get(n, 0), wanted["delta_micros"]) for n in rooms}
+        borne = at["carried_from"] and all(changes[n] <= rooms[n] for n in rooms)
+        if not chosen:
+            return bool(borne)
+        place = len(chosen) - 1
+        named = found["thresholds"][place : place + 1] == [found["threshold_micros"]]
+        return bool(borne and named and chosen == sorted(chosen)) and chosen[-1] == same["accepted"]
+
+    def moved(self, place: int) -> tuple[int, int]:
+        """The most that an engine changed by which the threshold was chosen, in millionths.
+
+        Of the answers that the threshold accepts, and of the difference to the second stage; 0
+        where it is the calibration's own.
+        """
+        if not (chosen := self.at.get("accepted")):
+            return 0, 0
+        delta = self.wanted["delta_micros"]
+        return change_micros(chosen[place], delta), 2 * change_micros(
+            self.at["unflipped"][""], delta
+        )
 
     @property
     def delta(self) -> float:
@@ -913,24 +946,27 @@ def _judge(certificate: Route, outcomes: list[dict[str, Any]]) -> None:
         refuse(wrong, f"{len(counting)} groups count")
     if not certificate.certified:
         return
-    bound, delta = wanted["error_micros"] / MILLION, certificate.delta
+    delta = certificate.delta
     told = [counted(found["function"], o, found.get("company", False)) for o in counting]
     plain = [counted(found["function"], one, False)[0] for one in counting]
     kept: tuple[int, int, int, int | None] | None = None
-    for threshold in found.get("thresholds") or [found["threshold_micros"]]:
-        inside = [right for value, right in told if value >= threshold]
-        if len(inside) < math.ceil(math.log(delta) / math.log1p(-bound) - 1e-9):
+    fixed = found.get("thresholds") or [found["threshold_micros"]]
+    for place, threshold in enumerate(fixed[: len(certificate.at.get("accepted", fixed))]):
+        change, moved = certificate.moved(place)
+        most, least = wanted["error_micros"] - change, moved - wanted["margin_micros"]
+        bound, inside = most / MILLION, [right for value, right in told if value >= threshold]
+        if bound <= 0 or len(inside) < math.ceil(math.log(delta) / math.log1p(-bound) - 1e-9):
             continue
         limit = upper_limit(inside.count(False), len(inside), delta)
         low = against(found.get("interval", ""), counting, told, threshold, delta)
-        if limit > bound or (low is not None and low <= -wanted["margin_micros"] / MILLION):
+        if limit > bound or (low is not None and low <= least / MILLION):
             break
         coarse = None if low is None else math.floor(low * 100) * COARSE
         kept = (
             threshold,
             round(sum(value >= threshold for value in plain) / len(plain) * 100) * COARSE,
-            min(math.ceil(limit * 100) * COARSE, wanted["error_micros"]),
-            None if coarse is None else max(coarse, 1 - wanted["margin_micros"]),
+            min(math.ceil(limit * 100) * COARSE, most),
+            None if coarse is None else max(coarse, 1 + least),
         )
     names = ("threshold_micros", "coverage_micros", "limit_micros", "low_micros")
     if kept is None or tuple(found[name] for name in names) != kept:
@@ -970,6 +1006,14 @@ def say_route(found: Route, seen: str) -> None:
         f" {found.found['coverage_micros'] / COARSE:g} % accepted, {found.found['groups']} groups, "
         f"look {found.at['look']} of {found.wanted['looks']}"
     )
+    if same := found.at.get("unflipped"):
+        change = change_micros(same["accepted"], found.wanted["delta_micros"]) / COARSE
+        print(
+            f"  carried over: {same['']} open groups the same, {same['accepted']} of them accepted;"
+            f" at most {change:.1f} points more are wrong, which the limit bears"
+        )
+    elif found.at.get("carried_from"):
+        print("  an older version carried it over, and bounds nothing that the engine changes")
     if found.plan():
         print(f"  fixed before, as the log names it: {found.plan()}")
     else:

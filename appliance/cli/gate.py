@@ -459,6 +459,11 @@ def carried_over(
             f"carried over to {result.engine}",
             f"the engine changes at most {result.change:.1%} of the answers; the limit bears it",
         ]
+        before, now = result.coverage_before, result.coverage
+        if before is not None and now is not None and now < before:
+            lines.append(
+                f"to bear it the threshold rose: {now:.0%} are answered, where {before:.0%} were"
+            )
     elif result is not None and result.flips:
         named = ", ".join(map(safe, result.flips[:20]))
         lines = [f"{flipped.format(len(result.flips))}: {named}"]

@@ -9,7 +9,7 @@ Source: method.md, rule 6.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeVar
 
 import msgspec
@@ -45,6 +45,7 @@ class Carriable:
         ask: does it again with an item; the label names the request in the log.
         sign: the certificate for this engine, and its id.
         end: takes what was certified out of service; is given how many items differ, and which.
+        more: fields of the result.
     """
 
     origin: str
@@ -55,6 +56,7 @@ class Carriable:
     ask: Callable[[str, Item], Awaitable[Json]]
     sign: Callable[[], tuple[bytes, str]]
     end: Callable[[int, str], Awaitable[object]]
+    more: Mapping[str, float] = field(default_factory=dict)
 
 
 class CarryOver(JobKind[P, CertificateCarried]):
@@ -130,7 +132,8 @@ class CarryOver(JobKind[P, CertificateCarried]):
         made = await job.in_thread(self._carried, job, found, fields)
         self._changed()
         change = evaluation.change_micros(found.groups, found.alpha_micros)
-        return result.having(certificate=made, groups=found.groups, change=change / MILLION)
+        told = {"groups": found.groups, "change": change / MILLION, **found.more}
+        return result.having(certificate=made, **told)
 
     def dev(self, name: str, policy: TrustPolicy) -> tuple[str, dict[str, Item]]:
         """The digest of a stored dataset, and its open items of `dev` by id."""

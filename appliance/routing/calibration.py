@@ -59,6 +59,7 @@ from appliance.wire.admin.results import CalibrationResult
 
 DEV: Final = "dev.sealed"
 SEALED: Final = "certify.sealed"
+DOUBTFUL: Final = "in doubt"
 _AT_ONCE: Final = 2
 
 
@@ -82,7 +83,7 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
     async def judgement(self, job: Context, subject: RouteSubject) -> Judgement[CalibrationResult]:
         """Plan on open items; take the look where they say that it may certify something."""
         part, number = subject.split.part, await job.in_thread(self._number, subject)
-        terms = terms_of(subject, number)
+        terms = terms_of(subject.signed.said, number, company=subject.company)
         items = tuple(i for i in subject.split.dataset.splits["dev"] if i.labelled)
         subjects.check_items(subject, items)
         drawn = await job.in_thread(subjects.check_sealed, self.parts, subject)
@@ -253,14 +254,25 @@ def _interruption(subject: RouteSubject, seen: Iterable[Observed]) -> str:
     return interruption(*_lost(subject, seen))
 
 
-def replayed(seen: Observed, function: Confidence, threshold: int, *, larger: bool) -> list[str]:
+def replayed(
+    seen: Observed, function: Confidence, thresholds: Sequence[int], *, larger: bool
+) -> list[str]:
     """Digests of an item's answers and acceptance, which another engine must repeat.
 
     Args:
+        thresholds: falling; the place of the first that accepts the answer is told.
         larger: whether the second stage is computed here, too.
     """
-    accepted = ACCEPTED if seen.score(function) >= threshold else "in doubt"
-    return [seen.told, accepted, seen.larger_told if larger else ""]
+    score = seen.score(function)
+    place = next((str(n) for n, level in enumerate(thresholds) if score >= level), DOUBTFUL)
+    return [seen.told, place, seen.larger_told if larger else ""]
+
+
+def at_place(replayed: Sequence[str], place: int) -> list[str]:
+    """The same at one threshold, by its place; older ones tell no place, but what was accepted."""
+    told, first, larger = replayed
+    accepted = first == ACCEPTED or (first.isdigit() and int(first) <= place)
+    return [told, ACCEPTED if accepted else DOUBTFUL, larger]
 
 
 def _replay(
@@ -268,33 +280,35 @@ def _replay(
 ) -> str:
     """The same of open items as JSON, by their ids; "" where nothing is certified.
 
-    So many that the same answers leave what is certified certified.
+    So many that the same answers leave what is certified certified, or as many as may be asked.
     """
     threshold, wanted = found.threshold_micros, subject.signed.said
     if threshold is None:
         return ""
     stage = next(iter(subject.route.larger), None)
     larger = stage is not None and stage.kind == "task"
-    told = {o.item: replayed(o, plan.function, threshold, larger=larger) for o in dev}
-    delta = wanted.delta_micros / MILLION
+    told = {o.item: replayed(o, plan.function, plan.thresholds, larger=larger) for o in dev}
+    delta, place = wanted.delta_micros / MILLION, plan.thresholds.index(threshold)
     fewest = {
-        name: groups_without_error(room / MILLION, delta)
+        name: groups_without_error(room / MILLION, delta) if room > 0 else replay.MOST_ITEMS
         for name, room in statements.rooms(wanted, found).items()
-        if 0 < room < MILLION
+        if room < MILLION
     }
-    open_ = subjects.open_answers(subject.split.dataset.splits["dev"], told, wanted)
+    then = {item: at_place(each, place) for item, each in told.items()}
+    open_ = subjects.open_answers(subject.split.dataset.splits["dev"], then, wanted)
     kept = {item.id: told[item.id] for item in replay.chosen(open_, fewest)}
     return json.dumps(kept, sort_keys=True, separators=(",", ":"))
 
 
-def terms_of(subject: RouteSubject, number: int) -> CertificationTerms:
+def terms_of(
+    wanted: statements.RouteSpecification, number: int, *, company: bool
+) -> CertificationTerms:
     """The terms of one look, by its number."""
-    wanted = subject.signed.said
     return CertificationTerms(
         wanted.error_micros / MILLION,
         wanted.delta_micros / MILLION * wanted.share(number),
         wanted.margin_micros / MILLION,
-        subject.company,
+        company,
         wanted.weight or "groups",
     )
 
@@ -331,18 +345,14 @@ def found_of(
 ) -> CalibrationFound:
     """Build the certificate's content: shares of the sealed split outward to the point."""
     reach = sum(not each.ruled for each in seen) / len(seen)
-    low = None
-    if verdict.difference is not None:
-        low = _outward(verdict.difference[1], math.floor)
-        if verdict.certified:  # rounding outward must not contradict what was shown
-            low = max(low, 1 - round(terms.margin * MILLION))
-    limit = min(MILLION, _outward(verdict.limit, math.ceil))
+    most, least = MILLION, -MILLION
     if verdict.certified:
-        limit = min(limit, round(terms.error * MILLION))
+        most, least = round(terms.error * MILLION), 1 - round(terms.margin * MILLION)
+    coverage, limit, low = numbers(verdict, most, least)
     return CalibrationFound(
         reason=verdict.reason,
         threshold_micros=verdict.threshold,
-        coverage_micros=_outward(verdict.coverage, round),
+        coverage_micros=coverage,
         limit_micros=limit,
         groups=verdict.groups,
         groups_needed=verdict.needed and verdict.needed.likely,
@@ -358,6 +368,17 @@ def found_of(
         largest=max(drawn.sizes.values()) if terms.weight == "answers" else 0,
         unasked=sum(bool(each.unasked) for each in seen),
     )
+
+
+def numbers(verdict: SealedVerdict, most: int, least: int) -> tuple[int, int, int | None]:
+    """Coverage, limit and lower limit of the difference, outward to the point, in millionths.
+
+    Args:
+        most, least: what was shown of limit and difference, which rounding must not contradict.
+    """
+    low = verdict.difference and max(least, _outward(verdict.difference[1], math.floor))
+    limit = min(most, _outward(verdict.limit, math.ceil))
+    return _outward(verdict.coverage, round), limit, low
 
 
 def _outward(share: float, toward: Callable[[float], int]) -> int:
@@ -427,7 +448,8 @@ def _concluded(
     drawn: Drawn,
 ) -> Judgement[CalibrationResult]:
     """Judge, sign and write the page."""
-    look, wanted, terms = parts.look, subject.signed.said, terms_of(subject, number)
+    look, wanted = parts.look, subject.signed.said
+    terms = terms_of(wanted, number, company=subject.company)
     past = certifying.drawn(dev, wanted.seed, terms.weight)
     whole = wanted.delta_micros / MILLION
     counting = [each for each in seen if each.counts]

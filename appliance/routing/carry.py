@@ -2,10 +2,16 @@
 
 The same of their answers must be accepted, too. What is carried over is watched as what it came
 from.
+
+Rules: the same answers bound a change, and what is certified must bear it. The kept outcomes are
+judged again, in the order that was fixed before, with the bound that the change leaves at each
+threshold, which the accepted groups of open items tell: so the threshold may rise, never fall.
+Certificates of before, and those whose outcomes are gone, keep theirs or are not carried over.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -16,12 +22,20 @@ from appliance.facts import RouteFacts
 from appliance.looks import replay
 from appliance.looks.carry import Carriable, CarryOver
 from appliance.looks.subject import needs_engine, silent, task_of
-from appliance.routing import catalogue, confidence
-from appliance.routing.calibration import observe, replayed
+from appliance.routing import catalogue, certifying, confidence, outcomes
+from appliance.routing.calibration import at_place, numbers, observe, replayed, terms_of
+from appliance.routing.certifying import Observed
+from appliance.routing.confidence import MILLION
 from appliance.routing.subject import CalibrationParts, open_answers
 from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import evaluation
 from appliance.trust.statements import route as statements
-from appliance.trust.statements.route import ACCEPTED
+from appliance.trust.statements.route import (
+    ACCEPTED,
+    CalibrationFound,
+    RouteCertificate,
+    RouteSpecification,
+)
 from appliance.types import Json
 
 TakeAway: TypeAlias = Callable[[str, str, str], None]
@@ -48,7 +62,7 @@ class RouteCarry(CarryOver[CarriedRoute]):
 
     def __init__(self, parts: CalibrationParts, take_away: TakeAway) -> None:
         super().__init__(parts.look, parts.certificates, parts.changed)
-        self._routes, self._take_away = parts.certificates, take_away
+        self._parts, self._routes, self._take_away = parts, parts.certificates, take_away
 
     def engine(self, params: CarriedRoute) -> bool:
         """A classifier alone needs none."""
@@ -80,20 +94,25 @@ class RouteCarry(CarryOver[CarriedRoute]):
         digest, dev = self.dev(wanted.dataset, policy)
         if digest != wanted.dataset_digest:
             raise PolicyRefused("specification_other", f"{wanted.dataset} is {digest} here.")
-        before = msgspec.json.decode(answers, type=dict[str, list[str]])
-        unflipped = replay.groups(open_answers(dev.values(), before, wanted), {"", ACCEPTED})
-        statements.check_changes(certificate, unflipped)
+        kept = Kept(msgspec.json.decode(answers, type=dict[str, list[str]]), dev, wanted)
+        seen = outcomes.of_certificate(self._parts, certificate) if kept.placed else None
+        borne, accepted = certificate, certificate.circumstances.accepted
+        if seen is not None:
+            borne, accepted = judged_again(certificate, kept, seen)
+        place = place_of(borne.found)
+        before, unflipped = kept.at(place), kept.groups(place)
+        statements.check_changes(borne, unflipped)
         stages = [(task, parts.inference(parts.tasks(task))) for task in tasks]
-        function, threshold = confidence.read(found.function), found.threshold_micros or 0
+        function, threshold = confidence.read(found.function), borne.found.threshold_micros or 0
 
         async def ask(label: str, item: Item) -> Json:
             seen = await observe(stages, label, item, p_true=route.small.p_true)
             replay.check_asked(item, seen.unasked)
-            return [*replayed(seen, function, threshold, larger=len(stages) > 1)]
+            return [*at_place(replayed(seen, function, [threshold], larger=len(stages) > 1), 0)]
 
         def sign() -> tuple[bytes, str]:
             now, key = parts.clock.wall_us(), parts.evidence()
-            made = statements.carry(envelope, certificate, engine, unflipped, now, key)
+            made = statements.carry(envelope, borne, engine, unflipped, now, key, accepted)
             return made, statements.verify(made, parts.policy()).id
 
         async def end(flips: int, named: str) -> None:
@@ -102,4 +121,84 @@ class RouteCarry(CarryOver[CarriedRoute]):
 
         told: dict[str, Json] = {item: [*each] for item, each in before.items()}
         groups, delta = unflipped[ACCEPTED], wanted.delta_micros
-        return Carriable(certificate.id, told, dev, groups, delta, ask, sign, end)
+        then, now = (each.found.coverage_micros / MILLION for each in (certificate, borne))
+        shares = {"coverage": now, "coverage_before": then}
+        return Carriable(certificate.id, told, dev, groups, delta, ask, sign, end, shares)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was done with open items under the engine of the certificate.
+
+    Attributes:
+        answers: by item, as `calibration.replayed` gives them.
+        items: the open ones of the dataset, by id.
+    """
+
+    answers: Mapping[str, Sequence[str]]
+    items: Mapping[str, Item]
+    wanted: RouteSpecification
+
+    @property
+    def placed(self) -> bool:
+        """Whether it tells which thresholds accept an answer; older ones told the certificate's."""
+        return any(first.isdigit() for _, first, _ in self.answers.values())
+
+    def at(self, place: int) -> dict[str, list[str]]:
+        """The same at one threshold, by its place."""
+        return {item: at_place(each, place) for item, each in self.answers.items()}
+
+    def groups(self, place: int) -> dict[str, int]:
+        """The groups that bound a change at a threshold: in all, and those that are accepted."""
+        open_ = open_answers(self.items.values(), self.at(place), self.wanted)
+        return replay.groups(open_, {"", ACCEPTED})
+
+
+def place_of(found: CalibrationFound) -> int:
+    """The place of a certificate's threshold among those that were fixed before."""
+    fixed = found.thresholds or (found.threshold_micros,)
+    return fixed.index(found.threshold_micros)
+
+
+def judged_again(
+    certificate: RouteCertificate, kept: Kept, seen: Sequence[Observed]
+) -> tuple[RouteCertificate, tuple[int, ...]]:
+    """The certificate with the threshold that bears a change, and the groups that chose it.
+
+    Args:
+        seen: the outcomes of the calibration.
+
+    Raises:
+        PolicyRefused: `route_change_unbounded`: no threshold does.
+    """
+    wanted, found, look = certificate.wanted, certificate.found, certificate.circumstances.look
+    there = [kept.groups(place) for place in range(len(found.thresholds))]
+    changes = [evaluation.change_micros(each[ACCEPTED], wanted.delta_micros) for each in there]
+    moved = 2 * evaluation.change_micros(there[0][""], wanted.delta_micros)
+    terms = terms_of(wanted, look, company=found.company)
+    verdict = certifying.under_change(
+        confidence.read(found.function),
+        found.thresholds,
+        [each for each in seen if each.counts],
+        replace(terms, margin=(wanted.margin_micros - moved) / MILLION),
+        [(wanted.error_micros - change) / MILLION for change in changes],
+    )
+    if verdict is None or verdict.threshold is None:
+        raise PolicyRefused(
+            "route_change_unbounded",
+            f"The same answers to {there[0]['']} open groups of dev bound the change at "
+            f"{moved / 2 / statements.COARSE:.1f} points, of the accepted ones at "
+            f"{min(changes) / statements.COARSE:.1f} at best; no threshold bears that.",
+        )
+    place = found.thresholds.index(verdict.threshold)
+    most, least = wanted.error_micros - changes[place], moved + 1 - wanted.margin_micros
+    coverage, limit, low = numbers(verdict, most, least)
+    borne = msgspec.structs.replace(
+        found,
+        threshold_micros=verdict.threshold,
+        coverage_micros=coverage,
+        limit_micros=limit,
+        low_micros=low,
+    )
+    accepted = tuple(each[ACCEPTED] for each in there[: place + 1])
+    return replace(certificate, found=borne), accepted

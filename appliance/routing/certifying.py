@@ -37,7 +37,7 @@ from appliance.statistics.power import (
     groups_without_error,
 )
 from appliance.statistics.proportions import lower_limit
-from appliance.statistics.risk import Certified, certify
+from appliance.statistics.risk import Certified, ThresholdStep, certify
 from appliance.statistics.verdict import FEWEST
 from appliance.trust.bytes import strict_json
 from appliance.types import Json
@@ -343,13 +343,7 @@ def judge(
         return _nothing("unstable over time", sealed, limit, origins=origins)
     if found.threshold is None:
         return _unshown(found, [*dev, *sealed], len(sealed), plan, terms, origins)
-    kept, difference = None, None
-    for step in (step for step in found.steps if step.limit <= terms.error):
-        told = _difference(sealed, counted, step.threshold, terms)
-        if told is not None and told[1] <= -terms.margin:
-            difference = difference or told
-            break
-        kept, difference = step, told
+    kept, difference = _not_worse(found, sealed, counted, terms)
     if kept is None:
         return _nothing(
             "worse than the larger stage", sealed, found.steps[0].limit, difference=difference
@@ -368,6 +362,33 @@ def judge(
         avoided=_avoided(sealed, scores, kept.threshold) if plan.doubtful == "larger" else None,
         origins=origins,
     )
+
+
+def under_change(
+    function: Confidence,
+    thresholds: Sequence[int],
+    sealed: Sequence[Observed],
+    terms: CertificationTerms,
+    rooms: Sequence[float],
+) -> SealedVerdict | None:
+    """The least cautious threshold that is certified still where answers may have changed.
+
+    The search is that of a calibration, with a tighter bound at each threshold; none is looked at
+    behind the first that fails. None: no threshold bears the change.
+
+    Args:
+        terms: with the margin that the change leaves.
+        rooms: the bound at each threshold that the change leaves.
+    """
+    counted = [o.counted(function, company=terms.company) for o in sealed]
+    found = _certified(counted, thresholds, terms.error, terms.delta, rooms)
+    kept, difference = _not_worse(found, sealed, counted, terms)
+    if kept is None:
+        return None
+    inside = sum(o.score(function) >= kept.threshold for o in sealed)
+    coverage, groups = inside / len(sealed), len(sealed)
+    threshold = int(kept.threshold)
+    return SealedVerdict("", threshold, coverage, groups, kept.limit, difference=difference)
 
 
 def backtest(
@@ -490,10 +511,35 @@ def curve(
 
 
 def _certified(
-    counted: Sequence[Counted], thresholds: Sequence[int], error: float, delta: float
+    counted: Sequence[Counted],
+    thresholds: Sequence[int],
+    error: float,
+    delta: float,
+    rooms: Sequence[float] = (),
 ) -> Certified:
     scores, wrong = [float(each.score) for each in counted], [not each.right for each in counted]
-    return certify(scores, wrong, [float(t) for t in thresholds], error, delta)
+    return certify(scores, wrong, [float(t) for t in thresholds], error, delta, rooms)
+
+
+def _not_worse(
+    found: Certified,
+    sealed: Sequence[Observed],
+    counted: Sequence[Counted],
+    terms: CertificationTerms,
+) -> tuple[ThresholdStep | None, tuple[float, float, float] | None]:
+    """The last certified step before the route is worse than its second stage, and the difference.
+
+    Where already the first is, the difference is that one's.
+    """
+    kept, difference = None, None
+    for step in found.steps:
+        if found.threshold is None or step.threshold < found.threshold:
+            break
+        told = _difference(sealed, counted, step.threshold, terms)
+        if told is not None and told[1] <= -terms.margin:
+            return kept, difference or told
+        kept, difference = step, told
+    return kept, difference
 
 
 def _unshown(

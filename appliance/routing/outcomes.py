@@ -7,6 +7,7 @@ from pathlib import Path
 
 from appliance.datasets.ledger import LedgerLook
 from appliance.errors import EvaluationRefused, Refused
+from appliance.evals import pairs
 from appliance.looks.answers import LookFiles
 from appliance.routing import confidence
 from appliance.routing.calibration import SEALED, parse
@@ -15,6 +16,7 @@ from appliance.routing.confidence import MILLION
 from appliance.routing.subject import CalibrationParts
 from appliance.routing.weighing import Basis, SealedAnswer
 from appliance.trust.statements import route as statements
+from appliance.trust.statements.route import RouteCertificate
 
 
 def read(directory: Path, look: LedgerLook, kek: bytes) -> list[Observed]:
@@ -33,17 +35,28 @@ def read(directory: Path, look: LedgerLook, kek: bytes) -> list[Observed]:
     return sorted(seen, key=lambda o: o.item)
 
 
-def basis(parts: CalibrationParts, certificate_id: str) -> Basis | None:
-    """The sealed answers that a certificate rests on; None where they are not here."""
+def of_certificate(parts: CalibrationParts, certificate: RouteCertificate) -> list[Observed] | None:
+    """The outcomes that a certificate rests on; None where those that were signed are not here."""
     gate = parts.look
-    look = gate.ledger.of_certificate(certificate_id)
-    envelope = parts.certificates.envelope(certificate_id)
-    if look is None or envelope is None:
-        return None
+    look = gate.ledger.of_certificate(certificate.origin)
     try:
-        certificate = statements.verify(envelope, gate.policy())
-        seen = read(gate.directory, look, gate.kek())
+        seen = [] if look is None else read(gate.directory, look, gate.kek())
     except Refused:
+        return None
+    return seen if seen and pairs.root(seen) == certificate.found.merkle_root else None
+
+
+def basis(parts: CalibrationParts, origin: str) -> Basis | None:
+    """The sealed answers that the newest certificate of an origin rests on; None where not here."""
+    envelope, policy = parts.certificates.envelope(origin), parts.look.policy()
+    try:
+        first = statements.verify(envelope or b"", policy)
+    except Refused:
+        return None
+    known = parts.certificates.of(first.wanted.route_digest, policy)
+    certificate = next((each for each in known if each.origin == origin), first)
+    seen = of_certificate(parts, certificate)
+    if seen is None:
         return None
     wanted, found = certificate.wanted, certificate.found
     function = confidence.read(found.function)

@@ -46,6 +46,7 @@ def certify(
     thresholds: Sequence[float],
     bound: float,
     delta: float = 0.05,
+    rooms: Sequence[float] = (),
 ) -> Certified:
     """The least cautious threshold whose accepted error is certified to be at most `bound`.
 
@@ -54,6 +55,8 @@ def certify(
 
     Args:
         thresholds: strictly falling, fixed before `wrong` was known.
+        rooms: the bound at each threshold, where they differ; a threshold without room is passed
+            over. They were fixed without `wrong`, too.
 
     Raises:
         ValueError: lengths differ, thresholds do not fall, or a probability is none.
@@ -62,19 +65,18 @@ def certify(
         raise ValueError("every confidence needs its outcome")
     if any(a <= b for a, b in itertools.pairwise(thresholds)):
         raise ValueError("thresholds fall strictly")
-    fewest = groups_without_error(bound, delta)
     scores, bad = np.asarray(confidence, dtype=np.float64), np.asarray(wrong, dtype=bool)
     best: float | None = None
     coverage = 0.0
     steps = []
-    for threshold in thresholds:
+    for threshold, room in zip(thresholds, rooms or [bound] * len(thresholds), strict=True):
         inside = scores >= threshold
         accepted, errors = int(inside.sum()), int((inside & bad).sum())
-        if accepted < fewest:
+        if room <= 0 or accepted < groups_without_error(room, delta):
             continue
         limit = upper_limit(errors, accepted, delta)
         steps.append(ThresholdStep(float(threshold), accepted, errors, limit))
-        if limit > bound:
+        if limit > room:
             break
         best, coverage = float(threshold), accepted / len(scores)
     return Certified(best, coverage, tuple(steps))

@@ -180,6 +180,8 @@ class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
         carried_from: id of the certificate that was carried over to this engine; "" for none.
         unflipped: groups of open items with all of which the other engine did as before: "" in all,
             and those that are `ACCEPTED`; none of a calibration, and of older versions.
+        accepted: groups of open items that each threshold accepts, from the first on to the
+            certificate's, by which that one was chosen; none where it is the calibration's own.
     """
 
     engine: _Text
@@ -192,6 +194,7 @@ class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
     replay: NoSha256 = ""
     carried_from: NoSha256 = ""
     unflipped: dict[str, _Count] = {}
+    accepted: Annotated[tuple[_Count, ...], Meta(max_length=100)] = ()
 
 
 class Calibrated(Unnamed, frozen=True):
@@ -214,8 +217,9 @@ class Calibrated(Unnamed, frozen=True):
     def predicate(self) -> dict[str, Any]:
         """Predicate of the statement; unchanged parts are stated for carried-over ones alone."""
         told = super().predicate()
-        if not self.circumstances.unflipped:
-            del told["circumstances"]["unflipped"]
+        for name in ("unflipped", "accepted"):
+            if not told["circumstances"][name]:
+                del told["circumstances"][name]
         return told
 
 
@@ -291,13 +295,15 @@ def carry(
     unflipped: Mapping[str, int],
     now_us: int,
     key: ecdsa.PrivateKey,
+    accepted: tuple[int, ...] = (),
 ) -> bytes:
     """The same certificate for another engine, which did the same with open items.
 
     Args:
         envelope: the certificate as it was signed.
+        certificate: the same, with what it says of the threshold that bears the change.
         engine: name, version and build of the other one.
-        unflipped: as in `Circumstances`.
+        unflipped, accepted: as in `Circumstances`.
     """
     other = msgspec.structs.replace(
         certificate.circumstances,
@@ -305,9 +311,10 @@ def carry(
         issued_us=now_us,
         carried_from=certificate.origin,
         unflipped=dict(unflipped),
+        accepted=accepted,
     )
     told = Calibrated.open(envelope).said
-    return msgspec.structs.replace(told, circumstances=other).sign(key)
+    return msgspec.structs.replace(told, found=certificate.found, circumstances=other).sign(key)
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> RouteCertificate:
@@ -351,6 +358,12 @@ def _check(told: Calibrated, wanted: RouteSpecification) -> None:
         or not wanted.weight
         or (found.effective or 0) >= FEWEST,
         "what did not change is none of a calibration": not at.unflipped or bool(at.carried_from),
+        "its threshold is none that bears the change": not at.accepted
+        or (
+            found.thresholds[len(at.accepted) - 1 :][:1] == (found.threshold_micros,)
+            and [*at.accepted] == sorted(at.accepted)
+            and at.accepted[-1] == at.unflipped.get(ACCEPTED)
+        ),
         "its look or its dates cannot be": at.valid_until_us >= at.issued_us
         and 1 <= at.look <= wanted.looks,
     }

@@ -258,7 +258,11 @@ class GateResult(LookJudged):
 
 
 class CertificateCarried(Verbatim):
-    """A certificate that was carried over to this engine, or the items that differ."""
+    """A certificate that was carried over to this engine, or the items that differ.
+
+    `coverage` is the share that a route's first stage answers from now on, `coverage_before` the
+    share until now; null for a task.
+    """
 
     task: str = ""
     route: str = ""
@@ -268,6 +272,8 @@ class CertificateCarried(Verbatim):
     certificate: str | None
     groups: int = 0
     change: float = 0.0
+    coverage: float | None = None
+    coverage_before: float | None = None
 
 
 class CalibrationResult(LookJudged):
