@@ -244,8 +244,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "route_change_unbounded": Code(
         "too few open groups were compared to bound the change by the new engine",
-        "Calibrate with the new engine: `appliance route calibrate`. More groups in `dev`, "
-        "or a limit further below the allowed error, let the next upgrade carry over.",
+        "Calibrate with the new engine: `appliance route calibrate`. More groups in `dev` and in "
+        "the sealed split let the next upgrade carry over.",
     ),
     "route_certificate_expired": Code(
         "the certificate of the route has expired", "Calibrate again on new groups."

@@ -94,7 +94,7 @@ class RouteCarry(CarryOver[CarriedRoute]):
         digest, dev = self.dev(wanted.dataset, policy)
         if digest != wanted.dataset_digest:
             raise PolicyRefused("specification_other", f"{wanted.dataset} is {digest} here.")
-        kept = Kept(msgspec.json.decode(answers, type=dict[str, list[str]]), dev, wanted)
+        kept = OpenReplay(msgspec.json.decode(answers, type=dict[str, list[str]]), dev, wanted)
         seen = outcomes.of_certificate(self._parts, certificate) if kept.placed else None
         borne, accepted = certificate, certificate.circumstances.accepted
         if seen is not None:
@@ -127,8 +127,8 @@ class RouteCarry(CarryOver[CarriedRoute]):
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What was done with open items under the engine of the certificate.
+class OpenReplay:
+    """Answers to open items under the engine of the certificate.
 
     Attributes:
         answers: by item, as `calibration.replayed` gives them.
@@ -141,7 +141,7 @@ class Kept:
 
     @property
     def placed(self) -> bool:
-        """Whether it tells which thresholds accept an answer; older ones told the certificate's."""
+        """True where it tells which thresholds accept an answer; older ones told one."""
         return any(first.isdigit() for _, first, _ in self.answers.values())
 
     def at(self, place: int) -> dict[str, list[str]]:
@@ -161,7 +161,7 @@ def place_of(found: CalibrationFound) -> int:
 
 
 def judged_again(
-    certificate: RouteCertificate, kept: Kept, seen: Sequence[Observed]
+    certificate: RouteCertificate, kept: OpenReplay, seen: Sequence[Observed]
 ) -> tuple[RouteCertificate, tuple[int, ...]]:
     """The certificate with the threshold that bears a change, and the groups that chose it.
 

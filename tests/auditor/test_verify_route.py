@@ -16,6 +16,7 @@ from appliance.datasets.ledger import FALLING
 from appliance.errors import CODES
 from appliance.evals import pairs
 from appliance.routing import calibration, certifying, confidence
+from appliance.routing.carry import judged_again, place_of
 from appliance.routing.certifying import CertificationPlan, CertificationTerms, Observed
 from appliance.routing.confidence import FIELDS, LABELS, P_TRUE, Logistic, Steps
 from appliance.routing.subject import Drawn
@@ -27,7 +28,8 @@ from appliance.trust.statements import route
 from appliance.trust.statements.route import CalibrationFound, RouteSpecification
 from auditor import verify_certificate as alone
 from tests.auditor.test_verify_certificate import pem, run
-from tests.evals.gates import EVALUATOR, STRANGER, edited, forged, policy
+from tests.evals.gates import EVALUATOR, NOW_US, STRANGER, edited, forged, policy
+from tests.routing.test_carry import kept_of
 from tests.routing.test_certifying import drawn as planted
 from tests.routing.test_certifying import fixed
 from tests.trust import policies
@@ -148,6 +150,44 @@ def test_a_certificate_from_before_is_judged_as_it_was(write: Write) -> None:
     assert "an older version made it" in told, told
     wrong = replace(seen[0], small=not seen[0].small)
     assert checked(write, envelope, lines([wrong, *seen[1:]]))[0] == 1
+
+
+def carried(seen: list[Observed], terms: RouteSpecification, made: CalibrationFound) -> bytes:
+    """The same certificate under another engine, with the threshold that bears the change."""
+    dev = planted(np.random.default_rng(1), 600)
+    plan = certifying.plan(dev, CertificationTerms(0.05, 0.05 * 0.7, 0.05), 1_600)
+    assert isinstance(plan, CertificationPlan)
+    envelope = certificate(terms, made)
+    first = route.verify(envelope, policy())
+    kept = replace(kept_of(replace(plan, thresholds=made.thresholds), dev), wanted=terms)
+    borne, accepted = judged_again(first, kept, seen)
+    assert (borne.found.threshold_micros or 0) > (made.threshold_micros or 0)
+    same = kept.groups(place_of(borne.found))
+    return route.carry(envelope, borne, "llama.cpp 2", same, NOW_US + 1, EVALUATOR, accepted)
+
+
+def test_what_was_carried_over_is_judged_with_the_change(write: Write) -> None:
+    """A raised threshold follows from outcomes and open groups, and another one does not."""
+    seen, terms, made = world()
+    envelope = carried(seen, terms, made)
+    status, told = checked(write, envelope, lines(seen))
+    assert status == 0 and "points more are wrong, which the limit bears" in told, told
+
+    def mutant(change: Callable[[dict[str, Any], dict[str, Any]], object]) -> str:
+        def edit(statement: dict[str, Any]) -> None:
+            change(statement["predicate"]["found"], statement["predicate"]["circumstances"])
+
+        status, told = checked(write, forged(envelope, edit), lines(seen))
+        assert status == 1, told
+        return told
+
+    own = {"threshold_micros": made.threshold_micros, "limit_micros": made.limit_micros}
+    assert BAD in mutant(lambda found, _: found.update(own))
+    assert BAD in mutant(lambda _, at: at.update(unflipped={**at["unflipped"], "accepted": 2}))
+    assert BAD in mutant(lambda _, at: at["accepted"].pop())
+    assert BAD in mutant(lambda found, _: found.update(limit_micros=10_000))
+    assert BAD in mutant(lambda _, at: at.update(accepted=[1, *at["accepted"][1:]][::-1]))
+    assert BAD in mutant(lambda _, at: at.pop("accepted"))
 
 
 def signed(
