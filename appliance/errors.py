@@ -1326,6 +1326,10 @@ CODES: Final[dict[str, Code]] = {
         "the key of a text is gone, though no entry records its erasure",
         "Keep keys.db as evidence, run `appliance audit verify`, and restore a backup of keys.db.",
     ),
+    "replay_impossible": Code(
+        "an answer cannot be computed again",
+        "The message says why; docs/auditor-guide.md tells what a replay needs.",
+    ),
     "content_unavailable": Code(
         "the text of an entry was not kept, was erased or does not decrypt",
         "`appliance audit show` says how the entry keeps its content.",

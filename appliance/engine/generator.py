@@ -8,7 +8,7 @@ from appliance.engine import protocol
 from appliance.engine.cells import Cells
 from appliance.engine.decisions import Decisions
 from appliance.engine.labels import Labels
-from appliance.engine.logprobs import Echo, Logprobs
+from appliance.engine.logprobs import Echo, Logprobs, digest_of
 from appliance.engine.loop import Engine
 from appliance.engine.pace import Pace
 from appliance.engine.prepare import Preparer
@@ -76,7 +76,10 @@ class Generator:
         template = self._preparer.template.sha256 if asked.messages is not None else ""
         dialect = self._preparer.template.dialect if asked.tools else ""
         size = len(tokens)
-        return protocol.Prepared(request.id, size, limit, template, dialect, thinking), choices
+        prepared = protocol.Prepared(
+            request.id, size, limit, template, dialect, thinking, digest_of([tokens])
+        )
+        return prepared, choices
 
     def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
         """Tokenise a text, a conversation or token ids.
@@ -114,7 +117,10 @@ class Generator:
             weight=request.weight,
         )
         template = self._preparer.template.sha256 if asked.messages is not None else ""
-        return protocol.Prepared(request.id, len(tokens), 0, template), [sequence]
+        # Scored are the labels' tokens, too, so that they are part of what is asked.
+        asked_of = digest_of([tokens, *labels.tokens])
+        prepared = protocol.Prepared(request.id, len(tokens), 0, template, prompt=asked_of)
+        return prepared, [sequence]
 
     def _choice(
         self, request: protocol.Prepare, index: int, tokens: list[int], limit: int

@@ -41,13 +41,16 @@ class Labels:
         labels: the tokens of each label.
         unscored: what of them may stay unscored; None scores all.
 
+    Attributes:
+        tokens: of each label.
+
     Raises:
         BadRequest: `labels_invalid` when a label is empty, too long or the beginning of another,
             or when there are some priors, and not one for each.
     """
 
     def __init__(self, labels: ReadOnly[ReadOnly[int]], unscored: Unscored | None = None) -> None:
-        self._labels = [tuple(label) for label in labels]
+        self.tokens = self._labels = [tuple(label) for label in labels]
         self._check()
         if unscored is not None and len(unscored.prior) not in (0, len(self._labels)):
             raise _invalid(f"{len(self._labels)} labels have {len(unscored.prior)} priors.")

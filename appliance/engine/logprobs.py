@@ -8,9 +8,12 @@ without a value, and the generated ones (what lm-eval's `local-completions` coun
 """
 
 import codecs
+import hashlib
 import math
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as ReadOnly
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,12 @@ from appliance.engine.sampling import finite, largest
 from appliance.types import TokenLogprob
 
 FLOOR = -9999.0
+CHOSEN: Final = struct.Struct("<IfQ")
+"""A token of an answer as replays compare it: its id, its logit, and the sum of the row's bits.
+
+Log-probabilities follow from the last two. The sum is of 64-bit numbers, modulo 2^64: it takes a
+thousandth of the time that the log-probability takes. A token that a grammar forced has zeros.
+"""
 
 
 class Logprobs:
@@ -121,6 +130,21 @@ class Echo:
     def _text(self, place: int) -> bytes:
         token = self._prompt[place]
         return b"" if place == 0 and token == self._silent else self._label(token)
+
+
+def bits(logits: NDArray[np.float32]) -> int:
+    """The sum of the bits of a row, two numbers at a time, modulo 2^64."""
+    even = len(logits) & ~1
+    last = int(logits[even:].view(np.uint32).sum(dtype=np.uint64))
+    return (int(logits[:even].view(np.uint64).sum(dtype=np.uint64)) + last) % (1 << 64)
+
+
+def digest_of(texts: Iterable[ReadOnly[int]]) -> bytes:
+    """SHA-256 of the token ids of texts in turn, 32 bits each."""
+    told = hashlib.sha256()
+    for tokens in texts:
+        told.update(np.asarray(tokens, np.uint32).tobytes())
+    return told.digest()
 
 
 def normaliser(logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from appliance.engine.cells import Cells
 from appliance.engine.labels import Labels
+from appliance.engine.logprobs import CHOSEN, bits
 from appliance.engine.prefixes import Operation
 from appliance.engine.protocol import Finish, Row, Step
 from appliance.engine.scheduler import Chunk, Scheduler
@@ -202,6 +203,7 @@ class Engine:
 
     def _accept(self, sequence: Sequence, logits: NDArray[np.float32]) -> Row:
         """Append the next token and what a grammar forces after it; the row to report."""
+        row = bits(logits) if sequence.max_tokens else 0  # before a grammar masks any
         token = self._pick(sequence, logits) if sequence.max_tokens else None
         if token is None:
             self._remove(sequence)
@@ -211,6 +213,7 @@ class Engine:
         scored = () if sequence.logprobs is None else (self._score(sequence, logits, token),)
         decided = None if sequence.decisions is None else sequence.decisions.score(token)
         forced = [] if sequence.guide is None else sequence.guide.accept(token)
+        chosen = CHOSEN.pack(token, logits[token], row)
         text, count = "", 0
         finish: Finish | None = None if forced is not None else "invalid"
         for following in (token, *(forced or ())):
@@ -232,7 +235,10 @@ class Engine:
             finish = "invalid"
         told = () if decided is None else (decided,)
         reused = sequence.reused or 0
-        return Row(sequence.id, text, count, finish, scored, reused=reused, decided=told)
+        chosen += b"".join(
+            CHOSEN.pack(forced_one, 0, 0) for forced_one in (forced or ())[: count - 1]
+        )
+        return Row(sequence.id, text, count, finish, scored, b"", reused, told, chosen)
 
     def _score(self, sequence: Sequence, logits: NDArray[np.float32], token: int) -> TokenLogprob:
         """The log-probability of the next token, which is not appended yet."""

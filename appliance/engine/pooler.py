@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from appliance.engine import effort
+from appliance.engine.logprobs import digest_of
 from appliance.engine.pooling import MOST_TEXTS, Pooling, PoolingModel, Texts, rows_of
 from appliance.engine.protocol import Load, Prepare, Prepared, Tokenize, Tokens, Vocabulary
 from appliance.engine.runner import RunnerConfig
@@ -82,7 +83,8 @@ class Pooler:
                     param=f"{param}[{number}]",
                 )
         total = sum(map(len, texts))
-        return Prepared(request.id, total, 0, ""), [Texts(request.id, texts)]
+        prepared = Prepared(request.id, total, 0, "", prompt=digest_of(texts))
+        return prepared, [Texts(request.id, texts)]
 
     def tokenize(self, request: Tokenize) -> Tokens:
         """Nothing: only models that write text take prompts.

@@ -209,6 +209,7 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
         template_sha256: of the chat template that rendered the prompt, "" if none did.
         dialect: how the answer writes calls, "" when no functions are on offer.
         thinking: whether and where the answer has reasoning.
+        prompt: SHA-256 of its token ids, 32 bits each; of several texts, of all in turn.
     """
 
     id: int
@@ -217,6 +218,7 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
     template_sha256: str
     dialect: Dialect = ""
     thinking: Thinking = ""
+    prompt: bytes = b""
 
 
 class Tokens(msgspec.Struct, tag="tokens", frozen=True):
@@ -263,6 +265,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         vector: little-endian 32-bit floats: an embedding, the score of one text, or the logarithm
             of each label's probability.
         decided: how sure the model was of the token that it chose, if asked for.
+        chosen: a `logprobs.CHOSEN` for each of the tokens.
     """
 
     id: int
@@ -273,6 +276,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     vector: bytes = b""
     reused: Count = 0
     decided: tuple[Decision, ...] = ()
+    chosen: bytes = b""
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):

@@ -70,6 +70,7 @@ class LookParts:
         log: name of the audit log.
         marks_key: the site's key of marks.
         labels: where people label the items on which two sides differ.
+        covered: whether answers of a model have the same bits in any company, here and now.
         documents: searches collections, as the app `evaluation`.
     """
 
@@ -88,6 +89,7 @@ class LookParts:
     clock: Clock
     marks_key: Callable[[], bytes]
     labels: LabelQueues
+    covered: Callable[[str], bool]
     documents: Evidence | None = None
 
     @property

@@ -64,16 +64,18 @@ class RouteSubject(LookSubject[RouteSpecification]):
 
     Attributes:
         small, larger: the tasks of the first two stages; `larger` is None without a second one.
+        covered: whether answers of the first one's model have the same bits in any company.
     """
 
     route: RouteDefinition
     small: LoadedTask
     larger: LoadedTask | None
+    covered: bool
 
     @property
     def company(self) -> bool:
         """True if other requests in a batch move what the first stage is sure of."""
-        return self.small.task.candidate.kind != "classifier"
+        return self.small.task.candidate.kind != "classifier" and not self.covered
 
     @property
     def noise(self) -> float:
@@ -122,7 +124,11 @@ def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
         raise other(f"the route weighs by {route.weight}")
     if not split.dataset.splits.get("dev"):
         raise StateRefused("dataset_not_sealed", f"{wanted.dataset} has no open split dev.")
-    return RouteSubject(signed=signed, split=split, route=route, small=small, larger=larger)
+    candidate = small.task.candidate
+    covered = candidate.kind != "classifier" and parts.covered(candidate.model)
+    return RouteSubject(
+        signed=signed, split=split, route=route, small=small, larger=larger, covered=covered
+    )
 
 
 def _route(parts: LookParts, wanted: RouteSpecification, policy: TrustPolicy) -> RouteDefinition:

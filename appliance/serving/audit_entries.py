@@ -9,7 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from appliance.audit.log import Draft
+from appliance.serving.again import REST, AskedRest, rest_of
 from appliance.serving.backend import PreparedRequest
 from appliance.types import Caller, Constraint, Json, Tools
 
@@ -34,6 +37,7 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         "adapter": answers.adapter,
         "policy": answers.policy,
         "engine": answers.engine,
+        "replayable": "yes" if answers.obstacle is None else answers.obstacle.value,
         "template": answers.template,
         "prompt_tokens": caller.principal.step(prepared.prompt_tokens, TOKENS),
         "params": _params(prepared),
@@ -60,9 +64,11 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         texts["tools"] = _text(request.tools.functions)
     if answers.retrieved is not None:
         texts["retrieved"] = answers.opens
-    own = request.constraint if answers.task is None else None  # a task's follows from it
+    own = request.constraint
     if own is not None and own.kind != "grammar":
         texts["constraint"] = own.source.encode("utf-8", "replace")
+    if (rest := rest_of(request)) != AskedRest():
+        texts[REST] = msgspec.json.encode(rest)
     return Draft("intent", fields, texts, caller.principal.content)
 
 

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 
 from appliance.admission.places import Place
 from appliance.engine.text.reply import ReplyForm
+from appliance.serving.computed import Computed
 from appliance.types import Delta, GenerationRequest, Json, ModelCard, Principal
+from appliance.workers.coverage import Obstacle
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Provenance:
         digest: of the model, without its adapter.
         adapter: digest of the adapter, if one answers.
         policy: version of the trust policy that the model was verified under.
-        engine: name, version and device of what computes.
+        engine: all of what computes that its numbers depend on.
+        obstacle: why the answer cannot be computed again to the last bit; None where it can.
         template: SHA-256 of the chat template that rendered the prompt; "" if none did.
         grammars: SHA-256 of the grammars that were signed with the model, by name.
         task: digest of the task that asked, if one did.
@@ -40,6 +43,7 @@ class Provenance:
     digest: str
     policy: int
     engine: str
+    obstacle: Obstacle | None
     template: str = ""
     adapter: str | None = None
     grammars: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +63,7 @@ class PreparedRequest:
         prompt_tokens: length of the prompt, which counts once for all choices.
         max_tokens: most tokens of one choice: what was asked, or what the context leaves.
         form: how reasoning and calls are read out of the text.
+        computed: the numbers of the answer as they come; None where nobody can compute it again.
     """
 
     request: GenerationRequest
@@ -68,6 +73,7 @@ class PreparedRequest:
     max_tokens: int
     provenance: Provenance
     form: ReplyForm = field(default_factory=ReplyForm)
+    computed: Computed | None = None
 
     @property
     def choices(self) -> int:

@@ -23,6 +23,7 @@ from appliance.errors import ApplianceError, AuditUnavailable
 from appliance.serving.audit_entries import BYTES, MICROSECONDS, TOKENS
 from appliance.serving.backend import ModelBackend, PreparedRequest
 from appliance.serving.choices import Choices
+from appliance.serving.computed import PART
 from appliance.serving.recording import Recording
 from appliance.types import (
     Answerer,
@@ -350,6 +351,9 @@ class Generation:
     async def _record(self, status: str, finish: str) -> Receipt:
         now = time.monotonic()
         texts = self._parts.contents()
+        size = sum(map(len, texts.values()))
+        if status == "ok" and self._prepared.computed is not None:
+            texts[PART] = self._prepared.computed.numbers().text()
         step = self.caller.principal.step
 
         def took(end: float) -> int:
@@ -368,7 +372,7 @@ class Generation:
             "queued_us": took(self._started or now),
             "ttft_us": took(self._first or now),
             "duration_us": took(now),
-            "bytes": step(sum(map(len, texts.values())), BYTES),
+            "bytes": step(size, BYTES),
         }
         padded = self.caller.principal.padded
         if not padded and self.about is not None and self.about.confidence is not None:

@@ -14,8 +14,10 @@ from appliance.errors import ApplianceError, BadRequest, Unavailable, WorkerLost
 from appliance.pool.pool import Pool
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
+from appliance.serving.computed import Computed
 from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal
+from appliance.workers.coverage import Obstacle
 from appliance.workers.process import WorkerProcess
 from appliance.workers.supervisor import Supervisor
 
@@ -25,7 +27,8 @@ class LocalWorker:
     """A `Backend` over one worker.
 
     Attributes:
-        engine: name, version and device, as the intent names them.
+        engine: as the intent names it.
+        obstacle: why its answers cannot be computed again; None where they can.
         adapter: the one to answer with, beside the model.
     """
 
@@ -33,6 +36,7 @@ class LocalWorker:
     model: VerifiedModel
     worker: WorkerProcess
     engine: str
+    obstacle: Obstacle | None
     adapter: VerifiedAdapter | None = None
 
     async def prepare(
@@ -59,6 +63,7 @@ class LocalWorker:
             max_tokens=prepared.max_tokens,
             provenance=self._provenance(prepared),
             form=_form(request, prepared),
+            computed=None if self.obstacle else Computed(prepared.prompt, request.choices),
         )
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
@@ -75,6 +80,8 @@ class LocalWorker:
                 await self.cancel(prepared)
                 raise error
             left -= row.finish is not None
+            if prepared.computed is not None:
+                prepared.computed.take(row.id - prepared.number, row.vector, row.chosen)
             yield Delta(
                 row.text,
                 row.tokens,
@@ -98,6 +105,7 @@ class LocalWorker:
             adapter=adapter.digest if adapter else None,
             policy=self.model.policy_version,
             engine=self.engine,
+            obstacle=self.obstacle,
             template=prepared.template_sha256,
             grammars={grammar.name: grammar.sha256 for grammar in self.model.grammars},
         )
@@ -135,6 +143,7 @@ class LocalWorkers:
             model=model,
             worker=worker,
             engine=self._supervisor.engine_for(model.id),
+            obstacle=self._supervisor.obstacle(model_id),
             adapter=self._supervisor.adapters.find(model_id),
         )
 

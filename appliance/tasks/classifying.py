@@ -24,6 +24,7 @@ from appliance.tasks.inputs import values_of
 from appliance.tasks.labelled import answer, judged, text_of
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal, TaskAnswer
+from appliance.workers.coverage import Obstacle
 
 _ENGINE: Final = f"appliance {appliance.__version__} numpy {np.__version__}"
 _numbers = itertools.count()
@@ -102,5 +103,6 @@ class ClassifierBackend:
             digest=self.loaded.classifier_digest,
             policy=self.loaded.policy,
             engine=_ENGINE,
+            obstacle=Obstacle.CLASSIFIER,
             task=self.loaded.digest,
         )

@@ -84,6 +84,7 @@ class EvidenceRoom:
             clock=held.clock,
             marks_key=trust.marks_key,
             labels=self.labels,
+            covered=lambda model_id: trust.covered(model_id, pool.supervisor.covers),
             documents=parts.documents,
         )
         jobs.add(GateJob(self.look))

@@ -1,6 +1,6 @@
 """The trust of the data directory, and the artifacts in its store."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -12,12 +12,13 @@ from appliance.routing import definition as route_definition
 from appliance.tasks import catalogue as tasks
 from appliance.tasks import definition as task_definition
 from appliance.trust.artifacts import artifact as artifacts
-from appliance.trust.artifacts.adapter import base_of
+from appliance.trust.artifacts.adapter import base_of, vet_adapter
 from appliance.trust.artifacts.artifact import VetWhole
 from appliance.trust.artifacts.store import ModelStore, load_policy
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.gguf.lora import Lora
 from appliance.trust.policy import lab
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.policy.policy_file import marks_key
@@ -92,6 +93,14 @@ class TrustRoom:
         """Facts of the file of a stored model."""
         with self.store.inventory.open(model_id) as artifact:
             return artifacts.vet_stored(artifact, artifacts.vet_model)
+
+    def covered(self, model_id: str, covers: Callable[[str, GgufFacts, Lora | None], bool]) -> bool:
+        """Whether answers of a stored model or adapter have the same bits in any company."""
+        base, lora = base_of(model_id), None
+        if base is not None:
+            with self.store.inventory.open(model_id) as artifact:
+                lora = artifacts.vet_stored(artifact, vet_adapter).lora
+        return covers(base or model_id, self.tensors_of(base or model_id), lora)
 
     def seal(self, model_id: str) -> VerifiedModel:
         """Verify a model and hold it in sealed memory."""

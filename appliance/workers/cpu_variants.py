@@ -66,6 +66,12 @@ class Variant:
         return sum(1 << i for i, name in enumerate(self.kernels) if name in self.wrong)
 
     @property
+    def computes(self) -> str:
+        """The numbers that come out depend on it: name, instructions, kernels that are not used."""
+        wrong = [f"without {','.join(self.wrong)}"] if self.wrong else []
+        return " ".join([self.name, *filter(None, (self.instructions,)), *wrong])
+
+    @property
     def label(self) -> str:
         """For the operator."""
         if not self.instructions:

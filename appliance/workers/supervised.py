@@ -8,6 +8,7 @@ from appliance.config import ModelConfig
 from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
 from appliance.types import ModelCard
 from appliance.wire.admin.models import Worker, WorkerDevice
+from appliance.workers.coverage import Obstacle
 from appliance.workers.crashes import Deaths
 from appliance.workers.gpu_devices import Device
 from appliance.workers.memory_estimate import MIB, Estimate, longest_text
@@ -31,6 +32,7 @@ class SupervisedModel:
     keeper: asyncio.Task[None] | None = None
     reason: str = ""
     adapters: dict[str, VerifiedAdapter] = field(default_factory=dict)
+    obstacles: dict[str, Obstacle | None] = field(default_factory=dict)  # by adapter
 
     def cards(self) -> list[ModelCard]:
         """Cards of the model and its adapters for the API."""

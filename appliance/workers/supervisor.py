@@ -28,12 +28,16 @@ from appliance.text import visible
 from appliance.trust.artifacts.adapter import base_of
 from appliance.trust.artifacts.store import VerifiedModel
 from appliance.trust.artifacts.verified import Verified
+from appliance.trust.gguf.gguf import GgufFacts
+from appliance.trust.gguf.lora import Lora
 from appliance.types import Constraint, Json, ModelCard
 from appliance.wire.admin.models import Worker
 from appliance.workers.adapters import Attachments
 from appliance.workers.child import TalkingChild
+from appliance.workers.coverage import Obstacle, obstacle
 from appliance.workers.cpu_variants import HostVariant, Variant
 from appliance.workers.crashes import Death, Deaths
+from appliance.workers.engine_build import build_of
 from appliance.workers.gpu_probe import device_for
 from appliance.workers.memory_budget import Budget
 from appliance.workers.memory_estimate import MIB, Estimate, estimate, longest_text
@@ -99,14 +103,15 @@ class Supervisor:
         self._restarts: dict[str, int] = {}
         self.variant = HostVariant()
         self._variant: Variant | None = None  # that of the workers
+        self._build = ""
         self.budget = Budget(config.engine.memory_mib * MIB or total_memory() * 8 // 10)
         self.adapters = Attachments(self._served, self.budget.take, self._note, recheck)
 
     @property
     def engine(self) -> str:
-        """Name and version of the engine, as audit records and fingerprints carry it."""
-        variant = self._variant.name if self._variant else "not loaded"
-        return f"{ENGINE} {self.engine_version} {variant}"
+        """All that the numbers depend on beside a model: version, build, processor, kernels."""
+        build = self._variant and f"build {self._build} {self._variant.computes}"
+        return f"{ENGINE} {self.engine_version} {build or 'not loaded'}"
 
     def when_changed(self, call: Callable[[], None]) -> None:
         """Have it called when a model can answer, or memory has come back."""
@@ -314,6 +319,28 @@ class Supervisor:
         served = self._served.get(model_id)
         return f"{self.engine} {served.device.label if served else ''}".strip()
 
+    def obstacle(self, model_id: str) -> Obstacle | None:
+        """The reason why answers of a loaded model or adapter cannot be computed again.
+
+        None where each has the same bits in any company.
+        """
+        served, adapter = self._served[base_of(model_id) or model_id], self.adapters.find(model_id)
+        which, gpu = adapter.digest if adapter else "", served.device.kind != "cpu"
+        if which not in served.obstacles:
+            lora = adapter.facts.lora if adapter else None
+            served.obstacles[which] = obstacle(
+                served.model.facts, self.variant.get(), gpu=gpu, adapter=lora
+            )
+        return served.obstacles[which]
+
+    def covers(self, model_id: str, facts: GgufFacts, adapter: Lora | None = None) -> bool:
+        """Whether answers of a model, loaded or not, would have the same bits in any company."""
+        try:
+            device = device_for(facts, self._config.model(model_id), self.engine_version)
+        except StateRefused:
+            return False
+        return not obstacle(facts, self.variant.get(), gpu=device.kind != "cpu", adapter=adapter)
+
     def slots(self, model_id: str) -> int:
         """Requests that a loaded model runs at once."""
         return self._served[model_id].config.slots
@@ -335,16 +362,19 @@ class Supervisor:
     ) -> None:
         model_id = served.model.id
         if model_id not in self._restarts:
-            found = await asyncio.to_thread(self._restarts_of, model_id)
-            self._restarts[model_id] = served.restarts = found
-        self._variant = await asyncio.to_thread(self.variant.get)
+            times = await asyncio.to_thread(self._restarts_of, model_id)
+            self._restarts[model_id] = served.restarts = times
+        found = asyncio.to_thread(build_of), asyncio.to_thread(self.variant.get)
+        self._build, variant = await asyncio.gather(*found)
+        self._variant = variant
+        served.obstacles.clear()
         config = served.config
         served.device = await asyncio.to_thread(
             device_for, served.model.facts, config, self.engine_version
         )
         load = Load(
-            variant=str(self._variant.path),
-            refused=self._variant.refused,
+            variant=str(variant.path),
+            refused=variant.refused,
             n_ctx=longest_text(served.model.facts, config),
             slots=config.slots,
             threads=self._threads(),

@@ -96,5 +96,7 @@ def test_what_a_model_has_a_part_in_depends_on_company() -> None:
     stages = {"classifier": task(), "model": in_fields(), "blend": blend}
     for kind, small in stages.items():
         assert small.task.candidate.kind == kind
-        found = cast(RouteSubject, SimpleNamespace(small=small))
-        assert RouteSubject.company.fget(found) is (kind != "classifier")  # type: ignore[attr-defined]
+        for covered in (True, False):
+            found = cast(RouteSubject, SimpleNamespace(small=small, covered=covered))
+            wanted = kind != "classifier" and not covered
+            assert RouteSubject.company.fget(found) is wanted  # type: ignore[attr-defined]

@@ -11,12 +11,13 @@ from appliance.audit.search import Query
 from appliance.serving.audit_entries import intent
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.types import Constraint, GenerationRequest, Tools
+from appliance.workers.coverage import Obstacle
 from tests.answers import collect
 from tests.audit.verification.test_bulk import undecoded
 from tests.smol import caller, request
 
 SECRET = "xyzzy"
-MODEL = Provenance("m", "cd" * 32, 3, "llama.cpp b1", "ab" * 32)
+MODEL = Provenance("m", "cd" * 32, 3, "llama.cpp b1", None, "ab" * 32)
 
 
 def drafted(asked: GenerationRequest, model: Provenance = MODEL) -> Draft:
@@ -33,7 +34,8 @@ def test_text_of_the_client_is_erasable_and_not_in_the_body() -> None:
     draft = drafted(asked)
     assert SECRET not in json.dumps(draft.fields)
     kept = {"prompt", "stop", "tools", "constraint"}
-    assert set(draft.contents) == {*kept, "logit_bias"}
+    assert SECRET in draft.contents["asked"].decode()
+    assert set(draft.contents) == {*kept, "logit_bias", "asked"}
     assert all(SECRET in draft.contents[name].decode() for name in kept)
     assert "sha256" not in json.dumps(draft.fields["params"])  # a short text is found by its digest
     params = draft.fields["params"]
@@ -52,6 +54,9 @@ def test_bodies_hold_no_floats_and_name_what_answers() -> None:
     answers = {"model": "m", "digest": "cd" * 32, "policy": 3, "engine": "llama.cpp b1"}
     assert answers.items() <= draft.fields.items()
     assert (draft.fields["template"], draft.fields["adapter"]) == ("ab" * 32, None)
+    assert draft.fields["replayable"] == "yes" and "asked" not in draft.contents
+    far = drafted(request(), replace(MODEL, obstacle=Obstacle.UPSTREAM))
+    assert far.fields["replayable"] == "upstream"
     assert "task" not in draft.fields
     assert drafted(request(), replace(MODEL, task="01" * 32)).fields["task"] == "01" * 32
 

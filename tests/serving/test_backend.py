@@ -16,6 +16,7 @@ from appliance.serving.backend import Backends, ModelBackend, PreparedRequest, P
 from appliance.serving.inference import Inference, InferenceParts
 from appliance.serving.recording import Recording
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal
+from appliance.workers.coverage import Obstacle
 from tests.answers import body, collect, outcome_of
 from tests.smol import caller, request
 
@@ -45,7 +46,7 @@ class Scripted:
         """Three tokens, whatever is asked."""
         if self.refusal:
             raise self.refusal
-        origin = Provenance("far", CARD.digest, 7, "upstream far.example")
+        origin = Provenance("far", CARD.digest, 7, "upstream far.example", Obstacle.UPSTREAM)
         return PreparedRequest(request, 1, seed, 3, request.max_tokens or 100, origin)
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:

@@ -89,7 +89,8 @@ class Embedder:
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
         self.asked.append(request)
-        return PreparedRequest(request, 7, seed, 3, 0, Provenance("minilm", "ab" * 32, 1, "e"))
+        origin = Provenance("minilm", "ab" * 32, 1, "e", None)
+        return PreparedRequest(request, 7, seed, 3, 0, origin)
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         vector = np.array([0, 1, 0], "<f4").tobytes()

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Request
 from appliance.api.deps import CallerDep, services_of
 from appliance.audit.entry import LogEntry
 from appliance.audit.reader import LogReader
-from appliance.errors import AuditRefused, NotFound
+from appliance.errors import AuditRefused, NotFound, Refused
 from appliance.retrieval.commitments import TEXT, nonce_of
+from appliance.serving import again
+from appliance.serving.computed import PART
 from appliance.wire.openai.receipts import AnsweredBy, EntryRef, Evidence, ReceiptResponse
 
 _REQUEST_ID: Final = re.compile("req-[0-9a-f]{32}")
@@ -32,7 +34,22 @@ def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResp
         checkpoint=reader.checkpoint(),
         evidence=_evidence(reader, intent),
         answered_by=_answered_by(outcome),
+        replayable=_replayable(reader, intent, outcome),
     )
+
+
+def _replayable(reader: LogReader, intent: LogEntry, outcome: LogEntry | None) -> str | None:
+    """Tell if `audit replay` can compute the answer again; None for a search."""
+    if intent.kind != "intent":
+        return None
+    try:
+        again.check(intent.body, outcome and outcome.body)
+        reader.content(intent.seq, "prompt")
+        if outcome is not None:
+            reader.content(outcome.seq, PART)
+    except Refused as error:
+        return f"no: {error.message}"
+    return "yes"
 
 
 def _answered_by(outcome: LogEntry | None) -> AnsweredBy | None:

@@ -155,6 +155,7 @@ class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     prev: str
     prompt_tokens: _Int | None = None
     queued_us: _Int | None = None
+    replayable: str | UnsetType | None = UNSET
     request_id: str | None = None
     retrieved: _Retrieved | None = None
     retry: _Int | None = None

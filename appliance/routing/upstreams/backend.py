@@ -50,6 +50,7 @@ from appliance.types import (
     PeerReceipt,
     Principal,
 )
+from appliance.workers.coverage import Obstacle
 
 HOPS: Final = 3
 """Hosts that one request is offered to at most."""
@@ -176,6 +177,7 @@ class UpstreamBackend:
             digest=self.card.digest,
             policy=self.policy,
             engine=f"{config.kind}, another host, identity {CLAIMED}",
+            obstacle=Obstacle.UPSTREAM,
         )
         form = _form(request)
         return _Prepared(request, next(_numbers), seed, length, most, answers, form, asked=asked)

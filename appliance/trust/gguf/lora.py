@@ -27,6 +27,7 @@ MAX_FILE: Final = 4 << 30
 _TENSOR: Final = re.compile(
     r"(output|blk\.\d{1,3}\.(?:attn_(?:q|k|v|qkv|output)|ffn_(?:gate|up|down)))\.weight\.lora_([ab])"
 )
+_FLOATS: Final = ((0, 0), (1, 1))
 _TYPES: Final = frozenset({0, 1, 8, 30})  # F32, F16, Q8_0, BF16: what adapters are converted to
 _NVFP4: Final = 40  # llama.cpp aborts where an adapter meets weights of this type
 _KEYS: Final = frozenset({"adapter.type", "adapter.lora.alpha"})
@@ -38,6 +39,7 @@ class Pair:
 
     down: tuple[int, ...]  # A: input, rank
     up: tuple[int, ...]  # B: rank, output
+    floats: bool = True  # both are F32, or both are F16
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def _pair(name: str, half: Mapping[str, Tensor]) -> Pair:
         )
     if up[0] > MAX_RANK:
         raise GgufRejected("gguf_limit", f"{name} has rank {up[0]}, more than {MAX_RANK}.")
-    return Pair(down, up)
+    return Pair(down, up, (half["a"].type, half["b"].type) in _FLOATS)
 
 
 def _alpha(metadata: Metadata) -> float:

@@ -34,14 +34,14 @@ def matrices(tensors: Mapping[str, Tensor], *, writes: bool) -> dict[str, int]:
     Args:
         writes: the model has an output over its vocabulary, its own or the embedding again.
     """
-    tied = writes and "output.weight" not in tensors
+    rows = looked_up(tensors, writes=writes)
     groups: dict[str, int] = {}
     for tensor in tensors.values():
         dimensions = sum(extent > 1 for extent in tensor.shape)
         if dimensions < 2:
             continue
         if tensor.name in _TABLES:
-            use = TIED if tied and tensor.name == _INPUT else TABLE
+            use = TABLE if tensor.name in rows else TIED
         elif tensor.shape[1] % _GROUP:
             continue
         else:
@@ -49,6 +49,12 @@ def matrices(tensors: Mapping[str, Tensor], *, writes: bool) -> dict[str, int]:
         name = TYPES[tensor.type].name + use
         groups[name] = groups.get(name, 0) + tensor.bytes
     return dict(sorted(groups.items()))
+
+
+def looked_up(tensors: Mapping[str, Tensor], *, writes: bool) -> frozenset[str]:
+    """Names of the tables that no product reads; arguments as `matrices`."""
+    tied = writes and "output.weight" not in tensors
+    return _TABLES - {_INPUT} if tied else _TABLES
 
 
 def widest(tensors: Mapping[str, Tensor], experts_used: int) -> int:

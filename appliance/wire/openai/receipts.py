@@ -51,6 +51,7 @@ class ReceiptResponse(BaseModel):
     `appliance audit check-proof` reads it; `checkpoint` is the newest signed head of the log.
     `evidence` is there where passages of documents were found for the request, `answered_by` where
     a host on the network answered; the proved entry says the same.
+    `replayable` is `yes`, or why the answer cannot be computed again.
     """
 
     request_id: str
@@ -60,3 +61,4 @@ class ReceiptResponse(BaseModel):
     checkpoint: str
     evidence: Evidence | None = None
     answered_by: AnsweredBy | None = None
+    replayable: str | None = None
