@@ -53,12 +53,12 @@ def rest_of(request: GenerationRequest) -> AskedRest:
     )
 
 
-class _Form(msgspec.Struct, frozen=True):
+class _AskedForm(msgspec.Struct, frozen=True):
     kind: str
     name: str = ""
 
 
-class _Params(msgspec.Struct, frozen=True):
+class _AskedParams(msgspec.Struct, frozen=True):
     """The parameters of an intent; decimals are texts there."""
 
     kind: str = ""
@@ -78,7 +78,7 @@ class _Params(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     min_tokens: int = 0
     ignore_eos: bool = False
-    constraint: _Form | None = None
+    constraint: _AskedForm | None = None
 
 
 def check(intent: Mapping[str, Json], outcome: Mapping[str, Json] | None) -> None:
@@ -123,7 +123,7 @@ def request_of(body: Mapping[str, Json], texts: Mapping[str, bytes]) -> Generati
         StateRefused: `replay_impossible` when the record is not whole.
     """
     try:
-        params = msgspec.convert(body["params"], _Params)
+        params = msgspec.convert(body["params"], _AskedParams)
         rest = msgspec.json.decode(texts.get(REST, b"{}"), type=AskedRest)
         asked = _asked(str(body["model"]), json.loads(texts["prompt"]))
         if "labels" in texts:
@@ -162,7 +162,7 @@ def _asked(model: str, prompt: Any) -> GenerationRequest:
     return GenerationRequest(model, tokens=tuple(prompt))
 
 
-def _sampling(params: _Params, bias: list[tuple[int, float]]) -> Sampling:
+def _sampling(params: _AskedParams, bias: list[tuple[int, float]]) -> Sampling:
     return Sampling(
         temperature=float(params.temperature),
         top_k=params.top_k,
@@ -176,7 +176,7 @@ def _sampling(params: _Params, bias: list[tuple[int, float]]) -> Sampling:
     )
 
 
-def _constraint(form: _Form | None, texts: Mapping[str, bytes]) -> Constraint | None:
+def _constraint(form: _AskedForm | None, texts: Mapping[str, bytes]) -> Constraint | None:
     if form is None:
         return None
     source = form.name if form.kind == "grammar" else texts["constraint"].decode()

@@ -63,7 +63,7 @@ class PreparedRequest:
         prompt_tokens: length of the prompt, which counts once for all choices.
         max_tokens: most tokens of one choice: what was asked, or what the context leaves.
         form: how reasoning and calls are read out of the text.
-        computed: the numbers of the answer as they come; None where nobody can compute it again.
+        computed: the numbers of the answer as they come; None where it cannot be computed again.
     """
 
     request: GenerationRequest

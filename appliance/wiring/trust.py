@@ -95,7 +95,7 @@ class TrustRoom:
             return artifacts.vet_stored(artifact, artifacts.vet_model)
 
     def covered(self, model_id: str, covers: Callable[[str, GgufFacts, Lora | None], bool]) -> bool:
-        """Whether answers of a stored model or adapter have the same bits in any company."""
+        """Tell if answers of a stored model or adapter have the same bits in any company."""
         base, lora = base_of(model_id), None
         if base is not None:
             with self.store.inventory.open(model_id) as artifact:

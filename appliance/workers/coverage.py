@@ -1,4 +1,4 @@
-"""Which models compute each token to the same bits, whoever is beside it, and why others do not.
+"""Models that compute each token to the same bits in any company; why others do not.
 
 Rules: a model is covered where kernels of ours compute all that depends on how many rows there are;
 the first thing in the way is told. Everything comes from vetted files and from the check of the

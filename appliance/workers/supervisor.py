@@ -334,7 +334,7 @@ class Supervisor:
         return served.obstacles[which]
 
     def covers(self, model_id: str, facts: GgufFacts, adapter: Lora | None = None) -> bool:
-        """Whether answers of a model, loaded or not, would have the same bits in any company."""
+        """Tell if answers of a model, loaded or not, have the same bits in any company."""
         try:
             device = device_for(facts, self._config.model(model_id), self.engine_version)
         except StateRefused:

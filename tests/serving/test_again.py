@@ -82,8 +82,8 @@ def test_a_record_without_a_text_that_it_needs_is_refused() -> None:
 
 
 KEPT: dict[str, Any] = {"mode": "encrypted", "key": "k"}
-INTENT: dict[str, Json] = {"replayable": "yes", "content": {**KEPT, "parts": {"prompt": {}}}}
-OUTCOME: dict[str, Json] = {"status": "ok", "content": {**KEPT, "parts": {"computed": {}}}}
+INTENT: dict[str, Any] = {"replayable": "yes", "content": {**KEPT, "parts": {"prompt": ""}}}
+OUTCOME: dict[str, Any] = {"status": "ok", "content": {**KEPT, "parts": {"computed": ""}}}
 
 
 def test_what_nobody_can_compute_again_is_refused_with_the_reason() -> None:
@@ -91,7 +91,7 @@ def test_what_nobody_can_compute_again_is_refused_with_the_reason() -> None:
     reasons: dict[str, Any] = {
         "the record has no numbers": [
             ({**INTENT, "replayable": None}, OUTCOME),
-            (INTENT, {**OUTCOME, "content": {**KEPT, "parts": {"completion": {}}}}),
+            (INTENT, {**OUTCOME, "content": {**KEPT, "parts": {"completion": ""}}}),
         ],
         "it has no answer": [(INTENT, None), ({}, None)],
         "another host answered": [({**INTENT, "replayable": "upstream"}, OUTCOME)],

@@ -43,7 +43,7 @@ def _replayable(reader: LogReader, intent: LogEntry, outcome: LogEntry | None) -
     if intent.kind != "intent":
         return None
     try:
-        again.check(intent.body, outcome and outcome.body)
+        again.check(intent.body, None if outcome is None else outcome.body)
         reader.content(intent.seq, "prompt")
         if outcome is not None:
             reader.content(outcome.seq, PART)
