@@ -4,6 +4,7 @@ Rules: an estimate is drawn with its interval or not at all; an axis of shares s
 the data need it, and its ticks say so; a chart repeats nothing that only colour tells.
 """
 
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
@@ -161,7 +162,11 @@ def lines(
         name, px, py = mark
         hint = f"{name}: {x_form(px)}, {y_form(py)}"
         parts.append(svg.dot(x.at(px), y.at(py), "good", hint, radius=7))
-        parts.append(_label(name, (x.at(px), y.at(py)), (46, height - 56), []))
+        drawn = [[(x.at(a), y.at(b)) for a, b in row.points] for row in rows]
+        if limit is not None:
+            drawn.append([(64.0, y.at(limit)), (_WIDTH - 24, y.at(limit))])
+        taken = [place for points in drawn for place in _along(points)]
+        parts.append(_label(name, (x.at(px), y.at(py)), (58, height - 56), taken))
     return svg.drawing(_WIDTH, height, title, parts)
 
 
@@ -228,8 +233,7 @@ def _label(
         within: the highest and the lowest place.
     """
     x, y = dot
-    shown = _fitting(name, 200)
-    width = _CHARACTER * len(shown)
+    width = _CHARACTER * min(len(name), svg.LABEL_LIMIT)
     left = x + 10 if x + 10 + width < _WIDTH else x - 10 - width
     steps = sorted(range(-40, 41), key=lambda step: (abs(step), -step))
     places = [y + 4 + 7 * step for step in steps]
@@ -242,7 +246,18 @@ def _label(
     )  # fmt: skip
     at = next(free, y + 4)
     taken.append((left, at, width, 14.0))
-    return svg.text(left, at, shown)
+    return svg.text(left, at, name)
+
+
+def _along(points: Sequence[tuple[float, float]]) -> list[_Taken]:
+    """Places along a line that are so close together that no name fits between them."""
+    places = []
+    for (ax, ay), (bx, by) in itertools.pairwise(points):
+        steps = 1 + math.floor(max(abs(bx - ax), abs(by - ay)) / 6)
+        for step in range(steps + 1):
+            part = step / steps
+            places.append((ax + (bx - ax) * part - 3, ay + (by - ay) * part + 4, 6.0, 10.0))
+    return places
 
 
 def _labels(names: Sequence[str]) -> tuple[list[list[str]], float]:

@@ -1,5 +1,6 @@
 """Charts: each estimate is there with its interval, and names do not cover each other."""
 
+import itertools
 import re
 from xml.etree import ElementTree
 
@@ -124,3 +125,29 @@ def test_a_marked_point_is_on_the_line_and_named() -> None:
     line = re.search(r'<polyline points="([^"]+)"', drawing)
     assert line and f"{dot.attrib['cx']},{dot.attrib['cy']}" in line[1].split()
     assert "certified" in texts(drawing)
+
+
+@pytest.mark.parametrize("at", range(0, 20, 3))
+def test_the_name_of_a_marked_point_stands_on_no_line(at: int) -> None:
+    """A stepped curve, such as that of risk, and the bound that it must not exceed."""
+    risk = tuple((n / 20, 0.04 * (n // 4) ** 0.5) for n in range(21))
+    row, mark = Series("risk", risk), ("certified", *risk[at])
+    drawing = charts.lines("t", [row], x_name="x", y_name="y", limit=0.05, mark=mark)
+    found = re.search(r'x="([\d.]+)" y="([\d.]+)" text-anchor="start">certified', drawing)
+    assert found
+    left, base = map(float, found.groups())
+    for points in re.findall(r'<polyline points="([^"]+)"', drawing):
+        placed = [tuple(map(float, pair.split(","))) for pair in points.split()]
+        for (ax, ay), (bx, by) in itertools.pairwise(placed):
+            for part in (n / 50 for n in range(51)):
+                x, y = ax + (bx - ax) * part, ay + (by - ay) * part
+                assert not (left < x < left + 60 and base - 10 < y < base + 3), (left, base, x, y)
+
+
+def test_names_of_candidates_are_whole() -> None:
+    long = "smollm2-135m, ten solved examples, without the form"
+    rows = [Placed(10**n, ChartEstimate(long, 0.5, 0.4, 0.6)) for n in range(4)]
+    drawing = charts.quality_by_speed("t", rows, quality_name="accuracy")
+    assert texts(drawing).count(long) == 4
+    for x in re.findall(rf'x="([-\d.]+)"[^>]*>{long}', drawing):
+        assert 0 < float(x) < 920 - 6 * len(long)
