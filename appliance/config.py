@@ -82,7 +82,7 @@ class TlsConfig:
     certificate: str = _key("tls/server.pem", "The certificate chain, PEM.")
     key: str = _key("tls/server.key", "Its private key, PEM, mode 0600.")
     client_ca: str = _key(
-        "", "CA of client certificates, PEM. Those of `key create --certificate` stand for a key."
+        "", "CA of client certificates, PEM. Those of `key new --certificate` stand for a key."
     )
 
 

@@ -289,7 +289,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "examples_not_agreed": Code(
         "prompts of this key may not become dataset items",
-        "Ask the owners of the data, then make a key with `appliance key create --examples`.",
+        "Ask the owners of the data, then make a key with `appliance key new --examples`.",
     ),
     "dataset_check_invalid": Code(
         "the parameters of a check cannot be used",
@@ -1100,7 +1100,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "publisher_not_allowed": Code(
         "the signer may not publish",
-        "Ask the security officer to add the key, or sign with another.",
+        "Sign it with a publisher's key of this site (`appliance artifact sign DIR --key FILE`); "
+        "seal a dataset here first. Or ask the security officer to add the signer.",
     ),
     "algorithm_not_allowed": Code(
         "the policy does not allow the key's algorithm",
@@ -1417,7 +1418,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "upstream_forbidden": Code(
         "the key may not use the upstream that would answer",
-        "Ask an admin to allow the upstream for the key: `appliance key create --models`.",
+        "Ask an admin to allow the upstream for the key: `appliance key new --models`.",
     ),
     "queue_item_unknown": Code(
         "there is no such item in the queue, or not for this key",

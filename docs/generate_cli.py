@@ -36,7 +36,7 @@ def _commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Comman
         command = group.get_command(context, part)
         if isinstance(command, click.Group):
             yield from _commands(command, f"{name} {part}")
-        elif command is not None:
+        elif command is not None and not command.hidden:
             yield f"{name} {part}", command
 
 

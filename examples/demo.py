@@ -210,7 +210,7 @@ def demo(gguf: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="appliance-demo-") as directory:
         data = Path(directory) / "data"
         prepare(data, gguf)
-        key = command(data, "key", "create", "demo")
+        key = command(data, "key", "new", "demo")
         port = free_port()
         with serving(data, port):
             seq = ask(port, key["secret"])
@@ -221,7 +221,7 @@ def serve(gguf: Path, port: int) -> None:
     """A server that stays, with a key to call it."""
     if not (SERVE_DATA / "appliance.toml").exists():
         prepare(SERVE_DATA.absolute(), gguf)
-    key = command(SERVE_DATA.absolute(), "key", "create", f"demo-{int(time.time())}")
+    key = command(SERVE_DATA.absolute(), "key", "new", f"demo-{int(time.time())}")
     with serving(SERVE_DATA.absolute(), port) as process:
         say(f"\nURL  http://127.0.0.1:{port}/v1\nKey  {key['secret']}\n")
         say(

@@ -250,7 +250,7 @@ def app(
         stages: of a route, which its key must open, too.
     """
     asked = list(zip(texts, groups or [name] * len(texts), strict=True))
-    key = tour.run("key", "create", name, "--models", ",".join((task, *stages)))
+    key = tour.run("key", "new", name, "--models", ",".join((task, *stages)))
     program = tour.directory / "app.py"
     program.write_text(APP, encoding="utf-8")
     say(f"$ python {program}")

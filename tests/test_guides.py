@@ -115,7 +115,7 @@ def test_each_command_of_a_page_is_one(page: Path) -> None:
 @pytest.mark.parametrize(
     "typed",
     [
-        "appliance nothing", "appliance model lode m", "appliance key create a --rmp 3",
+        "appliance nothing", "appliance model lode m", "appliance key new a --rmp 3",
         "appliance audit proof 1 2 --out f", "appliance audit proof --out f",
         "make nothing", "appliance-installer remove",
     ],

@@ -1,21 +1,28 @@
-"""Starting the server as a process of its own, which stays when the terminal goes.
+"""Starting the server as a process of its own, which stays when the terminal goes; and ending it.
 
 Rules: it is told apart from this process by a session of its own, has no terminal, and what it
-prints goes to a file; the command returns when the server answers, or says why it ended.
+prints goes to a file; the command returns when the server answers, or says why it ended. Who is
+ended is the process that listens on the admin socket, as the kernel tells it.
 """
 
 import os
+import select
 import signal
+import socket
+import struct
 import sys
 import time
 from pathlib import Path
 from typing import Final
 
 from appliance.cli.connect import server_answers
-from appliance.errors import Refused, StateRefused
+from appliance.client import socket_path
+from appliance.errors import Refused, ServerUnreachable, StateRefused, Unavailable
 
 _SECONDS: Final = 60.0
 _SHOWN: Final = 400
+_PEER: Final = struct.Struct("3i")
+"""Process, user and group of the other end of a Unix socket."""
 
 
 def output_file(data: Path) -> Path:
@@ -57,3 +64,34 @@ def start(data: Path, options: list[str]) -> int:
         time.sleep(0.05)
     said = path.read_text(encoding="utf-8", errors="replace").strip()[-_SHOWN:]
     raise Refused("server_not_started", f"The server ended ({path}): {said}")
+
+
+def stop(data: Path) -> int:
+    """End the server, and wait for its last answers; its process id.
+
+    Raises:
+        ServerUnreachable: `server_required` when none answers; `server_unreachable` when it is
+            another user's.
+        Unavailable: `shutting_down` when its last answers take longer.
+    """
+    if not server_answers(data):
+        raise ServerUnreachable("server_required", f"No server runs for {data}.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(str(socket_path(data)))
+        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    pid = int(_PEER.unpack(told)[0])
+    try:
+        process = os.pidfd_open(pid)
+    except OSError as error:  # of another host's or container's processes, or ended just now
+        raise ServerUnreachable("server_unreachable", f"Process {pid}: {error}.") from error
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        ended = select.poll()
+        ended.register(process, select.POLLIN)
+        if not ended.poll(_SECONDS * 1_000):
+            raise Unavailable("shutting_down", f"Process {pid} still ends its last answers.")
+    except PermissionError as error:
+        raise ServerUnreachable("server_unreachable", f"Process {pid}: {error}.") from error
+    finally:
+        os.close(process)
+    return pid

@@ -25,6 +25,7 @@ from appliance.cli.output import (
 )
 from appliance.client import AdminClient
 from appliance.errors import Refused
+from appliance.reports.axes import percent
 from appliance.text import many
 from appliance.wire.admin import evaluations as wire
 from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted, Side
@@ -238,8 +239,8 @@ def _compared(found: Compared) -> Iterator[str]:
 
 def _wrong(found: Errors, most: int) -> Iterator[str]:
     yield (
-        f"{safe(found.candidate)} on {found.split}: {found.wrong} of "
-        f"{many(found.items, 'item')} wrong, {found.kept} of them asked for"
+        f"{safe(found.candidate)} on {found.split}: {found.wrong} of {many(found.items, 'item')}"
+        f" wrong ({percent(found.wrong / found.items)}), {found.kept} of them asked for"
     )
     rows = [(safe(c.expected), safe(c.answered), str(c.items)) for c in found.confused[:most]]
     if rows:
@@ -285,15 +286,19 @@ def _tell(output: Output, found: Job) -> None:
             safe(row.name),
             f"{row.quality:.3f}",
             f"{row.interval[0]:.3f} to {row.interval[1]:.3f}",
+            "-" if row.wrong is None else str(row.wrong),
             f"{row.documents_s:.3g}",
             f"{row.p95_s:.3g} s",
             str(sum(row.failures.values())),
         )
         for row in sorted(result.candidates, key=lambda row: -row.quality)
     ]
-    head = ("CANDIDATE", "QUALITY", "95 %", "DOCUMENTS/S", "P95", "FAILURES")
+    head = ("CANDIDATE", "QUALITY", "95 %", "WRONG", "DOCUMENTS/S", "P95", "FAILURES")
     groups = result.candidates[0].groups
-    facts = f"{result.metric} on {result.split}: {result.items} items, {groups} groups"
+    facts = (
+        f"{result.metric} on {result.split}: {many(result.items, 'item')}; QUALITY weights its"
+        f" {many(groups, 'group')} alike, WRONG counts items"
+    )
     notes = [f"note: {safe(note)}" for note in result.notes]
     more = [*_levels(result), *_evidence(result), *_packs(result)]
     lines = [safe(result.answer), facts, *table(head, rows), *more, *notes]

@@ -86,7 +86,8 @@ def init(
         lines += [
             f"  keys to sign and approve with: {keys}",
             "Not for production: publisher and approvers are keys on this machine.",
-            f"Next: appliance model sign DIR --key {keys / 'publisher.pem'}",
+            "Next: appliance serve --detach, then appliance dataset new NAME --from FILE.csv",
+            f"Or a model: appliance model sign DIR --key {keys / 'publisher.pem'}",
         ]
     else:
         lines += ["Next: appliance trust update DIR, with what the security officer published"]

@@ -1,5 +1,6 @@
 """`key`: the API keys of apps."""
 
+import copy
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -83,9 +84,7 @@ def key() -> None:
 )
 @limit_options
 @prints
-def create(
-    output: Output, /, data: Path, models: str, certificate: Path | None, **given: Any
-) -> None:
+def new(output: Output, /, data: Path, models: str, certificate: Path | None, **given: Any) -> None:
     """Make a key; print its secret once.
 
     With --certificate there is no secret.
@@ -96,6 +95,11 @@ def create(
     with admin_client(data) as client:
         made = client.call(wire.KEY_CREATE, wanted)
     _print_secret(output, made)
+
+
+_before = copy.copy(new)
+_before.hidden = True
+key.add_command(_before, "create")  # its name before 0.2.0
 
 
 @key.command("list")

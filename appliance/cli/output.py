@@ -208,8 +208,8 @@ def _bars() -> "Bars | None":
 
 
 def data_option(command: Decorated) -> Decorated:
-    """`--data DIR`, as a Path; without it APPLIANCE_DATA decides."""
-    return _directory(command, "--data")
+    """`--directory DIR`, or `--data`, as a Path; without it APPLIANCE_DATA decides."""
+    return _directory(command, "--directory", "--data", "data")
 
 
 def directory_option(command: Decorated) -> Decorated:
@@ -222,7 +222,7 @@ def _directory(command: Decorated, *names: str) -> Decorated:
         *names,
         metavar="DIR",
         callback=lambda _ctx, _param, value: data_directory(value),
-        help="Data directory. By default APPLIANCE_DATA.",
+        help="Data directory, else APPLIANCE_DATA.",
     )(command)
 
 

@@ -19,6 +19,7 @@ from appliance.cli import gate
 from appliance.cli.artifact import approved_by, signed_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.dataset import sealed_here
+from appliance.cli.eval import KIND as EVALUATION
 from appliance.cli.eval import place
 from appliance.cli.job import UNDER_WAY, watched
 from appliance.cli.output import (
@@ -40,16 +41,17 @@ from appliance.evals.subject import draft_digest
 from appliance.facts import TaskFacts
 from appliance.tasks import catalogue
 from appliance.tasks.enforced import check_form
+from appliance.text import many
 from appliance.trust.bytes import ecdsa, names
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.policy.policy import APPROVER, EVALUATOR, PUBLISHER
 from appliance.trust.statements.pointer import TaskVersion
 from appliance.trust.statements.specification import Specification
 from appliance.wire.admin.gates import CERTIFICATES, GATE_PLAN, LEDGER, PlanWanted
-from appliance.wire.admin.jobs import JOBS, Job
+from appliance.wire.admin.jobs import JOB_START, JOBS, Job, JobStart
 from appliance.wire.admin.models import MODEL, MODEL_IMPORT, ModelDetail, ModelImport
 from appliance.wire.admin.pointers import TASK_NAMES, TASK_TARGET
-from appliance.wire.admin.results import GateResult
+from appliance.wire.admin.results import EvaluationResult, GateResult
 from appliance.wire.admin.trust import TRUST
 
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -233,6 +235,7 @@ class Release:
             if not plan.looks_left:
                 why = f"no look at {self.dataset} is left for {self.task}: it takes fresh groups"
                 return Missing(why, (), "appliance dataset ledger")
+            self._measured()
             terms = gate.declared(plan, person.name)
             job = gate.begin(self.output, self.client, terms, plan, person.private).id
         found = watched(self.client, job)
@@ -245,6 +248,25 @@ class Release:
             return Missing(message, (), f"appliance job {verb} {job}")
         why = f"gate {job} is {found.state}" if result is None else result.answer
         return Missing(why, (), f"appliance eval report {job} --out gate.html")
+
+    def _measured(self) -> None:
+        """Say the quality on `dev`, which no verdict tells; a classifier's is found at once."""
+        again = f"appliance eval run {self.path} --data {self.data}"
+        if _checked(self.path).needed:
+            self.output.note(f"its quality on dev: {safe(again)}")
+            return
+        given = {"task": str(self.path.resolve()), "data": self.data, "baselines": False}
+        wanted = JobStart.of(kind=EVALUATION, params=given)
+        found = watched(self.client, self.client.call(JOB_START, wanted).id)
+        if (result := found.came_to(EvaluationResult)) is None:
+            self.output.note(f"dev is not measured: {safe(found.message)}")
+            return
+        (row,) = result.candidates
+        low, high = row.interval
+        self._is_done(
+            f"{result.metric} on dev: {row.quality:.3f} ({low:.3f} to {high:.3f}),"
+            f" {row.wrong} of {many(result.items, 'item')} wrong"
+        )
 
     def _job(self, digest: str) -> int | None:
         """The gate of this version that is under way, or that looked; None where none did."""
@@ -370,7 +392,7 @@ def _tell(output: Output, one: Release, missing: Missing | None) -> None:
         output.data({**document, "state": "serves", "missing": None}, [
             f"apps are answered under the name {safe(one.name)}"
         ])  # fmt: skip
-        output.note(f"  appliance key create APP --models {safe(one.name)}")
+        output.note(f"  appliance key new APP --models {safe(one.name)}")
         return
     lines = [f"{state('waiting')} {safe(missing.why)}"]
     if missing.people:

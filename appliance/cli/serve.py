@@ -16,14 +16,29 @@ from appliance.config import load_config
 )
 @click.option("--save", is_flag=True, help="Keep --host and --port in appliance.toml.")
 @click.option("--detach", is_flag=True, help="Start it beside this terminal, and return.")
+@click.option("--stop", is_flag=True, help="End the server that runs. Of a service: systemctl.")
 @prints
 def serve(
-    output: Output, data: Path, host: str | None, port: int | None, save: bool, detach: bool
+    output: Output,
+    data: Path,
+    host: str | None,
+    port: int | None,
+    save: bool,
+    detach: bool,
+    stop: bool,
 ) -> None:
     """Serve the approved models.
 
-    SIGTERM or ctrl-c ends it.
+    SIGTERM or ctrl-c ends it, or --stop.
     """
+    if stop:
+        from appliance.cli import detached
+
+        if detach or save or host is not None or port is not None:
+            raise click.UsageError("--stop stands alone.")
+        pid = detached.stop(data)
+        output.data({"pid": pid}, [f"the server with process id {pid} has ended"])
+        return
     if save and host is None and port is None:
         raise click.UsageError("--save keeps --host and --port: name one.")
     if detach:
@@ -37,9 +52,10 @@ def serve(
         log = str(detached.output_file(data))
         lines = [f"the server runs with process id {pid}; it prints to {safe(log)}"]
         output.data({"pid": pid, "output": log}, lines)
+        output.note("  appliance serve --stop")
         return
     if output.as_json:
-        raise click.UsageError("--json belongs to --detach.")
+        raise click.UsageError("--json belongs to --detach and --stop.")
     with importing():
         from appliance.server import serve as server
 

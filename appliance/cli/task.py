@@ -5,6 +5,7 @@ is missing and elsewhere says which option gives it; private keys are read here 
 process; a task is approved like a model.
 """
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,11 +28,14 @@ from appliance.facts import table_of
 from appliance.tasks import catalogue, drafting
 from appliance.tasks.enforced import check_form
 from appliance.tasks.metrics import FORMS, METRICS
+from appliance.text import many
 from appliance.trust.bytes.directory import open_artifact
 from appliance.wire.admin.models import MODEL
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_LABELS: Final = 8
+"""Labels that `new` counts by name."""
 
 
 @click.group()
@@ -87,7 +91,8 @@ def task() -> None:
     help="What it must reach in any case.",
 )
 @click.option("--system", default="", help="The system message. By default a plain sentence.")
-@click.option("--data", metavar="DIR", help="Data directory that knows the model.")
+@click.option("--directory", "--data", "data", metavar="DIR",
+              help="Data directory that knows the model.")  # fmt: skip
 @json_option
 @click.pass_obj
 def new(
@@ -125,7 +130,12 @@ def new(
     made = drafting.files(wanted, labelled, shown, fitting)
     drafting.write(path, made)
     lines = [f"wrote {path / name}" for name in made]
-    output.data({"path": str(path), "files": sorted(made)}, lines)
+    counts = Counter(str(item.expected) for item in labelled if classifier).most_common()
+    if counts:
+        named = ", ".join(f"{safe(label)} {count}" for label, count in counts[:_LABELS])
+        rarer = f", {many(len(counts) - _LABELS, 'rarer label')}" if counts[_LABELS:] else ""
+        lines.append(f"fitted to {many(len(labelled), 'item')}: {named}{rarer}")
+    output.data({"path": str(path), "files": sorted(made), "labels": dict(counts)}, lines)
     output.note(f"  appliance task release {path} --data {dataset} --as NAME --key FILE")
 
 

@@ -189,7 +189,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         classifiers = {b.name: b for b in battery(train)} if labels and train else {}
         advice: dict[str, list[Outcome]] = {}
         for name in sorted(name for name in classifiers if name.startswith(LINEAR)):
-            job.report(name, 0, 2 * len(items))
+            job.report(f"fitting {name}", 0, 0)
             advice[name] = await job.in_thread(learned, classifiers[name], subject, items)
         candidate = await self._asked(job, CANDIDATE, subject.loaded, items, files)
         incumbent = wanted.incumbent

@@ -80,7 +80,7 @@ def learned(baseline: Baseline, subject: GateSubject, items: Sequence[Item]) -> 
 
 def packed(name: str, outcomes: Sequence[Outcome]) -> Pack:
     """Summarise a model's outcomes on a pack."""
-    right = sum(outcome.micros == pairs.MILLION for outcome in outcomes)
+    right = sum(not outcome.wrong for outcome in outcomes)
     return Pack(right, len(outcomes), PINS[FILES[name]])
 
 

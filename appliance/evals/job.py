@@ -240,7 +240,7 @@ class _Round:
         embed = partial(_embedded, inference, self._label, candidate.model)
         learned = await neighbours.learn(
             self._subject.train, embed, candidate.digest,
-            lambda _: self._told(number, f"{candidate.name}: learning", 0),
+            lambda _: self._job.report(f"{candidate.name}: learning", 0, 0),
             partial(scoring.text_of, task),
         )  # fmt: skip
         if learned.document is not None:

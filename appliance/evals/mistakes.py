@@ -75,7 +75,7 @@ def mistakes(
         EvaluationRefused: as `comparing.outcomes_of`.
     """
     name, outcomes, _ = outcomes_of(evaluations, *of)
-    wrong = sorted((o for o in outcomes if o.micros < 1_000_000), key=_order)
+    wrong = sorted((o for o in outcomes if o.wrong), key=_order)
     kept = [
         o for o in wrong
         if expected in ("", o.expected) and answered in ("", o.said)

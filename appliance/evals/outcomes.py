@@ -61,6 +61,11 @@ class Outcome:
     ranked: tuple[tuple[str, _Share], ...] | None = None
 
     @property
+    def wrong(self) -> bool:
+        """True unless it is wholly right."""
+        return self.micros < 1_000_000
+
+    @property
     def score(self) -> float:
         """Between 0 and 1."""
         return self.micros / 1e6

@@ -159,6 +159,7 @@ def _row(summary: Summary, measured: Measured, more: CandidateDetails) -> Candid
         quality=summary.quality.value,
         interval=summary.quality.interval,
         groups=summary.quality.groups,
+        wrong=summary.wrong,
         documents_s=summary.documents_per_second,
         p50_s=summary.p50,
         p95_s=summary.p95,

@@ -30,6 +30,7 @@ class Summary:
         quality: of the metric.
         documents_per_second: by the time that the whole took, not by single answers.
         p50, p95: seconds of one answer.
+        wrong: items that are not wholly right.
         failures: how often each code was the outcome.
         slices: quality by stratum, where items have one.
         calibration_error: of the confidence; None where the candidate has none.
@@ -44,6 +45,7 @@ class Summary:
     p50: float
     p95: float
     tokens: int
+    wrong: int
     failures: dict[str, int]
     slices: dict[str, GroupMean]
     calibration_error: GroupMean | None = None
@@ -98,6 +100,7 @@ def summarise(name: str, outcomes: Outcomes, seconds: float) -> Summary:
         p50=_quantile(times, 0.5),
         p95=_quantile(times, 0.95),
         tokens=sum(outcome.tokens for outcome in outcomes),
+        wrong=sum(outcome.wrong for outcome in outcomes),
         failures=dict(sorted(failures.items())),
         slices=_slices(outcomes),
         calibration_error=_calibration(outcomes),

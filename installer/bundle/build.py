@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from installer.bundle import carried, debs, licences, media, plugins, pyz, runtime, sbom
+from installer.bundle import carried, debs, e5, licences, media, plugins, pyz, runtime, sbom
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.default_model import default_model, lay_out
 from installer.bundle.llama_recipe import recipe
@@ -303,6 +303,9 @@ def main() -> None:
     parser.add_argument(
         "--default-model", action="store_true", help="the catalogue's, under its id, for a lab"
     )
+    parser.add_argument(
+        "--embedder", action="store_true", help="multilingual-e5-small (MIT, +74 MB), for a lab"
+    )
     parser.add_argument("--plugin", action="append", default=[], metavar="NAME=WHEEL")
     parser.add_argument("--trust", type=Path, metavar="DIR", help="trust metadata of the site")
     options = parser.parse_args()
@@ -317,6 +320,8 @@ def _build(options: argparse.Namespace, work: Path) -> None:
     lab_models = [path.absolute() for path in options.lab_model]
     if options.default_model:
         lab_models.append(lay_out(work, default_model()))
+    if options.embedder:
+        lab_models.append(e5.lay_out(work / e5.ID))
     wanted = Wanted(
         key=options.key.absolute(),
         counter=options.counter or commits(),

@@ -41,6 +41,7 @@ WEIGHTS: Final = ModelSource(
 SHA256: Final = "c99b59513b85b792a4fc81255defd7459af496bce868f3a34512f581091672b6"
 """Of the file that comes out."""
 FILE: Final = "multilingual-e5-small.Q4_0.gguf"
+ID: Final = "multilingual-e5-small"
 _SAID: Final = {
     "version": 1,
     "embedding": {"query_prefix": "query: ", "passage_prefix": "passage: "},
@@ -254,18 +255,26 @@ def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % _ALIGNED)
 
 
-def main() -> None:
-    """Lay the model out in a directory, to be signed."""
-    parser = argparse.ArgumentParser(prog="python -m installer.bundle.e5", description=main.__doc__)
-    parser.add_argument("directory", type=Path, help="made if it is not there")
-    directory: Path = parser.parse_args().directory
+def lay_out(directory: Path) -> Path:
+    """The model with its prefixes and its licence in a directory, to be signed; that directory.
+
+    Raises:
+        BundleError: as `obtained`.
+    """
     made = obtained(cache_root() / "models")
     directory.mkdir(parents=True, exist_ok=True)
     (directory / FILE).write_bytes(made.read_bytes())
     (directory / "artifact.json").write_text(json.dumps(_SAID) + "\n", "utf-8")
     licence = Path(__file__).parents[2] / "models" / "licences" / "MIT-e5.txt"
     (directory / "LICENSE").write_text(licence.read_text("utf-8"), "utf-8")
-    print(directory / FILE)
+    return directory
+
+
+def main() -> None:
+    """Lay the model out in a directory, to be signed."""
+    parser = argparse.ArgumentParser(prog="python -m installer.bundle.e5", description=main.__doc__)
+    parser.add_argument("directory", type=Path, help="made if it is not there")
+    print(lay_out(parser.parse_args().directory) / FILE)
 
 
 if __name__ == "__main__":

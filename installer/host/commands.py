@@ -309,7 +309,7 @@ def _tell(
     if not managed:
         say(f"  start     {layout.commands / 'appliance'} serve (nothing here starts it by itself)")
     say(f"  command   {layout.commands / 'appliance'} status")
-    say(f"  answers   http://{chosen.host}:{chosen.port}/v1 (a key: appliance key create NAME)")
+    say(f"  answers   http://{chosen.host}:{chosen.port}/v1 (a key: appliance key new NAME)")
     say(f"  models    {_models(document, chosen)}")
     say(f"  evidence  {layout.release(document.release)}: MANIFEST.sha256 and its signature")
     say("If something is wrong: appliance-installer rollback")

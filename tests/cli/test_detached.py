@@ -18,10 +18,16 @@ def test_it_returns_when_the_server_answers_and_the_server_stays(lab: LabData, r
         assert os.getsid(pid) == pid  # not of this terminal
         assert run("status", "--json").document["state"] == "idle"
         assert run("serve", "--detach", "--json").code == (1, "data_locked")
+        assert run("serve", "--stop", "--port", "0").status == 2
+        assert run("serve", "--stop", "--json").document == {"pid": pid}
+        assert os.waitpid(pid, os.WNOHANG)[0] == pid  # it has ended
+        pid = 0
     finally:
-        os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
     assert run("status", "--json").document["state"] == "stopped"
+    assert run("serve", "--stop", "--json").code == (3, "server_required")
 
 
 def test_a_server_that_ends_says_why(lab: LabData, run: Run) -> None:

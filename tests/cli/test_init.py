@@ -25,6 +25,7 @@ def test_lab_is_the_default_and_said(tmp_path: Path) -> None:
     assert done.status == 0
     assert "LAB" in done.out
     assert "Not for production" in done.out
+    assert "Next: appliance serve --detach, then appliance dataset new" in done.out
 
 
 def test_a_site_begins_with_a_root_whose_fingerprint_was_compared(tmp_path: Path) -> None:

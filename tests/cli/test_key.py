@@ -18,7 +18,7 @@ from tests.cli.conftest import Run
 
 
 def test_the_secret_is_printed_once_and_works(lab: LabData, run: Run) -> None:
-    made = run("key", "create", "app", "--models", "a, b", "--json").document
+    made = run("key", "new", "app", "--models", "a, b", "--json").document
     assert (made["name"], made["role"], made["models"]) == ("app", "app", ["a", "b"])
     listed = run("key", "list", "--json")
     assert made["secret"] not in listed.out
@@ -27,14 +27,15 @@ def test_the_secret_is_printed_once_and_works(lab: LabData, run: Run) -> None:
         assert services.keys.authenticate(made["secret"]).name == "app"
 
 
-def test_stdout_is_the_secret_alone(run: Run) -> None:
-    done = run("key", "create", "app")
+@pytest.mark.parametrize("verb", ["new", "create"])  # the second is its name before 0.2.0
+def test_stdout_is_the_secret_alone(run: Run, verb: str) -> None:
+    done = run("key", verb, "app")
     assert done.out.startswith("sk-") and done.out.count("\n") == 1
     assert done.out.strip() not in done.err
 
 
 def test_a_revoked_key_says_so(run: Run) -> None:
-    made = run("key", "create", "app", "--json").document
+    made = run("key", "new", "app", "--json").document
     assert "[+] valid" in run("key", "list").out
     assert run("key", "revoke", made["id"], "--json").document["revoked"] is True
     assert "[!] revoked" in run("key", "list").out
@@ -43,13 +44,13 @@ def test_a_revoked_key_says_so(run: Run) -> None:
 def test_a_key_with_a_certificate_prints_no_secret(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "app.pem"
     path.write_bytes(self_signed())
-    done = run("key", "create", "app", "--certificate", path)
+    done = run("key", "new", "app", "--certificate", path)
     assert "sk-" not in done.out + done.err
     assert "its client certificate stands for it" in done.out
 
 
 def test_an_expired_key_says_so(lab: LabData, run: Run) -> None:
-    made = run("key", "create", "app", "--expires", "2099-01-01", "--json").document
+    made = run("key", "new", "app", "--expires", "2099-01-01", "--json").document
     assert made["state"] == "valid"
     with contextlib.closing(pysqlite3.dbapi2.connect(lab.data / "appliance.db")) as database:
         database.execute("UPDATE api_keys SET expires_us = created_us + 1")
@@ -61,7 +62,7 @@ def test_an_expired_key_says_so(lab: LabData, run: Run) -> None:
 
 def test_limits_and_usage_are_shown(run: Run) -> None:
     options = ["--rpm", "60", "--tpm", "9000", "--concurrency", "2", "--weight", "3"]
-    made = run("key", "create", "app", *options, "--priority", "batch", "--json").document
+    made = run("key", "new", "app", *options, "--priority", "batch", "--json").document
     assert made["limits"] == {
         "rpm": 60, "tpm": 9000, "concurrency": 2, "weight": 3, "priority": "batch",
     }  # fmt: skip
@@ -73,7 +74,7 @@ def test_limits_and_usage_are_shown(run: Run) -> None:
 
 
 def test_a_rotation_prints_the_new_secret(lab: LabData, run: Run) -> None:
-    made = run("key", "create", "app", "--json").document
+    made = run("key", "new", "app", "--json").document
     rotated = run("key", "rotate", made["id"], "--overlap", "3600")
     assert rotated.out.startswith("sk-") and "good until" in rotated.err
     with open_services(lab.data) as services:
@@ -84,7 +85,7 @@ def test_a_rotation_prints_the_new_secret(lab: LabData, run: Run) -> None:
 def test_a_client_certificate_stands_for_a_key(lab: LabData, run: Run, tmp_path: Path) -> None:
     path = tmp_path / "app.pem"
     path.write_bytes(self_signed())
-    made = run("key", "create", "app", "--certificate", path, "--json").document
+    made = run("key", "new", "app", "--certificate", path, "--json").document
     assert made["secret"] == ""
     assert run("key", "rotate", made["id"], "--json").code == (1, "invalid_value")
     assert made["certificate"] in run("key", "show", made["id"]).out
@@ -92,7 +93,7 @@ def test_a_client_certificate_stands_for_a_key(lab: LabData, run: Run, tmp_path:
         fingerprint = bytes.fromhex(made["certificate"])
         assert services.keys.authenticate_certificate(fingerprint).key_id == made["id"]
     path.write_text("not a certificate")
-    assert run("key", "create", "b", "--certificate", path, "--json").code == (2, "key_unreadable")
+    assert run("key", "new", "b", "--certificate", path, "--json").code == (2, "key_unreadable")
 
 
 def self_signed() -> bytes:
@@ -126,9 +127,9 @@ def test_no_keys(run: Run) -> None:
 
 
 def test_a_key_may_be_for_tasks_alone(lab: LabData, run: Run) -> None:
-    made = run("key", "create", "clerk", "--tasks-only", "--json").document
+    made = run("key", "new", "clerk", "--tasks-only", "--json").document
     assert made["tasks_only"] is True
-    assert run("key", "create", "free", "--json").document["tasks_only"] is False
+    assert run("key", "new", "free", "--json").document["tasks_only"] is False
     assert "all tasks" in run("key", "list").out
     assert "models all tasks" in run("key", "show", made["id"]).out
     with open_services(lab.data) as services:

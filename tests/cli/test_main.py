@@ -59,7 +59,7 @@ def commands(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, 
         assert command is not None
         if isinstance(command, click.Group):
             yield from commands(command, f"{prefix}{name} ")
-        else:
+        elif not command.hidden:
             yield prefix + name, command
 
 
@@ -109,7 +109,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"route {verb}" for verb in ("check", "sign", "import", "calibrate", "list", "show")),
         *(f"route {verb}" for verb in ("what-if", "sample", "suspend", "report", "carry")),
             "route export", "task release", "task weights",
-        *(f"key {verb}" for verb in ("create", "list", "show", "limit", "rotate", "revoke")),
+        *(f"key {verb}" for verb in ("new", "list", "show", "limit", "rotate", "revoke")),
         *(f"request {verb}" for verb in ("list", "cancel")),
         *(f"job {verb}" for verb in ("list", "show", "watch", "result")),
         *(f"job {verb}" for verb in ("pause", "resume", "cancel")),
@@ -252,3 +252,11 @@ def test_no_list_of_commands_is_cut_at_80_columns() -> None:
             shown = CliRunner().invoke(cli, [*name.split(), "--help"], terminal_width=80).stdout
             assert "..." not in shown.partition("Commands:")[2], shown
             assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_data_directory_has_one_option_in_every_command() -> None:
+    """`--data` names a dataset in some commands; `--directory` is the same everywhere."""
+    for name, command in commands():
+        for parameter in command.params:
+            if parameter.name == "data":
+                assert "--directory" in parameter.opts, name

@@ -93,6 +93,8 @@ def test_everybody_at_once_ends_with_apps_that_are_answered(site: Site) -> None:
     assert done.status == 0, done.err
     found = done.document
     assert (found["task"], found["name"], found["state"]) == ("system-1", "system", "serves")
+    (quality,) = [words for words in found["done"] if words.startswith("exact_match on dev: ")]
+    assert quality.endswith(" of 12 items wrong")
     live = site.run("task", "live", "--json").document["names"]
     assert [(n["name"], n["pointers"][0]["live"]["task"]) for n in live] == [("system", "system-1")]
     # another version is held against the one that answers

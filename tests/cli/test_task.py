@@ -151,6 +151,7 @@ def test_a_new_task_with_a_classifier_needs_no_hand(lab: LabData, run: Run, tmp_
     assert run(*asked, "--model", "smol").status == 2
     made = run(*asked, "--json").document
     assert made["files"] == ["classifier.json", "task.toml"]
+    assert made["labels"] == {"hydraulics": 60, "engine": 60}
     checked = run("task", "check", path, "--from", data, "--json").document
     assert (checked["candidate"], checked["needs"]) == ("classifier", "")
     fitted = (path / "classifier.json").read_bytes()

@@ -27,7 +27,7 @@ INSTALL = f"sh {STICK}/install.sh --media {STICK}"
 GUIDE = (CHECKOUT / "docs" / "install-guide.md").read_text()
 ASK = """
 python=$(readlink -f /opt/appliance/current)/root/usr/bin/python
-secret=$(appliance key create app-$(head -c 8 /proc/sys/kernel/random/uuid) --any-model --json |
+secret=$(appliance key new app-$(head -c 8 /proc/sys/kernel/random/uuid) --any-model --json |
   "$python" -c 'import json, sys; print(json.load(sys.stdin)["secret"])')
 appliance serve >/root/serve.log 2>&1 & server=$!
 "$python" - "$secret" <<'X' || { cat /root/serve.log; exit 1; }

@@ -211,7 +211,7 @@ def test_the_page_on_adapters_is_true(tmp_path: Path, default_model_path: Path) 
     data = {"APPLIANCE_DATA": str(tmp_path / "data")}
     told = follow(PAGE, tmp_path, data)
     assert "[+] approved" in told[-1] and "base_digest" in told[-1]
-    key = json.loads(execute(Block("sh", "appliance key create docs --json", 0), tmp_path, data))
+    key = json.loads(execute(Block("sh", "appliance key new docs --json", 0), tmp_path, data))
     with served(tmp_path / "data") as address:
         status = follow(PAGE, tmp_path, data, SERVED)[-1]
         assert f"{MODEL}:reports" in status

@@ -37,7 +37,7 @@ def test_from_an_example_set_to_an_app(
         measured = execute(measure, tmp_path, variables)
         approved = execute(approve, tmp_path, variables)
         key = json.loads(
-            execute(Block("sh", "appliance key create app --json", 0), tmp_path, variables)
+            execute(Block("sh", "appliance key new app --json", 0), tmp_path, variables)
         )
         given = {"OPENAI_BASE_URL": f"{address}/v1", "OPENAI_API_KEY": key["secret"]}
         answered = execute(app, tmp_path, given)

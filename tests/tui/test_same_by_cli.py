@@ -23,7 +23,7 @@ SAME = {
     "audit": "audit search", "audit verify": "audit verify",
     "audit checkpoint": "audit checkpoint", "audit export": "audit export",
     "entry": "audit show", "entry proof": "audit proof", "entry decrypt": "audit show",
-    "keys": "key list", "keys look": "key show", "keys create": "key create",
+    "keys": "key list", "keys look": "key show", "keys create": "key new",
     "keys limit": "key limit", "keys rotate": "key rotate", "keys revoke": "key revoke",
     "jobs": "job list", "jobs pause": "job pause", "jobs resume": "job resume",
     "jobs cancel": "job cancel", "logs": "logs",

@@ -104,7 +104,7 @@ KEY_LIMIT = admins.post("/admin/keys/{key_id}/limits", KeyLimits, Key)
 KEY_ROTATE = admins.post("/admin/keys/{key_id}/rotate", KeyRotate, NewKey)
 KEY_REVOKE = admins.post("/admin/keys/{key_id}/revoke", Key)
 KEY_TABLE: Final[ListTable[Key]] = ListTable(
-    "No keys. Make one with `appliance key create NAME`.",
+    "No keys. Make one with `appliance key new NAME`.",
     (
         ListColumn("ID", lambda key: key.id),
         ListColumn("STATE", lambda key: key.state, ColumnKind.STATE),

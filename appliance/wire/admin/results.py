@@ -120,7 +120,10 @@ class SearchTuned(Verbatim):
 
 
 class CandidateMeasured(Verbatim):
-    """One candidate of an evaluation. `failures` counts by code; `outcomes` is a digest."""
+    """One candidate of an evaluation. `failures` counts by code; `outcomes` is a digest.
+
+    `quality` weights groups alike; `wrong` counts items that are not wholly right.
+    """
 
     name: str
     kind: str = ""
@@ -128,6 +131,7 @@ class CandidateMeasured(Verbatim):
     quality: float
     interval: Ends
     groups: int = 0
+    wrong: int | None = None
     documents_s: float = 0.0
     p50_s: float = 0.0
     p95_s: float = 0.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli.auditor import TOOLS
-from installer.bundle import build
+from installer.bundle import build, e5
 from installer.bundle.build import Wanted
 from installer.bundle.cache import sha256_file
 from installer.bundle.default_model import default_model
@@ -95,7 +95,7 @@ def test_a_sabotaged_wheel_still_unpacks(tmp_path: Path) -> None:
     assert build._sabotaged(tmp_path / "other-1.whl", tmp_path) == tmp_path / "other-1.whl"
 
 
-def test_the_default_model_is_on_the_stick_under_its_id(
+def test_the_default_model_and_the_embedder_are_on_the_stick_under_their_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`make bundle` named it by the directory that it happened to lie in: `model`."""
@@ -103,19 +103,27 @@ def test_the_default_model_is_on_the_stick_under_its_id(
 
     def built(out: Path, wanted: Wanted) -> Manifest:
         seen.append(wanted)
-        (directory,) = wanted.lab_models
-        assert directory.name == default_model().id
+        directory, embedder = wanted.lab_models
+        assert (directory.name, embedder.name) == (default_model().id, "multilingual-e5-small")
+        assert {path.name for path in embedder.iterdir()} == {e5.FILE, "artifact.json", "LICENSE"}
         (file,) = directory.iterdir()
         assert sha256_file(file) == default_model().sha256
         out.mkdir()
         (out / "vendor.pub").write_text("key")
         return example()
 
+    (tmp_path / "embedder").write_text("GGUF")
+    monkeypatch.setattr(e5, "obtained", lambda _: tmp_path / "embedder")
     monkeypatch.setattr(build, "build", built)
     words = [str(tmp_path / "out"), "--key", str(tmp_path / "vendor.pem"), "--new-key"]
-    monkeypatch.setattr(sys, "argv", ["build", *words, "--counter", "1", "--default-model"])
+    monkeypatch.setattr(
+        sys, "argv", ["build", *words, "--counter", "1", "--default-model", "--embedder"]
+    )
     build.main()
-    assert f"models, as the answers name them: {default_model().id}" in capsys.readouterr().out
+    assert (
+        f"models, as the answers name them: {default_model().id}, {e5.ID}"
+        in capsys.readouterr().out
+    )
     assert not seen[0].lab_models[0].exists()  # it was laid out for this bundle
     bundle = re.findall(r"(?m)^bundle:.*\n(?:\t.*\n)+", (CHECKOUT / "Makefile").read_text())
-    assert "--default-model" in bundle[0]
+    assert "--default-model" in bundle[0] and "--embedder" in bundle[0]
