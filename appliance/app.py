@@ -25,7 +25,7 @@ from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
 from appliance.governance.trust_updates import Renewal, TrustState
 from appliance.incidents.disk_trend import DiskTrend
-from appliance.incidents.seen import AlarmMemory
+from appliance.incidents.kept import Incidents
 from appliance.jobs.jobs import Jobs
 from appliance.observability.log_file import Kept
 from appliance.observability.metrics import Metrics
@@ -98,7 +98,7 @@ class Services:
     shares: Shares
     rejected: RejectedCounts
     metrics: Metrics
-    seen: AlarmMemory
+    incidents: Incidents
     disk_trend: DiskTrend
     log_file: Kept
     started_us: int
@@ -170,7 +170,7 @@ def open_services(
             erasure=governance.erasure,
             selftest=governance.selftest,
             rejected=RejectedCounts(held.clock),
-            seen=AlarmMemory(),
+            incidents=Incidents(log.database),
             disk_trend=DiskTrend(),
             log_file=Kept(),
             started_us=held.clock.wall_us(),

@@ -1420,6 +1420,9 @@ CODES: Final[dict[str, Code]] = {
         "the key may not use the upstream that would answer",
         "Ask an admin to allow the upstream for the key: `appliance key new --models`.",
     ),
+    "incident_unknown": Code(
+        "there is no such incident", "`appliance incident list --all` lists them."
+    ),
     "queue_item_unknown": Code(
         "there is no such item in the queue, or not for this key",
         "`appliance queue list` lists the waiting items.",

@@ -29,6 +29,7 @@ _WITHOUT_DIGIT = {
     "Advice": "a",
     "Collections": "o",
     "Labels": "t",
+    "Incidents": "i",
     "Routes": "u",
     "Tuning": "m",
     "Upstreams": "h",

@@ -29,6 +29,7 @@ from tui.screens.collections import CollectionsPage
 from tui.screens.evaluations import EvaluationsPage
 from tui.screens.first import FirstPage
 from tui.screens.help import HelpScreen, live_keys
+from tui.screens.incidents import IncidentsPage
 from tui.screens.jobs import JobsPage
 from tui.screens.keys import KeysPage
 from tui.screens.labels import LabelsPage
@@ -56,7 +57,7 @@ _LONGEST_UNPAINTED = 2.0
 PAGES: tuple[type[Page], ...] = (
     OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, TasksPage,
     EvaluationsPage, LogsPage, MediaPage, LabelsPage, CollectionsPage, AdvicePage, RoutesPage,
-    TuningPage, UpstreamsPage, FirstPage,
+    TuningPage, UpstreamsPage, IncidentsPage, FirstPage,
 )  # fmt: skip
 
 
@@ -106,6 +107,7 @@ class OperatorApp(Typing):
         Binding("u", "go('routes')", "Routes", show=False),
         Binding("m", "go('tuning')", "Tuning of models", show=False),
         Binding("h", "go('upstreams')", "Hosts of upstreams", show=False),
+        Binding("i", "go('incidents')", "Incidents", show=False),
         Binding("escape", "escape", "Back", show=False),
         Binding("q", "leave", "Quit"),
         *(

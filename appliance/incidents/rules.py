@@ -35,6 +35,8 @@ class Alarm:
         subject: what it is about, such as a model's id; "" is the appliance.
         next: the next step, with the command to type.
         since_us: since when; None where nothing says it yet.
+        incident: its number in `kept`; 0 before the first look.
+        acked_by: the person who takes care of it.
     """
 
     code: str
@@ -43,6 +45,8 @@ class Alarm:
     message: str
     next: str
     since_us: int | None = None
+    incident: int = 0
+    acked_by: str = ""
 
 
 @dataclass(frozen=True)

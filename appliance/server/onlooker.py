@@ -57,7 +57,7 @@ class Onlooker:
         if facts.disk is not None:
             services.disk_trend.note(facts.now_us / 1e6, facts.disk.free)
             self._keep_looks(facts.now_us)
-        seen = services.seen.look(rules.alarms(facts), facts.now_us)
+        seen = services.incidents.look(rules.alarms(facts), facts.now_us)
         for alarm in seen.began:
             _log.log(
                 _LEVELS[alarm.level],

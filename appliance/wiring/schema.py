@@ -9,6 +9,7 @@ from appliance.auth import groups, key
 from appliance.datasets import label_queues
 from appliance.datasets import ledger as ledgers
 from appliance.governance import agreement, erasing
+from appliance.incidents import kept as incidents
 from appliance.jobs import store as job_store
 from appliance.routing import monitor as route_monitor
 from appliance.routing import people as deferred
@@ -46,6 +47,7 @@ MIGRATIONS: Final = (
     agreement.TABLE,
     route_monitor.WEIGHTS,
     label_queues.SEALED,
+    incidents.TABLES,
 )
 SCHEMA: Final = len(MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""

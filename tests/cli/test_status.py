@@ -12,7 +12,8 @@ from appliance.app import SCHEMA
 from appliance.cli.status import duration, lines, look
 from appliance.errors import NotFound
 from appliance.text import visible
-from appliance.wire.admin.models import Incident, Status, Worker, WorkerDevice
+from appliance.wire.admin.incidents import Incident
+from appliance.wire.admin.models import Status, Worker, WorkerDevice
 from appliance.wire.admin.usage import CurrentLoad
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run

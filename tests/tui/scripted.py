@@ -45,6 +45,13 @@ from appliance.wire.admin.gates import (
     Ledger,
     LedgerList,
 )
+from appliance.wire.admin.incidents import (
+    INCIDENT_ACK,
+    INCIDENTS,
+    Acknowledge,
+    Incident,
+    IncidentList,
+)
 from appliance.wire.admin.jobs import JOB, JOB_CANCEL, JOB_PAUSE, JOB_RESUME, JOBS, Job, JobList
 from appliance.wire.admin.keys import (
     KEY_CREATE,
@@ -416,6 +423,7 @@ class Script(AdminClient):
     shelves: list[Shown] = field(default_factory=list)
     routes_found: list[Route] = field(default_factory=list)
     upstreams_found: list[Upstream] = field(default_factory=list)
+    incidents_found: list[Incident] = field(default_factory=list)
     errors_found: Errors = ERRORS
     flips_found: Compared = FLIPS
     losses_found: dict[int, list[LossRun]] = field(default_factory=dict)
@@ -608,6 +616,17 @@ class Script(AdminClient):
     def routes(self) -> RouteList:
         self._answer()
         return RouteList(routes=self.routes_found)
+
+    @answers(INCIDENTS)
+    def incidents(self) -> IncidentList:
+        self._answer()
+        return IncidentList(incidents=self.incidents_found)
+
+    @answers(INCIDENT_ACK)
+    def acknowledge(self, wanted: Acknowledge, number: int) -> Incident:
+        self._change("acknowledge", number, wanted.note)
+        (one,) = (i for i in self.incidents_found if i.id == number)
+        return one.model_copy(update={"acked_by": "you"})
 
     @answers(UPSTREAMS)
     def upstreams(self) -> UpstreamList:

@@ -15,6 +15,7 @@ from appliance.api.admin import (
     drift,
     evaluations,
     gates,
+    incidents,
     jobs,
     keys,
     labels,
@@ -66,7 +67,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
-        routes, upstreams, queue, tunings, state,
+        routes, upstreams, queue, tunings, state, incidents,
     ):  # fmt: skip
         app.include_router(part.router)
     return app

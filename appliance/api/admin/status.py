@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias, cast
 import appliance
 from appliance.api.admin.deps import PersonDep, Routes, State
 from appliance.api.admin.facts import gathered
+from appliance.api.admin.incidents import of_alarm
 from appliance.api.admin.models import model_of
 from appliance.app import SCHEMA, Services
 from appliance.audit import checkpoint
@@ -43,24 +44,14 @@ def show_status(person: PersonDep, state: State) -> wire.Status:
         audit=_audit_head(services),
         host=_host_of(facts),
         alarms=[alarm.message for alarm in found],
-        incidents=[
-            wire.Incident(
-                code=alarm.code,
-                level=alarm.level,
-                subject=alarm.subject,
-                message=alarm.message,
-                since=iso(alarm.since_us or 0),
-                next=alarm.next,
-            )
-            for alarm in found
-        ],
+        incidents=[of_alarm(alarm) for alarm in found],
     )
 
 
 def incidents(services: Services, unknown_roles: tuple[str, ...]) -> tuple[Alarm, ...]:
     """Everything that is wrong now, critical things first, with the time since when. Blocks."""
     facts = gathered(services, unknown_roles)
-    return services.seen.dated(rules.alarms(facts), facts.now_us)
+    return services.incidents.dated(rules.alarms(facts), facts.now_us)
 
 
 def server_state(served: bool, latched: str | None, workers: list[wire.Worker]) -> ServerState:

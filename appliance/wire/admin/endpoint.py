@@ -33,6 +33,7 @@ _UNKNOWN: Final = {
     "/admin/upstreams": "upstream_unknown",
     "/admin/advice": "advice_missing",
     "/admin/drift": "drift_missing",
+    "/admin/incidents": "incident_unknown",
     "/admin/queue": "queue_item_unknown",
 }
 """The code of a name that can name nothing there."""

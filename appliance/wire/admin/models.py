@@ -17,6 +17,7 @@ from appliance.wire.admin.base import Request as _Request
 from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
 from appliance.wire.admin.endpoint import admins, approvers, operators, viewers
 from appliance.wire.admin.facts import Facts
+from appliance.wire.admin.incidents import Incident
 from appliance.wire.admin.model_texts import Grammar
 
 
@@ -163,21 +164,6 @@ class Model(_Reply):
     unloaded: str = ""
     progress: StepProgress | None = None
     actions: list[str] = Field(default=[])
-
-
-class Incident(_Reply):
-    """One thing that is wrong: its stable code, what it is about, since when, and the next step.
-
-    `level` is "critical" (somebody must act now) or "warning" (soon). `subject` is "" for the
-    appliance as a whole.
-    """
-
-    code: str
-    level: Literal["critical", "warning"]
-    subject: str = ""
-    message: str
-    since: str
-    next: str
 
 
 class Status(_Reply):

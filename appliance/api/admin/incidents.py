@@ -1,0 +1,84 @@
+"""Routes of incidents: look, and acknowledge one.
+
+Rules: an acknowledgement is recorded with the person before it is kept.
+"""
+
+import asyncio
+
+from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
+from appliance.audit.appending import append
+from appliance.audit.log import Draft
+from appliance.clock import iso
+from appliance.incidents.kept import Incident
+from appliance.incidents.rules import Alarm
+from appliance.types import Json
+from appliance.wire.admin import incidents as wire
+
+router = Routes()
+
+
+@router.serves(wire.INCIDENTS)
+def list_incidents(services: ServicesDep, ended: bool = False) -> wire.IncidentList:
+    """Open incidents, and with `ended` those that are over."""
+    found = services.incidents.all(ended=ended)
+    return wire.IncidentList(incidents=[shown(one) for one in found])
+
+
+@router.serves(wire.INCIDENT)
+def show_incident(services: ServicesDep, number: int) -> wire.Incident:
+    """One incident."""
+    return shown(services.incidents.find(number))
+
+
+@router.serves(wire.INCIDENT_ACK)
+async def acknowledge(
+    person: PersonDep, services: ServicesDep, number: int, wanted: wire.Acknowledge
+) -> wire.Incident:
+    """Note that a person takes care of it."""
+    found = await asyncio.to_thread(services.incidents.find, number)
+    fields: dict[str, Json] = {
+        "action": "incident_ack",
+        "actor": person.actor,
+        "incident": number,
+        "code": found.code,
+        "subject": found.subject,
+        "reason": wanted.note,
+    }
+    await append(services.audit, Draft("admin", fields))
+    now_us = services.clock.wall_us()
+    done = await asyncio.to_thread(
+        services.incidents.acknowledge, number, person.actor, wanted.note, now_us
+    )
+    return shown(done)
+
+
+def of_alarm(alarm: Alarm) -> wire.Incident:
+    """An alarm that holds now."""
+    return wire.Incident(
+        id=alarm.incident,
+        code=alarm.code,
+        level=alarm.level,
+        subject=alarm.subject,
+        message=alarm.message,
+        since=iso(alarm.since_us or 0),
+        next=alarm.next,
+        acked_by=alarm.acked_by,
+    )
+
+
+def shown(incident: Incident) -> wire.Incident:
+    """An incident as it is kept."""
+    return wire.Incident(
+        id=incident.id,
+        code=incident.code,
+        level=incident.level,
+        subject=incident.subject,
+        message=incident.message,
+        since=iso(incident.began_us),
+        next=incident.next,
+        times=incident.times,
+        ended=None if incident.ended_us is None else iso(incident.ended_us),
+        acked=None if incident.acked_us is None else iso(incident.acked_us),
+        acked_by=incident.acked_by,
+        note=incident.note,
+    )

@@ -1,0 +1,65 @@
+"""`incident`: what is or was wrong, since when, and who takes care of it."""
+
+import click
+
+from appliance.cli.connect import connected
+from appliance.cli.output import Output, safe
+from appliance.client import AdminClient
+from appliance.wire.admin.incidents import (
+    INCIDENT,
+    INCIDENT_ACK,
+    INCIDENT_TABLE,
+    INCIDENTS,
+    Acknowledge,
+    Incident,
+)
+
+
+@click.group()
+def incident() -> None:
+    """Alarms from their beginning to their end."""
+
+
+@incident.command("list")
+@click.option("--all", "ended", is_flag=True, help="Those that are over, too.")
+@connected()
+def list_(output: Output, client: AdminClient, ended: bool) -> None:
+    """List open incidents."""
+    found = client.call(INCIDENTS, ended=ended)
+    output.listing(found, found.incidents, INCIDENT_TABLE)
+
+
+@incident.command()
+@click.argument("number", type=int, metavar="ID")
+@connected()
+def show(output: Output, client: AdminClient, number: int) -> None:
+    """Show an incident with its next step."""
+    found = client.call(INCIDENT, number=number)
+    output.data(found, _lines(found))
+
+
+@incident.command()
+@click.argument("number", type=int, metavar="ID")
+@click.option("--note", default="", metavar="TEXT", help="Goes into the log.")
+@connected()
+def ack(output: Output, client: AdminClient, number: int, note: str) -> None:
+    """Acknowledge an incident: you take care of it.
+
+    It stays open until its cause is gone; screens, messages and the log name you.
+    """
+    done = client.call(INCIDENT_ACK, Acknowledge(note=note), number=number)
+    output.data(done, _lines(done))
+
+
+def _lines(found: Incident) -> list[str]:
+    ends = f", over since {found.ended}" if found.ended else ""
+    began = f"{found.times} times since" if found.times > 1 else "since"
+    lines = [
+        f"{found.level} {found.code}: {safe(found.message)}",
+        f"{began} {found.since}{ends}",
+        f"next: {safe(found.next)}",
+    ]
+    if found.acked_by:
+        note = f": {safe(found.note)}" if found.note else ""
+        lines.append(f"acknowledged by {safe(found.acked_by)} at {found.acked}{note}")
+    return lines
