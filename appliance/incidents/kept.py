@@ -45,7 +45,7 @@ _KEPT_US: Final = 400 * 86_400_000_000
 
 
 @dataclass(frozen=True)
-class Incident:
+class IncidentRecord:
     """One alarm and its history; times are microseconds since the epoch.
 
     Attributes:
@@ -68,7 +68,7 @@ class Incident:
     note: str
 
 
-_NAMES: Final = tuple(field.name for field in fields(Incident))
+_NAMES: Final = tuple(field.name for field in fields(IncidentRecord))
 _ROWS: Final = sa.table("incidents", *map(sa.column, _NAMES))
 
 
@@ -119,7 +119,7 @@ class Incidents:
                 self._keep(left, now_us)
             return Look(self._dated(dated, now_us), began, ended)
 
-    def all(self, ended: bool = True, most: int = 1_000) -> list[Incident]:
+    def all(self, ended: bool = True, most: int = 1_000) -> list[IncidentRecord]:
         """Kept incidents, open ones first, then the newest.
 
         Args:
@@ -132,7 +132,7 @@ class Incidents:
             rows = connection.execute(wanted.limit(most)).mappings()
             return [_incident(row) for row in rows]
 
-    def find(self, number: int) -> Incident:
+    def find(self, number: int) -> IncidentRecord:
         """One incident. Raises NotFound (`incident_unknown`)."""
         with self._database.connect() as connection:
             wanted = sa.select(_ROWS).where(_ROWS.c.id == number)
@@ -141,7 +141,7 @@ class Incidents:
             raise NotFound("incident_unknown", f"There is no incident {number}.", param="id")
         return _incident(row)
 
-    def acknowledge(self, number: int, person: str, note: str, now_us: int) -> Incident:
+    def acknowledge(self, number: int, person: str, note: str, now_us: int) -> IncidentRecord:
         """Note who takes care of an incident. Raises as `find`."""
         with self._lock:
             found = replace(self.find(number), acked_us=now_us, acked_by=person, note=note)
@@ -180,7 +180,7 @@ class Incidents:
         self._open = left
 
 
-def _begun(connection: Connection, alarm: Alarm, now_us: int) -> Incident:
+def _begun(connection: Connection, alarm: Alarm, now_us: int) -> IncidentRecord:
     """The incident of an alarm that begins: the one that ended shortly before, or a new one."""
     wanted = (
         sa.select(_ROWS)
@@ -200,10 +200,10 @@ def _begun(connection: Connection, alarm: Alarm, now_us: int) -> Incident:
     return _incident(made.mappings().one())
 
 
-def _write(connection: Connection, incident: Incident) -> None:
+def _write(connection: Connection, incident: IncidentRecord) -> None:
     values = {name: getattr(incident, name) for name in _NAMES}
     connection.execute(sa.update(_ROWS).where(_ROWS.c.id == incident.id).values(values))
 
 
-def _incident(row: Mapping[Any, Any]) -> Incident:
-    return Incident(**row)
+def _incident(row: Mapping[Any, Any]) -> IncidentRecord:
+    return IncidentRecord(**row)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -280,7 +281,7 @@ def test_a_threshold_behind_one_that_fails_is_not_looked_at() -> None:
     plan = planted.fixed()
     seen = planted.drawn(generator, 1_000)
     surest = sorted(seen, key=lambda o: -o.score(plan.function))[:5]
-    bad = [planted.replace(o, small=o.small and o not in surest) for o in seen]
+    bad = [replace(o, small=o.small and o not in surest) for o in seen]
     rooms = [0.03] * len(plan.thresholds)
     for outcomes, some in ((seen, True), (bad, False)):
         found = certifying.under_change(plan.function, plan.thresholds, outcomes, TERMS, rooms)

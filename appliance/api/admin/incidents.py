@@ -9,7 +9,7 @@ from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
 from appliance.clock import iso
-from appliance.incidents.kept import Incident
+from appliance.incidents.kept import IncidentRecord
 from appliance.incidents.rules import Alarm
 from appliance.types import Json
 from appliance.wire.admin import incidents as wire
@@ -66,7 +66,7 @@ def of_alarm(alarm: Alarm) -> wire.Incident:
     )
 
 
-def shown(incident: Incident) -> wire.Incident:
+def shown(incident: IncidentRecord) -> wire.Incident:
     """An incident as it is kept."""
     return wire.Incident(
         id=incident.id,
