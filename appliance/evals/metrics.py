@@ -14,13 +14,18 @@ from typing import Final
 
 import numpy as np
 
-from appliance.statistics.groups import GroupMean, jackknife, mean_rows
+from appliance.statistics.groups import GroupMean, effective_size, jackknife, mean_rows
+from appliance.statistics.proportions import Interval, corrected
 from appliance.tasks.matching import Answer, normalised
 
 NO_ANSWER: Final = "(no answer)"
 """The column of failures in a confusion matrix."""
 OTHER: Final = "(other)"
 """The column of answers that are no label."""
+_FEWEST: Final = 3
+"""Groups of a label by which its F1 is known."""
+_ANY: Final = 1 << 53
+"""Macro-F1 may vary less than a share of so many items can."""
 
 _REFUSALS: Final = re.compile(
     r"^\W*(?:i(?:'m| am) (?:sorry|unable|not able)|sorry|i (?:cannot|can't|can not|won't)"
@@ -68,10 +73,22 @@ def macro_f1(
     answers: Sequence[Answer],
     groups: Sequence[Hashable],
 ) -> GroupMean:
-    """The mean of the F1 of each label that is expected or answered; each group weighs the same."""
+    """The mean of the F1 of each label that is expected or answered; each group weighs the same.
+
+    The spread is the jackknife's, the interval Wilson's, corrected, at the size that has it. At 50
+    groups the jackknife's own misses in up to 25 %, this one in 5 %
+    (`tests/evals/test_metrics.py`). The F1 of a label that fewer than three groups have may be
+    anything.
+    """
     told = np.array([[answer == label for label in labels] for answer in answers])
     wanted = np.array([[one == label for label in labels] for one in expected])
-    return jackknife(_macro_f1, mean_rows(np.hstack([told & wanted, told, wanted]), groups))
+    rows = mean_rows(np.hstack([told & wanted, told, wanted]), groups)
+    whole, known = jackknife(_macro_f1, rows), (mean_rows(wanted, groups) > 0).sum(0) >= _FEWEST
+    share = known.sum() / max(1, (told | wanted).any(0).sum())
+    found = jackknife(_macro_f1, rows[:, np.tile(known, 3)])
+    size = effective_size(found, _ANY)
+    low, high = corrected(min(found.value * size, size), size)
+    return whole._replace(interval=Interval(float(share * low), float(share * high + 1 - share)))
 
 
 def _macro_f1(sums: np.ndarray) -> np.ndarray:

@@ -75,6 +75,36 @@ def test_macro_f1_has_an_interval_over_groups() -> None:
     assert apart.interval.low > once.interval.low and apart.interval.high < once.interval.high
 
 
+def misses(labels: int, right: float, count: int, groups: int) -> tuple[float, float]:
+    """How often the truth of the labels that occur is outside: of ours, of the jackknife's own.
+
+    Labels have unequal shares; a wrong answer is any other label alike.
+    """
+    draw, names = np.random.default_rng(7), [f"l{n}" for n in range(labels)]
+    shares = 0.6 ** np.arange(labels)
+    cells = np.full((labels, labels), (1 - right) / (labels - 1))
+    np.fill_diagonal(cells, right)
+    cells *= (shares / shares.sum())[:, None]
+    truth = 2 * cells.diagonal() / (cells.sum(0) + cells.sum(1))
+    outside = np.zeros(2)
+    for _ in range(count):
+        wanted, given = np.divmod(draw.choice(labels**2, groups, p=cells.ravel()), labels)
+        expected, answers = [names[n] for n in wanted], [names[n] for n in given]
+        found = metrics.macro_f1(names, expected, answers, range(groups))
+        reach = 1.96 * found.spread / groups**0.5
+        true = truth[sorted({*wanted, *given})].mean()
+        ours = found.interval.low <= true <= found.interval.high
+        outside += (not ours, abs(found.value - true) > reach)
+    return outside[0] / count, outside[1] / count
+
+
+@pytest.mark.parametrize(("labels", "right"), [(2, 0.6), (2, 0.97), (3, 0.85), (8, 0.9)])
+def test_the_interval_of_macro_f1_covers_at_the_fewest_groups(labels: int, right: float) -> None:
+    ours, control = misses(labels, right, 200, 50)
+    assert ours <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5
+    assert right < 0.97 or control > 0.1  # the jackknife's own interval
+
+
 def test_macro_f1_is_that_of_scikit_learn() -> None:
     """`f1_score(expected, answers, labels=..., average="macro", zero_division=0)`, 1.9.1."""
     expected = ["a", "a", "a", "b", "b", "c", "a", "c", "b", "a"]
