@@ -295,7 +295,7 @@ def key_(output: Output, client: AdminClient) -> None:
 
 @click.command()
 @click.option("--doubtful", is_flag=True,
-              help="Only those with a short interval. With today's verdict.")  # fmt: skip
+              help="Only those that promise too much. With today's verdict.")  # fmt: skip
 @connected()
 def certificates(output: Output, client: AdminClient, doubtful: bool) -> None:
     """List the certificates that are kept here."""
@@ -313,7 +313,9 @@ def certificates(output: Output, client: AdminClient, doubtful: bool) -> None:
     ]
     none = "No certificates. Make one with `appliance eval gate TASK`."
     if doubtful:
-        none = "No certificate is doubtful: each names its interval."
+        none = (
+            "No certificate is doubtful: each names its interval, and bounds the engine's change."
+        )
     more = ("GROUPS", "TODAY") if doubtful else ()
     head = ("ID", "TASK", "VERDICT", *more, "VALID UNTIL", "USABLE")
     output.data(found, table(head, rows) if rows else [none])

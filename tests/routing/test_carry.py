@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from appliance.api.admin import gates
 from appliance.app import Services, open_services
 from appliance.datasets.items import Item
 from appliance.errors import ApplianceError, PolicyRefused
@@ -81,6 +82,8 @@ async def test_what_does_the_same_is_carried_over_and_watched_as_before(
     assert await stage(upgraded) == ("large", "route_certificate_other")
     policy = load_policy(upgraded.data / "trust")
     assert upgraded.routes.of_other_engine(policy) == [ROUTE_ID]
+    listed = [(c.task, c.today, c.why) for c in gates._unbounded(upgraded)]
+    assert listed == [(ROUTE_ID, "change not bounded", "route_certificate_other")]
     result = await carry(upgraded)
     assert (result["flips"], result["items"], result["engine"]) == ([], GROUPS, NOW)
     accepted = result["groups"]
@@ -95,6 +98,7 @@ async def test_what_does_the_same_is_carried_over_and_watched_as_before(
     same = standing.certificate.circumstances.unflipped
     assert same == {"": GROUPS, ACCEPTED: accepted}
     assert standing.certificate.circumstances.accepted == (accepted,)  # its first threshold
+    assert len(gates._unbounded(upgraded)) == 1  # not this one
     assert result["coverage"] == result["coverage_before"] == certified.result["coverage"]
     assert upgraded.routes.of_other_engine(policy) == []
     (told,) = entries(upgraded, action="route_carried")

@@ -187,7 +187,40 @@ def certificates(services: ServicesDep, doubtful: bool = False) -> wire.Certific
         )
         for each in kept
     ]
-    return wire.CertificateList(certificates=told)
+    return wire.CertificateList(certificates=told + (_unbounded(services) if doubtful else []))
+
+
+def _unbounded(services: Services) -> list[wire.Certificate]:
+    """Certificates of routes that an older version carried over, without a bound of the change."""
+    kept, policy = services.routes.certificates, load_policy(services.data / "trust")
+    found = []
+    for each in kept.holding(policy):
+        if not each.doubtful:
+            continue
+        why, wanted, at = "", each.wanted, each.circumstances
+        try:
+            kept.check(each, wanted.route_digest, {}, policy)
+        except Refused as error:
+            why = error.code
+        told = wire.Certificate(
+            id=each.id,
+            task=wanted.route,
+            task_digest=wanted.route_digest,
+            dataset=wanted.dataset,
+            verdict="certified",
+            metric="",
+            incumbent=wanted.larger,
+            groups=each.found.groups,
+            interval=each.found.interval,
+            doubtful=True,
+            issued=iso(at.issued_us),
+            valid_until=iso(at.valid_until_us),
+            usable=not why,
+            why=why,
+            today="change not bounded",
+        )
+        found.append(told)
+    return found
 
 
 def _today(services: Services, shown: wire.Certificate) -> str:
@@ -268,7 +301,7 @@ def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
         incumbent=found.wanted.incumbent,
         groups=found.found.groups,
         interval=found.found.interval,
-        doubtful=found.found.doubtful,
+        doubtful=found.doubtful,
         issued=iso(found.circumstances.issued_us),
         valid_until=iso(found.circumstances.valid_until_us),
         usable=not why,

@@ -296,6 +296,12 @@ class GateCertificate:
         """Signer of the specification."""
         return self.wanted.name
 
+    @property
+    def doubtful(self) -> bool:
+        """True where older intervals decided, or where the change of an engine is not bounded."""
+        at = self.circumstances
+        return self.found.doubtful or bool(at.carried_from and not at.unflipped)
+
 
 def sign(
     envelope: bytes,

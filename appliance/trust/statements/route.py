@@ -243,6 +243,12 @@ class RouteCertificate:
         """The id under which it is watched and suspended: of what it was carried over from."""
         return self.circumstances.carried_from or self.id
 
+    @property
+    def doubtful(self) -> bool:
+        """True where it was carried over, and the change of the engine is not bounded."""
+        at = self.circumstances
+        return bool(at.carried_from and not at.unflipped)
+
 
 def certify(
     signed: Signed[RouteSpecification],

@@ -139,7 +139,9 @@ class Certificate(Reply):
     Attributes:
         interval: how the interval of its difference was made; "" for the one of older versions,
             which is too short below 350 groups.
-        doubtful: an older version decided, by intervals that err more often than they say.
+        doubtful: an older version decided, by intervals that err more often than they say, or
+            carried it over without a bound of what the engine changes. The list of these has
+            routes, too.
         today: of a doubtful one, the verdict that its outcomes give by the interval of today;
             "" where they are not here.
     """

@@ -308,6 +308,8 @@ def test_a_pass_is_carried_over_if_it_bears_the_change() -> None:
     assert code(forged(first, block(unflippedGroups={"": 300}))) == "evaluation_inconsistent"
     older = forged(carried(first), lambda s: s["predicate"]["evaluation"].pop("unflippedGroups"))
     assert refusal(older) == ""  # as it was signed
+    assert evaluation.verify(older, policy()).doubtful
+    assert not evaluation.verify(carried(first, same={"": 300}), policy()).doubtful
 
 
 def test_each_floor_bears_the_change_of_its_stratum() -> None:
