@@ -250,8 +250,8 @@ def markdown(rows: Sequence[Row]) -> str:
         "Margin 5 points, alpha 5 % over four looks, one look each; made by "
         "`python -m benchmarks.gates`. The limits are those of candidate minus incumbent, told "
         "outward to the point.\n\n"
-        "| data | candidate | incumbent | verdict | points | groups | items | regression |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        "| data | candidate | incumbent | verdict | points | groups | items | regression | measured |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "".join(_line(row) for row in rows)
 
@@ -260,7 +260,8 @@ def _line(row: Row) -> str:
     advice = "none" if row.regression is None else f"{row.regression:.0%}"
     points = f"{row.low * 100:.0f} to {row.high * 100:.0f}"
     cells = (
-        row.data, row.candidate, row.incumbent, row.verdict, points, row.groups, row.items, advice
+        row.data, row.candidate, row.incumbent, row.verdict, points, row.groups, row.items, advice,
+        f"{row.when[:10]}, {row.commit}",
     )  # fmt: skip
     return "| " + " | ".join(map(str, cells)) + " |\n"
 
