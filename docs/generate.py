@@ -5,9 +5,10 @@ differs from what this makes. Run `.venv/bin/python docs/generate.py` after chan
 `appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
 `appliance/wire/openai/fields.py`, `appliance/incidents/rules.py`, `appliance/tasks/metrics.py`,
 `appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`,
-`installer/host/problems.py`, or an endpoint.
+`installer/host/problems.py`, an endpoint, or the docstring of a package.
 """
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -45,6 +46,8 @@ _ROLES_BEGIN = "<!-- roles: made by docs/generate.py from appliance/wire/admin -
 _ROLES_END = "<!-- end of roles -->\n"
 _MESSAGES_BEGIN = "<!-- messages: made by docs/generate.py from installer/host/problems.py -->\n"
 _MESSAGES_END = "<!-- end of messages -->\n"
+_PACKAGES_BEGIN = "<!-- packages: made by docs/generate.py from the docstrings -->\n"
+_PACKAGES_END = "<!-- end of packages -->\n"
 _NOTE = "<!-- Made by docs/generate.py; change the source, not this file. -->"
 
 
@@ -174,6 +177,26 @@ def install_document() -> str:
     return _between("install-guide.md", _MESSAGES_BEGIN, [*lines, ""], _MESSAGES_END)
 
 
+def structures_document() -> str:
+    """docs/structures.md, with the line of each package and top module made new."""
+    root = DOCS.parent
+    modules = [p for p in sorted((root / "appliance").glob("*.py")) if p.stem != "__init__"]
+    lines = [_bullet(root / "appliance/__init__.py"), *("  " + _bullet(path) for path in modules)]
+    for top in ("appliance", "auditor", "installer", "tui"):
+        packages = sorted((root / top).rglob("__init__.py"))
+        lines += map(_bullet, packages[1:] if top == "appliance" else packages)
+    return _between("structures.md", _PACKAGES_BEGIN, lines, _PACKAGES_END)
+
+
+def _bullet(path: Path) -> str:
+    """A package or module with the first sentence of its docstring."""
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    if not said:
+        raise ValueError(f"{path} says nothing of itself")
+    name = path.relative_to(DOCS.parent).as_posix().removesuffix("__init__.py")
+    return f"- `{name}`: " + " ".join(said.partition("\n\n")[0].split())
+
+
 def _field_row(row: FieldGroup) -> str:
     names = ", ".join(f"`{name}`" for name in row.names)
     return _row([names, ", ".join(row.routes), row.reason])
@@ -215,6 +238,7 @@ DOCUMENTS = {
     "tasks.md": tasks_document,
     "admin-guide.md": admin_document,
     "install-guide.md": install_document,
+    "structures.md": structures_document,
 }
 
 if __name__ == "__main__":

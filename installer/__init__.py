@@ -1,4 +1,4 @@
-"""What brings the product to a machine: the build on the connected side, later the installer.
+"""Brings the product to a machine; never in the wheel, never imports the product.
 
 Never part of the product's wheel (the name collides with another package on the index),
 never imports `appliance` or `tui`, and uses the standard library only.

@@ -1,0 +1,1 @@
+"""The log: entries, Merkle trees, checkpoints, proofs; writer, reader, recovery, segments."""

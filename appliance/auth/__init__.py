@@ -1,1 +1,1 @@
-"""API keys of apps, and later their quotas and shares."""
+"""API keys and groups of them, counts of rejected traffic, TLS certificates."""

@@ -1,0 +1,1 @@
+"""The commands: output and exit status."""

@@ -1,0 +1,1 @@
+"""The confined child: scheduler, cells, kept prefixes, sampling; the runner over llama.cpp."""

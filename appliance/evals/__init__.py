@@ -1,1 +1,1 @@
-"""Evaluation: every candidate of a task measured alike on the customer's own items."""
+"""Every candidate of a task measured alike: scores, comparisons, the report, the gate."""

@@ -1,1 +1,1 @@
-"""Changes over time: trust updates, the periodic re-check, retention of the log."""
+"""Changes over time: trust updates, re-checks, retention, erasure, the log against the database."""

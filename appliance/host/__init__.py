@@ -1,1 +1,1 @@
-"""Facts of the machine: hardware, usage, removable media."""
+"""Facts of the machine: hardware, usage, joules, removable media; no core dumps."""

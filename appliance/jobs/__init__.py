@@ -1,4 +1,4 @@
-"""Long work: its states, progress, pause, resume, cancel and result, kept in `appliance.db`.
+"""Long work: states, progress, pause, resume after a crash, cancel, result.
 
 How to add a kind of job:
 

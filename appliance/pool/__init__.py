@@ -1,1 +1,1 @@
-"""Models in memory: loading, waiting, eviction."""
+"""Models in memory, and the one door to it: load, wait, evict, suspend, retire, revoke."""

@@ -1,1 +1,1 @@
-"""Artifacts from the stick to approved: import, preview, approve, suspend, retire."""
+"""Artifacts from the stick to approved: preview, import, approve; versions."""

@@ -1,1 +1,1 @@
-"""Routes: the small stage answers what a certificate lets it answer; the rest goes further."""
+"""The small stage first: routes, confidence, calibration, hops, the monitor of accepted answers."""

@@ -1,1 +1,1 @@
-"""The listeners: sockets, TLS, signals, draining."""
+"""The listeners of both surfaces in one event loop: TLS, signals, draining."""

@@ -1,0 +1,1 @@
+"""Pure verifiers: artifacts | ceremony → statements → policy → bytes | gguf."""

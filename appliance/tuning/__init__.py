@@ -1,1 +1,1 @@
-"""Tuning: from a signed base and the items of a task to an adapter that is proved as it serves."""
+"""Tuning: from a signed base and items to an adapter, proved as it serves; smaller files."""

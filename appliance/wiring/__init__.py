@@ -1,1 +1,1 @@
-"""The parts of each room, made of those of the rooms before it; `app.py` has the order."""
+"""Each room's parts put together, one file a room; the data directory; the database schema."""

@@ -1,1 +1,1 @@
-"""Builds what is carried in: the llama.cpp wheel, the offline wheels, the default model."""
+"""The connected side: locks, wheels, GPU plugins, bills of materials, default model, bundle."""

@@ -1,0 +1,1 @@
+"""The routes of the admin socket; roles from the peer's uid."""

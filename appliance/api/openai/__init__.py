@@ -1,1 +1,1 @@
-"""The OpenAI routes of the LAN listener."""
+"""The OpenAI routes of the LAN listener; answers whole or streamed."""

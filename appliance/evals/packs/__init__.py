@@ -1,4 +1,4 @@
-"""Small packs that every model can be measured on, whatever the task: did tuning cost anything?
+"""Small pinned packs: skills outside the task, refusals, fixed texts.
 
 Rules: our own items under the licence of the product, pinned by digest; a few dozen easy items show
 that a model lost much, never that it lost little; nothing here compares with a public benchmark.

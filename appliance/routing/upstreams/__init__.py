@@ -1,1 +1,1 @@
-"""Engines on other hosts: what may be sent to them, how, and what of their answers is believed."""
+"""Engines on other hosts, the only way out: quirks, strict answers, fingerprints, breakers."""

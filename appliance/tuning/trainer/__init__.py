@@ -1,1 +1,1 @@
-"""The process that trains: confined, without network, with the tuning set beside the product."""
+"""The confined process that trains, on torch."""
