@@ -38,6 +38,7 @@ from appliance.routing.monitor import Monitors
 from appliance.routing.people import People
 from appliance.routing.upstreams.backends import UpstreamBackends
 from appliance.routing.upstreams.service import Upstreams
+from appliance.serving.kept_answers import KeptAnswers
 from appliance.serving.selftest import SelfTestRun
 from appliance.serving.tokenization import Tokenizers
 from appliance.tasks.shadows import Shadows
@@ -94,6 +95,7 @@ class Services:
     upstreams: Upstreams
     upstream_backends: UpstreamBackends
     tokenizers: Tokenizers
+    kept: KeptAnswers
     supervisor: Supervisor
     shares: Shares
     rejected: RejectedCounts
@@ -133,7 +135,7 @@ def open_services(
         retrieval = RetrievalRoom(log, access, pool, serving)
         evidence = EvidenceRoom(log, trust, pool, serving, retrieval)
         routing = RoutingRoom(log, trust, pool, serving, retrieval, evidence)
-        governance = GovernanceRoom(log, access, trust, pool, evidence, routing)
+        governance = GovernanceRoom(log, access, trust, pool, serving, evidence, routing)
         yield Services(
             data=data,
             config=held.config,
@@ -155,6 +157,7 @@ def open_services(
             upstreams=serving.upstreams,
             upstream_backends=serving.backends,
             tokenizers=serving.tokenizers,
+            kept=serving.kept,
             retrieval=retrieval.retrieval,
             ledger=evidence.ledger,
             labels=evidence.labels,

@@ -1439,6 +1439,30 @@ CODES: Final[dict[str, Code]] = {
         "the queue would have to keep the input, but this key's texts are not kept",
         "Use a route that does not queue for this key.",
     ),
+    "idempotency_mismatch": Code(
+        "an Idempotency-Key was used for another request of this key within a day",
+        "Send each request under a name of its own, and again byte for byte.",
+    ),
+    "idempotency_running": Code(
+        "the first request under this Idempotency-Key still runs",
+        "Send it again after the seconds of `Retry-After`.",
+    ),
+    "idempotency_retention": Code(
+        "an answer would have to be kept to be given again, and texts of this key are not",
+        "Leave Idempotency-Key out, or use a key whose texts are kept.",
+    ),
+    "answer_unkept": Code(
+        "an answer could not be kept to be given again, so it was not given",
+        "Free disk space; then send the request again: it runs anew.",
+    ),
+    "kept_answers_full": Code(
+        "too many answers are kept for this key",
+        "Leave Idempotency-Key out, or wait: an answer is kept for a day.",
+    ),
+    "erased": Code(
+        "what was asked for was erased from the audit log, and so from here",
+        "Ask anew, under another name.",
+    ),
     "people_queue_full": Code(
         "too many items wait for people", "Answer some, or let fewer be deferred."
     ),

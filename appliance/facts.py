@@ -32,6 +32,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
         n_wide: most numbers that one product in a layer makes of a token.
         n_window: tokens of sliding attention in some layers; 0 where there is none.
         n_merges: merges of the tokeniser.
+        licence: as the file states it; "" where it states none, None before 0.2.0.
     """
 
     architecture: str
@@ -55,6 +56,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     n_wide: int
     n_window: int
     n_merges: int
+    licence: str | None = None
 
 
 class _Tagged(Struct, frozen=True, omit_defaults=True, tag_field="kind"):
@@ -95,6 +97,7 @@ class TaskFacts(_Tagged, frozen=True, kw_only=True, tag="task"):
         model, model_digest: what answers, as evidence names it: a model, or the coefficients of a
             classifier.
         margin_micros: None for a task that was imported before there were gates.
+        collection: that answers cite; "" for none, None before 0.2.0.
     """
 
     name: str
@@ -110,6 +113,7 @@ class TaskFacts(_Tagged, frozen=True, kw_only=True, tag="task"):
     alpha_micros: int | None = None
     floor_micros: int | None = None
     baseline: str | None = None
+    collection: str | None = None
 
     @property
     def needed(self) -> str:

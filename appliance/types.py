@@ -411,6 +411,28 @@ class Hop:
 
 
 @dataclass(frozen=True)
+class ClientIds:
+    """The names that others gave a request: its client, a proxy before us, the trace it is part of.
+
+    Attributes:
+        x_request_id, x_client_request_id, traceparent: values of these headers; "" without one.
+    """
+
+    x_request_id: str = ""
+    x_client_request_id: str = ""
+    traceparent: str = ""
+
+    @property
+    def newest(self) -> str:
+        """The id that the client looks for: its own before that of a proxy."""
+        return self.x_client_request_id or self.x_request_id
+
+    def fields(self) -> dict[str, Json]:
+        """The names that there are, as the log keeps them."""
+        return {name: value for name, value in vars(self).items() if value}
+
+
+@dataclass(frozen=True)
 class Caller:
     """The caller and their address; goes into the audit record as it is.
 
@@ -421,6 +443,7 @@ class Caller:
         retry: value of `x-stainless-retry-count`, 0 when absent.
         hop: of a route, which stage is asked.
         person: the user that the app names; it changes no answer, and is in no record.
+        client: the names that others gave the request.
     """
 
     principal: Principal
@@ -430,6 +453,7 @@ class Caller:
     retry: int = 0
     hop: Hop | None = None
     person: str = ""
+    client: ClientIds = ClientIds()
 
 
 @dataclass(frozen=True)
@@ -692,6 +716,8 @@ class ModelCard:
         upstream: the kind of the engine on another host that answers; "" where it is here.
         tools: whether a chat may offer functions.
         json_schema: whether an answer may be held to a JSON schema.
+        licence: of the model that answers, as its file states it; "" where it does not.
+        citations: of a task, whether its answers cite documents; None where that is unknown.
     """
 
     id: str
@@ -710,6 +736,8 @@ class ModelCard:
     upstream: str = ""
     tools: bool = True
     json_schema: bool = True
+    licence: str = ""
+    citations: bool | None = False
 
     @property
     def use(self) -> ModelUse:

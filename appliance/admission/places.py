@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from appliance.admission.fair_queue import FairQueue, Ticket, token_cost
-from appliance.admission.quotas import Quotas
+from appliance.admission.quotas import QuotaLeft, Quotas
 from appliance.errors import Overloaded
 from appliance.types import Principal, Priority
 
@@ -184,6 +184,14 @@ class Shares:
         queue.held[key] += 1
         ticket = Ticket(key, limits.weight, priority or limits.priority, slots=choices)
         return Place(self, queue, principal, ticket)
+
+    def count(self, principal: Principal) -> None:
+        """Count a request that takes no place. Raises Overloaded (`rate_limit_exceeded`)."""
+        self.quotas.admit(principal.key_id, principal.limits, self.now())
+
+    def left(self, principal: Principal) -> tuple[QuotaLeft | None, QuotaLeft | None]:
+        """What a key has left of its requests and of its tokens; None without a limit."""
+        return self.quotas.left(principal.key_id, principal.limits, self.now())
 
     def inside(self, model: str) -> int:
         """Requests that use a model now."""

@@ -46,6 +46,21 @@ class Bucket:
         self.level, self.at = min(float(per_minute), self.level + gained), now
 
 
+@dataclass(frozen=True)
+class QuotaLeft:
+    """How much of one quota is left.
+
+    Attributes:
+        limit: units per minute.
+        left: whole units that may be used now.
+        full_in_s: seconds until all of the limit may be used again.
+    """
+
+    limit: int
+    left: int
+    full_in_s: float
+
+
 class Quotas:
     """The buckets of all keys. A key without a limit has none."""
 
@@ -91,6 +106,25 @@ class Quotas:
         if limits.tpm is not None and bucket is not None:
             bucket.fill(limits.tpm, now)
             bucket.level = min(float(limits.tpm), bucket.level + reserved - used)
+
+    def left(
+        self, key: str, limits: Limits, now: float
+    ) -> tuple[QuotaLeft | None, QuotaLeft | None]:
+        """What a key has left of its requests and of its tokens; None without a limit."""
+        return (
+            _left(self._requests.get(key), limits.rpm, now),
+            _left(self._tokens.get(key), limits.tpm, now),
+        )
+
+
+def _left(bucket: Bucket | None, per_minute: int | None, now: float) -> QuotaLeft | None:
+    if per_minute is None:
+        return None
+    if bucket is None:
+        return QuotaLeft(per_minute, per_minute, 0.0)
+    bucket.fill(per_minute, now)
+    missing = (per_minute - bucket.level) * _MINUTE_S / per_minute
+    return QuotaLeft(per_minute, max(0, math.floor(bucket.level)), missing)
 
 
 def _refusal(quota: str, wait: float) -> Overloaded:

@@ -31,7 +31,9 @@ from appliance.api.openai import (
     responses,
     search,
     tokenize,
+    usage,
 )
+from appliance.api.quota_headers import QuotaTelling
 from appliance.api.refusals import PacedRefusals
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
 
@@ -63,6 +65,7 @@ def create_lan_app(services: "Services") -> FastAPI:
                 profile=services.profile,
                 answered=_observer(services).answered,
                 probes=_PROBES,
+                told=QuotaTelling(services.shares, services.clock).headers,
             ),
             Middleware(CorsGate, origins=frozenset(server.cors_origins)),
             Middleware(
@@ -77,13 +80,14 @@ def create_lan_app(services: "Services") -> FastAPI:
     )
     app.state.services = services
     app.state.large_bodies = LargeBodies()
+    app.state.running = set()  # requests with an Idempotency-Key
     install_error_handlers(app)
     if server.docs:
         app.router.routes.extend(docs_routes())
     app.include_router(health.router)
     for module in (
         chat, completions, responses, classify, embeddings, rerank, search, models, receipts, queue,
-        tokenize, ca,
+        tokenize, ca, usage,
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     return app

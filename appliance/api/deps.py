@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from appliance.errors import Unauthenticated
-from appliance.types import Caller
+from appliance.types import Caller, ClientIds
 
 if TYPE_CHECKING:
     from appliance.app import Services
@@ -34,6 +34,7 @@ async def caller_of(request: Request) -> Caller:
         request_id=request.scope["state"]["request_id"],
         ip=request.client.host if request.client else "",
         route=request.scope["path"],
+        client=request.scope["state"].get("client", ClientIds()),
         retry=_count(request.headers.get("x-stainless-retry-count", "")),
     )
 

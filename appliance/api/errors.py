@@ -79,6 +79,12 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "too_many_connections": 429,
     "unsupported_media_type": 415,
     "key_quarantined": 429,
+    "answer_unkept": 503,
+    "erased": 409,
+    "idempotency_mismatch": 422,
+    "idempotency_retention": 403,
+    "idempotency_running": 409,
+    "kept_answers_full": 429,
     "people_queue_full": 429,
     "queue_answer_unfit": 400,
     "queue_full": 429,
@@ -124,6 +130,8 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
 """Codes whose status is the same whoever raises them; they win over the class."""
 
 RETRY_AFTER: Final[Mapping[str, int]] = {
+    "idempotency_running": 1,
+    "kept_answers_full": 600,
     "queue_full": 1,
     "worker_lost": 2,
     "model_loading": 5,
@@ -138,8 +146,8 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
 # Trying again at once cannot help, or may cost the work a second time.
 _HOPELESS: Final = frozenset(
     {
-        "audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined", "log_ends_early",
-        "model_suspended", "output_invalid", "state_differs", "upstream_denied",
+        "answer_unkept", "audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined",
+        "log_ends_early", "model_suspended", "output_invalid", "state_differs", "upstream_denied",
         "upstream_incomplete", "upstream_invalid", "upstream_lost", "upstream_redirect",
         "upstream_timeout",
     }
@@ -199,9 +207,11 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
         extra["location"] = f"/v1/queue/{error.item['id']}"
     if status == 401:
         extra["www-authenticate"] = 'Bearer realm="appliance"'
-    if status in (429, 503):
+    if status in (429, 503) or error.code in RETRY_AFTER:
         stated = error.retry_after if isinstance(error, Overloaded | Unavailable) else None
         extra["retry-after"] = str(stated or RETRY_AFTER.get(error.code, 5))
+    if status == 409:  # which SDKs try again of themselves
+        extra["x-should-retry"] = "true" if error.code in RETRY_AFTER else "false"
     if status == 429 or status >= 500:
         extra["x-should-retry"] = "false" if error.code in _HOPELESS else "true"
     answer = ErrorAnswer(body, status_code=status, headers=extra)

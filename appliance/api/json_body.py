@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from appliance.api.deps import services_of
 from appliance.api.errors import place_name
+from appliance.api.idempotency import HEADER, once
 from appliance.api.large_bodies import SMALL, check_messages
 from appliance.errors import BadRequest
 from appliance.text import visible
@@ -38,7 +39,8 @@ class JsonRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
-            return await handle(_JsonRequest(request.scope, request.receive))
+            read = _JsonRequest(request.scope, request.receive)
+            return await (once(read, handle) if HEADER in request.headers else handle(read))
 
         return handle_strictly
 

@@ -19,12 +19,14 @@ from appliance.auth.rejected import RejectedCounts
 from appliance.errors import AuditUnavailable
 from appliance.observability.metrics import Metrics
 from appliance.text import visible
+from appliance.types import ClientIds
 
 _WRITE_EVERY_S: Final = 5.0
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
 _POLLS: Final = {
     "/v1/models": "models",
     "/v1/models/{model_id:path}": "models",
+    "/v1/usage": "usage",
     "/tokenize": "tokens",
     "/detokenize": "tokens",
     "/tokenizer_info": "tokens",
@@ -72,6 +74,7 @@ class Observer:
                 "model": state.get("model", ""),
                 "code": code,
                 "status": status,
+                **state.get("client", ClientIds()).fields(),
                 "milliseconds": round((time.monotonic() - begun) * 1000, 1),
             },
         )

@@ -23,6 +23,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.api.errors import error_response
+from appliance.api.identity import named_by_client, told_back
 from appliance.errors import BadRequest, RequestRefused, TooLarge, Unauthenticated
 from appliance.observability.unexpected import unexpected
 from appliance.text import visible
@@ -46,12 +47,14 @@ class RequestContext:
     Args:
         answered: told scope, status and the steady time of the beginning of each answer.
         probes: paths that answer HEAD as GET.
+        told: more headers of an answer, from the scope of its request.
     """
 
     app: ASGIApp
     profile: str
     answered: Callable[[Scope, int, float], None] | None = None
     probes: Set[str] = frozenset()
+    told: Callable[[Scope], list[tuple[bytes, bytes]]] = lambda scope: []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
@@ -65,11 +68,8 @@ class RequestContext:
         if scope["method"] == "HEAD" and scope["path"] in self.probes:
             scope = {**scope, "method": "GET"}  # the server keeps the body back
         request_id = f"req-{uuid.uuid4().hex}"
-        scope.setdefault("state", {})["request_id"] = request_id
-        tags = [
-            (b"x-request-id", request_id.encode()),
-            (b"x-appliance-profile", self.profile.encode()),
-        ]
+        state = scope.setdefault("state", {})
+        state["request_id"], state["client"] = request_id, named_by_client(scope["headers"])
         started, begun = False, time.monotonic()
 
         async def tagged(message: Message) -> None:
@@ -78,7 +78,7 @@ class RequestContext:
                 started = True
                 if self.answered is not None:
                     self.answered(scope, message["status"], begun)
-                message["headers"] = [*message.get("headers", ()), *tags]
+                message["headers"] = [*message.get("headers", ()), *self._tags(scope)]
             await send(message)
 
         try:
@@ -88,6 +88,15 @@ class RequestContext:
             if started:
                 _cut_off()
             await error_response(known)(scope, receive, tagged)
+
+    def _tags(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        state = scope["state"]
+        return [
+            (b"x-request-id", state["request_id"].encode()),  # of an answer given again, its first
+            (b"x-appliance-profile", self.profile.encode()),
+            *told_back(state["client"]),
+            *self.told(scope),
+        ]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ class Count:
     """Rejections from one source.
 
     Attributes:
-        codes: how often each refusal code occurred; `models` is a poll, `tokens` a tokenisation.
+        codes: how often each refusal code occurred; `models` and `usage` are polls, `tokens`
+            a tokenisation.
     """
 
     source: str

@@ -19,7 +19,10 @@ from typing import Final
 
 from appliance.text import visible
 
-_FIELDS: Final = ("request_id", "key_id", "app", "model", "code", "status", "milliseconds")
+_CLIENT: Final = ("x_request_id", "x_client_request_id", "traceparent")  # as clients sent them
+_FIELDS: Final = (
+    "request_id", *_CLIENT, "key_id", "app", "model", "code", "status", "milliseconds",
+)  # fmt: skip
 _MOST_WAITING: Final = 4096
 _LAST_LINES_S: Final = 2.0
 
@@ -43,11 +46,11 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """Level, message and the request id; of what failed also app, model and code."""
+    """Level, message and the ids of the request; of what failed also app, model and code."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
-        names: tuple[str, ...] = ("request_id",)
+        names: tuple[str, ...] = ("request_id", *_CLIENT)
         if record.levelno >= logging.WARNING:
             names += ("app", "model", "code")
         told = [str(record.__dict__[name]) for name in names if record.__dict__.get(name)]

@@ -128,6 +128,7 @@ class Catalogue:
             kind=facts.kind,
             n_embd=facts.n_embd,
             loaded=False,
+            licence=facts.licence or "",
         )
 
     def _fits(self, record: ModelRecord) -> bool:

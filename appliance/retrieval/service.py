@@ -165,6 +165,7 @@ def record(caller: Caller, query: SearchQuery, found: SearchHits) -> Draft:
         "app": caller.principal.name,
         "ip": caller.ip,
         "route": caller.route,
+        **({"client": named} if (named := caller.client.fields()) else {}),
         "collection": query.collection,
         "generation": found.generation,
         "ranking": found.ranking,

@@ -169,8 +169,7 @@ class RoutedInference(Inference):
 
     def count(self, principal: Principal) -> None:
         """Count a request that took no place. Raises Overloaded (`rate_limit_exceeded`)."""
-        shares = self._shared.shares
-        shares.quotas.admit(principal.key_id, principal.limits, shares.now())
+        self._shared.shares.count(principal)
 
     async def record(self, draft: Draft) -> None:
         """Append an entry and wait until it is durable. Raises AuditUnavailable."""

@@ -223,10 +223,12 @@ class ApprovedRoutes:
     def _card(self, record: ArtifactRecord[RouteFacts]) -> ModelCard:
         stages = record.facts.stages
         entry = self._tasks.entry(stages[0].task)
-        form = entry.form if entry is not None else "labels"
+        form, cites = (entry.form, entry.citations) if entry is not None else ("labels", None)
         created = record.created_us // 1_000_000
         asked = tuple(stage.upstream or stage.task for stage in stages)
-        return ModelCard(record.id, record.digest or "", 0, created, form=form, stages=asked)
+        return ModelCard(
+            record.id, record.digest or "", 0, created, form=form, stages=asked, citations=cites
+        )
 
     def _look(self, route_id: str) -> RouteStanding:
         policy = self._policy()

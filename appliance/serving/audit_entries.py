@@ -42,6 +42,8 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         "prompt_tokens": caller.principal.step(prepared.prompt_tokens, TOKENS),
         "params": _params(prepared),
     }
+    if named := caller.client.fields():
+        fields["client"] = named
     if answers.task is not None:
         fields["task"] = answers.task
     if answers.retrieved is not None:

@@ -132,7 +132,10 @@ def _card(entry: CatalogueEntry, model: ModelCard | None) -> ModelCard:
     """Card of a task: its model's card under its own name, or one of its own."""
     if model is None:
         return ModelCard(entry.id, entry.digest, 0, entry.created, form=entry.form)
-    return replace(model, id=entry.id, form=entry.form, kind="generate", worker=model.engine)
+    return replace(
+        model, id=entry.id, form=entry.form, kind="generate", worker=model.engine,
+        citations=entry.citations,
+    )  # fmt: skip
 
 
 def _check_digest(loaded: LoadedTask, backend: ModelBackend) -> None:

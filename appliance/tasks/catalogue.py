@@ -14,6 +14,7 @@ import msgspec
 from appliance.errors import StateRefused, TaskRefused
 from appliance.facts import TaskFacts
 from appliance.tasks import definition, labelled
+from appliance.tasks.definition import Text
 from appliance.tasks.loaded import LoadedTask, load
 from appliance.trust.artifacts.artifact import VettedWhole
 from appliance.trust.artifacts.records import ArtifactRecord, ModelState
@@ -33,6 +34,7 @@ class CatalogueEntry:
         form: of its answers: labels, fields or text.
         digest: of the task.
         created: Unix time in seconds of its import; 0 for a draft.
+        citations: whether its answers cite documents; None where its record does not say.
     """
 
     id: str
@@ -40,6 +42,7 @@ class CatalogueEntry:
     form: str
     digest: str
     created: int = 0
+    citations: bool | None = False
 
 
 class Tasks(Protocol):
@@ -177,13 +180,15 @@ def vet(artifact: Artifact) -> VettedWhole[TaskFacts]:
         alpha_micros=round(task.gate.alpha * 1e6),
         floor_micros=round(task.gate.floor * 1e6),
         baseline=task.gate.baseline,
+        collection=(task.output.collection or "") if isinstance(task.output, Text) else "",
     )
     return VettedWhole(facts, objection)
 
 
 def _entry(record: ArtifactRecord[TaskFacts]) -> CatalogueEntry:
     facts, created = record.facts, record.created_us // 1_000_000
-    return CatalogueEntry(record.id, facts.needed, facts.form, record.digest or "", created)
+    cites = None if facts.collection is None else bool(facts.collection)
+    return CatalogueEntry(record.id, facts.needed, facts.form, record.digest or "", created, cites)
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:

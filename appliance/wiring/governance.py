@@ -21,6 +21,7 @@ from appliance.wiring.evidence import EvidenceRoom
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom
 from appliance.wiring.routing import RoutingRoom
+from appliance.wiring.serving import ServingRoom
 from appliance.wiring.trust import TrustRoom
 
 
@@ -33,6 +34,7 @@ class GovernanceRoom:
         access: AccessRoom,
         trust: TrustRoom,
         pool: PoolRoom,
+        serving: ServingRoom,
         evidence: EvidenceRoom,
         routing: RoutingRoom,
     ) -> None:
@@ -77,6 +79,7 @@ class GovernanceRoom:
             "samples": routing.monitors,
             "shadows": routing.shadows,
             "label queues": evidence.labels,
+            "kept answers": serving.kept,
             "evaluations": OutcomeTexts(data / EVALUATIONS, data / teaching.DIRECTORY),
         }
         self.erasure = Erasing(

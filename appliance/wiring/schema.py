@@ -13,6 +13,7 @@ from appliance.incidents import kept as incidents
 from appliance.jobs import store as job_store
 from appliance.routing import monitor as route_monitor
 from appliance.routing import people as deferred
+from appliance.serving import kept_answers
 from appliance.tasks import shadows as shadow_answers
 from appliance.trust.artifacts import store
 from appliance.trust.statements import evaluations, pointers, route_certificates
@@ -48,6 +49,7 @@ MIGRATIONS: Final = (
     route_monitor.WEIGHTS,
     label_queues.SEALED,
     incidents.TABLES,
+    kept_answers.TABLES,
 )
 SCHEMA: Final = len(MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""

@@ -8,6 +8,7 @@ from appliance.routing.upstreams.service import Upstreams
 from appliance.routing.upstreams.tokenizing import UpstreamTokenizers
 from appliance.serving.backend import Backends
 from appliance.serving.inference import Inference, InferenceParts
+from appliance.serving.kept_answers import KeptAnswers
 from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.recording import Recording
 from appliance.serving.tokenization import Tokenizers
@@ -60,6 +61,7 @@ class ServingRoom:
             buffered=config.audit.stream == "buffered",
         )
         self.under_way = UnderWay(self.shared.live)
+        self.kept = KeptAnswers(log.database, held.clock, log.kek, log.secret, config.audit.content)
 
     def answers(self, backends: Backends) -> Inference:
         """A use-case of its own over these."""

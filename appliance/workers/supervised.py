@@ -56,6 +56,7 @@ class SupervisedModel:
             kind=facts.kind,
             n_embd=facts.n_embd,
             fewest=worker.ready.fewest if worker else 0,
+            licence=facts.licence or "",
         )
 
     def status(self, variant: str, threads_most: int) -> Worker:

@@ -43,6 +43,7 @@ ROUTES = {
     "/tokenize": {"POST"},
     "/detokenize": {"POST"},
     "/tokenizer_info": {"GET"},
+    "/v1/usage": {"GET"},
 }
 JSON = {"content-type": "application/json"}
 

@@ -31,6 +31,7 @@ from appliance.errors import (
     BadRequest,
     Forbidden,
     Overloaded,
+    StateRefused,
     SignatureRefused,
     TooLarge,
     Unauthenticated,
@@ -47,7 +48,7 @@ from appliance.wire.openai.tokenize import DetokenizeRequest, TokenizeRequest
 
 def test_the_tables_name_codes_and_classes_that_exist() -> None:
     assert set(STATUS_BY_CODE) <= set(CODES)
-    assert {STATUS_BY_CODE[code] for code in RETRY_AFTER} == {429, 503}
+    assert {STATUS_BY_CODE[code] for code in RETRY_AFTER} == {409, 429, 503}
     classes = {c for _, c in inspect.getmembers(errors, inspect.isclass)}
     assert set(STATUS_BY_CLASS) <= classes
 
@@ -97,6 +98,8 @@ def test_a_401_says_how_to_authenticate() -> None:
         (Unavailable("interrupted", "x"), "5", "true"),
         (ApplianceError("internal_error", "x"), None, "false"),
         (BadRequest("invalid_value", "x"), None, None),
+        (StateRefused("idempotency_running", "x"), "1", "true"),
+        (StateRefused("erased", "x"), None, "false"),  # SDKs try 409 again unless they are told
     ],
 )
 def test_retry_headers_tell_the_sdks_whether_it_is_worth_it(

@@ -10,7 +10,7 @@ from appliance.audit.recovery import unknown_outcome
 from appliance.audit.search import Query
 from appliance.serving.audit_entries import intent
 from appliance.serving.backend import PreparedRequest, Provenance
-from appliance.types import Constraint, GenerationRequest, Tools
+from appliance.types import ClientIds, Constraint, GenerationRequest, Tools
 from appliance.workers.coverage import Obstacle
 from tests.answers import collect
 from tests.audit.verification.test_bulk import undecoded
@@ -59,6 +59,14 @@ def test_bodies_hold_no_floats_and_name_what_answers() -> None:
     assert far.fields["replayable"] == "upstream"
     assert "task" not in draft.fields
     assert drafted(request(), replace(MODEL, task="01" * 32)).fields["task"] == "01" * 32
+
+
+def test_the_names_that_a_client_gave_are_kept_and_without_them_there_is_no_field() -> None:
+    prepared = PreparedRequest(request(), 1, 5, 5, 4, MODEL)
+    named = replace(caller("k7"), client=ClientIds("a", "", "00-x"))
+    kept = intent(named, prepared).fields
+    assert kept["client"] == {"x_request_id": "a", "traceparent": "00-x"}
+    assert "client" not in intent(caller("k7"), prepared).fields
 
 
 def test_lone_surrogates_do_not_stop_the_record() -> None:

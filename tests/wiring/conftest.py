@@ -86,7 +86,8 @@ def governance(
     access: AccessRoom,
     trust: TrustRoom,
     pool: PoolRoom,
+    serving: ServingRoom,
     evidence: EvidenceRoom,
     routing: RoutingRoom,
 ) -> GovernanceRoom:
-    return GovernanceRoom(log, access, trust, pool, evidence, routing)
+    return GovernanceRoom(log, access, trust, pool, serving, evidence, routing)

@@ -9,6 +9,7 @@ from appliance.wiring.governance import GovernanceRoom
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom
 from appliance.wiring.routing import RoutingRoom
+from appliance.wiring.serving import ServingRoom
 from appliance.wiring.trust import TrustRoom
 
 
@@ -18,6 +19,7 @@ def test_a_job_that_was_under_way_goes_on_where_its_kind_is_known(
     access: AccessRoom,
     trust: TrustRoom,
     pool: PoolRoom,
+    serving: ServingRoom,
     evidence: EvidenceRoom,
     routing: RoutingRoom,
 ) -> None:
@@ -25,6 +27,6 @@ def test_a_job_that_was_under_way_goes_on_where_its_kind_is_known(
     known, unknown = (kept.create(kind, "a title", "uid:0", "{}", True) for kind in ("tune", "dig"))
     for job in (known, unknown):
         kept.advance(job.id, "start")
-    GovernanceRoom(log, access, trust, pool, evidence, routing)
+    GovernanceRoom(log, access, trust, pool, serving, evidence, routing)
     assert kept.get(known.id).state is JobState.QUEUED
     assert kept.get(unknown.id).state is JobState.INTERRUPTED

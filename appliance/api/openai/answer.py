@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
-from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from appliance.api.idempotency import Streams
 from appliance.api.openai.formats import Format, PartialChoice, error_event
 from appliance.errors import ApplianceError, Queued, Unavailable
 from appliance.observability.unexpected import unexpected
@@ -68,7 +68,7 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-class Answer(Response):
+class Answer(Streams):
     """The response of a generation.
 
     Args:
@@ -90,7 +90,7 @@ class Answer(Response):
         self._start = start
         self._form = form
         self._request_id = request_id
-        self._stream = stream
+        self.stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; returns in silence when the client has gone."""
@@ -100,7 +100,7 @@ class Answer(Response):
             return
 
     async def _answer(self, send: Send) -> None:
-        write = self._write_events if self._stream else self._write_document
+        write = self._write_events if self.stream else self._write_document
         try:
             generation = await unbroken(self._start())
             try:
@@ -108,7 +108,7 @@ class Answer(Response):
             finally:
                 await generation.cancel()
         except Queued as error:
-            if not self._stream:
+            if not self.stream:
                 raise
             await send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
             await send(_body(error_event(error), last=True))

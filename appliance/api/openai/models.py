@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
+from appliance.clock import iso
 from appliance.errors import NotFound
 from appliance.types import ModelCard
 from appliance.wire.openai.models import Model, ModelList, ModelMeta
@@ -14,7 +15,9 @@ router = APIRouter(tags=["models"])
 async def models(request: Request, caller: CallerDep) -> ModelList:
     """The models that the key may use: those in memory, and those that a request would load."""
     cards = services_of(request).inference.cards(caller.principal)
-    return ModelList(data=[_model(card) for card in cards])
+    data = [_model(card) for card in cards]
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return ModelList(data=data, first_id=first, last_id=last)
 
 
 @router.get("/v1/models/{model_id:path}")
@@ -36,6 +39,9 @@ def _model(card: ModelCard) -> Model:
         loaded=card.loaded,
         tools=chats and card.tools,
         json_schema=chats and card.json_schema,
+        labels=card.form == "labels",
+        citations=card.citations,
+        licence=card.licence or None,
         form=card.form or None,
         dimensions=card.n_embd if card.use == "embedder" else None,
         base_digest=card.base_digest or None,
@@ -44,7 +50,9 @@ def _model(card: ModelCard) -> Model:
     )
     return Model(
         id=card.id,
+        display_name=card.id,
         created=card.created,
+        created_at=iso(card.created * 1_000_000),
         parent=card.parent,
         max_model_len=card.n_ctx or None,
         meta=meta,

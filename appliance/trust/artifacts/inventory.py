@@ -98,7 +98,7 @@ class Inventory:
         Raises:
             StateRefused, SignatureRefused, GgufRejected: what `vet` raises.
         """
-        if isinstance(record.facts, ModelFacts):
+        if isinstance(record.facts, ModelFacts) and record.facts.licence is not None:
             return record.facts
         if not record.is_model:
             raise StateRefused("artifact_kind", f"{record.id} is a {record.kind}, not a model.")

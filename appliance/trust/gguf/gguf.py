@@ -148,6 +148,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
         ),
         n_wide=widest(tensors, _number(metadata, f"{architecture}.expert_used_count", 1)),
         n_merges=_merges(metadata),
+        licence=_licence(metadata),
         n_window=_number(metadata, f"{architecture}.attention.sliding_window", 0),
         chat_template=template,
         tensors=tensors,
@@ -227,6 +228,13 @@ def _hyperparameters(metadata: Metadata, architecture: str) -> dict[str, int]:
         "head_dim_v": max(value_, largest("attention.value_length_swa", _MAX_WIDTH, value_)),
         "n_ctx_train": largest("context_length", 1 << 30),
     }
+
+
+def _licence(metadata: Metadata) -> str:
+    """An SPDX id, or words; what is no text states none."""
+    value = metadata.get("general.license")
+    stated = value.value if isinstance(value, Scalar) else ""
+    return visible(stated, limit=100) if isinstance(stated, str) else ""
 
 
 def _merges(metadata: Metadata) -> int:

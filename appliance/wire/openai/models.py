@@ -1,6 +1,6 @@
 """`GET /v1/models`: what a key may use.
 
-Source: OpenAI API reference, models; `max_model_len` is vLLM's.
+Sources: OpenAI and Anthropic API references, models, in one document; `max_model_len` is vLLM's.
 """
 
 from typing import Literal
@@ -23,6 +23,9 @@ class ModelMeta(BaseModel):
         loaded: whether it is in memory; else the first request loads it.
         tools: whether a chat may offer functions.
         json_schema: whether an answer may be held to a JSON schema of the request.
+        labels: whether `/v1/classify` sorts texts with it.
+        citations: whether its answers cite documents; absent where that is not known.
+        licence: of the model that answers, as its file states it.
         form: of the answers of a task or route: labels, fields or text.
         dimensions: numbers in a vector of an embedder.
         base_digest: of the base of an adapter.
@@ -36,6 +39,9 @@ class ModelMeta(BaseModel):
     loaded: bool
     tools: bool
     json_schema: bool
+    labels: bool
+    citations: bool | None = Field(default=None, exclude_if=_none)
+    licence: str | None = Field(default=None, exclude_if=_none)
     form: str | None = Field(default=None, exclude_if=_none)
     dimensions: int | None = Field(default=None, exclude_if=_none)
     base_digest: str | None = Field(default=None, exclude_if=_none)
@@ -47,12 +53,16 @@ class Model(BaseModel):
     """A value for `model` in a request.
 
     `max_model_len` is the context length in tokens, null where no token is read. `parent` is the
-    base of an adapter, as vLLM tells it.
+    base of an adapter, as vLLM tells it. `type`, `display_name` and `created_at` are of Anthropic's
+    API.
     """
 
     id: str
     object: Literal["model"] = "model"
+    type: Literal["model"] = "model"
+    display_name: str
     created: int
+    created_at: str
     owned_by: str = "appliance"
     parent: str | None = None
     max_model_len: int | None
@@ -64,3 +74,6 @@ class ModelList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[Model]
+    has_more: Literal[False] = False
+    first_id: str | None
+    last_id: str | None

@@ -8,20 +8,26 @@ from tests.api.fake import CARD
 MODEL = {
     "id": CARD.id,
     "object": "model",
+    "type": "model",
+    "display_name": CARD.id,
     "created": CARD.created,
+    "created_at": "2025-11-24T16:00:00Z",
     "owned_by": "appliance",
     "parent": None,
     "max_model_len": 512,
     "meta": {
         "type": "chat", "digest": CARD.digest, "kind": "generate", "loaded": True, "tools": True,
-        "json_schema": True,
+        "json_schema": True, "labels": False, "citations": False,
     },
 }  # fmt: skip
 
 
 async def test_the_list_has_the_models_of_the_key(lan: Lan) -> None:
     reply = await lan.client.get("/v1/models")
-    assert reply.json() == {"object": "list", "data": [MODEL]}
+    assert reply.json() == {
+        "object": "list", "data": [MODEL], "has_more": False, "first_id": CARD.id,
+        "last_id": CARD.id,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", ["org/echo:1", "org%2Fecho%3A1"])

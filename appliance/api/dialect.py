@@ -1,0 +1,13 @@
+"""Which of the two APIs a path belongs to: Anthropic's messages, or OpenAI's with all else.
+
+Rule: this is asked at the edge alone, by what writes errors and headers; no answer depends on it.
+"""
+
+from typing import Final
+
+MESSAGES: Final = "/v1/messages"
+
+
+def speaks_anthropic(path: str) -> bool:
+    """True of the routes of Anthropic's API."""
+    return path == MESSAGES or path.startswith(f"{MESSAGES}/")

@@ -1,0 +1,44 @@
+"""`GET /v1/usage`: the use of the key that asks, and of no other."""
+
+import math
+
+from fastapi import APIRouter, Request
+
+from appliance.admission.quotas import QuotaLeft
+from appliance.api.deps import CallerDep, services_of
+from appliance.wire.openai.usage import KeyUsageReply, QuotaUsage
+
+router = APIRouter(tags=["usage"])
+
+
+@router.get("/v1/usage")
+async def usage(request: Request, caller: CallerDep) -> KeyUsageReply:
+    """The key's own use, and what is left of its quotas."""
+    services = services_of(request)
+    key = services.keys.get(caller.principal.key_id)
+    requests, tokens = services.shares.left(caller.principal)
+    used = key.usage
+    return KeyUsageReply(
+        key=key.id,
+        name=key.name,
+        since=key.created_us // 1_000_000,
+        expires=None if key.expires_us is None else key.expires_us // 1_000_000,
+        requests=used.requests,
+        prompt_tokens=used.prompt_tokens,
+        completion_tokens=used.completion_tokens,
+        total_tokens=used.prompt_tokens + used.completion_tokens,
+        models=list(key.models) or None,
+        concurrency=key.limits.concurrency,
+        request_quota=_quota(requests),
+        token_quota=_quota(tokens),
+    )
+
+
+def _quota(left: QuotaLeft | None) -> QuotaUsage | None:
+    if left is None:
+        return None
+    return QuotaUsage(
+        limit_per_minute=left.limit,
+        remaining=left.left,
+        reset_seconds=math.ceil(left.full_in_s),
+    )

@@ -1,0 +1,166 @@
+"""Answers that are kept to be given again, encrypted as the texts of the log are.
+
+Rules:
+- A text has a random key of its own, stored only wrapped with the log's key-encryption key, and is
+  bound to its place; a row tells neither what was asked nor what was answered.
+- A place belongs to one key: its name is a keyed digest of key and name, so nobody finds a name by
+  trying, and no key meets the answers of another.
+- What is over is gone at the next look. What was erased leaves its place behind until then, so that
+  it is neither given again nor answered anew.
+- Only texts that the log keeps are kept here.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from appliance.audit.content import KEY_BYTES, EncryptedText, decrypt, encrypt, unwrap, wrap
+from appliance.clock import Clock
+from appliance.errors import Overloaded, StateRefused
+from appliance.types import ContentMode, Principal
+
+TABLES: Final = """
+CREATE TABLE kept_answers (
+  place TEXT PRIMARY KEY,
+  key_id TEXT NOT NULL,
+  requests TEXT NOT NULL,
+  asked TEXT NOT NULL,
+  wrapped BLOB,
+  nonce BLOB,
+  sealed BLOB,
+  until_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX kept_answers_by_key ON kept_answers (key_id);
+CREATE INDEX kept_answers_by_time ON kept_answers (until_us);
+"""
+"""SQL script for appliance.db; a migration in the sense of `appliance.db`."""
+
+MOST_OF_A_KEY: Final = 10_000
+_TEXT: Final = "answer"
+_COLUMNS: Final = (
+    "place", "key_id", "requests", "asked", "wrapped", "nonce", "sealed", "until_us",
+)  # fmt: skip
+_ROWS: Final = sa.table("kept_answers", *map(sa.column, _COLUMNS))
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """An answer as it is kept.
+
+    Attributes:
+        requests: ids of the requests in the log that it is of.
+        asked: digest of what was asked.
+    """
+
+    requests: tuple[str, ...]
+    asked: str
+    text: bytes
+
+
+class KeptAnswers:
+    """The answers of all keys. Methods block.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+        kek: reads the log's key-encryption key.
+        secret: of a purpose, a key that only who has that one can make.
+        content: what the log keeps of texts of keys without a rule of their own.
+    """
+
+    def __init__(
+        self,
+        database: Engine,
+        clock: Clock,
+        kek: Callable[[], bytes],
+        secret: Callable[[bytes], bytes],
+        content: ContentMode,
+    ) -> None:
+        self._database, self._clock, self._kek = database, clock, kek
+        self._secret, self._content = secret, content
+
+    def keeps(self, principal: Principal) -> bool:
+        """Whether texts of this key are kept at all."""
+        return (principal.content or self._content) == "encrypted"
+
+    def digest(self, *parts: bytes) -> str:
+        """The keyed digest of some texts, by which the same ones are known again."""
+        made = hmac.new(self._secret(b"kept answers"), digestmod=hashlib.sha256)
+        for part in parts:
+            made.update(len(part).to_bytes(8, "big") + part)
+        return made.hexdigest()
+
+    def find(self, place: str) -> KeptAnswer | None:
+        """The answer at a place; None where there is none.
+
+        Raises:
+            StateRefused: `erased`.
+        """
+        with self._database.begin() as connection:
+            over = _ROWS.c.until_us <= self._clock.wall_us()
+            connection.execute(sa.delete(_ROWS).where(over))
+            row = connection.execute(sa.select(_ROWS).where(_ROWS.c.place == place)).first()
+        if row is None:
+            return None
+        if row.sealed is None:
+            raise StateRefused("erased", "The answer was erased.")
+        key = unwrap(self._kek(), place, row.wrapped)
+        text = decrypt(key, place, _TEXT, EncryptedText(row.nonce, row.sealed))
+        return KeptAnswer(tuple(json.loads(row.requests)), row.asked, text)
+
+    def check_room(self, key_id: str) -> None:
+        """Refuse a key that has too many. Raises Overloaded (`kept_answers_full`)."""
+        asked = sa.select(sa.func.count()).where(_ROWS.c.key_id == key_id)
+        with self._database.begin() as connection:
+            count = connection.execute(asked.select_from(_ROWS)).scalar_one()
+        if count >= MOST_OF_A_KEY:
+            raise Overloaded("kept_answers_full", f"{count} answers of this key are kept.")
+
+    def keep(self, place: str, key_id: str, answer: KeptAnswer, seconds: int) -> None:
+        """Keep an answer for a while; durable when this returns.
+
+        Raises:
+            SQLAlchemyError: it cannot be.
+        """
+        key = os.urandom(KEY_BYTES)
+        sealed = encrypt(key, place, _TEXT, answer.text)
+        row = {
+            "place": place,
+            "key_id": key_id,
+            "requests": json.dumps(answer.requests),
+            "asked": answer.asked,
+            "wrapped": wrap(self._kek(), place, key),
+            "nonce": sealed.nonce,
+            "sealed": sealed.ciphertext,
+            "until_us": self._clock.wall_us() + seconds * 1_000_000,
+        }
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_ROWS).where(_ROWS.c.place == place))
+            connection.execute(sa.insert(_ROWS).values(row))
+
+    def holds(self, ids: Collection[str]) -> Mapping[str, int]:
+        """How many answers are of these requests; they are of no task or queue."""
+        found = len(self._of(ids))
+        return {"": found} if found else {}
+
+    def erase(self, ids: Collection[str]) -> None:
+        """Destroy the answers of these requests; their places stay until they are over."""
+        gone = {"wrapped": None, "nonce": None, "sealed": None, "asked": ""}
+        places = self._of(ids)
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(_ROWS).where(_ROWS.c.place.in_(places)).values(**gone)
+            )  # fmt: skip
+
+    def _of(self, ids: Collection[str]) -> list[str]:
+        """The places of answers that are there and of one of these requests."""
+        kept = sa.select(_ROWS.c.place, _ROWS.c.requests).where(_ROWS.c.sealed.is_not(None))
+        with self._database.begin() as connection:
+            rows = connection.execute(kept).all()
+        return [place for place, requests in rows if not set(json.loads(requests)).isdisjoint(ids)]

@@ -1,0 +1,34 @@
+"""`GET /v1/usage`: the use of the key that asks."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class QuotaUsage(BaseModel):
+    """One quota; all of it is there again after `reset_seconds`, unless more is used."""
+
+    limit_per_minute: int
+    remaining: int = Field(description="running answers have set theirs aside")
+    reset_seconds: int
+
+
+class KeyUsageReply(BaseModel):
+    """Use since the key was made, and what it may use now; a limit that it has not is null.
+
+    `models` is null where the key may use all; times are Unix seconds.
+    """
+
+    object: Literal["usage"] = "usage"
+    key: str
+    name: str
+    since: int
+    expires: int | None
+    requests: int = Field(description="answers that have ended")
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    models: list[str] | None
+    concurrency: int | None
+    request_quota: QuotaUsage | None
+    token_quota: QuotaUsage | None
