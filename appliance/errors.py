@@ -1453,7 +1453,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "answer_unkept": Code(
         "an answer could not be kept to be given again, so it was not given",
-        "Free disk space; then send the request again: it runs anew.",
+        "Free disk space; then send the request again: a model runs again.",
     ),
     "kept_answers_full": Code(
         "too many answers are kept for this key",
@@ -1461,7 +1461,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "erased": Code(
         "what was asked for was erased from the audit log, and so from here",
-        "Ask anew, under another name.",
+        "Ask again under another name.",
     ),
     "people_queue_full": Code(
         "too many items wait for people", "Answer some, or let fewer be deferred."

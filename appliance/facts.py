@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from appliance.types import Json, ModelKind
 
 
-class ModelFacts(Struct, frozen=True, kw_only=True):
+class ModelFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Facts of a model, from its vetted GGUF file.
 
     Attributes:

@@ -190,7 +190,7 @@ class Shares:
         self.quotas.admit(principal.key_id, principal.limits, self.now())
 
     def left(self, principal: Principal) -> tuple[QuotaLeft | None, QuotaLeft | None]:
-        """What a key has left of its requests and of its tokens; None without a limit."""
+        """The rest of a key's requests and of its tokens; None without a limit."""
         return self.quotas.left(principal.key_id, principal.limits, self.now())
 
     def inside(self, model: str) -> int:

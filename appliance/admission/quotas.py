@@ -48,7 +48,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class QuotaLeft:
-    """How much of one quota is left.
+    """The rest of one quota.
 
     Attributes:
         limit: units per minute.
@@ -110,7 +110,7 @@ class Quotas:
     def left(
         self, key: str, limits: Limits, now: float
     ) -> tuple[QuotaLeft | None, QuotaLeft | None]:
-        """What a key has left of its requests and of its tokens; None without a limit."""
+        """The rest of a key's requests and of its tokens; None without a limit."""
         return (
             _left(self._requests.get(key), limits.rpm, now),
             _left(self._tokens.get(key), limits.tpm, now),

@@ -37,7 +37,7 @@ _REPEATED: Final = 2
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class _Document(msgspec.Struct):
+class _KeptDocument(msgspec.Struct):
     """An answer: its id, its headers and its body."""
 
     request_id: str
@@ -46,7 +46,7 @@ class _Document(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class _Named:
+class _NamedRequest:
     """A request under its name.
 
     Attributes:
@@ -62,7 +62,7 @@ class Streams(Response):
     """A response that may come in pieces.
 
     Attributes:
-        stream: whether it will.
+        stream: true if it will.
     """
 
     stream: bool
@@ -87,7 +87,7 @@ async def once(request: Request, handle: Handler) -> Response:
         raise Forbidden("idempotency_retention", "Texts of this key are not kept, so no answer is.")
     key_id, route = principal.key_id.encode(), request.scope["path"].encode()
     body = await request.body()
-    named = _Named(
+    named = _NamedRequest(
         await asyncio.to_thread(kept.digest, key_id, name[0].encode()),
         await asyncio.to_thread(kept.digest, route, body),
     )
@@ -109,13 +109,15 @@ async def once(request: Request, handle: Handler) -> Response:
     return _KeptResponse(response, services, named, running)
 
 
-def _again(request: Request, services: Services, named: _Named, found: KeptAnswer) -> Response:
+def _again(
+    request: Request, services: Services, named: _NamedRequest, found: KeptAnswer
+) -> Response:
     request.app.state.running.discard(named.place)
     if found.asked != named.asked:
         what = f"{HEADER}: this name stands for another request."
         raise BadRequest("idempotency_mismatch", what, param=HEADER)
     services.shares.count(request.scope["state"]["principal"])
-    document = msgspec.msgpack.decode(found.text, type=_Document)
+    document = msgspec.msgpack.decode(found.text, type=_KeptDocument)
     request.scope["state"]["request_id"] = document.request_id
     response = Response(document.body)
     response.raw_headers += [*document.headers, _AGAIN]
@@ -126,7 +128,7 @@ class _KeptResponse(Response):
     """Writes another response whole, keeps it if it succeeded, and lets it go."""
 
     def __init__(
-        self, inner: Response, services: Services, named: _Named, running: set[str]
+        self, inner: Response, services: Services, named: _NamedRequest, running: set[str]
     ) -> None:
         super().__init__()
         self._inner, self._services = inner, services
@@ -154,7 +156,7 @@ class _KeptResponse(Response):
         """Keep an answer. Raises Unavailable (`answer_unkept`)."""
         state = scope["state"]
         headers = [(name, value) for name, value in held[0]["headers"] if name in _KEPT]
-        document = _Document(
+        document = _KeptDocument(
             state["request_id"], headers, b"".join(m.get("body", b"") for m in held)
         )
         receipts = dict(headers).get(b"x-appliance-receipt", b"").decode()

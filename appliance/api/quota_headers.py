@@ -1,7 +1,7 @@
 """The headers that tell a key how much of its quotas is left, in the words of either API.
 
-Rules: a quota that a key has not is not told; what running answers have set aside counts as used;
-the time is the one until all of the quota is there again.
+Rules: a quota that a key has not is not told; the tokens that running answers reserved count
+as used; the time is the one until all of the quota is there again.
 
 Sources: OpenAI API reference, rate limits; Anthropic API reference, rate limits.
 """

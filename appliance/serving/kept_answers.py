@@ -3,10 +3,10 @@
 Rules:
 - A text has a random key of its own, stored only wrapped with the log's key-encryption key, and is
   bound to its place; a row tells neither what was asked nor what was answered.
-- A place belongs to one key: its name is a keyed digest of key and name, so nobody finds a name by
-  trying, and no key meets the answers of another.
+- A place belongs to one key: its name is a keyed digest of key and name, so that no name is found
+  by trying, and no key meets the answers of another.
 - What is over is gone at the next look. What was erased leaves its place behind until then, so that
-  it is neither given again nor answered anew.
+  it is neither given nor asked again.
 - Only texts that the log keeps are kept here.
 """
 
@@ -86,7 +86,7 @@ class KeptAnswers:
         self._secret, self._content = secret, content
 
     def keeps(self, principal: Principal) -> bool:
-        """Whether texts of this key are kept at all."""
+        """Tell if texts of this key are kept at all."""
         return (principal.content or self._content) == "encrypted"
 
     def digest(self, *parts: bytes) -> str:
