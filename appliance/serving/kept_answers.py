@@ -145,7 +145,7 @@ class KeptAnswers:
             connection.execute(sa.insert(_ROWS).values(row))
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """How many answers are of these requests; they are of no task or queue."""
+        """Count the answers of these requests; they are of no task or queue."""
         found = len(self._of(ids))
         return {"": found} if found else {}
 
