@@ -250,7 +250,8 @@ def markdown(rows: Sequence[Row]) -> str:
         "Margin 5 points, alpha 5 % over four looks, one look each; made by "
         "`python -m benchmarks.gates`. The limits are those of candidate minus incumbent, told "
         "outward to the point.\n\n"
-        "| data | candidate | incumbent | verdict | points | groups | items | regression | measured |\n"
+        "| data | candidate | incumbent | verdict | points | groups | items | regression "
+        "| measured |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "".join(_line(row) for row in rows)
