@@ -6,8 +6,9 @@ the terms before the look is taken; no command reads a sealed split.
 
 import json
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import click
 from msgspec.structs import replace
@@ -31,9 +32,11 @@ from appliance.errors import EvaluationRefused, PolicyRefused
 from appliance.evals import judging, pairs
 from appliance.evals.gate_report import called
 from appliance.evals.gate_subject import check_floor
+from appliance.routing import certifying
+from appliance.routing.rejudged import check_outcomes
 from appliance.trust.bytes import ecdsa
 from appliance.trust.policy.policy import PolicyKey
-from appliance.trust.statements import evaluation, specification
+from appliance.trust.statements import evaluation, route, specification
 from appliance.trust.statements.evaluation import Evaluation
 from appliance.trust.statements.specification import MILLION, Specification
 from appliance.wire.admin import gates as wire
@@ -42,6 +45,7 @@ from appliance.wire.admin.jobs import JOB_START, Job, JobStart
 from appliance.wire.admin.results import CertificateCarried, GateResult
 
 KIND: Final = "gate"
+Evaluator: TypeAlias = Callable[[str], PolicyKey]
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT: Final = click.Path(dir_okay=False, path_type=Path)
 
@@ -379,13 +383,13 @@ def outcomes(
 @click.argument("path", metavar="CERTIFICATE", type=_FILE)
 @click.option("--key", type=_FILE, required=True, help="The evaluator's public key, PEM.")
 @click.option("--outcomes", "lines", type=_FILE, help="The outcomes, to judge again.")
-@click.option("--task", metavar="HEX", help="The digest of the task that it must be for.")
+@click.option("--task", metavar="HEX", help="Digest of the task or route it is for.")
 @json_option
 @click.pass_obj
 def verify(output: Output, path: Path, key: Path, lines: Path | None, task: str | None) -> None:
     """Check a certificate, offline.
 
-    It needs no data directory; with outcomes it judges them again.
+    Of a task or a route. It needs no data directory; with outcomes it judges them again.
     """
     public = ecdsa.load_public(key.read_bytes())
     hint = ecdsa.hint(public)
@@ -395,24 +399,53 @@ def verify(output: Output, path: Path, key: Path, lines: Path | None, task: str 
             raise PolicyRefused("evaluator_not_allowed", f"Key {signer} signed it.")
         return PolicyKey(hint, "evaluator", public)
 
-    found = evaluation.read(path.read_bytes()[: Evaluation.LIMIT + 1], evaluator)
+    envelope = path.read_bytes()[: Evaluation.LIMIT + 1]
+    judge = _route_judged if _is_route(envelope) else _gate_judged
+    checked = "outcomes judged again" if lines is not None else "outcomes not seen"
+    told = judge(envelope, evaluator, task, None if lines is None else _lines(lines))
+    document = {**told, "outcomes": lines is not None}
+    output.data(document, [f"certificate holds: {told['verdict']}, {checked}"])
+
+
+def _is_route(envelope: bytes) -> bool:
+    try:
+        route.Calibrated.open(envelope)
+    except PolicyRefused:
+        return False
+    return True
+
+
+def _gate_judged(
+    envelope: bytes, evaluator: Evaluator, task: str | None, lines: list[bytes] | None
+) -> dict[str, str]:
+    found = evaluation.read(envelope, evaluator)
     if task is not None and task != found.wanted.task_digest:
         raise PolicyRefused("evaluation_other_task", f"It is for {found.wanted.task_digest}.")
     if lines is not None:
-        outcomes = [pairs.parse(line) for line in _lines(lines)]
+        outcomes = [pairs.parse(line) for line in lines]
         if judging.judged_again(found, outcomes) != found.found:
             raise EvaluationRefused(
                 "evaluation_inconsistent", "The verdict does not follow from these outcomes."
             )
-    checked = "outcomes judged again" if lines is not None else "outcomes not seen"
-    document = {
-        "certificate": found.id,
-        "verdict": found.found.verdict,
-        "task": found.wanted.task_digest,
-        "outcomes": lines is not None,
-        "valid_until": iso(found.circumstances.valid_until_us),
-    }
-    output.data(document, [f"certificate holds: {found.found.verdict}, {checked}"])
+    until = iso(found.circumstances.valid_until_us)
+    return _told(found.id, found.found.verdict, found.wanted.task_digest, until)
+
+
+def _route_judged(
+    envelope: bytes, evaluator: Evaluator, task: str | None, lines: list[bytes] | None
+) -> dict[str, str]:
+    found = route.read(envelope, evaluator)
+    digest = found.wanted.route_digest
+    if task is not None and task != digest:
+        raise PolicyRefused("route_certificate_other", f"It is for {digest}.")
+    if lines is not None:
+        check_outcomes(found, [*map(certifying.parse, lines)])
+    verdict = "certified" if found.found.certified else "not_certifiable"
+    return _told(found.id, verdict, digest, iso(found.circumstances.valid_until_us))
+
+
+def _told(certificate: str, verdict: str, task: str, until: str) -> dict[str, str]:
+    return {"certificate": certificate, "verdict": verdict, "task": task, "valid_until": until}
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -44,8 +44,10 @@ from appliance.routing.certifying import (
     Origin,
     SealedVerdict,
     Uncertifiable,
+    parse,
 )
 from appliance.routing.confidence import MILLION, Confidence
+from appliance.routing.rejudged import numbers, outward, terms_of
 from appliance.routing.rules import unclaimed
 from appliance.routing.subject import CalibrationParts, Drawn, RouteSubject, subject_of
 from appliance.serving.inference import Inference
@@ -53,7 +55,7 @@ from appliance.statistics.power import GroupsNeeded, groups_without_error
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.bytes import strict_json
 from appliance.trust.statements import route as statements
-from appliance.trust.statements.route import ACCEPTED, COARSE, CalibrationFound, Circumstances
+from appliance.trust.statements.route import ACCEPTED, CalibrationFound, Circumstances
 from appliance.types import GenerationRequest, Principal, TaskNeeds
 from appliance.wire.admin.results import CalibrationResult
 
@@ -300,19 +302,6 @@ def _replay(
     return json.dumps(kept, sort_keys=True, separators=(",", ":"))
 
 
-def terms_of(
-    wanted: statements.RouteSpecification, number: int, *, company: bool
-) -> CertificationTerms:
-    """The terms of one look, by its number."""
-    return CertificationTerms(
-        wanted.error_micros / MILLION,
-        wanted.delta_micros / MILLION * wanted.share(number),
-        wanted.margin_micros / MILLION,
-        company,
-        wanted.weight or "groups",
-    )
-
-
 def plan_digest(plan: CertificationPlan) -> str:
     """Hex SHA-256 of what is fixed before the look."""
     fixed = {
@@ -321,19 +310,6 @@ def plan_digest(plan: CertificationPlan) -> str:
         "doubtful": plan.doubtful,
     }
     return hashlib.sha256(strict_json.dump(fixed)).hexdigest()
-
-
-def parse(line: bytes) -> Observed:
-    """Read a line. Raises EvaluationRefused (`outcomes_invalid`)."""
-    try:
-        seen = msgspec.json.decode(line, type=Observed)
-    except msgspec.MsgspecError as error:
-        raise EvaluationRefused("outcomes_invalid", f"Outcomes cannot be used: {error}.") from error
-    if seen.features is not None and not confidence.names_of(seen.features):
-        raise EvaluationRefused(
-            "outcomes_invalid", "Outcomes cannot be used: another version wrote their features."
-        )
-    return seen
 
 
 def found_of(
@@ -360,7 +336,7 @@ def found_of(
         doubtful=plan.doubtful,
         low_micros=low,
         merkle_root=pairs.root(sorted(seen, key=lambda o: o.item)),
-        reach_micros=_outward(reach, round),
+        reach_micros=outward(reach, round),
         interval="" if verdict.difference is None else "tango",
         company=terms.company,
         thresholds=plan.thresholds,
@@ -368,21 +344,6 @@ def found_of(
         largest=max(drawn.sizes.values()) if terms.weight == "answers" else 0,
         unasked=sum(bool(each.unasked) for each in seen),
     )
-
-
-def numbers(verdict: SealedVerdict, most: int, least: int) -> tuple[int, int, int | None]:
-    """Coverage, limit and lower limit of the difference, outward to the point, in millionths.
-
-    Args:
-        most, least: what was shown of limit and difference, which rounding must not contradict.
-    """
-    low = verdict.difference and max(least, _outward(verdict.difference[1], math.floor))
-    limit = min(most, _outward(verdict.limit, math.ceil))
-    return _outward(verdict.coverage, round), limit, low
-
-
-def _outward(share: float, toward: Callable[[float], int]) -> int:
-    return toward(share * MILLION / COARSE) * COARSE
 
 
 _V = TypeVar("_V", Uncertifiable, SealedVerdict)

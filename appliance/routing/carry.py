@@ -22,10 +22,11 @@ from appliance.facts import RouteFacts
 from appliance.looks import replay
 from appliance.looks.carry import Carriable, CarryOver
 from appliance.looks.subject import needs_engine, silent, task_of
-from appliance.routing import catalogue, certifying, confidence, outcomes
-from appliance.routing.calibration import at_place, numbers, observe, replayed, terms_of
+from appliance.routing import catalogue, confidence, outcomes
+from appliance.routing.calibration import at_place, observe, replayed
 from appliance.routing.certifying import Observed
 from appliance.routing.confidence import MILLION
+from appliance.routing.rejudged import judged
 from appliance.routing.subject import CalibrationParts, open_answers
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation
@@ -171,34 +172,18 @@ def judged_again(
     Raises:
         PolicyRefused: `route_change_unbounded`: no threshold does.
     """
-    wanted, found, look = certificate.wanted, certificate.found, certificate.circumstances.look
-    there = [kept.groups(place) for place in range(len(found.thresholds))]
-    changes = [evaluation.change_micros(each[ACCEPTED], wanted.delta_micros) for each in there]
-    moved = 2 * evaluation.change_micros(there[0][""], wanted.delta_micros)
-    terms = terms_of(wanted, look, company=found.company)
-    verdict = certifying.under_change(
-        confidence.read(found.function),
-        found.thresholds,
-        [each for each in seen if each.counts],
-        replace(terms, margin=(wanted.margin_micros - moved) / MILLION),
-        [(wanted.error_micros - change) / MILLION for change in changes],
-    )
-    if verdict is None or verdict.threshold is None:
+    wanted, fixed = certificate.wanted, certificate.found.thresholds
+    there = [kept.groups(place) for place in range(len(fixed))]
+    accepted, open_ = [each[ACCEPTED] for each in there], there[0][""]
+    found = judged(certificate, seen, accepted, open_)
+    if found is None:
+        change, least = (
+            evaluation.change_micros(groups, wanted.delta_micros) / statements.COARSE
+            for groups in (open_, accepted[-1])
+        )
         raise PolicyRefused(
             "route_change_unbounded",
-            f"The same answers to {there[0]['']} open groups of dev bound the change at "
-            f"{moved / 2 / statements.COARSE:.1f} points, of the accepted ones at "
-            f"{min(changes) / statements.COARSE:.1f} at best; no threshold bears that.",
+            f"The same answers to {open_} open groups of dev bound the change at {change:.1f} "
+            f"points, of the accepted ones at {least:.1f} at best; no threshold bears that.",
         )
-    place = found.thresholds.index(verdict.threshold)
-    most, least = wanted.error_micros - changes[place], moved + 1 - wanted.margin_micros
-    coverage, limit, low = numbers(verdict, most, least)
-    borne = msgspec.structs.replace(
-        found,
-        threshold_micros=verdict.threshold,
-        coverage_micros=coverage,
-        limit_micros=limit,
-        low_micros=low,
-    )
-    accepted = tuple(each[ACCEPTED] for each in there[: place + 1])
-    return replace(certificate, found=borne), accepted
+    return replace(certificate, found=found), tuple(accepted[: place_of(found) + 1])

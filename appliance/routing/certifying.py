@@ -23,8 +23,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 
+from appliance.errors import EvaluationRefused
 from appliance.routing import confidence
 from appliance.routing.confidence import MILLION, Confidence, Counted, Features
 from appliance.routing.definition import Weight
@@ -131,6 +133,19 @@ class Observed:
         if self.features is None:
             return Counted(-1, self.small)
         return confidence.counted(function, self.features, right=self.small, company=company)
+
+
+def parse(line: bytes) -> Observed:
+    """Read a line. Raises EvaluationRefused (`outcomes_invalid`)."""
+    try:
+        seen = msgspec.json.decode(line, type=Observed)
+    except msgspec.MsgspecError as error:
+        raise EvaluationRefused("outcomes_invalid", f"Outcomes cannot be used: {error}.") from error
+    if seen.features is not None and not confidence.names_of(seen.features):
+        raise EvaluationRefused(
+            "outcomes_invalid", "Outcomes cannot be used: another version wrote their features."
+        )
+    return seen
 
 
 @dataclass(frozen=True)

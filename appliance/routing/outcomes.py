@@ -10,8 +10,8 @@ from appliance.errors import EvaluationRefused, Refused
 from appliance.evals import pairs
 from appliance.looks.answers import LookFiles
 from appliance.routing import confidence
-from appliance.routing.calibration import SEALED, parse
-from appliance.routing.certifying import Observed
+from appliance.routing.calibration import SEALED
+from appliance.routing.certifying import Observed, parse
 from appliance.routing.confidence import MILLION
 from appliance.routing.subject import CalibrationParts
 from appliance.routing.weighing import Basis, SealedAnswer

@@ -299,12 +299,17 @@ def draw_by_size(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[i
     """
     sizes = Counter(groups)
     most = max(sizes.values(), default=0)
+    return [
+        place
+        for place in draw_one_each(ids, groups, seed)
+        if drawn_by_size(seed, groups[place], sizes[groups[place]], most)
+    ]
 
-    def taken(group: str) -> bool:
-        ticket = hashlib.sha256("\0".join((seed, group)).encode()).digest()
-        return int.from_bytes(ticket) * most < sizes[group] << 256
 
-    return [place for place in draw_one_each(ids, groups, seed) if taken(groups[place])]
+def drawn_by_size(seed: str, group: str, size: int, most: int) -> bool:
+    """True for a group that is drawn; `most` is the size of the largest."""
+    ticket = hashlib.sha256("\0".join((seed, group)).encode()).digest()
+    return int.from_bytes(ticket) * most < size << 256
 
 
 def effective_groups(sizes: Iterable[float]) -> float:

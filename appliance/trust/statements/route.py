@@ -11,7 +11,7 @@ Rules:
 Source: in-toto Statement v1 in DSSE envelopes, predicate types of our own (docs/routes.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
@@ -327,18 +327,36 @@ def verify(envelope: bytes, policy: TrustPolicy) -> RouteCertificate:
     """Check a certificate's signature under a policy, and that it follows from what it says.
 
     Raises:
-        PolicyRefused: `route_certificate_malformed`, `route_certificate_signature`,
-            `route_certificate_inconsistent`; what `TrustPolicy.evaluator` and
-            `Specification.verify` raise; `digest_revoked`.
+        PolicyRefused: what `read`, `TrustPolicy.evaluator` and `Specification.verify` raise;
+            `digest_revoked`.
     """
-    signed = Calibrated.verify(envelope, policy)
-    told = signed.said
-    wanted = RouteSpecification.verify(strict_json.dump(told.specification), policy).said
-    _check(told, wanted)
+    found = read(envelope, policy.evaluator)
+    inner = Calibrated.open(envelope).said.specification
+    wanted = RouteSpecification.verify(strict_json.dump(inner), policy).said
     policy.check_digests(
         wanted.route_digest, wanted.dataset_digest, wanted.small_digest, wanted.larger_digest
     )
-    policy.check_digests(signed.id)
+    policy.check_digests(found.id)
+    return found
+
+
+def read(envelope: bytes, evaluator: Callable[[str], PolicyKey]) -> RouteCertificate:
+    """Check a certificate's signature, and that it follows from what it says.
+
+    Nothing says who signed the specification inside.
+
+    Args:
+        evaluator: the key of an evaluator by its hint, or it raises.
+
+    Raises:
+        PolicyRefused: `route_certificate_malformed`, `route_certificate_signature`,
+            `route_certificate_inconsistent`, `route_change_unbounded`; what `evaluator` raises.
+    """
+    opened = Calibrated.open(envelope)
+    signed = opened.signed_by(evaluator(opened.hint))
+    told = signed.said
+    wanted = RouteSpecification.open(strict_json.dump(told.specification)).said
+    _check(told, wanted)
     certificate = RouteCertificate(signed.id, wanted, told.found, told.circumstances, signed.key)
     if told.circumstances.unflipped:
         check_changes(certificate, told.circumstances.unflipped)
