@@ -11,12 +11,21 @@ from tests.conftest import CHECKOUT
 _UNTYPED = re.compile(r"\b(?:dict|Mapping)\[str, (?:Any|object)\]|\bJsonObject\b")
 _SQL = re.compile(r"^from sqlalchemy import .*\btext\b", re.MULTILINE)
 _QUESTION = re.compile(r"(?:(?:Tell|Say|Give)s? )?(?:what|how|whether|who)\b", re.IGNORECASE)
+_WORD = re.compile(r"\S*\w\S*")
+_MADE = re.compile(
+    r"<!-- [\w ]+: (?:made by docs/generate\.py|python -m docs\.).*?<!-- end[\w ]*-->", re.DOTALL
+)
+_PAGES_MADE = {
+    "cli.md", "config.md", "errors.md", "install-results.md", "keys.md", "oms-interop.md",
+    "soak-results.md",
+}  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 MODULES_WITH_SQL_AS_TEXT = 7
 UNTYPED_LINES = 231
 CLASS_NAMES_TWICE = 5
 LONGEST_FUNCTION = 94
+WORDS_BY_HAND = 42_000
 QUESTIONING_DOCSTRINGS = 3
 
 
@@ -57,6 +66,11 @@ def twice(parsed: list[ast.Module]) -> int:
     return sum(count > 1 for count in names.values())
 
 
+def by_hand(page: str) -> int:
+    """The words of a page outside of its generated parts; lines and bars of tables are none."""
+    return len(_WORD.findall(_MADE.sub("", page)))
+
+
 def test_modules_with_sql_as_text() -> None:
     found = [text for text in sources().values() if _SQL.search(text)]
     assert len(found) <= MODULES_WITH_SQL_AS_TEXT
@@ -78,9 +92,16 @@ def test_docstrings_that_begin_with_a_question() -> None:
     assert sum(questioning(tree) for tree in trees()) <= QUESTIONING_DOCSTRINGS
 
 
+def test_words_of_the_guides_that_are_written_by_hand() -> None:
+    pages = [p for p in (CHECKOUT / "docs").glob("*.md") if p.name not in _PAGES_MADE]
+    assert sum(by_hand(p.read_text(encoding="utf-8")) for p in pages) <= WORDS_BY_HAND
+
+
 def test_the_counts_see_what_they_count() -> None:
     text = 'class A:\n    """Who."""\n\n    def f(self, a: dict[str, Any]) -> None:\n        pass'
     tree = ast.parse(text)
     assert (untyped("a.py", text), untyped("a/wire/b.py", text)) == (1, 0)
     assert (twice([tree, tree]), twice([tree]), questioning(tree)) == (1, 0, 1)
     assert list(functions(tree)) == [2]
+    made = "<!-- roles: made by docs/generate.py from x -->\n| a |\n<!-- end of roles -->"
+    assert (by_hand("| one `two` |\n|---|\n"), by_hand(f"one {made} two")) == (2, 2)
