@@ -41,7 +41,7 @@ _HEAD = """\
 <!-- Made by docs/generate_keys.py; change the source, not this file. -->
 
 A capital makes a change: it asks first, and names the request and the record in the audit log. In
-brackets: the role that it takes; whoever has it not is not offered the key. `?` shows the keys that
+brackets: the role that it takes; people without it are not offered the key. `?` shows the keys that
 work at the moment, `:` finds a command by its words.
 """
 

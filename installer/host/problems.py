@@ -18,17 +18,17 @@ CODES: Final = {
     "file_missing": "The stick is not complete. Copy the bundle onto it again and compare.",
     "file_truncated": "The stick is not complete. Copy the bundle onto it again and compare.",
     "file_changed": "Do not use this stick. Copy the bundle onto another and compare; if it is so "
-    "there too, tell whoever gave you the bundle.",
+    "there too, tell the person who gave you the bundle.",
     "file_unlisted": "Somebody added this file. Find out who; copy the bundle onto an empty stick.",
-    "names_collide": "Do not use this bundle; tell whoever gave it to you.",
-    "signature_invalid": "Do not use this stick. Tell whoever gave you the bundle.",
+    "names_collide": "Do not use this bundle; tell the person who gave it to you.",
+    "signature_invalid": "Do not use this stick. Tell the person who gave you the bundle.",
     "signature_missing": "Copy MANIFEST.sha256, MANIFEST.sig and vendor.pub from the stick again.",
     "key_unknown": "Compare what was typed with the fingerprint on paper, every digit. If they are "
     "the same, do not use this stick.",
     "key_changed": "The bundle is signed with another key than the one pinned here. Do not use it "
     "unless the vendor announced a new key on paper; then follow 'A new vendor key' in the guide.",
     "openssl_missing": "Install the openssl package from the medium of your operating system.",
-    "manifest_invalid": "Do not use this bundle; tell whoever gave it to you.",
+    "manifest_invalid": "Do not use this bundle; tell the person who gave it to you.",
     "bundle_older": "A newer release was installed here before. Use the newest bundle; to return "
     "to the release before, use `appliance-installer rollback`.",
     "machine_unsupported": "This bundle is for another kind of machine.",
