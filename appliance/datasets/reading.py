@@ -22,7 +22,7 @@ MAX_ITEMS: Final = 1_000_000
 MAX_BYTES: Final = 2 << 30
 MAX_COLUMNS: Final = MAX_FIELDS
 _BOM: Final = b"\xef\xbb\xbf"
-_FORMULA: Final = re.compile(r"[=@\t\r]|[+-](?=[^|!(]*[|!(])(?!\s)")
+_FORMULA: Final = re.compile(r"=(?!=)|[@\t\r]|[+-](?=[^|!(]*[|!(])(?!\s)")
 """A spreadsheet evaluates such a cell; a minus alone also begins lists and numbers."""
 
 

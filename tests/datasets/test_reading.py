@@ -104,7 +104,9 @@ def test_what_looks_like_a_formula_may_be_meant(tmp_path: Path) -> None:
     assert second.text == "-5"
 
 
-@pytest.mark.parametrize("cell", ["-5", "- tooth lost", "+SHOVEL", "-12.5 mm", "+49 211 1234"])
+@pytest.mark.parametrize(
+    "cell", ["-5", "- tooth lost", "+SHOVEL", "-12.5 mm", "+49 211 1234", "=== NOTICE ==="]
+)
 def test_what_is_no_formula(tmp_path: Path, cell: str) -> None:
     (item,) = read_csv(table(tmp_path, HEAD + f"1,A,2026-01-02,{cell},x\n"), COLUMNS)
     assert item.text == cell
