@@ -487,7 +487,15 @@ def carried_over(
             return
         found = watched(client, begun.id)
     result = found.came_to(CertificateCarried)
-    lines = [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
+    lines = carried_lines(result, flipped)
+    lines = lines or [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
+    output.data({"id": found.id, "state": found.state, "code": found.code, **found.told}, lines)
+    if result is None or not result.certificate:
+        ctx.exit(1)
+
+
+def carried_lines(result: CertificateCarried | None, flipped: str) -> list[str]:
+    """A carry-over in words; none where it came to nothing."""
     if result is not None and result.certificate:
         lines = [
             f"{result.items} open items in {result.groups} groups answered as before; "
@@ -499,12 +507,11 @@ def carried_over(
             lines.append(
                 f"to bear it the threshold rose: {now:.0%} are answered, where {before:.0%} were"
             )
-    elif result is not None and result.flips:
+        return lines
+    if result is not None and result.flips:
         named = ", ".join(map(safe, result.flips[:20]))
-        lines = [f"{flipped.format(len(result.flips))}: {named}"]
-    output.data({"id": found.id, "state": found.state, "code": found.code, **found.told}, lines)
-    if result is None or not result.certificate:
-        ctx.exit(1)
+        return [f"{flipped.format(len(result.flips))}: {named}"]
+    return []
 
 
 COMMANDS: Final = (

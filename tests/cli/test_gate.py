@@ -21,6 +21,7 @@ from appliance.evals.gate import GateJob
 from appliance.evals.gate_outcomes import write_pairs
 from appliance.looks.answers import LookFiles
 from appliance.trust.bytes import ecdsa, evidence
+from appliance.wire.admin.results import CertificateCarried
 from tests.api.admin.lab import LabData
 from tests.api.admin.test_gates import made
 from tests.cli.conftest import Done, run_command
@@ -274,6 +275,17 @@ def test_verifying_needs_no_data_directory(lab: LabData, serving: Services, tmp_
     stranger.write_bytes((lab.data / "keys" / "lab" / "publisher.pub").read_bytes())
     other = run_command("eval", "verify", file, "--key", stranger, "--json")
     assert other.code == (1, "evaluator_not_allowed")
+
+
+def test_a_threshold_that_rose_is_told() -> None:
+    given = {"route": "r", "engine": "e", "items": 9, "flips": [], "certificate": "ab" * 32,
+             "groups": 8, "change": 0.015, "coverage": 0.53, "coverage_before": 0.63}  # fmt: skip
+    told = gate.carried_lines(CertificateCarried.model_validate(given), "{} differ")
+    assert told[-1] == "to bear it the threshold rose: 53% are answered, where 63% were"
+    same = CertificateCarried.model_validate({**given, "coverage": 0.63})
+    assert gate.carried_lines(same, "") == told[:2]
+    bad = CertificateCarried.model_validate({**given, "certificate": None, "flips": ["i7"]})
+    assert gate.carried_lines(bad, "{} differ") == ["1 differ: i7"]
 
 
 def test_a_verdict_is_told_in_a_line() -> None:

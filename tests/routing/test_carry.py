@@ -279,6 +279,15 @@ def test_carried_routes_hold_in_many_upgrades(open_: int, groups: int) -> None:
     assert carried > 35 and wrong <= planted.allowed(100)
 
 
+def test_older_answers_tell_their_own_threshold_alone() -> None:
+    answers = {"a": ["d", ACCEPTED, "e"], "b": ["d", calibration.DOUBTFUL, ""]}
+    kept = OpenReplay(answers, {}, wanted())
+    assert not kept.placed and kept.at(0) == kept.at(7) == answers
+    placed = OpenReplay({"a": ["d", "2", "e"], "b": answers["b"]}, {}, wanted())
+    assert placed.placed and placed.at(2) == answers
+    assert placed.at(1)["a"] == ["d", calibration.DOUBTFUL, "e"]
+
+
 def test_a_threshold_behind_one_that_fails_is_not_looked_at() -> None:
     """Five of the surest answers are wrong: the first threshold fails, whatever the later ones."""
     generator = np.random.default_rng(3)
