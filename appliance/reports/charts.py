@@ -180,8 +180,10 @@ def confusion(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]]
     top = min(_MOST_LEFT, 34 + 0.87 * _CHARACTER * max(map(len, labels)))
     most = max(26.0, _LINE * (1 + max(map(len, names))))
     cell = min(max(64.0, most), max(most, (_WIDTH - left - 10) / len(labels)))
-    width, height = left + cell * len(labels) + 10, top + cell * len(labels) + 10
-    parts = [svg.text(8, top - 8, "expected ↓  answered →", kind="muted")]
+    ends = [cell * (n + 0.5) + _CHARACTER * len(label) / 2 for n, label in enumerate(labels)]
+    width = left + max(cell * len(labels), *ends) + 10  # a slanted name ends right of its column
+    height = top + cell * len(labels) + 10
+    parts = [svg.text(8, 14, "expected ↓  answered →", kind="muted")]
     for number, label in enumerate(labels):
         middle = cell * (number + 0.5)
         parts += _beside(left - 8, top + middle + 4, names[number])

@@ -151,3 +151,17 @@ def test_names_of_candidates_are_whole() -> None:
     assert texts(drawing).count(long) == 4
     for x in re.findall(rf'x="([-\d.]+)"[^>]*>{long}', drawing):
         assert 0 < float(x) < 920 - 6 * len(long)
+
+
+def test_the_slanted_names_of_a_matrix_lie_within_it_and_on_nothing() -> None:
+    """Many columns: the last names go on to the right, the first stand beside the head."""
+    labels = [f"label-{n:02}" for n in range(21)] + ["public-domain"]
+    drawing = charts.confusion("t", labels, [[1] * 22] * 22)
+    width = float(ElementTree.fromstring(drawing).attrib["viewBox"].split()[2])
+    starts = re.findall(r"translate\(([\d.]+),([\d.]+)\) rotate\(-60\)", drawing)
+    assert all(
+        float(x) + 7.2 * len(n) / 2 <= width for (x, _), n in zip(starts, labels, strict=True)
+    )
+    head = re.search(r'y="([\d.]+)"[^>]*>expected', drawing)
+    highest = min(float(y) - 0.87 * 7.2 * len(n) for (_, y), n in zip(starts, labels, strict=True))
+    assert head and float(head[1]) < highest
