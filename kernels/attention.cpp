@@ -117,7 +117,7 @@ template <int WIDTH> static void run_task(const ggml_tensor * dst, const Shape &
     const int64_t k3 = i3 / (q->ne[3] / k->ne[3]);
     const char *  keys = (const char *) k->data + kv_head * k->nb[2] + k3 * k->nb[3];
     const char *  vals = (const char *) v->data + kv_head * v->nb[2] + k3 * v->nb[3];
-    for (int64_t c = mask ? walk.first() : 0; c < walk.count(); c += TILE) {
+    for (int64_t c = mask ? walk.first() : 0; c < walk.count() && t.open(); c += TILE) {
         const int64_t base = walk.base(c);
         t.tile(keys + base * k->nb[1], k->nb[1], vals + base * v->nb[1], v->nb[1], walk.at(c), walk.size(c), mask ? walk.seen_by_each(c) : nullptr, slope);
     }

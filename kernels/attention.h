@@ -66,10 +66,7 @@ static inline uint64_t seen(const uint16_t * mask, int n) {
 }
 
 // The lowest `most` of the bits.
-static inline uint64_t lowest(uint64_t bits, int most) {
-    for (int n = __builtin_popcountll(bits); n > most; n--) { bits &= ~(1ull << (63 - __builtin_clzll(bits))); }
-    return bits;
-}
+static inline uint64_t lowest(uint64_t bits, int most) { return most < 64 ? _pdep_u64((1ull << most) - 1, bits) : bits; }
 
 // The total of each of LANES vectors, as one vector.
 static inline Floats totals(const Floats * x) {
@@ -150,6 +147,9 @@ template <int WIDTH> class Task {
         skipped_ = skipped;
         taken_   = taken;
     }
+
+    // Whether it takes more cells.
+    bool open() const { return !apart_ || taken_ > 0; }
 
     // Take in `n` cells: those that `at` names of the cache at `k` and `v`. `mask[p]` is the mask of
     // position p for them.
@@ -276,24 +276,25 @@ template <int WIDTH> class Task {
         const int vectors = (n + LANES - 1) / LANES;
         float *   score = score_ + (size_t) position * group_ * TILE;
         for (int part = 0; part < vectors; part++) {
-            const int count = std::min(LANES, n - part * LANES);
-            Floats    bias  = zero_f();
-            if (mask) {
+            const int       count = std::min(LANES, n - part * LANES);
+            const uint8_t * here = index + part * LANES;
+            Floats          bias = zero_f();
+            if (mask && count == LANES && here[LANES - 1] - here[0] == LANES - 1) {
+                bias = load_half(mask + here[0]);  // all of them side by side
+            } else if (mask) {
                 float value[LANES] = {};
-                for (int i = 0; i < count; i++) { value[i] = single(mask[index[part * LANES + i]]); }
+                for (int i = 0; i < count; i++) { value[i] = single(mask[here[i]]); }
                 bias = load_f(value);
             }
-            for (int h = 0; h < group_; h++) {
-                const float * q = q_ + (size_t) (position * group_ + h) * WIDTH;
-                Floats        sums[LANES];
-                for (int i = 0; i < LANES; i++) { sums[i] = zero_f(); }
-                for (int i = 0; i < count; i++) {
-                    const uint16_t * key = cells.key(index[part * LANES + i]);
-                    Floats           a   = zero_f();
-                    for (int j = 0; j < VECTORS; j++) { a = fma(load_half(key + LANES * j), load_f(q + LANES * j), a); }
-                    sums[i] = a;
+            const float * q = q_ + (size_t) position * group_ * WIDTH;
+            for (int h = 0; h < group_; h += ROW_BLOCK) {
+                float * to = score + h * TILE + LANES * part;
+                switch (group_ - h) {
+                    case 1: some_scores<1>(cells, here, count, q + h * WIDTH, bias, slope + h, to); break;
+                    case 2: some_scores<2>(cells, here, count, q + h * WIDTH, bias, slope + h, to); break;
+                    case 3: some_scores<3>(cells, here, count, q + h * WIDTH, bias, slope + h, to); break;
+                    default: some_scores<ROW_BLOCK>(cells, here, count, q + h * WIDTH, bias, slope + h, to); break;
                 }
-                store_f(score + h * TILE + LANES * part, fma(bias, every(slope[h]), totals(sums)));
             }
         }
         for (int h = 0; h < group_; h++) {
@@ -301,6 +302,25 @@ template <int WIDTH> class Task {
             probabilities(position * group_ + h, score + h * TILE, vectors);
         }
         values(cells, index, n, position, score);
+    }
+
+    // Scores of up to LANES cells for some heads, which share every load of a cell.
+    template <int HEADS>
+    static void some_scores(const Some & cells, const uint8_t * index, int count, const float * q, Floats bias, const float * slope, float * to) {
+        Floats sums[HEADS][LANES];
+        for (int i = 0; i < LANES; i++) {
+            Floats a[HEADS];
+            for (int h = 0; h < HEADS; h++) { a[h] = zero_f(); }
+            if (i < count) {
+                const uint16_t * key = cells.key(index[i]);
+                for (int j = 0; j < VECTORS; j++) {
+                    const Floats x = load_half(key + LANES * j);
+                    for (int h = 0; h < HEADS; h++) { a[h] = fma(x, load_f(q + h * WIDTH + LANES * j), a[h]); }
+                }
+            }
+            for (int h = 0; h < HEADS; h++) { sums[h][i] = a[h]; }
+        }
+        for (int h = 0; h < HEADS; h++) { store_f(to + h * TILE, fma(bias, every(slope[h]), totals(sums[h]))); }
     }
 
     // Add what the cells of `index` hold, as much of each as its probability.

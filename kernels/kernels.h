@@ -39,9 +39,19 @@ __attribute__((visibility("default"))) const char * kernels_instructions(void);
 
 bool kernels_refused(unsigned bit);
 
+// Note what multiplies the weights of a product, if its first matrix holds weights.
+void kernels_note(const struct ggml_tensor * product);
+
+// What has multiplied weights in this process, as a bit for each: see KERNELS_PATHS in weights.cpp.
+__attribute__((visibility("default"))) unsigned kernels_multiplied(void);
+
+// The names of all that can, with commas, in the order of the bits.
+__attribute__((visibility("default"))) const char * kernels_paths(void);
+
 #ifdef __cplusplus
 }
 #endif
 
 #define KERNELS_ATTENTION 6u  // the bits after those of the formats
 #define KERNELS_ADAPTER   7u
+#define KERNELS_TILES     8u

@@ -169,6 +169,46 @@ static inline void sum_pairs(const uint8_t * qs, const uint8_t * qh, const Panel
 
 #endif
 
+// The values of block `i` of a group, and its scales, for LANES rows from row `at` on. The second
+// scale is that of the minimum, or of the second half.
+template <class F> struct Part {
+    const uint8_t * qs, * qh = nullptr;
+    Floats          d, second = zero_f();
+
+    Part(const typename F::Group & g, int i, int at) {
+        if constexpr (F::BITS == 6) {
+            qs = g.qs[i] + 4 * at;
+            qh = g.qh[i] + 4 * at;
+            const Floats all = load_half(g.d + at);
+            d      = mul(all, load_s8(g.scale[2 * i] + at));
+            second = mul(all, load_s8(g.scale[2 * i + 1] + at));
+        } else if constexpr (F::SIZE == 256) {
+            qs     = g.qs[i] + 4 * at;
+            d      = mul(load_half(g.d + at), load_u8(g.scale[i] + at));
+            second = mul(load_half(g.dmin + at), load_u8(g.min[i] + at));
+        } else {
+            qs = g.qs + 4 * at;
+            d  = load_half(g.d + at);
+            if constexpr (F::HAS_MIN) { second = load_half(g.m + at); }
+            if constexpr (F::BITS == 5) { qh = g.qh + 4 * at; }
+        }
+    }
+
+    // `sum` and the whole-number sum of a block with column `c`.
+    Floats taken(Floats sum, Ints whole, const Panel & y, int c) const {
+        sum = fma(mul(to_f(whole), d), every(y.d[c]), sum);
+        if constexpr (!F::HAS_MIN) { return sum; }
+        return F::SIZE == 256 ? fnma(second, every(y.sum[c]), sum) : fma(second, every(y.sum[c]), sum);
+    }
+
+    // The same of two halves: first the one, then both.
+    Floats half(Ints whole) const { return mul(to_f(whole), d); }
+
+    Floats taken(Floats sum, Floats half, Ints whole, const Panel & y, int c) const {
+        return fma(fma(to_f(whole), second, half), every(y.d[c]), sum);
+    }
+};
+
 // Products of LANES rows of a group, from row `at` on, with NC columns of the panels.
 template <class F, int NC>
 static void lanes_times(const typename F::Group * w, int64_t blocks, const Panel * y, int c0, int at, Floats * out) {
@@ -187,41 +227,19 @@ static void lanes_times(const typename F::Group * w, int64_t blocks, const Panel
             for (int b = 0; b < BYTES; b += 64) { _mm_prefetch(next + b, _MM_HINT_T0); }
         }
         for (int c = 0; c < NC; c++) { acc[c] = every_i(p.start[0][c0 + c]); }
+        const Part<F> part(g, i, at);
         if constexpr (F::BITS == 6) {
-            const uint8_t * qs = g.qs[i] + 4 * at, * qh = g.qh[i] + 4 * at;
-            const Floats    d = load_half(g.d + at);
-            const Floats    first = mul(d, load_s8(g.scale[2 * i] + at)), second = mul(d, load_s8(g.scale[2 * i + 1] + at));
-            Floats          part[NC];
-            sum_pairs<F, NC, 0, 2>(qs, qh, p, c0, acc);
+            Floats half[NC];
+            sum_pairs<F, NC, 0, 2>(part.qs, part.qh, p, c0, acc);
             for (int c = 0; c < NC; c++) {
-                part[c] = mul(to_f(acc[c]), first);
+                half[c] = part.half(acc[c]);
                 acc[c]  = every_i(p.start[1][c0 + c]);
             }
-            sum_pairs<F, NC, 2, 4>(qs, qh, p, c0, acc);
-            for (int c = 0; c < NC; c++) {
-                part[c] = fma(to_f(acc[c]), second, part[c]);
-                sum[c]  = fma(part[c], every(p.d[c0 + c]), sum[c]);
-            }
+            sum_pairs<F, NC, 2, 4>(part.qs, part.qh, p, c0, acc);
+            for (int c = 0; c < NC; c++) { sum[c] = part.taken(sum[c], half[c], acc[c], p, c0 + c); }
         } else {
-            Floats          d, m = zero_f();
-            const uint8_t * qs, * qh = nullptr;
-            if constexpr (F::SIZE == 256) {
-                d  = mul(load_half(g.d + at), load_u8(g.scale[i] + at));
-                m  = mul(load_half(g.dmin + at), load_u8(g.min[i] + at));
-                qs = g.qs[i] + 4 * at;
-            } else {
-                d  = load_half(g.d + at);
-                qs = g.qs + 4 * at;
-                if constexpr (F::HAS_MIN) { m = load_half(g.m + at); }
-                if constexpr (F::BITS == 5) { qh = g.qh + 4 * at; }
-            }
-            sum_pairs<F, NC, 0, 4>(qs, qh, p, c0, acc);
-            for (int c = 0; c < NC; c++) {
-                sum[c] = fma(mul(to_f(acc[c]), d), every(p.d[c0 + c]), sum[c]);
-                if constexpr (F::HAS_MIN) {
-                    sum[c] = F::SIZE == 256 ? fnma(m, every(p.sum[c0 + c]), sum[c]) : fma(m, every(p.sum[c0 + c]), sum[c]);
-                }
-            }
+            sum_pairs<F, NC, 0, 4>(part.qs, part.qh, p, c0, acc);
+            for (int c = 0; c < NC; c++) { sum[c] = part.taken(sum[c], acc[c], p, c0 + c); }
         }
     }
     for (int c = 0; c < NC; c++) { out[c] = sum[c]; }

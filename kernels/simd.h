@@ -9,7 +9,7 @@
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define KERNELS_AVX512 1
 #endif
-#if (defined(KERNELS_AVX512) || (defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)))
+#if defined(__BMI2__) && (defined(KERNELS_AVX512) || (defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)))
 #define KERNELS_AVAILABLE 1
 #endif
 
@@ -60,6 +60,7 @@ static inline float  total(Floats a) { return _mm512_reduce_add_ps(a); }
 
 static inline Ints zero_i() { return _mm512_setzero_si512(); }
 static inline Ints load_i(const void * p) { return _mm512_loadu_si512(p); }
+static inline void store_i(void * p, Ints x) { _mm512_storeu_si512(p, x); }
 static inline Ints every_i(int32_t x) { return _mm512_set1_epi32(x); }
 static inline Ints every_byte(int x) { return _mm512_set1_epi8((char) x); }
 static inline Ints both(Ints a, Ints b) { return _mm512_and_si512(a, b); }
@@ -116,6 +117,7 @@ static inline float  total(Floats a) {
 
 static inline Ints zero_i() { return _mm256_setzero_si256(); }
 static inline Ints load_i(const void * p) { return _mm256_loadu_si256((const __m256i *) p); }
+static inline void store_i(void * p, Ints x) { _mm256_storeu_si256((__m256i *) p, x); }
 static inline Ints every_i(int32_t x) { return _mm256_set1_epi32(x); }
 static inline Ints every_byte(int x) { return _mm256_set1_epi8((char) x); }
 static inline Ints both(Ints a, Ints b) { return _mm256_and_si256(a, b); }

@@ -14,6 +14,7 @@
 #include "formats.h"
 #include "product.h"
 #include "simd.h"
+#include "tiles.h"
 
 #include "ggml-backend-impl.h"
 #include "ggml-cpu.h"
@@ -27,6 +28,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -38,8 +40,10 @@ void kernels_refuse(unsigned bits) { refused = bits; }
 bool kernels_refused(unsigned bit) { return (refused >> bit) & 1; }
 
 const char * kernels_names(void) {
-#ifdef KERNELS_AVAILABLE
-    return "Q4_0,Q4_1,Q4_K,Q5_0,Q6_K,Q8_0,attention,adapter";  // KERNELS_NAMES: the order of the bits
+#if defined(KERNELS_TILED)
+    return "Q4_0,Q4_1,Q4_K,Q5_0,Q6_K,Q8_0,attention,adapter,tiles";  // KERNELS_NAMES: the order of the bits
+#elif defined(KERNELS_AVAILABLE)
+    return "Q4_0,Q4_1,Q4_K,Q5_0,Q6_K,Q8_0,attention,adapter";
 #else
     return "";
 #endif
@@ -55,6 +59,25 @@ const char * kernels_instructions(void) {
 #endif
 }
 
+static std::atomic<unsigned> multiplied{0};
+
+enum Path : unsigned { OURS, TILED, AMX, REPACKED, PLAIN };
+
+unsigned kernels_multiplied(void) { return multiplied; }
+
+const char * kernels_paths(void) { return "ours,tiles,amx,repacked,plain"; }  // KERNELS_PATHS: the order of the bits
+
+void kernels_note(const ggml_tensor * product) {
+    const ggml_backend_buffer_t buffer = product->src[0]->buffer;
+    if (!buffer || ggml_backend_buffer_get_usage(buffer) != GGML_BACKEND_BUFFER_USAGE_WEIGHTS) { return; }
+    Path path = OURS;
+    if (buffer->buft != kernels_buffer_type()) {
+        const char * name = ggml_backend_buft_name(buffer->buft);
+        path = !std::strcmp(name, "AMX") ? AMX : !std::strcmp(name, "CPU_REPACK") ? REPACKED : PLAIN;
+    }
+    if (!(multiplied >> path & 1)) { multiplied |= 1u << path; }
+}
+
 #ifndef KERNELS_AVAILABLE
 
 ggml_backend_buffer_type_t kernels_buffer_type(void) { return nullptr; }
@@ -64,7 +87,7 @@ ggml_backend_buffer_type_t kernels_buffer_type(void) { return nullptr; }
 namespace kernels {
 
 constexpr uintptr_t PAGE = 4096;
-constexpr int64_t TILE = 64;  // rows of the input for which a chunk of weights stays in the cache
+constexpr int64_t TILE = STEPS * WIDE;  // rows of the input for which a chunk of weights stays in the cache
 
 // Where the results of an input row go.
 struct Output {
@@ -137,12 +160,17 @@ template <class F> class WeightsOf : public Weights {
         if (params->ith == 0) { ggml_threadpool_chunk_set(params->threadpool, params->nth); }
         ggml_barrier(params->threadpool);
         const Output output{ (char *) op->data, x->ne[1], x->ne[2], op->nb[1], op->nb[2], op->nb[3] };
-        int64_t      next = params->ith;
+        std::optional<TiledProduct<Real, F>> tiles;
+        if (rows >= WIDE && !kernels_refused(KERNELS_TILES) && tiles_permitted()) {
+            tiles.emplace();
+            multiplied |= 1u << TILED;
+        }
+        int64_t next = params->ith;
         while (next * chunk < groups) {
             const int64_t from = next * chunk, end = std::min(groups, from + chunk);
             for (int64_t tile = 0; tile < rows; tile += TILE) {
                 for (int64_t g = from; g < end; g++) {
-                    multiply(w, panels, output, blocks, g, tile, std::min(rows, tile + TILE));
+                    multiply(w, panels, output, blocks, g, tile, std::min(rows, tile + TILE), tiles ? &*tiles : nullptr);
                 }
             }
             next = ggml_threadpool_chunk_add(params->threadpool, 1);
@@ -188,9 +216,16 @@ template <class F> class WeightsOf : public Weights {
         }
     }
 
-    static void multiply(const ggml_tensor * w, const Panel * panels, const Output & output, int64_t blocks, int64_t g, int64_t from, int64_t end) {
+    static void multiply(const ggml_tensor * w, const Panel * panels, const Output & output, int64_t blocks, int64_t g, int64_t from, int64_t end, TiledProduct<Real, F> * tiles) {
         const auto * group = (const typename F::Group *) w->data + g * (w->ne[0] / F::SIZE);
         const int    rows  = (int) std::min<int64_t>(ROWS, w->ne[1] - ROWS * g);
+        if (tiles) {
+            const int steps = (int) ((end - from) / WIDE);
+            float *   to[TILE];
+            for (int c = 0; c < steps * WIDE; c++) { to[c] = output.column(from + c) + ROWS * g; }
+            tiles->multiply(group, blocks, panels + from / COLUMNS * blocks, steps, rows, to);
+            from += steps * WIDE;
+        }
         for (int64_t r = from; r < end; r += COLUMNS) {
             const int n = (int) std::min<int64_t>(COLUMNS, end - r);
             float *   to[COLUMNS];

@@ -36,7 +36,7 @@ from appliance.trust.artifacts.records import Records
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy import trusted_file
 from appliance.wire.admin.models import STATUS
-from appliance.workers.cpu_variants import best_variant, library_directory
+from appliance.workers.cpu_variants import Variant, find_variant, library_directory
 from appliance.workers.gpu_devices import driver_missing
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -86,7 +86,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
     problems = list(find_problems(data, facts, gpu))
     library = None
     try:
-        library = str(best_variant(library_directory()))
+        library = find_variant(library_directory())
     except StateRefused as error:
         problems.append(DoctorProblem.of(error))
     url, served = _address(data)
@@ -96,7 +96,8 @@ def doctor(ctx: click.Context, data: Path) -> None:
         "url": url,
         "serving": served,
         "host": {**asdict(facts), "cpu_flags": sorted(facts.cpu_flags)},
-        "processor_backend": library,
+        "processor_backend": library and str(library.path),
+        "processor_kernels": library and library.instructions,
         "gpu": gpu.document(),
         "problems": [asdict(problem) for problem in problems],
         "unseen": [] if served else list(_UNSEEN),
@@ -229,7 +230,7 @@ def _lines(
     facts: hardware.HostFacts,
     problems: list[DoctorProblem],
     gpu: GpuReport,
-    library: str | None,
+    library: Variant | None,
     url: str,
     served: bool,
 ) -> Iterator[str]:
@@ -239,7 +240,7 @@ def _lines(
         yield f"server    {'listens on' if served else 'will listen on'} {safe(url)}"
     yield f"cpu       {safe(facts.cpu)}, {facts.cores} cores, {facts.architecture}"
     if library:
-        yield f"          backend {safe(library)}"
+        yield f"          backend {safe(str(library.path.with_name(library.label)))}"
     yield f"memory    {size(facts.memory_available)} free of {size(facts.memory)}"
     yield f"disk      {size(facts.disk_free)} free of {size(facts.disk_total)}"
     yield f"kernel    {safe(facts.kernel)}"

@@ -14,12 +14,23 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from appliance.errors import StateRefused
 from appliance.workers import kernel_check
 from appliance.workers.ggml_graphs import Backend, product_is_right
+from appliance.workers.repacking import AMX, OURS, PLAIN, REPACKED
+
+_UNMEASURED: Final = frozenset({"tiles"})
+"""Kernels that give the bits of others and that no processor has shown to be faster yet."""
+_OF_GGML: Final = {
+    AMX: "ggml's AMX",
+    REPACKED: "ggml's repacked weights",
+    PLAIN: "ggml's own kernels",
+}
 
 
 def library_directory() -> Path:
@@ -63,7 +74,8 @@ class Variant:
     @property
     def refused(self) -> int:
         """The kernels that are not to be used, as the library counts them: a bit for each."""
-        return sum(1 << i for i, name in enumerate(self.kernels) if name in self.wrong)
+        unused = {*self.wrong, *_UNMEASURED}
+        return sum(1 << i for i, name in enumerate(self.kernels) if name in unused)
 
     @property
     def computes(self) -> str:
@@ -74,10 +86,14 @@ class Variant:
     @property
     def label(self) -> str:
         """For the operator."""
-        if not self.instructions:
-            return f"{self.path.name}, no kernels of ours"
+        return self.multiplies((OURS,) if self.instructions else ())
+
+    def multiplies(self, paths: Collection[str]) -> str:
+        """The same of a model: what multiplies with its weights (`repacking.multipliers`)."""
         wrong = f", without {', '.join(self.wrong)}: wrong in the self-test" if self.wrong else ""
-        return f"{self.path.name}, kernels {self.instructions}{wrong}"
+        said = [f"kernels {self.instructions}{wrong}"] if OURS in paths else []
+        said += [words for path, words in _OF_GGML.items() if path in paths]
+        return f"{self.path.name}, {' and '.join(said) or 'no kernels of ours'}"
 
 
 class HostVariant:

@@ -18,6 +18,7 @@ INTERLEAVED: Final = "CPU_INTERLEAVED"
 FORMATS: Final = {"Q4_0": 2, "Q4_1": 3, "Q4_K": 12, "Q5_0": 6, "Q6_K": 14, "Q8_0": 8}
 """Formats with a kernel: their number in ggml."""
 _WIDTH, _ROWS, _INPUTS = 512, 19, 11  # neither whole groups of rows nor whole panels of inputs
+_TILED: Final = 37  # inputs that fill tiles, and some more
 _WORST: Final = 1e-5  # of the sum of the absolute products
 _ATTENTION: Final = (
     (64, 9, 4, 2, 70), (64, 1, 3, 1, 150), (128, 3, 2, 2, 40), (256, 2, 1, 1, 66),
@@ -38,25 +39,27 @@ def wrong(backend: Backend) -> Iterator[str]:
             right = all(attention_is_right(backend, shape) for shape in _ATTENTION)
         elif name == "adapter":
             right = all(adapter_is_right(backend, shape) for shape in _ADAPTERS)
+        elif name == "tiles":
+            right = all(product_is_right(backend, kind, _TILED) for kind in FORMATS)
         else:
             right = name in FORMATS and product_is_right(backend, name)
         if not right:
             yield name
 
 
-def product_is_right(backend: Backend, name: str) -> bool:
-    """Multiply a matrix of one format with exact inputs."""
+def product_is_right(backend: Backend, name: str, count: int = _INPUTS) -> bool:
+    """Multiply a matrix of one format with exact inputs, so many of them."""
     dice = random.Random(name)  # noqa: S311 - numbers to multiply
     values = array(
         "f", (dice.gauss(0, 1) * 2 ** dice.randint(-2, 2) for _ in range(_WIDTH * _ROWS))
     )
     weights = backend.quantised(FORMATS[name], values, _WIDTH)
     exact = backend.dequantised(name.lower().replace("_k", "_K"), weights, _WIDTH * _ROWS)
-    inputs = array("f", _inputs(dice))
+    inputs = array("f", _inputs(dice, count))
     where = backend.extra.get(INTERLEAVED)
     found = backend.product(FORMATS[name], weights, inputs, _WIDTH, _ROWS, where)
     rows = [exact[r * _WIDTH : (r + 1) * _WIDTH] for r in range(_ROWS)]
-    for i in range(_INPUTS):
+    for i in range(count):
         x = inputs[i * _WIDTH : (i + 1) * _WIDTH]
         for r, row in enumerate(rows):
             products = [a * b for a, b in zip(row, x, strict=True)]
@@ -66,9 +69,9 @@ def product_is_right(backend: Backend, name: str) -> bool:
     return True
 
 
-def _inputs(dice: random.Random) -> Iterator[float]:
+def _inputs(dice: random.Random, count: int) -> Iterator[float]:
     """Inputs whose blocks of 32 are whole numbers up to 127, times a power of two."""
-    for _ in range(_INPUTS * _WIDTH // 32):
+    for _ in range(count * _WIDTH // 32):
         scale = 2.0 ** dice.randint(-3, 3)
         yield 127 * scale * dice.choice((-1, 1))
         yield from (dice.randint(-127, 127) * scale for _ in range(31))

@@ -52,6 +52,8 @@ _TILED: Final[Mapping[str, Fraction]] = MappingProxyType(
 )
 """What AMX takes of the rest, and how much larger it is there: no experts, no tables."""
 _NEVER: Final = frozenset({"F32", "F64", "BF16"})
+OURS, AMX, REPACKED, PLAIN = "ours", "amx", "repacked", "plain"
+"""What multiplies weights, by the names that a CPU library counts it under (`kernels_paths`)."""
 
 
 def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = ()) -> int:
@@ -81,6 +83,24 @@ def loaded(
     return file_bytes - moved + copied(matrices, variant, wrong)
 
 
+def multipliers(
+    matrices: Mapping[str, int], variant: str, wrong: Collection[str] = ()
+) -> tuple[str, ...]:
+    """All that multiplies with the weights of a model; arguments as `copied`.
+
+    Of a variant that is not known here nothing is said.
+    """
+    if variant not in _REPACKED:
+        return ()
+    groups = (name.partition(" ") for name in matrices)
+    found = {
+        _path(kind, variant, wrong, experts=use == EXPERTS.strip())
+        for kind, _, use in groups
+        if use != TABLE.strip()
+    }
+    return tuple(path for path in (OURS, AMX, REPACKED, PLAIN) if path in found)
+
+
 def _orders(name: str, size: int, variant: str, wrong: Collection[str]) -> tuple[int, ...]:
     """The bytes of one group in each order but that of the file; 0 where a use has no other."""
     kind, _, use = name.partition(" ")
@@ -103,7 +123,18 @@ def _interleaved(kind: str, size: int, variant: str, wrong: Collection[str]) -> 
 def _product(kind: str, size: int, variant: str, wrong: Collection[str], *, experts: bool) -> int:
     if variant not in _REPACKED:
         return 0 if kind in _NEVER else int(size * (1 if experts else _INTERLEAVED.get(kind, 1)))
-    ours = 0 if experts else _interleaved(kind, size, variant, wrong)
-    if not ours and variant in _AMX and kind in _TILED and not experts:
+    path = _path(kind, variant, wrong, experts=experts)
+    if path == OURS:
+        return _interleaved(kind, size, variant, wrong)
+    if path == AMX:
         return int(size * _TILED[kind])
-    return ours or (size if kind in _REPACKED[variant] else 0)
+    return size if path == REPACKED else 0
+
+
+def _path(kind: str, variant: str, wrong: Collection[str], *, experts: bool) -> str:
+    """The first that takes a matrix, in the order in which llama.cpp asks them."""
+    if not experts and _interleaved(kind, 1, variant, wrong):
+        return OURS
+    if not experts and variant in _AMX and kind in _TILED:
+        return AMX
+    return REPACKED if kind in _REPACKED[variant] else PLAIN

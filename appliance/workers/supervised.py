@@ -63,7 +63,7 @@ class SupervisedModel:
         """A snapshot for the operator, in the form that the wire shows.
 
         Args:
-            variant: name of the engine's processor backend.
+            variant: the engine's processor backend, and what multiplies there.
             threads_most: that compute when no other process needs the cores.
         """
         worker = self.worker

@@ -42,6 +42,7 @@ from appliance.workers.gpu_probe import device_for
 from appliance.workers.memory_budget import Budget
 from appliance.workers.memory_estimate import MIB, Estimate, estimate, longest_text
 from appliance.workers.process import WorkerProcess, engine
+from appliance.workers.repacking import multipliers
 from appliance.workers.supervised import SupervisedModel
 
 _log = logging.getLogger("appliance")
@@ -347,8 +348,17 @@ class Supervisor:
 
     def status(self) -> list[Worker]:
         """Return the workers' states for the operator."""
-        variant = self._variant.label if self._variant else ""
-        return [served.status(variant, self._threads()) for served in self._served.values()]
+        return [
+            served.status(self._multiplies(served), self._threads())
+            for served in self._served.values()
+        ]
+
+    def _multiplies(self, served: SupervisedModel) -> str:
+        """Tell the backend, and all that multiplies with the weights of a model there."""
+        if (found := self._variant) is None:
+            return ""
+        matrices = served.model.facts.matrices
+        return found.multiplies(multipliers(matrices, found.name, found.wrong))
 
     def _threads(self) -> int:
         return self._config.engine.threads or compute_threads(available_cores())

@@ -128,6 +128,14 @@ CHANGES: Final = (
         "                        "
         "cur += MAX(MAX(prefill, decode), kernels_attention_work(node, n_tasks));\n",
     ),
+    Change(
+        f"{_CPU}/ggml-cpu.c",
+        "    // extra_buffer op?\n",
+        "    if (params->ith == 0 && "
+        "(tensor->op == GGML_OP_MUL_MAT || tensor->op == GGML_OP_MUL_MAT_ID)) {\n"
+        "        kernels_note(tensor);\n    }\n\n"
+        "    // extra_buffer op?\n",
+    ),
     # What an adapter adds to a product, before ggml's own fused nodes.
     Change(
         f"{_CPU}/ggml-cpu.c",

@@ -51,8 +51,10 @@ def test_the_address_and_the_host_are_named(lab: LabData, run: Run) -> None:
 def test_the_backend_of_the_processor_is_named_or_a_problem(
     lab: LabData, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = run("doctor", "--json").document["processor_backend"]
-    assert Path(library).is_file() and f"backend {library}" in run("doctor").out
+    document, said = run("doctor", "--json").document, run("doctor").out
+    library, kernels = document["processor_backend"], document["processor_kernels"]
+    multiplies = f"kernels {kernels}" if kernels else "no kernels of ours"
+    assert Path(library).is_file() and f"backend {library}, {multiplies}" in said
     monkeypatch.setattr(doctor, "library_directory", lambda: lab.data)
     done = run("doctor", "--json")
     assert (done.status, done.document["processor_backend"]) == (1, None)

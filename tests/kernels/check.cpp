@@ -1,16 +1,19 @@
 // The kernels against sums in double precision, in a program of their own: it is built for each
 // instruction set of this machine, with the sanitizers (test_kernels_native.py).
 //
-// usage: check [control]   with `control`, one scale has the wrong sign, and the check must fail
+// usage: check [control | tiles]   with either, one scale has the wrong sign, for tiles alone or for
+// all, and the check must fail
 #include "adapter.h"
 #include "attention.h"
 #include "order.h"
 #include "product.h"
+#include "tiles.h"
 #include "walk.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <random>
 #include <set>
 #include <vector>
@@ -18,7 +21,7 @@
 using namespace kernels;
 
 static std::mt19937 dice(1);
-static bool         control = false;
+static bool         control = false, other_tiles = false;
 static int          failures = 0;
 
 static double uniform(double low, double high) { return std::uniform_real_distribution<double>(low, high)(dice); }
@@ -95,6 +98,26 @@ static void inputs(std::vector<float> & x, int kind) {
     }
 }
 
+// Tiles give the bits of `out`, for as many inputs as fill them.
+template <class Tiles, class F>
+static void tiles_agree(const char * name, const std::vector<typename F::Group> & w, const std::vector<Panel> & y, const std::vector<float> & out, int64_t blocks, int rows, int n) {
+    const auto tiles = std::make_unique<TiledProduct<Tiles, F>>();
+    for (int g = 0; g * ROWS < rows; g++) {
+        const int here = std::min(ROWS, rows - ROWS * g);
+        for (int first = 0, steps = 0; (steps = std::min(STEPS, (n - first) / WIDE)); first += steps * WIDE) {
+            std::vector<float>   found((size_t) (steps * WIDE * ROWS));
+            std::vector<float *> to;
+            for (int c = 0; c < steps * WIDE; c++) { to.push_back(&found[(size_t) (c * ROWS)]); }
+            tiles->multiply(&w[(size_t) (g * blocks * BLOCK / F::SIZE)], blocks, &y[(size_t) (first / COLUMNS * blocks)], steps, here, to.data());
+            for (int c = 0; c < steps * WIDE; c++) {
+                if (std::memcmp(to[(size_t) c], &out[(size_t) ((first + c) * rows + ROWS * g)], (size_t) here * sizeof(float))) {
+                    if (failures++ < 10) { std::printf("%s: row %d has not these bits with tiles\n", name, first + c); }
+                }
+            }
+        }
+    }
+}
+
 template <class F> static void product_of(const char * name, int64_t width, int rows, int n, int blocks_kind, int inputs_kind) {
     const int64_t blocks = width / F::SIZE, short_blocks = width / BLOCK;
     const int     groups = (rows + ROWS - 1) / ROWS, panels = (n + COLUMNS - 1) / COLUMNS;
@@ -152,6 +175,10 @@ template <class F> static void product_of(const char * name, int64_t width, int 
             }
         }
     }
+    std::vector<typename F::Group> others = packed;
+    if (other_tiles) { others[0].d[0] ^= 0x8000; }
+    tiles_agree<Emulated, F>(name, others, y, out, short_blocks, rows, n);
+    if (tiles_permitted()) { tiles_agree<Real, F>(name, others, y, out, short_blocks, rows, n); }
     // The same row of inputs alone gives the same bits.
     for (int c = 0; c < n; c++) {
         std::vector<Panel> alone((size_t) short_blocks);
@@ -171,8 +198,9 @@ template <class F> static void products(const char * name) {
     for (int n = 1; n <= 19; n++) { product_of<F>(name, 256, whole(1, 40), n, 0, 0); }
     product_of<F>(name, 1024, 48, 8, 0, 0);
     product_of<F>(name, 512, 5, 512, 0, 0);
+    product_of<F>(name, 2048 + 256, 18, 50, 0, 0);  // more than one piece of blocks
     for (int b = 0; b < 4; b++) {
-        for (int i = 0; i < 6; i++) { product_of<F>(name, 512, 18, 9, b, i); }
+        for (int i = 0; i < 6; i++) { product_of<F>(name, 512, 18, 17, b, i); }
     }
 }
 
@@ -416,7 +444,8 @@ static void exponentials() {
 }
 
 int main(int argc, char ** argv) {
-    control = argc > 1 && !std::strcmp(argv[1], "control");
+    control     = argc > 1 && !std::strcmp(argv[1], "control");
+    other_tiles = argc > 1 && !std::strcmp(argv[1], "tiles");
     products<Q4_0>("Q4_0");
     products<Q4_1>("Q4_1");
     products<Q4_K>("Q4_K");

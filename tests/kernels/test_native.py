@@ -18,6 +18,7 @@ FORMS = {
     "avx512-vnni": ("cascadelake", (*AVX512, "-mavx512vnni")),
     "avx2-vnni": ("cascadelake", (*AVX512, "-mavx512vnni", "-DKERNELS_NARROW")),
     "avx-vnni": ("alderlake", (*AVX2, "-mavxvnni")),
+    "amx": ("sapphirerapids", (*AVX512, "-mavx512vnni", "-mamx-tile", "-mamx-int8")),
 }
 """The build of ggml whose instructions each needs, and the flags."""
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g")
@@ -37,8 +38,26 @@ def test_right_on_the_worst_blocks_and_a_wrong_sign_is_seen(tmp_path: Path, form
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failures" in done.stdout
-    control = subprocess.run([program, "control"], capture_output=True, text=True, check=False)
-    assert control.returncode == 1 and "not" in control.stdout, control.stderr
+    for control, said in (("control", "not"), ("tiles", "has not these bits with tiles")):
+        wrong = subprocess.run([program, control], capture_output=True, text=True, check=False)
+        assert wrong.returncode == 1 and said in wrong.stdout, wrong.stderr
+
+
+def test_the_instructions_for_tiles_are_in_the_build_for_amx(tmp_path: Path) -> None:
+    """The kernel is compiled with them on any machine; what runs elsewhere is the emulation."""
+    source = tmp_path / "tiles.cpp"
+    source.write_text(
+        '#include "tiles.h"\n'
+        "template class kernels::TiledProduct<kernels::Real, kernels::Q4_1>;\n"
+        "template class kernels::TiledProduct<kernels::Real, kernels::Q6_K>;\n"
+    )
+    found = {}
+    for form in ("avx512-vnni", "amx"):
+        command: list[str | Path] = [need_tool("g++"), "-std=c++17", "-O1", *FORMS[form][1]]
+        command += ["-I", ROOT / "kernels", "-S", source, "-o", tmp_path / form]
+        subprocess.run(command, check=True)
+        found[form] = "tdpbsud" in (tmp_path / form).read_text()
+    assert found == {"avx512-vnni": False, "amx": True}
 
 
 def test_a_cleared_cache_is_zeroes_at_once_and_keeps_what_is_written_meanwhile(

@@ -4,12 +4,15 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import StateRefused
 from appliance.workers import cpu_variants
+from appliance.workers.cpu_variants import Variant
+from appliance.workers.repacking import AMX, OURS, PLAIN
 from tests.conftest import need_tool
 
 
@@ -68,6 +71,17 @@ def test_without_avx_the_plain_variant_computes(tmp_path: Path, directory: Path)
     assert found.path == tmp_path / plain[-1]
     assert (found.instructions, found.kernels, found.refused) == ("", (), 0)
     assert found.label == f"{plain[-1]}, no kernels of ours"
+
+
+def test_a_label_says_what_multiplies_with_the_weights_of_a_model() -> None:
+    kernels, name = ("Q4_K", "tiles"), "libggml-cpu-sapphirerapids.so"
+    found = Variant(Path("/x") / name, "avx512-vnni", kernels, ("Q4_K",))
+    ours = f"{name}, kernels avx512-vnni, without Q4_K: wrong in the self-test"
+    assert found.label == found.multiplies([OURS]) == ours
+    assert found.multiplies([OURS, AMX]) == f"{ours} and ggml's AMX"
+    assert found.multiplies([AMX, PLAIN]) == f"{name}, ggml's AMX and ggml's own kernels"
+    assert found.refused == 0b11  # tiles give the same bits, and are not known to be faster
+    assert replace(found, wrong=()).refused == 0b10
 
 
 def test_a_variant_that_dies_is_not_chosen(tmp_path: Path, directory: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from appliance.trust.gguf.gguf import vet
 from appliance.trust.gguf.tensors import TYPES
 from appliance.workers import cpu_variants, repacking
-from appliance.workers.repacking import copied, loaded
+from appliance.workers.repacking import copied, loaded, multipliers
 from tests.requantised import as_q4_0
 
 QUANTISED = sorted(t.name for t in TYPES.values() if t.bytes * 8 < 16 * t.elements)
@@ -134,6 +134,75 @@ def test_llama_cpp_says_the_same(default_model_path: Path, tmp_path: Path) -> No
             wanted = copied(facts.matrices, cpu_variants.name_of(path)) / (1 << 20)
             assert found == pytest.approx(wanted, rel=0.01, abs=0.5)
     assert ran
+
+
+AMX_HOST = "sapphirerapids"
+
+
+def test_our_kernels_come_before_amx_in_every_format() -> None:
+    for name in KERNELS:
+        for variant in ("haswell", "zen4", AMX_HOST):
+            assert multipliers({name: 800, "F32 table": 8}, variant) == ("ours",)
+        assert multipliers({f"{name} tied": 800}, AMX_HOST) == ("ours",)
+    assert multipliers({"F16": 8, "Q4_K": 144, "Q4_K experts": 144}, AMX_HOST) == (
+        "ours", "amx", "repacked",
+    )  # fmt: skip
+    assert multipliers({"F16": 8, "Q4_K": 144}, "zen4") == ("ours", "plain")
+    assert multipliers({"Q4_K": 144, "Q8_0": 34}, AMX_HOST, ("Q4_K",)) == ("ours", "amx")
+    assert multipliers({"Q4_K": 144}, "x64") == ("plain",)
+    assert multipliers({"Q4_K": 144}, "unknown") == ()
+
+
+MULTIPLIES = """
+import ctypes, json, os, sys
+from pathlib import Path
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
+from appliance.engine.scheduler import Chunk
+from appliance.engine.sequence import Sequence
+from appliance.engine.text.textstream import TextStream
+from appliance.types import Sampling
+
+library = Library(Path(sys.argv[1]), int(sys.argv[3]))
+runner = ModelRunner(library, os.open(sys.argv[2], os.O_RDONLY), RunnerConfig(128, 1, 1, 64))
+asked = Sequence(0, list(range(5, 45)), Sampling(), 1, TextStream(), slot=0)
+runner.forward([Chunk(asked, 0, 40)])
+kernels = ctypes.CDLL(sys.argv[1])
+kernels.kernels_paths.restype = ctypes.c_char_p
+found = kernels.kernels_multiplied()
+names = enumerate(kernels.kernels_paths().decode().split(","))
+print(json.dumps([name for i, name in names if found >> i & 1]))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+def multiplied(variant: cpu_variants.Variant, model: Path, wrong: tuple[str, ...] = ()) -> set[str]:
+    """Return the paths that the library of a variant counts while it computes a prompt, in a process of its own."""
+    refused = replace(variant, wrong=wrong).refused
+    done = subprocess.run(
+        [sys.executable, "-c", MULTIPLIES, variant.path, model, str(refused)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(done.stdout))
+
+
+def test_the_library_counts_what_is_said_to_multiply(
+    default_model_path: Path, tmp_path: Path
+) -> None:
+    """Of a model that is all ours, one of which half is, and one without any kernel of ours."""
+    best = cpu_variants.find_variant(cpu_variants.library_directory())
+    if not best.kernels:
+        pytest.skip("no kernels of ours on this machine")
+    other = as_q4_0(default_model_path, tmp_path / "q4_0.gguf")
+    seen = set()
+    for model, wrong in ((default_model_path, ()), (other, ("Q4_0",)), (other, best.kernels)):
+        found = multiplied(best, model, wrong)
+        matrices = vet(model.read_bytes()).matrices
+        assert found == set(multipliers(matrices, best.name, wrong)), (model, wrong)
+        seen.add(frozenset(found))
+    assert len(seen) > 1  # the library tells them apart
 
 
 def test_a_kernel_that_is_refused_is_not_used(default_model_path: Path, tmp_path: Path) -> None:

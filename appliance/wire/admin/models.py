@@ -69,7 +69,7 @@ class Worker(_Reply):
         reason: why it is suspended.
         confinement: what the worker reports to be in force.
         kind: what the model is for.
-        variant: name of the engine's processor backend.
+        variant: the engine's processor backend, and what multiplies with the weights there.
         device: what it computes on, asked at the last start.
         memory_mib: what it counts for in the memory budget.
         held: "memory" for sealed memory; "disk" for a file that the service cannot write,

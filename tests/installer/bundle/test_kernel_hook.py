@@ -40,6 +40,17 @@ def test_every_change_is_made_and_every_file_added(source: Path) -> None:
         assert Path(line.strip()).name in added
 
 
+def test_our_buffer_type_is_asked_before_all_others(source: Path) -> None:
+    """ggml takes the first that wants a matrix: AMX and repacking come after."""
+    list_begins = "        std::vector<ggml_backend_buffer_type_t> bufts;\n"
+    path = source / "vendor/llama.cpp/ggml/src/ggml-cpu/ggml-cpu.cpp"
+    path.write_text(path.read_text() + "bufts.push_back(ggml_backend_amx_buffer_type());\n")
+    apply(source)
+    after = path.read_text().split(list_begins)[1]
+    first = after[after.index("push_back(") :].splitlines()[0]
+    assert first == "push_back(kernels_buffer_type());"
+
+
 @pytest.mark.parametrize("change", CHANGES, ids=range(len(CHANGES)))
 def test_a_text_that_changed_stops_the_build(source: Path, change: kernel_hook.Change) -> None:
     path = source / change.file
