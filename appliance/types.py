@@ -683,6 +683,7 @@ class Delta:
         prompt: tokens of the prompt, told with the last piece by what could not count them before.
         decided: how sure the model was of its tokens, where that was asked for.
         by: which host on the network answers, on the first and the last pieces of its answer.
+        stopped: on the last piece, the stop text that ended it; "" where none did.
     """
 
     text: str
@@ -696,6 +697,7 @@ class Delta:
     prompt: int = 0
     decided: tuple[Decision, ...] = ()
     by: Answerer | None = None
+    stopped: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The LAN application: which routes there are, and what stands before them.
 
-Rules: nothing but the OpenAI surface is served here, never an admin route; only `PUBLIC` needs
+Rules: nothing but the APIs of apps is served here, never an admin route; only `PUBLIC` needs
 no key, and `docs = false` takes the documentation out of it; the framework's telemetry
 and its pages with remote assets are off.
 """
@@ -11,8 +11,9 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 import appliance
+from appliance.api.anthropic import messages
 from appliance.api.cors import CorsGate
-from appliance.api.described import ANY, KEYED, KEYS
+from appliance.api.described import ANY, KEYED, KEYS, in_messages
 from appliance.api.docs import PATHS, docs_routes
 from appliance.api.errors import install_error_handlers
 from appliance.api.large_bodies import LargeBodies
@@ -90,6 +91,7 @@ def create_lan_app(services: "Services") -> FastAPI:
         tokenize, ca, usage,
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
+    app.include_router(messages.router, dependencies=KEYS, responses=in_messages(KEYED))
     return app
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from fastapi import Depends
 from fastapi.security import APIKeyHeader, HTTPBearer
 
+from appliance.wire.anthropic.reply import MessageErrorReply
 from appliance.wire.openai.errors import ErrorResponse
 from appliance.wire.openai.queue import QueueItem
 
@@ -63,6 +64,15 @@ KEYED: Final[Responses] = {
     503: _error("Not now: the model, the audit log or the server is not ready.", **_RETRY),
 }
 """Of every operation that needs a key."""
+
+
+def in_messages(responses: Responses) -> Responses:
+    """The same with the error body of Anthropic's API."""
+    return {
+        status: {**one, "model": MessageErrorReply} if one.get("model") is ErrorResponse else one
+        for status, one in responses.items()
+    }
+
 
 _LOCATION: Final = {
     "location": {

@@ -2,9 +2,10 @@
 
 Rules:
 - Every body that is not an answer is `{"error": {"message", "type", "param", "code"}}`, the
-  shape of the OpenAI API; `code` is one of `appliance.errors.CODES`. What waits for a person has
-  the id of its item as `item` beside them; a client that prefers it (`Prefer: respond-async`,
-  RFC 7240) gets 202 with the item instead. No SDK tries 422 again.
+  shape of the OpenAI API, or that of Anthropic's where a route of it was asked; `code` is one of
+  `appliance.errors.CODES`. What waits for a person has the id of its item as `item` beside them; a
+  client that prefers it (`Prefer: respond-async`, RFC 7240) gets 202 with the item instead. No SDK
+  tries 422 again.
 - A client's fault is a 4xx and never retried by the SDKs; 429 and 503 carry `Retry-After`, and
   `x-should-retry` says whether trying again can help.
 - An unexpected exception answers 500 `internal_error` with no detail.
@@ -20,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from appliance.api.dialect import speaks_anthropic
 from appliance.errors import (
     CODES,
     ApplianceError,
@@ -157,6 +159,14 @@ _TYPES: Final[Mapping[int, str]] = {
     403: "permission_error",
     429: "rate_limit_error",
 }
+_MESSAGES_TYPES: Final[Mapping[int, str]] = {
+    **_TYPES,
+    404: "not_found_error",
+    408: "timeout_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    503: "overloaded_error",
+}
 _CODE_OF_HTTP_STATUS: Final[Mapping[int, str]] = {
     400: "invalid_json",
     404: "not_found",
@@ -187,14 +197,33 @@ def error_body(error: ApplianceError) -> dict[str, Any]:
     return {**body, "item": error.item["id"], **several}
 
 
-class ErrorAnswer(JSONResponse):
-    """An error as an answer; its code is left in the scope for whoever counts."""
+def messages_error(error: ApplianceError, request_id: str) -> dict[str, Any]:
+    """The body of an error answer in Anthropic's API, but for its type."""
+    status, plain = status_of(error), error_body(error)
+    kind = "api_error" if status == 500 else _MESSAGES_TYPES.get(status, "invalid_request_error")
+    details = {name: plain[name] for name in ("param", "item", "items") if name in plain}
+    told = {"type": kind, "message": error.message}
+    return {
+        "error": {**told, "details": {"error_code": error.code, **details}},
+        "request_id": request_id,
+    }
 
-    code = ""
+
+class ErrorAnswer(JSONResponse):
+    """An error as an answer, in the words of the API that was asked; its code is left in the scope
+    for whoever counts.
+    """
+
+    error: ApplianceError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        scope.setdefault("state", {})["error_code"] = self.code
+        state = scope.setdefault("state", {})
+        state["error_code"] = self.error.code
+        if speaks_anthropic(scope["path"]):
+            told = messages_error(self.error, state.get("request_id", ""))
+            self.body = self.render({"type": "error", **told})
+            self.headers["content-length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
 
 
@@ -215,7 +244,7 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
     if status == 429 or status >= 500:
         extra["x-should-retry"] = "false" if error.code in _HOPELESS else "true"
     answer = ErrorAnswer(body, status_code=status, headers=extra)
-    answer.code = error.code
+    answer.error = error
     return answer
 
 

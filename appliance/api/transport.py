@@ -22,6 +22,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appliance.api.dialect import speaks_anthropic
 from appliance.api.errors import error_response
 from appliance.api.identity import named_by_client, told_back
 from appliance.errors import BadRequest, RequestRefused, TooLarge, Unauthenticated
@@ -91,9 +92,11 @@ class RequestContext:
 
     def _tags(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         state = scope["state"]
+        request_id = state["request_id"].encode()  # of an answer that is given again, its first
         return [
-            (b"x-request-id", state["request_id"].encode()),  # of an answer given again, its first
+            (b"x-request-id", request_id),
             (b"x-appliance-profile", self.profile.encode()),
+            *([(b"request-id", request_id)] if speaks_anthropic(scope["path"]) else ()),
             *told_back(state["client"]),
             *self.told(scope),
         ]

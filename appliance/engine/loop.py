@@ -230,7 +230,8 @@ class Engine:
             text += sequence.stream.finish()
             self._remove(sequence)
         # A stop string that the client chose may end a document anywhere: it is cut, not wrong.
-        complete = finish == "stop" and not sequence.stream.stopped
+        stream = sequence.stream
+        complete = finish == "stop" and not stream.stopped
         if sequence.guide is not None and not sequence.guide.wrote(text, complete):
             finish = "invalid"
         told = () if decided is None else (decided,)
@@ -238,7 +239,9 @@ class Engine:
         chosen += b"".join(
             CHOSEN.pack(forced_one, 0, 0) for forced_one in (forced or ())[: count - 1]
         )
-        return Row(sequence.id, text, count, finish, scored, b"", reused, told, chosen)
+        return Row(
+            sequence.id, text, count, finish, scored, b"", reused, told, chosen, stream.stopped
+        )
 
     def _score(self, sequence: Sequence, logits: NDArray[np.float32], token: int) -> TokenLogprob:
         """The log-probability of the next token, which is not appended yet."""

@@ -266,6 +266,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
             of each label's probability.
         decided: how sure the model was of the token that it chose, if asked for.
         chosen: a `logprobs.CHOSEN` for each of the tokens.
+        stopped: the stop text that ended it; "" where none did.
     """
 
     id: int
@@ -277,6 +278,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     reused: Count = 0
     decided: tuple[Decision, ...] = ()
     chosen: bytes = b""
+    stopped: str = ""
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):

@@ -86,6 +86,7 @@ class Choices:
                 choice.last.finish_reason if choice.last else None,
                 index,
                 tuple(choice.logprobs) if told else (),
+                stopped=choice.last.stopped if choice.last else "",
             )
             for index, choice in enumerate(best)
         ]

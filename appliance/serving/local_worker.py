@@ -91,6 +91,7 @@ class LocalWorker:
                 row.vector,
                 row.reused,
                 decided=row.decided,
+                stopped=row.stopped,
             )
 
     async def cancel(self, prepared: PreparedRequest) -> None:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from appliance.api.app import DOCUMENTATION, PUBLIC, create_lan_app
+from appliance.api.dialect import speaks_anthropic
 from appliance.app import Services
 from appliance.config import Config, ServerConfig
 from appliance.errors import CODES, AuditUnavailable, BadRequest, Overloaded, Unavailable
@@ -44,6 +45,8 @@ ROUTES = {
     "/detokenize": {"POST"},
     "/tokenizer_info": {"GET"},
     "/v1/usage": {"GET"},
+    "/v1/messages": {"POST"},
+    "/v1/messages/count_tokens": {"POST"},
 }
 JSON = {"content-type": "application/json"}
 
@@ -55,8 +58,13 @@ def routes_of(app: FastAPI) -> dict[str, set[str]]:
 def shaped(reply: httpx.Response) -> dict[str, Any]:
     """The error of an answer, after checking its shape and the headers that all answers have."""
     body = reply.json()
-    assert set(body) == {"error"}
     error: dict[str, Any] = body["error"]
+    if speaks_anthropic(reply.request.url.path):
+        assert set(body) == {"type", "error", "request_id"} and body["type"] == "error"
+        details = error.pop("details")
+        error |= {"code": details["error_code"], "param": details["param"]}
+    else:
+        assert set(body) == {"error"}
     assert set(error) == {"message", "type", "param", "code"}
     assert error["message"] and error["type"] and error["code"] in CODES
     assert reply.headers["content-type"] == "application/json"
@@ -146,10 +154,11 @@ async def test_the_openapi_document_describes_the_routes_and_the_error_shape(lan
         path.replace(":path", "") for path in ROUTES if path not in DOCUMENTATION
     }
     assert "HTTPValidationError" not in document["components"]["schemas"]
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, item in document["paths"].items():
+        name = "MessageErrorReply" if speaks_anthropic(path) else "ErrorResponse"
+        for operation in item.values():
             assert operation["responses"]["default"]["content"]["application/json"]["schema"] == {
-                "$ref": "#/components/schemas/ErrorResponse"
+                "$ref": f"#/components/schemas/{name}"
             }
 
 

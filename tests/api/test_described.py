@@ -6,14 +6,18 @@ import httpx
 import pytest
 
 from appliance.api.app import DOCUMENTATION
+from appliance.api.dialect import speaks_anthropic
 from tests.api.conftest import Lan
 from tests.api.test_app import ROUTES
 
-ROUTED = {"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/classify"}
+ROUTED = {
+    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/classify", "/v1/messages",
+}  # fmt: skip
 KEYED = {"400", "401", "404", "413", "415", "429", "500", "503", "default"}
 ITEM = {"$ref": "#/components/schemas/QueueItem"}
 ERROR = {"$ref": "#/components/schemas/ErrorResponse"}
-ANSWERS = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+MESSAGES_ERROR = {"$ref": "#/components/schemas/MessageErrorReply"}
+ANSWERS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
 
 
 @pytest.fixture
@@ -36,7 +40,8 @@ async def test_each_operation_names_its_statuses_and_its_keys(document: Any) -> 
                     assert response["content"]["application/json"]["schema"] == ITEM
                     assert {"x-request-id", "location"} == set(response["headers"])
                 elif status != "200":
-                    assert response["content"]["application/json"]["schema"] == ERROR
+                    error = MESSAGES_ERROR if speaks_anthropic(path) else ERROR
+                    assert response["content"]["application/json"]["schema"] == error
                     assert "x-request-id" in response["headers"]
                     assert ("location" in response["headers"]) == (status == "422")
                     assert ("retry-after" in response["headers"]) == (status in ("429", "503"))

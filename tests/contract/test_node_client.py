@@ -1,5 +1,5 @@
-"""The unmodified `openai` package, the AI SDK and LangChain of npm, from a lock with digests,
-against `appliance serve`.
+"""The unmodified packages of OpenAI and Anthropic, the AI SDK and LangChain of npm, from a lock
+with digests, against `appliance serve`.
 """
 
 import json
@@ -18,7 +18,12 @@ from tests.contract.conftest import EMBEDDER, NODE, NODE_LOCK, TASK, Live
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("client.test.mjs", 9), ("ai-sdk.test.mjs", 14), ("langchain.test.mjs", 11)],
+    [
+        ("client.test.mjs", 9),
+        ("ai-sdk.test.mjs", 14),
+        ("langchain.test.mjs", 11),
+        ("anthropic.test.mjs", 5),
+    ],
 )
 def test_the_packages_of_npm(
     packages: Path, three_models: Live, tmp_path: Path, name: str, count: int

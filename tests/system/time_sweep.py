@@ -27,6 +27,7 @@ from typing import Final
 import httpx
 from pydantic import BaseModel
 
+from appliance.wire.anthropic.messages import MessagesRequest
 from appliance.wire.openai.chat import ChatRequest
 from appliance.wire.openai.classify import ClassifyRequest
 from appliance.wire.openai.completions import CompletionRequest
@@ -165,6 +166,7 @@ class Case:
 
 _USER: Final = '[{"role":"user","content":"x"}]'
 ROUTES: Final[dict[str, tuple[str, type[BaseModel], dict[str, str]]]] = {
+    "messages": ("/messages", MessagesRequest, {"messages": _USER, "max_tokens": "1"}),
     "chat": ("/chat/completions", ChatRequest, {"messages": _USER, "max_tokens": "1"}),
     "completions": ("/completions", CompletionRequest, {"prompt": '"x"', "max_tokens": "1"}),
     "responses": ("/responses", ResponsesRequest, {"input": '"x"', "max_output_tokens": "1"}),

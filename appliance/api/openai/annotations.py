@@ -1,4 +1,4 @@
-"""The citations of a task's answer in the shapes that OpenAI's clients read.
+"""The citations of a task's answer in the shapes that OpenAI's and Anthropic's clients read.
 
 Rule: everything is in `x_appliance` too, digests included; these shapes carry what they have room
 for. A URL names the collection, the document and the bytes; nothing answers it.
@@ -41,6 +41,25 @@ def cited_files(generation: ServedAnswer) -> list[dict[str, Any]]:
             "index": one.at,
         }
         for one in (cited.citations if cited else ())
+    ]
+
+
+def cited_results(generation: ServedAnswer) -> list[dict[str, Any]]:
+    """Citations of a block of text, as of search results: a passage is a result of one block."""
+    cited = _cited(generation)
+    if cited is None:
+        return []
+    return [
+        {
+            "type": "search_result_location",
+            "cited_text": one.quote,
+            "search_result_index": one.number - 1,
+            "source": url(cited.collection, one),
+            "title": one.title or one.document,
+            "start_block_index": 0,
+            "end_block_index": 1,
+        }
+        for one in cited.citations
     ]
 
 

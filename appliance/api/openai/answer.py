@@ -76,6 +76,7 @@ class Answer(Streams):
         form: how the generation is written.
         request_id: for the log.
         stream: as server-sent events, else as one document.
+        failed: the event of a stream that could not begin.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class Answer(Streams):
         *,
         request_id: str,
         stream: bool,
+        failed: Callable[[ApplianceError], bytes] = error_event,
     ) -> None:
         super().__init__()
         self._start = start
         self._form = form
         self._request_id = request_id
         self.stream = stream
+        self._failed = failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; returns in silence when the client has gone."""
@@ -111,7 +114,7 @@ class Answer(Streams):
             if not self.stream:
                 raise
             await send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
-            await send(_body(error_event(error), last=True))
+            await send(_body(self._failed(error), last=True))
 
     async def _write_document(self, generation: ServedAnswer, send: Send) -> None:
         form = self._form(generation)
@@ -147,7 +150,8 @@ class Answer(Streams):
                 if delta.text or delta.logprobs:
                     events += form.piece(delta)
                 if finish:
-                    events += form.end(delta.index, _checked(finish))
+                    _checked(finish)
+                    events += form.end(delta)
                     left -= 1
                 if not left:
                     events += form.closing()
@@ -194,12 +198,11 @@ async def unbroken(start: Awaitable[ServedAnswer]) -> ServedAnswer:
         raise
 
 
-def _checked(finish: str | None) -> str:
+def _checked(finish: str | None) -> None:
     if finish == "cancelled":
         raise Unavailable("request_cancelled", "The answer was ended before it was complete.")
     if finish not in _FINISHED:
         raise RuntimeError(f"an answer ended with {finish!r}")
-    return finish
 
 
 def _head(headers: list[tuple[bytes, bytes]], receipt: str) -> Message:

@@ -139,11 +139,12 @@ class ChatFormat(Format):
             logprobs = None
         return events
 
-    def end(self, index: int, finish: str) -> bytes:
+    def end(self, last: Delta) -> bytes:
         """Write the text held back, and the chunk with the finish reason."""
-        last = [self._delta(index, piece) for piece in self._replies[index].finish()]
-        events = b"".join(self.event([_ChatChoice(delta, index)]) for delta in last)
-        finish = self._finish(index, finish)
+        index = last.index
+        rest = [self._delta(index, piece) for piece in self._replies[index].finish()]
+        events = b"".join(self.event([_ChatChoice(delta, index)]) for delta in rest)
+        finish = self._finish(index, last.finish_reason or "")
         ended = _Delta(annotations=citations_of(self._generation))
         return events + self.event([_ChatChoice(ended, index, finish_reason=finish)], last=True)
 

@@ -74,6 +74,7 @@ class CompletionFormat(Format):
         logprobs = completion_logprobs(delta.logprobs)
         return self.event([_TextChoice(delta.text, delta.index, logprobs)])
 
-    def end(self, index: int, finish: str) -> bytes:
+    def end(self, last: Delta) -> bytes:
         """The chunk that says why a choice ended."""
-        return self.event([_TextChoice("", index, finish_reason=finish)], last=True)
+        ended = _TextChoice("", last.index, finish_reason=last.finish_reason)
+        return self.event([ended], last=True)

@@ -42,13 +42,18 @@ class PartialChoice:
 
     text: str = ""
     logprobs: list[TokenLogprob] = field(default_factory=list)
-    finish: str | None = None
+    last: Delta = field(default_factory=lambda: Delta("", 0))
 
     def take(self, delta: Delta) -> None:
         """Add a piece."""
         self.text += delta.text
         self.logprobs += delta.logprobs
-        self.finish = delta.finish_reason
+        self.last = delta
+
+    @property
+    def finish(self) -> str | None:
+        """The reason why it ended; None before."""
+        return self.last.finish_reason
 
 
 def token_usage(generation: ServedAnswer) -> Usage:
@@ -102,8 +107,8 @@ class Format(ABC):
         """The chunk of one delta's text, without its finish reason."""
 
     @abstractmethod
-    def end(self, index: int, finish: str) -> bytes:
-        """The chunk that says why a choice ended; it has no text."""
+    def end(self, last: Delta) -> bytes:
+        """The chunk that says why a choice ended, with its last piece; it has no text."""
 
     def closing(self) -> bytes:
         """Write the end of a complete stream: counts, receipt, `[DONE]`."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from appliance.text import visible
 from appliance.types import Sampling
+from appliance.wire.anthropic.messages import Conversation
 from appliance.wire.openai.fields import HARMLESS, REFUSED
 from appliance.wire.openai.generation import GenerationFields
 from appliance.wire.openai.responses_request import ResponsesRequest
@@ -20,7 +21,7 @@ _MOST_LOGGED: Final = 20
 _logger = logging.getLogger("appliance.api")
 
 
-def log_ignored(body: GenerationFields | ResponsesRequest, request_id: str) -> None:
+def log_ignored(body: GenerationFields | ResponsesRequest | Conversation, request_id: str) -> None:
     """Name the unknown fields of a request in the log; their values are nobody's business."""
     known = HARMLESS[body.route] | REFUSED[body.route].keys()
     ignored = sorted(set(body.model_extra or ()) - known)

@@ -102,7 +102,7 @@ class ResponsesFormat(Format):
     def whole(self, choices: Sequence[PartialChoice]) -> Response:
         """The answer as one document."""
         self.piece(Delta(choices[0].text, 0))
-        self.end(0, choices[0].finish or "")
+        self.end(choices[0].last)
         return Response.model_validate(self._response())
 
     def opening(self) -> bytes:
@@ -115,9 +115,9 @@ class ResponsesFormat(Format):
         """The events of one delta."""
         return b"".join(map(self._grow, self._reply.push(delta.text)))
 
-    def end(self, index: int, finish: str) -> bytes:
+    def end(self, last: Delta) -> bytes:
         """Write the text held back, and the end of the last item."""
-        self._finish = finish
+        self._finish = last.finish_reason or ""
         events = b"".join(map(self._grow, self._reply.finish()))
         if not self._items:  # an answer without a word is a message all the same
             events += self._begin("content", "")

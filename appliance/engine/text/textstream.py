@@ -13,13 +13,16 @@ class TextStream:
 
     Args:
         stop: strings that end the text and are not part of it.
+
+    Attributes:
+        stopped: the one that ended it; "" before.
     """
 
     def __init__(self, stop: tuple[str, ...] = ()) -> None:
         self._stop = stop
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
-        self.stopped = False
+        self.stopped = ""
 
     def push(self, piece: bytes, *, may_stop: bool = True) -> str:
         """Add a token's bytes; the text that is now certain.
@@ -50,8 +53,8 @@ class TextStream:
         """End the text before the stop string that is complete first; whether there is one."""
         found = [(i + len(s), i) for s in self._stop if (i := self._held.find(s)) >= 0]
         if found:
-            self.stopped = True
-            self._held = self._held[: min(found)[1]]
+            end, begin = min(found)
+            self.stopped, self._held = self._held[begin:end], self._held[:begin]
         return bool(found)
 
     def _take(self) -> str:

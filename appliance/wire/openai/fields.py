@@ -16,9 +16,17 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 from appliance.wire.openai.unsupported import Unsupported, absent
 
 Route: TypeAlias = Literal[
-    "chat", "completions", "responses", "embeddings", "rerank", "classify", "tokenize", "message"
+    "chat",
+    "completions",
+    "responses",
+    "messages",
+    "embeddings",
+    "rerank",
+    "classify",
+    "tokenize",
+    "message",
 ]
-"""A route by its short name; `message` is an element of `messages`."""
+"""A route by its short name; `messages` is Anthropic's, `message` an element of `messages`."""
 
 
 class FieldGroup(NamedTuple):
@@ -52,6 +60,7 @@ _RESPONSES: Final[tuple[Route, ...]] = ("responses",)
 _PLAIN: Final[tuple[Route, ...]] = ("chat", "completions")
 _TALKS: Final[tuple[Route, ...]] = ("chat", "responses")
 _TEXT: Final[tuple[Route, ...]] = ("chat", "completions", "responses")
+_MESSAGES: Final[tuple[Route, ...]] = ("messages",)
 _EMBED: Final[tuple[Route, ...]] = ("embeddings",)
 _RANK: Final[tuple[Route, ...]] = ("rerank",)
 _VECTORS: Final[tuple[Route, ...]] = ("embeddings", "rerank")
@@ -231,6 +240,24 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
     _refused("add_special", ("tokenize",), "its name is add_special_tokens here"),
     _refused("parse_special", ("tokenize",), "a prompt may spell control tokens", True),
     _refused("with_pieces", ("tokenize",), "its name is return_token_strs here", False),
+    # Anthropic's messages.
+    _refused("stop", _MESSAGES, "its name is stop_sequences here", [], ""),
+    _refused("max_completion_tokens max_output_tokens", _MESSAGES, "its name is max_tokens here"),
+    _refused("n", _MESSAGES, _OTHER_ROUTE, 1),
+    _refused("min_p presence_penalty frequency_penalty", _MESSAGES, _OTHER_ROUTE, 0),
+    _refused("repetition_penalty", _MESSAGES, _OTHER_ROUTE, 1),
+    _refused("seed logit_bias logprobs", _MESSAGES, _OTHER_ROUTE, {}, False),
+    _refused("response_format output_format", _MESSAGES, "use output_config.format",
+             {"type": "text"}),
+    _refused("reasoning_effort", _MESSAGES, "use thinking"),
+    _refused("functions function_call", _MESSAGES, _OLD_TOOLS, [], "none", "auto"),
+    _refused("container mcp_servers", _MESSAGES, "no tools run on the server", []),
+    _refused("context_management", _MESSAGES, "a conversation is never cut silently", [], {}),
+    _harmless("cache_control", _MESSAGES,
+              "what a prompt shares with earlier ones of the key is always kept"),
+    _harmless("inference_geo", _MESSAGES, "answers are computed here"),
+    _harmless("service_tier speed", _MESSAGES, "the key decides"),
+    _harmless("diagnostics", _MESSAGES, "a hint for Anthropic's own cache"),
     # Elements of messages.
     _refused("function_call", ("message",), _OLD_TOOLS),
     _refused("audio images", ("message",), "models read text only", []),

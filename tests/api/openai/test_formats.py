@@ -50,7 +50,8 @@ def test_the_receipt_of_the_outcome_is_a_comment_just_before_done() -> None:
 
 def test_usage_is_the_last_chunk() -> None:
     written = form(ChatFormat, include_usage=True)
-    end, usage, receipt, done, rest = (written.end(0, "stop") + written.closing()).split(b"\n\n")
+    events = written.end(Delta("", 0, "stop")) + written.closing()
+    end, usage, receipt, done, rest = events.split(b"\n\n")
     assert json.loads(end[6:])["usage"] is None
     assert json.loads(usage[6:])["usage"]["total_tokens"] == 5
     assert receipt.startswith(b":") and done == b"data: [DONE]" and rest == b""

@@ -22,6 +22,7 @@ LENGTH = {
     "/v1/chat/completions": "max_completion_tokens",  # it wins over max_tokens
     "/v1/completions": "max_completion_tokens",
     "/v1/responses": "max_output_tokens",
+    "/v1/messages": "max_tokens",
 }
 NAMES = {"model_id": MODEL, "request_id": os.environ["CONTRACT_REQUEST"]}
 

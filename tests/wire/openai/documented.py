@@ -44,6 +44,15 @@ _LLAMA = (
 _OLLAMA = (
     "format options system template raw keep_alive context images suffix think num_predict stream "
 )
+_ANTHROPIC = (
+    "model messages max_tokens system stop_sequences stream temperature top_k top_p metadata "
+    "tools tool_choice thinking output_config cache_control container diagnostics inference_geo "
+    "service_tier speed mcp_servers context_management output_format "
+    "stop n seed logit_bias logprobs min_p presence_penalty frequency_penalty repetition_penalty "
+    "response_format max_completion_tokens max_output_tokens reasoning_effort functions "
+    "function_call "
+)
+"""Of its SDK 2.14, and what clients of the other API send."""
 _OTHERS = "max_new_tokens prefix enable_thinking thinking image_data "
 
 DOCUMENTED: dict[str, set[str]] = {
@@ -73,6 +82,7 @@ DOCUMENTED: dict[str, set[str]] = {
         "allowed_token_ids", "mirostat", "dry_multiplier", "xtc_probability", "n_predict",
         "messages", "chat_template_kwargs", "reasoning_effort",
     },
+    "messages": set(_ANTHROPIC.split()),
     "embeddings": {
         *embedding_create_params.EmbeddingCreateParams.__annotations__,
         "truncate_prompt_tokens", "padding", "truncation_side", "request_id", "priority",
@@ -104,6 +114,10 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
     "completions": ("/v1/completions", {"prompt": "Hi"}),
     "responses": ("/v1/responses", {"input": "Hi"}),
+    "messages": (
+        "/v1/messages",
+        {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]},
+    ),
     "embeddings": ("/v1/embeddings", {"input": "Hi"}),
     "rerank": ("/v1/rerank", {"query": "Hi", "documents": ["Hello"]}),
     "classify": ("/v1/classify", {"input": "Hi"}),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from appliance.wire.anthropic.messages import MessagesRequest
 from appliance.wire.openai.chat import ChatRequest
 from appliance.wire.openai.classify import ClassifyRequest
 from appliance.wire.openai.completions import CompletionRequest
@@ -18,6 +19,7 @@ from tests.wire.openai.documented import BODIES, DOCUMENTED
 
 SCHEMAS: dict[Route, type[BaseModel]] = {
     "chat": ChatRequest, "completions": CompletionRequest, "responses": ResponsesRequest,
+    "messages": MessagesRequest,
     "embeddings": EmbeddingRequest, "rerank": RerankRequest,
     "classify": ClassifyRequest, "tokenize": TokenizeRequest,
 }  # fmt: skip

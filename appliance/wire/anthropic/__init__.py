@@ -1,0 +1,1 @@
+"""The schemas of Anthropic's API, of the LAN listener."""

@@ -1,0 +1,134 @@
+"""The unmodified `anthropic` package, and pydantic-ai over it, against `/v1/messages`."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import pytest
+from anthropic import Anthropic
+from pydantic import BaseModel
+from pydantic_ai import Agent, ToolOutput, UsageLimits
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
+
+HELLO: list[Any] = [{"role": "user", "content": "Say hello."}]
+CITY: dict[str, Any] = {
+    "type": "object", "properties": {"city": {"enum": ["Oslo"]}}, "required": ["city"],
+    "additionalProperties": False,
+}  # fmt: skip
+WEATHER: Any = {"name": "weather", "description": "The weather.", "input_schema": CITY}
+
+
+@pytest.fixture
+def client(server: Any) -> Iterator[Anthropic]:
+    """A client with its default retries; it appends /v1 by itself."""
+    root = server.base_url.removesuffix("/v1")
+    with Anthropic(base_url=root, api_key=server.api_key) as made:
+        yield made
+
+
+def short(server: Any, **fields: Any) -> Any:
+    return {"model": server.model, "max_tokens": 8, "messages": HELLO, **fields}
+
+
+def test_a_message_whole_and_streamed_says_the_same(server: Any, client: Anthropic) -> None:
+    asked = short(server, temperature=0)
+    raw = client.messages.with_raw_response.create(**asked)
+    whole = raw.parse()
+    assert whole.type == "message" and whole.content[0].type == "text"
+    assert raw.headers["x-appliance-receipt"].count(" ") == 2
+    assert whole._request_id and whole._request_id == raw.headers["x-request-id"]
+    with client.messages.stream(**asked) as stream:
+        text = "".join(stream.text_stream)
+        last = stream.get_final_message()
+    assert text == whole.content[0].text
+    assert (last.stop_reason, last.content) == (whole.stop_reason, whole.content)
+    used = whole.usage.input_tokens + (whole.usage.cache_read_input_tokens or 0)
+    assert used == client.messages.count_tokens(model=server.model, messages=HELLO).input_tokens
+
+
+def test_a_demanded_call_its_result_and_deltas(server: Any, client: Anthropic) -> None:
+    asked = short(server, max_tokens=60, temperature=0, tools=[WEATHER])
+    asked["tool_choice"] = {"type": "any"}
+    whole = client.messages.create(**asked)
+    assert whole.stop_reason == "tool_use"
+    (call,) = whole.content
+    assert call.type == "tool_use" and (call.name, call.input) == ("weather", {"city": "Oslo"})
+    with client.messages.stream(**asked) as stream:
+        (again,) = stream.get_final_message().content
+    assert again.type == "tool_use" and again.input == call.input
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": "-3 degrees"}
+    answered: Any = {"role": "assistant", "content": whole.content}
+    messages = [*HELLO, answered, {"role": "user", "content": [result]}]
+    told = client.messages.create(**short(server, messages=messages, tools=[WEATHER]))
+    assert told.usage.output_tokens
+
+
+def test_a_stop_sequence_is_told(server: Any, client: Anthropic) -> None:
+    letters = list("abcdefghijklmnop")
+    done = client.messages.create(
+        **short(server, max_tokens=200, temperature=0, stop_sequences=letters)
+    )
+    assert done.stop_reason == "stop_sequence" and done.stop_sequence in letters
+
+
+def test_a_task_is_asked_as_a_model_is(server: Any, client: Anthropic) -> None:
+    messages = [{"role": "user", "content": "The engine leaks oil."}]
+    done = client.messages.create(**short(server, model=server.task, messages=messages))
+    assert done.content[0].type == "text" and done.model_extra
+    assert done.model_extra["x_appliance"]["task"] == server.task
+
+
+def test_models_are_listed_and_found(server: Any, client: Anthropic) -> None:
+    found = {one.id: one for one in client.models.list()}
+    assert found[server.model].type == "model" and found[server.model].created_at
+    assert client.models.retrieve(server.model).id == server.model
+
+
+def test_errors_have_the_classes_of_the_package(server: Any, client: Anthropic) -> None:
+    with pytest.raises(anthropic.NotFoundError) as absent:
+        client.messages.create(**short(server, model="nothing"))
+    assert absent.value.type == "not_found_error" and absent.value.request_id
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ""}}
+    with pytest.raises(anthropic.BadRequestError) as wrong:
+        client.messages.create(**short(server, messages=[{"role": "user", "content": [image]}]))
+    assert wrong.value.type == "invalid_request_error"
+    body: Any = wrong.value.body
+    assert body["error"]["details"]["error_code"] == "unsupported_parameter"
+    with pytest.raises(anthropic.AuthenticationError):
+        client.with_options(api_key="sk-wrong").models.list()
+    long = [{"role": "user", "content": "word " * 2_000}]
+    with pytest.raises(anthropic.BadRequestError, match="maximum context length"):
+        client.messages.create(**short(server, messages=long))
+
+
+def test_a_stream_that_is_left_ends(server: Any, client: Anthropic) -> None:
+    with client.messages.stream(**short(server, max_tokens=400)) as stream:
+        next(iter(stream))
+    assert client.messages.create(**short(server)).content
+
+
+class Valve(BaseModel):
+    """The state of a valve."""
+
+    name: str
+    open: bool
+
+
+def test_an_agent_with_an_output_type(server: Any) -> None:
+    root = server.base_url.removesuffix("/v1")
+    provider = AnthropicProvider(base_url=root, api_key=server.api_key)
+    model = AnthropicModel(server.model, provider=provider)
+    agent = Agent(
+        model, output_type=ToolOutput(Valve), model_settings={"temperature": 0, "max_tokens": 80}
+    )
+    done = agent.run_sync("Valve V7 is open.", usage_limits=UsageLimits(request_limit=1))
+    assert isinstance(done.output, Valve)
+
+    async def texts() -> list[str]:
+        talker = Agent(model, model_settings={"temperature": 0, "max_tokens": 12})
+        async with talker.run_stream("Say hello.") as streamed:
+            return [text async for text in streamed.stream_text(delta=True)]
+
+    assert "".join(asyncio.run(texts()))
