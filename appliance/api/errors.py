@@ -39,6 +39,11 @@ from appliance.errors import (
     UsageError,
 )
 from appliance.text import visible
+from appliance.wire.anthropic.reply import (
+    MessageError,
+    MessageErrorDetails,
+    MessageErrorReply,
+)
 
 STATUS_BY_CLASS: Final[Mapping[type[ApplianceError], int]] = {
     UsageError: 400,
@@ -197,16 +202,17 @@ def error_body(error: ApplianceError) -> dict[str, Any]:
     return {**body, "item": error.item["id"], **several}
 
 
-def messages_error(error: ApplianceError, request_id: str) -> dict[str, Any]:
-    """The body of an error answer in Anthropic's API, but for its type."""
+def messages_error(error: ApplianceError, request_id: str) -> MessageErrorReply:
+    """The body of an error answer in Anthropic's API."""
     status, plain = status_of(error), error_body(error)
     kind = "api_error" if status == 500 else _MESSAGES_TYPES.get(status, "invalid_request_error")
     details = {name: plain[name] for name in ("param", "item", "items") if name in plain}
-    told = {"type": kind, "message": error.message}
-    return {
-        "error": {**told, "details": {"error_code": error.code, **details}},
-        "request_id": request_id,
-    }
+    told = MessageError(
+        type=kind,
+        message=error.message,
+        details=MessageErrorDetails(error_code=error.code, **details),
+    )
+    return MessageErrorReply(type="error", error=told, request_id=request_id)
 
 
 class ErrorAnswer(JSONResponse):
@@ -222,7 +228,7 @@ class ErrorAnswer(JSONResponse):
         state["error_code"] = self.error.code
         if speaks_anthropic(scope["path"]):
             told = messages_error(self.error, state.get("request_id", ""))
-            self.body = self.render({"type": "error", **told})
+            self.body = self.render(told.model_dump(exclude_unset=True))
             self.headers["content-length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
 

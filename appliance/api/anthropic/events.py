@@ -15,7 +15,7 @@ import msgspec
 from pydantic_core import PydanticCustomError
 
 from appliance.api.errors import messages_error
-from appliance.api.openai.annotations import cited_results
+from appliance.api.openai.annotations import CitedResult, cited_results
 from appliance.api.openai.formats import Format, PartialChoice
 from appliance.engine.text.reply import ParsedReply, Piece
 from appliance.errors import ApplianceError
@@ -25,17 +25,28 @@ from appliance.wire.anthropic.reply import MessageReply, MessageUsage
 from appliance.wire.openai.tools import CalledFunction, ToolCall
 
 _ENCODER: Final = msgspec.json.Encoder()
-_DELTAS: Final = {
-    "content": ("text", "text_delta", "text"),
-    "reasoning": ("thinking", "thinking_delta", "thinking"),
-    "call": ("input", "input_json_delta", "partial_json"),
-}
-"""Of each kind of piece: the field of its block, the type of its delta, and the field of that."""
+
+
+class _TextBlock(msgspec.Struct, tag_field="type", tag="text"):
+    text: str = ""
+    citations: list[CitedResult] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _ThoughtBlock(msgspec.Struct, tag_field="type", tag="thinking"):
+    thinking: str = ""
+    signature: str = ""
+
+
+class _CallBlock(msgspec.Struct, tag_field="type", tag="tool_use"):
+    id: str
+    name: str
+    input: object
 
 
 def failed_event(request_id: str, error: ApplianceError) -> bytes:
     """The event that ends a stream which failed: the SDKs raise it."""
-    return _event("error", **messages_error(error, request_id))
+    told = messages_error(error, request_id).model_dump_json(exclude_unset=True)
+    return f"event: error\ndata: {told}\n\n".encode()
 
 
 class MessagesFormat(Format):
@@ -48,8 +59,9 @@ class MessagesFormat(Format):
         super().__init__(generation, request_id, include_usage=True)
         self._request_id = request_id
         self._reply = ParsedReply(generation.form)
-        self._blocks: list[dict[str, Any]] = []
+        self._blocks: list[_TextBlock | _ThoughtBlock | _CallBlock] = []
         self._open: str | None = None  # the kind of the last block while it grows
+        self._spelled = ""  # the arguments of a call
         self._stop: tuple[str | None, str | None] = None, None
 
     def whole(self, choices: Sequence[PartialChoice]) -> MessageReply:
@@ -80,9 +92,8 @@ class MessagesFormat(Format):
         if self._generation.outcome is not None:
             receipt = f": receipt {self._generation.outcome.header()}\n\n".encode()
         reason, sequence = self._stop
-        more: dict[str, Any] = {}
-        if self._generation.about is not None:
-            more["x_appliance"] = self._generation.about.document()
+        about = self._generation.about
+        more = {} if about is None else {"x_appliance": about.document()}
         ended = _event(
             "message_delta",
             delta={"stop_reason": reason, "stop_sequence": sequence},
@@ -102,33 +113,37 @@ class MessagesFormat(Format):
         events = b""
         if self._open != kind:
             events = self._close() + self._begin(kind, "")
-        field, name, told = _DELTAS[kind]
-        self._blocks[-1][field] += piece.text
-        return events + self._about("content_block_delta", delta={"type": name, told: piece.text})
+        block, text = self._blocks[-1], piece.text
+        if isinstance(block, _TextBlock):
+            block.text += text
+            delta = {"type": "text_delta", "text": text}
+        elif isinstance(block, _ThoughtBlock):
+            block.thinking += text
+            delta = {"type": "thinking_delta", "thinking": text}
+        else:
+            self._spelled += text
+            delta = {"type": "input_json_delta", "partial_json": text}
+        return events + self._about("content_block_delta", delta=delta)
 
     def _begin(self, kind: str, name: str) -> bytes:
-        self._open = kind
-        block: dict[str, Any] = {"type": "text", "text": ""}
-        if kind == "reasoning":
-            block = {"type": "thinking", "thinking": "", "signature": ""}
-        elif kind == "call":
+        self._open, self._spelled = kind, ""
+        if kind == "call":
             number = f"{self._request_id.removeprefix('req-')[:24]}_{len(self._blocks)}"
-            block = {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": {}}
-        self._blocks.append({**block, "input": ""} if kind == "call" else block)
-        return self._about("content_block_start", content_block=block)
+            self._blocks.append(_CallBlock(f"toolu_{number}", name, {}))
+        else:
+            self._blocks.append(_ThoughtBlock() if kind == "reasoning" else _TextBlock())
+        return self._about("content_block_start", content_block=self._blocks[-1])
 
     def _close(self) -> bytes:
         """End the last block; the text of a call becomes its arguments."""
         if self._open is None:
             return b""
-        block, kind, self._open = self._blocks[-1], self._open, None
+        block, self._open = self._blocks[-1], None
         events = b""
-        if kind == "call":
-            block["input"] = _arguments(block)
-        elif kind == "content":
-            cited = cited_results(self._generation)
-            if cited:
-                block["citations"] = cited
+        if isinstance(block, _CallBlock):
+            block.input = _arguments(block, self._spelled)
+        elif isinstance(block, _TextBlock) and (cited := cited_results(self._generation)):
+            block.citations = cited
             for one in cited:
                 delta = {"type": "citations_delta", "citation": one}
                 events += self._about("content_block_delta", delta=delta)
@@ -149,7 +164,7 @@ class MessagesFormat(Format):
             {
                 "id": self.head["id"].replace("-", "_", 1),
                 "model": self.head["model"],
-                "content": self._blocks,
+                "content": msgspec.to_builtins(self._blocks),
                 "usage": self._usage(),
                 **fields,
             }
@@ -169,13 +184,11 @@ class MessagesFormat(Format):
         return _event(kind, index=len(self._blocks) - 1, **fields)
 
 
-def _arguments(block: dict[str, Any]) -> dict[str, Any]:
+def _arguments(block: _CallBlock, spelled: str) -> object:
     """The object that the text of a call spells; of one that was cut off, what is there of it."""
-    called = CalledFunction(name=block["name"], arguments=block["input"])
+    called = CalledFunction(name=block.name, arguments=spelled)
     with suppress(PydanticCustomError):
-        spoken = ToolCall(id=block["id"], function=called).spoken()
-        found: dict[str, Any] = spoken["function"]["arguments"]
-        return found
+        return ToolCall(id=block.id, function=called).spoken()["function"]["arguments"]
     return {}
 
 

@@ -7,6 +7,8 @@ for. A URL names the collection, the document and the bytes; nothing answers it.
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Citation, CitedFrom
 
@@ -44,21 +46,26 @@ def cited_files(generation: ServedAnswer) -> list[dict[str, Any]]:
     ]
 
 
-def cited_results(generation: ServedAnswer) -> list[dict[str, Any]]:
-    """Citations of a block of text, as of search results: a passage is a result of one block."""
+class CitedResult(msgspec.Struct, tag_field="type", tag="search_result_location"):
+    """A citation of a block of text, as of a search result: a passage is a result of one block."""
+
+    cited_text: str
+    search_result_index: int
+    source: str
+    title: str
+    start_block_index: int = 0
+    end_block_index: int = 1
+
+
+def cited_results(generation: ServedAnswer) -> list[CitedResult]:
+    """The citations of a block of text."""
     cited = _cited(generation)
     if cited is None:
         return []
     return [
-        {
-            "type": "search_result_location",
-            "cited_text": one.quote,
-            "search_result_index": one.number - 1,
-            "source": url(cited.collection, one),
-            "title": one.title or one.document,
-            "start_block_index": 0,
-            "end_block_index": 1,
-        }
+        CitedResult(
+            one.quote, one.number - 1, url(cited.collection, one), one.title or one.document
+        )
         for one in cited.citations
     ]
 

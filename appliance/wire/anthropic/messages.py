@@ -70,7 +70,7 @@ Texts: TypeAlias = Annotated[
 ]
 
 
-class Block(BaseModel):
+class TurnPart(BaseModel):
     """A part of a message: text, a call, its result, or the model's reasoning.
 
     `is_error` of a result changes nothing: its text says what went wrong.
@@ -109,14 +109,14 @@ class Block(BaseModel):
         return self
 
 
-Blocks: TypeAlias = Annotated[
-    list[Block],
+TurnParts: TypeAlias = Annotated[
+    list[TurnPart],
     Field(fail_fast=True),
-    BeforeValidator(_as_texts, json_schema_input_type=str | list[Block]),
+    BeforeValidator(_as_texts, json_schema_input_type=str | list[TurnPart]),
 ]
 
 
-def _joined(blocks: list[Block]) -> str:
+def _joined(blocks: list[TurnPart]) -> str:
     return "\n".join(block.text or "" for block in blocks if block.type == "text")
 
 
@@ -126,7 +126,7 @@ class Turn(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     role: Literal["user", "assistant", "system"]
-    content: Blocks
+    content: TurnParts
 
     @model_validator(mode="after")
     def _of_the_role(self) -> Self:

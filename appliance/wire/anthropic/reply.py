@@ -5,7 +5,7 @@ Source: Anthropic API reference, messages and errors.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 
 class MessageUsage(BaseModel):
@@ -58,4 +58,4 @@ class MessageErrorReply(BaseModel):
 
     type: Literal["error"] = "error"
     error: MessageError
-    request_id: str = Field(pattern="^req-[0-9a-f]{32}$")
+    request_id: str
