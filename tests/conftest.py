@@ -18,6 +18,7 @@ from installer.bundle.cache import cache_root
 from installer.bundle.default_model import catalogued, default_model, obtain
 from installer.bundle.steps import BundleError
 from tests import durations, minilm, sweeps
+from tests.forked import FORKING
 from tests.routing import world
 from tests.smol import SMALL, idle, loaded, make_data
 
@@ -53,6 +54,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.args.sort(key=directory)
     config.pluginmanager.register(durations.Meter(record=config.getoption("--record")))
+    FORKING.install()
+
+
+def pytest_unconfigure() -> None:
+    """End the process that forks."""
+    FORKING.close()
 
 
 def pytest_collection_finish() -> None:
@@ -104,6 +111,7 @@ _SYNCS = {"fsync": os.fsync, "fdatasync": os.fdatasync}
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let this process wait for no disk, but in tests that are marked `durable`."""
+    FORKING.wanted = item.get_closest_marker("executed") is None
     durable = item.get_closest_marker("durable") is not None
     for name, real in _SYNCS.items():
         setattr(os, name, real if durable else _unsynced)

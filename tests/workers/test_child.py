@@ -9,6 +9,8 @@ import pytest
 from appliance.workers.child import Child, OrderedChild
 from appliance.workers.process import engine
 
+pytestmark = pytest.mark.executed
+
 
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))

@@ -463,6 +463,7 @@ async def live(model: process.Sealed, load: protocol.Load) -> AsyncIterator[Live
         await pump
 
 
+@pytest.mark.executed
 async def test_a_real_worker_answers_and_says_what_confines_it(
     sealed_model: SealedFile, variant: Path
 ) -> None:

@@ -69,5 +69,5 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
         routes, upstreams, queue, tunings, state, incidents,
     ):  # fmt: skip
-        app.include_router(part.router)
+        app.router.routes.extend(part.router.routes)  # `include_router` would make each anew
     return app

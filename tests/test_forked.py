@@ -1,0 +1,130 @@
+"""A forked program is the program: beside each stands the same one, executed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.forked import FORKING
+
+PYTHON = sys.executable
+
+
+@contextmanager
+def executed() -> Iterator[None]:
+    FORKING.wanted = False
+    try:
+        yield
+    finally:
+        FORKING.wanted = True
+
+
+def ran(*words: str, **given: Any) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([PYTHON, *words], capture_output=True, text=True, check=False, **given)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-m", "appliance", "--version"),
+        ("-m", "appliance", "nonsense"),
+        ("-m", "appliance", "status", "--data", "nowhere", "--json"),
+        ("-I", "-W", "ignore", "-m", "appliance.audit.verification.lookahead", "few"),
+    ],
+)
+def test_it_says_and_returns_what_an_executed_one_does(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    found = ran(*words, cwd=tmp_path)
+    with executed():
+        real = ran(*words, cwd=tmp_path)
+    assert (found.returncode, found.stdout) == (real.returncode, real.stdout)
+    assert found.stderr.splitlines()[-1:] == real.stderr.splitlines()[-1:]
+
+
+@contextmanager
+def reader(**given: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program that waits for its document."""
+    waits, writes = os.pipe()
+    words = ("-I", "-W", "ignore", "-m", "appliance.retrieval.reader", "markdown", "9")
+    process = subprocess.Popen(
+        [PYTHON, *words], stdin=waits, stdout=subprocess.DEVNULL, env={}, **given,
+    )  # fmt: skip
+    os.close(waits)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        os.close(writes)
+
+
+def seen(process: "subprocess.Popen[bytes]") -> dict[str, object]:
+    """What others see of a process."""
+    place = Path(f"/proc/{process.pid}")
+    status = (place / "status").read_text()
+    stat = (place / "stat").read_text().rpartition(")")[2].split()
+    return {
+        "parent": int(stat[1]),
+        "session": int(stat[3]) == process.pid,
+        "nice": stat[16],
+        "mask": status.partition("Umask:")[2].split()[0],
+        # A confined child may map so much more than it has mapped.
+        "limits": re.sub("Max address space.*", "", (place / "limits").read_text()),
+        "cwd": (place / "cwd").readlink(),
+        "command": (place / "cmdline").read_bytes().rstrip(b"\0"),
+        "open": len(list((place / "fd").iterdir())),
+    }
+
+
+def test_others_see_what_they_see_of_an_executed_one(tmp_path: Path) -> None:
+    given = {"cwd": tmp_path, "start_new_session": True, "umask": 0o31}
+    with reader(**given) as forked:
+        with executed(), reader(**given) as real:
+            end = time.monotonic() + 60
+            while seen(forked) != seen(real) and time.monotonic() < end:
+                pass  # each begins
+            assert seen(forked) == seen(real)
+        assert seen(forked)["parent"] == os.getpid()
+        forked.send_signal(signal.SIGTERM)
+        assert forked.wait() == -signal.SIGTERM
+
+
+def test_what_only_an_executed_program_heeds_is_executed(tmp_path: Path) -> None:
+    def forks(*words: str, **given: Any) -> int:
+        """Whether the process that forks was asked."""
+        asked.clear()
+        ran(*words, **given)
+        return len(asked)
+
+    asked: list[object] = []
+    version = ("-m", "appliance", "--version")
+    forking = FORKING.forks
+    assert forking is not None
+    run = forking.run
+    forking.run = lambda *order: asked.append(order) or run(*order)  # type: ignore[func-returns-value, method-assign, redundant-expr]
+    try:
+        assert forks(*version) == 1
+        assert forks("-X", "dev", *version) == forks("-c", "0") == 0
+        assert forks(*version, env={**os.environ, "PYTHONWARNINGS": "error"}) == 0
+        assert forks("-m", "appliance.engine.quantizer") == 0
+        (tmp_path / "appliance").mkdir()
+        (tmp_path / "appliance" / "__main__.py").write_text("")
+        assert forks(*version, cwd=tmp_path) == 0
+        with executed():
+            assert forks(*version) == 0
+    finally:
+        del forking.run
+
+
+@pytest.mark.executed
+def test_a_marked_test_executes() -> None:
+    assert not FORKING.wanted
