@@ -114,12 +114,16 @@ class LogReader:
         intents = found or self.search(dataclasses.replace(asked, kind="search")).entries
         if not intents:
             raise NotFound("not_found", f"There is no request {request_id!r} of this key.")
+        return intents[0], self.outcome_of(intents[0].seq)
+
+    def outcome_of(self, intent: int) -> LogEntry | None:
+        """The entry that closes an intent, if there is one yet. Raises as `entry`."""
         with self._opened() as log:
-            seq = store.outcome_of(log, intents[0].seq)
+            seq = store.outcome_of(log, intent)
             outcome = None if seq is None else _entry(log, seq)
-        if outcome is not None and outcome.body.get("intent") != intents[0].seq:
+        if outcome is not None and outcome.body.get("intent") != intent:
             raise _corrupt(outcome.seq)
-        return intents[0], outcome
+        return outcome
 
     def content(self, seq: int, name: str) -> bytes:
         """A text of an entry, decrypted and checked against its commitment.
@@ -129,13 +133,26 @@ class LogReader:
                 match the entry; `content_key_missing` when its key is gone and no entry erased it.
                 As `entry` otherwise.
         """
+        return self._texts(self.entry(seq), [name])[1][name]
+
+    def texts(self, seq: int) -> tuple[bytes, dict[str, bytes]]:
+        """The key and all texts of an entry, each checked. Raises as `content`."""
         entry = self.entry(seq)
-        key_id, part = _part(entry, name)
+        content = cast("dict[str, Json]", entry.body.get("content") or {})
+        return self._texts(
+            entry, list(cast("dict[str, Json]", content.get("parts") or {"text": 0}))
+        )
+
+    def _texts(self, entry: LogEntry, names: Sequence[str]) -> tuple[bytes, dict[str, bytes]]:
+        seq = entry.seq
+        wanted = {name: _part(entry, name) for name in names}
         with self._opened() as log:
             rows = store.contents(log, seq, seq + 1)
-            sealed = next((EncryptedText(*row[2:]) for row in rows if row[1] == name), None)
-        if sealed is None or sealed.digest().hex() != part["ciphertext"]:
-            raise _gone(f"The stored {name} of entry {seq} is not what the entry names.")
+            stored = {row[1]: EncryptedText(*row[2:]) for row in rows}
+        for name, (_, part) in wanted.items():
+            if name not in stored or stored[name].digest().hex() != part["ciphertext"]:
+                raise _gone(f"The stored {name} of entry {seq} is not what the entry names.")
+        key_id = next(iter(wanted.values()))[0]
         with unavailable(_DOING), self._keys.connect() as keys:
             dek = find_key(store.raw(keys), self._files.key_encryption_key(), key_id)
         if dek is None:
@@ -144,10 +161,11 @@ class LogReader:
                     raise _gone(f"The content of entry {seq} was erased.")
             message = f"The content key of entry {seq} is missing, and no entry erased it."
             raise AuditRefused("content_key_missing", message)
-        text = decrypt(dek, key_id, name, sealed)
-        if commitment(dek, key_id, name, text).hex() != part["commitment"]:
-            raise _gone(f"The {name} of entry {seq} does not match its commitment.")
-        return text
+        texts = {name: decrypt(dek, key_id, name, stored[name]) for name in names}
+        for name, text in texts.items():
+            if commitment(dek, key_id, name, text).hex() != wanted[name][1]["commitment"]:
+                raise _gone(f"The {name} of entry {seq} does not match its commitment.")
+        return dek, texts
 
     def checkpoint(self) -> str:
         """The newest signed head, a C2SP checkpoint note. Raises as `entry`."""
@@ -213,6 +231,10 @@ class LogReader:
     def origin(self) -> str:
         """Name of the log. Raises AuditRefused (`audit_key_invalid`)."""
         return self._files.verifier_key().name
+
+    def genesis(self) -> bytes:
+        """The first key of the log."""
+        return self._files.genesis.read_bytes()
 
     def latest_us(self, first: int = 0) -> int:
         """The latest wall time of the entries from number `first` on, microseconds since the epoch;

@@ -16,11 +16,12 @@ from appliance.audit.consistency import check_consistency as check_two
 from appliance.audit.proof import check_proof as check
 from appliance.cli import retention
 from appliance.cli.connect import admin_client, connected, server_answers
-from appliance.cli.job import started
+from appliance.cli.job import result_of, started, watched
 from appliance.cli.output import (
     Output,
     ProgressBar,
     data_option,
+    directory_option,
     json_option,
     prints,
     safe,
@@ -31,8 +32,9 @@ from appliance.client import AdminClient, socket_path
 from appliance.clock import iso
 from appliance.config import load_config
 from appliance.wire.admin import models as wire
-from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.wire.admin.jobs import JOB_START, JobStart, ReplayWanted
 from appliance.wire.admin.models import Entry, EntryList, EntryQuery, Verification, VerifyRange
+from appliance.wire.admin.results import AnswersReplayed
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -155,6 +157,65 @@ def proof(
     )
     out.write_bytes(document)
     output.data({"seq": seq, "file": str(out), "bytes": len(document)}, [f"proof of {seq}: {out}"])
+
+
+@audit.command()
+@click.argument("seq", metavar="SEQ", nargs=-1, type=_SEQ)
+@click.option("--sample", metavar="N", type=click.IntRange(1, 100_000), help="Draw N answers.")
+@click.option("--since", metavar="TIME", help="Only answers since then; ISO 8601, UTC.")
+@click.option("--export", type=_FILE, help="Answers of another appliance.")
+@click.option("--key", type=_FILE, help="The genesis.pub of its log.")
+@click.option("--out", type=_OUT, help="Write the answers there, with texts. For --export.")
+@directory_option
+@json_option
+@click.pass_context
+def replay(
+    ctx: click.Context,
+    seq: tuple[int, ...],
+    sample: int | None,
+    since: str | None,
+    export: Path | None,
+    key: Path | None,
+    out: Path | None,
+    data: Path,
+) -> None:
+    """Compute recorded answers again.
+
+    Each is proved by the log first. Then its model gives the answer once more, behind all apps:
+    same, differs at a token, or cannot, because. Exit 0 only if none differs, and each SEQ is the
+    same.
+    """
+    from appliance.api.admin.times import microseconds  # a server needs none of it here
+
+    output = ctx.ensure_object(Output)
+    wanted = ReplayWanted.of(
+        seqs=seq,
+        sample=sample or 0,
+        since_us=0 if since is None else microseconds(since, "since"),
+        export="" if export is None else str(export.absolute()),
+        key="" if key is None else key_line(key),
+        out="" if out is None else str(out.absolute()),
+    )
+    with admin_client(data, needs_server=True) as client:
+        begun = client.call(JOB_START, JobStart.of(kind="replay", params=wanted.model_dump()))
+        found = result_of(ctx, output, watched(client, begun.id), AnswersReplayed)
+    output.data(found, _replayed(found))
+    if found.differs or (seq and found.cannot):
+        ctx.exit(1)
+
+
+def _replayed(found: AnswersReplayed) -> Iterator[str]:
+    if found.written:
+        yield f"{found.written} answers are written"
+    else:
+        yield f"{found.same} same, {found.differs} differ, {found.cannot} cannot"
+    for one in found.answers:
+        where = "" if one.token is None else f" at token {one.token}"
+        tokens = f": was {safe(one.was)!r}, is {safe(one.now)!r}" if one.was or one.now else ""
+        why = f", because {safe(one.why)}" if one.why else ""
+        yield f"  entry {one.seq}: {state(one.verdict)}{where}{why}{tokens}"
+    for reason, count in found.reasons.items():
+        yield f"  {count} cannot, because {safe(reason)}"
 
 
 @audit.command("check-proof")

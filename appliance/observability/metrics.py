@@ -109,6 +109,11 @@ class Metrics:
             " and by `answered`, `cancelled` or the code of the error.",
             ["upstream", "state", "result"],
         )
+        self.replays = counter(
+            "appliance_replays_total",
+            "Recorded answers that were computed again: same, differs or cannot.",
+            ["verdict"],
+        )
         self.backup = gauge(
             "appliance_backup_seconds",
             "When the newest backup was made, in seconds since 1970; 0 where none is known.",

@@ -31,7 +31,8 @@ SELFTEST = "selftest"
 EVALUATION = "evaluation"
 RETRIEVAL = "retrieval"
 SHADOW = "shadow"
-OWN = frozenset({SELFTEST, EVALUATION, RETRIEVAL, SHADOW})
+REPLAY = "replay"
+OWN = frozenset({SELFTEST, EVALUATION, RETRIEVAL, SHADOW, REPLAY})
 """The key ids, of no keys, under which the appliance asks itself."""
 
 

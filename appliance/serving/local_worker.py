@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from appliance.admission.places import Place
-from appliance.engine.protocol import Prepare, Prepared, Row
+from appliance.engine.protocol import Prepare, Prepared, Row, Tokenize
 from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, BadRequest, Unavailable, WorkerLost
 from appliance.pool.pool import Pool
@@ -97,6 +97,12 @@ class LocalWorker:
     async def cancel(self, prepared: PreparedRequest) -> None:
         """Forget a prepared request, or end all choices of a running one at the next step."""
         await self.worker.cancel(prepared.number, prepared.choices)
+
+    async def token(self, token: int, key_id: str) -> str:
+        """The text of one token; raises as `prepare`."""
+        asked = GenerationRequest(self.card.id, tokens=(token,))
+        told = await self.worker.tokenize(Tokenize(self.worker.next_id(), asked), key_id)
+        return told.text
 
     def _provenance(self, prepared: Prepared) -> Provenance:
         adapter = self.adapter

@@ -101,6 +101,27 @@ class Export(Request):
     out: str = Field(min_length=1, max_length=4_096)
 
 
+class ReplayWanted(Request):
+    """Have the server compute recorded answers again; of the ways to name them one.
+
+    Attributes:
+        seqs: entries of answers: their intents or outcomes.
+        sample: so many answers, drawn from those since `since_us`, microseconds since the epoch.
+        export: a file on the server's host with answers of another log, whose first key is `key`.
+        out: a new file on the server's host: the answers go there, with their texts, and are not
+            computed.
+        here: only answers of models that are in memory.
+    """
+
+    seqs: tuple[int, ...] = Field(default=(), max_length=10_000)
+    sample: int = Field(default=0, ge=0, le=100_000)
+    since_us: int = Field(default=0, ge=0)
+    export: str = Field(default="", max_length=4_096)
+    key: str = Field(default="", max_length=4_096)
+    out: str = Field(default="", max_length=4_096)
+    here: bool = False
+
+
 def far(told: JobProgress) -> str:
     """Write a job's progress."""
     if not told.phase:

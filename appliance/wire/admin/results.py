@@ -42,6 +42,43 @@ class LogExported(Verbatim):
     entries: int
 
 
+class AnswerReplayed(Verbatim):
+    """An answer that was computed again.
+
+    Attributes:
+        seq: of its outcome.
+        verdict: same, differs or cannot.
+        why: what differs, or why it cannot be computed.
+        token: the first that differs, from 0; null where none tells it.
+        was, now: that token, as it was recorded and as it came out.
+    """
+
+    seq: int
+    model: str = ""
+    verdict: str
+    why: str = ""
+    token: int | None = None
+    was: str = ""
+    now: str = ""
+
+
+class AnswersReplayed(Verbatim):
+    """Recorded answers that were computed again.
+
+    Attributes:
+        reasons: how many could not be computed, by the reason.
+        answers: those that were named; of a sample or a file, those that differ.
+        written: how many were written to a file in place of that.
+    """
+
+    same: int
+    differs: int
+    cannot: int
+    reasons: dict[str, int]
+    answers: list[AnswerReplayed]
+    written: int = 0
+
+
 class ArtifactImported(Verbatim):
     """An artifact that was brought in, with a line for each file that was copied."""
 
@@ -625,6 +662,7 @@ class ModelQuantized(Verbatim):
 JobResult: TypeAlias = (
     LogVerified
     | LogExported
+    | AnswersReplayed
     | ArtifactImported
     | ModelLoaded
     | DatasetChecked
@@ -644,6 +682,7 @@ JobResult: TypeAlias = (
 FORMS: Final[dict[str, tuple[type[JobResult], ...]]] = {
     "verify": (LogVerified,),
     "export": (LogExported,),
+    "replay": (AnswersReplayed,),
     "import": (ArtifactImported,),
     "load": (ModelLoaded,),
     "dataset-check": (DatasetChecked,),

@@ -1,0 +1,212 @@
+"""The job that computes recorded answers again, and the file that takes them to another appliance.
+
+Rules:
+- Each answer is proved by the log before anything is computed: one that is not is never the same.
+- Apps come first: answers are computed at batch priority, one at a time while an app has a request.
+- The outcome is an entry: how many are the same, and the numbers of those that differ.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar, Final
+
+from appliance.audit import answered
+from appliance.audit.answered import RecordedAnswer
+from appliance.audit.appending import append
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.reader import LogReader
+from appliance.audit.search import Query
+from appliance.errors import BadRequest, NotFound, Refused
+from appliance.jobs.kind import Context, JobKind
+from appliance.observability.metrics import Metrics
+from appliance.serving.again import check
+from appliance.serving.replaying import Replaying
+from appliance.types import Json
+from appliance.wire.admin.jobs import ReplayWanted
+from appliance.wire.admin.results import AnswerReplayed, AnswersReplayed
+
+KIND: Final = "replay"
+AT_ONCE: Final = 4
+_MOST_TOLD: Final = 1_000
+_READ_WHOLE: Final = 20_000
+"""Entries of which all outcomes are read; of more, entries are drawn until there are enough."""
+_DRAWS: Final = 200
+
+
+class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
+    """Computes recorded answers again.
+
+    Args:
+        reader, audit: the log.
+        replaying: computes; its argument says whether of models in memory alone.
+        busy: whether an app has a request.
+    """
+
+    name: ClassVar[str] = KIND
+    form = ReplayWanted
+    unit: ClassVar[str] = "answers"
+
+    def __init__(
+        self,
+        reader: LogReader,
+        audit: AuditLog,
+        replaying: Callable[[bool], Replaying],
+        busy: Callable[[], bool],
+        metrics: Metrics,
+    ) -> None:
+        self._reader, self._audit = reader, audit
+        self._replaying, self._busy, self._metrics = replaying, busy, metrics
+
+    def check(self, params: ReplayWanted) -> None:
+        """One way to name answers, and the key of another log with its file."""
+        ways = [bool(params.seqs), params.sample > 0, bool(params.export)]
+        if sum(ways) != 1:
+            raise BadRequest("invalid_value", "Name entries, a sample or a file: one of these.")
+        if bool(params.key) != bool(params.export) or (params.out and params.export):
+            raise BadRequest("invalid_value", "A file of answers needs the first key of its log.")
+
+    def title(self, params: ReplayWanted) -> str:
+        """The answers."""
+        if params.export:
+            return f"answers of {params.export}"
+        if params.sample:
+            return f"a sample of {params.sample} answers"
+        return f"{len(params.seqs)} answers" if params.seqs[1:] else f"entry {params.seqs[0]}"
+
+    async def run(self, job: Context[ReplayWanted]) -> AnswersReplayed:
+        """Compute them, or write them to a file."""
+        wanted = job.params
+        named = await job.in_thread(self._named, wanted)
+        if wanted.out:
+            return await self._written(job, named)
+        told: list[AnswerReplayed] = []
+        under_way: set[asyncio.Task[AnswerReplayed]] = set()
+        replaying = self._replaying(wanted.here)
+        try:
+            for done, one in enumerate(named):
+                job.report("computing", done - len(under_way), len(named))
+                under_way.add(asyncio.create_task(self._one(job, replaying, one)))
+                while len(under_way) >= (1 if self._busy() else AT_ONCE):
+                    told += await _first(under_way)
+            while under_way:
+                told += await _first(under_way)
+                job.report("computing", len(told), len(named))
+        finally:
+            for task in under_way:
+                task.cancel()
+            if under_way:
+                await asyncio.wait(under_way)
+        return await self._result(job, told)
+
+    def _named(self, wanted: ReplayWanted) -> "list[int | bytes]":
+        """Numbers of entries, or lines of a file."""
+        if wanted.export:
+            try:
+                return list(Path(wanted.export).read_bytes().splitlines())
+            except OSError as error:
+                raise BadRequest("invalid_value", f"{wanted.export}: {error.strerror}.") from error
+        if wanted.sample:
+            return list(sample(self._reader, wanted.sample, wanted.since_us))
+        return list(wanted.seqs)
+
+    async def _one(
+        self, job: Context[ReplayWanted], replaying: Replaying, one: int | bytes
+    ) -> AnswerReplayed:
+        """The verdict on one answer; what cannot be proved cannot be the same."""
+        try:
+            answer = await job.in_thread(self._proved, one, job.params.key.encode())
+        except Refused as error:
+            seq = one if isinstance(one, int) else -1
+            why = error.message if error.code == "replay_impossible" else str(error)
+            return AnswerReplayed(seq=seq, verdict="cannot", why=why)
+        return await replaying.verdict(answer)
+
+    def _proved(self, one: int | bytes, key: bytes) -> RecordedAnswer:
+        if isinstance(one, bytes):
+            return answered.of_line(one, key)
+        found = answered.bodies(self._reader, one)
+        check(found.intent, found.outcome)
+        return answered.opened(self._reader, found.seqs)
+
+    async def _written(
+        self, job: Context[ReplayWanted], named: "list[int | bytes]"
+    ) -> AnswersReplayed:
+        """A new file with the answers that can be computed again."""
+        reasons = Counter[str]()
+
+        def write() -> int:
+            count = 0
+            with Path(job.params.out).open("xb") as file:
+                for seq in named:
+                    job.report("writing", count, len(named))
+                    if isinstance(seq, int):
+                        try:
+                            found = answered.bodies(self._reader, seq)
+                            check(found.intent, found.outcome)
+                            file.write(answered.line_of(self._reader, found.seqs) + b"\n")
+                            count += 1
+                        except (Refused, NotFound) as error:
+                            reasons[error.message] += 1
+            return count
+
+        try:
+            written = await job.in_thread(write)
+        except OSError as error:
+            raise BadRequest("invalid_value", f"{job.params.out}: {error.strerror}.") from error
+        fields: dict[str, Json] = {
+            "actor": job.actor, "format": "answers", "entries": written, "texts": True
+        }  # fmt: skip
+        await append(self._audit, Draft("export", fields))
+        return AnswersReplayed(
+            same=0, differs=0, cannot=sum(reasons.values()), reasons=dict(reasons), answers=[],
+            written=written,
+        )  # fmt: skip
+
+    async def _result(
+        self, job: Context[ReplayWanted], told: list[AnswerReplayed]
+    ) -> AnswersReplayed:
+        counts = Counter(one.verdict for one in told)
+        for verdict, count in counts.items():
+            self._metrics.replays.labels(verdict).inc(count)
+        differ = sorted((one for one in told if one.verdict == "differs"), key=lambda one: one.seq)
+        fields: dict[str, Json] = {
+            "action": KIND, "actor": job.actor, "job": job.id, "same": counts["same"],
+            "differs": counts["differs"], "cannot": counts["cannot"],
+            "entries": [one.seq for one in differ[:100]],
+        }  # fmt: skip
+        await append(self._audit, Draft("admin", fields))
+        shown = told if job.params.seqs else differ
+        return AnswersReplayed.model_validate({
+            **{verdict: counts[verdict] for verdict in ("same", "differs", "cannot")},
+            "reasons": dict(Counter(one.why for one in told if one.verdict == "cannot")),
+            "answers": [one.document for one in shown[:_MOST_TOLD]],
+        })  # fmt: skip
+
+
+def sample(reader: LogReader, count: int, since_us: int) -> Iterator[int]:
+    """Numbers of outcomes, drawn without replacement; fewer where there are no more."""
+    dice = random.SystemRandom()
+    began = reader.search(Query(since_us=since_us, limit=1)).entries
+    first, end = began[0].seq if began else reader.size, reader.size
+    if end - first <= max(_READ_WHOLE, 4 * count):
+        outcomes = [entry.seq for entry in reader.since(first, end, ("outcome",))]
+        yield from sorted(dice.sample(outcomes, min(count, len(outcomes))))
+        return
+    seen: set[int] = set()
+    for _ in range(_DRAWS * count):
+        if len(seen) == count:
+            break
+        seq = dice.randrange(first, end)
+        if seq not in seen and reader.entry(seq).kind == "outcome":
+            seen.add(seq)
+    yield from sorted(seen)
+
+
+async def _first(under_way: set[asyncio.Task[AnswerReplayed]]) -> Iterable[AnswerReplayed]:
+    """The verdicts that come first; their tasks are under way no more."""
+    done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+    under_way -= done
+    return [task.result() for task in done]

@@ -1,0 +1,185 @@
+"""A recorded answer is computed again and compared: text by text, and bit by bit.
+
+Rules:
+- What is computed comes from the record alone: prompt, parameters and effective seed; by the model
+  and the adapter with its digests, on an engine that computes the same numbers.
+- Nothing that was computed for an app is used: what the cache keeps is another app's.
+- The answer is compared and forgotten; no entry holds a copy of it. `same` means that tokens and
+  numbers are the same, and the text, where no task wrote it.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from appliance.admission.places import Place, Shares
+from appliance.audit.answered import RecordedAnswer
+from appliance.errors import ApplianceError, Overloaded, StateRefused, Unavailable
+from appliance.serving.again import check, impossible, request_of
+from appliance.serving.backend import PreparedRequest
+from appliance.serving.choices import Choices
+from appliance.serving.computed import PART, AnswerNumbers, differing, token_of
+from appliance.serving.inference import REPLAY
+from appliance.serving.local_worker import LocalWorker
+from appliance.types import Limits, ModelCard, Principal, Priority
+from appliance.wire.admin.results import AnswerReplayed
+
+ASKER: Final = Principal(REPLAY, REPLAY, limits=Limits(priority=Priority.BATCH))
+_RETRY_S: Final = 0.5
+_TRIES: Final = 240
+
+
+class LocalBackends(Protocol):
+    """The models that are computed here."""
+
+    def cards(self) -> list[ModelCard]:
+        """Those that can answer, at once or after a load."""
+        ...
+
+    def slots(self, model_id: str) -> int:
+        """Requests that a model runs at once."""
+        ...
+
+    async def open(self, model_id: str, key_id: str, place: Place) -> LocalWorker:
+        """The worker of a model; raises as `Backends.open`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where an answer differs.
+
+    Attributes:
+        token: the first, from 0; None where no token tells it.
+        was, now: its ids; -1 where there is none.
+    """
+
+    why: str
+    token: int | None = None
+    was: int = -1
+    now: int = -1
+
+
+class Replaying:
+    """Computes recorded answers again.
+
+    Args:
+        backends: the models here.
+        shares: where they wait for places, behind all apps.
+        here: take models that are in memory alone.
+    """
+
+    def __init__(self, backends: LocalBackends, shares: Shares, *, here: bool = False) -> None:
+        self._backends, self._shares, self._here = backends, shares, here
+
+    async def verdict(self, answer: RecordedAnswer) -> AnswerReplayed:
+        """Compute an answer again and compare it.
+
+        Raises:
+            Unavailable: the server ends.
+        """
+        told = {"seq": answer.outcome.seq, "model": str(answer.intent.body["model"])}
+        try:
+            check(answer.intent.body, answer.outcome.body)
+            backend, found = await self._compared(answer)
+        except ApplianceError as error:
+            if error.code == "shutting_down":
+                raise
+            return AnswerReplayed.model_validate({**told, "verdict": "cannot", "why": _why(error)})
+        if found is None:
+            return AnswerReplayed.model_validate({**told, "verdict": "same"})
+        was, now = [
+            await backend.token(t, REPLAY) if t >= 0 else "" for t in (found.was, found.now)
+        ]
+        said = {
+            "verdict": "differs",
+            "why": found.why,
+            "token": found.token,
+            "was": was,
+            "now": now,
+        }
+        return AnswerReplayed.model_validate({**told, **said})
+
+    async def _compared(self, answer: RecordedAnswer) -> tuple[LocalWorker, Difference | None]:
+        card = self._card(answer)
+        request = request_of(answer.intent.body, answer.intent.texts)
+        before = AnswerNumbers.read(answer.outcome.texts[PART])
+        place = await self._place(card, request.choices)
+        try:
+            backend = await self._backends.open(card.id, REPLAY, place)
+            if backend.engine != answer.intent.body["engine"]:
+                told = answer.intent.body["engine"]
+                raise impossible(f"it was computed by {told}, and here is {backend.engine}")
+            prepared = await backend.prepare(request, ASKER, request.seed or 0)
+            try:
+                place.reserve(prepared.prompt_tokens, prepared.max_tokens * prepared.choices)
+                await place.turn()
+                choices = await _run(backend, prepared)
+            finally:
+                await backend.cancel(prepared)
+        finally:
+            place.leave(0, 0)
+        if prepared.computed is None:
+            raise impossible("nothing computes it here")
+        now = prepared.computed.numbers()
+        return backend, next(_differences(answer, before, now, choices), None)
+
+    def _card(self, answer: RecordedAnswer) -> ModelCard:
+        """The model or adapter with the digests of the record. Raises StateRefused."""
+        body = answer.intent.body
+        for card in self._backends.cards():
+            own = (card.base_digest, card.digest) if card.parent else (card.digest, None)
+            if own == (body["digest"], body["adapter"]):
+                if self._here and not card.loaded:
+                    raise impossible("its model is not in memory")
+                return card
+        raise impossible(f"no model that may serve has its digest, {str(body['digest'])[:16]}…")
+
+    async def _place(self, card: ModelCard, choices: int) -> Place:
+        for _ in range(_TRIES):
+            try:
+                slots = self._backends.slots(card.id)
+                return self._shares.admit(ASKER, card.engine, slots, None, choices=choices)
+            except Overloaded as error:  # apps fill the queue: they come first
+                if error.code != "queue_full":
+                    raise
+            await asyncio.sleep(_RETRY_S)
+        raise Unavailable("place_waited", "There was no place in time.")
+
+
+async def _run(backend: LocalWorker, prepared: PreparedRequest) -> Choices:
+    choices = Choices(prepared.request)
+    async for piece in backend.run(prepared):
+        choices.take(piece)
+    return choices
+
+
+def _differences(
+    answer: RecordedAnswer, before: AnswerNumbers, now: AnswerNumbers, choices: Choices
+) -> Iterator[Difference]:
+    """Everything in which an answer differs, the worst first."""
+    for choice, token in differing(before, now):
+        if token < 0:
+            why = "the numbers of its tokens differ"
+            yield Difference(why if now.choices[choice].tokens else "its numbers differ")
+            continue
+        was, found = (part.choices[choice].each()[token : token + 1] for part in (before, now))
+        ids = [token_of(one[0]) if one else -1 for one in (was, found)]
+        same = "the numbers of a token differ" if ids[0] == ids[1] else "another token was chosen"
+        yield Difference(same, token, *ids)
+    if before.prompt != now.prompt:
+        yield Difference("its prompt has other tokens here")
+    if "task" in answer.intent.body:
+        return  # the task writes what follows from these tokens
+    texts = choices.contents()
+    if texts != {name: answer.outcome.texts.get(name) for name in texts}:
+        yield Difference("its text is another, from the same tokens")
+    if choices.finish != answer.outcome.body.get("finish"):
+        yield Difference("it ended for another reason")
+
+
+def _why(error: ApplianceError) -> str:
+    if isinstance(error, StateRefused) and error.code == "replay_impossible":
+        return error.message
+    return f"{error.message} ({error.code})"
