@@ -232,6 +232,12 @@ class AuditConfig:
         low=184,
         high=36_500,
     )
+    replay_nightly: int = _key(
+        20,
+        "Answers of models in memory that are drawn at 3:00 UTC and computed again; 0 for none.",
+        low=0,
+        high=10_000,
+    )
     epoch_seconds: int = _key(
         600, "How long a signing key lives while entries are made.", low=1, high=86_400
     )

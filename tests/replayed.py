@@ -8,20 +8,38 @@ computed again.
 import asyncio
 import contextlib
 import json
+import os
 import random
-from collections.abc import AsyncIterator
-from dataclasses import replace
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from appliance.admission.places import Place
 from appliance.app import Services, open_services
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
+from appliance.engine.protocol import Load
 from appliance.errors import ApplianceError
+from appliance.serving.backend import PreparedRequest
+from appliance.serving.local_worker import LocalWorker
 from appliance.trust.artifacts import signing
-from appliance.types import Caller, Constraint, GenerationRequest, Principal, Sampling, Tools
+from appliance.trust.bytes.sealed import seal_and_close
+from appliance.types import (
+    Caller,
+    Constraint,
+    GenerationRequest,
+    ModelCard,
+    Principal,
+    Sampling,
+    Tools,
+)
 from appliance.wire.admin.results import AnswersReplayed
+from appliance.workers.process import WorkerProcess
 from tests.evals.orders import TASK, write_task
-from tests.lora import add_adapter
+from tests.lora import add_adapter, write_lora
 from tests.smol import APPROVERS, ID, approve, key, make_data, quiet
 from tests.tasks import example
 
@@ -157,3 +175,132 @@ async def replayed(services: Services, **wanted: Any) -> AnswersReplayed:
     result = await live.outcome()
     assert isinstance(result, AnswersReplayed)
     return result
+
+
+@dataclass(frozen=True)
+class Alteration:
+    """What computes, but for one thing: weights, template, adapter, kernels or sampler.
+
+    Attributes:
+        weights: changes the model's file.
+        load: changes the message that loads it.
+        adapter: the seed of the adapter.
+        request: changes what is sampled.
+    """
+
+    name: str
+    weights: Callable[[bytearray], None] | None = None
+    load: Callable[[Load], Load] = lambda load: load
+    adapter: int = 7
+    request: Callable[[GenerationRequest], GenerationRequest] = lambda request: request
+
+
+class Sampled(LocalWorker):
+    """A worker with another sampler."""
+
+    def __init__(self, change: Callable[[GenerationRequest], GenerationRequest], **parts: Any):
+        super().__init__(**parts)
+        object.__setattr__(self, "change", change)
+
+    async def prepare(
+        self, request: GenerationRequest, principal: Principal, seed: int
+    ) -> PreparedRequest:
+        changed: GenerationRequest = self.change(request)  # type: ignore[attr-defined]
+        return await super().prepare(changed, principal, changed.seed or 0)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Backends whose models say that they are those of the services, and compute otherwise."""
+
+    services: Services
+    worker: WorkerProcess
+    request: Callable[[GenerationRequest], GenerationRequest]
+
+    def cards(self) -> list[ModelCard]:
+        """Those of the services."""
+        return self.services.pool.cards()
+
+    def slots(self, model_id: str) -> int:
+        """Those of the services."""
+        return self.services.pool.slots(model_id)
+
+    async def open(self, model_id: str, key_id: str, place: Place) -> LocalWorker:
+        """The other worker under the same name."""
+        supervisor = self.services.supervisor
+        model, _ = supervisor.worker(model_id, key_id)
+        return Sampled(
+            self.request,
+            card=supervisor.card(model_id),
+            model=model,
+            worker=self.worker,
+            engine=supervisor.engine_for(model.id),
+            obstacle=None,
+            adapter=supervisor.adapters.find(model_id),
+        )
+
+
+@contextlib.asynccontextmanager
+async def altered(services: Services, change: Alteration, gguf: Path) -> AsyncIterator[Elsewhere]:
+    """A worker of its own that computes with one thing changed."""
+    served = services.supervisor.find(ID)
+    assert served is not None
+    load = change.load(services.supervisor.load_of(served, services.supervisor.variant.get()))
+    with tempfile.TemporaryDirectory() as place:
+        weights, adapter = Path(place, "model.gguf"), Path(place, "adapter.gguf")
+        data = bytearray(gguf.read_bytes())
+        if change.weights is not None:
+            change.weights(data)
+        weights.write_bytes(data)
+        write_lora(gguf, adapter, change.adapter, strength=1.0)
+        model, lora = (
+            seal_and_close(os.open(path, os.O_RDONLY), path.name) for path in (weights, adapter)
+        )
+    (digest,) = (found.digest for found in services.supervisor.adapters)
+    worker = await WorkerProcess.start(model, load, {digest: lora})
+    pump = asyncio.create_task(worker.pump())
+    try:
+        yield Elsewhere(services, worker, change.request)
+    finally:
+        worker.kill()
+        await pump
+        model.close()
+        lora.close()
+
+
+def flipped(seed: int, bits: int = 1) -> Callable[[bytearray], None]:
+    """Flips low bits of quantised weights somewhere in the last nine tenths of the file."""
+
+    def change(data: bytearray) -> None:
+        dice = random.Random(seed)
+        for _ in range(bits):
+            data[dice.randrange(len(data) // 10, len(data))] ^= 1
+
+    return change
+
+
+async def logprobs(worker: LocalWorker, asked: GenerationRequest) -> list[bytes]:
+    """The log-probabilities of the chosen tokens as 32-bit floats, and vectors: by brute force."""
+    told = asked if asked.texts or asked.task.labels else replace(asked, logprobs=0)
+    prepared = await worker.prepare(told, Principal("brute", "brute"), asked.seed or 0)
+    found: list[bytes] = []
+    async for piece in worker.run(prepared):
+        values = [one.logprob or 0.0 for one in piece.logprobs]
+        found.append(np.array(values, np.float32).tobytes() + piece.vector)
+    return sorted(found) if asked.choices > 1 else [b"".join(found)]
+
+
+async def moves(services: Services, elsewhere: Elsewhere, asked: GenerationRequest) -> bool:
+    """Whether any chosen log-probability is another one there, be it by one unit."""
+    model, worker = services.supervisor.worker(asked.model, "brute")
+    here = LocalWorker(
+        services.supervisor.card(asked.model), model, worker,
+        services.supervisor.engine_for(model.id), None,
+        services.supervisor.adapters.find(asked.model),
+    )  # fmt: skip
+    place = services.shares.admit(Principal("brute", "brute"), ID, 6)
+    try:
+        there = await elsewhere.open(asked.model, "brute", place)
+        return await logprobs(here, asked) != await logprobs(there, asked)
+    finally:
+        place.leave(0, 0)

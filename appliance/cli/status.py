@@ -86,6 +86,10 @@ def lines(found: Status) -> Iterator[str]:
         f"root {head.root[:16]}, {head.unwitnessed} unwitnessed"
         + (f" since {head.witnessed}" if head.witnessed else "")
     )
+    if head.replayed:
+        same = f"{head.replayed_same} of {head.replayed} answers the same"
+        differs = "" if head.difference is None else f", entry {head.difference} differs"
+        yield f"replays {state('ok' if head.difference is None else 'failed')} {same}{differs}"
     host = found.host
     yield (
         f"host    {safe(host.cpu)}, {host.cores} cores, {size(host.memory_available)} of "

@@ -197,6 +197,7 @@ class Facts:
     broken_upstreams: tuple[Told, ...] = ()
     unread_upstreams: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()
+    replays: tuple[Told, ...] = ()
     backup: Backup | None = None
     ends_early: str = ""
     state: tuple[Told, ...] = ()

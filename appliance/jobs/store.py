@@ -159,6 +159,14 @@ class JobStore:
             rows = connection.execute(sql, {"since": since_us}).mappings()
             return [_job(row) for row in rows]
 
+    def done(self, kind: str, count: int) -> list[StoredJob]:
+        """Jobs of a kind that are done, the newest first."""
+        sql = text("SELECT * FROM jobs WHERE kind = :kind AND state = 'done'"
+                   " ORDER BY id DESC LIMIT :count")  # fmt: skip
+        with self._database.connect() as connection:
+            rows = connection.execute(sql, {"kind": kind, "count": count}).mappings()
+            return [_job(row) for row in rows]
+
     def counts(self) -> dict[str, int]:
         """Count the jobs in each state."""
         sql = text("SELECT state, COUNT(*) AS number FROM jobs GROUP BY state")

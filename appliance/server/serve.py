@@ -51,6 +51,8 @@ _HANDSHAKE_S = 15.0
 _LAST_BYTES_S = 5.0
 _LOOK_AT_THE_LOG_S = 1.0
 _LOOK_AT_THE_STATE_S = 60.0
+_DAY_US = 86_400_000_000
+_NIGHT_US = 3 * 3_600_000_000
 _LOCK_S = 5.0
 """A command without a server has the directory for a second; it stops no start."""
 _log = logging.getLogger("appliance")
@@ -206,7 +208,7 @@ async def _serve(
     await services.jobs.serve()
     loading = asyncio.create_task(_autoload(services))
     await _carry(services)
-    changing = _kept(services, {"re-check": _sweep, "drift": _drift})
+    changing = _kept(services, {"re-check": _sweep, "drift": _drift, "replay": _replay})
     keeping = _kept(
         services,
         {
@@ -322,6 +324,21 @@ async def _drift(services: Services) -> None:
                 # Without a log nothing is read; again later.
                 with contextlib.suppress(Unavailable, Refused):
                     await services.jobs.start("drift", {"task": record.id}, SYSTEM)
+
+
+async def _replay(services: Services) -> None:
+    """Compute some of the answers of the last day again, at the same hour of each day."""
+    count = services.config.audit.replay_nightly
+    while count:
+        await asyncio.sleep(until_night(services.clock.wall_us()))
+        wanted = {"sample": count, "since_us": services.clock.wall_us() - _DAY_US, "here": True}
+        with contextlib.suppress(Unavailable, Refused):
+            await services.jobs.start("replay", wanted, SYSTEM)
+
+
+def until_night(now_us: int) -> float:
+    """Seconds until the next 3:00 UTC, more than none."""
+    return ((_NIGHT_US - now_us - 1) % _DAY_US + 1) / 1e6
 
 
 def _check_address(services: Services, address: str) -> None:

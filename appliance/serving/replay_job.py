@@ -24,11 +24,11 @@ from appliance.jobs.kind import Context, JobKind
 from appliance.observability.metrics import Metrics
 from appliance.serving.again import check
 from appliance.serving.replaying import Replaying
+from appliance.serving.replays import KIND
 from appliance.types import Json
 from appliance.wire.admin.jobs import ReplayWanted
 from appliance.wire.admin.results import AnswerReplayed, AnswersReplayed
 
-KIND: Final = "replay"
 AT_ONCE: Final = 4
 _MOST_TOLD: Final = 1_000
 _READ_WHOLE: Final = 20_000
@@ -118,7 +118,7 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
         """The verdict on one answer; what cannot be proved cannot be the same."""
         try:
             answer = await job.in_thread(self._proved, one, job.params.key.encode())
-        except Refused as error:
+        except (Refused, NotFound) as error:
             seq = one if isinstance(one, int) else -1
             why = error.message if error.code == "replay_impossible" else str(error)
             return AnswerReplayed(seq=seq, verdict="cannot", why=why)

@@ -47,7 +47,7 @@ class LocalBackends(Protocol):
 
 
 @dataclass(frozen=True)
-class Difference:
+class AnswerDifference:
     """Where an answer differs.
 
     Attributes:
@@ -101,7 +101,9 @@ class Replaying:
         }
         return AnswerReplayed.model_validate({**told, **said})
 
-    async def _compared(self, answer: RecordedAnswer) -> tuple[LocalWorker, Difference | None]:
+    async def _compared(
+        self, answer: RecordedAnswer
+    ) -> tuple[LocalWorker, AnswerDifference | None]:
         card = self._card(answer)
         request = request_of(answer.intent.body, answer.intent.texts)
         before = AnswerNumbers.read(answer.outcome.texts[PART])
@@ -157,26 +159,26 @@ async def _run(backend: LocalWorker, prepared: PreparedRequest) -> Choices:
 
 def _differences(
     answer: RecordedAnswer, before: AnswerNumbers, now: AnswerNumbers, choices: Choices
-) -> Iterator[Difference]:
+) -> Iterator[AnswerDifference]:
     """Everything in which an answer differs, the worst first."""
     for choice, token in differing(before, now):
         if token < 0:
             why = "the numbers of its tokens differ"
-            yield Difference(why if now.choices[choice].tokens else "its numbers differ")
+            yield AnswerDifference(why if now.choices[choice].tokens else "its numbers differ")
             continue
         was, found = (part.choices[choice].each()[token : token + 1] for part in (before, now))
         ids = [token_of(one[0]) if one else -1 for one in (was, found)]
         same = "the numbers of a token differ" if ids[0] == ids[1] else "another token was chosen"
-        yield Difference(same, token, *ids)
+        yield AnswerDifference(same, token, *ids)
     if before.prompt != now.prompt:
-        yield Difference("its prompt has other tokens here")
+        yield AnswerDifference("its prompt has other tokens here")
     if "task" in answer.intent.body:
         return  # the task writes what follows from these tokens
     texts = choices.contents()
     if texts != {name: answer.outcome.texts.get(name) for name in texts}:
-        yield Difference("its text is another, from the same tokens")
+        yield AnswerDifference("its text is another, from the same tokens")
     if choices.finish != answer.outcome.body.get("finish"):
-        yield Difference("it ended for another reason")
+        yield AnswerDifference("it ended for another reason")
 
 
 def _why(error: ApplianceError) -> str:

@@ -378,29 +378,10 @@ class Supervisor:
         self._build, variant = await asyncio.gather(*found)
         self._variant = variant
         served.obstacles.clear()
-        config = served.config
         served.device = await asyncio.to_thread(
-            device_for, served.model.facts, config, self.engine_version
+            device_for, served.model.facts, served.config, self.engine_version
         )
-        load = Load(
-            variant=str(variant.path),
-            refused=variant.refused,
-            n_ctx=longest_text(served.model.facts, config),
-            slots=config.slots,
-            threads=self._threads(),
-            prefill_budget=config.prefill_budget,
-            reproducible=config.reproducible,
-            memory_bytes=served.needs.total + _ADDRESS_SLACK,
-            max_prepare_bytes=self._config.engine.max_prepare_bytes,
-            on_disk=served.model.sealed.on_disk,
-            kind=served.model.facts.kind,
-            gap_ms=config.target_gap_ms,
-            kept=config.kept_prefixes,
-            prefixes=config.prefixes,
-            template=served.model.facts.chat_template or "",
-            grammars={g.name: Constraint(g.kind, g.text) for g in served.model.grammars},
-            gpu=served.device.load,
-        )
+        load = self.load_of(served, variant)
         adapters = {a.digest: a.sealed for a in served.adapters.values()}
 
         def loaded(percent: int) -> None:
@@ -423,6 +404,29 @@ class Supervisor:
         self._restarts[model_id] = served.restarts = restarts
         served.worker, served.state = worker, "ready"
         await self.adapters.settle(served)
+
+    def load_of(self, served: SupervisedModel, variant: Variant) -> Load:
+        """The message that loads a model."""
+        config, facts = served.config, served.model.facts
+        return Load(
+            variant=str(variant.path),
+            refused=variant.refused,
+            n_ctx=longest_text(facts, config),
+            slots=config.slots,
+            threads=self._threads(),
+            prefill_budget=config.prefill_budget,
+            reproducible=config.reproducible,
+            memory_bytes=served.needs.total + _ADDRESS_SLACK,
+            max_prepare_bytes=self._config.engine.max_prepare_bytes,
+            on_disk=served.model.sealed.on_disk,
+            kind=facts.kind,
+            gap_ms=config.target_gap_ms,
+            kept=config.kept_prefixes,
+            prefixes=config.prefixes,
+            template=facts.chat_template or "",
+            grammars={g.name: Constraint(g.kind, g.text) for g in served.model.grammars},
+            gpu=served.device.load,
+        )
 
     async def _keep(self, served: SupervisedModel) -> None:
         """Deliver rows while the worker lives; start it again when it dies."""

@@ -113,6 +113,7 @@ BAD = {
     "upstream_broken": replace(WELL, broken_upstreams=told()),
     "upstreams_unread": replace(WELL, unread_upstreams=told()),
     "witness_silent": replace(WELL, log=LogFact("", "", 9, NOW - 7 * DAY, 7)),
+    "answer_differs": replace(WELL, replays=told()),
     "job_failed": replace(WELL, jobs=(FailedJob(3, "import", "m", "c", "It failed.", NOW - 5),)),
     "backup_old": replace(WELL, backup=Backup(NOW - 7 * DAY, 0, 7)),
 }

@@ -26,6 +26,7 @@ from appliance.server.serve import (
     _listen_admin,
     _QuietServer,
     serve,
+    until_night,
 )
 from tests.site import make_site
 from tests.trust.simulator import Simulator
@@ -180,3 +181,11 @@ async def test_the_control_without_that_half_a_request_holds_the_server_up() -> 
         assert await gone(idle)
         done, _pending = await asyncio.wait([task], timeout=0.5)
         assert not done
+
+
+def test_the_night_is_always_ahead() -> None:
+    hour = 3_600_000_000
+    assert until_night(0) == 3 * 3600
+    assert until_night(4 * hour) == 23 * 3600
+    assert until_night(3 * hour - 1) == 1e-6
+    assert until_night(3 * hour) == 24 * 3600  # one night has one sample

@@ -94,11 +94,10 @@ class AuditPage(ListPage[Entry]):
         if not self.known:
             self._place.say(lines([]))
             return
-        entries = self.desk.status.audit.entries if self.desk.status else 0
-        more = self._found.next_before is not None
-        self._place.say(
-            view.place(self._words, len(self._befores), self._found.entries, entries, more=more)
-        )
+        head = self.desk.status.audit if self.desk.status else None
+        entries, more = head.entries if head else 0, self._found.next_before is not None
+        place = view.place(self._words, len(self._befores), self._found.entries, entries, more=more)
+        self._place.say(lines([place, *(view.replays(head) if head else [])]))
 
     def enter(self) -> None:
         """Begin where the person was."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from textual.content import Content
 
 from appliance.errors import BadRequest
-from appliance.wire.admin.models import Entry, EntryQuery, Verification
+from appliance.wire.admin.models import AuditHead, Entry, EntryQuery, Verification
 from tui.columns import Column
 from tui.text import QUIET, WHOLE, Cell, alarm, cell, labelled, line, quiet, state
 from tui.view.units import clock, count
@@ -93,6 +93,16 @@ def query(text: str, limit: int) -> EntryQuery:
         else:
             raise BadRequest("invalid_value", f"{name} is none of {HELP}.", param=name)
     return EntryQuery.of(**given, order="newest", limit=limit)
+
+
+def replays(head: AuditHead) -> list[Content]:
+    """Tell the answers that were computed again; nothing where none was."""
+    if not head.replayed:
+        return []
+    same = f"{count(head.replayed_same)} of {count(head.replayed)} answers the same"
+    if head.difference is None:
+        return [line(state("ok"), "computed again:", same)]
+    return [line(state("failed"), "computed again:", same, f"entry {head.difference} differs")]
 
 
 def place(text: str, page: int, shown: Sequence[Entry], entries: int, *, more: bool) -> Content:

@@ -32,6 +32,7 @@ from appliance.incidents.facts import (
     WorkerFact,
 )
 from appliance.observability import unexpected
+from appliance.serving.replays import Replays, replays_of
 from appliance.trust.artifacts.store import load_policy
 from appliance.types import Told
 
@@ -61,8 +62,10 @@ def standing(
 ) -> Facts:
     """Collect facts from the files of a data directory."""
     failed: list[StoredJob] = []
+    replays: Replays | None = None
     with contextlib.suppress(SQLAlchemyError):  # `doctor` looks at databases that are broken
         failed = jobs.failed(now_us - _JOBS_DAYS * _DAY_US)
+        replays = replays_of(jobs)
     last = reader.last_witness()
     seen = 0 if last is None else cast(int, last.body["size"])
     return Facts(
@@ -76,6 +79,7 @@ def standing(
         ),
         certificate=certificate(data, config),
         drifts=tuple(watch.alarms(data / watch.DIRECTORY)),
+        replays=replays.told if replays else (),
         jobs=tuple(
             FailedJob(j.id, j.kind, j.title, j.code, j.message, j.ended_us or 0) for j in failed
         ),

@@ -13,6 +13,7 @@ from appliance.clock import iso
 from appliance.host import hardware
 from appliance.incidents import rules
 from appliance.incidents.rules import Alarm
+from appliance.serving.replays import replays_of
 from appliance.wire.admin import models as wire
 from appliance.workers.memory_estimate import MIB
 
@@ -69,12 +70,16 @@ def server_state(served: bool, latched: str | None, workers: list[wire.Worker]) 
 def _audit_head(services: Services) -> wire.AuditHead:
     head = checkpoint.parse(services.reader.checkpoint().encode()).checkpoint
     last = services.reader.last_witness()
+    replays = replays_of(services.jobs.store)
     return wire.AuditHead(
         entries=head.size,
         root=head.root.hex(),
         latched=services.audit.latched,
         unwitnessed=head.size - (0 if last is None else cast(int, last.body["size"])),
         witnessed=None if last is None else iso(last.time_us),
+        replayed=replays.same + replays.differ,
+        replayed_same=replays.same,
+        difference=replays.newest,
     )
 
 

@@ -103,7 +103,9 @@ class Worker(_Reply):
 class AuditHead(_Reply):
     """The head of the log; `latched` is why it cannot be written, null while it can.
 
-    `unwitnessed` entries came after the last head that a witness cosigned, at `witnessed`.
+    `unwitnessed` entries came after the last head that a witness cosigned, at `witnessed`. Of the
+    answers that were computed again of late, `replayed`, `replayed_same` were the same; the outcome
+    `difference` is the newest that differs and was not the same since.
     """
 
     entries: int
@@ -111,6 +113,9 @@ class AuditHead(_Reply):
     latched: str | None = None
     unwitnessed: int = 0
     witnessed: str | None = None
+    replayed: int = 0
+    replayed_same: int = 0
+    difference: int | None = None
 
 
 class Host(_Reply):

@@ -24,6 +24,9 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
     "verify": {"ok": True, "entries": 2, "first": 0, "last": 1, "root": "ab" * 32, "problems": [],
                "problem_count": 0, "open_intents": 0, "unwitnessed": 2},
     "export": {"format": "csv", "out": "/tmp/out", "entries": 2},
+    "replay": {"same": 1, "differs": 1, "cannot": 2, "reasons": {"its texts were not kept": 2},
+               "answers": [{"seq": 7, "model": "m", "verdict": "differs", "why": "w", "token": 2,
+                            "was": " a", "now": " b"}], "written": 0},
     "import": {"id": "tiny", "state": "verified", "code": "", "files": [
         {"name": "model.gguf", "size": 9, "copied": 9, "sha256": "ab" * 32}]},
     "load": {"model": "tiny", "seconds": 1.25},

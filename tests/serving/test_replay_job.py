@@ -1,0 +1,74 @@
+"""The job's parameters, and what a sample is drawn from; `test_replaying.py` runs it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from appliance.audit.reader import LogReader
+from appliance.errors import BadRequest
+from appliance.serving import replay_job
+from appliance.serving.replay_job import ReplayJob
+from appliance.wire.admin.jobs import ReplayWanted
+from tests.audit import logs
+
+OUTCOMES = {3, 5, 7, 9, 11, 13, *range(30, 38)}
+"""Of the log that `logs.sample` makes."""
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogReader]:
+    made = LogReader(logs.sample(tmp_path_factory.mktemp("sample") / "log"))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("most", [0, 20_000])
+def test_a_sample_is_of_answers_without_repeats(
+    reader: LogReader, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Both ways: all outcomes are read, or entries are drawn until there are enough."""
+    monkeypatch.setattr(replay_job, "_READ_WHOLE", most)
+    drawn = Counter[int]()
+    for _ in range(200):
+        found = list(replay_job.sample(reader, 3, 0))
+        assert found == sorted(set(found)) and len(found) == 3
+        drawn.update(found)
+    assert set(drawn) == OUTCOMES  # each has its chance: 600 draws of 14
+    assert set(replay_job.sample(reader, 1_000, 0)) == OUTCOMES
+    assert list(replay_job.sample(reader, 3, 1 << 52)) == []
+
+
+JOB = ReplayJob(*[cast(Any, None)] * 5)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"seqs": [1], "sample": 2},
+        {"sample": 2, "export": "file", "key": "k"},
+        {"export": "file"},
+        {"seqs": [1], "key": "k"},
+        {"export": "file", "key": "k", "out": "other"},
+    ],
+)
+def test_parameters_that_cannot_be_meant_are_refused(wanted: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest):
+        JOB.check(ReplayWanted.of(**wanted))
+
+
+def test_a_job_is_named_by_its_answers() -> None:
+    titles: dict[str, dict[str, Any]] = {
+        "entry 7": {"seqs": [7]},
+        "2 answers": {"seqs": [7, 9]},
+        "a sample of 5 answers": {"sample": 5},
+        "answers of a.jsonl": {"export": "a.jsonl", "key": "k"},
+    }
+    for title, wanted in titles.items():
+        params = ReplayWanted.of(**wanted)
+        JOB.check(params)
+        assert JOB.title(params) == title
+    assert Path(ReplayWanted.of(sample=1).out) == Path()
