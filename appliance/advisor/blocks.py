@@ -6,7 +6,6 @@ keeps counts and means and no text; a week with few requests is no block; what i
 None.
 """
 
-import base64
 import math
 import re
 import zlib
@@ -14,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +85,7 @@ class Profile:
     """The reference that later weeks are compared with.
 
     Attributes:
-        words: a bit for each place that a known word hashes to.
+        words: the known words, packed.
         answers: the commonest ones; hashes, no texts.
         middle: mean of the texts' hashed trigrams.
     """
@@ -96,14 +95,17 @@ class Profile:
     answers: tuple[int, ...]
     middle: tuple[float, ...]
 
-    def document(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "week": self.week,
-            "words": base64.b64encode(zlib.compress(self.words)).decode(),
-            "answers": list(self.answers),
-            "middle": list(self.middle),
-        }
+    def __post_init__(self) -> None:
+        """Refuse words of another version. Raises ValueError."""
+        if len(self.known_words()) != _WORDS // 8:
+            raise ValueError("words")
+
+    def known_words(self) -> bytes:
+        """A bit for each place that a known word hashes to. Raises ValueError."""
+        try:
+            return zlib.decompress(self.words)
+        except zlib.error as error:
+            raise ValueError("words") from error
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,6 @@ class WeekBlock:
     week: int
     requests: int
     values: Mapping[str, float]
-
-    def document(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"week": self.week, "requests": self.requests, "values": dict(self.values)}
 
 
 def week_of(time_us: int) -> int:
@@ -142,26 +140,8 @@ def profile(week: int, seen: Iterable[WeekObserved]) -> Profile:
             answers[_place(each.answer)] += 1
     middle = np.mean(vectors, axis=0) if vectors else np.zeros(_MIDDLE)
     commonest = tuple(answer for answer, _ in answers.most_common(_ANSWERS))
-    return Profile(week, np.packbits(bits).tobytes(), commonest, tuple(map(float, middle)))
-
-
-def read_profile(value: Mapping[str, Any]) -> Profile:
-    """A profile from its document. Raises KeyError, TypeError, ValueError."""
-    words = zlib.decompress(base64.b64decode(value["words"]))
-    if len(words) != _WORDS // 8:
-        raise ValueError("words")
-    return Profile(
-        int(value["week"]),
-        words,
-        tuple(map(int, value["answers"])),
-        tuple(map(float, value["middle"])),
-    )
-
-
-def read_block(value: Mapping[str, Any]) -> WeekBlock:
-    """A block from its document. Raises KeyError, TypeError, ValueError."""
-    values = {str(name): float(number) for name, number in value["values"].items()}
-    return WeekBlock(int(value["week"]), int(value["requests"]), values)
+    words = zlib.compress(np.packbits(bits).tobytes())
+    return Profile(week, words, commonest, tuple(map(float, middle)))
 
 
 def block(week: int, seen: Sequence[WeekObserved], known: Profile) -> WeekBlock | None:
@@ -183,7 +163,7 @@ def block(week: int, seen: Sequence[WeekObserved], known: Profile) -> WeekBlock 
     found["unsure"] = _mean(value < _UNSURE for value in sure)
     texts = [each for each in seen if each.text is not None]
     if len(texts) >= FEWEST:
-        bits = np.unpackbits(np.frombuffer(known.words, dtype=np.uint8))
+        bits = np.unpackbits(np.frombuffer(known.known_words(), dtype=np.uint8))
         found["unknown"] = _mean(1 - float(bits[t.places].mean()) for t in texts if t.places)
         middle = np.mean([text.vector for text in texts], axis=0)
         found["middle"] = float(np.linalg.norm(middle - np.asarray(known.middle)))

@@ -7,11 +7,11 @@ is promised is in `PROMISE`, and what cannot be found is in `BLIND`.
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
-from appliance.advisor.blocks import Profile, WeekBlock, named, read_block, read_profile, table
+from appliance.advisor.blocks import Profile, WeekBlock, named, table
 from appliance.advisor.costs import Percentiles
 from appliance.advisor.measured import per_doubling
 from appliance.statistics import change
@@ -128,32 +128,6 @@ class Watch:
             left = LEAST + SHORT - len(self.blocks) + (self.profile is None)
             return f"Not watched yet: {left} more weeks until the first look."
         return f"No drift in {len(self.blocks)} weeks."
-
-    def document(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "task": self.task,
-            "profile": None if self.profile is None else self.profile.document(),
-            "blocks": [block.document() for block in self.blocks],
-            "findings": [asdict(each) for each in self.findings],
-            "last_week": self.last_week,
-            "begun": self.begun,
-            "reference": self.reference,
-        }
-
-
-def read(value: Mapping[str, Any]) -> Watch:
-    """A watch from its document. Raises KeyError, TypeError, ValueError."""
-    profile = value["profile"]
-    return Watch(
-        str(value["task"]),
-        None if profile is None else read_profile(profile),
-        tuple(map(read_block, value["blocks"])),
-        tuple(WindowFinding(**each) for each in value["findings"]),
-        value["last_week"],
-        int(value["begun"]),
-        int(value["reference"]),
-    )
 
 
 def looked(watch: Watch, block: WeekBlock) -> Watch:

@@ -8,7 +8,6 @@ suspends the task where the configuration says so; starting again is recorded wi
 the file of before is kept.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -144,8 +143,8 @@ def load(directory: Path, task: str) -> Watch:
         Refused: `drift_missing`.
     """
     try:
-        return drift.read(json.loads((directory / f"{task}.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return msgspec.json.decode((directory / f"{task}.json").read_bytes(), type=Watch)
+    except (OSError, msgspec.MsgspecError) as error:
         raise Refused("drift_missing", f"{task} was not looked at.") from error
 
 
@@ -153,7 +152,7 @@ def keep(directory: Path, watch: Watch) -> None:
     """Keep a watch in place of the one before."""
     directory.mkdir(mode=0o700, exist_ok=True)
     part = directory / f"{watch.task}.part"
-    part.write_text(json.dumps(watch.document()), encoding="utf-8")
+    part.write_bytes(msgspec.json.encode(watch))
     part.replace(directory / f"{watch.task}.json")
     alarm = directory / f"{watch.task}.alarm"
     if watch.alarm is None:

@@ -1,20 +1,18 @@
 """Weeks as rows of numbers: what is counted, and that no text is kept."""
 
-import json
-
+import msgspec
 import numpy as np
 import pytest
 
 from appliance.advisor.blocks import (
     FEWEST,
     NAMES,
+    Profile,
     WeekBlock,
     WeekObserved,
     block,
     named,
     profile,
-    read_block,
-    read_profile,
     table,
     week_of,
 )
@@ -84,13 +82,14 @@ def test_a_week_with_few_requests_is_no_block_and_few_texts_say_nothing() -> Non
 def test_documents_say_the_same_and_hold_no_text() -> None:
     seen, _ = week(np.random.default_rng(1), 0, 0.0)
     known = profile(0, seen)
-    text = json.dumps(known.document())
-    assert read_profile(json.loads(text)) == known and len(text) < 20_000
+    text = msgspec.json.encode(known).decode()
+    assert msgspec.json.decode(text, type=Profile) == known and len(text) < 20_000
     assert "word" not in text.replace('"words"', "").replace("unknown", "") and "engine" not in text
     found = block(1, seen, known)
-    assert found is not None and read_block(json.loads(json.dumps(found.document()))) == found
-    with pytest.raises(ValueError, match="words"):
-        read_profile({**known.document(), "words": "eJwDAAAAAAE="})
+    assert msgspec.json.decode(msgspec.json.encode(found), type=WeekBlock) == found
+    for words in ("eJwDAAAAAAE=", "AAAA"):
+        with pytest.raises(msgspec.ValidationError, match="words"):
+            msgspec.convert({**msgspec.to_builtins(known), "words": words}, Profile)
 
 
 def test_only_what_every_week_has_is_compared() -> None:

@@ -7,12 +7,13 @@ import copy
 import math
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 
 from appliance.advisor.blocks import WeekBlock
 from appliance.advisor.costs import Percentiles
-from appliance.advisor.drift import BLIND, PROMISE, Watch, advice, looked, read
+from appliance.advisor.drift import BLIND, PROMISE, Watch, advice, looked
 from appliance.statistics import change
 from appliance.statistics.change import LEAST, LONG, LOOKS, SHORT
 from tests.advisor.weeks import Source, strength_after, watched
@@ -69,7 +70,7 @@ def test_what_is_planted_is_found_and_named(planted: str) -> None:
     assert watch.state == "alarm" and watch.alarm is not None and watch.alarm.week >= start
     assert watch.alarm.statistic in EXPECTED.get(planted, {watch.alarm.statistic})
     assert watch.sentence().startswith("Drift. In the last ") and watch.evidence >= 1
-    assert read(watch.document()) == watch
+    assert msgspec.json.decode(msgspec.json.encode(watch), type=Watch) == watch
     again = looked(watch, watch.blocks[-1])
     assert again.findings == watch.findings  # an alarm stays as it was said
 
@@ -126,7 +127,7 @@ def test_after_a_year_the_next_one_has_its_own_budget() -> None:
         watch = looked(watch, block)
     assert watch.alarm is None
     assert (watch.begun, watch.reference) == (LEAST + LOOKS + SHORT - 27, 24)
-    assert read(watch.document()) == watch
+    assert msgspec.json.decode(msgspec.json.encode(watch), type=Watch) == watch
 
 
 def test_after_an_alarm_it_says_what_a_retraining_costs_and_may_bring() -> None:
