@@ -14,6 +14,9 @@ ModelKind: TypeAlias = Literal["generate", "embed", "rerank"]
 ModelUse: TypeAlias = Literal["chat", "task", "route", "embedder", "reranker"]
 """What an app does with what it names as `model`."""
 
+Report: TypeAlias = Callable[[str, int, int], None]
+"""Called with a phase, and how much of how much is done."""
+
 FEWEST_GROUPS: Final = 50
 """Fewer independent groups decide nothing, whoever asks."""
 
@@ -22,6 +25,10 @@ _USES: Final[Mapping[ModelKind, ModelUse]] = {
     "embed": "embedder",
     "rerank": "reranker",
 }
+
+
+def silent(_phase: str, _done: int, _total: int) -> None:
+    """A report without a watcher."""
 
 
 class Role(enum.StrEnum):

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 
 from appliance.client import AdminClient
+from appliance.types import Report
 from appliance.wire.admin.endpoint import Endpoint, Named, R
-from tui.command import Report
 from tui.text import Cell
 
 Answers: TypeAlias = Mapping[str, str]

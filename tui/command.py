@@ -10,18 +10,14 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from appliance.errors import CODES, ApplianceError, Refused, Unavailable
+from appliance.types import Report, silent
 
-Report: TypeAlias = Callable[[str, int, int], None]
 _PROGRESS: Final = re.compile(r"^(.{1,200}) (\d{1,3}) %$")
-
-
-def silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""
 
 
 class Commands:

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from appliance.client import AdminClient, Report
+from appliance.client import AdminClient
 from appliance.errors import Refused, Unavailable
+from appliance.types import Report
 from appliance.wire.admin.endpoint import Endpoint, Named, R
 from appliance.wire.admin.jobs import JOB, JOBS
 from appliance.wire.admin.keys import KEYS

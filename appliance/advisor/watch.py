@@ -313,16 +313,15 @@ def _text(reader: LogReader, seq: int, name: str) -> bytes | None:
 
 def _reading(actor: str, task: str, read: list[Json]) -> Draft:
     numbers = [number for number in read if isinstance(number, int)]
-    fields: dict[str, Json] = {
-        "action": "content_read",
-        "actor": actor,
-        "purpose": "drift",
-        "task": task,
-        "texts": len(numbers),
-        "first": min(numbers),
-        "last": max(numbers),
-    }
-    return Draft("admin", fields)
+    return Draft.deed(
+        "content_read",
+        actor,
+        purpose="drift",
+        task=task,
+        texts=len(numbers),
+        first=min(numbers),
+        last=max(numbers),
+    )
 
 
 def _knows_seasons(watch: Watch) -> bool:
@@ -335,15 +334,14 @@ def _alarm(actor: str, watch: Watch, suspends: bool) -> Draft:
     found = watch.alarm
     if found is None:
         raise RuntimeError("there is no alarm")
-    fields: dict[str, Json] = {
-        "action": "drift_alarm",
-        "actor": actor,
-        "task": watch.task,
-        "statistic": found.statistic,
-        "weeks": found.window,
-        "last_week": found.week,
-        "rank_ppm": round(1e6 * found.rank),
-        "level_ppm": round(1e6 * found.level),
-        "suspends": suspends,
-    }
-    return Draft("admin", fields)
+    return Draft.deed(
+        "drift_alarm",
+        actor,
+        task=watch.task,
+        statistic=found.statistic,
+        weeks=found.window,
+        last_week=found.week,
+        rank_ppm=round(1e6 * found.rank),
+        level_ppm=round(1e6 * found.level),
+        suspends=suspends,
+    )

@@ -19,7 +19,7 @@ import functools
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 import msgspec
 
@@ -163,6 +163,11 @@ class Draft:
     fields: Mapping[str, Json]
     contents: Mapping[str, bytes] = field(default_factory=dict)
     mode: Literal["encrypted", "commit-only", "off"] | None = None
+
+    @classmethod
+    def deed(cls, action: str, actor: str, /, **fields: Json) -> Self:
+        """An entry of something that a person, a rule or a job did."""
+        return cls("admin", {"action": action, "actor": actor, **fields})
 
     def check(self) -> None:
         """Refuse what no log would take. Raises AuditRefused (`audit_entry_invalid`)."""

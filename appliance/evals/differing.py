@@ -197,8 +197,5 @@ def close(parts: LookParts, job: Context) -> None:
 def forget(parts: LookParts, job: Context) -> None:
     """Remove the queue of a gate that is over, with its texts; may be done twice."""
     if (queue := queue_of(parts, job.id)) is not None:
-        gone: dict[str, Json] = {
-            "action": "labels_remove", "actor": job.actor, "queue": queue.name,
-        }  # fmt: skip
-        parts.audit.append(Draft("admin", gone)).result()
+        parts.audit.append(Draft.deed("labels_remove", job.actor, queue=queue.name)).result()
         parts.labels.remove(queue.name)

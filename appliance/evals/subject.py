@@ -30,6 +30,7 @@ from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.bytes import directory, manifest, names, oms
 from appliance.trust.bytes.directory import Artifact, BlockMeter, open_artifact
 from appliance.trust.policy.policy import TrustPolicy
+from appliance.types import silent
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class ApprovedArtifacts:
 
     def use(self, name: str, kind: str, read: Callable[[Artifact], T]) -> tuple[str, T]:
         """As `Store.use`."""
-        return self._store.use(name, kind, self._policy(), _silent, read)
+        return self._store.use(name, kind, self._policy(), silent, read)
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def draft_digest(artifact: Artifact) -> str:
     signed = None
     if names.SIGNATURE_FILE in artifact.sizes:
         signed = oms.parse_manifest(oms.parse_bundle(artifact.signature()))
-    meter = BlockMeter(_silent, "hashing", sum(files.values()))
+    meter = BlockMeter(silent, "hashing", sum(files.values()))
     shard = signed.shard_size if signed else None
     digests = {
         name: found.signed
@@ -195,7 +196,3 @@ def _ceiling(splits: Splits) -> float | None:
     ]
     repeats = agreement.repeated_labels(pairs)
     return repeats.agreement if repeats.texts else None
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""

@@ -294,11 +294,15 @@ class Agreement:
             made = proven.settled(found, rows.read(connection))
             drafts = []
             for part in _parts(made):
-                fields: dict[str, Json] = {
-                    "action": proven.SETTLED, "actor": actor, "reason": reason,
-                    "ends_early": ends_early, "settled": cast(Json, part),
-                }  # fmt: skip
-                drafts.append(Draft("admin", fields))
+                drafts.append(
+                    Draft.deed(
+                        proven.SETTLED,
+                        actor,
+                        reason=reason,
+                        ends_early=ends_early,
+                        settled=cast(Json, part),
+                    )
+                )
             self._audit.append(*drafts).result()
         for one in found:
             _log.warning("settled: %s", one.sentence())

@@ -22,6 +22,7 @@ from appliance.registry.lifecycle import Lifecycle
 from appliance.trust.artifacts.store import ModelRecord, ModelStore
 from appliance.trust.artifacts.verified import Verified
 from appliance.trust.policy.policy import TrustPolicy
+from appliance.types import silent
 from appliance.workers.supervisor import Supervisor
 
 _WAITS: Final = {"model_missing", "evaluation_other_engine", "state_differs"}
@@ -101,7 +102,7 @@ class Sweep:
                 if model.sealed.on_disk:
                     await asyncio.to_thread(model.rehash)
             policy = await asyncio.to_thread(self._policy)
-            checked = await asyncio.to_thread(self._store.check, record.id, policy, _silent)
+            checked = await asyncio.to_thread(self._store.check, record.id, policy, silent)
             self._store.expect(record, checked.digest)
             if not record.is_model:
                 await asyncio.to_thread(self._store.ask, record.id, policy)
@@ -123,7 +124,3 @@ class Sweep:
 
     def _served(self, model_id: str) -> Verified | None:
         return next((m for m in self._supervisor.served() if m.id == model_id), None)
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""

@@ -189,11 +189,6 @@ class Retention:
         return "prune_unwitnessed" if seen is not None and seen < end else ""
 
     def _refused(self, actor: str, before: int, action: str, error: Refused) -> None:
-        fields: dict[str, Json] = {
-            "action": action,
-            "actor": actor,
-            "before": before,
-            "code": error.code,
-            "reason": error.message,
-        }
-        self._audit.append(Draft("admin", fields)).result()
+        self._audit.append(
+            Draft.deed(action, actor, before=before, code=error.code, reason=error.message)
+        ).result()

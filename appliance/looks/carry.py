@@ -19,13 +19,13 @@ from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused
 from appliance.jobs.kind import Context, JobKind
 from appliance.looks import replay
-from appliance.looks.subject import LookParts, silent
+from appliance.looks.subject import LookParts
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation
 from appliance.trust.statements.evaluations import Evaluations
 from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.trust.statements.specification import MILLION
-from appliance.types import Json, Role
+from appliance.types import Json, Role, silent
 from appliance.wire.admin.results import CertificateCarried
 
 _SHOWN: Final = 20

@@ -40,7 +40,7 @@ from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import route, specification
 from appliance.trust.statements.statement import Signed
-from appliance.types import Json
+from appliance.types import Json, silent
 
 VALID_DAYS: Final = 365
 YEAR_US: Final = VALID_DAYS * 86_400_000_000
@@ -99,8 +99,9 @@ class LookParts:
 
     def record(self, job: Context, action: str, fields: dict[str, Json]) -> int:
         """Add an entry of a job to the log; its number, once it is durable."""
-        told: dict[str, Json] = {"action": action, "actor": job.actor, "job": job.id, **fields}
-        return self.audit.append(Draft("admin", told)).result()[0].seq
+        return (
+            self.audit.append(Draft.deed(action, job.actor, job=job.id, **fields)).result()[0].seq
+        )
 
     def tasks(self, loaded: LoadedTask) -> TaskBackends:
         """Backends of a task as it was read, approved or not."""
@@ -216,7 +217,3 @@ def needs_engine(parts: LookParts, *tasks: str) -> bool:
 def other(problem: str) -> PolicyRefused:
     """A specification that names something else than what is here."""
     return PolicyRefused("specification_other", f"Specification: {problem}.")
-
-
-def silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""

@@ -14,13 +14,13 @@ from appliance.errors import Refused, StateRefused
 from appliance.facts import AdapterFacts
 from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import Edges
-from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
 from appliance.registry.states import following
 from appliance.trust.artifacts.records import followers
 from appliance.trust.artifacts.store import ModelRecord, ModelStore
 from appliance.trust.artifacts.verified import VerifiedAdapter
 from appliance.trust.policy.policy import TrustPolicy
+from appliance.types import Report, silent
 from appliance.workers.supervisor import Supervisor
 
 
@@ -50,7 +50,7 @@ class AdapterLoader:
         self._edge = edges.append
 
     async def load(
-        self, base: PooledModel, actor: str, record: ModelRecord, progress: Progress
+        self, base: PooledModel, actor: str, record: ModelRecord, progress: Report
     ) -> None:
         """Seal an adapter and attach it to its base.
 
@@ -103,7 +103,7 @@ class AdapterLoader:
             if not self._supervisor.wants(record.id):
                 continue
             try:
-                await self.load(base, actor, record, _silent)
+                await self.load(base, actor, record, silent)
             except Refused as error:
                 problems.append(f"{record.id}: {error.message}")
                 policy = await asyncio.to_thread(self._policy)
@@ -119,7 +119,3 @@ class AdapterLoader:
                 shown = replace(record, state="serving")
                 reason, policy = f"{base_id} ends", await asyncio.to_thread(self._policy)
                 await self._edge(actor, shown, record.state, policy, event=event, reason=reason)
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress that is not shown."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from appliance.errors import Unavailable
 from appliance.jobs.live import Live
-from appliance.registry.importing import Progress
 from appliance.trust.artifacts.store import ModelRecord
+from appliance.types import Report
 
 _log = logging.getLogger("appliance")
 
@@ -44,7 +44,7 @@ class LoadAttempt:
     done: int = 0
     total: int = 0
     stopped: bool = False
-    watchers: list[Progress] = field(default_factory=list)
+    watchers: list[Report] = field(default_factory=list)
     room: Callable[[], Awaitable[None]] | None = None
     live: Live | None = None
     record: ModelRecord | None = None

@@ -16,13 +16,12 @@ from appliance.pool.adapters import AdapterLoader
 from appliance.pool.model import PooledModel
 from appliance.pool.withdrawal import FINAL, Withdrawal
 from appliance.registry.audit_entries import REVOKED, Edges
-from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
 from appliance.registry.states import following
 from appliance.trust.artifacts.store import ModelRecord, ModelStore, VerifiedModel
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.types import Json
+from appliance.types import Json, Report
 from appliance.workers.memory_estimate import MIB, Estimate
 from appliance.workers.supervisor import ENGINE, Supervisor
 
@@ -62,7 +61,7 @@ class Loader:
         self._edge = edges.append
 
     async def load(
-        self, model: PooledModel, actor: str, progress: Progress, *, reason: str
+        self, model: PooledModel, actor: str, progress: Report, *, reason: str
     ) -> ModelRecord:
         """Verify the stored bytes again, seal them and serve them.
 
@@ -102,7 +101,7 @@ class Loader:
         return self._lifecycle.record(model.id)
 
     async def load_adapter(
-        self, base: PooledModel, actor: str, adapter_id: str, progress: Progress
+        self, base: PooledModel, actor: str, adapter_id: str, progress: Report
     ) -> ModelRecord:
         """Verify and seal an adapter, and attach it to its loaded base; raises as `load`."""
         record = self._store.inventory.record(adapter_id)
@@ -176,7 +175,7 @@ class Loader:
         return self._store.inventory.facts(record)
 
     async def _seal(
-        self, record: ModelRecord, policy: TrustPolicy, progress: Progress
+        self, record: ModelRecord, policy: TrustPolicy, progress: Report
     ) -> VerifiedModel:
         policy.check_engine(ENGINE, self._supervisor.engine_version)
         on_disk = self._supervisor.keeps_on_disk(record.id)
@@ -205,7 +204,7 @@ class Loader:
             raise
 
 
-def _percent_of(size: int, progress: Progress) -> Callable[[int], None]:
+def _percent_of(size: int, progress: Report) -> Callable[[int], None]:
     """Reports of the engine as progress in bytes; a watcher that has left stops nothing now."""
 
     def report(percent: int) -> None:

@@ -18,9 +18,8 @@ from appliance.pool.attempt import LoadAttempt
 from appliance.pool.loader import Loader
 from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import SYSTEM
-from appliance.registry.importing import Progress
 from appliance.trust.artifacts.store import ModelRecord
-from appliance.types import Role
+from appliance.types import Report, Role
 from appliance.wire.admin.jobs import LoadRequest
 from appliance.wire.admin.results import ModelLoaded
 
@@ -101,7 +100,7 @@ class Loads:
         live.when_over(lambda error: self._over(model, attempt, error))
         return attempt
 
-    async def outcome(self, attempt: LoadAttempt, progress: Progress | None = None) -> ModelRecord:
+    async def outcome(self, attempt: LoadAttempt, progress: Report | None = None) -> ModelRecord:
         """Wait for the end of a load; the load continues when its watcher leaves.
 
         Raises:

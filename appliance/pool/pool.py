@@ -29,11 +29,10 @@ from appliance.pool.loading import Loads
 from appliance.pool.model import PooledModel
 from appliance.pool.withdrawal import Withdrawal
 from appliance.registry.audit_entries import SYSTEM
-from appliance.registry.importing import Progress
 from appliance.registry.lifecycle import Lifecycle
 from appliance.trust.artifacts.adapter import base_of
 from appliance.trust.artifacts.store import ModelRecord, VerifiedModel
-from appliance.types import ModelCard
+from appliance.types import ModelCard, Report, silent
 from appliance.workers.process import WorkerProcess
 from appliance.workers.supervisor import Supervisor
 
@@ -194,7 +193,7 @@ class Pool:
         self,
         actor: str,
         model_id: str,
-        progress: Progress = lambda phase, done, total: None,
+        progress: Report = silent,
         *,
         reason: str = "by hand",
     ) -> ModelRecord:

@@ -20,10 +20,10 @@ from appliance.trust.bytes import directory as directories
 from appliance.trust.bytes.directory import Artifact
 from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.policy.policy import TrustPolicy
+from appliance.types import Report
 from appliance.wire.admin.plan import Difference, ImportPlan
 from appliance.workers.memory_estimate import MIB, Estimate, adapter_bytes
 
-Progress = Callable[[str, int, int], None]
 CheckBase = Callable[[str, VettedAdapter, TrustPolicy], None]
 OtherKind = Callable[[str, Artifact], VetWhole | None]
 Needs = Callable[[str, ModelFacts], Estimate]
@@ -40,7 +40,7 @@ def plan(
     estimate: Needs,
     records: list[ModelRecord],
     at_us: int,
-    progress: Progress,
+    progress: Report,
     check_base: CheckBase,
     against: str | None = None,
     other_kind: OtherKind = _models_alone,

@@ -18,9 +18,8 @@ from appliance.trust.artifacts.copying import Told
 from appliance.trust.artifacts.store import Checked, ModelRecord, ModelStore
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.types import Json
+from appliance.types import Json, Report, silent
 
-Progress = Callable[[str, int, int], None]
 UNFINISHED: Final = frozenset({"quarantined", "vetted"})
 """States that only an interrupted import leaves behind."""
 
@@ -52,7 +51,7 @@ class Arrivals:
         actor: str,
         path: Path,
         model_id: str | None,
-        progress: Progress,
+        progress: Report,
         told: Told = lambda file: None,
     ) -> ModelRecord:
         """Copy an artifact into quarantine, or resume a copy; vet and verify it.
@@ -88,7 +87,7 @@ class Arrivals:
         )
 
     def _repair(
-        self, actor: str, model_id: str, policy: TrustPolicy, progress: Progress
+        self, actor: str, model_id: str, policy: TrustPolicy, progress: Report
     ) -> ModelRecord:
         """Take the files of a model back; what was decided about it stays, as far as it holds.
 
@@ -117,7 +116,7 @@ class Arrivals:
         self._edge(actor, known, state, policy, event="repair", fields=_said(checked))
         return self._store.inventory.set_state(model_id, state, facts=checked.facts)
 
-    def finish(self, actor: str, model_id: str, progress: Progress) -> ModelRecord:
+    def finish(self, actor: str, model_id: str, progress: Report) -> ModelRecord:
         """Make the checks of an artifact in quarantine that an interruption left out.
 
         Returns:
@@ -128,7 +127,7 @@ class Arrivals:
         )
 
     def _examine(
-        self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Progress
+        self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Report
     ) -> ModelRecord:
         """From quarantine to verified, or to refused."""
         try:
@@ -164,7 +163,7 @@ class Arrivals:
             self._edge(SYSTEM, ModelRecord(model_id, "media"), "refused", policy, error=error)
         for record in self._store.inventory.records():
             if record.state in UNFINISHED:
-                self._examine(SYSTEM, record, policy, _silent)
+                self._examine(SYSTEM, record, policy, silent)
                 touched.append(record.id)
         return touched
 
@@ -173,7 +172,3 @@ def _said(checked: Checked) -> Mapping[str, Json]:
     """Describe an accepted artifact for an entry."""
     found = table_of(checked.facts.kept())
     return {"signer": checked.signer, "facts_sha256": facts_digest(found)}
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from appliance.errors import PolicyRefused, Refused
 from appliance.registry.audit_entries import Edges
-from appliance.registry.importing import Arrivals, Progress
+from appliance.registry.importing import Arrivals
 from appliance.registry.permission import Permission
 from appliance.registry.states import following
 from appliance.trust.artifacts.copying import Told
@@ -21,7 +21,7 @@ from appliance.trust.artifacts.store import ModelRecord, ModelStore
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.approval import ApprovalSubject, ValidApproval
-from appliance.types import Json
+from appliance.types import Json, Report
 
 
 class Lifecycle:
@@ -79,13 +79,13 @@ class Lifecycle:
         actor: str,
         path: Path,
         model_id: str | None,
-        progress: Progress,
+        progress: Report,
         told: Told = lambda file: None,
     ) -> ModelRecord:
         """Take an artifact in: `Arrivals.import_model`."""
         return self._arrivals.import_model(actor, path, model_id, progress, told)
 
-    def finish_import(self, actor: str, model_id: str, progress: Progress) -> ModelRecord:
+    def finish_import(self, actor: str, model_id: str, progress: Report) -> ModelRecord:
         """Make the checks of an interrupted import: `Arrivals.finish`."""
         return self._arrivals.finish(actor, model_id, progress)
 

@@ -29,7 +29,7 @@ from appliance.retrieval.ranking import Floats, ndcg, recall
 from appliance.retrieval.search import MOST_PASSAGES
 from appliance.serving.inference import RETRIEVAL, Inference
 from appliance.statistics import groups
-from appliance.types import FEWEST_GROUPS, Caller, Json, Role
+from appliance.types import FEWEST_GROUPS, Caller, Role
 from appliance.wire.admin.results import RankingMeasured, SearchTuned
 
 MOST_BYTES: Final = 16 << 20
@@ -199,14 +199,14 @@ class Tuning(JobKind[RankingWanted, SearchTuned]):
         chosen = best(scores)
         changes = bool(chosen) and wanted.apply and chosen != settings.ranking
         if changes:
-            fields: dict[str, Json] = {
-                "actor": job.actor,
-                "action": "collection_ranking",
-                "collection": wanted.collection,
-                "ranking": chosen,
-                "questions": digest,
-            }
-            await append(self._audit, Draft("admin", fields))
+            deed = Draft.deed(
+                "collection_ranking",
+                job.actor,
+                collection=wanted.collection,
+                ranking=chosen,
+                questions=digest,
+            )
+            await append(self._audit, deed)
             await job.in_thread(shelf.collection.set_ranking, chosen)
         return SearchTuned(
             collection=wanted.collection,

@@ -46,7 +46,6 @@ from appliance.types import (
     Delta,
     GenerationRequest,
     Hop,
-    Json,
     ModelCard,
     Principal,
     Receipt,
@@ -439,16 +438,17 @@ class Walk:
         route, caller = self._standing.route, self.caller
         if self._current is None:  # or one app could fill log and queue, whatever its quota
             self._use.count(caller.principal)
-        fields: dict[str, Json] = {
-            "action": "route_deferred",
-            "actor": caller.principal.key_id,
-            "request_id": caller.request_id,
-            "route": route.id,
-            "digest": self._standing.digest,
-            "hops": self._hops,
-            "why": self._why,
-        }
-        await self._use.record(Draft("admin", fields))
+        await self._use.record(
+            Draft.deed(
+                "route_deferred",
+                caller.principal.key_id,
+                request_id=caller.request_id,
+                route=route.id,
+                digest=self._standing.digest,
+                hops=self._hops,
+                why=self._why,
+            )
+        )
         self._use.shares[route.id, DEFERRED] += 1
         if route.on_defer == "queue" and self._use.parts.targets.enqueue is not None:
             return await self._use.parts.targets.enqueue(caller, self.request, route, self._why)

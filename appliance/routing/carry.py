@@ -21,7 +21,7 @@ from appliance.errors import PolicyRefused, StateRefused
 from appliance.facts import RouteFacts
 from appliance.looks import replay
 from appliance.looks.carry import Carriable, CarryOver
-from appliance.looks.subject import needs_engine, silent, task_of
+from appliance.looks.subject import needs_engine, task_of
 from appliance.routing import catalogue, confidence, outcomes
 from appliance.routing.calibration import at_place, observe, replayed
 from appliance.routing.certifying import Observed
@@ -37,7 +37,7 @@ from appliance.trust.statements.route import (
     RouteCertificate,
     RouteSpecification,
 )
-from appliance.types import Json
+from appliance.types import Json, silent
 
 TakeAway: TypeAlias = Callable[[str, str, str], None]
 """Takes a certificate out of use, recorded first: certificate, route, reason."""

@@ -28,7 +28,7 @@ from appliance.trust.bytes.directory import Artifact
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.route import RouteCertificate
 from appliance.trust.statements.route_certificates import RouteCertificates
-from appliance.types import ModelCard, Told
+from appliance.types import ModelCard, Told, silent
 
 KIND: Final = "route"
 FRESH_S: Final = 5.0
@@ -232,7 +232,7 @@ class ApprovedRoutes:
 
     def _look(self, route_id: str) -> RouteStanding:
         policy = self._policy()
-        digest, route = self._store.use(route_id, KIND, policy, _silent, read_artifact)
+        digest, route = self._store.use(route_id, KIND, policy, silent, read_artifact)
         route = msgspec.structs.replace(route, id=route_id)
         try:
             certificate = self.certificates.valid(digest, terms_of(route.terms), policy)
@@ -266,7 +266,3 @@ def describe(certificate: RouteCertificate) -> str:
         f"{certificate.wanted.weight or 'groups'} accepted, {found.groups} groups, "
         f"until {until}"
     )
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""

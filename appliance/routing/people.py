@@ -299,8 +299,7 @@ class People:
         new = [one for one in items if again or (actor, one.id) not in self._read]
         if new:
             ids: list[Json] = [one.id for one in new]
-            body: dict[str, Json] = {"action": "queue_read", "actor": actor, "items": ids}
-            self._audit.append(Draft("admin", body)).result()
+            self._audit.append(Draft.deed("queue_read", actor, items=ids)).result()
             self._read |= dict.fromkeys((actor, one.id) for one in new)
             for oldest in list(self._read)[: max(0, len(self._read) - MOST_READ)]:
                 del self._read[oldest]

@@ -21,7 +21,6 @@ from appliance.looks.subject import (
     other,
     sealed_split,
     signed_terms,
-    silent,
     task_of,
 )
 from appliance.routing import catalogue, rules
@@ -35,6 +34,7 @@ from appliance.tasks.metrics import METRICS
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.route import RouteSpecification
 from appliance.trust.statements.route_certificates import RouteCertificates
+from appliance.types import silent
 
 _USABLE: Final = ("verified", "approved", "suspended")
 _REPEATS: Final = 20

@@ -24,7 +24,7 @@ from appliance.serving.generation import StartedAnswer
 from appliance.serving.inference import SELFTEST, Inference
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.types import Caller, GenerationRequest, Principal, Sampling
+from appliance.types import Caller, GenerationRequest, Principal, Sampling, silent
 from appliance.workers.cpu_variants import best_variant, library_directory
 from appliance.workers.supervisor import ENGINE, Supervisor
 
@@ -92,21 +92,18 @@ class SelfTestRun:
             report.problems.append(error)
         receipt = await append(
             self._audit,
-            Draft(
-                "admin",
-                {
-                    "actor": actor,
-                    "action": "selftest",
-                    "ok": not report.problems,
-                    "codes": [problem.code for problem in report.problems],
-                    "policy": report.policy,
-                    "engine": report.engine,
-                    "models": report.models,
-                    "token": report.token,
-                    "release": installed.release,
-                    "manifest": installed.manifest,
-                    "vendor_key": installed.vendor_key,
-                },
+            Draft.deed(
+                "selftest",
+                actor,
+                ok=not report.problems,
+                codes=[problem.code for problem in report.problems],
+                policy=report.policy,
+                engine=report.engine,
+                models=report.models,
+                token=report.token,
+                release=installed.release,
+                manifest=installed.manifest,
+                vendor_key=installed.vendor_key,
             ),
         )
         report.entry = receipt.seq
@@ -120,7 +117,7 @@ class SelfTestRun:
             report.problems.append(error)
         for model_id in self._approved():
             try:
-                await asyncio.to_thread(self._store.check, model_id, policy, _silent)
+                await asyncio.to_thread(self._store.check, model_id, policy, silent)
                 report.models += 1
             except Refused as error:
                 report.problems.append(error)
@@ -141,7 +138,7 @@ class SelfTestRun:
                 report.token = await self._token(model_id)
                 return
             wanted = self._pool.model(model_id).activity == "loading"  # by others
-            await self._pool.load(actor, model_id, _silent)
+            await self._pool.load(actor, model_id, silent)
             try:
                 report.token = await self._token(model_id)
             finally:
@@ -173,7 +170,3 @@ class SelfTestRun:
 
     def _approved(self) -> list[str]:
         return [r.id for r in self._lifecycle.records() if r.state in _APPROVED]
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    pass

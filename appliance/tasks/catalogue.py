@@ -21,6 +21,7 @@ from appliance.trust.artifacts.records import ArtifactRecord, ModelState
 from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.bytes.directory import Artifact
 from appliance.trust.policy.policy import TrustPolicy
+from appliance.types import silent
 
 KIND = "task"
 
@@ -132,7 +133,7 @@ class ApprovedTasks:
 
     def _use(self, task_id: str) -> LoadedTask:
         policy = self._policy()
-        digest, loaded = self._store.use(task_id, KIND, policy, _silent, read_artifact)
+        digest, loaded = self._store.use(task_id, KIND, policy, silent, read_artifact)
         task = msgspec.structs.replace(loaded.task, id=task_id)
         return replace(loaded, task=task, digest=digest, policy=policy.version)
 
@@ -189,7 +190,3 @@ def _entry(record: ArtifactRecord[TaskFacts]) -> CatalogueEntry:
     facts, created = record.facts, record.created_us // 1_000_000
     cites = None if facts.collection is None else bool(facts.collection)
     return CatalogueEntry(record.id, facts.needed, facts.form, record.digest or "", created, cites)
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""

@@ -27,8 +27,9 @@ from appliance.tuning.parts import TuningParts
 from appliance.tuning.proof import AdapterProof, prove
 from appliance.tuning.served import Served, attached
 from appliance.tuning.settings import TuneSettings
-from appliance.tuning.training import Report, SeedFiles, Trained, train
+from appliance.tuning.training import SeedFiles, Trained, train
 from appliance.tuning.wanted import TuneWanted
+from appliance.types import Report
 
 UNTRAINED: Final = "scoring the untrained model"
 

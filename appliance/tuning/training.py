@@ -6,7 +6,7 @@ the place of the last one whole or not at all; a seed that is done is not traine
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,6 +26,7 @@ from appliance.tuning.messages import (
     TrainingStep,
 )
 from appliance.tuning.process import Busy, trainer
+from appliance.types import Report
 from appliance.workers.process import Sealed
 
 _READING: Final = "the trainer reads the base"
@@ -35,8 +36,6 @@ _CHECKPOINT: Final = "checkpoint"
 _LOSSES: Final = losses.SUFFIX.removeprefix(".")
 
 T = TypeVar("T")
-Report = Callable[[str, int, int], None]
-"""Phase, done and total; raises when the job is to stop."""
 
 
 class Curve(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from appliance.trust.gguf.lora import Lora
 from appliance.trust.policy import lab
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.policy.policy_file import marks_key
+from appliance.types import silent
 from appliance.wiring.directory import check_profile
 from appliance.wiring.log import LogRoom
 from appliance.workers.engine_build import build_of
@@ -104,7 +105,7 @@ class TrustRoom:
 
     def seal(self, model_id: str) -> VerifiedModel:
         """Verify a model and hold it in sealed memory."""
-        return self.store.seal(model_id, self.policy(), lambda phase, done, total: None)
+        return self.store.seal(model_id, self.policy(), silent)
 
     def seal_again(self, model: VerifiedModel) -> VerifiedModel:
         """Check and seal the stored file of a model once more."""

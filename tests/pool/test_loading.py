@@ -15,8 +15,8 @@ from appliance.jobs.states import JobState
 from appliance.pool.loader import Loader
 from appliance.pool.loading import Loads
 from appliance.pool.model import PooledModel
-from appliance.registry.importing import Progress
 from appliance.trust.artifacts.store import ModelRecord
+from appliance.types import Report
 from appliance.workers.supervisor import Supervisor
 from tests.jobs.shop import shop
 from tests.smol import until
@@ -44,7 +44,7 @@ class Script:
         self.rooms = 0
 
     async def load(
-        self, model: PooledModel, _actor: str, progress: Progress, *, reason: str
+        self, model: PooledModel, _actor: str, progress: Report, *, reason: str
     ) -> ModelRecord:
         self.loads.append(model.id)
         while not self.go.is_set():

@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
 from appliance.registry.states import actions
+from appliance.types import Report, silent
 from appliance.wire.admin.advice import ADVICE_LIST, Advice, AdviceList
 from appliance.wire.admin.collections import (
     COLLECTION,
@@ -134,7 +135,7 @@ from tests.test_client import STATUS as PLAIN
 from tests.test_text import HOSTILE
 from tests.tuning import example
 from tui.app import OperatorApp, Polled
-from tui.command import Commands, Report, silent
+from tui.command import Commands
 from tui.desk import Desk
 from tui.link import Link
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import Refused
+from appliance.types import Report, silent
 from tui.change import Answers, Blank, Change, name_blank, reason_blank, report_to_file
-from tui.command import Report, silent
 
 
 def work(_answers: Answers, _report: Report) -> object:

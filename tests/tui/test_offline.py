@@ -9,13 +9,14 @@ from rich.color_triplet import ColorTriplet
 
 from appliance.client import AdminClient, socket_path
 from appliance.errors import Refused
+from appliance.types import Report, silent
 from appliance.wire.admin.models import AUDIT_ENTRIES, STATUS, EntryQuery
 from appliance.wire.admin.trust import TRUST
 from appliance.wire.admin.usage import LOAD
 from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.cli.conftest import run_command
 from tests.tui.scripted import DOWN, Script, Terminal, Told, entry, key, model, status, terminal
-from tui.command import Commands, Report, silent
+from tui.command import Commands
 from tui.offline import Offline
 
 pytestmark = pytest.mark.long

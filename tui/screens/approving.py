@@ -4,8 +4,8 @@ Rules: the private key is read by the command, never here; the names on offer ar
 policy.
 """
 
+from appliance.types import Report
 from tui.change import Answers, Blank, Change
-from tui.command import Report
 from tui.desk import Desk
 
 

@@ -12,9 +12,9 @@ from textual.binding import Binding, BindingType
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, BadRequest
+from appliance.types import Report
 from appliance.wire.admin.models import AUDIT_ENTRIES, Entry, EntryList, EntryQuery
 from tui.change import Answers, Blank, Change
-from tui.command import Report
 from tui.desk import Desk
 from tui.link import Question
 from tui.screens.checkpoint import CheckpointScreen

@@ -7,11 +7,10 @@ from textual.content import Content
 from textual.message import Message
 
 from appliance.errors import ApplianceError
-from appliance.types import Role
+from appliance.types import Report, Role
 from appliance.wire.admin.models import AUDIT_ENTRY, AUDIT_PROOF, Entry
 from tui.background import background
 from tui.change import Answers, Change, to_new_file
-from tui.command import Report
 from tui.desk import Desk
 from tui.screens.page import Page
 from tui.screens.whole import WholeScreen

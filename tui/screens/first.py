@@ -13,9 +13,9 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 
 from appliance.errors import ApplianceError, ServerUnreachable, Unavailable
+from appliance.types import Report
 from appliance.wire.admin.models import STATUS
 from tui.change import Answers, Blank, Change
-from tui.command import Report
 from tui.desk import Desk
 from tui.screens.page import Page
 from tui.text import lines

@@ -14,12 +14,11 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 
 from appliance.errors import ApplianceError, Unavailable
-from appliance.types import Role
+from appliance.types import Report, Role
 from appliance.wire.admin.models import MODEL_LOAD, ModelDetail
 from appliance.wire.admin.plan import ImportPlan
 from tui.background import background
 from tui.change import Answers, Blank, Change
-from tui.command import Report
 from tui.desk import Desk
 from tui.link import LinkState
 from tui.screens.approving import approval

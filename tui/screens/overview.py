@@ -6,8 +6,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
+from appliance.types import Report
 from tui.change import Answers, Change
-from tui.command import Report
 from tui.desk import Desk
 from tui.link import LinkState
 from tui.screens.page import Page

@@ -11,7 +11,7 @@ from fastapi import Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from appliance.api.admin.deps import Person, PersonDep, Routes, ServicesDep, demand
-from appliance.api.admin.stream import Report, stream_job
+from appliance.api.admin.stream import stream_job
 from appliance.api.admin.times import microseconds
 from appliance.app import Services
 from appliance.audit.cosignature import witness_key
@@ -19,7 +19,7 @@ from appliance.audit.entry import Draft, LogEntry
 from appliance.audit.search import Query as EntrySearch
 from appliance.clock import iso
 from appliance.governance.log_jobs import verified
-from appliance.types import Json, Role
+from appliance.types import Report, Role
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.results import LogVerified
 
@@ -129,12 +129,7 @@ def _contents(services: Services, person: Person, entry: LogEntry) -> dict[str, 
     if not isinstance(parts, dict):
         return {}
     texts = {name: services.reader.content(entry.seq, name) for name in sorted(parts)}
-    fields: dict[str, Json] = {
-        "action": "content_read",
-        "actor": person.actor,
-        "entry": entry.seq,
-    }
-    services.audit.append(Draft("admin", fields)).result()
+    services.audit.append(Draft.deed("content_read", person.actor, entry=entry.seq)).result()
     return {name: text.decode(errors="replace") for name, text in texts.items()}
 
 

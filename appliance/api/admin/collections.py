@@ -204,14 +204,14 @@ async def change_group(
 ) -> wire.Group:
     """Put keys into a group and take others out; it holds from the next request on."""
     services.groups.check(wanted.name, wanted.add)
-    fields: dict[str, Json] = {
-        "actor": person.actor,
-        "action": "key_group",
-        "group": wanted.name,
-        "add": list(wanted.add),
-        "remove": list(wanted.remove),
-    }
-    await append(services.audit, Draft("admin", fields))
+    deed = Draft.deed(
+        "key_group",
+        person.actor,
+        group=wanted.name,
+        add=list(wanted.add),
+        remove=list(wanted.remove),
+    )
+    await append(services.audit, deed)
     keys = await asyncio.to_thread(services.groups.change, wanted.name, wanted.add, wanted.remove)
     return wire.Group(name=wanted.name, keys=list(keys))
 

@@ -71,14 +71,10 @@ def capture_items(person: PersonDep, services: ServicesDep, wanted: wire.Capture
             read.append(seq)
             answers[found.id] = mask(text) if wanted.mask else text
     if read:
-        fields: dict[str, Json] = {
-            "action": "content_read",
-            "actor": person.actor,
-            "key_id": key.id,
-            "entries": read,
-            "purpose": "dataset",
-        }
-        services.audit.append(Draft("admin", fields)).result()
+        deed = Draft.deed(
+            "content_read", person.actor, key_id=key.id, entries=read, purpose="dataset"
+        )
+        services.audit.append(deed).result()
     return wire.Captured(
         items=[json.loads(item.line()) for item in items],
         left_out=len(page.entries) - len(items),

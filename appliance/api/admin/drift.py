@@ -54,15 +54,7 @@ async def restart(
     """Learn a new reference from the next week on; recorded before."""
     directory = services.data / watch.DIRECTORY
     await asyncio.to_thread(watch.load, directory, task)
-    draft = Draft(
-        "admin",
-        {
-            "action": "drift_restart",
-            "actor": person.actor,
-            "task": task,
-            "reason": wanted.reason,
-        },
-    )
+    draft = Draft.deed("drift_restart", person.actor, task=task, reason=wanted.reason)
     await asyncio.to_thread(services.audit.append(draft).result)
     await asyncio.to_thread(watch.begin_again, directory, task, services.clock.wall_us())
     return await asyncio.to_thread(_shown, services, task)

@@ -38,7 +38,6 @@ from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.policy.policy_file import marks_key
 from appliance.trust.statements import evaluation
-from appliance.types import Json
 from appliance.wire.admin import gates as wire
 
 router = Routes()
@@ -51,8 +50,7 @@ async def sealing_key(person: PersonDep, services: ServicesDep) -> wire.SealingK
     kek = LogFiles(services.data / "audit").key_encryption_key()
     key, name = os.urandom(content.KEY_BYTES), secrets.token_hex(16)
     wrapped = content.wrap(kek, sealing.key_id(name), key)
-    fields: dict[str, Json] = {"action": "sealing_key", "actor": person.actor, "seal": name}
-    await append(services.audit, Draft("admin", fields))
+    await append(services.audit, Draft.deed("sealing_key", person.actor, seal=name))
     return wire.SealingKey(
         id=name,
         key=base64.b64encode(key).decode(),
@@ -258,14 +256,14 @@ def keep_certificate(
     envelope, policy = upload.envelope.encode(), load_policy(services.data / "trust")
     found = evaluation.verify(envelope, policy)
     evaluation.check_dated(found, services.store.evaluations.now_us())
-    fields: dict[str, Json] = {
-        "action": "certificate_kept",
-        "actor": person.actor,
-        "certificate": found.id,
-        "task_digest": found.wanted.task_digest,
-        "verdict": found.found.verdict,
-    }
-    services.audit.append(Draft("admin", fields)).result()
+    deed = Draft.deed(
+        "certificate_kept",
+        person.actor,
+        certificate=found.id,
+        task_digest=found.wanted.task_digest,
+        verdict=found.found.verdict,
+    )
+    services.audit.append(deed).result()
     services.store.evaluations.add(envelope, policy)
     shown = _shown(services, envelope)
     if shown is None:
@@ -332,15 +330,15 @@ async def outcomes(
             )
     found = await asyncio.to_thread(_outcomes, services, job_id, own)
     proof = None if item is None else pairs.proof(found, item)
-    fields: dict[str, Json] = {
-        "action": "outcomes_read",
-        "actor": person.actor,
-        "job": job_id,
-        "item": item,
-        "items": len(found) if item is None else 1,
-        **({} if own is None else {"look": own.id}),
-    }
-    await append(services.audit, Draft("admin", fields))
+    deed = Draft.deed(
+        "outcomes_read",
+        person.actor,
+        job=job_id,
+        item=item,
+        items=len(found) if item is None else 1,
+        **{} if own is None else {"look": own.id},
+    )
+    await append(services.audit, deed)
     services.ledger.export(job_id)
     if proof is not None:
         return wire.Outcomes(lines=[str(proof["line"])], proof=proof)

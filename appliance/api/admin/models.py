@@ -6,13 +6,14 @@ from typing import Any
 from fastapi.responses import Response, StreamingResponse
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
-from appliance.api.admin.stream import Report, stream_job, stream_task
+from appliance.api.admin.stream import stream_job, stream_task
 from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import CODES, Refused
 from appliance.registry.states import actions
 from appliance.trust.artifacts import bom
 from appliance.trust.artifacts.store import ModelRecord, load_policy
+from appliance.types import Report
 from appliance.wire.admin import model_texts
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.results import ArtifactImported

@@ -5,9 +5,10 @@ from pathlib import Path
 from fastapi.responses import StreamingResponse
 
 from appliance.api.admin.deps import Routes, ServicesDep
-from appliance.api.admin.stream import Report, stream
+from appliance.api.admin.stream import stream
 from appliance.registry import import_preview as planning
 from appliance.trust.artifacts.store import load_policy
+from appliance.types import Report
 from appliance.wire.admin import plan as wire
 from appliance.workers.memory_estimate import MIB
 

@@ -63,21 +63,21 @@ def flip(person: PersonDep, services: ServicesDep, upload: wire.PointerUpload) -
         forms.add(record.facts.form)
     if len(forms) > 1:
         raise StateRefused("artifact_kind", "The versions of a name answer in one form.")
-    fields: dict[str, Json] = {
-        "action": "task_pointer",
-        "actor": person.actor,
-        "name": told.name,
-        "live": _told(told.live),
-        "canary": _told(told.canary),
-        "percent": told.percent,
-        "shadow": _told(told.shadow),
-        "person": told.person,
-        "reason": told.reason,
-        "pointer": signed.id,
-        "previous": told.previous,
-        "envelope": upload.envelope,
-    }
-    services.pointers.flip(signed, lambda: _recorded(services, Draft("admin", fields)))
+    deed = Draft.deed(
+        "task_pointer",
+        person.actor,
+        name=told.name,
+        live=_told(told.live),
+        canary=_told(told.canary),
+        percent=told.percent,
+        shadow=_told(told.shadow),
+        person=told.person,
+        reason=told.reason,
+        pointer=signed.id,
+        previous=told.previous,
+        envelope=upload.envelope,
+    )
+    services.pointers.flip(signed, lambda: _recorded(services, deed))
     return _shown(services, policy, told.name)
 
 

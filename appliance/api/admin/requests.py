@@ -32,8 +32,7 @@ async def cancel_request(
     running = services.inference.running()
     if not any(answer.caller.request_id == request_id for answer in running):
         raise NotFound("not_found", f"No request {request_id} is running.", param="id")
-    fields = {"action": "request_cancel", "actor": person.actor, "request_id": request_id}
-    await append(services.audit, Draft("admin", fields))
+    await append(services.audit, Draft.deed("request_cancel", person.actor, request_id=request_id))
     why = Unavailable("request_cancelled", "An operator ended the answer.")
     ended = await asyncio.shield(services.inference.cancel(request_id, why))
     return wire.RequestCancelled(request_id=request_id, cancelled=ended)

@@ -37,7 +37,6 @@ from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.route import RouteCertificate as Statement
 from appliance.trust.statements.specification import MILLION
-from appliance.types import Json
 from appliance.wire.admin import routes as wire
 
 router = Routes()
@@ -104,15 +103,15 @@ async def suspend(
     found = services.routes.certificates.of(record.digest or "", policy)
     if not found or not found[0].found.certified:
         raise PolicyRefused("route_not_certified", f"{route} has no certificate to take away.")
-    fields: dict[str, Json] = {
-        "action": "route_suspended",
-        "actor": person.actor,
-        "route": record.id,
-        "digest": record.digest,
-        "certificate": found[0].id,
-        "reason": wanted.reason,
-    }
-    await append(services.audit, Draft("admin", fields))
+    deed = Draft.deed(
+        "route_suspended",
+        person.actor,
+        route=record.id,
+        digest=record.digest,
+        certificate=found[0].id,
+        reason=wanted.reason,
+    )
+    await append(services.audit, deed)
     services.routes.suspend(found[0].id, wanted.reason)
     return _shown(services, policy, record)
 
@@ -129,11 +128,14 @@ async def sample(person: PersonDep, services: ServicesDep, route: str) -> wire.S
         return wire.SampleToLabel(id=0, input={}, labels=[], due="")
     form = form_of(await _small(services, record))
     shown = await asyncio.to_thread(_input, services, found)
-    read: dict[str, Json] = {
-        "action": "sample_read", "actor": person.actor, "route": record.id, "sample": found.id,
-        "request_id": found.request_id,
-    }  # fmt: skip
-    await append(services.audit, Draft("admin", read))
+    deed = Draft.deed(
+        "sample_read",
+        person.actor,
+        route=record.id,
+        sample=found.id,
+        request_id=found.request_id,
+    )
+    await append(services.audit, deed)
     schema = None if form.schema is None else dict(form.schema)
     labels = list(form.labels)
     return wire.SampleToLabel(id=found.id, input=shown, labels=labels, form=schema, due=found.due)
@@ -147,13 +149,8 @@ async def label(
     record = _record(services, route)
     loaded = await _small(services, record)
     said = _said(loaded, given.label)
-    fields: dict[str, Json] = {
-        "action": "route_label",
-        "actor": person.actor,
-        "route": record.id,
-        "sample": given.id,
-    }
-    await append(services.audit, Draft("admin", fields))
+    deed = Draft.deed("route_label", person.actor, route=record.id, sample=given.id)
+    await append(services.audit, deed)
     monitors, same = services.monitors, partial(_same, loaded, said)
     await asyncio.to_thread(monitors.label, record.id, given.id, said, person.actor, same)
     await asyncio.to_thread(monitors.settle)

@@ -8,7 +8,7 @@ point unless it is wanted otherwise; a look that is no job ends when its reader 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
@@ -17,11 +17,11 @@ from appliance.api.admin.errors import admin_error
 from appliance.errors import ApplianceError, Unavailable
 from appliance.jobs.jobs import Jobs
 from appliance.jobs.live import Live, Reports, WatcherSeen
+from appliance.types import Report
 from appliance.wire.admin.base import Verbatim
 from appliance.wire.admin.models import StepProgress, StreamLine
 
 R = TypeVar("R", bound=Verbatim)
-Report: TypeAlias = Callable[[str, int, int], None]
 MEDIA_TYPE = "application/x-ndjson"
 _SECONDS_BETWEEN_LINES = 0.2
 

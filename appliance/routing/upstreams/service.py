@@ -468,7 +468,7 @@ def subject_of(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamSubj
 def _draft(
     action: str, actor: str, upstream: ConfiguredUpstream, fields: Mapping[str, Json]
 ) -> Draft:
-    return Draft("admin", {"action": action, "actor": actor, "name": upstream.name, **fields})
+    return Draft.deed(action, actor, name=upstream.name, **fields)
 
 
 def _change(before: tuple[str, str], after: tuple[str, str]) -> str:

@@ -32,12 +32,13 @@ from appliance.trust.bytes import directory, manifest, names, oms, sealed
 from appliance.trust.bytes.directory import Artifact, BlockMeter, FileDigest
 from appliance.trust.bytes.manifest import Manifest
 from appliance.trust.bytes.oms import Bundle
-from appliance.trust.bytes.sealed import Progress, SealedFile
+from appliance.trust.bytes.sealed import SealedFile
 from appliance.trust.bytes.shards import ShardDigests, statement
 from appliance.trust.gguf.gguf import MAX_METADATA, GgufFacts, vet
 from appliance.trust.gguf.reader import Buffer
 from appliance.trust.policy.policy import EVALUATION, ModelRule, PolicyKey, TrustPolicy
 from appliance.trust.statements.approval import ApprovalSubject
+from appliance.types import Report
 
 W = TypeVar("W", bound=WholeFacts, covariant=True)
 
@@ -303,7 +304,7 @@ def check_stored(
     artifact: Artifact,
     signed: SignedArtifact,
     policy: TrustPolicy,
-    progress: Progress,
+    progress: Report,
     vet_file: Vet[F],
 ) -> F:
     """Hash and vet the files where they lie; what is loaded is checked again by `seal`.
@@ -323,7 +324,7 @@ def check_stored(
 
 
 def check_files(
-    artifact: Artifact, signed: SignedArtifact, policy: TrustPolicy, progress: Progress
+    artifact: Artifact, signed: SignedArtifact, policy: TrustPolicy, progress: Report
 ) -> dict[str, FileDigest]:
     """Hash every file where it lies, and hold all against what was signed and what is revoked.
 
@@ -358,7 +359,7 @@ def seal(
     artifact: Artifact,
     signed: SignedArtifact,
     policy: TrustPolicy,
-    progress: Progress,
+    progress: Report,
     vet_file: Vet[F],
     *,
     on_disk: bool = False,

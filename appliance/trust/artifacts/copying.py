@@ -18,8 +18,8 @@ from typing import Final
 from appliance.errors import SignatureRefused, StateRefused
 from appliance.trust.bytes import names, oms, sealed
 from appliance.trust.bytes.directory import Artifact, BlockMeter, remove_tree, sync_directory
-from appliance.trust.bytes.sealed import Progress
 from appliance.trust.bytes.shards import ShardDigests, statement
+from appliance.types import Report
 
 _WRITABLE: Final = 0o600
 _WHOLE: Final = 0o400
@@ -41,7 +41,7 @@ Told = Callable[[CopiedFile], None]
 
 
 def copy_artifact(
-    artifact: Artifact, target: Path, progress: Progress, told: Told = lambda file: None
+    artifact: Artifact, target: Path, progress: Report, told: Told = lambda file: None
 ) -> None:
     """Copy every file into a directory and make the copy durable, or resume such a copy.
 

@@ -20,7 +20,7 @@ from appliance.trust.artifacts.records import ModelRecord, ModelState, Records
 from appliance.trust.bytes import directory as directories
 from appliance.trust.bytes import names, oms
 from appliance.trust.bytes.names import MODEL_ID
-from appliance.trust.bytes.sealed import Progress
+from appliance.types import Report
 
 KEPT_DAYS: Final = 7
 _PART: Final = ".part"
@@ -58,7 +58,7 @@ class Intake:
         self,
         source: Path,
         model_id: str | None,
-        progress: Progress,
+        progress: Report,
         told: Told = lambda file: None,
     ) -> str:
         """Copy an artifact beside the store's models, unchecked; it is no model yet.
@@ -108,7 +108,7 @@ class Intake:
         self._records.save(record, fresh=True)
         return record
 
-    def quarantine(self, source: Path, model_id: str | None, progress: Progress) -> ModelRecord:
+    def quarantine(self, source: Path, model_id: str | None, progress: Report) -> ModelRecord:
         """Copy an artifact into the store, unchecked, and take it in: `copy`, then `admit`."""
         return self.admit(self.copy(source, model_id, progress))
 

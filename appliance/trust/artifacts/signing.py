@@ -16,9 +16,9 @@ from appliance.trust.artifacts.adapter import STATEMENT_FILE, Base
 from appliance.trust.bytes import certificate, directory, ecdsa, manifest, names, oms, sealed
 from appliance.trust.bytes.directory import FileDigest
 from appliance.trust.bytes.manifest import Manifest
-from appliance.trust.bytes.sealed import Progress
 from appliance.trust.gguf.gguf import MAX_METADATA
 from appliance.trust.gguf.lora import check_shapes, vet_lora
+from appliance.types import Report
 
 _PART: Final = ".part"
 
@@ -26,7 +26,7 @@ _PART: Final = ".part"
 def sign_directory(
     path: Path,
     private_key_pem: bytes,
-    progress: Progress,
+    progress: Report,
     *,
     chain_pem: bytes | None = None,
     shard_size: int | None = None,
@@ -58,7 +58,7 @@ def sign_directory(
     return data
 
 
-def bind_adapter(path: Path, base: Path, progress: Progress) -> Base:
+def bind_adapter(path: Path, base: Path, progress: Report) -> Base:
     """Write `adapter.json` into the directory of an adapter, to be signed with it.
 
     Args:
@@ -128,7 +128,7 @@ def _write(directory_fd: int, name: str, data: bytes) -> None:
 def verify_directory(
     path: Path,
     keys: Sequence[bytes],
-    progress: Progress,
+    progress: Report,
     *,
     roots_pem: bytes | None = None,
     at_us: int = 0,

@@ -32,7 +32,6 @@ from appliance.trust.artifacts.records import ROUNDS, TABLES, ModelRecord, Model
 from appliance.trust.artifacts.verified import Verified, VerifiedAdapter, VerifiedModel
 from appliance.trust.bytes import oms
 from appliance.trust.bytes.directory import Artifact
-from appliance.trust.bytes.sealed import Progress
 from appliance.trust.gguf.lora import check_shapes
 from appliance.trust.policy.policy import EVALUATION, TrustPolicy
 from appliance.trust.policy.policy_file import load_policy
@@ -40,7 +39,7 @@ from appliance.trust.statements import approvals as approvals_
 from appliance.trust.statements.approval import ApprovalSubject, ValidApproval
 from appliance.trust.statements.evaluation import OTHER_ENGINE, GateCertificate
 from appliance.trust.statements.evaluations import Evaluations, names
-from appliance.types import Held, Told
+from appliance.types import Held, Report, Told, silent
 
 __all__ = [
     "ROUNDS",
@@ -115,7 +114,7 @@ class ModelStore:
         """Read the records again, after the rows were changed elsewhere."""
         self._records.forget()
 
-    def check(self, model_id: str, policy: TrustPolicy, progress: Progress) -> Checked:
+    def check(self, model_id: str, policy: TrustPolicy, progress: Report) -> Checked:
         """Verify and vet the stored copy; the record stays as it is.
 
         Raises:
@@ -134,7 +133,7 @@ class ModelStore:
         artifact: Artifact,
         signed: SignedArtifact,
         policy: TrustPolicy,
-        progress: Progress,
+        progress: Report,
     ) -> Vetted:
         """Hash and vet an open artifact whose signature was accepted, and an adapter's base.
 
@@ -163,7 +162,7 @@ class ModelStore:
         """
         with self.inventory.open(task_id) as artifact:
             signed = self._signed(artifact, task_id, policy)
-            found = self.check_artifact(task_id, artifact, signed, policy, _silent).kept()
+            found = self.check_artifact(task_id, artifact, signed, policy, silent).kept()
         if not isinstance(found, TaskFacts):
             raise StateRefused("artifact_kind", f"{task_id} is no task.")
         return found
@@ -173,7 +172,7 @@ class ModelStore:
         model_id: str,
         kind: str,
         policy: TrustPolicy,
-        progress: Progress,
+        progress: Report,
         read: Callable[[Artifact], T],
     ) -> tuple[str, T]:
         """Check an approved artifact that is no model once more, then read it.
@@ -220,7 +219,7 @@ class ModelStore:
         check_shapes(adapter.lora, found.facts)
 
     def seal(
-        self, model_id: str, policy: TrustPolicy, progress: Progress, *, on_disk: bool = False
+        self, model_id: str, policy: TrustPolicy, progress: Report, *, on_disk: bool = False
     ) -> VerifiedModel:
         """Check everything again and hold the model in sealed memory.
 
@@ -246,7 +245,7 @@ class ModelStore:
             SignatureRefused: `artifact_changed` when the store holds another artifact now.
             Refused: as `seal`.
         """
-        again = self.seal(model.id, policy, lambda phase, done, total: None)
+        again = self.seal(model.id, policy, silent)
         if again.digest != model.digest:
             again.close()
             raise SignatureRefused(
@@ -255,7 +254,7 @@ class ModelStore:
         return again
 
     def seal_adapter(
-        self, model_id: str, base: VerifiedModel, policy: TrustPolicy, progress: Progress
+        self, model_id: str, base: VerifiedModel, policy: TrustPolicy, progress: Report
     ) -> VerifiedAdapter:
         """Check everything again, hold the adapter in sealed memory and against its loaded base.
 
@@ -275,7 +274,7 @@ class ModelStore:
         self,
         model_id: str,
         policy: TrustPolicy,
-        progress: Progress,
+        progress: Report,
         vet_file: Vet[F],
         on_disk: bool,
     ) -> tuple[Verified, F]:
@@ -533,7 +532,3 @@ def _check_distinct(
         raise PolicyRefused(
             "approver_not_distinct", f"{given.name} signed the specification of the evaluation."
         )
-
-
-def _silent(_phase: str, _done: int, _total: int) -> None:
-    """Progress without a watcher."""

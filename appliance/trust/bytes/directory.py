@@ -20,8 +20,9 @@ from appliance.text import visible
 from appliance.trust.bytes import names, sealed
 from appliance.trust.bytes.manifest import MAX_FILES
 from appliance.trust.bytes.oms import MAX_BUNDLE
-from appliance.trust.bytes.sealed import Owners, Progress
+from appliance.trust.bytes.sealed import Owners
 from appliance.trust.bytes.shards import Shard, ShardDigests, statement
+from appliance.types import Report
 
 MAX_DEPTH: Final = 16
 MAX_FILE_BYTES: Final = 1 << 40
@@ -151,9 +152,9 @@ def _walk(directory: int, prefix: str, depth: int, sizes: dict[str, int], owners
 
 
 class BlockMeter:
-    """Turns blocks into calls of a `Progress`."""
+    """Turns blocks into calls of a `Report`."""
 
-    def __init__(self, progress: Progress, phase: str, total: int) -> None:
+    def __init__(self, progress: Report, phase: str, total: int) -> None:
         self._progress, self._phase, self._total, self._done = progress, phase, total, 0
 
     def advance(self, count: int) -> None:

@@ -29,8 +29,6 @@ from typing import Final, TypeAlias
 from appliance.errors import SignatureRefused, StateRefused
 from appliance.text import visible
 
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with a phase, the bytes done and the bytes in all."""
 Owners: TypeAlias = frozenset[int] | None
 """The uids that a file may belong to; None where any may own it."""
 Blocks: TypeAlias = Callable[[memoryview], None]

@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
 from appliance.api.admin.private import serve_in_thread
-from appliance.api.admin.stream import MEDIA_TYPE, Report, stream, stream_job
+from appliance.api.admin.stream import MEDIA_TYPE, stream, stream_job
 from appliance.app import Services
 from appliance.errors import Refused, Unavailable
+from appliance.types import Report
 from appliance.wire.admin.models import StepProgress, StreamLine
 from tests.api.admin.test_jobs import Steps, Taken
 

@@ -16,6 +16,7 @@ from appliance.errors import Refused, SignatureRefused
 from appliance.trust.artifacts import copying, signing
 from appliance.trust.artifacts.copying import CopiedFile, copy_artifact
 from appliance.trust.bytes import directory, ecdsa, sealed
+from appliance.types import Report
 from tests.conftest import CHECKOUT
 from tests.trust.forge import Lab, open_descriptors, quiet, sha256, watch_syncs
 
@@ -44,14 +45,14 @@ def code_of(action: Callable[[], object]) -> str:
     return caught.value.code
 
 
-def copy(source: Path, target: Path, progress: sealed.Progress = quiet) -> dict[str, CopiedFile]:
+def copy(source: Path, target: Path, progress: Report = quiet) -> dict[str, CopiedFile]:
     told: list[CopiedFile] = []
     with directory.open_artifact(source) as artifact:
         copy_artifact(artifact, target, progress, told.append)
     return {file.name: file for file in told}
 
 
-def stop_after(count: int) -> sealed.Progress:
+def stop_after(count: int) -> Report:
     def stop(phase: str, done: int, total: int) -> None:
         if done >= count:
             raise Stopped
