@@ -1,12 +1,17 @@
 """Value types that several packages share. Plain data: no behaviour that needs another module."""
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 """What an audit body may hold: no floats (see audit/entry.py)."""
+
+JsonValue: TypeAlias = (
+    "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+)
+"""Anything that JSON can say."""
 
 ModelKind: TypeAlias = Literal["generate", "embed", "rerank"]
 """What a model is for: it writes text, makes a vector of a text, or scores texts for a query."""

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from appliance.errors import Refused
 from appliance.tasks.metrics import FORMS
+from appliance.types import JsonValue
 
 SOURCE: Final = "the article that this product follows: rules of thumb, to be replaced by yours"
 TOLD: Final = ("prompt", "retrieval", "tuned", "cascade", "larger", "upstream")
@@ -243,12 +244,12 @@ class Questions:
     def ranges(self) -> dict[str, Range]:
         """Every answer that is a number with a price or a speed, by its name in the file."""
         found: dict[str, Range] = {}
-        parts: dict[str, object] = {
-            name: getattr(self, name) for name in ("domain", "data", "load", "costs")
-        }
-        parts |= {f"prices.{price.name}": price for price in self.prices}
+        parts: dict[str, Domain | Data | ExpectedLoad | Costs | Price] = {
+            "domain": self.domain, "data": self.data, "load": self.load, "costs": self.costs,
+            **{f"prices.{price.name}": price for price in self.prices},
+        }  # fmt: skip
         for part, record in parts.items():
-            for each in fields(record):  # type: ignore[arg-type]
+            for each in fields(record):
                 value = getattr(record, each.name)
                 if isinstance(value, Range) and each.name != "quality":
                     found[f"{part}.{each.name}"] = value
@@ -352,7 +353,7 @@ def _check(found: Questions) -> None:
             raise _invalid("prices.quality: shares between 0 and 1.")
 
 
-def _listed(value: Mapping[str, object], name: str) -> list[object]:
+def _listed(value: Mapping[str, JsonValue], name: str) -> list[object]:
     found = value.get(name, [])
     if not isinstance(found, list) or len(found) > 20:
         raise _invalid(f"{name}: a list of at most 20.")

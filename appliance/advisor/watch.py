@@ -11,7 +11,7 @@ the file of before is kept.
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -257,16 +257,16 @@ def _entries(reader: LogReader, task: str, begin: int) -> Iterator[LogEntry]:
 
 
 def _observed(parts: WatchParts, entry: LogEntry, read: list[Json], *, whole: bool) -> WeekObserved:
-    body: dict[str, Any] = dict(entry.body)
-    sure = body.get("confidence_ppm")
+    body = entry.body
+    sure, asked, told = map(body.get, ("confidence_ppm", "prompt_tokens", "completion_tokens"))
     code = str(body.get("finish", ""))
     seen = WeekObserved(
         entry.time_us,
         failed=body.get("status") != "ok" and code != "task_deferred",
         cut=code == "length",
         deferred=code == "task_deferred",
-        prompt_tokens=int(body.get("prompt_tokens") or 0),
-        answer_tokens=int(body.get("completion_tokens") or 0),
+        prompt_tokens=asked if isinstance(asked, int) else 0,
+        answer_tokens=told if isinstance(told, int) else 0,
         confidence=sure / 1e6 if isinstance(sure, int) else None,
     )
     return _looked_into(parts, entry, seen, read) if whole else seen
@@ -281,11 +281,10 @@ def _looked_into(
         intent = parts.reader.entry(int(str(entry.body["intent"])))
     except NotFound:
         return seen  # pruned
-    asked: dict[str, Any] = dict(intent.body)
-    found = asked.get("retrieved")
+    found = intent.body.get("retrieved")
     if isinstance(found, dict):
         seen = replace(seen, missed=not found.get("passages"))
-    key = str(asked.get("key_id", ""))
+    key = str(intent.body.get("key_id", ""))
     if not parts.agreed(key):
         return seen
     prompt = _text(parts.reader, intent.seq, "prompt")

@@ -39,6 +39,7 @@ from appliance.errors import (
     UsageError,
 )
 from appliance.text import visible
+from appliance.types import JsonValue
 from appliance.wire.anthropic.reply import (
     MessageError,
     MessageErrorDetails,
@@ -191,11 +192,16 @@ def status_of(error: ApplianceError) -> int:
     return next(STATUS_BY_CLASS[kind] for kind in type(error).__mro__ if kind in STATUS_BY_CLASS)
 
 
-def error_body(error: ApplianceError) -> dict[str, Any]:
+def error_body(error: ApplianceError) -> dict[str, JsonValue]:
     """The inner object of an error answer: message, type, param, code; of what waits its item."""
     status = status_of(error)
     kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
-    body = {"message": error.message, "type": kind, "param": error.param, "code": error.code}
+    body: dict[str, JsonValue] = {
+        "message": error.message,
+        "type": kind,
+        "param": error.param,
+        "code": error.code,
+    }
     if not isinstance(error, Queued) or not error.item:
         return body
     several = {"items": list(error.ids)} if len(error.ids) > 1 else {}
@@ -237,7 +243,7 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
     """The whole answer: status, body and the headers that belong to the status."""
     status = status_of(error)
     extra = dict(headers or {})
-    body: dict[str, Any] = {"error": error_body(error)}
+    body: dict[str, JsonValue] = {"error": error_body(error)}
     if isinstance(error, Queued) and error.item:
         extra["location"] = f"/v1/queue/{error.item['id']}"
     if status == 401:

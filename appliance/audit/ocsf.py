@@ -15,11 +15,12 @@ prev_event,fingerprint,message_context}.json.
 import json
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from appliance.audit.entry import LogEntry
+from appliance.types import JsonValue
 
 VERSION: Final = "1.9.0"
 PROFILES: Final = ("ai_operation", "record_integrity")
@@ -36,10 +37,10 @@ def events(found: Iterator[LogEntry], origin: str) -> Iterator[str]:
     Args:
         origin: name of the log; the chain of attestations has it, too.
     """
-    previous: dict[str, Any] | None = None
+    previous: dict[str, JsonValue] | None = None
     for entry in found:
         event = _event(entry)
-        attestation: dict[str, Any] = {
+        attestation: dict[str, JsonValue] = {
             "uid": f"{origin}/{entry.seq}",
             "authority_uid": origin,
             "chain_uid": origin,
@@ -47,7 +48,7 @@ def events(found: Iterator[LogEntry], origin: str) -> Iterator[str]:
         if previous is not None:
             attestation["prev_event"] = previous
         event["attestation"] = attestation
-        fingerprint = {
+        fingerprint: dict[str, JsonValue] = {
             "algorithm": "SHA-256",
             "algorithm_id": _SHA256,
             "value": sha256(_CANONICAL.encode(event)).hexdigest(),
@@ -59,10 +60,10 @@ def events(found: Iterator[LogEntry], origin: str) -> Iterator[str]:
         yield json.dumps(event, sort_keys=True, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def _event(entry: LogEntry) -> dict[str, Any]:
+def _event(entry: LogEntry) -> dict[str, JsonValue]:
     body = entry.body
     activity = {"intent": _CREATE, "outcome": _READ}.get(entry.kind, _OTHER)
-    event: dict[str, Any] = {
+    event: dict[str, JsonValue] = {
         "category_uid": 6,
         "class_uid": _CLASS,
         "activity_id": activity,

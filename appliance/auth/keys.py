@@ -29,7 +29,7 @@ from appliance.auth.key import ApiKey, KeyChange, check_limits, check_name, key_
 from appliance.auth.secret import NO_HASH, new_id, new_secret, parse
 from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
-from appliance.types import ContentMode, Held, KeyUsage, Limits, Principal
+from appliance.types import ContentMode, Held, JsonValue, KeyUsage, Limits, Principal
 
 QUEUE: Final = "queue"
 ROLES: Final = ("app", QUEUE)
@@ -373,7 +373,7 @@ class KeyStore:
             self._certificates[key.certificate] = key.id
 
 
-def _columns(limits: Limits) -> dict[str, Any]:
+def _columns(limits: Limits) -> dict[str, JsonValue]:
     return {**vars(limits), "priority": limits.priority.value}
 
 

@@ -19,6 +19,7 @@ from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, prints, safe, table
 from appliance.errors import Refused
 from appliance.jobs.kind import dumps
+from appliance.types import JsonValue
 from appliance.wire.admin.advice import ADVISE, AdviceDocument, AdviceWanted
 from appliance.wire.admin.results import Ends, UnknownResult
 
@@ -137,7 +138,7 @@ def advise(
     output.data({"task": found.task, **found.document.document}, _lines(found.document))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, JsonValue]:
     """A file of answers as JSON values.
 
     Raises:
@@ -150,7 +151,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise Refused("answers_invalid", f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise Refused("answers_invalid", f"{path} is no table.")
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=_date))
+    plain: dict[str, JsonValue] = json.loads(json.dumps(found, default=_date))
     return plain
 
 
@@ -160,7 +161,7 @@ def _date(value: object) -> str:
     raise Refused("answers_invalid", f"{value} is no date.")
 
 
-def _flags(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _flags(given: dict[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
     places = {
         "requests_day": ("load", "requests_day"),
         "seconds": ("load", "seconds"),
@@ -168,7 +169,7 @@ def _flags(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "examples": ("data", "examples"),
         "may_leave": ("regulation", "data_may_leave"),
     }
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, JsonValue]] = {}
     for name, value in given.items():
         if value is not None:
             part, field = places[name]
@@ -176,7 +177,7 @@ def _flags(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _asked() -> dict[str, dict[str, Any]]:
+def _asked() -> dict[str, dict[str, JsonValue]]:
     """The four questions, in the terminal."""
 
     def number(text: str, default: float | None = None) -> float | None:
@@ -197,7 +198,7 @@ def _asked() -> dict[str, dict[str, Any]]:
             "seconds": number("  Latency: seconds that an answer may take", 5),
         },
     }
-    found: dict[str, dict[str, Any]] = {
+    found: dict[str, dict[str, JsonValue]] = {
         part: {name: value for name, value in each.items() if value is not None}
         for part, each in wanted.items()
     }
@@ -206,7 +207,7 @@ def _asked() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _merge(told: dict[str, Any], more: dict[str, dict[str, Any]]) -> None:
+def _merge(told: dict[str, JsonValue], more: dict[str, dict[str, JsonValue]]) -> None:
     for part, fields in more.items():
         kept = told.get(part, {})
         told[part] = {**kept, **fields} if isinstance(kept, dict) else kept

@@ -34,6 +34,7 @@ from appliance.trust.bytes import oms
 from appliance.trust.bytes.manifest import Manifest
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import ApprovalSubject
+from appliance.types import JsonValue
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.jobs import JOB_START, JobStart
 from appliance.wire.admin.models import Model, ModelDetail, ModelImported, use_of
@@ -94,12 +95,7 @@ def sign(
             shard_size=shard_size,
         )
     manifest = oms.parse_manifest(oms.parse_bundle(bundle))
-    document = {
-        "digest": manifest.root,
-        "files": len(manifest.files),
-        "signature": str(directory / "model.sig"),
-    }
-    output.data(document, [f"signed {many(len(manifest.files), 'file')}, digest {manifest.root}"])
+    _tell_signed(output, manifest, signature=str(directory / "model.sig"))
 
 
 @artifact.command()
@@ -126,9 +122,8 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path 
             roots_pem=roots.read_bytes() if roots else None,
             at_us=SystemClock().wall_us(),
         )
-    document = {"ok": True, "digest": manifest.root, "files": dict(manifest.files)}
     output.data(
-        document,
+        {"ok": True, "digest": manifest.root, "files": dict(manifest.files)},
         [f"{state('verified')} {many(len(manifest.files), 'file')}, digest {manifest.root}"],
     )
 
@@ -380,9 +375,12 @@ def signed_directory(path: Path, private: bytes) -> Manifest:
 
 def sign_directory(output: Output, path: Path, key: Path) -> None:
     """Sign a directory and say its digest; raises as `signed_directory`."""
-    manifest = signed_directory(path, key.read_bytes())
-    document = {"digest": manifest.root, "files": len(manifest.files)}
-    output.data(document, [f"signed {many(len(manifest.files), 'file')}, digest {manifest.root}"])
+    _tell_signed(output, signed_directory(path, key.read_bytes()))
+
+
+def _tell_signed(output: Output, made: Manifest, **more: JsonValue) -> None:
+    said = f"signed {many(len(made.files), 'file')}, digest {made.root}"
+    output.data({"digest": made.root, "files": len(made.files), **more}, [said])
 
 
 def list_artifacts(output: Output, data: Path, kind: str, none: str) -> None:

@@ -31,6 +31,7 @@ from appliance.cli.output import (
 from appliance.client import AdminClient, socket_path
 from appliance.clock import iso
 from appliance.config import load_config
+from appliance.types import JsonValue
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.jobs import JOB_START, JobStart, ReplayWanted
 from appliance.wire.admin.models import Entry, EntryList, EntryQuery, Verification, VerifyRange
@@ -234,7 +235,7 @@ def check_proof(
     """
     believed = believed_key(key.read_bytes(), _bytes(site_key))
     result = check(file.read_bytes(), believed, _bytes(witness_key))
-    document: dict[str, object] = {
+    document: dict[str, JsonValue] = {
         "ok": True,
         "seq": result.seq,
         "root": result.root,
@@ -323,7 +324,7 @@ def checkpoint(
             drawn = io.StringIO()
             code.terminal(drawn, compact=True)
             lines += drawn.getvalue().splitlines()
-    output.data({"note": note.decode(), "request": request and str(request)}, lines)
+    output.data({"note": note.decode(), "request": str(request) if request else None}, lines)
 
 
 @audit.command()

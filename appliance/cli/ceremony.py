@@ -6,7 +6,6 @@ whatever comes next; passphrases come from a file or a prompt, never from the co
 
 import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 from tuf.api.metadata import Metadata, Root
@@ -19,6 +18,7 @@ from appliance.trust.ceremony import officer, policy_words
 from appliance.trust.ceremony.ceremony import DAYS, Ceremony
 from appliance.trust.ceremony.officer import ROLES
 from appliance.trust.policy.root import fingerprint, holder_of, reset_of
+from appliance.types import JsonValue
 
 _DIR = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -251,7 +251,7 @@ def record(output: Output, directory: Path, out: Path | None) -> None:
     lines = list(write(_open(directory)))
     if out is not None:
         out.write_text("\n".join(lines) + "\n")
-    output.data({"record": "\n".join(lines), "out": out and str(out)}, lines)
+    output.data({"record": "\n".join(lines), "out": str(out) if out else None}, lines)
 
 
 @ceremony.command()
@@ -300,7 +300,7 @@ def _names(text: str) -> list[str]:
 def _show(output: Output, made: Ceremony) -> None:
     keyless, unsigned, drafts = made.keyless(), made.unsigned(), made.drafts()
     done = _next_step(made)
-    document: dict[str, Any] = {
+    document: dict[str, JsonValue] = {
         "keys_missing": [{"role": role, "holder": name} for role, name in keyless],
         "drafts": sorted(drafts),
         "signatures_missing": {

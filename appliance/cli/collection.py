@@ -6,7 +6,7 @@ comes in without a word about who may read it; a removal asks first.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -15,6 +15,7 @@ from appliance.cli.job import started, watched
 from appliance.cli.output import Decorated, Output, data_option, json_option, prints, safe, table
 from appliance.client import AdminClient
 from appliance.errors import UsageError
+from appliance.types import JsonValue
 from appliance.wire.admin import collections as wire
 from appliance.wire.admin.jobs import JOB_START, JobStart
 from appliance.wire.admin.results import Ingested, SearchTuned
@@ -133,7 +134,7 @@ def add(
     if bool(listed) == keep_access:
         raise UsageError("access_missing", "Say who may read it, or --keep-access.")
     pairs = dict(pair.partition("=")[::2] for pair in metadata)
-    params: dict[str, Any] = {"collection": name, "path": path}
+    params: dict[str, JsonValue] = {"collection": name, "path": path}
     if listed:
         params["access"] = listed
     if pairs:

@@ -7,7 +7,7 @@ process; no command reads a sealed split.
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,7 @@ from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, SplitRule, split
 from appliance.errors import DatasetRefused, Refused
 from appliance.facts import table_of
+from appliance.types import JsonValue
 from appliance.wire.admin.datasets import CAPTURE, SEEN, Capture, SeenBy, SeenWanted
 from appliance.wire.admin.gates import SEALING_KEY, SPLIT_KNOWN, Marks
 from appliance.wire.admin.jobs import JOB_START, JobStart
@@ -343,7 +344,7 @@ def seal(output: Output, data: Path, path: Path, unlabelled: bool) -> None:
 
 def sealed_here(
     client: AdminClient, path: Path, parts: Sequence[str] = sealing.SEALED
-) -> tuple[Dataset, list[str], dict[str, Any]]:
+) -> tuple[Dataset, list[str], dict[str, JsonValue]]:
     """Seal a dataset's directory for this appliance; the dataset, and what is told of it.
 
     Raises:
@@ -370,7 +371,7 @@ def sealed_here(
 
 def _without_known(
     client: AdminClient, found: Dataset, key: sealing.SealKey, parts: Sequence[str]
-) -> tuple[Dataset, list[str], dict[str, Any]]:
+) -> tuple[Dataset, list[str], dict[str, JsonValue]]:
     """The dataset without the few items that earlier looks saw, and what is told of it."""
     told: list[str] = []
     taken: list[str] = []
@@ -428,7 +429,7 @@ def show(output: Output, path: Path, with_items: bool, only: str | None) -> None
     found = directory.read(path)
     if with_items and found.seal is not None and only in found.seal.parts:
         raise DatasetRefused("dataset_sealed", f"The split {only} is sealed.")
-    document: dict[str, Any] = {**vars(found.manifest), **table_of(found.facts())}
+    document: dict[str, JsonValue] = {**vars(found.manifest), **table_of(found.facts())}
     lines = list(_summary(found))
     if with_items:
         chosen = [
@@ -528,7 +529,7 @@ def _tell(
     path: Path,
     made: Dataset,
     more: list[str],
-    fields: dict[str, Any] | None = None,
+    fields: Mapping[str, JsonValue] | None = None,
 ) -> None:
     document = {"path": str(path), **table_of(made.facts()), **(fields or {})}
     output.data(document, [*_summary(made), *more])

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,6 +35,7 @@ from appliance.trust.artifacts.intake import missing
 from appliance.trust.artifacts.records import Records
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy import trusted_file
+from appliance.types import JsonValue
 from appliance.wire.admin.models import STATUS
 from appliance.workers.cpu_variants import Variant, find_variant, library_directory
 from appliance.workers.gpu_devices import driver_missing
@@ -90,7 +91,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
     except StateRefused as error:
         problems.append(DoctorProblem.of(error))
     url, served = _address(data)
-    document: dict[str, Any] = {
+    document: dict[str, JsonValue] = {
         "ok": not problems,
         "data": str(data),
         "url": url,

@@ -217,10 +217,7 @@ def tell(output: Output, found: Job) -> None:
     """Show the verdict of a gate, and how it came to be."""
     result = found.came_to(GateResult)
     if result is None:
-        lines = [f"gate {found.id}: {found.state} {safe(found.message)}".rstrip()]
-        document = {"id": found.id, "state": found.state, "code": found.code}
-        output.data({**document, "message": found.message, "hint": found.hint}, lines)
-        return
+        return output.unfinished(found)
     low, high = result.interval
     advice = result.advice
     lines = [
@@ -403,8 +400,10 @@ def verify(output: Output, path: Path, key: Path, lines: Path | None, task: str 
     judge = _route_judged if _is_route(envelope) else _gate_judged
     checked = "outcomes judged again" if lines is not None else "outcomes not seen"
     told = judge(envelope, evaluator, task, None if lines is None else _lines(lines))
-    document = {**told, "outcomes": lines is not None}
-    output.data(document, [f"certificate holds: {told['verdict']}, {checked}"])
+    output.data(
+        {**told, "outcomes": lines is not None},
+        [f"certificate holds: {told['verdict']}, {checked}"],
+    )
 
 
 def _is_route(envelope: bytes) -> bool:

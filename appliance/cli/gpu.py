@@ -6,9 +6,9 @@ without a driver has no problem.
 
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Any
 
 from appliance.errors import StateRefused
+from appliance.types import JsonValue
 from appliance.workers.cpu_variants import library_directory
 from appliance.workers.gpu_devices import Probe
 from appliance.workers.gpu_driver import Driver, Plugin, driver_facts, fitting, installed_plugins
@@ -31,7 +31,7 @@ class GpuReport:
         """Problems found; none where no driver is loaded."""
         return [self.problem] if self.problem else []
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, JsonValue]:
         """For `--json`."""
         return {
             "driver": asdict(self.driver) if self.driver else None,

@@ -16,6 +16,7 @@ from appliance.cli.output import Output, ProgressBar, data_option, json_option, 
 from appliance.client import AdminClient
 from appliance.errors import StateRefused
 from appliance.jobs.kind import digest, dumps
+from appliance.types import JsonValue
 from appliance.wire.admin.jobs import (
     JOB,
     JOB_CANCEL,
@@ -95,7 +96,7 @@ def result(output: Output, client: AdminClient, job_id: int, out: Path) -> None:
         raise StateRefused("job_wrong_state", f"Job {job_id} is {found.state} and has no result.")
     out.write_text(dumps(found.told), encoding="utf-8")
     named = digest(found.told)
-    told = {"job": job_id, "file": str(out), "result_sha256": named}
+    told: dict[str, JsonValue] = {"job": job_id, "file": str(out), "result_sha256": named}
     output.data(told, [f"wrote {safe(str(out))}, SHA-256 {named}"])
 
 

@@ -21,6 +21,7 @@ from appliance.facts import table_of
 from appliance.tasks.definition import LabelForm
 from appliance.tasks.loaded import load
 from appliance.trust.bytes.directory import open_artifact
+from appliance.types import JsonValue
 from appliance.wire.admin import labels as wire
 from appliance.wire.admin.labels import LabelQueue, LabelSet, LabelsNew
 
@@ -224,5 +225,5 @@ def _people(queue: LabelQueue) -> str:
     return ", ".join(f"{safe(name)} {count}" for name, count in queue.done.items())
 
 
-def _text(given: dict[str, object]) -> str:
+def _text(given: dict[str, JsonValue]) -> str:
     return " / ".join(str(value) for value in given.values() if value is not None)

@@ -10,6 +10,7 @@ from appliance.cli.connect import connected
 from appliance.cli.output import Output, ProgressBar, json_option, safe, size
 from appliance.client import AdminClient
 from appliance.tuning.conversion import process as conversion
+from appliance.types import JsonValue
 from appliance.wire.admin import models as wire
 
 _DIRECTORY = click.Path(path_type=Path)
@@ -46,7 +47,7 @@ def convert(output: Output, directory: Path, target: Path) -> None:
     """
     made = conversion.convert(directory, target)
     found = made.result
-    document = {
+    document: dict[str, JsonValue] = {
         "file": str(made.path), "bytes": made.size, "sha256": made.sha256,
         "architecture": found.architecture, "type": found.type, "tokenizer": found.tokenizer,
         "tensors": found.tensors, "sources": made.sources,

@@ -10,7 +10,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,11 +20,14 @@ from pydantic import BaseModel
 from appliance.config import data_directory
 from appliance.errors import ApplianceError, UsageError
 from appliance.text import visible
+from appliance.types import JsonValue
 from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
+from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.marks import mark
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 _NARROWEST: Final = 20
 """Columns that the last column of a table has at least, if it is to be wrapped."""
@@ -41,7 +44,7 @@ class Output:
         self.as_json = False
         self._kept: list[str] | None = None
 
-    def data(self, document: BaseModel | dict[str, Any], lines: Iterable[str]) -> None:
+    def data(self, document: BaseModel | Mapping[str, JsonValue], lines: Iterable[str]) -> None:
         """Print the result: the document with `--json`, otherwise the lines."""
         if self.as_json:
             if isinstance(document, BaseModel):
@@ -64,10 +67,15 @@ class Output:
             click.echo(line)
 
     def listing(
-        self, document: BaseModel | dict[str, Any], items: Sequence[T], of: ListTable[T]
+        self, document: BaseModel | Mapping[str, JsonValue], items: Sequence[T], of: ListTable[T]
     ) -> None:
         """Print a list: its table, or how to fill it."""
         self.data(document, rows(items, of) if items else [of.empty])
+
+    def unfinished(self, job: Job) -> None:
+        """Print the state of a job that came to no result."""
+        told = job.model_dump(include={"id", "state", "code", "message", "hint"})
+        self.data(told, [f"{job.kind} {job.id}: {job.state} {safe(job.message)}".rstrip()])
 
     def note(self, text: str) -> None:
         """Tell the person something that is not the result."""
@@ -93,7 +101,7 @@ class ProgressBar:
     def __init__(self) -> None:
         self._shown: tuple[str, int] | None = None
         self._bars = _bars()
-        self._tasks: dict[str, Any] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         """Report that `done` of `total` are done; a total of 0 is not known."""

@@ -37,6 +37,7 @@ from appliance.routing import catalogue
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.statements.route import RouteSpecification
 from appliance.trust.statements.specification import MILLION
+from appliance.types import JsonValue
 from appliance.wire.admin import routes as wire
 from appliance.wire.admin.evaluations import EVALUATION_REPORT
 from appliance.wire.admin.jobs import JOB, JOB_START, JOBS, Job, JobStart
@@ -222,8 +223,10 @@ def what_if(output: Output, client: AdminClient, name: str) -> None:
         for p in points[step - 1 :: step]
     ]
     none = [f"No curve: {safe(result.answer)}"]
-    document = {"route": name, "job": job.id, "alpha": result.alpha, "points": points}
-    document["threshold"] = result.threshold
+    document: dict[str, JsonValue] = {
+        "route": name, "job": job.id, "alpha": result.alpha, "points": points,
+        "threshold": result.threshold,
+    }  # fmt: skip
     head = ("THRESHOLD", "ANSWERED", "ERROR", "95 %")
     output.data(document, table(head, rows) if rows else none)
 
@@ -371,10 +374,7 @@ def _terms(wanted: RouteSpecification, plan: RoutePlan) -> list[str]:
 def _tell(output: Output, found: Job) -> None:
     result = found.came_to(CalibrationResult)
     if result is None:
-        lines = [f"route {found.id}: {found.state} {safe(found.message)}".rstrip()]
-        document = {"id": found.id, "state": found.state, "code": found.code}
-        output.data({**document, "message": found.message, "hint": found.hint}, lines)
-        return
+        return output.unfinished(found)
     output.data({"id": found.id, "state": found.state, **found.told}, list(_told(result)))
     output.note(f"  appliance route report {safe(result.route)} --out report.html")
 

@@ -25,6 +25,7 @@ from appliance.tasks.definition import LabelForm, Task
 from appliance.tasks.inputs import checked
 from appliance.tasks.labelled import text_of
 from appliance.trust.bytes.directory import open_artifact
+from appliance.types import JsonValue
 from appliance.wire.admin.evaluations import EVALUATION_NEIGHBOURS
 
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -58,7 +59,7 @@ def fit(
         train = directory.read(source).splits.get("train", ())
         items = [item for item in train if item.labelled]
         written, more = fitted(task, items), []
-        found: dict[str, object] = {"items": len(items)}
+        found: dict[str, JsonValue] = {"items": len(items)}
         told = f"{len(items)} items of train, "
     else:
         with admin_client(data) as client:

@@ -30,6 +30,7 @@ from appliance.trust.artifacts import signing
 from appliance.trust.bytes import oms
 from appliance.tuning.forgetting import MOST
 from appliance.tuning.report import next_commands
+from appliance.types import JsonValue
 from appliance.wire.admin.jobs import JOB_RESUME, JOB_START, Job, JobStart, far
 from appliance.wire.admin.results import AdapterTuned, FieldRight, TunedCandidate, TuningPlanned
 from appliance.wire.admin.tunings import TUNING_LOSSES, Losses
@@ -159,8 +160,8 @@ def show(ctx: click.Context, data: Path, job_id: int) -> None:
     _tell(ctx, output, found, runs, exits=False)
 
 
-def _params(given: dict[str, Any]) -> dict[str, Any]:
-    settings: dict[str, Any] = {"method": given["method"]}
+def _params(given: dict[str, Any]) -> dict[str, JsonValue]:
+    settings: dict[str, JsonValue] = {"method": given["method"]}
     for pair in given["chosen"]:
         name, equals, value = pair.partition("=")
         if not equals:
@@ -197,7 +198,7 @@ def _tell(
         lines += [safe(text) for text in (found.message, found.hint) if text]
         if found.progress.phase:
             lines.append(safe(far(found.progress)))
-        told = {"id": found.id, "state": found.state, "code": found.code}
+        told: dict[str, JsonValue] = {"id": found.id, "state": found.state, "code": found.code}
         if runs is not None:
             lines += losses(runs)
             told |= runs.model_dump()

@@ -5,7 +5,7 @@ version; an adapter of another tuning is refused; nothing is signed here.
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 import msgspec
@@ -24,6 +24,7 @@ from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.bytes.names import SIGNATURE_FILE
 from appliance.tuning.candidates import ORDER, Kind
 from appliance.tuning.exporting import TASK
+from appliance.types import JsonValue
 from appliance.wire.admin.jobs import JOB, Job
 from appliance.wire.admin.models import MODEL
 from appliance.wire.admin.results import AdapterTuned
@@ -71,7 +72,7 @@ def offer(
     write(path, made)
     with open_artifact(path) as artifact:
         task = catalogue.read_artifact(artifact).task
-    told: dict[str, Any] = {"path": str(path), "version": task.version}
+    told: dict[str, JsonValue] = {"path": str(path), "version": task.version}
     output.data(
         {**told, "candidate": msgspec.to_builtins(wanted), "dev": row.document},
         [f"{safe(task.id)} version {task.version}: {chosen}, {row.value:.3f} on dev"],

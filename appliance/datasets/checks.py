@@ -24,6 +24,7 @@ from appliance.facts import DatasetFacts
 from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.power import groups_without_error, smallest_effect
 from appliance.statistics.verdict import FEWEST
+from appliance.types import JsonValue
 
 EXAMPLES: Final = 20
 """Ids told for each problem; the counts are whole."""
@@ -129,7 +130,7 @@ class CheckReport:
         """True if there is no error; warnings are for a person to weigh."""
         return all(problem.level != "error" for problem in self.problems)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, JsonValue]:
         """The report as JSON values."""
         return {
             "ok": self.ok,
@@ -138,7 +139,7 @@ class CheckReport:
         }
 
 
-def read(document: Mapping[str, Any]) -> CheckReport:
+def read(document: Mapping[str, JsonValue]) -> CheckReport:
     """A report from its JSON values."""
     problems = msgspec.convert(document["problems"], tuple[DataProblem, ...])
     return CheckReport(problems, msgspec.convert(document, CheckFacts))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from appliance.datasets import sealing
 from appliance.datasets.items import Item
@@ -25,6 +25,7 @@ from appliance.text import visible
 from appliance.trust.artifacts.artifact import VettedWhole
 from appliance.trust.bytes import names, strict_json
 from appliance.trust.bytes.directory import Artifact, open_artifact
+from appliance.types import JsonValue
 
 FILE: Final = "dataset.json"
 FORMAT: Final = 1
@@ -46,7 +47,7 @@ class DatasetManifest:
     licence: str = ""
     source: str = ""
     version: int = 1
-    rule: Mapping[str, Any] = field(default_factory=dict)
+    rule: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def document(self) -> bytes:
         """`dataset.json`."""

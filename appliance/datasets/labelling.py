@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from appliance.errors import DatasetRefused
 from appliance.statistics.agreement import Kappa, cohen_kappa
 from appliance.text import visible
+from appliance.types import JsonValue
 
 RATERS: Final = 2
 MOST_LABELS: Final = 256
@@ -203,7 +204,7 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
     return kept
 
 
-def report(labelling: Labelling) -> Mapping[str, object]:
+def report(labelling: Labelling) -> Mapping[str, JsonValue]:
     """Report a labelling, for the dataset that it makes.
 
     Raises:

@@ -9,13 +9,14 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from appliance.datasets.duplicates import plain
 from appliance.datasets.items import Item
 from appliance.datasets.likeness import Likeness
 from appliance.errors import DatasetRefused
 from appliance.text import visible
+from appliance.types import JsonValue
 
 LABELLED: Final = ("train", "dev", "certify", "test")
 """In the order of time, and in that in which they are used."""
@@ -46,9 +47,9 @@ class SplitRule:
     together: float | None = None
     drop_seen: bool = False
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, JsonValue]:
         """The rule as JSON values."""
-        table: dict[str, Any] = {"by": self.by, "drop_seen": self.drop_seen}
+        table: dict[str, JsonValue] = {"by": self.by, "drop_seen": self.drop_seen}
         if self.by == "group":
             table |= {"shares": dict(self.shares), "seed": self.seed, "together": self.together}
         if self.by == "time":

@@ -15,6 +15,7 @@ from appliance.tasks.definition import JsonForm, LabelForm, Task, Text, form_of
 from appliance.tasks.inputs import checked
 from appliance.tasks.matching import WHOLE
 from appliance.tasks.metrics import METRICS, AnsweredItem
+from appliance.types import JsonValue
 
 
 def input_of(task: Task, item: Item) -> dict[str, str]:
@@ -90,7 +91,7 @@ def canonical(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _check_values(task: Task, item: Item, expected: Mapping[str, Any]) -> None:
+def _check_values(task: Task, item: Item, expected: Mapping[str, JsonValue]) -> None:
     """Refuse an expected text that is to be a pattern and is none."""
     for name, compare in task.compare.items():
         value = expected.get(name)

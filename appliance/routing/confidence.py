@@ -18,7 +18,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from appliance.errors import Refused
 from appliance.statistics import calibration, logistic
 from appliance.statistics.calibration import Isotonic
 from appliance.statistics.logistic import Fitted
-from appliance.types import Decided, TaskAnswer
+from appliance.types import Decided, JsonValue, TaskAnswer
 
 MILLION: Final = 1_000_000
 LABELS: Final[tuple[str, ...]] = ("top", "margin", "entropy", "mass")
@@ -169,7 +169,7 @@ class Logistic:
         low, high = (self.fitted.apply([side[end] for side in sides]) for end in (0, 1))
         return round(MILLION * low), round(MILLION * high)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, JsonValue]:
         """The coefficients as JSON values."""
         weights = dict(zip(self.names, self.fitted.weights, strict=True))
         return {"kind": "logistic", "weights": weights, "intercept": self.fitted.intercept}
@@ -192,7 +192,7 @@ class Steps:
         low, high = self.fitted.apply(moved(self.name, *_chosen(found, (self.name,))))
         return round(MILLION * float(low)), round(MILLION * float(high))
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, JsonValue]:
         """The coefficients as JSON values."""
         return {**self.fitted.coefficients(), "feature": self.name}
 

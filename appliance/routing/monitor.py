@@ -426,7 +426,7 @@ class Monitors:
         ticket = hmac.new(self._secret(), said.encode(), hashlib.sha256).digest()[:8]
         return int.from_bytes(ticket, "big")
 
-    def _keep(self, row: dict[str, Any]) -> None:
+    def _keep(self, row: Mapping[str, object]) -> None:
         try:
             with self._database.begin() as connection:
                 connection.execute(sa.insert(_SAMPLES).values(row))

@@ -29,7 +29,7 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.clock import Clock, iso
 from appliance.datasets.items import Item, build
 from appliance.errors import BadRequest, Forbidden, NotFound, Overloaded, StateRefused
-from appliance.types import Caller, ContentMode, Json, Principal
+from appliance.types import Caller, ContentMode, Json, JsonValue, Principal
 
 TABLES: Final = """
 CREATE TABLE deferred_items (
@@ -87,7 +87,7 @@ class Form:
     """Form of an answer: one of labels, an object of a schema, or else text."""
 
     labels: tuple[str, ...] = ()
-    schema: Mapping[str, Any] | None = None
+    schema: Mapping[str, JsonValue] | None = None
 
     def check(self, answer: Any) -> None:
         """Refuse what has another form.
@@ -125,7 +125,7 @@ class DeferredItem:
     app: str
     task: str
     reason: str
-    input: Mapping[str, Any]
+    input: Mapping[str, JsonValue]
     form: Form
     created_us: int
     deadline_us: int
@@ -135,7 +135,7 @@ class DeferredItem:
     ended_us: int | None = None
     same: str | None = None
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, JsonValue]:
         """The item as its app may read it; times in seconds."""
         return {
             "id": self.id,
@@ -195,7 +195,7 @@ class People:
         self,
         caller: Caller,
         task: str,
-        given: Mapping[str, Any],
+        given: Mapping[str, JsonValue],
         form: Form,
         *,
         hours: float,
@@ -416,7 +416,7 @@ def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
     return mine & (_ITEMS.c.input != "{}")
 
 
-def _row(item: DeferredItem) -> dict[str, Any]:
+def _row(item: DeferredItem) -> dict[str, str | int | Form | None]:
     given = json.dumps(dict(item.input))
     return {**vars(item), "input": given, "form": _text(item.form), "answer": None}
 

@@ -38,6 +38,7 @@ from appliance.types import (
     Delta,
     GenerationRequest,
     Json,
+    JsonValue,
     ModelCard,
     Passage,
     Principal,
@@ -215,8 +216,8 @@ def _block(number: int, passage: Passage) -> str:
 
 
 def _shown(
-    turns: Sequence[Mapping[str, object]], passages: Sequence[Passage]
-) -> tuple[dict[str, object], ...]:
+    turns: Sequence[Mapping[str, JsonValue]], passages: Sequence[Passage]
+) -> tuple[dict[str, JsonValue], ...]:
     """A conversation with the passages before the words of its last turn."""
     *before, last = map(dict, turns)
     if passages:

@@ -21,6 +21,7 @@ from appliance.tasks.definition import FILE, MAX_LABELS, Task
 from appliance.tasks.loaded import LoadedTask, load
 from appliance.tasks.metrics import Form, usual
 from appliance.tasks.schemas import ObjectSchema
+from appliance.types import JsonValue
 
 SCHEMA: Final = "schema.json"
 EXAMPLES: Final = "examples.jsonl"
@@ -125,7 +126,7 @@ def schema_of(train: Sequence[Item]) -> dict[str, Any]:
     }
 
 
-def _property(found: Sequence[Any]) -> dict[str, Any]:
+def _property(found: Sequence[Any]) -> dict[str, JsonValue]:
     texts = sorted({value for value in found if isinstance(value, str)})
     kinds = sorted({_kind(value) for value in found})
     only_text = set(kinds) <= {"string", "null"} and "" not in texts
@@ -134,7 +135,7 @@ def _property(found: Sequence[Any]) -> dict[str, Any]:
         return {"enum": [*texts, None] if "null" in kinds else list(texts)}
     if "integer" in kinds and "number" in kinds:
         kinds.remove("integer")
-    made: dict[str, Any] = {"type": kinds[0] if len(kinds) == 1 else kinds}
+    made: dict[str, JsonValue] = {"type": kinds[0] if len(kinds) == 1 else kinds}
     if texts:
         made["maxLength"] = _roomy(max(map(len, texts)))
     return made

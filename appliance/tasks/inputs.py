@@ -9,7 +9,7 @@ Rules:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import jinja2
 from jinja2 import meta
@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from appliance.errors import BadRequest, TaskRefused
 from appliance.tasks.definition import Task
 from appliance.tasks.matching import object_of
+from appliance.types import JsonValue
 
 MAX_RENDERED: Final = 1 << 20
 """Longest message that a template may make, in characters."""
@@ -51,7 +52,7 @@ def values_of(task: Task, content: str) -> dict[str, str]:
     return checked(task, sent)
 
 
-def checked(task: Task, sent: Mapping[str, Any]) -> dict[str, str]:
+def checked(task: Task, sent: Mapping[str, JsonValue]) -> dict[str, str]:
     """The input fields, each within its limit; a field that is left out is the empty text.
 
     Raises:

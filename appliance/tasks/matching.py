@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import jsonschema_rs
 from msgspec import Meta, Struct
 
+from appliance.types import JsonValue
+
 Answer: TypeAlias = str | None
 """What a candidate answered; None where it failed."""
 WHOLE: Final = "text"
@@ -101,12 +103,12 @@ def _pattern(expected: str) -> jsonschema_rs.Draft202012Validator:
 
 
 def fields_right(
-    expected: Mapping[str, Any],
-    answer: Mapping[str, Any] | None,
+    expected: Mapping[str, JsonValue],
+    answer: Mapping[str, JsonValue] | None,
     compare: Mapping[str, Compare],
 ) -> dict[str, float]:
     """For each expected field 1 where the answer's value counts as right."""
-    given: Mapping[str, Any] = answer or {}
+    given: Mapping[str, JsonValue] = answer or {}
     right = {
         name: float(answer is not None and name in given and _same(value, given[name]))
         for name, value in expected.items()
@@ -117,7 +119,7 @@ def fields_right(
     return right
 
 
-def object_of(answer: Answer) -> dict[str, Any] | None:
+def object_of(answer: Answer) -> dict[str, JsonValue] | None:
     """The JSON object that an answer is; None where it is none."""
     try:
         value = json.loads(answer or "")

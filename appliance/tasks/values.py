@@ -19,6 +19,7 @@ import msgspec
 
 from appliance.errors import TaskRefused
 from appliance.tasks.schemas import ObjectSchema, PropertySchema, Scalar
+from appliance.types import JsonValue
 
 _SCALARS: Final = frozenset({"string", "number", "integer", "boolean", "null"})
 _ESCAPES: Final = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -63,7 +64,7 @@ def expression(schema: ObjectSchema) -> str:
     return r"\n".join(_pattern(schema.of(name)) for name in schema.names)
 
 
-def write(schema: ObjectSchema, answer: Mapping[str, Any]) -> str:
+def write(schema: ObjectSchema, answer: Mapping[str, JsonValue]) -> str:
     """The values of an answer, one a line.
 
     Raises:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.tasks import matching
 from appliance.tasks.matching import Compare
+from appliance.types import JsonValue
 
 
 @pytest.mark.parametrize(
@@ -64,8 +65,8 @@ def test_a_pattern_cannot_take_for_ever() -> None:
 
 
 def test_fields_agree_in_value_and_type() -> None:
-    expected = {"part": "hose", "hours": 2, "urgent": True, "side": None}
-    given = {"part": " hose", "hours": 2.0, "urgent": 1, "extra": "x"}
+    expected: dict[str, JsonValue] = {"part": "hose", "hours": 2, "urgent": True, "side": None}
+    given: dict[str, JsonValue] = {"part": " hose", "hours": 2.0, "urgent": 1, "extra": "x"}
     right = matching.fields_right(expected, given, {})
     assert right == {"part": 1, "hours": 1, "urgent": 0, "side": 0}
     assert set(matching.fields_right(expected, None, {}).values()) == {0}

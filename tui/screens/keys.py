@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 from appliance.errors import ApplianceError, BadRequest
-from appliance.types import Limits, Role
+from appliance.types import JsonValue, Limits, Role
 from appliance.wire.admin import keys as wire
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
 from tui.change import Answers, Blank, asking, name_blank
@@ -231,7 +231,7 @@ def _limit_blanks(key: Key | None) -> tuple[Blank, ...]:
     )  # fmt: skip
 
 
-def _limits(answers: Answers) -> dict[str, object]:
+def _limits(answers: Answers) -> dict[str, JsonValue]:
     numbers = {name: _number(answers, name) for name in ("rpm", "tpm", "concurrency")}
     weight = _number(answers, "weight") or 1
     return {**numbers, "weight": weight, "priority": answers["priority"] or "interactive"}

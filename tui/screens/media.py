@@ -14,7 +14,7 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 
 from appliance.errors import ApplianceError, Unavailable
-from appliance.types import Report, Role
+from appliance.types import JsonValue, Report, Role
 from appliance.wire.admin.models import MODEL_LOAD, ModelDetail
 from appliance.wire.admin.plan import ImportPlan
 from tui.background import background
@@ -65,7 +65,7 @@ class MediaPage(ListPage[view.Found]):
         )
         self._steps, self._places = Part("steps"), Part("places")
         self._shown = Part("plan", "PLAN")
-        self._document: dict[str, Any] = {}
+        self._document: dict[str, JsonValue] = {}
         self._plan: ImportPlan | None = None
         self._model: ModelDetail | None = None
         self._named: list[str] = [str(path) for path in desk.media]

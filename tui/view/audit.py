@@ -12,6 +12,7 @@ from typing import Any, Final
 from textual.content import Content
 
 from appliance.errors import BadRequest
+from appliance.types import JsonValue
 from appliance.wire.admin.models import AuditHead, Entry, EntryQuery, Verification
 from tui.columns import Column
 from tui.text import QUIET, WHOLE, Cell, alarm, cell, labelled, line, quiet, state
@@ -41,7 +42,7 @@ def row(entry: Entry) -> Sequence[Cell]:
     return (str(entry.seq), clock(entry.time), entry.kind, summary(entry.body), entry.leaf[:16])
 
 
-def summary(body: Mapping[str, Any]) -> str:
+def summary(body: Mapping[str, JsonValue]) -> str:
     """Summarise an entry in one line."""
     pairs = [(name, body[name]) for name in _TOLD if body.get(name) not in (None, "")]
     return " ".join(f"{name}={value}" for name, value in pairs)
@@ -80,7 +81,7 @@ def query(text: str, limit: int) -> EntryQuery:
     Raises:
         BadRequest: `invalid_value` for a condition that there is not, or a value out of range.
     """
-    given: dict[str, object] = {}
+    given: dict[str, JsonValue] = {}
     for word in text.split():
         name, equals, value = word.partition("=")
         name = _NAMES.get(name, name)

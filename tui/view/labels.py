@@ -5,10 +5,11 @@ text is data, shown whole and safe.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from textual.content import Content
 
+from appliance.types import JsonValue
 from appliance.wire.admin.labels import LabelDifference, LabelQueue
 from tui.columns import Column
 from tui.text import WHOLE, Cell, cell, labelled, line, quiet, state
@@ -77,7 +78,7 @@ def choice(label: str, number: int) -> Sequence[Cell]:
     return (str(number) if number < 10 else "", label)
 
 
-def item(given: Mapping[str, Any], width: int) -> list[Content]:
+def item(given: Mapping[str, JsonValue], width: int) -> list[Content]:
     """Write an item, field by field."""
     fields = [(name, str(value)) for name, value in given.items() if value is not None]
     said: list[Content] = []

@@ -9,6 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.types import JsonValue
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.results import (
     AdapterTuned,
@@ -346,7 +347,7 @@ def _digests(result: AdapterTuned, width: int) -> list[Content]:
     ]
 
 
-def _pairs(label: str, found: Mapping[str, object], width: int) -> list[Content]:
+def _pairs(label: str, found: Mapping[str, JsonValue], width: int) -> list[Content]:
     """Names with their values, in as many lines as it takes."""
     words = ", ".join(f"{name} {value}" for name, value in found.items())
     return labelled(label, words, width, _ROOM, limit=1_000) if words else []

@@ -8,7 +8,6 @@ import asyncio
 import json
 from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.api.admin.gates import seal_of
@@ -37,6 +36,7 @@ from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.route import RouteCertificate as Statement
 from appliance.trust.statements.specification import MILLION
+from appliance.types import JsonValue
 from appliance.wire.admin import routes as wire
 
 router = Routes()
@@ -187,7 +187,7 @@ def _same(loaded: LoadedTask, said: str, answer: str) -> bool:
         return said == answer
 
 
-def _input(services: Services, found: Sample) -> dict[str, Any]:
+def _input(services: Services, found: Sample) -> dict[str, JsonValue]:
     """Read the request's input from the log; empty where it was erased."""
     try:
         intent, _ = services.reader.find_request(found.request_id, found.key_id)

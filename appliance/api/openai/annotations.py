@@ -4,16 +4,15 @@ Rule: everything is in `x_appliance` too, digests included; these shapes carry w
 for. A URL names the collection, the document and the bytes; nothing answers it.
 """
 
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from appliance.serving.generation import ServedAnswer
-from appliance.types import Citation, CitedFrom
+from appliance.types import Citation, CitedFrom, JsonValue
 
 
-def citations_of(generation: ServedAnswer) -> list[dict[str, Any]] | None:
+def citations_of(generation: ServedAnswer) -> list[dict[str, JsonValue]] | None:
     """Annotations of a chat message; None where the answer is of no task with a collection."""
     cited = _cited(generation)
     if cited is None:
@@ -32,7 +31,7 @@ def citations_of(generation: ServedAnswer) -> list[dict[str, Any]] | None:
     ]
 
 
-def cited_files(generation: ServedAnswer) -> list[dict[str, Any]]:
+def cited_files(generation: ServedAnswer) -> list[dict[str, JsonValue]]:
     """Annotations of a part of a response: `index` is where the quotation begins."""
     cited = _cited(generation)
     return [

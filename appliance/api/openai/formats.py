@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from appliance.api.errors import error_body
 from appliance.errors import ApplianceError
 from appliance.serving.generation import ServedAnswer
-from appliance.types import Delta, TokenLogprob
+from appliance.types import Delta, JsonValue, TokenLogprob
 from appliance.wire.openai.generation import PromptTokensDetails, Usage
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -32,8 +32,8 @@ class _Chunk(msgspec.Struct):
     model: str
     system_fingerprint: str
     choices: Sequence[msgspec.Struct]
-    usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
-    x_appliance: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    usage: dict[str, JsonValue] | msgspec.UnsetType | None = msgspec.UNSET
+    x_appliance: dict[str, JsonValue] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass
@@ -130,7 +130,7 @@ class Format(ABC):
     def event(
         self,
         choices: Sequence[msgspec.Struct],
-        usage: dict[str, Any] | None = None,
+        usage: dict[str, JsonValue] | None = None,
         *,
         last: bool = False,
     ) -> bytes:

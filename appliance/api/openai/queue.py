@@ -59,4 +59,4 @@ def _of_others(who: Principal, items: Sequence[DeferredItem]) -> tuple[str, list
 
 
 def _shown(item: DeferredItem) -> QueueItem:
-    return QueueItem(**item.document())
+    return QueueItem.model_validate(item.document())

@@ -8,7 +8,7 @@ every call are checked by an independent validator.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import llguidance
 
@@ -16,7 +16,7 @@ from appliance.engine.text.enforceable import enforceable
 from appliance.engine.text.reply import CLOSE, OPEN, Dialect, ParsedReply, ReplyForm, head
 from appliance.engine.text.schemas import COMPACT, checked_schema, json_validator, refused
 from appliance.errors import BadRequest
-from appliance.types import Constraint, Tools
+from appliance.types import Constraint, JsonValue, Tools
 
 MOST_CALLS: Final = 16  # in one answer
 # Blanks where the models' training data have them.
@@ -35,7 +35,7 @@ class ForcedCalls:
 
     dialect: Dialect
     parallel: bool
-    schemas: dict[str, dict[str, Any]]
+    schemas: dict[str, dict[str, JsonValue]]
     validators: dict[str, Callable[[str], bool]]
 
     @classmethod
@@ -98,7 +98,7 @@ class ForcedCalls:
         return called > 0
 
 
-def _checked(name: str, schema: dict[str, Any]) -> Callable[[str], bool]:
+def _checked(name: str, schema: dict[str, JsonValue]) -> Callable[[str], bool]:
     try:
         text = json.dumps(enforceable(checked_schema(json.dumps(schema))))
         validator = json_validator(schema)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from appliance.engine import effort
 from appliance.engine.text.spelled import longest_of
 from appliance.errors import BadRequest
+from appliance.types import JsonValue
 
 BREAK: Final = "\ud800"
 
@@ -38,7 +39,7 @@ class ControlTexts:
         spelled = f"(?={longest_of(self._whole)})." if first else "(?!)"
         self._spelled = re.compile(spelled, re.DOTALL)  # the first character of each
 
-    def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def message(self, message: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """A message with every spelling broken.
 
         Its role is no text: it is one of a few known words, and templates compare it.

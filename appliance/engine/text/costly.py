@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias
 
+from appliance.types import JsonValue
+
 MOST_TOGETHER: Final = 3
 MOST_NAMES: Final = 64
 LARGEST_DIVISOR: Final = 1 << 16
@@ -52,7 +54,7 @@ def costly(schema: Any) -> str:
     return ""
 
 
-def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, JsonValue]]]:
     """The objects of a schema; those that `allOf` combines have the same path."""
     left: list[tuple[Path, Any]] = [((), schema)]
     while left:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from appliance.engine.text.schemas import OF_THE_LIBRARY, refused
+from appliance.types import JsonValue
 
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})  # keywords with any JSON
 _MAPS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions"})
@@ -39,7 +40,7 @@ FORMATS: Final = {
 """What stands for a format that the library takes too widely."""
 
 
-def enforceable(schema: dict[str, Any]) -> dict[str, Any]:
+def enforceable(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """The schema for the masks.
 
     Args:
@@ -55,15 +56,15 @@ def enforceable(schema: dict[str, Any]) -> dict[str, Any]:
         _check_references(node)
     if not _Ends(schema).all_of(schema):
         raise refused("only a document without an end could satisfy it")
-    changed: dict[str, Any] = _mapped(schema, _with_patterns)
+    changed: dict[str, JsonValue] = _mapped(schema, _with_patterns)
     return changed
 
 
-def _nodes(schema: Any) -> list[dict[str, Any]]:
+def _nodes(schema: Any) -> list[dict[str, JsonValue]]:
     """Every schema in a schema."""
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, JsonValue]] = []
 
-    def note(node: dict[str, Any]) -> dict[str, Any]:
+    def note(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
         found.append(node)
         return node
 
@@ -76,13 +77,13 @@ def _targets(schema: Any) -> list[str]:
     return [target for target in found if isinstance(target, str)]
 
 
-def _mapped(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+def _mapped(value: Any, change: Callable[[dict[str, JsonValue]], dict[str, JsonValue]]) -> Any:
     """A schema with each schema in it changed; what is only data stays."""
     if isinstance(value, list):
         return [_mapped(item, change) for item in value]
     if not isinstance(value, dict):
         return value
-    changed = {}
+    changed: dict[str, JsonValue] = {}
     for key, item in value.items():
         if key in _MAPS and isinstance(item, dict):
             changed[key] = {name: _mapped(one, change) for name, one in item.items()}
@@ -91,18 +92,18 @@ def _mapped(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> A
     return change(changed)
 
 
-def _check_references(node: dict[str, Any]) -> None:
+def _check_references(node: dict[str, JsonValue]) -> None:
     for keyword in _REFERENCES:
         target = node.get(keyword)
         if isinstance(target, str) and not target.startswith("#"):
             raise refused(f"{keyword} leads to another document: {target[:_SHOWN]!r}")
 
 
-def _with_patterns(node: dict[str, Any]) -> dict[str, Any]:
+def _with_patterns(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return _without_dots(_without_formats(node))
 
 
-def _without_dots(node: dict[str, Any]) -> dict[str, Any]:
+def _without_dots(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """A dot stands for no end of a line: in ECMA-262 these are four, for the library one."""
     changed, names = dict(node), node.get("patternProperties")
     if isinstance(pattern := node.get("pattern"), str):
@@ -116,7 +117,7 @@ def _dots(expression: str) -> str:
     return _DOT.sub(lambda found: _NO_END if found[0] == "." else found[0], expression)
 
 
-def _without_formats(node: dict[str, Any]) -> dict[str, Any]:
+def _without_formats(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
     name = node.get("format")
     if not isinstance(name, str) or name in OF_THE_LIBRARY:
         return node
@@ -124,7 +125,9 @@ def _without_formats(node: dict[str, Any]) -> dict[str, Any]:
     if name not in FORMATS:
         return changed
     if "pattern" in changed:
-        changed["allOf"] = [*changed.get("allOf", ()), {"pattern": FORMATS[name]}]
+        every = changed.get("allOf")
+        rest = every if isinstance(every, list) else []
+        changed["allOf"] = [*rest, {"pattern": FORMATS[name]}]
     else:
         changed["pattern"] = FORMATS[name]
     return changed
@@ -136,7 +139,7 @@ class _Ends:
     The least fixed point: a reference has no end until its target is seen to have one.
     """
 
-    def __init__(self, root: dict[str, Any]) -> None:
+    def __init__(self, root: dict[str, JsonValue]) -> None:
         self._root = root
         self._known: set[str] = set()
         waiting: dict[str, list[str]] = {}  # by a target: those whose end may hang on it
@@ -166,14 +169,14 @@ class _Ends:
             return False
         return self._object_ends(node) and self._array_ends(node)
 
-    def _object_ends(self, node: dict[str, Any]) -> bool:
+    def _object_ends(self, node: dict[str, JsonValue]) -> bool:
         properties, required = node.get("properties"), node.get("required")
         if node.get("type") != "object" or not isinstance(required, list):
             return True
         known = properties if isinstance(properties, dict) else {}
         return all(self.all_of(known.get(str(name), True)) for name in required)
 
-    def _array_ends(self, node: dict[str, Any]) -> bool:
+    def _array_ends(self, node: dict[str, JsonValue]) -> bool:
         least, first = node.get("minItems", 0), node.get("prefixItems")
         if node.get("type") != "array" or not isinstance(least, int | float):
             return True

@@ -38,7 +38,7 @@ from appliance.engine.text.schemas import (
     refused,
 )
 from appliance.errors import BadRequest, StateRefused
-from appliance.types import Constraint
+from appliance.types import Constraint, JsonValue
 
 Validator: TypeAlias = Callable[[str], bool] | None
 """Whether a finished text is accepted; None where the mask alone decides."""
@@ -417,7 +417,7 @@ class GrammarCache:
         found = {text: endings.phrase(text) for text in sorted(texts, key=len)[:_MOST_PHRASES]}
         return list(found.values())
 
-    def sources(self, constraint: Constraint) -> tuple[list[dict[str, Any]], Validator]:
+    def sources(self, constraint: Constraint) -> tuple[list[dict[str, JsonValue]], Validator]:
         """The grammars of a constraint as the library reads them, the first one first."""
         source = constraint.source
         if len(source.encode("utf-8", "surrogatepass")) > MAX_BYTES:
@@ -439,7 +439,9 @@ class GrammarCache:
         text = llguidance.LLMatcher.grammar_from_json_schema(enforced, overrides=COMPACT)
         return _listed(text), json_validator(schema)
 
-    def _either(self, source: str, kind: str, form: str) -> tuple[list[dict[str, Any]], Validator]:
+    def _either(
+        self, source: str, kind: str, form: str
+    ) -> tuple[list[dict[str, JsonValue]], Validator]:
         """Calls, or an answer in a form."""
         answer = Constraint(kind, form)
         if kind == "grammar":
@@ -455,7 +457,7 @@ class GrammarCache:
                 return calls.valid(text)
             return check is None or check(text)
 
-        made = {"lark_grammar": calls.grammar(self._marker, f"@{_ANSWER}")}
+        made: dict[str, JsonValue] = {"lark_grammar": calls.grammar(self._marker, f"@{_ANSWER}")}
         return [made, {**grammar, "name": _ANSWER}], valid
 
     def _marker(self, tag: str) -> str:
@@ -465,8 +467,8 @@ class GrammarCache:
         return tag if alone else json.dumps(tag)
 
 
-def _listed(grammar: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(grammar)["grammars"]
+def _listed(grammar: str) -> list[dict[str, JsonValue]]:
+    found: list[dict[str, JsonValue]] = json.loads(grammar)["grammars"]
     return found
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from appliance.types import JsonValue
+
 _MOST: Final = 16  # expressions of one schema
 _LONGEST: Final = 64  # characters of a text
 _CLASS: Final = r"\\[^1-9]|\[(?:\\.|[^\]\\])*\]"
@@ -33,8 +35,8 @@ def endings(text: str) -> list[str]:
 
 def formats(schema: Any) -> list[str]:
     """List the endings of strings whose formats a schema names."""
-    named = {node["format"] for node in _nodes(schema) if isinstance(node.get("format"), str)}
-    return [end for name in sorted(named & SHORTEST.keys()) for text in SHORTEST[name]
+    named = [node.get("format") for node in _nodes(schema)]
+    return [end for name in sorted(SHORTEST) if name in named for text in SHORTEST[name]
             for end in endings(text)]  # fmt: skip
 
 
@@ -62,7 +64,7 @@ def whole(expression: str) -> str:
     return f"^(?:{inner})$"
 
 
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+def _nodes(value: Any) -> Iterator[dict[str, JsonValue]]:
     """Every object in a schema or in several, also those that lie in texts of JSON."""
     left = [value]
     while left:

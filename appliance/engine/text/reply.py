@@ -20,9 +20,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias
+from typing import Final, Literal, NamedTuple, NoReturn, TypeAlias
 
 from appliance.engine.text.reasoning import Reasoning, Thinking
+from appliance.types import JsonValue
 
 Dialect: TypeAlias = Literal["", "hermes", "json"]
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -356,7 +357,7 @@ def _call(text: str, names: frozenset[str]) -> tuple[str, str] | None:
         return None
 
 
-def _written(arguments: dict[str, Any]) -> str:
+def _written(arguments: dict[str, JsonValue]) -> str:
     text = json.dumps(arguments, ensure_ascii=False)
     try:
         text.encode()

@@ -14,6 +14,7 @@ import jsonschema_rs
 
 from appliance.engine.text.costly import costly
 from appliance.errors import BadRequest
+from appliance.types import JsonValue
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -57,7 +58,7 @@ def refused(reason: str) -> BadRequest:
     )
 
 
-def json_validator(schema: dict[str, Any]) -> Callable[[str], bool]:
+def json_validator(schema: dict[str, JsonValue]) -> Callable[[str], bool]:
     """Build a check that a text is JSON that the schema accepts.
 
     What it returns raises ValueError for what is no JSON, or has a key twice in one object.
@@ -69,7 +70,7 @@ def json_validator(schema: dict[str, Any]) -> Callable[[str], bool]:
     return lambda text: bool(accepts(json.loads(text, object_pairs_hook=_unique)))
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, JsonValue]:
     made = dict(pairs)
     if len(made) < len(pairs):
         raise ValueError("a key comes twice")
@@ -80,7 +81,7 @@ def _no_other_document(uri: str) -> NoReturn:
     raise ValueError(f"{uri[:100]!r} is another document, and none is fetched")
 
 
-def checked_schema(source: str) -> dict[str, Any]:
+def checked_schema(source: str) -> dict[str, JsonValue]:
     """A schema within the limits of size and depth.
 
     Raises:
@@ -113,7 +114,7 @@ def check_expression(source: str) -> None:
         raise refused(f"an expression has more than {MOST_REPEATS} repetitions")
 
 
-def _expressions(schema: dict[str, Any]) -> Iterator[str]:
+def _expressions(schema: dict[str, JsonValue]) -> Iterator[str]:
     pattern, properties = schema.get("pattern"), schema.get("patternProperties")
     if isinstance(pattern, str):
         yield pattern

@@ -23,7 +23,7 @@ from appliance.engine.text.dialects import Message
 from appliance.engine.text.reasoning import BEGIN, END, Thinking
 from appliance.engine.text.reply import Dialect
 from appliance.errors import BadRequest
-from appliance.types import Tools
+from appliance.types import JsonValue, Tools
 
 # Used where a GGUF carries no template; the form that most small instruction models were tuned on.
 CHATML = (
@@ -110,7 +110,7 @@ class ChatTemplate:
         self, messages: tuple[Message, ...], tools: Tools | None, thinking: bool | None
     ) -> str:
         parts, size = [], 0
-        values: dict[str, Any] = {"messages": list(messages), "add_generation_prompt": True}
+        values: dict[str, JsonValue] = {"messages": list(messages), "add_generation_prompt": True}
         if tools is not None:
             values["tools"] = dialects.as_template_tools(tools)
         if thinking is not None:

@@ -17,7 +17,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from appliance.config import UpstreamConfig
@@ -31,6 +31,7 @@ from appliance.errors import (
 from appliance.routing.upstreams.events import decoded
 from appliance.routing.upstreams.exchange import Exchange, invalid, told
 from appliance.text import visible
+from appliance.types import JsonValue
 
 _MOST_ERROR: Final = 64 << 10
 _MOST_PROBE: Final = 1 << 20
@@ -141,7 +142,7 @@ class Connection:
             _check_form(exchange.headers, "text/event-stream")
             yield exchange.body()
 
-    async def ask(self, path: str, body: dict[str, Any] | None, form: type[T]) -> T:
+    async def ask(self, path: str, body: Mapping[str, JsonValue] | None, form: type[T]) -> T:
         """Send a probe and read its answer, a JSON document of a form; raises as `stream`.
 
         Args:

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from appliance.routing.upstreams.events import ChoiceDelta, Probed
 from appliance.routing.upstreams.exchange import invalid
 from appliance.routing.upstreams.health import HostProbe, ProbeVerdict
 from appliance.trust.bytes import strict_json
-from appliance.types import GenerationRequest, ModelKind
+from appliance.types import GenerationRequest, JsonValue, ModelKind
 from appliance.upstream_kinds import EngineKind
 
 ALL: Final = (
@@ -96,9 +96,9 @@ class Fingerprint:
         return cls(ids, rows, found["system"], found["tolerance"], found.get("width", 0))
 
 
-def probe_body(kind: EngineKind, model: str, prompt: str) -> dict[str, Any]:
+def probe_body(kind: EngineKind, model: str, prompt: str) -> dict[str, JsonValue]:
     """The body that asks for one token after a prompt."""
-    body: dict[str, Any] = {
+    body: dict[str, JsonValue] = {
         "model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, "seed": 0,
         **kind.probe,
     }  # fmt: skip

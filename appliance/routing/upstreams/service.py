@@ -177,7 +177,7 @@ class Upstreams:
             self._written("upstream_approval_refused", actor, upstream, fields)
             raise
         fields |= {"approver": given.name, "meaning": given.meaning, "signed_at": given.time}
-        fields |= {"record": dict(record.document()), "envelope": envelope.decode()}
+        fields |= {"record": record.document(), "envelope": envelope.decode()}
         fields["key"] = given.key
         self._written("upstream_approval", actor, upstream, fields)
         self._records.keep(record, given, envelope)

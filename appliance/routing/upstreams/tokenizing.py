@@ -15,7 +15,7 @@ from appliance.routing.upstreams.backends import UpstreamBackends
 from appliance.routing.upstreams.connection import Connection
 from appliance.routing.upstreams.events import Spelt, TokenIds
 from appliance.routing.upstreams.exchange import invalid
-from appliance.types import GenerationRequest, Json, ModelCard, Principal
+from appliance.types import GenerationRequest, Json, JsonValue, ModelCard, Principal
 
 
 class UpstreamTokenizers:
@@ -90,8 +90,8 @@ async def _told(
 ) -> Tokens:
     kind, model = backend.upstream.kind, backend.upstream.config.model
     if request.tokens is not None:
-        asked = {"model": model, "tokens": list(request.tokens)}
-        return Tokens(0, [], (await connection.ask("/detokenize", asked, Spelt)).text)
+        ids: dict[str, JsonValue] = {"model": model, "tokens": request.tokens}
+        return Tokens(0, [], (await connection.ask("/detokenize", ids, Spelt)).text)
     if request.messages is not None and kind.templates:
         turns = kinds.conversation(kind, model, request)
         prompt = (await connection.ask(kind.templates, turns, Spelt)).text

@@ -7,12 +7,13 @@ surrogates. The caller gives the error to raise, so that each format has its own
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from appliance.errors import ApplianceError
+from appliance.types import JsonValue
 
 T = TypeVar("T")
 Refuse: TypeAlias = Callable[[str], ApplianceError]
@@ -24,7 +25,9 @@ MAX_DEPTH: Final = 16
 _MAX_DIGITS: Final = 19
 
 
-def parse(data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES, depth: int = MAX_DEPTH) -> object:
+def parse(
+    data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES, depth: int = MAX_DEPTH
+) -> JsonValue:
     """Read one JSON document.
 
     Args:
@@ -38,7 +41,7 @@ def parse(data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES, depth: int = M
         raise refuse(f"{len(data)} bytes are more than {limit}")
     try:
         text = data.decode("utf-8")
-        value: object = json.loads(
+        value: JsonValue = json.loads(
             text,
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
@@ -95,14 +98,14 @@ def strings(table: object, name: str, refuse: Refuse) -> tuple[str, ...]:
     return tuple(values)
 
 
-def only(table: dict[str, Any], known: set[str], where: str, refuse: Refuse) -> None:
+def only(table: Mapping[str, JsonValue], known: set[str], where: str, refuse: Refuse) -> None:
     """Refuse members that are not known: a rule that is not understood must not be skipped."""
     for name in table:
         if name not in known:
             raise refuse(f"{where} has an unknown field {name!r}")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a key occurs twice")

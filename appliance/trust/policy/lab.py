@@ -15,6 +15,7 @@ from appliance.clock import Clock, iso
 from appliance.errors import UsageError
 from appliance.trust.bytes import dsse, ecdsa, evidence, strict_json
 from appliance.trust.policy import policy
+from appliance.types import JsonValue
 
 PUBLISHER: Final = "publisher"
 APPROVERS: Final = ("approver-1", "approver-2")
@@ -54,7 +55,7 @@ def create(data: Path, clock: Clock, *, evaluated: bool = False) -> None:
     _write(trust / "policy.json", envelope, 0o644)
 
 
-def _policy(keys: dict[str, ecdsa.PublicKey], clock: Clock) -> dict[str, object]:
+def _policy(keys: dict[str, ecdsa.PublicKey], clock: Clock) -> dict[str, JsonValue]:
     people = (PUBLISHER, *APPROVERS, evidence.NAME)
     return {
         "version": 1,

@@ -10,7 +10,7 @@ Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self, TypeAlias
+from typing import Annotated, ClassVar, Self, TypeAlias
 
 from msgspec import Meta
 
@@ -20,6 +20,7 @@ from appliance.trust.bytes.names import SIGNATURE_FILE
 from appliance.trust.policy.policy import PolicyKey, TrustPolicy
 from appliance.trust.statements.statement import NamedDigest, Time, Unnamed, named
 from appliance.trust.statements.upstream import UpstreamRecord
+from appliance.types import JsonValue
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class ApprovalStatement(Unnamed, frozen=True):
         return policy.approver(hint, self.name)
 
     @classmethod
-    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
         """One without a round is of the first."""
         return super().parse(subjects, {"round": 0} | predicate)
 

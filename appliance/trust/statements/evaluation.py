@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -37,7 +37,7 @@ from appliance.trust.statements.statement import (
     Time,
     named,
 )
-from appliance.types import FEWEST_GROUPS
+from appliance.types import FEWEST_GROUPS, JsonValue
 
 OTHER_ENGINE: Final = "evaluation_other_engine"
 COARSE: Final = 10_000
@@ -216,7 +216,7 @@ class Evaluation(Statement, frozen=True):
         """The task."""
         return self.about
 
-    def predicate(self) -> dict[str, Any]:
+    def predicate(self) -> dict[str, JsonValue]:
         """A test result, and the block `evaluation`."""
         at, wanted, found = self.circumstances, self.specification.said, self.found
         tests: dict[str, list[str]] = {name: [] for name in _TESTS.values()}
@@ -225,7 +225,7 @@ class Evaluation(Statement, frozen=True):
             tests[_TESTS[verdict]].append(f"floor {name}".strip())
         for name, reached in sorted(pack_verdicts(wanted, found.packs).items()):
             tests[_TESTS[reached]].append(f"pack {name}")
-        block: dict[str, Any] = {
+        block: dict[str, JsonValue] = {
             **msgspec.to_builtins(found),
             **msgspec.to_builtins(at),
             **msgspec.to_builtins(self.terms),
@@ -237,15 +237,19 @@ class Evaluation(Statement, frozen=True):
         return {**msgspec.to_builtins(self.test), **tests, "evaluation": told}
 
     @classmethod
-    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
         """Take the block `evaluation` apart."""
-        block: dict[str, Any] = strict_json.member(predicate, "evaluation", dict, cls.malformed)
+        block: dict[str, JsonValue] = strict_json.member(
+            predicate, "evaluation", dict, cls.malformed
+        )
         parts = (GateFound, GateCircumstances, _Terms)
         known = {"specification", *(n for part in parts for n in part.__struct_encode_fields__)}
         strict_json.only(block, known, "evaluation", cls.malformed)
         if missing := known - block.keys() - cls.OPTIONAL:
             raise cls.malformed(f"{min(missing)} is missing")
-        inner: dict[str, Any] = strict_json.member(block, "specification", dict, cls.malformed)
+        inner: dict[str, JsonValue] = strict_json.member(
+            block, "specification", dict, cls.malformed
+        )
         told = block | {name: cls._moment(block[name]) for name in ("issued", "validUntil")}
         found = cls.converted(told, GateFound)
         for pack in found.packs.values():

@@ -6,7 +6,7 @@ it counts; one that does not hold any more does not count and stays as evidence.
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
@@ -64,7 +64,7 @@ class StatementStore(Generic[C]):
                 found.append(self._verify(envelope, policy))
         return found
 
-    def _keep(self, table: sa.TableClause, row: Mapping[str, Any]) -> None:
+    def _keep(self, table: sa.TableClause, row: Mapping[str, str | int | bytes]) -> None:
         """Add a row; one with its key that is there already stays."""
         with self._database.begin() as connection:
             connection.execute(sa.insert(table).prefix_with("OR IGNORE").values(**row))
@@ -95,8 +95,8 @@ class CertificateStore(StatementStore[C]):
         return self._verify(envelope, policy)
 
     def _added(self, certificate_id: str, about: str, envelope: bytes) -> None:
-        row = {"id": certificate_id, self._about.name: about, "envelope": envelope}
-        self._keep(self._table, {**row, "added_us": self.now_us()})
+        row = {"id": certificate_id, self._about.name: about}
+        self._keep(self._table, {**row, "envelope": envelope, "added_us": self.now_us()})
 
     def keep_replay(self, certificate_id: str, answers: bytes) -> None:
         """Keep what the holder of a certificate did with open items; twice is once."""

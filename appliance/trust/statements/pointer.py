@@ -7,7 +7,7 @@ whether a task may serve, which is asked of the task each time.
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/gate.md).
 """
 
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,7 @@ from appliance.trust.statements.statement import (
     Time,
     named,
 )
+from appliance.types import JsonValue
 
 _ROLES: Final = ("live", "canary", "shadow")
 
@@ -80,15 +81,15 @@ class TaskPointer(Statement, frozen=True):
         """The tasks, by role."""
         return tuple(named(each.task, each.digest) for each in self.versions())
 
-    def predicate(self) -> dict[str, Any]:
+    def predicate(self) -> dict[str, JsonValue]:
         """The roles by the ids of their tasks."""
         tasks = {role: getattr(self, role) for role in _ROLES}
         return super().predicate() | {r: each.task if each else "" for r, each in tasks.items()}
 
     @classmethod
-    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
         """Each role with the digest of its task."""
-        found = {each.name: TaskVersion(each.name, each.digest.sha256) for each in subjects}
+        found = {each.name: {"task": each.name, "digest": each.digest.sha256} for each in subjects}
         tasks = {r: strict_json.member(predicate, r, str, cls.malformed) for r in _ROLES}
         return super().parse(subjects, predicate | {r: found.get(t) for r, t in tasks.items()})
 

@@ -13,7 +13,7 @@ Source: in-toto Statement v1 in DSSE envelopes, predicate types of our own (docs
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -33,6 +33,7 @@ from appliance.trust.statements.statement import (
     Unnamed,
     named,
 )
+from appliance.types import JsonValue
 
 COARSE: Final = 10_000
 """Shares of a sealed split are told to one point, in millionths."""
@@ -148,7 +149,7 @@ class CalibrationFound(Struct, frozen=True, forbid_unknown_fields=True):
     limit_micros: _Micros
     groups: _Count
     groups_needed: _Count | None
-    function: dict[str, Any]
+    function: dict[str, JsonValue]
     doubtful: Literal["larger", "people"]
     low_micros: _Micros | None
     merkle_root: Sha256
@@ -208,19 +209,17 @@ class Calibrated(Unnamed, frozen=True):
 
     found: CalibrationFound
     circumstances: Circumstances
-    specification: dict[str, Any]
+    specification: dict[str, JsonValue]
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
         """An evaluator."""
         return policy.evaluator(hint)
 
-    def predicate(self) -> dict[str, Any]:
+    def predicate(self) -> dict[str, JsonValue]:
         """Predicate of the statement; unchanged parts are stated for carried-over ones alone."""
-        told = super().predicate()
-        for name in ("unflipped", "accepted"):
-            if not told["circumstances"][name]:
-                del told["circumstances"][name]
-        return told
+        at: dict[str, JsonValue] = msgspec.to_builtins(self.circumstances)
+        told = {n: v for n, v in at.items() if v or n not in ("unflipped", "accepted")}
+        return super().predicate() | {"circumstances": told}
 
 
 @dataclass(frozen=True)
@@ -260,7 +259,7 @@ def certify(
     wanted = signed.said
     inner = strict_json.parse(signed.envelope, Calibrated.malformed)
     about = (named(wanted.route, wanted.route_digest),)
-    terms = Calibrated.converted(inner, dict[str, Any])
+    terms = Calibrated.converted(inner, dict[str, JsonValue])
     return Calibrated(about, found, circumstances, terms).sign(key)
 
 

@@ -85,8 +85,8 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
 
     def suspend(self, certificate_id: str, reason: str) -> None:
         """Take a certificate out of use for ever; the first reason stays."""
-        values = {"certificate": certificate_id, "reason": reason, "time_us": self.now_us()}
-        self._keep(_SUSPENSIONS, values)
+        given = {"certificate": certificate_id, "reason": reason}
+        self._keep(_SUSPENSIONS, {**given, "time_us": self.now_us()})
 
     def carriable(
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy

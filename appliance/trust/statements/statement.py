@@ -9,7 +9,7 @@ Sources: DSSE v1.0; in-toto Statement v1.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -18,6 +18,7 @@ from appliance.errors import PolicyRefused
 from appliance.trust.bytes import dsse, ecdsa, strict_json
 from appliance.trust.bytes.strict_json import Refuse
 from appliance.trust.policy.policy import PolicyKey, TrustPolicy
+from appliance.types import JsonValue
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -50,7 +51,7 @@ def named(name: str, digest: str) -> NamedDigest:
 class _Body(Struct, frozen=True, rename={"type_": "_type", "kind": "predicateType"}):
     subject: tuple[NamedDigest, ...]
     kind: str
-    predicate: dict[str, Any]
+    predicate: dict[str, JsonValue]
     type_: Literal["https://in-toto.io/Statement/v1"]
 
 
@@ -87,10 +88,10 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         """Subjects of the statement."""
         return tuple(named(getattr(self, n), getattr(self, d)) for n, d in self.SUBJECTS)
 
-    def predicate(self) -> dict[str, Any]:
+    def predicate(self) -> dict[str, JsonValue]:
         """Predicate of the statement."""
         left_out = {each for pair in self.SUBJECTS for each in pair} if self.APART else set()
-        told: dict[str, Any] = msgspec.to_builtins(self)
+        told: dict[str, JsonValue] = msgspec.to_builtins(self)
         return {
             name: value
             for name, value in told.items()
@@ -98,9 +99,9 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         }
 
     @classmethod
-    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
         """A statement from its parts. Raises what `malformed` makes."""
-        given: dict[str, Any] = {}
+        given: dict[str, JsonValue] = {}
         if cls.APART:
             for (name, digest), each in zip(cls.SUBJECTS, subjects, strict=False):
                 given |= {name: each.name, digest: each.digest.sha256}
@@ -205,16 +206,16 @@ class Unnamed(Statement, frozen=True):
         """Subjects of the statement."""
         return self.about
 
-    def predicate(self) -> dict[str, Any]:
+    def predicate(self) -> dict[str, JsonValue]:
         """All but the subjects."""
         return {name: value for name, value in super().predicate().items() if name != "about"}
 
     @classmethod
-    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, Any]) -> Self:
+    def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
         """With the subjects, which the predicate must not have."""
         if "about" in predicate:
             raise cls.malformed("its predicate repeats its subjects")
-        return super().parse(subjects, predicate | {"about": subjects})
+        return super().parse(subjects, predicate | {"about": msgspec.to_builtins(subjects)})
 
 
 _TYPE: Final = "https://in-toto.io/Statement/v1"

@@ -12,13 +12,14 @@ import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.errors import UsageError
 from appliance.trust.bytes import strict_json
+from appliance.types import Json
 
 CLAIMED: Final = "claimed"
 """How far the identity of an upstream is known; a node that signs would say `attested`."""
@@ -60,11 +61,11 @@ class UpstreamRecord:
         """Hex SHA-256 of what all hosts of the upstream share: what answers carry."""
         return _digest({"schema": 1, **self._shared()})
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Json]:
         """The record as people read it."""
         return {**self._shared(), **self._own(), "digest": self.digest, "identity": self.identity}
 
-    def _shared(self) -> dict[str, Any]:
+    def _shared(self) -> dict[str, Json]:
         # A record that people approved before there was a choice has the digest that it had.
         does = {} if self.does == "generate" else {"does": self.does}
         return {
@@ -76,7 +77,7 @@ class UpstreamRecord:
             "fingerprint": self.fingerprint,
         }
 
-    def _own(self) -> dict[str, Any]:
+    def _own(self) -> dict[str, Json]:
         return {"url": self.url, "ca": list(self.ca), "client": list(self.client)}
 
 
@@ -93,5 +94,5 @@ def certificates_of(path: Path) -> tuple[str, ...]:
     return tuple(hashlib.sha256(one.public_bytes(Encoding.DER)).hexdigest() for one in found)
 
 
-def _digest(value: dict[str, Any]) -> str:
+def _digest(value: dict[str, Json]) -> str:
     return hashlib.sha256(strict_json.dump(value)).hexdigest()

@@ -69,7 +69,7 @@ def test_a_vocabulary_without_control_tokens_breaks_nothing() -> None:
 
 
 def test_texts_are_broken_wherever_they_are_but_for_the_role() -> None:
-    message = {
+    message: dict[str, Any] = {
         "role": "<s>",
         "content": "x<s>",
         "tool_calls": [{"function": {"name": "<s>", "arguments": {"<s>": [1, {"role": "<s>"}]}}}],

@@ -47,7 +47,7 @@ def test_the_validator_fetches_nothing() -> None:
 
 def test_what_only_looks_like_a_reference_or_a_format_is_left_alone() -> None:
     data = {"$ref": "http://a.example/", "format": "date"}
-    schema = {
+    schema: dict[str, Any] = {
         "properties": {"$ref": {"type": "string"}, "format": {"enum": [data]}, "enum": {}},
         "const": data,
         "default": [data],
@@ -95,7 +95,7 @@ def test_a_recursion_with_an_end_is_taken(schema: dict[str, Any]) -> None:
 def test_a_chain_of_references_has_the_end_of_its_last() -> None:
     chain = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(1500)}
     definitions: dict[str, Any] = {**chain, "d1500": {"type": "null"}}
-    schema = {"$ref": "#/$defs/d0", "$defs": definitions}
+    schema: dict[str, Any] = {"$ref": "#/$defs/d0", "$defs": definitions}
     assert len(json.dumps(schema)) < 64 << 10
     assert enforceable(schema) == schema
     backward = {**schema, "$defs": dict(reversed(definitions.items()))}
@@ -133,7 +133,7 @@ def test_a_time_is_one_of_a_day(text: str, is_time: bool) -> None:
 
 
 def test_a_format_becomes_a_pattern_beside_those_of_the_client() -> None:
-    own = {"type": "string", "format": "date", "pattern": "^2"}
+    own: dict[str, Any] = {"type": "string", "format": "date", "pattern": "^2"}
     pattern = {"pattern": FORMATS["date"]}
     assert enforceable({"format": "date"}) == pattern
     assert enforceable(own) == {"type": "string", "pattern": "^2", "allOf": [pattern]}

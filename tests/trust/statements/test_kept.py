@@ -29,8 +29,7 @@ def store(tmp_path: Path) -> Iterator[StatementStore[Signed[TaskPointer]]]:
 
 def add(store: StatementStore[Signed[TaskPointer]], statement_id: str, name: str, us: int) -> bytes:
     envelope = signed()
-    row = {"id": statement_id, "name": name, "envelope": envelope, "added_us": us}
-    store._keep(TABLE, row)
+    store._keep(TABLE, {"id": statement_id, "name": name, "envelope": envelope, "added_us": us})
     return envelope
 
 
