@@ -13,7 +13,7 @@ Source: in-toto Statement v1 in DSSE envelopes, predicate types of our own (docs
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -149,7 +149,7 @@ class CalibrationFound(Struct, frozen=True, forbid_unknown_fields=True):
     limit_micros: _Micros
     groups: _Count
     groups_needed: _Count | None
-    function: dict[str, JsonValue]
+    function: dict[str, Any]
     doubtful: Literal["larger", "people"]
     low_micros: _Micros | None
     merkle_root: Sha256
@@ -209,7 +209,7 @@ class Calibrated(Unnamed, frozen=True):
 
     found: CalibrationFound
     circumstances: Circumstances
-    specification: dict[str, JsonValue]
+    specification: dict[str, Any]
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
         """An evaluator."""
@@ -259,7 +259,7 @@ def certify(
     wanted = signed.said
     inner = strict_json.parse(signed.envelope, Calibrated.malformed)
     about = (named(wanted.route, wanted.route_digest),)
-    terms = Calibrated.converted(inner, dict[str, JsonValue])
+    terms = Calibrated.converted(inner, dict[str, Any])
     return Calibrated(about, found, circumstances, terms).sign(key)
 
 

@@ -9,7 +9,7 @@ Sources: DSSE v1.0; in-toto Statement v1.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -51,7 +51,7 @@ def named(name: str, digest: str) -> NamedDigest:
 class _Body(Struct, frozen=True, rename={"type_": "_type", "kind": "predicateType"}):
     subject: tuple[NamedDigest, ...]
     kind: str
-    predicate: dict[str, JsonValue]
+    predicate: dict[str, Any]
     type_: Literal["https://in-toto.io/Statement/v1"]
 
 
