@@ -11,12 +11,13 @@ from typing import Final
 from appliance.advisor.costs import MOST_UNCERTAIN
 from appliance.advisor.measured import MeasuredFacts
 from appliance.advisor.questions import SOURCE, Questions, Range
-from appliance.advisor.verdict import NAMES, Option, Recommendation, VerdictFlip, parts
+from appliance.advisor.verdict import NAMES, Option, Recommendation, parts
 from appliance.evals.known import Quality
 from appliance.reports import charts
 from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import ChartEstimate
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
+from appliance.wire.admin.advice import FlipTold
 
 WORDS: Final = {
     "load.requests_day": "requests a day",
@@ -185,7 +186,7 @@ def _options(advice: Recommendation, currency: str) -> ReportTable:
     return ReportTable(columns, tuple(rows))
 
 
-def _flips(flips: Sequence[VerdictFlip]) -> Section:
+def _flips(flips: Sequence[FlipTold]) -> Section:
     rows = tuple(
         (words(flip.name), _said(flip.now), _said(flip.then), VERDICTS.get(flip.verdict, ""))
         for flip in sorted(flips, key=_distance)[:_MOST]
@@ -197,7 +198,7 @@ def _flips(flips: Sequence[VerdictFlip]) -> Section:
     )
 
 
-def _distance(flip: VerdictFlip) -> float:
+def _distance(flip: FlipTold) -> float:
     """Rank a flip by its distance for a person: yes or no first, then by the ratio."""
     if isinstance(flip.now, bool) or not flip.now or not flip.then:
         return 0.0

@@ -77,16 +77,6 @@ class Option:
 
 
 @dataclass(frozen=True)
-class VerdictFlip:
-    """An answer that, changed so far, changes the verdict."""
-
-    name: str
-    now: float | bool
-    then: float | bool
-    verdict: str
-
-
-@dataclass(frozen=True)
 class Recommendation:
     """The answer.
 
@@ -112,7 +102,7 @@ class Recommendation:
     more: int = 0
     told_apart: bool = True
     tornado: tuple[Swing, ...] = ()
-    flips: tuple[VerdictFlip, ...] = ()
+    flips: tuple[FlipTold, ...] = ()
     full_throughput: str = ""
     utilisation: float | None = None
     break_even: tuple[tuple[str, float | None], ...] = ()
@@ -160,9 +150,7 @@ def document(advice: Recommendation) -> AdviceDocument:
         donts=list(advice.donts),
         more=advice.more,
         options=[_row(each) for each in advice.options],
-        flips_if=[
-            FlipTold(name=f.name, now=f.now, then=f.then, verdict=f.verdict) for f in advice.flips
-        ],
+        flips_if=list(advice.flips),
         told_apart=advice.told_apart,
         tornado=[
             SwingTold(name=s.name, at_p10=round(s.at_low, 2), at_p90=round(s.at_high, 2))
@@ -501,14 +489,16 @@ def _having(questions: Questions, name: str, value: float) -> Questions:
     return questions.having(name, exactly(value))
 
 
-def _flips(questions: Questions, facts: MeasuredFacts, verdict: str) -> list[VerdictFlip]:
+def _flips(questions: Questions, facts: MeasuredFacts, verdict: str) -> list[FlipTold]:
     """The nearest changes of single answers that change the verdict."""
     found = []
     may = questions.regulation.data_may_leave
     other = replace(questions, regulation=replace(questions.regulation, data_may_leave=not may))
     then = _decide(other, facts).verdict
     if then != verdict:
-        found.append(VerdictFlip("regulation.data_may_leave", may, not may, then))
+        found.append(
+            FlipTold(name="regulation.data_may_leave", now=may, then=not may, verdict=then)
+        )
     ranges = {**questions.ranges}
     volume = costs.requests_day(questions, facts)
     if volume is not None:
@@ -536,7 +526,7 @@ def _flips(questions: Questions, facts: MeasuredFacts, verdict: str) -> list[Ver
 
 def _turning(
     asked: Callable[[float], Questions], facts: MeasuredFacts, name: str, value: Range, verdict: str
-) -> list[VerdictFlip]:
+) -> list[FlipTold]:
     """Where a number that is multiplied or divided turns the verdict."""
     found = []
 
@@ -549,15 +539,14 @@ def _turning(
     for factor in (up, None if down is None else 1 / down):
         if factor is not None and factor != 1.0:
             at = value.mid * factor
-            found.append(
-                VerdictFlip(name, value.mid, _rounded(at), _decide(asked(at), facts).verdict)
-            )
+            then = _decide(asked(at), facts).verdict
+            found.append(FlipTold(name=name, now=value.mid, then=_rounded(at), verdict=then))
     return found
 
 
 def _quality_flips(
     asking: Callable[[float], Questions], facts: MeasuredFacts, wanted: float, verdict: str
-) -> list[VerdictFlip]:
+) -> list[FlipTold]:
     found = []
     grid = [number / 200 for number in range(1, 200)]
     above = next((q for q in grid if q > wanted and _other(asking(q), facts, verdict)), None)
@@ -566,9 +555,8 @@ def _quality_flips(
     )
     for at in (above, below):
         if at is not None:
-            found.append(
-                VerdictFlip("domain.quality", wanted, at, _decide(asking(at), facts).verdict)
-            )
+            then = _decide(asking(at), facts).verdict
+            found.append(FlipTold(name="domain.quality", now=wanted, then=at, verdict=then))
     return found
 
 

@@ -6,7 +6,6 @@ that was measured, or none; what was erased stays erased; a failure is a wrong a
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -15,56 +14,16 @@ from appliance.errors import ApplianceError
 from appliance.evals.comparing import Named, outcomes_of
 from appliance.evals.outcomes import Outcome
 from appliance.evals.store import read_result
+from appliance.wire.admin.evaluations import Confused, Errors, WrongItem
 
 MOST: Final = 1_000
 Read: TypeAlias = Callable[[str], tuple[str, Dataset]]
 """A dataset by its id or directory: its digest, and what is in it."""
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """An item that is not wholly right.
-
-    Attributes:
-        answered: the answer, or the code of the failure in brackets.
-        confidence: of the candidate; None where it has none.
-        input: the item's; "" where it cannot be shown.
-    """
-
-    item: str
-    group: str
-    expected: str
-    answered: str
-    score: float
-    confidence: float | None
-    input: str
-
-
-@dataclass(frozen=True)
-class Mistakes:
-    """The wrong items of one candidate.
-
-    Attributes:
-        items, wrong: of the whole split.
-        confused: how often an answer was given for another expected one, the commonest first.
-        kept: how many mistakes the filter keeps.
-        shown: the first of these.
-        unread: why inputs cannot be shown; "" where they are.
-    """
-
-    candidate: str
-    split: str
-    items: int
-    wrong: int
-    confused: tuple[tuple[tuple[str, str], int], ...]
-    kept: int
-    shown: tuple[Mistake, ...]
-    unread: str
-
-
 def mistakes(
     evaluations: Path, of: Named, read: Read, expected: str = "", answered: str = ""
-) -> Mistakes:
+) -> Errors:
     """List a candidate's wrong items.
 
     Args:
@@ -82,15 +41,17 @@ def mistakes(
     ]  # fmt: skip
     texts, unread = inputs(evaluations, of[0], read)
     pairs = Counter((o.expected, o.said) for o in wrong if not o.erased)
-    return Mistakes(
-        name,
-        read_result(evaluations, of[0]).split,
-        len(outcomes),
-        len(wrong),
-        tuple(sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST]),
-        len(kept),
-        tuple(_mistake(o, texts) for o in kept[:MOST]),
-        unread,
+    commonest = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST]
+    return Errors(
+        evaluation=of[0],
+        candidate=name,
+        split=read_result(evaluations, of[0]).split,
+        items=len(outcomes),
+        wrong=len(wrong),
+        confused=[Confused(expected=e, answered=a, items=items) for (e, a), items in commonest],
+        kept=len(kept),
+        shown=[_mistake(o, texts) for o in kept[:MOST]],
+        unread=unread,
     )
 
 
@@ -112,9 +73,9 @@ def _order(outcome: Outcome) -> tuple[int, int, str]:
     return outcome.micros, -(outcome.confidence_micros or 0), outcome.item
 
 
-def _mistake(outcome: Outcome, texts: Mapping[str, str]) -> Mistake:
+def _mistake(outcome: Outcome, texts: Mapping[str, str]) -> WrongItem:
     micros = outcome.confidence_micros
-    return Mistake(
+    return WrongItem(
         item=outcome.item,
         group=outcome.group,
         expected=outcome.expected,

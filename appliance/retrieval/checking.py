@@ -4,24 +4,13 @@ Rules: everything is computed again from the stored texts; nothing is repaired.
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 from appliance.retrieval.collection import OpenCollection
+from appliance.wire.admin.collections import VerifiedCollection
 
 
-@dataclass(frozen=True)
-class IndexChecked:
-    """The comparison and its problems."""
-
-    documents: int
-    versions: int
-    chunks: int
-    vectors: int
-    problems: tuple[str, ...]
-
-
-def verify(collection: OpenCollection) -> IndexChecked:
+def verify(collection: OpenCollection) -> VerifiedCollection:
     """Check a collection. Blocks for as long as it takes to read all of it."""
     problems: list[str] = []
     with collection.reading() as connection:
@@ -46,7 +35,10 @@ def verify(collection: OpenCollection) -> IndexChecked:
     if vectors not in (0, chunks) or widths > 1:
         problems.append(f"vectors: {vectors} of {widths} widths for {chunks} chunks")
     problems += collection.check_terms()
-    return IndexChecked(documents, versions, chunks, vectors, tuple(problems[:100]))
+    return VerifiedCollection(
+        documents=documents, versions=versions, chunks=chunks, vectors=vectors,
+        problems=problems[:100],
+    )  # fmt: skip
 
 
 def _chunks(connection: Any, problems: list[str]) -> int:

@@ -36,9 +36,10 @@ from appliance.clock import Clock, iso
 from appliance.errors import ApplianceError, StateRefused
 from appliance.routing.answering import Accepted
 from appliance.routing.confidence import MILLION
-from appliance.routing.weighing import Basis, Weighed, bet, compared
+from appliance.routing.weighing import Basis, bet, compared
 from appliance.statistics import betting
 from appliance.statistics.betting import Monitor
+from appliance.wire.admin.routes import Traffic, Watched
 
 TABLES: Final = """
 CREATE TABLE route_samples (
@@ -138,37 +139,6 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class MonitorStanding:
-    """Observations of a certificate's monitor.
-
-    Attributes:
-        waiting: answers without a label that are not overdue.
-        days: bets that were settled.
-        evidence: how many times over the bets multiplied what was staked; 1 / delta is the alarm.
-        missing: answers whose label is overdue.
-        missing_doubtful, missing_sure: share of the labels that are missing, of the half of the
-            answers with the lower and with the higher confidence; None where none is due.
-        asked_again, asked_again_wrong: overdue answers that were labelled after all, and how many
-            of these are wrong.
-        unwatched: since when too many labels are missing, ISO 8601; "" where they are not.
-        traffic: the weights of answers beside the certificate's; None while too little is known.
-    """
-
-    waiting: int
-    labelled: int
-    wrong: int
-    days: int
-    evidence: float
-    missing: int
-    missing_doubtful: float | None
-    missing_sure: float | None
-    asked_again: int
-    asked_again_wrong: int
-    unwatched: str
-    traffic: Weighed | None = None
-
-
-@dataclass(frozen=True)
 class Notice:
     """A thing about the answers of a route that a person should know."""
 
@@ -207,7 +177,7 @@ class Monitors:
         self._writing: set[asyncio.Task[None]] = set()
         self._answers: Counter[tuple[str, str, int, str]] = Counter()
         self._counting = threading.Lock()  # held for no more than one count or a swap
-        self._weighed: dict[str, tuple[str, Weighed]] = {}
+        self._weighed: dict[str, tuple[str, Traffic]] = {}
         self._bases: dict[str, Basis | None] = {}
 
     def note(self, answer: Accepted) -> None:
@@ -363,7 +333,7 @@ class Monitors:
                 weights[certificate] = route, weighed
         self._weighed = weights
 
-    def standing(self, certificate: str) -> MonitorStanding:
+    def standing(self, certificate: str) -> Watched:
         """Return the observations of a certificate's monitor."""
         with self._database.begin() as connection:
             rows = connection.execute(
@@ -376,7 +346,7 @@ class Monitors:
         again = [row for row in labelled if row.again_us]
         due = sorted((r for r in rows if r.due_us <= now), key=lambda r: int(r.confidence_micros))
         half = len(due) // 2
-        return MonitorStanding(
+        return Watched(
             waiting=sum(not row.label and row.due_us > now for row in rows),
             labelled=len(labelled),
             wrong=sum(row.answer != row.label for row in labelled),
@@ -474,7 +444,7 @@ class Monitors:
         )
         _keep_monitor(connection, certificate, monitor, unwatched, heaviest)
 
-    def _compared(self, certificate: str, answers: Counter[str]) -> Weighed | None:
+    def _compared(self, certificate: str, answers: Counter[str]) -> Traffic | None:
         """The weights of answers beside a certificate's; None while too little is known."""
         if certificate not in self._bases:
             found = self._basis(certificate)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from appliance.statistics.betting import Monitor
 from appliance.statistics.proportions import upper_limit
 from appliance.statistics.verdict import FEWEST
+from appliance.wire.admin.routes import Traffic
 
 
 @dataclass(frozen=True)
@@ -50,26 +51,6 @@ class Basis:
     answers: tuple[SealedAnswer, ...]
 
 
-@dataclass(frozen=True)
-class Weighed:
-    """The weights of the answers that were given, beside a certificate's.
-
-    Attributes:
-        effective: groups of one size that weigh as these do.
-        unknown: share of the weight whose groups have no sealed answer.
-        apart: share of the rest that other groups would have to have for the certificate's weights.
-        error: the certified limit with these weights.
-        beyond: whether that is more than the bound.
-    """
-
-    groups: int
-    effective: float
-    unknown: float
-    apart: float
-    error: float
-    beyond: bool
-
-
 def bet(
     monitor: Monitor,
     weight: str,
@@ -97,7 +78,7 @@ def bet(
     return most
 
 
-def compared(basis: Basis, answers: Mapping[str, int], nameless: int = 0) -> Weighed:
+def compared(basis: Basis, answers: Mapping[str, int], nameless: int = 0) -> Traffic:
     """Compare the weights of these answers with those of a certificate.
 
     Args:
@@ -131,7 +112,10 @@ def compared(basis: Basis, answers: Mapping[str, int], nameless: int = 0) -> Wei
         error = 1.0
     error = round(error, 2)
     beyond = error > basis.bound
-    return Weighed(len(answers), effective, round(unknown, 2), round(apart / 2, 2), error, beyond)
+    return Traffic(
+        groups=len(answers), effective=effective, unknown=round(unknown, 2),
+        apart=round(apart / 2, 2), error=error, beyond=beyond,
+    )  # fmt: skip
 
 
 def _effective(weights: Sequence[float], squares: Sequence[float]) -> float:

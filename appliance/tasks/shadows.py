@@ -22,6 +22,7 @@ from appliance.serving.generation import Generation
 from appliance.serving.inference import OWN, SHADOW, Inference
 from appliance.tasks.names import TaskNames
 from appliance.types import Caller, GenerationRequest, Limits, Principal, Priority
+from appliance.wire.admin.pointers import ShadowTally
 
 TABLES: Final = """
 CREATE TABLE shadow_answers (
@@ -44,24 +45,6 @@ _TIMEOUT_S: Final = 120.0
 _log = logging.getLogger("appliance")
 
 Verdict = Literal["same", "differs", "failed"]
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Comparison of a shadow's answers with those that apps got.
-
-    Attributes:
-        same, differs: equal to the letter, or not.
-        failed: the shadow gave no answer.
-        dropped: not asked since the server started, because too many were waiting.
-        differing: the newest requests whose answers differ, at most 20.
-    """
-
-    same: int = 0
-    differs: int = 0
-    failed: int = 0
-    dropped: int = 0
-    differing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +99,7 @@ class Shadows:
         """Wait until all that was taken is kept."""
         await self._queue.join()
 
-    def tally(self, pointer: str) -> Tally:
+    def tally(self, pointer: str) -> ShadowTally:
         """Compare the shadow of a pointer so far."""
         mine = _ANSWERS.c.pointer == pointer
         with self._database.begin() as connection:
@@ -132,14 +115,8 @@ class Shadows:
                 .order_by(_ANSWERS.c.id.desc())
                 .limit(20)
             )
-            differing = tuple(str(request) for (request,) in newest)
-        return Tally(
-            counted.get("same", 0),
-            counted.get("differs", 0),
-            counted.get("failed", 0),
-            self._dropped[pointer],
-            differing,
-        )
+            differing = [str(request) for (request,) in newest]
+        return ShadowTally(**counted, dropped=self._dropped[pointer], differing=differing)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
         """Count the comparisons of these requests, by pointer."""

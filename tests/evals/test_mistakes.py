@@ -46,7 +46,8 @@ def test_the_surest_mistake_is_first_and_has_its_input(tmp_path: Path) -> None:
     first, last = found.shown[0], found.shown[-1]
     assert (first.item, first.confidence, first.input) == ("i110", 0.99, "text 110")
     assert (last.item, last.answered, last.confidence) == ("i111", "(timeout)", None)
-    assert found.confused == ((("a", "b"), 18), (("a", "(timeout)"), 1))
+    told = [(each.expected, each.answered, each.items) for each in found.confused]
+    assert told == [("a", "b", 18), ("a", "(timeout)", 1)]
     (erased,) = [each for each in found.shown if each.item == "i112"]
     assert (erased.answered, erased.input, erased.expected) == ("(erased)", "", "")
 

@@ -15,7 +15,7 @@ def test_a_good_collection_verifies(tmp_path: Path) -> None:
     shelf.put(incoming("d0", "other"), "p", 1)
     shelf.remove(["d1"])
     found = verify(shelf)
-    assert (found.documents, found.versions, found.problems) == (4, 5, ())
+    assert (found.documents, found.versions, found.problems) == (4, 5, [])
     assert found.chunks == found.vectors > 4
     shelf.close()
 
@@ -35,7 +35,7 @@ def test_a_good_collection_verifies(tmp_path: Path) -> None:
 def test_each_kind_of_damage_is_found(tmp_path: Path, change: str, told: str) -> None:
     shelf = collection(tmp_path / "c.db")
     shelf.put(incoming("a", "pump valve hose", "x " * 60), "p", 1)
-    assert verify(shelf).problems == ()
+    assert verify(shelf).problems == []
     with shelf._database.begin() as connection:
         connection.exec_driver_sql(change)
     assert any(told in problem for problem in verify(shelf).problems)

@@ -50,7 +50,7 @@ async def test_from_the_file_to_the_passage(embedding: Services, tmp_path: Path)
     assert (result["added"], result["refused"]) == (4, 0)
     shelf = library.get("c")
     checked = verify(shelf.collection)
-    assert checked.problems == () and checked.vectors == checked.chunks
+    assert checked.problems == [] and checked.vectors == checked.chunks
 
     first = embedding.reader.size
     query = SearchQuery("c", "a lamp is broken", 2, {})

@@ -74,7 +74,7 @@ async def test_documents_of_each_kind_come_in_and_bad_ones_hurt_nothing(
     found = {d.name: d for d in shelf.documents(ADMIN)}
     assert sorted(found) == ["a.txt", "c.html", "d.docx", "e.pdf", "sub/b.md"]
     assert found["sub/b.md"].title == "Valve" and found["e.pdf"].pages == 2
-    assert shelf.documents(of_key("k2", [])) == [] and verify(shelf).problems == ()
+    assert shelf.documents(of_key("k2", [])) == [] and verify(shelf).problems == []
     searcher = opened.retrieval.library.get("c").searcher
     (passage,) = searcher.search(of_key("k1", []), "bar", 5, filters={"site": "north"}).passages
     assert (passage.document, passage.heading) == ("sub/b.md", "Valve")
@@ -161,7 +161,7 @@ async def test_an_ingest_that_was_stopped_resumes_at_the_next_document(
     assert again is not None
     result = (await again.outcome()).document
     assert result["added"] == 6 and len(seen) == 6
-    assert len(shelf.documents(ADMIN)) == 6 and verify(shelf).problems == ()
+    assert len(shelf.documents(ADMIN)) == 6 and verify(shelf).problems == []
 
 
 @pytest.mark.parametrize(

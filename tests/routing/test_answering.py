@@ -32,11 +32,10 @@ from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.incidents import rules
 from appliance.routing import answering, catalogue
 from appliance.routing.answering import DEFERRED, _passed_on
-from appliance.routing.weighing import Weighed
 from appliance.trust.artifacts.store import load_policy
 from appliance.types import Json, Limits, TaskAnswer
 from appliance.wire.admin.advice import ADVISE, AdviceWanted
-from appliance.wire.admin.routes import ROUTE, ROUTE_LABEL, ROUTE_SAMPLE, LabelGiven
+from appliance.wire.admin.routes import ROUTE, ROUTE_LABEL, ROUTE_SAMPLE, LabelGiven, Traffic
 from tests.advisor.test_gathering import write
 from tests.advisor.test_measured import RESULT
 from tests.api.admin.lab import client_of
@@ -250,7 +249,7 @@ async def test_accepted_answers_are_drawn_for_labels(
         assert shown.watched is not None  # of the deferred one there is no sample
         assert (shown.watched.labelled, shown.watched.wrong, shown.watched.waiting) == (1, 1, 0)
         assert (await asyncio.to_thread(lambda: client.call(ROUTE_SAMPLE, route=ROUTE_ID))).id == 0
-        weighed = Weighed(80, 8.4, 0.5, 0.25, 1.0, beyond=True)
+        weighed = Traffic(groups=80, effective=8.4, unknown=0.5, apart=0.25, error=1.0, beyond=True)
         origin = shown.certificates[0].id
         monkeypatch.setattr(lab.monitors, "_weighed", {origin: (ROUTE_ID, weighed)})
         shown = await asyncio.to_thread(lambda: client.call(ROUTE, route=ROUTE_ID))

@@ -18,10 +18,11 @@ from appliance.routing.answering import Accepted
 from appliance.routing.catalogue import RouteStanding
 from appliance.routing.definition import parse
 from appliance.routing.monitor import Monitors
-from appliance.routing.weighing import Basis, SealedAnswer, Weighed
+from appliance.routing.weighing import Basis, SealedAnswer
 from appliance.statistics.betting import Monitor
 from appliance.trust.statements import route as statements
 from appliance.types import Caller, GenerationRequest, Principal
+from appliance.wire.admin.routes import Traffic, Watched
 from tests.evals.gates import policy
 from tests.evals.test_gate_simulation import told
 from tests.routing.example import ROUTE
@@ -81,12 +82,12 @@ class World:
     def pass_days(self, days: int = 1) -> None:
         self.clock.advance(days * 86_400)
 
-    def weights(self) -> Weighed | None:
+    def weights(self) -> Traffic | None:
         """Those of the answers, beside the certificate's."""
         return self.seen.traffic
 
     @property
-    def seen(self) -> monitors.MonitorStanding:
+    def seen(self) -> Watched:
         assert self.standing.certificate is not None
         return self.monitors.standing(self.standing.certificate.id)
 
@@ -256,7 +257,7 @@ async def test_traffic_that_weighs_otherwise_is_told(tmp_path: Path) -> None:
     assert world.weights() is None  # the route does not say whose a request is
     route = msgspec.structs.replace(world.standing.route, group_from="key")
     world.standing = replace(world.standing, route=route)
-    seen: list[Weighed | None] = []
+    seen: list[Traffic | None] = []
     for _ in range(24):
         for n in range(90):
             await world.accept(1, group=f"g{n}")

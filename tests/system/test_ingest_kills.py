@@ -55,7 +55,7 @@ def test_ten_thousand_pages_survive_fifty_kills(tmp_path: Path) -> None:
         assert {(d.version, d.pages, d.empty_pages) for d in found} == {(1, PAGES, 0)}
         checked = verify(collection)
         assert (checked.documents, checked.versions) == (DOCUMENTS, DOCUMENTS)
-        assert checked.problems == ()
+        assert checked.problems == []
         searcher = services.retrieval.library.get("c").searcher
         for document, number in ((0, 0), (DOCUMENTS // 2, 7), (DOCUMENTS - 1, PAGES - 1)):
             (passage, *_) = searcher.search(ADMIN, f"d{document}p{number}", 1).passages

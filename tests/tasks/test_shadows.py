@@ -15,11 +15,11 @@ from appliance.audit.search import Query
 from appliance.serving import inference
 from appliance.serving.backend import ModelBackend, PreparedRequest
 from appliance.serving.generation import Admitted
-from appliance.tasks import shadows
 from appliance.tasks.names import in_share
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.types import Caller, GenerationRequest
+from appliance.wire.admin.pointers import ShadowTally
 from tests.answers import collect
 from tests.smol import APPROVERS, SMALL, approve, caller, key
 from tests.tasks.versions import LABELS, import_version
@@ -87,7 +87,7 @@ async def test_a_shadow_is_compared_and_recorded_and_never_sent(
         assert await ask(services, "lamp dark", request_id="req-b") == "electrical"
     tally = services.shadows.tally(told)
     assert (tally.same, tally.differs, tally.failed, tally.dropped) == (1, 1, 0, 0)
-    assert tally.differing == ("req-a",)
+    assert tally.differing == ["req-a"]
     recorded = services.reader.search(Query(kind="intent", limit=100)).entries
     asked = {str(e.body["request_id"]): (e.body["key_id"], e.body["model"]) for e in recorded}
     assert asked["req-a"][0] != "shadow" and asked["req-a"][1] == "v1"
@@ -97,7 +97,7 @@ async def test_a_shadow_is_compared_and_recorded_and_never_sent(
     without = point(services, last)
     async with watched(services):
         assert await ask(services, "oil leak") == "hydraulics"
-    assert services.shadows.tally(without) == shadows.Tally()
+    assert services.shadows.tally(without) == ShadowTally()
 
 
 async def test_a_task_that_asks_its_model_something_else_has_a_shadow_too(

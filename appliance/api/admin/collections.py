@@ -177,8 +177,7 @@ async def search(
 async def verify_collection(services: ServicesDep, name: _Name) -> wire.VerifiedCollection:
     """Check every digest, span and index of a collection."""
     collection = services.retrieval.library.get(name).collection
-    checked = await asyncio.to_thread(verify, collection)
-    return wire.VerifiedCollection(**vars(checked))
+    return await asyncio.to_thread(verify, collection)
 
 
 @router.serves(wire.INGEST_REPORT)

@@ -79,27 +79,13 @@ async def compare(services: ServicesDep, wanted: wire.CompareWanted) -> wire.Com
 async def errors(services: ServicesDep, wanted: wire.ErrorsWanted) -> wire.Errors:
     """The wrong items of a candidate on an open split, the surest wrong answer first."""
     side = (wanted.side.evaluation, wanted.side.candidate)
-    found = await asyncio.to_thread(
+    return await asyncio.to_thread(
         mistakes,
         services.data / DIRECTORY,
         side,
         _reader(services),
         wanted.expected,
         wanted.answered,
-    )
-    return wire.Errors(
-        evaluation=side[0],
-        candidate=found.candidate,
-        split=found.split,
-        items=found.items,
-        wrong=found.wrong,
-        confused=[
-            wire.Confused(expected=expected, answered=answered, items=items)
-            for (expected, answered), items in found.confused
-        ],
-        kept=found.kept,
-        shown=[wire.WrongItem(**vars(each)) for each in found.shown],
-        unread=found.unread,
     )
 
 

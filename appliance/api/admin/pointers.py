@@ -4,8 +4,6 @@ Rules: a pointer is signed by an approver elsewhere and only checked here; it ma
 tasks alone, all of one form; the entry in the log is durable before the name points elsewhere.
 """
 
-from dataclasses import asdict
-
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.audit.entry import Draft
@@ -131,15 +129,11 @@ def _pointer(services: Services, policy: TrustPolicy, signed: Signed[TaskPointer
         canary=version(told.canary) if told.canary else None,
         percent=told.percent,
         shadow=version(told.shadow) if told.shadow else None,
-        compared=_compared(services, signed) if told.shadow else None,
+        compared=services.shadows.tally(signed.id) if told.shadow else None,
         person=told.person,
         reason=told.reason,
         time=told.time,
     )
-
-
-def _compared(services: Services, signed: Signed[TaskPointer]) -> wire.ShadowTally:
-    return wire.ShadowTally.model_validate(asdict(services.shadows.tally(signed.id)))
 
 
 def _serves(services: Services, policy: TrustPolicy, version: TaskVersion) -> bool:

@@ -6,7 +6,6 @@ certificate out of use is recorded first, and nothing brings it back.
 
 import asyncio
 import json
-from dataclasses import asdict
 from functools import partial
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
@@ -220,9 +219,7 @@ def _shown(
         except Refused as error:
             why = error.code
     known = certificates.of(digest, policy)
-    watched = None
-    if known:
-        watched = wire.Watched.model_validate(asdict(services.monitors.standing(known[0].origin)))
+    watched = services.monitors.standing(known[0].origin) if known else None
     return wire.Route(
         id=record.id,
         version=facts.version,
