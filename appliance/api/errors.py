@@ -216,7 +216,7 @@ def messages_error(error: ApplianceError, request_id: str) -> MessageErrorReply:
     told = MessageError(
         type=kind,
         message=error.message,
-        details=MessageErrorDetails(error_code=error.code, **details),
+        details=MessageErrorDetails.model_validate({"error_code": error.code, **details}),
     )
     return MessageErrorReply(type="error", error=told, request_id=request_id)
 
