@@ -5,12 +5,16 @@ no key, and `docs = false` takes the documentation out of it; the framework's te
 and its pages with remote assets are off.
 """
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.middleware import Middleware
+from starlette.routing import compile_path
 
 import appliance
+from appliance.api.aliases import meant
 from appliance.api.anthropic import messages
 from appliance.api.cors import CorsGate
 from appliance.api.described import ANY, KEYED, KEYS, in_messages
@@ -48,7 +52,7 @@ PUBLIC: Final = _PROBES | DOCUMENTATION
 
 def create_lan_app(services: "Services") -> FastAPI:
     """The app of the LAN listener."""
-    server = services.config.server
+    server, there = services.config.server, _Routes()
     app = FastAPI(
         title="appliance",
         summary="The OpenAI API, from small models of your own, with a receipt for each answer.",
@@ -67,6 +71,7 @@ def create_lan_app(services: "Services") -> FastAPI:
                 answered=_observer(services).answered,
                 probes=_PROBES,
                 told=QuotaTelling(services.shares, services.clock).headers,
+                meant=meant,
             ),
             Middleware(CorsGate, origins=frozenset(server.cors_origins)),
             Middleware(
@@ -76,9 +81,10 @@ def create_lan_app(services: "Services") -> FastAPI:
                 by_certificate=services.keys.authenticate_certificate,
             ),
             Middleware(PacedRefusals),
-            Middleware(BodyGate, max_bytes=server.max_body_bytes),
+            Middleware(BodyGate, max_bytes=server.max_body_bytes, there=there),
         ],
     )
+    there.app = app
     app.state.services = services
     app.state.large_bodies = LargeBodies()
     app.state.running = set()  # requests with an Idempotency-Key
@@ -93,6 +99,22 @@ def create_lan_app(services: "Services") -> FastAPI:
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     app.include_router(messages.router, dependencies=KEYS, responses=in_messages(KEYED))
     return app
+
+
+class _Routes:
+    """Tells if a path is one of a route; its middleware is made before the routes are known."""
+
+    app: FastAPI
+
+    def __init__(self) -> None:
+        self._patterns: list[re.Pattern[str]] = []
+
+    def __call__(self, path: str) -> bool:
+        """True of a path that a route has, by whatever method."""
+        if not self._patterns:
+            contexts = iter_route_contexts(self.app.routes)
+            self._patterns = [compile_path(str(one.path))[0] for one in contexts]
+        return any(pattern.match(path) for pattern in self._patterns)
 
 
 def _observer(services: "Services") -> Observer:

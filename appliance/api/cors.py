@@ -16,11 +16,22 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appliance.api.quota_headers import ANTHROPIC_NAMES, NAMES
+
 _SENT: Final = b"authorization, content-type, x-api-key"
-_SDK: Final = re.compile(rb"x-stainless-[a-z0-9-]+")  # how openai-node describes itself
-_READ: Final = (
-    b"x-request-id, x-appliance-profile, x-appliance-receipt, retry-after, x-should-retry"
+_SDK: Final = re.compile(
+    rb"x-stainless-[a-z0-9-]+|openai-(?:beta|organization|project)|user-agent|prefer|traceparent"
+    rb"|anthropic-(?:beta|version|dangerous-direct-browser-access)|idempotency-key"
+    rb"|x-(?:client-)?request-id"
 )
+"""Headers that SDKs send."""
+_READ: Final = ", ".join(
+    (
+        "x-request-id", "x-appliance-profile", "x-appliance-receipt", "retry-after",
+        "x-should-retry", "request-id", "x-client-request-id", "traceparent",
+        "idempotent-replayed", *NAMES, *ANTHROPIC_NAMES,
+    )
+).encode()  # fmt: skip
 _MOST_NAMES: Final = 4096  # bytes
 _AGE_S: Final = b"600"
 

@@ -49,6 +49,7 @@ class RequestContext:
         answered: told scope, status and the steady time of the beginning of each answer.
         probes: paths that answer HEAD as GET.
         told: more headers of an answer, from the scope of its request.
+        meant: the address that a client means by one.
     """
 
     app: ASGIApp
@@ -56,6 +57,7 @@ class RequestContext:
     answered: Callable[[Scope, int, float], None] | None = None
     probes: Set[str] = frozenset()
     told: Callable[[Scope], list[tuple[bytes, bytes]]] = lambda scope: []
+    meant: Callable[[str], str] = lambda path: path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
@@ -66,6 +68,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         _keep_escaped_slashes(scope)
+        scope["path"] = self.meant(scope["path"])
         if scope["method"] == "HEAD" and scope["path"] in self.probes:
             scope = {**scope, "method": "GET"}  # the server keeps the body back
         request_id = f"req-{uuid.uuid4().hex}"
@@ -137,10 +140,15 @@ class KeyGate:
 
 @dataclass(frozen=True)
 class BodyGate:
-    """Refuses bodies that are too large or not JSON by their type."""
+    """Refuses bodies that are too large or not JSON by their type.
+
+    Args:
+        there: tells if a path is a route's; of others the type makes no difference.
+    """
 
     app: ASGIApp
     max_bytes: int
+    there: Callable[[str], bool] = lambda path: True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -148,7 +156,8 @@ class BodyGate:
             await self.app(scope, receive, send)
             return
         refused = self._refusal(Headers(scope=scope))
-        if refused is not None:
+        typed = refused is not None and refused.code == "unsupported_media_type"
+        if refused is not None and not (typed and not self.there(scope["path"])):
             await error_response(refused)(scope, receive, send)
             return
         received = 0

@@ -45,6 +45,7 @@ ROUTES = {
     "/detokenize": {"POST"},
     "/tokenizer_info": {"GET"},
     "/v1/usage": {"GET"},
+    "/v1/responses/input_tokens": {"POST"},
     "/v1/messages": {"POST"},
     "/v1/messages/count_tokens": {"POST"},
 }

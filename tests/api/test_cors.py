@@ -87,3 +87,24 @@ def test_an_origin_is_a_scheme_and_a_host(origin: str) -> None:
 def test_named_origins_are_read() -> None:
     text = f'[server]\ncors_origins = ["{PAGE}", "http://localhost:3000"]\n'
     assert parse_config(text).server.cors_origins == (PAGE, "http://localhost:3000")
+
+
+async def test_headers_that_sdks_send_are_allowed_and_no_other(pages: httpx.AsyncClient) -> None:
+    sent = (
+        "openai-beta idempotency-key x-client-request-id user-agent anthropic-version"
+        " anthropic-dangerous-direct-browser-access traceparent"
+    ).split()
+    asking = {**ASKING, "access-control-request-headers": ",".join([*sent, "x-evil", "cookie"])}
+    reply = await pages.options(CHAT, headers={"origin": PAGE, **asking})
+    names = reply.headers["access-control-allow-headers"].split(", ")
+    assert names == ["authorization", "content-type", "x-api-key", *sorted(sent)]
+
+
+async def test_what_is_told_beside_an_answer_may_be_read(
+    lan: Lan, pages: httpx.AsyncClient
+) -> None:
+    known = {"origin": PAGE, "authorization": f"Bearer {lan.secret}"}
+    reply = await pages.get("/v1/models", headers=known)
+    read = reply.headers["access-control-expose-headers"]
+    for name in ("x-ratelimit-remaining-tokens", "x-client-request-id", "idempotent-replayed"):
+        assert name in read

@@ -120,6 +120,7 @@ class Answer(Streams):
         form = self._form(generation)
         choices = [PartialChoice() for _ in range(form.choices)]
         async for delta in generation:
+            form.note(delta)
             choices[delta.index].take(delta)
         for choice in choices:
             _checked(choice.finish)
@@ -145,6 +146,7 @@ class Answer(Streams):
                     begun = True
                     await send(_body(_STILL_THERE, last=False))
                     continue
+                form.note(delta)
                 finish = delta.finish_reason
                 events = b"" if begun else form.opening()
                 if delta.text or delta.logprobs:

@@ -66,6 +66,7 @@ class _Call(msgspec.Struct, omit_defaults=True):
 class _Delta(msgspec.Struct, omit_defaults=True):
     role: str | None = None
     content: str | None = None
+    refusal: msgspec.UnsetType | None = msgspec.UNSET
     reasoning_content: str | None = None
     tool_calls: list[_Call] | None = None
     annotations: list[dict[str, Any]] | None = None
@@ -124,7 +125,7 @@ class ChatFormat(Format):
 
     def opening(self) -> bytes:
         """The deltas that name the role, one for each choice."""
-        role = _Delta(role="assistant", content="")
+        role = _Delta(role="assistant", content="", refusal=None)
         return b"".join(self.event([_ChatChoice(role, index)]) for index in range(self.choices))
 
     def piece(self, delta: Delta) -> bytes:

@@ -16,10 +16,15 @@ import msgspec
 from pydantic import BaseModel
 
 from appliance.api.errors import error_body
+from appliance.engine.text.reasoning import Reasoning
 from appliance.errors import ApplianceError
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, JsonValue, TokenLogprob
-from appliance.wire.openai.generation import PromptTokensDetails, Usage
+from appliance.wire.openai.generation import (
+    CompletionTokensDetails,
+    PromptTokensDetails,
+    Usage,
+)
 
 DONE: Final = b"data: [DONE]\n\n"
 _ENCODER: Final = msgspec.json.Encoder()
@@ -56,13 +61,18 @@ class PartialChoice:
         return self.last.finish_reason
 
 
-def token_usage(generation: ServedAnswer) -> Usage:
-    """The token counts of an answer so far."""
+def token_usage(generation: ServedAnswer, reasoned: int = 0) -> Usage:
+    """The token counts of an answer so far.
+
+    Args:
+        reasoned: tokens of reasoning.
+    """
     return Usage(
         prompt_tokens=generation.prompt_tokens,
         completion_tokens=generation.completion_tokens,
         total_tokens=generation.prompt_tokens + generation.completion_tokens,
         prompt_tokens_details=PromptTokensDetails(cached_tokens=generation.cached_tokens),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoned),
     )
 
 
@@ -87,12 +97,21 @@ class Format(ABC):
         self._generation = generation
         self._include_usage = include_usage
         self.choices = generation.choices
+        self._thoughts = [Reasoning(generation.form.thinking) for _ in range(self.choices)]
+        self.reasoned = 0
         self.head: Final[dict[str, Any]] = {
             "id": f"{self.prefix}-{request_id.removeprefix('req-')}",
             "created": generation.created,
             "model": generation.card.id,
             "system_fingerprint": generation.card.fingerprint,
         }
+
+    def note(self, delta: Delta) -> None:
+        """Count the tokens of reasoning in a piece; pieces come in order."""
+        thought = self._thoughts[delta.index]
+        thought.push(delta.text)
+        if thought.thinks:
+            self.reasoned += delta.tokens
 
     @abstractmethod
     def whole(self, choices: Sequence[PartialChoice]) -> BaseModel:
@@ -125,7 +144,7 @@ class Format(ABC):
 
     def usage(self) -> Usage:
         """The token counts so far."""
-        return token_usage(self._generation)
+        return token_usage(self._generation, self.reasoned)
 
     def event(
         self,

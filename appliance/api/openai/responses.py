@@ -27,7 +27,7 @@ from appliance.engine.text.reply import ParsedReply, Piece
 from appliance.errors import ApplianceError
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest, Sampling
-from appliance.wire.openai.responses_reply import Response
+from appliance.wire.openai.responses_reply import InputTokens, Response
 from appliance.wire.openai.responses_request import ResponsesRequest
 
 router = APIRouter(tags=["generate"], route_class=JsonRoute)
@@ -44,6 +44,15 @@ async def responses(request: Request, body: ResponsesRequest, caller: CallerDep)
         request_id=caller.request_id,
         stream=bool(body.stream),
     )
+
+
+@router.post("/v1/responses/input_tokens")
+async def input_tokens(request: Request, body: ResponsesRequest, caller: CallerDep) -> InputTokens:
+    """The length of a conversation as the model would read it."""
+    log_ignored(body, caller.request_id)
+    asked = replace(response_generation(body), request_id=caller.request_id)
+    found = await services_of(request).tokenizers.tokens(caller.principal, asked)
+    return InputTokens(input_tokens=len(found.tokens))
 
 
 def response_generation(body: ResponsesRequest) -> GenerationRequest:
@@ -255,7 +264,7 @@ class ResponsesFormat(Format):
                     "cache_write_tokens": 0,
                 },
                 "output_tokens": usage.completion_tokens,
-                "output_tokens_details": {"reasoning_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": self.reasoned},
                 "total_tokens": usage.total_tokens,
             },
         }

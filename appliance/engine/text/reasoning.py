@@ -21,6 +21,11 @@ class Reasoning:
         self._held = ""
         self._begun = False
 
+    @property
+    def thinks(self) -> bool:
+        """True while the text is reasoning, with the tag that ends it."""
+        return self._state in ("thinking", "gap")
+
     def push(self, text: str) -> tuple[str, str]:
         """Add text; reasoning and answer that are now certain."""
         self._held += text

@@ -190,6 +190,12 @@ class PromptTokensDetails(BaseModel):
     cached_tokens: int
 
 
+class CompletionTokensDetails(BaseModel):
+    """Tokens of the answer that were reasoning."""
+
+    reasoning_tokens: int
+
+
 class Usage(BaseModel):
     """Token counts of one request."""
 
@@ -197,3 +203,4 @@ class Usage(BaseModel):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails

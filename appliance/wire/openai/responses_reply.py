@@ -16,7 +16,7 @@ class InputDetails(BaseModel):
 
 
 class OutputDetails(BaseModel):
-    """Of the output; reasoning is not counted apart, so that this is 0."""
+    """Of the output."""
 
     reasoning_tokens: int
 
@@ -29,6 +29,13 @@ class ResponseUsage(BaseModel):
     output_tokens: int
     output_tokens_details: OutputDetails
     total_tokens: int
+
+
+class InputTokens(BaseModel):
+    """The reply of `POST /v1/responses/input_tokens`."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
 
 
 class Response(BaseModel):

@@ -10,6 +10,7 @@ USAGE = {
     "completion_tokens": 3,
     "total_tokens": 10,
     "prompt_tokens_details": {"cached_tokens": 3},
+    "completion_tokens_details": {"reasoning_tokens": 0},
 }
 
 

@@ -61,7 +61,7 @@ async def test_a_document_with_calls(calling: Lan) -> None:
 async def test_streamed_calls_are_indexed_as_the_sdks_do(calling: Lan) -> None:
     found, reasons = await deltas(calling)
     assert reasons == ["tool_calls"]
-    assert found[0] == {"role": "assistant", "content": ""}
+    assert found[0] == {"role": "assistant", "content": "", "refusal": None}
     calls = [call for delta in found for call in delta.get("tool_calls", ())]
     assert [call["index"] for call in calls] == sorted(call["index"] for call in calls)
     for index, name, arguments in ((0, "weather", {"city": "Oslo"}), (1, "now", {})):
@@ -225,7 +225,7 @@ async def test_a_chat_stream_is_what_the_sdks_expect(lan: Lan, chat_body: dict[s
     }
     choices = [c["choices"][0] for c in chunks]
     assert all(len(c["choices"]) == 1 and c["choices"][0]["index"] == 0 for c in chunks)
-    assert choices[0]["delta"] == {"role": "assistant", "content": ""}
+    assert choices[0]["delta"] == {"role": "assistant", "content": "", "refusal": None}
     assert "".join(c["delta"].get("content", "") for c in choices) == TEXT
     assert [c["finish_reason"] for c in choices if c["finish_reason"]] == ["stop"]
     assert choices[-1] == {"delta": {}, "index": 0, "logprobs": None, "finish_reason": "stop"}

@@ -32,6 +32,7 @@ async def test_a_text_gets_a_label_and_every_probability(lan: Lan) -> None:
         "completion_tokens": 0,
         "total_tokens": 7,
         "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
     assert answer["x_appliance"] == {
         "task": "orders",

@@ -14,6 +14,7 @@ from appliance.engine.text.reply import ReplyForm
 from appliance.errors import BadRequest
 from appliance.serving.generation import Generation
 from appliance.types import Delta, Receipt
+from tests.api.conftest import Lan
 from tests.api.fake import CARD
 
 
@@ -61,3 +62,17 @@ def test_an_error_event_holds_the_error_object() -> None:
     event = form(ChatFormat).failing(BadRequest("invalid_value", 'line\n"quote"'))
     assert event.count(b"\n") == 2
     assert json.loads(event[6:])["error"]["message"] == 'line\n"quote"'
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_tokens_of_reasoning_are_told(lan: Lan, stream: bool) -> None:
+    lan.inference.form = ReplyForm(thinking="open")
+    pieces = ("Hm", ".", "</think>", "\n", "It", " opens.")
+    lan.inference.script = (*(Delta(text, 1) for text in pieces), Delta("", 1, "stop"))
+    body = {"model": CARD.id, "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    reply = await lan.client.post(
+        "/v1/chat/completions", json={**body, "stream_options": {"include_usage": True}}
+    )
+    text = reply.text.split("\n\n")[-4][6:] if stream else reply.text
+    usage = json.loads(text)["usage"]
+    assert usage["completion_tokens_details"] == {"reasoning_tokens": 4}

@@ -1,14 +1,19 @@
 """The responses route: stateless requests, and the typed events in their order."""
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
+import httpx
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from appliance.api.app import create_lan_app
+from appliance.engine.protocol import Tokens
 from appliance.engine.text.reply import ReplyForm
-from appliance.types import Delta, TaskAnswer
+from appliance.serving.tokenization import Tokenizers
+from appliance.types import Delta, GenerationRequest, Principal, TaskAnswer
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT, worker_lost
 
@@ -197,3 +202,21 @@ async def test_a_tasks_answer_names_the_task_whole_and_in_the_last_event(lan: La
     assert found[-1]["type"] == "response.completed"
     assert found[-1]["response"]["x_appliance"] == about.document()
     assert not any("x_appliance" in event.get("response", {}) for event in found[:-1])
+
+
+class _Tokenisers:
+    """Tokenisers that count messages."""
+
+    async def tokens(self, _principal: Principal, request: GenerationRequest) -> Tokens:
+        """One token a message."""
+        return Tokens(0, [1] * len(request.messages or ()))
+
+
+async def test_the_tokens_of_an_input_are_counted_and_nothing_runs(lan: Lan) -> None:
+    services = replace(lan.services, tokenizers=cast(Tokenizers, _Tokenisers()))
+    transport = httpx.ASGITransport(create_lan_app(services))
+    headers = {"x-api-key": lan.secret}
+    async with httpx.AsyncClient(transport=transport, base_url="http://l", headers=headers) as c:
+        reply = await c.post(f"{ROUTE}/input_tokens", json=body(instructions="Be brief."))
+    assert reply.json() == {"object": "response.input_tokens", "input_tokens": 2}
+    assert not lan.inference.requests

@@ -12,6 +12,7 @@ from pydantic_ai import Agent, ToolOutput, UsageLimits
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
+GREEDY = {"temperature": 0}  # the package has no name for it any more
 HELLO: list[Any] = [{"role": "user", "content": "Say hello."}]
 CITY: dict[str, Any] = {
     "type": "object", "properties": {"city": {"enum": ["Oslo"]}}, "required": ["city"],
@@ -33,7 +34,7 @@ def short(server: Any, **fields: Any) -> Any:
 
 
 def test_a_message_whole_and_streamed_says_the_same(server: Any, client: Anthropic) -> None:
-    asked = short(server, temperature=0)
+    asked = short(server, extra_body=GREEDY)
     raw = client.messages.with_raw_response.create(**asked)
     whole = raw.parse()
     assert whole.type == "message" and whole.content[0].type == "text"
@@ -49,7 +50,7 @@ def test_a_message_whole_and_streamed_says_the_same(server: Any, client: Anthrop
 
 
 def test_a_demanded_call_its_result_and_deltas(server: Any, client: Anthropic) -> None:
-    asked = short(server, max_tokens=60, temperature=0, tools=[WEATHER])
+    asked = short(server, max_tokens=60, extra_body=GREEDY, tools=[WEATHER])
     asked["tool_choice"] = {"type": "any"}
     whole = client.messages.create(**asked)
     assert whole.stop_reason == "tool_use"
@@ -68,7 +69,7 @@ def test_a_demanded_call_its_result_and_deltas(server: Any, client: Anthropic) -
 def test_a_stop_sequence_is_told(server: Any, client: Anthropic) -> None:
     letters = list("abcdefghijklmnop")
     done = client.messages.create(
-        **short(server, max_tokens=200, temperature=0, stop_sequences=letters)
+        **short(server, max_tokens=200, extra_body=GREEDY, stop_sequences=letters)
     )
     assert done.stop_reason == "stop_sequence" and done.stop_sequence in letters
 

@@ -1,0 +1,30 @@
+"""Other addresses that clients try first, and the one that each of them means.
+
+Rules: an address becomes another before anything looks at it, so that key, log and metrics know one
+name of each route; what is a route by itself is never another.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+_WHOLE: Final[Mapping[str, str]] = {
+    "/health": "/healthz",
+    "/v1/health": "/healthz",
+    "/v2/rerank": "/v1/rerank",  # Cohere
+}
+_BELOW_V1: Final = frozenset(
+    {
+        "chat", "classify", "completions", "embeddings", "messages", "models", "rerank",
+        "responses",
+    }
+)  # fmt: skip
+"""First parts of addresses whose client was given a base URL without `/v1`."""
+
+
+def meant(path: str) -> str:
+    """The address that a client means; of `/v1` twice, which its base URL had already, one."""
+    if path.startswith("/v1/v1/"):
+        path = path.removeprefix("/v1")
+    if path.split("/", 2)[1:2] and path.split("/", 2)[1] in _BELOW_V1:
+        return f"/v1{path}"
+    return _WHOLE.get(path, path)
