@@ -90,10 +90,10 @@ def test_named_origins_are_read() -> None:
 
 
 async def test_headers_that_sdks_send_are_allowed_and_no_other(pages: httpx.AsyncClient) -> None:
-    sent = (
-        "openai-beta idempotency-key x-client-request-id user-agent anthropic-version"
-        " anthropic-dangerous-direct-browser-access traceparent"
-    ).split()
+    sent = [
+        "openai-beta", "idempotency-key", "x-client-request-id", "user-agent", "anthropic-version",
+        "anthropic-dangerous-direct-browser-access", "traceparent",
+    ]  # fmt: skip
     asking = {**ASKING, "access-control-request-headers": ",".join([*sent, "x-evil", "cookie"])}
     reply = await pages.options(CHAT, headers={"origin": PAGE, **asking})
     names = reply.headers["access-control-allow-headers"].split(", ")
