@@ -19,6 +19,7 @@ from appliance.clock import Clock
 from appliance.config import Config
 from appliance.datasets.label_queues import LabelQueues
 from appliance.datasets.ledger import LookLedger
+from appliance.forwarding.forwarder import Forwarding
 from appliance.governance.agreement import Agreement
 from appliance.governance.erasing import Erasing
 from appliance.governance.recheck import Sweep
@@ -72,6 +73,7 @@ class Services:
     groups: KeyGroups
     audit: AuditLog
     reader: LogReader
+    forwarding: Forwarding
     store: ModelStore
     ledger: LookLedger
     pointers: Pointers
@@ -143,6 +145,7 @@ def open_services(
             profile=held.profile,
             audit=log.audit,
             reader=log.reader,
+            forwarding=log.forwarding,
             agreement=log.agreement,
             metrics=log.metrics,
             keys=access.keys,

@@ -9,10 +9,10 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -21,6 +21,7 @@ from appliance.types import ContentMode, ModelKind
 from appliance.upstream_kinds import KINDS
 
 T = TypeVar("T")
+_Table: TypeAlias = dict[str, Any]
 FILE_NAME = "appliance.toml"
 
 
@@ -247,6 +248,43 @@ class AuditConfig:
     epoch_idle_seconds: int = _key(
         3600, "How long a signing key lives while no entries are made.", low=1, high=604_800
     )
+    enterprise_number: int = _key(
+        32_473,
+        "Private enterprise number (IANA) of the site, for syslog; 32473 is the one for examples.",
+        low=1,
+        high=(1 << 31) - 1,
+    )
+
+
+@dataclass(frozen=True)
+class ForwardConfig:
+    """`[forward."NAME"]`: a receiver of the audit log, live. Texts never leave.
+
+    Paths are taken from the data directory.
+    """
+
+    to: str = _key("", "tls://HOST:PORT for syslog, https://HOST:PORT/v1/logs for OTLP.")
+    format: str = _key(
+        "ocsf",
+        "The body: ocsf (JSON), cef, or plain for the structured data alone.",
+        choices=("ocsf", "cef", "plain"),
+    )
+    ca: str = _key("", "Certificates that the receiver's descends from, PEM; no other is taken.")
+    certificate: str = _key("", "The client certificate that is shown to the receiver, PEM.")
+    key: str = _key("", "Its private key, PEM, mode 0600.")
+    overlap_seconds: int = _key(
+        60,
+        "After a lost connection entries of this time are sent again: a syslog receiver that dies"
+        " loses what it had not written. OTLP needs none.",
+        low=0,
+        high=86_400,
+    )
+    stop_after_minutes: int = _key(
+        0,
+        "Answer nothing while the receiver lacks an entry that is older; 0 never stops.",
+        low=0,
+        high=525_600,
+    )
 
 
 @dataclass(frozen=True)
@@ -344,6 +382,10 @@ _LAN: Final = (
     r"|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?"
 )
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_RECEIVER: Final = re.compile(
+    r"(?:tls://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])|tcp://(?:127\.0\.0\.1|localhost|\[::1\])):[0-9]{1,5}"
+    rf"|(?:{_LAN})(?:/[!-~]*)?"
+)
 
 
 @dataclass(frozen=True)
@@ -424,6 +466,7 @@ class Config:
     roles: RolesConfig = field(default_factory=RolesConfig)
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
     upstreams: Mapping[str, UpstreamConfig] = field(default_factory=dict)
+    forward: Mapping[str, ForwardConfig] = field(default_factory=dict)
 
     def model(self, model_id: str) -> ModelConfig:
         """The settings of one model: its own table, else the default's."""
@@ -436,7 +479,7 @@ class Config:
         return f"{'https' if self.tls.enabled else 'http'}://{shown}:{port}"
 
 
-_NAMED: Final = ("roles", "models", "upstreams")
+_NAMED: Final = ("roles", "models", "upstreams", "forward")
 """Fields of `Config` that are not one table of their name with fixed keys."""
 
 
@@ -481,7 +524,7 @@ def parse_config(text: str) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
     plain = {spec.name: spec.default_factory for spec in fields(Config) if spec.name not in _NAMED}
-    _refuse_unknown(table, {*plain, "admin", "models", "upstreams"}, "")
+    _refuse_unknown(table, {*plain, "admin", "models", "upstreams", "forward"}, "")
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
@@ -499,7 +542,44 @@ def parse_config(text: str) -> Config:
             for name in models
         },
         upstreams=_upstreams(_table(table, "upstreams", "")),
+        forward={
+            name: _receiver(name, _table(_table(table, "forward", ""), name, "forward."))
+            for name in _table(table, "forward", "")
+        },
     )
+
+
+def _receiver(name: str, table: _Table) -> ForwardConfig:
+    """A receiver of the log, complete. Raises UsageError (`config_invalid`)."""
+    where = f"forward.{name}."
+    made = _section(ForwardConfig, table, where)
+    _check_name(name, where)
+    if not _RECEIVER.fullmatch(made.to):
+        message = f"{where}to is tls://HOST:PORT or https://HOST[:PORT]/PATH; without TLS"
+        message += " tcp:// or http:// on loopback."
+        raise UsageError("config_invalid", message, param=where + "to")
+    _check_tls(made, made.to.startswith(("tls:", "https:")), where)
+    return made
+
+
+def _check_name(name: str, where: str) -> None:
+    if not _NAME.fullmatch(name):
+        message = f"{where[:-1]} is no name: lower-case letters, digits, dots and dashes."
+        raise UsageError("config_invalid", message, param=where[:-1])
+
+
+def _check_tls(made: UpstreamConfig | ForwardConfig, needed: bool, where: str) -> None:
+    """Refuse TLS without a CA, and a client certificate without its key."""
+    missing = ["ca"] if needed and not made.ca else []
+    if bool(made.certificate) != bool(made.key):
+        missing.append("key" if made.certificate else "certificate")
+    _refuse_missing(missing, where)
+
+
+def _refuse_missing(missing: Sequence[str], where: str) -> None:
+    if missing:
+        message = f"{where}{missing[0]} is missing."
+        raise UsageError("config_invalid", message, param=where + missing[0])
 
 
 def _upstreams(tables: Mapping[str, Any]) -> dict[str, UpstreamConfig]:
@@ -513,31 +593,23 @@ def _upstreams(tables: Mapping[str, Any]) -> dict[str, UpstreamConfig]:
         where = f"upstreams.{name}."
         made = _section(UpstreamConfig, _table(tables, name, "upstreams."), where)
         found[name] = made
-        if not _NAME.fullmatch(name):
-            message = f"{where[:-1]} is no name: lower-case letters, digits, dots and dashes."
-            raise UsageError("config_invalid", message, param=where[:-1])
+        _check_name(name, where)
         if made.genesis and made.kind != "appliance":
             message = f"{where}genesis is for the kind appliance: no other gives receipts."
             raise UsageError("config_invalid", message, param=where + "genesis")
-        missing = [key for key in ("urls", "model") if not getattr(made, key)]
-        if not made.ca and any(url.startswith("https:") for url in made.urls):
-            missing.append("ca")
-        if bool(made.certificate) != bool(made.key):
-            missing.append("key" if made.certificate else "certificate")
-        if missing:
-            message = f"{where}{missing[0]} is missing."
-            raise UsageError("config_invalid", message, param=where + missing[0])
+        _refuse_missing([key for key in ("urls", "model") if not getattr(made, key)], where)
+        _check_tls(made, any(url.startswith("https:") for url in made.urls), where)
         if len(set(made.urls)) != len(made.urls):
             message = f"{where}urls names a host twice."
             raise UsageError("config_invalid", message, param=where + "urls")
     return found
 
 
-def _table(parent: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+def _table(parent: Mapping[str, Any], name: str, where: str) -> _Table:
     value = parent.get(name, {})
     if not isinstance(value, dict):
         raise UsageError("config_invalid", f"{where}{name} must be a table.", param=where + name)
-    return cast(dict[str, Any], value)
+    return cast(_Table, value)
 
 
 def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> None:

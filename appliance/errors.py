@@ -1276,6 +1276,11 @@ CODES: Final[dict[str, Code]] = {
         "the audit log cannot be written, so no answer may be sent",
         "Free disk space or repair the disk under the audit directory, then restart.",
     ),
+    "receiver_behind": Code(
+        "a receiver that must have the audit log lacks old entries, so nothing is answered",
+        "`appliance audit receivers` says why; see to the receiver, or lower the demand:"
+        " `stop_after_minutes`.",
+    ),
     "log_ends_early": Code(
         "the audit log is shorter than appliance.db knows, so nothing is answered",
         "Restore audit/ and appliance.db from one backup, or decide: `appliance state settle`.",
@@ -1350,6 +1355,11 @@ CODES: Final[dict[str, Code]] = {
     "prune_not_exported": Code(
         "the exported copy differs from the entries to be pruned",
         "Export the log with `audit export --format tiles` and name that directory.",
+    ),
+    "prune_unsent": Code(
+        "a receiver of the log may lack entries to be pruned",
+        "Wait until `appliance audit receivers` shows none behind, or pass --unsent, which the log"
+        " records.",
     ),
     "prune_unwitnessed": Code(
         "a witness has not yet seen all entries to be pruned",

@@ -23,7 +23,7 @@ from docs import generate
 SECTIONS: dict[str, type[Any]] = {
     spec.name: type(getattr(Config(), spec.name))
     for spec in fields(Config)
-    if spec.name not in ("roles", "models", "upstreams")
+    if spec.name not in ("roles", "models", "upstreams", "forward")
 } | {"admin.roles": RolesConfig, "models.default": ModelConfig}
 
 
@@ -195,3 +195,35 @@ def test_an_upstream() -> None:
 )
 def test_an_upstream_that_cannot_be(before: str, after: str, key: str) -> None:
     assert refusal(UPSTREAM.replace(before, after)).param == key
+
+
+RECEIVER = """[forward.siem]
+to = "tls://siem.example:6514"
+ca = "siem.pem"
+"""
+
+
+def test_a_receiver_of_the_log() -> None:
+    found = parse_config(RECEIVER).forward["siem"]
+    assert (found.to, found.format, found.stop_after_minutes) == (
+        "tls://siem.example:6514", "ocsf", 0,
+    )  # fmt: skip
+    for to in ("https://otel.example:4318/v1/logs", "http://127.0.0.1:4318/v1/logs"):
+        parse_config(RECEIVER.replace("tls://siem.example:6514", to))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("tls://siem.example:6514", "tcp://siem.example:514", "forward.siem.to"),
+        ("tls://siem.example:6514", "udp://127.0.0.1:514", "forward.siem.to"),
+        ("tls://siem.example:6514", "tls://siem.example", "forward.siem.to"),
+        ("tls://siem.example:6514", "http://siem.example/v1/logs", "forward.siem.to"),
+        ('ca = "siem.pem"', "", "forward.siem.ca"),
+        ('ca = "siem.pem"', 'ca = "siem.pem"\nkey = "c.key"', "forward.siem.certificate"),
+        ('ca = "siem.pem"', 'ca = "siem.pem"\nformat = "xml"', "forward.siem.format"),
+        ("[forward.siem]", '[forward."Big One"]', "forward.Big One"),
+    ],
+)
+def test_a_receiver_that_cannot_be(before: str, after: str, key: str) -> None:
+    assert refusal(RECEIVER.replace(before, after)).param == key

@@ -1,4 +1,4 @@
-"""Taking entries out of the log: tlog-tiles to verify elsewhere; OCSF, RFC 5424 and CSV to read.
+"""Taking entries out of the log: tlog-tiles to verify elsewhere; OCSF, CEF, syslog and CSV to read.
 
 Rules:
 - Every body is decoded strictly and hashed to its stored leaf before it leaves.
@@ -9,7 +9,7 @@ Rules:
   begins with an apostrophe; control characters leave no format.
 - Files are new; nothing is overwritten, and an export that fails leaves nothing.
 
-Sources: c2sp.org/tlog-tiles, RFC 5424, RFC 4180. OCSF is in ocsf.py.
+Sources: c2sp.org/tlog-tiles, RFC 4180. OCSF is in ocsf.py, syslog and CEF in syslog.py.
 """
 
 import base64
@@ -27,6 +27,7 @@ from appliance.audit.entry import LogEntry
 from appliance.audit.files import LogFiles
 from appliance.audit.merkle import TILE_LEVELS, Frontier, fold
 from appliance.audit.segments import Log, Segments
+from appliance.audit.syslog import EXAMPLES, cef, syslog
 from appliance.clock import iso
 from appliance.errors import AuditRefused, UsageError
 
@@ -39,12 +40,17 @@ _FORMULA: Final = tuple("=+-@\t\r")
 
 
 def export(
-    directory: Path, form: str, out: Path, progress: Progress = lambda done, total: None
+    directory: Path,
+    form: str,
+    out: Path,
+    progress: Progress = lambda done, total: None,
+    enterprise: int = EXAMPLES,
 ) -> int:
     """Write all entries that are there, in a form of `FORMS`.
 
     Args:
         out: a file that does not exist, for tiles a directory.
+        enterprise: private enterprise number of syslog messages.
         progress: called with entries done and entries in all; it may raise to stop the export.
 
     Returns:
@@ -74,7 +80,7 @@ def export(
                 count = 0
                 if form == "csv":
                     csv.writer(file).writerow(COLUMNS)
-                for line in FORMS[form](entries(log, progress=progress), origin):
+                for line in FORMS[form](entries(log, progress=progress), origin, enterprise):
                     file.write(line)
                     count += 1
                 return count
@@ -113,7 +119,7 @@ def cell(value: object) -> str:
     return "'" + text if text.startswith(_FORMULA) else text
 
 
-def _csv(found: Iterator[LogEntry], _origin: str) -> Iterator[str]:
+def _csv(found: Iterator[LogEntry]) -> Iterator[str]:
     for entry in found:
         line = io.StringIO()
         known = {"time": iso(entry.time_us), "leaf": entry.leaf.hex(), **entry.body}
@@ -121,25 +127,13 @@ def _csv(found: Iterator[LogEntry], _origin: str) -> Iterator[str]:
         yield line.getvalue()
 
 
-def _rfc5424(found: Iterator[LogEntry], _origin: str) -> Iterator[str]:
-    for entry in found:
-        # local0.notice; structured data under the private enterprise number for examples.
-        pairs = {"seq": entry.seq, "leaf": entry.leaf.hex()}
-        names = ("request_id", "key_id", "model", "status", "actor", "action")
-        pairs |= {n: entry.body[n] for n in names if entry.body.get(n) is not None}
-        data = " ".join(f'{name}="{_parameter(value)}"' for name, value in pairs.items())
-        yield f"<133>1 {iso(entry.time_us)} - appliance - {entry.kind} [entry@32473 {data}]\n"
-
-
-def _parameter(value: object) -> str:
-    text = "".join(c if c.isprintable() else " " for c in str(value))
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
-
-
-FORMS: Final[dict[str, Callable[[Iterator[LogEntry], str], Iterator[str]]]] = {
-    "csv": _csv,
-    "ocsf": ocsf.events,
-    "rfc5424": _rfc5424,
+FORMS: Final[dict[str, Callable[[Iterator[LogEntry], str, int], Iterator[str]]]] = {
+    "csv": lambda found, _origin, _enterprise: _csv(found),
+    "ocsf": lambda found, origin, _enterprise: ocsf.events(found, origin),
+    "cef": lambda found, origin, _enterprise: (cef(entry, origin) + "\n" for entry in found),
+    "rfc5424": lambda found, origin, enterprise: (
+        syslog(entry, origin, enterprise) + "\n" for entry in found
+    ),
 }
 
 

@@ -71,11 +71,7 @@ class _Waiting:
 
 
 class AuditLog:
-    """An open log. `create` once, then `open`; `append` from any thread.
-
-    Attributes:
-        undecided: why a person must decide before new work is taken; entries are, meanwhile.
-    """
+    """An open log. `create` once, then `open`; `append` from any thread."""
 
     def __init__(self, writing: Session, reserve_bytes: int) -> None:
         """Use `open`."""
@@ -87,7 +83,7 @@ class AuditLog:
         self._failure: str | None = None
         self._code = "audit_unavailable"
         self._closing = False
-        self.undecided = ""
+        self._held: dict[str, str] = {}
         self._head_due: float | None = None
         # The last commit: how many were answered, when, and how many seconds it had taken.
         self._answered, self._answered_at, self._took = 0, 0.0, 0.0
@@ -194,22 +190,27 @@ class AuditLog:
     @property
     def latched(self) -> str | None:
         """Why new work is refused, or None. A shortage of disk space ends by itself."""
-        return self._refusal() or self._shortage() or self.undecided or None
+        return self.unwritable or next(iter(self._held.values()), None)
 
-    def hold(self, undecided: str) -> None:
-        """Take no new work until a person has decided; "" where nothing is to be decided."""
-        self.undecided = undecided
+    @property
+    def unwritable(self) -> str | None:
+        """Why nothing can be recorded, or None."""
+        return self._refusal() or self._shortage()
+
+    def hold_for(self, code: str, why: str) -> None:
+        """Take no new work for a reason; "" takes the reason away."""
+        self._held = {k: v for k, v in {**self._held, code: why}.items() if v}
 
     def check(self) -> None:
         """Refuse new work before it begins.
 
         Raises:
-            AuditUnavailable: `audit_unavailable` when it could not be recorded, `log_ends_early`.
+            AuditUnavailable: `audit_unavailable` when it cannot be recorded; codes of `hold_for`.
         """
-        if why := self._refusal() or self._shortage():
+        if why := self.unwritable:
             raise AuditUnavailable("audit_unavailable", why)
-        if self.undecided:
-            raise AuditUnavailable("log_ends_early", self.undecided)
+        for held in self._held.items():
+            raise AuditUnavailable(*held)
 
     @property
     def alarm(self) -> str | None:

@@ -72,6 +72,12 @@ class LogReader:
             first = max(log.first, end - min(count, MAX_LIMIT))
             return [_checked(row) for row in store.leaves(log, first, end)]
 
+    def range(self, first: int, count: int) -> list[LogEntry]:
+        """At most `count` consecutive entries from number `first` on. Raises as `entry`."""
+        with self._opened() as log:
+            rows = store.leaves(log, first, store.size(log), min(count, MAX_LIMIT))
+            return [_checked(row) for row in rows]
+
     @property
     def first(self) -> int:
         """The first entry that is there; those before it were pruned."""

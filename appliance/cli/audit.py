@@ -35,6 +35,7 @@ from appliance.types import JsonValue
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.jobs import JOB_START, JobStart, ReplayWanted
 from appliance.wire.admin.models import Entry, EntryList, EntryQuery, Verification, VerifyRange
+from appliance.wire.admin.receivers import RECEIVER_TABLE, RECEIVERS
 from appliance.wire.admin.results import AnswersReplayed
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -91,6 +92,17 @@ def tail(output: Output, client: AdminClient, count: int) -> None:
     """Show the newest entries."""
     found = client.call(wire.AUDIT_TAIL, count=count)
     output.data(found, _rows(found))
+
+
+@audit.command()
+@connected(needs_server=True)
+def receivers(output: Output, client: AdminClient) -> None:
+    """List receivers of the log and their lag.
+
+    Those of `[forward]` in appliance.toml.
+    """
+    found = client.call(RECEIVERS)
+    output.listing(found, found.receivers, RECEIVER_TABLE)
 
 
 @audit.command()
@@ -372,7 +384,7 @@ def erase(output: Output, client: AdminClient, request_id: str, reason: str) -> 
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["ocsf", "rfc5424", "tiles", "csv"]),
+    type=click.Choice(["ocsf", "cef", "rfc5424", "tiles", "csv"]),
     required=True,
     help="For a SIEM, syslog, a verifier or a table.",
 )
@@ -392,10 +404,14 @@ def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -
             return started(
                 output, client.call(JOB_START, JobStart.of(kind="export", params=wanted))
             )
-    load_config(data)
+    config = load_config(data)
     with ProgressBar() as progress:
         count = export(
-            data / "audit", form, out, lambda done, total: progress("exporting", done, total)
+            data / "audit",
+            form,
+            out,
+            lambda done, total: progress("exporting", done, total),
+            config.audit.enterprise_number,
         )
     output.data({"format": form, "out": str(out), "entries": count}, [f"{count} entries: {out}"])
 

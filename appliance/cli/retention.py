@@ -81,8 +81,9 @@ def approve_prune(
     help="The copy of the entries. A directory of `audit export --format tiles`.",
 )  # fmt: skip
 @click.option("--reason", metavar="TEXT", required=True, help="Why; this is recorded.")
+@click.option("--unsent", is_flag=True, help="Also what a receiver of the log lacks.")
 @prints
-def prune(output: Output, data: Path, before: int, copy: Path, reason: str) -> None:
+def prune(output: Output, data: Path, before: int, copy: Path, reason: str, unsent: bool) -> None:
     """Remove all entries before SEQ.
 
     The rest of the log still verifies.
@@ -96,7 +97,11 @@ def prune(output: Output, data: Path, before: int, copy: Path, reason: str) -> N
         entry = client.call(
             PRUNE,
             Prune.of(
-                before=before, reason=reason, exported_first=there.first, exported_root=there.root
+                before=before,
+                reason=reason,
+                exported_first=there.first,
+                exported_root=there.root,
+                unsent=unsent,
             ),
         )
     output.data(entry, [f"pruned: the log begins with entry {before}; entry {entry.seq} says so"])

@@ -151,7 +151,7 @@ class Agreement:
     @standing.setter
     def standing(self, found: AgreementFound) -> None:
         self._standing = found
-        self._audit.hold(found.ends_early)
+        self._audit.hold_for("log_ends_early", found.ends_early)
 
     def held(self, *tables: str, owners: Sequence[str] = ()) -> Held:
         """Tells which subjects of these tables are held back now.

@@ -47,14 +47,15 @@ class Exporting(JobKind[Export, LogExported]):
     Args:
         log: the log's directory.
         audit: the log, where a finished export is recorded.
+        enterprise: private enterprise number of syslog messages.
     """
 
     name: ClassVar[str] = "export"
     form = Export
     unit: ClassVar[str] = "entries"
 
-    def __init__(self, log: Path, audit: AuditLog) -> None:
-        self._log, self._audit = log, audit
+    def __init__(self, log: Path, audit: AuditLog, enterprise: int) -> None:
+        self._log, self._audit, self._enterprise = log, audit, enterprise
 
     def title(self, params: Export) -> str:
         """The form and the place."""
@@ -67,7 +68,9 @@ class Exporting(JobKind[Export, LogExported]):
         def report(done: int, total: int) -> None:
             job.report("exporting", done, total)
 
-        count = await job.in_thread(export, self._log, wanted.format, Path(wanted.out), report)
+        count = await job.in_thread(
+            export, self._log, wanted.format, Path(wanted.out), report, self._enterprise
+        )
         fields: dict[str, Json] = {"actor": job.actor, "format": wanted.format, "entries": count}
         await append(self._audit, Draft("export", fields))
         return LogExported(format=wanted.format, out=wanted.out, entries=count)

@@ -4,6 +4,7 @@ Rules:
 - Nothing goes by itself, and nothing before all of it is `audit.keep_days` old, which no
   configuration sets below six months.
 - What goes was exported: who prunes shows the root of a copy, computed from the bodies in it.
+- Nothing goes that a receiver of the log may lack, unless the person says so, which is recorded.
 - No witness is cut off: each has seen at least what goes, or it could not follow the log any more.
 - Two people or more, approvers under the trust policy, sign the log, the first entry that stays and
   the root of what goes. Their statements are entries of the log; they are verified again, under
@@ -54,6 +55,7 @@ class Retention:
     Args:
         keep_days: how old all that goes must be.
         policy, fresh: read the trust policy, and what the time says about it.
+        lacking: receivers that may not have all entries before a number.
     """
 
     def __init__(
@@ -64,9 +66,10 @@ class Retention:
         keep_days: int,
         policy: Callable[[], TrustPolicy],
         fresh: Callable[[], Freshness],
+        lacking: Callable[[int], list[str]],
     ) -> None:
         self._audit, self._reader, self._clock, self._keep = audit, reader, clock, keep_days
-        self._policy, self._fresh = policy, fresh
+        self._policy, self._fresh, self._lacking = policy, fresh, lacking
 
     def segments(self) -> list[RetentionSegment]:
         """All segments, oldest first."""
@@ -141,10 +144,19 @@ class Retention:
         self._audit.append(Draft(APPROVAL, fields)).result()
         return given
 
-    def prune(self, actor: str, before: int, reason: str, *, exported: tuple[int, str]) -> Receipt:
+    def prune(
+        self,
+        actor: str,
+        before: int,
+        reason: str,
+        *,
+        exported: tuple[int, str],
+        unsent: bool = False,
+    ) -> Receipt:
         """Take off everything before an entry.
 
         Args:
+            unsent: also what a receiver of the log may lack.
             exported: of a copy: its first body, and the hex root of the tree of all entries before
                 `before`, computed from its bodies.
 
@@ -152,7 +164,7 @@ class Retention:
             The receipt of the prune entry; the files are gone.
 
         Raises:
-            StateRefused: what `subject` raises, `prune_not_exported`.
+            StateRefused: what `subject` raises, `prune_not_exported`, `prune_unsent`.
             PolicyRefused: `not_approved`, and what `check_change` raises.
             AuditUnavailable: the log cannot be written.
         """
@@ -162,6 +174,10 @@ class Retention:
             if exported[1] != subject.root or exported[0] > self._reader.segments()[0].first:
                 message = f"The copy from entry {exported[0]} on has the root {exported[1]}."
                 raise StateRefused("prune_not_exported", message)
+            lacking = self._lacking(before)
+            if lacking and not unsent:
+                message = f"Receivers may lack some of them: {', '.join(lacking)}."
+                raise StateRefused("prune_unsent", message)
             given = self.approvals(subject)
             names = {one.name for one in given.values()}
             self._policy().check_approvals(sorted(names))
@@ -177,6 +193,7 @@ class Retention:
             "before": before,
             "root": subject.root,
             "approvals": list(given),
+            **({"unsent": list[Json](lacking)} if lacking else {}),
         }
         (receipt,) = self._audit.append(Draft(KIND, fields)).result()
         return receipt

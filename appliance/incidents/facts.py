@@ -144,6 +144,25 @@ class UpstreamHostFact:
 
 
 @dataclass(frozen=True)
+class ReceiverFact:
+    """A receiver of the log.
+
+    Attributes:
+        behind: entries that it may not have.
+        oldest_us: time of the first of them.
+        problem: why nothing is sent now.
+        since_us: since when.
+    """
+
+    name: str
+    to: str
+    behind: int
+    oldest_us: int | None
+    problem: str
+    since_us: int
+
+
+@dataclass(frozen=True)
 class FailedJob:
     """A job that failed, and none like it has succeeded since."""
 
@@ -196,6 +215,7 @@ class Facts:
     upstreams: tuple[UpstreamHostFact, ...] = ()
     broken_upstreams: tuple[Told, ...] = ()
     unread_upstreams: tuple[Told, ...] = ()
+    receivers: tuple[ReceiverFact, ...] = ()
     jobs: tuple[FailedJob, ...] = ()
     replays: tuple[Told, ...] = ()
     backup: Backup | None = None

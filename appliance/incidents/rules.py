@@ -23,6 +23,8 @@ DISK_DAYS: Final = 7
 LOG_DAYS: Final = 7
 FLOOD: Final = 100
 """Refusals of one app in five minutes that are a flood."""
+RECEIVER_AWAY_US: Final = 30_000_000
+RECEIVER_LATE_US: Final = 300_000_000
 _DAY_US: Final = 86_400_000_000
 _MIB: Final = 1 << 20
 
@@ -301,6 +303,23 @@ def _witness(facts: Facts) -> Iterator[Told]:
             )
 
 
+def _receivers(facts: Facts) -> Iterator[Told]:
+    for one in facts.receivers:
+        late = one.oldest_us is not None and facts.now_us - one.oldest_us >= RECEIVER_LATE_US
+        if one.problem and facts.now_us - one.since_us >= RECEIVER_AWAY_US:
+            why = f"takes nothing: {one.problem}"
+        elif late:
+            why = "is slower than the log"
+        else:
+            continue
+        yield Told(
+            one.name,
+            f"The receiver {one.name} ({one.to}) {why}; it lacks {one.behind} entries. Nothing is"
+            " lost: they are sent when it takes them.",
+            one.since_us if one.problem else one.oldest_us,
+        )
+
+
 def _jobs(facts: Facts) -> Iterator[Told]:
     for job in facts.jobs:
         what = f"{job.message} ({job.code})" if job.code else job.message
@@ -381,6 +400,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("unexpected_errors", "warning", "The product has failed in a way that is not foreseen",
          "10 s", "`appliance logs --level error`; send the places to those who maintain this.",
          lambda facts: (Told("", text) for text in facts.unexpected)),
+    Rule("receiver_behind", "warning", "A receiver of the log takes nothing, or falls behind",
+         "40 s", "`appliance audit receivers` says why; see to the receiver, its network and its"
+         " certificate.", _receivers),
     Rule("model_suspended", "critical", "A person or a check suspended an artifact",
          "10 s; a changed file at the next re-check (`recheck_minutes`) or load",
          "`appliance artifact show {subject}`; approvals bring it back.", _suspended),

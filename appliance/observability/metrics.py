@@ -96,6 +96,11 @@ class Metrics:
             "When the server's certificate ends, in seconds since 1970; absent without TLS.",
             ["use"],
         )
+        self.behind = gauge(
+            "appliance_forward_behind_entries",
+            "Entries that a receiver may not have.",
+            ["receiver"],
+        )
         self.unwitnessed = gauge(
             "appliance_audit_unwitnessed", "Entries after the last head that a witness cosigned."
         )

@@ -57,6 +57,7 @@ class Onlooker:
         if facts.disk is not None:
             services.disk_trend.note(facts.now_us / 1e6, facts.disk.free)
             self._keep_looks(facts.now_us)
+        self._hold_for_receivers(facts.now_us)
         seen = services.incidents.look(rules.alarms(facts), facts.now_us)
         for alarm in seen.began:
             _log.log(
@@ -68,6 +69,12 @@ class Onlooker:
             )
         for alarm in seen.ended:
             _log.info("alarm %s is over: %s", alarm.code, alarm.message)
+
+    def _hold_for_receivers(self, now_us: int) -> None:
+        """Take no new work while a receiver that must have the log is too far behind."""
+        late = self._services.forwarding.overdue(now_us)
+        said = f"The receiver {late} lacks entries older than its limit." if late else ""
+        self._services.audit.hold_for("receiver_behind", said)
 
     def reload(self) -> None:
         """Take the certificate from its files for new handshakes; a bad one changes nothing."""

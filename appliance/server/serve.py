@@ -144,6 +144,7 @@ def serve(
         ):
             if save:
                 keep(data, host, lan.getsockname()[1])
+            services.forwarding.start()
             runner.run(_serve(services, lan, admin, context))
 
 

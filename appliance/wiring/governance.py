@@ -53,13 +53,20 @@ class GovernanceRoom:
             self.sweep,
         )
         self.retention = Retention(
-            log.audit, log.reader, held.clock, held.config.audit.keep_days, policy, trust.fresh
+            log.audit,
+            log.reader,
+            held.clock,
+            held.config.audit.keep_days,
+            policy,
+            trust.fresh,
+            log.forwarding.without,
         )
         self.selftest = SelfTestRun(
             store, policy, supervisor, lifecycle, pool.pool, routing.inference, log.audit
         )
         jobs.add(VerificationJob(data / "audit"))
-        jobs.add(Exporting(data / "audit", log.audit))
+        enterprise = held.config.audit.enterprise_number
+        jobs.add(Exporting(data / "audit", log.audit, enterprise))
         jobs.add(
             watch.Watching(
                 watch.WatchParts(

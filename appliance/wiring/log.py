@@ -10,6 +10,8 @@ from appliance.audit.files import LogFiles
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.db import open_database
+from appliance.forwarding.cursors import ForwardCursors
+from appliance.forwarding.forwarder import Forwarding
 from appliance.governance.agreement import Agreement
 from appliance.observability.metrics import Metrics
 from appliance.types import Json
@@ -49,6 +51,15 @@ class LogRoom:
         self.agreement.begin()  # before the rows are read, and before anything is recorded
         held.closing.callback(self.agreement.close)
         self.metrics = Metrics()
+        self.forwarding = Forwarding(
+            held.config.forward,
+            config.enterprise_number,
+            held.data,
+            self.reader,
+            ForwardCursors(self.database),
+            held.clock,
+        )
+        held.closing.callback(self.forwarding.stop)
 
     async def record(self, kind: str, fields: Mapping[str, Json]) -> None:
         """Append an entry and wait until it is durable."""

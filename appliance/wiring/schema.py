@@ -8,6 +8,7 @@ from typing import Final
 from appliance.auth import groups, key
 from appliance.datasets import label_queues
 from appliance.datasets import ledger as ledgers
+from appliance.forwarding import cursors as forwarded
 from appliance.governance import agreement, erasing
 from appliance.incidents import kept as incidents
 from appliance.jobs import store as job_store
@@ -50,6 +51,7 @@ MIGRATIONS: Final = (
     label_queues.SEALED,
     incidents.TABLES,
     kept_answers.TABLES,
+    forwarded.TABLES,
 )
 SCHEMA: Final = len(MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""

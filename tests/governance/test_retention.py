@@ -101,6 +101,24 @@ def test_two_people_an_exported_copy_and_a_year_take_the_beginning_off(
     assert (report.ok, report.first) == (True, ROWS)
 
 
+def test_what_a_receiver_lacks_does_not_go_unless_a_person_says_so(
+    data: Path, clock: FixedClock, tmp_path: Path
+) -> None:
+    config = parse_config('[forward.siem]\nto = "tcp://127.0.0.1:9"\n')
+    with open_services(data, config=config, clock=clock) as services:
+        approve(services, ROWS, "approver-1", "approver-2")
+        exported = copy_of(services, ROWS, tmp_path / "out")
+        retention = services.retention
+
+        def prune(unsent: bool) -> Any:
+            return retention.prune(ACTOR, ROWS, "old", exported=exported, unsent=unsent)
+
+        assert refusal(services, lambda: prune(False)) == "prune_unsent"
+        receipt = prune(True)
+        assert services.reader.entry(receipt.seq).body["unsent"] == ["siem"]
+        assert verify_log(services.data / "audit").ok
+
+
 def test_one_person_twice_is_not_two(services: Services, tmp_path: Path) -> None:
     exported = copy_of(services, ROWS, tmp_path / "out")
     for names in ([], ["approver-1"], ["approver-1"]):

@@ -16,6 +16,7 @@ from appliance.incidents.facts import (
     FailedJob,
     LogFact,
     LogFile,
+    ReceiverFact,
     Refusals,
     UpstreamHostFact,
     WorkerFact,
@@ -63,6 +64,9 @@ BAD = {
     "host_unsuitable": replace(WELL, host=("Landlock is missing.",)),
     "log_unwritable": replace(WELL, log=LogFact(latched="the disk is full")),
     "log_behind": replace(WELL, log=LogFact(alarm="It grows.")),
+    "receiver_behind": replace(
+        WELL, receivers=(ReceiverFact("siem", "tls://s:1", 3, NOW - DAY, "refused", NOW - DAY),)
+    ),
     "log_ends_early": replace(WELL, ends_early="The log ends with entry 3."),
     "state_differs": replace(WELL, state=told()),
     "insufficient_disk": replace(WELL, disk=Disk(255 * MIB, 1 << 40, 256 * MIB)),

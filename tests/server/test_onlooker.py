@@ -16,7 +16,8 @@ from appliance.app import Services, open_services
 from appliance.auth import certificates
 from appliance.auth.certificates import CaKey
 from appliance.clock import FixedClock, SystemClock
-from appliance.config import AuditConfig, Config, RolesConfig, TlsConfig
+from appliance.config import AuditConfig, Config, ForwardConfig, RolesConfig, TlsConfig
+from appliance.errors import AuditUnavailable
 from appliance.server.onlooker import Onlooker
 from appliance.server.serve import _tls_context
 from tests.api.admin.lab import LabData, make_lab
@@ -191,3 +192,18 @@ def test_how_the_disk_filled_is_known_after_a_restart(lab: LabData) -> None:
     with open_services(lab.data, config=CONFIG) as services:
         Onlooker(services, None)  # one that cannot be read is none
         assert services.disk_trend.looks == []
+
+
+def test_answers_stop_while_a_receiver_lacks_what_is_too_old(lab: LabData) -> None:
+    receiver = ForwardConfig(to="tcp://127.0.0.1:9", stop_after_minutes=5)
+    clock = FixedClock(SystemClock().wall_us())
+    with open_services(lab.data, config=Config(forward={"siem": receiver}), clock=clock) as opened:
+        onlooker = Onlooker(opened, None)
+        onlooker.look()
+        opened.audit.check()
+        clock.advance(360)
+        onlooker.look()
+        with pytest.raises(AuditUnavailable) as caught:
+            opened.audit.check()
+        assert caught.value.code == "receiver_behind"
+        assert not opened.audit.unwritable

@@ -26,6 +26,7 @@ from appliance.api.admin import (
     plan,
     pointers,
     queue,
+    receivers,
     requests,
     retention,
     routes,
@@ -67,7 +68,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
-        routes, upstreams, queue, tunings, state, incidents,
+        routes, upstreams, queue, tunings, state, incidents, receivers,
     ):  # fmt: skip
         app.router.routes.extend(part.router.routes)  # `include_router` would make each anew
     return app

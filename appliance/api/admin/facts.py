@@ -27,6 +27,7 @@ from appliance.incidents.facts import (
     FailedJob,
     LogFact,
     LogFile,
+    ReceiverFact,
     Refusals,
     UpstreamHostFact,
     WorkerFact,
@@ -38,7 +39,6 @@ from appliance.types import Told
 
 if TYPE_CHECKING:
     from appliance.app import Services
-    from appliance.audit.log import AuditLog
     from appliance.audit.reader import LogReader
     from appliance.config import Config
     from appliance.jobs.store import JobStore, StoredJob
@@ -87,11 +87,6 @@ def standing(
     )
 
 
-def _latched(audit: "AuditLog") -> str:
-    """Why the log cannot be written; that a person must decide is told by itself."""
-    return "" if audit.undecided else audit.latched or ""
-
-
 def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts:
     """Everything that this process knows."""
     config, now_us = services.config, services.clock.wall_us()
@@ -128,7 +123,9 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
         disk=Disk(
             host.disk_free, host.disk_total, reserve, services.disk_trend.seconds_to(reserve)
         ),
-        log=replace(facts.log, latched=_latched(services.audit), alarm=services.audit.alarm or ""),
+        log=replace(
+            facts.log, latched=services.audit.unwritable or "", alarm=services.audit.alarm or ""
+        ),
         log_file=LogFile(services.log_file.problem, services.log_file.kept_from_us),
         unknown_roles=unknown_roles,
         unexpected=tuple(unexpected.alarms(services.metrics)),
@@ -158,6 +155,10 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             for name, why in services.upstreams.broken.items()
         ),
         unread_upstreams=_unread(services.upstreams.unread),
+        receivers=tuple(
+            ReceiverFact(s.name, s.to, s.behind, s.oldest_us, s.problem, s.since_us)
+            for s in services.forwarding.standings
+        ),
     )
 
 

@@ -54,6 +54,8 @@ def _look(state: AdminState) -> None:
     last = services.reader.last_witness()
     seen = 0 if last is None else int(str(last.body["size"]))
     found.unwitnessed.set(services.audit.size - seen)
+    for standing in services.forwarding.standings:
+        found.behind.labels(standing.name).set(standing.behind)
     jobs = services.jobs.store.counts()
     for each in JobState:
         found.jobs.labels(each).set(jobs.get(each, 0))

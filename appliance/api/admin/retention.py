@@ -67,6 +67,7 @@ def prune(person: PersonDep, services: ServicesDep, wanted: schemas.Prune) -> wi
         wanted.before,
         wanted.reason,
         exported=(wanted.exported_first, wanted.exported_root),
+        unsent=wanted.unsent,
     )
     return entry_of(services.reader.entry(receipt.seq))
 

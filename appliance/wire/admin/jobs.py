@@ -94,7 +94,7 @@ class LoadRequest(Request):
 class Export(Request):
     """Have the server write all entries of the log to a new file or directory of its host.
 
-    `format` is "ocsf", "rfc5424", "csv" or "tiles".
+    `format` is "ocsf", "cef", "rfc5424", "csv" or "tiles".
     """
 
     format: str = Field(max_length=20)

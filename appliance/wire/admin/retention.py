@@ -47,13 +47,14 @@ class Prune(_Request):
     """Take off all entries before `before`.
 
     `exported_root` is the hex root of the tree of these entries, computed from an exported copy
-    whose bodies begin with `exported_first`.
+    whose bodies begin with `exported_first`. `unsent` takes off also what a receiver may lack.
     """
 
     before: int = Field(ge=1, lt=1 << 53)
     reason: str = Field(min_length=1, max_length=1_000)
     exported_first: int = Field(default=0, ge=0, lt=1 << 53)
     exported_root: str = Field(pattern="^[0-9a-f]{64}$")
+    unsent: bool = False
 
 
 SEGMENTS = viewers.get("/admin/audit/segments", SegmentList)

@@ -1,0 +1,83 @@
+"""What a receiver gets for each entry. Pure.
+
+Rules: one message for one entry; a message names its sequence number and leaf hash; no texts.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.audit import ocsf
+from appliance.audit.entry import LogEntry
+from appliance.audit.syslog import cef, syslog
+from appliance.types import Json
+
+Format = Callable[[Iterable[LogEntry], str], Iterator[str]]
+
+
+@dataclass(frozen=True)
+class OutgoingEntry:
+    """One entry on its way.
+
+    Attributes:
+        text: its body for the receiver, in one line.
+    """
+
+    entry: LogEntry
+    text: str
+
+
+def _events(found: Iterable[LogEntry], origin: str) -> Iterator[str]:
+    return (line.rstrip("\n") for line in ocsf.events(iter(found), origin))
+
+
+BODIES: Final[Mapping[str, Format]] = {
+    "ocsf": _events,
+    "cef": lambda found, origin: (cef(entry, origin) for entry in found),
+    "plain": lambda found, origin: ("" for _ in found),
+}
+"""The body of a message by the name of its format; "plain" has the structured data alone."""
+
+
+def outgoing(found: Sequence[LogEntry], origin: str, form: str) -> list[OutgoingEntry]:
+    """The messages of consecutive entries, in order."""
+    return [
+        OutgoingEntry(entry, text)
+        for entry, text in zip(found, BODIES[form](found, origin), strict=True)
+    ]
+
+
+def syslog_frames(messages: Sequence[OutgoingEntry], origin: str, enterprise: int) -> bytes:
+    """Messages as octet-counted frames (RFC 5425)."""
+    said = (syslog(one.entry, origin, enterprise, one.text).encode() for one in messages)
+    return b"".join(b"%d %b" % (len(one), one) for one in said)
+
+
+def otlp_logs(messages: Sequence[OutgoingEntry], origin: str) -> bytes:
+    """Messages as one ExportLogsServiceRequest in JSON (OTLP 1.5)."""
+    records = [
+        {
+            "timeUnixNano": str(one.entry.time_us * 1_000),
+            "severityNumber": 9,
+            "severityText": "INFO",
+            "eventName": f"appliance.audit.{one.entry.kind}",
+            "body": {"stringValue": one.text},
+            "attributes": _attributes(_facts(one.entry)),
+        }
+        for one in messages
+    ]
+    resource = _attributes({"service.name": "appliance", "host.name": origin})
+    scope = {"scope": {"name": "appliance.audit"}, "logRecords": records}
+    logs = {"resourceLogs": [{"resource": {"attributes": resource}, "scopeLogs": [scope]}]}
+    return json.dumps(logs, separators=(",", ":")).encode()
+
+
+def _facts(entry: LogEntry) -> dict[str, str]:
+    names = ("request_id", "key_id", "model", "status", "actor", "action")
+    facts = {"audit.seq": str(entry.seq), "audit.leaf": entry.leaf.hex()}
+    return facts | {f"audit.{n}": str(entry.body[n]) for n in names if entry.body.get(n)}
+
+
+def _attributes(facts: Mapping[str, str]) -> list[Json]:
+    return [{"key": key, "value": {"stringValue": value}} for key, value in facts.items()]

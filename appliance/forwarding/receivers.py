@@ -1,0 +1,164 @@
+"""Connections to receivers: syslog over TLS, OTLP over HTTPS.
+
+Rules:
+- The certificate of a receiver descends from the pinned CA; no other is taken. Without TLS a
+  receiver is on loopback.
+- Every wait has an end. An answer of a receiver is bounded and only its status is believed.
+- `send` returns when the other side has acknowledged the bytes: an OTLP collector by its answer, a
+  syslog receiver by TCP, since that protocol has no other word for it (RFC 5425).
+
+Sources: RFC 5425, RFC 6587; OTLP 1.5, "OTLP/HTTP".
+"""
+
+import fcntl
+import http.client
+import socket
+import ssl
+import struct
+import termios
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from appliance.config import ForwardConfig
+from appliance.errors import UsageError
+from appliance.forwarding.messages import OutgoingEntry, otlp_logs, syslog_frames
+
+SECONDS: Final = 20.0
+_LOOK_S: Final = 0.01
+_ANSWER: Final = 1 << 16
+
+
+class Receiver(Protocol):
+    """One open connection."""
+
+    acknowledges: bool
+    """The receiver itself says what it has; else what was sent shortly before is sent again."""
+
+    def send(self, messages: Sequence[OutgoingEntry]) -> None:
+        """Deliver messages in order. Raises OSError; then some of them may have come."""
+
+    def check(self) -> None:
+        """Raise OSError where the other side has gone."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+def tls_of(config: ForwardConfig, data: Path) -> ssl.SSLContext:
+    """TLS to a receiver. Raises UsageError (`certificate_unusable`)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(data / config.ca)
+        if config.certificate:
+            context.load_cert_chain(data / config.certificate, data / config.key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError("certificate_unusable", f"{config.ca}: {error}") from error
+    return context
+
+
+def open_receiver(config: ForwardConfig, enterprise: int, data: Path, origin: str) -> Receiver:
+    """Connect.
+
+    Args:
+        enterprise: private enterprise number of the structured data.
+
+    Raises:
+        OSError: it does not answer, or shows a certificate that is not taken.
+        UsageError: `certificate_unusable`.
+    """
+    parts = urlsplit(config.to)
+    context = tls_of(config, data) if parts.scheme in ("tls", "https") else None
+    host = parts.hostname or ""
+    if parts.scheme in ("tls", "tcp"):
+        return _Syslog(enterprise, origin, host, parts.port or 6514, context)
+    return _Otlp(config.to, origin, context)
+
+
+class _Syslog:
+    acknowledges = False
+
+    def __init__(
+        self,
+        enterprise: int,
+        origin: str,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self._enterprise, self._origin = enterprise, origin
+        plain = socket.create_connection((host, port), SECONDS)
+        try:
+            self._socket = context.wrap_socket(plain, server_hostname=host) if context else plain
+        except BaseException:
+            plain.close()
+            raise
+        self._socket.settimeout(SECONDS)
+
+    def send(self, messages: Sequence[OutgoingEntry]) -> None:
+        """Send frames and wait until TCP has acknowledged them."""
+        self._socket.sendall(syslog_frames(messages, self._origin, self._enterprise))
+        end = time.monotonic() + SECONDS
+        while self._unacknowledged():
+            self.check()  # a connection that was reset acknowledges nothing any more
+            if time.monotonic() > end:
+                raise TimeoutError("the receiver does not take what was sent")
+            time.sleep(_LOOK_S)
+
+    def check(self) -> None:
+        """A receiver never answers: a readable connection has ended."""
+        self._socket.setblocking(False)
+        try:
+            if not self._socket.recv(1):
+                raise ConnectionError("the receiver closed the connection")
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        finally:
+            self._socket.settimeout(SECONDS)
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+
+    def _unacknowledged(self) -> int:
+        """Bytes that the other host has not acknowledged yet (tcp(7), SIOCOUTQ)."""
+        found: bytes = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        return int(struct.unpack("i", found)[0])
+
+
+class _Otlp:
+    acknowledges = True
+
+    def __init__(self, to: str, origin: str, context: ssl.SSLContext | None) -> None:
+        parts = urlsplit(to)
+        host, self._path, self._origin = parts.hostname or "", parts.path or "/v1/logs", origin
+        self._connection: http.client.HTTPConnection
+        if context is None:
+            self._connection = http.client.HTTPConnection(host, parts.port, timeout=SECONDS)
+        else:
+            self._connection = http.client.HTTPSConnection(
+                host, parts.port, timeout=SECONDS, context=context
+            )
+
+    def send(self, messages: Sequence[OutgoingEntry]) -> None:
+        """Post them and read the answer."""
+        body = otlp_logs(messages, self._origin)
+        try:
+            head = {"Content-Type": "application/json"}
+            self._connection.request("POST", self._path, body, head)
+            answer = self._connection.getresponse()
+            answer.read(_ANSWER)
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
+        if answer.status // 100 != 2:
+            raise ConnectionError(f"the collector answered {answer.status}")
+
+    def check(self) -> None:
+        """The next request finds out."""
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()

@@ -1,0 +1,106 @@
+"""Connections to receivers: the pinned authority alone, the client's certificate, OTLP answers."""
+
+import http.server
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.audit.reader import LogReader
+from appliance.auth import certificates
+from appliance.clock import SystemClock
+from appliance.config import ForwardConfig
+from appliance.errors import UsageError
+from appliance.forwarding.messages import outgoing
+from appliance.forwarding.receivers import open_receiver
+from tests.audit.logs import ORIGIN, new_log
+from tests.forwarding.receiving import Heap, sink
+from tests.routing.upstreams.test_connection import client, server
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tls")
+    for name in ("a", "b"):
+        certificates.issue(made / name, ["localhost"], SystemClock())
+    client(made / "mine", days=9)
+    new_log(made / "log")
+    return made
+
+
+def deliver(root: Path, **settings: Any) -> None:
+    """Connect and send the log."""
+    reader = LogReader(root / "log")
+    try:
+        receiver = open_receiver(ForwardConfig(**settings), 4711, root, ORIGIN)
+        try:
+            receiver.send(outgoing(reader.range(0, 9), ORIGIN, "cef"))
+            receiver.check()
+        finally:
+            receiver.close()
+    finally:
+        reader.close()
+
+
+def test_the_pinned_authority_and_no_other(root: Path) -> None:
+    heap = Heap()
+    with sink(heap, server(root / "a")) as made:
+        to = f"tls://localhost:{made.port}"
+        deliver(root, to=to, ca="a/ca.pem")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            deliver(root, to=to, ca="b/ca.pem")
+        with pytest.raises(ssl.SSLCertVerificationError):  # another name than the certificate's
+            deliver(root, to=to.replace("localhost", "127.0.0.1"), ca="a/ca.pem")
+    assert heap.size == 1
+
+
+def test_the_client_certificate_is_shown(root: Path) -> None:
+    heap = Heap()
+    with sink(heap, server(root / "a", client_ca=root / "mine" / "ca.pem")) as made:
+        to = f"tls://localhost:{made.port}"
+        deliver(root, to=to, ca="a/ca.pem", certificate="mine/c.pem", key="mine/c.key")
+        with pytest.raises(OSError):  # TLS 1.3 says so at the first read
+            deliver(root, to=to, ca="a/ca.pem")
+    assert heap.size == 1
+
+
+def test_files_that_cannot_be_used(root: Path) -> None:
+    with pytest.raises(UsageError, match="missing"):
+        deliver(root, to="tls://localhost:9", ca="missing.pem")
+
+
+@contextmanager
+def collector(status: int, got: list[bytes]) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(status)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{made.server_port}/v1/logs"
+    finally:
+        made.shutdown()
+        made.server_close()
+        thread.join()
+
+
+def test_a_collector_that_takes_and_one_that_refuses(root: Path) -> None:
+    got: list[bytes] = []
+    with collector(200, got) as to:
+        deliver(root, to=to)
+    assert b"audit.seq" in got[0]
+    with collector(503, got) as to, pytest.raises(ConnectionError, match="503"):
+        deliver(root, to=to)
