@@ -177,7 +177,7 @@ os._exit(0)
 
 
 def multiplied(variant: cpu_variants.Variant, model: Path, wrong: tuple[str, ...] = ()) -> set[str]:
-    """The paths that the library of a variant counts while it computes a prompt, in a child."""
+    """Return the paths that a library counts while it computes a prompt, in its own process."""
     refused = replace(variant, wrong=wrong).refused
     done = subprocess.run(
         [sys.executable, "-c", MULTIPLIES, variant.path, model, str(refused)],
