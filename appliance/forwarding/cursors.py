@@ -1,4 +1,4 @@
-"""How far each receiver has the log, in `appliance.db`.
+"""Place of each receiver in the log, in `appliance.db`.
 
 Rules: a cursor is written after the receiver has the entries, never before; it keeps the leaf hash
 of the last one, so that another log is noticed.

@@ -1,4 +1,4 @@
-"""What a receiver gets for each entry. Pure.
+"""Messages of entries for receivers. Pure.
 
 Rules: one message for one entry; a message names its sequence number and leaf hash; no texts.
 """
