@@ -21,7 +21,6 @@ from appliance.cli.output import (
     Output,
     ProgressBar,
     data_option,
-    directory_option,
     json_option,
     prints,
     safe,
@@ -179,7 +178,7 @@ def proof(
 @click.option("--export", type=_FILE, help="Answers of another appliance.")
 @click.option("--key", type=_FILE, help="The genesis.pub of its log.")
 @click.option("--out", type=_OUT, help="Write the answers there, with texts. For --export.")
-@directory_option
+@data_option
 @json_option
 @click.pass_context
 def replay(
