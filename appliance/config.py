@@ -302,7 +302,9 @@ class ModelConfig:
     )
     slots: int = _key(8, "Requests that run at once.", low=1, high=256)
     reproducible: bool = _key(
-        False, "Separate KV streams: the same request gives the same text under any load; slower."
+        False,
+        "Separate KV streams, slower: the same request gives the same text under any load, also "
+        "where a receipt does not say `replayable: yes`.",
     )
     hold: str = _key(
         "memory",

@@ -172,7 +172,7 @@ def proof(
 
 
 @audit.command()
-@click.argument("seq", metavar="SEQ", nargs=-1, type=_SEQ)
+@click.argument("seq", metavar="[SEQ]...", nargs=-1, type=_SEQ)
 @click.option("--sample", metavar="N", type=click.IntRange(1, 100_000), help="Draw N answers.")
 @click.option("--since", metavar="TIME", help="Only answers since then; ISO 8601, UTC.")
 @click.option("--export", type=_FILE, help="Answers of another appliance.")

@@ -7,6 +7,7 @@ Rules:
 """
 
 import asyncio
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -139,7 +140,8 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
 
         def write() -> int:
             count = 0
-            with Path(job.params.out).open("xb") as file:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(job.params.out, flags, 0o600), "wb") as file:
                 for seq in named:
                     job.report("writing", count, len(named))
                     if isinstance(seq, int):

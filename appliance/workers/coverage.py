@@ -11,7 +11,7 @@ kernels/weights.cpp; what was measured is in docs/adr/0066-the-same-bits-in-any-
 import enum
 from typing import Final
 
-from appliance.trust.gguf.gguf import GgufFacts, encodes
+from appliance.trust.gguf.gguf import GgufFacts
 from appliance.trust.gguf.lora import Lora
 from appliance.trust.gguf.matrices import looked_up
 from appliance.trust.gguf.tensors import TYPES
@@ -43,6 +43,7 @@ class Obstacle(enum.StrEnum):
     STATES = "states"
     ADAPTER = "adapter"
     UPSTREAM = "upstream"
+    POOLING = "pooling"
     CLASSIFIER = "classifier"
 
 
@@ -58,6 +59,7 @@ WORDS: Final = {
     Obstacle.STATES: "it has recurrent layers",
     Obstacle.ADAPTER: "its adapter has matrices without a kernel of ours",
     Obstacle.UPSTREAM: "another host answered",
+    Obstacle.POOLING: "it makes vectors or scores, which are summed over all texts of a batch",
     Obstacle.CLASSIFIER: "no language model answered",
 }
 """For a person, after "cannot, because" or "no:"."""
@@ -75,6 +77,8 @@ def obstacle(
     """
     if gpu:
         return Obstacle.GPU
+    if facts.kind != "generate":
+        return Obstacle.POOLING
     used = set(variant.kernels) - set(variant.wrong)
     if ATTENTION not in used or (adapter is not None and ADAPTER not in used):
         return Obstacle.KERNELS
@@ -98,9 +102,7 @@ def _attention(facts: GgufFacts) -> Obstacle | None:
 
 def _matrices(facts: GgufFacts, used: set[str]) -> Obstacle | None:
     """Every tensor that a product reads; rows that are looked up have no order of sums."""
-    if facts.kind == "rerank":  # the head for its score has no kernel
-        return Obstacle.MATRICES
-    tables = looked_up(facts.tensors, writes=not encodes(facts))
+    tables = looked_up(facts.tensors, writes=True)
     for tensor in facts.tensors.values():
         dimensions = sum(extent > 1 for extent in tensor.shape)
         kind = TYPES[tensor.type].name

@@ -381,6 +381,11 @@ class Supervisor:
         served.device = await asyncio.to_thread(
             device_for, served.model.facts, served.config, self.engine_version
         )
+        if served.config.reproducible and self.obstacle(model_id) is None:
+            _log.warning(
+                "reproducible = true makes %s slower and changes no answer: its answers have the"
+                " same bits in any company", model_id,
+            )  # fmt: skip
         load = self.load_of(served, variant)
         adapters = {a.digest: a.sealed for a in served.adapters.values()}
 

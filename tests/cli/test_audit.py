@@ -6,6 +6,8 @@ from pathlib import Path
 import pysqlite3.dbapi2
 import pytest
 
+from appliance.cli.audit import _replayed
+from appliance.wire.admin.results import AnswersReplayed
 from auditor import verify_export, witness
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
@@ -68,6 +70,28 @@ def test_a_log_that_may_not_be_continued_can_still_be_verified(lab: LabData, run
     (lab.data / "trust" / "policy.json").write_bytes(b"{}")  # nothing opens any more
     assert run("status", "--json").status == 1
     assert run("audit", "verify", "--json").status == 0
+
+
+def test_what_a_replay_says() -> None:
+    answers = [
+        {"seq": 7, "verdict": "same"},
+        {"seq": 9, "verdict": "differs", "why": "another token was chosen", "token": 2,
+         "was": " a\x1b[2J", "now": " b"},
+        {"seq": 11, "verdict": "cannot", "why": "its texts were not kept"},
+    ]  # fmt: skip
+    found = AnswersReplayed.model_validate({
+        "same": 1, "differs": 1, "cannot": 1, "answers": answers,
+        "reasons": {"its texts were not kept": 1},
+    })  # fmt: skip
+    said = list(_replayed(found))
+    assert said[:2] == ["1 same, 1 differ, 1 cannot", "  entry 7: [+] same"]
+    assert said[2].startswith("  entry 9: [!] differs at token 2, because another token was chosen")
+    assert "\x1b" not in said[2] and "is ' b'" in said[2]
+    assert said[3].endswith("cannot, because its texts were not kept")
+
+
+def test_a_replay_needs_a_server(run: Run) -> None:
+    assert run("audit", "replay", "1").status == 3
 
 
 def test_a_range(run: Run) -> None:

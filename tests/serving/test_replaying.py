@@ -74,6 +74,7 @@ async def test_another_appliance_computes_them_from_a_file(
     out = tmp_path / "answers"
     told = await replayed.replayed(again, seqs=recorded.seqs[:12], out=str(out))
     assert (told.written, len(out.read_bytes().splitlines())) == (12, 12)
+    assert out.stat().st_mode & 0o777 == 0o600  # it holds texts and their keys
     key = (recorded.data / "audit" / "genesis.pub").read_text()
     data = replayed.make(tmp_path, default_model_path)
     async with replayed.serving(data, replayed.config()) as services:

@@ -27,6 +27,7 @@ from appliance.host.hardware import available_memory
 from appliance.trust.artifacts.store import VerifiedModel, load_policy
 from appliance.workers import crashes
 from appliance.workers import supervisor as supervisor_module
+from appliance.workers.engine_build import build_of
 from appliance.workers.gpu_devices import Device, Probe
 from appliance.workers.gpu_driver import Driver, Plugin, driver_facts
 from appliance.workers.gpu_layers import GpuMemory, Offload
@@ -75,6 +76,22 @@ async def kill(supervisor: Supervisor) -> None:
     victim = pid(supervisor)
     os.kill(victim, signal.SIGKILL)
     await until(lambda: all(s.pid != victim for s in supervisor.status()))
+
+
+async def test_a_setting_that_only_costs_is_told(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = replace(
+        SMALL, models={"default": ModelConfig(n_ctx=128, slots=1, reproducible=True)}
+    )
+    with open_services(data, config=settings) as services:
+        async with loaded(services) as supervisor:
+            (model,) = supervisor.served()
+            assert isinstance(model, VerifiedModel)
+            assert supervisor.obstacle(ID) is None and supervisor.covers(ID, model.facts)
+            build = supervisor.engine_for(ID).split(" build ")[1]
+            assert build.startswith(f"{build_of()} {supervisor.variant.name} ")
+    assert "reproducible = true makes smol slower and changes no answer" in caplog.text
 
 
 async def test_a_loaded_model_is_there_with_its_numbers_and_unloading_gives_all_back(

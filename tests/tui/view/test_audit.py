@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import BadRequest
-from appliance.wire.admin.models import Verification
+from appliance.wire.admin.models import AuditHead, Verification
 from tests.tui.scripted import entry
 from tui.view import audit as view
 
@@ -51,6 +51,16 @@ def test_the_place_in_the_log() -> None:
     said = view.place("", 2, [entry(9), entry(8)], 1_000, more=False).plain
     for words in ("all entries", "1 000 in the log", "8 to 9", "page 2, the last"):
         assert words in said, words
+
+
+def test_answers_that_were_computed_again() -> None:
+    head = AuditHead(entries=9, root="ab")
+    assert view.replays(head) == []
+    (said,) = view.replays(head.model_copy(update={"replayed": 1_020, "replayed_same": 1_020}))
+    assert said.plain == "+ ok  computed again:  1 020 of 1 020 answers the same"
+    update = {"replayed": 20, "replayed_same": 19, "difference": 7}
+    (said,) = view.replays(head.model_copy(update=update))
+    assert said.plain.startswith("! failed") and said.plain.endswith("entry 7 differs")
 
 
 def test_a_search_that_found_nothing_yet_says_how_to_go_on() -> None:

@@ -1,0 +1,133 @@
+"""Recorded answers of a mixed load, computed again in another process and on another appliance.
+
+Answers are made under load with one and two threads: chat, text, JSON, labels, values, tools, an
+adapter, several choices, conversations over kept prefixes. Then each is replayed; some of them on a
+second data directory, from a file. Last, what computes is altered in many ways: brute force over
+the log-probabilities says which alterations move one, and each of these must be found.
+
+usage: python -m benchmarks.replay [--answers N] [--elsewhere N] [--alterations N] [--model GGUF]
+"""
+
+import argparse
+import asyncio
+import random
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace as changed
+
+from appliance.app import Services
+from appliance.audit import answered
+from appliance.serving.again import request_of
+from appliance.serving.replaying import Replaying
+from appliance.wire.admin.results import AnswersReplayed
+from benchmarks.models import MODELS, gguf
+from installer.bundle.steps import say
+from tests import replayed
+from tests.replayed import Alteration
+
+_PORTION: Final = 500
+_KERNELS: Final = 8
+
+
+def main() -> None:
+    """Make, replay, alter; the counts go to the terminal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=int, default=1_000)
+    parser.add_argument("--elsewhere", type=int, default=100)
+    parser.add_argument("--alterations", type=int, default=20)
+    parser.add_argument("--model", choices=sorted(MODELS), default="smollm2")
+    given = parser.parse_args()
+    model = gguf(given.model)
+    with tempfile.TemporaryDirectory(prefix="replay-") as place:
+        asyncio.run(_all(Path(place), model, given))
+
+
+async def _all(place: Path, model: Path, given: argparse.Namespace) -> None:
+    (place / "first").mkdir()
+    data = replayed.make(place / "first", model)
+    seqs: list[int] = []
+    for threads in (1, 2):
+        async with replayed.serving(data, replayed.config(threads)) as services:
+            while len(seqs) < given.answers * threads // 2:
+                count = min(_PORTION, given.answers * threads // 2 - len(seqs))
+                seqs += await replayed.answers(services, count, seed=len(seqs))
+                say(f"{len(seqs)} answers, {threads} threads")
+    out = place / "answers"
+    async with replayed.serving(data, replayed.config(1, slots=3, prefill_budget=37)) as services:
+        for at in range(0, len(seqs), _PORTION):
+            _say("here", await replayed.replayed(services, seqs=seqs[at : at + _PORTION]))
+        chosen = random.Random(1).sample(seqs, min(given.elsewhere, len(seqs)))
+        if chosen:
+            await replayed.replayed(services, seqs=chosen, out=str(out))
+        await _altered(services, model, seqs, given.alterations)
+    if chosen:
+        (place / "second").mkdir()
+        other = replayed.make(place / "second", model)
+        key = (data / "audit" / "genesis.pub").read_text()
+        async with replayed.serving(other, replayed.config(2)) as services:
+            _say("elsewhere", await replayed.replayed(services, export=str(out), key=key))
+
+
+def _say(where: str, told: AnswersReplayed) -> None:
+    say(f"{where}: {told.same} same, {told.differs} differ, {told.cannot} cannot {told.reasons}")
+    for one in told.answers:
+        if one.verdict != "same":
+            say(f"  {one.document}")
+
+
+def alteration(number: int) -> Alteration:
+    """One of many ways to compute otherwise, by its number."""
+    dice = random.Random(number)
+    match number % 5:
+        case 0:
+            return Alteration("weights", replayed.flipped(number, dice.choice([1, 1, 10, 1_000])))
+        case 1:
+            return Alteration("adapter", adapter=100 + number)
+        case 2:
+            word = dice.choice(["user", "assistant", "system", "<|im_end|>"])
+            return Alteration(
+                "template",
+                load=lambda load: changed(load, template=load.template.replace(word, f"{word} ")),
+            )
+        case 3:
+            step = dice.choice([1e-6, 1e-3, 0.5])
+            return Alteration(
+                "sampler",
+                request=lambda asked: replace(
+                    asked,
+                    seed=(asked.seed or 0) + 1,
+                    sampling=replace(asked.sampling, temperature=asked.sampling.temperature + step),
+                ),
+            )
+        case _:
+            bit = dice.randrange(_KERNELS)
+            return Alteration("kernels", load=lambda load: changed(load, refused=1 << bit))
+
+
+async def _altered(services: Services, model: Path, seqs: list[int], count: int) -> None:
+    """For each alteration an answer; brute force says whether it must be found."""
+    dice, moved, found, silent = random.Random(2), 0, 0, 0
+    for number in range(count):
+        change = alteration(number)
+        async with replayed.altered(services, change, model) as elsewhere:
+            bodies = answered.bodies(services.reader, dice.choice(seqs))
+            while bool(bodies.intent["adapter"]) is not (change.name == "adapter"):
+                bodies = answered.bodies(services.reader, dice.choice(seqs))
+            answer = answered.opened(services.reader, bodies.seqs)
+            asked = request_of(answer.intent.body, answer.intent.texts)
+            moves = await replayed.moves(services, elsewhere, asked)
+            verdict = (await Replaying(elsewhere, services.shares).verdict(answer)).verdict
+            moved += moves
+            found += moves and verdict == "differs"
+            silent += not moves and verdict == "differs"
+            if moves and verdict != "differs":
+                say(f"NOT FOUND: {change.name} {number}, entry {bodies.seqs}: {verdict}")
+    say(f"{count} alterations: {moved} move a log-probability, {found} of these are found;")
+    say(f"{silent} others are found that move none in 32 bits")
+
+
+if __name__ == "__main__":
+    main()
