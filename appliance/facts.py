@@ -1,4 +1,4 @@
-"""The facts of an artifact, by its kind, as a record keeps them and people are told them. Pure.
+"""The facts of an artifact, by its kind, as a record keeps them and people read them. Pure.
 
 Rules: the files of an artifact are read once, when they are vetted, and what they say is one of
 these; a field that older releases did not write stays absent; facts that this release cannot read

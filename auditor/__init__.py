@@ -1,1 +1,1 @@
-"""Programs for machines that are not the appliance: each is one file that stands alone."""
+"""Programs for machines that are not the appliance: each is one file that needs no other."""

@@ -146,7 +146,7 @@ def _between(name: str, begin: str, lines: list[str], end: str) -> str:
 
 def operator_document() -> str:
     """docs/operator-guide.md, with the table of alarms made new."""
-    lines = ["", "| code | what is wrong | told after | next step |", "|---|---|---|---|"]
+    lines = ["", "| code | what is wrong | alarm after | next step |", "|---|---|---|---|"]
     for level in ("critical", "warning"):
         for rule in RULES:
             if rule.level == level:
@@ -165,7 +165,7 @@ def admin_document() -> str:
             if isinstance(at, Endpoint) and at.role in does:
                 does[at.role].append(name.lower().replace("_", " "))
     rows = [_row([f"`{role}`", ", ".join(sorted(names))]) for role, names in does.items()]
-    lines = ["", "| role | may, beside what those above may |", "|---|---|"]
+    lines = ["", "| role | may, in addition to those above |", "|---|---|"]
     lines += [_row([f"`{Role.VIEWER}`", "look"]), *rows, ""]
     return _between("admin-guide.md", _ROLES_BEGIN, lines, _ROLES_END)
 
