@@ -20,6 +20,7 @@ from appliance.config import Config
 from appliance.datasets.label_queues import LabelQueues
 from appliance.datasets.ledger import LookLedger
 from appliance.forwarding.forwarder import Forwarding
+from appliance.forwarding.notifier import Notifier
 from appliance.governance.agreement import Agreement
 from appliance.governance.erasing import Erasing
 from appliance.governance.recheck import Sweep
@@ -74,6 +75,7 @@ class Services:
     audit: AuditLog
     reader: LogReader
     forwarding: Forwarding
+    notifier: Notifier
     store: ModelStore
     ledger: LookLedger
     pointers: Pointers
@@ -146,6 +148,7 @@ def open_services(
             audit=log.audit,
             reader=log.reader,
             forwarding=log.forwarding,
+            notifier=log.notifier,
             agreement=log.agreement,
             metrics=log.metrics,
             keys=access.keys,

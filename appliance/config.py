@@ -288,6 +288,26 @@ class ForwardConfig:
 
 
 @dataclass(frozen=True)
+class NotifyConfig:
+    """`[notify."NAME"]`: messages to people when an incident begins or ends.
+
+    Paths are taken from the data directory.
+    """
+
+    to: str = _key("", "https://HOST/PATH for a webhook; smtp://HOST:25 or smtps:// for a relay.")
+    level: str = _key("warning", "The least level that is told.", choices=("warning", "critical"))
+    repeat_hours: int = _key(
+        24, "An open incident that no one acknowledged is told again; 0 never.", low=0, high=8760
+    )
+    mail_from: str = _key("", "Sender of mail.")
+    mail_to: tuple[str, ...] = _key((), "Recipients of mail.")
+    ca: str = _key("", "Certificates that the other side's descends from, PEM; no other is taken.")
+    certificate: str = _key("", "The client certificate that is shown, PEM.")
+    key: str = _key("", "Its private key, PEM, mode 0600.")
+    token: str = _key("", "A file with the bearer token of the webhook, mode 0600.")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """`[models."ID"]`: one model. The table `[models.default]` holds for all without their own.
 
@@ -384,6 +404,9 @@ _LAN: Final = (
     r"|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?"
 )
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_DESTINATION: Final = re.compile(
+    rf"smtps?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?|(?:{_LAN})(?:/[!-~]*)?"
+)
 _RECEIVER: Final = re.compile(
     r"(?:tls://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])|tcp://(?:127\.0\.0\.1|localhost|\[::1\])):[0-9]{1,5}"
     rf"|(?:{_LAN})(?:/[!-~]*)?"
@@ -469,6 +492,7 @@ class Config:
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
     upstreams: Mapping[str, UpstreamConfig] = field(default_factory=dict)
     forward: Mapping[str, ForwardConfig] = field(default_factory=dict)
+    notify: Mapping[str, NotifyConfig] = field(default_factory=dict)
 
     def model(self, model_id: str) -> ModelConfig:
         """The settings of one model: its own table, else the default's."""
@@ -481,7 +505,7 @@ class Config:
         return f"{'https' if self.tls.enabled else 'http'}://{shown}:{port}"
 
 
-_NAMED: Final = ("roles", "models", "upstreams", "forward")
+_NAMED: Final = ("roles", "models", "upstreams", "forward", "notify")
 """Fields of `Config` that are not one table of their name with fixed keys."""
 
 
@@ -526,7 +550,7 @@ def parse_config(text: str) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
     plain = {spec.name: spec.default_factory for spec in fields(Config) if spec.name not in _NAMED}
-    _refuse_unknown(table, {*plain, "admin", "models", "upstreams", "forward"}, "")
+    _refuse_unknown(table, {*plain, "admin", "models", "upstreams", "forward", "notify"}, "")
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
@@ -548,6 +572,10 @@ def parse_config(text: str) -> Config:
             name: _receiver(name, _table(_table(table, "forward", ""), name, "forward."))
             for name in _table(table, "forward", "")
         },
+        notify={
+            name: _destination(name, _table(_table(table, "notify", ""), name, "notify."))
+            for name in _table(table, "notify", "")
+        },
     )
 
 
@@ -564,13 +592,30 @@ def _receiver(name: str, table: _Table) -> ForwardConfig:
     return made
 
 
+def _destination(name: str, table: _Table) -> NotifyConfig:
+    """A destination of messages, complete. Raises UsageError (`config_invalid`)."""
+    where = f"notify.{name}."
+    made = _section(NotifyConfig, table, where)
+    _check_name(name, where)
+    if not _DESTINATION.fullmatch(made.to):
+        message = f"{where}to is https://HOST/PATH, smtp://HOST:PORT or smtps://HOST:PORT; http://"
+        message += " and smtp:// without TLS on loopback or to the site's relay."
+        raise UsageError("config_invalid", message, param=where + "to")
+    if made.to.startswith("smtp"):
+        _refuse_missing([n for n in ("mail_from", "mail_to") if not getattr(made, n)], where)
+    _check_tls(made, made.to.startswith(("https:", "smtps:")), where)
+    return made
+
+
 def _check_name(name: str, where: str) -> None:
     if not _NAME.fullmatch(name):
         message = f"{where[:-1]} is no name: lower-case letters, digits, dots and dashes."
         raise UsageError("config_invalid", message, param=where[:-1])
 
 
-def _check_tls(made: UpstreamConfig | ForwardConfig, needed: bool, where: str) -> None:
+def _check_tls(
+    made: UpstreamConfig | ForwardConfig | NotifyConfig, needed: bool, where: str
+) -> None:
     """Refuse TLS without a CA, and a client certificate without its key."""
     missing = ["ca"] if needed and not made.ca else []
     if bool(made.certificate) != bool(made.key):

@@ -23,7 +23,7 @@ from docs import generate
 SECTIONS: dict[str, type[Any]] = {
     spec.name: type(getattr(Config(), spec.name))
     for spec in fields(Config)
-    if spec.name not in ("roles", "models", "upstreams", "forward")
+    if spec.name not in ("roles", "models", "upstreams", "forward", "notify")
 } | {"admin.roles": RolesConfig, "models.default": ModelConfig}
 
 
@@ -227,3 +227,27 @@ def test_a_receiver_of_the_log() -> None:
 )
 def test_a_receiver_that_cannot_be(before: str, after: str, key: str) -> None:
     assert refusal(RECEIVER.replace(before, after)).param == key
+
+
+DUTY = """[notify.duty]
+to = "smtp://relay.example:25"
+mail_from = "appliance@site.example"
+mail_to = ["duty@site.example"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("", "", ""),
+        ("smtp://relay.example:25", "http://chat.example/hook", "notify.duty.to"),
+        ("smtp://relay.example:25", "smtps://relay.example:25", "notify.duty.ca"),
+        ("smtp://relay.example:25", "https://chat.example/hook", "notify.duty.ca"),
+        ('mail_to = ["duty@site.example"]', "", "notify.duty.mail_to"),
+    ],
+)
+def test_a_destination_of_messages(before: str, after: str, key: str) -> None:
+    if key:
+        assert refusal(DUTY.replace(before, after)).param == key
+    else:
+        assert parse_config(DUTY).notify["duty"].repeat_hours == 24

@@ -44,7 +44,8 @@ def test_every_code_and_every_key_is_in_its_document() -> None:
     tables = re.findall(r"^## `(\[.*?\])`", made["config.md"], re.MULTILINE)
     assert tables == [
         "[server]", "[tls]", "[engine]", "[jobs]", "[routes]", "[tuning]", "[drift]", "[trust]",
-        "[watch]", "[audit]", '[forward."NAME"]', '[models."ID"]', "[admin.roles]",
+        "[watch]", "[audit]", '[forward."NAME"]', '[notify."NAME"]',
+        '[models."ID"]', "[admin.roles]",
         '[upstreams."NAME"]',
     ]  # fmt: skip
 

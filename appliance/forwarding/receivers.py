@@ -10,6 +10,7 @@ Rules:
 Sources: RFC 5425, RFC 6587; OTLP 1.5, "OTLP/HTTP".
 """
 
+import contextlib
 import fcntl
 import http.client
 import socket
@@ -17,12 +18,12 @@ import ssl
 import struct
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from appliance.config import ForwardConfig
+from appliance.config import ForwardConfig, NotifyConfig
 from appliance.errors import UsageError
 from appliance.forwarding.messages import OutgoingEntry, otlp_logs, syslog_frames
 
@@ -47,7 +48,7 @@ class Receiver(Protocol):
         """End the connection."""
 
 
-def tls_of(config: ForwardConfig, data: Path) -> ssl.SSLContext:
+def tls_of(config: ForwardConfig | NotifyConfig, data: Path) -> ssl.SSLContext:
     """TLS to a receiver. Raises UsageError (`certificate_unusable`)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -133,32 +134,36 @@ class _Otlp:
     acknowledges = True
 
     def __init__(self, to: str, origin: str, context: ssl.SSLContext | None) -> None:
-        parts = urlsplit(to)
-        host, self._path, self._origin = parts.hostname or "", parts.path or "/v1/logs", origin
-        self._connection: http.client.HTTPConnection
-        if context is None:
-            self._connection = http.client.HTTPConnection(host, parts.port, timeout=SECONDS)
-        else:
-            self._connection = http.client.HTTPSConnection(
-                host, parts.port, timeout=SECONDS, context=context
-            )
+        self._to, self._origin, self._context = to, origin, context
 
     def send(self, messages: Sequence[OutgoingEntry]) -> None:
         """Post them and read the answer."""
-        body = otlp_logs(messages, self._origin)
-        try:
-            head = {"Content-Type": "application/json"}
-            self._connection.request("POST", self._path, body, head)
-            answer = self._connection.getresponse()
-            answer.read(_ANSWER)
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
-        if answer.status // 100 != 2:
-            raise ConnectionError(f"the collector answered {answer.status}")
+        head = {"Content-Type": "application/json"}
+        post(self._to, otlp_logs(messages, self._origin), head, self._context)
 
     def check(self) -> None:
         """The next request finds out."""
 
     def close(self) -> None:
-        """End it."""
-        self._connection.close()
+        """Nothing is open between two requests."""
+
+
+def post(url: str, body: bytes, head: Mapping[str, str], context: ssl.SSLContext | None) -> None:
+    """Post a document and read the answer's status. Raises OSError where it is not 2xx."""
+    parts = urlsplit(url)
+    connection: http.client.HTTPConnection
+    if context is None:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
+    else:
+        connection = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port, timeout=SECONDS, context=context
+        )
+    with contextlib.closing(connection):
+        try:
+            connection.request("POST", parts.path or "/", body, dict(head))
+            answer = connection.getresponse()
+            answer.read(_ANSWER)
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
+    if answer.status // 100 != 2:
+        raise ConnectionError(f"the other side answered {answer.status}")

@@ -216,6 +216,7 @@ class Facts:
     broken_upstreams: tuple[Told, ...] = ()
     unread_upstreams: tuple[Told, ...] = ()
     receivers: tuple[ReceiverFact, ...] = ()
+    unnotified: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()
     replays: tuple[Told, ...] = ()
     backup: Backup | None = None

@@ -403,6 +403,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("receiver_behind", "warning", "A receiver of the log takes nothing, or falls behind",
          "40 s", "`appliance audit receivers` says why; see to the receiver, its network and its"
          " certificate.", _receivers),
+    Rule("notice_undelivered", "warning", "A webhook or mail relay takes no messages", "20 s",
+         "Look at the destination; [notify] in appliance.toml has its address and certificate.",
+         lambda facts: facts.unnotified),
     Rule("model_suspended", "critical", "A person or a check suspended an artifact",
          "10 s; a changed file at the next re-check (`recheck_minutes`) or load",
          "`appliance artifact show {subject}`; approvals bring it back.", _suspended),

@@ -59,6 +59,7 @@ class Onlooker:
             self._keep_looks(facts.now_us)
         self._hold_for_receivers(facts.now_us)
         seen = services.incidents.look(rules.alarms(facts), facts.now_us)
+        services.notifier.tell(seen, facts.now_us)
         for alarm in seen.began:
             _log.log(
                 _LEVELS[alarm.level],

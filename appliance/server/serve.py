@@ -145,6 +145,7 @@ def serve(
             if save:
                 keep(data, host, lan.getsockname()[1])
             services.forwarding.start()
+            services.notifier.start()
             runner.run(_serve(services, lan, admin, context))
 
 

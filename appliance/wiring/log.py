@@ -12,6 +12,7 @@ from appliance.audit.reader import LogReader
 from appliance.db import open_database
 from appliance.forwarding.cursors import ForwardCursors
 from appliance.forwarding.forwarder import Forwarding
+from appliance.forwarding.notifier import Notifier
 from appliance.governance.agreement import Agreement
 from appliance.observability.metrics import Metrics
 from appliance.types import Json
@@ -60,6 +61,8 @@ class LogRoom:
             held.clock,
         )
         held.closing.callback(self.forwarding.stop)
+        self.notifier = Notifier(held.config.notify, held.data, self.reader.origin)
+        held.closing.callback(self.notifier.stop)
 
     async def record(self, kind: str, fields: Mapping[str, Json]) -> None:
         """Append an entry and wait until it is durable."""

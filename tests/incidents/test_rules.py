@@ -64,6 +64,7 @@ BAD = {
     "host_unsuitable": replace(WELL, host=("Landlock is missing.",)),
     "log_unwritable": replace(WELL, log=LogFact(latched="the disk is full")),
     "log_behind": replace(WELL, log=LogFact(alarm="It grows.")),
+    "notice_undelivered": replace(WELL, unnotified=told()),
     "receiver_behind": replace(
         WELL, receivers=(ReceiverFact("siem", "tls://s:1", 3, NOW - DAY, "refused", NOW - DAY),)
     ),

@@ -155,6 +155,10 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             for name, why in services.upstreams.broken.items()
         ),
         unread_upstreams=_unread(services.upstreams.unread),
+        unnotified=tuple(
+            Told(name, f"No message reaches {name}: {why}")
+            for name, why in sorted(services.notifier.problems.items())
+        ),
         receivers=tuple(
             ReceiverFact(s.name, s.to, s.behind, s.oldest_us, s.problem, s.since_us)
             for s in services.forwarding.standings
