@@ -167,7 +167,7 @@ def proof(
         seq=seq,
         witness=None if witness_key is None else key_line(witness_key),
     )
-    out.write_bytes(document)
+    output.file(out, document)
     output.data({"seq": seq, "file": str(out), "bytes": len(document)}, [f"proof of {seq}: {out}"])
 
 
@@ -273,7 +273,7 @@ def consistency(output: Output, client: AdminClient, checkpoint: Path, out: Path
     document = client.call(
         wire.AUDIT_CONSISTENCY, wire.OlderHead.of(note=checkpoint.read_text(errors="replace"))
     )
-    out.write_bytes(document)
+    output.file(out, document)
     output.data({"file": str(out), "bytes": len(document)}, [f"consistency proof: {out}"])
 
 
@@ -322,8 +322,11 @@ def checkpoint(
         raise click.UsageError("--request and --witness-key belong together.")
     with admin_client(data) as client:
         note = client.call(wire.AUDIT_CHECKPOINT)
-        if request is not None and witness_key is not None:
-            request.write_bytes(client.call(wire.WITNESS_REQUEST, witness=key_line(witness_key)))
+        asked = b""
+        if witness_key is not None:
+            asked = client.call(wire.WITNESS_REQUEST, witness=key_line(witness_key))
+    if request is not None:
+        request.write_bytes(asked)
     lines = note.decode().splitlines()
     if qr or png is not None:
         import segno  # no other command needs it

@@ -497,7 +497,7 @@ def capture(
     made = Dataset(manifest, split(items, SplitRule("given")))
     directory.write(path, made)
     if out is not None:
-        out.write_text(json.dumps(answers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        output.file(out, json.dumps(answers, indent=2, sort_keys=True) + "\n")
     _tell(output, path, made, [f"{left_out} requests left out"] if left_out else [])
 
 

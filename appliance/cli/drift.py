@@ -4,7 +4,6 @@ Rules: weeks are looked at by a job of the server, which also looks by itself; t
 first; what cannot be found is told with it.
 """
 
-import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,7 @@ import click
 from appliance.advisor import rehearsal
 from appliance.cli.connect import admin_client, connected
 from appliance.cli.job import watched
-from appliance.cli.output import Output, data_option, json_option, safe, table
+from appliance.cli.output import Output, data_option, json_option, page_option, safe, table
 from appliance.client import AdminClient
 from appliance.datasets import directory as datasets
 from appliance.evals.wanted import OPEN
@@ -68,19 +67,14 @@ def show(output: Output, client: AdminClient, task: str) -> None:
 
 @drift.command()
 @click.argument("task", metavar="TASK")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
-              help="The HTML file to write.")  # fmt: skip
+@page_option
 @connected()
 def report(output: Output, client: AdminClient, task: str, out: Path) -> None:
     """Write the page of a task's weeks.
 
     It is one HTML file.
     """
-    html = client.call(DRIFT_REPORT, task=task).html
-    with contextlib.suppress(FileNotFoundError):
-        out.unlink()
-    out.write_text(html, encoding="utf-8")
-    output.data({"report": str(out)}, [f"wrote {out}"])
+    output.page(out, client.call(DRIFT_REPORT, task=task).html)
 
 
 @drift.command()

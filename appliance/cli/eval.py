@@ -5,7 +5,6 @@ cannot be named; the answer stands first, then each candidate with its interval.
 is the id of an approved artifact, or a directory: what is a directory here or holds a slash.
 """
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from appliance.cli.output import (
     Output,
     directory_option,
     json_option,
+    page_option,
     prints,
     safe,
     table,
@@ -203,19 +203,14 @@ def errors(
 
 @eval.command()
 @click.argument("job_id", metavar="[ID]", type=click.IntRange(1), required=False)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
-              help="The HTML file to write.")  # fmt: skip
+@page_option
 @connected()
 def report(output: Output, client: AdminClient, job_id: int | None, out: Path) -> None:
     """Write an evaluation's page as HTML.
 
     Without ID of the newest that is done.
     """
-    html = client.call(wire.EVALUATION_REPORT, job_id=job_id or _newest(client)).html
-    with contextlib.suppress(FileNotFoundError):
-        out.unlink()
-    out.write_text(html, encoding="utf-8")
-    output.data({"report": str(out)}, [f"wrote {out}"])
+    output.page(out, client.call(wire.EVALUATION_REPORT, job_id=job_id or _newest(client)).html)
 
 
 def _compared(found: Compared) -> Iterator[str]:

@@ -94,7 +94,7 @@ def result(output: Output, client: AdminClient, job_id: int, out: Path) -> None:
     found = client.call(JOB, job_id=job_id)
     if found.state != "done" or found.result is None:
         raise StateRefused("job_wrong_state", f"Job {job_id} is {found.state} and has no result.")
-    out.write_text(dumps(found.told), encoding="utf-8")
+    output.file(out, dumps(found.told))
     named = digest(found.told)
     told: dict[str, JsonValue] = {"job": job_id, "file": str(out), "result_sha256": named}
     output.data(told, [f"wrote {safe(str(out))}, SHA-256 {named}"])

@@ -42,7 +42,7 @@ class Output:
 
     def __init__(self) -> None:
         self.as_json = False
-        self._kept: list[str] | None = None
+        self._kept: list[str | tuple[Path, bytes]] | None = None
 
     def data(self, document: BaseModel | Mapping[str, JsonValue], lines: Iterable[str]) -> None:
         """Print the result: the document with `--json`, otherwise the lines."""
@@ -56,15 +56,32 @@ class Output:
             else:
                 self._kept.append(line)
 
+    def file(self, path: Path, content: str | bytes) -> None:
+        """Write a file of the result."""
+        data = content if isinstance(content, bytes) else content.encode()
+        if self._kept is None:
+            path.write_bytes(data)
+        else:
+            self._kept.append((path, data))
+
+    def page(self, path: Path, html: str) -> None:
+        """Write a page in place of what is there."""
+        path.unlink(missing_ok=True)
+        self.file(path, html)
+        self.data({"report": str(path)}, [f"wrote {path}"])
+
     def keep(self) -> None:
-        """Print no result until `release`: a pager must not hold up what others wait for."""
+        """Print and write nothing until `release`: pagers and disks must not hold up others."""
         self._kept = []
 
     def release(self) -> None:
-        """Print what was kept."""
+        """Print and write what was kept, in its order."""
         kept, self._kept = self._kept or [], None
-        for line in kept:
-            click.echo(line)
+        for each in kept:
+            if isinstance(each, str):
+                click.echo(each)
+            else:
+                self.file(*each)
 
     def listing(
         self, document: BaseModel | Mapping[str, JsonValue], items: Sequence[T], of: ListTable[T]
@@ -276,6 +293,12 @@ def json_option(command: Decorated) -> Decorated:
         callback=choose,
         help="Print one JSON document.",
     )(command)
+
+
+def page_option(command: Decorated) -> Decorated:
+    """`--out`: where a page is written."""
+    path = click.Path(dir_okay=False, path_type=Path)
+    return click.option("--out", type=path, required=True, help="The HTML file to write.")(command)
 
 
 def prints(command: Callable[..., None]) -> Callable[..., None]:

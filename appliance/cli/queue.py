@@ -89,7 +89,7 @@ def labels(output: Output, data: Path, task: str, out: Path) -> None:
     with admin_client(data) as client:
         found = client.call(wire.QUEUE_LABELS, wire.QueueTask.of(task=task))
     lines = [json.dumps(item, ensure_ascii=False) + "\n" for item in found.items]
-    out.write_text("".join(lines), encoding="utf-8")
+    output.file(out, "".join(lines))
     left = f", {found.left_out} could not be items" if found.left_out else ""
     output.data(found, [f"{len(found.items)} labelled items in {out}{left}"])
 

@@ -4,7 +4,6 @@ Rules: check and sign work on a directory and need no server; the specification 
 signed here, and the private key stays in this process; a person sees the terms before the look.
 """
 
-import contextlib
 import json
 import secrets
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from appliance.cli.output import (
     Output,
     data_option,
     json_option,
+    page_option,
     prints,
     safe,
     table,
@@ -275,19 +275,14 @@ def sample(output: Output, data: Path, name: str, item: int | None, label: str |
 
 @route.command()
 @click.argument("name", metavar="ROUTE")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
-              help="The HTML file to write.")  # fmt: skip
+@page_option
 @connected()
 def report(output: Output, client: AdminClient, name: str, out: Path) -> None:
     """Write a calibration's page as HTML.
 
     Of the newest one.
     """
-    html = client.call(EVALUATION_REPORT, job_id=_newest(client, name)[0].id).html
-    with contextlib.suppress(FileNotFoundError):
-        out.unlink()
-    out.write_text(html, encoding="utf-8")
-    output.data({"report": str(out)}, [f"wrote {out}"])
+    output.page(out, client.call(EVALUATION_REPORT, job_id=_newest(client, name)[0].id).html)
 
 
 @route.command()

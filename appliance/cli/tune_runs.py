@@ -1,6 +1,5 @@
 """`tune list`, `tune compare`, `tune report`: tunings that were begun, and what they came to."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 import click
 
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.output import Output, prints, safe, state, table
+from appliance.cli.output import Output, page_option, prints, safe, state, table
 from appliance.cli.tune_offer import KIND, tuning_of
 from appliance.client import AdminClient
 from appliance.errors import Refused
@@ -53,8 +52,7 @@ def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
 
 @click.command()
 @click.argument("job_id", metavar="[ID]", type=_ID, required=False)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
-              help="The HTML file to write.")  # fmt: skip
+@page_option
 @click.option("--against", metavar="ID", type=_ID,
               help="Compare with this tuning. Item by item.")  # fmt: skip
 @connected()
@@ -66,11 +64,7 @@ def report(
     Without ID of the newest with an adapter.
     """
     number = _newest(client) if job_id is None else tuning_of(client, job_id).id
-    html = client.call(wire.TUNING_REPORT, job_id=number, against=against).html
-    with contextlib.suppress(FileNotFoundError):
-        out.unlink()
-    out.write_text(html, encoding="utf-8")
-    output.data({"report": str(out)}, [f"wrote {out}"])
+    output.page(out, client.call(wire.TUNING_REPORT, job_id=number, against=against).html)
 
 
 def losses(found: Losses) -> list[str]:

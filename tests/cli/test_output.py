@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,23 @@ def test_json_is_ascii_and_one_document(capsys: pytest.CaptureFixture[str]) -> N
     output.as_json = True
     output.data({"name": "\x9b\u202ex"}, ["for a person"])
     assert capsys.readouterr().out == '{\n  "name": "\\u009b\\u202ex"\n}\n'
+
+
+def test_files_wait_for_the_release_in_their_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While a command has the lock of a data directory it waits for no disk of a person."""
+    output, kept, page = Output(), tmp_path / "proof", tmp_path / "page.html"
+    page.symlink_to(kept)
+    output.keep()
+    output.file(kept, b"\xff")
+    output.page(page, "<p>ö</p>")
+    assert not kept.exists() and capsys.readouterr().out == ""
+    output.release()
+    assert kept.read_bytes() == b"\xff" and page.read_text(encoding="utf-8") == "<p>ö</p>"
+    assert not page.is_symlink() and capsys.readouterr().out == f"wrote {page}\n"
+    output.file(kept, "later")
+    assert kept.read_text() == "later"
 
 
 def test_an_error_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:

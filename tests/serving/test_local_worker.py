@@ -1,14 +1,26 @@
 """The backend over a real worker: what it says of itself, and how its rows become pieces."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from appliance.app import Services
-from appliance.engine.protocol import Row
+from appliance.engine.protocol import Prepare, Prepared, Row
 from appliance.errors import BadRequest, Unavailable
 from appliance.serving.local_worker import LocalWorker, LocalWorkers
-from appliance.types import Constraint, Delta, GenerationRequest, Principal
+from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
+from appliance.types import (
+    Constraint,
+    Delta,
+    GenerationRequest,
+    Limits,
+    ModelCard,
+    Principal,
+    TaskNeeds,
+)
+from appliance.workers.process import WorkerProcess
 from tests.smol import ID, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -19,6 +31,45 @@ APP = Principal("k1", "app")
 def ready(shared: Services) -> Services:
     """The model is loaded once for all of them."""
     return shared
+
+
+class RecordedWorker:
+    """Keeps what it is asked to prepare."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Prepare, str]] = []
+
+    def next_id(self, choices: int) -> int:
+        return 7 * choices
+
+    async def prepare(self, message: Prepare, key_id: str) -> Prepared:
+        self.sent.append((message, key_id))
+        return Prepared(message.id, 1, 1, "")
+
+
+@pytest.mark.parametrize("adapter", ["", "ad"])
+async def test_the_worker_is_sent_who_asks_and_what_may_be_reused(adapter: str) -> None:
+    """Scope and readable documents keep what one app computed from another."""
+    worker, facts = RecordedWorker(), SimpleNamespace(id=ID, digest="d", policy_version=1)
+    facts.grammars = ()
+    backend = LocalWorker(
+        card=cast(ModelCard, None),
+        model=cast(VerifiedModel, facts),
+        worker=cast(WorkerProcess, worker),
+        engine="e",
+        obstacle=None,
+        adapter=cast(VerifiedAdapter, SimpleNamespace(id="a", digest="ad")) if adapter else None,
+    )
+    asked = replace(request(n=2), task=TaskNeeds(readable="docs"))
+    asker = Principal("k2", "app", limits=Limits(weight=3))
+    prepared = await backend.prepare(asked, asker, seed=11)
+    sent = Prepare(id=14, asked=asked, seed=11, scope="k2", weight=3, adapter=adapter)
+    assert worker.sent == [(sent, "k2")] and sent.asked.task.readable == "docs"
+    assert (prepared.number, prepared.seed, prepared.provenance.adapter) == (
+        14,
+        11,
+        adapter or None,
+    )
 
 
 async def opened(services: Services) -> LocalWorker:

@@ -218,7 +218,7 @@ def decode(data: bytes, form: type[T]) -> T:
     try:
         return Decoder(form).decode(data)
     except (MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise invalid(f"it sent no {form.__name__.lower()}: {str(error)[:100]}") from error
+        raise invalid(f"its answer is not what was asked for: {str(error)[:100]}") from error
 
 
 def _ranked(found: list[Ranked] | None) -> tuple[tuple[bytes, float], ...]:

@@ -79,5 +79,6 @@ async def test_large_documents_are_decoded_beside_the_loop(
 
 def test_a_probe_has_choices() -> None:
     for data in (b"{}", b"[]", b"null", b'{"choices": 3}', b'{"choices": [3]}'):
-        with pytest.raises(UpstreamLost):
+        with pytest.raises(UpstreamLost, match="its answer is not what was asked for: ") as found:
             decode(data, Probed)
+        assert "probed" not in found.value.message.lower()  # no name of ours
