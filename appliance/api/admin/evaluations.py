@@ -96,12 +96,8 @@ def _reader(services: Services) -> Read:
 
 
 def _flip(flip: ItemFlip, first: str, texts: Mapping[str, str]) -> wire.Flip:
-    return wire.Flip(
-        item=flip.item,
-        group=flip.group,
+    return wire.Flip.told_by(
+        flip,
         right="first" if flip.side == first else "second",
-        expected=flip.expected,
-        first=flip.first,
-        second=flip.second,
         input=texts.get(flip.item, ""),
     )

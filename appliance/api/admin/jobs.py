@@ -15,7 +15,6 @@ from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import CODES
 from appliance.jobs.jobs import ShownJob
-from appliance.jobs.progress import Progress
 from appliance.wire.admin import jobs as wire
 from appliance.wire.admin.results import CalibrationResult, GateResult, read
 
@@ -87,33 +86,15 @@ def job_of(shown: ShownJob, *, whole: bool = True) -> wire.Job:
         whole: with its result.
     """
     job = shown.job
-    return wire.Job(
-        id=job.id,
-        kind=job.kind,
-        title=job.title,
-        state=job.state,
-        actor=job.actor,
+    return wire.Job.told_by(
+        job,
         heavy=shown.heavy,
         actions=list(shown.actions),
-        progress=progress_of(job.progress),
+        progress=wire.JobProgress.told_by(job.progress),
         created=iso(job.created_us),
         started=None if job.started_us is None else iso(job.started_us),
         ended=None if job.ended_us is None else iso(job.ended_us),
-        code=job.code,
-        message=job.message,
         hint=CODES[job.code].hint if job.code in CODES else "",
         params=json.loads(job.params),
         result=read(job.kind, json.loads(job.result)) if whole and job.result else None,
-    )
-
-
-def progress_of(told: Progress) -> wire.JobProgress:
-    """Progress as the schema has it."""
-    return wire.JobProgress(
-        phase=told.phase,
-        done=told.done,
-        total=told.total,
-        unit=told.unit,
-        rate=told.rate,
-        seconds_left=told.seconds_left,
     )

@@ -85,21 +85,13 @@ def _limits_of(wanted: wire.KeyLimits) -> Limits:
 
 
 def _key_of(key: ApiKey, services: Services) -> wire.Key:
-    return wire.Key(
-        id=key.id,
-        name=key.name,
-        role=key.role,
-        models=list(key.models),
+    return wire.Key.told_by(
+        key,
         created=iso(key.created_us),
         expires=None if key.expires_us is None else iso(key.expires_us),
         revoked=key.revoked_us is not None,
         state=key.state(services.clock.wall_us()),
         last_used=None if key.last_used_us is None else iso(key.last_used_us),
-        limits=key.limits,
         rotated_until=None if key.old_until_us is None else iso(key.old_until_us),
         certificate=key.certificate.hex() if key.certificate else None,
-        content=key.content,
-        examples=key.examples,
-        tasks_only=key.tasks_only,
-        usage=key.usage,
     )

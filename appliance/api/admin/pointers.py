@@ -123,16 +123,13 @@ def _pointer(services: Services, policy: TrustPolicy, signed: Signed[TaskPointer
         serves = _serves(services, policy, found)
         return wire.Version(task=found.task, digest=found.digest, serves=serves)
 
-    return wire.Pointer(
+    return wire.Pointer.told_by(
+        told,
         id=signed.id,
         live=version(told.live),
         canary=version(told.canary) if told.canary else None,
-        percent=told.percent,
         shadow=version(told.shadow) if told.shadow else None,
         compared=services.shadows.tally(signed.id) if told.shadow else None,
-        person=told.person,
-        reason=told.reason,
-        time=told.time,
     )
 
 

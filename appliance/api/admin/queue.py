@@ -61,18 +61,11 @@ def answer(
 
 
 def _shown(item: DeferredItem) -> wire.Waiting:
-    return wire.Waiting(
-        id=item.id,
-        request_id=item.request_id,
-        app=item.app,
-        task=item.task,
-        reason=item.reason,
+    return wire.Waiting.told_by(
+        item,
         input=dict(item.input),
         labels=list(item.form.labels),
         form=None if item.form.schema is None else dict(item.form.schema),
         created=iso(item.created_us),
         deadline=iso(item.deadline_us),
-        state=item.state,
-        answer=item.answer,
-        actor=item.actor,
     )

@@ -96,13 +96,8 @@ def _side(services: Services, number: int, told: TrainingRecord) -> comparing.Co
 
 
 def _paired(found: comparing.PairedTunings) -> wire.Paired:
-    return wire.Paired(
-        tuning=found.tuning,
-        against=found.against,
-        reason=found.reason,
-        items=found.items,
-        left_out=found.left_out,
-        groups=found.groups,
+    return wire.Paired.told_by(
+        found,
         differences=[
             wire.DevDifference(
                 what=what,

@@ -1,5 +1,7 @@
 """Replies read what is new, requests do not."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from appliance.errors import BadRequest
@@ -22,3 +24,15 @@ def test_a_reply_allows_and_a_request_refuses_what_is_unknown() -> None:
     assert caught.value.param == "number"
     with pytest.raises(BadRequest):
         Asked.of(number=1, new=2)
+
+
+class SaidMore(Said):
+    name: str = ""
+    left: int = 3
+
+
+def test_a_reply_takes_from_a_record_what_both_name() -> None:
+    record = SimpleNamespace(number=1, name="a", secret="s")
+    assert SaidMore.told_by(record, name="b") == SaidMore(number=1, name="b", left=3)
+    with pytest.raises(AttributeError):
+        SaidMore.told_by(SimpleNamespace(name="a"))
