@@ -158,21 +158,9 @@ def _specification(
 
 def declared(plan: Plan, person: str) -> Specification:
     """The terms that the task declares, for a person to sign."""
+    left_out = {"floor_micros", "looks_left", "groups", "items"}
     return Specification(
-        task=plan.task,
-        task_digest=plan.task_digest,
-        dataset=plan.dataset,
-        dataset_digest=plan.dataset_digest,
-        split=plan.split,
-        metric=plan.metric,
-        margin_micros=plan.margin_micros,
-        alpha_micros=plan.alpha_micros,
-        looks=plan.looks,
-        schedule=tuple(plan.schedule),
-        model=plan.model,
-        model_digest=plan.model_digest,
-        incumbent=plan.incumbent,
-        incumbent_digest=plan.incumbent_digest,
+        **(plan.model_dump(exclude=left_out) | {"schedule": tuple(plan.schedule)}),
         floors={"": plan.floor_micros} if plan.floor_micros else {},
         seed=secrets.token_hex(16),
         name=person,

@@ -150,10 +150,7 @@ def point(client: AdminClient, wanted: wire.Target, roles: Roles, signer: Signer
     """Sign a pointer and hand it in."""
     made = TaskPointer(
         name=wanted.name,
-        live=roles.live,
-        canary=roles.canary,
-        percent=roles.percent,
-        shadow=roles.shadow,
+        **vars(roles),
         previous=wanted.previous,
         person=signer.person,
         reason=signer.reason,

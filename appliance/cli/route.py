@@ -341,8 +341,7 @@ def _specification(plan: RoutePlan, given: dict[str, Any]) -> RouteSpecification
         for name in ("error", "delta", "margin")
         if given[name] is not None
     }
-    left_out = {"looks_left", "groups", "items"}
-    terms = {k: v for k, v in plan.model_dump().items() if k not in left_out}
+    terms = plan.model_dump(exclude={"looks_left", "groups", "items"})
     return RouteSpecification(
         **(terms | micros | {"schedule": tuple(plan.schedule)}),
         seed=secrets.token_hex(16),

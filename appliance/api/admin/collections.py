@@ -243,13 +243,11 @@ def _digest(collection: OpenCollection, name: str) -> str:
 def _summary(shelf: Shelf) -> wire.Collection:
     collection = shelf.collection
     counts = collection.counts()
-    return wire.Collection(
+    return wire.Collection.told_by(
+        counts,
         name=shelf.name,
         embedder=collection.settings.embedder,
         ranking=collection.settings.ranking,
-        documents=counts.documents,
-        chunks=counts.chunks,
         size=collection.path.stat().st_size,
         memory=shelf.searcher.size,
-        generation=counts.generation,
     )

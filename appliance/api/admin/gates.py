@@ -93,21 +93,18 @@ def plan(services: ServicesDep, wanted: wire.PlanWanted) -> wire.Plan:
         definition = catalogue.read_artifact(artifact).task
     rest = ledgers.remaining(looks, seal.schedule, task.digest, definition.id, definition.version)
     schedule = ledgers.schedule(looks, seal.schedule)
-    return wire.Plan(
+    return wire.Plan.told_by(
+        facts,
         task=task.id,
         task_digest=task.digest,
         dataset=data.id,
         dataset_digest=data.digest,
         split=wanted.split,
-        metric=facts.metric,
-        margin_micros=facts.margin_micros,
         alpha_micros=facts.alpha_micros or 0,
         floor_micros=facts.floor_micros or 0,
         looks=ledgers.LOOKS,
         looks_left=len(rest),
         schedule=[] if schedule == ledgers.QUARTERS else list(schedule),
-        model=facts.model,
-        model_digest=facts.model_digest,
         incumbent=incumbent,
         incumbent_digest=digest,
         groups=part.groups,
@@ -289,14 +286,10 @@ def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
             evaluation.check_use(found, digest, facts, engine, now, policy, new=True)
         except Refused as error:
             why = error.code
-    return wire.Certificate(
+    return wire.Certificate.told_by(
+        found.wanted,
         id=found.id,
-        task=found.wanted.task,
-        task_digest=found.wanted.task_digest,
-        dataset=found.wanted.dataset,
         verdict=found.found.verdict,
-        metric=found.wanted.metric,
-        incumbent=found.wanted.incumbent,
         groups=found.found.groups,
         interval=found.found.interval,
         doubtful=found.doubtful,

@@ -54,16 +54,7 @@ async def acknowledge(
 
 def of_alarm(alarm: Alarm) -> wire.Incident:
     """An alarm that holds now."""
-    return wire.Incident(
-        id=alarm.incident,
-        code=alarm.code,
-        level=alarm.level,
-        subject=alarm.subject,
-        message=alarm.message,
-        since=iso(alarm.since_us or 0),
-        next=alarm.next,
-        acked_by=alarm.acked_by,
-    )
+    return wire.Incident.told_by(alarm, id=alarm.incident, since=iso(alarm.since_us or 0))
 
 
 def shown(incident: IncidentRecord) -> wire.Incident:

@@ -114,13 +114,7 @@ def show_bom(services: ServicesDep, model_id: str) -> Response:
 def show_subject(services: ServicesDep, model_id: str) -> wire.Subject:
     """Show the subject that an approver signs."""
     subject = services.lifecycle.subject(model_id)
-    return wire.Subject(
-        id=model_id,
-        digest=subject.digest,
-        signature_sha256=subject.signature_sha256,
-        round=subject.round,
-        certificate=subject.certificate,
-    )
+    return wire.Subject.told_by(subject, id=model_id)
 
 
 @router.serves(wire.MODEL_APPROVE)

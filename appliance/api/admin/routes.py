@@ -220,25 +220,14 @@ def _shown(
             why = error.code
     known = certificates.of(digest, policy)
     watched = services.monitors.standing(known[0].origin) if known else None
-    return wire.Route(
+    return wire.Route.told_by(
+        facts,
         id=record.id,
-        version=facts.version,
-        description=facts.description,
         state=state,
         digest=digest,
-        on_defer=facts.on_defer,
         certified=not why,
         why=why,
-        stages=[
-            wire.Stage(
-                name=s.name,
-                kind=s.kind,
-                task=s.task,
-                digest=s.digest,
-                answers=shares[record.id, s.name],
-            )
-            for s in facts.stages
-        ],
+        stages=[wire.Stage.told_by(s, answers=shares[record.id, s.name]) for s in facts.stages],
         deferred=shares[record.id, DEFERRED],
         certificates=[_certificate(services, each) for each in known],
         watched=watched,
@@ -251,25 +240,20 @@ def _shown(
 def _certificate(services: Services, statement: Statement) -> wire.CalibrationCertificate:
     wanted, found, at = statement.wanted, statement.found, statement.circumstances
     threshold = found.threshold_micros
-    return wire.CalibrationCertificate(
+    return wire.CalibrationCertificate.told_by(
+        found,
         id=statement.id,
         verdict="certified" if found.certified else "not_certifiable",
-        reason=found.reason,
         threshold=None if threshold is None else threshold / MILLION,
         coverage=found.coverage_micros / MILLION,
         limit=found.limit_micros / MILLION,
         alpha=wanted.error_micros / MILLION,
         delta=wanted.delta_micros / MILLION,
-        groups=found.groups,
-        groups_needed=found.groups_needed,
-        doubtful=found.doubtful,
         identity=at.identity,
         dataset=wanted.dataset,
         person=wanted.name,
         issued=iso(at.issued_us),
         valid_until=iso(at.valid_until_us),
         suspended=services.routes.certificates.why_suspended(statement) or "",
-        function=found.function,
         weight=wanted.weight or "groups",
-        effective=found.effective,
     )

@@ -123,7 +123,8 @@ def _result(job: StoredJob) -> AdapterTuned:
 def _tuned(job: StoredJob, result: AdapterTuned) -> wire.Tuned:
     dev, best = result.dev, result.chosen
     exported = next(one for one in result.seeds if one.seed == result.seed)
-    return wire.Tuned(
+    return wire.Tuned.told_by(
+        result,
         id=job.id,
         title=job.title,
         metric=dev.metric,
@@ -134,8 +135,4 @@ def _tuned(job: StoredJob, result: AdapterTuned) -> wire.Tuned:
         best_value=best.value,
         best_interval=best.interval,
         dev_nats=exported.dev_nats,
-        spread_nats=result.spread_nats,
-        seconds=result.seconds,
-        peak_mib=result.peak_mib,
-        joules=result.joules,
     )

@@ -84,7 +84,8 @@ def _shown(services: Services, upstream: ConfiguredUpstream) -> wire.Upstream:
 
 
 def _host(services: Services, host: UpstreamPeer) -> wire.UpstreamHost:
-    return wire.UpstreamHost(
+    return wire.UpstreamHost.told_by(
+        host.health,
         url=host.url,
         state=host.state,
         approvals=[
@@ -94,8 +95,5 @@ def _host(services: Services, host: UpstreamPeer) -> wire.UpstreamHost:
         record=None if host.record is None else host.record.document(),
         outstanding=host.health.running,
         breaker=host.health.reach,
-        problem=host.health.problem,
-        suspect=host.health.suspect,
-        tripped=host.health.tripped,
         probed_seconds=host.health.probed_ago,
     )

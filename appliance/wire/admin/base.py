@@ -25,7 +25,7 @@ class Reply(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     @classmethod
-    def told_by(cls, record: object, **more: Any) -> Self:
+    def told_by(cls, record: object, /, **more: Any) -> Self:
         """Take from a record the fields that both name, and the others from `more`."""
         for name, field in cls.model_fields.items():
             if name not in more and (field.is_required() or hasattr(record, name)):
