@@ -75,12 +75,9 @@ def _order(outcome: Outcome) -> tuple[int, int, str]:
 
 def _mistake(outcome: Outcome, texts: Mapping[str, str]) -> WrongItem:
     micros = outcome.confidence_micros
-    return WrongItem(
-        item=outcome.item,
-        group=outcome.group,
-        expected=outcome.expected,
+    return WrongItem.told_by(
+        outcome,
         answered=outcome.said,
-        score=outcome.score,
         confidence=None if micros is None else micros / 1e6,
         input="" if outcome.erased else texts.get(outcome.item, ""),
     )

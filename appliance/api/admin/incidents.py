@@ -11,7 +11,6 @@ from appliance.audit.log import Draft
 from appliance.clock import iso
 from appliance.incidents.kept import IncidentRecord
 from appliance.incidents.rules import Alarm
-from appliance.types import Json
 from appliance.wire.admin import incidents as wire
 
 router = Routes()
@@ -36,15 +35,15 @@ async def acknowledge(
 ) -> wire.Incident:
     """Note that a person takes care of it."""
     found = await asyncio.to_thread(services.incidents.find, number)
-    fields: dict[str, Json] = {
-        "action": "incident_ack",
-        "actor": person.actor,
-        "incident": number,
-        "code": found.code,
-        "subject": found.subject,
-        "reason": wanted.note,
-    }
-    await append(services.audit, Draft("admin", fields))
+    deed = Draft.deed(
+        "incident_ack",
+        person.actor,
+        incident=number,
+        code=found.code,
+        subject=found.subject,
+        reason=wanted.note,
+    )
+    await append(services.audit, deed)
     now_us = services.clock.wall_us()
     done = await asyncio.to_thread(
         services.incidents.acknowledge, number, person.actor, wanted.note, now_us
@@ -59,17 +58,9 @@ def of_alarm(alarm: Alarm) -> wire.Incident:
 
 def shown(incident: IncidentRecord) -> wire.Incident:
     """An incident as it is kept."""
-    return wire.Incident(
-        id=incident.id,
-        code=incident.code,
-        level=incident.level,
-        subject=incident.subject,
-        message=incident.message,
+    return wire.Incident.told_by(
+        incident,
         since=iso(incident.began_us),
-        next=incident.next,
-        times=incident.times,
         ended=None if incident.ended_us is None else iso(incident.ended_us),
         acked=None if incident.acked_us is None else iso(incident.acked_us),
-        acked_by=incident.acked_by,
-        note=incident.note,
     )
