@@ -45,6 +45,8 @@ from appliance.serving.selftest import SelfTestRun
 from appliance.serving.tokenization import Tokenizers
 from appliance.tasks.shadows import Shadows
 from appliance.trust.artifacts.store import ModelStore
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.policy.policy_file import load_policy
 from appliance.trust.statements.pointers import Pointers
 from appliance.wiring.access import AccessRoom
 from appliance.wiring.directory import hold, initialise
@@ -108,6 +110,10 @@ class Services:
     disk_trend: DiskTrend
     log_file: Kept
     started_us: int
+
+    def policy(self) -> TrustPolicy:
+        """The trust policy in force."""
+        return load_policy(self.data / "trust")
 
 
 @contextlib.contextmanager

@@ -21,7 +21,6 @@ from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.facts import TaskFacts
 from appliance.jobs.kind import digest
 from appliance.reports.page import render
-from appliance.trust.artifacts.store import load_policy
 from appliance.trust.statements.evaluation import GateCertificate
 from appliance.wire.admin import advice as wire
 
@@ -88,6 +87,6 @@ def _gates(services: Services, task: str) -> tuple[list[GateCertificate], str]:
     stored = next(records, None)
     if stored is None or stored.digest is None:
         return [], ""
-    policy = load_policy(services.data / "trust")
+    policy = services.policy()
     found = services.store.evaluations.of(stored.digest, policy)
     return found, (stored.facts.needs or "") if isinstance(stored.facts, TaskFacts) else ""

@@ -24,7 +24,6 @@ from appliance.retrieval.collection import EMBEDDED_BUDGET, OpenCollection, Sett
 from appliance.retrieval.embedder import INDEXER
 from appliance.retrieval.library import Shelf
 from appliance.retrieval.service import SearchQuery, record
-from appliance.trust.artifacts.store import load_policy
 from appliance.types import Caller, Json
 from appliance.wire.admin import collections as wire
 
@@ -81,7 +80,7 @@ def _prefixes(services: Services, model_id: str) -> tuple[str, str]:
     query, passage = embedder.prefixes(model_id)
     if not any(record.id == model_id for record in services.store.inventory.records()):
         return query, passage
-    signed, _ = services.store.inspect(model_id, load_policy(services.data / "trust"))
+    signed, _ = services.store.inspect(model_id, services.policy())
     said = signed.description
     return (
         query if said.query_prefix is None else said.query_prefix,

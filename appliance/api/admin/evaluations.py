@@ -20,7 +20,6 @@ from appliance.evals.mistakes import Read, inputs, mistakes
 from appliance.evals.report import ItemFlip, without_items
 from appliance.evals.store import read_neighbours, read_report, read_result
 from appliance.evals.subject import ApprovedArtifacts, read_data
-from appliance.trust.artifacts.store import load_policy
 from appliance.types import Role
 from appliance.wire.admin import evaluations as wire
 
@@ -91,7 +90,7 @@ async def errors(services: ServicesDep, wanted: wire.ErrorsWanted) -> wire.Error
 
 def _reader(services: Services) -> Read:
     """Reads a dataset as evaluations do."""
-    approved = ApprovedArtifacts(services.store, lambda: load_policy(services.data / "trust"))
+    approved = ApprovedArtifacts(services.store, services.policy)
     return partial(read_data, approved)
 
 

@@ -34,7 +34,6 @@ from appliance.incidents.facts import (
 )
 from appliance.observability import unexpected
 from appliance.serving.replays import Replays, replays_of
-from appliance.trust.artifacts.store import load_policy
 from appliance.types import Told
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
     )
     reserve = config.audit.reserve_mib << 20
     with contextlib.suppress(Refused):  # without a policy nothing is served, and trust says so
-        policy = load_policy(services.data / "trust")
+        policy = services.policy()
         notices = services.monitors.notices()
         facts = replace(
             facts,

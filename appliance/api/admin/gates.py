@@ -34,7 +34,6 @@ from appliance.looks.answers import Lined
 from appliance.routing import outcomes as route_outcomes
 from appliance.routing.calibration import SEALED
 from appliance.tasks import catalogue
-from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.policy.policy_file import marks_key
 from appliance.trust.statements import evaluation
@@ -165,7 +164,7 @@ def evidence_key(services: ServicesDep) -> wire.EvidenceKey:
     public = evidence.ensure(services.data).public_key()
     hint, listed = ecdsa.hint(public), True
     try:
-        load_policy(services.data / "trust").evaluator(hint)
+        services.policy().evaluator(hint)
     except PolicyRefused:
         listed = False
     return wire.EvidenceKey(hint=hint, pem=ecdsa.public_pem(public).decode(), listed=listed)
@@ -187,7 +186,7 @@ def certificates(services: ServicesDep, doubtful: bool = False) -> wire.Certific
 
 def _unbounded(services: Services) -> list[wire.Certificate]:
     """Certificates of routes that an older version carried over, without a bound of the change."""
-    kept, policy = services.routes.certificates, load_policy(services.data / "trust")
+    kept, policy = services.routes.certificates, services.policy()
     found = []
     for each in kept.holding(policy):
         if not each.doubtful:
@@ -220,7 +219,7 @@ def _unbounded(services: Services) -> list[wire.Certificate]:
 
 def _today(services: Services, shown: wire.Certificate) -> str:
     """The verdict that the outcomes of a certificate give by the interval of today."""
-    found = evaluation.verify(shown.envelope.encode(), load_policy(services.data / "trust"))
+    found = evaluation.verify(shown.envelope.encode(), services.policy())
     look = services.ledger.of_certificate(found.circumstances.carried_from or found.id)
     if look is None:
         return ""
@@ -237,7 +236,7 @@ def _today(services: Services, shown: wire.Certificate) -> str:
 def certificate(services: ServicesDep, certificate_id: str) -> wire.Certificate:
     """One certificate with its envelope."""
     envelope = services.store.evaluations.envelope(certificate_id)
-    evaluation.verify(envelope, load_policy(services.data / "trust"))
+    evaluation.verify(envelope, services.policy())
     shown = _shown(services, envelope)
     if shown is None:
         raise PolicyRefused("evaluation_missing", f"There is no certificate {certificate_id}.")
@@ -250,7 +249,7 @@ def keep_certificate(
 ) -> wire.Certificate:
     """Verify a certificate that came from elsewhere, and keep it."""
     services.trust.freshness().check_change()
-    envelope, policy = upload.envelope.encode(), load_policy(services.data / "trust")
+    envelope, policy = upload.envelope.encode(), services.policy()
     found = evaluation.verify(envelope, policy)
     evaluation.check_dated(found, services.store.evaluations.now_us())
     deed = Draft.deed(
@@ -270,7 +269,7 @@ def keep_certificate(
 
 def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
     """A certificate as the schema has it; None for one whose signer is not trusted any more."""
-    policy, evaluations = load_policy(services.data / "trust"), services.store.evaluations
+    policy, evaluations = services.policy(), services.store.evaluations
     try:
         found = evaluation.verify(envelope, policy)
     except Refused:

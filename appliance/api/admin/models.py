@@ -12,7 +12,7 @@ from appliance.clock import iso
 from appliance.errors import CODES, Refused
 from appliance.registry.states import actions
 from appliance.trust.artifacts import bom
-from appliance.trust.artifacts.store import ModelRecord, load_policy
+from appliance.trust.artifacts.store import ModelRecord
 from appliance.types import Report
 from appliance.wire.admin import model_texts
 from appliance.wire.admin import models as wire
@@ -98,7 +98,7 @@ def show_model(services: ServicesDep, model_id: str) -> wire.ModelDetail:
 @router.serves(wire.MODEL_BOM)
 def show_bom(services: ServicesDep, model_id: str) -> Response:
     """The bill of materials of one artifact: CycloneDX 1.7."""
-    policy = load_policy(services.data / "trust")
+    policy = services.policy()
     signed, facts = services.store.inspect(model_id, policy)
     document = bom.make(
         services.lifecycle.record(model_id),
@@ -175,7 +175,7 @@ async def revoke_model(
 def _signed(services: Services, model_id: str) -> dict[str, Any]:
     """Signer, approvals that count today, grammars; nothing of what is not acceptable."""
     with contextlib.suppress(Refused):
-        policy = load_policy(services.data / "trust")
+        policy = services.policy()
         signed, approvals = services.store.standing(model_id, policy)
         return {
             "publisher": signed.publisher.person,

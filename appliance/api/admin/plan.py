@@ -7,7 +7,6 @@ from fastapi.responses import StreamingResponse
 from appliance.api.admin.deps import Routes, ServicesDep
 from appliance.api.admin.stream import stream
 from appliance.registry import import_preview as planning
-from appliance.trust.artifacts.store import load_policy
 from appliance.types import Report
 from appliance.wire.admin import plan as wire
 from appliance.workers.memory_estimate import MIB
@@ -24,7 +23,7 @@ def plan_import(services: ServicesDep, wanted: wire.PlanRequest) -> StreamingRes
         found = planning.plan(
             path,
             path.name if wanted.id is None else wanted.id,
-            load_policy(services.data / "trust"),
+            services.policy(),
             services.supervisor.estimate,
             services.lifecycle.records(),
             services.clock.wall_us(),

@@ -10,7 +10,6 @@ from appliance.audit.entry import Draft
 from appliance.errors import Refused, StateRefused
 from appliance.facts import TaskFacts
 from appliance.trust.artifacts.records import ArtifactRecord
-from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.trust.statements.statement import Signed
@@ -23,7 +22,7 @@ router = Routes()
 @router.serves(wire.TASK_NAMES)
 def names(services: ServicesDep) -> wire.NameList:
     """All names and what they point at."""
-    policy = load_policy(services.data / "trust")
+    policy = services.policy()
     return wire.NameList(
         names=[_shown(services, policy, name) for name in services.pointers.names()]
     )
@@ -34,7 +33,7 @@ def target(services: ServicesDep, name: str, task: str) -> wire.Target:
     """Show a pointer's target for this name and task."""
     record = _approved(services, name, task)
     newest = services.pointers.newest(name)
-    policy = load_policy(services.data / "trust")
+    policy = services.policy()
     told = _shown(services, policy, name).pointers
     return wire.Target(
         name=name,
@@ -49,7 +48,7 @@ def target(services: ServicesDep, name: str, task: str) -> wire.Target:
 def flip(person: PersonDep, services: ServicesDep, upload: wire.PointerUpload) -> wire.Name:
     """Have a name point elsewhere."""
     services.trust.freshness().check_change()
-    policy, envelope = load_policy(services.data / "trust"), upload.envelope.encode()
+    policy, envelope = services.policy(), upload.envelope.encode()
     signed = TaskPointer.verify(envelope, policy)
     told = signed.said
     forms = set()

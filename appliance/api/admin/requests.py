@@ -39,15 +39,12 @@ async def cancel_request(
 
 
 def _request_of(answer: Generation) -> wire.RunningRequest:
-    return wire.RunningRequest(
+    return wire.RunningRequest.told_by(
+        answer,
         seq=answer.intent.seq,
         request_id=answer.caller.request_id,
         key_id=answer.caller.principal.key_id,
         app=answer.caller.principal.name,
         model=answer.card.id,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
         started=iso(answer.created * 1_000_000),
-        queued=answer.queued,
-        priority=answer.priority,
     )

@@ -31,7 +31,6 @@ from appliance.routing.deferring import form_of
 from appliance.routing.monitor import Sample
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.artifacts.records import ArtifactRecord, ModelState
-from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.route import RouteCertificate as Statement
 from appliance.trust.statements.specification import MILLION
@@ -44,7 +43,7 @@ router = Routes()
 @router.serves(wire.ROUTES)
 def routes(services: ServicesDep) -> wire.RouteList:
     """All routes of the store."""
-    policy = load_policy(services.data / "trust")
+    policy = services.policy()
     found = services.store.inventory.records_of(RouteFacts)
     return wire.RouteList(routes=[_shown(services, policy, record) for record in found])
 
@@ -84,7 +83,7 @@ def plan(services: ServicesDep, wanted: wire.RoutePlanWanted) -> wire.RoutePlan:
 @router.serves(wire.ROUTE)
 def one(services: ServicesDep, route: str) -> wire.Route:
     """One route, with its certificates as they were signed."""
-    policy = load_policy(services.data / "trust")
+    policy = services.policy()
     shown, kept = _shown(services, policy, _record(services, route)), services.routes.certificates
     signed = [
         each.model_copy(update={"envelope": (kept.envelope(each.id) or b"").decode()})
@@ -98,7 +97,7 @@ async def suspend(
     person: PersonDep, services: ServicesDep, route: str, wanted: wire.Suspend
 ) -> wire.Route:
     """Take the newest certificate of a route out of use."""
-    record, policy = _record(services, route), load_policy(services.data / "trust")
+    record, policy = _record(services, route), services.policy()
     found = services.routes.certificates.of(record.digest or "", policy)
     if not found or not found[0].found.certified:
         raise PolicyRefused("route_not_certified", f"{route} has no certificate to take away.")
@@ -153,7 +152,7 @@ async def label(
     monitors, same = services.monitors, partial(_same, loaded, said)
     await asyncio.to_thread(monitors.label, record.id, given.id, said, person.actor, same)
     await asyncio.to_thread(monitors.settle)
-    return _shown(services, load_policy(services.data / "trust"), record)
+    return _shown(services, services.policy(), record)
 
 
 async def _small(services: Services, record: ArtifactRecord[RouteFacts]) -> LoadedTask:

@@ -14,12 +14,8 @@ async def run_selftest(
     """Verify policy and models, generate one token, record the verdict."""
     installed = Installed(wanted.release, wanted.manifest, wanted.vendor_key)
     report = await services.selftest.run(person.actor, installed)
-    return wire.SelfTest(
+    return wire.SelfTest.told_by(
+        report,
         ok=not report.problems,
-        policy=report.policy,
-        models=report.models,
-        engine=report.engine,
-        token=report.token,
-        entry=report.entry,
-        problems=[wire.Finding(code=p.code, message=p.message) for p in report.problems],
+        problems=[wire.Finding.told_by(problem) for problem in report.problems],
     )

@@ -13,7 +13,6 @@ from appliance.errors import Refused
 from appliance.registry.versions import served_before
 from appliance.trust.artifacts.adapter import base_of
 from appliance.trust.artifacts.artifact import SignedArtifact, Vetted
-from appliance.trust.artifacts.store import load_policy
 from appliance.wire.admin import model_texts as wire
 
 router = Routes()
@@ -50,7 +49,7 @@ def show_grammars(services: ServicesDep, model_id: str) -> wire.Grammars:
 
 
 def _texts(services: Services, model_id: str) -> tuple[SignedArtifact, Vetted]:
-    policy = load_policy(services.data / "trust")
+    policy = services.policy()
     return services.store.inspect(base_of(model_id) or model_id, policy)
 
 

@@ -8,7 +8,6 @@ from appliance.api.admin.models import model_of
 from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import PolicyRefused, Refused, SignatureRefused
-from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy import root as roots
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.wire.admin import trust as wire
@@ -19,7 +18,7 @@ router = Routes()
 @router.serves(wire.TRUST)
 def show_trust(services: ServicesDep) -> wire.Trust:
     """The policy that decides who publishes and approves, and what is revoked."""
-    shown = trust_of(load_policy(services.data / "trust"))
+    shown = trust_of(services.policy())
     if services.profile == "site":
         return shown.model_copy(update={"metadata": metadata_of(services)})
     return shown
