@@ -24,7 +24,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
 
 # Compiled modules are kept: the tests start some hundred processes that import them.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help preflight setup demo tour serve check test test-swept test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full bench-task wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-torch lock-debian clean
+.PHONY: help preflight setup demo tour serve check test test-swept test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full bench-league bench-task wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-torch lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -110,6 +110,9 @@ bench: bench-peer  ## the short set on the default model (10 minutes on an idle 
 
 bench-full: bench-peer  ## every check on both models (35 minutes); one check: benchmarks/README.md
 	@$(RUN) -m benchmarks run full
+
+bench-league: bench-peer  ## the default model here and on other engines, each in an environment of its own (15 minutes, 6 GB)
+	@$(RUN) -m benchmarks.league $(foreach model,$(MODELS),--model $(model))
 
 bench-task: bench-peer tune-setup  ## a tuned small model beside a prompted larger one (an hour); TUNED=DIR keeps what is done
 	@$(RUN) -m benchmarks.tuned licences --out $(TUNED)

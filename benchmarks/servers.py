@@ -163,6 +163,26 @@ def peer(binary: Path, gguf: Path, *, pause: float = 0.05) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def foreign(
+    side: str,
+    command: list[str],
+    port: int,
+    shown: str,
+    env: dict[str, str],
+    seconds: float = _START_S,
+) -> Iterator[Server]:
+    """Another engine, which says on /health that it is ready.
+
+    Args:
+        seconds: how long its start may take.
+    """
+    with _process(command, env) as process:
+        server = Server(side, port, "none", process, shown)
+        wait_until_ready(server, "/health", seconds=seconds)
+        yield server
+
+
+@contextlib.contextmanager
 def _process(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with (
         tempfile.TemporaryFile() as errors,
@@ -185,13 +205,15 @@ def _process(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Pop
                 process.kill()
 
 
-def wait_until_ready(server: Server, path: str, *, pause: float = 0.05) -> None:
+def wait_until_ready(
+    server: Server, path: str, *, pause: float = 0.05, seconds: float = _START_S
+) -> None:
     """Ask until the answer is 200.
 
     Raises:
         BenchError: the server ended, or is not ready in time.
     """
-    end = time.monotonic() + _START_S
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         if server.process.poll() is not None:
             raise BenchError(f"{server.command} ended with {server.process.returncode}")

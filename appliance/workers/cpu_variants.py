@@ -89,7 +89,7 @@ class Variant:
         return self.multiplies((OURS,) if self.instructions else ())
 
     def multiplies(self, paths: Collection[str]) -> str:
-        """The same of a model: what multiplies with its weights (`repacking.multipliers`)."""
+        """The same of a model, with all that multiplies there (`repacking.multipliers`)."""
         wrong = f", without {', '.join(self.wrong)}: wrong in the self-test" if self.wrong else ""
         said = [f"kernels {self.instructions}{wrong}"] if OURS in paths else []
         said += [words for path, words in _OF_GGML.items() if path in paths]
