@@ -108,7 +108,7 @@ class ModelWorker:
                     if not self._prepared.pop(message.id, None):
                         self._inbox.put(message.id)
                 case protocol.Attach():
-                    self._inbox.put((message, self._receive_descriptor()))
+                    self._inbox.put((message, receive_descriptor(self._descriptors)))
                 case protocol.Detach():
                     self._inbox.put((message, -1))
                 case protocol.Load():
@@ -144,9 +144,6 @@ class ModelWorker:
             return answer
         prepared, self._prepared[request.id] = answer
         return prepared
-
-    def _receive_descriptor(self) -> int:
-        return receive_descriptor(self._descriptors)
 
     def _change(self, message: protocol.Attach | protocol.Detach, fd: int) -> None:
         """Attach or detach an adapter, on the thread that owns the context."""

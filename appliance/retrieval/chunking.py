@@ -54,11 +54,7 @@ def estimate(text: bytes) -> int:
     A word of up to six ASCII letters is one token, and each further four are one more. Every other
     character is one.
     """
-    return sum(1 + max(0, len(word) - 3) // 4 for word in _words_of(text))
-
-
-def _words_of(text: bytes) -> list[bytes]:
-    return _WORD.findall(text)
+    return sum(1 + max(0, len(word) - 3) // 4 for word in _WORD.findall(text))
 
 
 def chunks(

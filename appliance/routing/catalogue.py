@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from appliance.clock import iso
-from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.errors import PolicyRefused, Refused
 from appliance.facts import RouteFacts, StageFacts
 from appliance.routing import confidence, definition
 from appliance.routing.confidence import MILLION, Confidence
@@ -210,10 +210,7 @@ class ApprovedRoutes:
         return [record for record in routes if record.facts.stages[0].task == task_id]
 
     def _record(self, route_id: str) -> ArtifactRecord[RouteFacts] | None:
-        try:
-            record = self._store.inventory.record_of(route_id, RouteFacts)
-        except StateRefused:
-            return None
+        record = self._store.inventory.approved_of(route_id, RouteFacts)
         return record if record is not None and self._serves(record) else None
 
     def _serves(self, record: ArtifactRecord[RouteFacts]) -> bool:

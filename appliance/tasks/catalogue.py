@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from appliance.errors import StateRefused, TaskRefused
+from appliance.errors import TaskRefused
 from appliance.facts import TaskFacts
 from appliance.tasks import definition, labelled
 from appliance.tasks.definition import Text
@@ -110,12 +110,12 @@ class ApprovedTasks:
 
     def entry(self, task_id: str) -> CatalogueEntry | None:
         """One of them, as its record says it."""
-        record = self._record(task_id)
+        record = self._store.inventory.approved_of(task_id, TaskFacts)
         return None if record is None else _entry(record)
 
     async def open(self, task_id: str) -> LoadedTask:
         """The task from its stored bytes; raises as `ModelStore.use`."""
-        record = self._record(task_id)
+        record = self._store.inventory.approved_of(task_id, TaskFacts)
         known = self._checked.get(task_id)
         if record is not None and known is not None and known[0] == record:
             return known[1]
@@ -123,13 +123,6 @@ class ApprovedTasks:
         if record is not None:
             self._checked[task_id] = record, loaded
         return loaded
-
-    def _record(self, task_id: str) -> ArtifactRecord[TaskFacts] | None:
-        try:
-            record = self._store.inventory.record_of(task_id, TaskFacts)
-        except StateRefused:
-            return None
-        return record if record is not None and record.state == ModelState.APPROVED else None
 
     def _use(self, task_id: str) -> LoadedTask:
         policy = self._policy()

@@ -60,7 +60,7 @@ MUTANTS = [
     Mutant("oms._hint", '"rawBytes" in key', "False", "key material beside the hint"),
     Mutant("oms.verify", "not ecdsa.verify(", "0 and (", "bundle: another payload"),
     Mutant("oms.verify", "not ecdsa.verify(", "0 and (", "the hash of another curve"),
-    Mutant("strict_json._unique", "len(table) != len(pairs)", "False", "text: duplicate key"),
+    Mutant("strict_json.unique", "len(table) != len(pairs)", "False", "text: duplicate key"),
     Mutant("strict_json._finite", "not math.isfinite(number)", "False", "overflowing number"),
     Mutant("strict_json.parse", "parse_constant=_no_constant,", "", "text: NaN"),
     Mutant("strict_json.parse", "_check_tree(value, refuse, depth)", "pass", "deep but closed"),

@@ -43,7 +43,7 @@ def show_status(person: PersonDep, state: State) -> wire.Status:
         models=[model_of(services, record) for record in services.lifecycle.records()],
         workers=workers,
         audit=_audit_head(services),
-        host=_host_of(facts),
+        host=wire.Host.told_by(facts),
         alarms=[alarm.message for alarm in found],
         incidents=[of_alarm(alarm) for alarm in found],
     )
@@ -81,7 +81,3 @@ def _audit_head(services: Services) -> wire.AuditHead:
         replayed_same=replays.same,
         difference=replays.newest,
     )
-
-
-def _host_of(facts: hardware.HostFacts) -> wire.Host:
-    return wire.Host.model_validate(facts, from_attributes=True)

@@ -14,6 +14,7 @@ import jsonschema_rs
 
 from appliance.engine.text.costly import costly
 from appliance.errors import BadRequest
+from appliance.trust.bytes import strict_json
 from appliance.types import JsonValue
 
 if TYPE_CHECKING:
@@ -67,14 +68,7 @@ def json_validator(schema: dict[str, JsonValue]) -> Callable[[str], bool]:
         schema, validate_formats=True, formats=_NOT_CHECKED, retriever=_no_other_document
     )
     accepts = check.is_valid
-    return lambda text: bool(accepts(json.loads(text, object_pairs_hook=_unique)))
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, JsonValue]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError("a key comes twice")
-    return made
+    return lambda text: bool(accepts(json.loads(text, object_pairs_hook=strict_json.unique)))
 
 
 def _no_other_document(uri: str) -> NoReturn:

@@ -18,7 +18,13 @@ from appliance.trust.artifacts import artifact as artifacts
 from appliance.trust.artifacts.adapter import base_of
 from appliance.trust.artifacts.artifact import Vetted, VetWhole, vet_model
 from appliance.trust.artifacts.intake import missing
-from appliance.trust.artifacts.records import ArtifactRecord, ModelRecord, Records, of_kind
+from appliance.trust.artifacts.records import (
+    ArtifactRecord,
+    ModelRecord,
+    ModelState,
+    Records,
+    of_kind,
+)
 from appliance.trust.bytes import directory as directories
 from appliance.trust.bytes import names
 from appliance.trust.bytes.directory import Artifact
@@ -141,6 +147,14 @@ class Inventory:
             StateRefused: `unknown_model_id`.
         """
         return of_kind(self.record(artifact_id), kind)
+
+    def approved_of(self, artifact_id: str, kind: type[K]) -> ArtifactRecord[K] | None:
+        """The record of an approved artifact of a kind; None where there is none of the id."""
+        try:
+            record = self.record_of(artifact_id, kind)
+        except StateRefused:
+            return None
+        return record if record is not None and record.state == ModelState.APPROVED else None
 
     def set_state(
         self,

@@ -43,7 +43,7 @@ def parse(
         text = data.decode("utf-8")
         value: JsonValue = json.loads(
             text,
-            object_pairs_hook=_unique,
+            object_pairs_hook=unique,
             parse_constant=_no_constant,
             parse_float=_finite,
             parse_int=_short,
@@ -105,7 +105,8 @@ def only(table: Mapping[str, JsonValue], known: set[str], where: str, refuse: Re
             raise refuse(f"{where} has an unknown field {name!r}")
 
 
-def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+def unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """An object whose keys differ. Raises ValueError."""
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a key occurs twice")

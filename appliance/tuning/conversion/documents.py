@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from appliance.errors import TuningRefused
+from appliance.trust.bytes import strict_json
 
 T = TypeVar("T")
 LARGEST: Final = 64 << 20
@@ -74,7 +75,7 @@ def parse(data: bytes, name: str) -> Members:
     try:
         found = json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=_unique,
+            object_pairs_hook=strict_json.unique,
             parse_int=lambda text: int(text) if len(text) <= _DIGITS else float(text),
             parse_constant=_no_constant,
         )
@@ -90,13 +91,6 @@ def parse(data: bytes, name: str) -> Members:
 def source(name: str, problem: str) -> TuningRefused:
     """The refusal of a file."""
     return TuningRefused("convert_source", f"{name} {problem}.")
-
-
-def _unique(pairs: list[tuple[str, object]]) -> Mapping[str, object]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return table
 
 
 def _no_constant(text: str) -> float:
