@@ -211,19 +211,6 @@ def test_what_people_did_agrees(lab: Lab) -> None:
     assert alarms(lab.data) == [] == alarms(lab.data)
 
 
-@pytest.mark.parametrize("name", EDITS)
-def test_each_edit_is_noticed(lab: Lab, name: str) -> None:
-    edit(lab.data, *EDITS[name])
-    first = alarms(lab.data)
-    assert first
-    assert alarms(lab.data) == first  # a start changes nothing of it
-    with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
-        assert set(first) <= set(client.call(STATUS).alarms)
-        shown = client.call(STATE)
-        assert not shown.agrees
-        assert [one.sentence for one in shown.differences if one.what != "absent"] == first
-
-
 def code(call: Callable[[], object]) -> str:
     with pytest.raises(ApplianceError) as caught:
         call()
@@ -265,19 +252,28 @@ def test_what_only_the_database_permits_is_refused(lab: Lab, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_a_person_settles_it_as_strict_as_the_log(lab: Lab, name: str) -> None:
+def test_each_edit_is_noticed_and_a_person_settles_it_as_strict_as_the_log(
+    lab: Lab, name: str
+) -> None:
     edit(lab.data, *EDITS[name])
+    first = alarms(lab.data)
+    assert first
     with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
-        told = client.call(STATE).differences
+        # A start changes nothing of it.
+        assert services.agreement.standing.alarms() == first
+        assert set(first) <= set(client.call(STATUS).alarms)
+        shown = client.call(STATE)
+        assert not shown.agrees
+        assert [one.sentence for one in shown.differences if one.what != "absent"] == first
         settled = client.call(STATE_SETTLE, Settle(reason="looked at"))
         assert (settled.agrees, settled.differences) == (True, [])
         (entry,) = world.entries(services, action="state_settled")
-        assert (entry["reason"], len(entry["settled"])) == ("looked at", len(told))
+        assert (entry["reason"], len(entry["settled"])) == ("looked at", len(shown.differences))
         assert code(lambda: client.call(STATE_SETTLE, Settle(reason="again"))) == "state_agrees"
         states = {r.id: r.state for r in services.store.inventory.records()}
         assert states["retired"] == "retired" and states["fresh"] in ("verified", "suspended")
-    assert alarms(lab.data) == []
     with open_services(lab.data, config=SMALL) as services:
+        assert services.agreement.standing.alarms() == []
         refused = code(lambda: services.keys.authenticate(lab.secrets["revoked"]))
         assert refused == "invalid_api_key"
         if name == "another secret":
