@@ -9,6 +9,7 @@ A test that is about starting itself is marked `executed`: its programs are exec
 is every program that is not a module of the product under this checkout.
 """
 
+import ast
 import atexit
 import contextlib
 import ctypes
@@ -22,11 +23,13 @@ import pickle
 import pkgutil
 import resource
 import runpy
+import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 import warnings
@@ -96,6 +99,64 @@ class Forks:
         return int(struct.unpack("i", answer)[0])
 
 
+_TYPED: Final = f"""\
+#!{_PYTHON} -ISE
+import os, socket, sys
+mask = os.umask(0o077)
+asks = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+asks.connect(os.path.dirname(os.path.abspath(__file__)) + "/socket")
+typed = (sys.argv[1:], dict(os.environb), os.getcwd(), mask)
+socket.send_fds(asks, [repr(typed).encode()], [0, 1, 2])
+sys.exit(int(asks.recv(9) or b"1"))
+"""
+
+
+class Typed:
+    """A directory with the command `appliance`, for shells: this process starts it for them.
+
+    The shell waits for a small program that brings its arguments and descriptors here. It passes
+    no signal on: what is sent one is started by its test.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        command = directory / "appliance"
+        command.write_text(_TYPED)
+        command.chmod(0o755)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(str(directory / "socket"))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._take, name="typed")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _take(self) -> None:
+        with contextlib.suppress(OSError):  # it was shut down
+            while True:
+                asks, _address = self._listener.accept()
+                threading.Thread(target=self._run, args=[asks]).start()
+
+    def _run(self, asks: socket.socket) -> None:
+        with asks:
+            message, descriptors, _flags, _address = socket.recv_fds(asks, _MOST, 3)
+            words, environment, directory, mask = ast.literal_eval(message.decode())
+            stdin, stdout, stderr = descriptors
+            process = subprocess.Popen(
+                [_PYTHON, "-m", "appliance", *words],
+                stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd=directory,
+                umask=mask,
+            )  # fmt: skip
+            for each in descriptors:
+                os.close(each)
+            status = process.wait()
+            asks.send(b"%d" % (status if status >= 0 else 128 - status))
+
+
 class Forking:
     """Stands in place of `subprocess._fork_exec`.
 
@@ -108,6 +169,7 @@ class Forking:
         self.forks: Forks | None = None
         self._ends: tuple[socket.socket, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
+        self._typed: Typed | None = None
         self._lock = threading.Lock()
 
     def install(self, forks: Forks | None = None) -> None:
@@ -134,8 +196,17 @@ class Forking:
                 self._process = self._started(self._ends[1].fileno())
         return self.forks.run(*asked)
 
+    def typed(self) -> Path:
+        """A directory for PATH, whose `appliance` is forked."""
+        if self._typed is None:
+            self._typed = Typed(Path(tempfile.mkdtemp(prefix="typed-")))
+        return self._typed.directory
+
     def close(self) -> None:
         """End the process that forks."""
+        if self._typed is not None:
+            self._typed.close()
+            shutil.rmtree(self._typed.directory)
         for end in self._ends:
             end.close()
         if self._process is not None:
@@ -210,7 +281,7 @@ def _ours(
         and here.is_dir()
         and (here == CHECKOUT or not (here / "appliance").exists())
         and not any(
-            name.startswith(_AT_START) and _BEGAN.get(name) != value
+            name.startswith(_AT_START) and value not in (_BEGAN.get(name), b"C.UTF-8")
             for name, value in environment.items()
         )
     )

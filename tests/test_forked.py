@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.forked import FORKING
+from tests.forked import FORKING, Order
 
 PYTHON = sys.executable
 
@@ -98,31 +98,52 @@ def test_others_see_what_they_see_of_an_executed_one(tmp_path: Path) -> None:
         assert forked.wait() == -signal.SIGTERM
 
 
-def test_what_only_an_executed_program_heeds_is_executed(tmp_path: Path) -> None:
-    def forks(*words: str, **given: Any) -> int:
-        """Whether the process that forks was asked."""
-        asked.clear()
-        ran(*words, **given)
-        return len(asked)
-
-    asked: list[object] = []
-    version = ("-m", "appliance", "--version")
-    forking = FORKING.forks
+@contextmanager
+def orders() -> Iterator[list[tuple[Order, object]]]:
+    """What the process that forks is asked for."""
+    forking, asked = FORKING.forks, list[tuple[Order, object]]()
     assert forking is not None
     run = forking.run
-    forking.run = lambda *order: asked.append(order) or run(*order)  # type: ignore[func-returns-value, method-assign, redundant-expr]
+
+    def noted(order: Order, descriptors: Sequence[int]) -> int:
+        asked.append((order, descriptors))
+        return run(order, descriptors)
+
+    forking.run = noted  # type: ignore[method-assign]
     try:
-        assert forks(*version) == 1
-        assert forks("-X", "dev", *version) == forks("-c", "0") == 0
-        assert forks(*version, env={**os.environ, "PYTHONWARNINGS": "error"}) == 0
-        assert forks("-m", "appliance.engine.quantizer") == 0
-        (tmp_path / "appliance").mkdir()
-        (tmp_path / "appliance" / "__main__.py").write_text("")
-        assert forks(*version, cwd=tmp_path) == 0
-        with executed():
-            assert forks(*version) == 0
+        yield asked
     finally:
         del forking.run
+
+
+def test_what_only_an_executed_program_heeds_is_executed(tmp_path: Path) -> None:
+    version = ("-m", "appliance", "--version")
+    with orders() as asked:
+        ran(*version)
+        assert len(asked) == 1
+        ran("-X", "dev", *version)
+        ran("-c", "0")
+        ran(*version, env={**os.environ, "PYTHONWARNINGS": "error"})
+        ran("-m", "appliance.engine.quantizer")
+        (tmp_path / "appliance").mkdir()
+        (tmp_path / "appliance" / "__main__.py").write_text("")
+        ran(*version, cwd=tmp_path)
+        with executed():
+            ran(*version)
+        assert len(asked) == 1
+
+
+def test_a_shell_types_it() -> None:
+    line = "umask 31; cd /; echo no | appliance nonsense || echo $?; appliance --version | cat"
+    with orders() as asked:
+        done = subprocess.run(
+            ["/bin/sh", "-c", line], capture_output=True, text=True, check=True,
+            env={"PATH": f"{FORKING.typed()}:/usr/bin:/bin"},
+        )  # fmt: skip
+    assert [(order.directory, order.mask) for order, _ in asked] == [("/", 0o31)] * 2
+    said = ran("-m", "appliance", "--version").stdout
+    assert done.stdout == f"2\n{said}"
+    assert "No such command 'nonsense'" in done.stderr
 
 
 @pytest.mark.executed

@@ -22,6 +22,7 @@ from appliance.app import open_services
 from appliance.wire.openai.receipts import EntryRef, ReceiptResponse
 from tests.audit.logs import ask
 from tests.conftest import need_tool
+from tests.forked import FORKING
 
 ROOT = Path(__file__).parents[2]
 APP_GUIDE = ROOT / "docs" / "app-guide.md"
@@ -83,7 +84,7 @@ def execute(
         capture_output=True,
         text=True,
         cwd=directory,
-        env={"PATH": _PATH, **variables},
+        env={"PATH": f"{FORKING.typed()}:{_PATH}", **variables},
         timeout=300,
         check=False,
     )
