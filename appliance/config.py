@@ -56,6 +56,9 @@ class ServerConfig:
     stall_seconds: int = _key(
         30, "How long a client may leave its answer unread.", low=1, high=3600
     )
+    responses_days: int = _key(
+        30, "How long /v1/responses keeps a response, encrypted; 0 keeps none.", low=0, high=365
+    )
     cors_origins: tuple[str, ...] = _key(
         (),
         "Origins of pages that may read answers in a browser, such as https://intranet.example; a "

@@ -1469,6 +1469,10 @@ CODES: Final[dict[str, Code]] = {
         "too many answers are kept for this key",
         "Leave Idempotency-Key out, or wait: an answer is kept for a day.",
     ),
+    "response_not_found": Code(
+        "no such response is kept for this key, or not any more",
+        "Send the whole conversation as input; `store: false` and old ones are not kept.",
+    ),
     "erased": Code(
         "what was asked for was erased from the audit log, and so from here",
         "Ask again under another name.",

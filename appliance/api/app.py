@@ -35,6 +35,7 @@ from appliance.api.openai import (
     rerank,
     responses,
     search,
+    stored,
     tokenize,
     usage,
 )
@@ -94,6 +95,7 @@ def create_lan_app(services: "Services") -> FastAPI:
     app.include_router(health.router)
     for module in (
         chat, completions, responses, classify, embeddings, rerank, search, models, receipts, queue,
+        stored,
         tokenize, ca, usage,
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)

@@ -74,7 +74,7 @@ def _preflight(allowed: tuple[bytes, bytes], headers: Headers) -> Message:
         "status": 204,
         "headers": [
             allowed,
-            (b"access-control-allow-methods", b"GET, POST"),
+            (b"access-control-allow-methods", b"GET, POST, DELETE"),
             (b"access-control-allow-headers", b", ".join([_SENT, *described])),
             (b"access-control-max-age", _AGE_S),
             (b"vary", b"Origin, Access-Control-Request-Headers"),

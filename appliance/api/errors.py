@@ -89,6 +89,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "key_quarantined": 429,
     "answer_unkept": 503,
     "erased": 409,
+    "response_not_found": 404,
     "idempotency_mismatch": 422,
     "idempotency_retention": 403,
     "idempotency_running": 409,

@@ -141,8 +141,15 @@ class KeptAnswers:
             "until_us": self._clock.wall_us() + seconds * 1_000_000,
         }
         with self._database.begin() as connection:
-            connection.execute(sa.delete(_ROWS).where(_ROWS.c.place == place))
+            over = _ROWS.c.until_us <= self._clock.wall_us()
+            connection.execute(sa.delete(_ROWS).where(over | (_ROWS.c.place == place)))
             connection.execute(sa.insert(_ROWS).values(row))
+
+    def remove(self, place: str) -> bool:
+        """Destroy the answer at a place; False where there was none."""
+        with self._database.begin() as connection:
+            gone = connection.execute(sa.delete(_ROWS).where(_ROWS.c.place == place))
+        return bool(gone.rowcount)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
         """Count the answers of these requests; they are of no task or queue."""

@@ -46,6 +46,8 @@ ROUTES = {
     "/tokenizer_info": {"GET"},
     "/v1/usage": {"GET"},
     "/v1/responses/input_tokens": {"POST"},
+    "/v1/responses/{response_id}": {"GET", "DELETE"},
+    "/v1/responses/{response_id}/input_items": {"GET"},
     "/v1/messages": {"POST"},
     "/v1/messages/count_tokens": {"POST"},
 }

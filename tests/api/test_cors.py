@@ -34,7 +34,7 @@ async def test_a_preflight_needs_no_key(pages: httpx.AsyncClient, origin: str) -
     reply = await pages.options(CHAT, headers={"origin": origin, **ASKING})
     assert reply.status_code == 204 and reply.content == b""
     assert reply.headers["access-control-allow-origin"] == origin
-    assert reply.headers["access-control-allow-methods"] == "GET, POST"
+    assert reply.headers["access-control-allow-methods"] == "GET, POST, DELETE"
     names = reply.headers["access-control-allow-headers"].split(", ")
     assert names == ["authorization", "content-type", "x-api-key", "x-stainless-os"]
     assert "Origin" in reply.headers["vary"]

@@ -125,6 +125,7 @@ class Answer(Streams):
         for choice in choices:
             _checked(choice.finish)
         whole = form.whole(choices)
+        await form.keep()
         receipt = generation.outcome.header() if generation.outcome else ""
         body = whole.model_dump_json().encode()
         if generation.about is not None:  # a task answered: who, and how sure it is
@@ -156,6 +157,7 @@ class Answer(Streams):
                     events += form.end(delta)
                     left -= 1
                 if not left:
+                    await form.keep()
                     events += form.closing()
                 if not begun:
                     begun = True

@@ -129,6 +129,10 @@ class Format(ABC):
     def end(self, last: Delta) -> bytes:
         """The chunk that says why a choice ended, with its last piece; it has no text."""
 
+    async def keep(self) -> None:
+        """Keep a complete answer that is to be kept, before its end leaves."""
+        return
+
     def closing(self) -> bytes:
         """Write the end of a complete stream: counts, receipt, `[DONE]`."""
         end = b""

@@ -23,24 +23,29 @@ from appliance.api.openai.annotations import cited_files
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Format, PartialChoice
 from appliance.api.openai.requests import log_ignored, person_of
+from appliance.api.openai.stored import ResponseKeeping, conversation_of, keeping
 from appliance.engine.text.reply import ParsedReply, Piece
 from appliance.errors import ApplianceError
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest, Sampling
 from appliance.wire.openai.responses_reply import InputTokens, Response
-from appliance.wire.openai.responses_request import ResponsesRequest
+from appliance.wire.openai.responses_request import Item, ResponsesRequest
 
 router = APIRouter(tags=["generate"], route_class=JsonRoute)
 
 
 @router.post("/v1/responses", response_model=Response, responses=STREAMED)
 async def responses(request: Request, body: ResponsesRequest, caller: CallerDep) -> Answer:
-    """Answer a conversation; nothing is stored."""
+    """Answer a conversation, which may go on from a response that is kept."""
     log_ignored(body, caller.request_id)
+    services = services_of(request)
+    past, given = await conversation_of(services, caller, body)
+    keeper = await keeping(services, caller, body, past, given)
     asker = replace(caller, person=person_of(body))
+    asked = response_generation(body, (*past.items, *given))
     return Answer(
-        partial(services_of(request).inference.start, asker, response_generation(body)),
-        partial(ResponsesFormat, request_id=caller.request_id, body=body),
+        partial(services.inference.start, asker, asked),
+        partial(ResponsesFormat, request_id=caller.request_id, body=body, keeping=keeper),
         request_id=caller.request_id,
         stream=bool(body.stream),
     )
@@ -50,17 +55,20 @@ async def responses(request: Request, body: ResponsesRequest, caller: CallerDep)
 async def input_tokens(request: Request, body: ResponsesRequest, caller: CallerDep) -> InputTokens:
     """The length of a conversation as the model would read it."""
     log_ignored(body, caller.request_id)
-    asked = replace(response_generation(body), request_id=caller.request_id)
-    found = await services_of(request).tokenizers.tokens(caller.principal, asked)
+    services = services_of(request)
+    past, given = await conversation_of(services, caller, body)
+    asked = response_generation(body, (*past.items, *given))
+    asked = replace(asked, request_id=caller.request_id)
+    found = await services.tokenizers.tokens(caller.principal, asked)
     return InputTokens(input_tokens=len(found.tokens))
 
 
-def response_generation(body: ResponsesRequest) -> GenerationRequest:
+def response_generation(body: ResponsesRequest, items: Sequence[Item]) -> GenerationRequest:
     """A conversation, to be rendered by the model's template."""
     off = body.reasoning is not None and body.reasoning.effort == "none"
     return GenerationRequest(
         model=body.model,
-        messages=tuple(_messages(body)),
+        messages=tuple(_messages(body.instructions, items)),
         max_tokens=body.max_output_tokens,
         sampling=Sampling(
             temperature=1.0 if body.temperature is None else body.temperature,
@@ -72,11 +80,11 @@ def response_generation(body: ResponsesRequest) -> GenerationRequest:
     )
 
 
-def _messages(body: ResponsesRequest) -> list[dict[str, Any]]:
+def _messages(instructions: str | None, items: Sequence[Item]) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
-    if body.instructions:
-        said.append({"role": "system", "content": body.instructions})
-    for item in body.input:
+    if instructions:
+        said.append({"role": "system", "content": instructions})
+    for item in items:
         if item.type == "message":
             role = "system" if item.role == "developer" else item.role
             said.append({"role": role, "content": item.content})
@@ -94,14 +102,21 @@ class ResponsesFormat(Format):
 
     Args:
         body: the request, which the response repeats in part.
+        keeping: where the response is kept; None where it is not.
     """
 
     prefix = "resp"
     object = "response"
 
-    def __init__(self, generation: ServedAnswer, request_id: str, body: ResponsesRequest) -> None:
+    def __init__(
+        self,
+        generation: ServedAnswer,
+        request_id: str,
+        body: ResponsesRequest,
+        keeping: ResponseKeeping | None,
+    ) -> None:
         super().__init__(generation, request_id, include_usage=True)
-        self._body = body
+        self._body, self._keeping = body, keeping
         self._reply = ParsedReply(generation.form)
         self._items: list[dict[str, Any]] = []
         self._open: str | None = None  # the kind of the last item while it grows
@@ -132,16 +147,25 @@ class ResponsesFormat(Format):
             events += self._begin("content", "")
         return events + self._close()
 
+    async def keep(self) -> None:
+        """Keep the response; it is there before its end leaves."""
+        if self._keeping is not None:
+            response, output = self._told(), map(msgspec.json.encode, self._items)
+            await self._keeping.keep(response["id"], msgspec.json.encode(response), list(output))
+
     def closing(self) -> bytes:
         """The receipt, and the whole response."""
         kind = "response.incomplete" if self._finish == "length" else "response.completed"
         receipt = b""
         if self._generation.outcome is not None:
             receipt = f": receipt {self._generation.outcome.header()}\n\n".encode()
-        response = self._response()
-        if self._generation.about is not None:
-            response["x_appliance"] = self._generation.about.document()
-        return receipt + self._typed(kind, response=response)
+        return receipt + self._typed(kind, response=self._told())
+
+    def _told(self) -> dict[str, Any]:
+        """The response with the words of a task about it."""
+        about = self._generation.about
+        more = {} if about is None else {"x_appliance": about.document()}
+        return {**self._response(), **more}
 
     def failing(self, error: ApplianceError) -> bytes:
         """The response as failed, and the error that the SDKs raise."""
@@ -172,11 +196,12 @@ class ResponsesFormat(Format):
 
     def _begin(self, kind: str, name: str) -> bytes:
         self._open = kind
-        number = f"{self.head['id'].removeprefix('resp-')[:24]}_{len(self._items)}"
+        own, place = self.head["id"].removeprefix("resp-"), len(self._items)
+        number = f"{own}_{place}"
         if kind == "call":
             item: dict[str, Any] = {
-                "type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}",
-                "name": name, "arguments": "", "status": "in_progress",
+                "type": "function_call", "id": f"fc_{number}", "name": name, "arguments": "",
+                "call_id": f"call_{own[:24]}_{place}", "status": "in_progress",
             }  # fmt: skip
         elif kind == "reasoning":
             item = {"type": "reasoning", "id": f"rs_{number}", "summary": [], "content": []}
@@ -249,8 +274,8 @@ class ResponsesFormat(Format):
             "max_output_tokens": body.max_output_tokens,
             "output": self._items,
             "parallel_tool_calls": body.parallel_tool_calls is not False,
-            "previous_response_id": None,
-            "store": False,
+            "previous_response_id": body.previous_response_id,
+            "store": self._keeping is not None,
             "temperature": 1.0 if body.temperature is None else body.temperature,
             "top_p": 1.0 if body.top_p is None else body.top_p,
             "text": body.text.model_dump(by_alias=True, exclude_none=True) if body.text else {},

@@ -71,7 +71,6 @@ _EVERY: Final[tuple[Route, ...]] = (*_TEXT, *_POOLED)
 _NO_SCHEMA: Final = "use a JSON schema, guided_regex, or guided_grammar with a name"
 _OLD_TOOLS: Final = "use tools and tool_choice, which replace it"
 _ONLY_CHAT: Final = "only chats take tools"
-_STATELESS: Final = "nothing is stored; send the whole conversation as input"
 _TEXT_ONLY: Final = "models read and write text only"
 _SIGNED: Final = "the template is part of the signed model"
 _NEVER_CUT: Final = "what does not fit is refused, never cut"
@@ -198,10 +197,11 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
     _refused("chat_template_kwargs", _RESPONSES, "use reasoning.effort", {}),
     _refused("functions function_call", _RESPONSES, _OLD_TOOLS, [], "none", "auto"),
     _refused("service_tier", _RESPONSES, "the key decides how urgent it is", "auto", "default"),
-    # What would need a stored conversation.
-    _refused("previous_response_id conversation previous_response previous_input_messages",
-             _RESPONSES, _STATELESS),
-    _refused("background background_options", _RESPONSES, _STATELESS, False),
+    # Of a store.
+    _refused("conversation", _RESPONSES, "use previous_response_id"),
+    _refused("previous_response previous_input_messages", _RESPONSES, "use previous_response_id"),
+    _refused("background background_options", _RESPONSES, "answers come while the client waits",
+             False),
     _refused("prompt", _RESPONSES, "templates of prompts are not kept here"),
     _refused("include", _RESPONSES, "there is nothing more to tell", [],
              ["reasoning.encrypted_content"]),
@@ -268,7 +268,7 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
         "the audit log names the key; a route may tell groups of requests by them",
     ),
     _harmless("metadata", ("chat", "completions", *_POOLED), "nothing is stored"),
-    _harmless("store", _PLAIN, "nothing is stored"),
+    _harmless("store", _PLAIN, "only responses are stored"),
     _harmless("verbosity", _TEXT, "a hint for OpenAI's own models"),
     _harmless("prediction", _TEXT, "it makes answers faster, not different"),
     _harmless(

@@ -38,6 +38,24 @@ class InputTokens(BaseModel):
     input_tokens: int
 
 
+class RemovedResponse(BaseModel):
+    """The reply of `DELETE /v1/responses/{id}`."""
+
+    id: str
+    object: Literal["response"] = "response"
+    deleted: Literal[True] = True
+
+
+class InputItems(BaseModel):
+    """The items of a conversation before a response."""
+
+    object: Literal["list"] = "list"
+    data: list[dict[str, Any]]
+    has_more: Literal[False] = False
+    first_id: str | None
+    last_id: str | None
+
+
 class Response(BaseModel):
     """A response; `output` holds messages, function calls and reasoning in order."""
 
@@ -53,8 +71,8 @@ class Response(BaseModel):
     max_output_tokens: int | None
     output: list[dict[str, Any]]
     parallel_tool_calls: bool
-    previous_response_id: None
-    store: Literal[False]
+    previous_response_id: str | None
+    store: bool
     temperature: float
     top_p: float
     text: dict[str, Any]

@@ -1,13 +1,12 @@
 """`POST /v1/responses`: what clients send.
 
-Rules: stateless: what would need a stored conversation is refused by name, and nothing is stored
-whatever `store` says; parts and items that are not text, calls or results are refused; tools that
-run on a server are refused.
+Rules: parts and items that are not text, calls or results are refused; tools that run on a server
+are refused; an item may be named by the id that an earlier answer gave it.
 
 Source: OpenAI API reference, responses.
 """
 
-from collections.abc import Collection
+import re
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -43,6 +42,7 @@ _MOST_METADATA: Final = 16  # as in the OpenAI API
 _TEXT_PARTS: Final = {
     "input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal",
 }  # fmt: skip
+_ITEM_ID: Final = re.compile("(?:msg|fc)_([0-9a-f]{32})_[0-9]+", re.ASCII)
 _KINDS: Final = frozenset(
     {"message", "function_call", "function_call_output", "reasoning", "item_reference"}
 )
@@ -80,8 +80,8 @@ Text: TypeAlias = Annotated[
 
 
 class Item(BaseModel):
-    """One item of the input: a message, a call, its output, or what is read over: reasoning, and
-    references to other items of the same input or to reasoning.
+    """One item of the input: a message, a call, its output, the name of an earlier item, or
+    reasoning, which is read over.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore")
@@ -123,10 +123,26 @@ class Item(BaseModel):
             self.call()
         return self
 
+    def listed(self, name: str) -> dict[str, Any]:
+        """The item as it is listed; `name` is its id where it has none."""
+        shown = {"id": name, **self.model_dump(exclude_none=True)}
+        if self.type == "message":
+            kind = "output_text" if self.role == "assistant" else "input_text"
+            more: dict[str, Any] = {"annotations": []} if self.role == "assistant" else {}
+            shown["content"] = [{"type": kind, "text": self.content, **more}]
+            shown["status"] = "completed"
+        return shown
+
     def call(self) -> dict[str, Any]:
         """The call as templates take it."""
         function = CalledFunction(name=self.name or "", arguments=self.arguments or "")
         return ToolCall(id=self.call_id or "", function=function).spoken()
+
+
+def response_of_item(name: str) -> str:
+    """The id of the response that gave an item its id; "" for an id of another kind."""
+    found = _ITEM_ID.fullmatch(name)
+    return f"resp_{found[1]}" if found else ""
 
 
 def _as_items(value: Any) -> Any:
@@ -234,6 +250,7 @@ class ResponsesRequest(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     stream: bool | None = None
     store: bool | None = None
+    previous_response_id: str | None = Field(None, min_length=1, max_length=128)
     metadata: Annotated[dict[str, str], at_most(_MOST_METADATA)] | None = None
     text: TextSettings | None = None
     tools: list[FunctionTool] | None = Field(None, max_length=MOST_TOOLS, fail_fast=True)
@@ -252,17 +269,7 @@ class ResponsesRequest(BaseModel):
         if not self.input:
             raise field_refused("invalid_value", "input", "is empty")
         _ = self.offer  # what it refuses belongs to the body
-        known = {item.id for item in self.input if item.type != "item_reference"}
-        for place, item in enumerate(self.input):
-            if item.type == "item_reference" and not self._resolved(item.id or "", known):
-                why = "nothing is stored; send the item itself (AI SDK: the option store, false)"
-                raise field_refused("unsupported_parameter", f"input[{place}].id", why)
         return self
-
-    @staticmethod
-    def _resolved(name: str, known: Collection[str | None]) -> bool:
-        """True if a reference is to an item of the input, or to reasoning, which is read over."""
-        return name in known or name.startswith("rs_")
 
     @property
     def offer(self) -> Tools | None:

@@ -123,7 +123,6 @@ async def test_a_history_arrives_as_messages(lan: Lan) -> None:
 @pytest.mark.parametrize(
     ("fields", "code", "param"),
     [
-        ({"previous_response_id": "resp_1"}, "unsupported_parameter", "previous_response_id"),
         ({"conversation": "c"}, "unsupported_parameter", "conversation"),
         ({"background": True}, "unsupported_parameter", "background"),
         ({"truncation": "auto"}, "unsupported_parameter", "truncation"),
@@ -143,11 +142,6 @@ async def test_what_is_refused(lan: Lan, fields: Any, code: str, param: str) -> 
     error = reply.json()["error"]
     assert (reply.status_code, error["code"]) == (400, code), error
     assert error["param"] == param, error
-
-
-async def test_store_is_taken_and_nothing_is_stored(lan: Lan) -> None:
-    document = (await lan.client.post(ROUTE, json=body(store=True))).json()
-    assert document["store"] is False
 
 
 @pytest.mark.parametrize("cut", range(0, len(ANSWER), 4))
@@ -185,7 +179,7 @@ async def test_a_history_has_refusals_and_references(lan: Lan) -> None:
     assert [m["content"] for m in messages] == ["Hi", "I cannot."]
 
 
-async def test_a_reference_to_what_would_have_to_be_stored_is_refused_by_name(lan: Lan) -> None:
+async def test_a_reference_to_what_is_not_kept_is_refused_by_name(lan: Lan) -> None:
     items = [{"role": "user", "content": "Hi"}, {"type": "item_reference", "id": "msg_1"}]
     reply = await lan.client.post(ROUTE, json=body(input=items))
     error = reply.json()["error"]

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from openai import OpenAI
+import pytest
+from openai import NotFoundError, OpenAI
 from pydantic import BaseModel
 
 
@@ -57,3 +58,18 @@ def test_a_response(server: Any) -> None:
     # The helper knows an answer that was cut off by its last event only.
     assert last.type == "response.incomplete" or last.type == "response.completed"
     assert last.response.output_text
+
+
+def test_a_response_is_kept_gone_on_with_and_removed(server: Any) -> None:
+    with OpenAI(base_url=server.base_url, api_key=server.api_key) as client:
+        short: Any = {"model": server.model, "max_output_tokens": 8, "temperature": 0}
+        first = client.responses.create(input="Say hello.", **short)
+        assert client.responses.retrieve(first.id).output_text == first.output_text
+        second = client.responses.create(input="And again.", previous_response_id=first.id, **short)
+        items = client.responses.input_items.list(second.id).data
+        assert [item.type for item in items] == ["message"] * 3
+        counted = client.responses.input_tokens.count(model=server.model, input="Say hello.")
+        assert first.usage and counted.input_tokens == first.usage.input_tokens
+        client.responses.delete(second.id)
+        with pytest.raises(NotFoundError):
+            client.responses.retrieve(second.id)

@@ -1,0 +1,209 @@
+"""Responses that are kept: `store`, `previous_response_id`, items of earlier answers, and the
+routes that read and remove them.
+
+Rules:
+- A response is kept with its whole conversation before its end leaves, encrypted, for one key, for
+  `server.responses_days`; keys whose texts are not kept have none, and are told `store: false`.
+- It belongs to every request of its conversation: where one of them is erased, so is it.
+- To another key it is not there.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response
+
+from appliance.api.deps import CallerDep, services_of
+from appliance.app import Services
+from appliance.errors import BadRequest, NotFound, Overloaded, Unavailable
+from appliance.serving.kept_answers import KeptAnswer
+from appliance.types import Caller
+from appliance.wire.openai.responses_reply import InputItems, RemovedResponse
+from appliance.wire.openai.responses_reply import Response as ResponseReply
+from appliance.wire.openai.responses_request import Item, ResponsesRequest, response_of_item
+
+router = APIRouter(tags=["generate"])
+_DAY_S: Final = 86_400
+
+
+class _StoredResponse(msgspec.Struct):
+    """A response as JSON, and the items of its conversation, its own output last."""
+
+    response: bytes
+    items: list[bytes]
+    outputs: int
+    requests: list[str]
+
+
+@dataclass(frozen=True)
+class Past:
+    """The conversation before a request.
+
+    Attributes:
+        items: of it.
+        requests: ids of the requests that made it.
+    """
+
+    items: tuple[Item, ...] = ()
+    requests: tuple[str, ...] = ()
+
+
+class ResponseKeeping:
+    """Keeps the response of one request, where it is to be kept.
+
+    Args:
+        past: the conversation before it.
+        given: the items of the request.
+    """
+
+    def __init__(self, services: Services, caller: Caller, past: Past, given: Sequence[Item]):
+        self._services, self._caller = services, caller
+        self._past, self._given = past, given
+
+    async def keep(self, response_id: str, response: bytes, output: Sequence[bytes]) -> None:
+        """Keep it. Raises Unavailable (`answer_unkept`)."""
+        said = [_spelled(item) for item in (*self._past.items, *self._given)]
+        requests = tuple(dict.fromkeys((*self._past.requests, self._caller.request_id)))
+        stored = _StoredResponse(response, [*said, *output], len(output), list(requests))
+        kept, key_id = self._services.kept, self._caller.principal.key_id
+        answer = KeptAnswer(requests, "", msgspec.msgpack.encode(stored))
+        seconds = self._services.config.server.responses_days * _DAY_S
+        try:
+            place = _place(self._services, key_id, response_id)
+            await asyncio.to_thread(kept.keep, place, key_id, answer, seconds)
+        except SQLAlchemyError as error:
+            raise Unavailable("answer_unkept", "The response could not be kept.") from error
+
+
+async def keeping(
+    services: Services, caller: Caller, body: ResponsesRequest, past: Past, given: Sequence[Item]
+) -> ResponseKeeping | None:
+    """The keeping of a response; None where it is not kept.
+
+    Raises:
+        Overloaded: `kept_answers_full`, where `store` asks for it.
+    """
+    kept, who = services.kept, caller.principal
+    if body.store is False or not services.config.server.responses_days or not kept.keeps(who):
+        return None
+    try:
+        await asyncio.to_thread(kept.check_room, who.key_id)
+    except Overloaded:
+        if body.store:
+            raise
+        return None
+    return ResponseKeeping(services, caller, past, given)
+
+
+async def conversation_of(
+    services: Services, caller: Caller, body: ResponsesRequest
+) -> tuple[Past, list[Item]]:
+    """The conversation before a request, and its own items; raises as `_past` and `_resolved`."""
+    past = await _past(services, caller, body)
+    given, requests = await _resolved(services, caller, body)
+    return Past(past.items, (*past.requests, *requests)), given
+
+
+async def _past(services: Services, caller: Caller, body: ResponsesRequest) -> Past:
+    """The conversation that a request goes on with.
+
+    Raises:
+        NotFound: `response_not_found`.
+        StateRefused: `erased`.
+    """
+    if body.previous_response_id is None:
+        return Past()
+    stored = await _found(services, caller, body.previous_response_id)
+    items = tuple(Item.model_validate_json(item) for item in stored.items)
+    return Past(items, tuple(stored.requests))
+
+
+async def _resolved(
+    services: Services, caller: Caller, body: ResponsesRequest
+) -> tuple[list[Item], tuple[str, ...]]:
+    """The items of a request, those that it names by their ids among them; the requests of these.
+
+    Raises:
+        BadRequest: `unsupported_parameter` for an item that is not kept.
+        StateRefused: `erased`.
+    """
+    known = {item.id for item in body.input if item.type != "item_reference"}
+    items: list[Item] = []
+    requests: list[str] = []
+    for place, item in enumerate(body.input):
+        if item.type != "item_reference" or item.id in known:
+            items.append(item)
+            continue
+        name = item.id or ""
+        try:
+            stored = await _found(services, caller, response_of_item(name))
+        except NotFound:
+            stored = None
+        output = [] if stored is None else stored.items[-stored.outputs :]
+        one = next((o for o in map(_parsed, output) if o.id == name), None)
+        if one is not None and stored is not None:
+            items.append(one)
+            requests += stored.requests
+        elif not name.startswith("rs_"):  # reasoning is read over
+            where = f"input[{place}].id"
+            what = f"{where}: no such item is kept; send the item itself."
+            raise BadRequest("unsupported_parameter", what, param=where)
+    return items, tuple(requests)
+
+
+@router.get("/v1/responses/{response_id}", response_model=ResponseReply)
+async def stored_response(request: Request, caller: CallerDep, response_id: str) -> Response:
+    """A response that is kept."""
+    stored = await _found(services_of(request), caller, response_id)
+    return Response(stored.response, media_type="application/json")
+
+
+@router.delete("/v1/responses/{response_id}")
+async def remove_response(request: Request, caller: CallerDep, response_id: str) -> RemovedResponse:
+    """Remove a response; the audit log keeps its entries."""
+    services, key_id = services_of(request), caller.principal.key_id
+    place = _place(services, key_id, response_id)
+    if not await asyncio.to_thread(services.kept.remove, place):
+        raise _absent()
+    return RemovedResponse(id=response_id)
+
+
+@router.get("/v1/responses/{response_id}/input_items")
+async def input_items(request: Request, caller: CallerDep, response_id: str) -> InputItems:
+    """The items of the conversation before a response."""
+    stored = await _found(services_of(request), caller, response_id)
+    before = [_parsed(item) for item in stored.items[: len(stored.items) - stored.outputs]]
+    listed = [item.listed(f"item_{number}") for number, item in enumerate(before)]
+    ids = [str(item["id"]) for item in listed]
+    return InputItems(
+        data=listed, first_id=ids[0] if ids else None, last_id=ids[-1] if ids else None
+    )
+
+
+async def _found(services: Services, caller: Caller, response_id: str) -> _StoredResponse:
+    place = _place(services, caller.principal.key_id, response_id)
+    found = await asyncio.to_thread(services.kept.find, place)
+    if found is None:
+        raise _absent()
+    return msgspec.msgpack.decode(found.text, type=_StoredResponse)
+
+
+def _place(services: Services, key_id: str, response_id: str) -> str:
+    return services.kept.digest(b"response", key_id.encode(), response_id.encode())
+
+
+def _absent() -> NotFound:
+    return NotFound("response_not_found", "No such response of this key is kept.")
+
+
+def _parsed(item: bytes) -> Item:
+    return Item.model_validate_json(item)
+
+
+def _spelled(item: Item) -> bytes:
+    return item.model_dump_json(exclude_none=True).encode()
