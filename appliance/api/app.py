@@ -5,7 +5,9 @@ no key, and `docs = false` takes the documentation out of it; the framework's te
 and its pages with remote assets are off.
 """
 
+import functools
 import re
+from collections.abc import Set
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
@@ -85,7 +87,7 @@ def create_lan_app(services: "Services") -> FastAPI:
             Middleware(BodyGate, max_bytes=server.max_body_bytes, there=there),
         ],
     )
-    there.app = app
+    there.app, app.state.routes = app, there
     app.state.services = services
     app.state.large_bodies = LargeBodies()
     app.state.running = set()  # requests with an Idempotency-Key
@@ -104,19 +106,22 @@ def create_lan_app(services: "Services") -> FastAPI:
 
 
 class _Routes:
-    """Tells if a path is one of a route; its middleware is made before the routes are known."""
+    """The routes by their paths; their middleware is made before they are known."""
 
     app: FastAPI
 
-    def __init__(self) -> None:
-        self._patterns: list[re.Pattern[str]] = []
+    @functools.cached_property
+    def _known(self) -> list[tuple[re.Pattern[str], Set[str]]]:
+        contexts = iter_route_contexts(self.app.routes)
+        return [(compile_path(str(one.path))[0], set(one.methods or ())) for one in contexts]
 
     def __call__(self, path: str) -> bool:
         """True of a path that a route has, by whatever method."""
-        if not self._patterns:
-            contexts = iter_route_contexts(self.app.routes)
-            self._patterns = [compile_path(str(one.path))[0] for one in contexts]
-        return any(pattern.match(path) for pattern in self._patterns)
+        return any(pattern.match(path) for pattern, _ in self._known)
+
+    def methods(self, path: str) -> list[str]:
+        """All methods that a path takes."""
+        return sorted({m for pattern, some in self._known if pattern.match(path) for m in some})
 
 
 def _observer(services: "Services") -> Observer:

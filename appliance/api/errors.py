@@ -304,7 +304,11 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
         raise error
     where = visible(f"{request.method} {request.url.path}", limit=200)
     refused = BadRequest(code, f"{where}: {CODES[code].meaning}.")
-    return error_response(refused, error.headers)
+    headers = error.headers
+    routes = getattr(request.app.state, "routes", None)
+    if error.status_code == 405 and routes is not None:  # a path may be that of several routes
+        headers = {"allow": ", ".join(routes.methods(request.scope["path"]))}
+    return error_response(refused, headers)
 
 
 def refusal_of(errors: Any) -> BadRequest:

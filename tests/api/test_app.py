@@ -46,8 +46,8 @@ ROUTES = {
     "/tokenizer_info": {"GET"},
     "/v1/usage": {"GET"},
     "/v1/responses/input_tokens": {"POST"},
-    "/v1/responses/{response_id}": {"GET", "DELETE"},
-    "/v1/responses/{response_id}/input_items": {"GET"},
+    "/v1/responses/resp_{name}": {"GET", "DELETE"},
+    "/v1/responses/resp_{name}/input_items": {"GET"},
     "/v1/messages": {"POST"},
     "/v1/messages/count_tokens": {"POST"},
 }
@@ -55,7 +55,10 @@ JSON = {"content-type": "application/json"}
 
 
 def routes_of(app: FastAPI) -> dict[str, set[str]]:
-    return {str(c.path): set(c.methods or ()) for c in iter_route_contexts(app.routes)}
+    found: dict[str, set[str]] = {}
+    for one in iter_route_contexts(app.routes):
+        found.setdefault(str(one.path), set()).update(one.methods or ())
+    return found
 
 
 def shaped(reply: httpx.Response) -> dict[str, Any]:

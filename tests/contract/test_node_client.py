@@ -20,7 +20,7 @@ from tests.contract.conftest import EMBEDDER, NODE, NODE_LOCK, TASK, Live
     ("name", "count"),
     [
         ("client.test.mjs", 9),
-        ("ai-sdk.test.mjs", 14),
+        ("ai-sdk.test.mjs", 15),
         ("langchain.test.mjs", 11),
         ("anthropic.test.mjs", 5),
     ],

@@ -27,7 +27,7 @@ from appliance.api.openai.stored import ResponseKeeping, conversation_of, keepin
 from appliance.engine.text.reply import ParsedReply, Piece
 from appliance.errors import ApplianceError
 from appliance.serving.generation import ServedAnswer
-from appliance.types import Delta, GenerationRequest, Sampling
+from appliance.types import Delta, GenerationRequest, JsonValue, Sampling
 from appliance.wire.openai.responses_reply import InputTokens, Response
 from appliance.wire.openai.responses_request import Item, ResponsesRequest
 
@@ -150,8 +150,9 @@ class ResponsesFormat(Format):
     async def keep(self) -> None:
         """Keep the response; it is there before its end leaves."""
         if self._keeping is not None:
-            response, output = self._told(), map(msgspec.json.encode, self._items)
-            await self._keeping.keep(response["id"], msgspec.json.encode(response), list(output))
+            output = [msgspec.json.encode(item) for item in self._items]
+            name = self.head["id"].replace("-", "_", 1)
+            await self._keeping.keep(name, msgspec.json.encode(self._told()), output)
 
     def closing(self) -> bytes:
         """The receipt, and the whole response."""
@@ -161,7 +162,7 @@ class ResponsesFormat(Format):
             receipt = f": receipt {self._generation.outcome.header()}\n\n".encode()
         return receipt + self._typed(kind, response=self._told())
 
-    def _told(self) -> dict[str, Any]:
+    def _told(self) -> dict[str, JsonValue]:
         """The response with the words of a task about it."""
         about = self._generation.about
         more = {} if about is None else {"x_appliance": about.document()}

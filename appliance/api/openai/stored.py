@@ -156,27 +156,27 @@ async def _resolved(
     return items, tuple(requests)
 
 
-@router.get("/v1/responses/{response_id}", response_model=ResponseReply)
-async def stored_response(request: Request, caller: CallerDep, response_id: str) -> Response:
+@router.get("/v1/responses/resp_{name}", response_model=ResponseReply)
+async def stored_response(request: Request, caller: CallerDep, name: str) -> Response:
     """A response that is kept."""
-    stored = await _found(services_of(request), caller, response_id)
+    stored = await _found(services_of(request), caller, f"resp_{name}")
     return Response(stored.response, media_type="application/json")
 
 
-@router.delete("/v1/responses/{response_id}")
-async def remove_response(request: Request, caller: CallerDep, response_id: str) -> RemovedResponse:
+@router.delete("/v1/responses/resp_{name}")
+async def remove_response(request: Request, caller: CallerDep, name: str) -> RemovedResponse:
     """Remove a response; the audit log keeps its entries."""
     services, key_id = services_of(request), caller.principal.key_id
-    place = _place(services, key_id, response_id)
+    place = _place(services, key_id, f"resp_{name}")
     if not await asyncio.to_thread(services.kept.remove, place):
         raise _absent()
-    return RemovedResponse(id=response_id)
+    return RemovedResponse(id=f"resp_{name}")
 
 
-@router.get("/v1/responses/{response_id}/input_items")
-async def input_items(request: Request, caller: CallerDep, response_id: str) -> InputItems:
+@router.get("/v1/responses/resp_{name}/input_items")
+async def input_items(request: Request, caller: CallerDep, name: str) -> InputItems:
     """The items of the conversation before a response."""
-    stored = await _found(services_of(request), caller, response_id)
+    stored = await _found(services_of(request), caller, f"resp_{name}")
     before = [_parsed(item) for item in stored.items[: len(stored.items) - stored.outputs]]
     listed = [item.listed(f"item_{number}") for number, item in enumerate(before)]
     ids = [str(item["id"]) for item in listed]

@@ -7,6 +7,7 @@ model", and answers are kept short; every fault that was made on purpose stays.
 import os
 from typing import Any
 
+import httpx
 import schemathesis
 
 SHORT = 4  # tokens
@@ -27,6 +28,16 @@ LENGTH = {
 NAMES = {"model_id": MODEL, "request_id": os.environ["CONTRACT_REQUEST"]}
 
 
+def kept_response() -> str:
+    """The name of a response that is there: each call may remove it."""
+    asked = httpx.post(
+        f"{os.environ['CONTRACT_URL']}/responses", timeout=60,
+        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
+        json={"model": MODEL, "input": "Hello", "max_output_tokens": 1},
+    )  # fmt: skip
+    return str(asked.json()["id"]).removeprefix("resp_")
+
+
 def before_call(_context: Any, case: Any, _arguments: Any) -> None:
     """Change one request."""
     path = case.operation.path
@@ -40,6 +51,8 @@ def before_call(_context: Any, case: Any, _arguments: Any) -> None:
     if case.meta is None or case.meta.generation.mode.is_positive:
         for name in NAMES.keys() & (case.path_parameters or {}).keys():
             case.path_parameters[name] = NAMES[name]
+        if "name" in (case.path_parameters or {}):
+            case.path_parameters["name"] = kept_response()
     length = LENGTH.get(path)
     if length is not None and isinstance(case.body, dict):
         asked = case.body.get(length)

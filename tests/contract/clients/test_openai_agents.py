@@ -87,3 +87,16 @@ def test_functions_beside_an_output_type_are_taken(server: Any, kind: Any) -> No
     except (MaxTurnsExceeded, ModelBehaviorError):  # an error of the server would be another one
         return
     assert isinstance(done.final_output, Valve)
+
+
+def test_ten_turns_by_the_id_of_the_response_before(server: Any) -> None:
+    agent = Agent(
+        name="host", model=model(server, OpenAIResponsesModel),
+        model_settings=ModelSettings(temperature=0, max_tokens=4),
+    )  # fmt: skip
+    previous, seen = None, []
+    for turn in range(10):
+        done = Runner.run_sync(agent, f"Turn {turn}.", previous_response_id=previous)
+        previous = done.last_response_id
+        seen.append(done.context_wrapper.usage.input_tokens)
+    assert previous and seen == sorted(seen) and len(set(seen)) == 10  # each reads all before

@@ -15,7 +15,7 @@ const openai = createOpenAI({ baseURL, apiKey });
 const models = {
   compatible: compatible(name), chat: openai.chat(name), responses: openai.responses(name),
 };
-// Nothing is stored, so that items go back whole and not as references.
+// Most ask for nothing to be stored, so that items go back whole; the last one names them.
 const common = {
   temperature: 0, maxOutputTokens: 80, maxRetries: 0,
   providerOptions: { openai: { store: false } },
@@ -87,4 +87,19 @@ test("a refusal is an error with its code", async () => {
   const asked = generateText({ ...common, model: models.chat, prompt: "word ".repeat(3000) });
   await assert.rejects(asked, (error) => error.statusCode === 400
     && error.responseBody.includes("context_length_exceeded") && error.isRetryable === false);
+});
+
+test("responses: ten turns, with earlier items by their ids", async () => {
+  const messages = [];
+  let read = 0;
+  for (let turn = 0; turn < 10; turn++) {
+    messages.push({ role: "user", content: `Turn ${turn}.` });
+    const done = await generateText({
+      model: models.responses, messages, temperature: 0, maxOutputTokens: 4, maxRetries: 0,
+    });
+    assert.ok(done.usage.inputTokens > read, "each turn reads all before it");
+    read = done.usage.inputTokens;
+    messages.push(...done.response.messages);
+  }
+  assert.match(JSON.stringify(messages), /"itemId":"msg_[0-9a-f]{32}_0"/);
 });
