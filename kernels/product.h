@@ -173,7 +173,7 @@ static inline void sum_pairs(const uint8_t * qs, const uint8_t * qh, const Panel
 // scale is that of the minimum, or of the second half.
 template <class F> struct Part {
     const uint8_t * qs, * qh = nullptr;
-    Floats          d, second = zero_f();
+    Floats          d, second;
 
     Part(const typename F::Group & g, int i, int at) {
         if constexpr (F::BITS == 6) {
@@ -183,9 +183,9 @@ template <class F> struct Part {
             d      = mul(all, load_s8(g.scale[2 * i] + at));
             second = mul(all, load_s8(g.scale[2 * i + 1] + at));
         } else if constexpr (F::SIZE == 256) {
-            qs     = g.qs[i] + 4 * at;
             d      = mul(load_half(g.d + at), load_u8(g.scale[i] + at));
             second = mul(load_half(g.dmin + at), load_u8(g.min[i] + at));
+            qs     = g.qs[i] + 4 * at;
         } else {
             qs = g.qs + 4 * at;
             d  = load_half(g.d + at);
@@ -197,8 +197,8 @@ template <class F> struct Part {
     // `sum` and the whole-number sum of a block with column `c`.
     Floats taken(Floats sum, Ints whole, const Panel & y, int c) const {
         sum = fma(mul(to_f(whole), d), every(y.d[c]), sum);
-        if constexpr (!F::HAS_MIN) { return sum; }
-        return F::SIZE == 256 ? fnma(second, every(y.sum[c]), sum) : fma(second, every(y.sum[c]), sum);
+        if constexpr (F::HAS_MIN) { sum = F::SIZE == 256 ? fnma(second, every(y.sum[c]), sum) : fma(second, every(y.sum[c]), sum); }
+        return sum;
     }
 
     // The same of two halves: first the one, then both.
