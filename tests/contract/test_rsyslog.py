@@ -46,7 +46,9 @@ def rsyslog(at: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     assert RSYSLOGD is not None
     (at / "rsyslog.conf").write_text(_CONFIG.format(at=at, port=port))
     modules = next(Path(RSYSLOGD).parents[1].glob("lib/*/rsyslog"))
-    command = [RSYSLOGD, "-n", "-f", at / "rsyslog.conf", "-i", "NONE", "-M", modules]
+    command = list(
+        map(str, [RSYSLOGD, "-n", "-f", at / "rsyslog.conf", "-i", "NONE", "-M", modules])
+    )
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             until(lambda: _listens(port) or process.poll() is not None)
