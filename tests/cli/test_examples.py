@@ -2,12 +2,17 @@
 
 import copy
 import enum
+import importlib
+import pkgutil
 import shlex
+from collections.abc import Iterator
 
 import click
 import pytest
 
+import appliance.cli
 from appliance.cli.examples import LINES
+from appliance.cli.main import cli
 from tests.cli.test_main import PASSED_ON, commands
 
 
@@ -35,7 +40,7 @@ def test_every_command_has_an_example_that_parses() -> None:
         begins = f"appliance {name} "
         own = [line for line in lines if f"{line} ".startswith(begins)]
         if len(own) != 1 or own[0] not in command.get_help(click.Context(command)):
-            missing.append(name)
+            missing.append(f"appliance/cli/examples.txt: one line for `appliance {name}`")
         elif name not in PASSED_ON:
             parsed(command, shlex.split(own[0])[len(name.split()) + 1 :])
     assert (missing, len(lines)) == ([], len(list(commands())))
@@ -47,3 +52,27 @@ def test_an_example_with_an_unknown_or_missing_option_is_found() -> None:
         parsed(known["serve"], ["--prot", "80"])
     with pytest.raises(AssertionError, match="reason"):
         parsed(known["route suspend"], ["triage"])
+
+
+def reachable(command: click.Command = cli) -> Iterator[click.Command]:
+    """The commands and groups that can be typed."""
+    yield command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            inner = command.get_command(click.Context(command), name)
+            assert inner is not None
+            yield from reachable(inner)
+
+
+def test_every_command_module_can_be_typed() -> None:
+    """A module that is named like the command in it is a command, or of a group."""
+    typed = set(reachable())
+    found = {
+        info.name: vars(importlib.import_module(f"appliance.cli.{info.name}")).get(info.name)
+        for info in pkgutil.iter_modules(appliance.cli.__path__)
+    }
+    commands = {name: one for name, one in found.items() if isinstance(one, click.Command)}
+    unlisted = [
+        f"COMMANDS of cli/main.py lacks {n}" for n, one in commands.items() if one not in typed
+    ]
+    assert len(commands) > 25 and unlisted == []
