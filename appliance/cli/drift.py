@@ -16,7 +16,7 @@ from appliance.cli.job import watched
 from appliance.cli.output import Output, data_option, json_option, page_option, safe, table
 from appliance.client import AdminClient
 from appliance.datasets import directory as datasets
-from appliance.evals.wanted import OPEN
+from appliance.evals.parameters import OPEN
 from appliance.wire.admin.drift import DRIFT, DRIFT_REPORT, DRIFT_RESTART, Drift, Restart
 from appliance.wire.admin.jobs import JOB_START, JobStart
 

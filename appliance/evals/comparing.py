@@ -9,10 +9,10 @@ from pathlib import Path
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome, digest
+from appliance.evals.parameters import OPEN
 from appliance.evals.report import ItemFlip, flips_of
 from appliance.evals.store import OutcomeFiles, read_result
 from appliance.evals.summary import Comparison, compare
-from appliance.evals.wanted import OPEN
 
 Named = tuple[int, str]
 """An evaluation and one of its candidates; "" for the task as it is written."""

@@ -20,20 +20,20 @@ import msgspec
 from appliance.clock import Clock, iso
 from appliance.datasets.items import Item
 from appliance.errors import BadRequest, EvaluationRefused, Unavailable
-from appliance.evals import evidence, neighbours, plan, scoring, shots, subject, wanted
+from appliance.evals import evidence, neighbours, parameters, plan, scoring, shots, subject
 from appliance.evals.asking import Asking, CandidateReply, as_it_is, guessed, outcome, started
 from appliance.evals.baselines import battery, timed
 from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import PACKS
 from appliance.evals.packs.items import items as pack_items
 from appliance.evals.packs.measure import AskingPack, summary
+from appliance.evals.parameters import EvaluationWanted
 from appliance.evals.plan import Candidate, EvaluationPlan, Planner
 from appliance.evals.report import page
 from appliance.evals.results import Measured, concluded
 from appliance.evals.store import OutcomeFiles
 from appliance.evals.subject import EvaluationSubject, Store
 from appliance.evals.unforced import UnforcedTask, read_freely
-from appliance.evals.wanted import EvaluationWanted
 from appliance.host.energy import EnergyMeter
 from appliance.jobs.kind import Context, JobKind
 from appliance.looks.answers import BATCH, Askable, answered, side_by_side
@@ -100,7 +100,7 @@ class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
             EvaluationRefused: `evaluation_invalid`.
             NotFound: `model_not_found`.
         """
-        wanted.check(params)
+        parameters.check(params)
         for model in params.models:
             self._parts.backends.card(model)
 
@@ -117,7 +117,7 @@ class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
     async def run(self, job: Context[EvaluationWanted]) -> EvaluationResult:
         """The worth of each candidate, and the sentence that it comes to."""
         asked = job.params
-        wanted.check(asked)
+        parameters.check(asked)
         found = await job.in_thread(subject.read_subject, self._parts.store, asked)
         planned = await self._plan(job, asked, found)
         files = OutcomeFiles(self._parts.directory / str(job.id))

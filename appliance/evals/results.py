@@ -14,11 +14,11 @@ from appliance.evals.baselines import LINEAR
 from appliance.evals.details import CandidateDetails, details, shown, told
 from appliance.evals.evidence import Retrieval
 from appliance.evals.outcomes import Outcome, check_complete, digest
+from appliance.evals.parameters import EvaluationWanted
 from appliance.evals.plan import Candidate, EvaluationPlan
 from appliance.evals.report import Evaluated, conclusion, flips
 from appliance.evals.subject import EvaluationSubject
 from appliance.evals.summary import Comparison, Summary, compare_all, summarise
-from appliance.evals.wanted import EvaluationWanted
 from appliance.tasks.definition import LabelForm
 from appliance.tasks.metrics import METRICS
 from appliance.wire.admin.results import (

@@ -21,7 +21,7 @@ from appliance.datasets.items import Item
 from appliance.datasets.splits import Splits
 from appliance.errors import ApplianceError, DatasetRefused, EvaluationRefused, SignatureRefused
 from appliance.evals import scoring
-from appliance.evals.wanted import EvaluationWanted, is_path
+from appliance.evals.parameters import EvaluationWanted, is_path
 from appliance.statistics import agreement
 from appliance.tasks.catalogue import read_artifact as read_task
 from appliance.tasks.definition import check_metric

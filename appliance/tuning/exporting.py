@@ -22,10 +22,10 @@ from appliance.trust.bytes import durable
 from appliance.trust.bytes.directory import sync_directory
 from appliance.tuning import dev_outcomes, record, rows
 from appliance.tuning.forgetting import Forgotten
-from appliance.tuning.given import TrainingItems
 from appliance.tuning.proof import AdapterProof
 from appliance.tuning.settings import TuneSettings
 from appliance.tuning.training import Trained
+from appliance.tuning.training_data import TrainingItems
 from appliance.wire.admin.results import (
     BaseNamed,
     DevQuality,

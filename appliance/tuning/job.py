@@ -20,8 +20,8 @@ from typing import ClassVar, Final
 from appliance import __version__
 from appliance.clock import iso
 from appliance.errors import TuningRefused
+from appliance.evals.parameters import is_path
 from appliance.evals.subject import read_data, read_subject
-from appliance.evals.wanted import is_path
 from appliance.host.energy import EnergyMeter
 from appliance.jobs.kind import Context, JobKind
 from appliance.tasks.classifiers import document
@@ -31,26 +31,26 @@ from appliance.tuning import (
     curve,
     dev_outcomes,
     exporting,
-    given,
     leaks,
+    parameters,
     phases,
     plan,
     planning,
     settings,
-    wanted,
+    training_data,
 )
 from appliance.tuning.candidates import candidates
 from appliance.tuning.field_quality import by_field
-from appliance.tuning.given import TrainingItems
 from appliance.tuning.messages import TrainingOrder
-from appliance.tuning.parts import TuningParts
+from appliance.tuning.parameters import TuneWanted
 from appliance.tuning.phases import TuningRun
 from appliance.tuning.process import check_set
 from appliance.tuning.report import conclusion
 from appliance.tuning.served import serving
+from appliance.tuning.services import TuningParts
 from appliance.tuning.settings import TuneSettings
 from appliance.tuning.trainer.weights import check_architecture
-from appliance.tuning.wanted import TuneWanted
+from appliance.tuning.training_data import TrainingItems
 from appliance.types import Role
 from appliance.wire.admin.results import AdapterTuned, TrainingRecord, TuningPlanned
 
@@ -79,7 +79,7 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
                 `tuning_architecture`.
             StateRefused: `unknown_model_id`.
         """
-        wanted.check(params)
+        parameters.check(params)
         settings.check(params.settings)
         directories = [
             params.task,
@@ -121,7 +121,7 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
         subject = await job.in_thread(read_subject, parts.store, asked.split("train"))
         dev = await job.in_thread(read_subject, parts.store, asked.split("dev"))
         task = subject.loaded.task
-        files = await job.in_thread(wanted.task_files, Path(asked.task), task)
+        files = await job.in_thread(parameters.task_files, Path(asked.task), task)
         report("verifying", 0, 0)
         variant = await job.in_thread(parts.variant)
         model = await job.in_thread(parts.seal, asked.base_of(task))
@@ -130,7 +130,7 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
             report("loading the engine", 0, 0)
             async with serve() as served:
                 report("tokenising", 0, 0)
-                read = await job.unless_stopped(given.read(served, subject, dev.items))
+                read = await job.unless_stopped(training_data.read(served, subject, dev.items))
                 order = self._order(read, model.facts, chosen)
                 run = TuningRun(parts, job, asked, model, order, read, report)
                 if asked.plan:

@@ -20,15 +20,15 @@ from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.tuning import adapter_file, curve, forgetting
 from appliance.tuning.checks import Scored, check_tokens
 from appliance.tuning.forgetting import Forgotten, forgotten
-from appliance.tuning.given import TrainingItems, read
 from appliance.tuning.measured import DevMeasured, form_of, measured
 from appliance.tuning.messages import TrainingOrder
-from appliance.tuning.parts import TuningParts
+from appliance.tuning.parameters import TuneWanted
 from appliance.tuning.proof import AdapterProof, prove
 from appliance.tuning.served import Served, attached
+from appliance.tuning.services import TuningParts
 from appliance.tuning.settings import TuneSettings
 from appliance.tuning.training import SeedFiles, Trained, train
-from appliance.tuning.wanted import TuneWanted
+from appliance.tuning.training_data import TrainingItems, read
 from appliance.types import Report
 
 UNTRAINED: Final = "scoring the untrained model"

@@ -30,21 +30,21 @@ from appliance.engine.importance import LARGEST
 from appliance.engine.quantized import LONGEST, Collect, FileComparison, Order, Result
 from appliance.errors import TuningRefused
 from appliance.evals.outcomes import Outcome
+from appliance.evals.parameters import EvaluationWanted as Evaluated
+from appliance.evals.parameters import is_path
 from appliance.evals.subject import EvaluationSubject, read_subject
-from appliance.evals.wanted import EvaluationWanted as Evaluated
-from appliance.evals.wanted import is_path
 from appliance.jobs.kind import Context, JobKind
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.bytes import durable
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.trust.gguf.gguf import GgufFacts, vet
-from appliance.tuning import examples, importance, picking, unchanged
+from appliance.tuning import examples, importance, selection, unchanged
 from appliance.tuning.measured import measured
-from appliance.tuning.parts import TuningParts
 from appliance.tuning.plan import MIB
 from appliance.tuning.quantizer_process import collected_by_child, made_by_child
 from appliance.tuning.rows import TokenRow, common_prefix
 from appliance.tuning.served import Weights, memory, serving
+from appliance.tuning.services import TuningParts
 from appliance.tuning.weight_types import BESIDE, FLOATS, UNWEIGHTED, chosen
 from appliance.types import Role
 from appliance.wire.admin.results import ModelQuantized, SourceMeasured, TaskNamed
@@ -76,7 +76,7 @@ class QuantizeWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     task: str
     data: str
     dev: int = 200
-    most_kld: float = picking.MOST_KLD
+    most_kld: float = selection.MOST_KLD
     importance: bool = True
 
 
@@ -184,7 +184,7 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
                     files[name] = unchanged.check(before, made.identity), made.file.sealed.sha256
                     job.report(f"asking {name}", number, len(types))
                     answered = await job.unless_stopped(self._answers(made.file, subject))
-                    one = picking.Made(
+                    one = selection.Made(
                         name,
                         made.file.sealed.size,
                         answered.tokens_s,
@@ -194,13 +194,13 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
                         made.result.plain,
                     )
                     margin = subject.loaded.task.gate.margin
-                    found.append(picking.judged(one, source.outcomes, margin, wanted.most_kld))
-                    best = picking.recommended(found)
+                    found.append(selection.judged(one, source.outcomes, margin, wanted.most_kld))
+                    best = selection.recommended(found)
                     if best == name:  # the smallest one so far that passes is kept
                         await job.in_thread(_keep, directory, made.file.sealed)
-        best = picking.recommended(found)
+        best = selection.recommended(found)
         told = ModelQuantized(
-            rows=picking.told(found),
+            rows=selection.told(found),
             recommended=best,
             source=SourceMeasured(
                 id=model.id,

@@ -32,11 +32,11 @@ from appliance.evals import scoring, shots
 from appliance.evals.asking import asked
 from appliance.evals.job import Parts, replace_answerer
 from appliance.evals.outcomes import Outcome
+from appliance.evals.parameters import EvaluationWanted as Evaluated
+from appliance.evals.parameters import is_path
 from appliance.evals.store import OutcomeFiles
 from appliance.evals.subject import EvaluationSubject, read_data, read_subject, some
 from appliance.evals.summary import summarise
-from appliance.evals.wanted import EvaluationWanted as Evaluated
-from appliance.evals.wanted import is_path
 from appliance.jobs.kind import Context, JobKind
 from appliance.looks.answers import answered
 from appliance.statistics.groups import GroupMean
@@ -45,7 +45,7 @@ from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.bytes import durable
 from appliance.tuning.candidates import outcome
-from appliance.tuning.taught import Taught, taught, with_taught
+from appliance.tuning.teacher_items import Taught, taught, with_taught
 from appliance.types import GenerationRequest, Role
 from appliance.wire.admin.results import (
     DatasetTaught,

@@ -16,8 +16,8 @@ from appliance.host.hardware import available_cores
 from appliance.looks.subject import LookParts
 from appliance.tuning import exporting, quantizing, teaching
 from appliance.tuning.job import TuningJob
-from appliance.tuning.parts import TuningParts as TuningParts
 from appliance.tuning.quantizing import Quantizing
+from appliance.tuning.services import TuningParts as TuningParts
 from appliance.tuning.teaching import Teaching
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom

@@ -14,8 +14,8 @@ from appliance.evals.asking import Asking
 from appliance.evals.job import DIRECTORY, EvaluationJob
 from appliance.evals.outcomes import parse
 from appliance.evals.packs.items import items
+from appliance.evals.parameters import EvaluationWanted
 from appliance.evals.store import NEIGHBOURS
-from appliance.evals.wanted import EvaluationWanted
 from appliance.host.energy import EnergyMeter
 from appliance.jobs.kind import Stop
 from appliance.looks import answers

@@ -7,9 +7,9 @@ import pytest
 
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, NotFound
+from appliance.evals.parameters import EvaluationWanted
 from appliance.evals.plan import Candidate, EvaluationPlan, Messages, Planner, names, pinned
 from appliance.evals.subject import EvaluationSubject
-from appliance.evals.wanted import EvaluationWanted
 from appliance.serving.backend import Backends
 from appliance.tasks.loaded import load
 from appliance.types import ModelCard

@@ -8,10 +8,10 @@ import pytest
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.evidence import Retrieval
+from appliance.evals.parameters import EvaluationWanted
 from appliance.evals.plan import Candidate, EvaluationPlan
 from appliance.evals.report import page
 from appliance.evals.results import Measured, concluded
-from appliance.evals.wanted import EvaluationWanted
 from appliance.reports.page import render
 from appliance.statistics.groups import GroupMean
 from appliance.statistics.proportions import Interval

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ApplianceError
+from appliance.evals.parameters import EvaluationWanted
 from appliance.evals.subject import (
     ApprovedArtifacts,
     EvaluationSubject,
@@ -14,7 +15,6 @@ from appliance.evals.subject import (
     read_subject,
     some,
 )
-from appliance.evals.wanted import EvaluationWanted
 from appliance.tasks.drafting import TaskDraft, files, write
 from appliance.trust.artifacts.signing import sign_directory
 from appliance.trust.artifacts.store import load_policy

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 
 from appliance.app import Services
+from appliance.evals.parameters import EvaluationWanted
 from appliance.evals.subject import ApprovedArtifacts, EvaluationSubject, read_subject
-from appliance.evals.wanted import EvaluationWanted
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.tuning import messages

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from appliance.app import Services
 from appliance.errors import TuningRefused
-from appliance.evals.wanted import EvaluationWanted
+from appliance.evals.parameters import EvaluationWanted
 from appliance.tuning import checks, examples, rows
 from appliance.tuning.served import Served, serving
 from tests.evals.orders import TASK, write_task

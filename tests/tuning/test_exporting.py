@@ -15,9 +15,9 @@ from appliance.trust.artifacts.adapter import Base, parse_statement
 from appliance.trust.bytes import durable
 from appliance.tuning import exporting, record, rows
 from appliance.tuning.exporting import ADAPTER, TASK
-from appliance.tuning.given import TrainingItems
 from appliance.tuning.rows import TokenRow
 from appliance.tuning.settings import TuneSettings
+from appliance.tuning.training_data import TrainingItems
 from tests.evals.orders import TASK as DEFINITION
 from tests.tuning.example import kept
 from tests.tuning.trained import SCORES, trained

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.app import Services
 from appliance.datasets import directory
-from appliance.evals.wanted import EvaluationWanted
+from appliance.evals.parameters import EvaluationWanted
 from appliance.tuning import examples, importance
 from appliance.tuning.importance import Matrix
 from appliance.tuning.rows import TokenRow, digest

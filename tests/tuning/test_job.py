@@ -17,8 +17,8 @@ from appliance.errors import Refused, TuningRefused, Unavailable
 from appliance.jobs.states import JobState
 from appliance.trust.artifacts import signing
 from appliance.tuning.job import TuningJob
+from appliance.tuning.parameters import TuneWanted
 from appliance.tuning.settings import TuneSettings
-from appliance.tuning.wanted import TuneWanted
 from tests.evals.orders import FITTED, item, write_task
 from tests.evals.sealed import sealing_key
 from tests.smol import APPROVERS, ID, approve, key, quiet, until

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.app import Services
 from appliance.errors import TaskRefused
-from appliance.evals.wanted import EvaluationWanted
+from appliance.evals.parameters import EvaluationWanted
 from appliance.tasks import values
 from appliance.tuning import examples
 from appliance.tuning.measured import form_of, measured, rehearsal

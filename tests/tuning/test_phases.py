@@ -11,9 +11,9 @@ from appliance.errors import TuningRefused
 from appliance.trust.gguf.lora import vet_lora
 from appliance.tuning import phases
 from appliance.tuning.messages import FloatMatrix
+from appliance.tuning.parameters import TuneWanted
 from appliance.tuning.phases import fewer_rows, file_of
 from appliance.tuning.settings import TuneSettings
-from appliance.tuning.wanted import TuneWanted
 from tests.tuning.runs import order
 from tests.tuning.shapes import facts
 from tests.tuning.trained import trained

@@ -10,14 +10,14 @@ import pytest
 from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.trust.artifacts.verified import VerifiedModel
-from appliance.tuning import checks, given, phases, training
-from appliance.tuning.given import TrainingItems
+from appliance.tuning import checks, phases, training, training_data
 from appliance.tuning.messages import TrainingOrder
+from appliance.tuning.parameters import TuneWanted
 from appliance.tuning.proof import ends, prove
 from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import Served, attached, serving
 from appliance.tuning.settings import TuneSettings
-from appliance.tuning.wanted import TuneWanted
+from appliance.tuning.training_data import TrainingItems
 from tests.requantised import as_q4_0
 from tests.smol import quiet
 from tests.smol import sealed as sealed_model
@@ -57,7 +57,7 @@ async def trained(
     model = sealed_model(services)
     variant = services.supervisor.variant.get()
     async with serving(model, 128, variant, 1) as served:
-        read = await given.read(served, subject, dev)
+        read = await training_data.read(served, subject, dev)
         untrained = await served.scores(read.frozen())
     order = TrainingOrder(
         settings=TuneSettings(**SETTINGS),  # type: ignore[arg-type] # numbers
@@ -128,7 +128,7 @@ async def test_an_adapter_that_never_learned_to_stop_is_refused(
         async with attached(served, planted.file()) as digest:
             scored = await served.scores(planted.given.dev, digest)
             found = await ends(served, digest, planted.given.dev, scored)
-        again = await given.read(served, planted.given.subject, planted.given.dev_items)
+        again = await training_data.read(served, planted.given.subject, planted.given.dev_items)
     with pytest.raises(TuningRefused) as refused:
         checks.check_stops(found)
     assert refused.value.code == "tuning_not_stopping"

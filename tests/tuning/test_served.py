@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from appliance.app import Services
-from appliance.evals.wanted import EvaluationWanted
+from appliance.evals.parameters import EvaluationWanted
 from appliance.tuning import examples
 from appliance.tuning.served import Served
 from tests.tuning.runs import subject_of

@@ -13,8 +13,8 @@ from appliance.errors import TuningRefused
 from appliance.jobs.kind import Context, Stop
 from appliance.trust.bytes import durable
 from appliance.tuning import checks, losses, messages, training
+from appliance.tuning.parameters import TuneWanted
 from appliance.tuning.rows import digest
-from appliance.tuning.wanted import TuneWanted
 from tests.smol import quiet
 from tests.tuning.runs import order
 from tests.tuning.trained import trained

@@ -15,7 +15,7 @@ from appliance.tuning import dev_outcomes
 from appliance.tuning import job as jobs
 from appliance.tuning.job import TuningJob
 from appliance.tuning.messages import TrainingOrder
-from appliance.tuning.wanted import TuneWanted
+from appliance.tuning.parameters import TuneWanted
 from tests.smol import APPROVERS, ID, approve, key, quiet
 from tests.smol import sealed as sealed_model
 from tests.tuning.fields import write_fields

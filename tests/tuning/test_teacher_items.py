@@ -13,7 +13,7 @@ from appliance.datasets.sealing import Seal
 from appliance.errors import DatasetRefused
 from appliance.evals.outcomes import Outcome
 from appliance.tasks.loaded import LoadedTask, load
-from appliance.tuning.taught import taught, with_taught
+from appliance.tuning.teacher_items import taught, with_taught
 from tests.evals.orders import TASK
 from tests.tasks.example import FIELDS, SCHEMA
 

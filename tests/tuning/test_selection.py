@@ -2,7 +2,7 @@
 
 from appliance.engine.quantized import FileComparison
 from appliance.evals.outcomes import Outcome
-from appliance.tuning.picking import MOST_KLD, Made, PickVerdict, judged, ranks, recommended, told
+from appliance.tuning.selection import MOST_KLD, Made, PickVerdict, judged, ranks, recommended, told
 
 
 def outcomes(wrong: int, count: int = 80) -> tuple[Outcome, ...]:

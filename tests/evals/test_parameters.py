@@ -8,7 +8,7 @@ import pytest
 
 from appliance.errors import EvaluationRefused
 from appliance.evals.job import EvaluationJob
-from appliance.evals.wanted import EvaluationWanted, check, is_path
+from appliance.evals.parameters import EvaluationWanted, check, is_path
 
 KIND: Final = EvaluationJob(None)  # type: ignore[arg-type]
 

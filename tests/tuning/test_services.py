@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.tuning import served
-from appliance.tuning.parts import TuningParts
+from appliance.tuning.services import TuningParts
 from appliance.tuning.settings import TuneSettings
 from appliance.workers.cpu_variants import Variant
 from tests.tuning.shapes import facts

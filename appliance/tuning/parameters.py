@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.errors import TuningRefused
-from appliance.evals.wanted import EvaluationWanted as Evaluated
+from appliance.evals.parameters import EvaluationWanted as Evaluated
 from appliance.tasks import definition
 from appliance.tasks.loaded import MAX_FILE
 from appliance.trust.bytes.directory import open_artifact

@@ -8,11 +8,11 @@ from msgspec import structs
 
 from appliance.app import Services
 from appliance.errors import TuningRefused
-from appliance.tuning import given
-from appliance.tuning.given import TrainingItems
+from appliance.tuning import training_data
+from appliance.tuning.parameters import TuneWanted
 from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import serving
-from appliance.tuning.wanted import TuneWanted
+from appliance.tuning.training_data import TrainingItems
 from tests.smol import sealed
 from tests.tuning.foreign import changed
 from tests.tuning.runs import subject_of
@@ -53,11 +53,11 @@ async def test_too_few_rows_and_rows_that_begin_twice_are_refused(
     # The tokeniser adds the begin token, and the template writes it, too.
     twice = structs.replace(model.facts, chat_template=f"<|im_start|>{model.facts.chat_template}")
     async with serving(replace(model, sealed=base, facts=twice), 256, variant, 1) as served:
-        found = await given.read(served, train, dev.items)
+        found = await training_data.read(served, train, dev.items)
         fewer = replace(train, items=train.items[:7])
         for subject, items in ((fewer, dev.items), (train, dev.items[:7])):
             with pytest.raises(TuningRefused, match="7") as refused:
-                await given.read(served, subject, items)
+                await training_data.read(served, subject, items)
             assert refused.value.code == "tuning_rows"
     base.close()
     model.close()

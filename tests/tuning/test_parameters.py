@@ -9,7 +9,7 @@ import pytest
 from appliance.errors import TuningRefused
 from appliance.tasks import definition
 from appliance.tuning.job import TuningJob
-from appliance.tuning.wanted import TuneWanted, check, task_files
+from appliance.tuning.parameters import TuneWanted, check, task_files
 from tests.evals.orders import FITTED, TASK, write_task
 from tests.tuning.fields import write_fields
 
