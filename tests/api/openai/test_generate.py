@@ -77,7 +77,7 @@ async def test_an_answer_without_text_still_has_a_role_and_an_end(
     lan.inference.script = (Delta("", 1), Delta("", 0, "length"))
     _, found = await stream(lan, CHAT, chat_body)
     assert [c["choices"][0]["delta"] for c in found[:-2]] == [
-        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": "", "refusal": None},
         {},
     ]
     assert found[-3]["choices"][0]["finish_reason"] == "length"
@@ -190,7 +190,7 @@ async def test_choices_of_a_stream_are_told_apart_by_index(
     choices = [c["choices"][0] for c in found[:-2]]
     for index, text, finish in ((0, "Hello", "stop"), (1, "Bye", "length")):
         own = [c for c in choices if c["index"] == index]
-        assert own[0]["delta"] == {"role": "assistant", "content": ""}
+        assert own[0]["delta"] == {"role": "assistant", "content": "", "refusal": None}
         assert "".join(c["delta"].get("content", "") for c in own) == text
         assert [c["finish_reason"] for c in own if c["finish_reason"]] == [finish]
         assert own[-1]["finish_reason"] == finish
