@@ -199,8 +199,8 @@ def guided(server: Server, asks: list[Ask], place: Path) -> dict[str, float]:
     python = python_of("guidellm", GUIDELLM)
     prompts, scenario, out = (place / name for name in ("asks.jsonl", "load.json", "out.json"))
     prompts.write_text("".join(json.dumps({"prompt": a.body["prompt"]}) + "\n" for a in asks))
-    # It asks for counts with every piece, which ours refuses.
-    usage = {"include_usage": True, "continuous_usage_stats": False}
+    # It asks for counts with every piece.
+    usage = {"include_usage": True, "continuous_usage_stats": True}
     body = {"max_tokens": _ANSWER, "temperature": 0, "ignore_eos": True, "stream_options": usage}
     backend = {
         "kind": "openai_http",

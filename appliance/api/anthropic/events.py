@@ -56,7 +56,7 @@ class MessagesFormat(Format):
     object = "message"
 
     def __init__(self, generation: ServedAnswer, request_id: str) -> None:
-        super().__init__(generation, request_id, include_usage=True)
+        super().__init__(generation, request_id, "last")
         self._request_id = request_id
         self._reply = ParsedReply(generation.form)
         self._blocks: list[_TextBlock | _ThoughtBlock | _CallBlock] = []

@@ -30,6 +30,7 @@ from appliance.wire.openai.chat import (
     ChatCompletion,
     ChatRequest,
 )
+from appliance.wire.openai.generation import StreamUsage
 from appliance.wire.openai.tools import CalledFunction, ToolCall
 
 router = APIRouter(tags=["generate"], route_class=JsonRoute)
@@ -85,8 +86,8 @@ class ChatFormat(Format):
     prefix = "chatcmpl"
     object = "chat.completion.chunk"
 
-    def __init__(self, generation: ServedAnswer, request_id: str, include_usage: bool) -> None:
-        super().__init__(generation, request_id, include_usage)
+    def __init__(self, generation: ServedAnswer, request_id: str, usage: StreamUsage) -> None:
+        super().__init__(generation, request_id, usage)
         self._replies = [ParsedReply(generation.form) for _ in range(self.choices)]
 
     def whole(self, choices: Sequence[PartialChoice]) -> ChatCompletion:

@@ -3,8 +3,8 @@
 Rules of a stream (openai-python and openai-node rely on them): every chunk has the same id,
 created and model; the first delta of a chat names the role; exactly one chunk of each choice has
 a finish reason; with `include_usage` one more chunk, without choices, has the token counts and all
-others have `usage: null`, else none has the field; the comment before `[DONE]` is the receipt
-of the outcome.
+others have `usage: null`, or with `continuous_usage_stats` the counts so far; else none has the
+field; the comment before `[DONE]` is the receipt of the outcome.
 """
 
 from abc import ABC, abstractmethod
@@ -23,6 +23,7 @@ from appliance.types import Delta, JsonValue, TokenLogprob
 from appliance.wire.openai.generation import (
     CompletionTokensDetails,
     PromptTokensDetails,
+    StreamUsage,
     Usage,
 )
 
@@ -87,15 +88,15 @@ class Format(ABC):
     Args:
         generation: the answer; its counts and receipts are read when they are written.
         request_id: the id of the answer is derived from it.
-        include_usage: whether the stream tells the token counts.
+        usage: the chunks of a stream that have the token counts.
     """
 
     prefix: ClassVar[str]
     object: ClassVar[str]
 
-    def __init__(self, generation: ServedAnswer, request_id: str, include_usage: bool) -> None:
+    def __init__(self, generation: ServedAnswer, request_id: str, usage: StreamUsage) -> None:
         self._generation = generation
-        self._include_usage = include_usage
+        self._stream_usage = usage
         self.choices = generation.choices
         self._thoughts = [Reasoning(generation.form.thinking) for _ in range(self.choices)]
         self.reasoned = 0
@@ -136,7 +137,7 @@ class Format(ABC):
     def closing(self) -> bytes:
         """Write the end of a complete stream: counts, receipt, `[DONE]`."""
         end = b""
-        if self._include_usage:
+        if self._stream_usage != "none":
             end += self.event([], self.usage().model_dump())
         if self._generation.outcome is not None:
             end += f": receipt {self._generation.outcome.header()}\n\n".encode()
@@ -158,7 +159,11 @@ class Format(ABC):
         last: bool = False,
     ) -> bytes:
         """One chunk; the last one of a choice says what a task says of its answer."""
-        shown = usage if self._include_usage else msgspec.UNSET
+        shown: dict[str, JsonValue] | msgspec.UnsetType | None = usage
+        if self._stream_usage == "none":
+            shown = msgspec.UNSET
+        elif self._stream_usage == "each":
+            shown = self.usage().model_dump()
         about = self._generation.about if last else None
         chunk = _Chunk(
             object=self.object,

@@ -31,7 +31,7 @@ def answer(
     asker = replace(caller, person=person_of(body))
     return Answer(
         partial(start_all, services_of(request).inference, asker, generations),
-        partial(form, request_id=caller.request_id, include_usage=body.include_usage),
+        partial(form, request_id=caller.request_id, usage=body.stream_usage),
         request_id=caller.request_id,
         stream=bool(body.stream),
     )

@@ -115,7 +115,7 @@ class ResponsesFormat(Format):
         body: ResponsesRequest,
         keeping: ResponseKeeping | None,
     ) -> None:
-        super().__init__(generation, request_id, include_usage=True)
+        super().__init__(generation, request_id, "last")
         self._body, self._keeping = body, keeping
         self._reply = ParsedReply(generation.form)
         self._items: list[dict[str, Any]] = []

@@ -11,7 +11,7 @@ Source: OpenAI API reference, chat completions and completions; the extra fields
 """
 
 import re
-from typing import Annotated, Any, ClassVar, Final, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -26,8 +26,6 @@ from appliance.types import Priority
 from appliance.wire.openai.constraints import ConstraintFields
 from appliance.wire.openai.fields import REFUSED, Route
 from appliance.wire.openai.unsupported import (
-    Unsupported,
-    absent,
     field_refused,
     refuse_spellings,
     refuse_unsupported,
@@ -87,22 +85,19 @@ Stop: TypeAlias = Annotated[
 ]
 
 
-_STREAM_FIELDS: Final = {
-    "continuous_usage_stats": Unsupported(absent(False), "the counts come once, at the end")
-}
+StreamUsage: TypeAlias = Literal["none", "last", "each"]
 
 
 class StreamOptions(BaseModel):
-    """`include_usage`: one more chunk, with the token counts, ends the stream."""
+    """`include_usage`: one more chunk, with the token counts, ends the stream.
+
+    `continuous_usage_stats` (vLLM): every chunk has the counts so far, too.
+    """
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
     include_usage: bool | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _supported(cls, data: Any) -> Any:
-        return refuse_unsupported(data, _STREAM_FIELDS)
+    continuous_usage_stats: bool | None = None
 
 
 class GenerationFields(ConstraintFields):
@@ -179,9 +174,12 @@ class GenerationFields(ConstraintFields):
         )
 
     @property
-    def include_usage(self) -> bool:
-        """True if a stream ends with the token counts."""
-        return bool(self.stream_options and self.stream_options.include_usage)
+    def stream_usage(self) -> StreamUsage:
+        """Chunks of a stream that have the token counts."""
+        wanted = self.stream_options
+        if wanted is None or not wanted.include_usage:
+            return "none"
+        return "each" if wanted.continuous_usage_stats else "last"
 
 
 class PromptTokensDetails(BaseModel):

@@ -14,6 +14,8 @@ from appliance.engine.text.reply import ReplyForm
 from appliance.errors import BadRequest
 from appliance.serving.generation import Generation
 from appliance.types import Delta, Receipt
+from appliance.wire.openai.chat import ChatRequest
+from appliance.wire.openai.generation import StreamUsage
 from tests.api.conftest import Lan
 from tests.api.fake import CARD
 
@@ -30,8 +32,8 @@ class Counts:
     outcome = Receipt(9, b"\xab" * 32, 10)
 
 
-def form(kind: type[Format], include_usage: bool = False) -> Format:
-    return kind(cast(Generation, Counts()), "req-1", include_usage)
+def form(kind: type[Format], usage: StreamUsage = "none") -> Format:
+    return kind(cast(Generation, Counts()), "req-1", usage)
 
 
 @given(st.text(min_size=1))
@@ -50,12 +52,32 @@ def test_the_receipt_of_the_outcome_is_a_comment_just_before_done() -> None:
 
 
 def test_usage_is_the_last_chunk() -> None:
-    written = form(ChatFormat, include_usage=True)
+    written = form(ChatFormat, "last")
     events = written.end(Delta("", 0, "stop")) + written.closing()
     end, usage, receipt, done, rest = events.split(b"\n\n")
     assert json.loads(end[6:])["usage"] is None
     assert json.loads(usage[6:])["usage"]["total_tokens"] == 5
     assert receipt.startswith(b":") and done == b"data: [DONE]" and rest == b""
+
+
+def test_each_chunk_has_the_counts_so_far_where_that_is_wanted() -> None:
+    piece = form(ChatFormat, "each").piece(Delta("a", 1))
+    assert json.loads(piece[6:])["usage"]["total_tokens"] == 5
+    assert json.loads(form(ChatFormat, "last").piece(Delta("a", 1))[6:])["usage"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "usage"),
+    [
+        (None, "none"),
+        ({"continuous_usage_stats": True}, "none"),  # as vLLM has it
+        ({"include_usage": True}, "last"),
+        ({"include_usage": True, "continuous_usage_stats": True}, "each"),
+    ],
+)
+def test_the_chunks_that_have_counts(options: dict[str, bool] | None, usage: str) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "A"}], "stream_options": options}
+    assert ChatRequest.model_validate(body).stream_usage == usage
 
 
 def test_an_error_event_holds_the_error_object() -> None:

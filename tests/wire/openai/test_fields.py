@@ -107,7 +107,6 @@ def test_a_name_of_nobody_is_ignored() -> None:
     [
         ("chat", "response_format", {"type": "json_object", "schema": {"type": "object"}}),
         ("completions", "response_format", {"type": "json_object", "schema": {"type": "object"}}),
-        ("chat", "stream_options", {"continuous_usage_stats": True}),
         ("responses", "include", ["message.output_text.logprobs"]),
         ("responses", "service_tier", "flex"),
         ("chat", "messages", [{"role": "assistant", "content": "A", "prefix": True}]),
