@@ -100,6 +100,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(group))
         if _HEAVY & names:
             item.add_marker("model")
+        if item.get_closest_marker("slow") and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(3_600))
     sweeps.select(config, items)
     if hasattr(config, "workerinput"):
         durations.longest_first(items)
