@@ -553,7 +553,7 @@ CODES: Final[dict[str, Code]] = {
     "tuning_set_missing": Code(
         "the tuning set is not installed",
         "Run `make tune-setup` in a checkout, or `appliance-installer tuning` with the "
-        "stick on an installed host: docs/tuning-guide.md.",
+        "stick of offline-wheels/lock-tune.txt on an installed host: docs/tuning-guide.md.",
     ),
     "tuning_invalid": Code(
         "the parameters of a tuning cannot be used",

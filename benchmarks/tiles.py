@@ -67,7 +67,8 @@ def compared(model: str) -> int:
             for refused in (every, without)
         )
         ratio = vectors / with_tiles
-        print(f"{model} {length}: {with_tiles:.1f} ms with tiles, {vectors:.1f} ms: {ratio:.2f}")
+        told = f"{model} {length}: {with_tiles:.1f} ms with tiles, {vectors:.1f} ms: {ratio:.2f}"
+        print(told, flush=True)
     same = len({run["bits"] for runs in found.values() for run in runs}) == 1
     print(f"{model}: the bits are {'the same' if same else 'NOT the same'}", flush=True)
     return int(not same)

@@ -46,6 +46,7 @@ def test_the_service_itself_may_not_own_the_file(data: Path) -> None:
     assert asyncio.run(served(data)) == "store_not_separated"
 
 
+@pytest.mark.executed  # a forked worker would be outside the user namespace
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_file_of_another_owner_is_served_and_said_to_be_held_on_disk(data: Path) -> None:
     if os.geteuid() != 0:

@@ -237,6 +237,7 @@ async def test_a_confined_worker_embeds(
         await pump
 
 
+@pytest.mark.executed  # a forked worker has the memory of its parent, too
 async def test_the_estimate_holds_for_a_full_batch(
     sealed: Callable[[Path], SealedFile], embedder_path: Path, variant: Path
 ) -> None:

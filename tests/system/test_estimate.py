@@ -13,6 +13,7 @@ from benchmarks.estimate import SHAPES, Peak, data_of, peak
 from benchmarks.models import gguf
 from tests.requantised import as_q4_0
 
+pytestmark = pytest.mark.executed  # a forked worker has the memory of its parent, too
 WITHIN = 0.15
 SETTINGS = ModelConfig(n_ctx=2048)
 

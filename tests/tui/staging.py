@@ -18,6 +18,7 @@ from appliance.registry.states import actions
 from appliance.types import KeyUsage
 from appliance.wire.admin.collections import Passages, ReportList
 from appliance.wire.admin.gates import Certificate
+from appliance.wire.admin.incidents import Incident
 from appliance.wire.admin.labels import LabelDifference, LabelDifferences, LabelNext
 from appliance.wire.admin.models import Approval, Entry, Model, ModelDetail, Status, Verification
 from appliance.wire.admin.pointers import Name, Pointer
@@ -143,6 +144,19 @@ _QUEUES = [
     queue("orders-2012"),
     queue("notes", created="2026-11-16T09:00:00Z", done={"anna": 40, "ben": 40}, finished=True,
           agreement=0.85, kappa=0.79, unsettled=6),
+]  # fmt: skip
+INCIDENTS = [
+    Incident(
+        id=12, code="receiver_behind", level="warning", subject="siem",
+        message="The receiver siem (tls://siem.example:6514) takes nothing: Connection refused;"
+        " it lacks 812 entries. Nothing is lost: they are sent when it takes them.",
+        since="2026-11-17T09:02:00Z", next="`appliance audit receivers` says why.", times=3,
+    ),
+    Incident(
+        id=11, code="disk_low", level="warning", message="912 MiB of disk are free.",
+        since="2026-11-16T07:40:00Z", next="Free or add disk space.", acked_by="A. Weber",
+        acked="2026-11-16T08:00:00Z", note="disk ordered",
+    ),
 ]  # fmt: skip
 UPSTREAMS = [
     Upstream.model_validate(
@@ -313,6 +327,7 @@ def script() -> Script:
         shelves=[shelf("manuals"), shelf("rules", embedder="", ranking="bm25", documents=31)],
         routes_found=ROUTES,
         upstreams_found=UPSTREAMS,
+        incidents_found=INCIDENTS,
         reported=REPORTED,
         passages_found=PASSAGES,
         advised=[
@@ -611,6 +626,8 @@ def scenes() -> list[Scene]:
         Scene("collections-search", "a search", _searching),
         Scene("advice", "what the advisor said", _keys("a")),
         Scene("advice-report", "writing its page", _keys("a", "w")),
+        Scene("incidents", "incidents", _keys("i", "down", until="disk ordered")),
+        Scene("incidents-ask", "taking care of one", _keys("i", "K")),
         Scene("upstreams", "hosts of upstreams", _keys("h", "down", until="0.118")),
         Scene("upstreams-ask", "draining a host", _keys("h", "D")),
         Scene("routes", "routes", _routes),

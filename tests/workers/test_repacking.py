@@ -170,8 +170,7 @@ kernels = ctypes.CDLL(sys.argv[1])
 kernels.kernels_paths.restype = ctypes.c_char_p
 found = kernels.kernels_multiplied()
 names = enumerate(kernels.kernels_paths().decode().split(","))
-print(json.dumps([name for i, name in names if found >> i & 1]))
-sys.stdout.flush()
+print(json.dumps([name for i, name in names if found >> i & 1]), flush=True)
 os._exit(0)
 """
 

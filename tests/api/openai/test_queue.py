@@ -12,8 +12,7 @@ from tests.api.conftest import Lan
 
 @pytest.fixture
 def waiting(lan: Lan) -> DeferredItem:
-    key = next(k for k in lan.services.keys.list() if k.revoked_us is None)
-    who = Caller(Principal(key.id, key.name), "req-w", "", "/v1/chat/completions")
+    who = Caller(lan.services.keys.authenticate(lan.secret), "req-w", "", "/v1/chat/completions")
     form = Form(("leak", "noise"))
     given = {"order": "It drips."}
     return lan.services.people.put(who, "orders", given, form, hours=1, reason="in doubt")

@@ -13,7 +13,7 @@ from tests.retrieval.shelf import incoming
 def manuals(lan: Lan) -> Iterator[None]:
     library = lan.services.retrieval.library
     library.create("manuals", Settings())
-    key = next(k.id for k in lan.services.keys.list() if k.revoked_us is None)
+    key = lan.services.keys.authenticate(lan.secret).key_id
     for name, who in (("mine.txt", f"key:{key}"), ("theirs.txt", "key:other")):
         document = incoming(name, f"The pump of {name} leaks.", access=[who], embedded=False)
         library.get("manuals").collection.put(document, "p", 1)
