@@ -224,7 +224,7 @@ def messages_error(error: ApplianceError, request_id: str) -> MessageErrorReply:
 
 class ErrorAnswer(JSONResponse):
     """An error as an answer, in the words of the API that was asked; its code is left in the scope
-    for whoever counts.
+    for the counters.
     """
 
     error: ApplianceError

@@ -90,7 +90,7 @@ def missing_beginning(log: Log) -> int | None:
 
 
 def approved(log: Log, prune: Pruned) -> bool:
-    """True if enough people approved of exactly this; of what they signed nothing is checked.
+    """True if enough people approved of exactly this; their signatures are not checked here.
 
     Approvals are newer than what they let go. So those of the prune that the log begins with are
     there; those of an earlier one may have been pruned since, and then nothing hangs on them.

@@ -446,3 +446,24 @@ def _give(path: Path) -> None:
 
 def _unusable(path: Path, error: Exception) -> UsageError:
     return UsageError("certificate_unusable", f"{path}: {type(error).__name__}: {error}")
+
+
+def pinned(data: Path, ca: str, certificate: str, key: str) -> ssl.SSLContext:
+    """TLS to another host whose certificate descends from a pinned CA.
+
+    Args:
+        data: where the files are.
+        certificate, key: of this client; "" for none.
+
+    Raises:
+        UsageError: `certificate_unusable`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(data / ca)
+        if certificate:
+            context.load_cert_chain(data / certificate, data / key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError("certificate_unusable", f"{ca}: {error}") from error
+    return context

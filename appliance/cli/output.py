@@ -65,7 +65,7 @@ class Output:
             self._kept.append((path, data))
 
     def page(self, path: Path, html: str) -> None:
-        """Write a page in place of what is there."""
+        """Write a page over an existing file."""
         path.unlink(missing_ok=True)
         self.file(path, html)
         self.data({"report": str(path)}, [f"wrote {path}"])

@@ -161,7 +161,9 @@ class Forwarder:
         if cursor.next > first:
             found = self._reader.range(cursor.next - 1, 1)
             if [one.leaf for one in found] != [cursor.leaf]:
-                _log.warning("the log is not the one that %s has: it is sent anew", self.name)
+                _log.warning(
+                    "the log is not the one that %s has: it is sent from its beginning", self.name
+                )
                 self._cursor = cursor = ForwardCursor()
         self._sent = max(cursor.next, first)
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+from appliance.auth import certificates
 from appliance.config import ForwardConfig, NotifyConfig
-from appliance.errors import UsageError
 from appliance.forwarding.messages import OutgoingEntry, otlp_logs, syslog_frames
 
 SECONDS: Final = 20.0
@@ -50,15 +50,7 @@ class Receiver(Protocol):
 
 def tls_of(config: ForwardConfig | NotifyConfig, data: Path) -> ssl.SSLContext:
     """TLS to a receiver. Raises UsageError (`certificate_unusable`)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_verify_locations(data / config.ca)
-        if config.certificate:
-            context.load_cert_chain(data / config.certificate, data / config.key)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError("certificate_unusable", f"{config.ca}: {error}") from error
-    return context
+    return certificates.pinned(data, config.ca, config.certificate, config.key)
 
 
 def open_receiver(config: ForwardConfig, enterprise: int, data: Path, origin: str) -> Receiver:

@@ -46,7 +46,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """Level, message and the ids of the request; of what failed also app, model and code."""
+    """Level, message and the ids of the request; for a failure also app, model and code."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""

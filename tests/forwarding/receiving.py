@@ -76,6 +76,8 @@ class SyslogSink:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+        for thread in self._threads[:1]:
+            thread.join(5)  # a connection that it has just taken dies, too
         for one in list(self._open):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

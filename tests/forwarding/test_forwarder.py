@@ -68,7 +68,7 @@ def caught_up(one: Forwarder) -> None:
     until(lambda: one.standing.behind == 0)
 
 
-def config_for(made: SyslogSink, overlap: int = 1) -> ForwardConfig:
+def config_for(made: SyslogSink, overlap: int = 60) -> ForwardConfig:
     return ForwardConfig(to=f"tcp://127.0.0.1:{made.port}", format="cef", overlap_seconds=overlap)
 
 

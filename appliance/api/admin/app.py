@@ -70,5 +70,5 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
         routes, upstreams, queue, tunings, state, incidents, receivers,
     ):  # fmt: skip
-        app.router.routes.extend(part.router.routes)  # `include_router` would make each anew
+        app.router.routes.extend(part.router.routes)  # `include_router` would copy each
     return app

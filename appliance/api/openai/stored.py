@@ -110,7 +110,7 @@ async def conversation_of(
 
 
 async def _past(services: Services, caller: Caller, body: ResponsesRequest) -> Past:
-    """The conversation that a request goes on with.
+    """The conversation that a request continues.
 
     Raises:
         NotFound: `response_not_found`.

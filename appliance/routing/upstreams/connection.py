@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from appliance.auth import certificates
 from appliance.config import UpstreamConfig
 from appliance.errors import (
     ApplianceError,
@@ -65,15 +66,7 @@ def tls_context(config: UpstreamConfig, data: Path) -> ssl.SSLContext | None:
     """
     if not config.ca:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_verify_locations(data / config.ca)
-        if config.certificate:
-            context.load_cert_chain(data / config.certificate, data / config.key)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError("certificate_unusable", f"{config.ca}: {error}") from error
-    return context
+    return certificates.pinned(data, config.ca, config.certificate, config.key)
 
 
 def api_key(config: UpstreamConfig, data: Path) -> str:
