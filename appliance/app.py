@@ -29,6 +29,7 @@ from appliance.governance.trust_updates import Renewal, TrustState
 from appliance.incidents.disk_trend import DiskTrend
 from appliance.incidents.kept import Incidents
 from appliance.jobs.jobs import Jobs
+from appliance.metering.ledger import UsageLedger
 from appliance.observability.log_file import Kept
 from appliance.observability.metrics import Metrics
 from appliance.pool.pool import Pool
@@ -78,6 +79,7 @@ class Services:
     reader: LogReader
     forwarding: Forwarding
     notifier: Notifier
+    usage: UsageLedger
     store: ModelStore
     ledger: LookLedger
     pointers: Pointers
@@ -155,6 +157,7 @@ def open_services(
             reader=log.reader,
             forwarding=log.forwarding,
             notifier=log.notifier,
+            usage=log.usage,
             agreement=log.agreement,
             metrics=log.metrics,
             keys=access.keys,

@@ -12,6 +12,8 @@ import unicodedata
 # Zl/Zp line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
+_FORMULA = tuple("=+-@\t\r")
+
 
 def visible(text: str, *, limit: int = 2_000, newlines: bool = False) -> str:
     """Text that is safe to print.
@@ -27,6 +29,13 @@ def visible(text: str, *, limit: int = 2_000, newlines: bool = False) -> str:
         for c in cut
     )
     return shown if len(text) <= limit else shown + "…"
+
+
+def spreadsheet_cell(value: object) -> str:
+    """A value that no spreadsheet takes for a formula, without control characters."""
+    text = "" if value is None else str(value)
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return "'" + text if text.startswith(_FORMULA) else text
 
 
 def _escape(character: str) -> str:

@@ -88,6 +88,10 @@ class KeyUsage:
         )
 
 
+UsedBy: TypeAlias = Literal["app", "person", "task", "model"]
+UsedPer: TypeAlias = Literal["hour", "day", "month"]
+"""Usage over time: whose sums, and of which periods."""
+
 ContentMode: TypeAlias = Literal["encrypted", "commit-only", "off"]
 """What the log keeps of prompts and answers: ciphertexts, commitments alone, or nothing."""
 

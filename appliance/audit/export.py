@@ -30,13 +30,13 @@ from appliance.audit.segments import Log, Segments
 from appliance.audit.syslog import EXAMPLES, cef, syslog
 from appliance.clock import iso
 from appliance.errors import AuditRefused, UsageError
+from appliance.text import spreadsheet_cell
 
 Progress: TypeAlias = Callable[[int, int], None]
 TILE: Final = 256
 COLUMNS: Final = (
     "seq", "time", "kind", "request_id", "key_id", "model", "status", "actor", "action", "leaf",
 )  # fmt: skip
-_FORMULA: Final = tuple("=+-@\t\r")
 
 
 def export(
@@ -112,18 +112,11 @@ def tile_path(number: int, width: int) -> str:
     return "/".join(groups) + ("" if width == TILE else f".p/{width}")
 
 
-def cell(value: object) -> str:
-    """A value that no spreadsheet takes for a formula, without control characters."""
-    text = "" if value is None else str(value)
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return "'" + text if text.startswith(_FORMULA) else text
-
-
 def _csv(found: Iterator[LogEntry]) -> Iterator[str]:
     for entry in found:
         line = io.StringIO()
         known = {"time": iso(entry.time_us), "leaf": entry.leaf.hex(), **entry.body}
-        csv.writer(line).writerow([cell(known.get(name)) for name in COLUMNS])
+        csv.writer(line).writerow([spreadsheet_cell(known.get(name)) for name in COLUMNS])
         yield line.getvalue()
 
 

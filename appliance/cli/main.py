@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "trust": "The trust policy and its root.",
     "state": "Compare the database with the audit log.",
     "logs": "Show the server's log lines.",
+    "usage": "Usage by app, task, model over time.",
     "incident": "Alarms: list, show, acknowledge.",
     "doctor": "Report on host, data directory and releases.",
     "selftest": "Verify, generate one token, record the verdict.",

@@ -56,6 +56,7 @@ class Retention:
         keep_days: how old all that goes must be.
         policy, fresh: read the trust policy, and what the time says about it.
         lacking: receivers that may not have all entries before a number.
+        count: counts the usage of all entries so far.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Retention:
         policy: Callable[[], TrustPolicy],
         fresh: Callable[[], Freshness],
         lacking: Callable[[int], list[str]],
+        count: Callable[[], object],
     ) -> None:
         self._audit, self._reader, self._clock, self._keep = audit, reader, clock, keep_days
         self._policy, self._fresh, self._lacking = policy, fresh, lacking
+        self._count = count
 
     def segments(self) -> list[RetentionSegment]:
         """All segments, oldest first."""
@@ -187,6 +190,7 @@ class Retention:
         except Refused as error:
             self._refused(actor, before, "prune_refused", error)
             raise
+        self._count()
         fields: dict[str, Json] = {
             "actor": actor,
             "reason": reason,

@@ -60,6 +60,7 @@ class GovernanceRoom:
             policy,
             trust.fresh,
             log.forwarding.without,
+            log.usage.follow,
         )
         self.selftest = SelfTestRun(
             store, policy, supervisor, lifecycle, pool.pool, routing.inference, log.audit

@@ -14,6 +14,7 @@ from appliance.forwarding.cursors import ForwardCursors
 from appliance.forwarding.forwarder import Forwarding
 from appliance.forwarding.notifier import Notifier
 from appliance.governance.agreement import Agreement
+from appliance.metering.ledger import UsageLedger
 from appliance.observability.metrics import Metrics
 from appliance.types import Json
 from appliance.wiring.directory import HeldDirectory, check_profile
@@ -61,6 +62,7 @@ class LogRoom:
             held.clock,
         )
         held.closing.callback(self.forwarding.stop)
+        self.usage = UsageLedger(self.database, self.reader)
         self.notifier = Notifier(held.config.notify, held.data, self.reader.origin)
         held.closing.callback(self.notifier.stop)
 

@@ -12,6 +12,7 @@ from appliance.forwarding import cursors as forwarded
 from appliance.governance import agreement, erasing
 from appliance.incidents import kept as incidents
 from appliance.jobs import store as job_store
+from appliance.metering import ledger as metering
 from appliance.routing import monitor as route_monitor
 from appliance.routing import people as deferred
 from appliance.serving import kept_answers
@@ -52,6 +53,7 @@ MIGRATIONS: Final = (
     incidents.TABLES,
     kept_answers.TABLES,
     forwarded.TABLES,
+    metering.TABLES,
 )
 SCHEMA: Final = len(MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit.export import cell, export, tile_path
+from appliance.audit.export import export, tile_path
 from appliance.audit.log import Draft
 from appliance.errors import AuditRefused, UsageError
+from appliance.text import spreadsheet_cell
 from appliance.types import Json
 from tests.audit.logs import PROMPT, Intruder, flip, new_log, open_log
 
@@ -26,8 +27,8 @@ def hostile(directory: Path) -> Path:
 
 def test_a_cell_is_no_formula(tmp_path: Path) -> None:
     for text in ("=1+1", "+1", "-1", "@x"):
-        assert cell(text) == "'" + text
-    assert cell("a\tb\x1b") == "a b "
+        assert spreadsheet_cell(text) == "'" + text
+    assert spreadsheet_cell("a\tb\x1b") == "a b "
     out = tmp_path / "out.csv"
     export(hostile(tmp_path / "log"), "csv", out)
     heads, *rows = csv.reader(out.read_text().splitlines())

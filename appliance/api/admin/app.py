@@ -37,6 +37,7 @@ from appliance.api.admin import (
     trust,
     tunings,
     upstreams,
+    usage,
 )
 from appliance.api.admin.deps import AdminState
 from appliance.api.admin.errors import install_admin_errors
@@ -68,7 +69,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
-        routes, upstreams, queue, tunings, state, incidents, receivers,
+        routes, upstreams, queue, tunings, state, incidents, receivers, usage,
     ):  # fmt: skip
         app.router.routes.extend(part.router.routes)  # `include_router` would copy each
     return app

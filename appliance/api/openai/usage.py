@@ -1,20 +1,27 @@
 """`GET /v1/usage`: the use of the key that asks, and of no other."""
 
+import asyncio
 import math
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 
 from appliance.admission.quotas import QuotaLeft
 from appliance.api.deps import CallerDep, services_of
-from appliance.wire.openai.usage import KeyUsageReply, QuotaUsage
+from appliance.types import Caller, UsedPer
+from appliance.wire.openai.usage import KeyUsageReply, QuotaUsage, UsedInPeriod
+
+if TYPE_CHECKING:
+    from appliance.app import Services
 
 router = APIRouter(tags=["usage"])
 
 
 @router.get("/v1/usage")
-async def usage(request: Request, caller: CallerDep) -> KeyUsageReply:
-    """The key's own use, and what is left of its quotas."""
+async def usage(request: Request, caller: CallerDep, per: UsedPer | None = None) -> KeyUsageReply:
+    """The key's own use, and what is left of its quotas; with `per` by hour, day or month."""
     services = services_of(request)
+    periods = None if per is None else await asyncio.to_thread(_periods, services, caller, per)
     key = services.keys.get(caller.principal.key_id)
     requests, tokens = services.shares.left(caller.principal)
     used = key.usage
@@ -31,7 +38,23 @@ async def usage(request: Request, caller: CallerDep) -> KeyUsageReply:
         concurrency=key.limits.concurrency,
         request_quota=_quota(requests),
         token_quota=_quota(tokens),
+        periods=periods,
     )
+
+
+def _periods(services: "Services", caller: Caller, per: UsedPer) -> list[UsedInPeriod]:
+    services.usage.follow()
+    found = services.usage.used("app", per, key_id=caller.principal.key_id)
+    return [
+        UsedInPeriod(
+            period=period,
+            requests=sums.requests,
+            prompt_tokens=sums.prompt_tokens,
+            completion_tokens=sums.completion_tokens,
+            seconds=sums.busy_us / 1e6,
+        )
+        for (period, _), sums in found.items()
+    ]
 
 
 def _quota(left: QuotaLeft | None) -> QuotaUsage | None:

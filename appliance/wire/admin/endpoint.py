@@ -112,9 +112,9 @@ class RoleEndpoints:
 
     role: Role
 
-    def get(self, path: str, reply: type[R]) -> Endpoint[None, R]:
+    def get(self, path: str, reply: type[R], *, slow: bool = False) -> Endpoint[None, R]:
         """One that only reads."""
-        return Endpoint("GET", path, NoneType, reply, self.role)
+        return Endpoint("GET", path, NoneType, reply, self.role, slow)
 
     def query(self, path: str, request: type[Q], reply: type[R]) -> Endpoint[Q, R]:
         """One that only reads and has a struct as its query."""

@@ -13,6 +13,16 @@ class QuotaUsage(BaseModel):
     reset_seconds: int
 
 
+class UsedInPeriod(BaseModel):
+    """Use within an hour, a day or a month, in UTC."""
+
+    period: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float = Field(description="time of the answers without their wait for a turn")
+
+
 class KeyUsageReply(BaseModel):
     """Use since the key was made, and what it may use now; a limit that it has not is null.
 
@@ -32,3 +42,4 @@ class KeyUsageReply(BaseModel):
     concurrency: int | None
     request_quota: QuotaUsage | None
     token_quota: QuotaUsage | None
+    periods: list[UsedInPeriod] | None = Field(default=None, description="with `per`, the oldest first")

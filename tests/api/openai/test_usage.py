@@ -2,6 +2,7 @@
 
 from appliance.types import Limits
 from tests.api.conftest import Lan
+from tests.audit.logs import intent, outcome
 
 
 async def test_a_key_reads_its_own_use_and_no_other(lan: Lan) -> None:
@@ -16,7 +17,12 @@ async def test_a_key_reads_its_own_use_and_no_other(lan: Lan) -> None:
         "expires": None, "requests": 1, "prompt_tokens": 7, "completion_tokens": 3,
         "total_tokens": 10, "models": ["a"], "concurrency": 3,
         "request_quota": {"limit_per_minute": 60, "remaining": 60, "reset_seconds": 0},
-        "token_quota": None,
+        "token_quota": None, "periods": None,
     }  # fmt: skip
+    (asked,) = lan.services.audit.append(intent("mine", key_id=key.id)).result()
+    lan.services.audit.append(outcome(asked.seq, "mine")).result()
+    async with lan.anonymous(**{"x-api-key": secret}) as client:
+        (hour,) = (await client.get("/v1/usage?per=hour")).json()["periods"]
+    assert (hour["requests"], hour["period"][-4:]) == (1, ":00Z")
     async with lan.anonymous() as client:
         assert (await client.get("/v1/usage")).status_code == 401

@@ -1,0 +1,1 @@
+"""Usage over time, derived from the audit log: by app, person, task and model."""

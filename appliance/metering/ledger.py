@@ -1,0 +1,162 @@
+"""The sums of usage, kept in `appliance.db` beside how far the log was read.
+
+Rules:
+- The log is the source: each question reads the entries that came since the one before, and no
+  entry twice. Sums and place are written together, so a crash counts nothing twice.
+- A log that does not have the entry of the place is another log, as after a restore: the sums begin
+  again.
+- What is pruned stays counted. `known_us` is the time from which on nothing is missing.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.sqlite import insert
+
+from appliance.audit.reader import LogReader
+from appliance.metering.counted import (
+    HOUR_US,
+    KINDS,
+    UsageCount,
+    UsageSubject,
+    UsageSums,
+    period_of,
+)
+from appliance.types import UsedBy, UsedPer
+
+TABLES: Final = """\
+CREATE TABLE used (
+  hour INTEGER NOT NULL,
+  key_id TEXT NOT NULL,
+  app TEXT NOT NULL,
+  person TEXT NOT NULL,
+  task TEXT NOT NULL,
+  model TEXT NOT NULL,
+  requests INTEGER NOT NULL,
+  answers INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  prompt_tokens INTEGER NOT NULL,
+  completion_tokens INTEGER NOT NULL,
+  busy_us INTEGER NOT NULL,
+  PRIMARY KEY (hour, key_id, app, person, task, model)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE used_place (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  next INTEGER NOT NULL,
+  leaf BLOB NOT NULL,
+  known_us INTEGER NOT NULL
+) STRICT;
+"""
+_BATCH: Final = 4_096
+_SUBJECTS: Final = tuple(one.name for one in fields(UsageSubject))
+_SUMS: Final = tuple(one.name for one in fields(UsageSums))
+_ROWS: Final = sa.table("used", *map(sa.column, (*_SUBJECTS, *_SUMS)))
+_PLACE: Final = sa.table("used_place", *map(sa.column, ("one", "next", "leaf", "known_us")))
+
+
+@dataclass(frozen=True)
+class UsagePlace:
+    """How far the log was read.
+
+    Attributes:
+        next: the first entry that is not counted.
+        leaf: hash of the entry before.
+        known_us: time from which on nothing is missing.
+    """
+
+    next: int
+    leaf: bytes
+    known_us: int
+
+
+class UsageLedger:
+    """Answers who used what; callable from any thread.
+
+    Args:
+        database: an engine whose migrations include `TABLES`.
+    """
+
+    def __init__(self, database: Engine, reader: LogReader) -> None:
+        self._database, self._reader = database, reader
+        self._lock = threading.Lock()
+
+    def follow(self) -> UsagePlace:
+        """Count the entries that came since the last time; raises as `LogReader.entry`."""
+        with self._lock:
+            place, size = self._place(), self._reader.size
+            while place.next < size:
+                end = min(place.next + _BATCH, size)
+                count = UsageCount(self._reader.entry)
+                count.add(self._reader.since(place.next, end, KINDS))
+                place = UsagePlace(end, self._reader.entry(end - 1).leaf, place.known_us)
+                with self._database.begin() as connection:
+                    _add(connection, count.sums)
+                    _keep(connection, place)
+            return place
+
+    def used(
+        self,
+        by: UsedBy,
+        per: UsedPer,
+        since_us: int = 0,
+        until_us: int | None = None,
+        key_id: str | None = None,
+    ) -> dict[tuple[str, str], UsageSums]:
+        """Sums by period and name, the oldest first; `follow` has them up to now.
+
+        Args:
+            since_us, until_us: whole hours; the one of `until_us` is included.
+            key_id: of one key alone.
+        """
+        name, sums = _ROWS.c[by], [sa.func.sum(_ROWS.c[one]) for one in _SUMS]
+        wanted = sa.select(_ROWS.c.hour, name, *sums).where(_ROWS.c.hour >= since_us // HOUR_US)
+        if until_us is not None:
+            wanted = wanted.where(_ROWS.c.hour <= until_us // HOUR_US)
+        if key_id is not None:
+            wanted = wanted.where(_ROWS.c.key_id == key_id)
+        found: dict[tuple[str, str], UsageSums] = {}
+        order = wanted.group_by(_ROWS.c.hour, name).order_by(_ROWS.c.hour, name)
+        with self._database.connect() as connection:
+            for hour, named, *numbers in connection.execute(order):
+                at = period_of(hour, per), named
+                found[at] = found.get(at, UsageSums()).plus(UsageSums(*numbers))
+        return dict(sorted(found.items()))
+
+    def _place(self) -> UsagePlace:
+        """Place to go on from; the sums of another log are dropped."""
+        first, reader = self._reader.first, self._reader
+        with self._database.connect() as connection:
+            row = connection.execute(sa.select(_PLACE)).first()
+        if row is not None and row.next > first:
+            found = reader.range(row.next - 1, 1)
+            if [one.leaf for one in found] == [row.leaf]:
+                return UsagePlace(row.next, row.leaf, row.known_us)
+        elif row is not None and row.next == first:
+            return UsagePlace(row.next, row.leaf, row.known_us)
+        # Sums of another log, or of one that was pruned by a release that did not count.
+        with self._database.begin() as connection:
+            if row is None or row.next > first:
+                connection.execute(sa.delete(_ROWS))
+            place = UsagePlace(first, b"", reader.entry(first).time_us)
+            _keep(connection, place)
+        return place
+
+
+def _add(connection: Connection, sums: Mapping[UsageSubject, UsageSums]) -> None:
+    if not sums:
+        return
+    rows = [{**asdict(subject), **asdict(found)} for subject, found in sums.items()]
+    made = insert(_ROWS).on_conflict_do_update(
+        index_elements=_SUBJECTS,
+        set_={name: _ROWS.c[name] + sa.literal_column(f"excluded.{name}") for name in _SUMS},
+    )
+    connection.execute(made, rows)
+
+
+def _keep(connection: Connection, place: UsagePlace) -> None:
+    connection.execute(sa.delete(_PLACE))
+    connection.execute(sa.insert(_PLACE).values(one=1, **asdict(place)))

@@ -1,0 +1,58 @@
+"""Usage over time on the admin socket, derived from the audit log."""
+
+from typing import Final
+
+from pydantic import Field
+
+from appliance.types import UsedBy, UsedPer
+from appliance.wire.admin.base import Reply
+from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
+from appliance.wire.admin.endpoint import viewers
+
+
+class UsageRow(Reply):
+    """Use of one app, person, task or model within a period.
+
+    Attributes:
+        name: "" for what has none, such as a request to a model, which has no task.
+        requests: of apps; a route that asks two models for one is one request and two answers.
+        failed: answers that are errors or have no known end.
+        seconds: time of the answers without their wait for a turn.
+    """
+
+    period: str
+    name: str
+    requests: int
+    answers: int
+    failed: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+
+
+class UsageReport(Reply):
+    """Sums by period and name, the oldest first.
+
+    `known` is the time from which on nothing is missing; what came before was pruned uncounted.
+    """
+
+    by: UsedBy
+    per: UsedPer
+    known: str
+    rows: list[UsageRow] = Field(default=[])
+
+
+USAGE = viewers.get("/admin/usage{?by,per,since,until}", UsageReport, slow=True)
+USAGE_TABLE: Final[ListTable[UsageRow]] = ListTable(
+    "No requests in this time. `appliance key new NAME` makes the key that an app asks with.",
+    (
+        ListColumn("PERIOD", lambda one: one.period),
+        ListColumn("NAME", lambda one: one.name or None),
+        ListColumn("REQUESTS", lambda one: one.requests, ColumnKind.COUNT),
+        ListColumn("ANSWERS", lambda one: one.answers, ColumnKind.COUNT),
+        ListColumn("FAILED", lambda one: one.failed, ColumnKind.COUNT),
+        ListColumn("READ", lambda one: one.prompt_tokens, ColumnKind.COUNT),
+        ListColumn("WRITTEN", lambda one: one.completion_tokens, ColumnKind.COUNT),
+        ListColumn("SECONDS", lambda one: f"{one.seconds:.1f}", ColumnKind.COUNT),
+    ),
+)
