@@ -42,4 +42,6 @@ class KeyUsageReply(BaseModel):
     concurrency: int | None
     request_quota: QuotaUsage | None
     token_quota: QuotaUsage | None
-    periods: list[UsedInPeriod] | None = Field(default=None, description="with `per`, the oldest first")
+    periods: list[UsedInPeriod] | None = Field(
+        default=None, description="with `per`, the oldest first"
+    )
