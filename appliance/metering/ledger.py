@@ -60,7 +60,7 @@ _PLACE: Final = sa.table("used_place", *map(sa.column, ("one", "next", "leaf", "
 
 @dataclass(frozen=True)
 class UsagePlace:
-    """How far the log was read.
+    """Place up to which the log was read.
 
     Attributes:
         next: the first entry that is not counted.
