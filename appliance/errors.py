@@ -234,7 +234,7 @@ CODES: Final[dict[str, Code]] = {
         "Find out why its answers got worse, then calibrate on new groups.",
     ),
     "route_certificate_other": Code(
-        "the certificate is for another route, other terms, another engine or another time",
+        "the certificate is for another route, other terms, another engine, host or time",
         "After an upgrade of the engine: `appliance route carry`. Else calibrate the route as it "
         "is: `appliance route calibrate`.",
     ),

@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--answers", type=int, default=1_000)
     parser.add_argument("--elsewhere", type=int, default=100)
-    parser.add_argument("--alterations", type=int, default=20)
+    parser.add_argument("--alterations", type=int, default=20, help="that move one (20)")
     parser.add_argument("--model", choices=sorted(MODELS), default="smollm2")
     given = parser.parse_args()
     model = gguf(given.model)
@@ -108,9 +108,10 @@ def alteration(number: int) -> Alteration:
 
 
 async def _altered(services: Services, model: Path, seqs: list[int], count: int) -> None:
-    """For each alteration an answer; brute force says whether it must be found."""
-    dice, moved, found, silent = random.Random(2), 0, 0, 0
-    for number in range(count):
+    """For each alteration an answer, until enough must be found: brute force says which."""
+    dice, tried, moved, found, silent = random.Random(2), 0, 0, 0, 0
+    while moved < count:
+        number, tried = tried, tried + 1
         change = alteration(number)
         async with replayed.altered(services, change, model) as elsewhere:
             bodies = answered.bodies(services.reader, dice.choice(seqs))
@@ -125,7 +126,7 @@ async def _altered(services: Services, model: Path, seqs: list[int], count: int)
             silent += not moves and verdict == "differs"
             if moves and verdict != "differs":
                 say(f"NOT FOUND: {change.name} {number}, entry {bodies.seqs}: {verdict}")
-    say(f"{count} alterations: {moved} move a log-probability, {found} of these are found;")
+    say(f"{tried} alterations: {moved} move a log-probability, {found} of these are found;")
     say(f"{silent} others are found that move none in 32 bits")
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from appliance.clock import iso
 from appliance.errors import PolicyRefused, Refused
-from appliance.facts import RouteFacts, StageFacts
+from appliance.facts import RouteFacts, StageFacts, TaskFacts
 from appliance.routing import confidence, definition
 from appliance.routing.confidence import MILLION, Confidence
 from appliance.routing.definition import RouteDefinition, Terms
@@ -104,6 +104,7 @@ class ApprovedRoutes:
         policy: reads the trust policy in force.
         certificates: what was certified here.
         tasks: that stages name.
+        covered: whether answers of a model have the same bits in any company, here and now.
     """
 
     def __init__(
@@ -112,9 +113,12 @@ class ApprovedRoutes:
         policy: Callable[[], TrustPolicy],
         certificates: RouteCertificates,
         tasks: Tasks,
+        covered: Callable[[str], bool],
     ) -> None:
         self._store, self._policy, self._tasks = store, policy, tasks
         self.certificates = certificates
+        self._covered = covered
+        self._alike: dict[str, bool] = {}
         self._known: dict[str, tuple[ArtifactRecord[RouteFacts], float, RouteStanding]] = {}
 
     def cards(self) -> list[ModelCard]:
@@ -234,10 +238,32 @@ class ApprovedRoutes:
         try:
             certificate = self.certificates.valid(digest, terms_of(route.terms), policy)
             check_small(certificate, route)
+            self._check_company(certificate)
             function = confidence.read(certificate.found.function)
         except Refused as error:
             return RouteStanding(route, digest, policy.version, why=error.code)
         return RouteStanding(route, digest, policy.version, certificate, function)
+
+    def _check_company(self, certificate: RouteCertificate) -> None:
+        """Refuse a certificate without room for other requests where they move its scores.
+
+        It was made on a host that computes the first stage's model to the same bits in any company,
+        and this one does not. Raises PolicyRefused.
+        """
+        task = self._store.inventory.record_of(certificate.wanted.small, TaskFacts)
+        if certificate.found.company or task is None or task.facts.candidate == "classifier":
+            return
+        model = task.facts.model
+        digest = self._store.inventory.record(model).digest or ""
+        if digest not in self._alike:
+            self._alike[digest] = self._covered(model)
+        if not self._alike[digest]:
+            raise PolicyRefused(
+                "route_certificate_other",
+                f"It has no room for other requests, and here they move how sure {model} is:"
+                " calibrate the route on this host.",
+            )
+
 
 
 def check_small(certificate: RouteCertificate, route: RouteDefinition) -> None:

@@ -53,7 +53,8 @@ class RoutingRoom:
             trust.engine,
             log.agreement.held("route_certificates", "route_suspensions"),
         )
-        self.routes = ApprovedRoutes(trust.store, policy, self.certificates, tasks)
+        covered = evidence.look.covered
+        self.routes = ApprovedRoutes(trust.store, policy, self.certificates, tasks, covered)
         elsewhere = stages_of(serving.backends, tasks)
         calibration = CalibrationParts(
             evidence.look, self.certificates, self.routes.forget, elsewhere

@@ -1,15 +1,18 @@
 """Which routes there are, and what lets their first stages answer."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from appliance.app import Services, open_services
-from appliance.errors import TaskRefused
+from appliance.errors import PolicyRefused, TaskRefused
 from appliance.facts import RouteFacts
 from appliance.routing import catalogue
-from appliance.routing.catalogue import KIND
+from appliance.routing.catalogue import KIND, ApprovedRoutes
 from appliance.trust.bytes.directory import open_artifact
 from tests.routing.world import LARGE_ID, ROUTE_ID, SMALL_ID, copied
 from tests.smol import SMALL
@@ -56,6 +59,40 @@ async def test_a_route_that_is_suspended_is_gone(lab: Services) -> None:
     assert lab.routes.cards() == [] and lab.routes.card(ROUTE_ID) is None
     lab.store.inventory.save(record)
     assert lab.routes.card(ROUTE_ID) is not None
+
+
+@pytest.mark.parametrize(
+    ("room", "covered", "candidate", "refused"),
+    [
+        (False, False, "model", True),
+        (False, True, "model", False),
+        (True, False, "model", False),
+        (False, False, "classifier", False),
+    ],
+)
+def test_a_certificate_without_room_needs_a_host_without_company(
+    room: bool, covered: bool, candidate: str, refused: bool
+) -> None:
+    facts = SimpleNamespace(candidate=candidate, model="m")
+    inventory = SimpleNamespace(
+        record_of=lambda task, kind: SimpleNamespace(facts=facts),
+        record=lambda model: SimpleNamespace(digest="d"),
+    )
+    asked = list[str]()
+    store: Any = SimpleNamespace(inventory=inventory)
+    certificate: Any = SimpleNamespace(
+        wanted=SimpleNamespace(small="t"), found=SimpleNamespace(company=room)
+    )
+    unused: Any = None
+    routes = ApprovedRoutes(
+        store, unused, unused, unused, lambda model: asked.append(model) is None and covered
+    )
+    for _ in range(2):
+        with pytest.raises(PolicyRefused) if refused else nullcontext() as caught:
+            routes._check_company(certificate)
+        if caught is not None:
+            assert caught.value.code == "route_certificate_other"
+    assert asked == ["m"] * (candidate == "model" and not room)  # a file is read once
 
 
 def test_a_directory_whose_route_breaks_its_format_is_refused(tmp_path: Path) -> None:

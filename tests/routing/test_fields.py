@@ -90,9 +90,10 @@ async def lab(smol_data: Path, tmp_path: Path) -> AsyncIterator[Services]:
 async def test_fields_are_certified_served_and_labelled(lab: Services) -> None:
     wanted = terms(lab, route="fields", dataset="fields-data", small="orders-fields", larger="")
     result = await calibrate(lab, wanted)
-    assert result["verdict"] == "certified" and result["company"], result
+    assert result["verdict"] == "certified" and not result["company"], result
     assert {f"{name} alone" for name in (*FIELDS, P_TRUE)} < set(result["ablation"])
-    piece = await answer(lab, app(), "replace hose", "fields")
+    text = item(1, "certify")["input"]["text"]  # like those that were certified
+    piece = await answer(lab, app(), text, "fields")
     about = piece.about
     assert about is not None and about.routed is not None
     assert (about.routed.stage, about.routed.certificate) == ("small", result["certificate"])
@@ -100,6 +101,8 @@ async def test_fields_are_certified_served_and_labelled(lab: Services) -> None:
     told = about.document()
     assert set(told["fields"]) == {"system", "work"} and "distribution" not in told
     assert 0 < told["p_true"] < 1
+    standing = await lab.routes.standing("fields")
+    assert standing.certificate is not None and not standing.why
     given = json.loads(piece.text)
     assert jsonschema_rs.is_valid(SCHEMA, given)
     await lab.monitors.settled()
