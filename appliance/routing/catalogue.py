@@ -265,7 +265,6 @@ class ApprovedRoutes:
             )
 
 
-
 def check_small(certificate: RouteCertificate, route: RouteDefinition) -> None:
     """Refuse a certificate whose first stage or rules are others. Raises PolicyRefused."""
     wanted, small = certificate.wanted, route.small
