@@ -120,7 +120,9 @@ async def _altered(services: Services, model: Path, seqs: list[int], count: int)
             answer = answered.opened(services.reader, bodies.seqs)
             asked = request_of(answer.intent.body, answer.intent.texts)
             moves = await replayed.moves(services, elsewhere, asked)
-            verdict = (await Replaying(elsewhere, services.shares).verdict(answer)).verdict
+            verdict = (
+                await Replaying(elsewhere, services.shares, replayed.unwritten).verdict(answer)
+            ).verdict
             moved += moves
             found += moves and verdict == "differs"
             silent += not moves and verdict == "differs"

@@ -11,7 +11,7 @@ import json
 import os
 import random
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from appliance.trust.bytes.sealed import seal_and_close
 from appliance.types import (
     Caller,
     Constraint,
+    Delta,
     GenerationRequest,
     ModelCard,
     Principal,
@@ -304,3 +305,8 @@ async def moves(services: Services, elsewhere: Elsewhere, asked: GenerationReque
         return await logprobs(here, asked) != await logprobs(there, asked)
     finally:
         place.leave(0, 0)
+
+
+async def unwritten(digest: str, prepared: PreparedRequest, pieces: Sequence[Delta]) -> str | None:
+    """Texts of tasks that are not here."""
+    return None

@@ -4,14 +4,14 @@ Rules:
 - What is computed comes from the record alone: prompt, parameters and effective seed; by the model
   and the adapter with its digests, on an engine that computes the same numbers.
 - Nothing that was computed for an app is used: what the cache keeps is another app's.
-- The answer is compared and forgotten; no entry holds a copy of it. `same` means that tokens and
-  numbers are the same, and the text, where no task wrote it.
+- The answer is compared and forgotten; no entry holds a copy of it. `same` means that tokens,
+  numbers and text are the same; where a task wrote the text from more than these, it says so.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from appliance.admission.places import Place, Shares
 from appliance.audit.answered import RecordedAnswer
@@ -22,10 +22,15 @@ from appliance.serving.choices import Choices
 from appliance.serving.computed import PART, AnswerNumbers, differing, token_of
 from appliance.serving.inference import REPLAY
 from appliance.serving.local_worker import LocalWorker
-from appliance.types import Limits, ModelCard, Principal, Priority
+from appliance.types import Delta, Limits, ModelCard, Principal, Priority
 from appliance.wire.admin.results import AnswerReplayed
 
 ASKER: Final = Principal(REPLAY, REPLAY, limits=Limits(priority=Priority.BATCH))
+TaskTexts: TypeAlias = Callable[[str, PreparedRequest, Sequence[Delta]], Awaitable[str | None]]
+"""The text that the task of a digest writes of what its model generated; None where it cannot be
+written again: the task is not here, or took more than that."""
+_UNWRITTEN: Final = "tokens and numbers; the text of its task cannot be written again"
+_ANOTHER: Final = "its text is another, from the same tokens"
 _RETRY_S: Final = 0.5
 _TRIES: Final = 240
 
@@ -67,11 +72,15 @@ class Replaying:
     Args:
         backends: the models here.
         shares: where they wait for places, behind all apps.
+        texts: writes the texts of tasks.
         here: take models that are in memory alone.
     """
 
-    def __init__(self, backends: LocalBackends, shares: Shares, *, here: bool = False) -> None:
+    def __init__(
+        self, backends: LocalBackends, shares: Shares, texts: TaskTexts, *, here: bool = False
+    ) -> None:
         self._backends, self._shares, self._here = backends, shares, here
+        self._texts = texts
 
     async def verdict(self, answer: RecordedAnswer) -> AnswerReplayed:
         """Compute an answer again and compare it.
@@ -82,13 +91,13 @@ class Replaying:
         told = {"seq": answer.outcome.seq, "model": str(answer.intent.body["model"])}
         try:
             check(answer.intent.body, answer.outcome.body)
-            backend, found = await self._compared(answer)
+            backend, found, unwritten = await self._compared(answer)
         except ApplianceError as error:
             if error.code == "shutting_down":
                 raise
             return AnswerReplayed.model_validate({**told, "verdict": "cannot", "why": _why(error)})
         if found is None:
-            return AnswerReplayed.model_validate({**told, "verdict": "same"})
+            return AnswerReplayed.model_validate({**told, "verdict": "same", "why": unwritten})
         was, now = [
             await backend.token(t, REPLAY) if t >= 0 else "" for t in (found.was, found.now)
         ]
@@ -103,7 +112,7 @@ class Replaying:
 
     async def _compared(
         self, answer: RecordedAnswer
-    ) -> tuple[LocalWorker, AnswerDifference | None]:
+    ) -> tuple[LocalWorker, AnswerDifference | None, str]:
         card = self._card(answer)
         request = request_of(answer.intent.body, answer.intent.texts)
         before = AnswerNumbers.read(answer.outcome.texts[PART])
@@ -117,7 +126,7 @@ class Replaying:
             try:
                 place.reserve(prepared.prompt_tokens, prepared.max_tokens * prepared.choices)
                 await place.turn()
-                choices = await _run(backend, prepared)
+                pieces = [piece async for piece in backend.run(prepared)]
             finally:
                 await backend.cancel(prepared)
         finally:
@@ -125,7 +134,17 @@ class Replaying:
         if prepared.computed is None:
             raise impossible("nothing computes it here")
         now = prepared.computed.numbers()
-        return backend, next(_differences(answer, before, now, choices), None)
+        found = next(_computed(before, now), None)
+        if found is not None:
+            return backend, found, ""
+        task = answer.intent.body.get("task")
+        if task is None:
+            return backend, next(_written(answer, _choices(prepared, pieces)), None), ""
+        text = await self._texts(str(task), prepared, pieces)
+        if text is None:
+            return backend, None, _UNWRITTEN
+        same = text.encode("utf-8", "replace") == answer.outcome.texts.get("completion")
+        return backend, None if same else AnswerDifference(_ANOTHER), ""
 
     def _card(self, answer: RecordedAnswer) -> ModelCard:
         """The model or adapter with the digests of the record. Raises StateRefused."""
@@ -150,17 +169,8 @@ class Replaying:
         raise Unavailable("place_waited", "There was no place in time.")
 
 
-async def _run(backend: LocalWorker, prepared: PreparedRequest) -> Choices:
-    choices = Choices(prepared.request)
-    async for piece in backend.run(prepared):
-        choices.take(piece)
-    return choices
-
-
-def _differences(
-    answer: RecordedAnswer, before: AnswerNumbers, now: AnswerNumbers, choices: Choices
-) -> Iterator[AnswerDifference]:
-    """Everything in which an answer differs, the worst first."""
+def _computed(before: AnswerNumbers, now: AnswerNumbers) -> Iterator[AnswerDifference]:
+    """Everything in which tokens and numbers differ, the worst first."""
     for choice, token in differing(before, now):
         if token < 0:
             why = "the numbers of its tokens differ"
@@ -172,11 +182,20 @@ def _differences(
         yield AnswerDifference(same, token, *ids)
     if before.prompt != now.prompt:
         yield AnswerDifference("its prompt has other tokens here")
-    if "task" in answer.intent.body:
-        return  # the task writes what follows from these tokens
+
+
+def _choices(prepared: PreparedRequest, pieces: Sequence[Delta]) -> Choices:
+    choices = Choices(prepared.request)
+    for piece in pieces:
+        choices.take(piece)
+    return choices
+
+
+def _written(answer: RecordedAnswer, choices: Choices) -> Iterator[AnswerDifference]:
+    """The differences of text and end where no task writes."""
     texts = choices.contents()
     if texts != {name: answer.outcome.texts.get(name) for name in texts}:
-        yield AnswerDifference("its text is another, from the same tokens")
+        yield AnswerDifference(_ANOTHER)
     if choices.finish != answer.outcome.body.get("finish"):
         yield AnswerDifference("it ended for another reason")
 

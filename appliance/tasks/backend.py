@@ -46,7 +46,7 @@ _GREEDY: Final = Sampling(temperature=0)
 
 
 @dataclass(frozen=True)
-class _PreparedTask(Wrapped):
+class PreparedTask(Wrapped):
     """A request that the model has prepared.
 
     Attributes:
@@ -92,7 +92,7 @@ class TaskBackend:
         provenance = replace(prepared.provenance, task=self.loaded.digest, unused=unused(request))
         asked = common(replace(prepared, provenance=provenance))
         judging = Judging(self.model, principal, seed) if request.task.p_true else None
-        return _PreparedTask(**asked, other=other, judging=judging)
+        return PreparedTask(**asked, other=other, judging=judging)
 
     def asked(self, request: GenerationRequest) -> GenerationRequest:
         """Build the model's request for an app's request."""
@@ -166,7 +166,7 @@ class TaskBackend:
     async def cancel(self, prepared: PreparedRequest) -> None:
         """As `Backend.cancel`."""
         await self.model.cancel(inner(prepared))
-        if isinstance(prepared, _PreparedTask) and prepared.judging is not None:
+        if isinstance(prepared, PreparedTask) and prepared.judging is not None:
             await prepared.judging.cancel()
 
     def _read(self, output: Output, text: str) -> str:
@@ -191,7 +191,7 @@ class TaskBackend:
     def _shares(self, model: list[float], prepared: PreparedRequest) -> list[float]:
         """The distribution: the model's, or in a blend both."""
         weight = self.loaded.task.candidate.weight
-        if weight is None or not isinstance(prepared, _PreparedTask) or prepared.other is None:
+        if weight is None or not isinstance(prepared, PreparedTask) or prepared.other is None:
             return model
         return blended(model, prepared.other, weight)
 
@@ -202,7 +202,7 @@ async def _judged(prepared: PreparedRequest, last: Delta, written: str) -> Delta
     Args:
         written: the answer as the model wrote it.
     """
-    judging = prepared.judging if isinstance(prepared, _PreparedTask) else None
+    judging = prepared.judging if isinstance(prepared, PreparedTask) else None
     if judging is None or last.about is None:
         return last
     found = await judging.ask(inner(prepared).request, written)

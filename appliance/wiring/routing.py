@@ -15,10 +15,13 @@ from appliance.routing.people import People
 from appliance.routing.subject import CalibrationParts
 from appliance.routing.targets import Targets
 from appliance.routing.upstreams.stage import stages_of
+from appliance.serving.replay_job import ReplayJob
+from appliance.serving.replaying import Replaying
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import ApprovedTasks
 from appliance.tasks.names import TaskNames
 from appliance.tasks.shadows import Shadows
+from appliance.tasks.written import TaskWriter
 from appliance.trust.statements.pointers import Pointers
 from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.wiring.evidence import EvidenceRoom
@@ -45,6 +48,16 @@ class RoutingRoom:
         tasks = ApprovedTasks(trust.store, policy)
         self.pointers = Pointers(database, log.agreement.held("task_pointers"))
         log.agreement.when_mended(self.pointers.forget)
+        texts = TaskWriter(tasks).text
+        pool.jobs.add(
+            ReplayJob(
+                log.reader,
+                log.audit,
+                lambda here: Replaying(serving.local, serving.shared.shares, texts, here=here),
+                lambda: bool(serving.under_way.running()),
+                log.metrics,
+            )
+        )
         names = TaskNames(tasks, self.pointers, policy)
         self.shadows = Shadows(names, database)
         self.certificates = RouteCertificates(

@@ -11,8 +11,6 @@ from appliance.serving.inference import Inference, InferenceParts
 from appliance.serving.kept_answers import KeptAnswers
 from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.recording import Recording
-from appliance.serving.replay_job import ReplayJob
-from appliance.serving.replaying import Replaying
 from appliance.serving.tokenization import Tokenizers
 from appliance.serving.under_way import UnderWay
 from appliance.trust.statements.upstreams import UpstreamRecords
@@ -48,9 +46,9 @@ class ServingRoom:
             held.clock.wall_us,
             log.metrics,
         )
-        local = LocalWorkers(pool.pool, pool.supervisor)
+        self.local = LocalWorkers(pool.pool, pool.supervisor)
         self.backends = UpstreamBackends(
-            local,
+            self.local,
             self.upstreams,
             config.audit.content,
             held.clock.wall_us() // 1_000_000,
@@ -65,15 +63,6 @@ class ServingRoom:
         )
         self.under_way = UnderWay(self.shared.live)
         self.kept = KeptAnswers(log.database, held.clock, log.kek, log.secret, config.audit.content)
-        pool.jobs.add(
-            ReplayJob(
-                log.reader,
-                log.audit,
-                lambda here: Replaying(local, access.shares, here=here),
-                lambda: bool(self.under_way.running()),
-                log.metrics,
-            )
-        )
 
     def answers(self, backends: Backends) -> Inference:
         """A use-case of its own over these."""

@@ -79,14 +79,17 @@ def test_a_certificate_without_room_needs_a_host_without_company(
         record=lambda model: SimpleNamespace(digest="d"),
     )
     asked = list[str]()
+
+    def covers(model: str) -> bool:
+        asked.append(model)
+        return covered
+
     store: Any = SimpleNamespace(inventory=inventory)
     certificate: Any = SimpleNamespace(
         wanted=SimpleNamespace(small="t"), found=SimpleNamespace(company=room)
     )
     unused: Any = None
-    routes = ApprovedRoutes(
-        store, unused, unused, unused, lambda model: asked.append(model) is None and covered
-    )
+    routes = ApprovedRoutes(store, unused, unused, unused, covers)
     for _ in range(2):
         with pytest.raises(PolicyRefused) if refused else nullcontext() as caught:
             routes._check_company(certificate)

@@ -3,7 +3,7 @@
 import base64
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ from msgspec.structs import replace as other
 from appliance.app import Services
 from appliance.audit import answered
 from appliance.serving.again import request_of
+from appliance.serving.backend import PreparedRequest
+from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.replaying import Replaying
+from appliance.types import Delta
 from appliance.workers.coverage import Obstacle
 from tests import replayed
 from tests.replayed import ADAPTER, FIELDS, KINDS, LABELS, Alteration
@@ -59,6 +62,24 @@ async def test_a_mixed_load_is_the_same_in_another_process(
     assert any(body["adapter"] for body in bodies) and ADAPTER and LABELS and FIELDS
     (entry,) = [e for e in again.reader.tail(20) if e.body.get("action") == "replay"]
     assert (entry.body["same"], entry.body["entries"]) == (ANSWERS, [])
+
+
+async def test_a_task_that_writes_otherwise_is_found(recorded: Recorded, again: Services) -> None:
+    """From the same tokens and numbers; where the task is not here, `same` says so."""
+
+    async def wrong(digest: str, prepared: PreparedRequest, pieces: Sequence[Delta]) -> str | None:
+        return "another"
+
+    bodies = (answered.bodies(again.reader, seq) for seq in recorded.seqs)
+    of_task = next(body for body in bodies if "task" in body.intent)
+    answer = answered.opened(again.reader, of_task.seqs)
+    local = LocalWorkers(again.pool, again.supervisor)
+    told = [
+        await Replaying(local, again.shares, texts).verdict(answer)
+        for texts in (wrong, replayed.unwritten)
+    ]
+    assert [one.verdict for one in told] == ["differs", "same"]
+    assert "its text is another" in told[0].why and "cannot be written" in told[1].why
 
 
 async def test_nothing_of_an_answer_is_recorded_again(recorded: Recorded, again: Services) -> None:
@@ -107,7 +128,7 @@ async def test_whatever_moves_a_number_is_found(
     by = [next(b for b in plain if bool(b.intent["adapter"]) is own) for own in (True, False)]
     found = []
     async with replayed.altered(again, change, default_model_path) as elsewhere:
-        replaying = Replaying(elsewhere, again.shares)
+        replaying = Replaying(elsewhere, again.shares, replayed.unwritten)
         for body in by:
             answer = answered.opened(again.reader, body.seqs)
             asked = request_of(answer.intent.body, answer.intent.texts)
@@ -123,7 +144,9 @@ async def test_the_control_computes_the_same(
     async with replayed.altered(again, Alteration("nothing"), default_model_path) as elsewhere:
         for seq in recorded.seqs[:8]:
             answer = answered.opened(again.reader, answered.bodies(again.reader, seq).seqs)
-            assert (await Replaying(elsewhere, again.shares).verdict(answer)).verdict == "same"
+            assert (
+                await Replaying(elsewhere, again.shares, replayed.unwritten).verdict(answer)
+            ).verdict == "same"
 
 
 async def test_a_difference_says_where_and_both_tokens(
@@ -136,7 +159,7 @@ async def test_a_difference_says_where_and_both_tokens(
             if "task" in body.intent or not str(body.intent["request_id"]):
                 continue
             answer = answered.opened(again.reader, body.seqs)
-            told = await Replaying(elsewhere, again.shares).verdict(answer)
+            told = await Replaying(elsewhere, again.shares, replayed.unwritten).verdict(answer)
             if told.why == "another token was chosen" and told.token == 0:
                 assert told.was != told.now and told.was
                 return
@@ -205,7 +228,8 @@ async def test_another_engine_or_no_model_is_a_reason(
     assert "it was computed by" in told.answers[0].why and "other" in told.answers[0].why
     monkeypatch.undo()
     monkeypatch.setattr(again.pool, "cards", list)
-    local = Replaying(replayed.Elsewhere(again, None, lambda r: r), again.shares)  # type: ignore[arg-type] # it is not asked
+    nowhere: Any = replayed.Elsewhere(again, None, lambda r: r)  # type: ignore[arg-type] # it is not asked
+    local = Replaying(nowhere, again.shares, replayed.unwritten)
     answer = answered.opened(again.reader, answered.bodies(again.reader, recorded.seqs[0]).seqs)
     assert "no model that may serve" in (await local.verdict(answer)).why
     assert Obstacle.UPSTREAM.value == "upstream"
