@@ -24,7 +24,7 @@ UV := .venv/bin/uv pip compile -q --universal --generate-hashes --python-version
 
 # Compiled modules are kept: the tests start some hundred processes that import them.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help preflight setup demo tour serve check test test-swept test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full bench-league bench-task wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-torch lock-debian clean
+.PHONY: help preflight setup demo tour serve check test test-swept test-fast test-all test-contract test-upstream test-crash test-fuzz test-install bundle bench-audit bench-peer bench bench-full bench-league bench-task docs wheels wheel-cuda12 wheel-cuda13 tune-setup test-tune lock lock-torch lock-debian clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -127,6 +127,9 @@ test-tune: tune-setup  ## the tests that train: the trainer beside the engine th
 test-fuzz: setup  ## one minute of coverage-guided fuzzing of the GGUF parser, beside modelvet
 	$(RUN) -m tests.fuzz.run --seconds 60
 
+docs: setup  ## the guides as pages with a search, for `appliance docs`
+	@$(RUN) -m installer.bundle.pages
+
 wheels: setup  ## fill offline-wheels/PLATFORM/ for an installation without a network
 	@$(RUN) -m installer.bundle.wheel_lists check
 	@$(RUN) -m installer.bundle.wheels
@@ -146,6 +149,7 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group inspect -o offline-wheels/lock-inspect.txt
 	$(UV) --group frameworks -o offline-wheels/lock-frameworks.txt
 	$(UV) --group engines -o offline-wheels/lock-engines.txt
+	$(UV) --group docs -o offline-wheels/lock-docs.txt
 	$(UV) --group bench -o offline-wheels/lock-bench.txt
 	$(UV) --group llama --no-deps -o offline-wheels/lock-llama.txt
 	$(UV) --group cuda12 -o offline-wheels/lock-cuda12.txt
@@ -166,4 +170,4 @@ lock-debian:  ## write the lock of the bundled runtime anew from what Debian 13 
 
 clean:  ## remove what was made in this directory; the cache in ~/.cache/appliance stays
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf .demo .tour .bundle offline-wheels/*/
+	rm -rf .demo .tour .bundle offline-wheels/*/ appliance/pages

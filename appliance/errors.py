@@ -105,6 +105,15 @@ CODES: Final[dict[str, Code]] = {
     "file_too_open": Code(
         "others than its owner can read a private file", "Run chmod 0600 on the file."
     ),
+    "docs_missing": Code(
+        "the pages of the guides are not part of this installation",
+        "Read the text in docs/ of the bundle or the source; in a checkout `make docs` makes them.",
+    ),
+    "docs_port_taken": Code(
+        "another program uses the port of the guides",
+        "Name a free port: `appliance docs --port N`.",
+    ),
+    "unknown_page": Code("the guides have no such page", "`appliance docs contents` names them."),
     "checkout_required": Code(
         "a bundle can only be built in a checkout", "Run it in a checkout of the source."
     ),

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "status": "Show server, models, log and host.",
     "metrics": "Measure tokens, queue, cache and waits.",
     "tui": "Open the operator's screens.",
+    "docs": "Read the guides, without a network.",
     "artifact": "Artifacts: sign, import, approve, revoke.",
     "model": "Models: convert, load, unload.",
     "dataset": "Labelled examples: check, split, seal, sign.",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from installer.bundle import carried, debs, e5, licences, media, plugins, pyz, runtime, sbom
+from installer.bundle import carried, debs, e5, licences, media, pages, plugins, pyz, runtime, sbom
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.default_model import default_model, lay_out
 from installer.bundle.llama_recipe import recipe
@@ -199,6 +199,7 @@ def _texts(
     texts = {
         "install.sh": (CHECKOUT / "installer/host/install.sh").read_bytes(),
         **guides(CHECKOUT / "docs"),
+        **pages.on_stick(pages.PLACE),
         **programs(CHECKOUT / "auditor"),
         "LICENSES/appliance.txt": (CHECKOUT / "LICENSE").read_bytes(),
         **carried.texts(),
@@ -209,6 +210,7 @@ def _texts(
         texts[f"LICENSES/wheels/{wheel.name}.txt"] = licences.of_wheel(path, wheel)
     parts = [wheel.part for _, wheel in wheels]
     parts += [sbom.Part(p.name, p.version, p.purl, p.sha256, "", "library") for p in packages]
+    parts += pages.parts(pages.PLACE)
     for directory in (*wanted.models, *wanted.lab_models):
         for path in sorted(directory.glob("*.gguf")):
             digest = sha256_file(path)
@@ -286,7 +288,8 @@ An upgrade: step 2 with /etc/appliance/trust/vendor.pub, the key that the first 
 in place of vendor.pub; nothing to compare on paper. Then step 3.
 
 docs/install-guide.md has the rest: answers, upgrade, rollback, backup, every message.
-docs/ also has the guides of admin, operator, security officer, auditor and app developer.
+docs/ also has the guides of admin, operator, security officer, auditor and app developer;
+docs/html/index.html shows them in a browser, with a search. On the host: appliance docs
 auditor/ has the programs that check the audit log and receipts on another machine.
 """
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from installer.bundle import sbom
+from installer.bundle import pages, sbom
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.llama_recipe import SOURCE_DATE_EPOCH, recipe
 from installer.bundle.llama_wheel import obtain
@@ -50,6 +50,7 @@ def fill(parent: Path, checkout: Path, llama: Wheel, target: Target) -> Path:
         _keep(parent, lock, target, directory)
         collect(lock, target, directory, Path(work) / "download.log")
         shutil.copyfile(llama.path, directory / llama.path.name)
+        pages.build(pages.PLACE)
         run_pip(
             *("wheel", "--no-deps", "--no-build-isolation", "-w", str(directory), str(checkout)),
             what="own wheel",
