@@ -1,5 +1,6 @@
 """`docs`: the guides in the terminal, and that an installation without them says so."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_an_installation_without_pages_says_so(
 
 
 def test_a_port_that_is_taken_is_named(built: Path) -> None:
-    with docs.socket.create_server((docs.HOST, 0)) as other:
+    with socket.create_server((docs.HOST, 0)) as other:
         done = run_command("docs", "--port", str(other.getsockname()[1]))
     assert done.status == 1 and "docs_port_taken" in done.err and "in use" in done.err
 
