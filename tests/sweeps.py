@@ -45,25 +45,36 @@ def drawn(cases: Sequence[str], count: int, by: str) -> set[str]:
     return set(sorted(cases, key=lambda c: hashlib.sha256(f"{by} {c}".encode()).digest())[:count])
 
 
-def keep(cases: Sequence[str], counts: dict[str, Counts], *, by: str, named: bool) -> set[str]:
-    """The ids of marked cases that run here.
+def keep(
+    cases: Sequence[str], counts: dict[str, Counts], *, by: str, named: bool
+) -> tuple[set[str], dict[str, str]]:
+    """The ids of marked cases that run here; of suites that the list has wrongly, what is wrong.
 
     Args:
         named: single tests were asked for by their ids: those run.
-
-    Raises:
-        UsageError: the list and the suites do not agree.
     """
     if named:
-        return set(cases)
+        return set(cases), {}
     suites: dict[str, list[str]] = {}
     for case in cases:
         suites.setdefault(case.partition("[")[0], []).append(case)
-    for suite, found in suites.items():
-        if suite not in counts or counts[suite].there != len(found):
-            listed = counts.get(suite)
-            raise pytest.UsageError(f"{LIST.name}: {suite} has {len(found)} cases; {listed}")
-    return {each for s, found in suites.items() for each in drawn(found, counts[s].here, by)}
+    wrong = {
+        suite: f"{len(found)} cases, but {LIST.name} says {counts.get(suite, 'nothing')}"
+        for suite, found in suites.items()
+        if suite not in counts or counts[suite].there != len(found)
+    }
+    right = suites.keys() - wrong
+    return {each for s in right for each in drawn(suites[s], counts[s].here, by)}, wrong
+
+
+class Wrong(pytest.Item):
+    """A test that fails: under xdist an error of the collection is shown without its reason."""
+
+    says: str
+
+    def runtest(self) -> None:
+        """Fail."""
+        pytest.fail(self.says, pytrace=False)
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -72,7 +83,12 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not marked or config.getoption("--whole"):
         return
     named = any("::" in argument for argument in config.args)
-    stays = keep([item.nodeid for item in marked], read(LIST.read_text()), by=seed(), named=named)
+    listed = read(LIST.read_text(encoding="utf-8"))
+    stays, wrong = keep([item.nodeid for item in marked], listed, by=seed(), named=named)
     left = {item for item in marked if item.nodeid not in stays}
     config.hook.pytest_deselected(items=list(left))
     items[:] = [item for item in items if item not in left]
+    for suite, says in wrong.items():
+        item: Wrong = Wrong.from_parent(marked[0].session, name=LIST.name, nodeid=suite)
+        item.says = says
+        items.append(item)
