@@ -99,7 +99,7 @@ def loaded(statement: str) -> set[str]:
         ("appliance.cli.main", {"llama_cpp", "numpy", "textual"}),
         ("installer.bundle.environment", {"packaging", "cyclonedx"}),  # there is none yet
         ("appliance.app", {"llama_cpp", "textual", "rich", "torch"}),
-        ("appliance.api.app", {"llama_cpp", "textual", "rich", "click"}),
+        ("appliance.api.app", {"llama_cpp", "textual", "rich", "click", "cyclonedx"}),
         ("appliance.engine.scheduler", {"llama_cpp", "sqlalchemy", "fastapi", "jinja2"}),
     ],
 )

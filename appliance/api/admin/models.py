@@ -11,7 +11,6 @@ from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import CODES, Refused
 from appliance.registry.states import actions
-from appliance.trust.artifacts import bom
 from appliance.trust.artifacts.store import ModelRecord
 from appliance.types import Report
 from appliance.wire.admin import model_texts
@@ -98,6 +97,8 @@ def show_model(services: ServicesDep, model_id: str) -> wire.ModelDetail:
 @router.serves(wire.MODEL_BOM)
 def show_bom(services: ServicesDep, model_id: str) -> Response:
     """The bill of materials of one artifact: CycloneDX 1.7."""
+    from appliance.trust.artifacts import bom  # its library: no start of a server waits for it
+
     policy = services.policy()
     signed, facts = services.store.inspect(model_id, policy)
     document = bom.make(
