@@ -88,6 +88,8 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         look, number = await job.in_thread(self.take, job, subject)
         items = await job.in_thread(opened, parts, subject)
         files = await job.in_thread(self.files, job)
+        if not (job.checkpoint or {}):  # nobody labels what differs between the kept answers
+            await job.in_thread(files.begin, self.answering)
         measured = await self._measured(job, subject, items, files)
         await job.in_thread(self._check_sides, job, subject, measured)
         if blind:

@@ -1,5 +1,5 @@
 """Answers to the items of a look: asked a batch at a time, each batch encrypted and durable before
-the next, so that a look that was stopped goes on at the item.
+the next, so that a look that was stopped goes on at the item. One release and engine answers all.
 """
 
 import asyncio
@@ -9,8 +9,10 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from appliance.jobs.kind import Context
 from appliance.looks.sealed_lines import SealedLines, alias, key_of
+from appliance.trust.bytes import durable
 
 BATCH: Final = 32
+_BY: Final = "answered-by"
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -55,6 +57,20 @@ class LookFiles:
     def alias(self, item: str) -> str:
         """The log names an item of the sealed split by the key of this job."""
         return alias(self.key, item)
+
+    def others(self, by: str) -> str:
+        """Who gave the answers that are kept, if it was another release or engine; else ""."""
+        if not any(self.directory.glob("*.sealed")):
+            return ""
+        file = self.directory / _BY
+        before = file.read_text(encoding="utf-8") if file.exists() else "an older release"
+        return "" if before == by else before
+
+    def begin(self, by: str) -> None:
+        """Forget the answers of others, so that all that is judged was asked and scored alike."""
+        for kept in self.directory.glob("*.sealed") if self.others(by) else ():
+            kept.unlink()
+        durable.replace(self.directory / _BY, by.encode())
 
     def answers(self, name: str, parse: Callable[[bytes], L]) -> "SealedAnswers[L]":
         """Those of one file."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
+import appliance
 from appliance.datasets import ledger as ledgers
 from appliance.datasets.ledger import LedgerLook
 from appliance.errors import EvaluationRefused, PolicyRefused
@@ -134,6 +135,11 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
             made = await self.judgement(job, subject)
             await job.in_thread(self._keep, job, made)
         return await job.in_thread(self._end, job, subject)
+
+    @property
+    def answering(self) -> str:
+        """The release and the engine: what an answer and its score depend on."""
+        return f"appliance {appliance.__version__}, {self.parts.engine}"
 
     def files(self, job: Context) -> LookFiles:
         """The encrypted files of a job."""

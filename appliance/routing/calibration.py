@@ -89,6 +89,7 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         items = tuple(i for i in subject.split.dataset.splits["dev"] if i.labelled)
         subjects.check_items(subject, items)
         drawn = await job.in_thread(subjects.check_sealed, self.parts, subject)
+        await job.in_thread(self._begin, job, subject)
         open_ = Drawn(items, Counter(item.group for item in items))
         every = await self._observed(job, subject, DEV, open_)
         if why := _interruption(subject, every):
@@ -124,6 +125,20 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         behind = ledgers.spent(self.parts.ledger.looks(subject.split.part.marks))
         mine = [look for look in behind if look.id == subject.signed.id]
         return mine[0].number if mine else min(len(behind) + 1, ledgers.LOOKS)
+
+    def _begin(self, job: Context, subject: RouteSubject) -> None:
+        """Forget the answers of another release or engine, unless the plan of the look binds them.
+
+        Raises:
+            EvaluationRefused: `gate_interrupted`.
+        """
+        files, ledger = self.files(job), self.parts.ledger
+        looks = ledger.looks(subject.split.part.marks)
+        taken = any(look.id == subject.signed.id and not look.verdict for look in looks)
+        if taken and (before := files.others(self.answering)):
+            message = f"{before} answered, and {self.answering} serves. The look counts."
+            self.interrupt(job, subject, message)
+        files.begin(self.answering)
 
     def _check_seen(self, job: Context, subject: RouteSubject, seen: Sequence[Observed]) -> None:
         """End a look in which too many items could not be asked.

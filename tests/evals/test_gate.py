@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import appliance
 from appliance.app import Services, open_services
 from appliance.audit.files import LogFiles
 from appliance.datasets import ledger as ledgers
@@ -17,7 +18,7 @@ from appliance.datasets import sealing
 from appliance.datasets.items import Item
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals import gate as gates
-from appliance.evals import judging
+from appliance.evals import judging, scoring
 from appliance.evals.asking import Asking
 from appliance.evals.gate import GateJob
 from appliance.evals.gate_outcomes import read_pairs
@@ -60,7 +61,10 @@ def lab_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path)
         )
         signing.sign_directory(fitted, key(data, "publisher"), quiet)
         services.lifecycle.import_model("uid:0", fitted, None, quiet)
-        for name in ("passing", "failing", "killed", "twice", "untouched", "plain", "lost"):
+        for name in (
+            "passing", "failing", "killed", "twice", "untouched", "plain", "lost", "same",
+            "upgraded",
+        ):  # fmt: skip
             add_dataset(services, root / name)
     yield data
     shutil.rmtree(root)
@@ -316,6 +320,35 @@ async def test_killed_at_any_step_the_look_counts_once_and_the_verdict_is_the_sa
     certificate = lab.store.evaluations.envelope(result["certificate"])
     found = evaluation.verify(certificate, load_policy(lab.data / "trust"))
     assert judging.judged_again(found, outcomes) == found.found
+
+
+@pytest.mark.parametrize(("data", "mixed"), [("upgraded", False), ("same", True)])
+async def test_answers_that_another_release_scored_are_asked_for_again(
+    lab: Services, monkeypatch: pytest.MonkeyPatch, data: str, mixed: bool
+) -> None:
+    """Control: the same release goes on with what it kept, whatever it was worth."""
+    monkeypatch.setattr(answers, "BATCH", 20)
+    job: Any = Job(
+        4_713 + mixed, {"specification": envelope(lab, terms(lab, "fitted", data)).decode()}
+    )
+    kind, stops = lab.jobs.kind("gate"), iter((False, False, True))
+
+    def stopping(phase: str, _done: int, _total: int) -> None:
+        if phase == "fitted" and next(stops, False):
+            raise Stop("job_interrupted", "The server ended.")
+
+    job.report = stopping
+    with monkeypatch.context() as before:
+        before.setattr(scoring, "score", lambda *_: 0.25)
+        with pytest.raises(Stop):
+            await kind.run(job)
+    if not mixed:
+        monkeypatch.setattr(appliance, "__version__", "9.9")
+    await kind.run(job)
+    kek = LogFiles(lab.data / "audit").key_encryption_key()
+    scores = [p.candidate for p in read_pairs(lab.data / DIRECTORY, job.id, kek)]
+    assert (scores.count(250_000), len(scores)) == (40 if mixed else 0, GROUPS)
+    assert looks(lab, data) == 1
 
 
 @pytest.mark.slow

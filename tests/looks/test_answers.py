@@ -95,6 +95,20 @@ async def test_what_is_asked_again_is_told_by_its_newest_answer(file: SealedAnsw
     assert {name for name, each in newest.items() if each.lost} == {"i004"}
 
 
+async def test_one_release_and_engine_answers_all(
+    tmp_path: Path, file: SealedAnswers[Line]
+) -> None:
+    files = LookFiles(tmp_path / "7", KEK)
+    assert files.others("2.0") == ""
+    await run(file, Asker())
+    assert files.others("1.0") == "an older release"  # which wrote no name
+    files.begin("1.0")
+    assert file.read() == []
+    kept = await run(file, Asker())
+    files.begin("1.0")
+    assert file.read() == kept and files.others("2.0") == "1.0"
+
+
 async def test_the_first_error_ends_the_rest() -> None:
     async def ask(number: int) -> int:
         if number == 3:

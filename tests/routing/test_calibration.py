@@ -14,13 +14,15 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+import appliance
 from appliance.api.admin.gates import seal_of
 from appliance.app import Services, open_services
 from appliance.datasets import ledger as ledgers
 from appliance.datasets.items import Item
-from appliance.errors import ApplianceError, PolicyRefused
+from appliance.errors import ApplianceError, EvaluationRefused, PolicyRefused
 from appliance.evals import asking
 from appliance.evals.job import DIRECTORY
+from appliance.looks.answers import BATCH
 from appliance.routing import calibration, catalogue
 from appliance.routing.certifying import Observed
 from appliance.trust.artifacts.store import load_policy
@@ -319,6 +321,44 @@ async def test_a_killed_calibration_resumes_with_its_look(
         assert len(sealed) == len(set(sealed)) == 2 * GROUPS
     same = ("verdict", "threshold", "coverage", "limit", "groups")
     assert {name: result[name] for name in same} == {n: certified.result[n] for n in same}
+
+
+async def test_answers_of_two_releases_are_not_judged_together(
+    lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the look all is asked again; after it the look ends, since its entry has the plan."""
+    real, phases, asked = calibration.observe, ["dev", "certify"], list[str]()
+
+    async def stopped(stages: Any, label: str, item: Item, **more: Any) -> Observed:
+        asked.append(item.id)
+        if phases and f"-{phases[0]}" in label and len(asked) > 2 * BATCH:
+            raise EvaluationRefused("gate_interrupted", "The server ended.")
+        return await real(stages, label, item, **more)
+
+    monkeypatch.setattr(calibration, "observe", stopped)
+    write_dataset(lab, tmp_path / "upgraded")
+    with pytest.raises(ApplianceError, match="The server ended"):
+        await calibrate(lab, terms(lab, dataset="upgraded"))
+    job = (await lab.jobs.newest(1))[0].job.id
+
+    async def upgraded(release: str) -> str:
+        monkeypatch.setattr(appliance, "__version__", release)
+        asked.clear()
+        await lab.jobs.resume(job, "uid:0")
+        live = lab.jobs.live(job)
+        assert live is not None
+        with pytest.raises(ApplianceError) as caught:
+            await live.outcome()
+        return caught.value.message
+
+    del phases[0]
+    before = set(asked)
+    assert "The server ended" in await upgraded("9.8")
+    assert before < set(asked)  # also those that were kept
+    del phases[0]
+    assert "appliance 9.8" in (told := await upgraded("9.9")) and "The look counts" in told
+    (look,) = lab.ledger.looks(seal_of(lab, "upgraded").parts["certify"].marks)
+    assert (look.verdict, look.certificate) == ("interrupted", "")
 
 
 @pytest.mark.parametrize(
