@@ -20,7 +20,7 @@ from appliance.datasets.items import Item
 from appliance.errors import ApplianceError, NotFound, Overloaded, Unavailable, WorkerLost
 from appliance.evals import scoring
 from appliance.evals.baselines import Guess
-from appliance.evals.outcomes import Outcome, ranked
+from appliance.evals.outcomes import RANKED, Outcome, ranked
 from appliance.looks.unasked import OURS
 from appliance.serving.generation import Generation
 from appliance.serving.inference import EVALUATION, Inference
@@ -247,7 +247,7 @@ def outcome(task: Task, item: Item, answer: str | None, told: CandidateReply) ->
         if cited is None or known is None
         else sum(one.document in known for one in cited.citations),
         cited_removed=None if cited is None else cited.removed,
-        ranked=ranking or None,
+        ranked=ranking[:RANKED] or None,
     )
 
 

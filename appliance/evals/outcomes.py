@@ -89,8 +89,8 @@ class Outcome:
 
 
 def ranked(shares: Iterable[tuple[str, float]]) -> tuple[tuple[str, int], ...]:
-    """The likeliest labels, of equals the first, each with its probability in millionths."""
-    ordered = sorted(shares, key=lambda each: -each[1])[:RANKED]
+    """Labels, the likeliest first, of equals the first, each with its probability in millionths."""
+    ordered = sorted(shares, key=lambda each: -each[1])
     return tuple((label, round(share * 1e6)) for label, share in ordered)
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from appliance.datasets.items import Item
@@ -19,9 +20,11 @@ from appliance.errors import (
     WorkerLost,
 )
 from appliance.evals.asking import ASKER, TRIES, Asking
+from appliance.evals.outcomes import RANKED
 from appliance.looks.unasked import OURS
 from appliance.serving.inference import Inference
 from appliance.tasks.definition import parse
+from appliance.tasks.metrics import METRICS
 from appliance.types import Caller, Delta, GenerationRequest, Priority, TaskAnswer
 from tests.tasks.example import LABELS
 
@@ -102,6 +105,23 @@ async def test_the_likeliest_labels_are_kept_and_a_metric_may_ask_for_them() -> 
         assert [label for label, _ in outcome.ranked] == ["hydraulics", "electrical", "engine"]
         ((_, request),) = double.asked
         assert request.task.decisions == (metric == "top_3")
+
+
+async def test_a_metric_sees_more_labels_than_an_outcome_keeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    twelve = replace(
+        METRICS["top_3"], name="top_12", score=lambda a: a.expected in a.likeliest[:12]
+    )
+    monkeypatch.setitem(METRICS, "top_12", twelve)
+    names = [*(f"l{number}" for number in range(11)), "engine"]
+    shares = tuple((name, 1 / (2 + place)) for place, name in enumerate(names))
+    told = Answer(Delta("l0", 1, "stop", about=replace(ABOUT, distribution=shares)))
+    ranking = msgspec.structs.replace(
+        TASK, gate=msgspec.structs.replace(TASK.gate, metric="top_12")
+    )
+    outcome = await replace(asking(told)[0], task=ranking).outcome(ITEM)
+    assert outcome.score == 1 and outcome.ranked is not None and len(outcome.ranked) == RANKED
 
 
 async def test_a_failure_of_the_candidate_is_wrong_and_not_asked_again() -> None:

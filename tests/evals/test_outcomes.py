@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import EvaluationRefused
-from appliance.evals.outcomes import RANKED, Outcome, check_complete, digest, parse, ranked
+from appliance.evals.outcomes import Outcome, check_complete, digest, parse, ranked
 from tests.evals.example import outcomes
 
 ONE = outcomes(1)[0]
@@ -84,7 +84,7 @@ def test_a_line_has_citations_only_where_answers_cite() -> None:
 def test_a_line_has_the_likeliest_labels_only_where_they_are_told() -> None:
     shares = [(f"l{n}", share) for n, share in enumerate([0.1, 0.5, *[0.4 / 12] * 12])]
     found = replace(ONE, ranked=ranked(shares))
-    assert found.ranked is not None and len(found.ranked) == RANKED
+    assert found.ranked is not None and len(found.ranked) == len(shares)
     assert found.ranked[:3] == (("l1", 500_000), ("l0", 100_000), ("l2", 33_333))
     assert b"ranked" not in ONE.line() and parse(found.line()) == found
     assert found.without_texts().ranked is None  # labels are texts

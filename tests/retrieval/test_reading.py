@@ -26,10 +26,11 @@ def sample(media: str) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("media", formats.NAMES)
 def test_each_format_is_read_in_its_process_and_says_what_it_is(media: str) -> None:
+    module = f"appliance/retrieval/formats/{media}.py"
+    said = getattr(formats.reader(media), "FORMAT", None)
+    assert isinstance(said, formats.DocumentFormat), f"{module} lacks FORMAT, a DocumentFormat"
     data, text = sample(media)
     assert reading.read(data, media).text == text
-    module = f"appliance/retrieval/formats/{media}.py"
-    assert isinstance(formats.reader(media).FORMAT, formats.DocumentFormat), f"{module}: FORMAT"
     others = {e for name, each in formats.formats().items() if name != media for e in each.endings}
     for ending in formats.formats()[media].endings:
         assert ending not in others, f"{module}: {ending} is another format's"
