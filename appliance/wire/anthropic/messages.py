@@ -21,7 +21,7 @@ from pydantic import (
 from appliance.types import Constraint, Tools
 from appliance.wire.openai.characters import characters, half_pair
 from appliance.wire.openai.constraints import Schema, schema_constraint
-from appliance.wire.openai.fields import REFUSED, Route
+from appliance.wire.openai.fields import RequestBody, Route
 from appliance.wire.openai.generation import INT32, StopString, example
 from appliance.wire.openai.tools import (
     MOST_TOOLS,
@@ -30,7 +30,7 @@ from appliance.wire.openai.tools import (
     Parameters,
     chosen,
 )
-from appliance.wire.openai.unsupported import field_refused, refuse_spellings, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused
 
 _MOST_STOPS: Final = 16
 _KINDS: Final = frozenset({"text", "tool_use", "tool_result", "thinking", "redacted_thinking"})
@@ -231,7 +231,7 @@ class OutputSettings(BaseModel):
     effort: str | None = Field(None, max_length=32)
 
 
-class Conversation(BaseModel):
+class Conversation(RequestBody):
     """The fields that say what the model reads."""
 
     route: ClassVar[Route] = "messages"
@@ -245,12 +245,6 @@ class Conversation(BaseModel):
     tool_choice: ToolDemand | None = None
     thinking: ThinkingChoice | None = None
     output_config: OutputSettings | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _supported(cls, data: Any) -> Any:
-        refuse_spellings(data, cls.model_fields, REFUSED[cls.route])
-        return refuse_unsupported(data, REFUSED[cls.route])
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -3,14 +3,14 @@
 Source: vLLM, `entrypoints/pooling/classify/protocol.py` of August 2026.
 """
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from appliance.wire.openai.embeddings import Text
-from appliance.wire.openai.fields import REFUSED
+from appliance.wire.openai.fields import RequestBody, Route
 from appliance.wire.openai.generation import Usage, example
-from appliance.wire.openai.unsupported import field_refused, refuse_spellings, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused
 
 MOST_INPUTS: Final = 64
 """Texts of one request; each is a request of its own for the log, the queue and the quota."""
@@ -32,8 +32,10 @@ Inputs: TypeAlias = Annotated[
 ]
 
 
-class ClassifyRequest(BaseModel):
+class ClassifyRequest(RequestBody):
     """The body of `POST /v1/classify`; a text may be the task's fields as a JSON object."""
+
+    route: ClassVar[Route] = "classify"
 
     model_config = ConfigDict(
         strict=True,
@@ -43,12 +45,6 @@ class ClassifyRequest(BaseModel):
 
     model: str = Field(min_length=1, max_length=256)
     input: Inputs
-
-    @model_validator(mode="before")
-    @classmethod
-    def _supported(cls, data: Any) -> Any:
-        refuse_spellings(data, cls.model_fields, REFUSED["classify"])
-        return refuse_unsupported(data, REFUSED["classify"])
 
 
 class Classification(BaseModel):

@@ -7,7 +7,7 @@ since nothing in a model file says that it was trained for that; the other rules
 Source: OpenAI API reference, embeddings.
 """
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -15,13 +15,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    model_validator,
 )
 
 from appliance.wire.openai.characters import characters
-from appliance.wire.openai.fields import REFUSED
+from appliance.wire.openai.fields import RequestBody, Route
 from appliance.wire.openai.generation import INT32, example
-from appliance.wire.openai.unsupported import field_refused, refuse_spellings, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused
 
 MOST_TEXTS: Final = 2048
 """Texts of one request, as in the OpenAI API."""
@@ -49,8 +48,10 @@ Texts: TypeAlias = Annotated[
 ]
 
 
-class EmbeddingRequest(BaseModel):
+class EmbeddingRequest(RequestBody):
     """The body of `POST /v1/embeddings`; `dimensions` may only be the model's own number."""
+
+    route: ClassVar[Route] = "embeddings"
 
     model_config = ConfigDict(
         strict=True,
@@ -62,12 +63,6 @@ class EmbeddingRequest(BaseModel):
     input: Texts
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1, le=INT32)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _supported(cls, data: Any) -> Any:
-        refuse_spellings(data, cls.model_fields, REFUSED["embeddings"])
-        return refuse_unsupported(data, REFUSED["embeddings"])
 
 
 class Embedding(BaseModel):

@@ -11,9 +11,16 @@ llama.cpp's `server-schema.cpp` and README; Ollama's API documentation.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeAlias, get_args
 
-from appliance.wire.openai.unsupported import Unsupported, absent
+from pydantic import BaseModel, model_validator
+
+from appliance.wire.openai.unsupported import (
+    Unsupported,
+    absent,
+    refuse_spellings,
+    refuse_unsupported,
+)
 
 Route: TypeAlias = Literal[
     "chat",
@@ -313,3 +320,15 @@ REFUSED: Final[Mapping[Route, Mapping[str, Unsupported]]] = {
     route: refused(route) for route in get_args(Route)
 }
 HARMLESS: Final[Mapping[Route, frozenset[str]]] = {route: harmless(route) for route in REFUSED}
+
+
+class RequestBody(BaseModel):
+    """The body of a route, which refuses fields of it that are not honoured."""
+
+    route: ClassVar[Route]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _supported(cls, data: Any) -> Any:
+        refuse_spellings(data, cls.model_fields, REFUSED[cls.route])
+        return refuse_unsupported(data, REFUSED[cls.route])

@@ -11,7 +11,7 @@ Source: OpenAI API reference, chat completions and completions; the extra fields
 """
 
 import re
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -24,12 +24,8 @@ from pydantic import (
 
 from appliance.types import Priority
 from appliance.wire.openai.constraints import ConstraintFields
-from appliance.wire.openai.fields import REFUSED, Route
-from appliance.wire.openai.unsupported import (
-    field_refused,
-    refuse_spellings,
-    refuse_unsupported,
-)
+from appliance.wire.openai.fields import RequestBody
+from appliance.wire.openai.unsupported import field_refused
 
 INT32: Final = 2**31 - 1
 MOST_CHOICES: Final = 8
@@ -100,15 +96,13 @@ class StreamOptions(BaseModel):
     continuous_usage_stats: bool | None = None
 
 
-class GenerationFields(ConstraintFields):
+class GenerationFields(RequestBody, ConstraintFields):
     """Common fields of chat and completions.
 
     `max_completion_tokens` is the newer name and wins over `max_tokens`. `top_k`, `min_p` and
     `typical_p` narrow sampling; `ignore_eos` and `min_tokens` keep a text from ending early.
     `repeat_penalty` is llama-server's name of vLLM's `repetition_penalty`.
     """
-
-    route: ClassVar[Route]
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
@@ -137,12 +131,6 @@ class GenerationFields(ConstraintFields):
         max_length=40,
         description="flex runs after the others; without it the key decides",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _supported(cls, data: Any) -> Any:
-        refuse_spellings(data, cls.model_fields, REFUSED[cls.route])
-        return refuse_unsupported(data, REFUSED[cls.route])
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

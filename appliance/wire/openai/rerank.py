@@ -3,14 +3,13 @@
 Source: the rerank APIs of Jina AI and Cohere (v1), in what they share.
 """
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from appliance.wire.openai.embeddings import Text, TextUsage
-from appliance.wire.openai.fields import REFUSED
+from appliance.wire.openai.fields import RequestBody, Route
 from appliance.wire.openai.generation import INT32, example
-from appliance.wire.openai.unsupported import refuse_spellings, refuse_unsupported
 
 MOST_DOCUMENTS: Final = 1000
 
@@ -30,8 +29,10 @@ DocumentText: TypeAlias = Annotated[
 ]
 
 
-class RerankRequest(BaseModel):
+class RerankRequest(RequestBody):
     """The body of `POST /v1/rerank`."""
+
+    route: ClassVar[Route] = "rerank"
 
     model_config = ConfigDict(
         strict=True,
@@ -48,12 +49,6 @@ class RerankRequest(BaseModel):
     documents: list[DocumentText] = Field(min_length=1, max_length=MOST_DOCUMENTS, fail_fast=True)
     top_n: int | None = Field(None, ge=1, le=INT32)
     return_documents: bool | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _supported(cls, data: Any) -> Any:
-        refuse_spellings(data, cls.model_fields, REFUSED["rerank"])
-        return refuse_unsupported(data, REFUSED["rerank"])
 
 
 class RerankResult(BaseModel):

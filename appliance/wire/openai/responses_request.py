@@ -22,7 +22,7 @@ from pydantic import (
 from appliance.types import Constraint, Tools
 from appliance.wire.openai.characters import characters
 from appliance.wire.openai.constraints import GrammarName, Schema, schema_constraint
-from appliance.wire.openai.fields import REFUSED, Route
+from appliance.wire.openai.fields import RequestBody, Route
 from appliance.wire.openai.generation import INT32, at_most, example
 from appliance.wire.openai.tools import (
     MOST_TOOLS,
@@ -35,7 +35,7 @@ from appliance.wire.openai.tools import (
     one_choice,
     only_functions,
 )
-from appliance.wire.openai.unsupported import field_refused, refuse_spellings, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused
 
 _MOST_METADATA: Final = 16  # as in the OpenAI API
 # The parts that are text, and where each has it.
@@ -230,7 +230,7 @@ class ReasoningSettings(BaseModel):
     effort: str | None = Field(None, max_length=32)
 
 
-class ResponsesRequest(BaseModel):
+class ResponsesRequest(RequestBody):
     """The body of `POST /v1/responses`."""
 
     route: ClassVar[Route] = "responses"
@@ -257,12 +257,6 @@ class ResponsesRequest(BaseModel):
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     reasoning: ReasoningSettings | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _supported(cls, data: Any) -> Any:
-        refuse_spellings(data, cls.model_fields, REFUSED[cls.route])
-        return refuse_unsupported(data, REFUSED[cls.route])
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -6,17 +6,17 @@ a conversation is rendered as for an answer; the other rules are those of `gener
 Source: vLLM's OpenAI-compatible server, tokenizer API.
 """
 
-from typing import Annotated, Any, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from appliance.types import Tools
 from appliance.wire.openai.characters import characters
 from appliance.wire.openai.chat import Message, TemplateSettings
-from appliance.wire.openai.fields import REFUSED
+from appliance.wire.openai.fields import RequestBody, Route
 from appliance.wire.openai.generation import INT32, example
 from appliance.wire.openai.tools import MOST_TOOLS, Tool, chosen
-from appliance.wire.openai.unsupported import field_refused, refuse_spellings, refuse_unsupported
+from appliance.wire.openai.unsupported import field_refused
 
 
 class _OfModel(BaseModel):
@@ -25,8 +25,10 @@ class _OfModel(BaseModel):
     model: str | None = Field(None, min_length=1, max_length=256)
 
 
-class TokenizeRequest(_OfModel):
+class TokenizeRequest(RequestBody, _OfModel):
     """The body of `POST /tokenize`: a `prompt`, or `messages` with their `tools`."""
+
+    route: ClassVar[Route] = "tokenize"
 
     model_config = example(model="assistant", prompt="The pump leaks.")
 
@@ -38,12 +40,6 @@ class TokenizeRequest(_OfModel):
         None, description="false keeps the begin token from a prompt; a template writes its own"
     )
     return_token_strs: bool | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _supported(cls, data: Any) -> Any:
-        refuse_spellings(data, cls.model_fields, REFUSED["tokenize"])
-        return refuse_unsupported(data, REFUSED["tokenize"])
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
