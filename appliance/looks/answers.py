@@ -59,7 +59,7 @@ class LookFiles:
         return alias(self.key, item)
 
     def others(self, by: str) -> str:
-        """Who gave the answers that are kept, if it was another release or engine; else ""."""
+        """Another release or engine that gave the answers that are kept; "" where none did."""
         if not any(self.directory.glob("*.sealed")):
             return ""
         file = self.directory / _BY
