@@ -184,6 +184,12 @@ class TrustConfig:
         low=0,
         high=1 << 20,
     )
+    unencrypted: str = _key(
+        "warn",
+        "A person's private key that lies in a file without a passphrase: `warn` of it, or "
+        "`refuse` it. New sites refuse; a lab's own keys are taken.",
+        choices=("warn", "refuse"),
+    )
 
 
 @dataclass(frozen=True)
@@ -510,6 +516,18 @@ class Config:
 
 _NAMED: Final = ("roles", "models", "upstreams", "forward", "notify")
 """Fields of `Config` that are not one table of their name with fixed keys."""
+
+
+_OF_MODULES: Final = (
+    "HOME", "XDG_CONFIG_HOME", "SOFTHSM2_CONF", "P11_KIT_CONFIG", "OPENSC_CONF", "NFAST_HOME",
+    "ChrystokiConfigurationPath", "CS_PKCS11_R3_CFG", "YUBIHSM_PKCS11_CONF",
+    "P11NETHSM_CONFIG_FILE", "KRYOPTIC_CONF", "TPM2_PKCS11_STORE", "PCSCLITE_CSOCK_NAME",
+)  # fmt: skip
+
+
+def module_environment() -> dict[str, str]:
+    """Of the environment, the variables that PKCS#11 modules look for their files by."""
+    return {name: os.environ[name] for name in _OF_MODULES if name in os.environ}
 
 
 def data_directory(option: str | None) -> Path:

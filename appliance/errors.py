@@ -102,6 +102,51 @@ CODES: Final[dict[str, Code]] = {
         "a file does not hold the key that is needed",
         "Keys are PEM files: ECDSA on P-256, P-384 or P-521, Ed25519 for the audit log.",
     ),
+    "key_unencrypted": Code(
+        "a private key lies in a file without a passphrase",
+        "`appliance signer encrypt FILE` encrypts it where it lies.",
+    ),
+    "token_uri_invalid": Code(
+        "a `pkcs11:` URI does not name one key as RFC 7512 has it",
+        "`pkcs11:token=NAME;object=KEY?module-path=/path/of/module.so`; quote it for the shell.",
+    ),
+    "token_missing": Code(
+        "no token matches the URI", "Insert the token; `p11tool --list-tokens` shows their names."
+    ),
+    "token_ambiguous": Code(
+        "more than one token matches the URI", "Name its serial number: `serial=…`."
+    ),
+    "token_key_missing": Code(
+        "the token has no such key, or no public half of it",
+        "Check object= and id=, or make one: `appliance signer new 'pkcs11:…'`.",
+    ),
+    "token_key_ambiguous": Code(
+        "more than one key on the token matches the URI",
+        "Name the key's id, too: `id=%01`; a new key takes a name that is free.",
+    ),
+    "token_pin_wrong": Code(
+        "the token refused the PIN",
+        "Nothing tried it again. Check the PIN before you do: a token locks after a few tries.",
+    ),
+    "token_pin_locked": Code(
+        "the token's PIN is locked", "Its administrator unlocks it, with the SO PIN or the PUK."
+    ),
+    "token_full": Code(
+        "the token has no room for another key", "Delete a key that is not used, or take another."
+    ),
+    "token_removed": Code(
+        "the token went away while it was used",
+        "Nothing was signed. Insert it and run the command again.",
+    ),
+    "token_refused": Code(
+        "the token refused an operation",
+        "The number is a CKR_ value of PKCS #11; the vendor's manual explains it.",
+    ),
+    "token_module_failed": Code(
+        "the vendor's PKCS#11 module cannot be loaded, crashed, or does not answer as it must",
+        "Nothing was signed, and it ran apart from this program. Check module-path= and the "
+        "vendor's service.",
+    ),
     "file_too_open": Code(
         "others than its owner can read a private file", "Run chmod 0600 on the file."
     ),
@@ -909,7 +954,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "signature_key_unsupported": Code(
         "the key is not an ECDSA key on P-256, P-384 or P-521 in PEM",
-        "Make one with `openssl ecparam -name secp384r1 -genkey`.",
+        "Make one with `appliance signer new FILE`.",
     ),
     "signature_key_unknown": Code(
         "the signature was made with another key",

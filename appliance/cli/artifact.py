@@ -1,7 +1,7 @@
 """`artifact`: whatever is signed and approved, from the signer's desk to its end.
 
-Rules: `sign` and `verify` need neither data directory nor server; private keys are read here and
-stay in this process, only signatures go to the server.
+Rules: `sign` and `verify` need neither data directory nor server; private keys are opened for
+this process alone, only signatures go to the server.
 """
 
 from collections.abc import Iterator
@@ -24,13 +24,14 @@ from appliance.cli.output import (
     state,
     table,
 )
+from appliance.cli.signing import key_option
 from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.errors import Refused
 from appliance.facts import table_of
 from appliance.text import many
 from appliance.trust.artifacts import signing
-from appliance.trust.bytes import oms
+from appliance.trust.bytes import ecdsa, oms
 from appliance.trust.bytes.manifest import Manifest
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import ApprovalSubject
@@ -57,7 +58,7 @@ artifact.add_command(media.plan)
 
 @artifact.command()
 @click.argument("directory", metavar="DIR", type=_DIRECTORY)
-@click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
+@key_option("The publisher's private key.")
 @click.option(
     "--cert", "chain", type=_FILE,
     help="Sign by certificate. The key's, then its issuers, PEM.",
@@ -75,7 +76,7 @@ artifact.add_command(media.plan)
 def sign(
     output: Output,
     directory: Path,
-    key: Path,
+    key: ecdsa.SigningKey,
     chain: Path | None,
     shard_size: int | None,
     base: Path | None,
@@ -89,7 +90,7 @@ def sign(
             signing.bind_adapter(directory, base, progress)
         bundle = signing.sign_directory(
             directory,
-            key.read_bytes(),
+            key,
             progress,
             chain_pem=chain.read_bytes() if chain else None,
             shard_size=shard_size,
@@ -170,22 +171,32 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, de
 @artifact.command()
 @click.argument("model_id", metavar="ID")
 @click.option("--as", "name", metavar="NAME", required=True, help="The approver, as in the policy.")
-@click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM.")
+@key_option("The approver's private key.")
 @click.option("--meaning", metavar="TEXT", required=True, help="What the signature says.")
 @connected()
 def approve(
-    output: Output, client: AdminClient, model_id: str, name: str, key: Path, meaning: str
+    output: Output,
+    client: AdminClient,
+    model_id: str,
+    name: str,
+    key: ecdsa.SigningKey,
+    meaning: str,
 ) -> None:
     """Sign one approval.
 
     Enough different people make an artifact usable.
     """
-    approved = approved_by(output, client, model_id, name, key.read_bytes(), meaning)
+    approved = approved_by(output, client, model_id, name, key, meaning)
     output.data(approved, lines_of(approved))
 
 
 def approved_by(
-    output: Output, client: AdminClient, model_id: str, name: str, private: bytes, meaning: str
+    output: Output,
+    client: AdminClient,
+    model_id: str,
+    name: str,
+    private: ecdsa.SigningKey,
+    meaning: str,
 ) -> Model:
     """Show what is signed, sign one approval and hand it in."""
     wanted = client.call(wire.MODEL_SUBJECT, model_id=model_id)
@@ -362,7 +373,7 @@ def _fact(name: str, value: object) -> str:
     return size(value) if name.endswith("_bytes") and isinstance(value, int) else str(value)
 
 
-def signed_directory(path: Path, private: bytes) -> Manifest:
+def signed_directory(path: Path, private: ecdsa.SigningKey) -> Manifest:
     """Sign every file of a directory into model.sig.
 
     Raises:
@@ -373,9 +384,9 @@ def signed_directory(path: Path, private: bytes) -> Manifest:
     return oms.parse_manifest(oms.parse_bundle(bundle))
 
 
-def sign_directory(output: Output, path: Path, key: Path) -> None:
+def sign_directory(output: Output, path: Path, key: ecdsa.SigningKey) -> None:
     """Sign a directory and say its digest; raises as `signed_directory`."""
-    _tell_signed(output, signed_directory(path, key.read_bytes()))
+    _tell_signed(output, signed_directory(path, key))
 
 
 def _tell_signed(output: Output, made: Manifest, **more: JsonValue) -> None:

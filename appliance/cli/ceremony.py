@@ -1,7 +1,7 @@
 """`trust ceremony`: the security officer's side, on a machine of its own without a network.
 
 Rules: no data directory and no server; each command is one step that is kept, and `guide` asks for
-whatever comes next; passphrases come from a file or a prompt, never from the command line.
+whatever comes next; PINs and passphrases come from a file or a prompt, never from the command line.
 """
 
 import datetime
@@ -11,9 +11,11 @@ import click
 from tuf.api.metadata import Metadata, Root
 
 from appliance.cli.ceremony_record import write
-from appliance.cli.output import Output, json_option, passphrase_of, safe, state
+from appliance.cli.output import Output, json_option, safe, state
+from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, name_of, passphrase_option
 from appliance.clock import SystemClock, iso
 from appliance.errors import Refused
+from appliance.trust.bytes import ecdsa, key_file
 from appliance.trust.ceremony import officer, policy_words
 from appliance.trust.ceremony.ceremony import DAYS, Ceremony
 from appliance.trust.ceremony.officer import ROLES
@@ -22,9 +24,6 @@ from appliance.types import JsonValue
 
 _DIR = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_passphrase = click.option(
-    "--passphrase-file", type=_FILE, help="Its first line; without it there is a prompt."
-)
 
 
 @click.group()
@@ -92,7 +91,7 @@ def start(
 @click.option("--holder", required=True, metavar="NAME", help="Whose key it is.")
 @click.option("--out", type=click.Path(path_type=Path), help="By default DIR/keys/ROLE-NAME.pem.")
 @click.option("--public", type=_FILE, help="A public key that was made elsewhere.")
-@_passphrase
+@passphrase_option
 @json_option
 @click.pass_obj
 def key(
@@ -111,7 +110,8 @@ def key(
     if public is not None:
         pem = public.read_bytes()
     else:
-        pem = _own_key(output, out or _key_file(directory, role, holder), passphrase_file)
+        ring = KeyRing(passphrase_file, strict=True)
+        pem = _own_key(output, out or _key_file(directory, role, holder), ring)
     made.add_key(role, holder, pem)
     output.note(
         f"{safe(holder)} notes the key by hand: {officer.public_key(pem, holder).keyid[:32]}"
@@ -123,15 +123,13 @@ def _key_file(directory: Path, role: str, holder: str) -> Path:
     return directory / "keys" / f"{role}-{holder}.pem"
 
 
-def _own_key(output: Output, path: Path, passphrase_file: Path | None) -> bytes:
+def _own_key(output: Output, path: Path, ring: KeyRing) -> bytes:
     """The public half of a new private key, or of the one that a step before left there."""
-    new = not path.exists()
-    passphrase = passphrase_of(passphrase_file, path, new=new)
-    if new:
-        pem = officer.new_key(path, passphrase)
+    if not path.exists():
+        pem = key_file.new(path, ring.secret(f"New passphrase of {path.name}", new=True))
         output.note(f"private key: {path}, mode 0600; move it to a medium of its holder")
     else:
-        pem = officer.public_pem_of(officer.open_key(path, passphrase))
+        pem = ecdsa.public_pem(ring.open(path).public_key())
         output.note(f"private key: {path}, which was there already")
     return pem
 
@@ -191,21 +189,20 @@ def clock(output: Output, directory: Path) -> None:
 
 @ceremony.command()
 @_DIR
-@click.option("--key", "key_files", type=_FILE, required=True, multiple=True,
-              help="Private key of one holder; repeatable.")  # fmt: skip
-@_passphrase
+@click.option("--key", "places", type=PlaceOfKey(), required=True, multiple=True, metavar="KEY",
+              help="One holder's; repeatable. A file, or pkcs11:token=…;object=…")  # fmt: skip
+@passphrase_option
 @json_option
 @click.pass_obj
 def sign(
-    output: Output, directory: Path, key_files: tuple[Path, ...], passphrase_file: Path | None
+    output: Output, directory: Path, places: tuple[KeyPlace, ...], passphrase_file: Path | None
 ) -> None:
     """Sign every draft that these keys may sign."""
-    made = _open(directory)
-    for key_file in key_files:
-        signer = officer.open_key(key_file, passphrase_of(passphrase_file, key_file))
-        signed = made.sign(signer)
+    made, ring = _open(directory), KeyRing(passphrase_file, strict=True)
+    for place in places:
+        signed = made.sign(officer.OfficerSigner(ring.open(place)))
         told = ", ".join(signed) or "nothing that this key may sign is drafted"
-        output.note(f"signed with {safe(key_file.name)}: {told}")
+        output.note(f"signed with {safe(name_of(place))}: {told}")
     _show(output, made)
 
 
@@ -262,7 +259,7 @@ def guide(output: Output, directory: Path) -> None:
 
     It resumes where it stopped.
     """
-    made = _open(directory)
+    made, ring = _open(directory), KeyRing(None, strict=True)
     if not (directory / "ceremony.json").exists():
         org = click.prompt("Organisation")
         roots = click.prompt("Holders of the root, separated by commas (three)")
@@ -274,7 +271,7 @@ def guide(output: Output, directory: Path) -> None:
     for role, holder in made.keyless():
         path = _key_file(directory, role, holder)
         click.echo(f"Key of {holder} for {role}: {path}")
-        pem = _own_key(output, path, None)
+        pem = _own_key(output, path, ring)
         made.add_key(role, holder, pem)
         click.echo(f"To be noted by hand: {officer.public_key(pem, holder).keyid[:32]}")
     if not (directory / "draft" / "targets" / "policy.json").exists():
@@ -285,8 +282,8 @@ def guide(output: Output, directory: Path) -> None:
     while lacking := made.unsigned():
         for name, (count, people) in lacking.items():
             click.echo(f"{name} lacks {count}: {', '.join(people)}")
-        path = click.prompt("Private key of the next one who signs", value_proc=Path)
-        made.sign(officer.open_key(path, passphrase_of(None, path)))
+        place = click.prompt("Private key of the next one who signs", type=PlaceOfKey())
+        made.sign(officer.OfficerSigner(ring.open(place)))
     out = click.prompt("Directory or stick to publish to", value_proc=Path)
     made.publish(out)
     for line in write(made):

@@ -28,6 +28,7 @@ from appliance.cli.output import (
     safe,
     table,
 )
+from appliance.cli.signing import key_option
 from appliance.client import AdminClient
 from appliance.config import data_directory
 from appliance.datasets import changes, checks, directory, reading, sealing
@@ -41,6 +42,7 @@ from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, SplitRule, split
 from appliance.errors import DatasetRefused, Refused
 from appliance.facts import table_of
+from appliance.trust.bytes import ecdsa
 from appliance.types import JsonValue
 from appliance.wire.admin.datasets import CAPTURE, SEEN, Capture, SeenBy, SeenWanted
 from appliance.wire.admin.gates import SEALING_KEY, SPLIT_KNOWN, Marks
@@ -313,10 +315,10 @@ def _change(output: Output, path: Path, change: Callable[[Dataset], Dataset]) ->
 
 @dataset.command()
 @_directory_argument
-@click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
+@key_option("The publisher's private key.")
 @json_option
 @click.pass_obj
-def sign(output: Output, path: Path, key: Path) -> None:
+def sign(output: Output, path: Path, key: ecdsa.SigningKey) -> None:
     """Check a dataset, then sign it.
 
     Every file of it goes into model.sig (OMS).

@@ -22,10 +22,10 @@ from appliance.cli.output import (
     json_option,
     prints,
     safe,
-    signer_options,
     table,
     write_new,
 )
+from appliance.cli.signing import signer_options
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import EvaluationRefused, PolicyRefused
@@ -80,7 +80,14 @@ _OUT: Final = click.Path(dir_okay=False, path_type=Path)
 @json_option
 @click.pass_context
 def gate(
-    ctx: click.Context, /, task: str, dataset: str, key: Path, data: Path, wait: bool, **given: Any
+    ctx: click.Context,
+    /,
+    task: str,
+    dataset: str,
+    key: ecdsa.SigningKey,
+    data: Path,
+    wait: bool,
+    **given: Any,
 ) -> None:
     """Judge a task on a sealed split, once.
 
@@ -101,7 +108,7 @@ def gate(
     with admin_client(data, needs_server=True) as client:
         plan = client.call(wire.GATE_PLAN, asked)
         wanted = _specification(plan, floors, packs, given)
-        begun = begin(output, client, wanted, plan, key.read_bytes())
+        begun = begin(output, client, wanted, plan, key)
         if not wait:
             started(output, begun)
             return
@@ -113,7 +120,11 @@ def gate(
 
 
 def begin(
-    output: Output, client: AdminClient, wanted: Specification, plan: Plan, private: bytes
+    output: Output,
+    client: AdminClient,
+    wanted: Specification,
+    plan: Plan,
+    private: ecdsa.SigningKey,
 ) -> Job:
     """Show the terms, sign them and start the job.
 

@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "key": "API keys of apps.",
     "request": "Requests that are being answered now.",
     "job": "Long work: imports, loads, evaluations, exports.",
+    "signer": "Private keys of people: make, encrypt, show.",
     "tls": "TLS of the LAN listener.",
     "audit": "The audit log: read, prove, verify.",
     "auditor": "Programs for auditors, for another machine.",

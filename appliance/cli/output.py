@@ -262,23 +262,6 @@ def dataset_option(what: str) -> Callable[[Decorated], Decorated]:
     )
 
 
-def signer_options(who: str) -> Callable[[Decorated], Decorated]:
-    """`--as NAME` and `--key FILE`, as `person` and `key`: who signs here, and with what.
-
-    Args:
-        who: what the person does, for the help.
-    """
-
-    def added(command: Decorated) -> Decorated:
-        file = click.Path(exists=True, dir_okay=False, path_type=Path)
-        key = click.option(
-            "--key", type=file, required=True, help="That person's private key, PEM."
-        )
-        return click.option("--as", "person", required=True, metavar="NAME", help=who)(key(command))
-
-    return added
-
-
 def json_option(command: Decorated) -> Decorated:
     """`--json`: one JSON document on stdout."""
 

@@ -4,6 +4,7 @@ Rules: the pointer is signed here, and the private key stays in this process; a 
 pointer: without canary and shadow where there are some, else at the live version before.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,16 +13,16 @@ import click
 
 from appliance.cli.connect import admin_client, connected
 from appliance.cli.output import (
-    Decorated,
     Output,
     prints,
     safe,
-    signer_options,
     table,
 )
+from appliance.cli.signing import signer_options
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import StateRefused
+from appliance.trust.bytes import ecdsa
 from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.wire.admin import pointers as wire
 
@@ -41,11 +42,11 @@ class Signer:
     """A person with a private key, and why something is signed."""
 
     person: str
-    private: bytes
+    private: ecdsa.SigningKey
     reason: str
 
 
-def _signer_options(command: Decorated) -> Decorated:
+def _signer_options(command: Callable[..., None]) -> Callable[..., None]:
     reason = click.option("--reason", required=True, metavar="TEXT", help="Why, for the record.")
     return signer_options("The approver.")(reason(command))
 
@@ -68,7 +69,7 @@ def promote(
     canary: int | None,
     shadow: bool,
     person: str,
-    key: Path,
+    key: ecdsa.SigningKey,
     reason: str,
 ) -> None:
     """Point NAME at an approved TASK."""
@@ -83,7 +84,7 @@ def promote(
             roles = replace(_present(wanted), shadow=mine)
         else:
             roles = Roles(mine)
-        found = point(client, wanted, roles, Signer(person, key.read_bytes(), reason))
+        found = point(client, wanted, roles, Signer(person, key, reason))
     output.data(found, _lines([found]))
 
 
@@ -92,7 +93,7 @@ def promote(
 @_signer_options
 @connected()
 def rollback(
-    output: Output, client: AdminClient, name: str, person: str, key: Path, reason: str
+    output: Output, client: AdminClient, name: str, person: str, key: ecdsa.SigningKey, reason: str
 ) -> None:
     """Go back to the version before.
 
@@ -100,7 +101,7 @@ def rollback(
     """
     wanted = client.call(wire.TASK_TARGET, name=name, task=_before(client, name).task)
     live = Roles(TaskVersion(wanted.task, wanted.digest))
-    found = point(client, wanted, live, Signer(person, key.read_bytes(), reason))
+    found = point(client, wanted, live, Signer(person, key, reason))
     output.data(found, _lines([found]))
 
 

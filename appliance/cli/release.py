@@ -33,6 +33,7 @@ from appliance.cli.output import (
     state,
 )
 from appliance.cli.pointer import Roles, Signer, point
+from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, passphrase_option
 from appliance.client import AdminClient
 from appliance.datasets import checks, directory, sealing
 from appliance.errors import PolicyRefused, Refused, SignatureRefused, StateRefused
@@ -55,7 +56,6 @@ from appliance.wire.admin.results import EvaluationResult, GateResult
 from appliance.wire.admin.trust import TRUST
 
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SPLIT: Final = "test"
 _UNENDED: Final = UNDER_WAY | {"paused"}
 
@@ -69,7 +69,7 @@ class KeyHolder:
     """
 
     name: str
-    private: bytes
+    private: ecdsa.SigningKey
     roles: frozenset[str]
 
 
@@ -333,8 +333,9 @@ class Release:
               help="Dataset of labelled items: a path or an id.")  # fmt: skip
 @click.option("--as", "who", metavar="NAME", multiple=True,
               help="Who signs, as in the policy; may be repeated.")  # fmt: skip
-@click.option("--key", "keys", type=_FILE, multiple=True,
-              help="That person's private key, PEM. One for each --as.")  # fmt: skip
+@click.option("--key", "keys", type=PlaceOfKey(), multiple=True, metavar="KEY",
+              help="That person's private key. One for each --as: a file, or pkcs11:…")  # fmt: skip
+@passphrase_option
 @click.option("--meaning", metavar="TEXT", help="What the approvals say.")
 @click.option("--id", "task_id", metavar="ID", help="In the store; by default name and version.")
 @directory_option
@@ -347,7 +348,8 @@ def release(
     path: Path,
     dataset: str,
     who: tuple[str, ...],
-    keys: tuple[Path, ...],
+    keys: tuple[KeyPlace, ...],
+    passphrase_file: Path | None,
     meaning: str | None,
     task_id: str | None,
 ) -> None:
@@ -360,10 +362,10 @@ def release(
     if len(who) != len(keys):
         raise click.UsageError("Each --as has its --key.")
     task = _checked(path)
+    ring = KeyRing(passphrase_file, data)
+    opened = [ring.open(key) for key in keys]
     with admin_client(data, needs_server=True) as client:
-        people = [
-            _holder(client, name, key.read_bytes()) for name, key in zip(who, keys, strict=True)
-        ]
+        people = [_holder(client, name, key) for name, key in zip(who, opened, strict=True)]
         stored = task_id or f"{task.name}-{task.version}"
         again = (
             f"appliance task release {path} --data {dataset} --as NAME --key FILE --meaning TEXT"
@@ -378,8 +380,8 @@ def release(
             )  # fmt: skip
             if not name:
                 break
-            key = click.prompt("That person's private key", type=_FILE, err=True)
-            one.people.append(_holder(client, name, key.read_bytes()))
+            key = click.prompt("That person's private key", type=PlaceOfKey(), err=True)
+            one.people.append(_holder(client, name, ring.open(key)))
             missing = one.further()
     _tell(output, one, missing)
     if missing is not None:
@@ -418,9 +420,9 @@ def _checked(path: Path) -> TaskFacts:
     return found
 
 
-def _holder(client: AdminClient, name: str, private: bytes) -> KeyHolder:
+def _holder(client: AdminClient, name: str, private: ecdsa.SigningKey) -> KeyHolder:
     """Find the signer, with the roles of the key; raises UsageError for one that has none."""
-    hint = ecdsa.hint(ecdsa.load_private(private).public_key())
+    hint = ecdsa.hint(private.public_key())
     roles = frozenset(
         role
         for role, found in client.call(TRUST).roles.items()

@@ -10,14 +10,15 @@ import click
 
 from appliance.cli.connect import admin_client, connected
 from appliance.cli.output import Output, prints, safe, state, table
+from appliance.cli.signing import key_option
 from appliance.client import AdminClient
 from appliance.clock import SystemClock
+from appliance.trust.bytes import ecdsa
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import PrunedEntries
 from appliance.wire.admin.models import ApprovalUpload
 from appliance.wire.admin.retention import PRUNE, PRUNE_APPROVE, PRUNE_SUBJECT, SEGMENTS, Prune
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _BEFORE = click.IntRange(1, (1 << 53) - 1)
 
 
@@ -47,17 +48,16 @@ def retention(output: Output, client: AdminClient) -> None:
 @click.command("approve-prune")
 @click.argument("before", metavar="SEQ", type=_BEFORE)
 @click.option("--as", "name", metavar="NAME", required=True, help="The approver, as in the policy.")
-@click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM.")
+@key_option("The approver's private key.")
 @click.option("--meaning", metavar="TEXT", required=True, help="What the signature says.")
 @prints
 def approve_prune(
-    output: Output, data: Path, before: int, name: str, key: Path, meaning: str
+    output: Output, data: Path, before: int, name: str, key: ecdsa.SigningKey, meaning: str
 ) -> None:
     """Approve that old entries may go.
 
     Those before SEQ; it takes two people.
     """
-    private = key.read_bytes()
     with admin_client(data) as client:
         wanted = client.call(PRUNE_SUBJECT, before=before)
         envelope = approval.sign(
@@ -65,7 +65,7 @@ def approve_prune(
             name=name,
             meaning=meaning,
             time_us=SystemClock().wall_us(),
-            private_key=private,
+            private_key=key,
         )
         output.note(f"{safe(name)} approves that the entries below {before} of")
         output.note(f"  {safe(wanted.origin)}, root {wanted.root}, may go")

@@ -28,12 +28,14 @@ from appliance.cli.output import (
     table,
     write_new,
 )
+from appliance.cli.signing import key_option
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.config import data_directory
 from appliance.errors import PolicyRefused, Refused
 from appliance.facts import table_of
 from appliance.routing import catalogue
+from appliance.trust.bytes import ecdsa
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.statements.route import RouteSpecification
 from appliance.trust.statements.specification import MILLION
@@ -52,7 +54,6 @@ from appliance.wire.admin.routes import (
 
 KIND: Final = "route"
 _DIRECTORY: Final = click.Path(path_type=Path)
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ON_DRIFT: Final = {
     "suspend": "an alarm of drift suspends the certificate where [drift] suspend is set",
     "warn": "an alarm of drift only warns",
@@ -88,10 +89,10 @@ def check(output: Output, path: Path) -> None:
 
 @route.command()
 @click.argument("path", metavar="DIR", type=_DIRECTORY)
-@click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
+@key_option("The publisher's private key.")
 @json_option
 @click.pass_obj
-def sign(output: Output, path: Path, key: Path) -> None:
+def sign(output: Output, path: Path, key: ecdsa.SigningKey) -> None:
     """Check a route, then sign it.
 
     Every file of it goes into model.sig (OMS).
@@ -157,7 +158,7 @@ def show(output: Output, client: AdminClient, name: str) -> None:
 @click.argument("name", metavar="ROUTE")
 @click.option("--data", "dataset", metavar="DATASET", required=True, help="Id of the dataset.")
 @click.option("--as", "person", required=True, metavar="NAME", help="Who signs the specification.")
-@click.option("--key", type=_FILE, required=True, help="That person's private key, PEM.")
+@key_option("That person's private key.")
 @click.option("--split", type=click.Choice(["certify", "test"]), default="certify",
               show_default=True, help="The sealed split that is opened.")  # fmt: skip
 @click.option("--error", type=_BELOW_ONE, help="Stricter than the route's.")
@@ -169,14 +170,20 @@ def show(output: Output, client: AdminClient, name: str) -> None:
 @json_option
 @click.pass_context
 def calibrate(
-    ctx: click.Context, /, name: str, dataset: str, key: Path, data: Path, wait: bool, **given: Any
+    ctx: click.Context,
+    /,
+    name: str,
+    dataset: str,
+    key: ecdsa.SigningKey,
+    data: Path,
+    wait: bool,
+    **given: Any,
 ) -> None:
     """Certify what the first stage answers.
 
     A sealed split is opened once; if nothing can be certified, the answer says why.
     """
     output = ctx.ensure_object(Output)
-    private = key.read_bytes()
     with admin_client(data, needs_server=True) as client:
         plan = client.call(
             wire.ROUTE_PLAN, RoutePlanWanted.of(route=name, dataset=dataset, split=given["split"])
@@ -184,7 +191,7 @@ def calibrate(
         wanted = _specification(plan, given)
         for line in _terms(wanted, plan):
             output.note(line)
-        envelope = wanted.sign(private)
+        envelope = wanted.sign(key)
         begun = client.call(
             JOB_START, JobStart.of(kind=KIND, params={"specification": envelope.decode()})
         )

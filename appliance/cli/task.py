@@ -18,6 +18,7 @@ from appliance.cli.artifact import list_artifacts, sign_directory
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, asked, data_option, json_option, prints, safe
 from appliance.cli.release import release
+from appliance.cli.signing import key_option
 from appliance.cli.task_fit import fit, fitted
 from appliance.cli.task_weights import weights
 from appliance.config import data_directory
@@ -29,11 +30,11 @@ from appliance.tasks import catalogue, drafting
 from appliance.tasks.enforced import check_form
 from appliance.tasks.metrics import FORMS, METRICS
 from appliance.text import many
+from appliance.trust.bytes import ecdsa
 from appliance.trust.bytes.directory import open_artifact
 from appliance.wire.admin.models import MODEL
 
 _DIRECTORY: Final = click.Path(path_type=Path)
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LABELS: Final = 8
 """Labels that `new` counts by name."""
 
@@ -173,10 +174,10 @@ def check(output: Output, path: Path, dataset: Path | None) -> None:
 
 @task.command()
 @click.argument("path", metavar="DIR", type=_DIRECTORY)
-@click.option("--key", type=_FILE, required=True, help="The publisher's private key, PEM.")
+@key_option("The publisher's private key.")
 @json_option
 @click.pass_obj
-def sign(output: Output, path: Path, key: Path) -> None:
+def sign(output: Output, path: Path, key: ecdsa.SigningKey) -> None:
     """Check a task, then sign it.
 
     Every file of it goes into model.sig (OMS).

@@ -23,11 +23,12 @@ from appliance.cli.output import (
     safe,
     table,
 )
+from appliance.cli.signing import key_option
 from appliance.cli.tune_offer import KIND, offer, tuning_of
 from appliance.cli.tune_runs import compare, list_, losses, report
 from appliance.cli.tune_teach import teach
 from appliance.trust.artifacts import signing
-from appliance.trust.bytes import oms
+from appliance.trust.bytes import ecdsa, oms
 from appliance.tuning.forgetting import MOST
 from appliance.tuning.report import next_commands
 from appliance.types import JsonValue
@@ -35,7 +36,6 @@ from appliance.wire.admin.jobs import JOB_RESUME, JOB_START, Job, JobStart, far
 from appliance.wire.admin.results import AdapterTuned, FieldRight, TunedCandidate, TuningPlanned
 from appliance.wire.admin.tunings import TUNING_LOSSES, Losses
 
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHOWN: Final = 12
 
 
@@ -97,13 +97,19 @@ def plan(ctx: click.Context, /, data: Path, **given: Any) -> None:
 @click.option(
     "--curve", is_flag=True, help="Train on 25 and 50 % of the rows, too. Would more of them help?"
 )
-@click.option("--key", type=_FILE, help="Sign the adapter with this private key, PEM.")
+@key_option("Sign the adapter with this private key.", required=False)
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
 @directory_option
 @json_option
 @click.pass_context
 def run(
-    ctx: click.Context, /, data: Path, key: Path | None, wait: bool, curve: bool, **given: Any
+    ctx: click.Context,
+    /,
+    data: Path,
+    key: ecdsa.SigningKey | None,
+    wait: bool,
+    curve: bool,
+    **given: Any,
 ) -> None:
     """Train an adapter; prove that it serves.
 
@@ -123,7 +129,7 @@ def run(
     made, digest = found.came_to(AdapterTuned), ""
     if key is not None and made is not None:
         with ProgressBar() as progress:
-            bundle = signing.sign_directory(Path(made.adapter), key.read_bytes(), progress)
+            bundle = signing.sign_directory(Path(made.adapter), key, progress)
         digest = oms.parse_manifest(oms.parse_bundle(bundle)).root
     _tell(ctx, output, found, digest=digest)
 

@@ -10,14 +10,14 @@ import click
 
 from appliance.cli.connect import admin_client, connected
 from appliance.cli.output import Output, prints, rows, safe
+from appliance.cli.signing import key_option
 from appliance.client import AdminClient
 from appliance.clock import SystemClock
 from appliance.errors import StateRefused
+from appliance.trust.bytes import ecdsa
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import UpstreamSubject
 from appliance.wire.admin import upstreams as wire
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -80,18 +80,23 @@ def learn(output: Output, client: AdminClient, name: str) -> None:
 @click.option(
     "--as", "person", required=True, metavar="WHO", help="The approver, as in the policy."
 )
-@click.option("--key", type=_FILE, required=True, help="The approver's private key, PEM.")
+@key_option("The approver's private key.")
 @click.option("--meaning", required=True, metavar="TEXT", help="What the signature says.")
 @click.option("--host", "url", metavar="URL", help="One host; by default each that lacks it.")
 @prints
 def approve(
-    output: Output, data: Path, name: str, person: str, key: Path, meaning: str, url: str | None
+    output: Output,
+    data: Path,
+    name: str,
+    person: str,
+    key: ecdsa.SigningKey,
+    meaning: str,
+    url: str | None,
 ) -> None:
     """Approve the hosts of NAME.
 
     Requests may be sent to them when two people signed.
     """
-    private = key.read_bytes()
     with admin_client(data) as client:
         found = client.call(wire.UPSTREAM, name=name)
         hosts = [host for host in found.hosts if _wanted(host, person, url)]
@@ -111,7 +116,7 @@ def approve(
                 name=person,
                 meaning=meaning,
                 time_us=SystemClock().wall_us(),
-                private_key=private,
+                private_key=key,
             )
             found = client.call(
                 wire.UPSTREAM_APPROVE,

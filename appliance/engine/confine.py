@@ -57,6 +57,10 @@ _ALLOWED_WITH_GPU = {
 # A library that takes paths opens a descriptor by its name in /proc; Landlock refuses real files.
 _ALLOWED_TO_REOPEN = {"writev": 20, "openat": 257, "newfstatat": 262}
 _KILLED = {"execve": 59, "ptrace": 101, "bpf": 321, "execveat": 322}
+_PROCESSES = {
+    "fork": 57, "vfork": 58, "process_vm_readv": 310, "process_vm_writev": 311,
+    "io_uring_setup": 425,
+}  # fmt: skip
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -122,6 +126,23 @@ def drop(
         "landlock": landlock,
         "mdwe": mdwe,
     }
+
+
+def forbid_programs() -> None:
+    """Give up starting programs and processes and reading other processes; all else stays.
+
+    For a library of somebody else that needs its files, devices and services.
+
+    Raises:
+        StateRefused: `confinement_failed`.
+    """
+    try:
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        _install(_denying(_PROCESSES))
+    except OSError as error:
+        raise StateRefused(
+            "confinement_failed", f"The process cannot be confined: {error}"
+        ) from error
 
 
 def _drop_with_gpu(gpu: GpuAccess) -> dict[str, bool | int | str]:
@@ -279,8 +300,24 @@ def _program(allowed: Mapping[str, int] = _ALLOWED) -> bytes:
     return b"".join([*code, _op(ret, _ERRNO | _EPERM)])
 
 
+def _denying(refused: Mapping[str, int]) -> bytes:
+    """The filter of a process that may do most: these calls are EPERM, programs kill."""
+    load, jump_eq, jump_ge, jump_set, ret = 0x20, 0x15, 0x35, 0x45, 0x06
+    code = [_op(load, 4), _op(jump_eq, _AUDIT_ARCH_X86_64, 1, 0), _op(ret, _KILL_PROCESS)]
+    code += [_op(load, 0), _op(jump_ge, _X32_BIT, 0, 1), _op(ret, _KILL_PROCESS)]
+    answers = [*((n, _KILL_PROCESS) for n in _KILLED.values()), (435, _ERRNO | _ENOSYS)]
+    for number, answer in [*answers, *((n, _ERRNO | _EPERM) for n in refused.values())]:
+        code += [_op(jump_eq, number, 0, 1), _op(ret, answer)]
+    code += [_op(jump_eq, 56, 0, 3), _op(load, 16), _op(jump_set, _CLONE_THREAD, 1, 0)]
+    return b"".join([*code, _op(ret, _ERRNO | _EPERM), _op(ret, _ALLOW)])
+
+
 def _seccomp(allowed: Mapping[str, int] = _ALLOWED) -> None:
-    program = ctypes.create_string_buffer(_program(allowed))
+    _install(_program(allowed))
+
+
+def _install(code: bytes) -> None:
+    program = ctypes.create_string_buffer(code)
     header = struct.pack("=HxxxxxxQ", (len(program) - 1) // 8, ctypes.addressof(program))
     thread = _call(_SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, _TSYNC_AND_SPEC_ALLOW, header)
     if thread:

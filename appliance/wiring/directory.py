@@ -30,6 +30,11 @@ _DEFAULT_CONFIG: Final = """\
 host = "127.0.0.1"
 port = 8080
 """
+_SITE: Final = """\
+
+[trust]
+unencrypted = "refuse"
+"""
 _TLS: Final = """\
 
 [tls]
@@ -113,7 +118,7 @@ def initialise(
         trusted_file.save(data / "trust", begun.held)
     open_database(data / "appliance.db", MIGRATIONS, erases=True).dispose()
     # Last, so that a directory with a configuration is a complete one.
-    text = _DEFAULT_CONFIG + _TLS if names else _DEFAULT_CONFIG
+    text = _DEFAULT_CONFIG + (_SITE if begun else "") + (_TLS if names else "")
     (data / FILE_NAME).write_text(text, encoding="utf-8")
 
 

@@ -49,12 +49,15 @@ class Child:
         module: str,
         *words: object,
         fds: Iterable[int] = (),
+        environment: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.DEVNULL,
         stderr: int = subprocess.PIPE,
     ) -> "Child":
         """Start a child that runs a module; raises as `_executed`."""
-        return Child(_executed(module, words, fds, stdin=stdin, stdout=stdout, stderr=stderr))
+        return Child(
+            _executed(module, words, fds, environment, stdin=stdin, stdout=stdout, stderr=stderr)
+        )
 
     def _watch(self) -> None:
         """Wait for the end.

@@ -354,7 +354,7 @@ def test_every_file_is_signed_and_counted(
     path.mkdir()
     for name in ("a", "b"):
         (path / name).write_text(name)
-    sign_directory(Output(), path, lab.key("publisher"))
+    sign_directory(Output(), path, ecdsa.load_private(lab.key("publisher").read_bytes()))
     manifest = oms.parse_manifest(oms.parse_bundle((path / "model.sig").read_bytes()))
     assert capsys.readouterr().out == f"signed 2 files, digest {manifest.root}\n"
 

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from appliance.cli.main import cli
+from appliance.trust.bytes import key_file
 from appliance.trust.ceremony import officer
 from appliance.trust.policy import root as roots
 from tests.cli.conftest import Done, run_command
@@ -69,7 +70,7 @@ def test_a_key_that_a_step_before_left_is_taken(tmp_path: Path, words: Path) -> 
     plan = [word for name in ROOT for word in ("--root", name)]
     ceremony("start", path, "--org", "Example", *plan, "--targets", "Dan")
     there = path / "keys" / "root-Ada.pem"
-    pem = officer.new_key(there, WORDS)
+    pem = key_file.new(there, WORDS)
     before = there.read_bytes()
     one = ("key", path, "--role", "root", "--holder", "Ada", "--passphrase-file")
     other = tmp_path / "other"

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from appliance.trust.bytes import key_file
 from appliance.trust.ceremony import officer
 from tests.cli.test_ceremony import ROOT, WORDS, ceremony, prepared
 
@@ -41,7 +42,7 @@ def test_the_record_of_a_ceremony(tmp_path: Path) -> None:
     policy = (out / "targets" / "policy.json").read_bytes()
     assert hashlib.sha256(policy).hexdigest() in squeezed
     for path_ in (path / "keys").glob("*.pem"):
-        keyid = officer.open_key(path_, WORDS).public_key.keyid
+        keyid = officer.OfficerSigner(key_file.read(path_, lambda: WORDS)).public_key.keyid
         assert keyid[:32] in text
 
 

@@ -203,3 +203,22 @@ def test_memory_beyond_the_limit_cannot_be_had() -> None:
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "refused"
+
+
+def test_a_process_that_keeps_its_files_starts_no_program() -> None:
+    code = (
+        "import os, subprocess, threading; from appliance.engine import confine\n"
+        "subprocess.run(['true'], check=True)\n"  # the control
+        "confine.forbid_programs()\n"
+        "for start in (os.fork, lambda: subprocess.run(['true']), lambda: os.posix_spawn("
+        "'/bin/true', ['true'], {})):\n"
+        "    try: start()\n"
+        "    except OSError as error: print(error.errno)\n"
+        "threading.Thread(target=lambda: print(open('/etc/hostname').name)).start()\n"
+    )
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["1", "1", "1", "/etc/hostname"]
+    code = "import os; from appliance.engine import confine; confine.forbid_programs()\n"
+    run[2] = code + "os.execv('/bin/true', ['true'])"
+    assert subprocess.run(run, capture_output=True, timeout=60, check=False).returncode == -31

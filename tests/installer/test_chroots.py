@@ -221,9 +221,14 @@ def test_site(host: Host, sticks: Sticks) -> None:
     assert "trust metadata: taken: root 1, " in ran.text, ran.text
     assert f"{MODEL}: verified" in ran.text
     for name in ("Alice", "Bob"):
+        approve = f"appliance model approve {MODEL} --as {name} --key /root/{name}.pem"
+        refused = host.run(sticks.site, f"{approve} --meaning fit")
+        assert refused.status == 1 and "key_unencrypted" in refused.text
+        words = "--passphrase-file /root/words"
         host.must(
             sticks.site,
-            f"appliance model approve {MODEL} --as {name} --key /root/{name}.pem --meaning fit",
+            "echo correct horse battery > /root/words && "
+            f"appliance signer encrypt /root/{name}.pem {words} && {approve} --meaning fit {words}",
         )
     assert ANSWER.search(host.must(sticks.site, ASK).text)
     # The same stick again changes nothing; another root's fingerprint is refused on a new host.

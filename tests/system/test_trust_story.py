@@ -67,11 +67,6 @@ def story(tmp_path: Path, default_model_path: Path) -> Iterator[Story]:
     artifact.mkdir()
     shutil.copyfile(default_model_path, artifact / "model.gguf")
     (tmp_path / "words").write_text("correct horse battery\n")
-    for name in ("Paula", "Alice", "Bob"):
-        pem, pub = people / f"{name}.pem", people / f"{name}.pub"
-        curve = ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384")
-        subprocess.run(["openssl", "genpkey", *curve, "-out", pem], check=True)
-        subprocess.run(["openssl", "pkey", "-in", pem, "-pubout", "-out", pub], check=True)
     names = {"OFFICER": "officer", "STICK": "stick", "PEOPLE": "people", "WORDS": "words",
              "ARTIFACT": "artifact", "APPLIANCE_DATA": "data"}  # fmt: skip
     yield Story(
@@ -88,6 +83,7 @@ def story(tmp_path: Path, default_model_path: Path) -> Iterator[Story]:
 @pytest.mark.slow
 def test_the_story_of_both_guides(story: Story) -> None:
     story.step("ceremony")
+    story.step("people")
     story.step("policy")
     story.step("publish")
     record = (story.root / "officer" / "record.md").read_text()

@@ -25,7 +25,7 @@ _PART: Final = ".part"
 
 def sign_directory(
     path: Path,
-    private_key_pem: bytes,
+    private_key: ecdsa.SigningKey | bytes,
     progress: Report,
     *,
     chain_pem: bytes | None = None,
@@ -34,6 +34,7 @@ def sign_directory(
     """Hash every file of an artifact and write `model.sig`, replacing an older one.
 
     Args:
+        private_key: opened, or an unencrypted PEM.
         chain_pem: signs by certificate: that of the key first, then its issuers.
         shard_size: hashes files in shards of so many bytes instead of whole.
 
@@ -45,7 +46,7 @@ def sign_directory(
             `directory.open_artifact` and `oms.sign` raise; `manifest_shards` for an empty file
             in shards; `artifact_unreadable` when it cannot be written.
     """
-    key = ecdsa.load_private(private_key_pem)
+    key = ecdsa.load_private(private_key) if isinstance(private_key, bytes) else private_key
     chain = certificate.load_pem(chain_pem) if chain_pem is not None else ()
     (path / f"{names.SIGNATURE_FILE}{_PART}").unlink(missing_ok=True)  # of a signer that was killed
     with directory.open_artifact(path) as artifact:

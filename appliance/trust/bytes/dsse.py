@@ -44,7 +44,7 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def sign(payload: bytes, payload_type: str, keys: Sequence[ecdsa.PrivateKey]) -> bytes:
+def sign(payload: bytes, payload_type: str, keys: Sequence[ecdsa.SigningKey]) -> bytes:
     """An envelope over `payload`, as JSON, signed by each key."""
     message = pae(payload_type, payload)
     return strict_json.dump(

@@ -9,16 +9,26 @@ hint however its file was formatted.
 import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from appliance.errors import SignatureRefused
+from appliance.errors import Refused, SignatureRefused
 
 PublicKey = ec.EllipticCurvePublicKey
 PrivateKey = ec.EllipticCurvePrivateKey
+
+
+class SigningKey(Protocol):
+    """A private key wherever it lies: a `PrivateKey` of a file, or a `tokens.TokenKey`."""
+
+    def public_key(self) -> PublicKey:
+        """The public half."""
+
+    def sign(self, data: bytes, algorithm: ec.ECDSA, /) -> bytes:
+        """A DER signature over `data`."""
 
 
 class Algorithm(NamedTuple):
@@ -61,15 +71,29 @@ def load_public(pem: bytes) -> PublicKey:
     return key
 
 
-def load_private(pem: bytes) -> PrivateKey:
-    """Read an unencrypted private key.
+def is_encrypted(pem: bytes) -> bool:
+    """True if a private key's file takes a passphrase."""
+    return b"ENCRYPTED" in pem
+
+
+def load_private(pem: bytes, passphrase: str | None = None) -> PrivateKey:
+    """Read a private key.
+
+    Args:
+        passphrase: of an encrypted one.
 
     Raises:
         SignatureRefused: `signature_key_unsupported`.
+        Refused: `passphrase_refused` for one that does not open it.
     """
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
+        secret = passphrase.encode() if passphrase is not None else None
+        key = serialization.load_pem_private_key(pem, password=secret)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if passphrase is not None and is_encrypted(pem) and isinstance(error, ValueError):
+            raise Refused(
+                "passphrase_refused", "The key does not open with this passphrase."
+            ) from error
         raise _unsupported("The private key is not readable, unencrypted PEM.") from error
     if not isinstance(key, PrivateKey) or key.curve.name not in ALGORITHMS:
         raise _unsupported("The private key is not on P-256, P-384 or P-521.")
@@ -87,12 +111,14 @@ def public_pem(key: PublicKey) -> bytes:
     )
 
 
-def private_pem(key: PrivateKey) -> bytes:
-    """The key as unencrypted PKCS #8 in PEM."""
+def private_pem(key: PrivateKey, passphrase: str | None = None) -> bytes:
+    """The key as PKCS #8 in PEM, encrypted where there is a passphrase."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.NoEncryption()
+        if passphrase is None
+        else serialization.BestAvailableEncryption(passphrase.encode()),
     )
 
 
@@ -101,14 +127,14 @@ def hint(key: PublicKey) -> str:
     return hashlib.sha256(public_pem(key)).hexdigest()
 
 
-def algorithm(key: PublicKey | PrivateKey) -> Algorithm:
+def algorithm(key: PublicKey) -> Algorithm:
     """The one algorithm of the key's curve."""
     return ALGORITHMS[key.curve.name]
 
 
-def sign(key: PrivateKey, message: bytes) -> bytes:
+def sign(key: SigningKey, message: bytes) -> bytes:
     """A DER signature over `message`."""
-    return key.sign(message, ec.ECDSA(algorithm(key).hash()))
+    return key.sign(message, ec.ECDSA(algorithm(key.public_key()).hash()))
 
 
 def is_der(signature: bytes) -> bool:

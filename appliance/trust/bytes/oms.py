@@ -122,7 +122,7 @@ def parse_manifest(bundle: Bundle) -> Manifest:
 
 def sign(
     resources: Sequence[tuple[str, str]],
-    key: ecdsa.PrivateKey,
+    key: ecdsa.SigningKey,
     name: str,
     *,
     shard_size: int | None = None,

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import Signer
 from tuf.api.metadata import Metadata, Root
 
 from appliance.errors import PolicyRefused, Refused
@@ -252,7 +252,7 @@ class Ceremony:
             roots.append(before.root)
         return roots
 
-    def sign(self, signer: CryptoSigner) -> list[str]:
+    def sign(self, signer: Signer) -> list[str]:
         """Sign every draft that this key may sign; the names of those."""
         signed = []
         for name, (role, data) in self.drafts().items():

@@ -3,22 +3,18 @@
 Rules:
 - Drafts are complete but for signatures; each holder adds one with the own key, in any order and on
   any day. Nothing is published that the appliance's own verifier would refuse.
-- Private keys are PKCS #8 files with a passphrase, mode 0600; they are read to sign and kept
+- Private keys lie on tokens or in files under a passphrase; they are opened to sign, and kept
   nowhere else.
 - Each key in the root names the person who holds it.
 
-Pure but for the key files: bytes in, bytes out. `ceremony` keeps them in a directory.
+Pure: bytes in, bytes out. `ceremony` keeps them in a directory.
 """
 
 import datetime
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer import SecretsHandler, Signature, Signer, SSlibKey
 from tuf.api.metadata import (
     Key,
     Metadata,
@@ -32,7 +28,7 @@ from tuf.api.metadata import (
 )
 
 from appliance.errors import Refused
-from appliance.trust.bytes import durable, ecdsa
+from appliance.trust.bytes import ecdsa
 from appliance.trust.policy.metadata import POLICY
 from appliance.trust.policy.root import CLOCK, HOLDER, holder_of
 
@@ -41,58 +37,29 @@ ROLES: Final = ("root", "targets", "snapshot", "timestamp")
 KINDS: Final[Mapping[str, type[Root | Targets | Snapshot | Timestamp]]] = {
     "root": Root, "targets": Targets, "snapshot": Snapshot, "timestamp": Timestamp,
 }  # fmt: skip
-MIN_PASSPHRASE: Final = 12
 
 
-def new_key(path: Path, passphrase: str) -> bytes:
-    """Make a P-384 key in a new file of mode 0600, encrypted.
+class OfficerSigner(Signer):
+    """A person's key as TUF's library signs with it."""
 
-    Returns:
-        The public key, PEM.
+    def __init__(self, key: ecdsa.SigningKey) -> None:
+        self._key, self._public = key, SSlibKey.from_crypto(key.public_key())
 
-    Raises:
-        Refused: `passphrase_refused` for a short one.
-        FileExistsError: there is a file already; `open_key` reads it.
-    """
-    if len(passphrase) < MIN_PASSPHRASE:
-        raise Refused(
-            "passphrase_refused", f"A passphrase takes at least {MIN_PASSPHRASE} characters."
-        )
-    key = ec.generate_private_key(ec.SECP384R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(passphrase.encode()),
-    )
-    durable.create(path, pem)
-    return ecdsa.public_pem(key.public_key())
+    @property
+    def public_key(self) -> SSlibKey:
+        """The public half."""
+        return self._public
 
+    def sign(self, payload: bytes) -> Signature:
+        """A signature over metadata."""
+        return Signature(self._public.keyid, ecdsa.sign(self._key, payload).hex())
 
-def open_key(path: Path, passphrase: str) -> CryptoSigner:
-    """Read a private key to sign with.
-
-    Raises:
-        Refused: `passphrase_refused` when it does not open the file, `key_unreadable`.
-    """
-    data = path.read_bytes()
-    try:
-        key = serialization.load_pem_private_key(data, passphrase.encode())
-    except TypeError as error:
-        raise Refused("key_unreadable", f"{path} has no passphrase; it must have one.") from error
-    except ValueError as error:
-        raise Refused(
-            "passphrase_refused", f"{path} does not open with this passphrase."
-        ) from error
-    except UnsupportedAlgorithm as error:
-        raise Refused("key_unreadable", f"{path} is not readable.") from error
-    if not isinstance(key, ecdsa.PrivateKey) or key.curve.name not in ecdsa.ALGORITHMS:
-        raise Refused("key_unreadable", f"{path} is not an ECDSA key of a curve that is used here.")
-    return CryptoSigner(key)
-
-
-def public_pem_of(signer: CryptoSigner) -> bytes:
-    """The public half of a private key that was opened."""
-    return str(signer.public_key.keyval["public"]).encode()
+    @classmethod
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
+    ) -> NoReturn:
+        """Never called: keys are opened by this program."""
+        raise NotImplementedError(priv_key_uri)
 
 
 def public_key(pem: bytes, holder: str) -> SSlibKey:
@@ -161,7 +128,7 @@ def make_timestamp(version: int, expires: datetime.datetime, snapshot_version: i
     return Metadata(timestamp).to_bytes()
 
 
-def sign(data: bytes, signer: CryptoSigner) -> bytes:
+def sign(data: bytes, signer: Signer) -> bytes:
     """The same metadata with one more signature, or with the signer's replaced."""
     metadata: Metadata[Root] = Metadata.from_bytes(data)
     metadata.sign(signer, append=True)
@@ -188,6 +155,6 @@ def _names(keys: Mapping[str, Key]) -> list[str]:
     return sorted(holder_of(key) or keyid for keyid, key in keys.items())
 
 
-def may_sign(root: Root, role: str, signer: CryptoSigner) -> bool:
+def may_sign(root: Root, role: str, signer: Signer) -> bool:
     """True if a key has a role under a root."""
     return signer.public_key.keyid in root.roles[role].keyids

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from appliance.clock import iso
 from appliance.errors import PolicyRefused
+from appliance.trust.bytes import ecdsa
 from appliance.trust.bytes.names import SIGNATURE_FILE
 from appliance.trust.policy.policy import PolicyKey, TrustPolicy
 from appliance.trust.statements.statement import NamedDigest, Time, Unnamed, named
@@ -148,12 +149,19 @@ class ApprovalStatement(Unnamed, frozen=True):
                 raise self.malformed("name and meaning must be printable")
 
 
-def sign(subject: Subject, *, name: str, meaning: str, time_us: int, private_key: bytes) -> bytes:
+def sign(
+    subject: Subject,
+    *,
+    name: str,
+    meaning: str,
+    time_us: int,
+    private_key: ecdsa.SigningKey | bytes,
+) -> bytes:
     """Make an approval as a DSSE envelope.
 
     Args:
         time_us: microseconds since the epoch.
-        private_key: PEM.
+        private_key: opened, or an unencrypted PEM.
 
     Raises:
         PolicyRefused: `approval_malformed` when name or meaning cannot be printed.

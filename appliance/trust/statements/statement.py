@@ -149,11 +149,11 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         said.check()
         return said
 
-    def sign(self, key: ecdsa.PrivateKey | bytes) -> bytes:
+    def sign(self, key: ecdsa.SigningKey | bytes) -> bytes:
         """Sign it as a DSSE envelope.
 
         Args:
-            key: as PEM, or as it was loaded.
+            key: opened, or an unencrypted PEM.
 
         Raises:
             PolicyRefused: what `malformed` makes.

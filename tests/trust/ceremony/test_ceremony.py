@@ -11,7 +11,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 
 from appliance.errors import PolicyRefused, Refused
-from appliance.trust.ceremony import officer
+from appliance.trust.bytes import key_file
 from appliance.trust.ceremony.ceremony import DAYS, Ceremony
 from appliance.trust.ceremony.stick import read_offer
 from appliance.trust.policy import lab, metadata
@@ -396,7 +396,7 @@ def test_a_directory_of_others_is_none_for_a_ceremony(tmp_path: Path) -> None:
 
 
 def test_the_plan_holds_no_secret(made: Ceremony) -> None:
-    officer.new_key(made.path / "keys" / "x.pem", WORDS)
+    key_file.new(made.path / "keys" / "x.pem", WORDS)
     assert "PRIVATE" not in json.dumps(asdict(made.plan()))
     assert WORDS not in (made.path / "ceremony.json").read_text()
 

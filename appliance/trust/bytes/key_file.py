@@ -1,0 +1,69 @@
+"""Private keys in files: made, opened, encrypted.
+
+Rules: PKCS #8 in PEM under a passphrase, mode 0600; a key that lay there in plain is overwritten
+when it is encrypted. Flash and file systems that copy on write may keep its old blocks.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from appliance.errors import Refused
+from appliance.trust.bytes import durable, ecdsa
+
+MIN_PASSPHRASE: Final = 12
+
+
+def check(passphrase: str) -> str:
+    """A passphrase for a key. Raises Refused (`passphrase_refused`) for a short one."""
+    if len(passphrase) < MIN_PASSPHRASE:
+        raise Refused(
+            "passphrase_refused", f"A passphrase takes at least {MIN_PASSPHRASE} characters."
+        )
+    return passphrase
+
+
+def new(path: Path, passphrase: str) -> bytes:
+    """Make a P-384 key in a new file.
+
+    Returns:
+        The public key, PEM.
+
+    Raises:
+        Refused: `passphrase_refused` for a short one.
+        FileExistsError: there is a file already; `read` opens it.
+    """
+    key = ec.generate_private_key(ec.SECP384R1())
+    durable.create(path, ecdsa.private_pem(key, check(passphrase)))
+    return ecdsa.public_pem(key.public_key())
+
+
+def read(path: Path, ask: Callable[[], str]) -> ecdsa.PrivateKey:
+    """The key of a file.
+
+    Args:
+        ask: gives the passphrase, where the file takes one.
+
+    Raises:
+        SignatureRefused: `signature_key_unsupported`.
+        Refused: `passphrase_refused`.
+    """
+    pem = path.read_bytes()
+    return ecdsa.load_private(pem, ask() if ecdsa.is_encrypted(pem) else None)
+
+
+def encrypt(path: Path, key: ecdsa.PrivateKey, passphrase: str) -> None:
+    """Put a key under this passphrase in the place of the file that it was read from.
+
+    Raises:
+        Refused: `passphrase_refused` for a short one.
+    """
+    pem = ecdsa.private_pem(key, check(passphrase))
+    with path.open("rb+") as old:
+        durable.replace(path, pem)
+        old.write(bytes(os.fstat(old.fileno()).st_size))
+        old.flush()
+        os.fsync(old.fileno())
