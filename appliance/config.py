@@ -91,6 +91,19 @@ class TlsConfig:
 
 
 @dataclass(frozen=True)
+class MetricsConfig:
+    """`[metrics]`: a port for Prometheus, with the certificate of `[tls]`.
+
+    Who reads shows a token or a certificate. Paths are taken from the data directory.
+    """
+
+    port: int = _key(0, "TCP port, always with TLS; 0 listens on none.", low=0, high=65_535)
+    host: str = _key("127.0.0.1", "Address to listen on.")
+    token: str = _key("", "A file with the bearer token that opens it, mode 0600.")
+    client_ca: str = _key("", "CA of client certificates that open it, PEM.")
+
+
+@dataclass(frozen=True)
 class EngineConfig:
     """`[engine]`: what all workers share."""
 
@@ -489,6 +502,7 @@ class Config:
 
     server: ServerConfig = field(default_factory=ServerConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
     routes: RoutesConfig = field(default_factory=RoutesConfig)

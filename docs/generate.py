@@ -21,6 +21,7 @@ import appliance.wire.admin
 from appliance import config
 from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
 from appliance.errors import CODES
+from appliance.incidents import prometheus
 from appliance.incidents.rules import RULES
 from appliance.retrieval.formats import formats
 from appliance.routing.upstreams.kinds import FEATURES
@@ -239,6 +240,8 @@ DOCUMENTS = {
     "admin-guide.md": admin_document,
     "install-guide.md": install_document,
     "structures.md": structures_document,
+    "../appliance/incidents/monitoring/appliance.rules.yml": prometheus.rules_file,
+    "../appliance/incidents/monitoring/appliance.dashboard.json": prometheus.dashboard,
 }
 
 if __name__ == "__main__":

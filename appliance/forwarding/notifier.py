@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from appliance.auth.secret_file import read_secret
 from appliance.config import NotifyConfig
 from appliance.errors import ApplianceError
 from appliance.forwarding.notices import IncidentNotice, NoticePlan
@@ -80,14 +81,14 @@ def send(config: NotifyConfig, data: Path, notice: IncidentNotice) -> None:
 
     Raises:
         OSError, smtplib.SMTPException: it was not taken.
-        UsageError: `certificate_unusable`.
+        UsageError: `certificate_unusable`, `key_unreadable`.
     """
     parts = urlsplit(config.to)
     context = tls_of(config, data) if parts.scheme in ("https", "smtps") else None
     if parts.scheme in ("http", "https"):
         head = {"Content-Type": "application/json"}
         if config.token:
-            head["Authorization"] = f"Bearer {(data / config.token).read_text().strip()}"
+            head["Authorization"] = f"Bearer {read_secret(data, config.token)}"
         post(config.to, json.dumps(notice.document()).encode(), head, context)
         return
     mail = EmailMessage()

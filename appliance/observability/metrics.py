@@ -92,7 +92,7 @@ class Metrics:
         )
         self.disk_total = gauge("appliance_disk_bytes", "Size of that file system.")
         self.certificate_ends = gauge(
-            "appliance_certificate_end_seconds",
+            "appliance_certificate_end_timestamp_seconds",
             "When the server's certificate ends, in seconds since 1970; absent without TLS.",
             ["use"],
         )
@@ -120,7 +120,7 @@ class Metrics:
             ["verdict"],
         )
         self.backup = gauge(
-            "appliance_backup_seconds",
+            "appliance_backup_timestamp_seconds",
             "When the newest backup was made, in seconds since 1970; 0 where none is known.",
         )
         self.connections = gauge("appliance_connections", "Open connections of the LAN listener.")

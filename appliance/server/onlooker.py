@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,11 +32,11 @@ class Onlooker:
     """Looks at one appliance.
 
     Args:
-        context: of the LAN listener; None without TLS.
+        contexts: of the listeners with TLS, which show one certificate.
     """
 
-    def __init__(self, services: Services, context: ssl.SSLContext | None) -> None:
-        self._services, self._context = services, context
+    def __init__(self, services: Services, contexts: Sequence[ssl.SSLContext]) -> None:
+        self._services, self._contexts = services, contexts
         self._unknown = tuple(role_table(services.config.roles).unresolved)
         self._stamp = self._files()
         self._looks, self._kept = services.data / "run" / "disk-looks.json", 0
@@ -79,12 +80,13 @@ class Onlooker:
 
     def reload(self) -> None:
         """Take the certificate from its files for new handshakes; a bad one changes nothing."""
-        if self._context is None:
+        if not self._contexts:
             return
         self._stamp = self._files()
         tls, data = self._services.config.tls, self._services.data
         try:
-            certificates.load(self._context, data / tls.certificate, data / tls.key)
+            for context in self._contexts:
+                certificates.load(context, data / tls.certificate, data / tls.key)
             _log.info("the certificate was read again")
         except UsageError as error:
             _log.error("the certificate was not changed: %s", error.message)
@@ -100,7 +102,7 @@ class Onlooker:
             made.replace(self._looks)
 
     def _look_at_certificate(self) -> None:
-        if self._context is None:
+        if not self._contexts:
             return
         certificate = self._services.data / self._services.config.tls.certificate
         certificates.change_if_due(certificate.parent, self._services.clock)

@@ -1,4 +1,4 @@
-"""`appliance serve`: the LAN listener and the admin socket in one event loop.
+"""`appliance serve`: the LAN listener, the admin socket and metrics in one event loop.
 
 Rules: the admin socket is made with mode 0660 in a directory of mode 0750, never wider for an
 instant; a non-loopback address takes TLS and a key; a certificate whose files change is read again,
@@ -18,16 +18,19 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.api.app import create_lan_app
 from appliance.api.observe import Observer, keep_writing_counts, write_counts
+from appliance.api.scrape import scrape_app
 from appliance.app import Services, open_services
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
@@ -53,6 +56,14 @@ _LOOK_AT_THE_LOG_S = 1.0
 _LOOK_AT_THE_STATE_S = 60.0
 _DAY_US = 86_400_000_000
 _NIGHT_US = 3 * 3_600_000_000
+_SCRAPES = ConnectionLimits(connections=16, per_source=8, head_seconds=5, body_seconds=5)
+_QUIET: Any = {
+    "ws": "none",  # whatever is installed: it would take connections out of the count
+    "log_config": None,
+    "access_log": False,
+    "lifespan": "off",
+    "server_header": False,
+}
 _LOCK_S = 5.0
 """A command without a server has the directory for a second; it stops no start."""
 _log = logging.getLogger("appliance")
@@ -135,33 +146,46 @@ def serve(
         address = host or services.config.server.host
         _check_address(services, address)
         context = _tls_context(services)
+        scraped = _metrics_context(services)
         _raise_descriptor_limit()
         number = services.config.server.port if port is None else port
         with (
             _listen(address, number) as lan,
             _listen_admin(data) as admin,
+            _listen_for_scrapes(services) as scrapes,
             asyncio.Runner(loop_factory=uvloop.Loop) as runner,
         ):
             if save:
                 keep(data, host, lan.getsockname()[1])
             services.forwarding.start()
             services.notifier.start()
-            runner.run(_serve(services, lan, admin, context))
+            listeners = _Listeners(lan, admin, scrapes, context, scraped)
+            runner.run(_serve(services, listeners))
 
 
-async def _serve(
-    services: Services,
-    lan: socket.socket,
-    admin: socket.socket,
-    context: ssl.SSLContext | None,
-) -> None:
+@dataclass(frozen=True)
+class _Listeners:
+    """The sockets, and the TLS of two of them; `scrapes` is None where Prometheus has no port."""
+
+    lan: socket.socket
+    admin: socket.socket
+    scrapes: socket.socket | None
+    lan_tls: ssl.SSLContext | None
+    scrapes_tls: ssl.SSLContext | None
+
+    @property
+    def contexts(self) -> list[ssl.SSLContext]:
+        return [one for one in (self.lan_tls, self.scrapes_tls) if one is not None]
+
+
+async def _serve(services: Services, listeners: _Listeners) -> None:
     await asyncio.wrap_future(services.audit.new_epoch())
     await append(services.audit, Draft("start", _start(services)))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    onlooker = Onlooker(services, context)
+    onlooker = Onlooker(services, listeners.contexts)
     reading: set[asyncio.Task[None]] = set()
 
     def read_again() -> None:
@@ -172,40 +196,10 @@ async def _serve(
 
     loop.add_signal_handler(signal.SIGHUP, read_again)
     drain = services.config.server.drain_seconds
-    shared = _connections(services)
-    url = services.config.url(*lan.getsockname()[:2])
-    servers = [
-        _QuietServer(
-            uvicorn.Config(
-                create_lan_app(services),
-                http=functools.partial(LanProtocol, shared=shared),  # type: ignore[arg-type]
-                ws="none",  # whatever is installed: it would take connections out of the count
-                ssl_context_factory=None if context is None else lambda *_: context,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_graceful_shutdown=drain + 15,
-            ),
-            shared,
-        ),
-        _QuietServer(
-            uvicorn.Config(
-                create_admin_app(services, url=url),
-                http=PeerProtocol,
-                ws="none",
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_graceful_shutdown=5,
-            )
-        ),
-    ]
-    tasks = [
-        asyncio.create_task(s.serve(sockets=[k]))
-        for s, k in zip(servers, (lan, admin), strict=True)
-    ]
+    url = services.config.url(*listeners.lan.getsockname()[:2])
+    serving = _servers(services, listeners, url)
+    servers = list(serving)
+    tasks = [asyncio.create_task(s.serve(sockets=[k])) for s, k in serving.items()]
     _log.info("listening on %s (profile %s)", url, services.profile)
     await services.jobs.serve()
     loading = asyncio.create_task(_autoload(services))
@@ -243,6 +237,39 @@ async def _serve(
     await write_counts(services.rejected, services.audit, everything=True)
     with contextlib.suppress(Exception):  # a latched log must not keep the server from ending
         await append(services.audit, Draft("stop", {}))
+
+
+def _servers(
+    services: Services, listeners: _Listeners, url: str
+) -> dict[_QuietServer, socket.socket]:
+    """The servers of all listeners."""
+    grace = services.config.server.drain_seconds + 15
+    lan = _tls_server(create_lan_app(services), _connections(services), listeners.lan_tls, grace)
+    people = uvicorn.Config(
+        create_admin_app(services, url=url),
+        http=PeerProtocol,
+        timeout_graceful_shutdown=5,
+        **_QUIET,
+    )
+    made = {lan: listeners.lan, _QuietServer(people): listeners.admin}
+    if listeners.scrapes is not None:
+        shared = Connections(_SCRAPES, Observer(services.rejected, services.metrics).malformed)
+        made[_tls_server(scrape_app(services), shared, listeners.scrapes_tls, 5)] = (
+            listeners.scrapes
+        )
+    return made
+
+
+def _tls_server(
+    app: ASGIApp, shared: Connections, context: ssl.SSLContext | None, grace: int
+) -> _QuietServer:
+    """A server with limits on its connections, over TLS where there is a context."""
+    http: Any = functools.partial(LanProtocol, shared=shared)
+    factory = None if context is None else lambda *_: context
+    config = uvicorn.Config(
+        app, http=http, ssl_context_factory=factory, timeout_graceful_shutdown=grace, **_QUIET
+    )
+    return _QuietServer(config, shared)
 
 
 def _kept(
@@ -366,6 +393,21 @@ def _tls_context(services: Services) -> ssl.SSLContext | None:
     return certificates.server_context(data / tls.certificate, data / tls.key, client_ca)
 
 
+def _metrics_context(services: Services) -> ssl.SSLContext | None:
+    """TLS of the port for Prometheus; None where there is none."""
+    wanted, tls, data = services.config.metrics, services.config.tls, services.data
+    if not wanted.port:
+        return None
+    if not wanted.token and not wanted.client_ca:
+        message = "metrics.token or metrics.client_ca is missing: nobody could read."
+        raise UsageError("config_invalid", message, param="metrics.token")
+    client_ca = data / wanted.client_ca if wanted.client_ca else None
+    context = certificates.server_context(data / tls.certificate, data / tls.key, client_ca)
+    if not wanted.token:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 def _connections(services: Services) -> Connections:
     server = services.config.server
     limits = ConnectionLimits(
@@ -409,6 +451,20 @@ def _listen(address: str, port: int) -> Iterator[socket.socket]:
             "bind_refused", f"{address}:{port} cannot be used: {error.strerror}"
         ) from error
     with listener:
+        yield listener
+
+
+@contextlib.contextmanager
+def _listen_for_scrapes(services: Services) -> Iterator[socket.socket | None]:
+    wanted = services.config.metrics
+    if not wanted.port:
+        yield None
+        return
+    if services.profile == "lab" and not _is_loopback(wanted.host):
+        raise UsageError(
+            "bind_refused", "The lab profile is for one machine: it listens on loopback only."
+        )
+    with _listen(wanted.host, wanted.port) as listener:
         yield listener
 
 

@@ -201,6 +201,7 @@ def _texts(
         **guides(CHECKOUT / "docs"),
         **pages.on_stick(pages.PLACE),
         **programs(CHECKOUT / "auditor"),
+        **monitoring(CHECKOUT / "appliance/incidents/monitoring"),
         "LICENSES/appliance.txt": (CHECKOUT / "LICENSE").read_bytes(),
         **carried.texts(),
     }
@@ -233,6 +234,11 @@ def guides(docs: Path) -> dict[str, bytes]:
         for name in _PICTURE.findall(text.decode()):
             found[path.parent / name] = (path.parent / name).read_bytes()
     return {f"docs/{path.relative_to(docs)}": data for path, data in found.items()}
+
+
+def monitoring(directory: Path) -> dict[str, bytes]:
+    """The rules of Prometheus and the dashboard of Grafana by their paths on the stick."""
+    return {f"monitoring/{path.name}": path.read_bytes() for path in sorted(directory.iterdir())}
 
 
 def programs(auditor: Path) -> dict[str, bytes]:
@@ -291,6 +297,7 @@ docs/install-guide.md has the rest: answers, upgrade, rollback, backup, every me
 docs/ also has the guides of admin, operator, security officer, auditor and app developer;
 docs/html/index.html shows them in a browser, with a search. On the host: appliance docs
 auditor/ has the programs that check the audit log and receipts on another machine.
+monitoring/ has rules for Prometheus and a dashboard for Grafana.
 """
 
 

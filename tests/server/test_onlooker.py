@@ -76,7 +76,7 @@ async def test_a_running_server_takes_a_renewed_certificate_and_no_client_notice
     tls = lab.data / "tls"
     client = ssl.create_default_context(cafile=str(tls / "ca.pem"))  # the CA, and nothing else
     context = server_context(lab.data)
-    onlooker = Onlooker(services, context)
+    onlooker = Onlooker(services, [context])
     async with listening(context) as port:
         reader, writer, before = await connected(port, client)
         certificates.renew(tls, SystemClock(), CaKey(tls / certificates.CA_KEY, PASSPHRASE))
@@ -97,7 +97,7 @@ async def test_half_a_pair_changes_nothing(
     tls = lab.data / "tls"
     client = ssl.create_default_context(cafile=str(tls / "ca.pem"))
     context = server_context(lab.data)
-    onlooker = Onlooker(services, context)
+    onlooker = Onlooker(services, [context])
     kept = (tls / "server.key").read_bytes()
     certificates.renew(tls, SystemClock(), CaKey(tls / certificates.CA_KEY, PASSPHRASE))
     (tls / "server.key").write_bytes(kept)
@@ -117,7 +117,7 @@ async def test_a_new_ca_takes_over_on_its_day_and_clients_of_both_never_fail(lab
     old = ssl.create_default_context(cafile=str(tls / "ca.pem"))
     context = server_context(lab.data)
     with open_services(lab.data, config=CONFIG) as services:
-        onlooker = Onlooker(services, context)
+        onlooker = Onlooker(services, [context])
         async with listening(context) as port:
             onlooker.look()
             shown = []
@@ -128,7 +128,7 @@ async def test_a_new_ca_takes_over_on_its_day_and_clients_of_both_never_fail(lab
     assert certificates.for_clients(tls / "server.pem") == (tls / "clients.pem").read_bytes()
     later = FixedClock(int(day.timestamp() * 1e6) + 1)
     with open_services(lab.data, config=CONFIG, clock=later) as services:
-        onlooker = Onlooker(services, context)
+        onlooker = Onlooker(services, [context])
         onlooker.look()
         async with listening(context) as port:
             newer = x509.load_pem_x509_certificate((tls / "server.pem").read_bytes())
@@ -160,7 +160,7 @@ def test_alarms_that_begin_and_end_are_lines_at_their_level(
     caplog.set_level(logging.INFO, "appliance")
     config = Config(audit=AuditConfig(reserve_mib=1 << 20), roles=RolesConfig(viewer=("nobody9",)))
     with open_services(lab.data, config=config) as services:
-        onlooker = Onlooker(services, None)
+        onlooker = Onlooker(services, [])
         onlooker.look()
         onlooker.look()  # told once
         told = [(r.levelname, getattr(r, "code", "")) for r in caplog.records]
@@ -181,7 +181,7 @@ def test_how_the_disk_filled_is_known_after_a_restart(lab: LabData) -> None:
     for run in range(2):
         clock = FixedClock(now_us + run * 60_000_000)
         with open_services(lab.data, config=CONFIG, clock=clock) as services:
-            onlooker, trend = Onlooker(services, None), services.disk_trend
+            onlooker, trend = Onlooker(services, []), services.disk_trend
             assert len(trend.looks) == 122 * run
             if not run:
                 for minute in range(121, 0, -1):
@@ -190,7 +190,7 @@ def test_how_the_disk_filled_is_known_after_a_restart(lab: LabData) -> None:
             assert (trend.seconds_to(0) is None) == (not trend.looks)
     (lab.data / "run" / "disk-looks.json").write_text("[[1")
     with open_services(lab.data, config=CONFIG) as services:
-        Onlooker(services, None)  # one that cannot be read is none
+        Onlooker(services, [])  # one that cannot be read is none
         assert services.disk_trend.looks == []
 
 
@@ -198,7 +198,7 @@ def test_answers_stop_while_a_receiver_lacks_what_is_too_old(lab: LabData) -> No
     receiver = ForwardConfig(to="tcp://127.0.0.1:9", stop_after_minutes=5)
     clock = FixedClock(SystemClock().wall_us())
     with open_services(lab.data, config=Config(forward={"siem": receiver}), clock=clock) as opened:
-        onlooker = Onlooker(opened, None)
+        onlooker = Onlooker(opened, [])
         onlooker.look()
         opened.audit.check()
         clock.advance(360)

@@ -57,7 +57,7 @@ class Night:
     def __init__(self, services: Services, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "appliance")
         self.services, self._caplog = services, caplog
-        self._onlooker = Onlooker(services, None)
+        self._onlooker = Onlooker(services, [])
 
     def tells(self, code: str, words: str = "") -> None:
         """The alarm is in all four places, with the next step and since when."""

@@ -1,4 +1,4 @@
-"""`GET /metrics`: for Prometheus, on the admin socket only."""
+"""`GET /metrics` of the admin socket, and its text for the port of Prometheus."""
 
 import asyncio
 from collections import Counter
@@ -6,9 +6,10 @@ from collections import Counter
 from fastapi import Response
 
 import appliance
-from appliance.api.admin.deps import AdminState, Routes, State
+from appliance.api.admin.deps import Routes, State
 from appliance.api.admin.facts import certificate
 from appliance.api.admin.status import incidents, server_state
+from appliance.app import Services
 from appliance.governance import backups
 from appliance.host.hardware import host_facts
 from appliance.incidents.rules import RULES
@@ -23,12 +24,18 @@ _STATES = ("serving", "loading", "idle", "refusing", "stopped")
 @router.serves(METRICS)
 async def metrics(state: State) -> Response:
     """Every counter; what is a state is looked at now."""
-    await asyncio.to_thread(_look, state)
-    return Response(state.services.metrics.text(), media_type=CONTENT_TYPE)
+    unknown = tuple(state.roles.unresolved)
+    text = await asyncio.to_thread(exposition, state.services, unknown, served=state.served)
+    return Response(text, media_type=CONTENT_TYPE)
 
 
-def _look(state: AdminState) -> None:
-    services, found = state.services, state.services.metrics
+def exposition(services: Services, unknown_roles: tuple[str, ...], *, served: bool = True) -> str:
+    """The text that Prometheus reads; blocks.
+
+    Args:
+        served: False while a command has the services by itself.
+    """
+    found = services.metrics
     workers = services.supervisor.status()
     for worker in workers:
         waiting = services.shares.queued(worker.model) + worker.queued
@@ -39,10 +46,10 @@ def _look(state: AdminState) -> None:
     found.latched.set(1 if services.audit.latched else 0)
     found.entries.set(services.audit.size)
     found.info.labels(appliance.__version__, services.profile, services.supervisor.engine).set(1)
-    now = server_state(state.served, services.audit.latched, workers)
+    now = server_state(served, services.audit.latched, workers)
     for each in _STATES:
         found.state.labels(each).set(each == now)
-    count = Counter(a.code for a in incidents(services, tuple(state.roles.unresolved)))
+    count = Counter(a.code for a in incidents(services, unknown_roles))
     for rule in RULES:
         found.alarms.labels(rule.code, rule.level).set(count[rule.code])
     host = host_facts(services.data)
@@ -65,3 +72,4 @@ def _look(state: AdminState) -> None:
         found.upstream_hosts.labels(*labels).set(number)
     made = backups.known(services.data)
     found.backup.set(made[-1].made_us // 1_000_000 if made else 0)
+    return found.text()

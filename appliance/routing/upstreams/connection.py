@@ -27,7 +27,6 @@ from appliance.errors import (
     BadRequest,
     Unavailable,
     UpstreamLost,
-    UsageError,
 )
 from appliance.routing.upstreams.events import decoded
 from appliance.routing.upstreams.exchange import Exchange, invalid, told
@@ -69,30 +68,13 @@ def tls_context(config: UpstreamConfig, data: Path) -> ssl.SSLContext | None:
     return certificates.pinned(data, config.ca, config.certificate, config.key)
 
 
-def api_key(config: UpstreamConfig, data: Path) -> str:
-    """The key that the hosts ask for; "" without one.
-
-    Raises:
-        UsageError: `key_unreadable`.
-    """
-    if not config.api_key:
-        return ""
-    try:
-        text = (data / config.api_key).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("key_unreadable", f"{config.api_key}: {error}") from error
-    if not text or not text.isprintable():
-        raise UsageError("key_unreadable", f"{config.api_key} holds no key.")
-    return text
-
-
 class Connection:
     """Requests to one host.
 
     Args:
         url: the host.
         tls: what `tls_context` made.
-        key: what `api_key` read.
+        key: the API key that the host asks for; "" for none.
     """
 
     def __init__(self, url: str, config: UpstreamConfig, tls: ssl.SSLContext | None, key: str):

@@ -23,12 +23,13 @@ from typing import Final
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
+from appliance.auth.secret_file import read_secret
 from appliance.config import UpstreamConfig, load_config
 from appliance.errors import ApplianceError, Refused, StateRefused, UsageError
 from appliance.observability.metrics import Metrics
 from appliance.registry.audit_entries import SYSTEM
 from appliance.routing.upstreams import fingerprint, receipts
-from appliance.routing.upstreams.connection import Connection, api_key, tls_context
+from appliance.routing.upstreams.connection import Connection, tls_context
 from appliance.routing.upstreams.fingerprint import Fingerprint
 from appliance.routing.upstreams.health import HostHealth, HostProbe, Intervals, ProbeVerdict
 from appliance.routing.upstreams.hosts import ConfiguredUpstream, UpstreamPeer
@@ -370,7 +371,7 @@ class Upstreams:
         if config.does != "generate" and config.does not in kind.pools:
             message = f"upstreams.{name}.does: an engine of the kind {kind.name} does not"
             raise UsageError("config_invalid", message)
-        tls, key = tls_context(config, self._data), api_key(config, self._data)
+        tls, key = tls_context(config, self._data), read_secret(self._data, config.api_key)
         times = Intervals(config.probe_seconds, config.quiet_seconds, config.idle_seconds)
         hosts = [
             UpstreamPeer(

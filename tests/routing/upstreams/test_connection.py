@@ -16,7 +16,7 @@ from appliance.auth import certificates
 from appliance.clock import FixedClock, SystemClock
 from appliance.config import UpstreamConfig
 from appliance.errors import ApplianceError, UsageError
-from appliance.routing.upstreams.connection import Connection, api_key, tls_context
+from appliance.routing.upstreams.connection import Connection, tls_context
 from appliance.routing.upstreams.events import Probed
 from tests.routing.upstreams.engine import Engine
 
@@ -130,13 +130,6 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             tls_context(wanted, tmp_path)
         assert caught.value.code == "certificate_unusable"
-    (tmp_path / "key").write_text(" \n")
-    for name in ("key", "missing"):
-        with pytest.raises(UsageError) as caught:
-            api_key(UpstreamConfig(api_key=name), tmp_path)
-        assert caught.value.code == "key_unreadable"
-    (tmp_path / "key").write_text("sk-there\n")
-    assert api_key(UpstreamConfig(api_key="key"), tmp_path) == "sk-there"
 
 
 async def test_our_key_is_sent_and_nothing_else() -> None:

@@ -1,0 +1,198 @@
+"""Prometheus and Alertmanager of Debian read the port: a fault is an alert and ends by itself."""
+
+import http.server
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import appliance.incidents
+from appliance.auth import certificates
+from appliance.clock import SystemClock, iso
+from tests.api.admin.lab import make_lab
+from tests.forwarding.test_forwarder import until
+from tests.routing.upstreams.test_connection import client
+
+_PLACES = os.environ.get("PATH", "") + ":/usr/sbin"
+PROMTOOL, PROMETHEUS, ALERTMANAGER = (
+    shutil.which(name, path=_PLACES)
+    for name in ("promtool", "prometheus", "prometheus-alertmanager")
+)
+RULES = Path(appliance.incidents.__file__).parent / "monitoring" / "appliance.rules.yml"
+_CONFIG = """\
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: [{rules}]
+alerting: {{alertmanagers: [{{static_configs: [{{targets: ["127.0.0.1:{alerts}"]}}]}}]}}
+scrape_configs:
+  - job_name: appliance
+    scheme: https
+    authorization: {{credentials_file: {at}/data/metrics.token}}
+    tls_config: {{ca_file: {at}/data/tls/ca.pem, server_name: localhost}}
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+_ROUTE = """\
+route: {{receiver: duty, group_by: [alertname], group_wait: 0s, group_interval: 1s}}
+receivers:
+  - name: duty
+    webhook_configs: [{{url: "http://127.0.0.1:{sink}/", send_resolved: true}}]
+"""
+
+
+def free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        return int(made.getsockname()[1])
+
+
+@dataclass
+class Duty:
+    """What Alertmanager told: status and code of each alert."""
+
+    port: int = 0
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+
+@contextmanager
+def duty() -> Iterator[Duty]:
+    made = Duty()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            made.told += [(one["status"], one["labels"]["code"]) for one in body["alerts"]]
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def program(*command: str | Path) -> Iterator[None]:
+    with subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+def test_promtool_finds_the_rules_sound(tmp_path: Path) -> None:
+    assert PROMTOOL is not None
+    done = subprocess.run([PROMTOOL, "check", "rules", RULES], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    spoilt = tmp_path / "rules.yml"
+    spoilt.write_text(RULES.read_text().replace("sum by (instance)", "sum by instance", 1))
+    done = subprocess.run([PROMTOOL, "check", "rules", spoilt], capture_output=True, text=True)
+    assert done.returncode != 0
+
+
+def status_of(
+    port: int, data: Path, *, token: str = "", certificate: bool = False
+) -> tuple[int, bytes]:
+    context = ssl.create_default_context(cafile=str(data / "tls" / "ca.pem"))
+    if certificate:
+        context.load_cert_chain(data / "mine" / "c.pem", data / "mine" / "c.key")
+    head = {"Authorization": f"Bearer {token}"} if token else {}
+    asked = urllib.request.Request(f"https://localhost:{port}/metrics", headers=head)
+    try:
+        with urllib.request.urlopen(asked, context=context, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, b""
+    except OSError:
+        return 0, b""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A server with the port, and the data directory of it."""
+    lab, port = make_lab(tmp_path), free()
+    certificates.issue(lab.data / "tls", ["localhost"], SystemClock())
+    client(lab.data / "mine", days=9)
+    (lab.data / "metrics.token").write_text("s3cret\n")
+    with (lab.data / "appliance.toml").open("a") as config:
+        config.write(f'[metrics]\nport = {port}\ntoken = "metrics.token"\n')
+        config.write('client_ca = "mine/ca.pem"\n')
+    serve = (sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", lab.data)
+    with program(*serve):
+        until(lambda: status_of(port, lab.data)[0] == 401)
+        yield lab.data, port
+
+
+def test_the_port_opens_to_the_token_and_to_the_certificate(site: tuple[Path, int]) -> None:
+    data, port = site
+    assert status_of(port, data, token="wrong")[0] == 401
+    status, text = status_of(port, data, token="s3cret")
+    assert status == 200 and b"appliance_info{" in text
+    assert status_of(port, data, certificate=True)[0] == 200
+    if PROMTOOL is not None:
+        done = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True)
+        assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    PROMETHEUS is None or ALERTMANAGER is None,
+    reason="prometheus and prometheus-alertmanager are not installed",
+)
+def test_a_fault_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_path: Path) -> None:
+    assert PROMETHEUS is not None and ALERTMANAGER is not None
+    data, port = site
+    alerts, web = free(), free()
+    with ExitStack() as stack:
+        seen = stack.enter_context(duty())
+        (tmp_path / "prometheus.yml").write_text(
+            _CONFIG.format(rules=RULES, alerts=alerts, at=data.parent, port=port)
+        )
+        (tmp_path / "alertmanager.yml").write_text(_ROUTE.format(sink=seen.port))
+        stack.enter_context(
+            program(
+                ALERTMANAGER,
+                f"--config.file={tmp_path}/alertmanager.yml",
+                f"--storage.path={tmp_path}/alerts",
+                f"--web.listen-address=127.0.0.1:{alerts}",
+                "--cluster.listen-address=",
+            )
+        )
+        stack.enter_context(
+            program(
+                PROMETHEUS,
+                f"--config.file={tmp_path}/prometheus.yml",
+                f"--storage.tsdb.path={tmp_path}/series",
+                f"--web.listen-address=127.0.0.1:{web}",
+            )
+        )
+        notes = data / "backups.json"
+        made = {"time": "2026-01-01T00:00:00+00:00", "file": "b.tar"}
+        notes.write_text(json.dumps({"backups": [made]}))
+        until(lambda: ("firing", "backup_old") in seen.told)
+        now = iso(SystemClock().wall_us()).replace("Z", "+00:00")
+        notes.write_text(json.dumps({"backups": [{**made, "time": now}]}))
+        until(lambda: ("resolved", "backup_old") in seen.told)
+    assert {code for _, code in seen.told} == {"backup_old"}
