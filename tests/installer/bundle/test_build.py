@@ -73,6 +73,11 @@ def test_no_page_on_the_stick_points_to_one_that_is_not_there() -> None:
             assert there or not target.startswith("docs/"), (name, link)
 
 
+def test_rules_and_dashboard_are_on_the_stick() -> None:
+    found = build.monitoring(CHECKOUT / "appliance/incidents/monitoring")
+    assert set(found) == {"monitoring/appliance.rules.yml", "monitoring/appliance.dashboard.json"}
+
+
 def test_the_auditors_programs_are_on_the_stick() -> None:
     found = build.programs(CHECKOUT / "auditor")
     assert set(found) == {f"auditor/{name}" for name in TOOLS}
