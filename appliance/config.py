@@ -45,6 +45,9 @@ class ServerConfig:
     host: str = _key("127.0.0.1", "Address to listen on. Anything but loopback needs TLS.")
     port: int = _key(8080, "TCP port.", low=0, high=65_535)
     docs: bool = _key(True, "Serve /docs and /openapi.json.")
+    mcp: bool = _key(
+        False, "Serve the Model Context Protocol at /mcp: tools for the keys of the API."
+    )
     max_body_bytes: int = _key(4 << 20, "Largest request body.", low=1024, high=1 << 30)
     max_connections: int = _key(1024, "Most open connections.", low=1, high=100_000)
     max_connections_per_source: int = _key(

@@ -102,6 +102,10 @@ def create_lan_app(services: "Services") -> FastAPI:
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     app.include_router(messages.router, dependencies=KEYS, responses=in_messages(KEYED))
+    if server.mcp:
+        from appliance.api.mcp import endpoint
+
+        app.include_router(endpoint.router, dependencies=KEYS, responses=KEYED)
     return app
 
 

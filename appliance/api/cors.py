@@ -22,7 +22,7 @@ _SENT: Final = b"authorization, content-type, x-api-key"
 _SDK: Final = re.compile(
     rb"x-stainless-[a-z0-9-]+|openai-(?:beta|organization|project)|user-agent|prefer|traceparent"
     rb"|anthropic-(?:beta|version|dangerous-direct-browser-access)|idempotency-key"
-    rb"|x-(?:client-)?request-id"
+    rb"|x-(?:client-)?request-id|mcp-(?:method|name|protocol-version)"
 )
 """Headers that SDKs send."""
 _READ: Final = ", ".join(

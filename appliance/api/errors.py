@@ -240,6 +240,14 @@ class ErrorAnswer(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
+def seconds_to_wait(error: ApplianceError) -> int | None:
+    """Seconds before trying again; None where waiting cannot help."""
+    if status_of(error) not in (429, 503) and error.code not in RETRY_AFTER:
+        return None
+    stated = error.retry_after if isinstance(error, Overloaded | Unavailable) else None
+    return stated or RETRY_AFTER.get(error.code, 5)
+
+
 def error_response(error: ApplianceError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The whole answer: status, body and the headers that belong to the status."""
     status = status_of(error)
@@ -249,9 +257,8 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
         extra["location"] = f"/v1/queue/{error.item['id']}"
     if status == 401:
         extra["www-authenticate"] = 'Bearer realm="appliance"'
-    if status in (429, 503) or error.code in RETRY_AFTER:
-        stated = error.retry_after if isinstance(error, Overloaded | Unavailable) else None
-        extra["retry-after"] = str(stated or RETRY_AFTER.get(error.code, 5))
+    if (seconds := seconds_to_wait(error)) is not None:
+        extra["retry-after"] = str(seconds)
     if status == 409:  # which SDKs try again of themselves
         extra["x-should-retry"] = "true" if error.code in RETRY_AFTER else "false"
     if status == 429 or status >= 500:

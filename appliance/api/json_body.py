@@ -61,14 +61,20 @@ class _JsonRequest(Request):
         return value
 
     def _note(self, value: Any) -> None:
-        """Leave the model's id in the scope for the line of the log; an unknown one is a text."""
-        model, services = value.get("model") if isinstance(value, dict) else None, services_of(self)
-        if isinstance(model, str) and (
-            services.store.inventory.knows(model)
-            or model in services.upstreams.all
-            or services.pointers.newest(model) is not None
-        ):
-            self.scope["state"]["model"] = model
+        model = value.get("model") if isinstance(value, dict) else None
+        if isinstance(model, str):
+            note_model(self, model)
+
+
+def note_model(request: Request, model: str) -> None:
+    """Leave a model's id in the scope for the line of the log; an unknown one is a text."""
+    services = services_of(request)
+    if (
+        services.store.inventory.knows(model)
+        or model in services.upstreams.all
+        or services.pointers.newest(model) is not None
+    ):
+        request.scope["state"]["model"] = model
 
 
 class _Twice(ValueError):

@@ -42,12 +42,13 @@ class Observer:
     metrics: Metrics
 
     def answered(self, scope: Scope, status: int, begun: float) -> None:
-        """Note one answer.
+        """Note one answer; the status that the scope names counts for that of HTTP.
 
         Args:
             begun: `time.monotonic` when the request came.
         """
         state = scope.get("state", {})
+        status = state.get("status", status)
         code = state.get("error_code", "")
         principal = state.get("principal")
         key_id = principal.key_id if principal else ""
@@ -59,8 +60,8 @@ class Observer:
         source = client[0] if client else ""
         if 400 <= status < 500:
             self.rejected.note(source, code or str(status), key_id)
-        elif route in _POLLS:
-            self.rejected.note(source, _POLLS[route], key_id)
+        elif polled := state.get("polled", _POLLS.get(route)):
+            self.rejected.note(source, polled, key_id)
         _logger.log(
             _level(route, status),
             "%s %s %s",

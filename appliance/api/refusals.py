@@ -42,7 +42,7 @@ class PacedRefusals:
         key: str = principal.key_id
 
         async def paced(message: Message) -> None:
-            if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
+            if message["type"] == "http.response.start" and 400 <= _meant(scope, message) < 500:
                 await self.sleep(self._wait(key))
             await send(message)
 
@@ -61,3 +61,9 @@ class PacedRefusals:
         self._due[key] = due + _EACH_S
         alone = self._under_way.keys() <= {key}
         return 0.0 if alone else max(0.0, due - now - ahead)
+
+
+def _meant(scope: Scope, message: Message) -> int:
+    """The status that an answer means, which is another than that of HTTP for a failed tool."""
+    status: int = scope["state"].get("status", message["status"])
+    return status

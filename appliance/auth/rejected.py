@@ -33,7 +33,7 @@ class Count:
 
     Attributes:
         codes: how often each refusal code occurred; `models` and `usage` are polls, `tokens`
-            a tokenisation.
+            a tokenisation, `mcp` a message of that protocol that calls no tool.
     """
 
     source: str

@@ -154,7 +154,7 @@ def three_models(
     config = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx = 512\n"
     others = {EMBEDDER: embedder_path, RERANKER: reranker_path}
     directory = tmp_path_factory.mktemp("three")
-    listener = f'cors_origins = ["{ORIGIN}"]\n'
+    listener = f'cors_origins = ["{ORIGIN}"]\nmcp = true\n'
     with live(directory, default_model_path, config, others, listener, method=True) as server:
         manual = directory / "manual.md"
         manual.write_text("# Pumps\n\nThe relief valve opens at 12 bar.", "utf-8")

@@ -11,7 +11,7 @@ from appliance.engine.generator import Generator
 from appliance.engine.protocol import Load
 from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.workers.cpu_variants import best_variant, library_directory
-from tests.contract.conftest import COLLECTION, EMBEDDER, RERANKER, TASK, Live
+from tests.contract.conftest import CITING, COLLECTION, EMBEDDER, RERANKER, TASK, Live
 from tests.prepare import prepare
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -24,7 +24,7 @@ OFFLINE = {
 }
 LM, INSPECT = "test_lm_eval.py", "test_inspect.py"
 FRAMEWORKS = {
-    "test_dspy.py", "test_haystack.py", "test_llm.py", "test_semantic_kernel.py",
+    "test_dspy.py", "test_haystack.py", "test_llm.py", "test_mcp_1.py", "test_semantic_kernel.py",
     "test_smolagents.py",
 }  # fmt: skip
 FAR = 1800  # seconds
@@ -41,6 +41,7 @@ def run(python: Path, server: Live, directory: Path, name: str) -> None:
         "CONTRACT_RERANKER": RERANKER,
         "CONTRACT_TASK": TASK,
         "CONTRACT_COLLECTION": COLLECTION,
+        "CONTRACT_CITING": CITING,
         "CONTRACT_OUT": str(directory / "out.json"),
         "OPENAI_API_KEY": server.api_key,
         **OFFLINE,

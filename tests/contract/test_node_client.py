@@ -1,5 +1,5 @@
-"""The unmodified packages of OpenAI and Anthropic, the AI SDK and LangChain of npm, from a lock
-with digests, against `appliance serve`.
+"""The unmodified packages of OpenAI and Anthropic, the AI SDK, LangChain, and those of the Model
+Context Protocol, of npm from a lock with digests, against `appliance serve`.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need_tool
-from tests.contract.conftest import EMBEDDER, NODE, NODE_LOCK, TASK, Live
+from tests.contract.conftest import COLLECTION, EMBEDDER, NODE, NODE_LOCK, TASK, Live
 
 
 @pytest.mark.slow
@@ -23,6 +23,7 @@ from tests.contract.conftest import EMBEDDER, NODE, NODE_LOCK, TASK, Live
         ("ai-sdk.test.mjs", 15),
         ("langchain.test.mjs", 11),
         ("anthropic.test.mjs", 5),
+        ("mcp.test.mjs", 4),
     ],
 )
 def test_the_packages_of_npm(
@@ -41,6 +42,7 @@ def test_the_packages_of_npm(
             "CONTRACT_MODEL": three_models.model,
             "CONTRACT_EMBEDDER": EMBEDDER,
             "CONTRACT_TASK": TASK,
+            "CONTRACT_COLLECTION": COLLECTION,
         },
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]

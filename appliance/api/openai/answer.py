@@ -12,6 +12,7 @@ Rules:
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
@@ -105,11 +106,8 @@ class Answer(Streams):
     async def _answer(self, send: Send) -> None:
         write = self._write_events if self.stream else self._write_document
         try:
-            generation = await unbroken(self._start())
-            try:
+            async with begun(self._start) as generation:
                 await write(generation, send)
-            finally:
-                await generation.cancel()
         except Queued as error:
             if not self.stream:
                 raise
@@ -118,13 +116,7 @@ class Answer(Streams):
 
     async def _write_document(self, generation: ServedAnswer, send: Send) -> None:
         form = self._form(generation)
-        choices = [PartialChoice() for _ in range(form.choices)]
-        async for delta in generation:
-            form.note(delta)
-            choices[delta.index].take(delta)
-        for choice in choices:
-            _checked(choice.finish)
-        whole = form.whole(choices)
+        whole = form.whole(await collected(generation, form))
         await form.keep()
         receipt = generation.outcome.header() if generation.outcome else ""
         body = whole.model_dump_json().encode()
@@ -188,6 +180,27 @@ async def _with_silences(generation: ServedAnswer) -> AsyncIterator[Delta | None
         yield piece
         async for piece in pieces:
             yield piece
+
+
+@contextlib.asynccontextmanager
+async def begun(start: Callable[[], Awaitable[ServedAnswer]]) -> AsyncIterator[ServedAnswer]:
+    """The answer that `start` begins; nothing of it runs on afterwards."""
+    generation = await unbroken(start())
+    try:
+        yield generation
+    finally:
+        await generation.cancel()
+
+
+async def collected(generation: ServedAnswer, form: Format) -> list[PartialChoice]:
+    """The choices of a whole answer. Raises what the answer raises."""
+    choices = [PartialChoice() for _ in range(form.choices)]
+    async for delta in generation:
+        form.note(delta)
+        choices[delta.index].take(delta)
+    for choice in choices:
+        _checked(choice.finish)
+    return choices
 
 
 async def unbroken(start: Awaitable[ServedAnswer]) -> ServedAnswer:

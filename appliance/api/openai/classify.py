@@ -35,11 +35,14 @@ async def classify(request: Request, body: ClassifyRequest, caller: CallerDep) -
     wanted = [GenerationRequest(body.model, prompt=text, task=needs) for text in body.input]
     return PooledAnswer(
         partial(start_all, services_of(request).inference, caller, wanted),
-        partial(_write, request_id=caller.request_id),
+        partial(classified, request_id=caller.request_id),
     )
 
 
-def _write(generation: ServedAnswer, pieces: Sequence[Delta], request_id: str) -> ClassifyResponse:
+def classified(
+    generation: ServedAnswer, pieces: Sequence[Delta], request_id: str
+) -> ClassifyResponse:
+    """The document, from the labels of all texts."""
     answers = sorted((piece.index, piece.about) for piece in pieces if piece.about is not None)
     return ClassifyResponse(
         id=f"classify-{request_id.removeprefix('req-')}",

@@ -4,20 +4,41 @@ Rule: as for a text, when the client goes away the work is cancelled, and its in
 outcome all the same.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from appliance.api.openai.answer import ClientGone, unbroken, while_connected
+from appliance.api.openai.answer import ClientGone, begun, while_connected
 from appliance.errors import Unavailable
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta
 from appliance.wire.openai.embeddings import TextUsage
 
 
-class PooledAnswer(Response):
+class WhenComputed(Response):
+    """A response that is computed for as long as the client is there.
+
+    Args:
+        work: gives the response; what it raises becomes the answer.
+    """
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, Response]]) -> None:
+        super().__init__()
+        self._work = work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; returns in silence when the client has gone."""
+        try:
+            response = await while_connected(receive, self._work())
+        except ClientGone:
+            return
+        await response(scope, receive, send)
+
+
+class PooledAnswer(WhenComputed):
     """Collects what each text gave.
 
     Args:
@@ -30,31 +51,26 @@ class PooledAnswer(Response):
         start: Callable[[], Awaitable[ServedAnswer]],
         write: Callable[[ServedAnswer, Sequence[Delta]], BaseModel],
     ) -> None:
-        super().__init__()
+        super().__init__(self._collect)
         self._start = start
         self._document = write
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; returns in silence when the client has gone."""
-        try:
-            response = await while_connected(receive, self._collect())
-        except ClientGone:
-            return
-        await response(scope, receive, send)
-
     async def _collect(self) -> Response:
-        generation = await unbroken(self._start())
-        try:
-            pieces = [delta async for delta in generation]
-        finally:
-            await generation.cancel()
-        finishes = [delta.finish_reason for delta in pieces if delta.finish_reason]
-        if finishes != ["stop"] * generation.choices:
-            raise Unavailable("request_cancelled", "The request was ended before it was complete.")
+        async with begun(self._start) as generation:
+            pieces = await pieces_of(generation)
         body = self._document(generation, pieces).model_dump_json(exclude_none=True)
         receipt = generation.outcome.header() if generation.outcome else ""
         headers = {"x-appliance-receipt": receipt}
         return Response(body, media_type="application/json", headers=headers)
+
+
+async def pieces_of(generation: ServedAnswer) -> list[Delta]:
+    """The pieces of all texts. Raises Unavailable (`request_cancelled`) where one is missing."""
+    pieces = [delta async for delta in generation]
+    finishes = [delta.finish_reason for delta in pieces if delta.finish_reason]
+    if finishes != ["stop"] * generation.choices:
+        raise Unavailable("request_cancelled", "The request was ended before it was complete.")
+    return pieces
 
 
 def vectors(pieces: Sequence[Delta]) -> list[bytes]:

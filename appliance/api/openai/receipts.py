@@ -22,10 +22,18 @@ router = APIRouter(tags=["receipts"])
 @router.get("/v1/receipts/{request_id}")
 def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResponse:
     """The entries, an inclusion proof and the newest signed head; 404 for another app's request."""
+    return evidence_of(services_of(request).reader, caller.principal.key_id, request_id)
+
+
+def evidence_of(reader: LogReader, key_id: str, request_id: str) -> ReceiptResponse:
+    """The evidence of a request of a key.
+
+    Raises:
+        NotFound: `not_found`, also for the request of another key.
+    """
     if not _REQUEST_ID.fullmatch(request_id):
         raise NotFound("not_found", "This is not the id of a request.")
-    reader = services_of(request).reader
-    intent, outcome = reader.find_request(request_id, caller.principal.key_id)
+    intent, outcome = reader.find_request(request_id, key_id)
     return ReceiptResponse(
         request_id=request_id,
         intent=EntryRef(seq=intent.seq, leaf=intent.leaf.hex()),

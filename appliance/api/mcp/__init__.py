@@ -1,0 +1,1 @@
+"""The Model Context Protocol on the LAN listener, where the configuration switches it on."""

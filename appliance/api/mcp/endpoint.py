@@ -1,0 +1,152 @@
+"""`POST /mcp`: the Model Context Protocol over streamable HTTP, one answer a message.
+
+Rules:
+- A page of a browser may call only from an origin that `server.cors_origins` names, so that no
+  other page reaches a server whose address it was made to resolve to.
+- A tool that fails is told in the result, where the model that called it reads it; logs, metrics
+  and counts know it by the status that the HTTP API would have given.
+- `GET` and `DELETE` are no methods here: there is no stream to open and no session to end.
+"""
+
+from functools import partial
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+import appliance
+from appliance.api.deps import CallerDep, services_of
+from appliance.api.errors import error_body, seconds_to_wait, status_of
+from appliance.api.json_body import JsonRoute, note_model
+from appliance.api.mcp.protocol import (
+    CALL,
+    HANDSHAKE,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    STATELESS,
+    RpcAsked,
+    RpcRefused,
+    asked,
+)
+from appliance.api.mcp.tools import TOOLS
+from appliance.api.openai.pooled import WhenComputed
+from appliance.errors import CODES, ApplianceError, BadRequest, Forbidden
+from appliance.types import Caller
+from appliance.wire.mcp.rpc import (
+    META,
+    Handshake,
+    McpOffered,
+    McpResult,
+    McpServerInfo,
+    McpTools,
+    RpcError,
+    RpcReply,
+    ToolCalled,
+    ToolResult,
+    ToolText,
+)
+
+router = APIRouter(tags=["mcp"], route_class=JsonRoute)
+_SERVER: Final = McpServerInfo(name="appliance", version=appliance.__version__)
+_OFFERED: Final = McpOffered(
+    capabilities={"tools": {}},
+    instructions="Tasks and collections of this site, with a receipt for each answer. Cite "
+    "passages by document and place; keep request_id and receipt as evidence.",
+)
+_CACHED: Final = {"ttlMs": 0, "cacheScope": "private"}
+_BODY: Final = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+
+
+@router.post("/mcp", response_model=None, openapi_extra=_BODY)
+async def mcp(request: Request, caller: CallerDep) -> Response:
+    """Take one message of the Model Context Protocol."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in services_of(request).config.server.cors_origins:
+        raise Forbidden("forbidden", "Pages of this origin may not call; see server.cors_origins.")
+    try:
+        message = asked(await _body(request), request.headers)
+    except RpcRefused as refused:
+        return _refusal(request, refused)
+    if message is None or message.message.method != CALL:
+        request.scope["state"]["polled"] = "mcp"
+    if message is None:
+        return Response(status_code=202)
+    return WhenComputed(partial(_answered, request, caller, message))
+
+
+async def _body(request: Request) -> Any:
+    """The value of the body. Raises RpcRefused where it is no JSON."""
+    try:
+        return await request.json()
+    except BadRequest as error:
+        told = RpcError(code=PARSE_ERROR, message=error.message)
+        raise RpcRefused(told, code=error.code) from error
+
+
+async def _answered(request: Request, caller: Caller, message: RpcAsked) -> Response:
+    try:
+        result = await _result(request, caller, message)
+    except RpcRefused as refused:
+        return _refusal(request, refused)
+    if message.alone:
+        meta = {**(result.meta or {}), f"{META}serverInfo": _SERVER.model_dump()}
+        cached = {} if isinstance(result, ToolResult) else _CACHED
+        more = {"resultType": "complete", "meta": meta, **cached}
+        result = result.model_copy(update=more)
+    return _reply(RpcReply(id=message.message.id, result=result))
+
+
+async def _result(request: Request, caller: Caller, message: RpcAsked) -> McpResult:
+    method = message.message.method
+    if method == CALL:
+        return await _called(request, caller, message)
+    if method == "tools/list":
+        if message.message.params.get("cursor") is not None:
+            raise message.refused(INVALID_PARAMS, "cursor: there is one page.", 400)
+        services, who = services_of(request), caller.principal
+        return McpTools(tools=[tool.listed(services, who) for tool in TOOLS.values()])
+    if method == "server/discover" and message.alone:
+        return _OFFERED.model_copy(update={"supportedVersions": [STATELESS, *HANDSHAKE]})
+    if method == "initialize":
+        wanted = message.read(Handshake).protocolVersion
+        version = wanted if wanted in HANDSHAKE else HANDSHAKE[-1]
+        return _OFFERED.model_copy(update={"protocolVersion": version, "serverInfo": _SERVER})
+    if method == "ping" and not message.alone:
+        return McpResult()
+    raise message.refused(METHOD_NOT_FOUND, "There is no such method.", 404)
+
+
+async def _called(request: Request, caller: Caller, message: RpcAsked) -> ToolResult:
+    """The result of a tool, or its failure as a result."""
+    called = message.read(ToolCalled)
+    tool = TOOLS.get(called.name)
+    if tool is None:
+        raise message.refused(INVALID_PARAMS, "There is no such tool.", 400)
+    task = called.arguments.get("task")
+    if isinstance(task, str):
+        note_model(request, task)
+    try:
+        found = await tool.call(services_of(request), caller, called.arguments)
+    except ApplianceError as error:
+        return _failed(request, error)
+    text = ToolText(text=found.model_dump_json())
+    return ToolResult(content=[text], structuredContent=found, isError=False)
+
+
+def _failed(request: Request, error: ApplianceError) -> ToolResult:
+    state, seconds = request.scope["state"], seconds_to_wait(error)
+    state["error_code"], state["status"] = error.code, status_of(error)
+    told = {**error_body(error), **({} if seconds is None else {"retry_after": seconds})}
+    text = f"{error.code}: {error.message} {CODES[error.code].hint}"
+    return ToolResult(content=[ToolText(text=text)], isError=True, meta={"appliance/error": told})
+
+
+def _refusal(request: Request, refused: RpcRefused) -> Response:
+    state = request.scope["state"]
+    state["error_code"], state["status"] = refused.code, 400
+    return _reply(RpcReply(id=refused.id, error=refused.error), refused.status)
+
+
+def _reply(reply: RpcReply, status: int = 200) -> Response:
+    return Response(reply.encoded(), status, media_type="application/json")

@@ -1,0 +1,1 @@
+"""The schemas of the Model Context Protocol, of the LAN listener."""

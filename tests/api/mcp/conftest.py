@@ -1,0 +1,45 @@
+"""The LAN app with `server.mcp`, and a collection of which the key may read a part."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from appliance.api.app import create_lan_app
+from appliance.app import Services
+from appliance.retrieval.collection import Settings
+from tests.api.conftest import Lan
+from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
+from tests.retrieval.shelf import incoming
+
+PAGE = "https://intranet.example"
+
+
+@pytest.fixture
+async def lan(real_services: Services) -> AsyncIterator[Lan]:
+    """As the fixture of all of `tests/api/`, switched on."""
+    inference, supervisor = FakeInference(real_services.audit), FakeSupervisor(["ready"])
+    services = with_fakes(real_services, inference, supervisor)
+    server = replace(services.config.server, mcp=True, cors_origins=(PAGE,))
+    services = replace(services, config=replace(services.config, server=server))
+    app = create_lan_app(services)
+    key, secret = services.keys.create("mcp app")
+    headers = {"authorization": f"Bearer {secret}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://lan", headers=headers) as c:
+        yield Lan(app, services, inference, supervisor, secret, c)
+    services.keys.revoke(key.id)
+
+
+@pytest.fixture
+def manuals(lan: Lan) -> Iterator[None]:
+    """One document that the key may read, and one that it may not."""
+    library = lan.services.retrieval.library
+    library.create("manuals", Settings())
+    key = lan.services.keys.authenticate(lan.secret).key_id
+    for name, who in (("mine.txt", f"key:{key}"), ("theirs.txt", "key:other")):
+        document = incoming(name, f"The pump of {name} leaks.", access=[who], embedded=False)
+        library.get("manuals").collection.put(document, "p", 1)
+    yield
+    library.drop("manuals")
