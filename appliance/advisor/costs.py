@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.advisor.measured import MeasuredFacts, OptionMeasured
+from appliance.advisor.options import MeasuredFacts, OptionMeasured
 from appliance.advisor.questions import Price, Questions, Range, exactly
 from appliance.statistics import power
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from appliance.advisor.blocks import Profile, WeekBlock, named, table
 from appliance.advisor.costs import Percentiles
-from appliance.advisor.measured import per_doubling
+from appliance.advisor.options import per_doubling
 from appliance.statistics import change
 from appliance.statistics.change import LEAST, LONG, SHORT
 

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Final
 
 from appliance.advisor.costs import MOST_UNCERTAIN
-from appliance.advisor.measured import MeasuredFacts
+from appliance.advisor.options import MeasuredFacts
 from appliance.advisor.questions import SOURCE, Questions, Range
 from appliance.advisor.verdict import NAMES, Option, Recommendation, parts
 from appliance.evals.known import Quality

@@ -16,7 +16,7 @@ from typing import Final
 
 from appliance.advisor import costs
 from appliance.advisor.costs import Case, Percentiles, Swing
-from appliance.advisor.measured import (
+from appliance.advisor.options import (
     OPTIONS,
     MeasuredFacts,
     OptionMeasured,

@@ -18,6 +18,7 @@ from appliance.errors import EvaluationRefused, NotFound, Unavailable
 from appliance.evals import differing, gate_report, judging, pairs
 from appliance.evals.asking import PADDED, Asking, as_it_is
 from appliance.evals.baselines import LINEAR, battery
+from appliance.evals.exposure import REPLAY
 from appliance.evals.gate_outcomes import (
     CANDIDATE,
     INCUMBENT,
@@ -41,7 +42,6 @@ from appliance.evals.judging import Coarse
 from appliance.evals.outcomes import Outcome, check_complete
 from appliance.evals.packs.items import items as pack_items
 from appliance.evals.packs.measure import AskingPack
-from appliance.evals.seen import REPLAY
 from appliance.jobs.kind import Context
 from appliance.looks import replay
 from appliance.looks.answers import LookFiles, answered

@@ -10,11 +10,11 @@ from typing import assert_never
 from appliance.errors import Deferred, Queued, Refused
 from appliance.routing.definition import RouteDefinition
 from appliance.routing.people import Form, People
-from appliance.tasks.asked import content_of
 from appliance.tasks.catalogue import Tasks
 from appliance.tasks.definition import JsonForm, LabelForm, Text
 from appliance.tasks.inputs import values_of
 from appliance.tasks.loaded import LoadedTask
+from appliance.tasks.request import content_of
 from appliance.types import Caller, GenerationRequest
 
 

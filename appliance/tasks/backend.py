@@ -18,13 +18,13 @@ from typing import Final
 from appliance.serving.backend import ModelBackend, PreparedRequest, Wrapped, common, inner
 from appliance.statistics.labels import blended, distribution, prior, total
 from appliance.tasks import labelled, values
-from appliance.tasks.asked import content_of, unused
 from appliance.tasks.decided import decided
 from appliance.tasks.definition import JsonForm, LabelForm, Output, form_of
 from appliance.tasks.enforced import constraint, most_tokens
 from appliance.tasks.inputs import Values, values_of
 from appliance.tasks.judging import Judging
 from appliance.tasks.loaded import LoadedTask
+from appliance.tasks.request import content_of, unused
 from appliance.types import (
     Constraint,
     Decision,

@@ -28,10 +28,10 @@ from appliance.retrieval.search import SearchHits
 from appliance.retrieval.service import SearchQuery
 from appliance.serving.backend import PreparedRequest, Wrapped, common, inner
 from appliance.tasks import labelled
-from appliance.tasks.asked import content_of, unused
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.definition import Text
 from appliance.tasks.inputs import values_of
+from appliance.tasks.request import content_of, unused
 from appliance.types import (
     CitedFrom,
     Constraint,

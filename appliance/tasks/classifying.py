@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 import appliance
 from appliance.serving.backend import ModelBackend, PreparedRequest, Provenance
-from appliance.tasks.asked import content_of, unused
 from appliance.tasks.definition import LabelForm
 from appliance.tasks.inputs import values_of
 from appliance.tasks.labelled import answer, judged, text_of
 from appliance.tasks.loaded import LoadedTask
+from appliance.tasks.request import content_of, unused
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal, TaskAnswer
 from appliance.workers.coverage import Obstacle
 

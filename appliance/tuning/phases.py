@@ -19,8 +19,8 @@ from appliance.tasks import definition
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.tuning import adapter_file, curve, forgetting
 from appliance.tuning.checks import Scored, check_tokens
+from appliance.tuning.dev_quality import DevMeasured, form_of, measured
 from appliance.tuning.forgetting import Forgotten, forgotten
-from appliance.tuning.measured import DevMeasured, form_of, measured
 from appliance.tuning.messages import TrainingOrder
 from appliance.tuning.parameters import TuneWanted
 from appliance.tuning.proof import AdapterProof, prove

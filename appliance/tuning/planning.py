@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from appliance.tuning import adapter_file, forgetting, plan
-from appliance.tuning.measured import rehearsal
+from appliance.tuning.dev_quality import rehearsal
 from appliance.tuning.phases import UNTRAINED, TuningRun
 from appliance.tuning.plan import MeasuredPace
 from appliance.tuning.proof import rehearsed

@@ -39,7 +39,7 @@ from appliance.trust.bytes import durable
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.trust.gguf.gguf import GgufFacts, vet
 from appliance.tuning import examples, importance, selection, unchanged
-from appliance.tuning.measured import measured
+from appliance.tuning.dev_quality import measured
 from appliance.tuning.plan import MIB
 from appliance.tuning.quantizer_process import collected_by_child, made_by_child
 from appliance.tuning.rows import TokenRow, common_prefix

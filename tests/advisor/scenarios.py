@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date
 
-from appliance.advisor.measured import MeasuredFacts, OptionMeasured
+from appliance.advisor.options import MeasuredFacts, OptionMeasured
 from appliance.advisor.questions import Questions, read
 from appliance.evals.known import Quality
 

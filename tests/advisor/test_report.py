@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from appliance.advisor.measured import RequestTimes
+from appliance.advisor.options import RequestTimes
 from appliance.advisor.report import VERDICTS, WORDS, page, words
 from appliance.advisor.verdict import NAMES, advise
 from appliance.reports.page import ReportTable, render

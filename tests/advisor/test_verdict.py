@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from appliance.advisor.measured import MeasuredFacts, OptionMeasured, cascade
+from appliance.advisor.options import MeasuredFacts, OptionMeasured, cascade
 from appliance.advisor.questions import Questions
 from appliance.advisor.verdict import Recommendation, advise, document
 from appliance.evals.known import CertifiedRoute, Quality

@@ -10,8 +10,8 @@ from appliance.advisor.questions import build, read
 from appliance.cli.advise import EXAMPLE
 from appliance.cli.main import cli
 from appliance.evals.job import DIRECTORY
-from tests.advisor.test_gathering import write
-from tests.advisor.test_measured import RESULT
+from tests.advisor.test_options import RESULT
+from tests.advisor.test_task_facts import write
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
 

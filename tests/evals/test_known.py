@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from appliance.advisor.measured import of_evidence
+from appliance.advisor.options import of_evidence
 from appliance.advisor.questions import read
 from appliance.advisor.verdict import advise
 from appliance.evals import judging, known

@@ -36,8 +36,8 @@ from appliance.trust.artifacts.store import load_policy
 from appliance.types import Json, Limits, TaskAnswer
 from appliance.wire.admin.advice import ADVISE, AdviceWanted
 from appliance.wire.admin.routes import ROUTE, ROUTE_LABEL, ROUTE_SAMPLE, LabelGiven, Traffic
-from tests.advisor.test_gathering import write
-from tests.advisor.test_measured import RESULT
+from tests.advisor.test_options import RESULT
+from tests.advisor.test_task_facts import write
 from tests.api.admin.lab import client_of
 from tests.routing.world import (
     DOUBTFUL,

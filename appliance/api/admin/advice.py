@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import Path
 
 from appliance.advisor import shelf
-from appliance.advisor.gathering import gather
-from appliance.advisor.measured import joined, told
+from appliance.advisor.options import joined, told
 from appliance.advisor.questions import build
 from appliance.advisor.report import page
+from appliance.advisor.task_facts import gather
 from appliance.advisor.verdict import advise, document
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services

@@ -18,9 +18,9 @@ from appliance.datasets import capture, directory
 from appliance.datasets.items import Item
 from appliance.datasets.personal_data import mask
 from appliance.errors import AuditRefused, DatasetRefused, Refused
+from appliance.evals.exposure import seen
 from appliance.evals.gate import GateJob
 from appliance.evals.job import DIRECTORY, EvaluationJob
-from appliance.evals.seen import seen
 from appliance.types import Json
 from appliance.wire.admin import datasets as wire
 

@@ -14,8 +14,8 @@ from appliance.evals.job import DIRECTORY
 from appliance.jobs.kind import digest
 from appliance.trust.artifacts.store import load_policy
 from appliance.wire.admin.advice import ADVICE, ADVICE_LIST, ADVISE, AdviceWanted
-from tests.advisor.test_gathering import answer, write
-from tests.advisor.test_measured import RESULT
+from tests.advisor.test_options import RESULT
+from tests.advisor.test_task_facts import answer, write
 from tests.api.admin.lab import client_of
 from tests.api.admin.test_gates import made, opened
 from tests.evals.gates import pairs

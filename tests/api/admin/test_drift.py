@@ -14,8 +14,8 @@ from appliance.evals.job import DIRECTORY
 from appliance.wire.admin.advice import ADVISE, AdviceWanted
 from appliance.wire.admin.drift import DRIFT, DRIFT_REPORT, DRIFT_RESTART, Restart
 from appliance.wire.admin.models import STATUS
-from tests.advisor.test_gathering import write
-from tests.advisor.test_measured import RESULT
+from tests.advisor.test_options import RESULT
+from tests.advisor.test_task_facts import write
 from tests.advisor.weeks import watched
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import BadRequest
-from appliance.tasks.asked import content_of, unused
+from appliance.tasks.request import content_of, unused
 from appliance.types import GenerationRequest
 
 

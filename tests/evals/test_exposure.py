@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from appliance.evals.seen import REPLAY, Seen, seen
+from appliance.evals.exposure import REPLAY, Seen, seen
 from appliance.evals.store import OutcomeFiles
 from tests.evals.example import outcomes
 from tests.evals.gates import signed, wanted

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from appliance.advisor.measured import (
+from appliance.advisor.options import (
     MeasuredFacts,
     RequestTimes,
     arrivals,

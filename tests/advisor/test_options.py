@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from appliance.advisor.measured import (
+from appliance.advisor.options import (
     MeasuredFacts,
     OptionMeasured,
     arrivals,

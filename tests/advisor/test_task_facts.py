@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.advisor.gathering import gather
+from appliance.advisor.task_facts import gather
 from appliance.app import Services, open_services
 from appliance.audit.log import Draft
 from appliance.evals.store import newest_result
 from appliance.types import Json
-from tests.advisor.test_measured import RESULT
+from tests.advisor.test_options import RESULT
 from tests.api.admin.lab import make_lab
 
 
@@ -57,8 +57,8 @@ def test_arrivals_are_those_of_the_task_alone(tmp_path: Path) -> None:
 def test_the_log_is_read_to_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr("appliance.advisor.gathering.MOST_ANSWERS", most)
-    monkeypatch.setattr("appliance.advisor.gathering.MAX_LIMIT", 2)
+    monkeypatch.setattr("appliance.advisor.task_facts.MOST_ANSWERS", most)
+    monkeypatch.setattr("appliance.advisor.task_facts.MAX_LIMIT", 2)
     lab = make_lab(tmp_path)
     with open_services(lab.data) as services:
         for _ in range(5):

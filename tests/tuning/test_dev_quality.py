@@ -10,7 +10,7 @@ from appliance.errors import TaskRefused
 from appliance.evals.parameters import EvaluationWanted
 from appliance.tasks import values
 from appliance.tuning import examples
-from appliance.tuning.measured import form_of, measured, rehearsal
+from appliance.tuning.dev_quality import form_of, measured, rehearsal
 from appliance.tuning.proof import ends
 from appliance.tuning.served import Served, serving
 from tests.smol import sealed
