@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.output import Output, json_option, safe, state
-from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, passphrase_option
+from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, key_option, passphrase_option
 from appliance.errors import UsageError
 from appliance.tokens.uri import TokenUri
 from appliance.trust.bytes import durable, ecdsa, key_file
@@ -85,6 +85,24 @@ def show(
         _free(public)
         durable.create(public, ecdsa.public_pem(key), 0o644)
     _tell(output, key, public, "opens")
+
+
+@signer.command()
+@click.argument(
+    "path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@key_option("The private key.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
+              help="Where the signature is written, DER.")  # fmt: skip
+@json_option
+@click.pass_obj
+def sign(output: Output, path: Path, key: ecdsa.SigningKey, out: Path) -> None:
+    """Sign the bytes of a file, as openssl does.
+
+    `openssl dgst -sha384 -verify PUBLIC -signature OUT FILE` checks it.
+    """
+    durable.replace(out, ecdsa.sign(key, path.read_bytes()), 0o644)
+    _tell(output, key.public_key(), out, "signed")
 
 
 def _free(*paths: Path) -> None:

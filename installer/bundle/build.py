@@ -305,7 +305,7 @@ def main() -> None:
     """Command line: build the bundle in OUT and print what it holds."""
     parser = argparse.ArgumentParser(prog="appliance bundle build")
     parser.add_argument("out", type=Path, metavar="OUT", help="directory for the stick")
-    parser.add_argument("--key", type=Path, required=True, help="the vendor's private key, PEM")
+    parser.add_argument("--key", type=Path, required=True, help="the vendor's: a file, or pkcs11:…")
     parser.add_argument("--new-key", action="store_true", help="make it if it is not there")
     parser.add_argument("--counter", type=int, help="by default the number of commits")
     for name in ("--model", "--lab-model"):
@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument("--plugin", action="append", default=[], metavar="NAME=WHEEL")
     parser.add_argument("--trust", type=Path, metavar="DIR", help="trust metadata of the site")
     options = parser.parse_args()
-    if options.new_key and not options.key.exists():
+    if options.new_key and not media.on_token(options.key) and not options.key.exists():
         media.new_key(options.key)
     with tempfile.TemporaryDirectory(dir=_work()) as work:
         _build(options, Path(work))
@@ -333,7 +333,7 @@ def _build(options: argparse.Namespace, work: Path) -> None:
     if options.embedder:
         lab_models.append(e5.lay_out(work / e5.ID))
     wanted = Wanted(
-        key=options.key.absolute(),
+        key=options.key if media.on_token(options.key) else options.key.absolute(),
         counter=options.counter or commits(),
         models=[path.absolute() for path in options.model],
         lab_models=lab_models,

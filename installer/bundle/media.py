@@ -2,13 +2,14 @@
 
 Rules: plain files with plain names, no links and no execute bits (the stick may be FAT); chunks
 of at most `manifest.CHUNK` bytes; every file but the list and its signature is in the list; the
-same inputs give the same bytes, the signature too (its nonce is that of RFC 6979, which OpenSSL
-has from 3.2 on). The directory appears by one rename when it is complete.
+same inputs give the same bytes, the signature of a key in a file too (its nonce is that of
+RFC 6979, which OpenSSL has from 3.2 on). The directory appears by one rename when it is complete.
 """
 
 import hashlib
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,11 @@ def finish(part: Path, out: Path, key: Path, openssl: Sequence[str] = ("openssl"
     Raises:
         BundleError: openssl failed, or two files have one name on FAT.
     """
-    _openssl(openssl, "pkey", "-in", str(key), "-pubout", "-out", str(part / signature.KEY))
+    public = part / signature.KEY
+    if on_token(key):
+        _asking("show", str(key), "--public", str(public))
+    else:
+        _run((*openssl, "pkey", "-in", str(key), "-pubout", "-out", str(public)))
     print_of = signature.fingerprint(part / signature.KEY)
     _file(part / "VENDOR-KEY.fingerprint", f"{print_of}  {signature.KEY}\n".encode())
     files = sorted(str(p.relative_to(part)) for p in part.rglob("*") if p.is_file())
@@ -135,11 +140,11 @@ def _write_chunk(file: BinaryIO, out: Path, path: str, limit: int) -> Chunk:
 
 def _sign(part: Path, key: Path, openssl: Sequence[str]) -> None:
     sums, target = part / signature.SUMS, part / signature.SIGNATURE
-    _openssl(
-        openssl,
-        *("dgst", "-sha384", "-sign", str(key), "-sigopt", "nonce-type:1"),
-        *("-out", str(target), str(sums)),
-    )
+    if on_token(key):
+        _asking("sign", str(sums), "--key", str(key), "--out", str(target))
+    else:
+        sign = ("dgst", "-sha384", "-sign", str(key), "-sigopt", "nonce-type:1")
+        _run((*openssl, *sign, "-out", str(target), str(sums)))
     try:
         signature.verify(openssl, part, part / signature.KEY)
     except InstallError as error:
@@ -154,11 +159,10 @@ def new_key(path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    _openssl(
-        ("openssl",),
-        *("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
+    _run((
+        *("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
         *("-pkeyopt", "ec_param_enc:named_curve", "-out", str(path)),
-    )
+    ))  # fmt: skip
 
 
 def _file(path: Path, data: bytes) -> None:
@@ -166,10 +170,22 @@ def _file(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _openssl(command: Sequence[str], *arguments: str) -> None:
+def on_token(key: Path) -> bool:
+    """True if a key is no file, but a `pkcs11:` URI that `appliance signer` opens."""
+    return str(key).startswith("pkcs11:")
+
+
+def _asking(*words: str) -> None:
+    """Run `appliance signer`, which asks for the PIN on the terminal and says what is wrong."""
+    command = (sys.executable, "-m", "appliance", "signer", *words)
+    if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+        raise BundleError(f"The key on the token is of no use: signer {words[0]}.")
+
+
+def _run(command: Sequence[str]) -> None:
     try:
-        subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
+        subprocess.run(command, check=True, capture_output=True, text=True)
     except OSError as error:
-        raise BundleError(f"openssl: {error}") from error
+        raise BundleError(f"{command[0]}: {error}") from error
     except subprocess.CalledProcessError as error:
-        raise BundleError(f"openssl {arguments[0]}: {error.stderr.strip()}") from error
+        raise BundleError(f"{Path(command[0]).name}: {error.stderr.strip()}") from error

@@ -152,7 +152,7 @@ def main() -> None:
     """Command line: build the stick with the tuning set."""
     parser = argparse.ArgumentParser(prog="appliance bundle tuning")
     parser.add_argument("out", type=Path, metavar="OUT", help="the directory for the stick")
-    parser.add_argument("--key", type=Path, required=True, help="the vendor's private key, PEM")
+    parser.add_argument("--key", type=Path, required=True, help="the vendor's: a file, or pkcs11:…")
     parser.add_argument("--wheels", type=Path, metavar="DIR",
                         help="a directory with torch's wheel for the processor, and perhaps "
                         "with others")  # fmt: skip

@@ -48,7 +48,7 @@ STAND_ALONE = {
     "drift rehearse",
     "task weights",
     "docs",
-    *(f"signer {verb}" for verb in ("new", "encrypt", "show")),
+    *(f"signer {verb}" for verb in ("new", "encrypt", "show", "sign")),
 }
 WITHOUT_JSON = {"tui", "trust ceremony guide"}
 PASSED_ON = {"bundle build", "bundle verify", "bundle tuning"}  # their options are the builder's
@@ -103,7 +103,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"eval {verb}" for verb in ("outcomes", "verify", "carry")),
         *(f"tune {verb}" for verb in ("plan", "run", "resume", "show", "offer", "teach")),
         *(f"tune {verb}" for verb in ("list", "compare", "report")), "bundle tuning",
-        "quantize", *(f"signer {verb}" for verb in ("new", "encrypt", "show")),
+        "quantize", *(f"signer {verb}" for verb in ("new", "encrypt", "show", "sign")),
         *(f"queue {verb}" for verb in ("list", "show", "answer", "labels")),
         *(f"upstream {verb}" for verb in ("list", "show", "learn", "approve", "probe", "drain")),
         "upstream reload",
