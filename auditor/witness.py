@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """A witness for audit logs, on a machine without a network. Stands alone: Python and cryptography.
 
-    witness.py key DIR NAME            make DIR/witness.pem, DIR/witness.pub
+    witness.py key DIR NAME WORDS      make DIR/witness.pem, DIR/witness.pub
     witness.py trust DIR GENESIS.pub   follow a log from its first key on
-    witness.py cosign DIR REQUEST ANSWER
+    witness.py cosign DIR REQUEST ANSWER [WORDS]
+
+WORDS is a file (or /dev/fd/N) whose first line is the key's passphrase, or - to type it.
 
 It cosigns a head only if the log's key of that time signed it and it is consistent with the last
 head seen: a log that was rewritten, cut or forked gets nothing. What it has seen is on disk before
@@ -18,6 +20,7 @@ Sources: c2sp.org/tlog-witness, tlog-cosignature, tlog-checkpoint, signed-note; 
 
 import base64
 import ctypes
+import getpass
 import json
 import os
 import resource
@@ -31,6 +34,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -193,7 +197,15 @@ def load(path: Path) -> dict[str, Any]:
     return found
 
 
-def make_key(place: str, name: str) -> None:
+def passphrase(words: str) -> bytes:
+    """The first line of a file, or typed."""
+    if words == "-":
+        return getpass.getpass("Passphrase of the witness's key: ").encode()
+    with Path(words).open("rb") as file:
+        return file.readline().rstrip(b"\n")
+
+
+def make_key(place: str, name: str, words: str | None = None) -> None:
     """`key`."""
     directory = Path(place)
     directory.mkdir(parents=True, exist_ok=True)
@@ -202,10 +214,16 @@ def make_key(place: str, name: str) -> None:
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw()
     line = f"{name}+{key_id(name, bytes([4]), public).hex()}+{b64(bytes([4]) + public)}\n"
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    secret = None if words is None else passphrase(words)
+    if secret is not None and len(secret) < 12:
+        raise Refused(400, "a passphrase takes at least 12 characters")
+    under = NoEncryption() if secret is None else BestAvailableEncryption(secret)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, under)
     write(directory / "witness.pem", pem, 0o600)
     write(directory / "witness.pub", line.encode())
     print(line, end="")
+    if secret is None:
+        print("[!] The key has no passphrase; the next release refuses this.", file=sys.stderr)
 
 
 def trust(place: str, genesis: str) -> None:
@@ -221,11 +239,16 @@ def trust(place: str, genesis: str) -> None:
     print(f"This witness follows the log {origin} from its first key on.")
 
 
-def answer(place: str, request: str, out: str) -> None:
+def answer(place: str, request: str, out: str, words: str = "-") -> None:
     """`cosign`."""
     directory = Path(place)
     name = (directory / "witness.pub").read_text().partition("+")[0]
-    key = load_pem_private_key((directory / "witness.pem").read_bytes(), password=None)
+    pem = (directory / "witness.pem").read_bytes()
+    secret = passphrase(words) if b"ENCRYPTED" in pem else None
+    try:
+        key = load_pem_private_key(pem, secret)
+    except ValueError as error:
+        raise Refused(400, "witness.pem does not open with this passphrase") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise Refused(400, "witness.pem is no Ed25519 key")
     logs = load(directory / "seen.json")
@@ -248,9 +271,11 @@ def forbid_dumps() -> None:
 def main(arguments: list[str]) -> int:
     """The command line."""
     commands: dict[tuple[str, int], Callable[..., None]] = {
-        ("key", 2): make_key,
+        ("key", 2): make_key,  # as before; warned of
+        ("key", 3): make_key,
         ("trust", 2): trust,
         ("cosign", 3): answer,
+        ("cosign", 4): answer,
     }
     command = commands.get((arguments[0] if arguments else "", len(arguments) - 1))
     if command is None:

@@ -143,3 +143,24 @@ def test_usage(desk: Path) -> None:
     assert main([]) == 2
     assert main(["cosign", "x"]) == 2
     assert main(["key", str(desk), "again"]) == 1
+
+
+def test_a_key_under_a_passphrase(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (words := tmp_path / "words").write_text("short\n")
+    at = str(tmp_path / "own")
+    assert main(["key", at, "w.example/own", str(words)]) == 1
+    assert not (tmp_path / "own" / "witness.pem").exists()
+    words.write_text("correct horse battery\n")
+    assert main(["key", at, "w.example/own", str(words)]) == 0
+    assert b"ENCRYPTED" in (tmp_path / "own" / "witness.pem").read_bytes()
+    directory = new_log(tmp_path / "log")
+    assert main(["trust", at, str(directory / "genesis.pub")]) == 0
+    asked = request(directory, tmp_path / "own", tmp_path / "request")
+    (wrong := tmp_path / "wrong").write_text("another good passphrase\n")
+    answer = tmp_path / "answer"
+    assert main(["cosign", at, str(asked), str(answer), str(wrong)]) == 1
+    assert not answer.exists() and "does not open" in capsys.readouterr().out
+    assert main(["cosign", at, str(asked), str(answer), str(words)]) == 0
+    verify_cosigned(
+        answer.read_bytes(), ORIGIN, witness_key((tmp_path / "own/witness.pub").read_bytes())
+    )

@@ -160,6 +160,7 @@ def test_the_auditors_guide_on_two_machines(tmp_path: Path) -> None:
     desk.mkdir()
     shutil.copyfile(data / "audit" / "genesis.pub", desk / "genesis.pub")
     (desk / "receipt.json").write_text(receipt.model_dump_json())
+    (desk / "words").write_text("correct horse battery\n")
     for name in ("verify_export.py", "verify_receipt.py", "witness.py"):
         (desk / name).symlink_to(stick / "tools" / name)
     page = AUDITOR_GUIDE.read_text(encoding="utf-8")
