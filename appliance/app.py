@@ -41,6 +41,7 @@ from appliance.routing.monitor import Monitors
 from appliance.routing.people import People
 from appliance.routing.upstreams.backends import UpstreamBackends
 from appliance.routing.upstreams.service import Upstreams
+from appliance.serving.background import BackgroundAnswers
 from appliance.serving.kept_answers import KeptAnswers
 from appliance.serving.selftest import SelfTestRun
 from appliance.serving.tokenization import Tokenizers
@@ -104,6 +105,7 @@ class Services:
     upstream_backends: UpstreamBackends
     tokenizers: Tokenizers
     kept: KeptAnswers
+    backgrounds: BackgroundAnswers
     supervisor: Supervisor
     shares: Shares
     rejected: RejectedCounts
@@ -173,6 +175,7 @@ def open_services(
             upstream_backends=serving.backends,
             tokenizers=serving.tokenizers,
             kept=serving.kept,
+            backgrounds=serving.backgrounds,
             retrieval=retrieval.retrieval,
             ledger=evidence.ledger,
             labels=evidence.labels,

@@ -228,6 +228,7 @@ async def _serve(services: Services, listeners: _Listeners) -> None:
     await services.pool.close()
     await services.jobs.close()
     await services.inference.drain(drain)
+    await services.backgrounds.ended()
     await asyncio.gather(*(server.finish(_LAST_BYTES_S) for server in servers))
     await asyncio.gather(*tasks, return_exceptions=True)
     await services.supervisor.close()

@@ -122,8 +122,19 @@ class KeptAnswers:
         if count >= MOST_OF_A_KEY:
             raise Overloaded("kept_answers_full", f"{count} answers of this key are kept.")
 
-    def keep(self, place: str, key_id: str, answer: KeptAnswer, seconds: int) -> None:
+    def keep(
+        self,
+        place: str,
+        key_id: str,
+        answer: KeptAnswer,
+        seconds: int,
+        *,
+        replacing: bool = False,
+    ) -> None:
         """Keep an answer for a while; durable when this returns.
+
+        Args:
+            replacing: in place of one; where that was removed or erased, nothing is kept.
 
         Raises:
             SQLAlchemyError: it cannot be.
@@ -142,7 +153,11 @@ class KeptAnswers:
         }
         with self._database.begin() as connection:
             over = _ROWS.c.until_us <= self._clock.wall_us()
-            connection.execute(sa.delete(_ROWS).where(over | (_ROWS.c.place == place)))
+            connection.execute(sa.delete(_ROWS).where(over))
+            there = (_ROWS.c.place == place) & (_ROWS.c.sealed.is_not(None) if replacing else True)
+            gone = connection.execute(sa.delete(_ROWS).where(there))
+            if replacing and not gone.rowcount:
+                return
             connection.execute(sa.insert(_ROWS).values(row))
 
     def remove(self, place: str) -> bool:

@@ -7,6 +7,7 @@ from appliance.routing.upstreams.backends import UpstreamBackends
 from appliance.routing.upstreams.service import Upstreams
 from appliance.routing.upstreams.tokenizing import UpstreamTokenizers
 from appliance.serving.backend import Backends
+from appliance.serving.background import BackgroundAnswers
 from appliance.serving.inference import Inference, InferenceParts
 from appliance.serving.kept_answers import KeptAnswers
 from appliance.serving.local_worker import LocalWorkers
@@ -62,6 +63,7 @@ class ServingRoom:
             buffered=config.audit.stream == "buffered",
         )
         self.under_way = UnderWay(self.shared.live)
+        self.backgrounds = BackgroundAnswers()
         self.kept = KeptAnswers(log.database, held.clock, log.kek, log.secret, config.audit.content)
 
     def answers(self, backends: Backends) -> Inference:

@@ -47,6 +47,7 @@ ROUTES = {
     "/v1/usage": {"GET"},
     "/v1/responses/input_tokens": {"POST"},
     "/v1/responses/resp_{name}": {"GET", "DELETE"},
+    "/v1/responses/resp_{name}/cancel": {"POST"},
     "/v1/responses/resp_{name}/input_items": {"GET"},
     "/v1/messages": {"POST"},
     "/v1/messages/count_tokens": {"POST"},
@@ -115,7 +116,11 @@ async def test_with_a_key_other_methods_are_405_and_other_paths_404(lan: Lan, me
             assert (reply.status_code, shaped(reply)["code"]) == (404, "not_found")
 
 
-POSTS = sorted(path for path, methods in ROUTES.items() if "POST" in methods)
+POSTS = sorted(
+    path
+    for path, methods in ROUTES.items()
+    if "POST" in methods and not path.endswith("/cancel")  # which has no body
+)
 
 
 @pytest.mark.parametrize("path", POSTS)

@@ -13,7 +13,7 @@ Rules:
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -192,10 +192,10 @@ async def begun(start: Callable[[], Awaitable[ServedAnswer]]) -> AsyncIterator[S
         await generation.cancel()
 
 
-async def collected(generation: ServedAnswer, form: Format) -> list[PartialChoice]:
+async def collected(pieces: AsyncIterable[Delta], form: Format) -> list[PartialChoice]:
     """The choices of a whole answer. Raises what the answer raises."""
     choices = [PartialChoice() for _ in range(form.choices)]
-    async for delta in generation:
+    async for delta in pieces:
         form.note(delta)
         choices[delta.index].take(delta)
     for choice in choices:

@@ -8,34 +8,43 @@ response; the comment before it is the receipt of the outcome. A failure in mid-
 Source: OpenAI API reference, responses and their streaming events.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from fastapi import APIRouter, Request
+from starlette.responses import Response as WrittenResponse
 
 from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import STREAMED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.annotations import cited_files
-from appliance.api.openai.answer import Answer
+from appliance.api.openai.answer import Answer, collected, unbroken
 from appliance.api.openai.formats import Format, PartialChoice
+from appliance.api.openai.pooled import WhenComputed
 from appliance.api.openai.requests import log_ignored, person_of
 from appliance.api.openai.stored import ResponseKeeping, conversation_of, keeping
+from appliance.app import Services
 from appliance.engine.text.reply import ParsedReply, Piece
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, BadRequest, Unavailable
+from appliance.observability.unexpected import unexpected
 from appliance.serving.generation import ServedAnswer
-from appliance.types import Delta, GenerationRequest, JsonValue, Sampling
+from appliance.types import Caller, Delta, GenerationRequest, JsonValue, Sampling
 from appliance.wire.openai.responses_reply import InputTokens, Response
 from appliance.wire.openai.responses_request import Item, ResponsesRequest
 
 router = APIRouter(tags=["generate"], route_class=JsonRoute)
+_Ended: TypeAlias = Literal["queued", "failed", "cancelled"]
+"""The states of a response without an answer."""
 
 
 @router.post("/v1/responses", response_model=Response, responses=STREAMED)
-async def responses(request: Request, body: ResponsesRequest, caller: CallerDep) -> Answer:
+async def responses(
+    request: Request, body: ResponsesRequest, caller: CallerDep
+) -> Answer | WhenComputed:
     """Answer a conversation, which may go on from a response that is kept."""
     log_ignored(body, caller.request_id)
     services = services_of(request)
@@ -43,12 +52,61 @@ async def responses(request: Request, body: ResponsesRequest, caller: CallerDep)
     keeper = await keeping(services, caller, body, past, given)
     asker = replace(caller, person=person_of(body))
     asked = response_generation(body, (*past.items, *given))
+    start = partial(services.inference.start, asker, asked)
+    if body.background:
+        return WhenComputed(partial(_in_background, services, caller, body, start, keeper))
     return Answer(
-        partial(services.inference.start, asker, asked),
+        start,
         partial(ResponsesFormat, request_id=caller.request_id, body=body, keeping=keeper),
         request_id=caller.request_id,
         stream=bool(body.stream),
     )
+
+
+async def _in_background(
+    services: Services,
+    caller: Caller,
+    body: ResponsesRequest,
+    start: Callable[[], Awaitable[ServedAnswer]],
+    keeper: ResponseKeeping | None,
+) -> WrittenResponse:
+    """Begin a response that goes on without its client; what refuses it is told at once.
+
+    Raises:
+        BadRequest: `unsupported_parameter` where no response of the key is kept.
+        Overloaded: `queue_full`; and what the start raises.
+        Unavailable: `answer_unkept`.
+    """
+    if keeper is None:
+        what = "background: no response of this key is kept, so it could not be read."
+        raise BadRequest("unsupported_parameter", what, param="background")
+    services.backgrounds.check_room(caller.principal.key_id)
+    generation = await unbroken(start())
+    form = ResponsesFormat(generation, caller.request_id, body, keeper)
+    try:
+        await form.keep_standing("queued")
+    except BaseException:
+        await generation.cancel()
+        raise
+    place = keeper.place(form.response_id)
+    work = partial(_finish, form, caller.request_id)
+    services.backgrounds.start(place, caller.principal.key_id, generation, work)
+    headers = {"x-appliance-receipt": generation.intent.header()}
+    queued = msgspec.json.encode(form.standing("queued"))
+    return WrittenResponse(queued, media_type="application/json", headers=headers)
+
+
+async def _finish(form: "ResponsesFormat", request_id: str, pieces: AsyncIterator[Delta]) -> None:
+    """Keep the response that the pieces make, or that it failed or was cancelled."""
+    try:
+        form.whole(await collected(pieces, form))
+        await form.keep()
+        return
+    except Exception as error:
+        known = error if isinstance(error, ApplianceError) else unexpected(error, request_id)
+    status: _Ended = "cancelled" if known.code == "request_cancelled" else "failed"
+    with contextlib.suppress(Unavailable):  # then what is kept says that it began, and no more
+        await form.keep_standing(status, known)
 
 
 @router.post("/v1/responses/input_tokens")
@@ -95,6 +153,10 @@ def _messages(instructions: str | None, items: Sequence[Item]) -> list[dict[str,
         elif item.type == "function_call_output":
             said.append({"role": "tool", "content": item.output, "tool_call_id": item.call_id})
     return said
+
+
+def _failure(error: ApplianceError) -> dict[str, JsonValue]:
+    return {"code": "server_error", "message": error.message}  # of OpenAI's few codes
 
 
 class ResponsesFormat(Format):
@@ -151,8 +213,26 @@ class ResponsesFormat(Format):
         """Keep the response; it is there before its end leaves."""
         if self._keeping is not None:
             output = [msgspec.json.encode(item) for item in self._items]
-            name = self.head["id"].replace("-", "_", 1)
-            await self._keeping.keep(name, msgspec.json.encode(self._told()), output)
+            told = msgspec.json.encode(self._told())
+            await self._keeping.keep(self.response_id, told, output)
+
+    async def keep_standing(self, status: _Ended, error: ApplianceError | None = None) -> None:
+        """Keep that the response waits, or ended without an answer."""
+        if self._keeping is not None:
+            told = msgspec.json.encode(self.standing(status, error))
+            await self._keeping.keep(self.response_id, told, [])
+
+    def standing(self, status: _Ended, error: ApplianceError | None = None) -> dict[str, JsonValue]:
+        """The response without an answer."""
+        failed = None if error is None or status == "cancelled" else _failure(error)
+        bare: dict[str, JsonValue] = {"output": [], "usage": None, "error": failed}
+        return {**self._response(), **bare, "status": status}
+
+    @property
+    def response_id(self) -> str:
+        """The id that clients know it by."""
+        found: str = self.head["id"].replace("-", "_", 1)
+        return found
 
     def closing(self) -> bytes:
         """The receipt, and the whole response."""
@@ -173,7 +253,7 @@ class ResponsesFormat(Format):
         failed = {
             **self._response(),
             "status": "failed",
-            "error": {"code": "server_error", "message": error.message},  # of OpenAI's few codes
+            "error": _failure(error),
         }
         return self._typed("response.failed", response=failed) + super().failing(error)
 
@@ -263,11 +343,12 @@ class ResponsesFormat(Format):
         cut = self._finish == "length"
         choice = body.tool_choice or "auto"
         return {
-            "id": self.head["id"].replace("-", "_", 1),
+            "id": self.response_id,
             "object": "response",
             "created_at": self.head["created"],
             "model": self.head["model"],
             "status": "incomplete" if cut else "completed",
+            "background": body.background is True,
             "error": None,
             "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
             "instructions": body.instructions,

@@ -29,6 +29,10 @@ from appliance.wire.openai.responses_request import Item, ResponsesRequest, resp
 
 router = APIRouter(tags=["generate"])
 _DAY_S: Final = 86_400
+_ENDED: Final = {
+    "code": "server_error",
+    "message": "The server ended before the answer was complete; ask again.",
+}
 
 
 class _StoredResponse(msgspec.Struct):
@@ -38,6 +42,13 @@ class _StoredResponse(msgspec.Struct):
     items: list[bytes]
     outputs: int
     requests: list[str]
+
+
+class _Standing(msgspec.Struct):
+    """The fields of a response that say how it stands; older ones have no `background`."""
+
+    status: str
+    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,9 +75,10 @@ class ResponseKeeping:
     def __init__(self, services: Services, caller: Caller, past: Past, given: Sequence[Item]):
         self._services, self._caller = services, caller
         self._past, self._given = past, given
+        self._kept = False
 
     async def keep(self, response_id: str, response: bytes, output: Sequence[bytes]) -> None:
-        """Keep it. Raises Unavailable (`answer_unkept`)."""
+        """Keep it, in place of what was kept of it before. Raises Unavailable (`answer_unkept`)."""
         said = [_spelled(item) for item in (*self._past.items, *self._given)]
         requests = tuple(dict.fromkeys((*self._past.requests, self._caller.request_id)))
         stored = _StoredResponse(response, [*said, *output], len(output), list(requests))
@@ -74,10 +86,15 @@ class ResponseKeeping:
         answer = KeptAnswer(requests, "", msgspec.msgpack.encode(stored))
         seconds = self._services.config.server.responses_days * _DAY_S
         try:
-            place = _place(self._services, key_id, response_id)
-            await asyncio.to_thread(kept.keep, place, key_id, answer, seconds)
+            place = self.place(response_id)
+            replacing, self._kept = self._kept, True
+            await asyncio.to_thread(kept.keep, place, key_id, answer, seconds, replacing=replacing)
         except SQLAlchemyError as error:
             raise Unavailable("answer_unkept", "The response could not be kept.") from error
+
+    def place(self, response_id: str) -> str:
+        """The place where it is kept."""
+        return _place(self._services, self._caller.principal.key_id, response_id)
 
 
 async def keeping(
@@ -114,11 +131,15 @@ async def _past(services: Services, caller: Caller, body: ResponsesRequest) -> P
 
     Raises:
         NotFound: `response_not_found`.
+        BadRequest: `invalid_value` for one without an answer.
         StateRefused: `erased`.
     """
     if body.previous_response_id is None:
         return Past()
     stored = await _found(services, caller, body.previous_response_id)
+    if not stored.outputs:
+        where = "previous_response_id"
+        raise BadRequest("invalid_value", f"{where}: that response has no answer.", param=where)
     items = tuple(Item.model_validate_json(item) for item in stored.items)
     return Past(items, tuple(stored.requests))
 
@@ -158,9 +179,38 @@ async def _resolved(
 
 @router.get("/v1/responses/resp_{name}", response_model=ResponseReply)
 async def stored_response(request: Request, caller: CallerDep, name: str) -> Response:
-    """A response that is kept."""
-    stored = await _found(services_of(request), caller, f"resp_{name}")
-    return Response(stored.response, media_type="application/json")
+    """A response that is kept, or runs in the background."""
+    if request.query_params.get("stream", "false").lower() not in ("false", "0"):
+        what = "stream: a response that is kept is not streamed; read it whole."
+        raise BadRequest("unsupported_parameter", what, param="stream")
+    return await _shown(services_of(request), caller, f"resp_{name}")
+
+
+@router.post("/v1/responses/resp_{name}/cancel", response_model=ResponseReply)
+async def cancel_response(request: Request, caller: CallerDep, name: str) -> Response:
+    """End a response that runs in the background; one that has ended stays as it is."""
+    services, response_id = services_of(request), f"resp_{name}"
+    stored = await _found(services, caller, response_id)
+    if not msgspec.json.decode(stored.response, type=_Standing).background:
+        raise BadRequest("invalid_value", "Only a background response can be cancelled.")
+    await services.backgrounds.cancel(_place(services, caller.principal.key_id, response_id))
+    return await _shown(services, caller, response_id)
+
+
+async def _shown(services: Services, caller: Caller, response_id: str) -> Response:
+    """A response as it stands: what is kept of one under way says no more than that it began."""
+    place = _place(services, caller.principal.key_id, response_id)
+    running = services.backgrounds.at(place)
+    stored = await _found(services, caller, response_id)
+    body = stored.response
+    if msgspec.json.decode(body, type=_Standing).status == "queued":
+        shown = msgspec.json.decode(body)
+        if running is None:
+            shown |= {"status": "failed", "error": _ENDED}
+        elif running.begun:
+            shown["status"] = "in_progress"
+        body = msgspec.json.encode(shown)
+    return Response(body, media_type="application/json")
 
 
 @router.delete("/v1/responses/resp_{name}")
@@ -170,6 +220,7 @@ async def remove_response(request: Request, caller: CallerDep, name: str) -> Rem
     place = _place(services, key_id, f"resp_{name}")
     if not await asyncio.to_thread(services.kept.remove, place):
         raise _absent()
+    await services.backgrounds.cancel(place)
     return RemovedResponse(id=f"resp_{name}")
 
 

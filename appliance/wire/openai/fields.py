@@ -207,7 +207,7 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
     # Of a store.
     _refused("conversation", _RESPONSES, "use previous_response_id"),
     _refused("previous_response previous_input_messages", _RESPONSES, "use previous_response_id"),
-    _refused("background background_options", _RESPONSES, "answers come while the client waits",
+    _refused("background_options", _RESPONSES, "background is true or false",
              False),
     _refused("prompt", _RESPONSES, "templates of prompts are not kept here"),
     _refused("include", _RESPONSES, "there is nothing more to tell", [],

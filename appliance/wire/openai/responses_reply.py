@@ -56,6 +56,13 @@ class InputItems(BaseModel):
     last_id: str | None
 
 
+class ResponseError(BaseModel):
+    """The reason why a response failed."""
+
+    code: str
+    message: str
+
+
 class Response(BaseModel):
     """A response; `output` holds messages, function calls and reasoning in order."""
 
@@ -63,8 +70,9 @@ class Response(BaseModel):
     object: Literal["response"]
     created_at: int
     model: str
-    status: Literal["completed", "incomplete"]
-    error: None
+    status: Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+    background: bool
+    error: ResponseError | None
     incomplete_details: dict[str, str] | None
     instructions: str | None
     metadata: dict[str, str]
@@ -79,4 +87,4 @@ class Response(BaseModel):
     tool_choice: str | dict[str, Any]
     tools: list[dict[str, Any]]
     truncation: Literal["disabled"]
-    usage: ResponseUsage
+    usage: ResponseUsage | None

@@ -250,6 +250,7 @@ class ResponsesRequest(RequestBody):
     top_p: float | None = Field(None, gt=0, le=1)
     stream: bool | None = None
     store: bool | None = None
+    background: bool | None = None
     previous_response_id: str | None = Field(None, min_length=1, max_length=128)
     metadata: Annotated[dict[str, str], at_most(_MOST_METADATA)] | None = None
     text: TextSettings | None = None
@@ -262,6 +263,11 @@ class ResponsesRequest(RequestBody):
     def _consistent(self) -> Self:
         if not self.input:
             raise field_refused("invalid_value", "input", "is empty")
+        if self.background and self.stream:
+            reason = "a background response is read with GET, not streamed"
+            raise field_refused("unsupported_parameter", "stream", reason)
+        if self.background and self.store is False:
+            raise field_refused("invalid_value", "store", "a background response is kept")
         _ = self.offer  # what it refuses belongs to the body
         return self
 

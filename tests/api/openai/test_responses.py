@@ -124,7 +124,6 @@ async def test_a_history_arrives_as_messages(lan: Lan) -> None:
     ("fields", "code", "param"),
     [
         ({"conversation": "c"}, "unsupported_parameter", "conversation"),
-        ({"background": True}, "unsupported_parameter", "background"),
         ({"truncation": "auto"}, "unsupported_parameter", "truncation"),
         ({"tools": [{"type": "web_search", "name": "x"}]}, "unsupported_parameter",
          "tools[0].type"),

@@ -71,5 +71,11 @@ def test_a_response_is_kept_gone_on_with_and_removed(server: Any) -> None:
         counted = client.responses.input_tokens.count(model=server.model, input="Say hello.")
         assert first.usage and counted.input_tokens == first.usage.input_tokens
         client.responses.delete(second.id)
+        begun = client.responses.create(input="Say hello.", background=True, **short)
+        assert begun.status == "queued" and begun.background
+        while (done := client.responses.retrieve(begun.id)).status in ("queued", "in_progress"):
+            pass
+        assert done.status in ("completed", "incomplete") and done.output_text
+        assert client.responses.cancel(begun.id).output_text == done.output_text
         with pytest.raises(NotFoundError):
             client.responses.retrieve(second.id)
