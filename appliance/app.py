@@ -32,6 +32,7 @@ from appliance.jobs.jobs import Jobs
 from appliance.metering.ledger import UsageLedger
 from appliance.observability.log_file import Kept
 from appliance.observability.metrics import Metrics
+from appliance.peers.ring import Ring
 from appliance.pool.pool import Pool
 from appliance.registry.lifecycle import Lifecycle
 from appliance.retrieval.service import SearchService
@@ -79,6 +80,7 @@ class Services:
     audit: AuditLog
     reader: LogReader
     forwarding: Forwarding
+    ring: Ring
     notifier: Notifier
     usage: UsageLedger
     store: ModelStore
@@ -158,6 +160,7 @@ def open_services(
             audit=log.audit,
             reader=log.reader,
             forwarding=log.forwarding,
+            ring=log.ring,
             notifier=log.notifier,
             usage=log.usage,
             agreement=log.agreement,

@@ -333,6 +333,21 @@ class NotifyConfig:
 
 
 @dataclass(frozen=True)
+class PeerConfig:
+    """`[peers."NAME"]`: another appliance of the site; each cosigns the log of the other.
+
+    `appliance site key` there prints both keys. Paths are taken from the data directory.
+    """
+
+    url: str = _key("", "https://HOST:PORT of its API; http:// on loopback.")
+    log_key: str = _key("", "The first verifier key of its log, a line.")
+    witness_key: str = _key("", "The verifier key of its witness, a line.")
+    ca: str = _key("", "Certificates that its own descends from, PEM; no other is taken.")
+    certificate: str = _key("", "The client certificate that is shown, PEM.")
+    key: str = _key("", "Its private key, PEM, mode 0600.")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """`[models."ID"]`: one model. The table `[models.default]` holds for all without their own.
 
@@ -432,6 +447,10 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DESTINATION: Final = re.compile(
     rf"smtps?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?|(?:{_LAN})(?:/[!-~]*)?"
 )
+_PEER: Final = re.compile(
+    r"https://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?"
+)
 _RECEIVER: Final = re.compile(
     r"(?:tls://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])|tcp://(?:127\.0\.0\.1|localhost|\[::1\])):[0-9]{1,5}"
     rf"|(?:{_LAN})(?:/[!-~]*)?"
@@ -519,6 +538,7 @@ class Config:
     upstreams: Mapping[str, UpstreamConfig] = field(default_factory=dict)
     forward: Mapping[str, ForwardConfig] = field(default_factory=dict)
     notify: Mapping[str, NotifyConfig] = field(default_factory=dict)
+    peers: Mapping[str, PeerConfig] = field(default_factory=dict)
 
     def model(self, model_id: str) -> ModelConfig:
         """The settings of one model: its own table, else the default's."""
@@ -531,7 +551,7 @@ class Config:
         return f"{'https' if self.tls.enabled else 'http'}://{shown}:{port}"
 
 
-_NAMED: Final = ("roles", "models", "upstreams", "forward", "notify")
+_NAMED: Final = ("roles", "models", "upstreams", "forward", "notify", "peers")
 """Fields of `Config` that are not one table of their name with fixed keys."""
 
 
@@ -588,7 +608,9 @@ def parse_config(text: str) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
     plain = {spec.name: spec.default_factory for spec in fields(Config) if spec.name not in _NAMED}
-    _refuse_unknown(table, {*plain, "admin", "models", "upstreams", "forward", "notify"}, "")
+    _refuse_unknown(
+        table, {*plain, "admin", "models", "upstreams", "forward", "notify", "peers"}, ""
+    )
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
@@ -613,6 +635,10 @@ def parse_config(text: str) -> Config:
         notify={
             name: _destination(name, _table(_table(table, "notify", ""), name, "notify."))
             for name in _table(table, "notify", "")
+        },
+        peers={
+            name: _peer(name, _table(_table(table, "peers", ""), name, "peers."))
+            for name in _table(table, "peers", "")
         },
     )
 
@@ -645,6 +671,19 @@ def _destination(name: str, table: _Table) -> NotifyConfig:
     return made
 
 
+def _peer(name: str, table: _Table) -> PeerConfig:
+    """Another appliance, complete. Raises UsageError (`config_invalid`)."""
+    where = f"peers.{name}."
+    made = _section(PeerConfig, table, where)
+    _check_name(name, where)
+    _refuse_missing([n for n in ("url", "log_key", "witness_key") if not getattr(made, n)], where)
+    if not _PEER.fullmatch(made.url):
+        message = f"{where}url is https://HOST[:PORT]; without TLS http:// on loopback."
+        raise UsageError("config_invalid", message, param=where + "url")
+    _check_tls(made, made.url.startswith("https:"), where)
+    return made
+
+
 def _check_name(name: str, where: str) -> None:
     if not _NAME.fullmatch(name):
         message = f"{where[:-1]} is no name: lower-case letters, digits, dots and dashes."
@@ -652,7 +691,7 @@ def _check_name(name: str, where: str) -> None:
 
 
 def _check_tls(
-    made: UpstreamConfig | ForwardConfig | NotifyConfig, needed: bool, where: str
+    made: UpstreamConfig | ForwardConfig | NotifyConfig | PeerConfig, needed: bool, where: str
 ) -> None:
     """Refuse TLS without a CA, and a client certificate without its key."""
     missing = ["ca"] if needed and not made.ca else []

@@ -23,7 +23,7 @@ from docs import generate
 SECTIONS: dict[str, type[Any]] = {
     spec.name: type(getattr(Config(), spec.name))
     for spec in fields(Config)
-    if spec.name not in ("roles", "models", "upstreams", "forward", "notify")
+    if spec.name not in ("roles", "models", "upstreams", "forward", "notify", "peers")
 } | {"admin.roles": RolesConfig, "models.default": ModelConfig}
 
 
@@ -251,3 +251,29 @@ def test_a_destination_of_messages(before: str, after: str, key: str) -> None:
         assert refusal(DUTY.replace(before, after)).param == key
     else:
         assert parse_config(DUTY).notify["duty"].repeat_hours == 24
+
+
+PEER = """[peers.north]
+url = "https://north.example:8443"
+log_key = "l"
+witness_key = "w"
+ca = "north.pem"
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("", "", ""),
+        ("https:", "http:", "peers.north.url"),
+        ("8443", "8443/v1", "peers.north.url"),
+        ('ca = "north.pem"', "", "peers.north.ca"),
+        ('witness_key = "w"', "", "peers.north.witness_key"),
+        ("[peers.north]", '[peers."The North"]', "peers.The North"),
+    ],
+)
+def test_a_peer_is_reached_over_tls(before: str, after: str, key: str) -> None:
+    if key:
+        assert refusal(PEER.replace(before, after)).param == key
+    else:
+        assert parse_config(PEER).peers["north"].url == "https://north.example:8443"

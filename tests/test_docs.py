@@ -45,7 +45,7 @@ def test_every_code_and_every_key_is_in_its_document() -> None:
     assert tables == [
         "[server]", "[tls]", "[metrics]", "[engine]", "[jobs]", "[routes]", "[tuning]", "[drift]",
         "[trust]",
-        "[watch]", "[audit]", '[forward."NAME"]', '[notify."NAME"]',
+        "[watch]", "[audit]", '[forward."NAME"]', '[notify."NAME"]', '[peers."NAME"]',
         '[models."ID"]', "[admin.roles]",
         '[upstreams."NAME"]',
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.routing import compile_path
 
 import appliance
+from appliance.api import witness
 from appliance.api.aliases import meant
 from appliance.api.anthropic import messages
 from appliance.api.cors import CorsGate
@@ -44,6 +45,7 @@ from appliance.api.openai import (
 from appliance.api.quota_headers import QuotaTelling
 from appliance.api.refusals import PacedRefusals
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
+from appliance.peers.ring import PATH
 
 if TYPE_CHECKING:
     from appliance.app import Services
@@ -80,11 +82,15 @@ def create_lan_app(services: "Services") -> FastAPI:
             Middleware(
                 KeyGate,
                 authenticate=services.keys.authenticate,
-                public=PUBLIC if server.docs else PUBLIC - DOCUMENTATION,
+                public=_public(services),
                 by_certificate=services.keys.authenticate_certificate,
             ),
             Middleware(PacedRefusals),
-            Middleware(BodyGate, max_bytes=server.max_body_bytes, there=there),
+            Middleware(
+                BodyGate,
+                max_bytes=server.max_body_bytes,
+                there=lambda path: path != PATH and there(path),
+            ),
         ],
     )
     there.app, app.state.routes = app, there
@@ -95,6 +101,8 @@ def create_lan_app(services: "Services") -> FastAPI:
     if server.docs:
         app.router.routes.extend(docs_routes())
     app.include_router(health.router)
+    if services.config.peers:
+        app.include_router(witness.router)
     for module in (
         chat, completions, responses, classify, embeddings, rerank, search, models, receipts, queue,
         stored,
@@ -107,6 +115,12 @@ def create_lan_app(services: "Services") -> FastAPI:
 
         app.include_router(endpoint.router, dependencies=KEYS, responses=KEYED)
     return app
+
+
+def _public(services: "Services") -> frozenset[str]:
+    """The addresses that need no key; a request to the witness carries a signature."""
+    shown = PUBLIC if services.config.server.docs else PUBLIC - DOCUMENTATION
+    return shown | {PATH} if services.config.peers else shown
 
 
 class _Routes:

@@ -143,7 +143,7 @@ class BodyGate:
     """Refuses bodies that are too large or not JSON by their type.
 
     Args:
-        there: tells if a path is a route's; of others the type makes no difference.
+        there: tells if a path is a route's that takes JSON; of others the type makes no difference.
     """
 
     app: ASGIApp

@@ -8,21 +8,49 @@ Rules:
   that head: a cosigned head that the log lacks means that the log was put back or forked.
 """
 
+import base64
+import re
+from dataclasses import dataclass
 from typing import Final
 
 from appliance.audit import prover, store
 from appliance.audit.checkpoint import VerifierKey, b64, parse
 from appliance.audit.cosignature import verify_cosigned
 from appliance.audit.entry import Draft
+from appliance.audit.handover import Handover
 from appliance.audit.merkle import Frontier, consistency_proof
 from appliance.audit.segments import Log
 from appliance.errors import AuditRefused
 from appliance.types import Json
 
+_HANDOVER: Final = "handover "
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
+_LONGEST_PATH: Final = 63
 
-def witness_request(log: Log, witness: VerifierKey) -> bytes:
-    """Write the file for the witness to cosign. Raises AuditRefused."""
-    seen = max((size for size, _ in prover.cosigned(log, witness)), default=0)
+
+@dataclass(frozen=True)
+class WitnessRequest:
+    """A request to a witness, read and not believed.
+
+    Attributes:
+        old: entries of the head that the witness saw last.
+        path: that the head in `note` begins with these.
+    """
+
+    handovers: tuple[Handover, ...]
+    old: int
+    path: tuple[bytes, ...]
+    note: bytes
+
+
+def witness_request(log: Log, witness: VerifierKey, seen: int | None = None) -> bytes:
+    """Write the request for the witness to cosign the newest head. Raises AuditRefused.
+
+    Args:
+        seen: entries that the witness has seen; None: as many as the log says that it cosigned.
+    """
+    if seen is None:
+        seen = max((size for size, _ in prover.cosigned(log, witness)), default=0)
     note = prover.newest(log)
     size = parse(note).checkpoint.size
     # A head that closed an epoch may be the last that the witness saw.
@@ -31,6 +59,28 @@ def witness_request(log: Log, witness: VerifierKey) -> bytes:
     lines = [f"handover {b64(handover.encode())}" for handover in chain]
     lines += [f"old {seen}", *map(b64, path), ""]
     return "\n".join(lines).encode() + b"\n" + note
+
+
+def read_request(request: bytes) -> WitnessRequest:
+    """Read what `witness_request` writes.
+
+    Raises:
+        AuditRefused: `checkpoint_invalid`, also for a handover that is malformed.
+    """
+    try:
+        head, _, note = request.partition(b"\n\n")
+        lines, handovers = head.decode().split("\n"), list[Handover]()
+        while lines[0].startswith(_HANDOVER):
+            record = base64.b64decode(lines.pop(0).removeprefix(_HANDOVER), validate=True)
+            handovers.append(Handover.decode(record))
+        word, number = lines.pop(0).split(" ")
+        path = tuple(base64.b64decode(line, validate=True) for line in lines)
+        if word != "old" or not _NUMBER.fullmatch(number) or len(path) > _LONGEST_PATH:
+            raise ValueError("no place where the witness stopped")
+    except (ValueError, IndexError, AuditRefused) as error:
+        message = f"It is no request to a witness: {error}"
+        raise AuditRefused("checkpoint_invalid", message) from error
+    return WitnessRequest(tuple(handovers), int(number), path, note)
 
 
 def witnessed(log: Log, origin: str, note: bytes, witness: VerifierKey, actor: str) -> Draft:

@@ -12,8 +12,16 @@ Sources: c2sp.org/tlog-cosignature, c2sp.org/signed-note.
 
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from appliance.audit import ed25519
-from appliance.audit.checkpoint import COSIGNATURES, Checkpoint, VerifierKey, parse
+from appliance.audit.checkpoint import (
+    COSIGNATURES,
+    Checkpoint,
+    VerifierKey,
+    parse,
+    signature_line,
+)
 from appliance.errors import AuditRefused
 
 _TIME_BYTES: Final = 8
@@ -50,6 +58,12 @@ def verify_cosigned(note: bytes, origin: str, witness: VerifierKey) -> tuple[Che
         if (line.name, line.key_id) == (witness.name, witness.key_id):
             return head, _verify(line.value, head, witness)
     raise _invalid("it is not cosigned by the witness")
+
+
+def cosigned(note: bytes, witness: VerifierKey, key: Ed25519PrivateKey, seconds: int) -> bytes:
+    """The line of a witness about the head of a note, with its newline."""
+    value = seconds.to_bytes(_TIME_BYTES) + key.sign(message(parse(note).checkpoint, seconds))
+    return signature_line(witness.name, witness.key_id, value).encode()
 
 
 def message(head: Checkpoint, seconds: int) -> bytes:

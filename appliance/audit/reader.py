@@ -203,10 +203,10 @@ class LogReader:
         with self._opened() as log:
             return prover.prove_consistency(log, key, old)
 
-    def witness_request(self, witness: VerifierKey) -> bytes:
-        """Write the file for this witness to cosign (anchors.py). Raises as `entry`."""
+    def witness_request(self, witness: VerifierKey, seen: int | None = None) -> bytes:
+        """Write the request for this witness to cosign (anchors.py). Raises as `entry`."""
         with self._opened() as log:
-            return anchors.witness_request(log, witness)
+            return anchors.witness_request(log, witness, seen)
 
     def witnessed(self, note: bytes, witness: VerifierKey, actor: str) -> Draft:
         """The entry that records a witness's answer.

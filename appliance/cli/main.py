@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "state": "Compare the database with the audit log.",
     "logs": "Show the server's log lines.",
     "usage": "Usage by app, task, model over time.",
+    "site": "The other appliances of a site.",
     "incident": "Alarms: list, show, acknowledge.",
     "doctor": "Report on host, data directory and releases.",
     "selftest": "Verify, generate one token, record the verdict.",

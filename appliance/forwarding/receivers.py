@@ -19,12 +19,13 @@ import struct
 import termios
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from appliance.auth import certificates
-from appliance.config import ForwardConfig, NotifyConfig
+from appliance.config import ForwardConfig, NotifyConfig, PeerConfig
 from appliance.forwarding.messages import OutgoingEntry, otlp_logs, syslog_frames
 
 SECONDS: Final = 20.0
@@ -48,8 +49,8 @@ class Receiver(Protocol):
         """End the connection."""
 
 
-def tls_of(config: ForwardConfig | NotifyConfig, data: Path) -> ssl.SSLContext:
-    """TLS to a receiver. Raises UsageError (`certificate_unusable`)."""
+def tls_of(config: ForwardConfig | NotifyConfig | PeerConfig, data: Path) -> ssl.SSLContext:
+    """TLS to another host. Raises UsageError (`certificate_unusable`)."""
     return certificates.pinned(data, config.ca, config.certificate, config.key)
 
 
@@ -140,8 +141,25 @@ class _Otlp:
         """Nothing is open between two requests."""
 
 
+@dataclass(frozen=True)
+class HttpAnswer:
+    """The answer of another server."""
+
+    status: int
+    body: bytes
+
+
 def post(url: str, body: bytes, head: Mapping[str, str], context: ssl.SSLContext | None) -> None:
     """Post a document and read the answer's status. Raises OSError where it is not 2xx."""
+    answer = answered(url, body, head, context)
+    if answer.status // 100 != 2:
+        raise ConnectionError(f"the other side answered {answer.status}")
+
+
+def answered(
+    url: str, body: bytes, head: Mapping[str, str], context: ssl.SSLContext | None
+) -> HttpAnswer:
+    """Post a document; at most 64 KiB of the answer. Raises OSError where there is none."""
     parts = urlsplit(url)
     connection: http.client.HTTPConnection
     if context is None:
@@ -154,8 +172,6 @@ def post(url: str, body: bytes, head: Mapping[str, str], context: ssl.SSLContext
         try:
             connection.request("POST", parts.path or "/", body, dict(head))
             answer = connection.getresponse()
-            answer.read(_ANSWER)
+            return HttpAnswer(answer.status, answer.read(_ANSWER))
         except http.client.HTTPException as error:
             raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
-    if answer.status // 100 != 2:
-        raise ConnectionError(f"the other side answered {answer.status}")

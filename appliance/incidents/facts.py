@@ -144,6 +144,22 @@ class UpstreamHostFact:
 
 
 @dataclass(frozen=True)
+class PeerFact:
+    """Another appliance of the site.
+
+    Attributes:
+        met_us: when each had seen the log of the other last, or the server began to watch.
+        problem: why it does not cosign now.
+        differs: how one of the two logs is not what was seen of it.
+    """
+
+    name: str
+    met_us: int
+    problem: str
+    differs: str
+
+
+@dataclass(frozen=True)
 class ReceiverFact:
     """A receiver of the log.
 
@@ -216,6 +232,7 @@ class Facts:
     broken_upstreams: tuple[Told, ...] = ()
     unread_upstreams: tuple[Told, ...] = ()
     receivers: tuple[ReceiverFact, ...] = ()
+    peers: tuple[PeerFact, ...] = ()
     unnotified: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()
     replays: tuple[Told, ...] = ()

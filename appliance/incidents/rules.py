@@ -25,6 +25,7 @@ FLOOD: Final = 100
 """Refusals of one app in five minutes that are a flood."""
 RECEIVER_AWAY_US: Final = 30_000_000
 RECEIVER_LATE_US: Final = 300_000_000
+PEER_SILENT_US: Final = 180_000_000
 _DAY_US: Final = 86_400_000_000
 _MIB: Final = 1 << 20
 
@@ -320,6 +321,21 @@ def _receivers(facts: Facts) -> Iterator[Told]:
         )
 
 
+def _silent_peers(facts: Facts) -> Iterator[Told]:
+    for one in facts.peers:
+        if not one.differs and facts.now_us - one.met_us >= PEER_SILENT_US:
+            why = one.problem or "its log has not been seen"
+            message = f"The peer {one.name} is silent since {iso(one.met_us)}: {why}."
+            yield Told(one.name, message, one.met_us)
+
+
+def _other_logs(facts: Facts) -> Iterator[Told]:
+    for one in facts.peers:
+        if one.differs:
+            message = f"The logs of {one.name} and of this appliance do not agree: {one.differs}."
+            yield Told(one.name, message)
+
+
 def _jobs(facts: Facts) -> Iterator[Told]:
     for job in facts.jobs:
         what = f"{job.message} ({job.code})" if job.code else job.message
@@ -403,6 +419,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("receiver_behind", "warning", "A receiver of the log takes nothing, or falls behind",
          "40 s", "`appliance audit receivers` says why; see to the receiver, its network and its"
          " certificate.", _receivers),
+    Rule("peer_log_differs", "critical", "The log of a peer, or ours, was put back or changed",
+         "90 s", "`appliance site status` says which; keep both logs as evidence, and restore the"
+         " one that was changed.", _other_logs),
+    Rule("peer_silent", "warning", "A peer does not cosign, or its log has not been seen", "3 min",
+         "`appliance site status` says why; see to the peer, its network and its certificate.",
+         _silent_peers),
     Rule("notice_undelivered", "warning", "A webhook or mail relay takes no messages", "20 s",
          "Look at the destination; [notify] in appliance.toml has its address and certificate.",
          lambda facts: facts.unnotified),

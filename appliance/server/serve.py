@@ -158,6 +158,7 @@ def serve(
             if save:
                 keep(data, host, lan.getsockname()[1])
             services.forwarding.start()
+            services.ring.start()
             services.notifier.start()
             listeners = _Listeners(lan, admin, scrapes, context, scraped)
             runner.run(_serve(services, listeners))

@@ -16,6 +16,8 @@ from appliance.forwarding.notifier import Notifier
 from appliance.governance.agreement import Agreement
 from appliance.metering.ledger import UsageLedger
 from appliance.observability.metrics import Metrics
+from appliance.peers.ring import Ring
+from appliance.peers.seen_logs import SeenLogs
 from appliance.types import Json
 from appliance.wiring.directory import HeldDirectory, check_profile
 from appliance.wiring.schema import MIGRATIONS
@@ -63,6 +65,16 @@ class LogRoom:
         )
         held.closing.callback(self.forwarding.stop)
         self.usage = UsageLedger(self.database, self.reader)
+        self.ring = Ring(
+            held.config.peers,
+            held.data,
+            self.secret,
+            self.reader,
+            SeenLogs(self.database),
+            held.clock,
+            lambda draft: self.audit.append(draft).result(),
+        )
+        held.closing.callback(self.ring.stop)
         self.notifier = Notifier(held.config.notify, held.data, self.reader.origin)
         held.closing.callback(self.notifier.stop)
 

@@ -13,6 +13,7 @@ from appliance.governance import agreement, erasing
 from appliance.incidents import kept as incidents
 from appliance.jobs import store as job_store
 from appliance.metering import ledger as metering
+from appliance.peers import seen_logs
 from appliance.routing import monitor as route_monitor
 from appliance.routing import people as deferred
 from appliance.serving import kept_answers
@@ -54,6 +55,7 @@ MIGRATIONS: Final = (
     kept_answers.TABLES,
     forwarded.TABLES,
     metering.TABLES,
+    seen_logs.TABLES,
 )
 SCHEMA: Final = len(MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""

@@ -16,6 +16,7 @@ from appliance.incidents.facts import (
     FailedJob,
     LogFact,
     LogFile,
+    PeerFact,
     ReceiverFact,
     Refusals,
     UpstreamHostFact,
@@ -68,6 +69,8 @@ BAD = {
     "receiver_behind": replace(
         WELL, receivers=(ReceiverFact("siem", "tls://s:1", 3, NOW - DAY, "refused", NOW - DAY),)
     ),
+    "peer_silent": replace(WELL, peers=(PeerFact("b", NOW - DAY, "refused", ""),)),
+    "peer_log_differs": replace(WELL, peers=(PeerFact("b", NOW - DAY, "", "it was put back"),)),
     "log_ends_early": replace(WELL, ends_early="The log ends with entry 3."),
     "state_differs": replace(WELL, state=told()),
     "insufficient_disk": replace(WELL, disk=Disk(255 * MIB, 1 << 40, 256 * MIB)),

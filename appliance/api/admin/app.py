@@ -31,6 +31,7 @@ from appliance.api.admin import (
     retention,
     routes,
     selftest,
+    site,
     state,
     status,
     texts,
@@ -69,7 +70,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
     for part in (
         status, load, logs, jobs, evaluations, gates, models, texts, plan, requests, keys, audit,
         retention, trust, metrics, selftest, datasets, collections, labels, pointers, advice, drift,
-        routes, upstreams, queue, tunings, state, incidents, receivers, usage,
+        routes, upstreams, queue, tunings, state, incidents, receivers, usage, site,
     ):  # fmt: skip
         app.router.routes.extend(part.router.routes)  # `include_router` would copy each
     return app

@@ -27,6 +27,7 @@ from appliance.incidents.facts import (
     FailedJob,
     LogFact,
     LogFile,
+    PeerFact,
     ReceiverFact,
     Refusals,
     UpstreamHostFact,
@@ -157,6 +158,9 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
         unnotified=tuple(
             Told(name, f"No message reaches {name}: {why}")
             for name, why in sorted(services.notifier.problems.items())
+        ),
+        peers=tuple(
+            PeerFact(s.name, s.met_us, s.problem, s.differs) for s in services.ring.standings
         ),
         receivers=tuple(
             ReceiverFact(s.name, s.to, s.behind, s.oldest_us, s.problem, s.since_us)

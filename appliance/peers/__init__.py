@@ -1,0 +1,1 @@
+"""Several appliances at one site: each is a witness of the logs of the others."""

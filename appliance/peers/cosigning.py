@@ -1,0 +1,82 @@
+"""The witness's side: which head of another log may be cosigned. Pure.
+
+Rules:
+- A log is known by its first key; later keys follow from the handovers of a request.
+- A head is cosigned only if the log's key of that time signed it and it begins with all that was
+  seen before: a log that was rewritten, cut or forked gets nothing.
+
+Source: c2sp.org/tlog-witness, "add-checkpoint"; the statuses are those of that page.
+"""
+
+from dataclasses import dataclass, replace
+
+from appliance.audit import checkpoint
+from appliance.audit.anchors import WitnessRequest
+from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.handover import Epoch
+from appliance.audit.merkle import verify_consistency
+from appliance.errors import AuditRefused
+
+
+class NotCosigned(Exception):
+    """A head that is not cosigned.
+
+    Attributes:
+        status: of HTTP.
+        size: entries that were seen of the log, from which the client may go on.
+        other: whether the head, if its log sends it, shows that the log is not what was seen.
+    """
+
+    def __init__(
+        self, status: int, why: str, *, size: int | None = None, other: bool = False
+    ) -> None:
+        super().__init__(why)
+        self.status, self.why, self.size, self.other = status, why, size, other
+
+
+@dataclass(frozen=True)
+class SeenLog:
+    """A log as it was seen.
+
+    Attributes:
+        epoch: its newest key.
+        size, root: of the newest head; none is 0 and b"".
+    """
+
+    epoch: Epoch
+    size: int = 0
+    root: bytes = b""
+
+    @classmethod
+    def first(cls, genesis: VerifierKey) -> "SeenLog":
+        """Nothing but its first key."""
+        return cls(Epoch.first(genesis))
+
+
+def extended(seen: SeenLog, request: WitnessRequest) -> SeenLog:
+    """The log with the head of a request.
+
+    Raises:
+        NotCosigned: 403, 409 or 422.
+    """
+    try:
+        size = checkpoint.parse(request.note).checkpoint.size
+        # A head that closed an epoch is signed by the key of that epoch.
+        known, due = seen.epoch.number, (h for h in request.handovers if h.size < size)
+        epoch = seen.epoch.through(h for h in due if h.epoch >= known)
+        head = checkpoint.verify(request.note, epoch.key)
+    except AuditRefused as error:
+        raise NotCosigned(403, error.message) from error
+    if head.size < 1:
+        raise NotCosigned(422, "an empty log has nothing to see")
+    if head.size < seen.size:
+        why = f"it has {head.size} entries, and {seen.size} were seen"
+        raise NotCosigned(409, why, size=seen.size, other=True)
+    if request.old != seen.size:
+        why = f"{seen.size} entries were seen, not {request.old}"
+        raise NotCosigned(409, why, size=seen.size)
+    path, same = request.path, not seen.size and not request.path
+    if not same and not verify_consistency(seen.size, head.size, path, seen.root, head.root):
+        why = f"its first {seen.size} entries are not those that were seen"
+        raise NotCosigned(422, why, other=True)
+    return replace(seen, epoch=epoch, size=head.size, root=head.root)

@@ -1,0 +1,93 @@
+"""Small appliances of a site: a log, a database, a ring whose requests stay in the process."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.log import AuditLog, Draft
+from appliance.audit.reader import LogReader
+from appliance.clock import FixedClock
+from appliance.db import open_database
+from appliance.forwarding.receivers import HttpAnswer
+from appliance.peers.cosigning import NotCosigned
+from appliance.peers.ring import RingPeer
+from appliance.peers.seen_logs import TABLES, SeenLogs
+from appliance.peers.witness import SENT, PeerKeys, Witness
+from appliance.types import Json
+from tests.audit.logs import admin, new_log, open_log
+
+MINUTE_S = 60
+
+
+@dataclass
+class Member:
+    """One appliance."""
+
+    name: str
+    directory: Path
+    log: AuditLog
+    reader: LogReader
+    heads: SeenLogs
+    clock: FixedClock
+    peers: dict[str, PeerKeys] = field(default_factory=dict)
+    found: list[Mapping[str, Json]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        secret = sha256(self.name.encode()).digest()
+        self.witness = Witness(
+            self.reader.origin, secret, self.peers, self.heads, self.clock, self.found.append
+        )
+
+    @property
+    def keys(self) -> PeerKeys:
+        """Its keys, as a peer has them."""
+        return PeerKeys(VerifierKey.parse(self.reader.genesis()), self.witness.key)
+
+    def meets(self, other: "Member") -> None:
+        """Know the other, and be known."""
+        for one, two in ((self, other), (other, self)):
+            one.peers[two.name] = two.keys
+            one.witness._names[two.reader.origin] = two.name
+
+    def write(self, *actions: str) -> None:
+        """Record something."""
+        self.log.append(*map(admin, actions)).result()
+
+    def asks(self, other: "Member") -> RingPeer:
+        """Its side of the ring towards another."""
+
+        def post(body: bytes, head: Mapping[str, str]) -> HttpAnswer:
+            try:
+                return HttpAnswer(
+                    200, other.witness.add_checkpoint(body, base64.b64decode(head[SENT]))
+                )
+            except NotCosigned as refused:
+                said = refused.why if refused.size is None else str(refused.size)
+                return HttpAnswer(refused.status, said.encode())
+
+        def record(draft: Draft) -> object:
+            return self.log.append(draft).result()
+
+        return RingPeer(
+            other.name, "http://127.0.0.1", self.peers[other.name], self.witness, self.reader,
+            self.heads, self.clock, post, record,
+        )  # fmt: skip
+
+
+@contextmanager
+def member(place: Path, name: str, clock: FixedClock, made: Path | None = None) -> Iterator[Member]:
+    """Open one; `made` is the log of an earlier one."""
+    place.mkdir(exist_ok=True)
+    directory = made or new_log(place / "audit", f"{name}.example/audit")
+    with ExitStack() as stack:
+        log = stack.enter_context(open_log(directory, clock=clock))
+        reader = LogReader(directory)
+        stack.callback(reader.close)
+        database = open_database(place / "appliance.db", (TABLES,))
+        stack.callback(database.dispose)
+        log.append(Draft("start", {})).result()
+        yield Member(name, directory, log, reader, SeenLogs(database), clock)
