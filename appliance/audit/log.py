@@ -197,6 +197,10 @@ class AuditLog:
         """Why nothing can be recorded, or None."""
         return self._refusal() or self._shortage()
 
+    def held(self, code: str) -> str:
+        """Why no new work is taken for this reason; "" where it is."""
+        return self._held.get(code, "")
+
     def hold_for(self, code: str, why: str) -> None:
         """Take no new work for a reason; "" takes the reason away."""
         self._held = {k: v for k, v in {**self._held, code: why}.items() if v}

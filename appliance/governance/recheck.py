@@ -1,14 +1,15 @@
 """The periodic re-check: do the store and the policy still say what they said at load?
 
 Rules: every model that may be or is served is re-hashed and re-checked against the policy; a new
-policy is applied at once, without hashing (`ask`). A finding is recorded once, not in each round. A
-revoked key, certificate or digest ends a model for good; a model that the policy no longer allows
-for another reason is suspended, served or not, as is a task whose evaluation is not valid. A
-changed store suspends a model that is not served. A model served from sealed memory keeps running,
-since its bytes cannot have changed, and shows the finding; one served from the disk ends. A policy
-that cannot be read changes nothing, and neither do missing files: such a model cannot be loaded
-until the same artifact is imported again. A task that was evaluated with another engine answers
-nothing until its evaluation is carried over, and is not suspended for it.
+policy is applied at once, without hashing (`ask`). A finding is recorded once, not in each round,
+and so is its end, once the files are as they were. A revoked key, certificate or digest ends a
+model for good; a model that the policy no longer allows for another reason is suspended, served or
+not, as is a task whose evaluation is not valid. A changed store suspends a model that is not
+served. A model served from sealed memory keeps running, since its bytes cannot have changed, and
+shows the finding; one served from the disk ends. A policy that cannot be read changes nothing, and
+neither do missing files: such a model cannot be loaded until the same artifact is imported again. A
+task that was evaluated with another engine answers nothing until its evaluation is carried over,
+and is not suspended for it.
 """
 
 import asyncio
@@ -65,24 +66,28 @@ class Sweep:
             PolicyRefused: the policy cannot be read.
             AuditUnavailable: the log cannot be written.
         """
-        return await self._all(self._problem)
+        return await self._all(self._problem, reads=True)
 
     async def ask(self) -> list[ModelRecord]:
         """Ask the policy in force about all models without reading their files.
 
         Returns, raises: as `run`.
         """
-        return await self._all(self._no)
+        return await self._all(self._no, reads=False)
 
     async def _all(
-        self, problem: Callable[[ModelRecord], Awaitable[Refused | None]]
+        self, problem: Callable[[ModelRecord], Awaitable[Refused | None]], *, reads: bool
     ) -> list[ModelRecord]:
         self._policy()
         wrong = []
         for record in self._store.inventory.records():
-            if record.state == "approved" and (error := await problem(record)):
+            if record.state != "approved":
+                continue
+            if error := await problem(record):
                 await self._act(record, error)
                 wrong.append(self._lifecycle.record(record.id))
+            elif reads and record.code:
+                await self._pool.note(record.id, "recheck_passed", None)
         return wrong
 
     async def _no(self, record: ModelRecord) -> Refused | None:

@@ -33,6 +33,7 @@ class LogFact:
 
     Attributes:
         latched: why it takes no new work.
+        held: why it takes none although it can be written: a receiver must have it first.
         alarm: what is wrong with it while it goes on.
         unwitnessed: entries after the last head that a witness cosigned.
         witnessed_us: when that was; None where there is no witness.
@@ -40,6 +41,7 @@ class LogFact:
     """
 
     latched: str = ""
+    held: str = ""
     alarm: str = ""
     unwitnessed: int = 0
     witnessed_us: int | None = None
@@ -228,6 +230,7 @@ class Facts:
     drifts: tuple[Told, ...] = ()
     workers: tuple[WorkerFact, ...] = ()
     refusals: tuple[Refusals, ...] = ()
+    quarantined: tuple[Told, ...] = ()
     upstreams: tuple[UpstreamHostFact, ...] = ()
     broken_upstreams: tuple[Told, ...] = ()
     unread_upstreams: tuple[Told, ...] = ()

@@ -278,8 +278,8 @@ class Pool:
             model.why_unloaded = why
         return record
 
-    async def note(self, model_id: str, event: str, error: Refused) -> ModelRecord:
-        """Record what a check found without changing what the model may do."""
+    async def note(self, model_id: str, event: str, error: Refused | None) -> ModelRecord:
+        """Record what a check found without changing what the model may do; None is nothing."""
         noting = self._withdrawal.note(self._known(model_id), model_id, event, error)
         return await self._whole(noting)
 

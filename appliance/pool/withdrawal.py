@@ -95,9 +95,9 @@ class Withdrawal:
         return changed
 
     async def note(
-        self, model: PooledModel, model_id: str, event: str, error: Refused
+        self, model: PooledModel, model_id: str, event: str, error: Refused | None
     ) -> ModelRecord:
-        """Record what a check found without changing what the model may do."""
+        """Record what a check found without changing what the model may do; None is nothing."""
         async with model.lock:
             record = self._store.inventory.record(model_id)
             shown = self._lifecycle.shown(record)
@@ -107,6 +107,6 @@ class Withdrawal:
                 self._store.inventory.set_state,
                 model_id,
                 record.state,
-                code=error.code,
-                message=error.message,
+                code=None if error is None else error.code,
+                message="" if error is None else error.message,
             )

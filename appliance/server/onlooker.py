@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from appliance.api.admin.facts import gathered
+from appliance.api.admin.facts import RECEIVER_BEHIND, gathered
 from appliance.api.admin.roles import role_table
 from appliance.app import Services
 from appliance.auth import certificates
@@ -54,11 +54,11 @@ class Onlooker:
         """Look once; blocks."""
         services = self._services
         self._look_at_certificate()
+        self._hold_for_receivers(services.clock.wall_us())
         facts = gathered(services, self._unknown)
         if facts.disk is not None:
             services.disk_trend.note(facts.now_us / 1e6, facts.disk.free)
             self._keep_looks(facts.now_us)
-        self._hold_for_receivers(facts.now_us)
         seen = services.incidents.look(rules.alarms(facts), facts.now_us)
         services.notifier.tell(seen, facts.now_us)
         for alarm in seen.began:
@@ -76,7 +76,7 @@ class Onlooker:
         """Take no new work while a receiver that must have the log is too far behind."""
         late = self._services.forwarding.overdue(now_us)
         said = f"The receiver {late} lacks entries older than its limit." if late else ""
-        self._services.audit.hold_for("receiver_behind", said)
+        self._services.audit.hold_for(RECEIVER_BEHIND, said)
 
     def reload(self) -> None:
         """Take the certificate from its files for new handshakes; a bad one changes nothing."""

@@ -67,6 +67,10 @@ class Deaths:
         """Seconds for which a key may not use the model; 0 when it may."""
         return max(0.0, self._blocked_until.get(key, 0.0) - now)
 
+    def blocked(self, now: float) -> list[str]:
+        """Keys that may not use the model now."""
+        return sorted(key for key in self._blocked_until if self.blocked_for(key, now))
+
     def must_suspend(self, now: float) -> bool:
         """True if the model has died too often."""
         return bool(self.reason(now))

@@ -291,6 +291,11 @@ class Supervisor:
         """True if at least one model can answer."""
         return any(s.state == "ready" for s in self._served.values())
 
+    def quarantined(self) -> list[tuple[str, str]]:
+        """Models, each with a key that may not use it now, since its requests ended the engine."""
+        now = time.monotonic()
+        return [(m, key) for m, deaths in self._deaths.items() for key in deaths.blocked(now)]
+
     def worker(self, model_id: str, key_id: str) -> tuple[VerifiedModel, WorkerProcess]:
         """The worker that answers for a model or an adapter, and the model that it has.
 

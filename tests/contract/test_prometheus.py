@@ -1,6 +1,5 @@
 """Prometheus and Alertmanager of Debian read the port: a fault is an alert and ends by itself."""
 
-import http.server
 import json
 import os
 import shutil
@@ -8,12 +7,10 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ from appliance.auth import certificates
 from appliance.clock import SystemClock, iso
 from tests.api.admin.lab import make_lab
 from tests.forwarding.test_forwarder import until
+from tests.forwarding.test_receivers import collector
 from tests.routing.upstreams.test_connection import client
 
 _PLACES = os.environ.get("PATH", "") + ":/usr/sbin"
@@ -46,47 +44,13 @@ _ROUTE = """\
 route: {{receiver: duty, group_by: [alertname], group_wait: 0s, group_interval: 1s}}
 receivers:
   - name: duty
-    webhook_configs: [{{url: "http://127.0.0.1:{sink}/", send_resolved: true}}]
+    webhook_configs: [{{url: "{duty}", send_resolved: true}}]
 """
 
 
 def free() -> int:
     with socket.create_server(("127.0.0.1", 0)) as made:
         return int(made.getsockname()[1])
-
-
-@dataclass
-class Duty:
-    """What Alertmanager told: status and code of each alert."""
-
-    port: int = 0
-    told: list[tuple[str, str]] = field(default_factory=list)
-
-
-@contextmanager
-def duty() -> Iterator[Duty]:
-    made = Duty()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            made.told += [(one["status"], one["labels"]["code"]) for one in body["alerts"]]
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
@@ -99,6 +63,12 @@ def program(*command: str | Path) -> Iterator[None]:
         finally:
             process.terminate()
             process.wait(60)
+
+
+def told(got: list[bytes]) -> set[tuple[str, str]]:
+    """What Alertmanager told: status and code of each alert."""
+    alerts = [one for body in got for one in json.loads(body)["alerts"]]
+    return {(one["status"], one["labels"]["code"]) for one in alerts}
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
@@ -166,11 +136,12 @@ def test_a_fault_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_path
     data, port = site
     alerts, web = free(), free()
     with ExitStack() as stack:
-        seen = stack.enter_context(duty())
+        got: list[bytes] = []
+        to = stack.enter_context(collector(200, got))
         (tmp_path / "prometheus.yml").write_text(
             _CONFIG.format(rules=RULES, alerts=alerts, at=data.parent, port=port)
         )
-        (tmp_path / "alertmanager.yml").write_text(_ROUTE.format(sink=seen.port))
+        (tmp_path / "alertmanager.yml").write_text(_ROUTE.format(duty=to))
         stack.enter_context(
             program(
                 ALERTMANAGER,
@@ -191,8 +162,8 @@ def test_a_fault_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_path
         notes = data / "backups.json"
         made = {"time": "2026-01-01T00:00:00+00:00", "file": "b.tar"}
         notes.write_text(json.dumps({"backups": [made]}))
-        until(lambda: ("firing", "backup_old") in seen.told)
+        until(lambda: ("firing", "backup_old") in told(got))
         now = iso(SystemClock().wall_us()).replace("Z", "+00:00")
         notes.write_text(json.dumps({"backups": [{**made, "time": now}]}))
-        until(lambda: ("resolved", "backup_old") in seen.told)
-    assert {code for _, code in seen.told} == {"backup_old"}
+        until(lambda: ("resolved", "backup_old") in told(got))
+    assert {code for _, code in told(got)} == {"backup_old"}

@@ -97,6 +97,17 @@ async def test_a_served_model_goes_on_from_sealed_memory_and_shows_the_finding(
     assert len(told) == 1 and told[0]["code"] == "file_changed"
     await smol.sweep.run()
     assert len([e for e in edges(smol, ID) if e["event"] == "recheck_failed"]) == 1
+    flip(smol.data / "models" / ID / "model.gguf")  # it is as it was
+    assert await smol.sweep.ask() == []
+    assert smol.lifecycle.record(ID).code == "file_changed"  # nothing was read
+    for _ in range(2):
+        assert await smol.sweep.run() == []
+        assert (smol.lifecycle.record(ID).state, smol.lifecycle.record(ID).code) == (
+            "serving",
+            None,
+        )
+    assert len([e for e in edges(smol, ID) if e["event"] == "recheck_passed"]) == 1
+    flip(smol.data / "models" / ID / "model.gguf")
     await smol.pool.unload(ACTOR, ID)
     (record,) = await smol.sweep.run()
     assert record.state == "suspended"

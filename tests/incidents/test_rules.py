@@ -120,7 +120,11 @@ BAD = {
     "upstream_suspect": replace(WELL, upstreams=(host("suspect", usable=True),)),
     "upstream_broken": replace(WELL, broken_upstreams=told()),
     "upstreams_unread": replace(WELL, unread_upstreams=told()),
-    "witness_silent": replace(WELL, log=LogFact("", "", 9, NOW - 7 * DAY, 7)),
+    "answers_held": replace(WELL, log=replace(WELL.log, held="The receiver siem lacks entries.")),
+    "key_quarantined": replace(WELL, quarantined=told()),
+    "witness_silent": replace(
+        WELL, log=LogFact(unwitnessed=9, witnessed_us=NOW - 7 * DAY, witness_days=7)
+    ),
     "answer_differs": replace(WELL, replays=told()),
     "job_failed": replace(WELL, jobs=(FailedJob(3, "import", "m", "c", "It failed.", NOW - 5),)),
     "backup_old": replace(WELL, backup=Backup(NOW - 7 * DAY, 0, 7)),

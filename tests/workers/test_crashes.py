@@ -18,6 +18,7 @@ def test_two_attributed_deaths_keep_the_key_away_for_ten_minutes() -> None:
     assert deaths.blocked_for("a", 1) == 0
     deaths.record(5, ["a"])
     assert deaths.blocked_for("a", 5) == 600
+    assert (deaths.blocked(5), deaths.blocked(605)) == (["a"], [])
     assert deaths.blocked_for("a", 604) == 1
     assert deaths.blocked_for("a", 605) == 0
     assert deaths.blocked_for("b", 5) == 0

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from appliance.routing.monitor import Notice
     from appliance.trust.artifacts.records import ModelRecord
 
+RECEIVER_BEHIND: Final = "receiver_behind"
+"""Why the log is held while a receiver lacks too much."""
 _TOO_MUCH: Final = ("queue_full", "rate_limit_exceeded")
 _JOBS_DAYS: Final = 3
 """How long a job that failed is told, where none like it has succeeded."""
@@ -124,7 +126,10 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             host.disk_free, host.disk_total, reserve, services.disk_trend.seconds_to(reserve)
         ),
         log=replace(
-            facts.log, latched=services.audit.unwritable or "", alarm=services.audit.alarm or ""
+            facts.log,
+            latched=services.audit.unwritable or "",
+            held=services.audit.held(RECEIVER_BEHIND),
+            alarm=services.audit.alarm or "",
         ),
         log_file=LogFile(services.log_file.problem, services.log_file.kept_from_us),
         unknown_roles=unknown_roles,
@@ -138,6 +143,14 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             for w in services.supervisor.status()
         ),
         refusals=_refusals(services),
+        quarantined=tuple(
+            Told(
+                f"{model} {_app(services, key)}",
+                f"App {_app(services, key)} may not use {model} now: its requests ended the engine"
+                " twice.",
+            )
+            for model, key in services.supervisor.quarantined()
+        ),
         upstreams=tuple(
             UpstreamHostFact(
                 upstream.name,
@@ -215,13 +228,18 @@ def _backup(
 
 
 def _refusals(services: "Services") -> tuple[Refusals, ...]:
-    found = []
-    for key_id, codes in services.rejected.lately(_TOO_MUCH).items():
-        name = key_id
-        with contextlib.suppress(StateRefused):
-            name = services.keys.get(key_id).name
-        found.append(Refusals(name, sum(codes.values()), codes.get("queue_full", 0)))
-    return tuple(found)
+    return tuple(
+        Refusals(_app(services, key_id), sum(codes.values()), codes.get("queue_full", 0))
+        for key_id, codes in services.rejected.lately(_TOO_MUCH).items()
+    )
+
+
+def _app(services: "Services", key_id: str) -> str:
+    """The name of a key; its id where it has gone."""
+    try:
+        return services.keys.get(key_id).name
+    except StateRefused:
+        return key_id
 
 
 def _notice(notice: "Notice") -> Told:
