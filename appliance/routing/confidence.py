@@ -14,6 +14,7 @@ Sources: El-Yaniv & Wiener, J. Mach. Learn. Res. 11, 2010, for the risk-coverage
 between functions; Guo et al., ICML 2017.
 """
 
+import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -259,11 +260,12 @@ def fit(
     candidates: dict[str, tuple[str, ...]] = {"all": known}
     candidates |= {f"without {n}": tuple(f for f in known if f != n) for n in known}
     candidates |= {f"{n} alone": (n,) for n in known}
+    folds = [int(hashlib.sha256(group.encode()).hexdigest(), 16) % _FOLDS for group in groups]
     areas = {
-        name: _crossed(rows, right, groups, names, company=company)
+        name: _crossed(rows, right, folds, names, company=company)
         for name, names in candidates.items()
     }
-    areas["isotonic"] = _crossed(rows, right, groups, None, company=company)
+    areas["isotonic"] = _crossed(rows, right, folds, None, company=company)
     best = min(areas, key=lambda name: areas[name])
     return ChosenFunction(_fitted(rows, right, candidates.get(best)), areas)
 
@@ -304,13 +306,12 @@ def area(scores: Sequence[float], right: Sequence[bool]) -> float:
 def _crossed(
     rows: Sequence[Features],
     right: Sequence[bool],
-    groups: Sequence[str],
+    folds: Sequence[int],
     names: tuple[str, ...] | None,
     *,
     company: bool,
 ) -> float:
     """The area on items whose groups the function has not seen."""
-    folds = [int(hashlib.sha256(group.encode()).hexdigest(), 16) % _FOLDS for group in groups]
     found = [Counted(0, right=False)] * len(rows)
     for fold in set(folds):
         inside = [n for n, other in enumerate(folds) if other != fold] or range(len(rows))
@@ -333,7 +334,12 @@ def _fitted(
 
 
 def _chosen(found: Features, names: tuple[str, ...]) -> tuple[float, ...]:
-    return tuple(found[names_of(found).index(name)] for name in names)
+    return tuple([found[place] for place in _places(len(found), names)])
+
+
+@functools.cache
+def _places(count: int, names: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(map(_FORMS[count].index, names))
 
 
 def _one_form(names: set[object]) -> bool:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 _STEPS: Final = 100
 _STILL: Final = 1e-12
+_NEAR: Final = 1e-7
+"""A step of Newton below it is the last one: its error is the square, and the loss is flat."""
 
 
 class Fitted(NamedTuple):
@@ -63,12 +65,13 @@ def fit(rows: Sequence[Sequence[float]], right: Sequence[bool], penalty: float =
         gradient = design.T @ (p - y) + ridge * beta
         hessian = (design.T * (p * (1 - p))) @ design + np.diag(ridge) + _STILL * np.eye(len(beta))
         step = np.linalg.solve(hessian, gradient)
+        if float(np.abs(step).max()) < _NEAR:
+            beta = beta - step
+            break
         size = 1.0
         while (tried := _loss(design, y, beta - size * step, ridge)) > loss and size > 1e-8:
             size /= 2
         beta, loss = beta - size * step, min(loss, tried)
-        if float(np.abs(step).max()) < 1e-10:
-            break
     weights = np.where(varies, beta[:-1] / scale, 0.0)
     return Fitted(tuple(map(float, weights)), float(beta[-1] - weights @ centre))
 
