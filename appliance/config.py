@@ -562,6 +562,12 @@ _OF_MODULES: Final = (
 )  # fmt: skip
 
 
+def credentials() -> Path | None:
+    """The directory in which systemd gives a service its credentials."""
+    place = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(place) if place else None
+
+
 def module_environment() -> dict[str, str]:
     """Of the environment, the variables that PKCS#11 modules look for their files by."""
     return {name: os.environ[name] for name in _OF_MODULES if name in os.environ}

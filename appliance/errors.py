@@ -102,6 +102,18 @@ CODES: Final[dict[str, Code]] = {
         "a file does not hold the key that is needed",
         "Keys are PEM files: ECDSA on P-256, P-384 or P-521, Ed25519 for the audit log.",
     ),
+    "host_key_locked": Code(
+        "the appliance's own keys are under a passphrase, which this process does not have",
+        "Run it on a terminal, or with --passphrase-file; a service gets it as the systemd "
+        "credential `appliance.passphrase`: docs/admin-guide.md.",
+    ),
+    "host_key_missing": Code(
+        "the appliance's own keys are under no passphrase", "`appliance protect on` encrypts them."
+    ),
+    "host_key_damaged": Code(
+        "the host key or a file under it cannot be used",
+        "Restore keys/, audit/ and tls/ from one backup.",
+    ),
     "key_unencrypted": Code(
         "a private key lies in a file without a passphrase",
         "`appliance signer encrypt FILE` encrypts it where it lies.",

@@ -18,7 +18,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance.audit.files import LogFiles, private_pem, read_private, sync_directory, write_new
+from appliance.audit.files import LogFiles, private_pem, read_private, sync_directory, write_secret
 from appliance.audit.handover import Epoch
 from appliance.audit.host import Moment, Moments
 from appliance.errors import AuditRefused
@@ -72,7 +72,7 @@ class EpochKeeper:
         """The next key, durable. Raises OSError."""
         key = Ed25519PrivateKey.generate()
         self._files.signing_next.unlink(missing_ok=True)
-        write_new(self._files.signing_next, private_pem(key), 0o600)
+        write_secret(self._files.signing_next, private_pem(key))
         return key
 
     def advance(self, epoch: Epoch) -> None:

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.content import KEY_BYTES
 from appliance.errors import AuditRefused, AuditUnavailable, StateRefused
+from appliance.host import host_key
 
 MODES: Final = ("encrypted", "commit-only", "off")
 _SEGMENT: Final = re.compile(r"log-([0-9]{16})\.db")
@@ -151,9 +152,14 @@ class LogFiles:
 
 
 def read_key(path: Path) -> bytes:
-    """A small key file. Raises AuditRefused (`audit_key_invalid`)."""
+    """A small key file.
+
+    Raises:
+        AuditRefused: `audit_key_invalid`.
+        StateRefused: `host_key_locked`, `host_key_damaged`.
+    """
     try:
-        return path.read_bytes()
+        return host_key.read(path)
     except OSError as error:
         raise _bad_key(path) from error
 
@@ -164,6 +170,10 @@ def read_private(path: Path) -> Ed25519PrivateKey:
         key = load_pem_private_key(read_key(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _bad_key(path) from error
+    except StateRefused as error:
+        if error.code == "host_key_damaged":  # torn by a crash, perhaps
+            raise _bad_key(path) from error
+        raise
     if not isinstance(key, Ed25519PrivateKey):
         raise _bad_key(path)
     return key
@@ -172,6 +182,11 @@ def read_private(path: Path) -> Ed25519PrivateKey:
 def private_pem(key: Ed25519PrivateKey) -> bytes:
     """PKCS #8 in PEM."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Create the file of a secret key, under the host key where there is one; as `write_new`."""
+    write_new(path, host_key.sealed(path, data), 0o600)
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:

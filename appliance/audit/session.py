@@ -28,7 +28,14 @@ from appliance.audit.checkpoint import VerifierKey, check_origin
 from appliance.audit.content import KEY_BYTES
 from appliance.audit.entry import NO_ENTRY, Draft, LogEntry
 from appliance.audit.epoch import EpochKeeper, EpochLimits, current_key
-from appliance.audit.files import LogFiles, private_pem, replace, sync_directory, write_new
+from appliance.audit.files import (
+    LogFiles,
+    private_pem,
+    replace,
+    sync_directory,
+    write_new,
+    write_secret,
+)
 from appliance.audit.handover import Epoch
 from appliance.audit.host import HostMoments, Moments, uuid7
 from appliance.audit.keyring import Keyring
@@ -307,8 +314,8 @@ def create(directory: Path, *, origin: str, profile: str, clock: Clock) -> None:
             raise StateRefused("data_exists", f"{directory} is not empty.")
         key = Ed25519PrivateKey.generate()
         public = VerifierKey(origin, key.public_key().public_bytes_raw())
-        write_new(files.signing, private_pem(key), 0o600)
-        write_new(files.kek, os.urandom(KEY_BYTES), 0o600)
+        write_secret(files.signing, private_pem(key))
+        write_secret(files.kek, os.urandom(KEY_BYTES))
         genesis = Draft(
             "genesis",
             {

@@ -38,6 +38,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.clock import Clock
 from appliance.errors import Refused, UsageError
+from appliance.host import host_key
 
 _log = logging.getLogger("appliance")
 
@@ -287,7 +288,8 @@ def _server(
 def _write_leaf(directory: Path, server: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
     """The key first: a server that reads in between refuses the pair and keeps what it has."""
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _write(directory / "server.key", private, 0o600)
+    path = directory / "server.key"
+    _write(path, host_key.sealed(path, private), 0o600)
     _write(directory / "server.pem", server.public_bytes(Encoding.PEM), 0o644)
 
 
@@ -362,7 +364,8 @@ def load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     """
     for target in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
         try:
-            target.load_cert_chain(certificate, key)
+            with host_key.plain_file(key) as private:
+                target.load_cert_chain(certificate, private)
         except (OSError, ssl.SSLError) as error:
             raise _unusable(certificate, error) from error
 
@@ -463,7 +466,8 @@ def pinned(data: Path, ca: str, certificate: str, key: str) -> ssl.SSLContext:
     try:
         context.load_verify_locations(data / ca)
         if certificate:
-            context.load_cert_chain(data / certificate, data / key)
+            with host_key.plain_file(data / key) as private:
+                context.load_cert_chain(data / certificate, private)
     except (OSError, ssl.SSLError) as error:
         raise UsageError("certificate_unusable", f"{ca}: {error}") from error
     return context

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from appliance.cli.imports import importing
 from appliance.cli.output import Output, prints
+from appliance.cli.unlocking import unlock
 from appliance.client import ANSWER_SECONDS, AdminClient, probe, socket_path
 from appliance.config import load_config
 from appliance.errors import ServerUnreachable, StateRefused
@@ -50,6 +51,7 @@ def _opened(stack: contextlib.ExitStack, data: Path) -> "Services | None":
     """
     from appliance.app import open_services
 
+    unlock(data)
     end = time.monotonic() + PATIENCE_S
     while True:
         try:

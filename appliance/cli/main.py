@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "request": "Requests that are being answered now.",
     "job": "Long work: imports, loads, evaluations, exports.",
     "signer": "Private keys of people: make, encrypt, show.",
+    "protect": "The appliance's own keys under a passphrase.",
     "tls": "TLS of the LAN listener.",
     "audit": "The audit log: read, prove, verify.",
     "auditor": "Programs for auditors, for another machine.",

@@ -6,6 +6,7 @@ import click
 
 from appliance.cli.imports import importing
 from appliance.cli.output import Output, prints, safe
+from appliance.cli.unlocking import unlock
 from appliance.config import load_config
 
 
@@ -17,6 +18,8 @@ from appliance.config import load_config
 @click.option("--save", is_flag=True, help="Keep --host and --port in appliance.toml.")
 @click.option("--detach", is_flag=True, help="Start it beside this terminal, and return.")
 @click.option("--stop", is_flag=True, help="End the server that runs. Of a service: systemctl.")
+@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Its first line opens protected keys. By default a prompt asks.")  # fmt: skip
 @prints
 def serve(
     output: Output,
@@ -26,6 +29,7 @@ def serve(
     save: bool,
     detach: bool,
     stop: bool,
+    passphrase_file: Path | None,
 ) -> None:
     """Serve the approved models.
 
@@ -48,6 +52,7 @@ def serve(
         options = [] if host is None else ["--host", host]
         options += [] if port is None else ["--port", str(port)]
         options += ["--save"] if save else []
+        options += ["--passphrase-file", str(passphrase_file.absolute())] if passphrase_file else []
         pid = detached.start(data, options)
         log = str(detached.output_file(data))
         lines = [f"the server runs with process id {pid}; it prints to {safe(log)}"]
@@ -56,6 +61,7 @@ def serve(
         return
     if output.as_json:
         raise click.UsageError("--json belongs to --detach and --stop.")
+    unlock(data, passphrase_file)
     with importing():
         from appliance.server import serve as server
 

@@ -7,6 +7,7 @@ import click
 from appliance.auth import certificates
 from appliance.auth.certificates import CaKey
 from appliance.cli.output import Output, passphrase_of, prints, safe
+from appliance.cli.unlocking import unlock
 from appliance.clock import SystemClock
 from appliance.config import load_config
 from appliance.errors import Refused
@@ -65,6 +66,7 @@ def issue(
     certificate by itself.
     """
     load_config(data)
+    unlock(data)
     kept = kept_key(ca_key, data, passphrase_file, lab=not trusted_file.exists(data / "trust"))
     certificates.issue(data / "tls", names, SystemClock(), kept)
     ca = data / "tls" / "ca.pem"
@@ -96,6 +98,7 @@ def renew(
     once.
     """
     config = load_config(data)
+    unlock(data)
     directory, clock = data / "tls", SystemClock()
     if not certificates.standing(data / config.tls.certificate).own:
         raise Refused(

@@ -103,6 +103,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"eval {verb}" for verb in ("outcomes", "verify", "carry")),
         *(f"tune {verb}" for verb in ("plan", "run", "resume", "show", "offer", "teach")),
         *(f"tune {verb}" for verb in ("list", "compare", "report")), "bundle tuning",
+        *(f"protect {verb}" for verb in ("on", "change", "off")),
         "quantize", *(f"signer {verb}" for verb in ("new", "encrypt", "show", "sign")),
         *(f"queue {verb}" for verb in ("list", "show", "answer", "labels")),
         *(f"upstream {verb}" for verb in ("list", "show", "learn", "approve", "probe", "drain")),

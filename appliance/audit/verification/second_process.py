@@ -5,7 +5,8 @@ Rules:
 - What it says counts only if it found nothing and the first half arrives at exactly that state.
   Otherwise the first process continues alone: the verdict is always that of one pass.
 - What needs the first half (outcomes of its intents, whether time fell) is handed over, not judged.
-- It reads files and writes to its standard output, nothing else.
+- It reads files and the host key on its standard input, and writes to its standard output, nothing
+  else.
 """
 
 import contextlib
@@ -17,6 +18,8 @@ from types import TracebackType
 from typing import Final, Self
 
 import msgspec
+
+from appliance.host import host_key
 
 FEWEST: Final = 1 << 17
 """Entries for which a second process pays."""
@@ -75,10 +78,13 @@ class Helper:
         with contextlib.suppress(OSError):  # then the caller goes on alone
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-m", "appliance.audit.verification.lookahead", *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
+            if self._process.stdin is not None:
+                with self._process.stdin as told:
+                    told.write(host_key.held(directory.parent))
 
     def __enter__(self) -> Self:
         return self

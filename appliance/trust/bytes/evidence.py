@@ -1,6 +1,7 @@
 """The evidence key: with which this appliance signs what it measured.
 
-Rules: the key is made on this machine, P-384, mode 0600, and only backups carry it; it has no
+Rules: the key is made on this machine, P-384, mode 0600, under the host key
+where there is one, and only backups carry it; it has no
 weight until a trust policy lists it in the role `evaluator`.
 """
 
@@ -11,6 +12,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.errors import StateRefused
+from appliance.host import host_key
 from appliance.trust.bytes import ecdsa
 
 NAME: Final = "evidence"
@@ -34,14 +36,14 @@ def ensure(data: Path, mark: bytes = b"") -> ecdsa.PrivateKey:
     file = path(data)
     try:
         if file.exists():
-            return ecdsa.load_private(file.read_bytes())
+            return ecdsa.load_private(host_key.read(file))
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP384R1())
         part = file.with_suffix(".part")
         part.unlink(missing_ok=True)
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as out:
-            out.write(mark + ecdsa.private_pem(key))
+            out.write(host_key.sealed(file, mark + ecdsa.private_pem(key)))
             out.flush()
             os.fsync(out.fileno())
         part.rename(file)

@@ -13,6 +13,7 @@ from appliance.audit.verification import second_process, verify
 from appliance.audit.verification.findings import Findings
 from appliance.audit.verification.second_process import Ahead, Helper, helps
 from appliance.audit.verification.verify import verify_log
+from appliance.host import host_key
 from tests.audit.halves import Here
 from tests.audit.logs import Intruder, ask, intent, new_log, open_log, outcome
 from tests.audit.segmented import ROWS
@@ -79,7 +80,14 @@ def test_a_state_that_was_not_reached_counts_for_nothing(
     assert report.problems
 
 
-def test_the_real_process(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protected", [False, True])
+def test_the_real_process(
+    three: Path, monkeypatch: pytest.MonkeyPatch, protected: bool, request: pytest.FixtureRequest
+) -> None:
+    if protected:  # it gets the host key
+        host_key.make(three.parent, "correct horse battery")
+        request.addfinalizer(partial(host_key.lock, three.parent))
+        host_key.protect(three.parent, [three / "kek"])
     expected = verify_log(three)
     monkeypatch.setattr(verify, "helps", lambda _entries: True)
     adopted: list[Any] = []

@@ -1,0 +1,232 @@
+"""The host key: the appliance's own key files lie encrypted under it, itself under a passphrase.
+
+Rules:
+- `keys/host.json` has the key, wrapped with AES-256-GCM under scrypt of the passphrase. A data
+  directory without that file keeps its key files in plain.
+- It is unlocked once in a process and kept in memory; where it is locked, no key file is read.
+- A plain file in a protected directory is read: what a crash kept from being encrypted. `protect`
+  goes on with it.
+- Whoever replaces a file overwrites the old blocks. Flash and copy-on-write file systems may keep
+  them.
+
+Sources: RFC 7914 (scrypt), NIST SP 800-38D (GCM).
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from msgspec import Meta, Struct
+
+from appliance.errors import Refused, StateRefused
+
+CREDENTIAL: Final = "appliance.passphrase"
+"""Name of the systemd credential that unlocks a service."""
+MIN_WORDS: Final = 12
+BYTES: Final = 32
+_FILE: Final = "keys/host.json"
+_MAGIC: Final = b"appliance wrapped key v1\n"
+_NONCE: Final = 12
+_COST, _BLOCK, _LANES = 1 << 15, 8, 1
+_UNLOCKED: Final[dict[Path, bytes]] = {}
+Cost = Annotated[int, Meta(ge=2, le=1 << 20)]
+
+
+class _HostKeyFile(Struct, frozen=True, forbid_unknown_fields=True):
+    salt: bytes
+    wrapped: bytes
+    n: Cost = _COST
+    r: Annotated[int, Meta(ge=1, le=32)] = _BLOCK
+    p: Annotated[int, Meta(ge=1, le=16)] = _LANES
+    format: Literal[1] = 1
+
+    def cipher(self, passphrase: str) -> AESGCM:
+        words = passphrase.encode()
+        return AESGCM(Scrypt(self.salt, BYTES, self.n, self.r, self.p).derive(words))
+
+
+def protected(data: Path) -> bool:
+    """True if a data directory has a host key."""
+    return (data / _FILE).exists()
+
+
+def locked(data: Path) -> bool:
+    """True if it has one that this process has not unlocked."""
+    return protected(data) and data.resolve() not in _UNLOCKED
+
+
+def make(data: Path, passphrase: str) -> None:
+    """Make a host key; it is unlocked then. Raises Refused (`passphrase_refused`)."""
+    _keep(data, os.urandom(BYTES), passphrase)
+
+
+def unlock(data: Path, passphrase: str) -> None:
+    """Unlock it for this process.
+
+    Raises:
+        Refused: `passphrase_refused`.
+        StateRefused: `host_key_damaged`.
+    """
+    try:
+        found = msgspec.json.decode((data / _FILE).read_bytes(), type=_HostKeyFile)
+        nonce, sealed = found.wrapped[:_NONCE], found.wrapped[_NONCE:]
+        key = found.cipher(passphrase).decrypt(nonce, sealed, _MAGIC)
+    except (OSError, ValueError, MemoryError) as error:
+        raise StateRefused("host_key_damaged", f"{_FILE}: {error}.") from error
+    except InvalidTag as error:
+        raise Refused("passphrase_refused", f"{_FILE} does not open with it.") from error
+    take(data, key)
+
+
+def take(data: Path, key: bytes) -> None:
+    """Unlock with the key itself, which another process of this program has handed over."""
+    _UNLOCKED[data.resolve()] = key
+
+
+def lock(data: Path) -> None:
+    """Forget it in this process."""
+    _UNLOCKED.pop(data.resolve(), None)
+
+
+def held(data: Path) -> bytes:
+    """The unlocked key, for a process of this program; empty where there is none."""
+    return _UNLOCKED.get(data.resolve(), b"")
+
+
+def change(data: Path, passphrase: str) -> None:
+    """Put the key, which is unlocked, under another passphrase; raises as `make`."""
+    _keep(data, _key(data), passphrase)
+
+
+def protect(data: Path, files: list[Path]) -> None:
+    """Encrypt those of these files that are plain. Raises StateRefused (`host_key_locked`)."""
+    for path in files:
+        if not path.read_bytes().startswith(_MAGIC):
+            _replace(path, sealed(path, path.read_bytes()))
+
+
+def unprotect(data: Path, files: list[Path]) -> None:
+    """Write these files in plain, then remove the key. Raises StateRefused (`host_key_locked`)."""
+    for path in files:
+        _replace(path, read(path))
+    _overwrite(data / _FILE)
+    (data / _FILE).unlink()
+    lock(data)
+
+
+def read(path: Path) -> bytes:
+    """The content of a key file, which lies in a folder of the data directory.
+
+    Raises:
+        OSError: it cannot be read.
+        StateRefused: `host_key_locked`; `host_key_damaged` for one of another host key.
+    """
+    data = path.read_bytes()
+    if not data.startswith(_MAGIC):
+        return data
+    try:
+        body = data.removeprefix(_MAGIC)
+        return AESGCM(_key(_data_of(path))).decrypt(body[:_NONCE], body[_NONCE:], _MAGIC)
+    except (InvalidTag, ValueError) as error:
+        message = f"{path.name} was encrypted under another host key, or is damaged."
+        raise StateRefused("host_key_damaged", message) from error
+
+
+def sealed(path: Path, content: bytes) -> bytes:
+    """The bytes that a key file of this content has. Raises StateRefused (`host_key_locked`)."""
+    data = _data_of(path)
+    if not protected(data):
+        return content
+    nonce = os.urandom(_NONCE)
+    return _MAGIC + nonce + AESGCM(_key(data)).encrypt(nonce, content, _MAGIC)
+
+
+@contextmanager
+def plain_file(path: Path) -> Iterator[Path]:
+    """A key file for a library that takes a path: itself, or its content in memory."""
+    content = read(path)
+    if not protected(_data_of(path)):
+        yield path
+        return
+    descriptor = os.memfd_create("key", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content)
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def secret(data: Path, credentials: Path | None, ask: Callable[[], str]) -> None:
+    """Unlock a directory that is locked: by the service's credential, else by asking.
+
+    Args:
+        credentials: the directory of systemd's credentials.
+
+    Raises:
+        Refused: `passphrase_refused`.
+        StateRefused: `host_key_damaged`, and what `ask` raises.
+    """
+    if not locked(data):
+        return
+    file = None if credentials is None else credentials / CREDENTIAL
+    if file is not None and file.exists():
+        unlock(data, (file.read_text(encoding="utf-8").splitlines() or [""])[0])
+    else:
+        unlock(data, ask())
+
+
+def _data_of(path: Path) -> Path:
+    return path.parent.parent
+
+
+def _key(data: Path) -> bytes:
+    try:
+        return _UNLOCKED[data.resolve()]
+    except KeyError as error:
+        message = f"The key files of {data} are under a passphrase."
+        raise StateRefused("host_key_locked", message) from error
+
+
+def _keep(data: Path, key: bytes, passphrase: str) -> None:
+    if len(passphrase) < MIN_WORDS:
+        problem = f"A passphrase takes at least {MIN_WORDS} characters."
+        raise Refused("passphrase_refused", problem)
+    salt, nonce, path = os.urandom(16), os.urandom(_NONCE), data / _FILE
+    wrapped = nonce + _HostKeyFile(salt, b"").cipher(passphrase).encrypt(nonce, key, _MAGIC)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    _replace(path, msgspec.json.encode(_HostKeyFile(salt, wrapped)))
+    take(data, key)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Whole or not at all, and nothing of the old file where it lay."""
+    part = path.with_name(path.name + ".part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    old = path.open("rb+") if path.exists() else None
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.fsync(folder)
+    os.close(folder)
+    if old is not None:
+        with old:
+            _zero(old.fileno())
+
+
+def _overwrite(path: Path) -> None:
+    with path.open("rb+") as file:
+        _zero(file.fileno())
+
+
+def _zero(descriptor: int) -> None:
+    os.pwrite(descriptor, bytes(os.fstat(descriptor).st_size), 0)
+    os.fsync(descriptor)

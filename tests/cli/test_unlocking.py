@@ -1,0 +1,45 @@
+"""Who opens a protected data directory: credential, file, person."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.cli import unlocking
+from appliance.errors import StateRefused
+from appliance.host import host_key
+from tests.cli.conftest import run_command
+
+WORDS = "correct horse battery"
+
+
+def test_nobody_can_be_asked_without_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlocking.unlock(tmp_path)  # nothing is under a key
+    host_key.make(tmp_path, WORDS)
+    host_key.lock(tmp_path)
+    with pytest.raises(StateRefused) as caught:
+        unlocking.unlock(tmp_path)
+    assert caught.value.code == "host_key_locked"
+    (words := tmp_path / "words").write_text(WORDS + "\nmore\n")
+    unlocking.unlock(tmp_path, words)
+    host_key.lock(tmp_path)
+    monkeypatch.setattr(unlocking, "asks", lambda: True)
+    monkeypatch.setattr("click.prompt", lambda *_, **__: WORDS)
+    unlocking.unlock(tmp_path)
+    assert not host_key.locked(tmp_path)
+
+
+def test_commands_without_a_server_take_the_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    (words := tmp_path / host_key.CREDENTIAL).write_text(WORDS)
+    assert run_command("init", data=data).status == 0
+    assert run_command("protect", "on", "--passphrase-file", words, data=data).status == 0
+    host_key.lock(data)
+    assert run_command("key", "list", "--json", data=data).code == (1, "host_key_locked")
+    assert run_command("serve", "--port", "0", data=data).status == 1
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert run_command("key", "list", "--json", data=data).status == 0
+    host_key.lock(data)

@@ -1,0 +1,98 @@
+"""The host key: what lies under it, and who opens it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import ApplianceError
+from appliance.host import host_key
+
+WORDS, SECRET = "correct horse battery", os.urandom(64)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory with one plain key file."""
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "kek").write_bytes(SECRET)
+    return tmp_path
+
+
+def kek(data: Path) -> Path:
+    return data / "audit" / "kek"
+
+
+def code_of(action: object) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        action()  # type: ignore[operator]
+    return caught.value.code
+
+
+def test_a_directory_without_a_host_key_stays_as_it_is(data: Path) -> None:
+    assert not host_key.protected(data) and not host_key.locked(data)
+    assert host_key.read(kek(data)) == SECRET == host_key.sealed(kek(data), SECRET)
+    with host_key.plain_file(kek(data)) as path:
+        assert path == kek(data)
+
+
+def test_files_open_with_the_passphrase_only(data: Path) -> None:
+    assert code_of(lambda: host_key.make(data, "short")) == "passphrase_refused"
+    assert not host_key.protected(data)
+    host_key.make(data, WORDS)
+    (data / "old").hardlink_to(kek(data))  # the blocks where the plain key lay
+    assert host_key.read(kek(data)) == SECRET  # a crash before it was encrypted
+    host_key.protect(data, [kek(data)])
+    sealed = kek(data).read_bytes()
+    host_key.protect(data, [kek(data)])
+    assert kek(data).read_bytes() == sealed  # once
+    everything = b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
+    assert SECRET not in everything and host_key.held(data) not in everything
+    assert kek(data).stat().st_mode & 0o777 == 0o600
+    host_key.lock(data)
+    assert host_key.locked(data)
+    assert code_of(lambda: host_key.read(kek(data))) == "host_key_locked"
+    assert code_of(lambda: host_key.sealed(kek(data), b"")) == "host_key_locked"
+    assert code_of(lambda: host_key.unlock(data, WORDS + "!")) == "passphrase_refused"
+    host_key.unlock(data, WORDS)
+    assert host_key.read(kek(data)) == SECRET
+    with host_key.plain_file(kek(data)) as path:
+        assert path.read_bytes() == SECRET
+    assert not path.exists()
+
+
+def test_the_passphrase_changes_and_the_files_stay(data: Path) -> None:
+    host_key.make(data, WORDS)
+    host_key.protect(data, [kek(data)])
+    before = kek(data).read_bytes()
+    host_key.change(data, "another good passphrase")
+    host_key.lock(data)
+    assert code_of(lambda: host_key.unlock(data, WORDS)) == "passphrase_refused"
+    host_key.unlock(data, "another good passphrase")
+    assert kek(data).read_bytes() == before
+    host_key.unprotect(data, [kek(data)])
+    assert kek(data).read_bytes() == SECRET and not host_key.protected(data)
+
+
+def test_damage_is_told(data: Path) -> None:
+    host_key.make(data, WORDS)
+    host_key.protect(data, [kek(data)])
+    whole = kek(data).read_bytes()
+    for torn in (whole[:-1], whole[:30], whole[:-1] + bytes([whole[-1] ^ 1])):
+        kek(data).write_bytes(torn)
+        assert code_of(lambda: host_key.read(kek(data))) == "host_key_damaged"
+    for text in (b"", b"{}", b'{"salt":"AA==","wrapped":"AA==","n":4611686018427387904}'):
+        (data / "keys" / "host.json").write_bytes(text)
+        assert code_of(lambda: host_key.unlock(data, WORDS)) == "host_key_damaged"
+
+
+def test_the_services_credential_comes_before_a_question(data: Path, tmp_path: Path) -> None:
+    host_key.make(data, WORDS)
+    host_key.secret(data, None, lambda: pytest.fail("it is open"))
+    host_key.lock(data)
+    (given := tmp_path / "credentials").mkdir()
+    host_key.secret(data, given, lambda: WORDS)  # there is none
+    host_key.lock(data)
+    (given / host_key.CREDENTIAL).write_text(WORDS + "\n")
+    host_key.secret(data, given, lambda: pytest.fail("the credential opens it"))
+    assert not host_key.locked(data)

@@ -1,0 +1,121 @@
+"""The key files of a data directory under a host key: migrated, used, changed, taken back."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from appliance.app import initialise, open_services
+from appliance.audit.search import Query
+from appliance.audit.verification.verify import verify_log
+from appliance.auth import certificates
+from appliance.errors import ApplianceError
+from appliance.host import host_key
+from appliance.trust.bytes import evidence
+from appliance.wiring import protection
+from tests.smol import SMALL
+
+WORDS = "correct horse battery"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    """A data directory of before, with TLS."""
+    made = tmp_path / "data"
+    initialise(made, "lab", names=["localhost"])
+    yield made
+    host_key.lock(made)
+
+
+def secrets_of(data: Path) -> dict[str, list[bytes]]:
+    """Each key of the host as it could lie on a disk: raw, hex, base64, PEM, DER, scalar."""
+    found = {}
+    for path in protection.key_files(data, SMALL):
+        plain = host_key.read(path)
+        raw = [plain]
+        if b"PRIVATE KEY" in plain:
+            pem = plain[plain.index(b"-----BEGIN") :]
+            body = b"".join(pem.strip().split(b"\n")[1:-1])
+            key = load_pem_private_key(pem, None)
+            if isinstance(key, Ed25519PrivateKey):
+                scalar = key.private_bytes_raw()
+            else:
+                number = key.private_numbers().private_value  # type: ignore[union-attr]
+                scalar = number.to_bytes((number.bit_length() + 7) // 8)
+            raw = [body[:60], base64.b64decode(body), scalar]
+        found[path.name] = [*raw, *(part.hex().encode() for part in raw)]
+    return found
+
+
+def found_on_disk(data: Path, secrets: dict[str, list[bytes]]) -> set[str]:
+    files = [path for path in data.rglob("*") if path.is_file() and path.parts[-2] != "lab"]
+    disk = b"\0".join(path.read_bytes() for path in files)
+    return {name for name, forms in secrets.items() if any(form in disk for form in forms)}
+
+
+def code_of(action: object) -> str:
+    with pytest.raises(ApplianceError) as caught:
+        action()  # type: ignore[operator]
+    return caught.value.code
+
+
+def test_no_key_of_the_host_lies_on_the_disk(data: Path) -> None:
+    names = {"kek", "signing.pem", "evidence.pem", "server.key"}
+    assert found_on_disk(data, secrets_of(data)) == names  # the control: before
+    protection.protect(data, WORDS)
+    secrets = secrets_of(data)
+    assert secrets.keys() == names and found_on_disk(data, secrets) == set()
+    with open_services(data, config=SMALL) as services:
+        for _ in range(3):  # each key of the log is under it, too
+            services.audit.new_epoch().result()
+        assert found_on_disk(data, secrets_of(data)) == set()
+        assert services.audit.size > 3
+    assert verify_log(data / "audit").ok
+    last = secrets_of(data)["signing.pem"]
+    assert last != secrets["signing.pem"]
+
+
+def test_a_locked_directory_opens_nothing_and_changes_nothing(data: Path) -> None:
+    protection.protect(data, WORDS)
+    host_key.lock(data)
+    before = {path: path.read_bytes() for path in (data / "audit").iterdir() if path.is_file()}
+
+    def opened() -> None:
+        with open_services(data, config=SMALL):
+            pass
+
+    assert code_of(opened) == "host_key_locked"
+    assert code_of(lambda: evidence.ensure(data)) == "host_key_locked"
+    pair = data / "tls" / "server.pem", data / "tls" / "server.key"
+    assert code_of(lambda: certificates.server_context(*pair, None)) == "host_key_locked"
+    after = {path: path.read_bytes() for path in before if path.exists()}
+    assert after == before
+    host_key.unlock(data, WORDS)
+    opened()
+    certificates.server_context(*pair, None)
+
+
+def test_steps_are_recorded_and_undone(data: Path) -> None:
+    plain = secrets_of(data)
+    assert code_of(lambda: protection.change(data, WORDS)) == "host_key_missing"
+    assert code_of(lambda: protection.protect(data, "short")) == "passphrase_refused"
+    protection.protect(data, WORDS)
+    protection.protect(data, WORDS)
+    protection.change(data, "another good passphrase")
+    protection.unprotect(data)
+    assert not host_key.protected(data)
+    assert secrets_of(data)["kek"] == plain["kek"]
+    with open_services(data, config=SMALL) as services:
+        page = services.reader.search(Query(kind="admin"))
+    admin = [entry.body["action"] for entry in page.entries]
+    assert admin == ["protect_on"] * 3 + ["protect_change", "protect_off"]
+
+
+def test_a_server_that_runs_is_in_the_way(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protection, "_PATIENCE_S", 0.0)
+    with open_services(data, config=SMALL):
+        assert code_of(lambda: protection.protect(data, WORDS)) == "data_locked"
+    assert not host_key.protected(data)
