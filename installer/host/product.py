@@ -69,7 +69,7 @@ class Product:
         try:
             return subprocess.run(
                 command,
-                env=CLEAN | {"HOME": home},
+                env=CLEAN | {"HOME": home} | _credentials(),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -94,3 +94,9 @@ def product(layout: Layout, answers: Answers, release: str, data: Path | None = 
     """The product of a release on this host."""
     account = None if layout.user else answers.account
     return Product(layout.release(release) / "root", data or layout.data, account)
+
+
+def _credentials() -> dict[str, str]:
+    """Where the passphrase of protected keys lies, if whoever runs the installer says so."""
+    name = "CREDENTIALS_DIRECTORY"
+    return {name: os.environ[name]} if name in os.environ else {}

@@ -24,8 +24,9 @@ def test_arguments_and_answer(tmp_path: Path) -> None:
 def test_the_environment_is_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GGML_BACKEND_PATH", "/tmp/evil.so")
     monkeypatch.setenv("PYTHONPATH", "/tmp/evil")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/words")  # where a passphrase lies
     done = product(tmp_path, "env; pwd").try_run("status")
-    assert "evil" not in done.stdout
+    assert "evil" not in done.stdout and "CREDENTIALS_DIRECTORY=/run/words" in done.stdout
     assert done.stdout.splitlines()[-1] == "/"
 
 
