@@ -4,10 +4,10 @@ Rules:
 - `keys/host.json` has the key, wrapped with AES-256-GCM under scrypt of the passphrase. A data
   directory without that file keeps its key files in plain.
 - It is unlocked once in a process and kept in memory; where it is locked, no key file is read.
-- A plain file in a protected directory is read: what a crash kept from being encrypted. `protect`
-  goes on with it.
-- Whoever replaces a file overwrites the old blocks. Flash and copy-on-write file systems may keep
-  them.
+- A plain file in a protected directory is read: a crash kept it from being encrypted, and the next
+  `protect` encrypts it.
+- A file that is replaced is overwritten where it lay. Flash and copy-on-write file systems may keep
+  old blocks.
 
 Sources: RFC 7914 (scrypt), NIST SP 800-38D (GCM).
 """
@@ -105,7 +105,7 @@ def change(data: Path, passphrase: str) -> None:
 
 
 def protect(data: Path, files: list[Path]) -> None:
-    """Encrypt those of these files that are plain. Raises StateRefused (`host_key_locked`)."""
+    """Encrypt the plain ones of these files. Raises StateRefused (`host_key_locked`)."""
     for path in files:
         if not path.read_bytes().startswith(_MAGIC):
             _replace(path, sealed(path, path.read_bytes()))
