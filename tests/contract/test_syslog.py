@@ -1,4 +1,4 @@
-"""rsyslog from Debian as the receiver of the log: mutual TLS, killed again and again, no gap."""
+"""rsyslog and syslog-ng of Debian as receivers: mutual TLS, killed again and again, no gap."""
 
 import os
 import random
@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,7 @@ from tests.forwarding.receiving import Heap
 from tests.forwarding.test_forwarder import Site, until
 from tests.routing.upstreams.test_connection import client
 
-RSYSLOGD = shutil.which("rsyslogd", path=os.environ.get("PATH", "") + ":/usr/sbin")
-pytestmark = pytest.mark.skipif(RSYSLOGD is None, reason="rsyslogd is not installed")
-_CONFIG = """\
+RSYSLOG = """\
 global(workDirectory="{at}" DefaultNetstreamDriver="ossl"
   DefaultNetstreamDriverCAFile="{at}/mine/ca.pem"
   DefaultNetstreamDriverCertFile="{at}/tls/server.pem"
@@ -39,16 +38,49 @@ template(name="whole" type="string" string="%rawmsg%\\n")
 input(type="imtcp" port="{port}" address="127.0.0.1" ruleset="kept")
 ruleset(name="kept") {{ action(type="omfile" file="{at}/got" template="whole") }}
 """
+SYSLOG_NG = """\
+@version: 4.2
+options {{ log-msg-size(65536); stats(freq(0)); }};
+source s {{ syslog(ip("127.0.0.1") port({port}) transport("tls") flags(store-raw-message)
+  tls(key-file("{at}/tls/server.key") cert-file("{at}/tls/server.pem")
+      ca-file("{at}/mine/ca.pem") peer-verify(required-trusted))); }};
+destination d {{ file("{at}/got" template("${{RAWMSG}}\\n")); }};
+log {{ source(s); destination(d); }};
+"""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A receiver of Debian: its program, configuration and arguments."""
+
+    program: str
+    config: str
+    arguments: str
+
+    @property
+    def path(self) -> str | None:
+        return shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+DAEMONS = (
+    Daemon("rsyslogd", RSYSLOG, "-n -f {at}/conf -i NONE -M {modules}"),
+    Daemon(
+        "syslog-ng",
+        SYSLOG_NG,
+        "--foreground --no-caps --cfgfile={at}/conf --persist-file={at}/persist"
+        " --control={at}/control --pidfile={at}/pid",
+    ),
+)
 
 
 @contextmanager
-def rsyslog(at: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    assert RSYSLOGD is not None
-    (at / "rsyslog.conf").write_text(_CONFIG.format(at=at, port=port))
-    modules = next(Path(RSYSLOGD).parents[1].glob("lib/*/rsyslog"))
-    command = list(
-        map(str, [RSYSLOGD, "-n", "-f", at / "rsyslog.conf", "-i", "NONE", "-M", modules])
-    )
+def running(daemon: Daemon, at: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    assert daemon.path is not None
+    (at / "conf").write_text(daemon.config.format(at=at, port=port))
+    modules = next(Path(daemon.path).parents[1].glob("lib/*/rsyslog"), "")
+    command = [daemon.path, *daemon.arguments.format(at=at, modules=modules).split()]
+    if not modules:
+        command = [one for one in command if one != "-M"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             until(lambda: _listens(port) or process.poll() is not None)
@@ -71,7 +103,18 @@ def read(at: Path) -> Heap:
     return heap
 
 
-def test_kills_of_rsyslog_leave_no_gap(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "daemon",
+    [
+        pytest.param(
+            one,
+            id=one.program,
+            marks=pytest.mark.skipif(one.path is None, reason=f"{one.program} is not installed"),
+        )
+        for one in DAEMONS
+    ],
+)
+def test_kills_of_a_receiver_leave_no_gap(tmp_path: Path, daemon: Daemon) -> None:
     certificates.issue(tmp_path / "tls", ["localhost"], SystemClock())
     client(tmp_path / "mine", days=9)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -92,11 +135,11 @@ def test_kills_of_rsyslog_leave_no_gap(tmp_path: Path) -> None:
         )  # fmt: skip
         one.start()
         for _ in range(10):
-            with rsyslog(tmp_path, port) as process:
+            with running(daemon, tmp_path, port) as process:
                 site.write(dice.randrange(1, 20))
                 time.sleep(dice.random())  # killed before, while and after it writes
                 process.send_signal(signal.SIGKILL)
-        with rsyslog(tmp_path, port):
+        with running(daemon, tmp_path, port):
             until(lambda: read(tmp_path).size == reader.size)
         one.stop()
     reader.close()
