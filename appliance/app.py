@@ -33,6 +33,7 @@ from appliance.metering.ledger import UsageLedger
 from appliance.observability.log_file import Kept
 from appliance.observability.metrics import Metrics
 from appliance.peers.ring import Ring
+from appliance.people.end_users import EndUsers
 from appliance.pool.pool import Pool
 from appliance.registry.lifecycle import Lifecycle
 from appliance.retrieval.service import SearchService
@@ -103,6 +104,7 @@ class Services:
     inference: RoutedInference
     retrieval: SearchService
     people: People
+    end_users: EndUsers
     upstreams: Upstreams
     upstream_backends: UpstreamBackends
     tokenizers: Tokenizers
@@ -168,6 +170,7 @@ def open_services(
             keys=access.keys,
             groups=access.groups,
             shares=access.shares,
+            end_users=access.end_users,
             store=trust.store,
             trust=trust.state,
             supervisor=pool.supervisor,

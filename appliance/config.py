@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 import msgspec
 
 from appliance.errors import UsageError
-from appliance.types import ContentMode, ModelKind
+from appliance.types import TOKEN_ALGORITHMS, ContentMode, ModelKind
 from appliance.upstream_kinds import KINDS
 
 T = TypeVar("T")
@@ -439,6 +439,59 @@ class RolesConfig:
     admin: tuple[str, ...] = _key((), "May do everything.")
 
 
+@dataclass(frozen=True)
+class PeopleConfig:
+    """`[people]`: the end users for whom apps ask."""
+
+    record: str = _key(
+        "pseudonym",
+        "The name in the log: pseudonym (the same for the same person; an admin reads the name,"
+        " which is recorded and can be erased) or name (for ever).",
+        choices=("pseudonym", "name"),
+    )
+    required: tuple[str, ...] = _key(
+        (),
+        "Tasks, routes, models and collections that are for verified people only; `*` is all.",
+    )
+
+
+@dataclass(frozen=True)
+class OidcConfig:
+    """`[oidc."NAME"]`: a login service whose tokens apps pass on as `X-End-User-Token`.
+
+    Paths are taken from the data directory.
+    """
+
+    issuer: str = _key("", "The `iss` of its tokens.")
+    audience: str = _key("", "What their `aud` must name.")
+    keys: str = _key("", "Its key set (JWKS): a file, or https://HOST/PATH on the LAN.")
+    ca: str = _key("", "Certificates that its own descends from, PEM; no other is taken.")
+    algorithms: tuple[str, ...] = _key(("ES256", "RS256"), "Signatures that are taken.")
+    subject: str = _key("sub", "The claim that names the person; it must be stable.")
+    groups: str = _key("groups", "The claim that lists the person's groups.")
+    longest_minutes: int = _key(
+        10, "Longest life of a token; longer ones are refused.", low=1, high=1440
+    )
+    refresh_seconds: int = _key(
+        60, "How soon a key that is gone from the set counts no more.", low=10, high=86_400
+    )
+    grace_minutes: int = _key(
+        15, "How long known keys are good while the set cannot be read.", low=0, high=1440
+    )
+
+
+@dataclass(frozen=True)
+class PeopleGroupConfig:
+    """`[groups."NAME"]`: a group of verified people. Access lists name it `people:NAME`."""
+
+    names: tuple[str, ...] = _key((), "The groups of the sources that it is: SOURCE/GROUP.")
+    models: tuple[str, ...] = _key(
+        (),
+        "Models, tasks and routes that its people may use, within what the API key may; `*` is"
+        " all. Once a group has some, people without such a group may use none.",
+    )
+
+
 _LAN: Final = (
     r"https://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
     r"|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?"
@@ -539,6 +592,9 @@ class Config:
     forward: Mapping[str, ForwardConfig] = field(default_factory=dict)
     notify: Mapping[str, NotifyConfig] = field(default_factory=dict)
     peers: Mapping[str, PeerConfig] = field(default_factory=dict)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
+    oidc: Mapping[str, OidcConfig] = field(default_factory=dict)
+    groups: Mapping[str, PeopleGroupConfig] = field(default_factory=dict)
 
     def model(self, model_id: str) -> ModelConfig:
         """The settings of one model: its own table, else the default's."""
@@ -551,7 +607,7 @@ class Config:
         return f"{'https' if self.tls.enabled else 'http'}://{shown}:{port}"
 
 
-_NAMED: Final = ("roles", "models", "upstreams", "forward", "notify", "peers")
+_NAMED: Final = ("roles", "models", "upstreams", "forward", "notify", "peers", "oidc", "groups")
 """Fields of `Config` that are not one table of their name with fixed keys."""
 
 
@@ -614,12 +670,11 @@ def parse_config(text: str) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config_invalid", f"{FILE_NAME}: {error}") from error
     plain = {spec.name: spec.default_factory for spec in fields(Config) if spec.name not in _NAMED}
-    _refuse_unknown(
-        table, {*plain, "admin", "models", "upstreams", "forward", "notify", "peers"}, ""
-    )
+    _refuse_unknown(table, {*plain, "admin", *_NAMED} - {"roles"}, "")
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
+    oidc = _table(table, "oidc", "")
     for name in models:
         if ":" in name:  # an adapter: all else is its base's
             _refuse_unknown(_table(models, name, "models."), {"autoload"}, f"models.{name}.")
@@ -645,6 +700,11 @@ def parse_config(text: str) -> Config:
         peers={
             name: _peer(name, _table(_table(table, "peers", ""), name, "peers."))
             for name in _table(table, "peers", "")
+        },
+        oidc={name: _login(name, _table(oidc, name, "oidc.")) for name in oidc},
+        groups={
+            name: _people_group(name, _table(_table(table, "groups", ""), name, "groups."), oidc)
+            for name in _table(table, "groups", "")
         },
     )
 
@@ -687,6 +747,36 @@ def _peer(name: str, table: _Table) -> PeerConfig:
         message = f"{where}url is https://HOST[:PORT]; without TLS http:// on loopback."
         raise UsageError("config_invalid", message, param=where + "url")
     _check_tls(made, made.url.startswith("https:"), where)
+    return made
+
+
+def _login(name: str, table: _Table) -> OidcConfig:
+    """A login service, complete. Raises UsageError (`config_invalid`)."""
+    where = f"oidc.{name}."
+    made = _section(OidcConfig, table, where)
+    _check_name(name, where)
+    _refuse_missing([n for n in ("issuer", "audience", "keys") if not getattr(made, n)], where)
+    _refuse_missing(["ca"] if made.keys.startswith("https:") and not made.ca else [], where)
+    if "://" in made.keys and not re.fullmatch(rf"(?:{_LAN})(?:/[!-~]*)?", made.keys):
+        message = f"{where}keys is a file or https://HOST[:PORT]/PATH; http:// on loopback only."
+        raise UsageError("config_invalid", message, param=where + "keys")
+    for algorithm in made.algorithms or ("none",):
+        if algorithm not in TOKEN_ALGORITHMS:
+            message = f"{where}algorithms: {algorithm!r} is none of {', '.join(TOKEN_ALGORITHMS)}."
+            raise UsageError("config_invalid", message, param=where + "algorithms")
+    return made
+
+
+def _people_group(name: str, table: _Table, sources: Collection[str]) -> PeopleGroupConfig:
+    """A group of people, of sources that there are. Raises UsageError (`config_invalid`)."""
+    where = f"groups.{name}."
+    made = _section(PeopleGroupConfig, table, where)
+    _check_name(name, where)
+    for spelled in made.names:
+        source, slash, group = spelled.partition("/")
+        if source not in sources or not slash or not group:
+            message = f"{where}names: {spelled!r} is no SOURCE/GROUP of a source that there is."
+            raise UsageError("config_invalid", message, param=where + "names")
     return made
 
 

@@ -1543,6 +1543,35 @@ CODES: Final[dict[str, Code]] = {
         "what was asked for was erased from the audit log, and so from here",
         "Ask again under another name.",
     ),
+    "people_unavailable": Code(
+        "the source of people does not answer",
+        "Try again later; `appliance doctor` and the server's log say why it cannot be read.",
+    ),
+    "person_required": Code(
+        "this is answered only for a verified person",
+        "Pass the person's token on in `X-End-User-Token`: docs/site-guide.md.",
+    ),
+    "person_token_early": Code(
+        "the person's token is not valid yet", "Compare the clocks of this host and the login."
+    ),
+    "person_token_expired": Code(
+        "the person's token has expired", "Get a new token from the login service."
+    ),
+    "person_token_foreign": Code(
+        "the person's token is of another login service, or for another audience",
+        "Ask the login service for a token for this appliance; `[oidc]` pins both.",
+    ),
+    "person_token_invalid": Code(
+        "the person's token cannot be verified",
+        "Pass the token on as the login service gave it; the message says what is wrong.",
+    ),
+    "person_token_lifetime": Code(
+        "the person's token lives longer than the site allows",
+        "Have the login service issue shorter ones, or raise `longest_minutes` in `[oidc]`.",
+    ),
+    "person_token_replayed": Code(
+        "another app has used the person's token", "Get a token of its own for each app."
+    ),
     "people_queue_full": Code(
         "too many items wait for people", "Answer some, or let fewer be deferred."
     ),

@@ -116,6 +116,54 @@ class Told:
     since_us: int | None = None
 
 
+CLAIM: Final = "claim"
+"""The source of a person whom an app names and nobody has verified."""
+
+
+TOKEN_ALGORITHMS: Final[Mapping[str, str]] = {
+    "ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "Ed25519": "Ed25519",
+    "RS256": "RSA", "RS384": "RSA", "RS512": "RSA", "PS256": "RSA", "PS384": "RSA", "PS512": "RSA",
+}  # fmt: skip
+"""Signatures of people's tokens that may be pinned, and the curve that a key for each is on."""
+
+
+@dataclass(frozen=True)
+class EndUser:
+    """The person for whom an app asks.
+
+    Attributes:
+        subject: stable name in its source; of a claim the words of the app, cleaned.
+        source: `claim`, or the way in which the person is known, as `oidc:NAME`.
+        alias: the name in the log: the subject, or a keyed pseudonym of it.
+        name: for people to read; "" where the source tells none.
+        groups: those of `[groups]` that the person is in; a claim has none.
+        until_us: from then on the person is not known any more; 0 for a claim.
+    """
+
+    subject: str
+    source: str
+    alias: str
+    name: str = ""
+    groups: frozenset[str] = frozenset()
+    until_us: int = 0
+
+    @property
+    def verified(self) -> bool:
+        """True if a source of people vouches for it."""
+        return self.source != CLAIM
+
+    def fields(self) -> dict[str, Json]:
+        """The fields of an entry."""
+        said: dict[str, Json] = {"end_user": self.alias, "end_user_from": self.source}
+        if self.verified:
+            said |= {"end_user_groups": [*sorted(self.groups)], "end_user_until_us": self.until_us}
+        return said
+
+    def texts(self) -> dict[str, bytes]:
+        """The subject, for where texts can be erased; nothing where the log has it by itself."""
+        return {} if self.alias == self.subject else {"end_user": self.subject.encode()}
+
+
 @dataclass(frozen=True)
 class Principal:
     """The app behind an API key.
@@ -130,6 +178,9 @@ class Principal:
         answers: whether people behind it answer what waits in the queue.
         padded: whether the log tells sizes and times of its requests by coarse steps alone, so that
             they do not tell what was answered.
+        for_people: whether it is answered only for verified people.
+        person: the end user for whom it asks, where it names one; a claim changes no answer.
+        granted: models that this person's groups give; None where nothing limits the person.
     """
 
     key_id: str
@@ -140,6 +191,20 @@ class Principal:
     tasks_only: bool = False
     answers: bool = False
     padded: bool = False
+    for_people: bool = False
+    person: EndUser | None = None
+    granted: frozenset[str] | None = None
+
+    @property
+    def known(self) -> EndUser | None:
+        """The end user where a source of people vouches for them; None for a mere claim."""
+        return self.person if self.person is not None and self.person.verified else None
+
+    @property
+    def owner(self) -> tuple[bytes, ...]:
+        """Whose the answers are: the key's, and for a verified person theirs alone."""
+        key, person = self.key_id.encode(), self.known
+        return (key,) if person is None else (key, f"{person.source}|{person.subject}".encode())
 
     def step(self, number: int, step: int) -> int:
         """A number for the log: as it is, or up to the next step."""
@@ -147,7 +212,8 @@ class Principal:
 
     def may_use(self, model: str) -> bool:
         """True if the key allows this model id."""
-        return not self.models or model in self.models
+        granted = self.granted is None or model in self.granted
+        return granted and (not self.models or model in self.models)
 
     def may_answer(self, card: "ModelCard") -> bool:
         """True if the key allows this model or task."""
@@ -458,7 +524,6 @@ class Caller:
         route: the path that was called.
         retry: value of `x-stainless-retry-count`, 0 when absent.
         hop: of a route, which stage is asked.
-        person: the user that the app names; it changes no answer, and is in no record.
         client: the names that others gave the request.
     """
 
@@ -468,8 +533,15 @@ class Caller:
     route: str
     retry: int = 0
     hop: Hop | None = None
-    person: str = ""
     client: ClientIds = ClientIds()
+
+    def named(self) -> dict[str, Json]:
+        """The fields of an entry about the end user; none where the app names none."""
+        return {} if self.principal.person is None else self.principal.person.fields()
+
+    def texts(self) -> dict[str, bytes]:
+        """The texts of an entry about the end user."""
+        return {} if self.principal.person is None else self.principal.person.texts()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from docs import generate
 SECTIONS: dict[str, type[Any]] = {
     spec.name: type(getattr(Config(), spec.name))
     for spec in fields(Config)
-    if spec.name not in ("roles", "models", "upstreams", "forward", "notify", "peers")
+    if spec.name
+    not in ("roles", "models", "upstreams", "forward", "notify", "peers", "oidc", "groups")
 } | {"admin.roles": RolesConfig, "models.default": ModelConfig}
 
 
@@ -227,6 +228,39 @@ def test_a_receiver_of_the_log() -> None:
 )
 def test_a_receiver_that_cannot_be(before: str, after: str, key: str) -> None:
     assert refusal(RECEIVER.replace(before, after)).param == key
+
+
+LOGIN = """[oidc.corp]
+issuer = "https://login.example"
+audience = "appliance"
+keys = "corp.jwks"
+[groups.radiology]
+names = ["corp/Radiology Staff"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("", "", ""),
+        ("corp.jwks", "http://login.example/jwks", "oidc.corp.keys"),
+        ("corp.jwks", "https://login.example/jwks", "oidc.corp.ca"),
+        ("corp.jwks", "file:///etc/passwd", "oidc.corp.keys"),
+        ('audience = "appliance"', "", "oidc.corp.audience"),
+        ('keys = "corp.jwks"', 'keys = "k"\nalgorithms = ["HS256"]', "oidc.corp.algorithms"),
+        ('keys = "corp.jwks"', 'keys = "k"\nalgorithms = ["none"]', "oidc.corp.algorithms"),
+        ('keys = "corp.jwks"', 'keys = "k"\nalgorithms = []', "oidc.corp.algorithms"),
+        ('keys = "corp.jwks"', 'keys = "k"\nlongest_minutes = 0', "oidc.corp.longest_minutes"),
+        ("corp/Radiology Staff", "Radiology Staff", "groups.radiology.names"),
+        ("corp/Radiology Staff", "other/Radiology Staff", "groups.radiology.names"),
+        ("[groups.radiology]", '[groups."Big One"]', "groups.Big One"),
+    ],
+)
+def test_a_login_service_and_its_groups(before: str, after: str, key: str) -> None:
+    if key:
+        assert refusal(LOGIN.replace(before, after)).param == key
+    else:
+        assert parse_config(LOGIN).groups["radiology"].names == ("corp/Radiology Staff",)
 
 
 DUTY = """[notify.duty]

@@ -33,7 +33,7 @@ _COMMANDS: Final[Mapping[Endpoint[Any, Any], str]] = {
     AUDIT_ENTRY: "audit show {seq}",
 }
 _JOBS: Final = 100
-_OPTIONS: Final = {"request_id": "request", "key_id": "key"}
+_OPTIONS: Final = {"request_id": "request", "key_id": "key", "end_user": "person"}
 
 
 class Offline(AdminClient):

@@ -42,6 +42,7 @@ from appliance.api.openai import (
     tokenize,
     usage,
 )
+from appliance.api.person_gate import PersonGate
 from appliance.api.quota_headers import QuotaTelling
 from appliance.api.refusals import PacedRefusals
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
@@ -86,6 +87,7 @@ def create_lan_app(services: "Services") -> FastAPI:
                 by_certificate=services.keys.authenticate_certificate,
             ),
             Middleware(PacedRefusals),
+            Middleware(PersonGate, people=services.end_users),
             Middleware(
                 BodyGate,
                 max_bytes=server.max_body_bytes,

@@ -3,6 +3,7 @@
 Rules: a dependency is a coroutine, since the framework sends a plain function to the thread pool.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
@@ -37,6 +38,14 @@ async def caller_of(request: Request) -> Caller:
         client=request.scope["state"].get("client", ClientIds()),
         retry=_count(request.headers.get("x-stainless-retry-count", "")),
     )
+
+
+def asking_for(request: Request, caller: Caller, name: str) -> Caller:
+    """The caller with the end user whom a body names; one whom a header names comes before."""
+    if caller.principal.person is not None or not name:
+        return caller
+    person = services_of(request).end_users.claimed(name)
+    return replace(caller, principal=replace(caller.principal, person=person))
 
 
 def _count(value: str) -> int:

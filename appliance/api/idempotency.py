@@ -85,10 +85,10 @@ async def once(request: Request, handle: Handler) -> Response:
         raise BadRequest("invalid_value", what, param=HEADER)
     if not kept.keeps(principal):
         raise Forbidden("idempotency_retention", "Texts of this key are not kept, so no answer is.")
-    key_id, route = principal.key_id.encode(), request.scope["path"].encode()
+    route = request.scope["path"].encode()
     body = await request.body()
     named = _NamedRequest(
-        await asyncio.to_thread(kept.digest, key_id, name[0].encode()),
+        await asyncio.to_thread(kept.digest, *principal.owner, name[0].encode()),
         await asyncio.to_thread(kept.digest, route, body),
     )
     if named.place in running:

@@ -31,6 +31,7 @@ _POLLS: Final = {
     "/detokenize": "tokens",
     "/tokenizer_info": "tokens",
 }
+_AWAY: Final = "people_unavailable"
 _logger = logging.getLogger("appliance.access")
 
 
@@ -58,8 +59,10 @@ class Observer:
             self.metrics.refusals.labels(code).inc()
         client = scope.get("client")
         source = client[0] if client else ""
-        if 400 <= status < 500:
-            self.rejected.note(source, code or str(status), key_id)
+        if 400 <= status < 500 or code == _AWAY:
+            known = principal.known if principal else None
+            person = known.fields() if known else {}
+            self.rejected.note(source, code or str(status), key_id, person)
         elif polled := state.get("polled", _POLLS.get(route)):
             self.rejected.note(source, polled, key_id)
         _logger.log(

@@ -83,6 +83,8 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
 }
 """Kinds of entries and the fields that each must have."""
 
+END_USER: Final = ("end_user", "end_user_from")
+"""Fields about the person for whom an app asked: the name in the log, and how it is known."""
 # Indexed where present, whatever the kind.
 _QUERIED: Final = ("request_id", "key_id", "model")
 

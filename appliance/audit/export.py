@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 
 from appliance.audit import ocsf, prover, store
 from appliance.audit.checkpoint import b64, parse
-from appliance.audit.entry import LogEntry
+from appliance.audit.entry import END_USER, LogEntry
 from appliance.audit.files import LogFiles
 from appliance.audit.merkle import TILE_LEVELS, Frontier, fold
 from appliance.audit.segments import Log, Segments
@@ -36,6 +36,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 TILE: Final = 256
 COLUMNS: Final = (
     "seq", "time", "kind", "request_id", "key_id", "model", "status", "actor", "action", "leaf",
+    *END_USER,
 )  # fmt: skip
 
 

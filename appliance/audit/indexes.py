@@ -9,7 +9,7 @@ from typing import Final
 
 from appliance.audit.segments import Log
 
-_COLUMNS: Final = ("kind", "request_id", "key_id", "model", "app", "code")
+_COLUMNS: Final = ("kind", "request_id", "key_id", "model", "app", "code", "end_user")
 _CANDIDATES: Final = {
     (column, down): f"SELECT seq FROM leaf WHERE {condition} "  # noqa: S608 - names from here
     f"AND seq >= ? AND seq <= ? ORDER BY seq{' DESC' if down else ''}"

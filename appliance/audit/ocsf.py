@@ -13,14 +13,14 @@ prev_event,fingerprint,message_context}.json.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Final
 
 import msgspec
 
 from appliance.audit.entry import LogEntry
-from appliance.types import JsonValue
+from appliance.types import CLAIM, Json, JsonValue
 
 VERSION: Final = "1.9.0"
 PROFILES: Final = ("ai_operation", "record_integrity")
@@ -70,7 +70,7 @@ def _event(entry: LogEntry) -> dict[str, JsonValue]:
         "type_uid": _CLASS * 100 + activity,
         "severity_id": 1,
         "time": entry.time_us // 1_000,
-        "actor": {"user": {"uid": body.get("key_id") or body.get("actor") or "appliance"}},
+        "actor": _actor(body),
         "api": {"operation": entry.kind, "request": {"uid": body.get("request_id", "")}},
         "src_endpoint": {"ip": body.get("ip", "")},
         "metadata": {
@@ -94,3 +94,14 @@ def _event(entry: LogEntry) -> dict[str, JsonValue]:
             **{n: body[n] for n in ("prompt_tokens", "completion_tokens") if n in body},
         }
     return event
+
+
+def _actor(body: Mapping[str, Json]) -> dict[str, JsonValue]:
+    """The person where one is verified, else the key; a claim stays in the body alone."""
+    key, source = body.get("key_id"), body.get("end_user_from", CLAIM)
+    if source == CLAIM:
+        return {"user": {"uid": key or body.get("actor") or "appliance"}}
+    user: dict[str, JsonValue] = {"uid": body.get("end_user"), "domain": source}
+    if isinstance(groups := body.get("end_user_groups"), list):
+        user["groups"] = [{"name": name} for name in groups]
+    return {"user": user, "app_uid": key, "app_name": body.get("app")}

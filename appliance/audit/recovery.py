@@ -16,7 +16,7 @@ from typing import Final, cast
 
 from appliance.audit import store
 from appliance.audit.checkpoint import Checkpoint, VerifierKey, parse, verify
-from appliance.audit.entry import NO_ENTRY, Draft, LogEntry
+from appliance.audit.entry import END_USER, NO_ENTRY, Draft, LogEntry
 from appliance.audit.handover import Epoch, Handover
 from appliance.audit.host import Moment
 from appliance.audit.merkle import Frontier
@@ -88,7 +88,7 @@ def epoch_of(log: Log, genesis: VerifierKey, size: int | None) -> Epoch:
 
 def unknown_outcome(intent: LogEntry) -> Draft:
     """Draft the outcome of a request whose end was not seen."""
-    names = ("request_id", "key_id", "model", "app")
+    names = ("request_id", "key_id", "model", "app", *END_USER)
     copied = {name: intent.body[name] for name in names if name in intent.body}
     return Draft("outcome", {**copied, "intent": intent.seq, "status": "unknown"})
 

@@ -26,7 +26,7 @@ from appliance.errors import AuditRefused
 
 MAX_LIMIT: Final = 1_000
 MOST_STEPS: Final = 8_000
-_SAID: Final = ("kind", "request_id", "model", "key_id", "app")
+_SAID: Final = ("kind", "request_id", "model", "key_id", "app", "end_user")
 _READ: Final = 8
 """What reading an entry in vain counts for."""
 _NEAR: Final = 16
@@ -38,7 +38,7 @@ class Query:
     """Conditions that must all hold.
 
     Attributes:
-        kind, request_id, model, key_id, app: what the body says.
+        kind, request_id, model, key_id, app, end_user: what the body says.
         code: a stable code, a finish reason or a status: the first that the body has.
         since_us: earliest wall time, microseconds, included.
         until_us: latest wall time, microseconds, excluded.
@@ -53,6 +53,7 @@ class Query:
     model: str | None = None
     key_id: str | None = None
     app: str | None = None
+    end_user: str | None = None
     code: str | None = None
     since_us: int | None = None
     until_us: int | None = None

@@ -11,16 +11,16 @@ Sources: RFC 5424; ArcSight Common Event Format, version 26.
 
 from typing import Final
 
-from appliance.audit.entry import LogEntry
+from appliance.audit.entry import END_USER, LogEntry
 from appliance.clock import iso
 from appliance.types import Json
 
 EXAMPLES: Final = 32_473
 """The private enterprise number for examples (RFC 5612), until a site states its own."""
-_NAMES: Final = ("request_id", "key_id", "model", "status", "actor", "action")
+_NAMES: Final = ("request_id", "key_id", "model", "status", "actor", "action", *END_USER)
 _CEF: Final = {
     "request_id": "cs2", "key_id": "suid", "app": "suser", "actor": "duser", "model": "cs3",
-    "status": "outcome", "action": "act", "ip": "src",
+    "status": "outcome", "action": "act", "ip": "src", "end_user": "cs4", "end_user_from": "cs5",
 }  # fmt: skip
 _FAILED: Final = frozenset({"error", "unknown"})
 
@@ -53,7 +53,7 @@ def cef(entry: LogEntry, origin: str) -> str:
         "cs1Label": "leaf", "cs1": entry.leaf.hex(),
     }  # fmt: skip
     pairs |= {to: body[name] for name, to in _CEF.items() if body.get(name) not in (None, "")}
-    labels = {"cs2": "request", "cs3": "model"}
+    labels = {"cs2": "request", "cs3": "model", "cs4": "endUser", "cs5": "endUserFrom"}
     pairs |= {f"{key}Label": label for key, label in labels.items() if key in pairs}
     said = " ".join(f"{key}={_value(value)}" for key, value in pairs.items())
     return f"{head}|{said}"

@@ -52,6 +52,9 @@ ALTER TABLE api_keys ADD COLUMN examples INTEGER NOT NULL DEFAULT 0;
 TASKS: Final = """
 ALTER TABLE api_keys ADD COLUMN tasks_only INTEGER NOT NULL DEFAULT 0;
 """
+PEOPLE: Final = """
+ALTER TABLE api_keys ADD COLUMN person INTEGER NOT NULL DEFAULT 0;
+"""
 _LONGEST_NAME = 64
 
 
@@ -67,6 +70,7 @@ class ApiKey:
         content: what the log keeps of its prompts and answers; None is the log's own rule.
         examples: its owners agree that prompts become items of datasets.
         tasks_only: whether it may use tasks alone, no model by itself.
+        person: whether it is answered only for a verified person.
     """
 
     id: str
@@ -84,6 +88,7 @@ class ApiKey:
     content: ContentMode | None = None
     examples: bool = False
     tasks_only: bool = False
+    person: bool = False
 
     def state(self, now_us: int) -> KeyState:
         """State of the key at a time."""
@@ -129,6 +134,7 @@ class KeyChange:
             "texts": key.content,
             "examples": key.examples,
             "tasks_only": key.tasks_only,
+            "person": key.person,
             "secret_sha256": self.secret.hex(),
             "old_sha256": self.old.hex() if self.old else None,
         }
@@ -158,6 +164,7 @@ def key_of_row(row: RowMapping) -> ApiKey:
         content=row["content"],
         examples=bool(row["examples"]),
         tasks_only=bool(row["tasks_only"]),
+        person=bool(row["person"]),
     )
 
 

@@ -38,9 +38,9 @@ SYSTEM: Final = "appliance"
 _FLUSH_EVERY_US = 60_000_000
 _INSERT: Final = text(
     "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us, expires_us, rpm, tpm,"
-    " concurrency, weight, priority, certificate_sha256, content, examples, tasks_only) VALUES"
-    " (:id, :name, :role, :models, :digest, :created, :expires, :rpm, :tpm, :concurrency, :weight,"
-    " :priority, :certificate, :content, :examples, :tasks_only)"
+    " concurrency, weight, priority, certificate_sha256, content, examples, tasks_only, person)"
+    " VALUES (:id, :name, :role, :models, :digest, :created, :expires, :rpm, :tpm, :concurrency,"
+    " :weight, :priority, :certificate, :content, :examples, :tasks_only, :person)"
 )
 _FLUSH: Final = text(
     "UPDATE api_keys SET last_used_us = :at, requests = :requests, prompt_tokens = :prompt_tokens,"
@@ -110,6 +110,7 @@ class KeyStore:
         content: ContentMode | None = None,
         examples: bool = False,
         tasks_only: bool = False,
+        person: bool = False,
         actor: str = SYSTEM,
     ) -> tuple[ApiKey, str]:
         """Make a key; the secret is returned here and never again. It is empty where a client
@@ -121,6 +122,7 @@ class KeyStore:
             content: what the log keeps of its texts; None is the log's own rule.
             examples: its owners agree that prompts become items of datasets.
             tasks_only: whether it may use tasks alone, no model by itself.
+            person: whether it is answered only for a verified person.
 
         Raises:
             StateRefused: `invalid_key_name`, `key_name_taken`, `invalid_value`.
@@ -141,7 +143,7 @@ class KeyStore:
             key = ApiKey(
                 key_id, name, role, tuple(models), now, expires_us,
                 limits=limits, certificate=certificate, content=content,
-                examples=examples, tasks_only=tasks_only,
+                examples=examples, tasks_only=tasks_only, person=person,
             )  # fmt: skip
             secret, digest = new_secret(key_id) if certificate is None else ("", NO_HASH)
             self._record(KeyChange("key_create", actor, key, digest, None))
@@ -286,7 +288,7 @@ class KeyStore:
         models = frozenset(key.models)
         return Principal(
             key.id, key.name, models, key.limits, key.content,
-            tasks_only=key.tasks_only, answers=key.role == QUEUE,
+            tasks_only=key.tasks_only, answers=key.role == QUEUE, for_people=key.person,
         )  # fmt: skip
 
     def _current(self, key: ApiKey) -> ApiKey:
@@ -361,6 +363,7 @@ class KeyStore:
                     "content": key.content,
                     "examples": key.examples,
                     "tasks_only": key.tasks_only,
+                    "person": key.person,
                     **_columns(key.limits),
                 },
             )

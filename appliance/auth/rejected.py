@@ -2,7 +2,7 @@
 
 Rules:
 - One count per source and minute, however many requests it stands for. A source is an address,
-  with the key where one was valid.
+  with the key where one was valid, and the person where one was verified.
 - At most `SOURCES` sources a minute have a count of their own; all further ones share one. So a
   minute gives at most `SOURCES` + 1 entries, whatever the flood.
 - Counts that could not be recorded are merged into the next ones: memory stays bounded, and
@@ -12,9 +12,9 @@ Pure: the clock is injected, and the holder of the log takes what is due.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from appliance.clock import Clock
 from appliance.types import Json
@@ -22,6 +22,7 @@ from appliance.types import Json
 SOURCES: Final = 64
 OTHERS: Final = "others"
 _MINUTE_US: Final = 60_000_000
+NOBODY: Final[Mapping[str, Json]] = {}
 _MOST_CODES: Final = 32
 _MINUTES: Final = 4
 """Whole minutes that are remembered beside the present one."""
@@ -32,6 +33,7 @@ class Count:
     """Rejections from one source.
 
     Attributes:
+        person: the fields of an entry about the verified end user.
         codes: how often each refusal code occurred; `models` and `usage` are polls, `tokens`
             a tokenisation, `mcp` a message of that protocol that calls no tool.
     """
@@ -40,6 +42,7 @@ class Count:
     key_id: str
     since_us: int
     until_us: int
+    person: Mapping[str, Json] = field(default_factory=dict)
     codes: dict[str, int] = field(default_factory=dict)
 
     def add(self, code: str, number: int, at_us: int) -> None:
@@ -53,6 +56,7 @@ class Count:
         """The fields of its audit entry."""
         codes: dict[str, Json] = {**self.codes}
         fields: dict[str, Json] = {
+            **self.person,
             "source": self.source,
             "count": sum(self.codes.values()),
             "codes": codes,
@@ -62,21 +66,31 @@ class Count:
         return {**fields, "key_id": self.key_id} if self.key_id else fields
 
 
+_Counts: TypeAlias = dict[tuple[str, str, str, str], Count]
+"""By address, key, and the end user with how they are known."""
+
+
 class RejectedCounts:
     """The counts of this minute, and those of earlier ones that were not taken yet."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._minute = 0
-        self._counts: dict[tuple[str, str], Count] = {}
-        self._due: dict[tuple[str, str], Count] = {}
+        self._counts: _Counts = {}
+        self._due: _Counts = {}
         self._recent: deque[list[Count]] = deque(maxlen=_MINUTES)
 
-    def note(self, source: str, code: str, key_id: str = "") -> None:
-        """Count one request."""
+    def note(
+        self, source: str, code: str, key_id: str = "", person: Mapping[str, Json] = NOBODY
+    ) -> None:
+        """Count one request.
+
+        Args:
+            person: the fields of an entry about the verified end user.
+        """
         now = self._clock.wall_us()
         self._turn(now)
-        _count(self._counts, source, key_id, now).add(code, 1, now)
+        _count(self._counts, source, key_id, now, person).add(code, 1, now)
 
     def lately(self, codes: Iterable[str]) -> dict[str, dict[str, int]]:
         """Count each key's rejections in the last five minutes; by key, then by code."""
@@ -100,7 +114,7 @@ class RejectedCounts:
     def put_back(self, counts: Iterable[Count]) -> None:
         """Keep counts that could not be recorded for the next time."""
         for count in counts:
-            kept = _count(self._due, count.source, count.key_id, count.since_us)
+            kept = _count(self._due, count.source, count.key_id, count.since_us, count.person)
             for code, number in count.codes.items():
                 kept.add(code, number, count.since_us)
             kept.until_us = max(kept.until_us, count.until_us)
@@ -118,8 +132,10 @@ class RejectedCounts:
         self.put_back(counts.values())
 
 
-def _count(counts: dict[tuple[str, str], Count], source: str, key_id: str, now_us: int) -> Count:
-    name = (source, key_id)
+def _count(
+    counts: _Counts, source: str, key_id: str, now_us: int, person: Mapping[str, Json]
+) -> Count:
+    name = (source, key_id, str(person.get("end_user", "")), str(person.get("end_user_from", "")))
     if name not in counts and len(counts) >= SOURCES:
-        name = (OTHERS, "")
-    return counts.setdefault(name, Count(*name, now_us, now_us))
+        name, person = (OTHERS, "", "", ""), NOBODY
+    return counts.setdefault(name, Count(*name[:2], now_us, now_us, person))

@@ -120,6 +120,7 @@ def show(output: Output, client: AdminClient, seq: int, content: bool) -> None:
 @click.option("--model", metavar="ID", help="The model that it is about.")
 @click.option("--key", "key_id", metavar="ID", help="The API key that asked.")
 @click.option("--app", metavar="NAME", help="The name of the API key that asked.")
+@click.option("--person", "end_user", metavar="NAME", help="For whom the app asked.")
 @click.option(
     "--code", metavar="CODE", help="A code, finish reason or status. Such as stop, unknown."
 )

@@ -29,6 +29,8 @@ def access_options(command: Decorated) -> Decorated:
         click.option("--everyone", is_flag=True, help="Every API key may read it."),
         click.option("--group", "groups", multiple=True, metavar="NAME",
                      help="Group whose keys may read it; repeatable."),
+        click.option("--people", multiple=True, metavar="NAME",
+                     help="Group of verified people; repeatable."),
         click.option("--key", "keys", multiple=True, metavar="ID",
                      help="This API key may read it; may be repeated."),
     ):  # fmt: skip
@@ -36,8 +38,11 @@ def access_options(command: Decorated) -> Decorated:
     return command
 
 
-def _access(keys: Sequence[str], groups: Sequence[str], everyone: bool) -> list[str]:
-    named = [*(f"key:{key}" for key in keys), *(f"group:{group}" for group in groups)]
+def _access(
+    keys: Sequence[str], groups: Sequence[str], people: Sequence[str], everyone: bool
+) -> list[str]:
+    lists = {"key": keys, "group": groups, "people": people}
+    named = [f"{kind}:{name}" for kind, names in lists.items() for name in names]
     return [*named, "everyone"] if everyone else named
 
 
@@ -120,6 +125,7 @@ def add(
     path: str,
     keys: Sequence[str],
     groups: Sequence[str],
+    people: Sequence[str],
     everyone: bool,
     keep_access: bool,
     metadata: Sequence[str],
@@ -130,7 +136,7 @@ def add(
     A file, or every document of a directory whose format is known (docs/collections.md).
     """
     output = ctx.ensure_object(Output)
-    listed = _access(keys, groups, everyone)
+    listed = _access(keys, groups, people, everyone)
     if bool(listed) == keep_access:
         raise UsageError("access_missing", "Say who may read it, or --keep-access.")
     pairs = dict(pair.partition("=")[::2] for pair in metadata)
@@ -174,6 +180,7 @@ def access(
     document: str,
     keys: Sequence[str],
     groups: Sequence[str],
+    people: Sequence[str],
     everyone: bool,
     none: bool,
 ) -> None:
@@ -181,7 +188,7 @@ def access(
 
     It holds from the next query on.
     """
-    listed = _access(keys, groups, everyone)
+    listed = _access(keys, groups, people, everyone)
     if bool(listed) == none:
         raise UsageError("access_missing", "Say who may read it, or --none.")
     with admin_client(data) as client:

@@ -82,6 +82,11 @@ def key() -> None:
     is_flag=True,
     help="Owners agree that prompts become items. `dataset capture` makes them.",
 )
+@click.option(
+    "--person",
+    is_flag=True,
+    help="Answer only for a verified person. See `[oidc]` in appliance.toml.",
+)
 @limit_options
 @prints
 def new(output: Output, /, data: Path, models: str, certificate: Path | None, **given: Any) -> None:
@@ -181,6 +186,7 @@ def _lines(found: Key) -> list[str]:
     return [
         f"{found.id} {state(found.state)} {safe(found.name)}",
         f"  models {safe(wire.allowed_models(found))}",
+        *(["  for verified people only"] if found.person else []),
         f"  {_limits(found.limits)}",
         f"  used: {used.requests} requests, {used.prompt_tokens} tokens read,"
         f" {used.completion_tokens} written; last {found.last_used or 'never'}",

@@ -421,7 +421,7 @@ def _settle(state: State, body: Body) -> None:
 
 _OF_KEY: Final = (
     "name", "role", "models", "expires_us", "limits", "old_until_us", "certificate", "examples",
-    "tasks_only", "secret_sha256", "old_sha256",
+    "tasks_only", "person", "secret_sha256", "old_sha256",
 )  # fmt: skip
 _ACTIONS: Final[Mapping[str, Callable[[State, Body], None]]] = {
     "key_create": _key, "key_limit": _key, "key_rotate": _key, "key_revoke": _key,

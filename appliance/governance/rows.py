@@ -155,6 +155,7 @@ def _key(row: RowMapping) -> ProvenFacts:
         "certificate": None if certificate is None else bytes(certificate).hex(),
         "examples": bool(row["examples"]),
         "tasks_only": bool(row["tasks_only"]),
+        "person": bool(row["person"]),
         "secret_sha256": bytes(row["secret_sha256"]).hex(),
         "old_sha256": None if row["old_sha256"] is None else bytes(row["old_sha256"]).hex(),
     }

@@ -106,7 +106,7 @@ def _answered(outcome: LogEntry, intent: LogEntry) -> tuple[UsageSubject, UsageS
         intent.time_us // HOUR_US,
         _text(asked, "key_id"),
         _text(asked, "app"),
-        _text(asked, "person"),
+        _text(asked, "end_user"),
         _text(said, "model") if asked.get("task") else "",
         _text(asked, "model"),
     )
@@ -124,7 +124,7 @@ def _answered(outcome: LogEntry, intent: LogEntry) -> tuple[UsageSubject, UsageS
 def _searched(entry: LogEntry) -> UsageSubject:
     body, hour = entry.body, entry.time_us // HOUR_US
     return UsageSubject(
-        hour, _text(body, "key_id"), _text(body, "app"), _text(body, "person"), "",
+        hour, _text(body, "key_id"), _text(body, "app"), _text(body, "end_user"), "",
         _text(body, "collection"),
     )  # fmt: skip
 

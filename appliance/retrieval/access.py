@@ -1,8 +1,8 @@
 """Read access to documents. Pure.
 
-Rules: a document is readable by the API keys, the groups of keys or the "everyone" on its list,
-and by no one else; an empty list is readable by no app. What a caller may read is a set of
-grantees, made for one query and never kept.
+Rules: a document is readable by the API keys, the groups of keys, the groups of verified people or
+the "everyone" on its list, and by no one else; an empty list is readable by no app. What a caller
+may read is a set of grantees, made for one query and never kept.
 """
 
 import re
@@ -15,7 +15,9 @@ from appliance.errors import CollectionRefused
 EVERYONE: Final = "everyone"
 """The grantee that stands for every API key."""
 MOST_GRANTEES: Final = 500
-_GRANTEE: Final = re.compile(r"everyone|key:[A-Za-z0-9_-]{1,64}|group:[a-z0-9][a-z0-9._-]{0,63}")
+_GRANTEE: Final = re.compile(
+    r"everyone|key:[A-Za-z0-9_-]{1,64}|(?:group|people):[a-z0-9][a-z0-9._-]{0,63}"
+)
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,14 @@ class AccessSet:
 ADMIN: Final = AccessSet(frozenset(), all=True)
 
 
-def of_key(key_id: str, groups: Iterable[str]) -> AccessSet:
-    """Build the access of an API key, with its groups as of now."""
-    return AccessSet(frozenset({EVERYONE, f"key:{key_id}", *(f"group:{name}" for name in groups)}))
+def of_key(key_id: str, groups: Iterable[str], people: Iterable[str] = ()) -> AccessSet:
+    """Build the access of an API key, with its groups as of now.
+
+    Args:
+        people: the groups of the verified person for whom it asks.
+    """
+    named = (*(f"group:{name}" for name in groups), *(f"people:{name}" for name in people))
+    return AccessSet(frozenset({EVERYONE, f"key:{key_id}", *named}))
 
 
 def checked(grantees: Iterable[str]) -> tuple[str, ...]:

@@ -76,25 +76,26 @@ class SearchService:
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._waiting: Counter[str] = Counter()
 
-    def access_of(self, key_id: str) -> AccessSet:
-        """Access of an API key as of now."""
-        return access.of_key(key_id, self._groups.of(key_id))
+    def access_of(self, app: Principal) -> AccessSet:
+        """Access of an API key, and of the person for whom it asks, as of now."""
+        people = app.known.groups if app.known else ()
+        return access.of_key(app.key_id, self._groups.of(app.key_id), people)
 
     async def search(self, caller: Caller, query: SearchQuery) -> tuple[SearchHits, Receipt]:
         """Search as an app.
 
         Raises:
             NotFound: `collection_not_found`, also where the key may read nothing.
+            Forbidden: `person_required`.
             Overloaded: `queue_full`; `rate_limit_exceeded`: a search counts as one request.
             AuditUnavailable: the search cannot be recorded.
             ApplianceError: what the embedding model raises.
         """
         app = caller.principal
+        self._inference.check_person(app, query.collection)
         self._shares.quotas.admit(app.key_id, app.limits, self._shares.now())
         counted = replace(app, limits=replace(app.limits, rpm=None))  # its vector is part of it
-        found = await self.look(
-            replace(caller, principal=counted), query, self.access_of(app.key_id)
-        )
+        found = await self.look(replace(caller, principal=counted), query, self.access_of(app))
         receipt = await append(self._audit, record(caller, query, found))
         return found, receipt
 
@@ -108,7 +109,7 @@ class SearchService:
         self._check_log()
         bare = replace(app, limits=Limits(weight=app.limits.weight, priority=app.limits.priority))
         caller = Caller(bare, f"evidence-{secrets.token_hex(8)}", "", RETRIEVAL)
-        found = await self._look(caller, query, self.access_of(app.key_id))
+        found = await self._look(caller, query, self.access_of(app))
         return replace(found, request_id=caller.request_id)
 
     async def look(self, caller: Caller, query: SearchQuery, access_set: AccessSet) -> SearchHits:
@@ -166,6 +167,7 @@ def record(caller: Caller, query: SearchQuery, found: SearchHits) -> Draft:
         "ip": caller.ip,
         "route": caller.route,
         **({"client": named} if (named := caller.client.fields()) else {}),
+        **caller.named(),
         "collection": query.collection,
         "generation": found.generation,
         "ranking": found.ranking,
@@ -175,5 +177,6 @@ def record(caller: Caller, query: SearchQuery, found: SearchHits) -> Draft:
     texts = {
         "query": query.text.encode(),
         commitments.TEXT: commitments.text(found.nonce, found.passages),
+        **caller.texts(),
     }
     return Draft("search", fields, texts, caller.principal.content)

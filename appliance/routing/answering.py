@@ -161,6 +161,7 @@ class RoutedInference(Inference):
             raise NotFound(
                 "model_not_found", f"The model {request.model!r} does not exist.", param="model"
             )
+        self.check_person(caller.principal, request.model)
         standing = await self.parts.routes.standing(request.model)
         walk = Walk(self, standing, card, caller, request)
         await walk.begin()
@@ -300,7 +301,8 @@ class Walk:
         if group_from == KEY:
             return self.caller.principal.name
         if group_from in ("", PERSON):
-            return self.caller.person if group_from else ""
+            person = self.caller.principal.person if group_from else None
+            return "" if person is None else person.subject
         return (await self._sent()).get(group_from, "")
 
     async def _sent(self) -> dict[str, str]:

@@ -44,6 +44,7 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
     }
     if named := caller.client.fields():
         fields["client"] = named
+    fields |= caller.named()
     if answers.task is not None:
         fields["task"] = answers.task
     if answers.retrieved is not None:
@@ -57,7 +58,7 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         prompt = {"query": request.query, "documents": request.texts}
     # Stop strings and the words behind a bias are the client's text too: erasable, and not
     # in the permanent body.
-    texts = {"prompt": _text(prompt), "stop": _text(request.stop)}
+    texts = {"prompt": _text(prompt), "stop": _text(request.stop), **caller.texts()}
     if request.task.labels:
         texts["labels"] = _text(request.task.labels)
     if request.sampling.logit_bias:

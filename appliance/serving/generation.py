@@ -364,6 +364,7 @@ class Generation:
             "request_id": self.caller.request_id,
             "key_id": self.caller.principal.key_id,
             "app": self.caller.principal.name,
+            **self.caller.named(),
             "model": self.card.id,
             "status": status,
             "finish": finish,

@@ -47,6 +47,7 @@ class InferenceParts:
         shares: quotas and turns.
         buffered: hold answers back until their outcomes are durable.
         ended: called with each answer when it has ended.
+        check_person: refuses an app without a verified person where the site demands one.
     """
 
     recording: Recording
@@ -55,6 +56,7 @@ class InferenceParts:
     shares: Shares
     buffered: bool = False
     ended: Callable[[Generation], None] = lambda generation: None
+    check_person: Callable[[Principal, str], None] = lambda app, model: None
 
     def live(self, key_id: str) -> bool:
         """Tell if a key may be used; the appliance itself always may."""
@@ -150,16 +152,27 @@ class Inference:
         generation.when_ended(self._ended)
         return generation
 
+    def check_person(self, app: Principal, model: str) -> None:
+        """Refuse an app without a verified person where one is demanded.
+
+        Raises:
+            Forbidden: `person_required`.
+        """
+        if app.key_id not in OWN:
+            self._shared.check_person(app, model)
+
     def _check(self, caller: Caller, request: GenerationRequest, backends: Backends) -> ModelCard:
         """Refuse what needs no place to be refused; the model that is meant."""
         self.under_way.check()
         self._shared.recording.check()
         if not caller.principal.may_use(request.model):
             raise _unknown(request)
+        self.check_person(caller.principal, request.model)
         target = backends.resolve(request.model, caller.principal.key_id)
         card = backends.card(target)
         if not caller.principal.may_answer(replace(card, id=request.model)):
             raise _unknown(request)
+        self.check_person(caller.principal, target)
         _check_kind(card, request)
         return card
 

@@ -4,6 +4,8 @@ from appliance.admission.places import Shares
 from appliance.auth.groups import KeyGroups
 from appliance.auth.keys import KeyStore
 from appliance.errors import StateRefused
+from appliance.people.end_users import EndUsers
+from appliance.people.names import Aliases
 from appliance.wiring.log import LogRoom
 
 
@@ -23,6 +25,12 @@ class AccessRoom:
         held.closing.callback(self.keys.close)
         self.groups = KeyGroups(log.database, agreement.held("key_groups"))
         agreement.when_mended(self.groups.read)
+        self.end_users = EndUsers(
+            held.config,
+            held.data,
+            Aliases(lambda: log.secret(b"people"), held.config.people.record == "pseudonym"),
+            held.clock,
+        )
         engine = held.config.engine
         self.shares = Shares(engine.max_queued, engine.max_queued_per_key)
 

@@ -56,6 +56,7 @@ MIGRATIONS: Final = (
     forwarded.TABLES,
     metering.TABLES,
     seen_logs.TABLES,
+    key.PEOPLE,
 )
 SCHEMA: Final = len(MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""

@@ -61,6 +61,7 @@ class ServingRoom:
             access.keys,
             access.shares,
             buffered=config.audit.stream == "buffered",
+            check_person=access.end_users.check,
         )
         self.under_way = UnderWay(self.shared.live)
         self.backgrounds = BackgroundAnswers()

@@ -121,7 +121,7 @@ class FakeInference:
         if request.model != CARD.id or not caller.principal.may_use(request.model):
             raise NotFound("model_not_found", "The model does not exist.", param="model")
         fields = {**_who(caller), "key_id": caller.principal.key_id, "model": request.model}
-        intent = await self._append(Draft("intent", fields))
+        intent = await self._append(Draft("intent", fields, caller.texts()))
         generation = FakeGeneration(self, caller, intent)
         self.generations.append(generation)
         return generation
@@ -137,7 +137,7 @@ class FakeInference:
 
 
 def _who(caller: Caller) -> Mapping[str, Any]:
-    return {"request_id": caller.request_id}
+    return {"request_id": caller.request_id, **caller.named()}
 
 
 @dataclass

@@ -50,6 +50,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "request_id": f"r{number}",
                 "key_id": f"k{dice.randrange(4)}",
                 "app": f"app{dice.randrange(4)}",
+                "end_user": f"p{dice.randrange(4)}",
                 "model": dice.choice(["m0", "m0", "m0", "m1", "m2"]),
             }
             (asked,) = log.append(Draft("intent", who)).result()
@@ -104,6 +105,7 @@ def test_every_combination_finds_what_reading_everything_finds(reader: LogReader
         "model": [None, "m0", "m2"],
         "key_id": [None, "k1", "k3"],
         "app": [None, "app2"],
+        "end_user": [None, "p1"],
         "code": [None, None, "stop", "worker_lost"],
         "since_us": [None, None, BASE, BASE + 86_400_000_000],
         "until_us": [None, None, BASE, BASE + 90_000_000_000],

@@ -1,6 +1,7 @@
 """The second verifier: shares no code, agrees with the first, and knows Ed25519 by itself."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -14,17 +15,21 @@ from hypothesis import strategies as st
 
 from appliance.audit.entry import KINDS
 from appliance.audit.export import export
+from appliance.audit.log import Draft
 from appliance.audit.reader import LogReader
 from appliance.audit.verification.verify import verify_log
+from appliance.types import Json
 from auditor.verify_export import KINDS as FIELDS
 from auditor.verify_export import Q, Verifier, signed
 from tests.audit.epochs import epochs_log
 from tests.audit.logs import (
     Intruder,
     admin,
+    ask,
     consistent,
     erasure,
     flip,
+    intent,
     key_of,
     keys_sql,
     new_log,
@@ -35,6 +40,7 @@ from tests.audit.tampering import export_as_it_is
 
 pytestmark = pytest.mark.long
 
+COUNTED: dict[str, Json] = {"source": "", "count": 1, "since_us": 1, "until_us": 2}
 PROGRAM = Path(__file__).parents[2] / "auditor" / "verify_export.py"
 
 
@@ -77,6 +83,28 @@ def test_both_verifiers_agree_on_good_logs(pristine: Path, tmp_path: Path) -> No
         assert (status, report.ok) == (0, True), lines
         assert f"verified: {report.entries} entries" in lines[0]
         assert lines[1] == f"Its root is {report.root}"
+
+
+def test_both_take_entries_about_people_beside_older_ones(tmp_path: Path) -> None:
+    log, names = new_log(tmp_path / "log"), {"end_user": "p-1", "end_user_from": "oidc:corp"}
+    with open_log(log) as opened:
+        ask(opened, "r1")
+        claim = {**names, "end_user_from": "claim"}
+        opened.append(intent("r2", **names, end_user_groups=["a"], end_user_until_us=7)).result()
+        opened.append(admin("x"), Draft("counted", {**COUNTED, **claim})).result()
+    assert verify_log(log).ok
+    code, lines = run(exported(log, tmp_path / "out"), log / "genesis.pub")
+    assert code == 0, lines
+    for form, said in (
+        ("csv", ",p-1,oidc:corp"), ("rfc5424", 'end_user="p-1" end_user_from="oidc:corp"'),
+        ("cef", "cs4=p-1 cs5=oidc:corp cs2Label=request"), ("ocsf", '"app_uid":"k1"'),
+    ):  # fmt: skip
+        export(log, form, tmp_path / form)
+        text = (tmp_path / form).read_text()
+        assert said in text and text.count("p-1") >= 2, form
+    users = [json.loads(line)["actor"] for line in (tmp_path / "ocsf").read_text().splitlines()]
+    known = {"uid": "p-1", "domain": "oidc:corp", "groups": [{"name": "a"}]}
+    assert [one["user"] for one in users if one["user"]["uid"] == "p-1"] == [known]  # no claim
 
 
 def test_the_fields_of_each_kind_are_those_of_the_first() -> None:

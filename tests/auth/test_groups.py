@@ -13,7 +13,7 @@ from appliance.clock import FixedClock
 from appliance.db import open_database
 from appliance.errors import StateRefused
 
-TABLES = (key.TABLES, key.SHARES, key.CONTENT, key.EXAMPLES, key.TASKS, groups.TABLES)
+TABLES = (key.TABLES, key.SHARES, key.CONTENT, key.EXAMPLES, key.TASKS, key.PEOPLE, groups.TABLES)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 
-from appliance.auth.key import CONTENT, EXAMPLES, SHARES, TABLES, TASKS
+from appliance.auth.key import CONTENT, EXAMPLES, PEOPLE, SHARES, TABLES, TASKS
 from appliance.auth.keys import KeyStore
 from appliance.clock import FixedClock
 from appliance.db import open_database
@@ -26,7 +26,8 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "appliance.db", [TABLES, SHARES, CONTENT, EXAMPLES, TASKS])
+    scripts = [TABLES, SHARES, CONTENT, EXAMPLES, TASKS, PEOPLE]
+    engine = open_database(tmp_path / "appliance.db", scripts)
     yield engine
     engine.dispose()
 

@@ -33,7 +33,7 @@ from appliance.incidents import rules
 from appliance.routing import answering, catalogue
 from appliance.routing.answering import DEFERRED, _passed_on
 from appliance.trust.artifacts.store import load_policy
-from appliance.types import Json, Limits, TaskAnswer
+from appliance.types import CLAIM, EndUser, Json, Limits, TaskAnswer
 from appliance.wire.admin.advice import ADVISE, AdviceWanted
 from appliance.wire.admin.routes import ROUTE, ROUTE_LABEL, ROUTE_SAMPLE, LabelGiven, Traffic
 from tests.advisor.test_options import RESULT
@@ -277,7 +277,9 @@ async def test_a_request_has_the_group_that_the_route_says(
 
     monkeypatch.setattr(lab.routes, "standing", changed)
     monkeypatch.setattr(lab.inference, "parts", replace(lab.inference.parts, accepted=seen.append))
-    generation = await lab.inference.start(replace(app(), person="ann"), asked(SURE))
+    who = app()
+    ann = replace(who, principal=replace(who.principal, person=EndUser("ann", CLAIM, "p-1")))
+    generation = await lab.inference.start(ann, asked(SURE))
     assert [piece async for piece in generation]
     assert [answer.group for answer in seen] == [group]
 

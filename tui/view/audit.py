@@ -25,14 +25,15 @@ COLUMNS: Final = (
     Column("WHAT", 0, least=48),
     Column("LEAF", 16, drop=3),
 )
-HELP: Final = "kind= model= app= key= code= request= since= until=, or a sequence number"
+HELP: Final = "kind= model= app= person= key= code= request= since= until=, or a sequence number"
 _TOLD: Final = (
     "action", "actor", "model", "event", "before", "to", "state", "status", "app", "name", "code",
-    "approver", "reason", "request_id", "key_id", "entry",
+    "approver", "reason", "request_id", "key_id", "entry", "end_user", "end_user_from",
 )  # fmt: skip
-_NAMES: Final = {"key": "key_id", "request": "request_id"}
+_NAMES: Final = {"key": "key_id", "request": "request_id", "person": "end_user"}
 _CONDITIONS: Final = (
     "kind", "model", "app", "key_id", "code", "request_id", "since", "until", "before",
+    "end_user",
 )  # fmt: skip
 _LONGEST: Final = 4_000
 

@@ -19,6 +19,7 @@ from appliance.audit.entry import Draft, LogEntry
 from appliance.audit.search import Query as EntrySearch
 from appliance.clock import iso
 from appliance.governance.log_jobs import verified
+from appliance.people.names import cleaned
 from appliance.types import Report, Role
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.results import LogVerified
@@ -46,8 +47,11 @@ def tail(
 
 
 @router.serves(wire.AUDIT_ENTRIES)
-def search(services: ServicesDep, query: Annotated[wire.EntryQuery, Query()]) -> wire.EntryList:
+def search(
+    person: PersonDep, services: ServicesDep, query: Annotated[wire.EntryQuery, Query()]
+) -> wire.EntryList:
     """One page of the entries that match every condition."""
+    query = _pseudonym(person, services, query)
     newest_first = query.order == "newest"
     wanted = EntrySearch(
         **query.model_dump(exclude={"since", "until", "order"}),
@@ -61,6 +65,20 @@ def search(services: ServicesDep, query: Annotated[wire.EntryQuery, Query()]) ->
         next_after=None if newest_first else page.resume,
         next_before=page.resume if newest_first else None,
     )
+
+
+def _pseudonym(person: Person, services: Services, query: wire.EntryQuery) -> wire.EntryQuery:
+    """The query with a person's name as the log has it.
+
+    Who may try names may find out whose pseudonym is whose: that takes an admin, and is recorded.
+    """
+    aliases, asked = services.end_users.aliases, query.end_user
+    if asked is None or not aliases.resolves(asked):
+        return query
+    demand(person, Role.ADMIN)
+    alias = aliases.of(cleaned(asked))
+    services.audit.append(Draft.deed("person_search", person.actor, end_user=alias)).result()
+    return query.model_copy(update={"end_user": alias})
 
 
 @router.serves(wire.AUDIT_ENTRY)

@@ -24,7 +24,7 @@ from appliance.retrieval.collection import EMBEDDED_BUDGET, OpenCollection, Sett
 from appliance.retrieval.embedder import INDEXER
 from appliance.retrieval.library import Shelf
 from appliance.retrieval.service import SearchQuery, record
-from appliance.types import Caller, Json
+from appliance.types import Caller, Json, Principal
 from appliance.wire.admin import collections as wire
 
 router = Routes()
@@ -157,7 +157,8 @@ async def search(
     await asyncio.to_thread(retrieval.library.get, name)
     reads = access.ADMIN
     if wanted.key_id is not None:
-        reads = retrieval.access_of(services.keys.get(wanted.key_id).id)
+        key = services.keys.get(wanted.key_id)
+        reads = retrieval.access_of(Principal(key.id, key.name))
     caller = Caller(INDEXER, f"{person.actor}-search", "", "/admin/collections/search")
     query = SearchQuery(name, wanted.query, wanted.limit, {}, wanted.ranking or "")
     found = await retrieval.look(caller, query, reads)

@@ -37,6 +37,7 @@ def create_key(person: PersonDep, services: ServicesDep, wanted: wire.KeyCreate)
         content=wanted.content,
         examples=wanted.examples,
         tasks_only=_tasks_only(services, wanted),
+        person=wanted.person,
         actor=person.actor,
     )
     return wire.NewKey(**_key_of(key, services).model_dump(), secret=secret)

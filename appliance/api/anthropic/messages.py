@@ -3,13 +3,12 @@
 Rule: what is asked becomes a `GenerationRequest`, and runs as a chat does.
 """
 
-from dataclasses import replace
 from functools import partial
 
 from fastapi import APIRouter, Request
 
 from appliance.api.anthropic.events import MessagesFormat, failed_event
-from appliance.api.deps import CallerDep, services_of
+from appliance.api.deps import CallerDep, asking_for, services_of
 from appliance.api.described import STREAMED, in_messages
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.answer import Answer
@@ -26,7 +25,7 @@ async def messages(request: Request, body: MessagesRequest, caller: CallerDep) -
     """Answer a conversation, in the shape of Anthropic's API."""
     log_ignored(body, caller.request_id)
     person = body.metadata.user_id if body.metadata else None
-    asker = replace(caller, person=person or "")
+    asker = asking_for(request, caller, person or "")
     return Answer(
         partial(services_of(request).inference.start, asker, message_generation(body)),
         partial(MessagesFormat, request_id=caller.request_id),

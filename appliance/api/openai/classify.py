@@ -10,11 +10,12 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from appliance.api.deps import CallerDep, services_of
+from appliance.api.deps import CallerDep, asking_for, services_of
 from appliance.api.described import QUEUED, RECORDED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.formats import token_usage
 from appliance.api.openai.pooled import PooledAnswer
+from appliance.api.openai.requests import person_of
 from appliance.api.openai.several import start_all
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest, TaskAnswer, TaskNeeds
@@ -33,8 +34,9 @@ async def classify(request: Request, body: ClassifyRequest, caller: CallerDep) -
     """The likeliest label of each text, and the probability of every label."""
     needs = TaskNeeds(distribution=True)
     wanted = [GenerationRequest(body.model, prompt=text, task=needs) for text in body.input]
+    asker = asking_for(request, caller, person_of(body))
     return PooledAnswer(
-        partial(start_all, services_of(request).inference, caller, wanted),
+        partial(start_all, services_of(request).inference, asker, wanted),
         partial(classified, request_id=caller.request_id),
     )
 

@@ -8,10 +8,11 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from appliance.api.deps import CallerDep, services_of
+from appliance.api.deps import CallerDep, asking_for, services_of
 from appliance.api.described import RECORDED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.pooled import PooledAnswer, usage, vectors
+from appliance.api.openai.requests import person_of
 from appliance.errors import BadRequest
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest
@@ -23,14 +24,14 @@ router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
 @router.post("/v1/embeddings", response_model=EmbeddingList, responses=RECORDED)
 async def embeddings(request: Request, body: EmbeddingRequest, caller: CallerDep) -> Response:
     """A vector for each text."""
-    inference = services_of(request).inference
+    inference, asker = services_of(request).inference, asking_for(request, caller, person_of(body))
     wanted = GenerationRequest(model=body.model, texts=tuple(body.input))
     if body.dimensions is not None:
         for card in inference.cards(caller.principal):
             if card.id == body.model and card.kind == "embed":
                 _check_width(body.dimensions, card.n_embd)
     return PooledAnswer(
-        partial(inference.start, caller, wanted),
+        partial(inference.start, asker, wanted),
         partial(_write, base64_wanted=body.encoding_format == "base64"),
     )
 

@@ -1,12 +1,11 @@
 """Shared steps of the routes that generate text."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from fastapi import Request
 
-from appliance.api.deps import services_of
+from appliance.api.deps import asking_for, services_of
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Format
 from appliance.api.openai.requests import log_ignored, person_of
@@ -28,7 +27,7 @@ def answer(
         generations: one for each prompt.
     """
     log_ignored(body, caller.request_id)
-    asker = replace(caller, person=person_of(body))
+    asker = asking_for(request, caller, person_of(body))
     return Answer(
         partial(start_all, services_of(request).inference, asker, generations),
         partial(form, request_id=caller.request_id, usage=body.stream_usage),

@@ -7,6 +7,8 @@ logged by name.
 import logging
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from appliance.text import visible
 from appliance.types import Sampling
 from appliance.wire.anthropic.messages import Conversation
@@ -47,7 +49,7 @@ def common_fields(body: GenerationFields) -> dict[str, Any]:
     }
 
 
-def person_of(body: GenerationFields | ResponsesRequest) -> str:
+def person_of(body: BaseModel) -> str:
     """The user that an app names; "" where it names none."""
     more = body.model_extra or {}
     found = more.get("safety_identifier") or more.get("user")

@@ -7,11 +7,12 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from appliance.api.deps import CallerDep, services_of
+from appliance.api.deps import CallerDep, asking_for, services_of
 from appliance.api.described import RECORDED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.embeddings import floats
 from appliance.api.openai.pooled import PooledAnswer, usage, vectors
+from appliance.api.openai.requests import person_of
 from appliance.serving.generation import ServedAnswer
 from appliance.types import Delta, GenerationRequest
 from appliance.wire.openai.rerank import Document, RerankRequest, RerankResponse, RerankResult
@@ -28,8 +29,13 @@ router = APIRouter(tags=["rerank"], route_class=JsonRoute)
 async def rerank(request: Request, body: RerankRequest, caller: CallerDep) -> Response:
     """The documents, most relevant first."""
     wanted = GenerationRequest(model=body.model, texts=tuple(body.documents), query=body.query)
+    asker = asking_for(request, caller, person_of(body))
     return PooledAnswer(
-        partial(services_of(request).inference.start, caller, wanted),
+        partial(
+            services_of(request).inference.start,
+            asker,
+            wanted,
+        ),
         partial(_write, body=body, request_id=caller.request_id),
     )
 

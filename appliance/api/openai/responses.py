@@ -18,7 +18,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response as WrittenResponse
 
-from appliance.api.deps import CallerDep, services_of
+from appliance.api.deps import CallerDep, asking_for, services_of
 from appliance.api.described import STREAMED
 from appliance.api.json_body import JsonRoute
 from appliance.api.openai.annotations import cited_files
@@ -47,10 +47,9 @@ async def responses(
 ) -> Answer | WhenComputed:
     """Answer a conversation, which may go on from a response that is kept."""
     log_ignored(body, caller.request_id)
-    services = services_of(request)
-    past, given = await conversation_of(services, caller, body)
-    keeper = await keeping(services, caller, body, past, given)
-    asker = replace(caller, person=person_of(body))
+    services, asker = services_of(request), asking_for(request, caller, person_of(body))
+    past, given = await conversation_of(services, asker, body)
+    keeper = await keeping(services, asker, body, past, given)
     asked = response_generation(body, (*past.items, *given))
     start = partial(services.inference.start, asker, asked)
     if body.background:

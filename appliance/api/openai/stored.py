@@ -94,7 +94,7 @@ class ResponseKeeping:
 
     def place(self, response_id: str) -> str:
         """The place where it is kept."""
-        return _place(self._services, self._caller.principal.key_id, response_id)
+        return _place(self._services, self._caller, response_id)
 
 
 async def keeping(
@@ -193,13 +193,13 @@ async def cancel_response(request: Request, caller: CallerDep, name: str) -> Res
     stored = await _found(services, caller, response_id)
     if not msgspec.json.decode(stored.response, type=_Standing).background:
         raise BadRequest("invalid_value", "Only a background response can be cancelled.")
-    await services.backgrounds.cancel(_place(services, caller.principal.key_id, response_id))
+    await services.backgrounds.cancel(_place(services, caller, response_id))
     return await _shown(services, caller, response_id)
 
 
 async def _shown(services: Services, caller: Caller, response_id: str) -> Response:
     """A response as it stands: what is kept of one under way says no more than that it began."""
-    place = _place(services, caller.principal.key_id, response_id)
+    place = _place(services, caller, response_id)
     running = services.backgrounds.at(place)
     stored = await _found(services, caller, response_id)
     body = stored.response
@@ -216,8 +216,8 @@ async def _shown(services: Services, caller: Caller, response_id: str) -> Respon
 @router.delete("/v1/responses/resp_{name}")
 async def remove_response(request: Request, caller: CallerDep, name: str) -> RemovedResponse:
     """Remove a response; the audit log keeps its entries."""
-    services, key_id = services_of(request), caller.principal.key_id
-    place = _place(services, key_id, f"resp_{name}")
+    services = services_of(request)
+    place = _place(services, caller, f"resp_{name}")
     if not await asyncio.to_thread(services.kept.remove, place):
         raise _absent()
     await services.backgrounds.cancel(place)
@@ -237,15 +237,15 @@ async def input_items(request: Request, caller: CallerDep, name: str) -> InputIt
 
 
 async def _found(services: Services, caller: Caller, response_id: str) -> _StoredResponse:
-    place = _place(services, caller.principal.key_id, response_id)
+    place = _place(services, caller, response_id)
     found = await asyncio.to_thread(services.kept.find, place)
     if found is None:
         raise _absent()
     return msgspec.msgpack.decode(found.text, type=_StoredResponse)
 
 
-def _place(services: Services, key_id: str, response_id: str) -> str:
-    return services.kept.digest(b"response", key_id.encode(), response_id.encode())
+def _place(services: Services, caller: Caller, response_id: str) -> str:
+    return services.kept.digest(b"response", *caller.principal.owner, response_id.encode())
 
 
 def _absent() -> NotFound:

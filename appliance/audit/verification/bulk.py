@@ -140,6 +140,10 @@ class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     content: Content | None = None
     digest: str | None = None
     duration_us: _Int | None = None
+    end_user: str | None = None
+    end_user_from: str | None = None
+    end_user_groups: list[str] | None = None
+    end_user_until_us: _Int | None = None
     engine: str | None = None
     epoch: _Int
     finish: str | None = None

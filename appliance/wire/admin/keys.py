@@ -23,6 +23,7 @@ class Key(Reply):
         content: what the log keeps of its texts; null is the log's own rule.
         examples: its owners agree that prompts become items of datasets.
         tasks_only: whether it may use tasks alone, no model by itself.
+        person: whether it is answered only for a verified person.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Key(Reply):
     content: str | None = None
     examples: bool = False
     tasks_only: bool = False
+    person: bool = False
 
 
 class NewKey(Key):
@@ -84,6 +86,7 @@ class KeyCreate(KeyLimits):
     content: Literal["encrypted", "commit-only", "off"] | None = None
     examples: bool = False
     tasks_only: bool | None = None
+    person: bool = False
 
 
 class KeyRotate(Request):

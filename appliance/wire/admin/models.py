@@ -327,9 +327,10 @@ class Erasure(_Request):
 class EntryQuery(_Request):
     """Conditions on entries, all of which must hold; times are ISO 8601.
 
-    `app` is the name of an API key. `code` is a stable code, a finish reason or a status, e.g.
-    "worker_lost", "stop" or "unknown". `after` and `before` bound the numbers, both excluded;
-    `order` "newest" begins with the newest.
+    `app` is the name of an API key. `end_user` is a person as the log names them; where these are
+    pseudonyms an admin may give the person's own name, which is recorded. `code` is a stable code,
+    a finish reason or a status, e.g. "worker_lost", "stop" or "unknown". `after` and `before` bound
+    the numbers, both excluded; `order` "newest" begins with the newest.
     """
 
     kind: str | None = Field(default=None, max_length=40)
@@ -337,6 +338,7 @@ class EntryQuery(_Request):
     model: str | None = Field(default=None, max_length=129)
     key_id: str | None = Field(default=None, max_length=64)
     app: str | None = Field(default=None, max_length=200)
+    end_user: str | None = Field(default=None, max_length=256)
     code: str | None = Field(default=None, max_length=64)
     since: str | None = Field(default=None, max_length=40)
     until: str | None = Field(default=None, max_length=40)

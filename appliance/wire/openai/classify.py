@@ -39,7 +39,7 @@ class ClassifyRequest(RequestBody):
 
     model_config = ConfigDict(
         strict=True,
-        extra="ignore",
+        extra="allow",  # the end user among it, which the log keeps
         **example(model="excavator-system", input=["Hose of the boom leaks."]),
     )
 

@@ -55,7 +55,7 @@ class EmbeddingRequest(RequestBody):
 
     model_config = ConfigDict(
         strict=True,
-        extra="ignore",
+        extra="allow",  # the end user among it, which the log keeps
         **example(model="embedder", input=["The pump leaks."], encoding_format="float"),
     )
 

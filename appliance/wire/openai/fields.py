@@ -272,7 +272,7 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
     # What changes no answer.
     _harmless(
         "user safety_identifier", _EVERY,
-        "the audit log names the key; a route may tell groups of requests by them",
+        "the audit log has them as a claim of the app; a route may tell groups of requests by them",
     ),
     _harmless("metadata", ("chat", "completions", *_POOLED), "nothing is stored"),
     _harmless("store", _PLAIN, "only responses are stored"),

@@ -36,7 +36,7 @@ class RerankRequest(RequestBody):
 
     model_config = ConfigDict(
         strict=True,
-        extra="ignore",
+        extra="allow",  # the end user among it, which the log keeps
         **example(
             model="reranker",
             query="How is a leak stopped?",

@@ -52,7 +52,8 @@ async def test_an_answer_has_its_receipt_and_its_ids(lan: Lan) -> None:
     assert reply.json()["content"] == [{"type": "text", "text": TEXT}]
     assert reply.headers["request-id"] == reply.headers["x-request-id"]
     ((caller, request),) = lan.inference.requests
-    assert (caller.route, caller.person, request.max_tokens) == (ROUTE, "u7", 5)
+    assert (caller.route, request.max_tokens) == (ROUTE, 5)
+    assert caller.principal.person == lan.services.end_users.claimed("u7")
     found = await lan.client.get(f"/v1/receipts/{reply.headers['request-id']}")
     seq = int(reply.headers["x-appliance-receipt"].split()[0])
     assert found.json()["outcome"]["seq"] == seq

@@ -63,6 +63,9 @@ GIVEN: list[dict[str, Json]] = [
     {**REQUEST, "params": {"n": 1, "constraint": {"kind": "regex"},
                            "tools": {"count": 1, "forced": 0}}},
     {**REQUEST, "task": DIGEST},
+    {**REQUEST, "end_user": "p-1", "end_user_from": "claim"},
+    {**OUTCOME, "end_user": "p-1", "end_user_from": "oidc:corp", "end_user_groups": ["a", "b"],
+     "end_user_until_us": 7},
     {**REQUEST, "app": "R\u00f6ntgen"},
 ]  # fmt: skip
 

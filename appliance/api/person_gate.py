@@ -1,0 +1,82 @@
+"""The end user of a request, out of its headers, before any route.
+
+Rules:
+- `X-End-User-Token` is the person's own token, which is verified; `X-End-User` is the app's claim,
+  for routes whose body has no field for it. A token that is refused ends the request.
+- A key for verified people gets nothing without one, except the list of its models and its own
+  use. This holds for answers that are kept, too.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from appliance.api.errors import error_response
+from appliance.errors import ApplianceError, Unauthenticated
+from appliance.people.end_users import required
+from appliance.types import EndUser, Principal
+
+VOUCHED: Final = "x-end-user-token"
+CLAIMED: Final = "x-end-user"
+_MODELS: Final = "/v1/models"
+
+
+class Identifies(Protocol):
+    """Knows people."""
+
+    def claimed(self, text: str) -> EndUser | None:
+        """The person whom an app names."""
+        ...
+
+    async def verified(self, token: str, app: str) -> EndUser:
+        """The person of a token."""
+        ...
+
+    def limited(self, principal: Principal, person: EndUser) -> Principal:
+        """The rights of an app while it asks for a person."""
+        ...
+
+
+@dataclass(frozen=True)
+class PersonGate:
+    """Finds out for whom a request is; lets nobody pass where a person is demanded."""
+
+    app: ASGIApp
+    people: Identifies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        state = scope.get("state", {})
+        if "principal" in state:
+            try:
+                await self._find(scope)
+            except ApplianceError as refused:
+                await error_response(refused)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    async def _find(self, scope: Scope) -> None:
+        state, headers = scope["state"], Headers(scope=scope)
+        principal: Principal = state["principal"]
+        person = await self._person(headers, principal)
+        if person is not None:
+            state["principal"] = self.people.limited(principal, person)
+        if principal.for_people and state["principal"].known is None and not _free(scope["path"]):
+            raise required("This key")
+
+    async def _person(self, headers: Headers, principal: Principal) -> EndUser | None:
+        tokens, claims = headers.getlist(VOUCHED), headers.getlist(CLAIMED)
+        if len(tokens) > 1 or len(claims) > 1:
+            raise Unauthenticated("person_token_invalid", "Two headers name the person.")
+        if tokens:
+            return await self.people.verified(tokens[0].strip(), principal.key_id)
+        if not claims:
+            return None
+        return self.people.claimed(claims[0].encode("latin-1").decode("utf-8", "replace"))
+
+
+def _free(path: str) -> bool:
+    """True of what tells an app about itself alone."""
+    return path in (_MODELS, "/v1/usage") or path.startswith(f"{_MODELS}/")

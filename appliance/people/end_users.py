@@ -1,0 +1,189 @@
+"""The person behind a request: verified by a source of the site, or claimed by the app.
+
+Rules:
+- A person whom no source verified is a claim, which permits nothing.
+- A token is verified once and known by its digest until its end, for the API key that brought it
+  first: another app that sends it again is refused.
+- Rights are those of the key and of the person, both: groups that are not in `[groups]` give none.
+- Verification is imported with the first token.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from appliance.clock import Clock
+from appliance.config import Config, OidcConfig
+from appliance.errors import Forbidden, Unauthenticated
+from appliance.people.names import Aliases, cleaned
+from appliance.types import CLAIM, EndUser, Principal
+
+if TYPE_CHECKING:
+    from appliance.people.login_keys import LoginKeys
+    from appliance.people.tokens import PublicKey, TokenRules, UnverifiedToken, VerifiedToken
+
+EVERYTHING: Final = "*"
+MOST_KNOWN: Final = 10_000
+"""Verified tokens that are remembered."""
+_MINUTE_US: Final = 60_000_000
+
+
+@dataclass(frozen=True)
+class _KnownToken:
+    """A verified token: the person, the key that it was verified under, and who brought it."""
+
+    person: EndUser
+    kid: str
+    key: "PublicKey"
+    app: str
+
+
+class EndUsers:
+    """The people of one appliance.
+
+    Args:
+        data: where the files of the configuration are.
+        aliases: the names in the log.
+    """
+
+    def __init__(self, config: Config, data: Path, aliases: Aliases, clock: Clock) -> None:
+        self.aliases = aliases
+        self._required = frozenset(config.people.required)
+        self._clock = clock
+        self._groups = {name: frozenset(group.names) for name, group in config.groups.items()}
+        given = {name: frozenset(group.models) for name, group in config.groups.items()}
+        self._given = {name: models for name, models in given.items() if models}
+        self._logins = [_Login(name, one, data) for name, one in config.oidc.items()]
+        self._known: OrderedDict[bytes, _KnownToken] = OrderedDict()
+
+    def claimed(self, text: str) -> EndUser | None:
+        """The person whom an app names by the way; None where it names none."""
+        name = cleaned(text)
+        return EndUser(name, CLAIM, self.aliases.of(name)) if name else None
+
+    async def verified(self, token: str, app: str) -> EndUser:
+        """The person of a token.
+
+        Args:
+            app: the id of the API key that brings it.
+
+        Raises:
+            Unauthenticated: `person_token_invalid`, `person_token_foreign`,
+                `person_token_expired`, `person_token_early`, `person_token_lifetime`,
+                `person_token_replayed`.
+            Unavailable: `people_unavailable`.
+        """
+        digest = sha256(token.encode("latin-1", "replace")).digest()
+        known = self._known.get(digest)
+        if known is None:
+            known = await self._verify(token, app)
+            self._known[digest] = known
+            while len(self._known) > MOST_KNOWN:
+                self._known.popitem(last=False)
+        elif not await self._still(known):
+            del self._known[digest]
+            return await self.verified(token, app)
+        if known.app != app:
+            message = "Another app brought this token before."
+            raise Unauthenticated("person_token_replayed", message)
+        return known.person
+
+    def limited(self, principal: Principal, person: EndUser) -> Principal:
+        """The rights of an app while it asks for a person; a claim neither gives nor takes any."""
+        granted = None
+        if self._given and person.verified:
+            granted = frozenset[str]().union(*(self._given.get(g, ()) for g in person.groups))
+            granted = None if EVERYTHING in granted else granted
+        return replace(principal, person=person, granted=granted)
+
+    def check(self, principal: Principal, name: str) -> None:
+        """Refuse what is answered only for a verified person.
+
+        Args:
+            name: of the model, task, route or collection.
+
+        Raises:
+            Forbidden: `person_required`.
+        """
+        wanted = principal.for_people or not self._required.isdisjoint({EVERYTHING, name})
+        if wanted and principal.known is None:
+            raise required(name)
+
+    async def _verify(self, text: str, app: str) -> _KnownToken:
+        from appliance.people import tokens  # a site without tokens needs none of it
+
+        token = tokens.read(text)
+        login = next((one for one in self._logins if one.config.issuer == token.issuer), None)
+        if login is None:
+            message = "The token is of a login service that is not configured."
+            raise Unauthenticated("person_token_foreign", message)
+        found, key = await login.verify(token, self._clock.wall_us())
+        theirs = {f"{login.name}/{group}" for group in found.groups}
+        person = EndUser(
+            found.subject,
+            login.source,
+            self.aliases.of(found.subject),
+            cleaned(found.name),
+            frozenset(name for name, names in self._groups.items() if names & theirs),
+            found.until_us,
+        )
+        return _KnownToken(person, token.kid, key, app)
+
+    async def _still(self, known: _KnownToken) -> bool:
+        """True if a token has not ended, and its key is the service's still."""
+        if self._clock.wall_us() >= known.person.until_us:
+            return False
+        login = next(one for one in self._logins if one.source == known.person.source)
+        try:
+            return await login.keys.find(known.kid) is known.key
+        except Unauthenticated:
+            return False
+
+
+class _Login:
+    """One login service, as it is configured; what verifies its tokens is imported when needed."""
+
+    def __init__(self, name: str, config: OidcConfig, data: Path) -> None:
+        self.name, self.config, self.source = name, config, f"oidc:{name}"
+        self._data = data
+        self._made: tuple[LoginKeys, TokenRules] | None = None
+
+    @property
+    def keys(self) -> "LoginKeys":
+        """Its public keys."""
+        return self._parts()[0]
+
+    async def verify(
+        self, token: "UnverifiedToken", now_us: int
+    ) -> "tuple[VerifiedToken, PublicKey]":
+        """The person of a token, and the key that vouched; raises as `EndUsers.verified`."""
+        from appliance.people import tokens
+
+        keys, rules = self._parts()
+        tokens.check_algorithm(token, rules)
+        key = await keys.find(token.kid)
+        return tokens.verify(token, key, rules, now_us), key
+
+    def _parts(self) -> "tuple[LoginKeys, TokenRules]":
+        if self._made is None:
+            from appliance.people.login_keys import LoginKeys
+            from appliance.people.tokens import TokenRules
+
+            rules = TokenRules(
+                self.config.issuer,
+                self.config.audience,
+                frozenset(self.config.algorithms),
+                self.config.subject,
+                self.config.groups,
+                self.config.longest_minutes * _MINUTE_US,
+            )
+            self._made = LoginKeys(self.name, self.config, self._data), rules
+        return self._made
+
+
+def required(name: str) -> Forbidden:
+    """The refusal without a verified person."""
+    message = f"{name} is answered only for a verified person."
+    return Forbidden("person_required", message)

@@ -1,0 +1,138 @@
+"""The public keys of a login service, out of a file or from its address on the LAN.
+
+Rules:
+- Read when they are needed, at most once per refresh: a token of a key that is gone is refused from
+  then on. An id that is not known reads them again, at most once in ten seconds.
+- TLS with a pinned CA, no redirect, bounded in size and in time. While the service does not answer,
+  the known keys are good for the grace; then every token is refused.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from appliance.auth import certificates
+from appliance.config import OidcConfig
+from appliance.errors import ApplianceError, Unauthenticated, Unavailable
+from appliance.people import tokens
+from appliance.people.tokens import PublicKey
+
+MOST_BYTES: Final = 256 << 10
+SECONDS: Final = 3.0
+"""Time for all of an answer."""
+_AGAIN_S: Final = 10.0
+_CHUNK: Final = 16 << 10
+_logger = logging.getLogger("appliance.people")
+
+
+@dataclass(frozen=True)
+class KeysRead:
+    """The keys, their bytes, and the steady time in seconds at which they were read."""
+
+    keys: Mapping[str, PublicKey]
+    data: bytes
+    at: float
+
+
+class LoginKeys:
+    """The keys of one login service.
+
+    Args:
+        name: of the service in the configuration.
+        data: where the files of its configuration are.
+        steady: seconds of a clock that does not jump.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: OidcConfig,
+        data: Path,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name, self._config, self._data, self._steady = name, config, data, steady
+        self._known = KeysRead({}, b"", float("-inf"))
+        self._tried = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def find(self, kid: str) -> PublicKey:
+        """The key of an id.
+
+        Raises:
+            Unauthenticated: `person_token_invalid` where the service has no such key.
+            Unavailable: `people_unavailable` where its keys cannot be read, for longer than the
+                grace.
+        """
+        await self._read_if_due(self._config.refresh_seconds)
+        if kid not in self._known.keys:
+            await self._read_if_due(_AGAIN_S)
+        if self._steady() - self._known.at > self._config.grace_minutes * 60:
+            message = f"The keys of the login service {self._name} cannot be read."
+            raise Unavailable("people_unavailable", message)
+        found = self._known.keys.get(kid)
+        if found is None:
+            message = "The token of the person: its login service has no such key."
+            raise Unauthenticated("person_token_invalid", message)
+        return found
+
+    async def _read_if_due(self, seconds: float) -> None:
+        """Read them where the last try is older; those who come meanwhile wait for it."""
+        if self._steady() - self._tried < seconds:
+            return
+        async with self._reading:
+            if self._steady() - self._tried < seconds:
+                return
+            self._tried = self._steady()
+            try:
+                data = await asyncio.to_thread(self._fetch)
+                same = data == self._known.data  # then what was verified under them still is
+                keys = self._known.keys if same else tokens.key_set(data, MOST_BYTES)
+                self._known = KeysRead(keys, data, self._steady())
+            except (OSError, ApplianceError) as error:
+                _logger.warning("the keys of %s were not read: %s", self._name, error)
+
+    def _fetch(self) -> bytes:
+        """The bytes of the key set. Raises OSError, UsageError (`certificate_unusable`)."""
+        url = self._config.keys
+        if not url.startswith(("https://", "http://")):
+            with (self._data / url).open("rb") as file:
+                return _bounded(file.read)
+        parts = urlsplit(url)
+        host, end = parts.hostname or "", time.monotonic() + SECONDS
+        connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            context = certificates.pinned(self._data, self._config.ca, "", "")
+            connection = http.client.HTTPSConnection(
+                host, parts.port, timeout=SECONDS, context=context
+            )
+        else:
+            connection = http.client.HTTPConnection(host, parts.port, timeout=SECONDS)
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", parts.path or "/", headers={"Accept": "application/json"})
+                answer = connection.getresponse()
+                if answer.status != 200:
+                    raise ConnectionError(f"the login service answered {answer.status}")
+                return _bounded(answer.read1, end)
+            except http.client.HTTPException as error:
+                raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
+
+
+def _bounded(read: Callable[[int], bytes], end: float = float("inf")) -> bytes:
+    """All that there is, up to the most and until the end. Raises OSError."""
+    parts, size = list[bytes](), 0
+    while part := read(_CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            raise ConnectionError(f"it is larger than {MOST_BYTES} bytes")
+        if time.monotonic() > end:
+            raise TimeoutError(f"it took longer than {SECONDS:g} seconds")
+    return b"".join(parts)

@@ -1,0 +1,76 @@
+"""A login service of the tests: it signs whatever a test tells it to."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jwk, jws
+
+from appliance.config import Config, OidcConfig, PeopleConfig, PeopleGroupConfig
+
+ISSUER, AUDIENCE = "https://login.example", "appliance"
+NOW = 1_764_000_000
+"""The second at which a `FixedClock` begins."""
+GROUPS = {
+    "radiology": PeopleGroupConfig(("corp/Radiology",), ("triage", "org/echo:1")),
+    "board": PeopleGroupConfig(("corp/Board",), ("*",)),
+}
+
+
+def b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+@dataclass
+class Login:
+    """Issues tokens under one key of its key set, a file."""
+
+    file: Path
+    key: jwk.ECKey = field(default_factory=lambda: jwk.ECKey.generate_key("P-256"))
+    kid: str = "k1"
+    more: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.publish()
+
+    def publish(self, *, own: bool = True) -> None:
+        """Write the key set."""
+        public = {**self.key.as_dict(private=False), "kid": self.kid, "use": "sig", "alg": "ES256"}
+        keys = [*([public] if own else []), *self.more]
+        self.file.write_text(json.dumps({"keys": keys}))
+
+    def config(self, **changes: Any) -> OidcConfig:
+        return OidcConfig(**{
+            "issuer": ISSUER, "audience": AUDIENCE, "keys": str(self.file), **changes,
+        })  # fmt: skip
+
+    def site(self, people: PeopleConfig | None = None, **changes: Any) -> Config:
+        """The configuration of a site that knows this service."""
+        login = {"corp": self.config(**changes)}
+        return Config(people=people or PeopleConfig(), oidc=login, groups=GROUPS)
+
+    def token(self, header: Mapping[str, Any] | None = None, life: int = 300, **claims: Any) -> str:
+        """A token of the person `ann`; a claim that is None is left out."""
+        head = {"alg": "ES256", "kid": self.kid, "typ": "JWT", **(header or {})}
+        said = {
+            "iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": NOW, "exp": NOW + life,
+            "name": "Ann Example", "groups": ["Radiology", "Unknown here"], **claims,
+        }  # fmt: skip
+        said = {name: value for name, value in said.items() if value is not None}
+        return self.sign(json.dumps(head).encode(), json.dumps(said).encode())
+
+    def sign(self, head: bytes, body: bytes) -> str:
+        """Any bytes, signed by the right key."""
+        signing = f"{b64(head)}.{b64(body)}"
+        made = jws.JWSRegistry.algorithms["ES256"].sign(signing.encode(), self.key)
+        return f"{signing}.{b64(made)}"
+
+
+def other_key() -> jwk.ECKey:
+    """A key that no key set has."""
+    native = ec.generate_private_key(ec.SECP256R1())
+    return jwk.ECKey.import_key(native)

@@ -1,0 +1,144 @@
+"""People of an appliance: what is not switched on is not imported, and no cache outlives a key."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.clock import FixedClock
+from appliance.config import Config
+from appliance.errors import ApplianceError, Unauthenticated
+from appliance.people import end_users
+from appliance.people.end_users import EndUsers
+from appliance.people.names import Aliases
+from appliance.types import Principal
+from tests.people.login import Login
+
+APP = Principal("k1", "app")
+
+
+@pytest.fixture
+def login(tmp_path: Path) -> Login:
+    return Login(tmp_path / "keys.json")
+
+
+def people(config: Config, clock: FixedClock | None = None) -> EndUsers:
+    return EndUsers(config, Path("/"), Aliases(lambda: b"s"), clock or FixedClock())
+
+
+async def test_a_token_under_a_key_that_is_gone_is_forgotten(
+    login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = people(login.site())
+    token = login.token()
+    assert (await made.verified(token, "k1")).subject == "ann"
+    steady = 1e9
+    monkeypatch.setattr(made._logins[0].keys, "_steady", lambda: steady)
+    login.publish(own=False)
+    with pytest.raises(Unauthenticated, match="no such key"):
+        await made.verified(token, "k1")
+
+
+async def test_what_is_remembered_is_bounded(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(end_users, "MOST_KNOWN", 3)
+    made = people(login.site())
+    for number in range(6):
+        await made.verified(login.token(jti=str(number)), "k1")
+    assert len(made._known) == 3
+
+
+async def test_rights_are_those_of_key_and_groups_both(login: Login) -> None:
+    made = people(login.site())
+
+    async def may(model: str, groups: list[str], *models: str) -> bool:
+        person = await made.verified(login.token(groups=groups, jti=model + "".join(models)), "k1")
+        app = Principal("k1", "app", frozenset(models))
+        return made.limited(app, person).may_use(model)
+
+    assert await may("triage", ["Radiology"])
+    assert not await may("other", ["Radiology"])
+    assert not await may("triage", ["Radiology"], "other")
+    assert not await may("triage", [])
+    assert await may("other", ["Radiology", "Board"])
+    assert not await may("triage", ["Board"], "other")
+
+
+async def test_without_models_in_groups_nothing_limits_a_person(login: Login) -> None:
+    made = people(Config(oidc={"corp": login.config()}))
+    person = await made.verified(login.token(), "k1")
+    assert person.groups == frozenset() and made.limited(APP, person).may_use("anything")
+
+
+async def test_two_login_services_keep_their_groups_apart(tmp_path: Path) -> None:
+    one, two = Login(tmp_path / "one.json"), Login(tmp_path / "two.json")
+    config = one.site()
+    both = {**config.oidc, "guests": two.config(issuer="https://guests.example")}
+    made = people(Config(oidc=both, groups=config.groups))
+    guest = await made.verified(two.token(iss="https://guests.example"), "k1")
+    assert (guest.source, guest.groups) == ("oidc:guests", frozenset())
+    with pytest.raises(Unauthenticated):  # signed by the other service's key
+        await made.verified(one.token(iss="https://guests.example"), "k1")
+
+
+def test_a_claim_gives_and_takes_nothing(login: Login) -> None:
+    made = people(login.site())
+    claim = made.claimed("ann")
+    assert claim is not None and not claim.verified and made.claimed("") is None
+    limited = made.limited(APP, claim)
+    assert limited.may_use("anything") and limited.known is None
+
+
+async def test_ten_thousand_requests_with_failures_get_no_answer_for_nobody(
+    login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service comes and goes, and tokens end: who passes the demand has a token that holds."""
+    clock, now = FixedClock(), [0.0]
+    made = people(login.site(), clock)
+    made._logins[0].keys._steady = lambda: now[0]
+    strict, passed, refused = Principal("k1", "app", for_people=True), 0, 0
+    token, ends = "", 0
+    for number in range(10_000):
+        now[0] += 1
+        clock.advance(1)
+        second = clock.wall_us() // 1_000_000
+        if number % 240 == 0:
+            token, ends = login.token(iat=second, exp=second + 300), second + 300
+        if number % 1_700 == 1_000:
+            login.publish(own=False)
+        if number % 1_700 == 1_400:
+            login.publish()
+        if number % 900 == 100:
+            login.file.write_text("{")
+        if number % 900 == 200:
+            login.publish()
+        sent = token if number % 7 else login.token(iat=second - 400, exp=second - 100)
+        try:
+            principal = made.limited(strict, await made.verified(sent, "k1"))
+        except ApplianceError:
+            principal = strict
+        try:
+            made.check(principal, "m")
+        except ApplianceError as error:
+            assert error.code == "person_required"
+            refused += 1
+        else:
+            passed += 1
+            assert number % 7 and second < ends and principal.known is not None
+    assert passed > 2_000 and refused > 2_000
+
+
+PROGRAM = """
+import json, sys
+import appliance.server.serve, appliance.api.app
+from appliance.people.end_users import EndUsers
+print(json.dumps(sorted(name for name in sys.modules if "joserfc" in name
+      or name in ("appliance.people.tokens", "appliance.people.login_keys"))))
+"""
+
+
+@pytest.mark.executed
+def test_what_is_not_switched_on_is_not_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True)
+    assert json.loads(done.stdout) == []
