@@ -185,7 +185,7 @@ def _public(table: Mapping[str, JsonValue]) -> PublicKey | None:
     if table.get("kty") not in ("RSA", "EC", "OKP") or "d" in table:
         return None
     try:
-        key = jwk.import_key({k: v for k, v in table.items() if k in _MEMBERS})  # type: ignore[misc]
+        key = jwk.import_key({k: str(v) for k, v in table.items() if k in _MEMBERS})
     except (JoseError, ValueError, TypeError, KeyError):
         return None
     if isinstance(key, jwk.OctKey):

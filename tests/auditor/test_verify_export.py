@@ -23,6 +23,7 @@ from auditor.verify_export import KINDS as FIELDS
 from auditor.verify_export import Q, Verifier, signed
 from tests.audit.epochs import epochs_log
 from tests.audit.logs import (
+    PROMPT,
     Intruder,
     admin,
     ask,
@@ -86,12 +87,14 @@ def test_both_verifiers_agree_on_good_logs(pristine: Path, tmp_path: Path) -> No
 
 
 def test_both_take_entries_about_people_beside_older_ones(tmp_path: Path) -> None:
-    log, names = new_log(tmp_path / "log"), {"end_user": "p-1", "end_user_from": "oidc:corp"}
+    log = new_log(tmp_path / "log")
+    names: dict[str, Json] = {"end_user": "p-1", "end_user_from": "oidc:corp"}
     with open_log(log) as opened:
         ask(opened, "r1")
-        claim = {**names, "end_user_from": "claim"}
-        opened.append(intent("r2", **names, end_user_groups=["a"], end_user_until_us=7)).result()
-        opened.append(admin("x"), Draft("counted", {**COUNTED, **claim})).result()
+        known: dict[str, Json] = {**names, "end_user_groups": ["a"], "end_user_until_us": 7}
+        opened.append(intent("r2", PROMPT, **known)).result()
+        claim = {**COUNTED, **names, "end_user_from": "claim"}
+        opened.append(admin("x"), Draft("counted", claim)).result()
     assert verify_log(log).ok
     code, lines = run(exported(log, tmp_path / "out"), log / "genesis.pub")
     assert code == 0, lines
@@ -103,8 +106,8 @@ def test_both_take_entries_about_people_beside_older_ones(tmp_path: Path) -> Non
         text = (tmp_path / form).read_text()
         assert said in text and text.count("p-1") >= 2, form
     users = [json.loads(line)["actor"] for line in (tmp_path / "ocsf").read_text().splitlines()]
-    known = {"uid": "p-1", "domain": "oidc:corp", "groups": [{"name": "a"}]}
-    assert [one["user"] for one in users if one["user"]["uid"] == "p-1"] == [known]  # no claim
+    person = {"uid": "p-1", "domain": "oidc:corp", "groups": [{"name": "a"}]}
+    assert [one["user"] for one in users if one["user"]["uid"] == "p-1"] == [person]  # no claim
 
 
 def test_the_fields_of_each_kind_are_those_of_the_first() -> None:
