@@ -49,7 +49,7 @@ def test_a_request_counts_in_the_hour_of_its_intent() -> None:
 
 
 def test_a_task_and_a_person_are_told_beside_the_model_that_answers() -> None:
-    found = counted(intent(1, task="ab" * 32, person="ada"), outcome(2, 1, model="triage"))
+    found = counted(intent(1, task="ab" * 32, end_user="ada"), outcome(2, 1, model="triage"))
     assert list(found) == [("planner", "ada", "triage", "qwen", str(EIGHT))]
 
 
