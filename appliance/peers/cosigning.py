@@ -54,27 +54,27 @@ class SeenLog:
 
 
 def extended(seen: SeenLog, request: WitnessRequest) -> SeenLog:
-    """The log with the head of a request.
+    """The log with the head of a request, whose note has the form of one.
 
     Raises:
         NotCosigned: 403, 409 or 422.
     """
+    size = checkpoint.parse(request.note).checkpoint.size
+    if size < seen.size:
+        why = f"it has {size} entries, and {seen.size} were seen"
+        raise NotCosigned(409, why, size=seen.size, other=True)
+    if request.old != seen.size:  # before the keys, which follow from where it begins
+        why = f"{seen.size} entries were seen, not {request.old}"
+        raise NotCosigned(409, why, size=seen.size)
     try:
-        size = checkpoint.parse(request.note).checkpoint.size
         # A head that closed an epoch is signed by the key of that epoch.
         known, due = seen.epoch.number, (h for h in request.handovers if h.size < size)
         epoch = seen.epoch.through(h for h in due if h.epoch >= known)
         head = checkpoint.verify(request.note, epoch.key)
     except AuditRefused as error:
-        raise NotCosigned(403, error.message) from error
-    if head.size < 1:
+        raise NotCosigned(403, error.message, other=seen.size > 0) from error
+    if not head.size:
         raise NotCosigned(422, "an empty log has nothing to see")
-    if head.size < seen.size:
-        why = f"it has {head.size} entries, and {seen.size} were seen"
-        raise NotCosigned(409, why, size=seen.size, other=True)
-    if request.old != seen.size:
-        why = f"{seen.size} entries were seen, not {request.old}"
-        raise NotCosigned(409, why, size=seen.size)
     path, same = request.path, not seen.size and not request.path
     if not same and not verify_consistency(seen.size, head.size, path, seen.root, head.root):
         why = f"its first {seen.size} entries are not those that were seen"

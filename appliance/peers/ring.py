@@ -131,8 +131,8 @@ class RingPeer:
             if answer.status == 409:
                 seen = int(said)
                 continue
-            if answer.status == 422:
-                raise _Differs(f"it saw other entries than this log has: {said}")
+            if answer.status == 422 or (answer.status == 403 and seen):
+                raise _Differs(f"it saw another log than this one: {said}")
             if answer.status != 200:
                 raise ConnectionError(f"its witness answered {answer.status}: {said}")
             return anchors.read_request(body).note, answer.body

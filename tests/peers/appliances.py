@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.epoch import EpochLimits
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.clock import FixedClock
@@ -79,12 +80,18 @@ class Member:
 
 
 @contextmanager
-def member(place: Path, name: str, clock: FixedClock, made: Path | None = None) -> Iterator[Member]:
+def member(
+    place: Path,
+    name: str,
+    clock: FixedClock,
+    made: Path | None = None,
+    epochs: EpochLimits | None = None,
+) -> Iterator[Member]:
     """Open one; `made` is the log of an earlier one."""
     place.mkdir(exist_ok=True)
     directory = made or new_log(place / "audit", f"{name}.example/audit")
     with ExitStack() as stack:
-        log = stack.enter_context(open_log(directory, clock=clock))
+        log = stack.enter_context(open_log(directory, clock=clock, epochs=epochs))
         reader = LogReader(directory)
         stack.callback(reader.close)
         database = open_database(place / "appliance.db", (TABLES,))

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance.audit import anchors
+from appliance.audit import anchors, checkpoint
 from appliance.audit.checkpoint import COSIGNATURES, VerifierKey
 from appliance.audit.reader import LogReader
 from appliance.peers.cosigning import NotCosigned, SeenLog, extended
@@ -58,5 +59,8 @@ def test_another_head_is_not_cosigned(reader: LogReader) -> None:
     assert refused(more, request(reader, log.size)) == (409, more.size, True)
     other = replace(log, root=bytes(32))
     assert refused(other, request(reader, log.size)) == (422, None, True)
-    unsigned = replace(asked, note=asked.note.partition(b"\n\n")[0] + b"\n\n")
-    assert refused(first, unsigned)[0] == 403
+    head = checkpoint.parse(asked.note).checkpoint
+    unsigned = replace(asked, note=checkpoint.sign(head, Ed25519PrivateKey.generate()))
+    assert refused(first, unsigned) == (403, None, False)  # nothing was seen of it yet
+    later = request(reader, log.size)
+    assert refused(log, replace(later, note=unsigned.note)) == (403, None, True)

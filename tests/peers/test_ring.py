@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.cosignature import verify_cosigned
+from appliance.audit.epoch import EpochLimits
 from appliance.clock import FixedClock
 from appliance.config import PeerConfig
 from appliance.errors import UsageError
@@ -14,6 +15,7 @@ from appliance.forwarding.receivers import HttpAnswer
 from appliance.peers.ring import keys_of
 from tests.peers.appliances import MINUTE_S, Member, member
 
+SHORT = EpochLimits(seconds=600, rows=8, idle_seconds=600)
 HOUR = 60 * MINUTE_S
 
 
@@ -97,11 +99,56 @@ def test_a_log_that_was_put_back_is_named_by_both(
         assert len(b.found) == 1  # it is recorded once
         old.write(*(f"other {n}" for n in range(20)))
         ring.ask()
-        assert "other entries" in ring.standing.differs
+        assert "another log" in ring.standing.differs
         assert "not those that were seen" in b.witness.peer("a").differs
     assert b.witness.peer("a").size == seen
     a.asks(b).ask()  # the true log goes on, and the alarm ends
     assert b.witness.peer("a").differs == ""
+
+
+def test_keys_that_changed_since_are_no_way_out(tmp_path: Path, clock: FixedClock) -> None:
+    """A log takes a new key at each start: one that is put back has another one than was seen."""
+    with member(tmp_path / "b", "b", clock) as b:
+        with member(tmp_path / "a", "a", clock, epochs=SHORT) as a:
+            a.meets(b)
+            a.asks(b).ask()
+        copy = shutil.copytree(tmp_path / "a", tmp_path / "copy")
+        for _ in range(3):
+            with member(tmp_path / "a", "a", clock, a.directory, epochs=SHORT) as a:
+                clock.advance(HOUR)
+                a.meets(b)
+                a.write(*"abcdefgh")
+                a.asks(b).ask()
+                assert b.witness.peer("a").differs == ""
+        with member(copy, "a", clock, copy / "audit", epochs=SHORT) as old:
+            clock.advance(HOUR)
+            old.meets(b)
+            for _ in range(2):
+                ring = old.asks(b)
+                ring.ask()
+                assert ring.standing.differs and b.witness.peer("a").differs
+                old.write(*(f"other {n}" for n in range(60)))  # longer than what was seen
+
+
+def test_a_witness_that_was_put_back_goes_on(tmp_path: Path, clock: FixedClock) -> None:
+    with member(tmp_path / "a", "a", clock, epochs=SHORT) as a:
+        with member(tmp_path / "b", "b", clock) as b:
+            a.meets(b)
+            a.asks(b).ask()
+        copy = shutil.copytree(tmp_path / "b", tmp_path / "copy")
+        with member(tmp_path / "b", "b", clock, b.directory) as b:
+            a.meets(b)
+            for _ in range(3):
+                clock.advance(HOUR)
+                a.write(*"abcd")
+                a.asks(b).ask()
+        with member(copy, "b", clock, copy / "audit") as b:
+            a.meets(b)
+            clock.advance(HOUR)
+            ring = a.asks(b)
+            ring.ask()
+            assert (ring.standing.problem, ring.standing.differs) == ("", "")
+            assert b.witness.peer("a").size == ring.standing.cosigned
 
 
 def test_a_peer_that_is_away_is_a_problem(pair: tuple[Member, Member]) -> None:
