@@ -1,7 +1,10 @@
 """What any test may ask for: a system tool, the default model, this checkout's directory."""
 
-import gc
 import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would spin beside the tests'
+
+import gc
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

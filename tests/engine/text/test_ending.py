@@ -1,5 +1,6 @@
 """Documents end within the tokens that are left, whatever the model would rather write."""
 
+import functools
 import json
 import re
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jsonschema_rs
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.text.calls import ForcedCalls
@@ -73,6 +75,19 @@ def grammars(runner: ModelRunner) -> GrammarCache:
     return GrammarCache(runner.guidance_tokenizer)
 
 
+@functools.cache
+def wishes(runner: ModelRunner, loved: bytes) -> NDArray[np.float32]:
+    """How much each token is wanted: those that open and none that closes, or those that match."""
+    pieces = [runner.piece(token) for token in range(runner.n_vocab)]
+    if loved:
+        return 10 * np.array([bool(re.fullmatch(loved, piece)) for piece in pieces], np.float32)
+    closing, opening = (
+        np.array([bool(set(piece) & set(signs)) for piece in pieces], np.float32)
+        for signs in (b'"]}', b"{[,")
+    )
+    return 10 * opening - 20 * closing
+
+
 def written(
     runner: ModelRunner, guide: Guide, budget: int, seed: int, loved: bytes = b""
 ) -> str | None:
@@ -82,16 +97,10 @@ def written(
         loved: the pieces that it would write instead, as an expression.
     """
     random = np.random.default_rng(seed)
-    unwanted = np.array([bool(set(runner.piece(t)) & set(b'"]}')) for t in range(runner.n_vocab)])
-    opening = np.array([bool(set(runner.piece(t)) & set(b"{[,")) for t in range(runner.n_vocab)])
-    wanted = 10 * opening - 20.0 * unwanted
-    if loved:
-        pieces = map(runner.piece, range(runner.n_vocab))
-        wanted = 10.0 * np.array([bool(re.fullmatch(loved, piece)) for piece in pieces])
     tokens: list[int] = []
     while not guide.stopped and len(tokens) < budget:
         logits = random.standard_normal(runner.n_vocab).astype(np.float32)
-        logits += wanted.astype(np.float32)
+        logits += wishes(runner, loved)
         guide.restrict(logits)
         token = guide.within(int(logits.argmax()), budget - len(tokens))
         if token in runner.ends:
@@ -154,7 +163,7 @@ def test_without_phrases_and_the_limit_of_keys_neither_holds(
     guide = grammars.guide(Constraint("json_object"))
     assert guide._limits is not None
     guide._limits._endings = Endings([], 0)
-    written(runner, guide, 60, 0, LOVES["a key"])
+    written(runner, guide, 50, 2, LOVES["a key"])
     assert guide._limits.text.repeated
 
 
