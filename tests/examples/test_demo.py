@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from examples.__main__ import main
 from examples.demo import DemoError, command, free_port, wait_until_ready
 
 
-def test_the_demo_ends_with_an_answer_and_a_verified_receipt(default_model_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "examples", "demo", "--model", str(default_model_path.parent)],
-        capture_output=True,
-        text=True,
-        check=True,
+def test_the_demo_ends_with_an_answer_and_a_verified_receipt(
+    default_model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, so that its commands are forked."""
+    monkeypatch.setattr(
+        sys, "argv", ["examples", "demo", "--model", str(default_model_path.parent)]
     )
-    story, last_block = done.stdout.rsplit("\n\n", 1)
+    assert main() == 0
+    story, last_block = capsys.readouterr().out.rsplit("\n\n", 1)
     assert last_block.startswith("receipt verified: seq ")
     assert "pump" in story.split("POST /v1/chat/completions", 1)[1]
 
