@@ -25,6 +25,7 @@ from installer.host.service import Service
 from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.api.admin.lab import opened as lab_opened
 from tests.cli.conftest import run_command
+from tests.forked import FORKING
 from tests.installer.bench import Bench
 from tests.routing import world
 
@@ -183,7 +184,7 @@ def host(root: Path, data: Path) -> Layout:
     layout = replace(short, prefix=root, state=root / "state", data=data)
     python = layout.release("r1") / "root" / "usr" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\nshift 3\nexec {FORKING.typed()}/appliance "$@"\n')  # -I -m ...
     python.chmod(0o755)
     layout.current.symlink_to("releases/r1")
     return layout
