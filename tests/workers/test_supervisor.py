@@ -34,12 +34,14 @@ from appliance.workers.gpu_layers import GpuMemory, Offload
 from appliance.workers.supervisor import Supervisor
 from tests.answers import collect
 from tests.prepare import prepare
+from tests.shallow import shallow
 from tests.smol import ID, SMALL, caller, make_data, request, sealed, until
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    return make_data(tmp_path_factory.mktemp("supervisor"), default_model_path)
+    root = tmp_path_factory.mktemp("supervisor")
+    return make_data(root, shallow(default_model_path, root / "shallow.gguf"))
 
 
 @pytest.fixture
@@ -121,13 +123,13 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_numbers_before_anyt
     services: Services, data: Path
 ) -> None:
     seen = len(events(services))
-    supervisor = supervisor_with(services, engine=EngineConfig(threads=1, memory_mib=200))
+    supervisor = supervisor_with(services, engine=EngineConfig(threads=1, memory_mib=90))
     model = sealed(services)
     with pytest.raises(StateRefused) as caught:
         await supervisor.start(model)
     model.close()
     assert caught.value.code == "insufficient_memory"
-    for number in ("200 MiB", "0 MiB are taken", "KV cache 11", "(weights ", "copy of 93"):
+    for number in ("90 MiB", "0 MiB are taken", "KV cache 1", "(weights ", "copy of 57"):
         assert number in caught.value.message
     assert len(events(services)) == seen and supervisor.status() == []
 
@@ -503,11 +505,13 @@ async def test_a_backend_that_does_not_load_in_the_worker_is_a_refusal(
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-async def test_a_model_answers_on_the_device_that_was_asked_for(data: Path, device: str) -> None:
+async def test_a_model_answers_on_the_device_that_was_asked_for(
+    smol_data: Path, device: str
+) -> None:
     if device == "cuda" and driver_facts() is None:
         pytest.skip("no NVIDIA driver is loaded on this host")
     settings = replace(SMALL.model(ID), device=device)
-    with open_services(data, config=replace(SMALL, models={"default": settings})) as services:
+    with open_services(smol_data, config=replace(SMALL, models={"default": settings})) as services:
         async with loaded(services) as supervisor:
             (status,) = supervisor.status()
             assert status.device.kind == device
