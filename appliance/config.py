@@ -100,7 +100,12 @@ class MetricsConfig:
     Who reads shows a token or a certificate. Paths are taken from the data directory.
     """
 
-    port: int = _key(0, "TCP port, always with TLS; 0 listens on none.", low=0, high=65_535)
+    port: int = _key(
+        0,
+        "TCP port, always with TLS; the installed service may use 9464. 0 listens on none.",
+        low=0,
+        high=65_535,
+    )
     host: str = _key("127.0.0.1", "Address to listen on.")
     token: str = _key("", "A file with the bearer token that opens it, mode 0600.")
     client_ca: str = _key("", "CA of client certificates that open it, PEM.")

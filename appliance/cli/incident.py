@@ -1,10 +1,13 @@
 """`incident`: what is or was wrong, since when, and who takes care of it."""
 
+from pathlib import Path
+
 import click
 
 from appliance.cli.connect import connected
-from appliance.cli.output import Output, safe
+from appliance.cli.output import Output, prints, safe
 from appliance.client import AdminClient
+from appliance.config import load_config
 from appliance.wire.admin.incidents import (
     INCIDENT,
     INCIDENT_ACK,
@@ -49,6 +52,31 @@ def ack(output: Output, client: AdminClient, number: int, note: str) -> None:
     """
     done = client.call(INCIDENT_ACK, Acknowledge(note=note), number=number)
     output.data(done, _lines(done))
+
+
+@incident.command()
+@prints
+def notice(output: Output, data: Path) -> None:
+    """Tell people that the service failed.
+
+    systemd runs it. It needs no server, and sends to each destination of [notify].
+    """
+    from appliance.audit.files import LogFiles  # what lists incidents needs none of it
+    from appliance.clock import SystemClock
+    from appliance.forwarding.notices import IncidentNotice
+    from appliance.forwarding.notifier import tell_at_once
+    from appliance.incidents.rules import SERVICE_FAILED
+
+    origin = LogFiles(data / "audit").verifier_key().name
+    told = IncidentNotice(origin, SystemClock().wall_us(), (SERVICE_FAILED,), ())
+    found = tell_at_once(load_config(data).notify, data, told)
+    output.data(
+        {"destinations": dict(found)},
+        [f"{name}: {safe(why) or 'sent'}" for name, why in found.items()]
+        or ["No destination: [notify] in appliance.toml names them."],
+    )
+    if any(found.values()):
+        raise click.exceptions.Exit(1)
 
 
 def _lines(found: Incident) -> list[str]:

@@ -23,6 +23,7 @@ from appliance.forwarding.receivers import SECONDS, post, tls_of
 from appliance.incidents.kept import Look
 
 _PATIENCE_S: Final = 5.0
+UNDELIVERED: Final = (OSError, ApplianceError, smtplib.SMTPException)
 _log = logging.getLogger("appliance")
 
 
@@ -67,13 +68,27 @@ class Notifier:
     def _deliver(self, name: str, plan: NoticePlan, notice: IncidentNotice) -> None:
         try:
             send(plan.config, self._data, notice)
-        except (OSError, ApplianceError, smtplib.SMTPException) as error:
+        except UNDELIVERED as error:
             if name not in self.problems:
                 _log.warning("no message reaches %s: %s", name, error)
             self.problems[name] = str(error) or type(error).__name__
             return
         self.problems.pop(name, None)
         plan.delivered(notice)
+
+
+def tell_at_once(
+    destinations: Mapping[str, NotifyConfig], data: Path, notice: IncidentNotice
+) -> dict[str, str]:
+    """Deliver one message to each destination; returns why it was not taken, or "" by name."""
+    found = {}
+    for name, config in destinations.items():
+        try:
+            send(config, data, notice)
+            found[name] = ""
+        except UNDELIVERED as error:
+            found[name] = str(error) or type(error).__name__
+    return found
 
 
 def send(config: NotifyConfig, data: Path, notice: IncidentNotice) -> None:

@@ -501,6 +501,15 @@ RULES: Final[tuple[Rule, ...]] = (
 )  # fmt: skip
 """The table, in the order of the guide."""
 
+SERVICE_FAILED: Final = Alarm(
+    "service_failed",
+    "critical",
+    "",
+    "The service failed. systemd starts it again, five times in five minutes at most.",
+    "`systemctl status appliance`, then `journalctl -u appliance`.",
+)
+"""The one alarm that no server can tell: systemd has it told."""
+
 BY_CODE: Final = {rule.code: rule for rule in RULES}
 
 

@@ -80,7 +80,7 @@ def render(
 def links(layout: Layout, managed: bool) -> Iterator[tuple[Path, str]]:
     """The links that the host's programs follow, and what they point to."""
     if managed:
-        names = (units.SERVICE,) if layout.user else (units.SERVICE, units.RECOVER)
+        names = (units.SERVICE, units.FAILED, *(() if layout.user else (units.RECOVER,)))
         for name in names:
             yield layout.units / name, f"{layout.current}/units/{name}"
     if not layout.user:

@@ -19,32 +19,10 @@ from installer.host.preflight import OURS
 
 SERVICE: Final = "appliance.service"
 RECOVER: Final = "appliance-recover.service"
+FAILED: Final = "appliance-failed.service"
 _HEAD: Final = f"# {OURS}; changes are lost at the next upgrade: use `systemctl edit`\n"
 
-_SYSTEM: Final = """\
-[Unit]
-Description=The appliance: signed models, audited answers
-After=network.target local-fs.target appliance-recover.service{after}
-ConditionPathExists={data}/appliance.toml
-StartLimitIntervalSec=300
-StartLimitBurst=5
-
-[Service]
-Type=exec
-User={account}
-Group={account}
-UMask=0077
-ExecStart=/usr/bin/python3.13 -I -m appliance serve --data {data}
-ExecReload=/bin/kill -HUP $MAINPID
-KillMode=mixed
-TimeoutStopSec=60
-Restart=on-failure
-RestartSec=2
-OOMPolicy=continue
-LimitNOFILE=65536
-LimitCORE=0
-Environment=LC_ALL=C.UTF-8 APPLIANCE_DATA={data}
-
+_SANDBOX: Final = """\
 RootDirectory={root}
 MountAPIVFS=yes
 BindReadOnlyPaths=-/etc/passwd -/etc/group -/etc/hosts -/etc/localtime
@@ -75,6 +53,7 @@ RestrictNamespaces=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 SocketBindDeny=any
 SocketBindAllow=tcp:{port}
+SocketBindAllow=tcp:9464
 IPAddressDeny=any
 IPAddressAllow={networks}
 SystemCallArchitectures=native
@@ -83,7 +62,34 @@ SystemCallFilter=landlock_add_rule landlock_restrict_self
 SystemCallFilter=~@privileged @resources @obsolete
 SystemCallFilter=setrlimit prlimit64 sched_setaffinity
 SystemCallErrorNumber=EPERM
+"""
 
+_SYSTEM: Final = """\
+[Unit]
+Description=The appliance: signed models, audited answers
+After=network.target local-fs.target appliance-recover.service{after}
+ConditionPathExists={data}/appliance.toml
+OnFailure=appliance-failed.service
+StartLimitIntervalSec=300
+StartLimitBurst=5
+
+[Service]
+Type=exec
+User={account}
+Group={account}
+UMask=0077
+ExecStart=/usr/bin/python3.13 -I -m appliance serve --data {data}
+ExecReload=/bin/kill -HUP $MAINPID
+KillMode=mixed
+TimeoutStopSec=60
+Restart=on-failure
+RestartSec=2
+OOMPolicy=continue
+LimitNOFILE=65536
+LimitCORE=0
+Environment=LC_ALL=C.UTF-8 APPLIANCE_DATA={data}
+
+{sandbox}
 [Install]
 WantedBy=multi-user.target
 """
@@ -139,10 +145,41 @@ NoNewPrivileges=no
 WantedBy=multi-user.target
 """
 
+_FAILED_SYSTEM: Final = """\
+[Unit]
+Description=Tell people that the appliance failed
+
+[Service]
+Type=oneshot
+User={account}
+Group={account}
+UMask=0077
+ExecStart=/usr/bin/python3.13 -I -m appliance incident notice --directory {data}
+TimeoutStartSec=300
+LimitCORE=0
+Environment=LC_ALL=C.UTF-8
+
+{sandbox}"""
+
+_FAILED_USER: Final = """\
+[Unit]
+Description=Tell people that the appliance failed
+
+[Service]
+Type=oneshot
+UMask=0077
+ExecStart={root}/usr/bin/python -I -m appliance incident notice --directory {data}
+TimeoutStartSec=300
+LimitCORE=0
+Environment=LC_ALL=C.UTF-8
+NoNewPrivileges=yes
+"""
+
 _USER: Final = """\
 [Unit]
 Description=The appliance: signed models, audited answers
 ConditionPathExists={data}/appliance.toml
+OnFailure=appliance-failed.service
 StartLimitIntervalSec=300
 StartLimitBurst=5
 
@@ -217,10 +254,16 @@ def units(layout: Layout, answers: Answers, release: str, *, gpu: bool = False) 
         "after": " nvidia-persistenced.service" if gpu else "",
     }
     if layout.user:
-        return {SERVICE: _HEAD + _USER.format_map(values)}
+        return {
+            SERVICE: _HEAD + _USER.format_map(values),
+            FAILED: _HEAD + _FAILED_USER.format_map(values),
+        }
+    values["sandbox"] = _SANDBOX.format_map(values)
+    told = {**values, "sandbox": _SANDBOX.format_map({**values, "devices": _NO_DEVICE})}
     return {
         SERVICE: _HEAD + _SYSTEM.format_map(values),
         RECOVER: _HEAD + _RECOVER_SYSTEM.format_map(values),
+        FAILED: _HEAD + _FAILED_SYSTEM.format_map(told),
     }
 
 

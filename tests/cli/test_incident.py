@@ -1,11 +1,14 @@
 """`appliance incident`: list, show, acknowledge."""
 
+import json
+
 import pytest
 
 from appliance.app import open_services
 from appliance.incidents.rules import Alarm
 from tests.api.admin.lab import LabData
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, run_command
+from tests.forwarding.test_receivers import collector
 
 ALARM = Alarm("disk_low", "warning", "", "900 MiB of disk are free.", "Free disk space.")
 
@@ -34,3 +37,17 @@ def test_an_unknown_incident_is_refused_and_nothing_is_recorded(run: Run, verb: 
     before = run("audit", "tail", "--json").document["entries"]
     assert run("incident", verb, "7", "--json").code == (1, "incident_unknown")
     assert run("audit", "tail", "--json").document["entries"] == before
+
+
+def test_a_failure_of_the_service_is_told_without_a_server(run: Run, lab: LabData) -> None:
+    assert "[notify]" in run("incident", "notice").out
+    got: list[bytes] = []
+    with collector(200, got) as to, (lab.data / "appliance.toml").open("a") as file:
+        file.write(f'[notify.duty]\nto = "{to}"\n[notify.gone]\nto = "http://127.0.0.1:9/"\n')
+        file.flush()
+        done = run_command("incident", "notice", "--json", data=lab.data)
+    assert done.status == 1
+    found = done.document["destinations"]
+    assert found["duty"] == "" and "refused" in found["gone"]
+    (told,) = [json.loads(body) for body in got]
+    assert told["began"][0]["code"] == "service_failed" and "journalctl" in told["text"]

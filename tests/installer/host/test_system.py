@@ -31,7 +31,7 @@ def test_what_is_made_is_removed_and_nothing_else(layout: Layout) -> None:
     made = everything(layout)
     system.install(layout, managed=True)
     assert everything(layout) == made
-    assert len(made) == 4  # the unit, two commands, and mine
+    assert len(made) == 5  # two units, two commands, and mine
     system.uninstall(layout)
     system.uninstall(layout)
     assert everything(layout) == [layout.commands / "mine"]

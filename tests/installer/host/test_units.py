@@ -112,6 +112,19 @@ def test_settings() -> None:
 
 def test_the_users_own_manager_gets_no_root_directory() -> None:
     own = answers.layout(CHOSEN, user=True, home=Path("/home/ann"))
-    (text,) = units.units(own, CHOSEN, "1.0", gpu=True).values()
+    made = units.units(own, CHOSEN, "1.0", gpu=True)
+    assert set(made) == {units.SERVICE, units.FAILED}
+    text = made[units.SERVICE]
     assert "RootDirectory" not in text and "User=" not in text
     assert "/home/ann/.local/share/appliance/releases/1.0/root/usr/bin/python" in text
+
+
+def test_a_failure_is_told_from_the_same_sandbox() -> None:
+    made = units.units(LAYOUT, CHOSEN, "1.0", gpu=True)
+    assert f"\nOnFailure={units.FAILED}\n" in made[units.SERVICE]
+    told = made[units.FAILED]
+    assert " -m appliance incident notice --directory /var/lib/appliance\n" in told
+    plain = units.units(LAYOUT, CHOSEN, "1.0")[units.SERVICE]
+    (sandbox,) = re.findall(r"(?s)\nRootDirectory=.*?\n\n", plain)
+    assert sandbox.strip() in told and len(sandbox) > 900
+    assert "nvidia" not in told and "OnFailure" not in told
