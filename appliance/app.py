@@ -63,6 +63,7 @@ from appliance.wiring.routing import RoutingRoom
 from appliance.wiring.schema import SCHEMA
 from appliance.wiring.serving import ServingRoom
 from appliance.wiring.trust import TrustRoom
+from appliance.workers.gpu_use import GpuWatch
 from appliance.workers.supervisor import Supervisor
 
 __all__ = ["SCHEMA", "Services", "initialise", "open_services"]
@@ -111,6 +112,7 @@ class Services:
     kept: KeptAnswers
     backgrounds: BackgroundAnswers
     supervisor: Supervisor
+    gpus: GpuWatch
     shares: Shares
     rejected: RejectedCounts
     metrics: Metrics
@@ -174,6 +176,7 @@ def open_services(
             store=trust.store,
             trust=trust.state,
             supervisor=pool.supervisor,
+            gpus=pool.gpus,
             lifecycle=pool.lifecycle,
             jobs=pool.jobs,
             pool=pool.pool,

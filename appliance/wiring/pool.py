@@ -18,6 +18,7 @@ from appliance.registry.lifecycle import Lifecycle
 from appliance.wiring.access import AccessRoom
 from appliance.wiring.log import LogRoom
 from appliance.wiring.trust import TrustRoom
+from appliance.workers.gpu_use import GpuWatch
 from appliance.workers.restarts import Restarts
 from appliance.workers.supervisor import Supervisor
 
@@ -27,6 +28,8 @@ class PoolRoom:
 
     def __init__(self, log: LogRoom, access: AccessRoom, trust: TrustRoom) -> None:
         config, restarts = log.held.config, Restarts(log.reader, log.metrics)
+        self.gpus = GpuWatch()
+        log.held.closing.callback(self.gpus.close)
         self.supervisor = supervisor = Supervisor(
             config,
             log.held.clock,

@@ -103,7 +103,9 @@ _GPU_NODES: Final = ("nvidiactl", "nvidia-uvm", *(f"nvidia{n}" for n in range(_C
 """What CUDA opens; never `nvidia-modeset`, which is for screens. Each is put into the service's own
 /dev; one that is not there when the service starts stays closed to it."""
 
-_DRIVER_LIBRARIES: Final = ("libcuda.so.1", "libnvidia-ptxjitcompiler.so.1")
+_DRIVER_LIBRARIES: Final = (
+    "libcuda.so.1", "libnvidia-ptxjitcompiler.so.1", "libnvidia-ml.so.1",
+)  # fmt: skip
 _PLACES: Final = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64")
 """Where Debian and Ubuntu, and where RHEL have the driver's libraries."""
 

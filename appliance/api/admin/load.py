@@ -1,5 +1,6 @@
 """The load route: counters of the work and of the host, cheap enough to be asked every second."""
 
+import asyncio
 import os
 import time
 
@@ -19,6 +20,7 @@ async def show_load(services: ServicesDep) -> wire.CurrentLoad:
     workers = services.supervisor.status()
     used = usage([os.getpid(), *(worker.pid for worker in workers if worker.pid)])
     bounds, counts = buckets(found.ttft_seconds)
+    gpus = await asyncio.to_thread(services.gpus.look)
     return wire.CurrentLoad(
         at=time.monotonic(),
         server=f"{os.getpid()}.{services.started_us}",
@@ -38,4 +40,5 @@ async def show_load(services: ServicesDep) -> wire.CurrentLoad:
         own_memory=used.own_memory,
         memory=hardware.total_memory(),
         memory_available=hardware.available_memory(),
+        gpus=[wire.Gpu.told_by(gpu) for gpu in gpus],
     )
