@@ -15,6 +15,7 @@ from appliance.audit.reader import LogReader
 from appliance.auth.groups import KeyGroups
 from appliance.auth.keys import KeyStore
 from appliance.auth.rejected import RejectedCounts
+from appliance.batches.batches import Batches
 from appliance.clock import Clock
 from appliance.config import Config
 from appliance.datasets.label_queues import LabelQueues
@@ -53,6 +54,7 @@ from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.policy.policy_file import load_policy
 from appliance.trust.statements.pointers import Pointers
 from appliance.wiring.access import AccessRoom
+from appliance.wiring.batches import BatchRoom
 from appliance.wiring.directory import hold, initialise
 from appliance.wiring.evidence import EvidenceRoom
 from appliance.wiring.governance import GovernanceRoom
@@ -111,6 +113,7 @@ class Services:
     tokenizers: Tokenizers
     kept: KeptAnswers
     backgrounds: BackgroundAnswers
+    batches: Batches
     supervisor: Supervisor
     gpus: GpuWatch
     shares: Shares
@@ -155,7 +158,8 @@ def open_services(
         retrieval = RetrievalRoom(log, access, pool, serving)
         evidence = EvidenceRoom(log, trust, pool, serving, retrieval)
         routing = RoutingRoom(log, trust, pool, serving, retrieval, evidence)
-        governance = GovernanceRoom(log, access, trust, pool, serving, evidence, routing)
+        batches = BatchRoom(log, access, pool, routing)
+        governance = GovernanceRoom(log, access, trust, pool, serving, evidence, routing, batches)
         yield Services(
             data=data,
             config=held.config,
@@ -185,6 +189,7 @@ def open_services(
             tokenizers=serving.tokenizers,
             kept=serving.kept,
             backgrounds=serving.backgrounds,
+            batches=batches.batches,
             retrieval=retrieval.retrieval,
             ledger=evidence.ledger,
             labels=evidence.labels,

@@ -142,6 +142,28 @@ class EngineConfig:
 
 
 @dataclass(frozen=True)
+class BatchesConfig:
+    """`[batches]`: files and batches of apps, in DATA/files.db."""
+
+    max_file_mib: int = _key(100, "Largest file that an app may send.", low=1, high=4096)
+    max_mib_per_key: int = _key(
+        1024, "Room for all files of one API key, those that batches wrote among them.",
+        low=1, high=1 << 20,
+    )  # fmt: skip
+    max_lines: int = _key(50_000, "Most lines of a file.", low=1, high=1_000_000)
+    days: int = _key(30, "How long files are kept where the app names no time.", low=1, high=365)
+    after_seconds: int = _key(
+        600,
+        "How long batches wait for other requests of their engine; then they get a part of its "
+        "steps, until no other request is there. A batch that has no answer after twice as long is "
+        "an alarm.",
+        low=1,
+        high=86_400,
+    )
+    percent: int = _key(5, "That part.", low=1, high=50)
+
+
+@dataclass(frozen=True)
 class JobsConfig:
     """`[jobs]`: long work."""
 
@@ -584,6 +606,7 @@ class Config:
     tls: TlsConfig = field(default_factory=TlsConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    batches: BatchesConfig = field(default_factory=BatchesConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
     routes: RoutesConfig = field(default_factory=RoutesConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)

@@ -94,10 +94,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def scrub(engine: Engine) -> None:
+def scrub(engine: Engine, *, anew: bool = True) -> None:
     """Leave nothing of what was deleted: not in the file, its free pages or the log of writes.
 
-    The file is written anew, so that nothing is left of a time when it did not overwrite.
+    Args:
+        anew: write the file anew, so that nothing is left of a time when it did not overwrite.
 
     Raises:
         Unavailable: `erasure_unfinished` when a reader holds the log of writes for longer than five
@@ -107,7 +108,8 @@ def scrub(engine: Engine) -> None:
         raw: Any = connection.connection.dbapi_connection
         try:
             raw.execute("PRAGMA temp_store = MEMORY")  # or a copy would lie in a temporary file
-            raw.execute("VACUUM")
+            if anew:
+                raw.execute("VACUUM")
             (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except pysqlite3.dbapi2.OperationalError as error:
             raise Unavailable("erasure_unfinished", f"{error}.") from error

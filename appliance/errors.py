@@ -1539,6 +1539,68 @@ CODES: Final[dict[str, Code]] = {
         "no such response is kept for this key, or not any more",
         "Send the whole conversation as input; `store: false` and old ones are not kept.",
     ),
+    "invalid_form": Code(
+        "the body is not multipart/form-data with a file and its purpose",
+        "Send the fields `purpose` and `file`, each once, as the SDKs of OpenAI do.",
+    ),
+    "file_not_found": Code(
+        "no such file is kept for this key, or not any more",
+        "`GET /v1/files` lists those that are; send the file again.",
+    ),
+    "file_in_use": Code(
+        "a batch that has not ended reads the file", "Cancel the batch, or wait for its end."
+    ),
+    "files_full": Code(
+        "the files of this key take all the room that they have",
+        "Remove some by `DELETE /v1/files/{id}`; `max_mib_per_key` is the room.",
+    ),
+    "files_retention": Code(
+        "a file or an answer would have to be kept, and texts of this key are not",
+        "Use a key whose texts are kept.",
+    ),
+    "batch_for_person": Code(
+        "files and batches are for apps: no person is there when a line runs",
+        "Leave the person's token out; a key for verified people has no batches.",
+    ),
+    "batch_not_found": Code(
+        "no such batch is kept for this key, or not any more", "`GET /v1/batches` lists those."
+    ),
+    "batch_ended": Code(
+        "the batch has ended already", "`GET /v1/batches/{id}` says how; read its files."
+    ),
+    "too_many_batches": Code(
+        "too many batches of this key have not ended", "Wait for one to end, or cancel one."
+    ),
+    "batch_empty": Code("the file has no line", "Send a file with one JSON object a line."),
+    "batch_line_invalid": Code(
+        "a line is no JSON object with custom_id, method, url and body",
+        "Write each request as one JSON object on one line, in UTF-8.",
+    ),
+    "batch_line_too_long": Code(
+        "a line is longer than a request may be",
+        "Make the request shorter; `max_body_bytes` under [server] is the limit.",
+    ),
+    "batch_too_many_lines": Code(
+        "a file has more lines than are allowed",
+        "Send several files; `max_lines` under [batches] is the limit.",
+    ),
+    "batch_wrong_url": Code(
+        "a line asks another address than its batch is for",
+        "Give each address a file and a batch of its own.",
+    ),
+    "batch_mixed_models": Code(
+        "the lines of a batch ask several models", "Give each model a file and a batch of its own."
+    ),
+    "batch_id_twice": Code(
+        "two lines of a file have the same custom_id", "Give each line an id of its own."
+    ),
+    "batch_cancelled": Code(
+        "the batch was cancelled before the line had an answer", "Send the line in a new batch."
+    ),
+    "batch_expired": Code(
+        "the completion window ended before the line had an answer",
+        "Send the line in a new batch, with a longer completion_window.",
+    ),
     "erased": Code(
         "what was asked for was erased from the audit log, and so from here",
         "Ask again under another name.",

@@ -842,6 +842,11 @@ class ModelCard:
         return self.worker or self.parent or self.id
 
     @property
+    def computed_here(self) -> bool:
+        """True if a worker of this host answers, which sets batch work aside for other work."""
+        return not self.upstream and (bool(self.worker) or not self.form)
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint of the model's and its adapter's digests, as answers carry it."""
         digests = [self.base_digest, self.digest] if self.parent else [self.digest]

@@ -43,10 +43,10 @@ def test_every_code_and_every_key_is_in_its_document() -> None:
         assert f"| `{key}` |" in made["config.md"]
     tables = re.findall(r"^## `(\[.*?\])`", made["config.md"], re.MULTILINE)
     assert tables == [
-        "[server]", "[tls]", "[metrics]", "[engine]", "[jobs]", "[routes]", "[tuning]", "[drift]",
-        "[trust]",
-        "[watch]", "[audit]", '[forward."NAME"]', '[notify."NAME"]', '[peers."NAME"]',
-        '[models."ID"]', "[admin.roles]", "[people]", '[oidc."NAME"]', '[groups."NAME"]',
+        "[server]", "[tls]", "[metrics]", "[engine]", "[batches]", "[jobs]", "[routes]",
+        "[tuning]", "[drift]", "[trust]", "[watch]", "[audit]",
+        '[forward."NAME"]', '[notify."NAME"]', '[peers."NAME"]', '[models."ID"]', "[admin.roles]",
+        "[people]", '[oidc."NAME"]', '[groups."NAME"]',
         '[upstreams."NAME"]',
     ]  # fmt: skip
 

@@ -6,6 +6,8 @@ Rules:
 - The queues are bounded, per model and per key. Who finds one full is refused at once and told
   after how many seconds the backlog will have drained at the present rate.
 - A key's concurrency holds over all models. Requests beyond it wait; they are not refused.
+- Where the engine holds batch work back, batch requests have a queue of their own, with as many
+  places: they take no slot, no place and no concurrency from what a person waits for.
 - Everything happens on one event loop; nothing here waits but `Place.turn`.
 """
 
@@ -13,6 +15,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from appliance.admission.fair_queue import FairQueue, Ticket, token_cost
@@ -101,10 +104,14 @@ class Place:
 
 
 class ModelQueue:
-    """The places at one model."""
+    """The places at one model, or those of its batch requests.
 
-    def __init__(self, model: str, slots: int) -> None:
-        self.model = model
+    Attributes:
+        apart: whether it is that of batch requests which the engine sets aside.
+    """
+
+    def __init__(self, slots: int, *, apart: bool) -> None:
+        self.apart = apart
         self.inside = 0  # places whose requests use the model
         self.fair = FairQueue(slots)
         self.held: Counter[str] = Counter()
@@ -153,7 +160,7 @@ class Shares:
         self.quotas = Quotas()
         self._max_queued = max_queued
         self._max_queued_per_key = max_queued_per_key
-        self._queues: dict[str, ModelQueue] = {}
+        self._queues: dict[tuple[str, bool], ModelQueue] = {}
         self._concurrency: dict[str, int | None] = {}
 
     def admit(
@@ -164,6 +171,7 @@ class Shares:
         priority: Priority | None = None,
         *,
         choices: int = 1,
+        sets_aside: bool = False,
     ) -> Place:
         """Take a place at a model.
 
@@ -171,18 +179,21 @@ class Shares:
             slots: requests that the model runs at once.
             priority: None takes that of the key.
             choices: answers that the request runs at once.
+            sets_aside: whether the engine sets batch work aside for other work.
 
         Raises:
             Overloaded: `queue_full` or `rate_limit_exceeded`, with the seconds to wait.
         """
         key, limits, now = principal.key_id, principal.limits, self.now()
-        queue = self._queues.setdefault(model, ModelQueue(model, slots))
+        urgency = priority or limits.priority
+        apart = sets_aside and urgency is Priority.BATCH
+        queue = self._queues.setdefault((model, apart), ModelQueue(slots, apart=apart))
         queue.fair.slots = slots
         self._check_room(queue, key, now)
         self.quotas.admit(key, limits, now)
         self._concurrency[key] = limits.concurrency
         queue.held[key] += 1
-        ticket = Ticket(key, limits.weight, priority or limits.priority, slots=choices)
+        ticket = Ticket(key, limits.weight, urgency, slots=choices)
         return Place(self, queue, principal, ticket)
 
     def count(self, principal: Principal) -> None:
@@ -195,22 +206,26 @@ class Shares:
 
     def inside(self, model: str) -> int:
         """Requests that use a model now."""
-        queue = self._queues.get(model)
-        return queue.inside if queue else 0
+        return sum(queue.inside for queue in self._of(model))
 
     def queued(self, model: str) -> int:
         """Requests that wait for their turn at a model."""
-        queue = self._queues.get(model)
-        return queue.fair.waiting.total() if queue else 0
+        return sum(queue.fair.waiting.total() for queue in self._of(model))
 
     def dispatch(self) -> None:
         """Let run what may run, at every model."""
         for queue in self._queues.values():
-            queue.dispatch(self._may_run)
+            queue.dispatch(partial(self._may_run, queue.apart))
 
-    def _may_run(self, key: str) -> bool:
+    def _of(self, model: str) -> list[ModelQueue]:
+        """The queues of a model."""
+        return [queue for (name, _), queue in self._queues.items() if name == model]
+
+    def _may_run(self, apart: bool, key: str) -> bool:
+        """True if a key may have one more running; what is set aside counts for its like alone."""
         limit = self._concurrency.get(key)
-        return limit is None or sum(q.fair.running[key] for q in self._queues.values()) < limit
+        counted = [q for q in self._queues.values() if apart or not q.apart]
+        return limit is None or sum(q.fair.running[key] for q in counted) < limit
 
     def _check_room(self, queue: ModelQueue, key: str, now: float) -> None:
         fair = queue.fair

@@ -26,11 +26,13 @@ from appliance.api.errors import install_error_handlers
 from appliance.api.large_bodies import LargeBodies
 from appliance.api.observe import Observer
 from appliance.api.openai import (
+    batches,
     ca,
     chat,
     classify,
     completions,
     embeddings,
+    files,
     health,
     models,
     queue,
@@ -42,6 +44,7 @@ from appliance.api.openai import (
     tokenize,
     usage,
 )
+from appliance.api.openai.batch_lines import BatchLines
 from appliance.api.person_gate import PersonGate
 from appliance.api.quota_headers import QuotaTelling
 from appliance.api.refusals import PacedRefusals
@@ -92,6 +95,7 @@ def create_lan_app(services: "Services") -> FastAPI:
                 BodyGate,
                 max_bytes=server.max_body_bytes,
                 there=lambda path: path != PATH and there(path),
+                forms={files.UPLOAD: services.batches.policy.limits.file_bytes + files.FORM_BYTES},
             ),
         ],
     )
@@ -99,6 +103,8 @@ def create_lan_app(services: "Services") -> FastAPI:
     app.state.services = services
     app.state.large_bodies = LargeBodies()
     app.state.running = set()  # requests with an Idempotency-Key
+    lines = BatchLines(services, _observer(services), app.state.large_bodies)
+    services.batches.answer_by(lines.ask)
     install_error_handlers(app)
     if server.docs:
         app.router.routes.extend(docs_routes())
@@ -107,8 +113,7 @@ def create_lan_app(services: "Services") -> FastAPI:
         app.include_router(witness.router)
     for module in (
         chat, completions, responses, classify, embeddings, rerank, search, models, receipts, queue,
-        stored,
-        tokenize, ca, usage,
+        stored, tokenize, ca, usage, files, batches,
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     app.include_router(messages.router, dependencies=KEYS, responses=in_messages(KEYED))

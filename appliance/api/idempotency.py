@@ -33,7 +33,6 @@ WINDOW_S: Final = 86_400
 _NAME: Final = re.compile(r"[!-~]{1,255}")
 _KEPT: Final = frozenset({b"content-type", b"x-appliance-receipt"})
 _AGAIN: Final = (b"idempotent-replayed", b"true")
-_REPEATED: Final = 2
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -171,8 +170,6 @@ class _KeptResponse(Response):
 
     def _requests(self, request_id: str, receipts: str) -> tuple[str, ...]:
         """The ids in the log: of several prompts each has its own."""
-        places = [int(receipt.split()[0]) for receipt in receipts.split(", ") if receipt]
-        if len(places) < _REPEATED:
+        if ", " not in receipts:
             return (request_id,)
-        entries = [self._services.reader.entry(place) for place in places]
-        return tuple(sorted({request_id, *(str(e.body["request_id"]) for e in entries)}))
+        return tuple(sorted({request_id, *self._services.reader.requested(receipts)}))

@@ -27,6 +27,8 @@ _POLLS: Final = {
     "/v1/models": "models",
     "/v1/models/{model_id:path}": "models",
     "/v1/usage": "usage",
+    "/v1/batches/{batch_id}": "batches",
+    "/v1/files/{file_id}": "files",
     "/tokenize": "tokens",
     "/detokenize": "tokens",
     "/tokenizer_info": "tokens",

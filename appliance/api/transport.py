@@ -13,8 +13,8 @@ Rules:
 import re
 import time
 import uuid
-from collections.abc import Callable, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 from urllib.parse import unquote
 
@@ -30,6 +30,8 @@ from appliance.observability.unexpected import unexpected
 from appliance.text import visible
 from appliance.types import Principal
 
+_JSON: Final = "application/json"
+_FORM: Final = "multipart/form-data"
 _SLASH: Final = re.compile(rb"%2[fF]")
 NO_TELEMETRY: Final[TelemetryConfig] = {
     "tracing": False,
@@ -71,9 +73,9 @@ class RequestContext:
         scope["path"] = self.meant(scope["path"])
         if scope["method"] == "HEAD" and scope["path"] in self.probes:
             scope = {**scope, "method": "GET"}  # the server keeps the body back
-        request_id = f"req-{uuid.uuid4().hex}"
         state = scope.setdefault("state", {})
-        state["request_id"], state["client"] = request_id, named_by_client(scope["headers"])
+        request_id = state.setdefault("request_id", f"req-{uuid.uuid4().hex}")
+        state.setdefault("client", named_by_client(scope["headers"]))
         started, begun = False, time.monotonic()
 
         async def tagged(message: Message) -> None:
@@ -144,18 +146,24 @@ class BodyGate:
 
     Args:
         there: tells if a path is a route's that takes JSON; of others the type makes no difference.
+        forms: paths of POST that take a form in place of JSON, and how large it may be.
     """
 
     app: ASGIApp
     max_bytes: int
     there: Callable[[str], bool] = lambda path: True
+    forms: Mapping[str, int] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        refused = self._refusal(Headers(scope=scope))
+        form = self.forms.get(scope["path"]) if scope["method"] == "POST" else None
+        most, kind = self.max_bytes, _JSON
+        if form is not None:
+            most, kind = form, _FORM
+        refused = self._refusal(Headers(scope=scope), most, kind)
         typed = refused is not None and refused.code == "unsupported_media_type"
         if refused is not None and not (typed and not self.there(scope["path"])):
             await error_response(refused)(scope, receive, send)
@@ -167,18 +175,18 @@ class BodyGate:
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
-                if received > self.max_bytes:
-                    raise self._too_large()
+                if received > most:
+                    raise _too_large(most)
             return message
 
         await self.app(scope, limited, send)
 
-    def _refusal(self, headers: Headers) -> RequestRefused | None:
+    def _refusal(self, headers: Headers, most: int, expected: str) -> RequestRefused | None:
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdecimal():
             return BadRequest("invalid_value", "content-length is not a number.")
-        if len(length) > 18 or int(length) > self.max_bytes:
-            return self._too_large()
+        if len(length) > 18 or int(length) > most:
+            return _too_large(most)
         if int(length) == 0 and "transfer-encoding" not in headers:
             return None
         coding = headers.get("content-encoding", "identity").strip().lower()
@@ -187,12 +195,13 @@ class BodyGate:
             what = f"{named} is not taken; send the body as it is."
             return BadRequest("unsupported_media_type", what, param="content-encoding")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            return BadRequest("unsupported_media_type", "Content-Type must be application/json.")
+        if kind != expected:
+            return BadRequest("unsupported_media_type", f"Content-Type must be {expected}.")
         return None
 
-    def _too_large(self) -> TooLarge:
-        return TooLarge("request_too_large", f"The body is larger than {self.max_bytes} bytes.")
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge("request_too_large", f"The body is larger than {most} bytes.")
 
 
 def _keep_escaped_slashes(scope: Scope) -> None:

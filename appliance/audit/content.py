@@ -111,6 +111,28 @@ class Opener:
         return True
 
 
+@dataclass(frozen=True)
+class LockedText:
+    """A text with a key of its own, which is there only wrapped."""
+
+    wrapped: bytes
+    nonce: bytes
+    sealed: bytes
+
+
+def lock(kek: bytes, place: str, name: str, text: bytes) -> LockedText:
+    """Encrypt a text for one place, under a new key."""
+    key = os.urandom(KEY_BYTES)
+    sealed = encrypt(key, place, name, text)
+    return LockedText(wrap(kek, place, key), sealed.nonce, sealed.ciphertext)
+
+
+def unlock(kek: bytes, place: str, name: str, locked: LockedText) -> bytes:
+    """The text. Raises AuditRefused (`content_unavailable`)."""
+    key = unwrap(kek, place, locked.wrapped)
+    return decrypt(key, place, name, EncryptedText(locked.nonce, locked.sealed))
+
+
 def kek_name(kek: bytes) -> str:
     """Sixteen hex digits that name a KEK and tell nothing about it."""
     return hmac.digest(kek, _KEK_ID, "sha256")[:8].hex()

@@ -122,6 +122,11 @@ class LogReader:
             raise NotFound("not_found", f"There is no request {request_id!r} of this key.")
         return intents[0], self.outcome_of(intents[0].seq)
 
+    def requested(self, receipts: str) -> tuple[str, ...]:
+        """The ids of the requests behind `x-appliance-receipt`. Raises as `entry`."""
+        places = [int(receipt.split()[0]) for receipt in receipts.split(", ") if receipt]
+        return tuple(str(self.entry(place).body["request_id"]) for place in places)
+
     def outcome_of(self, intent: int) -> LogEntry | None:
         """The entry that closes an intent, if there is one yet. Raises as `entry`."""
         with self._opened() as log:

@@ -256,7 +256,15 @@ class KeyStore:
         Raises:
             Unauthenticated: `invalid_api_key`.
         """
-        key = self._keys.get(self._certificates.get(fingerprint, ""))
+        return self.holder(self._certificates.get(fingerprint, ""))
+
+    def holder(self, key_id: str) -> Principal:
+        """Find the holder of a key by its id, with the rights of this moment.
+
+        Raises:
+            Unauthenticated: `invalid_api_key`.
+        """
+        key = self._keys.get(key_id)
         if key is None:
             raise _refusal()
         return self._admitted(key, self._clock.wall_us())

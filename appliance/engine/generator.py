@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 
 from appliance.engine import protocol
+from appliance.engine.batch_turns import BatchTurns
 from appliance.engine.cells import Cells
 from appliance.engine.decisions import Decisions
 from appliance.engine.labels import Labels
@@ -50,7 +51,13 @@ class Generator:
         pace = None if load.reproducible else Pace(load.prefill_budget, load.gap_ms / 1000)
         self.engine = Engine(
             runner,
-            Scheduler(cells, load.prefill_budget, pace, fixed_chunks=load.reproducible),
+            Scheduler(
+                cells,
+                load.prefill_budget,
+                pace,
+                fixed_chunks=load.reproducible,
+                batches=BatchTurns(load.batch_after_s, load.batch_percent),
+            ),
             # The thread count may show in the last bits of a logit: reproducible mode keeps it.
             None if load.reproducible else Threads(load.threads),
         )
@@ -115,6 +122,7 @@ class Generator:
             adapter=request.adapter,
             shared=self._shared(asked, tokens),
             weight=request.weight,
+            batch=request.batch,
         )
         template = self._preparer.template.sha256 if asked.messages is not None else ""
         # Scored are the labels' tokens, too, so that they are part of what is asked.
@@ -152,6 +160,7 @@ class Generator:
             adapter=request.adapter,
             shared=self._shared(asked, tokens),
             weight=request.weight,
+            batch=request.batch,
         )
 
     def _shared(self, asked: GenerationRequest, tokens: list[int]) -> int:

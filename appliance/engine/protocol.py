@@ -64,6 +64,8 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         template: the chat template that was verified; "" leaves it to the model's file.
         grammars: those that were signed with the model, by name.
         gpu: None for the processor alone.
+        batch_after_s: how long batch work is set aside before it gets a part of the steps.
+        batch_percent: that part.
         patience: how many times the usual limit a step may take before the worker is ended.
     """
 
@@ -85,6 +87,8 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     gpu: LoadOnGpu | None = None
     patience: float = 1.0
     refused: int = 0
+    batch_after_s: int = 600
+    batch_percent: int = 5
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):
@@ -100,6 +104,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         scope: the app that asks; what is computed for it is reused for it alone, and as far as the
             documents that it may read are the same.
         weight: the app's share of a contended engine, relative to others.
+        batch: it is set aside while other work is there.
         adapter: digest of the adapter to answer with, "" for the model alone.
     """
 
@@ -110,6 +115,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     scope: str = ""
     weight: int = 1
     adapter: str = ""
+    batch: bool = False
 
 
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):

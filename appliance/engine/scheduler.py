@@ -16,6 +16,8 @@ Rules:
 - Apps share by weight (app_shares.py): the request whose app would then have least runs next, and
   gets its slot and cells from an app that keeps as much. A long prompt is overtaken by as many
   short ones as it counts; then it waits for its room, and only what fits beside it runs before it.
+- Batch work is held back while other work is there (batch_turns.py), unless that can do nothing: it
+  is in no step, and its slots and cells are the first to go. Once it starved, one keeps its own.
 - When the KV cache is full, the youngest sequence of the app that has most is preempted: its cells
   are freed, and it is computed again from its tokens when there is room. The oldest always makes
   progress, so every request ends.
@@ -33,6 +35,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from appliance.engine.app_shares import LONG, AppShares, held, size
+from appliance.engine.batch_turns import BatchTurns
 from appliance.engine.burst import LAST, Burst
 from appliance.engine.cells import BRANCHES, SCORED, Cells
 from appliance.engine.labels import Tokens
@@ -111,15 +114,25 @@ class Scheduler:
         budget: prompt tokens that one step may hold.
         pace: what steps cost here, to hold fewer; None always allows the budget.
         fixed_chunks: cut prompts only at multiples of the budget.
+        batches: the steps that batch work takes part in.
     """
 
     def __init__(
-        self, cells: Cells, budget: int, pace: Pace | None = None, *, fixed_chunks: bool = False
+        self,
+        cells: Cells,
+        budget: int,
+        pace: Pace | None = None,
+        *,
+        fixed_chunks: bool = False,
+        batches: BatchTurns | None = None,
     ) -> None:
         self.cells = cells
         self.budget = budget
         self.pace = pace
         self.fixed_chunks = fixed_chunks
+        self.batches = batches or BatchTurns()
+        self._mixed = False  # there is batch work and other work
+        self._aside = False  # batch work has no part in the step that is planned
         self.waiting: list[Sequence] = []  # oldest first, preempted ones before new ones
         self.running: list[Sequence] = []  # oldest first
         self._burst = Burst()
@@ -154,15 +167,40 @@ class Scheduler:
     def plan(self) -> StepPlan:
         """The next step; empty when there is nothing to do."""
         self._step += 1
+        kinds = {s.batch for s in (*self.running, *self.waiting)}
+        takes_part = self.batches.take_part(batch=True in kinds, other=False in kinds)
+        self._mixed = len(kinds) > 1
+        self._aside = self._mixed and not takes_part
+        plan = self._plan()
+        if not plan.chunks and self._aside:
+            self._aside = False
+            plan = self._plan()
+        for chunk in plan.chunks:
+            chunk.sequence.served = self._step
+        self._burst.record(plan.tokens)
+        plan.operations = self.cells.take_operations()
+        return plan
+
+    def _stepping(self) -> list[Sequence]:
+        """The running sequences that are not held back."""
+        return [s for s in self.running if not s.batch] if self._aside else self.running
+
+    def _batch(self) -> list[Sequence]:
+        """Batch work that runs, beside other work, and may lose its slot; the oldest first."""
+        found = [s for s in self.running if s.batch and self._mixed]
+        return found[1:] if self.batches.starved else found
+
+    def _plan(self) -> StepPlan:
         admitted: list[Sequence] = []
         plan = StepPlan(AppShares([], None))
         for adapter in self._groups():
-            group = [s for s in self.running if s.adapter == adapter]
-            answering = {s.adapter for s in self.running if s.generating} | {adapter}
+            running = self._stepping()
+            group = [s for s in running if s.adapter == adapter]
+            answering = {s.adapter for s in running if s.generating} | {adapter}
             plan = StepPlan(AppShares(group, self.pace), adapter, len(answering))
             self._plan_decodes(plan, admitted)
             admitted += self._admit(plan)
-            now = [s for s in self.running if s.adapter == adapter]
+            now = [s for s in self._stepping() if s.adapter == adapter]
             if now != group:  # some were admitted or preempted
                 plan.shares = AppShares(now, self.pace)
             self._plan_paths(plan)
@@ -170,15 +208,12 @@ class Scheduler:
             if plan.chunks:
                 self._turns[adapter] = 2 * self._step + 1
                 break
-        for chunk in plan.chunks:
-            chunk.sequence.served = self._step
-        self._burst.record(plan.tokens)
-        plan.operations = self.cells.take_operations()
         return plan
 
     def _groups(self) -> list[str]:
         """The adapters of what is there, those that had no step for longest first."""
-        everybody = sorted([*self.running, *self.waiting], key=_arrival)
+        waiting = [s for s in self.waiting if not (self._aside and s.batch)]
+        everybody = sorted([*self._stepping(), *waiting], key=_arrival)
         # A new group goes before the group of the last step and behind all that wait already.
         joined = 2 * self._step - 2
         self._turns = {s.adapter: self._turns.get(s.adapter, joined) for s in everybody}
@@ -187,7 +222,7 @@ class Scheduler:
     def _plan_decodes(self, plan: StepPlan, admitted: list[Sequence]) -> None:
         generating = [
             s
-            for s in self.running
+            for s in self._stepping()
             if s.adapter == plan.adapter and s.generating and s not in admitted
         ]
         for sequence in plan.shares.answers(generating):
@@ -204,9 +239,13 @@ class Scheduler:
         return False
 
     def _victim(self) -> Sequence:
-        """The youngest of the app that has most; never the oldest of all beside others."""
+        """The youngest of the app that has most; never the oldest of all beside others.
+
+        Batch work goes before other work.
+        """
         has = held(self.running)
-        return max(self.running[1:] or self.running, key=lambda s: (has[s.scope], s.arrival))
+        least = self._batch() or self.running[1:] or self.running
+        return max(least, key=lambda s: (has[s.scope], s.arrival))
 
     def _admit(self, plan: StepPlan) -> list[Sequence]:
         """Let waiting sequences run while there are ids, and room for their whole prompts."""
@@ -232,7 +271,7 @@ class Scheduler:
     def _start(self, sequence: Sequence) -> None:
         self.waiting.remove(sequence)
         for other in self.waiting:
-            if other.arrival < sequence.arrival:
+            if other.arrival < sequence.arrival and other.batch == sequence.batch:
                 other.overtaken += size(sequence)
         self.cells.acquire(sequence)
         if sequence.reused is None:
@@ -244,9 +283,11 @@ class Scheduler:
         """Choose the next sequence: the first in line of the app that would have least of its
         share then.
         """
-        has = held(self.running)
+        has = held(self._stepping())
         first: dict[str, Sequence] = {}
         for sequence in self.waiting:
+            if self._aside and sequence.batch:
+                continue
             if sequence.arrival not in passed and sequence.scope not in blocked:
                 first.setdefault(sequence.scope, sequence)
 
@@ -260,7 +301,7 @@ class Scheduler:
         """True if a sequence and all that have overtaken `head` fit beside it."""
         if head is None:
             return True
-        ahead = sum(len(s.tokens) for s in self.running if s.arrival > head.arrival)
+        ahead = sum(len(s.tokens) for s in self._stepping() if s.arrival > head.arrival)
         return ahead + len(sequence.tokens) + len(head.tokens) <= self.cells.capacity
 
     def _fits(self, sequence: Sequence, plan: StepPlan) -> bool:
@@ -275,21 +316,25 @@ class Scheduler:
         planned = {c.sequence for c in plan.chunks}
         short = sequence.pending + sequence.max_tokens - sequence.generated <= LONG
         soon = SOON if short else self.cells.capacity
-        promised = sum(min(s.pending, soon) for s in self.running if s not in planned)
+        promised = sum(min(s.pending, soon) for s in self._stepping() if s not in planned)
         room = self.cells.room() - (0 if self.cells.separate else promised)
         return self.cells.lacking(sequence) - room
 
     def _make_place(self, sequence: Sequence, plan: StepPlan) -> bool:
-        """Preempt the youngest of apps that still have at least what this one's app has then."""
-        has, left = held(self.running), self.running[1:]
+        """Preempt the youngest of apps that still have at least what this one's app has then.
+
+        Batch work goes before other work.
+        """
+        has, batch = held(self.running), [] if sequence.batch else self._batch()
+        left = [s for s in self.running if s not in batch][1:]
         then = has.get(sequence.scope, 0.0) + size(sequence) / sequence.weight
         lacks, victims = self._lacks(sequence, plan), list[Sequence]()
         while lacks > 0 or not (victims or self.cells.has_id()):
             richer = [s for s in left if has[s.scope] - size(s) / s.weight >= then]
-            if not richer:
+            if not (batch or richer):
                 return False
-            victim = max(richer, key=lambda s: (has[s.scope], s.arrival))
-            left.remove(victim)
+            victim = max(batch or richer, key=lambda s: (has[s.scope], s.arrival))
+            (batch or left).remove(victim)
             victims.append(victim)
             has[victim.scope] -= size(victim) / victim.weight
             lacks -= self.cells.alone(victim) + victim.pending
@@ -302,7 +347,7 @@ class Scheduler:
         if sequence.scores_prompt:
             return False
         at_least = self.cells.match(sequence) + SHORTEST
-        for other in self.running:
+        for other in self._stepping():
             if other.adapter != sequence.adapter:
                 continue
             if other.computed < other.known and self.cells.keeps(other):
@@ -316,7 +361,7 @@ class Scheduler:
     def _plan_prompts(self, plan: StepPlan, admitted: list[Sequence]) -> None:
         prompts = [
             s
-            for s in self.running
+            for s in self._stepping()
             if s.adapter == plan.adapter and s.pending and (not s.generating or s in admitted)
         ]
         if not prompts:
@@ -328,7 +373,7 @@ class Scheduler:
             if sequence.slot is not None and self.cells.grow(sequence.slot, count):
                 plan.chunks.append(Chunk(sequence, sequence.computed, count))
         if not plan.chunks:  # prompts fill the cache and none can go on
-            self._preempt(self.running[-1], plan)
+            self._preempt((self._batch() or self.running)[-1], plan)
             self._plan_prompts(plan, admitted)
 
     def _plan_paths(self, plan: StepPlan) -> None:
@@ -337,7 +382,7 @@ class Scheduler:
         Where prompts have fixed chunks, the paths take nothing of their budget.
         """
         ready = [
-            s for s in self.running if s.labels and s.adapter == plan.adapter and not s.pending
+            s for s in self._stepping() if s.labels and s.adapter == plan.adapter and not s.pending
         ]
         if not ready:
             return
@@ -371,7 +416,7 @@ class Scheduler:
         left = self._left(plan, prompts)
         wanted = {s: self._largest(s) for s in prompts}
         if not self.fixed_chunks:
-            for sequence in self._burst.waiting(self.running).intersection(prompts):
+            for sequence in self._burst.waiting(self._stepping()).intersection(prompts):
                 wanted[sequence] = min(wanted[sequence], max(0, sequence.pending - LAST))
         portions = dict.fromkeys(prompts, 0)
         soonest = sorted(prompts, key=lambda s: s.pending)

@@ -30,6 +30,7 @@ class Sequence:
             cells are of use to the same adapter only.
         shared: leading tokens that every app may share, since an admin registered them.
         weight: the app's share of a contended engine, relative to others.
+        batch: it is set aside while other work is there.
         reused: prompt tokens that the KV cache had when the request first ran.
         arrival: its place in the order of arrival.
         overtaken: how many later ones ran before it, as `app_shares.size` counts them.
@@ -62,6 +63,7 @@ class Sequence:
     adapter: str = ""
     shared: int = 0
     weight: int = 1
+    batch: bool = False
     reused: int | None = None
     arrival: int = 0
     overtaken: int = 0

@@ -239,6 +239,7 @@ class Facts:
     unnotified: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()
     replays: tuple[Told, ...] = ()
+    batches: tuple[Told, ...] = ()
     backup: Backup | None = None
     ends_early: str = ""
     state: tuple[Told, ...] = ()

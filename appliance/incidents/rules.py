@@ -475,6 +475,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("key_quarantined", "warning", "Requests of an app ended an engine twice: it must wait",
          "10 s", "`appliance audit search --kind worker --newest` names them; it ends by itself in"
          " ten minutes.", lambda facts: facts.quarantined),
+    Rule("batch_starves", "warning", "A batch of an app gets no answers",
+         "20 min (twice `after_seconds`)",
+         "`appliance job list` has it; others take all of its model: `appliance request list`.",
+         lambda facts: facts.batches),
     Rule("upstream_down", "critical", "No host of an upstream can be asked",
          "2 probes (`probe_seconds`)", "`appliance upstream show {subject}`", _upstream_down),
     Rule("upstream_host_down", "warning", "A host of an upstream cannot be asked",

@@ -216,6 +216,7 @@ async def _serve(services: Services, listeners: _Listeners) -> None:
             "monitors": lambda of: of.monitors.watch(),
             "upstreams": lambda of: of.upstreams.run(),
             "alarms": lambda of: onlooker.run(),
+            "batches": lambda of: of.batches.watch(),
             "counts": lambda of: keep_writing_counts(of.rejected, of.audit),
         },
     )

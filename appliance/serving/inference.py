@@ -90,6 +90,10 @@ class Inference:
         """The models that an app may use: those in memory, and those that a request loads."""
         return [c for c in self._backends.cards() if principal.may_answer(c)]
 
+    def slots(self, model: str) -> int:
+        """Requests of a model that run at once; raises as `Backends.slots`."""
+        return self._backends.slots(model)
+
     def answers_without_models(self) -> bool:
         """True if there is a task that needs no model."""
         return any(card.form and not card.worker for card in self._backends.cards())
@@ -179,9 +183,13 @@ class Inference:
     def _admit(
         self, caller: Caller, request: GenerationRequest, card: ModelCard, backends: Backends
     ) -> Place:
-        slots = backends.slots(card.id)
         return self._shared.shares.admit(
-            caller.principal, card.engine, slots, request.priority, choices=request.choices
+            caller.principal,
+            card.engine,
+            backends.slots(card.id),
+            request.priority,
+            choices=request.choices,
+            sets_aside=card.computed_here,
         )
 
     async def _open(

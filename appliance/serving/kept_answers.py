@@ -13,7 +13,6 @@ Rules:
 import hashlib
 import hmac
 import json
-import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +20,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from appliance.audit.content import KEY_BYTES, EncryptedText, decrypt, encrypt, unwrap, wrap
+from appliance.audit.content import LockedText, lock, unlock
 from appliance.clock import Clock
 from appliance.errors import Overloaded, StateRefused
 from appliance.types import ContentMode, Principal
@@ -110,8 +109,8 @@ class KeptAnswers:
             return None
         if row.sealed is None:
             raise StateRefused("erased", "The answer was erased.")
-        key = unwrap(self._kek(), place, row.wrapped)
-        text = decrypt(key, place, _TEXT, EncryptedText(row.nonce, row.sealed))
+        locked = LockedText(row.wrapped, row.nonce, row.sealed)
+        text = unlock(self._kek(), place, _TEXT, locked)
         return KeptAnswer(tuple(json.loads(row.requests)), row.asked, text)
 
     def check_room(self, key_id: str) -> None:
@@ -139,16 +138,12 @@ class KeptAnswers:
         Raises:
             SQLAlchemyError: it cannot be.
         """
-        key = os.urandom(KEY_BYTES)
-        sealed = encrypt(key, place, _TEXT, answer.text)
         row = {
             "place": place,
             "key_id": key_id,
             "requests": json.dumps(answer.requests),
             "asked": answer.asked,
-            "wrapped": wrap(self._kek(), place, key),
-            "nonce": sealed.nonce,
-            "sealed": sealed.ciphertext,
+            **vars(lock(self._kek(), place, _TEXT, answer.text)),
             "until_us": self._clock.wall_us() + seconds * 1_000_000,
         }
         with self._database.begin() as connection:

@@ -16,7 +16,7 @@ from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
 from appliance.serving.computed import Computed
 from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
-from appliance.types import Delta, GenerationRequest, ModelCard, Principal
+from appliance.types import Delta, GenerationRequest, ModelCard, Principal, Priority
 from appliance.workers.coverage import Obstacle
 from appliance.workers.process import WorkerProcess
 from appliance.workers.supervisor import Supervisor
@@ -52,6 +52,7 @@ class LocalWorker:
             seed=seed,
             scope=principal.key_id,
             weight=principal.limits.weight,
+            batch=(request.priority or principal.limits.priority) is Priority.BATCH,
             adapter=self.adapter.digest if self.adapter else "",
         )
         prepared = await self.worker.prepare(message, principal.key_id)

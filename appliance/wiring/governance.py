@@ -17,6 +17,7 @@ from appliance.serving.selftest import SelfTestRun
 from appliance.trust.artifacts.store import ModelStore
 from appliance.tuning import teaching
 from appliance.wiring.access import AccessRoom
+from appliance.wiring.batches import BatchRoom
 from appliance.wiring.evidence import EvidenceRoom
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom
@@ -37,6 +38,7 @@ class GovernanceRoom:
         serving: ServingRoom,
         evidence: EvidenceRoom,
         routing: RoutingRoom,
+        batches: BatchRoom,
     ) -> None:
         held = log.held
         data, store, policy = held.data, trust.store, trust.policy
@@ -88,6 +90,7 @@ class GovernanceRoom:
             "shadows": routing.shadows,
             "label queues": evidence.labels,
             "kept answers": serving.kept,
+            "batches": batches.store,
             "evaluations": OutcomeTexts(data / EVALUATIONS, data / teaching.DIRECTORY),
         }
         self.erasure = Erasing(

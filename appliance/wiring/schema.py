@@ -6,6 +6,8 @@ Rule: scripts are only ever added, at the end: a database counts how many it has
 from typing import Final
 
 from appliance.auth import groups, key
+from appliance.batches import files as batch_files
+from appliance.batches import store as batch_store
 from appliance.datasets import label_queues
 from appliance.datasets import ledger as ledgers
 from appliance.forwarding import cursors as forwarded
@@ -58,5 +60,7 @@ MIGRATIONS: Final = (
     seen_logs.TABLES,
     key.PEOPLE,
 )
+FILES: Final = (batch_files.TABLES, batch_store.BATCHES)
+"""The scripts of files.db, in the same way."""
 SCHEMA: Final = len(MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""

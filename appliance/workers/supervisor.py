@@ -431,6 +431,8 @@ class Supervisor:
             on_disk=served.model.sealed.on_disk,
             kind=facts.kind,
             gap_ms=config.target_gap_ms,
+            batch_after_s=self._config.batches.after_seconds,
+            batch_percent=self._config.batches.percent,
             kept=config.kept_prefixes,
             prefixes=config.prefixes,
             template=facts.chat_template or "",

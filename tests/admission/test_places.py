@@ -150,7 +150,7 @@ async def test_quotas_are_taken_and_settled_once() -> None:
     with pytest.raises(Overloaded) as caught:
         shares.admit(limited, "m", 1)
     assert caught.value.retry_after == 20
-    assert not shares._queues["m"].held
+    assert not shares._queues["m", False].held
 
 
 async def test_a_request_may_be_of_another_priority_than_its_key() -> None:
@@ -180,3 +180,56 @@ async def test_a_request_may_be_of_another_priority_than_its_key() -> None:
         first.leave(1, 1)
     assert order.index("urgent") < order.index("batch 1")
     assert order.index("live 3") < order.index("batch 1")
+
+
+async def test_batch_work_that_is_set_aside_takes_no_slot_from_others() -> None:
+    shares, _ = shares_of(max_queued=2, per_key=2)
+    night, desk = app("night", priority=Priority.BATCH), app("desk")
+    for who in (night, desk):  # a slot, and two ahead of it, as of one key alone
+        ran = [await running(shares.admit(who, "m", 1, sets_aside=True)) for _ in range(4)]
+        assert ran == [True, True, True, False]
+    assert shares.queued("m") == 2
+    shares.admit(night, "m", 1, sets_aside=True)
+    with pytest.raises(Overloaded):
+        shares.admit(night, "m", 1, sets_aside=True)
+    shares.admit(desk, "m", 1, sets_aside=True)  # each kind has its own bound
+    # Control: an engine that sets nothing aside has its slots for all.
+    ran = [await running(shares.admit(night, "elsewhere", 1)) for _ in range(3)]
+    assert ran == [True, True, True] and not await running(shares.admit(desk, "elsewhere", 1))
+
+
+async def test_a_keys_batch_work_takes_nothing_of_its_concurrency() -> None:
+    shares, _ = shares_of()
+    line = app("a", concurrency=1, priority=Priority.BATCH)
+    assert await running(shares.admit(line, "m", 4, sets_aside=True))
+    asked = shares.admit(app("a", concurrency=1), "m", 4, sets_aside=True)
+    assert await running(asked)
+    more = asyncio.create_task(shares.admit(line, "m", 4, sets_aside=True).turn())
+    await asyncio.sleep(0)
+    assert not more.done()  # with what a person asked, it is one too many
+    more.cancel()
+
+
+async def test_keys_share_batch_slots_by_turns() -> None:
+    shares, _ = shares_of()
+    order: list[str] = []
+
+    async def wait(place: Place, name: str) -> None:
+        assert await place.turn()
+        order.append(name)
+        place.leave(10, 10)
+
+    names = [name for name in "ab" for _ in range(4)]  # all of one key's came first
+    places = [
+        shares.admit(app(name, priority=Priority.BATCH), "m", 1, sets_aside=True) for name in names
+    ]
+    first = shares.admit(app("c", priority=Priority.BATCH), "m", 1, sets_aside=True)
+    assert await running(first)
+    for place in places:
+        place.reserve(10, 10)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        for place, name in zip(places, names, strict=True):
+            group.create_task(wait(place, name))
+        await asyncio.sleep(0)
+        first.leave(1, 1)
+    assert order == list("abababab")

@@ -49,6 +49,12 @@ ROUTES = {
     "/v1/responses/resp_{name}": {"GET", "DELETE"},
     "/v1/responses/resp_{name}/cancel": {"POST"},
     "/v1/responses/resp_{name}/input_items": {"GET"},
+    "/v1/files": {"GET", "POST"},
+    "/v1/files/{file_id}": {"GET", "DELETE"},
+    "/v1/files/{file_id}/content": {"GET"},
+    "/v1/batches": {"GET", "POST"},
+    "/v1/batches/{batch_id}": {"GET"},
+    "/v1/batches/{batch_id}/cancel": {"POST"},
     "/v1/messages": {"POST"},
     "/v1/messages/count_tokens": {"POST"},
 }
@@ -90,7 +96,7 @@ async def test_the_lan_serves_these_routes_and_no_other(lan: Lan) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_no_route_answers_without_a_key_but_the_public_ones(lan: Lan, method: str) -> None:
-    others = ["/", "/v1", "/v1/files", "/docs/x", "/admin/status", "/metrics", "/healthz/"]
+    others = ["/", "/v1", "/v1/uploads", "/docs/x", "/admin/status", "/metrics", "/healthz/"]
     async with lan.anonymous() as client:
         for path in [*routes_of(lan.app), *others]:
             reply = await client.request(method, path, json={})
@@ -111,7 +117,7 @@ async def test_with_a_key_other_methods_are_405_and_other_paths_404(lan: Lan, me
             assert shaped(reply)["code"] == "method_not_allowed"
             assert set(reply.headers["allow"].replace(" ", "").split(",")) == methods
     if method != "HEAD":
-        for path in ("/", "/v1/files", "/docs/", "/admin/status", "/v1/chat/completions/"):
+        for path in ("/", "/v1/uploads", "/docs/", "/admin/status", "/v1/chat/completions/"):
             reply = await lan.client.request(method, path)
             assert (reply.status_code, shaped(reply)["code"]) == (404, "not_found")
 
@@ -119,7 +125,8 @@ async def test_with_a_key_other_methods_are_405_and_other_paths_404(lan: Lan, me
 POSTS = sorted(
     path
     for path, methods in ROUTES.items()
-    if "POST" in methods and not path.endswith("/cancel")  # which has no body
+    # A form is no JSON, and a cancel has no body.
+    if "POST" in methods and path != "/v1/files" and not path.endswith("/cancel")
 )
 
 

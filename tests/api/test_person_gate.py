@@ -296,3 +296,14 @@ async def test_an_answer_that_is_kept_is_its_persons(site: Site) -> None:
 async def test_no_login_service_means_no_answer_for_a_token(site: Site) -> None:
     reply = await site.chat(site.login.token(iss="https://other.example"))
     assert reply.json()["error"]["code"] == "person_token_foreign"
+
+
+async def test_files_and_batches_are_an_apps_own(site: Site) -> None:
+    for path in ("/v1/files", "/v1/batches", "/v1/batches/batch_x", "/v1/files/file-x/content"):
+        for client, who in ((site.client, "plain"), (site.strict, "strict")):
+            headers = {"x-end-user-token": site.login.token(jti=f"{who} {path}")}
+            refused = await client.get(path, headers=headers)
+            told = (refused.status_code, refused.json()["error"]["code"])
+            assert told == (403, "batch_for_person")
+        alone = await site.client.get(path)
+        assert alone.status_code in (200, 404)

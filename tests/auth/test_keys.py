@@ -273,6 +273,7 @@ def test_a_client_certificate_stands_for_its_key(
     key, _ = keys.create("billing", certificate=b"c" * 32)
     for store in (keys, KeyStore(database, clock)):
         assert store.authenticate_certificate(b"c" * 32).key_id == key.id
+        assert store.holder(key.id) == store.authenticate_certificate(b"c" * 32)
         with pytest.raises(Unauthenticated):
             store.authenticate_certificate(b"d" * 32)
     with pytest.raises(StateRefused):
@@ -280,6 +281,8 @@ def test_a_client_certificate_stands_for_its_key(
     keys.revoke(key.id)
     with pytest.raises(Unauthenticated):
         keys.authenticate_certificate(b"c" * 32)
+    with pytest.raises(Unauthenticated):
+        keys.holder(key.id)
     keys.create("other", certificate=b"c" * 32)
 
 

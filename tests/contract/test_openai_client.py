@@ -1,6 +1,7 @@
 """The unmodified `openai` package against a real server on loopback."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -313,3 +314,42 @@ async def test_eight_streams_at_once_are_each_complete(scripted: Scripted) -> No
             return "".join([c.choices[0].delta.content or "" async for c in stream])
 
         assert await asyncio.gather(*(one() for _ in range(8))) == [TEXT] * 8
+
+
+def test_a_batch_is_sent_polled_read_and_cancelled(client: OpenAI, scripted: Scripted) -> None:
+    def lines(count: int) -> bytes:
+        body = {"model": CARD.id, "messages": HI}
+        made = [
+            {"custom_id": f"{n}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+            for n in range(count)
+        ]
+        return "".join(json.dumps(line) + "\n" for line in made).encode()
+
+    file = client.files.create(
+        file=("lines.jsonl", lines(3)),
+        purpose="batch",
+        expires_after={"anchor": "created_at", "seconds": 3600},
+    )
+    assert (client.files.retrieve(file.id).filename, file.purpose) == ("lines.jsonl", "batch")
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h",
+        metadata={"for": "a test"},
+    )  # fmt: skip
+    while batch.status in ("validating", "in_progress", "finalizing"):
+        batch = client.batches.retrieve(batch.id)
+    assert batch.status == "completed" and batch.output_file_id and batch.metadata
+    answers = client.files.content(batch.output_file_id).text.splitlines()
+    assert [json.loads(one)["custom_id"] for one in answers] == ["0", "1", "2"]
+    scripted.inference.hold = held = asyncio.Event()
+    long = client.files.create(file=lines(40), purpose="batch")
+    asked = client.batches.create(
+        input_file_id=long.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    assert client.batches.cancel(asked.id).status in ("cancelling", "cancelled")
+    while (asked := client.batches.retrieve(asked.id)).status == "cancelling":
+        pass
+    held.set()
+    assert asked.status == "cancelled"
+    assert {one.id for one in client.batches.list(limit=1)} >= {batch.id, asked.id}
+    assert {one.id for one in client.files.list(purpose="batch")} >= {file.id, long.id}
+    assert client.files.delete(file.id).deleted

@@ -8,6 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from appliance.engine.app_shares import LONG
+from appliance.engine.batch_turns import BatchTurns
 from appliance.engine.cells import Cells
 from appliance.engine.scheduler import FORCED, Chunk, Scheduler, StepPlan
 from appliance.engine.sequence import Sequence
@@ -29,6 +30,7 @@ class Ask:
     forced: int = 0
     adapter: str = ""
     app: str = ""
+    batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Scene:
 
 
 @st.composite
-def scenes(draw: st.DrawFn, *, cancels: bool = True, reproducible: bool = False) -> Scene:
+def scenes(
+    draw: st.DrawFn, *, cancels: bool = True, reproducible: bool = False, batches: bool = False
+) -> Scene:
     capacity = draw(st.integers(4, 48))
     asks = []
     for _ in range(draw(st.integers(1, 9))):
@@ -58,6 +62,7 @@ def scenes(draw: st.DrawFn, *, cancels: bool = True, reproducible: bool = False)
                 draw(st.sampled_from([0, 0, 1, 40])),
                 draw(st.sampled_from(["", "", "one", "two"])),
                 "" if reproducible else draw(st.sampled_from(["", "", "a", "b"])),
+                draw(st.booleans()) if batches else False,
             )
         )
     return Scene(
@@ -124,7 +129,7 @@ class _Player:
                 tokens = [1000 * number + i for i in range(ask.prompt)]
                 sequence = Sequence(
                     number, tokens, Sampling(), ask.max_tokens, TextStream(),
-                    adapter=ask.adapter, scope=ask.app,
+                    adapter=ask.adapter, scope=ask.app, batch=ask.batch,
                 )  # fmt: skip
                 self.alive[number] = sequence
                 self.scheduler.add(sequence)
@@ -177,8 +182,11 @@ class _Player:
             assert chunk.start + chunk.count <= len(chunk.sequence.tokens)
         counts = {c.sequence: c.count for c in plan.chunks}
         assert {c.sequence.adapter for c in plan.chunks} <= {plan.adapter}, "two adapters in a step"
-        self._check_turns(plan, {s.adapter for s in decoding if s.id not in put_back})
-        for sequence, count in decoding.items():
+        aside = {s for s in [*before, *running] if s.batch and self.scheduler._aside}
+        assert not aside & counts.keys(), "batch work took part beside other work"
+        going = {s: count for s, count in decoding.items() if s not in aside}
+        self._check_turns(plan, {s.adapter for s in going if s.id not in put_back})
+        for sequence, count in going.items():
             if sequence.id not in put_back and sequence.adapter == plan.adapter:
                 assert counts.get(sequence) == count, "a running answer was left out"
         # What one step adds beside running answers stays within the budget.
@@ -208,8 +216,12 @@ class _Player:
                 self.trace.admitted.append(sequence.id)
         arrival = {n: (a.arrives, n) for n, a in enumerate(self.scene.asks)}
         for queue in (running, waiting):
+            if any(s.batch for s in queue):
+                continue
             order = [arrival[s.id] for s in queue]
             assert order == sorted(order), "somebody overtook"
+        if any(a.batch for a in self.scene.asks):
+            return
         for app in self.apps:  # one app's requests run in the order in which they came
             own = [[arrival[s.id] for s in queue if s.scope == app] for queue in (running, waiting)]
             assert not all(own) or own[0][-1] < own[1][0], "somebody overtook"
@@ -219,6 +231,18 @@ class _Player:
 @given(scenes())
 def test_every_request_ends_in_bounded_steps_and_none_shares_a_cell(scene: Scene) -> None:
     trace = play(scene)
+    never_cancelled = {n for n, a in enumerate(scene.asks) if a.cancelled is None}
+    assert never_cancelled <= set(trace.ended)
+
+
+@settings(deadline=None, max_examples=300)
+@given(scenes(batches=True), st.sampled_from([(600, 5), (0, 50)]))
+def test_the_same_where_batch_work_is_set_aside(scene: Scene, policy: tuple[int, int]) -> None:
+    def make(cells: Cells, budget: int, fixed: bool) -> Scheduler:
+        turns = BatchTurns(*policy, now=lambda: 0.0)
+        return Scheduler(cells, budget, fixed_chunks=fixed, batches=turns)
+
+    trace = play(scene, make)
     never_cancelled = {n for n, a in enumerate(scene.asks) if a.cancelled is None}
     assert never_cancelled <= set(trace.ended)
 

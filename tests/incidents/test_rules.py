@@ -113,6 +113,7 @@ BAD = {
     "drift_found": replace(WELL, drifts=told()),
     "queue_full": replace(WELL, refusals=(Refusals("planner", 5, no_room=5),)),
     "app_floods": replace(WELL, refusals=(Refusals("planner", 100),)),
+    "batch_starves": replace(WELL, batches=told()),
     "upstream_down": replace(WELL, upstreams=(host("drained"),)),
     "upstream_host_down": replace(
         WELL, upstreams=(host("tripped"), replace(host("ready", usable=True), url="https://b"))

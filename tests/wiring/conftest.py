@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.wiring.access import AccessRoom
+from appliance.wiring.batches import BatchRoom
 from appliance.wiring.directory import HeldDirectory, hold, initialise
 from appliance.wiring.evidence import EvidenceRoom
 from appliance.wiring.governance import GovernanceRoom
@@ -81,6 +82,11 @@ def routing(
 
 
 @pytest.fixture
+def batches(log: LogRoom, access: AccessRoom, pool: PoolRoom, routing: RoutingRoom) -> BatchRoom:
+    return BatchRoom(log, access, pool, routing)
+
+
+@pytest.fixture
 def governance(
     log: LogRoom,
     access: AccessRoom,
@@ -89,5 +95,6 @@ def governance(
     serving: ServingRoom,
     evidence: EvidenceRoom,
     routing: RoutingRoom,
+    batches: BatchRoom,
 ) -> GovernanceRoom:
-    return GovernanceRoom(log, access, trust, pool, serving, evidence, routing)
+    return GovernanceRoom(log, access, trust, pool, serving, evidence, routing, batches)

@@ -151,6 +151,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             )
             for model, key in services.supervisor.quarantined()
         ),
+        batches=services.batches.starving(),
         upstreams=tuple(
             UpstreamHostFact(
                 upstream.name,

@@ -659,6 +659,20 @@ class ModelQuantized(Verbatim):
     directory: str = ""
 
 
+class BatchEnded(Verbatim):
+    """An app's batch that has ended.
+
+    Attributes:
+        status: completed, failed, expired or cancelled.
+        completed, failed: lines with an answer, and with a refusal or none.
+    """
+
+    batch: str
+    status: str
+    completed: int
+    failed: int
+
+
 JobResult: TypeAlias = (
     LogVerified
     | LogExported
@@ -677,6 +691,7 @@ JobResult: TypeAlias = (
     | TuningPlanned
     | DatasetTaught
     | ModelQuantized
+    | BatchEnded
     | UnknownResult
 )
 FORMS: Final[dict[str, tuple[type[JobResult], ...]]] = {
@@ -697,6 +712,7 @@ FORMS: Final[dict[str, tuple[type[JobResult], ...]]] = {
     "tune": (AdapterTuned, TuningPlanned),
     "teach": (DatasetTaught,),
     "quantize": (ModelQuantized,),
+    "batch": (BatchEnded,),
 }
 """The forms of each kind, by the name of the kind; the first that fits."""
 

@@ -4,6 +4,7 @@ Rules: what is a name gets the name of something that exists, so that requests g
 model", and answers are kept short; every fault that was made on purpose stays.
 """
 
+import json
 import os
 from typing import Any
 
@@ -38,6 +39,37 @@ def kept_response() -> str:
     return str(asked.json()["id"]).removeprefix("resp_")
 
 
+def kept_file() -> str:
+    """The id of a file that is there: each call may remove it."""
+    body = {"model": MODEL, "prompt": "Hello", "max_tokens": SHORT}
+    lines = [
+        {"custom_id": str(n), "method": "POST", "url": "/v1/completions", "body": body}
+        for n in range(40)
+    ]
+    asked = httpx.post(
+        f"{os.environ['CONTRACT_URL']}/files", timeout=60, data={"purpose": "batch"},
+        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
+        files={"file": "".join(json.dumps(line) + "\n" for line in lines).encode()},
+    )  # fmt: skip
+    return str(asked.json()["id"])
+
+
+def kept_batch() -> str:
+    """The id of a batch that runs: each call may end it."""
+    asked = httpx.post(
+        f"{os.environ['CONTRACT_URL']}/batches", timeout=60,
+        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
+        json={
+            "input_file_id": kept_file(), "endpoint": "/v1/completions",
+            "completion_window": "24h",
+        },
+    )  # fmt: skip
+    return str(asked.json().get("id"))
+
+
+MADE = {"name": kept_response, "file_id": kept_file, "batch_id": kept_batch}
+
+
 def before_call(_context: Any, case: Any, _arguments: Any) -> None:
     """Change one request."""
     path = case.operation.path
@@ -51,8 +83,10 @@ def before_call(_context: Any, case: Any, _arguments: Any) -> None:
     if case.meta is None or case.meta.generation.mode.is_positive:
         for name in NAMES.keys() & (case.path_parameters or {}).keys():
             case.path_parameters[name] = NAMES[name]
-        if "name" in (case.path_parameters or {}):
-            case.path_parameters["name"] = kept_response()
+        for name in MADE.keys() & (case.path_parameters or {}).keys():
+            case.path_parameters[name] = MADE[name]()
+        if isinstance(case.body, dict) and isinstance(case.body.get("input_file_id"), str):
+            case.body["input_file_id"] = kept_file()
     length = LENGTH.get(path)
     if length is not None and isinstance(case.body, dict):
         asked = case.body.get(length)

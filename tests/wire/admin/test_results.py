@@ -112,6 +112,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
                               "weights": 7, "sha256": "56" * 32},
         "engine": "b1 haswell", "made": "2026-11-18T12:00:00Z", "seconds": 9.5, "adapters": [],
     },
+    "batch": {"batch": "batch_" + "0" * 22, "status": "completed", "completed": 3, "failed": 1},
 }  # fmt: skip
 """A row of each kind, as version 0.1 and the commits after it wrote them."""
 

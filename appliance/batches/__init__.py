@@ -1,0 +1,1 @@
+"""Batches of apps: files of lines, each line answered as a request, at the lowest priority."""

@@ -1,0 +1,352 @@
+"""The batches of all keys, and which line has its answer, in `DATA/files.db`.
+
+Rules:
+- A line's answer, its number among those answered and the time of the newest are one transaction:
+  a line has an answer once, in the output or in the errors, however often the server ends.
+- A batch that is to end says first what it becomes, so that a restart finishes that.
+- What a client named a batch by, its metadata, is encrypted as lines are.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from appliance.batches.files import OUTPUT, KeptFiles
+from appliance.batches.lines import LineProblem, line_of, new_batch_id
+from appliance.clock import Clock
+from appliance.db import scrub
+from appliance.errors import NotFound, Overloaded, StateRefused
+
+BATCHES: Final = """
+CREATE TABLE batches (
+  id TEXT PRIMARY KEY,
+  key_id TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  input TEXT NOT NULL,
+  output TEXT NOT NULL,
+  errors TEXT NOT NULL,
+  status TEXT NOT NULL,
+  becomes TEXT NOT NULL DEFAULT '',
+  job INTEGER,
+  model TEXT NOT NULL DEFAULT '',
+  total INTEGER NOT NULL DEFAULT 0,
+  completed INTEGER NOT NULL DEFAULT 0,
+  failed INTEGER NOT NULL DEFAULT 0,
+  hours INTEGER NOT NULL,
+  keep_s INTEGER NOT NULL,
+  created_us INTEGER NOT NULL,
+  until_us INTEGER NOT NULL,
+  begun_us INTEGER,
+  moved_us INTEGER,
+  cancelling_us INTEGER,
+  ending_us INTEGER,
+  ended_us INTEGER,
+  wrapped BLOB NOT NULL,
+  nonce BLOB NOT NULL,
+  sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX batches_by_key ON batches (key_id, created_us);
+CREATE INDEX batches_by_status ON batches (status);
+"""
+"""SQL script for files.db; a migration in the sense of `appliance.db`."""
+
+BatchEnd = Literal["completed", "failed", "expired", "cancelled"]
+LIVE: Final = ("validating", "in_progress", "cancelling", "finalizing")
+MOST_LIVE: Final = 100
+"""Batches of one key that have not ended."""
+_COLUMNS: Final = (
+    "id", "key_id", "endpoint", "input", "output", "errors", "status", "becomes", "job", "model",
+    "total", "completed", "failed", "hours", "keep_s", "created_us", "until_us", "begun_us",
+    "moved_us", "cancelling_us", "ending_us", "ended_us",
+)  # fmt: skip
+_SEALED: Final = ("wrapped", "nonce", "sealed")
+_ROWS: Final = sa.table("batches", *map(sa.column, (*_COLUMNS, *_SEALED)))
+
+
+@dataclass(frozen=True)
+class WantedBatch:
+    """A batch as a key asks for it.
+
+    Attributes:
+        hours: until it expires.
+        keep_s: how long its files are kept.
+        metadata: the client's own words.
+    """
+
+    key_id: str
+    endpoint: str
+    input: str
+    hours: int
+    keep_s: int
+    metadata: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class StoredBatch:
+    """A batch.
+
+    Attributes:
+        becomes: its end, once that is decided; "" before.
+        job: that runs it; None before it was started.
+        model: that all lines ask; "" before they were looked at.
+        until_us: when it expires.
+        moved_us: when it last got an answer, or began.
+        problems: of its file, or why it failed.
+    """
+
+    id: str
+    key_id: str
+    endpoint: str
+    input: str
+    output: str
+    errors: str
+    status: str
+    becomes: str
+    job: int | None
+    model: str
+    total: int
+    completed: int
+    failed: int
+    hours: int
+    keep_s: int
+    created_us: int
+    until_us: int
+    begun_us: int | None
+    moved_us: int | None
+    cancelling_us: int | None
+    ending_us: int | None
+    ended_us: int | None
+    metadata: Mapping[str, str] | None
+    problems: tuple[LineProblem, ...]
+
+    @property
+    def live(self) -> bool:
+        """True until it has ended."""
+        return self.status in LIVE
+
+
+class BatchStore:
+    """Reads and writes them, and is a place where texts of requests lie. Methods block."""
+
+    def __init__(self, database: Engine, clock: Clock, files: KeptFiles) -> None:
+        self._database, self._clock, self._files = database, clock, files
+
+    def create(self, wanted: WantedBatch) -> StoredBatch:
+        """Make a batch of a file, to be looked at.
+
+        Raises:
+            NotFound: `file_not_found`.
+            Overloaded: `too_many_batches`.
+        """
+        batch, now = new_batch_id(), self._clock.wall_us()
+        self._files.get(wanted.key_id, wanted.input)
+        if len(self.live(wanted.key_id)) >= MOST_LIVE:
+            message = f"{MOST_LIVE} batches of this key have not ended."
+            raise Overloaded("too_many_batches", message)
+        until = now + wanted.hours * 3_600_000_000
+        ends = until + wanted.keep_s * 1_000_000
+        made = {
+            name: self._files.begin(wanted.key_id, OUTPUT, f"{batch}_{name}.jsonl", ends)
+            for name in ("output", "errors")
+        }
+        row = {
+            **{name: value for name, value in vars(wanted).items() if name != "metadata"},
+            **made,
+            **self._files.locked(batch, {"metadata": wanted.metadata, "problems": []}),
+            "id": batch,
+            "status": "validating",
+            "created_us": now,
+            "until_us": until,
+        }
+        with self._database.begin() as connection:
+            connection.execute(sa.insert(_ROWS).values(row))
+        return self.get(batch)
+
+    def get(self, batch: str, key_id: str | None = None) -> StoredBatch:
+        """A batch. Raises NotFound (`batch_not_found`), also for another key than its own."""
+        mine = _ROWS.c.id == batch
+        if key_id is not None:
+            mine &= _ROWS.c.key_id == key_id
+        found = self._all(sa.select(_ROWS).where(mine))
+        if not found:
+            raise NotFound("batch_not_found", "No such batch of this key is kept.")
+        return found[0]
+
+    def listed(self, key_id: str) -> list[StoredBatch]:
+        """The batches of a key, the newest first."""
+        asked = sa.select(_ROWS).where(_ROWS.c.key_id == key_id)
+        return self._all(asked.order_by(_ROWS.c.created_us.desc(), _ROWS.c.id.desc()))
+
+    def live(self, key_id: str | None = None) -> list[StoredBatch]:
+        """The batches that have not ended, the oldest first."""
+        asked = sa.select(_ROWS).where(_ROWS.c.status.in_(LIVE))
+        if key_id is not None:
+            asked = asked.where(_ROWS.c.key_id == key_id)
+        return self._all(asked.order_by(_ROWS.c.created_us))
+
+    def remove(self, batch: StoredBatch) -> None:
+        """Forget a batch that never began."""
+        self._files.remove(batch.output)
+        self._files.remove(batch.errors)
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_ROWS).where(_ROWS.c.id == batch.id))
+
+    def given(self, batch: str, job: int) -> StoredBatch:
+        """Note the job that runs a batch."""
+        return self._set(batch, job=job)
+
+    def begin(self, batch: str, model: str, total: int) -> StoredBatch:
+        """Note that a batch was looked at, and runs."""
+        now = self._clock.wall_us()
+        return self._set(
+            batch, status="in_progress", model=model, total=total, begun_us=now, moved_us=now
+        )
+
+    def cancel(self, batch: str, key_id: str) -> StoredBatch:
+        """Have a batch end.
+
+        Raises:
+            NotFound: `batch_not_found`.
+            StateRefused: `batch_ended`.
+        """
+        found = self.get(batch, key_id)
+        if not found.live:
+            raise StateRefused("batch_ended", f"The batch is {found.status}.")
+        if found.becomes:
+            return found
+        now = self._clock.wall_us()
+        return self._set(batch, status="cancelling", becomes="cancelled", cancelling_us=now)
+
+    def decide(
+        self, batch: str, becomes: BatchEnd, problems: Sequence[LineProblem] = ()
+    ) -> StoredBatch:
+        """Note the end of a batch before its files are finished; a first decision stays."""
+        found = self.get(batch)
+        told = problems or found.problems
+        about = {"metadata": found.metadata, "problems": msgspec.to_builtins(told)}
+        cancelling = found.status == "cancelling"
+        return self._set(
+            batch,
+            becomes=found.becomes or becomes,
+            status=found.status if cancelling else "finalizing",
+            ending_us=None if cancelling else self._clock.wall_us(),
+            **self._files.locked(batch, about),
+        )
+
+    def keep(
+        self, batch: StoredBatch, line: int, text: bytes, requests: Collection[str], *, ok: bool
+    ) -> None:
+        """Keep the answer to a line; durable when this returns.
+
+        Raises:
+            SQLAlchemyError: it cannot be.
+        """
+        file, count = (batch.output, "completed") if ok else (batch.errors, "failed")
+        moved = {count: _ROWS.c[count] + 1, "moved_us": self._clock.wall_us()}
+        with self._database.begin() as connection:
+            self._files.write(connection, file, line, text, requests=requests)
+            connection.execute(sa.update(_ROWS).where(_ROWS.c.id == batch.id).values(moved))
+
+    def keep_unanswered(self, batch: StoredBatch, lines: Sequence[tuple[int, bytes]]) -> None:
+        """Keep why lines have no answer, as `keep` does."""
+        failed = {"failed": _ROWS.c.failed + len(lines)}
+        with self._database.begin() as connection:
+            for line, text in lines:
+                self._files.write(connection, batch.errors, line, text)
+            connection.execute(sa.update(_ROWS).where(_ROWS.c.id == batch.id).values(failed))
+
+    def end(self, batch: StoredBatch) -> StoredBatch:
+        """Have a batch be what it becomes, with its files there."""
+        now = self._clock.wall_us()
+        until = now + batch.keep_s * 1_000_000
+        with self._database.begin() as connection:
+            files = {
+                name: file if self._files.close(connection, file, until) else ""
+                for name, file in (("output", batch.output), ("errors", batch.errors))
+            }
+            ended = {**files, "status": batch.becomes, "ended_us": now}
+            connection.execute(sa.update(_ROWS).where(_ROWS.c.id == batch.id).values(ended))
+        return self.get(batch.id)
+
+    def answered(self, batch: StoredBatch, lines: int) -> bytearray:
+        """The lines that have an answer: a byte for each line."""
+        found = bytearray(lines)
+        for file in (batch.output, batch.errors):
+            for number in self._files.numbers(file):
+                found[number] = 1
+        return found
+
+    def tidy(self, *, starting: bool = False) -> None:
+        """Destroy files and batches that are over.
+
+        Args:
+            starting: nothing is on its way: uploads that ended half way go, too.
+        """
+        live = self.live()
+        outputs = [file for batch in live for file in (batch.output, batch.errors)]
+        used = [*outputs, *(batch.input for batch in live)]
+        self._files.tidy(used, outputs if starting else None)
+        over = _ROWS.c.ended_us + _ROWS.c.keep_s * 1_000_000 <= self._clock.wall_us()
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(_ROWS).where(over))
+
+    def check_unused(self, file: str) -> None:
+        """Refuse a file that a batch reads. Raises StateRefused (`file_in_use`)."""
+        users = [batch.id for batch in self.live() if batch.input == file]
+        if users:
+            raise StateRefused("file_in_use", f"{users[0]} reads the file.")
+
+    def forget_file(self, file: str) -> None:
+        """Destroy a file, and the places that name it."""
+        self._files.remove(file)
+        with self._database.begin() as connection:
+            for column in (_ROWS.c.output, _ROWS.c.errors):
+                gone = sa.update(_ROWS).where(column == file).values({column.name: ""})
+                connection.execute(gone)
+
+    # a place where texts of requests lie
+
+    def holds(self, ids: Collection[str]) -> Mapping[str, int]:
+        """Count the lines of these requests, and their answers; they are of no task or queue."""
+        found = sum(self._files.has(file, line) for file, line in self._lines(ids))
+        return {"": found} if found else {}
+
+    def erase(self, ids: Collection[str]) -> None:
+        """Destroy the lines of these requests, and their answers."""
+        for file, line in self._lines(ids):
+            self._files.erase(file, line)
+        scrub(self._database, anew=False)  # the file has always overwritten what was deleted
+
+    def _lines(self, ids: Collection[str]) -> set[tuple[str, int]]:
+        """The lines of requests, by file and number."""
+        found = set[tuple[str, int]]()
+        of_batches = {place for one in ids if (place := line_of(one)) is not None}
+        for file, line in self._files.with_requests(ids):
+            asked = sa.select(_ROWS).where((_ROWS.c.output == file) | (_ROWS.c.errors == file))
+            of_batches |= {(batch.id, line) for batch in self._all(asked)}
+        for name, line in of_batches:
+            for batch in self._all(sa.select(_ROWS).where(_ROWS.c.id == name)):
+                files = (batch.input, batch.output, batch.errors)
+                found |= {(file, line) for file in files if file}
+        return found
+
+    def _all(self, asked: "sa.Select[Any]") -> list[StoredBatch]:
+        with self._database.connect() as connection:
+            return [self._batch(row) for row in connection.execute(asked).mappings()]
+
+    def _batch(self, row: sa.RowMapping) -> StoredBatch:
+        about = self._files.unlocked(row["id"], row)
+        return StoredBatch(
+            **{name: row[name] for name in _COLUMNS},
+            metadata=about["metadata"],
+            problems=tuple(msgspec.convert(about["problems"], list[LineProblem])),
+        )
+
+    def _set(self, batch: str, **columns: Any) -> StoredBatch:
+        with self._database.begin() as connection:
+            connection.execute(sa.update(_ROWS).where(_ROWS.c.id == batch).values(columns))
+        return self.get(batch)

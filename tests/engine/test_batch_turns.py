@@ -1,0 +1,140 @@
+"""Batch work beside other work, counted in steps: set aside, then a part, then all again."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from appliance.engine.batch_turns import BatchTurns
+from appliance.engine.cells import Cells
+from appliance.engine.scheduler import Scheduler
+from appliance.engine.sequence import Sequence
+from appliance.engine.text.textstream import TextStream
+from appliance.types import Sampling
+
+
+@dataclass
+class Moment:
+    """A steady clock set by hand."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def turns(percent: int = 5) -> tuple[BatchTurns, Moment]:
+    now = Moment()
+    return BatchTurns(600, percent, now), now
+
+
+def part_of(made: BatchTurns, steps: int) -> int:
+    return sum(made.take_part(batch=True, other=True) for _ in range(steps))
+
+
+@pytest.mark.parametrize(("percent", "of_1000"), [(5, 50), (1, 10), (50, 500)])
+def test_after_ten_minutes_it_gets_its_part_and_alone_it_gets_all(
+    percent: int, of_1000: int
+) -> None:
+    made, now = turns(percent)
+    assert part_of(made, 1000) == 0
+    now.seconds = 599.9
+    assert part_of(made, 1000) == 0
+    now.seconds = 600.0
+    assert part_of(made, 1000) == of_1000
+    assert made.take_part(batch=True, other=False)
+    assert part_of(made, 1000) == 0, "it was alone, so it waits again"
+
+
+def test_a_pause_between_two_lines_is_no_end() -> None:
+    made, now = turns()
+    part_of(made, 1)
+    now.seconds = 600.0
+    assert not made.take_part(batch=False, other=True)
+    now.seconds = 629.0
+    assert part_of(made, 20) == 1
+    assert not made.take_part(batch=False, other=True)
+    now.seconds = 660.0  # the next batch comes: it has not waited
+    assert part_of(made, 1000) == 0
+
+
+class Host:
+    """A scheduler whose steps give each sequence that samples its next token."""
+
+    def __init__(self, slots: int = 4, cells: int = 400, percent: int = 5) -> None:
+        self.turns, self.now = turns(percent)
+        self.scheduler = Scheduler(Cells(cells, slots), 64, batches=self.turns)
+        self.steps = 0
+        self._number = 0
+
+    def ask(self, app: str, tokens: int, *, batch: bool = False, prompt: int = 8) -> Sequence:
+        self._number += 1
+        text = [1000 * self._number + i for i in range(prompt)]
+        sequence = Sequence(
+            self._number, text, Sampling(), tokens, TextStream(), scope=app, batch=batch
+        )
+        self.scheduler.add(sequence)
+        return sequence
+
+    def step(self) -> set[Sequence]:
+        """One step; what had a part in it."""
+        self.steps += 1
+        plan = self.scheduler.plan()
+        for chunk in plan.chunks:
+            sequence = chunk.sequence
+            self.scheduler.computed(chunk)
+            if chunk.samples:
+                sequence.tokens.append(len(sequence.tokens))
+                if sequence.generated == sequence.max_tokens:
+                    self.scheduler.remove(sequence)
+        return {chunk.sequence for chunk in plan.chunks}
+
+
+def test_batch_work_stops_at_the_next_step_and_goes_on_when_none_waits() -> None:
+    host = Host()
+    lines = [host.ask("night", 100, batch=True) for _ in range(4)]  # all slots
+    for _ in range(5):
+        assert host.step() == set(lines)
+    before = [line.generated for line in lines]
+    asked = [host.ask("desk", 10) for _ in range(4)]
+    while any(one.generated < 10 for one in asked):
+        assert not host.step() & set(lines)
+    assert [line.generated for line in lines] == before
+    alone = Host()
+    same = [alone.ask("desk", 10) for _ in range(4)]
+    while any(one.generated < 10 for one in same):
+        alone.step()
+    assert host.steps - 5 == alone.steps, "as many steps as without the batch"
+    while any(line.generated < 100 for line in lines):
+        assert host.step() <= set(lines)
+
+
+def test_a_full_cache_of_batch_work_makes_room_at_once() -> None:
+    host = Host(slots=2, cells=64)
+    lines = [host.ask("night", 20, batch=True, prompt=12) for _ in range(2)]
+    for _ in range(12):
+        host.step()
+    asked = host.ask("desk", 4, prompt=56)  # the whole cache
+    while asked.generated < 4:
+        assert host.step() <= {asked}
+    while any(line.generated < 20 for line in lines):
+        host.step()
+
+
+def test_a_starved_batch_gets_one_step_in_twenty_and_keeps_its_slot() -> None:
+    host = Host(slots=2)
+    line = host.ask("night", 50, batch=True)
+    host.step()
+    host.ask("desk", 300), host.ask("desk", 300)  # with the batch's both slots and one more
+    host.step()
+    host.now.seconds = 600.0
+    had = [line in host.step() for _ in range(200)]
+    assert sum(had) == 10 and had.count(True) == had[19::20].count(True)
+
+
+def test_without_the_rule_batch_work_takes_part() -> None:
+    """The control: the same counts catch a scheduler that sets nothing aside."""
+    host = Host()
+    line = host.ask("night", 100, batch=True)
+    host.ask("desk", 10)
+    host.turns.take_part = lambda *, batch, other: True  # type: ignore[method-assign]
+    assert line in host.step()
