@@ -1607,7 +1607,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "people_unavailable": Code(
         "the source of people does not answer",
-        "Try again later; `appliance doctor` and the server's log say why it cannot be read.",
+        "Try again later; the server's log says why it cannot be read: `appliance logs`.",
     ),
     "person_required": Code(
         "this is answered only for a verified person",

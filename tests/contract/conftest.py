@@ -292,16 +292,22 @@ def frameworks_python() -> Path:
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
-    """A directory with `node_modules` as the lock says, kept under the lock's digest."""
+    """A directory with the `node_modules` of the clients."""
+    return npm_packages(NODE)
+
+
+def npm_packages(source: Path) -> Path:
+    """A directory with `node_modules` as a lock says, kept under the lock's digest."""
     npm = need_tool("npm")
     root = cache_root() / "node"
-    made = root / hashlib.sha256(NODE_LOCK.read_bytes()).hexdigest()[:16]
+    lock = (source / "package-lock.json").read_bytes()
+    made = root / hashlib.sha256(lock).hexdigest()[:16]
     with exclusive(root / f"{made.name}.lock"):
         if not (made / "complete").is_file():
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir(parents=True)
             for name in ("package.json", "package-lock.json"):
-                shutil.copyfile(NODE / name, made / name)
+                shutil.copyfile(source / name, made / name)
             done = subprocess.run(
                 [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
                 cwd=made, capture_output=True, text=True, timeout=600, check=False,

@@ -77,7 +77,7 @@ def _pseudonym(person: Person, services: Services, query: wire.EntryQuery) -> wi
         return query
     demand(person, Role.ADMIN)
     alias = aliases.of(cleaned(asked))
-    services.audit.append(Draft.deed("person_search", person.actor, end_user=alias)).result()
+    services.audit.append(Draft.deed("person_search", person.actor, about=alias)).result()
     return query.model_copy(update={"end_user": alias})
 
 

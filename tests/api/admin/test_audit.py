@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from appliance.api.admin import audit
 from appliance.api.admin.audit import verification
+from appliance.api.admin.deps import Person
 from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.audit.proof import check_proof
 from appliance.audit.search import Query
 from appliance.client import AdminClient
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, Forbidden
+from appliance.types import Role
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.keys import KEY_CREATE, KeyCreate
 from appliance.wire.admin.models import EntryQuery, VerifyRange
@@ -86,6 +89,44 @@ def test_texts_are_shown_when_asked_for_and_that_is_recorded(
     assert client.call(wire.AUDIT_ENTRY, seq=seq, content=True).content == {"prompt": "how much?"}
     (read,) = services.reader.search(Query(kind="admin")).entries
     assert (read.body["action"], read.body["entry"]) == ("content_read", seq)
+
+
+def test_a_search_by_a_persons_name_takes_an_admin_and_is_recorded(
+    services: Services, client: AdminClient
+) -> None:
+    ann = services.end_users.claimed("ann")
+    assert ann is not None
+    draft = Draft(
+        "intent", {"request_id": "r", "key_id": "k1", "model": "m", **ann.fields()}, ann.texts()
+    )
+    (receipt,) = services.audit.append(draft).result()
+    found = client.call(wire.AUDIT_ENTRIES, EntryQuery(end_user=" ann "))
+    assert [entry.seq for entry in found.entries] == [receipt.seq]
+    (read,) = services.reader.search(Query(kind="admin")).entries
+    assert (read.body["action"], read.body["about"]) == ("person_search", ann.alias)
+    by_alias = EntryQuery(end_user=ann.alias, kind="intent")
+    assert [e.seq for e in client.call(wire.AUDIT_ENTRIES, by_alias).entries] == [receipt.seq]
+    assert len(services.reader.search(Query(kind="admin")).entries) == 1  # that resolves nothing
+    viewer = Person(4711, Role.VIEWER)
+    with pytest.raises(Forbidden):
+        audit.search(viewer, services, EntryQuery(end_user="ann"))
+    assert isinstance(audit.search(viewer, services, by_alias), wire.EntryList)
+
+
+def test_a_persons_name_is_erased_with_the_texts_and_the_log_verifies(
+    services: Services, client: AdminClient
+) -> None:
+    ann = services.end_users.claimed("ann")
+    assert ann is not None
+    who = {"request_id": "r-1", "key_id": "k1", "model": "m", **ann.fields()}
+    (receipt,) = services.audit.append(Draft("intent", who, ann.texts())).result()
+    shown = client.call(wire.AUDIT_ENTRY, seq=receipt.seq, content=True)
+    assert shown.content == {"end_user": "ann"}
+    client.call(wire.ERASE, wire.Erasure(request_id="r-1", reason="asked for"))
+    assert code_of(
+        lambda: client.call(wire.AUDIT_ENTRY, seq=receipt.seq, content=True)
+    ) in ("content_unavailable", "erased")  # fmt: skip
+    assert client.call(wire.AUDIT_VERIFY, VerifyRange(), report=Reports()).ok
 
 
 def test_an_entry_without_texts_has_none_to_show(client: AdminClient) -> None:
