@@ -78,8 +78,7 @@ class EndUsers:
         digest = sha256(token.encode("latin-1", "replace")).digest()
         known = self._known.get(digest)
         if known is None:
-            known = await self._verify(token, app)
-            self._known[digest] = known
+            known = self._known.setdefault(digest, await self._verify(token, app))
             while len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)
         elif not await self._still(known):

@@ -91,7 +91,8 @@ class LoginKeys:
                 return
             self._tried = self._steady()
             try:
-                data = await asyncio.to_thread(self._fetch)
+                async with asyncio.timeout(2 * SECONDS):  # a name server may hang, too
+                    data = await asyncio.to_thread(self._fetch)
                 same = data == self._known.data  # then what was verified under them still is
                 keys = self._known.keys if same else tokens.key_set(data, MOST_BYTES)
                 self._known = KeysRead(keys, data, self._steady())

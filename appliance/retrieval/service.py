@@ -107,6 +107,7 @@ class SearchService:
         Raises: as `search`.
         """
         self._check_log()
+        self._inference.check_person(app, query.collection)
         bare = replace(app, limits=Limits(weight=app.limits.weight, priority=app.limits.priority))
         caller = Caller(bare, f"evidence-{secrets.token_hex(8)}", "", RETRIEVAL)
         found = await self._look(caller, query, self.access_of(app))

@@ -17,6 +17,7 @@ from appliance.clock import FixedClock
 from appliance.config import PeopleConfig
 from appliance.errors import Forbidden, NotFound
 from appliance.retrieval.collection import Settings
+from appliance.retrieval.service import SearchQuery
 from appliance.types import Caller
 from tests.api.fake import CARD, FakeInference, FakeSupervisor, with_fakes
 from tests.people.attacks import ATTACKS
@@ -62,7 +63,7 @@ def opened(
     directory, clock = tmp_path_factory.mktemp("people"), FixedClock()
     login = Login(directory / "keys.json")
     initialise(directory / "data", "lab", clock)
-    config = login.site(PeopleConfig(required=(TASK,)))
+    config = login.site(PeopleConfig(required=(TASK, "vault")))
     with open_services(directory / "data", config=config, clock=clock) as services:
         yield login, clock, services
 
@@ -223,6 +224,21 @@ async def test_a_task_for_people_answers_nobody_else_whoever_asks(
     ann = people.limited(plain, await people.verified(site.login.token(groups=["Board"]), "k"))
     with pytest.raises(NotFound):  # the control: it passes the demand, and there is no such task
         await real.start(Caller(ann, "req-x", "", "/"), replace(asked(), model=TASK))
+
+
+async def test_a_collection_for_people_is_searched_for_nobody_else(site: Site) -> None:
+    people, retrieval = site.services.end_users, site.services.retrieval
+    plain = site.services.keys.authenticate(site.client.headers["authorization"][7:])
+    query = SearchQuery("vault", "lung", 1, {})
+    for ask in (
+        retrieval.evidence(plain, query),  # as a task that cites does
+        retrieval.search(Caller(plain, "req-x", "", "/"), query),
+    ):
+        with pytest.raises(Forbidden, match="vault"):
+            await ask
+    ann = people.limited(plain, await people.verified(site.login.token(jti="6"), "k"))
+    with pytest.raises(NotFound):  # the control: there is no such collection
+        await retrieval.evidence(ann, query)
 
 
 async def test_groups_give_models_within_what_the_key_may(site: Site) -> None:
