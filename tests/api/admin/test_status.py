@@ -36,6 +36,9 @@ class Workers:
     def is_loaded(self, _model_id: str) -> bool:
         return True
 
+    def quarantined(self) -> list[tuple[str, str]]:
+        return []
+
 
 @pytest.mark.parametrize(
     ("served", "latched", "states", "word"),
