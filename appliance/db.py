@@ -16,13 +16,32 @@ Rules:
 
 import contextlib
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import pysqlite3.dbapi2
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from sqlalchemy import (
+    URL,
+    Connection,
+    Dialect,
+    Engine,
+    Integer,
+    TableClause,
+    Text,
+    TypeDecorator,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+    update,
+)  # fmt: skip
 
 from appliance import __version__
 from appliance.errors import StateRefused, Unavailable
@@ -37,6 +56,9 @@ PRAGMAS: Final[dict[str, str | int]] = {
 }
 """How every database that is written is opened."""
 _READS: Final = "appliance_reads"
+_CIPHER: Final = "appliance_cipher"
+_SEALED: Final = "\1sealed:"
+"""Begins an encrypted text; no text of a client does, since JSON and labels print."""
 _BITS: Final = 10
 """Bits of `application_id` for each of the three numbers of a release."""
 
@@ -115,6 +137,62 @@ def scrub(engine: Engine, *, anew: bool = True) -> None:
             raise Unavailable("erasure_unfinished", f"{error}.") from error
     if busy:
         raise Unavailable("erasure_unfinished", "A reader holds the log of writes.")
+
+
+class SealedText(TypeDecorator[str]):
+    """A text that lies encrypted where its database has a key (`seal`).
+
+    AES-SIV (RFC 5297) without a nonce: equal texts look equal, which SQL asks, and lengths show.
+    Marks of what is not there (empty, `{}`, or begun by NUL) lie as they are.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """The text as it lies."""
+        cipher: AESSIV | None = getattr(dialect, _CIPHER, None)
+        if cipher is None or value in (None, "", "{}") or str(value).startswith("\0"):
+            return value
+        return _SEALED + b64encode(cipher.encrypt(str(value).encode(), None)).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """The text. Raises StateRefused (`content_unavailable`) without its key."""
+        if value is None or not value.startswith(_SEALED):
+            return value
+        cipher: AESSIV | None = getattr(dialect, _CIPHER, None)
+        try:
+            if cipher is None:
+                raise InvalidTag
+            return cipher.decrypt(b64decode(value.removeprefix(_SEALED)), None).decode()
+        except (InvalidTag, ValueError) as error:
+            message = "A text of appliance.db is encrypted under another key."
+            raise StateRefused("content_unavailable", message) from error
+
+
+def seal(engine: Engine, key: bytes, tables: Sequence[TableClause]) -> None:
+    """Give a database the key of its `SealedText`, and encrypt what an older release left in plain.
+
+    Args:
+        key: 64 bytes.
+        tables: those with columns of that type, and with rowids.
+
+    Raises:
+        Unavailable: as `scrub`.
+    """
+    setattr(engine.dialect, _CIPHER, AESSIV(key))
+    left, rowid = 0, literal_column("rowid", Integer)
+    with engine.begin() as connection:
+        for table in tables:
+            for column in (one for one in table.c if isinstance(one.type, SealedText)):
+                raw = type_coerce(column, Text)
+                marks = raw.in_(("", "{}")) | (func.substr(raw, 1, 1) == "\0")
+                plain = select(rowid, raw).where(~marks, raw.not_like(f"{_SEALED}%"))
+                for row, text in connection.execute(plain.select_from(table)).all():
+                    change = update(table).where(rowid == row).values({column.name: text})
+                    left += connection.execute(change).rowcount
+    if left:
+        scrub(engine)
 
 
 def check_pragma(statements: Any, name: str, value: str | int) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pysqlite3.dbapi2
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from appliance import __version__, db
-from appliance.db import open_database, open_readonly
+from appliance.db import SealedText, open_database, open_readonly, seal
 from appliance.errors import StateRefused
 
 pytestmark = pytest.mark.durable
@@ -129,3 +130,39 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 def test_the_driver_is_the_bundled_one() -> None:
     assert pysqlite3.dbapi2.sqlite_version_info >= db.OLDEST_SQLITE
+
+
+def test_texts_lie_encrypted_and_are_found_by_what_they_are(tmp_path: Path) -> None:
+    path, key = tmp_path / "a.db", bytes(range(64))
+    script = "CREATE TABLE t (id INTEGER PRIMARY KEY, said TEXT, meant TEXT) STRICT;"
+    table = sa.table("t", sa.column("id"), sa.column("said", SealedText),
+                     sa.column("meant", SealedText))  # fmt: skip
+    engine = open_database(path, (script,))
+    old = [{"id": 1, "said": "canary", "meant": "canary"}, {"id": 2, "said": "{}", "meant": None},
+           {"id": 3, "said": "\0erased", "meant": ""}]  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(sa.insert(table), old)
+    seal(engine, key, (table,))
+    with engine.begin() as connection:
+        connection.execute(sa.insert(table), {"id": 4, "said": "canary", "meant": "other"})
+        assert [dict(row) for row in connection.execute(sa.select(table)).mappings()] == [
+            *old, {"id": 4, "said": "canary", "meant": "other"},
+        ]  # fmt: skip
+        same = sa.select(table.c.id).where(table.c.said == table.c.meant)
+        assert connection.execute(same).scalars().all() == [1]
+        named = sa.select(table.c.id).where(table.c.said == "canary")
+        assert connection.execute(named).scalars().all() == [1, 4]
+        empty = sa.select(table.c.id).where((table.c.said == "{}") | (table.c.meant == ""))
+        assert connection.execute(empty).scalars().all() == [2, 3]
+    seal(engine, key, (table,))  # nothing is left to do
+    engine.dispose()
+    disk = b"".join(found.read_bytes() for found in tmp_path.iterdir())
+    assert b"canary" not in disk and b"erased" in disk  # the control: what is no text is there
+    for other in (b"k" * 64, None):
+        engine = open_database(path, (script,))
+        if other is not None:
+            seal(engine, other, (table,))
+        with engine.connect() as connection, pytest.raises(StateRefused) as caught:
+            connection.execute(sa.select(table)).all()
+        assert caught.value.code == "content_unavailable"
+        engine.dispose()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy import Connection, Engine, bindparam, column, insert, select, table, text
 
 from appliance.clock import Clock
 from appliance.datasets.items import Item, Scalar
@@ -23,7 +23,7 @@ from appliance.datasets.labelling import (
     check_labels,
     check_raters,
 )
-from appliance.db import scrub
+from appliance.db import SealedText, scrub
 from appliance.errors import DatasetRefused, StateRefused
 from appliance.types import Held
 
@@ -61,6 +61,12 @@ ALTER TABLE label_queues ADD COLUMN job INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE label_items ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 """
 """A further migration: queues of a gate's sealed items, and which item each of them is."""
+
+
+_ITEMS: Final = table(
+    "label_items", *map(column, ("queue", "place", "item", "origin")), column("input", SealedText)
+)
+TEXTS: Final = _ITEMS
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ class LabelQueues:
                 },
             )
             connection.execute(
-                text("INSERT INTO label_items VALUES (:queue, :place, :item, :input, :origin)"),
+                insert(_ITEMS),
                 [
                     {
                         "queue": name,
@@ -166,9 +172,9 @@ class LabelQueues:
 
     def input_of(self, name: str, item: str) -> Mapping[str, Scalar]:
         """Return an item's input. Raises DatasetRefused (`item_unknown`)."""
-        sql = text("SELECT input FROM label_items WHERE queue = :queue AND item = :item")
+        wanted = select(_ITEMS.c.input).where(_ITEMS.c.queue == name, _ITEMS.c.item == item)
         with self._database.connect() as connection:
-            row = connection.execute(sql, {"queue": name, "item": item}).first()
+            row = connection.execute(wanted).first()
         if row is None:
             raise DatasetRefused("item_unknown", "The queue has no such item.")
         found: Mapping[str, Scalar] = json.loads(row[0])

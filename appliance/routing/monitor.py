@@ -33,6 +33,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from appliance.clock import Clock, iso
+from appliance.db import SealedText
 from appliance.errors import ApplianceError, StateRefused
 from appliance.routing.answering import Accepted
 from appliance.routing.confidence import MILLION
@@ -91,12 +92,15 @@ _SAMPLES: Final = sa.table(
     *map(
         sa.column,
         (
-            "id", "certificate", "route", "request_id", "key_id", "day", "answer", "bound_micros",
-            "delta_micros", "due_us", "label", "actor", "settled", "confidence_micros", "again_us",
+            "id", "certificate", "route", "request_id", "key_id", "day", "bound_micros",
+            "delta_micros", "due_us", "actor", "settled", "confidence_micros", "again_us",
             "weight", "group_mark",
         ),
     ),
+    sa.column("answer", SealedText),
+    sa.column("label", SealedText),
 )  # fmt: skip
+TEXTS: Final = _SAMPLES
 _MONITORS: Final = sa.table(
     "route_monitors", *map(sa.column, ("certificate", "state", "unwatched_us", "heaviest"))
 )

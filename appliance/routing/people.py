@@ -28,6 +28,7 @@ from sqlalchemy import Engine
 from appliance.audit.log import AuditLog, Draft
 from appliance.clock import Clock, iso
 from appliance.datasets.items import Item, build
+from appliance.db import SealedText
 from appliance.errors import BadRequest, Forbidden, NotFound, Overloaded, StateRefused
 from appliance.types import Caller, ContentMode, Json, JsonValue, Principal
 
@@ -73,11 +74,14 @@ _ITEMS: Final = sa.table(
     *map(
         sa.column,
         (
-            "id", "request_id", "key_id", "app", "task", "reason", "input", "form", "created_us",
-            "deadline_us", "state", "answer", "actor", "ended_us", "same",
+            "id", "request_id", "key_id", "app", "task", "reason", "form", "created_us",
+            "deadline_us", "state", "actor", "ended_us", "same",
         ),
     ),
+    sa.column("input", SealedText),
+    sa.column("answer", SealedText),
 )  # fmt: skip
+TEXTS: Final = _ITEMS
 
 State: TypeAlias = Literal["waiting", "answered", "expired"]
 
