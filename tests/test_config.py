@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance import config
 from appliance.config import (
     Config,
     ModelConfig,
@@ -311,3 +312,16 @@ def test_a_peer_is_reached_over_tls(before: str, after: str, key: str) -> None:
         assert refusal(PEER.replace(before, after)).param == key
     else:
         assert parse_config(PEER).peers["north"].url == "https://north.example:8443"
+
+
+def test_of_the_environment_a_module_gets_what_it_looks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOFTHSM2_CONF", "/etc/softhsm2.conf")
+    monkeypatch.setenv("LD_PRELOAD", "")
+    found = config.module_environment()
+    assert found["SOFTHSM2_CONF"] == "/etc/softhsm2.conf" and "LD_PRELOAD" not in found
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "")
+    assert config.credentials() is None
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/a.service")
+    assert config.credentials() == Path("/run/credentials/a.service")

@@ -98,3 +98,12 @@ def test_every_command_that_signs_takes_keys_of_all_places() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             text = node.value if isinstance(node, ast.Constant) else ""
             assert "private key, PEM" not in str(text), path
+
+
+def test_who_has_a_file_loads_nothing_for_tokens() -> None:
+    names = ["appliance.tokens.key", "appliance.tokens.cryptoki", "appliance.workers.child"]
+    code = "import sys; from appliance.cli import artifact, signer, release;"
+    code += f"print([name for name in {names} if name in sys.modules])"
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
