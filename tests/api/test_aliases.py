@@ -47,7 +47,7 @@ async def test_an_alias_asks_for_a_key_where_its_route_does(lan: Lan) -> None:
         assert (await client.head("/health")).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/files", "/v1/images/edits"])
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/uploads", "/v1/images/edits"])
 async def test_multipart_to_no_route_is_404_in_words(lan: Lan, path: str) -> None:
     reply = await lan.client.post(path, files={"file": ("a.txt", b"x")})
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, "not_found")

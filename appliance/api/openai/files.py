@@ -52,6 +52,7 @@ _FORM: Final = {
                     "type": "object",
                     "required": ["file", "purpose"],
                     "additionalProperties": False,
+                    "examples": [{"purpose": "batch", "file": "{}\n"}],
                     "properties": {
                         "purpose": {"type": "string", "enum": ["batch"]},
                         "file": {"type": "string", "format": "binary"},
