@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
-"""What an audit body may hold: no floats (see audit/entry.py)."""
+"""A value of an audit body: no floats (see audit/entry.py)."""
 
 JsonValue: TypeAlias = (
     "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
@@ -14,10 +14,10 @@ JsonValue: TypeAlias = (
 """Anything that JSON can say."""
 
 ModelKind: TypeAlias = Literal["generate", "embed", "rerank"]
-"""What a model is for: it writes text, makes a vector of a text, or scores texts for a query."""
+"""The use of a model: it writes text, makes a vector of a text, or scores texts for a query."""
 
 ModelUse: TypeAlias = Literal["chat", "task", "route", "embedder", "reranker"]
-"""What an app does with what it names as `model`."""
+"""The use that an app makes of an entry of `/v1/models`."""
 
 Report: TypeAlias = Callable[[str, int, int], None]
 """Called with a phase, and how much of how much is done."""
@@ -93,7 +93,7 @@ UsedPer: TypeAlias = Literal["hour", "day", "month"]
 """Usage over time: whose sums, and of which periods."""
 
 ContentMode: TypeAlias = Literal["encrypted", "commit-only", "off"]
-"""What the log keeps of prompts and answers: ciphertexts, commitments alone, or nothing."""
+"""The log keeps of prompts and answers: ciphertexts, commitments only, or nothing."""
 
 Held: TypeAlias = Callable[[], frozenset[str]]
 """Tells what counts for nothing until a person decides, since log and rows disagree about it."""

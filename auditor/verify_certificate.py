@@ -61,7 +61,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 class Wrong(Exception):
-    """What does not hold: a stable code, then a sentence."""
+    """The reasons why it does not hold: a stable code, then a sentence."""
 
 
 def refuse(code: str, why: str) -> NoReturn:
@@ -680,7 +680,7 @@ def check_proof(certificate: "Certificate | Route", text: bytes) -> str:
 
 
 def check_use(certificate: "Certificate | Route", given: argparse.Namespace) -> None:
-    """What the certificate must be for, and when it must be valid."""
+    """The subject that the certificate must be for, and the time at which it must be valid."""
     task, dataset = certificate.subjects
     for code, what, wanted, here in (
         (certificate.other_task, "task", given.task, task[1]),

@@ -264,7 +264,7 @@ def read_tile(place: Path, number: int, width: int) -> bytes:
 
 
 def rows(path: Path, sql: str) -> list[Any]:
-    """What a database says, opened for reading. Raises OSError, sqlite3.Error."""
+    """The content of a database, opened for reading. Raises OSError, sqlite3.Error."""
     beside = path.with_name(path.name + "-journal")
     if beside.exists() or not path.exists():
         raise OSError(f"{beside} lies there" if beside.exists() else f"{path} is not there")

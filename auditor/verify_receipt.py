@@ -253,7 +253,7 @@ class Keys:
 
 
 class Result:
-    """What a proof proves: the entry, its leaf, the head, and when a witness saw that."""
+    """The statement of a proof: the entry, its leaf, the head, and when a witness saw that."""
 
     def __init__(
         self, document: bytes, genesis: tuple[str, bytes], witness: tuple[str, bytes] | None
@@ -355,7 +355,7 @@ def cites(answer: dict[str, Any], receipt: dict[str, Any], found: Result) -> str
 
 
 def told(found: Result) -> list[str]:
-    """What holds, in sentences."""
+    """The statements that hold, in sentences."""
     entry, head = found.entry, found.head
     seen = {**entry.get("answered_by", {}), **entry}
     about = [f"{n} {seen[n]}" for n in ("request_id", "model", "status", "host") if n in seen]

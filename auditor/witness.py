@@ -8,9 +8,9 @@
 WORDS is a file (or /dev/fd/N) whose first line is the key's passphrase, or - to type it.
 
 It cosigns a head only if the log's key of that time signed it and it is consistent with the last
-head seen: a log that was rewritten, cut or forked gets nothing. What it has seen is on disk before
-the answer is. Exit: 0 cosigned, 1 refused (the reason is printed with the status that a C2SP
-tlog-witness would answer: 400, 403, 404, 409 or 422), 2 usage.
+head seen: a log that was rewritten, cut or forked gets nothing. The head that it has seen is on
+disk before the answer is. Exit: 0 cosigned, 1 refused (the reason is printed with the status that a
+C2SP tlog-witness would answer: 400, 403, 404, 409 or 422), 2 usage.
 
 A request is `handover BASE64` lines, then the body of a C2SP add-checkpoint. A handover is epoch
 and size (big-endian 64-bit), the next Ed25519 key and the old key's signature.
@@ -190,7 +190,7 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What was seen of each log."""
+    """The newest head that was seen of each log."""
     if not path.exists():
         return {}
     found: dict[str, Any] = json.loads(path.read_bytes())

@@ -14,7 +14,7 @@ from appliance.advisor.questions import Questions
 from appliance.evals.known import CertifiedRoute, Contender, Quality, TaskEvidence
 
 OPTIONS: Final = ("baseline", "prompt", "retrieval", "tuned", "cascade", "larger", "upstream")
-"""What can answer within the network, the simplest first."""
+"""Options that answer within the network, the simplest first."""
 _DAY_US: Final = 86_400_000_000
 _HOUR_US: Final = 3_600_000_000
 

@@ -50,7 +50,7 @@ POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""What the page may load and where it may send: here only."""
+"""The page may load from here and send here only."""
 
 _HEADERS: Final = {
     "content-security-policy": POLICY,

@@ -1,9 +1,9 @@
 """The only place where errors become HTTP answers.
 
 Rules:
-- Every body that is not an answer is `{"error": {"message", "type", "param", "code"}}`, the
-  shape of the OpenAI API, or that of Anthropic's where a route of it was asked; `code` is one of
-  `appliance.errors.CODES`. What waits for a person has the id of its item as `item` beside them; a
+- Every body that is not an answer is `{"error": {"message", "type", "param", "code"}}`, the shape
+  of the OpenAI API, or that of Anthropic's where a route of it was asked; `code` is one of
+  `appliance.errors.CODES`. An input that waits for a person adds the id of its item as `item`; a
   client that prefers it (`Prefer: respond-async`, RFC 7240) gets 202 with the item instead. No SDK
   tries 422 again.
 - A client's fault is a 4xx and never retried by the SDKs; 429 and 503 carry `Retry-After`, and
@@ -201,7 +201,7 @@ _CODE_OF_HTTP_STATUS: Final[Mapping[int, str]] = {
 }
 _APPLIED: Final = {"preference-applied": "respond-async"}
 _READING: Final = (ValueError, RecursionError, ClientDisconnect)
-"""What reading a body may raise; the framework wraps any exception as an answer of 400."""
+"""Exceptions of reading a body; the framework wraps any as an answer of 400."""
 
 
 def status_of(error: ApplianceError) -> int:

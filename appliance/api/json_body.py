@@ -113,8 +113,8 @@ class _Collector:
     """Python's garbage collector, kept away from large bodies.
 
     It would look at a million new lists again and again, for ten times as long as reading takes.
-    After reading they count as old, and most are gone before the old ones are looked at. What is
-    garbage by then counts as old, too, so that after some bodies all of it is looked at once.
+    After reading they count as old, and most are gone before the old ones are looked at. Garbage of
+    that time counts as old, too, so that after some bodies all of it is looked at once.
     """
 
     def __init__(self) -> None:

@@ -58,7 +58,7 @@ class Ballast:
         """Make it whole, durably, when the WAL is used up to here.
 
         Raises:
-            OSError: of the file system. What was there is there as before.
+            OSError: of the file system. Earlier rows are as before.
         """
         if not self._ahead:
             self._path.unlink(missing_ok=True)

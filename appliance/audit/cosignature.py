@@ -3,9 +3,9 @@
 Rules:
 - A cosignature means that the witness saw this head signed by the log, and that it was
   consistent with every head of that log that the witness had seen before.
-- The witness's key has kind 0x04. What is signed is `cosignature/v1`, `time N` (seconds since
-  the Unix epoch) and the three lines of the head. The value is the time as a big-endian 64-bit
-  number, then the Ed25519 signature.
+- The witness's key has kind 0x04. The signed text is `cosignature/v1`, `time N` (seconds since the
+  Unix epoch) and the three lines of the head. The value is the time as a big-endian 64-bit number,
+  then the Ed25519 signature.
 
 Sources: c2sp.org/tlog-cosignature, c2sp.org/signed-note.
 """

@@ -10,8 +10,8 @@ Rules:
   everything until it is opened again, which reads what is really there.
 - Below the disk reserve new work is refused; outcomes, worker events, starts and stops may use it,
   and the ballast (ballast.py) once another program has used up the disk.
-- The queue is bounded in entries and bytes for new work. What ends work is always taken: its
-  number is bounded by the work that began.
+- The queue is bounded in entries and bytes for new work. Entries that end work are always taken:
+  their number is bounded by the work that began.
 """
 
 import os

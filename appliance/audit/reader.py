@@ -4,7 +4,7 @@ Rules:
 - Connections are read-only in SQLite itself.
 - An entry is handed out only after its body was decoded strictly, hashed to the stored leaf
   hash and found to name its own place. Indexes find candidates; bodies decide.
-- What a proof says was checked against genesis.pub before it leaves (prover.py).
+- A proof is checked against genesis.pub before it leaves (prover.py).
 - Every list is bounded.
 """
 

@@ -28,7 +28,7 @@ MAX_LIMIT: Final = 1_000
 MOST_STEPS: Final = 8_000
 _SAID: Final = ("kind", "request_id", "model", "key_id", "app", "end_user")
 _READ: Final = 8
-"""What reading an entry in vain counts for."""
+"""The cost of an entry that was read in vain."""
 _NEAR: Final = 16
 """Rows that a list steps over before it looks the place up anew."""
 

@@ -119,9 +119,9 @@ _DENIED: Final = frozenset(
 _SETTABLE: Final = frozenset({"wal_checkpoint", "wal_autocheckpoint"})
 
 FAILURES: Final = (SQLAlchemyError, driver.Error, OSError)
-"""What driver and file system raise."""
+"""Exceptions of driver and file system."""
 DAMAGE: Final = driver.DatabaseError
-"""What SQLite raises when it meets pages that make no sense."""
+"""Exceptions of SQLite for damaged pages."""
 
 _DAMAGE: Final = frozenset(
     getattr(driver, f"SQLITE_{name}")

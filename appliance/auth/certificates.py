@@ -52,7 +52,7 @@ CA_KEY: Final = "ca.key"
 NEXT: Final = "next"
 CLIENTS: Final = "clients.pem"
 _CHANGED: Final = (CA_KEY, "ca.pem", "server.key", "server.pem")
-"""What a change replaces, the file that says its day last: one that was cut off goes on."""
+"""The files that a change replaces, the one that says its day last, so that a change can resume."""
 
 _BEFORE: Final = timedelta(hours=1)  # for clients whose clock is a little behind
 

@@ -8,8 +8,8 @@ Rules:
 - A key that a client certificate stands for has no secret: none is made, and none is accepted.
 - After a rotation the secret before it is good for the overlap that was asked for. The key stays
   the same one: its id, limits and running answers.
-- What permits something is recorded before it holds; that a key ends is recorded after it ended,
-  so that it ends even when nothing can be recorded.
+- A permission is recorded before it holds; that a key ends is recorded after it ended, so that it
+  ends even when nothing can be recorded.
 - Last use and usage are for people. They are noted in memory and written by a thread of its own,
   at most once a minute, so that no request waits for a commit.
 """

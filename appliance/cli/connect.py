@@ -1,9 +1,9 @@
 """Connection of a command to the admin app.
 
-Rules: when a server listens on `DATA/run/admin.sock`, it does the work; otherwise the command
-takes the lock of the data directory and serves itself the same app, so there is one
-implementation and one audit trail of each command. What needs running engines needs a server.
-Another command has the lock for a second, a starting server until it listens: both are waited for.
+Rules: when a server listens on `DATA/run/admin.sock`, it does the work; otherwise the command takes
+the lock of the data directory and serves itself the same app, so there is one implementation and
+one audit trail of each command. A call that needs running engines needs a server. Another command
+has the lock for a second, a starting server until it listens: both are waited for.
 """
 
 import contextlib

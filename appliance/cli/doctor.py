@@ -50,7 +50,7 @@ _UNSEEN: Final = (
     "refused requests",
     "when the disk will be full",
 )
-"""What a running server alone can tell."""
+"""Facts that only a running server has."""
 
 
 @dataclass(frozen=True)

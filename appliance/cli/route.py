@@ -211,8 +211,8 @@ def calibrate(
 def what_if(output: Output, client: AdminClient, name: str) -> None:
     """Show error and coverage by threshold.
 
-    Of the first stage, on open items. The figures are those of the newest calibration. What is
-    certified was decided on sealed groups; a threshold that looks good here promises nothing.
+    Of the first stage, on open items. The figures are those of the newest calibration. The
+    certificate was decided on sealed groups; a threshold that looks good here promises nothing.
     """
     job, result = _newest(client, name)
     names = ("threshold", "coverage", "error", "low", "high")
@@ -259,7 +259,7 @@ def suspend(output: Output, client: AdminClient, name: str, reason: str) -> None
 def sample(output: Output, data: Path, name: str, item: int | None, label: str | None) -> None:
     """Show or label an accepted answer.
 
-    It waits for the monitor. What was answered is not shown, so that the label does not follow it.
+    It waits for the monitor. The answer is not shown, so that the label does not follow it.
     """
     if (item is None) != (label is None):
         raise click.UsageError("--item and --label go together.")

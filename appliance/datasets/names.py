@@ -28,7 +28,7 @@ _ANNOUNCED: Final = re.compile(
 )
 _LOUD: Final = re.compile("[A-Z]{2}")
 _PLACES: Final = frozenset({"San", "Santa", "Sankt", "Saint", "St"})
-"""What makes a place of a name."""
+"""Words that make a place of a name."""
 _NEVER: Final = frozenset(
     "the a an and or of in on at by for to is no not none unknown dear please thanks thank you "  # noqa: SIM905
     "department dept team service support street road avenue hospital clinic university gmbh ag "
@@ -36,7 +36,7 @@ _NEVER: Final = frozenset(
     "centre desk plant line works monday tuesday wednesday thursday friday saturday sunday january "
     "february march april may june july august september october november december".split()
 )
-"""What begins with a capital and is no part of a name."""
+"""Words with a capital that are no part of a name."""
 
 
 class _Names(NamedTuple):

@@ -1,11 +1,11 @@
 """Personal data in texts: found by patterns, and by check digits wherever there are any.
 
 Rules: a number counts only if its check digits hold; what is found is named by kind and place and
-never printed whole; masking replaces what was found by its kind. What has no check digits is found
-where something announces it or a list knows it: some of it is missed (`MISSED`), and nothing found
-does not prove that there is nothing.
-Sources: ISO 13616 (IBAN, ISO 7064 mod 97), ISO/IEC 7812-1 (cards, Luhn), ITU-T E.123 and E.164
-(telephone), and the publication of each country's number.
+never printed whole; masking replaces what was found by its kind. Data without check digits are
+found where something announces them or a list knows them: some of it is missed (`MISSED`), and
+nothing found does not prove that there is nothing. Sources: ISO 13616 (IBAN, ISO 7064 mod 97),
+ISO/IEC 7812-1 (cards, Luhn), ITU-T E.123 and E.164 (telephone), and the publication of each
+country's number.
 """
 
 import bisect
@@ -20,7 +20,7 @@ MISSED: Final = (
     "names that no list holds and nothing announces, nicknames, names in small letters, dates of "
     "birth and record numbers that nothing announces, addresses without a number"
 )
-"""What is not looked for."""
+"""Data that are not looked for."""
 
 
 class PersonalDataFound(NamedTuple):

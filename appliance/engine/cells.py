@@ -1,8 +1,8 @@
 """Accounting of the KV cache: which sequence ids are taken and how many cells each one fills.
 
 Rules: a sequence id is given to one owner at a time. A cell belongs to one running sequence, or to
-the tree of kept prefixes, whose cells many sequences may share. What is kept makes room for what
-runs. The cache is either unified (all sequences draw on the same `capacity` cells) or separate
+the tree of kept prefixes, whose cells many sequences may share. Kept prefixes make room for running
+sequences. The cache is either unified (all sequences draw on the same `capacity` cells) or separate
 (each sequence has `capacity` cells of its own, and nothing is kept). Pure: the runner makes the
 cache follow `operations`.
 """

@@ -9,10 +9,10 @@ Rules:
 - Values come from the raw distribution, as those of `logprobs` do: before any setting of the
   request.
 - No label is the beginning of another, because their values could not be compared.
-- What may stay unscored does: the likeliest beginnings are followed first, one path of each at a
-  time, and the rest are left where together they hold no more than the tolerance: of the shares
-  that are meant, and of the model's probability of all labels. The labels of a beginning that was
-  left have equal parts of its probability.
+- A label that may stay unscored does: the likeliest beginnings are followed first, one path of each
+  at a time, and the rest are left where together they hold no more than the tolerance: of the
+  shares that are meant, and of the model's probability of all labels. The labels of a beginning
+  that was left have equal parts of its probability.
 """
 
 import math

@@ -1,10 +1,10 @@
 """Log-probabilities of tokens, and the prompt as part of an answer.
 
-Rules: they come from the raw distribution: before penalties, bias, masks and temperature. What
-no float or JSON number can say is `FLOOR`. Rows are scored as they are computed, a chunk at a
-time; nothing of the size prompt times vocabulary is ever held. There is one entry for every
-token, the end token too: entries of an echoed answer are the prompt's tokens, the first one
-without a value, and the generated ones (what lm-eval's `local-completions` counts on).
+Rules: they come from the raw distribution: before penalties, bias, masks and temperature. A value
+that no float or JSON number can hold is `FLOOR`. Rows are scored as they are computed, a chunk at a
+time; nothing of the size prompt times vocabulary is ever held. There is one entry for every token,
+the end token too: entries of an echoed answer are the prompt's tokens, the first one without a
+value, and the generated ones (what lm-eval's `local-completions` counts on).
 """
 
 import codecs

@@ -6,7 +6,7 @@ Rules:
 - A node belongs to a scope: the adapter that computed it, and the app whose request it was, or ""
   for a prefix that an admin registered. A lookup sees its own app and "" only, so that no app can
   time what another asked; and its own adapter only, since another computes other values.
-- What a running sequence stands on stays; of the rest the least recently used tail goes first,
+- The prefix of a running sequence stays; of the rest the least recently used tail goes first,
   registered prefixes last.
 - Every cell in use makes every step a little longer, so that few tails are kept at first: more
   when a prompt begins like one that was dropped, fewer when nothing kept is used for long.

@@ -2,9 +2,9 @@
 
 Order: import everything, load the CPU variant, drop all rights, and only then read the first byte.
 Afterwards it can open nothing but the descriptors that it was given, by their names in /proc, since
-llama.cpp takes paths. What the new weights compute is held against the old ones over whole
-distributions, text by text; the old ones against themselves in smaller batches are the noise. An
-importance matrix is collected in a process of its own, and handed to those that make files.
+llama.cpp takes paths. The new weights are compared with the old ones over whole distributions, text
+by text; the old ones against themselves in smaller batches are the noise. An importance matrix is
+collected in a process of its own, and handed to those that make files.
 
 usage: python -I -m appliance.engine.quantizer SOURCE_FD OUT_FD ORDER_FD RESULT_FD VARIANT
 """

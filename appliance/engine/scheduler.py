@@ -7,8 +7,8 @@ Rules:
   that are done soonest. New requests join at any step as soon as a sequence id and room for their
   prompt are free.
 - While no answer runs, prompts of like length begin to answer together (burst.py).
-- What the cache keeps of a prompt is not computed again. A request whose prompt begins like one
-  that is being computed waits for it and takes it over.
+- The part of a prompt that the cache keeps is not computed again. A request whose prompt begins
+  like one that is being computed waits for it and takes it over.
 - A step has one adapter, as llama.cpp applies it to the whole of a step. The sequences of one
   adapter, or of none, are a group; the group whose last step is longest ago has the next one, so
   that no group waits longer than one step of each other group. No group takes over the cells of

@@ -2,9 +2,9 @@
 
 Rules: asked is what the outcomes say, and of a gate the open items that it keeps for an upgrade;
 learned is what its regression, its other baselines and classifiers could learn from: the split
-`train` of the same directory or of the stored dataset. What cannot be read may have seen
-everything. Ids belong to a dataset, so an evaluation of another dataset that has the same id is
-told, too, with its name, and a person decides.
+`train` of the same directory or of the stored dataset. An evaluation that cannot be read may have
+seen everything. Ids belong to a dataset, so an evaluation of another dataset that has the same id
+is told, too, with its name, and a person decides.
 """
 
 import json
@@ -21,7 +21,7 @@ from appliance.trust.statements.specification import Specification
 _MOST: Final = 1 << 30
 """Bytes of outcomes that are read; an evaluation with more is told as unreadable."""
 REPLAY: Final = "replay.json"
-"""What a gate asked of open items, in its directory: digests of answers by item."""
+"""The file of a gate's open items, in its directory: digests of answers by item."""
 
 
 class Seen(NamedTuple):

@@ -4,7 +4,7 @@ Rules:
 - An interval that chose between candidates is flattered: `Quality.together` has limits that hold
   for all of them. Sealed items outrank open ones.
 - Where people answer, they are right as often as they agree with each other.
-- What is not measured is missing and never guessed.
+- A value that is not measured is missing and never guessed.
 """
 
 import re

@@ -4,7 +4,7 @@ Rules:
 - The battery comes first: what needs no language model, then nearest neighbours by an embedding
   model, then the task's own classifier or blend, then the task as it is written under its model,
   with other numbers of examples, and without what forces the form of its answers.
-- What cannot be measured is a note of the report, never silence.
+- A candidate that cannot be measured is a note of the report, never silence.
 - The plan is kept with the job, with the digests of models: what resumes measures the same.
 """
 

@@ -1,14 +1,14 @@
 """Agreement of `appliance.db` and the audit log, from the last entry at which both agreed.
 
 Rules:
-- What agreed is kept in the database under a code that only the holder of the log's key-encryption
-  key can make: the place in the log, the entry there, and the facts. A comparison reads the entries
-  after that place, of the kinds that rows follow from.
+- The rows that agreed are kept in the database under a code that only the holder of the log's
+  key-encryption key can make: the place in the log, the entry there, and the facts. A comparison
+  reads the entries after that place, of the kinds that rows follow from.
 - A log that does not hold that place any more ends before the database: nothing is answered until a
   person decides.
 - While a server runs, a row is behind its entry for a moment: a difference counts when two looks in
-  a row have it. What never agreed is a row that was not written after its entry, as in a crash: it
-  is completed as far as it takes something away, dropped otherwise, and the log says so.
+  a row have it. A row that never agreed was not written after its entry, as in a crash: it is
+  completed as far as it takes something away, dropped otherwise, and the log says so.
 - A difference holds what it is about back until a person settles it; the entry of that names each.
 """
 

@@ -1,12 +1,12 @@
 """Erasure: the texts of one request, or of one item of a dataset, in every place where they lie.
 
 Rules:
-- The entry is durable before anything is destroyed. What it says is done again at the next start,
-  or with the next erasure, if a crash or an error came between.
+- The entry is durable before anything is destroyed. After a crash or an error, the next start or
+  the next erasure does it again.
 - A place where texts lie is a `Holder`. Nothing of them is left in free pages of the database or in
   its log of writes.
-- What cannot be changed is named: backups that were made while the texts were here, with their
-  date, and signed datasets.
+- Places that cannot be changed are named: backups that were made while the texts were here, with
+  their date, and signed datasets.
 """
 
 import dataclasses

@@ -26,7 +26,7 @@ KINDS: Final = ("admin", "model", "job_end", "erase")
 
 
 Value: TypeAlias = str | int | bool | list[str] | dict[str, str | int | None] | None
-"""What a field of a row may be."""
+"""The types of a row's fields."""
 Values: TypeAlias = dict[str, Value]
 
 

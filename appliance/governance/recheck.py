@@ -27,7 +27,7 @@ from appliance.types import silent
 from appliance.workers.supervisor import Supervisor
 
 _WAITS: Final = {"model_missing", "evaluation_other_engine", "state_differs"}
-"""What does not serve now and may serve again as it was approved: with its files, after
+"""States that do not serve now and may serve again as approved: with the files, after
 `eval carry`, or once a person decided."""
 
 

@@ -3,13 +3,13 @@
 Rules:
 - Nothing goes by itself, and nothing before all of it is `audit.keep_days` old, which no
   configuration sets below six months.
-- What goes was exported: who prunes shows the root of a copy, computed from the bodies in it.
+- Pruned entries were exported: who prunes shows the root of a copy, computed from the bodies in it.
 - Nothing goes that a receiver of the log may lack, unless the person says so, which is recorded.
 - No witness is cut off: each has seen at least what goes, or it could not follow the log any more.
 - Two people or more, approvers under the trust policy, sign the log, the first entry that stays and
   the root of what goes. Their statements are entries of the log; they are verified again, under
   the policy of the day, when the prune is carried out.
-- The prune entry is durable before the files go. What is refused is recorded and changes nothing.
+- The prune entry is durable before the files go. A refusal is recorded and changes nothing.
 """
 
 from collections.abc import Callable

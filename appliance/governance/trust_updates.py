@@ -1,7 +1,7 @@
 """The use-case of trust metadata: accept newer metadata, and watch the one in force grow old.
 
 Rules: the audit entry is durable before the file changes. A refusal is recorded once and changes
-nothing. What the new policy no longer allows ends before the update is answered. Time never
+nothing. Models that the new policy no longer allows end before the update is answered. Time never
 revokes: metadata that is too old unloads models, which load again after the next update. A root
 that resets the clock takes the entries before its own out of the floor, once. The metadata in force
 must be what the log says was accepted last. Every model is checked against it, within a minute

@@ -3,7 +3,7 @@
 Rules:
 - Light jobs run at once. Heavy ones wait in one of two queues, those that need an engine and those
   that need none. Of each queue one runs at a time, in the order of the starts.
-- What a person does to a job is durable in the log before it is done.
+- A person's change of a job is durable in the log before it is done.
 - When the server ends, even by kill -9, the next start resumes the jobs that can be resumed and
   marks the others `interrupted`. A command that runs without a server resumes nothing by itself.
 """

@@ -26,7 +26,7 @@ REASONS: Final = {
     "leave": ("interrupted", "was stopped: its caller went away."),
     "end": ("shutting_down", "was stopped: the server is stopping."),
 }
-"""What a stop was asked for → code and message."""
+"""Code and message by the reason of a stop."""
 
 
 @dataclass

@@ -84,7 +84,7 @@ its work is lost. `shelve` and `drop` also follow a caller who goes away.
 """
 
 ACTIONS: Final = ("pause", "resume", "cancel")
-"""What people may ask for."""
+"""Changes that people may ask for."""
 LIVE: Final = frozenset({JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING})
 """States in which the work is under way."""
 ENDED: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED})

@@ -1,7 +1,7 @@
 """One look at a sealed split as a job: checked before, in the ledger, judged once, and kept.
 
 Rules:
-- What is wrong is found before the look; no message and no entry tells anything of a sealed item.
+- Faults are found before the look; no message and no entry tells anything of a sealed item.
 - The look is taken, durable in log and ledger, before the split is answered.
 - Killed at any step, the job keeps its look, goes on at the item and comes to the same verdict. The
   log names what was judged, then the job keeps it, before anything of it is told.

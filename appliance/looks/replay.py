@@ -25,7 +25,7 @@ MOST_ITEMS: Final = 1_000
 AGAIN: Final = 2
 T = TypeVar("T")
 Ask: TypeAlias = Callable[[Item], Awaitable[T]]
-"""What is done with an item."""
+"""Asks one item."""
 
 
 def chosen(items: Sequence[Item], wanted: Mapping[str, int] = MappingProxyType({})) -> list[Item]:

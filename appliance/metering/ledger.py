@@ -5,7 +5,7 @@ Rules:
   entry twice. Sums and place are written together, so a crash counts nothing twice.
 - A log that does not have the entry of the place is another log, as after a restore: the sums begin
   again.
-- What is pruned stays counted. `known_us` is the time from which on nothing is missing.
+- Pruned entries stay counted. `known_us` is the time from which on nothing is missing.
 """
 
 import threading

@@ -8,7 +8,7 @@ Rules:
 - Models that wait for memory are served in the order of their first request. When one waits for
   models that are always busy, these admit no new requests once they have served for its patience:
   their running answers end, then they are evicted. So each model gets its turn.
-- What would not fit beside the pinned models alone is refused at once.
+- A model that would not fit next to the pinned ones is refused at once.
 
 Pure: time comes in as seconds of a steady clock.
 """

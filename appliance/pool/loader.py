@@ -2,7 +2,7 @@
 
 Rules: a model is loaded only as a `VerifiedModel`, made from the stored bytes each time. Its memory
 is taken before a byte is sealed. Each edge is recorded before it is true, and no other change of
-the model comes between. What is refused is recorded with its code.
+the model comes between. A refusal is recorded with its code.
 """
 
 import asyncio

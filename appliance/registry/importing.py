@@ -60,8 +60,8 @@ class Arrivals:
             told: gets a line for each file that was copied.
 
         Returns:
-            The record, in state verified, or refused with a code. What cannot even be stored
-            (a link inside, an id that is taken) is refused the same way and leaves no record.
+            The record, in state verified, or refused with a code. An artifact that
+            cannot be stored (a link inside, an id that is taken) leaves no record.
         """
         policy = self._policy()
         try:

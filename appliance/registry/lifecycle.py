@@ -1,8 +1,8 @@
 """The use-case of an artifact's life up to its approval, and what the policy says of it later.
 
-Rules: the entry is durable before the state changes, so the log never misses an edge. What writes
-here blocks, and runs in a thread. The disk holds what was decided; staged and serving are facts of
-the running process, and `appliance/pool` is the only door to them. docs/trust.md draws the states.
+Rules: the entry is durable before the state changes, so the log never misses an edge. Writes here
+block, and run in a thread. The disk holds what was decided; staged and serving are facts of the
+running process, and `appliance/pool` is the only door to them. docs/trust.md draws the states.
 """
 
 import contextlib

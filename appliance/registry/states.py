@@ -68,7 +68,7 @@ ACTIONS: Final = ("load", "unload", "approve", "suspend", "retire", "revoke")
 
 
 MISSING: Final = "missing"
-"""What people see in place of the state while the files are not on this host."""
+"""Shown in place of the state while the files are not on this host."""
 _WITHOUT_FILES: Final = ("retire", "revoke")
 _IN_MEMORY: Final = ("load", "unload")
 

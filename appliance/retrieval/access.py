@@ -1,8 +1,8 @@
 """Read access to documents. Pure.
 
 Rules: a document is readable by the API keys, the groups of keys, the groups of verified people or
-the "everyone" on its list, and by no one else; an empty list is readable by no app. What a caller
-may read is a set of grantees, made for one query and never kept.
+the "everyone" on its list, and by no one else; an empty list is readable by no app. A caller's
+rights are a set of grantees, made for one query and never kept.
 """
 
 import re

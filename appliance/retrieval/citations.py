@@ -6,8 +6,8 @@ Rules:
   shown with others (`neutral`). Without a number, any passage may have it.
 - Only passages that were found for this caller are compared, so a quotation of a document that
   the caller may not read cannot be verified.
-- What does not verify is removed from the text, with its mark, and counted. So is a mark without
-  a quotation, and a quotation too short to prove anything.
+- A quotation that does not verify is removed from the text, with its mark, and counted. So is a
+  mark without a quotation, and a quotation too short to prove anything.
 - An answer without one verified quotation has no evidence; what to say then is for the caller.
 - The work grows with the length of the answer and of the passages, whatever they contain: a model
   may write what it likes. Patterns are single signs, and a passage is read once.

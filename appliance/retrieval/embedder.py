@@ -27,7 +27,7 @@ INDEXER: Final = Principal(
     RETRIEVAL, RETRIEVAL, limits=Limits(priority=Priority.BATCH), content="off"
 )
 PREFIXES: Final = {"e5": ("query: ", "passage: ")}
-"""What known families of models want before a text, by a part of their id."""
+"""Prefixes that known families of models want before a text, by a part of their id."""
 
 
 def prefixes(model_id: str) -> tuple[str, str]:

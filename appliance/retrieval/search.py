@@ -5,8 +5,8 @@ Rules:
   that may not be read has no influence on the passages, their scores or their number.
 - One search reads one state of the database, lists of access included, so that a right that was
   taken away is gone at the next query.
-- What a passage is called says nothing of other documents: version digest, begin and end. Nor does
-  the state that was searched: it is a digest of the documents that the caller may read.
+- The id of a passage says nothing of other documents: version digest, begin and end. Nor does the
+  state that was searched: it is a digest of the documents that the caller may read.
 - The index in memory is taken out of the budget of all memory before it is made. Models and jobs
   displace it, since it can be made again; where it does not fit, the search is refused.
 """

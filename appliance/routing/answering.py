@@ -7,7 +7,8 @@ Rules:
 - No piece of an answer leaves before it is decided which stage answers.
 - A stage that is away, busy, slow or not allowed to the key passes the input on. A quota that is
   used up, a request that is wrong and a log that cannot be written end the request.
-- What no stage answers is deferred: an error, or a place in the queue of people; never an answer.
+- An input that no stage answers is deferred: an error, or a place in the queue of people; never an
+  answer.
 """
 
 import asyncio

@@ -1,13 +1,13 @@
 """The calibration of a route as a job: a look that certifies what its first stage may answer.
 
 Rules:
-- What is wrong with specification, route, stages, dataset or an item is found before the look, and
-  what open items say cannot be certified takes no look. No entry of the log tells a sealed item.
+- Faults of specification, route, stages, dataset or an item are found before the look, and a route
+  that open items show cannot be certified takes no look. No entry of the log tells a sealed item.
 - Function, thresholds and start are fixed on `dev`, and their digest stands in the entry of the
   look, which is durable before the split is answered.
 - The items that the rules of the route let reach its first stage are what is certified. The stages
-  answer them through the path of apps, at batch priority. What could not be asked for a reason of
-  ours is asked again, then counts nowhere.
+  answer them through the path of apps, at batch priority. An item that failed for a reason of ours
+  is asked again, then counts nowhere.
 - Items stay encrypted; shares of the sealed split leave to the point.
 """
 

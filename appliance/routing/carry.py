@@ -1,7 +1,6 @@
 """A route's certificate, carried over: the stages that are computed here must answer as they did.
 
-The same of their answers must be accepted, too. What is carried over is watched as what it came
-from.
+The same of their answers must be accepted, too. A carried certificate is watched as its origin is.
 
 Rules: the same answers bound a change, and what is certified must bear it. The kept outcomes are
 judged again, in the order that was fixed before, with the bound that the change leaves at each

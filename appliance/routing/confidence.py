@@ -7,8 +7,8 @@ Rules:
   depend on no sampling setting of the request.
 - A function of the features is fitted on open items, and kept as JSON coefficients.
 - Coefficients from outside are checked before they are applied.
-- Other requests in a model's batch move what it is sure of. What is certified is counted against
-  us: a right answer at the lowest score that they can give it, a wrong one at the highest.
+- Other requests in a model's batch move what it is sure of. A certificate counts every doubt
+  against us: a right answer at the lowest score that they can give it, a wrong one at the highest.
 - A score is told in whole millionths, so that calibration and serving compare the same number.
 Sources: El-Yaniv & Wiener, J. Mach. Learn. Res. 11, 2010, for the risk-coverage curve that chooses
 between functions; Guo et al., ICML 2017.

@@ -1,7 +1,7 @@
 """`route.toml`: what a route is, as its author wrote it.
 
 Rules:
-- What is not understood is refused, with the place in the file.
+- An unknown key or value is refused, with its place in the file.
 - Stages stand in the order in which they are asked: the certified stage first, which answers only
   what a certificate lets it answer; then stages that answer whatever reaches them; people last.
 - Every stage that answers names a task by its digest: prompt and form are the task's.
@@ -41,7 +41,7 @@ Script: TypeAlias = Literal[
     "latin", "cyrillic", "greek", "arabic", "hebrew", "cjk", "hiragana", "katakana", "hangul",
     "devanagari", "thai",
 ]  # fmt: skip
-"""What a text is written in: all that a rule knows of its language."""
+"""Scripts of a text: all that a rule knows of its language."""
 
 
 class RouteRule(Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ Rules:
 - An answer has the form of the task; one item has one answer, and none after its deadline.
 - The same request of the same key names the same item for a day, unless that has expired: an app
   that asks again, or a client that tries again, makes no second one.
-- What has expired stays so, whatever the clock says later.
+- An expired item stays so, whatever the clock says later.
 - The queue is bounded, and so is the part of it that one key can have: what does not fit is
   refused, never answered.
 - The log says who read and who answered which item; the words of an answer are a text of its entry.

@@ -44,7 +44,7 @@ class StageTarget:
 
 
 Upstream = Callable[[StageDefinition], Backends]
-"""What answers for a stage of the kind `upstream`; raises Unavailable while it is away."""
+"""Finds the answerer of a stage of the kind `upstream`; raises Unavailable while it is away."""
 Enqueue = Callable[[Caller, GenerationRequest, RouteDefinition, str], Awaitable[ApplianceError]]
 """Keeps a deferred request (caller, request, route, why) for a person; what the app is told."""
 

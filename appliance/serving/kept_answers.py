@@ -5,8 +5,8 @@ Rules:
   bound to its place; a row tells neither what was asked nor what was answered.
 - A place belongs to one key: its name is a keyed digest of key and name, so that no name is found
   by trying, and no key meets the answers of another.
-- What is over is gone at the next look. What was erased leaves its place behind until then, so that
-  it is neither given nor asked again.
+- An answer whose time is over goes at the next look. An erased answer leaves its place behind until
+  then, so that it is neither given nor asked again.
 - Only texts that the log keeps are kept here.
 """
 

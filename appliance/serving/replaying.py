@@ -1,8 +1,8 @@
 """A recorded answer is computed again and compared: text by text, and bit by bit.
 
 Rules:
-- What is computed comes from the record alone: prompt, parameters and effective seed; by the model
-  and the adapter with its digests, on an engine that computes the same numbers.
+- The computation takes everything from the record: prompt, parameters and effective seed; by the
+  model and the adapter with its digests, on an engine that computes the same numbers.
 - Nothing that was computed for an app is used: what the cache keeps is another app's.
 - The answer is compared and forgotten; no entry holds a copy of it. `same` means that tokens,
   numbers and text are the same; where a task wrote the text from more than these, it says so.

@@ -28,8 +28,8 @@ LEAST: Final = 12
 LOOKS: Final = 52
 """Looks that share `DELTA`: a year of weeks."""
 DELTA: Final = {SHORT: 0.02, LONG: 0.012}
-"""What all looks of a year may spend on each window; 0.05 is promised, and the rest is room for
-weeks that are not quite exchangeable."""
+"""False alarms that all looks of a year may spend on each window; 0.05 is promised, and the rest is
+room for weeks that are not quite exchangeable."""
 SMALLEST: Final = {SHORT: 3.0, LONG: 1.7}
 """How large a difference has to be besides. Where days resemble the day before across weeks, the
 rank alone cries wrong in about one year of seven; a large difference hardly ever comes of that."""

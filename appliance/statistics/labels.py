@@ -10,7 +10,7 @@ from typing import Final
 WEIGHTS: Final = tuple(step / 20 for step in range(21))
 """Weights of a blend that are tried; finer ones would follow the noise of a few hundred items."""
 _LEAST: Final = 1e-12
-"""What counts as impossible is only very unlikely, so that one alone excludes no label."""
+"""The least probability: one impossible item must not exclude a label."""
 
 
 def distribution(logs: Sequence[float]) -> list[float]:

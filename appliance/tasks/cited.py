@@ -53,7 +53,7 @@ _HEAD: Final = (
 )
 _SENTENCE_ENDS: Final = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 _QUOTES: Final = frozenset('"\u201c\u201d\u201e\u00ab\u00bb')
-"""What ends or begins a quotation: a sentence with one in it cannot be quoted whole."""
+"""Marks of a quotation: a sentence with one in it cannot be quoted whole."""
 _UNSTATED: Final = 512
 """Tokens that are left for an answer whose task states no limit."""
 

@@ -1,7 +1,7 @@
 """A task that a classifier answers: no language model runs.
 
 Rules:
-- What is refused, recorded, counted and handed out is as for a model; no token is read or written.
+- Refusals, records, counts and answers are as for a model; no token is read or written.
 - It computes in a thread of its own, so that the loop answers others meanwhile.
 - Time and memory are bounded by the task's input limits: a longer value is refused, and a
   classifier reads no more than the first characters of a text (`ngrams.MOST_CHARACTERS`).

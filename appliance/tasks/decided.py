@@ -2,7 +2,7 @@
 
 Rules:
 - A decision belongs to the field whose value it writes or ends: the first that ends after it
-  begins. What a schema leaves no choice about is no decision, so that names of fields and
+  begins. A token that the schema leaves no choice about is no decision, so that names of fields and
   punctuation do not count.
 - Numbers come from a confined process that is not trusted: what is none counts as the worst.
 """

@@ -1,7 +1,7 @@
 """`task.toml`: what a task is, as its author wrote it.
 
 Rules:
-- What is not understood is refused, with the place in the file: a field that this version does not
+- An unknown key or value is refused, with its place in the file: a field that this version does not
   know would change what the task means.
 - The definition is complete: whatever an answer depends on lies in the task's directory or is
   named by its digest.

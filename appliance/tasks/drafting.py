@@ -1,10 +1,10 @@
 """A first `task.toml` with its files, from labelled items. Pure but for `write`.
 
 Rules:
-- What can be read from the items is read from them: fields, labels, types, lengths. What is a
-  person's to decide stands in the file with a comment that says what it decides.
+- Everything that the items show is read from them: fields, labels, types, lengths. A person's
+  decision is in the file with a comment that says what it decides.
 - Examples are items of the split `train`, handed in by the caller.
-- What is written is a task that `task check` accepts, or nothing is written.
+- Either a task is written that `task check` accepts, or nothing.
 """
 
 import json

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from appliance.types import JsonValue
 
 Answer: TypeAlias = str | None
-"""What a candidate answered; None where it failed."""
+"""A candidate's answer; None where it failed."""
 WHOLE: Final = "text"
 """The key of `compare` for an answer of the form `text`."""
 _ARTICLES: Final = re.compile(r"\b(?:a|an|the)\b")

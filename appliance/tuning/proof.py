@@ -1,9 +1,9 @@
 """The proof that an adapter serves as it was trained: by the engine, file and tokens that serve.
 
 Rules: every check of `checks` is made of every adapter; one that fails ends the run with its code,
-and nothing is exported. What was measured goes into the training record. An answer of which each
-token is the most likely one is what the model writes, so it is not written again. Others are
-written as they are served: fields held to their schema, which ends them, anything else freely.
+and nothing is exported. The measurements go into the training record. An answer of which each token
+is the most likely one is what the model writes, so it is not written again. Others are written as
+they are served: fields held to their schema, which ends them, anything else freely.
 """
 
 from collections.abc import Sequence

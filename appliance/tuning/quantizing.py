@@ -7,8 +7,8 @@ Rules:
   source in its weights alone.
 - Each file answers dev in the engine that serves, beside its source; the importance matrix is of
   train alone; sealed splits have no name.
-- What is kept in `DATA/quantized/JOB/` is the recommended file and its record, to be signed and
-  imported like any model. Adapters of the source are named: they fit no other file.
+- `DATA/quantized/JOB/` keeps the recommended file and its record, to be signed and imported like
+  any model. Adapters of the source are named: they fit no other file.
 """
 
 import contextlib

@@ -4,8 +4,8 @@ Rules:
 - An answer is taken if it has the task's form, can be learned as the task writes it, and does not
   contradict what a person answered to the same text.
 - No item is taken whose group or text lies in a split that judges.
-- A taken item lies in `train` and names its teacher. What is dropped is counted by its reason and
-  stays unlabelled.
+- A taken item lies in `train` and names its teacher. A dropped answer is counted by its reason; its
+  item stays unlabelled.
 """
 
 import json

@@ -6,8 +6,8 @@ Rules:
   them teaches nothing.
 - It answers as apps are answered, in the task's form and at batch priority, in this appliance or
   in an approved engine elsewhere.
-- What it comes to is a new dataset in `DATA/teaching/JOB/dataset/`, with the record
-  `teaching.json`, to be signed like any other. The dataset that was given does not change.
+- The result is a new dataset in `DATA/teaching/JOB/dataset/`, with the record `teaching.json`, to
+  be signed like any other. The dataset that was given does not change.
 - Answers are kept as they come, so that a stopped job resumes at the item where it was.
 """
 

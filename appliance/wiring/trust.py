@@ -33,7 +33,7 @@ _OTHERS: Final[Mapping[str, VetWhole]] = {
     task_definition.FILE: tasks.vet,
     route_definition.FILE: routes.vet,
 }
-"""What vets artifacts that are no models, by the file that tells what they are."""
+"""Vetting of artifacts that are no models, by the file that names their kind."""
 
 
 class TrustRoom:

@@ -14,7 +14,7 @@ from appliance.facts import ModelFacts
 from appliance.workers.memory_estimate import MIB, estimate
 
 CONTEXT = 448 * MIB
-"""What CUDA, its kernels and cuBLAS take on each GPU before a model is there. Not measured here:
+"""Memory of CUDA, its kernels and cuBLAS on each GPU before a model is there. Not measured here:
 this was written without a GPU."""
 
 

@@ -4,8 +4,7 @@ Pure. A model has two peaks. While it is loaded, its sealed copy is there beside
 are copied out of it; a model held on the disk has no such copy, and of its weights only those count
 that the processor wants in another order (`repacking`). While it serves, there are the weights, the
 cache and the buffers, when every slot has run, prompts were scored and a schema was followed. An
-estimate is the larger of both, plus 8 %. What the parts were measured to be:
-`benchmarks/results/estimate.md`.
+estimate is the larger of both, plus 8 %. The parts, as measured: `benchmarks/results/estimate.md`.
 """
 
 from collections.abc import Collection

@@ -1,8 +1,8 @@
 """The server's end of a worker: start it, talk to it, notice its death.
 
-Rules: the worker is not trusted: frames are bounded and decoded strictly, and one that breaks
-the protocol is killed. A request ends with a row or with None when the worker died. What waits to
-be prepared waits here, so that only what is being prepared is suspected of a death.
+Rules: the worker is not trusted: frames are bounded and decoded strictly, and one that breaks the
+protocol is killed. A request ends with a row or with None when the worker died. Requests wait here
+to be prepared, so that only those being prepared are suspected of a death.
 """
 
 import asyncio

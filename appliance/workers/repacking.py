@@ -5,7 +5,7 @@ CPU backend that the host runs: its variant. Pure.
 
 Source, as of llama-cpp-python 0.3.36, below vendor/llama.cpp: `make_cpu_buft_list` in
 src/llama-model.cpp and `weight_buft_supported` in src/llama-model-loader.cpp try our kernels first,
-then AMX, then repacking, then the file's own pages. What each of them takes is said by
+then AMX, then repacking, then the file's own pages. The types that each of them takes are in
 ggml/src/ggml-cpu/amx/amx.cpp, `supports_op`, our kernels/weights.cpp, `weights_of`, and
 ggml/src/ggml-cpu/repack.cpp, `ggml_repack_get_optimal_repack_type`; how much AMX adds by
 amx/mmq.cpp, `get_row_size`; what each variant is built with by ggml/src/CMakeLists.txt,
@@ -36,7 +36,7 @@ _INTERLEAVED: Final[Mapping[str, Fraction]] = MappingProxyType(
         "Q4_K": Fraction(148, 144),
     }
 )
-"""What our kernels take where there is AVX2, and how much larger it is there: no experts."""
+"""Types that our kernels take where there is AVX2, with their growth there: no experts."""
 _AMX: Final = frozenset({"sapphirerapids"})
 _TILED: Final[Mapping[str, Fraction]] = MappingProxyType(
     {
@@ -50,10 +50,10 @@ _TILED: Final[Mapping[str, Fraction]] = MappingProxyType(
         "IQ4_XS": Fraction(136 + 2, 136),
     }
 )
-"""What AMX takes of the rest, and how much larger it is there: no experts, no tables."""
+"""Types that AMX takes of the rest, with their growth there: no experts, no tables."""
 _NEVER: Final = frozenset({"F32", "F64", "BF16"})
 OURS, AMX, REPACKED, PLAIN = "ours", "amx", "repacked", "plain"
-"""What multiplies weights, by the names that a CPU library counts it under (`kernels_paths`)."""
+"""Ways to multiply weights, by the names that a CPU library counts them under (`kernels_paths`)."""
 
 
 def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = ()) -> int:

@@ -47,7 +47,7 @@ _VICTIM: Final = "appliance/cli/selftest.py"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What goes into a bundle beside the product.
+    """The contents of a bundle apart from the product.
 
     `models` are directories with a signature, `lab_models` without; `plugins` are wheels for
     accelerators, each with the name of its own (`cuda13`); `trust` is a directory of metadata.

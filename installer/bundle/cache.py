@@ -1,4 +1,4 @@
-"""What is expensive to make or to fetch is kept outside the checkout, and checked when used.
+"""The cache, outside the checkout, of files that are expensive to make or fetch; checked when used.
 
 The root is `${XDG_CACHE_HOME:-$HOME/.cache}/appliance`. An entry appears by one rename when
 it is complete; whoever makes one holds a lock file, so that two builds do not collide.

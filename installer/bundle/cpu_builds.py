@@ -33,7 +33,7 @@ NEEDS: Final = MappingProxyType(
         "sapphirerapids": (*_AVX512, "avx512vbmi", "avx512_vnni", "avx512_bf16", *_AMX),
     }
 )
-"""What each needs of the processor, as Linux names it; of two that run, the later is the better."""
+"""Processor features that each needs, as Linux names them; of two that run, the later is better."""
 ALL: Final = tuple(NEEDS)
 BASELINE: Final = "x64"
 CPUINFO: Final = Path("/proc/cpuinfo")

@@ -1,4 +1,4 @@
-"""What decides a CUDA plugin wheel: source, toolkit, architectures, flags, compilers.
+"""The recipe of a CUDA plugin wheel: source, toolkit, architectures, flags, compilers.
 
 Rules: a plugin is one library, `libggml-cuda.so`, of the same locked source as the CPU wheel;
 it brings no CPU code, never links the driver's `libcuda.so.1`, and holds native code for every

@@ -97,7 +97,7 @@ def write_project(part: Path, plugin: Plugin, wanted: Recipe) -> None:
 
 
 def facts_of(plugin: Plugin, wanted: Recipe) -> dict[str, object]:
-    """What the product reads before it loads the library."""
+    """The facts that the product reads before it loads the library."""
     return {
         "name": plugin.name,
         "driver": plugin.driver,

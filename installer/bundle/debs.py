@@ -31,7 +31,7 @@ PACKAGES: Final = (
     "libbz2-1.0", "libexpat1", "libffi8", "liblzma5", "libsqlite3-0", "libssl3t64", "libuuid1",
     "libzstd1", "openssl", "zlib1g",
 )  # fmt: skip
-"""What Python, our wheels and the check of signatures need; nothing for readline, curses, dbm."""
+"""Packages for Python, our wheels and the check of signatures; none for readline, curses, dbm."""
 KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.pgp"
 _OLD_KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _LINE: Final = re.compile(

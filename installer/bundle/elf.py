@@ -23,7 +23,7 @@ _GLIBC: Final = re.compile(rb"\0GLIBC_(\d+)\.(\d+)")
 
 @dataclass(frozen=True)
 class Dynamic:
-    """What the dynamic loader reads from a shared library."""
+    """The facts that the dynamic loader reads from a shared library."""
 
     needed: tuple[str, ...]
     runpath: str | None

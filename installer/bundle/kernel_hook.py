@@ -3,7 +3,7 @@
 Rules
 - Each change names the text that it replaces; the text must be there exactly once, or nothing is
   changed and the build stops: a newer llama.cpp is looked at by a person first.
-- What is added and changed decides the wheel, so `digest` is part of the recipe's key.
+- Additions and changes decide the wheel, so `digest` is part of the recipe's key.
 """
 
 import hashlib

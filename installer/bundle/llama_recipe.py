@@ -1,4 +1,4 @@
-"""What decides the llama.cpp wheel: source, flags, compilers, machine.
+"""The recipe of the llama.cpp wheel: source, flags, compilers, machine.
 
 Rules: one wheel serves every x86-64 host (all CPU variants of ggml as separate libraries, no
 native code), without OpenMP and network code (why: docs/dependencies.md); for trying out there is

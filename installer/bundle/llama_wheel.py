@@ -6,8 +6,9 @@ Rules
 - It is built with the locked tools of this virtual environment, as `llama_recipe` says.
 - Cached as `llama-wheels/<key of the recipe>/`; each time before it is installed, the wheel's
   digest is compared and the gate passed.
-- What is carried away holds all CPU variants. For this machine alone a wheel with its own variant
-  and the baseline does, which is built in half the time; where the whole one is there, it is taken.
+- A wheel that is carried away holds all CPU variants. For this machine alone a wheel with its own
+  variant and the baseline does, which is built in half the time; where the whole one is there, it
+  is taken.
 """
 
 import argparse

@@ -31,7 +31,7 @@ class Locked:
 
 @dataclass(frozen=True)
 class WheelName:
-    """What the file name of a wheel says."""
+    """The parts of a wheel's file name."""
 
     name: str
     version: str

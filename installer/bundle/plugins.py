@@ -49,7 +49,7 @@ def _check_one(plugin: Plugin, wheels: Sequence[Path]) -> None:
 
 
 def _architectures(path: Path, plugin: Plugin) -> str:
-    """What a wheel says that it was built for; the gate compares it with the recipe."""
+    """The driver and GPUs that a wheel was built for; the gate compares it with the recipe."""
     try:
         with zipfile.ZipFile(path) as archive:
             facts = json.loads(archive.read(f"{plugin.package}/{FACTS}"))

@@ -3,8 +3,8 @@
 Rules
 - The layout is that of Debian with merged /usr, so that the program interpreter of every binary
   is found both below `RootDirectory=` and by the launcher, which names the loader itself.
-- What a service does not need is left out by name; every library that a binary in the tree needs
-  must be in the tree (`check`), so nothing is ever taken from the host.
+- Files that a service does not need are left out by name; every library that a binary in the tree
+  needs must be in the tree (`check`), so nothing is ever taken from the host.
 - The archive depends on the packages only: sorted names, fixed times, owner 0.
 """
 
@@ -145,7 +145,7 @@ def licences(root: Path, packages: Sequence[Path], target: Path) -> None:
 
 
 def _files(whole: Path) -> Iterator[Path]:
-    """What of the unpacked packages goes into the runtime, relative to them."""
+    """The files of the unpacked packages that go into the runtime, relative to them."""
     for path in whole.rglob("*"):
         name = str(path.relative_to(whole))
         if path.is_dir() and not path.is_symlink():

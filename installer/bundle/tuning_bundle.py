@@ -61,8 +61,8 @@ def build(
 
     Args:
         key: the vendor's private key, PEM.
-        wheels: a directory with the wheel of torch, and perhaps with others. What is not on the
-            index must be in it.
+        wheels: a directory with the wheel of torch, and perhaps with others. Those that the
+            index lacks must be in it.
         target: the Python of the release on the host.
         gpu: a set of `SETS`.
         lock: in place of the set's.

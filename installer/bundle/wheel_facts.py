@@ -1,4 +1,4 @@
-"""What a wheel says about itself, and what none may contain.
+"""Facts that a wheel states about itself, and contents that none may have.
 
 Rules: a file that is carried in is a wheel, never an sdist (an sdist runs code to be installed);
 it brings nothing that runs at every start of Python; its members stay inside the directory that

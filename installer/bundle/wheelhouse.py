@@ -4,8 +4,8 @@ Rules
 - A wheelhouse is described by three files beside the locks: `NAME.lock` (every project in one
   version with the hash of one wheel), `NAME.sha256` (the names of the files, for `sha256sum -c`)
   and `NAME.cdx.json` (the bill of materials). They say the same, or are refused.
-- What they say is what `lock-runtime.txt` says for that Python on Linux x86-64, and every wheel
-  runs on `GLIBC` and newer.
+- They agree with `lock-runtime.txt` for that Python on Linux x86-64, and every wheel runs on
+  `GLIBC` and newer.
 - A directory of wheels holds exactly these files, with these bytes; each is a wheel that brings
   nothing which runs at every start of Python.
 """
@@ -60,7 +60,7 @@ class Target:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What markers are evaluated with."""
+        """The environment that markers are evaluated with."""
         version = f"{self.python[0]}.{self.python[1]}"
         return {name: str(value) for name, value in default_environment().items()} | {
             "implementation_name": "cpython",

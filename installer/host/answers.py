@@ -1,4 +1,4 @@
-"""What the admin decides: an answer file (TOML) and the paths that follow from it.
+"""The admin's decisions: an answer file (TOML) and the paths that follow from it.
 
 Rules: every key is declared here, an unknown key is refused and the nearest known one named; the
 answers of an installation are kept with its release, so an upgrade asks nothing again. Paths are
@@ -82,7 +82,7 @@ class Layout:
 
     @property
     def tuning_sets(self) -> Path:
-        """What it points into: one directory, named by its signed list."""
+        """The directory of sets, each in one named by its signed list."""
         return self.prefix / "tuning-sets"
 
     @property
@@ -203,7 +203,7 @@ def encode(answers: Answers) -> bytes:
 
 
 def decode(data: bytes) -> Answers:
-    """What `encode` made.
+    """The text that `encode` made.
 
     Raises:
         InstallError: `release_changed`.

@@ -193,7 +193,7 @@ def _say_models(models: backup.Left, words: str) -> None:
 
 
 def _refusal(error: InstallError | KeyboardInterrupt | OSError) -> InstallError:
-    """What stopped a command, with a code and what to do."""
+    """The reason why a command stopped, with a code and what to do."""
     if isinstance(error, InstallError):
         return error
     if isinstance(error, KeyboardInterrupt):

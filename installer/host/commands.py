@@ -1,4 +1,4 @@
-"""What the commands do with a stick and with what is installed."""
+"""The commands: their work with a stick and with the installed product."""
 
 import argparse
 import os

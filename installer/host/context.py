@@ -1,4 +1,4 @@
-"""What the phases of one run share."""
+"""State that the phases of one run share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What this host is: read from /proc and /sys, never by opening a socket."""
+"""Facts of this host: read from /proc and /sys, never by opening a socket."""
 
 import os
 import platform

@@ -62,7 +62,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What the host must have."""
+    """Requirements of the host."""
 
     kernel: str
     memory_mib: int

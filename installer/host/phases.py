@@ -212,7 +212,7 @@ def _listings(run: Context) -> tuple[str, str]:
 
 
 def _accompany(run: Context, part: Any) -> None:
-    """What lies beside the tree: evidence of what was signed, the installer, units."""
+    """Files next to the tree: evidence of what was signed, the installer, units."""
     for name in _BOOT:
         shutil.copyfile(run.boot / name, part / name)
     shutil.copyfile(run.store.path(run.manifest.only("installer")), part / "installer.pyz")

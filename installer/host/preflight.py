@@ -27,7 +27,7 @@ _COUNTERS: Final = (2025, 2036)
 
 @dataclass(frozen=True)
 class InstallPlan:
-    """What is about to be installed, and where."""
+    """The release that is about to be installed, and its places."""
 
     manifest: Manifest
     parts: list[Part]
@@ -87,7 +87,7 @@ def problems(plan: InstallPlan, host: Host, *, uid: int) -> Iterator[InstallErro
 
 
 def warnings(plan: InstallPlan, host: Host, *, year: int) -> Iterator[str]:
-    """What the admin should know and nothing waits for."""
+    """Notes for the admin that stop nothing."""
     if not _COUNTERS[0] <= year <= _COUNTERS[1]:
         yield f"The clock says {year}. Nothing here depends on it; set it before entries are made."
     absent = plan.absent_models() if plan.current else []

@@ -93,7 +93,7 @@ class InstallError(Exception):
 
     @property
     def hint(self) -> str:
-        """What the admin does next."""
+        """The admin's next step."""
         return CODES[self.code]
 
     def lines(self) -> list[str]:

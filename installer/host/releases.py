@@ -21,7 +21,7 @@ from installer.host.problems import InstallError
 
 DATABASE: Final = "appliance.db"
 _WRITES: Final = "-wal"
-"""What the name of a database's log of writes ends with."""
+"""The ending of the name of a database's log of writes."""
 _HEADER: Final = b"SQLite format 3\0"
 _USER_VERSION: Final = slice(60, 64)
 """Where a database has it (the SQLite file format, 1.3)."""
@@ -83,7 +83,7 @@ def check(layout: Layout, release: str) -> None:
 
 
 def _mounted_onto(layout: Layout) -> set[str]:
-    """What systemd makes in the tree of a release for the unit's paths of the host."""
+    """Directories that systemd makes in the tree of a release for the unit's paths of the host."""
     places = [path.relative_to("/") for path in (layout.data, layout.tuning)]
     above = {str(path) for place in places for path in place.parents}
     return {*_MOUNTED, *units.MOUNTED, *map(str, places), *above}

@@ -39,5 +39,5 @@ def verify(openssl: Sequence[str], directory: Path, key: Path) -> None:
 
 
 def fingerprint(key: Path) -> str:
-    """What the paper says of a key: the SHA-256 of its file, in hex."""
+    """The statement of the paper about a key: the SHA-256 of its file, in hex."""
     return hash_file(key)[0]

@@ -1,4 +1,4 @@
-"""What is changed outside of the installer's own directories, and how it is taken back.
+"""Changes outside of the installer's own directories, and how they are taken back.
 
 Rules: every such file says who made it, is a link into the release in service or a small script,
 and is named in `made`; so one rename switches all of it, and uninstalling finds all of it.
@@ -127,7 +127,7 @@ def uninstall(layout: Layout) -> None:
 
 
 def leftovers(layout: Layout) -> Iterator[Path]:
-    """What a killed run may have left beside the files and links that it was about to replace."""
+    """Remains of a killed run next to the files and links that it was about to replace."""
     linked = (path for path, _ in links(layout, managed=True))
     for path in (layout.current, layout.trust / KEY, *commands(layout), *linked):
         yield path.with_name(path.name + ".part")

@@ -40,7 +40,7 @@ def check(
         wanted: the listing.
         code: of the refusal.
         empty: names that may be there beyond the listing as directories or as empty files:
-            systemd makes what it mounts onto. What lies in such a directory must be listed.
+            systemd makes what it mounts onto. Each file in such a directory must be listed.
 
     Raises:
         InstallError: with the code, naming the first entries that differ.

@@ -45,7 +45,7 @@ _DIGITS: Final = 16
 
 @dataclass(frozen=True)
 class Facts:
-    """What a set is for.
+    """The Python and GPU that a set is for.
 
     Attributes:
         python: such as `3.13`.

@@ -3,12 +3,11 @@
 Rules: the service sees the release as its whole file system, the tuning set if there is one, the
 data directory as the only place to write, and no device; with a GPU plugin it opens NVIDIA's device
 files and no other, and sees the host's library of their driver. `systemd-analyze security` scores
-both at 1.5 or better, which a test checks.
-No RestrictSUIDSGID=: it makes openat2 fail, by which models are opened. No
-MemoryDenyWriteExecute=: with it libffi holds an open file, and a worker with an open file is not
-confined; the worker forbids such memory itself. What an older systemd does not know it ignores with
-a warning. For a user manager, which may not change roots, the unit starts the launcher and keeps
-what works there.
+both at 1.5 or better, which a test checks. No RestrictSUIDSGID=: it makes openat2 fail, by which
+models are opened. No MemoryDenyWriteExecute=: with it libffi holds an open file, and a worker with
+an open file is not confined; the worker forbids such memory itself. An older systemd ignores
+settings that it does not know, with a warning. For a user manager, which may not change roots, the
+unit starts the launcher and keeps what works there.
 """
 
 from collections.abc import Mapping
@@ -100,7 +99,7 @@ DevicePolicy=closed"""
 
 _CARDS: Final = 16
 _GPU_NODES: Final = ("nvidiactl", "nvidia-uvm", *(f"nvidia{n}" for n in range(_CARDS)))
-"""What CUDA opens; never `nvidia-modeset`, which is for screens. Each is put into the service's own
+"""Files that CUDA opens; never `nvidia-modeset`, for screens. Each is put into the service's own
 /dev; one that is not there when the service starts stays closed to it."""
 
 _DRIVER_LIBRARIES: Final = (
@@ -270,7 +269,7 @@ def units(layout: Layout, answers: Answers, release: str, *, gpu: bool = False) 
 
 
 def settings(layout: Layout, answers: Answers, release: str) -> dict[str, str]:
-    """What other programs of the host read, by file name in the release's `host` directory."""
+    """Texts for other programs of the host, by file name in the release's `host` directory."""
     values = _values(layout, answers, release)
     texts = {
         "sysusers.conf": _SYSUSERS,

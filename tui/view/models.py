@@ -43,7 +43,7 @@ _NEXT: Final = {
 
 
 _KINDS: Final = ("task", "route", "dataset")
-"""What is never in memory, below the models and in this order."""
+"""Artifacts that are never in memory, below the models and in this order."""
 
 
 def place(model: Model) -> int:

@@ -136,7 +136,7 @@ def _named(task: str, names: Sequence[Name], width: int) -> list[Content]:
 
 
 ALLOWED: Final = ("approve", "suspend", "retire", "revoke")
-"""What people may do with a task; it is never loaded by itself."""
+"""Actions on a task; it is never loaded by itself."""
 
 
 _UNKNOWN: Final = TaskFacts(

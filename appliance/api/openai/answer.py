@@ -4,9 +4,9 @@ Rules:
 - When the client goes away the generation is cancelled, also before its first token and when
   nothing is streamed. Its start is never cut in half: an intent that is on its way into the
   log is waited for, so that it gets its outcome.
-- The status line waits for the first delta: what fails before it has a true status, and the
-  SDKs try again by themselves. What fails later ends the stream with an error event, and so does
-  what waits for a person at any time: clients of streams read events.
+- The status line waits for the first delta: what fails before it has a true status, and the SDKs
+  try again by themselves. A later failure ends the stream with an error event, and so does an input
+  that waits for a person at any time: clients of streams read events.
 - While a stream waits for its turn or its first text, a comment now and then says that it lives:
   clients skip it, proxies and time-outs do not cut it off. After the first one its status is 200.
 """

@@ -1,13 +1,13 @@
 """Bodies by the thousand, read into structs that hold what the checks look at.
 
 Rules:
-- What a struct encodes to is canonical: its fields stand in order, its types are those that a body
-  may hold. A request whose bytes are exactly that needs no other check of its form.
+- A struct encodes to canonical form: its fields stand in order, its types are those that a body may
+  hold. A request whose bytes are exactly that needs no other check of its form.
 - Every other body must pass `decode`. So what is accepted here is what `decode` accepts.
 - A field that a struct does not know is dropped, and shows: the bytes differ. So does a null where
   a request says none: there, None is what is absent.
-- One body a line. What is encoded holds no line feed, so bytes that are equal are divided alike,
-  and none ends in the next one.
+- One body a line. The encoded bytes hold no line feed, so equal bytes are divided alike, and none
+  ends in the next one.
 """
 
 from collections.abc import Sequence

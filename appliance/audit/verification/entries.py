@@ -5,7 +5,7 @@ Rules:
   follow entry n, the blame goes to the one whose other neighbour disagrees too, or that no
   valid head has covered yet.
 - Rows in which all is well, as in nearly every log, are checked together (`plain`, `take`): by the
-  same conditions over whole lists. What these do not accept goes one by one.
+  same conditions over whole lists. The rest is checked one by one.
 - One cause, one finding: after a finding about the tree, roots that differ are its consequence
   and stay silent until a root holds again; signatures and everything local to an entry go on
   being checked.

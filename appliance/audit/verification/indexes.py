@@ -72,7 +72,7 @@ _VALUES: Final[dict[str, Callable[[Sequence[Fields]], list[object]]]] = {
     "dek": lambda bodies: [body.content and body.content.key for body in bodies],
     "end_user": lambda bodies: [body.end_user for body in bodies],
 }
-"""What the columns of entries are made of (tables.py); None is NULL."""
+"""The sources of the columns of entries (tables.py); None is NULL."""
 
 
 def _code(body: Fields) -> object:

@@ -4,8 +4,8 @@ Rules:
 - Columns that searches use, indexes, and the triggers that refuse changes are made by the schema. A
   schema that was changed hides entries without a change in any row, so it is compared as it is
   stored, text by text.
-- What it should be is made by the migrations themselves, in memory, up to the version that the
-  segment says it has.
+- The migrations themselves make the expected schema, in memory, up to the version that the segment
+  states.
 """
 
 import functools

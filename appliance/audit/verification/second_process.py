@@ -2,9 +2,10 @@
 
 Rules:
 - It makes the same checks, from the state that stored hashes and handovers promise in the middle.
-- What it says counts only if it found nothing and the first half arrives at exactly that state.
+- Its result counts only if it found nothing and the first half arrives at exactly that state.
   Otherwise the first process continues alone: the verdict is always that of one pass.
-- What needs the first half (outcomes of its intents, whether time fell) is handed over, not judged.
+- Questions about the first half (outcomes of its intents, whether time fell) are handed over, not
+  judged.
 - It reads files and the host key on its standard input, and writes to its standard output, nothing
   else.
 """

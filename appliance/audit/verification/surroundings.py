@@ -21,7 +21,7 @@ STRAY: Final = {
     "leaf": "entry_unexpected", "content": "content_unexpected",
     "checkpoint": "checkpoint_unexpected", "node": "node_mismatch", "span": "index_mismatch",
 }  # fmt: skip
-"""What a row that belongs to no entry is called, by table."""
+"""The finding for a row that belongs to no entry, by table."""
 
 
 class Around:

@@ -1,8 +1,8 @@
 """Verification of a whole log, or of a range of it, against its genesis key.
 
 Rules:
-- Read-only, and possible while the log is written: HEAD is read first, then how far the log
-  goes, then rows below that. What is appended meanwhile is not looked at.
+- Read-only, and possible while the log is written: HEAD is read first, then how far the log goes,
+  then rows below that. Entries that are appended meanwhile are left out.
 - Checked for every entry: canonical body, place, chain, leaf hash, fields, intent and outcome,
   texts and their keys. For every head: signature and root. Then genesis, HEAD and, if given,
   receipts.
@@ -13,7 +13,8 @@ Rules:
 - Where the beginning was pruned, a prune entry must say so: with the root of what went and the
   approvals of two people. The rest hangs on the tree's edge, which the next head proves, and on the
   handovers that lead there from genesis.
-- What SQLite cannot read is a finding, and the first one: what else is found may follow from it.
+- A page that SQLite cannot read is a finding, and the first one: what else is found may follow from
+  it.
 - Streams: memory does not grow with the log, but for intents still open and erased entries.
 """
 

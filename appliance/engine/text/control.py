@@ -1,11 +1,11 @@
 """Text of a client that spells control tokens stays text.
 
-Rules: a client that writes `<|im_end|>` into a message does not end a turn. Each spelling is
-broken by a character that no client can send, the template is rendered, and the rendered text is
-tokenised piece by piece, as llama.cpp reads control tokens within one piece only. Text that spells
-none is not changed, and its tokens are those of the whole. A spelling that the end of a text cuts
-off counts too: the next text could complete it. What a template itself begins and a text completes
-is the template's doing.
+Rules: a client that writes `<|im_end|>` into a message does not end a turn. Each spelling is broken
+by a character that no client can send, the template is rendered, and the rendered text is tokenised
+piece by piece, as llama.cpp reads control tokens within one piece only. Text that spells none is
+not changed, and its tokens are those of the whole. A spelling that the end of a text cuts off
+counts too: the next text could complete it. A token that a template begins and a text completes is
+the template's doing.
 
 The character is half of a surrogate pair, which UTF-8 cannot express. It needs no state across the
 template's work: what trims, splits or escapes a text moves it along with the letters around it.

@@ -19,7 +19,7 @@ _CLOSING: Final = frozenset(b"]}")
 _SHORT: Final = (b"0", b"1", b'""', b"null", b"true", b"false", b'"', b"[]", b"{}", b"[", b"{")
 _QUOTE: Final = b'"'
 STRUCTURE: Final = frozenset(b'"[]{},:')
-"""What a token has that may change how far the end is."""
+"""Characters of a token that may change the distance to the end."""
 
 
 class Endings:

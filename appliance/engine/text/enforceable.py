@@ -37,7 +37,7 @@ FORMATS: Final = {
     "time": f"^{_TIME}$",
     "date-time": f"^{_DATE}T{_TIME}$",
 }
-"""What stands for a format that the library takes too widely."""
+"""Patterns in place of formats that the library takes too widely."""
 
 
 def enforceable(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -7,7 +7,7 @@ Rules:
 - An error says whether the request can have reached the engine. `NotSent` is the only one after
   which it may be sent again.
 - Each request has a connection of its own, so that its certificate is looked at each time.
-- What comes back is bounded, decoded by a schema, and not decompressed.
+- Answers are bounded, decoded by a schema, and not decompressed.
 """
 
 import asyncio

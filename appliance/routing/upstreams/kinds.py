@@ -155,7 +155,7 @@ FEATURES: Final = (
         lambda kind: "rerank" in kind.pools,
     ),
 )
-"""What not every kind does; the guide has the same table."""
+"""Abilities that some kinds lack; the guide has the same table."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 Rules:
 - Before two people approved a host nothing is sent to it but the fixed texts of the fingerprint,
   and those when an admin has it learnt.
-- What is learnt, approved, drained or probed by hand, and every trip, is durable in the log before
-  it takes effect. A trip that cannot be recorded takes effect all the same.
+- Learning, approving, draining and probing by hand, and every trip, are durable in the log before
+  they take effect. A trip that cannot be recorded takes effect all the same.
 - Approvals are asked of the trust policy again at each probe, so that a revoked approver ends a
   host within the time between two probes.
 - The configuration is read again as a whole or not at all. A host whose record is the same keeps

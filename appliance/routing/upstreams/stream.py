@@ -3,10 +3,10 @@
 Rules:
 - An answer is whole only with a finish reason for each choice, without an error, and in one piece:
   one id, nothing of a choice after its finish reason.
-- What a model thinks, and what it calls, becomes text as our own models write it.
+- Reasoning and calls of a model become text as our own models write it.
 - Everything is bounded: bytes, lines, text, pieces. Each byte is looked at once.
 - A host's counts are believed as far as they are like ours.
-- What is no answer of the API is refused; nothing of it is guessed.
+- An event that is no answer of the API is refused; nothing of it is guessed.
 - An id that an earlier answer of the host had is refused where the engine makes new ones.
 """
 

@@ -21,7 +21,7 @@ from appliance.tasks.classifiers.sparse import Sparse
 MOST: Final = 50_000
 """Features of each block."""
 MOST_CHARACTERS: Final = 20_000
-"""What is longer is cut: the beginning of a document decides."""
+"""Longer texts are cut: the beginning of a document decides."""
 _WORD: Final = re.compile(r"\w\w+")
 
 

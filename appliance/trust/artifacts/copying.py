@@ -1,10 +1,9 @@
 """Copying artifacts into the store: each is hashed as it is copied; an interrupted copy resumes.
 
-Rules: a copy is a directory that has no record yet. What an interrupted copy left is used again
-only beside the very same `model.sig`, and only as far as its digest, read again from this disk,
-leads to the one that this signature states; anything else is copied whole. What the signature
-itself is worth is decided later, on the stored copy. A file is whole when it can no longer be
-written.
+Rules: a copy is a directory that has no record yet. The files of an interrupted copy are used again
+only with the very same `model.sig`, and only as far as its digest, read again from this disk, leads
+to the one that this signature states; anything else is copied whole. The signature itself is judged
+later, on the stored copy. A file is whole when it can no longer be written.
 """
 
 import errno
@@ -24,7 +23,7 @@ from appliance.types import Report
 _WRITABLE: Final = 0o600
 _WHOLE: Final = 0o400
 _GONE: Final = frozenset({"artifact_unreadable", "file_missing"})
-"""What reading says when a stick is pulled out: then what was copied is kept."""
+"""Errors of reading from a stick that was pulled out: the copied part is kept."""
 
 
 @dataclass(frozen=True)

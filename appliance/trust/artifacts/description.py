@@ -3,7 +3,7 @@
 Rules:
 - The file is optional, lies beside the model and is covered by `model.sig` like any other file, so
   any OMS signer can make it and only the publisher can change it.
-- What is not understood is refused: an unknown field or role means that the publisher expects
+- An unknown key or value is refused: an unknown field or role means that the publisher expects
   something which this version would not do.
 - A role is given to a file of the same artifact. At most one file is the template, and no two
   grammars have one name.

@@ -35,7 +35,7 @@ _UNREADABLE: Final = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""What `cryptography` raises for bytes that are no certificate, or one that it cannot handle."""
+"""Exceptions of `cryptography` for bytes that are no certificate, or one that it cannot handle."""
 
 
 def load_der(ders: Sequence[bytes]) -> tuple[x509.Certificate, ...]:

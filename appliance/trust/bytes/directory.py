@@ -2,8 +2,8 @@
 
 Rules: everything is reached from one directory descriptor, so that renaming a parent changes
 nothing; only plain files with one name and plain directories are allowed; names obey
-`names.problem`; nothing may lie under the paths that OMS leaves out; numbers, sizes and depth
-are bounded. What is found is checked again at each descriptor that is opened.
+`names.problem`; nothing may lie under the paths that OMS leaves out; numbers, sizes and depth are
+bounded. Each file is checked again at the descriptor that is opened.
 """
 
 import contextlib

@@ -38,7 +38,7 @@ _SHARD: Final = re.compile(r"(.+):(0|[1-9]\d{0,18}):([1-9]\d{0,18})", re.DOTALL)
 _EXACT: Final = 1 << 53  # up to here a float holds every integer
 
 Found = Mapping[str, str]
-"""What lies on disk by relative path, stated as `Manifest.files` states it."""
+"""The files on disk by relative path, stated as `Manifest.files` states them."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ SIGNATURE_FILE: Final = "model.sig"
 
 TASK_FILE: Final = "task.toml"
 MAIN_FILES: Final = (TASK_FILE, "route.toml", "dataset.json")
-"""What tells an artifact that is no model: one of these, and no GGUF file."""
+"""An artifact that is no model has one of these, and no GGUF file."""
 
 IGNORED_PATHS: Final = frozenset({".git", ".github", ".gitattributes", ".gitignore"})
 """Top-level paths that OMS v1.0 leaves out of a manifest by default."""

@@ -5,7 +5,7 @@ Rules:
   hint or by a certificate whose chain lies in the bundle. Bare key material inside the bundle is
   refused, never used.
 - The signature is checked over the raw payload before anything in it is believed.
-- What the payload may say: `manifest`. Which certificates count: `certificate`.
+- The payload may say: `manifest`. Which certificates count: `certificate`.
 
 Source: ossf/model-signing-spec v1.0; Sigstore bundle v0.3.
 """

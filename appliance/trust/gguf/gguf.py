@@ -1,11 +1,11 @@
 """Vetting a GGUF file before llama.cpp sees a byte of it.
 
-Rules: the format must hold to the last byte (`gguf_reader`, `gguf_tensors`); beyond the format,
-the model must be one whole file of an architecture and tokenizer on the lists, with
-hyper-parameters that agree with each other and a vocabulary that llama.cpp can index without
-surprises. What a model is for follows from its pooling: a decoder without one writes text, one
-with mean, CLS or last pooling embeds, an encoder with rank pooling and a head for one score
-reranks. Anything else is refused with a code; no other exception leaves `vet`.
+Rules: the format must hold to the last byte (`gguf_reader`, `gguf_tensors`); beyond the format, the
+model must be one whole file of an architecture and tokenizer on the lists, with hyper-parameters
+that agree with each other and a vocabulary that llama.cpp can index without surprises. A model's
+kind follows from its pooling: a decoder without one writes text, one with mean, CLS or last pooling
+embeds, an encoder with rank pooling and a head for one score reranks. Anything else is refused with
+a code; no other exception leaves `vet`.
 """
 
 import math

@@ -2,9 +2,9 @@
 
 Rules: the format must hold to the last byte, as for a model; beyond it, the file must be one plain
 LoRA: a finite scale, and pairs of two matrices of finite numbers for weights that the engine
-applies adapters to. What llama.cpp would ignore (norms), abort at (types, shapes) or do another way
-than the file means (activation by tokens, prompts of its own) is refused. Anything wrong is a
-`GgufRejected`.
+applies adapters to. A file is refused for everything that llama.cpp would ignore (norms), abort at
+(types, shapes) or do another way than the file means (activation by tokens, prompts of its own).
+Anything wrong is a `GgufRejected`.
 
 Source: llama.cpp's llama-adapter.cpp and convert_lora_to_gguf.py, as of llama-cpp-python 0.3.36.
 """

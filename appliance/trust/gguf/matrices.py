@@ -15,7 +15,7 @@ from typing import Final
 from appliance.trust.gguf.tensors import TYPES, Tensor
 
 EXPERTS: Final = " experts"
-"""What follows the type in the name of a group that holds experts."""
+"""Ends the name of a group that holds experts."""
 TABLE: Final = " table"
 """The same for tables of rows that are looked up."""
 TIED: Final = " tied"

@@ -1,7 +1,7 @@
 """Age of the trust metadata, and its consequences.
 
 Rules:
-- What is old must not stop a plant: expired metadata, or a clock that is behind, refuses what
+- Old metadata must not stop a plant: expired metadata, or a clock that is behind, refuses what
   would bring something new in (imports, approvals, updates), never what is served.
 - Models are served until `stale.refuse_serve_days` after the metadata expired.
 - The clock may not be behind what was recorded or signed already (its floor), but for a few

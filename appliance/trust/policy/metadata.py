@@ -1,13 +1,13 @@
 """Trust metadata (TUF): bytes in, what is trusted next or one refusal out.
 
 Rules:
-- What is trusted moves forward only: from one root to the next by signatures of both, versions up,
+- Trusted metadata moves forward only: from one root to the next by signatures of both, versions up,
   bounded steps, nothing that is expired now. One refusal leaves everything as it was.
 - The one target that is used is `policy.json`, and it must be a site's: a lab's never counts.
 - Changed timestamp or snapshot keys void what those keys said (recovery from a fast-forward
   attack); changed targets keys void the version of the policy.
-- Times are injected. What is held already is verified again at each reading, but for its expiry,
-  which must not stop a plant: `freshness` decides what that costs.
+- Times are injected. Metadata that is held already is verified again at each reading, but for its
+  expiry, which must not stop a plant: `freshness` decides what that costs.
 
 Parsing, canonical form and thresholds are python-tuf's; the workflow is our own since the library's
 reads the host's clock, writes file by file and has no stable codes (ADR 0021).

@@ -27,7 +27,7 @@ PUBLISHER: Final = "publisher"
 APPROVER: Final = "approver"
 EVALUATOR: Final = "evaluator"
 REQUIREMENTS: Final = frozenset({"oms", "approval"})
-"""What is asked of an artifact where the policy does not say it."""
+"""Requirements of an artifact where the policy names none."""
 EVALUATION: Final = "evaluation"
 # What this version can check; a policy that asks for more cannot be honoured.
 KNOWN_REQUIREMENTS: Final = REQUIREMENTS | {EVALUATION}

@@ -1,7 +1,7 @@
 """Reading a trust policy: bytes in, a policy or one refusal out.
 
 Rules:
-- What is not understood is refused, never skipped: an unknown field, role or requirement makes
+- An unknown field or value is refused, never skipped: an unknown field, role or requirement makes
   the whole policy invalid.
 - Every key is bound to one person by its own hint, which is computed again from the key; so one
   key cannot appear under two names, and no two names look alike.

@@ -5,7 +5,7 @@ Rules:
   weights that it would have had.
 - The matrices that are kept are those of the best evaluation on dev; training stops when
   `patience` evaluations brought no gain.
-- What is scored at the end are the matrices as they are exported, in 16 bits.
+- The matrices are scored at the end as they are exported, in 16 bits.
 - A loss or a gradient that is no finite number ends it.
 
 Source: AdamW (Loshchilov and Hutter, 2019), without decay.

@@ -22,7 +22,7 @@ from appliance.trust.gguf.reader import Reader, Scalar, read_header
 from appliance.trust.gguf.tensors import Tensor, places, read_tensors
 
 ARCHITECTURES: Final = ("llama", "qwen2")
-"""What the network computes, and tests hold against llama.cpp."""
+"""Architectures that the network computes, compared with llama.cpp by tests."""
 _F32: Final = 0
 
 Matrix = NDArray[np.float32]

@@ -37,7 +37,7 @@ class LabelQueue(Reply):
 
     Attributes:
         done: items that each person has labelled.
-        finished: both raters have labelled every item. What compares their labels is null before.
+        finished: both raters have labelled every item. Before, comparisons are null.
         unsettled: items on which they differ, and which nothing has settled yet.
         job: the gate that takes the labels; 0 for none.
     """

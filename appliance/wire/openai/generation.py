@@ -3,7 +3,7 @@
 Rules:
 - Values are taken by their JSON type, never converted: "0.5" is no number and true is no 1.
 - NaN and infinities are refused; so is everything out of range, naming the field.
-- What `wire.openai.fields` lists is refused; other unknown fields are ignored.
+- Fields that `wire.openai.fields` lists are refused; other unknown fields are ignored.
 - A list is refused for its first wrong item.
 - The several spellings of a field (one string or a list, text or parts) become one here.
 
