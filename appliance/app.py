@@ -1,6 +1,6 @@
 """The composition root: the rooms in their order, each made of those before it.
 
-Rules: parts are made here and in `wiring` alone, and given all that they need when they are made;
+Rules: parts are made here and in `wiring` only, and given all that they need when they are made;
 the last that was opened is closed first.
 """
 

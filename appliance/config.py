@@ -131,7 +131,7 @@ class EngineConfig:
     load_wait_seconds: int = _key(
         60,
         "How long a request waits for its model to be loaded, for memory included; then it is "
-        "told to come again. The load goes on.",
+        "refused with a time to retry. The load continues.",
         low=0,
         high=3600,
     )
@@ -229,7 +229,7 @@ class TrustConfig:
     )
     unencrypted: str = _key(
         "warn",
-        "A person's private key that lies in a file without a passphrase: `warn` of it, or "
+        "A person's private key in a file without a passphrase: `warn` of it, or "
         "`refuse` it. New sites refuse; a lab's own keys are taken.",
         choices=("warn", "refuse"),
     )
@@ -241,8 +241,8 @@ class WatchConfig:
 
     backup_days: int = _key(
         7,
-        "Days after which the newest backup is too old; 0 is any age. A lab is told only once it"
-        " has been backed up.",
+        "Days after which the newest backup is too old; 0 is any age. A lab has the alarm only"
+        " once it was backed up.",
         low=0,
         high=365,
     )
@@ -260,7 +260,7 @@ class AuditConfig:
 
     content: ContentMode = _key(  # noqa: RUF009
         "encrypted",
-        "What is kept of prompts and answers: encrypted, commit-only (commitments alone) or off.",
+        "What is kept of prompts and answers: encrypted, commit-only (no texts) or off.",
         choices=("encrypted", "commit-only", "off"),
     )
     stream: str = _key(
@@ -318,7 +318,7 @@ class ForwardConfig:
     to: str = _key("", "tls://HOST:PORT for syslog, https://HOST:PORT/v1/logs for OTLP.")
     format: str = _key(
         "ocsf",
-        "The body: ocsf (JSON), cef, or plain for the structured data alone.",
+        "The body: ocsf (JSON), cef, or plain for the structured data only.",
         choices=("ocsf", "cef", "plain"),
     )
     ca: str = _key("", "Certificates that the receiver's descends from, PEM; no other is taken.")
@@ -347,9 +347,9 @@ class NotifyConfig:
     """
 
     to: str = _key("", "https://HOST/PATH for a webhook; smtp://HOST:25 or smtps:// for a relay.")
-    level: str = _key("warning", "The least level that is told.", choices=("warning", "critical"))
+    level: str = _key("warning", "The least level that is sent.", choices=("warning", "critical"))
     repeat_hours: int = _key(
-        24, "An open incident that no one acknowledged is told again; 0 never.", low=0, high=8760
+        24, "An open incident that no one acknowledged is sent again; 0 never.", low=0, high=8760
     )
     mail_from: str = _key("", "Sender of mail.")
     mail_to: tuple[str, ...] = _key((), "Recipients of mail.")
@@ -412,7 +412,7 @@ class ModelConfig:
         low=0,
         high=10_000,
     )
-    autoload: bool = _key(True, "Load at `serve`, where it fits beside those before it.")
+    autoload: bool = _key(True, "Load at `serve`, where it fits in memory with those before it.")
     on_demand: bool = _key(
         True, "Load when a request asks for it; what is idle then makes room. False: by hand only."
     )
@@ -428,7 +428,7 @@ class ModelConfig:
     )
     prefill_budget: int = _key(
         512,
-        "Prompt tokens that one step may process beside the running answers.",
+        "Prompt tokens that one step may process next to running answers.",
         low=16,
         high=8192,
     )

@@ -115,8 +115,8 @@ CODES: Final[dict[str, Code]] = {
         "Restore keys/, audit/ and tls/ from one backup.",
     ),
     "key_unencrypted": Code(
-        "a private key lies in a file without a passphrase",
-        "`appliance signer encrypt FILE` encrypts it where it lies.",
+        "a private key is in a file without a passphrase",
+        "`appliance signer encrypt FILE` encrypts it in place.",
     ),
     "token_uri_invalid": Code(
         "a `pkcs11:` URI does not name one key as RFC 7512 has it",
@@ -404,7 +404,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "dataset_sealed": Code(
         "the split is sealed",
-        "Sealed items are opened by the gate alone; change the dataset before it is sealed.",
+        "Only the gate opens sealed items; change the dataset before it is sealed.",
     ),
     "dataset_seal_empty": Code(
         "there is nothing to seal", "Split the dataset so that certify or test has items."
@@ -638,8 +638,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "tuning_row_too_long": Code(
         "a row has more tokens than the settings allow",
-        "Raise `longest`, which takes memory, let the task's template show the beginning of its"
-        " input alone (docs/tuning-guide.md), or leave the named items out. Nothing is cut.",
+        "Raise `longest`, which takes memory, let the task's template show only the beginning of"
+        " its input (docs/tuning-guide.md), or leave the named items out. Nothing is cut.",
     ),
     "tuning_memory": Code(
         "the trainer needs more memory than it was given",
@@ -912,7 +912,7 @@ CODES: Final[dict[str, Code]] = {
         "Rename the file and sign again.",
     ),
     "file_ignored_path": Code(
-        "files lie under a path that OMS signatures do not cover",
+        "files are under a path that OMS signatures do not cover",
         "Remove .git, .github, .gitattributes and .gitignore from the artifact.",
     ),
     "file_limit": Code(
@@ -1038,7 +1038,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "adapter_base_missing": Code(
         "the adapter's base is not in the store, or is not acceptable",
-        "Import the base first, under the id that stands before the colon.",
+        "Import the base first, under the id before the colon.",
     ),
     "adapter_other_base": Code(
         "the adapter was signed for another base",
@@ -1301,7 +1301,7 @@ CODES: Final[dict[str, Code]] = {
         "Shorten the prompt or lower max_tokens.",
     ),
     "labels_invalid": Code(
-        "labels cannot be told apart by their tokens, or one has too many of them",
+        "labels cannot be distinguished by their tokens, or one has too many of them",
         "Shorten or rename the label; a code of one letter for each label always works.",
     ),
     "invalid_schema": Code(
@@ -1362,7 +1362,7 @@ CODES: Final[dict[str, Code]] = {
     "shutting_down": Code("the server is stopping", "Try again when it is back."),
     # audit log
     "database_damaged": Code(
-        "a database of the audit log is damaged, or a file beside it would overwrite it",
+        "a database of the audit log is damaged, or a file next to it would overwrite it",
         "Keep the files as evidence; `appliance audit verify` says more. Then restore a backup.",
     ),
     "audit_corrupt": Code(

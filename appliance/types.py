@@ -174,9 +174,9 @@ class Principal:
         models: model ids that it may use; empty means all.
         limits: what it may use of them.
         content: what the log keeps of its texts; None is the log's own rule.
-        tasks_only: whether it may use tasks alone, no model by itself.
+        tasks_only: whether it may use tasks only, no model by itself.
         answers: whether people behind it answer what waits in the queue.
-        padded: whether the log tells sizes and times of its requests by coarse steps alone, so that
+        padded: whether the log tells sizes and times of its requests by coarse steps only, so that
             they do not tell what was answered.
         for_people: whether it is answered only for verified people.
         person: the end user for whom it asks, where it names one; a claim changes no answer.
@@ -222,7 +222,7 @@ class Principal:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Where an audit entry stands in the log: what the client may keep as evidence.
+    """Where an audit entry is in the log: what the client may keep as evidence.
 
     Attributes:
         seq: sequence number of the entry, from 0.
@@ -394,7 +394,7 @@ class TaskNeeds:
         p_true: with `decisions`, whether a task's model is asked, too, whether its answer is right.
         common: leading messages that are a signed task's own, the same for every app.
         readable: digest of the documents that the caller may read, where passages of them are in
-            the messages: what is computed of such a prompt is reused for the same digest alone.
+            the messages: what is computed of such a prompt is reused for the same digest only.
     """
 
     labels: tuple[str, ...] = ()
@@ -427,7 +427,7 @@ class GenerationRequest:
         logprobs: alternatives to tell with each token's log-probability; None tells nothing.
         echo: whether the answer begins with the prompt, and its log-probabilities if any.
         tools: functions on offer, with `messages` only.
-        thinking: for models that can be told; None leaves it to the template.
+        thinking: of models that can think; None leaves it to the template.
         task: what it needs of the model where it is for a task or a route.
         request_id: the request in the log, as the use-case sets it.
     """
@@ -597,7 +597,7 @@ class Citation:
         passage: its id.
         start, end: bytes of the text with the digest `text_sha256`.
         sha256: digest of these bytes.
-        quote: the text at that span, as it stands in the document.
+        quote: the text at that span, as it is in the document.
         at, until: characters of the answer.
     """
 
@@ -641,7 +641,7 @@ class CitedFrom:
 
 @dataclass(frozen=True)
 class TaskAnswer:
-    """An app's information on the answer of a task, beside the answer.
+    """An app's information on the answer of a task, with the answer.
 
     Attributes:
         task, version, digest: which task answered.

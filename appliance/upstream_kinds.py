@@ -21,7 +21,7 @@ class EngineKind:
     """One kind of engine.
 
     Attributes:
-        sampling: fields of `Sampling` that it takes beside temperature, top_p and the penalties,
+        sampling: fields of `Sampling` that it takes besides temperature, top_p and the penalties,
             and their names there.
         constraints: kinds of constraints that it enforces, and the fields that ask for them.
         token_prompts: whether a prompt may be token ids.
@@ -32,7 +32,7 @@ class EngineKind:
         new_ids: whether each answer has an id of its own.
         tokenize: where `/tokenize` takes a text; None without it.
         templates: where it renders messages, if `/tokenize` takes none.
-        pools: what it does beside text.
+        pools: what it does besides text.
         logistic: whether its scores are between 0 and 1.
         too_long: its words for a text of several that is too long.
         logprobs: whether completions tell log-probabilities.

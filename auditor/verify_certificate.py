@@ -81,7 +81,7 @@ class Curve:
         self.g = (x, y)
 
     def holds(self, x: int, y: int) -> bool:
-        """Whether a point lies on the curve."""
+        """Whether a point is on the curve."""
         return max(x, y) < self.p and (y * y - (x * x * x - 3 * x + self.b)) % self.p == 0
 
     def add(self, a: tuple[int, int] | None, b: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -1017,7 +1017,7 @@ def say_route(found: Route, seen: str) -> None:
     if found.plan():
         print(f"  fixed before, as the log names it: {found.plan()}")
     else:
-        print("  an older version made it: the thresholds before its own are not told")
+        print("  an older version made it: the thresholds before its own are not stated")
 
 
 def is_route(text: bytes) -> bool:

@@ -17,7 +17,7 @@ an entry names is stored, is the one named, has a nonce of 12 bytes, and has a w
 an `erase` entry names the entry. Whether the key opens the text only `appliance audit verify` can
 tell, which has AES.
 
-Where the beginning was pruned, tree and keys go on from `start` and `handovers`, and an entry
+Where the beginning was pruned, tree and keys continue from `start` and `handovers`, and an entry
 `prune` with two people's approvals must say so; what these people signed is not checked here.
 
 It does not check that nothing was cut off the end: compare
@@ -250,7 +250,7 @@ def read_body(raw: bytes) -> dict[str, Any]:
 
 
 def tile_path(number: int) -> str:
-    """Where tile `number` lies."""
+    """Where tile `number` is."""
     groups = [f"{number % 1000:03d}"]
     while number := number // 1000:
         groups.insert(0, f"x{number % 1000:03d}")
@@ -372,7 +372,7 @@ class Verifier:
         self.closing = None
 
     def others(self) -> None:
-        """Nothing lies in the export but what is read."""
+        """Nothing is in the export but what is read."""
         fixed = ("genesis.pub", "genesis.cert", "heads", "checkpoint", "start", "handovers")
         known = {self.directory / name for name in fixed}
         for name in ("entries", *map(str, range(8))):
@@ -407,7 +407,7 @@ class Verifier:
             )
 
     def stored(self, audit: Path) -> None:
-        """The texts beside the log are those that entries name, and have their keys."""
+        """The texts next to the log are those that entries name, and have their keys."""
         lost = {
             (seq, name): code
             for seq, (_, names) in self.texts.items()
@@ -462,7 +462,7 @@ class Verifier:
             if self.size in heads:
                 self.head(heads[self.size])
         if at != len(data):
-            self.problem(number * 256 + width, "entry_unexpected", "the bundle goes on")
+            self.problem(number * 256 + width, "entry_unexpected", "the bundle continues")
 
     def entry(self, seq: int, raw: bytes) -> None:
         """One body."""

@@ -172,7 +172,7 @@ def no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object without duplicate keys."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return found
 
 

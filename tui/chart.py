@@ -75,7 +75,7 @@ def interval(
 
     Args:
         width: in cells.
-        least, most: both ends of the scale; what lies beyond is drawn at the end.
+        least, most: both ends of the scale; what is beyond is drawn at the end.
     """
     steps = width if ascii_only else 2 * width
     start, at, end = (_step(x, least, most, steps) for x in (low, value, high))

@@ -26,7 +26,7 @@ class Column:
         width: cells on the screen; 0 takes what the others leave (one column must), at most
             `most` where that is given, and others go before it has fewer than `least`.
         of: what it shows of an item; without it, the cells of a row say it.
-        right: numbers stand to the right.
+        right: numbers are to the right.
         drop: where there is no room, the column with the highest goes first; 0 always stays.
     """
 

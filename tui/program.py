@@ -68,7 +68,7 @@ def screens(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...]) ->
 
 
 def main() -> None:
-    """Run the screens alone and end the process, without a core dump: they show new keys."""
+    """Run the screens and end the process, without a core dump: they show new keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(4, *(ctypes.c_ulong(0) for _ in range(4)))  # PR_SET_DUMPABLE
     screens()

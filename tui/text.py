@@ -3,7 +3,7 @@
 Rules: every string that a server, a model or a file may have brought reaches a widget as the
 `Content` that `cell` makes of it. A plain string would be read as markup, which can
 end the program, and could carry control characters to the terminal. However long it is, it leaves
-room for what is beside it. A state is a word with a mark; its colour says nothing more.
+room for what is next to it. A state is a word with a mark; its colour says nothing more.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from appliance.text import visible
 from appliance.wire.admin import marks
 
 NOTE: Final = 240
-"""Characters that are shown of a text that stands among others."""
+"""Characters that are shown of a text that is among others."""
 WHOLE: Final = 2_000
 """Characters that are shown of a text where a person can scroll, and came to read it."""
 GAP: Final = "  "
@@ -79,7 +79,7 @@ def indented(text: str, width: int, style: str = "") -> list[Content]:
 def labelled(
     label: str, text: Cell, width: int, room: int = 10, *, limit: int = NOTE
 ) -> list[Content]:
-    """A label and beside it any text, in as many lines as it takes."""
+    """A label and next to it any text, in as many lines as it takes."""
     parts = cell(text, limit=limit).wrap(max(10, width - room - len(GAP))) or [Content("")]
     heads = [label, *[""] * (len(parts) - 1)]
     return [

@@ -5,7 +5,7 @@ Rules:
   SFQ(D) (Jin, Chase, Kaur, SIGMETRICS 2004). A flow is one key in one priority. Of the flows that
   wait, the one with the smallest start tag is next; being served moves its tag on by cost over
   weight. A flow that was idle starts at the present virtual time: silence earns no credit, so an
-  app that sends one request at a time stands before the backlog of one that sent a thousand.
+  app that sends one request at a time is before the backlog of one that sent a thousand.
 - The cost is an estimate until the answer ends; then the tag is corrected. A token written
   counts as two tokens read, as in "Fairness in Serving Large Language Models" (Sheng et al.,
   OSDI 2024).

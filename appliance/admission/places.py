@@ -145,7 +145,7 @@ class Shares:
     """The queues of all models and the quotas of all keys.
 
     Args:
-        max_queued: places per model beside those that run.
+        max_queued: places per model besides those that run.
         max_queued_per_key: the same for one key.
         now: seconds of a steady clock.
     """

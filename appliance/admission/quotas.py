@@ -2,7 +2,7 @@
 
 Rules:
 - A bucket holds one minute's worth and fills evenly, so a key may send its minute at once and
-  then goes on at its rate.
+  then continues at its rate.
 - Tokens are reserved as prompt plus the most that may be answered, before anything is recorded
   or computed, and settled when the answer has ended. An answer whose length was not stated may
   come out longer than was reserved: then the bucket owes, and the next request waits.

@@ -65,7 +65,7 @@ class Case:
         price: of a model that is paid; None for what runs here.
         certify: groups that a certificate takes, labelled at every retraining.
         shared: cost the machine as if others filled the rest of its time: the full-throughput
-            calculation, which is shown beside the honest one and decides nothing.
+            calculation, which is shown next to the honest one and decides nothing.
     """
 
     questions: Questions

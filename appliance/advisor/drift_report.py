@@ -101,11 +101,11 @@ def _power(found: Sequence[Doubled], blocks: Sequence[WeekBlock]) -> Section:
     )
     enough = sum(each.needed is not None and each.needed <= requests for each in found)
     return Section(
-        "What so many requests can find",
+        "Changes that so many requests show",
         (
             f"This task has {plain(requests)} requests a week: a doubled share is found within "
-            f"three weeks for {enough} of {len(found)} common answers. Fewer requests find a "
-            "collapse alone.",
+            f"three weeks for {enough} of {len(found)} common answers. Fewer requests find "
+            "only a collapse.",
         ),
         (ReportTable(("answer", ">share now", ">requests a week that find twice of it"), rows),),
     )

@@ -1,6 +1,6 @@
 """The advisor's page: the answer, what it costs, what would change it, and what it rests on.
 
-Rules: a director reads the first screen and needs no other; every number of a person stands beside
+Rules: a director reads the first screen and needs no other; every number of a person is next to
 its source; what was not measured says so.
 """
 

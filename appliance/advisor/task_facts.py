@@ -42,7 +42,7 @@ def gather(
     Args:
         routes: certificates that let the task answer first, those that hold now.
         gates: what gates found of the task as it is stored.
-        needs: the model of the task's candidate; "" for a classifier alone.
+        needs: the model of the task's candidate; "" for a classifier only.
     """
     newest = newest_result(evaluations, task) if task else None
     found, sources = known.TaskEvidence(task), []

@@ -58,7 +58,7 @@ class Option:
     Attributes:
         state: `shown`, `open` (its interval holds the wanted quality), `below`, `unmeasured` or
             `excluded`.
-        why: a sentence beside the state.
+        why: a sentence next to the state.
         groups_needed: further groups until it is likely to be shown; None where that has no number.
         certify: groups that a certificate takes; None where none is asked for or none is enough.
     """
@@ -581,7 +581,9 @@ def _of_chosen(chosen: Option | None) -> list[str]:
             f"errors ({candidate.source}); the rest goes to {rest}."
         )
     if candidate.joules is None:
-        found.append("Joules: not told by this host, or not measured. Power is as you answered it.")
+        found.append(
+            "Joules: not reported by this host, or not measured. Power is as you answered it."
+        )
     else:
         found.append(
             f"An answer takes {candidate.joules:.3g} J of the processors and their memory; the "
@@ -596,7 +598,7 @@ def _holds_for(questions: Questions, advice: Recommendation) -> list[str]:
     if not measured:
         return []
     sealed = any(q.sealed for q in measured)
-    alone = " Sealed items chose nothing: their limits hold alone." if sealed else ""
+    alone = " Sealed items chose nothing: their limits hold by themselves." if sealed else ""
     return [
         "By the labels of the dataset, each group counting once, for the population that its "
         "groups were drawn from: the lower limits of what was measured on open items hold together "
@@ -615,7 +617,7 @@ def _notes(questions: Questions, facts: MeasuredFacts, advice: Recommendation) -
             else "A calculation at full throughput comes to another verdict."
         )
     if not advice.told_apart:
-        found.append("Its cost and that of the next option overlap: they are not told apart.")
+        found.append("Its cost and that of the next option overlap: they cannot be distinguished.")
     chosen = advice.chosen
     if chosen is not None and questions.regulation.bound is not None and chosen.certify:
         found.append(

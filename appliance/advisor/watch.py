@@ -3,7 +3,7 @@
 Rules: only whole weeks that are over are read, each once, so a week says the same for ever, even
 when its texts are erased later; what the appliance asked itself is no request; texts are read only
 of keys whose owners agreed to examples, and their reading is recorded; an alarm is recorded, then
-ends the certificates of routes that rest on the task and do not ask for a warning alone, and
+ends the certificates of routes that rest on the task and do not ask for a warning only, and
 suspends the task where the configuration says so; starting again is recorded with its reason, and
 the file of before is kept.
 """
@@ -174,7 +174,7 @@ def alarms(directory: Path) -> list[Told]:
 
 
 def begin_again(directory: Path, task: str, now_us: int) -> Watch:
-    """Learn a new reference from the next week on; the file of before is kept beside it.
+    """Learn a new reference from the next week on; the file of before is kept next to it.
 
     Raises:
         Refused: `drift_missing`.

@@ -1,4 +1,4 @@
-"""The LAN application: which routes there are, and what stands before them.
+"""The LAN application: which routes there are, and what is before them.
 
 Rules: nothing but the APIs of apps is served here, never an admin route; only `PUBLIC` needs
 no key, and `docs = false` takes the documentation out of it; the framework's telemetry

@@ -1,4 +1,4 @@
-"""Additions to the OpenAPI document beside routes and schemas.
+"""Additions to the OpenAPI document besides routes and schemas.
 
 Rules: every status that an operation can answer with is named, and its body has the one shape of
 errors; a header is named where an app can rely on it; the key is described in both of its forms,

@@ -2,7 +2,7 @@
 
 Rules: page, script and style come from here and from nowhere else, and the content security
 policy holds the browser to that; the page holds no site data and no key; only the files that are
-named here are served. Swagger UI (Apache-2.0) lies in the package `fastapi_offline`.
+named here are served. Swagger UI (Apache-2.0) is in the package `fastapi_offline`.
 """
 
 from importlib import resources

@@ -78,7 +78,7 @@ def note_model(request: Request, model: str) -> None:
 
 
 class _Twice(ValueError):
-    """A key stands twice in an object."""
+    """A key is twice in an object."""
 
 
 def parsed(body: bytes) -> Any:
@@ -92,7 +92,7 @@ def parsed(body: bytes) -> Any:
     except _Twice as error:
         key = visible(str(error), limit=100)
         raise BadRequest(
-            "invalid_json", f"The key {key} stands twice in one object.", param=key
+            "invalid_json", f"The key {key} occurs twice in one object.", param=key
         ) from error
     except (ValueError, RecursionError) as error:
         raise BadRequest("invalid_json", "The body is not one JSON object in UTF-8.") from error

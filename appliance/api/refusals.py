@@ -1,6 +1,6 @@
 """Refusals in a row: an app that is refused again and again waits, so that others are served.
 
-Rules: an app has `_BURST` refusals at once and then one each `_EACH_S`, beside requests of other
+Rules: an app has `_BURST` refusals at once and then one each `_EACH_S`, during requests of other
 apps; alone it waits for none. A wait has an end: nothing is kept open for long.
 """
 

@@ -93,7 +93,7 @@ class Ballast:
 
 
 def _blocks(path: Path) -> int:
-    """Bytes of a file that lie on the disk: a copy of it may have holes."""
+    """Bytes of a file that are on the disk: a copy of it may have holes."""
     try:
         facts = path.stat()
     except FileNotFoundError:

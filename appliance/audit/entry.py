@@ -157,7 +157,7 @@ class Draft:
     Attributes:
         kind: one of `KINDS`, but neither genesis nor key_handover.
         fields: the kind's fields and more; none of `ASSIGNED`.
-        contents: texts by name, e.g. `{"prompt": b"…"}`. They go encrypted beside the log.
+        contents: texts by name, e.g. `{"prompt": b"…"}`. They go encrypted next to the log.
         mode: what is kept of them: `encrypted`, `commit-only` or `off`; None is the log's own.
     """
 

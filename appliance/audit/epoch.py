@@ -114,7 +114,7 @@ def destroy_old_key(files: LogFiles) -> None:
 
 
 def overwrite(path: Path) -> None:
-    """Fill a file with zeros, durably, where it lies. Raises OSError."""
+    """Fill a file with zeros, durably, where it is. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except FileNotFoundError:

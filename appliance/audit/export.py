@@ -106,7 +106,7 @@ def entries(
 
 
 def tile_path(number: int, width: int) -> str:
-    """Where a tile lies: groups of three digits, and its width when it is not complete."""
+    """Where a tile is: groups of three digits, and its width when it is not complete."""
     groups = [f"{number % 1_000:03d}"]
     while number := number // 1_000:
         groups.insert(0, f"x{number % 1_000:03d}")
@@ -180,9 +180,9 @@ def _tiles(log: Log, files: LogFiles, out: Path, progress: Progress) -> int:
 
 
 def _above_pruned(log: Log, out: Path) -> tuple[list[list[bytes]], list[int]]:
-    """Nodes and numbers of the tiles at which each level goes on; complete ones are written.
+    """Nodes and numbers of the tiles at which each level continues; complete ones are written.
 
-    The first entry is a multiple of a tile, so that nothing of level 0 is missing beside it.
+    The first entry is a multiple of a tile, so that nothing of level 0 is missing next to it.
     """
     levels: list[list[bytes]] = [[]]
     counts = [log.first // TILE]

@@ -1,7 +1,7 @@
 """Contents of an exported copy of the log, computed from its bodies.
 
 Rules: nothing in the copy is believed; what comes out is compared with the log itself. A copy of a
-log whose beginning was pruned goes on from the nodes in `start`, which the root binds.
+log whose beginning was pruned continues from the nodes in `start`, which the root binds.
 """
 
 import base64

@@ -104,7 +104,7 @@ class LogFiles:
             raise StateRefused("data_missing", f"{self.directory} holds no log.db.")
 
     def foreign(self) -> list[tuple[int, Path]]:
-        """Journals beside the databases, with the first entry concerned.
+        """Journals next to the databases, with the first entry concerned.
 
         A database in WAL mode has none. SQLite would write one back into it, over the evidence.
         """
@@ -115,7 +115,7 @@ class LogFiles:
     def check_untouched(self) -> None:
         """Raises AuditUnavailable (`database_damaged`) where opening would destroy evidence."""
         for _, path in self.foreign():
-            message = f"{path.name} lies beside the audit log, which never has such a file."
+            message = f"{path.name} is next to the audit log, which never has such a file."
             raise AuditUnavailable("database_damaged", message)
         for _, path in [*self.segments(), (0, self.keys)]:
             if not path.stat().st_size:

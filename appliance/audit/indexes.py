@@ -1,6 +1,6 @@
 """Checks of indexes and spans about the place of entries. They propose; bodies decide.
 
-Rules: SQL is put together here from names of columns alone, at import; values are always bound.
+Rules: SQL is put together here from names of columns only, at import; values are always bound.
 """
 
 from collections.abc import Iterator

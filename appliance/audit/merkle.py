@@ -158,7 +158,7 @@ def consistency_proof(old: int, new: int, subtree: Subtree) -> list[bytes]:
 def verify_inclusion(
     leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
 ) -> bool:
-    """True if the path proves that `leaf` stands at `index` in the tree with this root."""
+    """True if the path proves that `leaf` is at `index` in the tree with this root."""
     if not 0 <= index < size:
         return False
     position, last, node = index, size - 1, leaf

@@ -57,7 +57,7 @@ class Proof:
 
     Attributes:
         body: of the entry.
-        index: where it stands.
+        index: where it is.
         path: inclusion proof, leaf side first.
         note: the checkpoint.
         handovers: from genesis, or from `start`, to the key of the checkpoint.
@@ -91,7 +91,7 @@ class ProofResult:
     """Statement that a proof proves.
 
     Attributes:
-        seq: where the entry stands.
+        seq: where the entry is.
         root: hex root of the tree of `size` entries that it is part of.
         body: the decoded entry.
         witnessed: when the witness cosigned that tree, seconds since the Unix epoch; None when

@@ -32,7 +32,7 @@ class Pruned:
     """Content of a prune entry.
 
     Attributes:
-        seq: where it stands.
+        seq: where it is.
         before: the first entry that stays.
         root: hex root of the tree of the entries that went.
         approvals: entries of the kind `prune_approval`.

@@ -5,9 +5,9 @@ Rules:
 - The tree's edge, rebuilt from stored hashes, has the signed root; so every hash that a later
   root will rest on is the one that was signed.
 - The newest entries (up to `TAIL`) hash to their leaves, follow each other and are canonical.
-- HEAD, which lies apart from the database, is an ancestor of it: a database that lost its tail
+- HEAD, which is apart from the database, is an ancestor of it: a database that lost its tail
   is not continued.
-- No row lies where a later entry's will: the commit that meets it would fail.
+- No row is where a later entry's will: the commit that meets it would fail.
 - Older bodies are left to `verify`, which reads everything.
 """
 

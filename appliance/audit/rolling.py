@@ -4,7 +4,7 @@ Rules:
 - A segment ends after so many entries or days, and only at a multiple of `SPAN`, so that tiles,
   inner nodes and spans never straddle two files.
 - The new file is complete and durable under another name before it gets its own: a crash leaves a
-  log that goes on in the old segment, or in an empty new one.
+  log that continues in the old segment, or in an empty new one.
 - It carries the inner nodes, the spans and the key handovers of everything before it. Nothing of
   this is believed: roots must be the signed ones, handovers are signed, spans are compared.
 """
@@ -60,10 +60,10 @@ def room(first: int, began_us: int, size: int, now_us: int, limits: SegmentLimit
 
 
 def prepare(files: LogFiles, log: Log, first: int) -> Path | None:
-    """Make the file of the segment that goes on with an entry, durable under another name.
+    """Make the file of the segment that continues with an entry, durable under another name.
 
     Returns:
-        It, or None when it could not be made; the log then goes on where it is.
+        It, or None when it could not be made; the log then continues where it is.
     """
     path = files.segment(first)
     unfinished = path.with_name(path.name + _NEW)
@@ -77,7 +77,7 @@ def prepare(files: LogFiles, log: Log, first: int) -> Path | None:
 
 
 def finish(files: LogFiles, unfinished: Path, first: int) -> Path:
-    """Give it its name: from now on the log goes on there. Raises OSError."""
+    """Give it its name: from now on the log continues there. Raises OSError."""
     path = unfinished.replace(files.segment(first))
     sync_directory(files.directory)
     return path

@@ -177,7 +177,7 @@ class _List:
 
 
 class _Times:
-    """Blocks of entries in which a wall time may lie."""
+    """Blocks of entries in which a wall time may be."""
 
     def __init__(self, log: Log, query: Query) -> None:
         self._log, self._down = log, query.newest_first

@@ -5,7 +5,7 @@ Rules:
   every open intent as `unknown`; only then can anything new be written.
 - Every failure of driver or disk leaves here as AuditUnavailable (`audit_unavailable`).
 - Where a segment ends, a new one is begun between two commits; if that fails, or the disk is full,
-  the log goes on in the old one until the next place where it may end.
+  the log continues in the old one until the next place where it may end.
 - On a full disk the ballast pays for what ends work, a change of keys and recovery.
 - `close` settles what can wait (HEAD, unused keys, the WAL). `abandon` only lets go: after a
   failed commit nothing more is written.
@@ -373,7 +373,7 @@ def _opened(files: LogFiles, first: int, path: Path, moments: Moments) -> _Newes
 
 
 def _log(files: LogFiles, dbapi: Any, first: int) -> tuple[Log, ExitStack]:
-    """All segments beside the open one that begins with an entry, and what closes them."""
+    """All segments besides the open one that begins with an entry, and what closes them."""
     older = ExitStack()
     reading = Segments(files)
     older.callback(reading.close)
@@ -389,5 +389,5 @@ def _head(files: LogFiles) -> bytes:
     try:
         return files.head.read_bytes()
     except FileNotFoundError as error:
-        message = "HEAD, the newest signed head beside the database, is missing."
+        message = "HEAD, the newest signed head next to the database, is missing."
         raise AuditRefused("audit_corrupt", message) from error

@@ -5,7 +5,7 @@ Rules:
   with `recursive_triggers` (set by db.py) also REPLACE. This raises the cost of tampering;
   what proves it is the chain, the tree and the signatures. The writer's own connection may not even
   try (`guard`): UPDATE, DELETE, other schemas, attached files and other pragmas are denied.
-- Columns beside `body` are copies for SQLite's benefit: `seq`, `prev` and `hash` are compared
+- Columns besides `body` are copies for SQLite's benefit: `seq`, `prev` and `hash` are compared
   with the body by the verifier, and the columns that queries use are generated from it.
 - `node` holds inner nodes of the tree at levels 8, 16, …. They are derived and never believed:
   a root computed from them must be the signed one.
@@ -262,10 +262,10 @@ def size(log: Log) -> int:
 
 @dataclass(frozen=True)
 class Stray:
-    """A row that lies outside of the entries of its segment, where no check of entries meets it.
+    """A row that is outside of the entries of its segment, where no check of entries meets it.
 
     Attributes:
-        table: where it lies.
+        table: where it is.
         seq: the entry that it claims to belong to, or the last one below it in the tree.
         what: the row in words.
     """

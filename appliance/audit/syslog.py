@@ -1,7 +1,7 @@
 """Entries as syslog messages (RFC 5424) and as CEF. Pure.
 
 Rules:
-- HOSTNAME is the name of the log, so that two appliances are told apart.
+- HOSTNAME is the name of the log, so that two appliances are distinguished.
 - The sequence number and the leaf hash are in every message: a receiver knows a repeat by them, and
   a gap.
 - Texts never leave here; characters that are not printable become spaces.

@@ -5,7 +5,7 @@ Rules:
   durable entry is ever unsigned.
 - State moves on only after COMMIT returned. After any error the database may or may not hold
   the rows; the writer must then be thrown away and the log opened again.
-- A draft that cannot become an entry fails alone; the others in the batch go on.
+- A draft that cannot become an entry fails alone; the others in the batch continue.
 - An outcome closes an open intent with the same request id, once.
 - Within one boot the time since boot never falls, whatever the host reports.
 - A key handover is the last entry of its commit, whose head both keys sign.

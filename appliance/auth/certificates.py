@@ -71,8 +71,8 @@ class Standing:
 
     Attributes:
         ends: when it ends.
-        own: whether the CA beside it signed it.
-        renewable: whether that CA's key is beside it.
+        own: whether the CA next to it signed it.
+        renewable: whether that CA's key is next to it.
         changes: when one of a new CA replaces it; None where none waits.
     """
 
@@ -172,7 +172,7 @@ def change(directory: Path, clock: Clock) -> bool:
 
 
 def change_if_due(directory: Path, clock: Clock) -> None:
-    """Do as `change`; what fails is told, and the certificate of before serves."""
+    """Do as `change`; what fails is reported, and the certificate of before serves."""
     try:
         if change(directory, clock):
             _log.warning("the server changed to the certificate of its new CA")
@@ -408,7 +408,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _constraint(name: x509.GeneralName) -> x509.GeneralName:
-    """The subtree that is this name alone; a DNS constraint also covers names below it."""
+    """The subtree that is this name only; a DNS constraint also covers names below it."""
     if isinstance(name, x509.IPAddress):
         return x509.IPAddress(ipaddress.ip_network(name.value))
     return name

@@ -1,6 +1,6 @@
 """Groups of API keys, by which access lists name several keys at once.
 
-Rules: groups live in memory beside the database, so that a change holds from the next request on;
+Rules: groups live in memory next to the database, so that a change holds from the next request on;
 a group without keys does not exist.
 """
 

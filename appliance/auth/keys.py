@@ -196,7 +196,7 @@ class KeyStore:
             if key.certificate is not None:
                 raise StateRefused(
                     "invalid_value",
-                    "The key has no secret: a client certificate stands for it. Revoke it and make"
+                    "The key has a client certificate in place of a secret. Revoke it and make"
                     " one with the new certificate.",
                     param="id",
                 )

@@ -25,7 +25,7 @@ _MINUTE_US: Final = 60_000_000
 NOBODY: Final[Mapping[str, Json]] = {}
 _MOST_CODES: Final = 32
 _MINUTES: Final = 4
-"""Whole minutes that are remembered beside the present one."""
+"""Whole minutes that are remembered besides the present one."""
 
 
 @dataclass

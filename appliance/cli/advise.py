@@ -1,7 +1,7 @@
 """`advise`: what to do about a task, and what it costs.
 
 Rules: what can be measured comes from this appliance; answers come from a file, from questions in
-the terminal and from options, and the later of these wins; the answer stands first, then each
+the terminal and from options, and the later of these wins; the answer is first, then each
 option, then what would change it.
 """
 
@@ -120,7 +120,7 @@ def advise(
     """Advise on TASK.
 
     Classifier, prompt, tuning, a larger model, or none of them. Without TASK nothing is measured,
-    and the answers alone decide.
+    and only the answers decide.
     """
     told = {} if answers is None else _read(answers)
     if ask:

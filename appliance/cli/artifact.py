@@ -1,7 +1,7 @@
 """`artifact`: whatever is signed and approved, from the signer's desk to its end.
 
 Rules: `sign` and `verify` need neither data directory nor server; private keys are opened for
-this process alone, only signatures go to the server.
+this process only, only signatures go to the server.
 """
 
 from collections.abc import Iterator
@@ -172,7 +172,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, de
 @click.argument("model_id", metavar="ID")
 @click.option("--as", "name", metavar="NAME", required=True, help="The approver, as in the policy.")
 @key_option("The approver's private key.")
-@click.option("--meaning", metavar="TEXT", required=True, help="What the signature says.")
+@click.option("--meaning", metavar="TEXT", required=True, help="Meaning of the signature.")
 @connected()
 def approve(
     output: Output,

@@ -1,7 +1,7 @@
 """`audit`: read, prove and verify the log.
 
 Rules: `verify` reads the files itself when no server runs, so a log that a server refuses to
-continue can still be examined; `check-proof` needs the proof and the genesis key alone.
+continue can still be examined; `check-proof` needs the proof and the genesis key only.
 """
 
 import io
@@ -391,7 +391,9 @@ def erase(output: Output, client: AdminClient, request_id: str, reason: str) -> 
     required=True,
     help="For a SIEM, syslog, a verifier or a table.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="What does not exist.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="A directory or file to make."
+)
 @click.option("--detach", is_flag=True, help="Have the server write it: `appliance job`.")
 @prints
 def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -> None:

@@ -15,11 +15,11 @@ from appliance.cli.output import Output, json_option, safe
 from appliance.errors import Refused, UsageError
 
 TOOLS: Final = {
-    "verify_certificate.py": "verifies the certificate of a gate; Python alone",
-    "verify_export.py": "verifies an export of the whole log; Python alone",
-    "verify_receipt.py": "verifies the receipt of one answer; Python alone",
-    "verify_result.py": "finds the entry that names a result; Python alone",
-    "witness.py": "cosigns heads of the log; Python and cryptography",
+    "verify_certificate.py": "verifies the certificate of a gate; needs Python only",
+    "verify_export.py": "verifies an export of the whole log; needs Python only",
+    "verify_receipt.py": "verifies the receipt of one answer; needs Python only",
+    "verify_result.py": "finds the entry that names a result; needs Python only",
+    "witness.py": "cosigns heads of the log; needs Python and cryptography",
 }
 
 
@@ -57,7 +57,7 @@ def export_tools(output: Output, directory: Path) -> None:
 
 
 def _source() -> Path:
-    """Where the programs lie: beside this package, found without importing them."""
+    """Where the programs are: next to this package, found without importing them."""
     found = importlib.util.find_spec("auditor")
     if found is None or not found.submodule_search_locations:
         raise Refused("file_unusable", "The auditor's programs are not installed here.")

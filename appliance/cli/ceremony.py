@@ -87,7 +87,7 @@ def start(
 
 @ceremony.command()
 @_DIR
-@click.option("--role", type=click.Choice(ROLES), required=True, help="What the key is for.")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="The role of the key.")
 @click.option("--holder", required=True, metavar="NAME", help="Whose key it is.")
 @click.option("--out", type=click.Path(path_type=Path), help="By default DIR/keys/ROLE-NAME.pem.")
 @click.option("--public", type=_FILE, help="A public key that was made elsewhere.")

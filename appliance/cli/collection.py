@@ -1,6 +1,6 @@
 """`collection`: the customer's documents, who may read them, and searches of them.
 
-Rules: documents come in by a job of the server, which goes on when the command is left; nothing
+Rules: documents come in by a job of the server, which continues when the command is left; nothing
 comes in without a word about who may read it; a removal asks first.
 """
 
@@ -64,8 +64,8 @@ def collection() -> None:
     type=click.Choice(["bm25", "vectors", "fusion"]),
     help="How to search. By default vectors, or bm25 without an embedder.",
 )
-@click.option("--query-prefix", metavar="TEXT", help="What the embedder wants before a query.")
-@click.option("--passage-prefix", metavar="TEXT", help="What it wants before a passage.")
+@click.option("--query-prefix", metavar="TEXT", help="Text that the embedder wants before a query.")
+@click.option("--passage-prefix", metavar="TEXT", help="Text that it wants before a passage.")
 @click.option(
     "--budget", type=int, help="Tokens of a chunk. By default 220, or 440 with an embedder."
 )
@@ -235,7 +235,7 @@ def remove(
 @click.option(
     "--limit", type=click.IntRange(1, 50), default=5, show_default=True, help="Passages at most."
 )
-@click.option("--as-key", metavar="ID", help="What this API key may read, and no more.")
+@click.option("--as-key", metavar="ID", help="Search as this API key does.")
 @click.option(
     "--ranking",
     type=click.Choice(["bm25", "vectors", "fusion"]),

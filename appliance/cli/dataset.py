@@ -123,9 +123,11 @@ def _pair(text: str) -> tuple[str, str]:
     "by its ending, jsonl where columns are named, else items.",
 )  # fmt: skip
 @click.option("--name", help="By default the name of the directory.")
-@click.option("--description", default="", help="What the examples are.")
+@click.option("--description", default="", help="The examples, in a sentence.")
 @click.option("--licence", default="", help="Who may use them, and how.")
-@click.option("--group", multiple=True, metavar="COLUMN", help="What belongs together; required.")
+@click.option(
+    "--group", multiple=True, metavar="COLUMN", help="Rows that belong together; required."
+)
 @click.option("--input", "inputs", multiple=True, metavar="COLUMN", help="Fields of the input.")
 @click.option("--expected", multiple=True, metavar="COLUMN", help="The label, or the fields.")
 @click.option("--as-fields", is_flag=True, help="One expected column is a field, no label.")
@@ -420,7 +422,7 @@ def _in_open(found: Dataset, items: Sequence[Item]) -> list[str]:
 @dataset.command()
 @_directory_argument
 @click.option("--items", "with_items", is_flag=True, help="Print the items, too.")
-@click.option("--split", "only", type=click.Choice(SPLITS), help="Of this split alone.")
+@click.option("--split", "only", type=click.Choice(SPLITS), help="Of this split only.")
 @json_option
 @click.pass_obj
 def show(output: Output, path: Path, with_items: bool, only: str | None) -> None:

@@ -1,6 +1,6 @@
 """Starting the server as a process of its own, which stays when the terminal goes; and ending it.
 
-Rules: it is told apart from this process by a session of its own, has no terminal, and what it
+Rules: it is distinguished from this process by a session of its own, has no terminal, and what it
 prints goes to a file; the command returns when the server answers, or says why it ended. Who is
 ended is the process that listens on the admin socket, as the kernel tells it.
 """

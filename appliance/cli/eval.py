@@ -1,7 +1,7 @@
 """`eval`: measure every candidate of a task on the customer's own items.
 
 Rules: an evaluation is a job of the server, so it continues when the command is left; sealed splits
-cannot be named; the answer stands first, then each candidate with its interval. A task or a dataset
+cannot be named; the answer is first, then each candidate with its interval. A task or a dataset
 is the id of an approved artifact, or a directory: what is a directory here or holds a slash.
 """
 

@@ -355,7 +355,7 @@ def import_(output: Output, data: Path, path: Path) -> None:
 
 @click.command()
 @click.argument("job_id", metavar="ID", type=click.IntRange(1))
-@click.option("--item", metavar="ITEM", help="Of this item alone, with its proof.")
+@click.option("--item", metavar="ITEM", help="Of this item only, with its proof.")
 @click.option("--end-looks", is_flag=True, help="Even though the split has looks left.")
 @click.option("--out", type=_OUT, required=True, help="The file to write.")
 @connected()

@@ -62,8 +62,8 @@ def key() -> None:
     "--tasks-only/--any-model",
     "tasks_only",
     default=None,
-    help="Tasks alone, or models by themselves, too. By default a site's key that names no models"
-    " gets tasks alone; in the lab any model.",
+    help="Tasks only, or models by themselves, too. By default a site's key that names no models"
+    " gets tasks only; in the lab any model.",
 )
 @click.option("--expires", metavar="DATE", help="First day on which it is refused, in UTC.")
 @click.option(
@@ -75,7 +75,7 @@ def key() -> None:
 @click.option(
     "--content",
     type=click.Choice(["encrypted", "commit-only", "off"]),
-    help="What the log keeps of its texts. By default as configured.",
+    help="How the log keeps its texts. By default as configured.",
 )
 @click.option(
     "--examples",
@@ -171,7 +171,7 @@ def revoke(output: Output, client: AdminClient, key_id: str) -> None:
 def _print_secret(output: Output, made: NewKey) -> None:
     if not made.secret:
         output.data(
-            made, [f"key {made.id} for {safe(made.name)}: its client certificate stands for it"]
+            made, [f"key {made.id} for {safe(made.name)}: its client certificate is its secret"]
         )
         return
     if not output.as_json:

@@ -1,7 +1,7 @@
 """`model places`, `model plan`, `model demo`: from a stick, or from nothing, to a model.
 
 Rules: `places` only looks; `plan` changes nothing; `demo` uses the keys that `init` made for the
-lab, so it exists in the lab profile alone.
+lab, so it exists in the lab profile only.
 """
 
 import re

@@ -58,7 +58,7 @@ def _signer_options(command: Callable[..., None]) -> Callable[..., None]:
     "--canary", type=click.IntRange(1, 99), metavar="PERCENT",
     help="Share of the apps that TASK answers. The live version answers the others.",
 )  # fmt: skip
-@click.option("--shadow", is_flag=True, help="Answer beside the live version, unseen.")
+@click.option("--shadow", is_flag=True, help="Answer after the live version, unseen.")
 @_signer_options
 @prints
 def promote(

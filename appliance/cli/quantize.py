@@ -29,7 +29,9 @@ KIND: Final = "quantize"
 @click.command()
 @click.argument("model")
 @click.option("--to", "types", metavar="TYPE,…", required=True, help="Such as Q8_0,Q4_K_M,Q4_0.")
-@click.option("--task", metavar="TASK_DIR", type=READ_THERE, required=True, help="What it is for.")
+@click.option(
+    "--task", metavar="TASK_DIR", type=READ_THERE, required=True, help="The task that it is for."
+)
 @dataset_option("Directory of the dataset; dev is answered.")
 @click.option(
     "--dev", type=click.IntRange(1), default=200, show_default=True, help="Most items of dev."

@@ -50,7 +50,7 @@ def list_items(output: Output, client: AdminClient, everything: bool, task: str 
 def show(output: Output, client: AdminClient, item: str) -> None:
     """Show one item that waits.
 
-    What was asked, why it waits, what an answer must be.
+    Its input, why it waits, and the form of an answer.
     """
     found = client.call(wire.QUEUE_ITEM, item_id=item)
     output.data(found, _lines(found))

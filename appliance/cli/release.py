@@ -5,7 +5,7 @@ Rules:
   repeated goes further, and nothing is done twice.
 - Each person signs with the own key, in this process; the server counts who signed, and refuses the
   publisher's approval. Where a signature is missing the command says whose, and stops.
-- A gate that did not pass is not repeated: a look is spent by a person's decision alone.
+- A gate that did not pass is not repeated: a look is spent by a person's decision only.
 """
 
 import contextlib
@@ -336,7 +336,7 @@ class Release:
 @click.option("--key", "keys", type=PlaceOfKey(), multiple=True, metavar="KEY",
               help="That person's private key. One for each --as: a file, or pkcs11:…")  # fmt: skip
 @passphrase_option
-@click.option("--meaning", metavar="TEXT", help="What the approvals say.")
+@click.option("--meaning", metavar="TEXT", help="Meaning of the approvals.")
 @click.option("--id", "task_id", metavar="ID", help="In the store; by default name and version.")
 @directory_option
 @json_option

@@ -49,7 +49,7 @@ def retention(output: Output, client: AdminClient) -> None:
 @click.argument("before", metavar="SEQ", type=_BEFORE)
 @click.option("--as", "name", metavar="NAME", required=True, help="The approver, as in the policy.")
 @key_option("The approver's private key.")
-@click.option("--meaning", metavar="TEXT", required=True, help="What the signature says.")
+@click.option("--meaning", metavar="TEXT", required=True, help="Meaning of the signature.")
 @prints
 def approve_prune(
     output: Output, data: Path, before: int, name: str, key: ecdsa.SigningKey, meaning: str

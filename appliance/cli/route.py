@@ -254,7 +254,7 @@ def suspend(output: Output, client: AdminClient, name: str, reason: str) -> None
 @route.command()
 @click.argument("name", metavar="ROUTE")
 @click.option("--item", type=click.IntRange(1), help="The number of the answer to label.")
-@click.option("--label", metavar="LABEL", help="What is right. JSON where the answer has fields.")
+@click.option("--label", metavar="LABEL", help="The right answer. JSON where it has fields.")
 @prints
 def sample(output: Output, data: Path, name: str, item: int | None, label: str | None) -> None:
     """Show or label an accepted answer.

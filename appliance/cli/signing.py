@@ -54,7 +54,7 @@ def name_of(place: KeyPlace) -> str:
 
 passphrase_option = click.option(
     "--passphrase-file", type=_FILE,
-    help="A line for each PIN or passphrase. One line stands for all, and /dev/fd/N is a"
+    help="A line for each PIN or passphrase. One line is for all, and /dev/fd/N is a"
          " descriptor; by default a prompt asks.",
 )  # fmt: skip
 

@@ -54,7 +54,7 @@ def task() -> None:
     required=True,
     help="Dataset of labelled items. The form, the fields and the examples come from train.",
 )
-@click.option("--description", help="What the task is, in a sentence.")
+@click.option("--description", help="The task, in a sentence.")
 @click.option("--classifier", is_flag=True, help="Fit logistic regression; no model answers.")
 @click.option("--model", help="Id of the model or adapter that answers.")
 @click.option("--digest", help="Its digest. By default that in the data directory.")
@@ -77,7 +77,7 @@ def task() -> None:
 @click.option(
     "--metric",
     type=click.Choice(list(METRICS)),
-    help="What a gate compares. By default the usual one of the form.",
+    help="Metric of the gate. By default the usual one of the form.",
 )
 @click.option(
     "--margin",
@@ -89,7 +89,7 @@ def task() -> None:
     type=click.FloatRange(0, 1, max_open=True),
     default=0.0,
     show_default=True,
-    help="What it must reach in any case.",
+    help="Score that it must reach in any case.",
 )
 @click.option("--system", default="", help="The system message. By default a plain sentence.")
 @click.option("--directory", "--data", "data", metavar="DIR",
@@ -109,7 +109,7 @@ def new(
 ) -> None:
     """Draft a task from labelled items.
 
-    task.toml is commented; the files that it names are beside it.
+    task.toml is commented; the files that it names are next to it.
     """
     found = datasets.read(dataset)
     train = found.splits.get("train", ())

@@ -1,6 +1,6 @@
 """`task weights`: the words that decide for a label, of a task that a regression answers.
 
-Rules: it reads the directory of a task and needs neither data directory nor server; words stand as
+Rules: it reads the directory of a task and needs neither data directory nor server; words are as
 they are, n-grams of characters in quotes.
 """
 

@@ -1,6 +1,6 @@
 """`tune`: train an adapter for a task, and prove that it serves as it was trained.
 
-Rules: a tuning is a job of the server, so it goes on when the command is left; what it would take
+Rules: a tuning is a job of the server, so it continues when the command is left; what it would take
 is said before it is begun; private keys are read here and stay in this process.
 """
 

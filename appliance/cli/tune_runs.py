@@ -17,7 +17,7 @@ from appliance.wire.admin.tunings import MOST, Losses, Paired, Tuned, TuningsCom
 
 _ID: Final = click.IntRange(1, (1 << 53) - 1)
 _SHOWN: Final = 8
-"""Steps of a run that are printed, beside those that measured dev."""
+"""Steps of a run that are printed, besides those that measured dev."""
 
 
 @click.command("list")

@@ -81,7 +81,7 @@ def learn(output: Output, client: AdminClient, name: str) -> None:
     "--as", "person", required=True, metavar="WHO", help="The approver, as in the policy."
 )
 @key_option("The approver's private key.")
-@click.option("--meaning", required=True, metavar="TEXT", help="What the signature says.")
+@click.option("--meaning", required=True, metavar="TEXT", help="Meaning of the signature.")
 @click.option("--host", "url", metavar="URL", help="One host; by default each that lacks it.")
 @prints
 def approve(

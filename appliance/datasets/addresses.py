@@ -1,6 +1,6 @@
 """Patterns of postal addresses: a street with a number, or a box; a town alone is none.
 
-Rule: a German place, way or ring is also a part of a machine; it counts with its town alone.
+Rule: a German place, way or ring is also a part of a machine; it counts with its town only.
 """
 
 from typing import Final

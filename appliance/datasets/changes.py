@@ -1,7 +1,7 @@
 """Changes of a dataset: an item taken out, personal data masked, unlabelled items labelled.
 
 Rules: a change makes a new version without a signature; what is not changed stays as it was; what
-saw the items that went is told by `uses`.
+saw the items that went is reported by `uses`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ def labelled(
 ) -> Dataset:
     """The next version of a dataset, with answers for unlabelled items.
 
-    An item goes to the split that its group lies in; groups that lie in none are split by shares.
+    An item goes to the split that its group is in; groups that are in none are split by shares.
 
     Raises:
         DatasetRefused: `item_unknown` for an id that is not unlabelled, `split_invalid`.

@@ -100,7 +100,7 @@ class LengthFacts(msgspec.Struct, frozen=True):
 
 
 class CheckFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Facts of a dataset, beside its problems.
+    """Facts of a dataset, besides its problems.
 
     Attributes:
         summary: as lists and records have it.
@@ -238,7 +238,7 @@ def _groups(dataset: Dataset) -> list[DataProblem]:
     every = [item for name in LABELLED for item in dataset.splits.get(name, ())]
     if len({item.group for item in every}) == 1:
         found.append(
-            DataProblem("one_group", "error", 1, "All items are in one group: nothing can be told.")
+            DataProblem("one_group", "error", 1, "All items are in one group: no estimate.")
         )
     if all(item.group == item.id for item in every):
         found.append(
@@ -252,7 +252,7 @@ def _groups(dataset: Dataset) -> list[DataProblem]:
 
 
 def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list[DataProblem]:
-    """Items whose text, or nearly, lies in an earlier split."""
+    """Items whose text, or nearly, is in an earlier split."""
     exact: list[Any] = []
     near: list[Any] = []
     earlier: list[int] = []
@@ -347,7 +347,7 @@ def _labels(items: Sequence[Item], texts: Sequence[str]) -> tuple[list[DataProbl
             DataProblem(
                 "label_conflict", "warning", len(torn),
                 f"Texts have different labels. Two labels of the same text agree "
-                f"{repeats.agreement:.1%} of the time, and no answerer that sees the text alone "
+                f"{repeats.agreement:.1%} of the time, and no answerer that sees only the text "
                 f"scores above {repeats.ceiling:.1%} on these texts.", tuple(torn[:EXAMPLES]),
             )
         )  # fmt: skip

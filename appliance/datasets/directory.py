@@ -4,7 +4,7 @@ Rules: the directory obeys the rules of every artifact, so that it is signed, im
 in the same way; a dataset that is read is whole and consistent or refused; a change makes a new
 directory in one rename and takes the signature away; a split has a file of its own. A sealed split
 (`sealing`) is read as its numbers alone: no function here opens one; an item that a model answered
-lies in `train` or the dataset is refused.
+is in `train` or the dataset is refused.
 """
 
 import shutil
@@ -295,7 +295,7 @@ def _check(dataset: Dataset) -> None:
 
 
 def _check_sealed_groups(dataset: Dataset) -> None:
-    """Refuse a group of an open split that lies in a sealed one."""
+    """Refuse a group of an open split that is in a sealed one."""
     if dataset.seal is None:
         return
     where = {mark: name for name, part in dataset.seal.parts.items() for mark in part.names}
@@ -305,7 +305,7 @@ def _check_sealed_groups(dataset: Dataset) -> None:
             if found is not None:
                 shown = visible(item.group, limit=80)
                 raise DatasetRefused(
-                    "group_in_two_splits", f"The group {shown!r} lies in {name} and in {found}."
+                    "group_in_two_splits", f"The group {shown!r} is in {name} and in {found}."
                 )
 
 

@@ -25,7 +25,7 @@ from appliance.datasets.minhash import Hashes, candidates
 THRESHOLD: Final = 0.6
 LONG: Final = 16
 _SLACK: Final = 0.2
-"""How far below the threshold an estimate may lie: 4.9 standard errors at 0.6."""
+"""How far below the threshold an estimate may be: 4.9 standard errors at 0.6."""
 
 
 def plain(text: str) -> str:

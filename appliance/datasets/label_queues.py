@@ -250,7 +250,7 @@ def _count(connection: Connection, ids: Collection[str]) -> dict[str, int]:
 
 
 def shuffled(items: Sequence[Item]) -> "list[Item]":
-    """An order that depends on the ids alone, so that a part of it is a sample of the whole."""
+    """An order that depends on the ids only, so that a part of it is a sample of the whole."""
     return sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
 
 

@@ -29,7 +29,7 @@ LOOKS: Final = 4
 MILLION: Final = 1_000_000
 QUARTERS: Final = (250_000, 250_000, 250_000, 250_000)
 FALLING: Final = (700_000, 100_000, 100_000, 100_000)
-"""Shares of alpha in millionths: most of it for the look that most gates need alone."""
+"""Shares of alpha in millionths: most of it for the look that most gates need only."""
 MOST: Final = 0.05
 """The share of items or groups above which a split inherits the looks of another."""
 UNSPENT: Final = "unspent"

@@ -1,7 +1,7 @@
 """Texts that are alike as they are, or once personal data are masked.
 
 Rules: two texts that differ in a name, a date or a number of a person alone are one text; what is
-masked is never more than compared; a pair is told with its higher similarity.
+masked is never more than compared; a pair is reported with its higher similarity.
 """
 
 from collections.abc import Iterable, Sequence

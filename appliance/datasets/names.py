@@ -1,6 +1,6 @@
 """Names of people in texts: by a title before them, by a list of common names, by what says so.
 
-Rules: a given name of the list counts alone; one that is a word, a month or a place, too, counts
+Rules: a given name of the list counts only; one that is a word, a month or a place, too, counts
 before a family name; words in capitals count where both names are known. Names in small letters,
 nicknames, and names that no list holds and nothing announces are not found.
 """

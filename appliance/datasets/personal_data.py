@@ -43,7 +43,7 @@ def find(text: str) -> list[PersonalDataFound]:
 
 
 def _candidates(text: str) -> Iterator[PersonalDataFound]:
-    """Everything that may be personal data, the surest kind first; a group is the find alone."""
+    """Everything that may be personal data, the surest kind first; a group is the find only."""
     for kind, pattern, holds in _PATTERNS:
         for match in pattern.finditer(text):
             part = min(1, pattern.groups)

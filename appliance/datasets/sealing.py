@@ -1,8 +1,8 @@
-"""Sealed splits: items that lie encrypted in a dataset, and what the seal tells of them.
+"""Sealed splits: items that are encrypted in a dataset, and what the seal tells of them.
 
 Rules:
 - `certify` and `test`, and `unlabelled` on request, are encrypted with AES-256-GCM under a key of
-  this seal alone, which is stored only wrapped by the appliance's key-encryption key; nothing but
+  this seal only, which is stored only wrapped by the appliance's key-encryption key; nothing but
   `open_part` decrypts one.
 - The seal tells numbers and marks of groups, never items. It is authenticated with each
   ciphertext, so that numbers and marks belong to these items.

@@ -1,6 +1,6 @@
 """Which split an item belongs to.
 
-Rules: a group lies in one split; the same items, rule and seed give the same splits in any order;
+Rules: a group is in one split; the same items, rule and seed give the same splits in any order;
 items without an answer are `unlabelled` whatever the rule says; a random split of items that
 belong together is refused.
 """
@@ -89,7 +89,7 @@ def split(items: Sequence[Item], rule: SplitRule) -> Splits:
 
 
 def check_groups(splits: Mapping[str, Iterable[Item]]) -> None:
-    """Refuse a group that lies in two labelled splits.
+    """Refuse a group that is in two labelled splits.
 
     Raises:
         DatasetRefused: `group_in_two_splits`.
@@ -101,7 +101,7 @@ def check_groups(splits: Mapping[str, Iterable[Item]]) -> None:
             if first != name:
                 shown = visible(item.group, limit=80)
                 raise DatasetRefused(
-                    "group_in_two_splits", f"The group {shown!r} lies in {first} and in {name}."
+                    "group_in_two_splits", f"The group {shown!r} is in {first} and in {name}."
                 )
 
 

@@ -2,8 +2,8 @@
 
 Rules: an app is measured by its running sequences, divided by its weight; a long prompt counts as
 several while it is computed (`size`). The app that has least is protected: its answers and prompts
-go on as if it were alone, and the other apps together make a step at most `_DEARER` times as long
-as its own tokens take, though each of them gets its fair part in any case. Its prompts come first
+continue as if it were alone, and the other apps make a step at most `_DEARER` times as long as its
+own tokens take, though each of them gets its fair part in any case. Its prompts come first
 in most of a step's budget for prompts, and have half of a step's time beside the answers of others.
 Max-min fairness (Bertsekas and Gallager, Data Networks, 6.5.2) of the time of a step, not of
 requests: where batching is nearly free, no app is held back. Pure.

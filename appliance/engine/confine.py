@@ -92,7 +92,7 @@ def drop(
 
     Args:
         memory_bytes: address space that may be mapped beyond what is mapped now.
-        keep: the descriptors that may be open beside /dev/null and the error pipe.
+        keep: the descriptors that may be open besides /dev/null and the error pipe.
         gpu: for a worker that computes on GPUs; without it no device can be reached.
         writes: bytes that a file may grow to. Above 0 it may also open, by their names in /proc,
             the files in memory that it has; all others are closed to it.

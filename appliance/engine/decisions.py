@@ -2,7 +2,7 @@
 
 Rules: a token that the form of an answer leaves no choice about is no decision. The values come
 from the raw distribution, before penalties, bias, masks and temperature; what the form masked is
-told apart from what it let choose between.
+distinguished from what it let choose between.
 """
 
 import math

@@ -56,7 +56,7 @@ def multiplication(library: Path) -> int:
         library: libggml-base.so of the engine.
 
     Raises:
-        StateRefused: `quantize_failed` when tensors lie in memory another way than here.
+        StateRefused: `quantize_failed` when tensors are in memory another way than here.
     """
     ggml = ctypes.CDLL(str(library))
     ggml.ggml_op_name.restype, ggml.ggml_op_name.argtypes = ctypes.c_char_p, [ctypes.c_int]
@@ -135,7 +135,7 @@ class Inputs:
 
 
 def _rows(given: GgmlTensor) -> NDArray[np.float32]:
-    """A tensor of 32-bit floats as rows; nothing is copied where they lie one after the other."""
+    """A tensor of 32-bit floats as rows; nothing is copied where they are one after the other."""
     shape, strides = tuple(given.ne)[::-1], tuple(given.nb)[::-1]
     span = 4 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     memory = (ctypes.c_char * span).from_address(given.data)

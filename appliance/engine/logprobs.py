@@ -71,7 +71,7 @@ class Echo:
         prompt: its token ids.
         label: the bytes of a token, the name of a control token.
         silent: a token that has no text where it comes first: the begin token.
-        logprobs: scores the tokens; None tells the text alone.
+        logprobs: scores the tokens; None tells the text only.
         first: the token that it begins with; those before it are neither told nor scored.
     """
 

@@ -1,4 +1,4 @@
-"""Amount of prompt that a step may carry beside the running answers.
+"""Amount of prompt that a step may carry next to the running answers.
 
 Rules: while answers run, a step is planned to take no longer than the target gap between two
 tokens, or half as long again as their own tokens take, whichever is more; the latter leaves a third

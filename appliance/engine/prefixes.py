@@ -146,7 +146,7 @@ class Prefixes:
         return node
 
     def extend(self, node: Node, sequence: Sequence, slot: int, end: int) -> tuple[Node, bool]:
-        """Keep a sequence's computed tokens from the end of `node`, on which it stands, to `end`.
+        """Keep a sequence's computed tokens from the end of `node`, on which it is, to `end`.
 
         Returns:
             The node that the sequence stands on now, and whether that is at `end`: not so if
@@ -230,7 +230,7 @@ class Prefixes:
         """Make position `at` the end of a node, for a sequence that has entered `node`.
 
         Returns:
-            The upper part, on which the sequence stands now; or the parent when no id is left.
+            The upper part, on which the sequence is now; or the parent when no id is left.
         """
         parent = node.parent
         if parent is None:

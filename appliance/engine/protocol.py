@@ -101,7 +101,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         asked: with `labels`, the one row of the answer has the logarithm of each in `vector`.
         seed: of the first choice; choice i samples with seed + i.
         echo_from: the token of the prompt that the rows of an echo begin with.
-        scope: the app that asks; what is computed for it is reused for it alone, and as far as the
+        scope: the app that asks; what is computed for it is reused for it only, and as far as the
             documents that it may read are the same.
         weight: the app's share of a contended engine, relative to others.
         batch: it is set aside while other work is there.

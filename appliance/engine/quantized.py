@@ -50,7 +50,7 @@ class Collect(msgspec.Struct, frozen=True, tag=True):
 
 
 class FileComparison(msgspec.Struct, frozen=True):
-    """Results of the new file beside the old one; nats are a token, over the same tokens.
+    """Results of the new file next to the old one; nats are a token, over the same tokens.
 
     Attributes:
         kld: the mean divergence of the new distributions from the old ones, in nats.
@@ -72,7 +72,7 @@ class Result(msgspec.Struct, frozen=True):
     Attributes:
         code: stable code of a refusal; "" where there is none.
         seconds: that the file or the matrix took, without comparing.
-        plain: the file without the matrix beside its source, where that was ordered.
+        plain: the file without the matrix next to its source, where that was ordered.
     """
 
     code: str = ""

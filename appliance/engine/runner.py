@@ -426,7 +426,7 @@ class ModelRunner:
                 llama.llama_memory_seq_rm(self._memory, do.slot, do.start, do.end)
 
     def attach(self, adapter: str, fd: int) -> None:
-        """Load an adapter beside the model; takes over the descriptor.
+        """Load an adapter next to the model; takes over the descriptor.
 
         Raises:
             StateRefused: `model_load_failed`, with llama.cpp's reason.

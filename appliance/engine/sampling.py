@@ -99,7 +99,7 @@ class Sampler:
 
 
 def uniform(seed: int, step: int) -> float:
-    """A number in [0, 1) that depends on seed and step alone."""
+    """A number in [0, 1) that depends on seed and step only."""
     key = seed & (2**64 - 1)
     return float(np.random.Generator(np.random.Philox(key=key, counter=step)).random())
 
@@ -178,7 +178,7 @@ def _sorted_head(weights: NDArray[np.float64], sampling: Sampling) -> NDArray[np
     """All tokens that top-p and min-p can keep, most likely first.
 
     Tokens that each have less than (1 - top_p) / n of the mass have less than 1 - top_p together:
-    they lie outside the nucleus, and need no sorting. The largest weight is 1.
+    they are outside the nucleus, and need no sorting. The largest weight is 1.
     """
     floor = (1 - sampling.top_p) * weights.sum() / len(weights)
     # Half of it: the sums of many small numbers are not exact.

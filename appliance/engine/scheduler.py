@@ -24,7 +24,7 @@ Rules:
 - Prompts whose log-probabilities are wanted, and paths of labels, share `SCORED` positions of a
   step, so that the buffer of logits stays small however long they are.
 - Paths of labels go before prompts, within what the step has for prompts: they end requests. One
-  goes into each step in any case. Their cells are taken for the step alone.
+  goes into each step in any case. Their cells are taken for the step only.
 - With fixed chunks (reproducible mode) a prompt is cut at the same places whatever else runs.
 
 Pure: it knows counts, never the model.
@@ -73,7 +73,7 @@ class Chunk:
 
     @property
     def extra(self) -> int:
-        """Rows of logits beside the one that every sequence has."""
+        """Rows of logits besides the one that every sequence has."""
         if self.paths:
             return self.count
         return 0 if self.sequence.echo is None else len(self.scored)
@@ -298,7 +298,7 @@ class Scheduler:
         return min(first.values(), key=rank, default=None)
 
     def _leaves_room(self, sequence: Sequence, head: Sequence | None) -> bool:
-        """True if a sequence and all that have overtaken `head` fit beside it."""
+        """True if a sequence and all that have overtaken `head` fit next to it."""
         if head is None:
             return True
         ahead = sum(len(s.tokens) for s in self._stepping() if s.arrival > head.arrival)

@@ -92,8 +92,8 @@ class Sequence:
 
     @property
     def generating(self) -> bool:
-        """True if the answer goes on, so that every step must serve it: what was known is in
-        the cache, or all but the last token of it. Labels are no answer that goes on.
+        """True if the answer continues, so that every step must serve it: what was known is in
+        the cache, or all but the last token of it. Labels are no answer that continues.
         """
         return self.labels is None and (self.computed >= self.known or self.pending == 1)
 

@@ -33,7 +33,7 @@ def attach(variant: Path, context: Any, threads: int) -> None:
     """Give a context a pool of threads, which lives as long as the process.
 
     Args:
-        variant: the CPU backend that was loaded; llama.cpp's other libraries lie beside it.
+        variant: the CPU backend that was loaded; llama.cpp's other libraries are next to it.
         threads: the most that a step can use.
 
     Raises:

@@ -62,7 +62,7 @@ class Asking:
         read: the answer in what was written.
         asker: who asks, for the log.
         alias: an item's id as the log has it.
-        patient: whether what is away after all tries is told as an outcome, too.
+        patient: whether what is away after all tries is reported as an outcome, too.
     """
 
     task: Task
@@ -128,7 +128,7 @@ async def asked_again(
     """As `asked`, `TRIES` times in all while the failure is one of ours.
 
     Args:
-        patient: whether what is away after all tries is told as a failure, too.
+        patient: whether what is away after all tries is reported as a failure, too.
 
     Raises:
         ApplianceError: as `Asking.outcome`.
@@ -155,7 +155,7 @@ async def asked(
     timeout: float = TIMEOUT_S,
     asker: Principal = ASKER,
 ) -> CandidateReply:
-    """Ask once; a failure of the candidate is told, another one is raised.
+    """Ask once; a failure of the candidate is reported, another one is raised.
 
     Args:
         label: names the request in the log.

@@ -1,6 +1,6 @@
 """The candidates without a language model that every evaluation measures first.
 
-Rules: they see the split `train` alone; at n items they see the n whose digests are smallest, so
+Rules: they see the split `train` only; at n items they see the n whose digests are smallest, so
 the choice depends on no order; answers are timed one by one, as an app would wait for them; the
 fields of an object are learned each by itself.
 """

@@ -1,4 +1,4 @@
-"""Values of outcomes beside the task's metric: fields, adherence, refusals. Pure.
+"""Values of outcomes besides the task's metric: fields, adherence, refusals. Pure.
 
 Rules: these describe and decide nothing; means are weighted by group and have intervals, as the
 metric has; failures count as wrong everywhere.

@@ -6,7 +6,7 @@ Rules:
   interval is the one that all labels would give.
 - The queue has items under names of its own and in an order that is drawn; it tells no answer, and
   no entry joins its names to those of the answers.
-- The labels go to the gate alone; then the queue goes with its texts.
+- The labels go to the gate only; then the queue goes with its texts.
 - An item that was erased while it waited counts on neither side.
 """
 

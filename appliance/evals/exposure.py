@@ -4,7 +4,7 @@ Rules: asked is what the outcomes say, and of a gate the open items that it keep
 learned is what its regression, its other baselines and classifiers could learn from: the split
 `train` of the same directory or of the stored dataset. An evaluation that cannot be read may have
 seen everything. Ids belong to a dataset, so an evaluation of another dataset that has the same id
-is told, too, with its name, and a person decides.
+is reported, too, with its name, and a person decides.
 """
 
 import json
@@ -19,7 +19,7 @@ from appliance.evals.outcomes import parse
 from appliance.trust.statements.specification import Specification
 
 _MOST: Final = 1 << 30
-"""Bytes of outcomes that are read; an evaluation with more is told as unreadable."""
+"""Bytes of outcomes that are read; an evaluation with more is reported as unreadable."""
 REPLAY: Final = "replay.json"
 """The file of a gate's open items, in its directory: digests of answers by item."""
 
@@ -52,7 +52,7 @@ def seen(
         evaluations: `DATA/evaluations`.
         params_of: the parameters of an evaluation or gate as JSON, None where they are lost.
         data: the directory of the dataset.
-        trained: those of the ids that lie in its split `train`.
+        trained: those of the ids that are in its split `train`.
         train_of: the ids in the split `train` of a stored dataset; None if it cannot be read.
     """
     wanted, here = set(ids), set(trained)

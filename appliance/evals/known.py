@@ -123,7 +123,7 @@ def with_gate(known: TaskEvidence, newest: evaluation.GateCertificate, needs: st
     """With what the newest gate of the task found on sealed items; speed stays as it was measured.
 
     Args:
-        needs: the model of the task's candidate; "" for a classifier alone.
+        needs: the model of the task's candidate; "" for a classifier only.
     """
     found, wanted = newest.found, newest.wanted
     known = msgspec.structs.replace(known, gate_groups=found.groups)

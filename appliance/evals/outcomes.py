@@ -35,7 +35,7 @@ class Outcome:
         tokens: generated for it.
         failure: the stable code of why there is no answer, else "".
         confidence_micros: the candidate's confidence in millionths; None where it has none.
-        cited: quotations in the answer that stand in a passage; None where answers do not cite.
+        cited: quotations in the answer that are in a passage; None where answers do not cite.
         cited_right: those of them that are from a document which the item names as relevant; None
             where it names none.
         cited_removed: quotations and marks that were taken out of the answer.

@@ -1,6 +1,6 @@
 """Candidate's and incumbent's outcome on one item, as a line of JSON: a leaf of the outcomes' tree.
 
-Rules: lines are canonical and stand in the order of the items' ids, so that equal outcomes have one
+Rules: lines are canonical and are in the order of the items' ids, so that equal outcomes have one
 root; the tree is that of RFC 6962, so that one line can be proved without the others.
 """
 
@@ -124,7 +124,7 @@ def root(pairs: Sequence[Lined]) -> str:
 
 
 def proof(pairs: Sequence[Lined], item: str) -> dict[str, Any]:
-    """That one item's line is a leaf: the line, its place, and the hashes beside its way.
+    """That one item's line is a leaf: the line, its place, and the hashes next to its way.
 
     Raises:
         EvaluationRefused: `outcomes_invalid` for an item that is none of them.

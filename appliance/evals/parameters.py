@@ -20,9 +20,9 @@ class EvaluationWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         task, data: ids of approved artifacts, or directories on the host.
-        models: ids of models or adapters that answer for the task, beside its own.
-        baselines: whether to measure the whole battery and not the named models alone.
-        packs: whether to measure what the models can do beside the task.
+        models: ids of models or adapters that answer for the task, besides its own.
+        baselines: whether to measure the whole battery and not the named models only.
+        packs: whether to measure what the models can do besides the task.
         limit: the first so many items by digest; 0 for all.
     """
 

@@ -136,7 +136,7 @@ def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
 def flips(
     comparisons: Sequence[Comparison], outcomes: Mapping[str, Sequence[Outcome]]
 ) -> list[ItemFlip]:
-    """The flips between the baseline and the candidate that is best beside it."""
+    """The flips between the baseline and the candidate that is best besides it."""
     if not comparisons:
         return []
     best = max(comparisons, key=lambda c: c.difference.value)
@@ -377,7 +377,7 @@ def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
         "Evidence",
         (
             f"{questions}Documents count in the search, not passages. A quotation verifies when it "
-            "stands in a passage, letter by letter; what does not is taken out of the answer.",
+            "is in a passage, letter by letter; any other is taken out of the answer.",
         ),
         tuple(parts),
     )

@@ -77,7 +77,7 @@ def score(task: Task, expected: str, answer: str | None, likeliest: Sequence[str
     """The task's metric for one answer, between 0 and 1.
 
     Args:
-        likeliest: labels, the likeliest first; () of a candidate that names one alone.
+        likeliest: labels, the likeliest first; () of a candidate that names one only.
     """
     form, metric = form_of(task), METRICS[task.gate.metric]
     if form not in metric.forms:  # an older version let it in, and scored exact match

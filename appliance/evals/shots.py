@@ -1,6 +1,6 @@
 """The solved items that a prompt shows. Pure.
 
-Rules: they are items of the split `train` alone; those with the smallest digests, one of each
+Rules: they are items of the split `train` only; those with the smallest digests, one of each
 label in turn, so that the choice depends on no order and every label is seen as soon as it can be.
 """
 
@@ -18,7 +18,7 @@ from appliance.tasks.inputs import Example, Renderer, checked
 from appliance.tasks.loaded import LoadedTask, answer_text
 
 SIZES: Final = (0, 4, 8)
-"""How many examples the battery tries, beside the number that the task itself has."""
+"""How many examples the battery tries, besides the number that the task itself has."""
 
 
 def choose(train: Sequence[Item], count: int) -> list[Item]:

@@ -2,7 +2,7 @@
 
 Rules: outcomes are appended and made durable in batches, so that an evaluation resumes at the item
 where it stopped; a line that a crash cut short is dropped, and its item is answered again; the
-result lies beside them, so that it outlives the record of the job; texts of an item can be erased,
+result is next to them, so that it outlives the record of the job; texts of an item can be erased,
 and then its scores stay.
 """
 

@@ -4,7 +4,7 @@ Rules:
 - An artifact named by an id was approved, and is hashed again from its stored bytes; a directory is
   a draft, and the result says so. A draft that is signed must still be what was signed.
 - Few-shot examples are items of the split `train`, or the evaluation is refused: an answer that
-  stands in the prompt measures nothing.
+  is in the prompt measures nothing.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 Rules: quality is the mean over items weighted by group, with its interval over groups; candidates
 are compared on the same items; of several comparisons with one baseline, all hold together with the
-stated confidence (Bonferroni); speed stands beside quality and is never mixed into it.
+stated confidence (Bonferroni); speed is next to quality and is never mixed into it.
 """
 
 import itertools

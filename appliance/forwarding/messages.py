@@ -37,7 +37,7 @@ BODIES: Final[Mapping[str, Format]] = {
     "cef": lambda found, origin: (cef(entry, origin) for entry in found),
     "plain": lambda found, origin: ("" for _ in found),
 }
-"""The body of a message by the name of its format; "plain" has the structured data alone."""
+"""The body of a message by the name of its format; "plain" has the structured data only."""
 
 
 def outgoing(found: Sequence[LogEntry], origin: str, form: str) -> list[OutgoingEntry]:

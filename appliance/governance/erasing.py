@@ -1,9 +1,9 @@
-"""Erasure: the texts of one request, or of one item of a dataset, in every place where they lie.
+"""Erasure: the texts of one request, or of one item of a dataset, in every place where they are.
 
 Rules:
 - The entry is durable before anything is destroyed. After a crash or an error, the next start or
   the next erasure does it again.
-- A place where texts lie is a `Holder`. Nothing of them is left in free pages of the database or in
+- A place where texts are is a `Holder`. Nothing of them is left in free pages of the database or in
   its log of writes.
 - Places that cannot be changed are named: backups that were made while the texts were here, with
   their date, and signed datasets.
@@ -46,7 +46,7 @@ _LISTS: Final = {"queue_labels": "task", "labels_taken": "queue"}
 
 
 class Holder(Protocol):
-    """A place where texts of requests and items lie. Methods block."""
+    """A place where texts of requests and items are. Methods block."""
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
         """Count the texts that it keeps of these, by the name of a task or queue."""
@@ -61,7 +61,7 @@ class ErasedTexts:
 
     Attributes:
         seq: of its entry.
-        places: how many texts went, by place beside the log.
+        places: how many texts went, by place besides the log.
         backups: still hold them.
         datasets: signed, and still hold an item of this id.
     """
@@ -93,7 +93,7 @@ class Erasing:
     Args:
         data: the data directory.
         database: appliance.db, whose migrations include `TABLES`.
-        holders: places beside the log, by name.
+        holders: places besides the log, by name.
         datasets: which signed datasets have an item of one of these ids.
         aliases: the names under which gates have such items labelled.
     """

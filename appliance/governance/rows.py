@@ -1,6 +1,6 @@
 """The rows of `appliance.db` as facts, and what makes a row as strict as its entries.
 
-Rules: the only place that reads the tables of others, by their SQL alone; `mend` writes what takes
+Rules: the only place that reads the tables of others, by their SQL only; `mend` writes what takes
 away and never what permits.
 """
 

@@ -2,7 +2,7 @@
 
 Rules: the counters of all packages are added; parts of a package and the zone of the whole
 platform (`psys`, which has the packages in it) are left out; a counter that began again at its end
-is counted on; where there is none, or one cannot be read (most kernels let root alone), the answer
+is counted on; where there is none, or one cannot be read (most kernels let root only), the answer
 is "unknown".
 
 Source: Linux, Documentation/power/powercap/powercap.rst; the control type `intel-rapl` is that of

@@ -18,7 +18,7 @@ _DEPTH, _MOST = 3, 200
 
 @dataclass(frozen=True)
 class FoundArtifact:
-    """A directory with a model file; `signed` says that a `model.sig` lies there, no more."""
+    """A directory with a model file; `signed` says that a `model.sig` is there, no more."""
 
     path: str
     name: str
@@ -80,7 +80,7 @@ def _place(path: Path, device: str, kind: str) -> MediaPlace:
 
 
 def _artifacts(top: Path) -> Iterator[FoundArtifact]:
-    """Directories with a model file, nearest first; what lies below one is not looked at."""
+    """Directories with a model file, nearest first; what is below one is not looked at."""
     level, seen = [top], 0
     for _ in range(_DEPTH + 1):
         below: list[Path] = []

@@ -34,7 +34,7 @@ class LogFact:
     Attributes:
         latched: why it takes no new work.
         held: why it takes none although it can be written: a receiver must have it first.
-        alarm: what is wrong with it while it goes on.
+        alarm: what is wrong with it while it continues.
         unwitnessed: entries after the last head that a witness cosigned.
         witnessed_us: when that was; None where there is no witness.
         witness_days: days after which a witness counts as silent; 0 is never.

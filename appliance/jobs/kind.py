@@ -87,7 +87,7 @@ class JobKind(Generic[P, R]):
     def kept(self, params: P) -> P:
         """The parameters as the job's record and the log have them; may block.
 
-        What must not lie there for ever, the kind keeps elsewhere.
+        What must not be there for ever, the kind keeps elsewhere.
         """
         return params
 

@@ -12,7 +12,7 @@ from appliance.errors import StateRefused
 
 
 class JobState(enum.StrEnum):
-    """Where a job stands.
+    """The state of a job.
 
     A job that is `pausing` or `cancelling` runs until its next safe point.
     """

@@ -101,7 +101,7 @@ class JobStore:
     Args:
         database: an engine whose migrations include `TABLES`.
         keep: how many jobs that ended are kept.
-        held: ids of jobs that do not go on.
+        held: ids of jobs that do not continue.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 """Answers to the items of a look: asked a batch at a time, each batch encrypted and durable before
-the next, so that a look that was stopped goes on at the item. One release and engine answers all.
+the next, so that a look that was stopped continues at the item. One release and engine answers all.
 """
 
 import asyncio

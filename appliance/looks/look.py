@@ -68,7 +68,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
 
     Attributes:
         noun: what is judged, as the log calls it.
-        more: a field of the entry that ends a look, beside those of all looks.
+        more: a field of the entry that ends a look, besides those of all looks.
         told: the form of the result.
     """
 
@@ -97,7 +97,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         raise NotImplementedError
 
     def left_behind(self, made: Judgement[R]) -> dict[str, str]:
-        """Files of the job, by name, beside the page."""
+        """Files of the job, by name, besides the page."""
         return {}
 
     def left(self, subject: U, shares: tuple[int, ...]) -> dict[str, float]:

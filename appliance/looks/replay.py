@@ -1,9 +1,9 @@
 """Record of open items at a certification, which another engine must repeat.
 
-Rules: open items alone, of the split `dev`, one of each group before a second one, chosen by a hash
+Rules: open items only, of the split `dev`, one of each group before a second one, chosen by a hash
 of their ids; 200, or as many as bound a change by the room that the certificate leaves, at most
 1,000; they are asked one after another; only digests of the answers are kept. An item that differs
-is asked again, twice: answers vary a little beside other requests under one engine, too. A failure
+is asked again, twice: answers vary a little during other requests under one engine, too. A failure
 of ours is no answer: it differs from none.
 
 Source: method.md, rule 6.

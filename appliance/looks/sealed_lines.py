@@ -1,7 +1,7 @@
 """Lines that only the gate and the auditor's export read: encrypted records in a file.
 
 Rules: each batch of lines is one record, durable before it counts; a record decrypts in its place
-of its file alone; one that a crash cut short is dropped, and its items are answered again.
+of its file only; one that a crash cut short is dropped, and its items are answered again.
 """
 
 import hmac

@@ -1,7 +1,7 @@
 """Signed terms and a sealed split: all that a look works on, before the split is opened.
 
 Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of a
-split are opened by `SealedSplit.opened` alone, into memory.
+split are opened by `SealedSplit.opened` only, into memory.
 """
 
 from collections.abc import Callable

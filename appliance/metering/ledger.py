@@ -1,4 +1,4 @@
-"""The sums of usage, kept in `appliance.db` beside how far the log was read.
+"""The sums of usage, kept in `appliance.db` next to how far the log was read.
 
 Rules:
 - The log is the source: each question reads the entries that came since the one before, and no
@@ -110,7 +110,7 @@ class UsageLedger:
 
         Args:
             since_us, until_us: whole hours; the one of `until_us` is included.
-            key_id: of one key alone.
+            key_id: of one key only.
         """
         name, sums = _ROWS.c[by], [sa.func.sum(_ROWS.c[one]) for one in _SUMS]
         wanted = sa.select(_ROWS.c.hour, name, *sums).where(_ROWS.c.hour >= since_us // HOUR_US)
@@ -127,7 +127,7 @@ class UsageLedger:
         return dict(sorted(found.items()))
 
     def _place(self) -> UsagePlace:
-        """Place to go on from; the sums of another log are dropped."""
+        """Place to continue from; the sums of another log are dropped."""
         first, reader = self._reader.first, self._reader
         with self._database.connect() as connection:
             row = connection.execute(sa.select(_PLACE)).first()

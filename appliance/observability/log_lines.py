@@ -62,7 +62,7 @@ class Unwaited(logging.Handler):
     """Hands lines to a thread that writes them.
 
     Args:
-        write: writes one line, which has its end; called by that thread alone, and may take its
+        write: writes one line, which has its end; called by that thread only, and may take its
             time. A line that it cannot write (OSError) is lost.
         most: lines that may wait.
     """

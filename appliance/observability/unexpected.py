@@ -29,7 +29,7 @@ def unexpected(error: BaseException, who: str) -> ApplianceError:
 
 
 async def kept(what: str, work: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
-    """Do work that goes on for ever, again after an error that nobody expected."""
+    """Do work that continues for ever, again after an error that nobody expected."""
     while True:
         try:
             return await work()

@@ -1,4 +1,4 @@
-"""Adapters beside their base: attached to the running worker, and recorded as they leave.
+"""Adapters next to their base: attached to the running worker, and recorded as they leave.
 
 Rules: an adapter is loaded only beside its loaded base, as a `VerifiedAdapter` made from the stored
 bytes each time and checked against what the base's worker really has. The approved adapters of a

@@ -132,7 +132,7 @@ class Catalogue:
         )
 
     def _fits(self, record: ModelRecord) -> bool:
-        """True if it fits beside the pinned models in memory."""
+        """True if it fits next to the pinned models in memory."""
         pinned = sum(
             size
             for model, size in self._supervisor.budget

@@ -151,7 +151,7 @@ class EvictionDecision:
 
 
 def room_for(size: int, models: Sequence[Occupant], budget: int) -> Room | None:
-    """Find room for `size` bytes beside models in memory; None when they never will fit.
+    """Find room for `size` bytes next to models in memory; None when they never will fit.
 
     Idle models make room first, by last use; then those in change; then busy ones, by how long
     they have been in memory.

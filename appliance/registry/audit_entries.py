@@ -28,7 +28,7 @@ class Details(TypedDict, total=False):
     Attributes:
         event: what happened; a change of state if not given.
         error: gives the reason and the code.
-        fields: of this event alone.
+        fields: of this event only.
     """
 
     event: str

@@ -1,4 +1,4 @@
-"""Axes of a chart: where a value lies, and which values get a tick. Pure.
+"""Axes of a chart: where a value is, and which values get a tick. Pure.
 
 Source of the steps: Heckbert, "Nice numbers for graph labels", Graphics Gems (1990).
 """
@@ -25,7 +25,7 @@ class Axis:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """The pixel of a value. A value beyond an end lies on that end."""
+        """The pixel of a value. A value beyond an end is on that end."""
         low, high, here = self.low, self.high, min(max(value, self.low), self.high)
         if self.log:
             low, high, here = math.log(low), math.log(high), math.log(here)

@@ -20,7 +20,7 @@ _ROW = 30.0
 _MOST_LEFT = 0.4 * _WIDTH  # that labels of rows may take; longer ones are broken
 _CHARACTER = 7.2  # pixels that a character of a label takes, on average
 _Taken: TypeAlias = tuple[float, float, float, float]
-"""Where something stands: left, height, width, and how near another thing may not come."""
+"""Where something is: left, height, width, and how near another thing may not come."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _y_axis(axis: Axis, left: float, right: float, name: str, form: Format) -> l
 def _label(
     name: str, dot: tuple[float, float], within: tuple[float, float], taken: list[_Taken]
 ) -> str:
-    """The name beside a dot, at the nearest height where it covers no other name and no dot.
+    """The name next to a dot, at the nearest height where it covers no other name and no dot.
 
     Args:
         within: the highest and the lowest place.

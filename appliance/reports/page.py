@@ -1,6 +1,6 @@
 """A report as one HTML file.
 
-Rules: the answer stands first and fits one screen; the file loads nothing and runs nothing, and its
+Rules: the answer is first and fits one screen; the file loads nothing and runs nothing, and its
 content policy enforces that; text of data passes the sanitiser and is escaped.
 """
 
@@ -19,7 +19,7 @@ Tone: TypeAlias = Literal["good", "no", "muted", "bad"]
 
 @dataclass(frozen=True)
 class Fact:
-    """A figure beside the answer: its name, its value and what it means."""
+    """A figure next to the answer: its name, its value and what it means."""
 
     name: str
     value: str
@@ -45,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Links:
-    """Other pages: the file beside this one, its title and what it says."""
+    """Other pages: the file next to this one, its title and what it says."""
 
     rows: tuple[tuple[str, str, str], ...]
 
@@ -72,7 +72,7 @@ class ReportPage:
 
     Attributes:
         answer: what the report says, in one or two sentences.
-        tone: how the answer is marked, beside its words.
+        tone: how the answer is marked, next to its words.
         facts: at most six figures that the answer rests on.
         made_of: digests and versions of everything that was measured, for the last table.
         when: the moment it was made, in ISO 8601.

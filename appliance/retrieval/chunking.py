@@ -28,7 +28,7 @@ class TextChunk:
 
     Attributes:
         start, end: bytes of the text.
-        heading: the headings that it stands under, from the outside in.
+        heading: the headings that it is under, from the outside in.
         page: the page that it begins on; 0 where there are none.
         tokens: by `estimate`.
     """

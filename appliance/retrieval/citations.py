@@ -1,7 +1,7 @@
 """Which quotations of an answer are really in the passages that it was given. Pure.
 
 Rules:
-- A quotation counts when its words stand in the cited passage, letter by letter and in order;
+- A quotation counts when its words are in the cited passage, letter by letter and in order;
   only the white space between words may differ, and brackets around a number, since passages are
   shown with others (`neutral`). Without a number, any passage may have it.
 - Only passages that were found for this caller are compared, so a quotation of a document that
@@ -90,10 +90,10 @@ def verified(answer: str, passages: Sequence[Passage]) -> Cited:
 
 
 class _Claim(NamedTuple):
-    """A quotation with its mark, or a mark alone, in an answer.
+    """A quotation with its mark, or a mark only, in an answer.
 
     Attributes:
-        quote: None for a mark alone.
+        quote: None for a mark only.
         number: of the passage; None where no mark follows the quotation.
     """
 
@@ -141,7 +141,7 @@ def _number(mark: re.Match[str]) -> int:
 
 
 class _Source:
-    """A passage, with its words a space apart and where each of them stands in it."""
+    """A passage, with its words a space apart and where each of them is in it."""
 
     def __init__(self, number: int, passage: Passage) -> None:
         self.number, self.passage = number, passage

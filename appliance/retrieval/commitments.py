@@ -44,7 +44,7 @@ def passages(nonce: str, found: Iterable[Passage]) -> list[Json]:
 
 
 def text(nonce: str, found: Iterable[Passage]) -> bytes:
-    """The text beside the entry that opens its commitments."""
+    """The text next to the entry that opens its commitments."""
     opened = [{"id": one.id, "sha256": one.sha256} for one in found]
     return json.dumps({"nonce": nonce, "passages": opened}).encode()
 

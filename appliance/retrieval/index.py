@@ -1,6 +1,6 @@
 """The chunks of a collection in memory: numbers only, for one generation of it.
 
-Rules: made from the database alone and thrown away at will; chunks that are already there are not
+Rules: made from the database only and thrown away at will; chunks that are already there are not
 read again; a document that was removed leaves nothing behind once the next state is made.
 """
 

@@ -2,8 +2,8 @@
 
 Rules:
 - A file whose digest is known is not read again; its access list is brought up to date.
-- A file that cannot be read is refused with a code in the job's report, and the rest goes on.
-- Values of metadata lie in the collection alone: the job's record and the log have a number.
+- A file that cannot be read is refused with a code in the job's report, and the rest continues.
+- Values of metadata are in the collection alone: the job's record and the log have a number.
 - Each document is in the collection as a whole or not at all, so a job that was stopped resumes
   at the next one.
 """

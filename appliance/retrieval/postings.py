@@ -98,7 +98,7 @@ NONE: Final = Postings({}, np.zeros(1, np.int64), np.zeros(0, np.int32), np.zero
 
 @dataclass(frozen=True)
 class Layered:
-    """Postings of many rows, and beside them those of the few that came since.
+    """Postings of many rows, and next to them those of the few that came since.
 
     Attributes:
         newer: of the rows from `first` on, numbered from 0.

@@ -2,9 +2,9 @@
 
 Rules:
 - Every statistic (how many chunks, how long they are, how many have a term) counts readable
-  chunks alone, so that a score tells nothing about the others.
-- A score of a chunk is computed from that chunk alone, in 64-bit floats, and does not depend on
-  which other chunks stand beside it in memory. So is the rough one, from numbers of 8 bits, by
+  chunks only, so that a score tells nothing about the others.
+- A score of a chunk is computed from that chunk only, in 64-bit floats, and does not depend on
+  which other chunks are next to it in memory. So is the rough one, from numbers of 8 bits, by
   which the candidates are chosen.
 - Equal scores are ordered by document and place, never by when a document came.
 
@@ -148,7 +148,7 @@ def ndcg(ranked: Sequence[str], grades: Mapping[str, int], wanted: int = 10) -> 
     Source: Jaervelin and Kekaelaeinen, ACM TOIS 20(4), 2002, with the gains as they are given.
 
     Args:
-        ranked: names of what was found, best first; a name counts where it stands first.
+        ranked: names of what was found, best first; a name counts where it is first.
         grades: of each relevant name, its gain.
     """
     unique = list(dict.fromkeys(ranked))[:wanted]

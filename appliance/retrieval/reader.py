@@ -20,7 +20,7 @@ from appliance.retrieval import formats
 from appliance.retrieval.extracted import Builder, Extracted
 
 MEMORY: Final = 1 << 30
-"""Bytes of memory that a reader may map beside its own program."""
+"""Bytes of memory that a reader may map besides its own program."""
 _SLICE: Final = 1 << 20
 
 

@@ -114,7 +114,7 @@ def _answer(process: "subprocess.Popen[bytes]") -> bytes:
             if not selector.select(_LOOK_S):
                 sleeps, now = _standing(process.pid)
                 if sleeps and now == spent:
-                    raise CollectionRefused("document_time", "Its reader stands still.")
+                    raise CollectionRefused("document_time", "Its reader makes no progress.")
                 spent = now
                 continue
             part = os.read(process.stdout.fileno(), 1 << 20)

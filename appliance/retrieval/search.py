@@ -50,7 +50,7 @@ class SearchHits:
         readable: digest of which these are, in this state of the collection.
         nonce: opens what the log says of the passages.
         request_id: of the entries in the log that have the query, where a model embedded it for
-            this search alone; "" otherwise.
+            this search only; "" otherwise.
     """
 
     passages: tuple[Passage, ...]

@@ -1,7 +1,7 @@
 """The words of a query as the index of a collection writes them.
 
 Rules: the index's own tokeniser makes them, so that a query and a document never differ in it;
-words that carry no content are left out, unless nothing else is there, and so is what stands before
+words that carry no content are left out, unless nothing else is there, and so is what is before
 or after an apostrophe (d'huile, doesn't); each word counts once.
 """
 

@@ -85,7 +85,7 @@ class Accepted:
         request: what was asked, with the route as its model.
         text: the answer.
         confidence_micros: what it scored.
-        group: whose request it was, as the route says; "" where that is not told.
+        group: whose request it was, as the route says; "" where that is not reported.
     """
 
     standing: RouteStanding

@@ -3,7 +3,7 @@
 Rules:
 - Faults of specification, route, stages, dataset or an item are found before the look, and a route
   that open items show cannot be certified takes no look. No entry of the log tells a sealed item.
-- Function, thresholds and start are fixed on `dev`, and their digest stands in the entry of the
+- Function, thresholds and start are fixed on `dev`, and their digest is in the entry of the
   look, which is durable before the split is answered.
 - The items that the rules of the route let reach its first stage are what is certified. The stages
   answer them through the path of apps, at batch priority. An item that failed for a reason of ours
@@ -222,7 +222,7 @@ async def observe(
         p_true: whether the first is asked, too, whether its answer is right.
         named: an item's id as the log has it.
         asker: who asks, for the log.
-        patient: whether a stage that is away after all tries is told, and does not end it all.
+        patient: whether a stage that is away after all tries is reported, and does not end it all.
     """
     found: list[tuple[bool, int, str, Any]] = []
     lost = ""
@@ -277,7 +277,7 @@ def replayed(
     """Digests of an item's answers and acceptance, which another engine must repeat.
 
     Args:
-        thresholds: falling; the place of the first that accepts the answer is told.
+        thresholds: falling; the place of the first that accepts the answer is reported.
         larger: whether the second stage is computed here, too.
     """
     score = seen.score(function)

@@ -164,7 +164,7 @@ class ApprovedRoutes:
         """The certificates in use that an alarm of drift on a task ends, with their routes. Blocks.
 
         They are those of routes whose first stage is the task and whose author did not ask for a
-        warning alone.
+        warning only.
 
         Raises:
             PolicyRefused: the trust policy cannot be read.

@@ -72,7 +72,7 @@ class CertificationTerms:
 
     Attributes:
         error: most of the accepted answers that may be wrong.
-        delta: probability of a wrong certificate, for this look alone.
+        delta: probability of a wrong certificate, for this look only.
         margin: how much worse the route may be than its second stage.
         company: whether room is left for other requests in the batch of the first stage.
         weight: of what the error is a share.
@@ -115,7 +115,7 @@ class Observed:
     unasked: str = ""
 
     def line(self) -> bytes:
-        """As JSON; fields that came later stand in it where they say more."""
+        """As JSON; fields that came later are in it where they say more."""
         told = asdict(self).items()
         return strict_json.dump({k: v for k, v in told if k not in _LATER or v != _LATER[k]})
 
@@ -411,7 +411,7 @@ def backtest(
 ) -> tuple[Origin, ...]:
     """Certify as of earlier times, and check each certificate on the time after.
 
-    Function and thresholds are fitted to the past of each origin alone; an item of the past is
+    Function and thresholds are fitted to the past of each origin only; an item of the past is
     scored by a function that was fitted to the other half of its groups.
 
     Args:

@@ -9,7 +9,7 @@ Rules:
 - Coefficients from outside are checked before they are applied.
 - Other requests in a model's batch move what it is sure of. A certificate counts every doubt
   against us: a right answer at the lowest score that they can give it, a wrong one at the highest.
-- A score is told in whole millionths, so that calibration and serving compare the same number.
+- A score is reported in whole millionths, so that calibration and serving compare the same number.
 Sources: El-Yaniv & Wiener, J. Mach. Learn. Res. 11, 2010, for the risk-coverage curve that chooses
 between functions; Guo et al., ICML 2017.
 """
@@ -211,7 +211,7 @@ class Counted(NamedTuple):
 def counted(function: Confidence, found: Features, *, right: bool, company: bool) -> Counted:
     """Count an answer: as it was measured, or at the worst that company makes of it.
 
-    Of the answers that a threshold lets through, whoever is beside them, at most the share is wrong
+    Of the answers that a threshold lets through, whoever is with them, at most the share is wrong
     that is wrong of those which count so: W / (W + C) grows with W and falls with C.
     """
     if not company:
@@ -243,7 +243,7 @@ def fit(
 ) -> ChosenFunction:
     """Fit the candidates and choose the one with the smallest area in cross-validation by group.
 
-    Candidates are logistic regression on all features, on all but one, and on one alone, and
+    Candidates are logistic regression on all features, on all but one, and on a single one, and
     isotonic regression on the margin of labels or the least token of fields: the ablation. Of
     equals the earlier is chosen.
 

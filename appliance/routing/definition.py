@@ -2,7 +2,7 @@
 
 Rules:
 - An unknown key or value is refused, with its place in the file.
-- Stages stand in the order in which they are asked: the certified stage first, which answers only
+- Stages are in the order in which they are asked: the certified stage first, which answers only
   what a certificate lets it answer; then stages that answer whatever reaches them; people last.
 - Every stage that answers names a task by its digest: prompt and form are the task's.
 - Rules send an input past stages or to no stage at all; what they leave to the first stage is what
@@ -26,7 +26,7 @@ DEFER: Final = "defer"
 """Where a rule sends an input that no stage may answer."""
 KEY: Final = "key"
 PERSON: Final = "person"
-"""Where the group of a request may come from, beside a field of its input."""
+"""Where the group of a request may come from, besides a field of its input."""
 
 _Id: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 _Name: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -97,7 +97,7 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         error: most that the accepted answers of the first stage may be wrong, as a share.
         delta: probability that a certificate promises too much, over all looks.
-        margin: how much worse the whole route may be than its second stage alone, as a share.
+        margin: how much worse the whole route may be than its second stage only, as a share.
     """
 
     error: _Share

@@ -85,7 +85,7 @@ CREATE TABLE route_traffic (
   PRIMARY KEY (certificate, week, group_mark)
 ) STRICT;
 """
-"""How answers weigh; the heaviest day so far; answers by group, "" where none is told."""
+"""How answers weigh; the heaviest day so far; answers by group, "" where none is reported."""
 
 _SAMPLES: Final = sa.table(
     "route_samples",
@@ -449,7 +449,7 @@ class Monitors:
         _keep_monitor(connection, certificate, monitor, unwatched, heaviest)
 
     def _compared(self, certificate: str, answers: Counter[str]) -> Traffic | None:
-        """The weights of answers beside a certificate's; None while too little is known."""
+        """The weights of answers next to a certificate's; None while too little is known."""
         if certificate not in self._bases:
             found = self._basis(certificate)
             if found is not None:

@@ -1,6 +1,6 @@
 """The stages' answers to sealed items: for an auditor, and for the weights of later answers.
 
-Rule: outcomes lie encrypted, and leave only once the calibration is done.
+Rule: outcomes are encrypted, and leave only once the calibration is done.
 """
 
 from pathlib import Path

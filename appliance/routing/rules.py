@@ -1,7 +1,7 @@
 """Which stage an input goes to by what it is: length, script, words and the app's key. Pure.
 
 Rules: the first rule whose conditions all hold decides; without one the first stage is asked.
-A rule reads the input alone, never an answer. A calibration replays rules on its items, which
+A rule reads the input only, never an answer. A calibration replays rules on its items, which
 have no key: where a rule looks at a key and at something else, nothing is known of what that key
 sends to the first stage, and the first stage is not asked.
 """

@@ -1,7 +1,7 @@
 """Subject of a calibration: route, stages, sealed dataset and terms, checked before the look.
 
 Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of
-the split are opened by `opened` alone, into memory, at most one of each group.
+the split are opened by `opened` only, into memory, at most one of each group.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ from appliance.types import silent
 
 _USABLE: Final = ("verified", "approved", "suspended")
 _REPEATS: Final = 20
-"""Texts that occur more than once from which label noise is told."""
+"""Texts that occur more than once from which label noise is reported."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def compared(basis: Basis, answers: Mapping[str, int], nameless: int = 0) -> Tra
 
     Args:
         answers: that each group got; at least one.
-        nameless: answers whose group is not told.
+        nameless: answers whose group is not reported.
     """
     alike = basis.weight != "answers"
     weights = {group: 1.0 if alike else float(count) for group, count in answers.items()}

@@ -1,10 +1,10 @@
-"""One connection of the LAN listener: what it may cost before and beside its requests.
+"""One connection of the LAN listener: what it may cost before and during its requests.
 
 Rules:
 - Head and body of a request have a time and a size; so has a client that stops reading what it
   asked for. A connection over a limit is closed, and no other notices.
 - Connections are counted, in all and per source.
-- Whatever cannot be read in only one way is refused: two lengths, a length beside a
+- Whatever cannot be read in only one way is refused: two lengths, a length next to a
   transfer-encoding, any coding but chunked, folded lines (RFC 9112, 5.2 and 6.3), no host or two.
 - An offer of another protocol is declined. To HTTP/1.0 nothing is chunked: a stream ends where the
   connection does.

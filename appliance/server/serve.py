@@ -278,7 +278,7 @@ def _tls_server(
 def _kept(
     services: Services, works: Mapping[str, Callable[[Services], Awaitable[None]]]
 ) -> list[asyncio.Task[None]]:
-    """Tasks that go on for ever, by what they watch; none of them dies in silence."""
+    """Tasks that continue for ever, by what they watch; none of them dies in silence."""
     return [
         asyncio.create_task(kept(what, functools.partial(work, services), services.metrics))
         for what, work in works.items()

@@ -39,7 +39,7 @@ from appliance.types import (
 
 
 class HasHeader(Protocol):
-    """Where entries stand in the log: one receipt, or several."""
+    """Where entries are in the log: one receipt, or several."""
 
     def header(self) -> str:
         """The value of `x-appliance-receipt`."""

@@ -69,7 +69,7 @@ class Inference:
     Args:
         backends: what answers, by model.
         shared: what this has in common with others.
-        under_way: the answers; by default those of this use-case alone.
+        under_way: the answers; by default those of this use-case only.
     """
 
     def __init__(

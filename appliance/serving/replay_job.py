@@ -42,7 +42,7 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
 
     Args:
         reader, audit: the log.
-        replaying: computes; its argument says whether of models in memory alone.
+        replaying: computes; its argument says whether of models in memory only.
         busy: whether an app has a request.
     """
 

@@ -73,7 +73,7 @@ class Replaying:
         backends: the models here.
         shares: where they wait for places, behind all apps.
         texts: writes the texts of tasks.
-        here: take models that are in memory alone.
+        here: take models that are in memory only.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Use of the models' tokenisers, for the apps that may use the models.
 
 Rules: no model runs, so that nothing is recorded as an answer would be, and of a text that leaves
-for another host that alone; the request counts against the quota of its key and costs no tokens; it
+for another host that only; the request counts against the quota of its key and costs no tokens; it
 waits for no turn.
 """
 

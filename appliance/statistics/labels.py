@@ -35,7 +35,7 @@ def blended(one: Sequence[float], other: Sequence[float], weight: float) -> list
     """Two distributions multiplied: each probability is in proportion to one^w * other^(1-w).
 
     Args:
-        weight: w, between 0 (the other alone) and 1 (the one alone).
+        weight: w, between 0 (the other only) and 1 (the one only).
     """
     if weight in (0, 1):  # exactly as the one that decides alone
         return list(one if weight else other)

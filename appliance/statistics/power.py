@@ -171,7 +171,7 @@ def groups_for_floor(
 
     The score test with continuity correction that the mean's limit is (Fleiss, Levin & Paik,
     Statistical Methods for Rates and Proportions, 3rd ed., 2003, section 2.4). Where the likely
-    mean does not reach the floor, the low end is all that is told; None: the upper limit of the
+    mean does not reach the floor, the low end is all that is reported; None: the upper limit of the
     mean does not reach it.
 
     Args:

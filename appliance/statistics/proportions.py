@@ -52,13 +52,13 @@ def corrected(k: float, n: float, confidence: float = 0.95) -> Interval:
 
 
 def trials(value: float, limit: float, confidence: float = 0.95) -> float:
-    """The number of trials with this proportion and this limit of `corrected` beside it.
+    """The number of trials with this proportion and this limit of `corrected` next to it.
 
     Raises:
         ValueError: the limit is the proportion, or one of both is no proportion.
     """
     if not (0 <= value <= 1 and 0 <= limit <= 1) or value == limit:
-        raise ValueError("a proportion and a limit beside it are needed")
+        raise ValueError("a proportion and a limit next to it are needed")
     if limit > value:
         value, limit = 1 - value, 1 - limit
     z = normal_quantile((1 + confidence) / 2)

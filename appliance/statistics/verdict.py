@@ -71,7 +71,7 @@ def at_least(low: float, high: float, groups: int, floor: float) -> Outcome:
 
 
 def side_of(estimate: GroupMean) -> Side:
-    """Where a difference is shown to lie; few groups show nothing."""
+    """Where a difference is shown to be; few groups show nothing."""
     if estimate.groups >= FEWEST:
         if estimate.interval.low > 0:
             return "better"

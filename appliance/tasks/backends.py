@@ -1,4 +1,4 @@
-"""The backends of tasks, beside those of the models that answer for them.
+"""The backends of tasks, besides those of the models that answer for them.
 
 Rules: a task answers over the very model that it names by digest, or not at all; one without a
 model answers by itself.

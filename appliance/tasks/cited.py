@@ -3,7 +3,7 @@
 Rules:
 - Passages are searched under the rights of the app that asks, for each request; the first input
   field is the question. Without a passage the model does not run and the answer is a refusal.
-- An answer leaves whole: each quotation in it stands in a passage that this request was given; what
+- An answer leaves whole: each quotation in it is in a passage that this request was given; what
   does not is taken out and counted; an answer without one left is replaced by the refusal.
 - With `quotes` the engine lets the model write nothing but one sentence of a passage with its
   number, or the refusal: also a small model cites then, and says nothing of its own.

@@ -32,7 +32,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class ClassifierBackend:
-    """A `Backend` over coefficients, beside a model that embeds where they need one.
+    """A `Backend` over coefficients, next to a model that embeds where they need one.
 
     Attributes:
         card: what the API says about the task.

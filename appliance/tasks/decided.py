@@ -35,7 +35,7 @@ def decided(
 
     Args:
         text: what the model wrote, as `decisions` count its bytes; of a text that is not whole
-            nothing is told.
+            nothing is reported.
     """
     try:
         ends = _lines(schema, text) if output.encoding == "values" else _members(text)

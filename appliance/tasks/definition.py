@@ -3,7 +3,7 @@
 Rules:
 - An unknown key or value is refused, with its place in the file: a field that this version does not
   know would change what the task means.
-- The definition is complete: whatever an answer depends on lies in the task's directory or is
+- The definition is complete: whatever an answer depends on is in the task's directory or is
   named by its digest.
 - No label is the beginning of another, because scores of labels are compared token by token.
 
@@ -271,7 +271,7 @@ def _check_labels(output: LabelForm) -> None:
         if isinstance(rule, dict) and rule.keys() != set(output.labels):
             raise _invalid(f"output.levels.{name} has another set of labels than output.labels")
     if len(set(output.labels)) != len(output.labels):
-        raise TaskRefused("task_labels_ambiguous", "A label stands twice in output.labels.")
+        raise TaskRefused("task_labels_ambiguous", "A label occurs twice in output.labels.")
     for one, other in prefixes(output.codes or output.labels):
         raise TaskRefused(
             "task_labels_ambiguous",

@@ -179,7 +179,7 @@ def _example(item: Item) -> bytes:
 
 
 def _sent(item: Item) -> dict[str, str]:
-    """The input as the task takes it: texts alone, and no field that has no value."""
+    """The input as the task takes it: texts only, and no field that has no value."""
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in item.input.items()
@@ -256,7 +256,7 @@ def _candidate(draft: TaskDraft) -> list[str]:
     return [
         'kind = "model"',
         f"model = {_text(draft.model)}",
-        "# The task answers over this very model alone.",
+        "# The task answers only over this very model.",
         f"digest = {_text(draft.digest or '')}",
     ]
 

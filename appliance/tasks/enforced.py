@@ -1,7 +1,7 @@
 """Enforcement of the form of a task's answers, as far as that is known without a model.
 
 Rule: it is asked by the task's author, before signing; a server compiles constraints in the worker
-alone, and refuses there what a vocabulary or a limit makes impossible.
+only, and refuses there what a vocabulary or a limit makes impossible.
 """
 
 import json

@@ -3,7 +3,7 @@
 Rules:
 - An app sends the fields as a JSON object, or plain text where the task has one required field.
   A JSON object is never taken as text: a text that is one goes into its field.
-- The template sees the input fields alone, in a sandbox; its output is bounded.
+- The template sees the input fields only, in a sandbox; its output is bounded.
 - A field that is missing, unknown or too long is refused by name. Nothing is cut.
 """
 
@@ -81,7 +81,7 @@ class Renderer:
 
     Args:
         task: whose template.
-        examples: solved items that stand before each input.
+        examples: solved items that are before each input.
 
     Raises:
         TaskRefused: `task_template_invalid` when it does not compile or uses an unknown field.

@@ -2,7 +2,7 @@
 
 Rules:
 - The question follows the conversation that the answer came from, so that what is computed of it is
-  used again, and only answer and question are computed beside it.
+  used again, and only answer and question are computed next to it.
 - Nothing is sampled: of the raw probabilities of "yes" and "no", that of "yes" counts.
 - The call is part of the request of the answer: its tokens count there, and it ends with it.
 

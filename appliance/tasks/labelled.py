@@ -60,7 +60,7 @@ def about(loaded: LoadedTask) -> TaskAnswer:
 def answer(
     loaded: LoadedTask, output: LabelForm, shares: Sequence[float]
 ) -> tuple[str, TaskAnswer]:
-    """The likeliest label, the first of equals, and what is told beside it."""
+    """The likeliest label, the first of equals, and what is told with it."""
     best = max(range(len(shares)), key=lambda n: (shares[n], -n))
     named = tuple(zip(output.labels, shares, strict=True))
     told = replace(about(loaded), confidence=shares[best], distribution=named)

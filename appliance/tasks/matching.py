@@ -1,4 +1,4 @@
-"""A value beside the expected one: texts, numbers, patterns, fields. Pure.
+"""A value next to the expected one: texts, numbers, patterns, fields. Pure.
 
 Rules: texts are compared in Unicode form NFC, blanks at their ends aside; types must agree; the
 table `compare` of a task says how much a number may differ, or that an expected text is a pattern.

@@ -1,9 +1,9 @@
-"""Metrics: how much an answer is worth beside the expected one. A new one is a function here.
+"""Metrics: how much an answer is worth next to the expected one. A new one is a function here.
 
 Rules:
 - A score is between 0 and 1, and no answer scores 0. A gate compares means over items, weighted by
   group (method rule 3).
-- `task.toml`, `--metric`, evaluations, gates and docs/tasks.md know a metric by `METRICS` alone.
+- `task.toml`, `--metric`, evaluations, gates and docs/tasks.md know a metric by `METRICS` only.
 - A name keeps its meaning for ever: certificates carry it.
 """
 
@@ -26,7 +26,7 @@ class AnsweredItem:
         form: of the answers of the task.
         expected: a label, JSON with sorted names, or text.
         compare: how values count as right, by field; `text` for an answer of the form text.
-        likeliest: labels, the likeliest first; of a candidate that names one alone, that one.
+        likeliest: labels, the likeliest first; of a candidate that names one only, that one.
     """
 
     form: Form

@@ -55,7 +55,7 @@ class TaskNames:
         return self._serving(signed.said.live)
 
     def shadow(self, name: str) -> tuple[str, CatalogueEntry] | None:
-        """The version that answers beside the others, and the id of the pointer that says so."""
+        """The version that answers next to the others, and the id of the pointer that says so."""
         signed = self.pointer(name)
         if signed is None or signed.said.shadow is None:
             return None

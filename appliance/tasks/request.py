@@ -1,4 +1,4 @@
-"""An app's request to a task: its input alone, none of the settings that the task has made.
+"""An app's request to a task: its input only, none of the settings that the task has made.
 
 Rules: a request that brings a setting of its own is refused by name, except for settings that a
 form without sampling has no use for. Agents send a system message with everything: the task has its
@@ -14,7 +14,7 @@ SYSTEM: Final = "system"
 
 
 def content_of(request: GenerationRequest) -> str:
-    """The app's input: its one message beside system messages, or its prompt.
+    """The app's input: its one message besides system messages, or its prompt.
 
     Raises:
         BadRequest: `task_input_invalid`; `task_parameter`, naming the field.
@@ -37,7 +37,7 @@ def content_of(request: GenerationRequest) -> str:
 
 
 def unused(request: GenerationRequest) -> tuple[str, ...]:
-    """List the fields beside its input that an app sent and the task does not use."""
+    """List the fields besides its input that an app sent and the task does not use."""
     given = any(turn.get("role") == SYSTEM for turn in request.messages or ())
     return (SYSTEM,) if given else ()
 

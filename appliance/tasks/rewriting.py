@@ -1,7 +1,7 @@
 """`task.toml` with another candidate and the next version; the rest as its author wrote it. Pure.
 
 Rule: what comes out is read again, and differs from what went in by the candidate and the version
-alone, or it is refused.
+only, or it is refused.
 """
 
 import json

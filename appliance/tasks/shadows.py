@@ -59,7 +59,7 @@ class Shadows:
     """Asks the shadows of names, and keeps how they compare.
 
     Args:
-        names: which shadow stands beside a name.
+        names: which shadow is next to a name.
         database: an engine whose migrations include `TABLES`.
     """
 

@@ -5,7 +5,7 @@ and the appliance knows the rest of it.
 
 Rules:
 - Every property is a scalar: text, number, integer, boolean, a constant or one of a list, or null.
-- A line holds the value as JSON would, but text stands without quotes: `\\`, line feed, carriage
+- A line holds the value as JSON would, but text is without quotes: `\\`, line feed, carriage
   return and tab are escaped by a backslash. An empty line is null where the schema allows null.
 - The form is unambiguous: reading what was written gives the value again, or the value is refused.
 """
@@ -54,7 +54,7 @@ def check(schema: ObjectSchema) -> None:
     if schema.required != set(schema.names):
         raise TaskRefused(
             "task_schema_invalid",
-            "Values stand for all properties, so the schema must require each; let an optional one "
+            "Each property needs a value, so the schema must require each; let an optional one "
             "be null.",
         )
 

@@ -1,6 +1,6 @@
 """The text of a task, written again from what its model generated before.
 
-Rule: a blend takes a classifier's share beside the model, and an answer that cites takes passages;
+Rule: a blend takes a classifier's share next to the model, and an answer that cites takes passages;
 the record of a request has neither, so their texts are not written again.
 """
 

@@ -22,7 +22,7 @@ from appliance.trust.gguf.tensors import DEFAULT_ALIGNMENT
 LINEAR: Final = (
     "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
 )  # fmt: skip
-"""The layers beside which an adapter has its pairs."""
+"""The layers next to which an adapter has its pairs."""
 _F16: Final = 1
 _VERSION: Final = 3
 

@@ -2,7 +2,7 @@
 
 Rules: all three learned the same items and are measured on the same items of dev; the weight of the
 blend has the least log loss there; the best is the one with the highest metric, of equals the
-simplest; for another form there is the model alone, beside what it answered before it was tuned;
+simplest; for another form there is the model only, next to what it answered before it was tuned;
 these numbers chose, so they promise nothing: the gate does, on items that chose nothing.
 """
 
@@ -68,7 +68,7 @@ class Candidates:
         """For the record and the result: each with its interval, and held against the first.
 
         The first is the untuned model where it was measured, else the simplest candidate. Beside
-        the metric, which is weighted by group, stands the plain mean over items.
+        the metric, which is weighted by group, is the plain mean over items.
         """
         named = [(one.kind, one.outcomes, one.weight) for one in self.found]
         every = [(UNTUNED, self.untuned, None), *named] if self.untuned else named

@@ -2,7 +2,7 @@
 
 Rules:
 - The rows of the trainer are those that the server renders, token by token.
-- The served loss lies within 0.5 % or 0.01 nat a token of the trainer's, whichever is more, and
+- The served loss is within 0.5 % or 0.01 nat a token of the trainer's, whichever is more, and
   twice the standard error of the difference: the engine rounds, by 0.2 nat on single tokens here.
 - Where the trainer's best token leads by more than half a nat, the server has the same one.
 - Nearly every answer ends by itself.

@@ -1,7 +1,7 @@
 """Tunings side by side: what was chosen otherwise, and what came of it, item by item. Pure.
 
 Rules:
-- Only what differs is named; each figure stands with its own interval.
+- Only what differs is named; each figure comes with its own interval.
 - Two tunings are compared on the items of dev that both answered, of one dataset, by the same
   rules, or not at all, and then it is said why.
 - Each is held against the first; the intervals of several hold together (Bonferroni).

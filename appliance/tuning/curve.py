@@ -1,6 +1,6 @@
 """The learning curve: what fewer rows reach, and whether more would help. Pure.
 
-Rules: smaller shares are the rows whose digests are smallest, so each lies within the next; points
+Rules: smaller shares are the rows whose digests are smallest, so each is within the next; points
 are measured on the same items of dev, as they serve; what is said follows from the paired
 difference between all rows and half of them; where that shows neither it is "unknown".
 """

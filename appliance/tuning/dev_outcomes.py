@@ -2,7 +2,7 @@
 
 Rules:
 - Nothing of an item's text is in it: an item and its group are named by digests, under the digest
-  of their dataset, so that an item of another dataset never has the same name; they stand in the
+  of their dataset, so that an item of another dataset never has the same name; they are in the
   order of these names.
 - Of an answer its score is kept and, of fields, which of them are right; no answer, no label.
 - The training record names the file by its digest; a file that is another one is not used.

@@ -2,7 +2,7 @@
 
 Rules: labels are scored, fields are held to their schema, and both run as models do for apps; an
 answer that breaks the form is wrong; what the untuned model answers to the same prompts is
-measured beside fields, for which there is no classifier.
+measured next to fields, for which there is no classifier.
 """
 
 from collections.abc import Sequence

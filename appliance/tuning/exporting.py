@@ -1,7 +1,7 @@
 """Output of a tuning in `DATA/tuning/JOB/`: the adapter with its record, its task, its outcomes.
 
 Rules: the record names by digest or value all that the adapter follows from; the adapter, the
-statement of its base and the record lie together, to be signed and imported like any adapter.
+statement of its base and the record are together, to be signed and imported like any adapter.
 """
 
 import shutil
@@ -52,7 +52,7 @@ def export(
     files: Mapping[str, bytes],
     outcomes: bytes,
 ) -> Path:
-    """Write the adapter, and beside it its task and what it made of dev: all of it or nothing.
+    """Write the adapter, and next to it its task and what it made of dev: all of it or nothing.
 
     Args:
         directory: `DATA/tuning/JOB`.
@@ -109,7 +109,7 @@ def checks(proof: AdapterProof, base_gap: float, lost: Forgotten, most: float) -
     """Collect the proof's measurements.
 
     Args:
-        most: nats a token that texts beside the task may lose.
+        most: nats a token that texts besides the task may lose.
     """
     return TuningChecks(
         token_ids=True,

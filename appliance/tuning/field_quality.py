@@ -1,6 +1,6 @@
 """Share of right answers for each field, with intervals over groups. Pure.
 
-Rules: a field is right where the task says so (`[compare]`); beside all items stand those of which
+Rules: a field is right where the task says so (`[compare]`); next to all items are those of which
 the field is stated, since a field that is mostly null is mostly right without a word; the whole is
 right when every field is.
 """

@@ -1,7 +1,7 @@
 """The importance matrix of a quantisation: which rows it is made of, and what is told of it.
 
 Rules:
-- Its rows are of the split train alone, the first by the digest of their ids, so that two runs
+- Its rows are of the split train only, the first by the digest of their ids, so that two runs
   have the same; a prompt that dev asks is left out.
 - So many tokens and no more; a row that would be cut by that bound ends them.
 """

@@ -4,7 +4,7 @@ Rules:
 - The base is verified like a model that is loaded, and read from the same sealed bytes by the
   trainer and by the engine.
 - Training and proof end in `DATA/tuning/JOB/adapter/`: the GGUF file, the statement of its base
-  and the training record, to be signed and imported like any adapter; beside it, in `task/`, the
+  and the training record, to be signed and imported like any adapter; next to it, in `task/`, the
   task as it was trained for, and `outcomes.json`, which tunings are compared by. A check that
   fails leaves nothing there.
 - A stopped job resumes at its last checkpoint, and comes to the same file.
@@ -103,7 +103,7 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
         return f"{Path(params.task).name} from {Path(params.data).name}"
 
     def needs(self, params: TuneWanted) -> int:
-        """The trainer and the worker beside it."""
+        """The trainer and the worker next to it."""
         base = params.base_of(params.definition())
         return self._parts.memory(self._parts.facts(base), params.settings).total
 

@@ -1,6 +1,6 @@
 """Copies in train of items of the splits that judge later, under another name. Pure.
 
-Rules: a group that lies in two splits is refused when the dataset is read; a copy under another
+Rules: a group that is in two splits is refused when the dataset is read; a copy under another
 name shows by its content mark, which a seal keeps of each group with enough text, and is counted:
 texts that recur are no mistake by themselves, so the record says how many there are.
 """

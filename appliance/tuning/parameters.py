@@ -31,7 +31,7 @@ class TuneWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings: how it is trained.
         curve: train on shares of the rows, too, and say whether more rows would help.
         plan: say what it would take, and train nothing.
-        most_forgotten: nats a token that texts beside the task may lose.
+        most_forgotten: nats a token that texts besides the task may lose.
     """
 
     task: str
@@ -61,7 +61,7 @@ class TuneWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.base or task.candidate.model
 
     def definition(self) -> definition.Task:
-        """The definition of the task alone.
+        """The definition of the task only.
 
         Raises:
             TaskRefused: it cannot be read as one.

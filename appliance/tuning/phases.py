@@ -52,7 +52,7 @@ class Proved:
     """Result of training: each seed, the best one and its file.
 
     Attributes:
-        lost: on texts beside the task.
+        lost: on texts besides the task.
         untrained: what the base says of the frozen text, in the engine.
     """
 

@@ -1,6 +1,6 @@
 """Memory and time of a tuning. Pure.
 
-Rules: memory follows from the base's header and the settings alone, so that it is taken from the
+Rules: memory follows from the base's header and the settings only, so that it is taken from the
 budget before a row is read; time follows from what a few real steps of the trainer took, and a few
 rows of dev in the engine.
 """
@@ -77,7 +77,7 @@ def memory(facts: GgufFacts, settings: TuneSettings, server: int) -> MemoryPlan:
     """Estimate the memory of a tuning.
 
     Args:
-        server: bytes of the worker beside the trainer.
+        server: bytes of the worker next to the trainer.
     """
     sizes = {name: math.prod(tensor.shape) for name, tensor in facts.tensors.items()}
     linear = sum(size for name, size in sizes.items() if name.startswith("blk."))

@@ -1,6 +1,6 @@
 """The job's end of the trainer: start it, read what it writes, end it.
 
-Rules: its environment hides GPUs and nothing else; beside the order and the pipe it has the sealed
+Rules: its environment hides GPUs and nothing else; next to the order and the pipe it has the sealed
 base. It is not trusted: frames are bounded and decoded strictly. While requests run it is frozen.
 When the job leaves, for whatever reason, no process is left.
 """

@@ -1,6 +1,6 @@
 """The job's end of the child that quantises: start it, read its words, end it.
 
-Rules: beside the order and the pipe it has the sealed source, and memory for the new file or
+Rules: next to the order and the pipe it has the sealed source, and memory for the new file or
 matrix. Its output is read within bounds. When the job leaves, no process is left.
 """
 

@@ -4,9 +4,9 @@ Rules:
 - The source is verified like a model that is loaded, and holds plain numbers: what was quantised
   once is refused.
 - A confined process makes each file; it is vetted like an import, and proved to differ from the
-  source in its weights alone.
-- Each file answers dev in the engine that serves, beside its source; the importance matrix is of
-  train alone; sealed splits have no name.
+  source in its weights only.
+- Each file answers dev in the engine that serves, next to its source; the importance matrix is of
+  train only; sealed splits have no name.
 - `DATA/quantized/JOB/` keeps the recommended file and its record, to be signed and imported like
   any model. Adapters of the source are named: they fit no other file.
 """

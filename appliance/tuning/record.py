@@ -1,7 +1,7 @@
-"""`training.json`: how an adapter came to be, signed beside it like any other file of it.
+"""`training.json`: how an adapter came to be, signed next to it like any other file of it.
 
 Rules: everything that the adapter follows from is named by digest or value, so that the same run
-can be made again; it holds measurements and no wish. docs/tuning-guide.md says what stands in it.
+can be made again; it holds measurements and no wish. docs/tuning-guide.md says what is in it.
 """
 
 import json

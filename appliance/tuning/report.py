@@ -1,6 +1,6 @@
 """The page of a tuning: what is best on dev, the losses, what each check measured. Pure.
 
-Rules: it is made of the training record alone; a figure stands with its interval; dev chose what it
+Rules: it is made of the training record only; a figure comes with its interval; dev chose what it
 measures, so the page says that this promises nothing and names the next commands.
 """
 
@@ -91,7 +91,7 @@ def conclusion(facts: TrainingRecord) -> tuple[str, Tone]:
     name = NAMES[best.kind]
     reached = f"{name.capitalize()} reaches {_estimate(best)} on dev"
     if len(rows) == 1:
-        return f"{reached}; nothing simpler was measured beside it. {_CHOSEN}", "muted"
+        return f"{reached}; nothing simpler was measured with it. {_CHOSEN}", "muted"
     simplest = rows[0]
     if best is simplest:
         closest = max(rows[1:], key=lambda row: row.difference)
@@ -289,7 +289,7 @@ def _curve(facts: TrainingRecord) -> Section | None:
             f"({_points_range(found.interval)}, {found.groups} groups); a curve gains less "
             "with each doubling."
         )
-    caption = "The tuned model alone, as it serves, on the same items of dev."
+    caption = "The tuned model by itself, as it serves, on the same items of dev."
     columns = (">share", ">rows", ">quality", ">95 %")
     parts = (Figure(drawn, caption), ReportTable(columns, table))
     return Section("Learning curve", tuple(said), parts)
@@ -329,7 +329,7 @@ def _checks(found: TuningChecks) -> Section:
         rows = (
             *rows,
             (
-                "fixed texts beside the task",
+                "fixed texts outside the task",
                 f"{found.texts_untuned:.2f} nats a token untuned, {found.texts_tuned:.2f} "
                 f"tuned, {found.forgotten:+.2f}{between}",
                 f"at most {found.forgotten_most:+.2f}",
@@ -357,7 +357,7 @@ def _training(facts: TrainingRecord) -> Section:
     )
     if len(rows) > 1:
         said = (
-            f"The seeds lie {facts.spread_nats:.4f} nats a token apart on dev: that much of a "
+            f"The seeds are {facts.spread_nats:.4f} nats a token apart on dev: that much of a "
             "difference is luck."
         )
     else:

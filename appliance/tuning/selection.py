@@ -9,7 +9,7 @@ Rules:
 - A file errs as often as a first look of a gate at alpha 5 % (`ALPHA`), so that picking it is no
   milder than the gate that follows.
 
-Sources: `statistics.verdict`; flips beside the metric: Dutta et al., arXiv 2407.09141, 2024.
+Sources: `statistics.verdict`; flips besides the metric: Dutta et al., arXiv 2407.09141, 2024.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ MOST_KLD: Final = 0.1
 
 @dataclass(frozen=True)
 class Made:
-    """One file, measured beside its source.
+    """One file, measured next to its source.
 
     Attributes:
         tokens_s: prompts and answers of dev through the engine that serves, on this host.

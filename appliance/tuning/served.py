@@ -2,9 +2,9 @@
 
 Rules:
 - It is the same program, the same library and the same file as a model that serves; no app reaches
-  it. An adapter without approvals is loaded here alone.
+  it. An adapter without approvals is loaded here only.
 - Where it is held against the trainer it is reproducible: KV streams are separate, so that what it
-  says does not depend on what it is asked beside.
+  says does not depend on what it is asked with.
 - Where quality is measured it runs as models do for apps: requests share steps and the beginning
   of their prompts, which is several times as fast.
 """
@@ -114,7 +114,7 @@ class Served:
         return tuple((await self._worker.tokenize(request, KEY)).strings)
 
     async def attach(self, digest: str, sealed: Sealed) -> None:
-        """Load an adapter beside the base; raises as `WorkerProcess.attach`."""
+        """Load an adapter next to the base; raises as `WorkerProcess.attach`."""
         await self._worker.attach(digest, sealed)
 
     async def scores(self, rows: Sequence[TokenRow], adapter: str = "") -> list[Scored]:
@@ -241,7 +241,7 @@ async def serving(
 
 @contextlib.asynccontextmanager
 async def attached(served: Served, data: bytes) -> AsyncIterator[str]:
-    """An adapter beside the base; its digest.
+    """An adapter next to the base; its digest.
 
     Args:
         data: the adapter's file.

@@ -45,7 +45,7 @@ class TuningParts:
     clock: Clock
 
     def memory(self, facts: GgufFacts, chosen: TuneSettings) -> plan.MemoryPlan:
-        """Memory of a tuning of this base: the trainer, and the worker beside it."""
+        """Memory of a tuning of this base: the trainer, and the worker next to it."""
         adapter = plan.adapter_numbers(facts, chosen) * 2
         worker = served.memory(facts, chosen.longest, self.variant(), adapter)
         return plan.memory(facts, chosen, worker.total)

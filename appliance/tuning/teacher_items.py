@@ -3,8 +3,8 @@
 Rules:
 - An answer is taken if it has the task's form, can be learned as the task writes it, and does not
   contradict what a person answered to the same text.
-- No item is taken whose group or text lies in a split that judges.
-- A taken item lies in `train` and names its teacher. A dropped answer is counted by its reason; its
+- No item is taken whose group or text is in a split that judges.
+- A taken item is in `train` and names its teacher. A dropped answer is counted by its reason; its
   item stays unlabelled.
 """
 
@@ -28,7 +28,7 @@ from appliance.tasks.matching import object_of
 
 TRAIN: Final = "train"
 FORM, CONTRADICTS, JUDGES = "form", "contradicts", "judges"
-"""Reasons to drop an answer, beside the codes of failures."""
+"""Reasons to drop an answer, besides the codes of failures."""
 
 
 @dataclass(frozen=True)

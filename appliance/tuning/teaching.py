@@ -246,7 +246,7 @@ def _agreement(one: _Teacher, said: Sequence[Outcome]) -> GroupMean:
 
 
 def _write(path: Path, given: Path, data: Dataset, found: Taught, told: DatasetTaught) -> None:
-    """The dataset with what was taught, beside what was given.
+    """The dataset with what was taught, next to what was given.
 
     Raises:
         TuningRefused: `tuning_checkpoint` when the disk refuses.

@@ -69,7 +69,7 @@ class Trained(msgspec.Struct, frozen=True):
 
 
 class _CheckpointMeta(msgspec.Struct):
-    """Data beside a checkpoint."""
+    """Data next to a checkpoint."""
 
     data: bytes
     curve: list[Curve]

@@ -28,7 +28,7 @@ NEED_MATRIX: Final = frozenset(
 BESIDE: Final = frozenset(
     {"IQ4_NL", "IQ4_XS", "Q3_K_L", "Q3_K_M", "Q3_K_S", "IQ3_M", "IQ3_S", "Q2_K"}
 )
-"""Low types that can be made without a matrix, too, so that both are told."""
+"""Low types that can be made without a matrix, too, so that both are reported."""
 UNWEIGHTED: Final = frozenset({"F16", "BF16", "Q8_0"})
 """Types that a matrix does not change."""
 FLOATS: Final = frozenset({0, 1, 30})

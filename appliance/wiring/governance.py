@@ -27,7 +27,7 @@ from appliance.wiring.trust import TrustRoom
 
 
 class GovernanceRoom:
-    """Puts the parts together, and goes on with what an earlier process left under way."""
+    """Puts the parts together, and continues with what an earlier process left under way."""
 
     def __init__(
         self,

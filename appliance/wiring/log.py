@@ -1,4 +1,4 @@
-"""The log, the database beside it, and whether the two agree."""
+"""The log, the database next to it, and whether the two agree."""
 
 import functools
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The customer's documents: where they lie, how they are read, searched and measured."""
+"""The customer's documents: where they are, how they are read, searched and measured."""
 
 from appliance.retrieval.ingest import Ingest
 from appliance.retrieval.library import DIRECTORY, CollectionLibrary
@@ -12,7 +12,7 @@ from appliance.wiring.serving import ServingRoom
 
 
 class RetrievalRoom:
-    """Puts the parts together; vectors are made by models alone, and end with all answers."""
+    """Puts the parts together; vectors are made by models only, and end with all answers."""
 
     def __init__(
         self, log: LogRoom, access: AccessRoom, pool: PoolRoom, serving: ServingRoom

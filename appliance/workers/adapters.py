@@ -1,4 +1,4 @@
-"""The adapters beside the models that are served: attached to a running worker, detached, kept.
+"""The adapters next to the models that are served: attached to a running worker, detached, kept.
 
 Rules: only a `VerifiedAdapter` is attached, and only to the model that it was held against. The
 worker knows it by its digest, so that another version under the same id finds nothing of the old
@@ -70,7 +70,7 @@ class Attachments:
         return self._ready(adapter_id).model
 
     async def attach(self, adapter: VerifiedAdapter) -> None:
-        """Load an adapter beside its base. Takes over the sealed file.
+        """Load an adapter next to its base. Takes over the sealed file.
 
         Raises:
             PolicyRefused: `adapter_other_base`.

@@ -212,7 +212,7 @@ def _executed(
 
     Args:
         words: its arguments.
-        fds: the descriptors that it has beside the standard ones.
+        fds: the descriptors that it has besides the standard ones.
         environment: all of it.
 
     Raises:

@@ -1,7 +1,7 @@
 """Models that compute each token to the same bits in any company; why others do not.
 
 Rules: a model is covered where kernels of ours compute all that depends on how many rows there are;
-the first thing in the way is told. Everything comes from vetted files and from the check of the
+the first thing in the way is reported. Everything comes from vetted files and from the check of the
 kernels: a worker is not asked, since what it says is not believed. Pure.
 
 Source: `supported` in kernels/attention.cpp, `found` in kernels/adapter.cpp, `weights_of` in

@@ -16,7 +16,7 @@ def build_of(directory: Path | None = None) -> str:
     """The first 16 hex digits of a SHA-256 over names and contents of the libraries.
 
     Args:
-        directory: where they lie; None for those of this installation.
+        directory: where they are; None for those of this installation.
     """
     place = directory or cpu_variants.library_directory()
     told = hashlib.sha256()

@@ -33,7 +33,7 @@ def call(library: ctypes.CDLL, name: str, result: Any, *pairs: tuple[Any, Any]) 
 
 
 class Backend:
-    """One CPU library, loaded beside the `libggml-base.so` and `libggml.so` of its directory.
+    """One CPU library, loaded next to the `libggml-base.so` and `libggml.so` of its directory.
 
     Attributes:
         works: whether ggml took the library; nothing else may be used when not.

@@ -1,4 +1,4 @@
-"""The NVIDIA driver of the host and the GPU plugins beside the engine: facts, and which one fits.
+"""The NVIDIA driver of the host and the GPU plugins next to the engine: facts, and which one fits.
 
 Rules: reading them loads nothing of NVIDIA's into this process. A plugin is used only if it was
 built from the source of the engine that is installed and its driver floor is reached; the newest

@@ -1,7 +1,7 @@
 """Number of a model's layers that fit on the GPUs, and their places: from plain numbers.
 
 Pure. llama.cpp offloads from the end: the output first, then the last layers; the input embedding
-stays in the host's memory. A layer's weights and its part of the KV cache lie on the same GPU; each
+stays in the host's memory. A layer's weights and its part of the KV cache are on the same GPU; each
 GPU that is used also holds compute buffers. Estimates are upper bounds of the usual case.
 """
 
@@ -36,7 +36,7 @@ class Needs:
         layer: weights of the largest one.
         kv: KV cache of one layer.
         output: weights of the output.
-        fixed: on each GPU that is used, whatever lies there.
+        fixed: on each GPU that is used, whatever is there.
     """
 
     layers: int

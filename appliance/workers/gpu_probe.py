@@ -33,7 +33,7 @@ def probe(plugin: Plugin, directory: Path, seconds: float = SECONDS) -> Probe:
 
     Args:
         plugin: to be tried.
-        directory: where the engine's own libraries lie.
+        directory: where the engine's own libraries are.
         seconds: after which a child that hangs is ended.
     """
     command = [sys.executable, "-I", "-m", "appliance.workers.gpu_probe"]

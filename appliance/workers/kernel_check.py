@@ -1,7 +1,7 @@
 """Check that the kernels of a CPU library compute their formats: run before any worker.
 
 The inputs are whole numbers that quantise without a rest, so that a right kernel differs from the
-sums in double precision by the rounding of 32-bit floats alone, and a wrong one by far more.
+sums in double precision by the rounding of 32-bit floats only, and a wrong one by far more.
 Runs in a child process (`cpu_variants`); a library without our kernels has nothing to check.
 """
 

@@ -96,7 +96,7 @@ class WorkerProcess:
 
         Args:
             child: the process that becomes the worker, where one was started before; taken over.
-            adapters: to load beside it, by digest; `self.adapters` tells which it took.
+            adapters: to load next to it, by digest; `self.adapters` tells which it took.
             loading: told how much of the model is loaded, in percent.
 
         Raises:
@@ -190,7 +190,7 @@ class WorkerProcess:
         raise self._broken()
 
     async def attach(self, adapter: str, sealed: Sealed) -> None:
-        """Load an adapter beside the model.
+        """Load an adapter next to the model.
 
         Args:
             adapter: its digest, as requests name it.

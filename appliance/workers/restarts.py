@@ -1,6 +1,6 @@
 """Number of engine restarts, over all runs of the server.
 
-Rule: each entry of an engine says the number; the newest one of a model is where it goes on.
+Rule: each entry of an engine says the number; the newest one of a model is where it continues.
 """
 
 import contextlib

@@ -67,14 +67,14 @@ class Supervisor:
     Args:
         config: the whole configuration.
         clock: wall time of a load.
-        record: appends an audit entry of kind "worker"; awaited before work goes on.
+        record: appends an audit entry of kind "worker"; awaited before work continues.
         recheck: raises Refused when the trust policy no longer allows a model or an adapter.
         seal_again: checks and seals the stored file of a model once more.
         restarted: told the id of each model whose engine was started again.
         restarts: how often that of a model was, before it is loaded; blocks.
 
     Attributes:
-        adapters: those beside the models.
+        adapters: those with the models.
         variant: of the engine's processor backend; what a model takes depends on it.
     """
 
@@ -110,7 +110,7 @@ class Supervisor:
 
     @property
     def engine(self) -> str:
-        """All that the numbers depend on beside a model: version, build, processor, kernels."""
+        """All that the numbers depend on besides a model: version, build, processor, kernels."""
         build = self._variant and f"build {self._build} {self._variant.computes}"
         return f"{ENGINE} {self.engine_version} {build or 'not loaded'}"
 

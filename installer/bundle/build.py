@@ -287,7 +287,7 @@ The appliance: one signed bundle for a host without a network.
 2. sha256sum vendor.pub          compare with the fingerprint on paper
    openssl dgst -sha384 -verify vendor.pub -signature MANIFEST.sig MANIFEST.sha256
    sha256sum -c --strict --ignore-missing MANIFEST.sha256
-3. sh install.sh --media THIS_DIRECTORY          --dry-run shows what stands in the way
+3. sh install.sh --media THIS_DIRECTORY          --dry-run lists every obstacle
 4. appliance status
 
 An upgrade: step 2 with /etc/appliance/trust/vendor.pub, the key that the first installation pinned,

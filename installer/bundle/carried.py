@@ -38,7 +38,7 @@ def carried(
         directory: as `wheels.fill` makes it.
         built: SHA-256 by file name of the wheels that were built here.
         target: the Python that they are for.
-        lists_at: where the lists and `lock-runtime.txt` lie.
+        lists_at: where the lists and `lock-runtime.txt` are.
 
     Raises:
         BundleError: naming what differs; a wheel that runs code at every start, an sdist.

@@ -3,7 +3,7 @@
 Rules: a plugin is one library, `libggml-cuda.so`, of the same locked source as the CPU wheel;
 it brings no CPU code, never links the driver's `libcuda.so.1`, and holds native code for every
 architecture of its list, so that nothing is compiled on the host except for a GPU newer than
-the list. Plugins are beside the CPU wheel, never in its place.
+the list. Plugins are next to the CPU wheel, never in its place.
 """
 
 import os
@@ -59,9 +59,9 @@ class Plugin:
     Attributes:
         driver: the oldest major version of the NVIDIA driver that it runs on.
         architectures: as CMake writes them; `real` is native code, `virtual` is PTX.
-        runpath: where its libraries lie, from its own directory in site-packages.
+        runpath: where its libraries are, from its own directory in site-packages.
         release: the release of nvcc that it is built with.
-        lock: the libraries that are carried in beside it.
+        lock: the libraries that are carried in next to it.
         build_lock: the compiler as wheels, or None where `$CUDA_HOME` must name one.
     """
 

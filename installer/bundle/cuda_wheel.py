@@ -79,7 +79,7 @@ def obtain(root: Path, plugin: Plugin) -> Wheel:
 
 
 def write_project(part: Path, plugin: Plugin, wanted: Recipe) -> None:
-    """Write the project whose only content is the plugin; its source lies in `part/source`."""
+    """Write the project whose only content is the plugin; its source is in `part/source`."""
     names = {
         "dist": plugin.package.replace("_", "-"),
         "name": plugin.name,

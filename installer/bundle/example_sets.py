@@ -1,7 +1,7 @@
 """How each example set is read out of its package.
 
-Rules: the standard library alone; labels come from fields that people filled in, never from the
-text that is to be classified; the recipe decides the split: no group lies in two, and a text that
+Rules: the standard library only; labels come from fields that people filled in, never from the
+text that is to be classified; the recipe decides the split: no group is in two, and a text that
 was seen in an earlier split is dropped; the same package gives the same bytes.
 """
 
@@ -74,7 +74,7 @@ _SYSTEMS: Final = (
     ),
     ("hydraulics", r"HYD|PUMP|VALVE|HOSE|CYLINDER|SERVO|CONTROLS|TRANSMISSION|GEARBOX|GEARCASE"),
 )
-"""The planner's functional location folded to systems, by that field alone and never the text."""
+"""The planner's functional location folded to systems, by that field only and never the text."""
 
 _UNLABELLED: Final = frozenset({"whole_machine", "other"})
 _ORDER: Final = ("train", "dev", "certify", "test")

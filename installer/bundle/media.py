@@ -87,7 +87,7 @@ def finish(part: Path, out: Path, key: Path, openssl: Sequence[str] = ("openssl"
     """Write the vendor's key, the list of all files and its signature, and rename to `out`.
 
     Args:
-        part: the directory with everything else, beside `out`.
+        part: the directory with everything else, next to `out`.
         key: the vendor's private key, PEM.
 
     Raises:

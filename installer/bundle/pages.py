@@ -3,7 +3,7 @@
 usage: python -m installer.bundle.pages
 
 Rules
-- The generator has its own lock, is kept in the cache and never installed beside the product.
+- The generator has its own lock, is kept in the cache and never installed next to the product.
 - A warning of Sphinx ends the build: a link that leads nowhere, a page that no contents name.
 - The pages refer to no other host. They go into `appliance/pages/`, which our wheel carries.
 """

@@ -1,7 +1,7 @@
 """The gate that every CUDA plugin wheel passes before it is carried anywhere.
 
 Rules: the package, its metadata and nothing else; exactly one library; it looks for others only
-beside the CPU wheel and in NVIDIA's wheels, never in an absolute or the current directory; it
+next to the CPU wheel and in NVIDIA's wheels, never in an absolute or the current directory; it
 needs the CUDA runtime of its major version, not the driver's own library; its facts are those of
 the recipe; no path of the build is left in it.
 """

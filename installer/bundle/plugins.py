@@ -1,6 +1,6 @@
 """The wheels of an accelerator that go onto the stick: one plugin, and exactly its libraries.
 
-Rules: the plugin passes its gate, for the architectures that it says it was built for; beside it
+Rules: the plugin passes its gate, for the architectures that it says it was built for; next to it
 are the wheels of its lock by hash, all of them and nothing else, since a plugin without its
 libraries does not load and a host cannot fetch them. Anything else is refused before it is signed.
 """
@@ -42,7 +42,7 @@ def _check_one(plugin: Plugin, wheels: Sequence[Path]) -> None:
     found = {(wheel.name, wheel.version): wheel.sha256 for wheel in beside}
     if found.keys() != lock.keys() or len(beside) != len(found):
         wanted = ", ".join(f"{project} {version}" for project, version in sorted(lock))
-        raise BundleError(f"{plugin.name}: it needs {wanted} beside it, and nothing else")
+        raise BundleError(f"{plugin.name}: it needs {wanted} next to it, and nothing else")
     for project, digest in found.items():
         if digest not in lock[project]:
             raise BundleError(f"{plugin.name}: {project[0]} is not a wheel of {plugin.lock.name}")

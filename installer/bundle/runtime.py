@@ -84,7 +84,7 @@ def build(packages: Sequence[Path], root: Path) -> None:
 
 
 def check(root: Path) -> None:
-    """Refuse a runtime in which a binary needs a library that is not beside the others.
+    """Refuse a runtime in which a binary needs a library that is not next to the others.
 
     Raises:
         BundleError: naming binary and libraries.

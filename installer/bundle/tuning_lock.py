@@ -1,4 +1,4 @@
-"""Adds to `lock-tune.txt` the hashes of torch's wheels for the processor that lie in a directory.
+"""Adds to `lock-tune.txt` the hashes of torch's wheels for the processor that are in a directory.
 
 Rules: only wheels of the version that the lock names, for a Python of `TARGETS` on Linux x86-64,
 each named by its metadata, too; hashes that the lock has stay; everything else stays as it is.

@@ -1,4 +1,4 @@
-"""Installs what tuning computes with beside the product, from its own lock; never into the core.
+"""Installs what tuning computes with next to the product, from its own lock; never into the core.
 
 Rules: every wheel has a hash in the lock of its set; the set is a directory of packages in the
 cache, complete or not there, with a link to it in the environment; no file in it runs at the start

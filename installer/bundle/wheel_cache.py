@@ -75,7 +75,7 @@ def obtain(root: Path, wanted: Recipe, build: Build, gate: Gate) -> Wheel:
 
 
 def record(directory: Path, wanted: Recipe, wheel: Path, **more: Any) -> None:
-    """Write `facts.json` beside the finished wheel in `directory`."""
+    """Write `facts.json` next to the finished wheel in `directory`."""
     facts = wanted.facts | {
         "wheel": wheel.name,
         "sha256": sha256_file(wheel),

@@ -78,7 +78,7 @@ def _check_members(wheel: str, members: list[str]) -> None:
     for member in members:
         path = PurePosixPath(member)
         if path.is_absolute() or ".." in path.parts or "\\" in member:
-            raise BundleError(f"{wheel}: {member!r} would lie outside")
+            raise BundleError(f"{wheel}: {member!r} would be outside")
         if path.suffix.lower() == ".pth" or _imported(path) in _AT_START:
             raise BundleError(f"{wheel}: brings {member}, which runs at every start of Python")
 

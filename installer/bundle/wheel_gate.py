@@ -1,7 +1,7 @@
 """The gate that every llama.cpp wheel passes before it is installed or carried anywhere.
 
 Rules: nothing but the package and its metadata at the top of the archive; exactly the CPU
-variants that the loader chooses from; every library looks for others beside itself and
+variants that the loader chooses from; every library looks for others next to itself and
 nowhere else (an empty or absolute RUNPATH entry is a way to plant code); no library needs
 anything outside the wheel but glibc and the C++ runtime; no path of the build is left in it.
 """

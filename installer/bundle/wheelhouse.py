@@ -1,7 +1,7 @@
 """The wheels for one Python: which ones the lock means there, and the three lists of them.
 
 Rules
-- A wheelhouse is described by three files beside the locks: `NAME.lock` (every project in one
+- A wheelhouse is described by three files next to the locks: `NAME.lock` (every project in one
   version with the hash of one wheel), `NAME.sha256` (the names of the files, for `sha256sum -c`)
   and `NAME.cdx.json` (the bill of materials). They say the same, or are refused.
 - They agree with `lock-runtime.txt` for that Python on Linux x86-64, and every wheel runs on
@@ -112,7 +112,7 @@ def select(lock: Iterable[Locked], target: Target) -> list[Locked]:
 def collect(lock: Sequence[Locked], target: Target, directory: Path, log: Path) -> list[WheelFacts]:
     """Fetch the wheels of a lock for a target, which need not be the running Python.
 
-    Wheels that lie in the directory already are taken if their hash is in the lock.
+    Wheels that are in the directory already are taken if their hash is in the lock.
 
     Raises:
         BundleError: a project has no wheel there, or a wheel breaks a rule.
@@ -223,8 +223,8 @@ def check_directory(
     Args:
         directory: holds wheels and nothing else.
         lists: of the wheelhouse; checked before.
-        more: SHA-256 by file name of wheels that were built here, beside those of the lists.
-        beside: names of files that may lie there and are no wheels.
+        more: SHA-256 by file name of wheels that were built here, besides those of the lists.
+        beside: names of files that may be there and are no wheels.
 
     Raises:
         BundleError: naming the file and the rule that it breaks.

@@ -51,7 +51,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything lies on this host.
+    """Where everything is on this host.
 
     `prefix` holds the releases and `current`; `etc` the pinned key and counter; `data` the
     product's data directory; `state` the ledger, copies and snapshots of the installer.

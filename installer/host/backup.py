@@ -4,7 +4,7 @@ Rules: the server is stopped while the archive is made, since databases and thei
 belong together; the archive carries a list of digests and is read back before it counts; restoring
 never overwrites a data directory. A drill restores into a directory beside, verifies the audit log
 there with the product's own command, and removes it: it shows that the backup is one. The archive
-holds secrets and is readable by its owner only. It leaves out the weights of models alone, which a
+holds secrets and is readable by its owner only. It leaves out the weights of models only, which a
 stick brings again: the product says what each artifact is, and what nobody can name goes in. A
 backup says which models it leaves out; restore and drill say which must be brought.
 """
@@ -121,7 +121,7 @@ def read(path: Path) -> dict[str, Any]:
 def restore(
     layout: Layout, answers: Answers, path: Path, *, data: Path | None = None
 ) -> dict[str, Any]:
-    """Put the data of a backup back, beside its place first and then by one rename.
+    """Put the data of a backup back, next to its place first and then by one rename.
 
     Args:
         layout: the paths.

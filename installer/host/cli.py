@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     install.add_argument("--fingerprint", help="of the vendor's key, from paper")
     install.add_argument("--dry-run", action="store_true", help="check and tell, change nothing")
     command("verify", "Check a whole bundle on its stick, every byte.", stick)
-    tuning = command("tuning", "Install the tuning set from its stick, beside the release.")
+    tuning = command("tuning", "Install the tuning set from its stick.")
     tuning.add_argument("--media", required=True, type=Path, help="the tuning set on the stick")
     command("status", "What is installed, and what an interrupted run left.")
     command("check", "Compare the installed files with the signed listing.")
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     saved.add_argument("--with-models", action="store_true", help="the stored models too")
     for name, text in (
         ("restore", "Put the data of a backup back."),
-        ("drill", "Restore a backup beside, verify its audit log, remove it again."),
+        ("drill", "Try a backup: restore a copy, verify its log, remove it."),
     ):
         command(name, text).add_argument("file", type=Path)
     return top

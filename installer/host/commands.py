@@ -66,7 +66,7 @@ def installed(options: argparse.Namespace) -> Installation:
 
 
 def read_bundle(options: argparse.Namespace, layout: Layout, fingerprint: str) -> Manifest:
-    """The manifest of a bundle whose first files lie in `options.boot`, signature checked.
+    """The manifest of a bundle whose first files are in `options.boot`, signature checked.
 
     Raises:
         InstallError: `signature_invalid`, `key_unknown`, `key_changed`, `file_changed`,
@@ -170,7 +170,7 @@ def verify_media(options: argparse.Namespace) -> Result:
 
 
 def install_tuning(options: argparse.Namespace) -> Result:
-    """`tuning`: the tuning set of a stick, beside the release in service.
+    """`tuning`: the tuning set of a stick, next to the release in service.
 
     Raises:
         InstallError: `not_installed`, or what `tuning.install` refuses.

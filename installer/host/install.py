@@ -158,7 +158,7 @@ def _reads_log(earlier: Product) -> None:
 
 
 def _same(unfinished: dict[str, Any], begin: dict[str, Any]) -> bool:
-    """Whether a run goes on with an unfinished one; where it began is that one's word."""
+    """Whether a run continues with an unfinished one; where it began is that one's word."""
     ignored = ("previous", "data_existed", "pinned")
     return all(unfinished.get(n) == v for n, v in begin.items() if n not in ignored)
 

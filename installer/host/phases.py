@@ -50,7 +50,7 @@ def verify(run: Context) -> Facts:
 
 
 def assemble_tree(run: Context) -> Facts:
-    """Make the tree of the release beside the others and compare it with its listing."""
+    """Make the tree of the release next to the others and compare it with its listing."""
     if _is_there(run):
         return {"there": True}
     part = run.release.with_name(run.release.name + ".part")
@@ -118,7 +118,7 @@ def switch(run: Context) -> Facts:
 def initialise(run: Context) -> Facts:
     """Make the data directory on the first installation, and bring the models that were asked for.
 
-    It is made beside its place and moved there when it is complete.
+    It is made next to its place and moved there when it is complete.
     """
     data = run.layout.data
     if not (data / "appliance.toml").is_file():

@@ -49,7 +49,7 @@ class InstallPlan:
 
 
 def problems(plan: InstallPlan, host: Host, *, uid: int) -> Iterator[InstallError]:
-    """Everything that stands in the way."""
+    """Everything that is in the way."""
     layout, manifest = plan.layout, plan.manifest
     if uid != 0 and not layout.user:
         yield InstallError("not_root", "This installs for the whole host.")

@@ -79,7 +79,7 @@ CODES: Final = {
     "backup_invalid": "This is not a whole backup of this product. Use another one.",
     "backup_exists": "Choose another file name.",
     "data_present": "Move the data directory away first; restoring never overwrites one.",
-    "interrupted": "What was in service before still is. Run the same command again to go on.",
+    "interrupted": "The service is as before. Run the same command again to continue.",
 }  # fmt: skip
 
 

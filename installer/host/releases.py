@@ -135,7 +135,7 @@ def snapshot(layout: Layout, release: str) -> int:
 
 
 def schema(path: Path) -> int:
-    """The version of a database's schema; 0 where none is. Nothing beside it is changed."""
+    """The version of a database's schema; 0 where none is. Nothing next to it is changed."""
     if not path.is_file():
         return 0
     if not path.with_name(path.name + _WRITES).is_file():

@@ -108,7 +108,7 @@ class Store:
             return False
 
     def copy(self, media: Media, part: Part, progress: Progress) -> Copied:
-        """Copy a part from the stick, or go on with a copy.
+        """Copy a part from the stick, or continue with a copy.
 
         Raises:
             InstallError: `file_missing`, `file_truncated`, `file_changed`, `media_unreadable`,

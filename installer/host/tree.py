@@ -2,7 +2,7 @@
 
 Pure but for reading the tree. One line per entry, sorted by path as bytes:
 `f MODE SIZE SHA256 PATH`, `d MODE PATH`, `l TARGET PATH` (a link's target has no blanks). Owners
-and times are not part of it; names are plain. The digest of the listing stands in the manifest.
+and times are not part of it; names are plain. The digest of the listing is in the manifest.
 """
 
 import hashlib

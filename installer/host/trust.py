@@ -1,7 +1,7 @@
 """A site's trust metadata, from its security officer's stick or in the bundle, for the product.
 
 Rules: the bundle's signature is the vendor's and proves nothing about a site's policy; so metadata
-go through `trust update`, which believes them by the site's root alone, and the fingerprint from
+go through `trust update`, which believes them by the site's root only, and the fingerprint from
 paper alone makes a file that root. A site without a policy in force cannot serve, so on the first
 installation metadata that are refused stop it. Later they are told and left: what is in force
 stays.
@@ -61,7 +61,7 @@ def bring(run: Context) -> dict[str, Any]:
 def lay_out(run: Context) -> Path | None:
     """A directory with metadata that the product may read; None if there are none.
 
-    Those of the answers are copied from where they lie, since the service's account may not read
+    Those of the answers are copied from where they are, since the service's account may not read
     there; they are taken before those of the bundle.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The tuning set: what training computes with, installed beside the releases from its own stick.
+"""The tuning set: what training computes with, installed next to the releases from its own stick.
 
 Rules: its list is signed with the key that the installation pinned; what is unpacked is the copy,
 read back from the disk; it is for one Python, that of the release, and a set for GPUs for hosts

@@ -1,4 +1,4 @@
-"""What a tuned model forgets: fixed texts beside the task, and one that lost its language."""
+"""What a tuned model forgets: fixed texts outside the task, and one that lost its language."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """The first screen on a host without a data directory: it ends at a model that is served.
 
 Rules: every step is the command that a person would type; a step that fails is told, and the next
-attempt goes on from what is there.
+attempt continues from what is there.
 """
 
 import time

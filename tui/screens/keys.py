@@ -133,7 +133,7 @@ class KeysPage(ListPage[Key]):
                     Blank(
                         "models",
                         "Models that it may use",
-                        help="empty: all, at a site tasks alone; else ID, ID",
+                        help="empty: all, at a site tasks only; else ID, ID",
                     ),
                     Blank("expires", "Expires", help="empty: never; else 2027-12-31"),
                     *_limit_blanks(None),

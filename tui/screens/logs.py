@@ -27,7 +27,7 @@ from tui.widgets.rows import Rows
 
 _LEVELS = ("debug", "info", "warning", "error")
 _MOST = 500
-_HOW = "Beside systemd: journalctl -u appliance. In a terminal: appliance logs"
+_HOW = "With systemd: journalctl -u appliance. In a terminal: appliance logs"
 
 
 class LogsPage(ListPage[LogLine]):

@@ -2,7 +2,7 @@
 two people approve it, load it.
 
 Rules: everything is done by commands, so it works with the server stopped, all but the loading; a
-step that was refused leaves the person where they can go on.
+step that was refused leaves the person where they can continue.
 """
 
 from typing import Any, ClassVar

@@ -48,7 +48,7 @@ class OverviewPage(Page):
         return True
 
     def action_serve(self) -> None:
-        """Start the server beside this program; it stays when the program ends."""
+        """Start the server next to this program; it stays when the program ends."""
         commands = self.desk.commands
 
         def work(_answers: Answers, _report: Report) -> str:

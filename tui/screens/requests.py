@@ -70,7 +70,7 @@ class RequestsPage(DetailPage[RunningRequest]):
     def action_hold(self) -> None:
         """Hold the list still while one reads it, or let it go."""
         self._held = not self._held
-        words = "The list is held still; p lets it go." if self._held else "The list goes on."
+        words = "The list is held still; p lets it go." if self._held else "The list continues."
         self.post_message(self.Said(words))
 
     def action_cancel(self) -> None:

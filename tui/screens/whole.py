@@ -18,7 +18,7 @@ from tui.widgets.part import Part
 
 
 class WholeScreen(ModalScreen[None]):
-    """One thing whole; `frame_title` stands in the frame, `PART` is the id of what is said."""
+    """One thing whole; `frame_title` is in the frame, `PART` is the id of what is said."""
 
     frame_title: ClassVar[str] = ""
     PART: ClassVar[str] = ""

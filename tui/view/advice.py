@@ -1,6 +1,6 @@
 """Content of the advice screen: the answer for each task, its options, and what would change it.
 
-Rules: pure; of an advice of another form there is the answer alone; a cost stands with its
+Rules: pure; of an advice of another form there is the answer only; a cost comes with its
 P10 and P90, and what was not measured is a dash.
 """
 

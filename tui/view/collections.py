@@ -1,6 +1,6 @@
 """Content of the collections screen: documents, sizes, refusals, and passages of a search.
 
-Rules: pure; text of a document is data, shown safe; a passage stands with its place, so that a
+Rules: pure; text of a document is data, shown safe; a passage comes with its place, so that a
 person can look it up.
 """
 

@@ -1,7 +1,7 @@
 """Content of the evaluations screen: candidates with progress and quality, verdicts of gates, and
 remaining looks of sealed splits.
 
-Rules: pure; quality stands with its interval and speed beside it, never mixed; a result that has
+Rules: pure; quality comes with its interval and speed next to it, never mixed; a result that has
 another form is shown as any job's.
 """
 

@@ -1,6 +1,6 @@
 """Content of the jobs screen: running jobs, their progress, and the results of the rest.
 
-Rules: pure; what a job allows comes from the server; a bar stands only where a total is known.
+Rules: pure; what a job allows comes from the server; a bar is only where a total is known.
 """
 
 from collections.abc import Sequence

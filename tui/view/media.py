@@ -34,7 +34,7 @@ STEPS: Final = ("choose", "check", "import", "approve", "load", "done")
 
 @dataclass(frozen=True)
 class Found:
-    """An artifact on a stick or in a directory; `signed` says that a signature lies there."""
+    """An artifact on a stick or in a directory; `signed` says that a signature is there."""
 
     name: str
     path: str

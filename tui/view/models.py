@@ -1,6 +1,6 @@
 """Content of the models screen: each artifact, the reason it is not served, and the next step.
 
-Rules: pure; a refusal is told in words with the next step, never as a code alone.
+Rules: pure; a refusal is reported in words with the next step, never as a code only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ _KINDS: Final = ("task", "route", "dataset")
 
 
 def place(model: Model) -> int:
-    """Where a kind stands in the list."""
+    """Where a kind is in the list."""
     return _KINDS.index(model.kind) + 1 if model.kind in _KINDS else 0
 
 

@@ -1,6 +1,6 @@
 """Content of the overview: charts, models, engines, the log and the host.
 
-Rules: pure; every chart has its newest value, its unit and the value of its top beside it.
+Rules: pure; every chart has its newest value, its unit and the value of its top next to it.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
 """Content of the routes screen: each stage's share, the certificate, the effect of thresholds.
 
-Rules: pure; a bound stands with its confidence and its groups; what is drawn from open items is
+Rules: pure; a bound comes with its confidence and its groups; what is drawn from open items is
 called so, since it promises nothing.
 """
 

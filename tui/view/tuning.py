@@ -1,6 +1,6 @@
 """Content of the tunings screen: plans, the curve of losses, results, several side by side.
 
-Rules: pure; quality stands with its interval; dev chose it, which the words say; a result that has
+Rules: pure; quality comes with its interval; dev chose it, which the words say; a result that has
 another form is shown as any job's.
 """
 

@@ -1,4 +1,4 @@
-"""Numbers for a person: with units, of constant width where they stand in columns, never jittering.
+"""Numbers for a person: with units, of constant width where they are in columns, never jittering.
 
 Rules: pure; at most three digits that matter; an unknown value is "-".
 """

@@ -47,7 +47,7 @@ class Ask(ModalScreen[dict[str, str] | None]):
         self._wrong = Part("wrong")
 
     def compose(self) -> ComposeResult:
-        """The change in words, the blanks, and how to go on."""
+        """The change in words, the blanks, and how to continue."""
         change = self._change
         width = min(_WIDTH, self.app.size.width - 6)
         said: list[Content] = [cell(change.title, "bold"), Content("")]

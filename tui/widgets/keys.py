@@ -12,7 +12,7 @@ class KeyLine(Footer):
     """The last line of each screen."""
 
     class Made(Message):
-        """The keys of this moment stand there."""
+        """The keys of this moment are there."""
 
     def __init__(self) -> None:
         super().__init__(show_command_palette=False, compact=True)

@@ -2,7 +2,7 @@
 
 Rules: only the lines that are on the screen are made, so ten thousand items cost what twenty do; a
 line is drawn again only when it changed; the cursor stays on its item when items come and go; the
-cursor is a character, not a colour alone.
+cursor is a character, not a colour only.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Something that a person must see before they go on: a secret, a result, a detail.
+"""Something that a person must see before they continue: a secret, a result, a detail.
 
 Rules: what is shown only once closes on a key that ends no form, so that one enter too many does
 not lose it.
@@ -22,7 +22,7 @@ class Tell(ModalScreen[None]):
 
     Args:
         said: lines.
-        saved: shown only once: it closes on S alone.
+        saved: shown only once: it closes on S only.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [

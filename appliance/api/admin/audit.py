@@ -129,7 +129,7 @@ def witness(person: PersonDep, services: ServicesDep, answer: wire.WitnessAnswer
 
 @router.serves(wire.ERASE)
 def erase(person: PersonDep, services: ServicesDep, wanted: wire.Erasure) -> wire.Erased:
-    """Erase the texts of a request wherever they lie; the log still verifies."""
+    """Erase the texts of a request wherever they are; the log still verifies."""
     done = services.erasure.erase(wanted.request_id, person.actor, wanted.reason)
     return wire.Erased(
         entry=entry_of(services.reader.entry(done.seq)),

@@ -1,7 +1,7 @@
 """The routes of the endpoints, and what they ask for: the services, and a caller.
 
 Rules: every route is that of an endpoint, which says the lowest role (a test walks them); the
-caller's role comes from the peer of the socket alone.
+caller's role comes from the peer of the socket only.
 """
 
 import pwd

@@ -1,4 +1,4 @@
-"""The error answers of the admin app: those of the API with the hint beside the code."""
+"""The error answers of the admin app: those of the API with the hint with the code."""
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError

@@ -1,6 +1,6 @@
 """Routes of evaluations: the page of one that is done, and two candidates side by side.
 
-Rules: their jobs are started like every job; items and answers are shown to operators alone, so a
+Rules: their jobs are started like every job; items and answers are shown to operators only, so a
 viewer has the page without them.
 """
 

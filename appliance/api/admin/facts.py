@@ -49,7 +49,7 @@ RECEIVER_BEHIND: Final = "receiver_behind"
 """Why the log is held while a receiver lacks too much."""
 _TOO_MUCH: Final = ("queue_full", "rate_limit_exceeded")
 _JOBS_DAYS: Final = 3
-"""How long a job that failed is told, where none like it has succeeded."""
+"""How long a job that failed is reported, where none like it has succeeded."""
 _DAY_US: Final = 86_400_000_000
 
 

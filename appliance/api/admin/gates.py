@@ -1,6 +1,6 @@
 """Routes of the gate: keys for seals, terms of specifications, the ledger, certificates, outcomes.
 
-Rules: no route reads a sealed split; outcomes of a gate leave to an admin alone, and that they do
+Rules: no route reads a sealed split; outcomes of a gate leave to an admin only, and that they do
 is recorded first. The gate itself is a job and started like every job.
 """
 
@@ -172,7 +172,7 @@ def evidence_key(services: ServicesDep) -> wire.EvidenceKey:
 
 @router.serves(wire.CERTIFICATES)
 def certificates(services: ServicesDep, doubtful: bool = False) -> wire.CertificateList:
-    """The certificates that are kept here; of the doubtful ones alone, with today's verdict."""
+    """The certificates that are kept here; of the doubtful ones only, with today's verdict."""
     found = [_shown(services, envelope) for _, envelope in services.store.evaluations.all()]
     kept = [each for each in found if each is not None and (not doubtful or each.doubtful)]
     told = [

@@ -47,7 +47,7 @@ async def show_job(services: ServicesDep, job_id: JobId) -> wire.Job:
 
 @router.serves(wire.JOB_START)
 async def start_job(person: PersonDep, services: ServicesDep, wanted: wire.JobStart) -> wire.Job:
-    """Start a job that goes on when the caller leaves."""
+    """Start a job that continues when the caller leaves."""
     demand(person, services.jobs.kind(wanted.kind).role)
     live = await services.jobs.start(wanted.kind, wanted.params, person.actor)
     return job_of(await services.jobs.get(live.job.id))

@@ -1,7 +1,7 @@
 """Routes of the names that point at versions of tasks.
 
 Rules: a pointer is signed by an approver elsewhere and only checked here; it may name approved
-tasks alone, all of one form; the entry in the log is durable before the name points elsewhere.
+tasks only, all of one form; the entry in the log is durable before the name points elsewhere.
 """
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep

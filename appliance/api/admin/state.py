@@ -18,7 +18,7 @@ def show(services: ServicesDep) -> wire.State:
 
 @router.serves(wire.STATE_SETTLE)
 def settle(person: PersonDep, services: ServicesDep, wanted: wire.Settle) -> wire.State:
-    """Make rows as strict as the log, and go on from there; recorded before."""
+    """Make rows as strict as the log, and continue from there; recorded before."""
     services.agreement.settle(person.actor, wanted.reason)
     return _shown(services)
 

@@ -1,6 +1,6 @@
 """The bytes of a message: one JSON document, or the typed events of this API.
 
-Rules: a block is told as it begins, in deltas, and as it ends; the counts come with
+Rules: a block is reported as it begins, in deltas, and as it ends; the counts come with
 `message_start` and, complete, with `message_delta`; the receipt of the outcome is a comment before
 that one, which is durable by then; what fails is the event `error`, which ends the stream.
 

@@ -73,7 +73,7 @@ class RpcAsked:
     alone: bool
 
     def refused(self, code: int, message: str, status: int) -> RpcRefused:
-        """The refusal of it; a client that shook hands reads the body of a 200 alone."""
+        """The refusal of it; a client that shook hands reads the body of a 200 only."""
         error = RpcError(code=code, message=message)
         return RpcRefused(error, self.message.id, status if self.alone else 200)
 

@@ -45,7 +45,7 @@ _Ended: TypeAlias = Literal["queued", "failed", "cancelled"]
 async def responses(
     request: Request, body: ResponsesRequest, caller: CallerDep
 ) -> Answer | WhenComputed:
-    """Answer a conversation, which may go on from a response that is kept."""
+    """Answer a conversation, which may continue from a response that is kept."""
     log_ignored(body, caller.request_id)
     services, asker = services_of(request), asking_for(request, caller, person_of(body))
     past, given = await conversation_of(services, asker, body)

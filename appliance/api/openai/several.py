@@ -1,7 +1,7 @@
 """Several prompts in one completion request: a generation each, answered as one.
 
 Rules: each prompt is a request of its own for the log, the queue and the quota, under an id of its
-own; if one cannot start, none runs on, except beside one that waits for a person: then all are
+own; if one cannot start, none runs on, except during one that waits for a person: then all are
 answered or wait, and the error names all that do; choice j of prompt i has the index i times n plus
 j.
 """

@@ -1,7 +1,7 @@
 """Bodies by the thousand, read into structs that hold what the checks look at.
 
 Rules:
-- A struct encodes to canonical form: its fields stand in order, its types are those that a body may
+- A struct encodes to canonical form: its fields are in order, its types are those that a body may
   hold. A request whose bytes are exactly that needs no other check of its form.
 - Every other body must pass `decode`. So what is accepted here is what `decode` accepts.
 - A field that a struct does not know is dropped, and shows: the bytes differ. So does a null where

@@ -7,7 +7,7 @@ Rules:
 - Rows in which all is well, as in nearly every log, are checked together (`plain`, `take`): by the
   same conditions over whole lists. The rest is checked one by one.
 - One cause, one finding: after a finding about the tree, roots that differ are its consequence
-  and stay silent until a root holds again; signatures and everything local to an entry go on
+  and stay silent until a root holds again; signatures and everything local to an entry continue
   being checked.
 """
 

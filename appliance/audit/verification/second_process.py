@@ -27,7 +27,7 @@ FEWEST: Final = 1 << 17
 
 
 class VerifierState(msgspec.Struct, frozen=True):
-    """Where a verification stands between two entries, with nothing in doubt.
+    """Where a verification is between two entries, with nothing in doubt.
 
     Attributes:
         size: entries so far.

@@ -37,7 +37,7 @@ class Around:
         self.size = store.size(log)
 
     def tables(self, keys: Path) -> None:
-        """Tables, indexes and triggers are as they were made, and nothing lies where none reads.
+        """Tables, indexes and triggers are as they were made, and nothing is where none reads.
 
         Args:
             keys: the database of content keys.
@@ -109,7 +109,7 @@ class Around:
                 self._found.add(prune.seq, "prune_invalid", message)
 
     def head(self, note: bytes | None) -> None:
-        """HEAD, which lies beside the database, and the newest head saw no more than this log."""
+        """HEAD, which is next to the database, and the newest head saw no more than this log."""
         if self._signed > self.size:
             self._tail_missing("The newest head", self._signed)
         if note is None:

@@ -2,7 +2,7 @@
 
 Rules:
 - A stored text has the digest that its entry names and a nonce of 12 bytes. The digest covers nonce
-  and ciphertext together, so bytes moved from one to the other show in the length alone.
+  and ciphertext together, so bytes moved from one to the other show in the length only.
 - The content key of an entry is there, unwraps, and decrypts the texts. It may be gone only where
   the log says so (erasures.py): missing and erased are two things.
 - Numbers of erased entries are kept in memory; nothing else grows with the log.

@@ -78,7 +78,7 @@ def verify_log(
     head = files.head.read_bytes() if files.head.is_file() else None
     found = Findings()
     for seq, path in files.foreign():
-        message = f"{path.name} lies beside the log, which never has such a file; SQLite obeys it."
+        message = f"{path.name} is next to the log, which never has such a file; SQLite obeys it."
         found.add(seq, DAMAGED, message)
     with _opened(files) as log:
         try:
@@ -199,7 +199,7 @@ class _Run:
         return middle if middle is not None and middle < self._end else None
 
     def state(self) -> VerifierState | None:
-        """Where this stands; None while anything is in doubt."""
+        """The position; None while anything is in doubt."""
         chain, epoch = self._chain, self._epochs.standing
         if epoch is None or not chain.settled or self._found.tree or chain.before is None:
             return None

@@ -2,7 +2,7 @@
 
 Rules: a token is taken only if the document can still be closed within the tokens that are left;
 where it cannot, the next token of the way to the end is taken in its place. The way is a greedy
-one: what closes before what is short before what opens; a string that may not end yet goes on by
+one: what closes before what is short before what opens; a string that may not end yet continues by
 a phrase of its schema, if one ends it. Where neither helps, the first token that may come is taken,
 and if that leads to no end, the last one. No object gets a key twice on it. Where none is found,
 nothing is changed.
@@ -30,7 +30,7 @@ class Endings:
         end: the token that ends an answer.
 
     Attributes:
-        quoting: tokens with a quotation mark; `whole`: those with two, in which a key can lie.
+        quoting: tokens with a quotation mark; `whole`: those with two, in which a key can be.
     """
 
     def __init__(self, pieces: Sequence[bytes], end: int) -> None:

@@ -1,6 +1,6 @@
 """A JSON text, followed byte by byte: its strings, its numbers, and the keys of its objects.
 
-Rules: only numbers stand outside strings and begin with a digit; outside JSON (tags of calls) there
+Rules: only numbers are outside strings and begin with a digit; outside JSON (tags of calls) there
 are no quotes and no brackets. Keys are compared as they are read, not as they are spelled. Pure.
 """
 

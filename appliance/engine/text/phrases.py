@@ -65,7 +65,7 @@ def whole(expression: str) -> str:
 
 
 def _nodes(value: Any) -> Iterator[dict[str, JsonValue]]:
-    """Every object in a schema or in several, also those that lie in texts of JSON."""
+    """Every object in a schema or in several, also those that are in texts of JSON."""
     left = [value]
     while left:
         value = left.pop()

@@ -51,7 +51,7 @@ class Specials:
         return [text for text, special in self._known.items() if special.control]
 
     def cut(self, text: bytes, *, control: bool) -> Iterator[bytes | int]:
-        """The pieces of a text: special tokens by id, and what lies between them.
+        """The pieces of a text: special tokens by id, and what is between them.
 
         Args:
             control: read control tokens, too.

@@ -12,7 +12,7 @@ _DEEPEST: Final = 100  # groups in groups, which Python's compiler follows recur
 
 
 def longest_of(texts: Collection[str]) -> str:
-    """The source of an expression that matches the longest of these texts that stands somewhere.
+    """The source of an expression that matches the longest of these texts that is somewhere.
 
     Args:
         texts: at least one, none of them empty.

@@ -1,4 +1,4 @@
-"""The backends of upstreams, beside those of the models that run here.
+"""The backends of upstreams, besides those of the models that run here.
 
 Rules: an upstream answers under its name, which never hides a model of this appliance; one that
 is not approved is not there.

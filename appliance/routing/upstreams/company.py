@@ -1,4 +1,4 @@
-"""Probes beside requests: does a host differ by more than company explains? A sequential test.
+"""Probes during requests: does a host differ by more than company explains? A sequential test.
 
 Rules:
 - For each prompt its distance from what was learnt is ranked among the newest ones that a quiet
@@ -34,7 +34,7 @@ class Company:
         self._evidence = 0.0
 
     def observe(self, distances: Sequence[int], tolerance: int) -> None:
-        """One probe beside requests.
+        """One probe during requests.
 
         Args:
             distances: of each prompt, in millionths.

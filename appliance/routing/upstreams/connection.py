@@ -2,7 +2,7 @@
 
 Rules:
 - Nothing but the configured host is connected to: no proxy of the environment, no redirect is
-  followed, TLS takes the pinned certificates alone.
+  followed, TLS takes the pinned certificates only.
 - Nothing of a client is forwarded: the body is ours, and the headers are named here.
 - An error says whether the request can have reached the engine. `NotSent` is the only one after
   which it may be sent again.

@@ -198,7 +198,7 @@ class Spelt(Struct):
         """The text. Raises UpstreamLost."""
         found = self.content if self.prompt is None else self.prompt
         if found is None:
-            raise invalid("it told no text")
+            raise invalid("it sent no text")
         return found
 
 

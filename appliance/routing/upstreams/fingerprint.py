@@ -44,7 +44,7 @@ ALL: Final = (
 )
 """One token is asked for after each. What was learnt of fewer holds for the first of them."""
 FIRST: Final = ALL[:4]
-"""Those that every probe asks; the others where these differ beside requests."""
+"""Those that every probe asks; the others where these differ during requests."""
 REPEATS: Final = 3
 """How often the prompts are asked to learn from."""
 _TOP: Final = 5
@@ -187,7 +187,7 @@ def compare(known: Fingerprint, seen: Fingerprint) -> HostProbe:
 
 
 def _begins(known: tuple[tuple[int, ...], ...], seen: tuple[tuple[int, ...], ...]) -> bool:
-    """True if one begins as the other, and neither is nothing alone."""
+    """True if one begins as the other, and neither is nothing only."""
     both = min(len(known), len(seen))
     return known[:both] == seen[:both] and bool(known) == bool(seen)
 

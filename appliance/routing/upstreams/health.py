@@ -4,10 +4,10 @@ Rules:
 - A host is asked after a probe that agrees, until it fails, or a second difference trips it. One
   difference makes it suspect: it is still asked, for a limited time.
 - Company moves log-probabilities by as much as other weights do. So a difference counts when
-  nothing of ours ran there during the probe; differences beside requests call for such a moment.
+  nothing of ours ran there during the probe; differences during requests call for such a moment.
 - No request tries out a host that failed: a probe alone takes it back. The time until the next
   one doubles up to a limit. One probe at a time.
-- Slowness beside running answers is no failure, nor is any probe of a host that sent a piece of
+- Slowness during running answers is no failure, nor is any probe of a host that sent a piece of
   an answer lately. Failures of one moment count once.
 - The last host that can be asked stays, unless it refuses, shows another certificate, or trips.
 """
@@ -267,7 +267,7 @@ class HostHealth:
         if (
             self._beside.calls and self.held and not self.suspect and not self.tripped
         ):  # no quiet moment could be had
-            self._doubt(f"beside running answers, {found.why}")
+            self._doubt(f"next to running answers, {found.why}")
 
     def _doubt(self, why: str) -> None:
         self.suspect, self._since, self._agreements = why, self._now(), 0

@@ -221,7 +221,7 @@ class ConfiguredUpstream:
                     await self._changed.wait()
 
     async def _found(self, host: UpstreamPeer, known: Fingerprint) -> HostProbe:
-        """Probe the host; beside requests a difference is looked at more closely."""
+        """Probe the host; during requests a difference is looked at more closely."""
         host.health.asking()
         try:
             seen = await self.seen(host, fingerprint.FIRST)

@@ -114,7 +114,7 @@ FEATURES: Final = (
     ),
     EngineFeature(
         "response_format",
-        "a form beside `tools`",
+        "a form together with `tools`",
         lambda request: request.tools is not None and request.constraint is not None,
         lambda kind: kind.name == "appliance",
     ),
@@ -263,7 +263,7 @@ def conversation(kind: EngineKind, model: str, request: GenerationRequest) -> Fi
 
 
 def _alternatives(request: GenerationRequest) -> int | None:
-    """Number of alternatives to ask for; to rank choices, none beside the tokens themselves."""
+    """Number of alternatives to ask for; to rank choices, none besides the tokens themselves."""
     if request.task.labels:
         return ALTERNATIVES
     return 0 if request.logprobs is None and ranked(request) else request.logprobs

@@ -2,7 +2,7 @@
 
 Rules: at each token the labels that are still possible part into those that follow it and those
 that would have followed another one; each part has the raw probability of its token, normalised
-over the parts. Labels that part from the answer with the same token were not told apart by the
+over the parts. Labels that part from the answer with the same token were not distinguished by the
 engine and share what the part has. A label that no told token begins has nothing.
 
 The share of the answer itself is that of the product over the label trie (method of `labels`

@@ -5,7 +5,7 @@ Rules:
   any request to it.
 - The task is checked as if it answered here. Its own model need not be there.
 - An upstream that is not approved, or whose model is another one than the stage names, is away.
-- A task answers over another model by its prompt alone; one of coefficients or documents does not.
+- A task answers over another model by its prompt only; one of coefficients or documents does not.
 """
 
 from collections.abc import Callable

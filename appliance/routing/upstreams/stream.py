@@ -187,7 +187,7 @@ class _StreamedChoice:
                 self._by_index[part.index] = _ToolCall(name)
                 self._calls.append(self._by_index[part.index])
             if part.index not in self._by_index:
-                raise invalid("it goes on with a call that it did not begin")
+                raise invalid("it continues a call that it did not begin")
             self._by_index[part.index].parts.append(arguments)
             size += len((name or "").encode()) + len(arguments.encode())
         return size

@@ -1,7 +1,7 @@
 """Texts as weighted n-grams: TF-IDF of words and of characters within words.
 
 Rules: words are runs of at least two letters or digits in lower case, one and two of them;
-character n-grams of two to four lie within a word with a blank on each side, and occur in at least
+character n-grams of two to four are within a word with a blank on each side, and occur in at least
 two texts; term frequency is logarithmic, both blocks have length 1; the features that most texts
 have are kept when there are too many.
 Sources: Salton & Buckley, Inf. Process. Manag. 24, 1988; the smoothed inverse document frequency

@@ -111,7 +111,7 @@ def check_signature(
     *,
     accepted: bool = False,
 ) -> SignedArtifact:
-    """Decide from `model.sig` and the policy alone.
+    """Decide from `model.sig` and the policy only.
 
     Args:
         at_us: now; certificates must be valid then. Microseconds since the epoch.
@@ -214,7 +214,7 @@ def _signed_bytes(
 
 
 def rule_of(policy: TrustPolicy, model_id: str, digest: str) -> ModelRule:
-    """Find the policy's rule for a model or for an adapter, which stands with its base.
+    """Find the policy's rule for a model or for an adapter, which comes with its base.
 
     Raises:
         PolicyRefused: `model_not_in_policy`, `adapter_not_in_policy`.
@@ -243,7 +243,7 @@ def model_file_of(files: Iterable[str]) -> str:
 
 
 def vet_stored(artifact: Artifact, vet_file: Vet[F]) -> F:
-    """Vet the model file where it lies, before anybody's signature is looked at.
+    """Vet the model file where it is, before anybody's signature is looked at.
 
     Raises:
         SignatureRefused: `model_file_count` and what reading raises.
@@ -276,7 +276,7 @@ def main_file_of(files: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class StoredBase:
-    """A base where it lies, whose signature was checked and whose bytes were not hashed.
+    """A base where it is, whose signature was checked and whose bytes were not hashed.
 
     Attributes:
         root: hex OMS root digest.
@@ -307,7 +307,7 @@ def check_stored(
     progress: Report,
     vet_file: Vet[F],
 ) -> F:
-    """Hash and vet the files where they lie; what is loaded is checked again by `seal`.
+    """Hash and vet the files where they are; what is loaded is checked again by `seal`.
 
     Raises:
         SignatureRefused: `file_changed` and what reading raises.
@@ -326,7 +326,7 @@ def check_stored(
 def check_files(
     artifact: Artifact, signed: SignedArtifact, policy: TrustPolicy, progress: Report
 ) -> dict[str, FileDigest]:
-    """Hash every file where it lies, and hold all against what was signed and what is revoked.
+    """Hash every file where it is, and hold all against what was signed and what is revoked.
 
     Raises:
         SignatureRefused: `file_changed` and what reading raises.

@@ -1,7 +1,7 @@
 """`artifact.json`: what an artifact's publisher says about its other files.
 
 Rules:
-- The file is optional, lies beside the model and is covered by `model.sig` like any other file, so
+- The file is optional, is next to the model and is covered by `model.sig` like any other file, so
   any OMS signer can make it and only the publisher can change it.
 - An unknown key or value is refused: an unknown field or role means that the publisher expects
   something which this version would not do.

@@ -30,7 +30,7 @@ class SignedGrammar:
     """A signed grammar.
 
     Attributes:
-        file: where it lies in the artifact.
+        file: where it is in the artifact.
         kind: json_schema or lark.
         sha256: hex digest of the file.
     """

@@ -61,7 +61,7 @@ class Intake:
         progress: Report,
         told: Told = lambda file: None,
     ) -> str:
-        """Copy an artifact beside the store's models, unchecked; it is no model yet.
+        """Copy an artifact next to the store's models, unchecked; it is no model yet.
 
         Args:
             model_id: by default the name of the directory. The id of a refused model may be

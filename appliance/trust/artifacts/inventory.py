@@ -54,7 +54,7 @@ class Inventory:
         return missing(self._directory, record)
 
     def vet(self, model_id: str) -> Vetted:
-        """Vet an artifact that arrives, where it lies, no matter who signed it.
+        """Vet an artifact that arrives, where it is, no matter who signed it.
 
         Raises:
             StateRefused: `unknown_model_id`; what `other` raises.
@@ -89,7 +89,7 @@ class Inventory:
         return self._others[name]
 
     def size(self, model_id: str) -> int:
-        """Bytes of the model file as it lies in the store.
+        """Bytes of the model file as it is in the store.
 
         Raises:
             StateRefused: `unknown_model_id`.
@@ -196,7 +196,7 @@ class Inventory:
 
     @contextlib.contextmanager
     def open(self, model_id: str) -> Iterator[Artifact]:
-        """The files of an artifact where they lie.
+        """The files of an artifact where they are.
 
         Raises:
             StateRefused: `unknown_model_id`, `model_missing`.

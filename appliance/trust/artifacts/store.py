@@ -1,7 +1,7 @@
-"""The model store: what of the artifacts that lie here passes, and the way to a verified model.
+"""The model store: what of the artifacts that are here passes, and the way to a verified model.
 
 Rules:
-- An artifact is copied in first and checked where it lies then; nothing is believed about the
+- An artifact is copied in first and checked where it is then; nothing is believed about the
   medium that it came from.
 - A record says what was decided; it never replaces a check. `seal` checks everything again,
   from the stored bytes to the approvals, and is the only maker of a `VerifiedModel`, as
@@ -84,8 +84,8 @@ class ModelStore:
 
     Attributes:
         intake: the way in.
-        inventory: the artifacts that lie here and their records.
-        evaluations: the certificates that lie here.
+        inventory: the artifacts that are here and their records.
+        evaluations: the certificates that are here.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class ModelStore:
         """Check everything again and hold the model in sealed memory.
 
         Args:
-            on_disk: hold it where it lies instead (`sealed.hold_and_close`).
+            on_disk: hold it where it is instead (`sealed.hold_and_close`).
 
         Returns:
             The only kind of model that can be loaded; the caller closes it.

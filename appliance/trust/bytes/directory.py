@@ -1,8 +1,8 @@
-"""Artifact directories: listed and hashed without trusting what lies in them.
+"""Artifact directories: listed and hashed without trusting what is in them.
 
 Rules: everything is reached from one directory descriptor, so that renaming a parent changes
 nothing; only plain files with one name and plain directories are allowed; names obey
-`names.problem`; nothing may lie under the paths that OMS leaves out; numbers, sizes and depth are
+`names.problem`; nothing may be under the paths that OMS leaves out; numbers, sizes and depth are
 bounded. Each file is checked again at the descriptor that is opened.
 """
 
@@ -116,7 +116,7 @@ def _list(root: int, owners: Owners) -> dict[str, int]:
     if pair := names.twins(sizes):
         first, second = (visible(name, limit=200) for name in pair)
         raise SignatureRefused(
-            "file_name_refused", f"{first} and {second} differ in case or form alone."
+            "file_name_refused", f"{first} and {second} differ in case or form only."
         )
     return sizes
 

@@ -22,7 +22,7 @@ PrivateKey = ec.EllipticCurvePrivateKey
 
 
 class SigningKey(Protocol):
-    """A private key wherever it lies: a `PrivateKey` of a file, or a `tokens.TokenKey`."""
+    """A private key wherever it is: a `PrivateKey` of a file, or a `tokens.TokenKey`."""
 
     def public_key(self) -> PublicKey:
         """The public half."""
@@ -48,7 +48,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
 
 
 LAB: Final = b"LAB KEY"
-"""Begins the line that stands before the PEM of every key of a lab (RFC 7468 allows one)."""
+"""Begins the line that is before the PEM of every key of a lab (RFC 7468 allows one)."""
 
 
 def is_lab(pem: bytes) -> bool:

@@ -27,7 +27,7 @@ def ensure(data: Path, mark: bytes = b"") -> ecdsa.PrivateKey:
     """The evidence key of a data directory; made where there is none.
 
     Args:
-        mark: stands before the PEM of a new key.
+        mark: is before the PEM of a new key.
 
     Raises:
         StateRefused: `evidence_key_unusable`.

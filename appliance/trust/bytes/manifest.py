@@ -230,7 +230,7 @@ def root_digest(digests: Iterable[str]) -> str:
 
 
 def compare(manifest: Manifest, found: Found) -> None:
-    """Hold what lies on disk against what was signed.
+    """Hold what is on disk against what was signed.
 
     Args:
         found: every file but `model.sig`.

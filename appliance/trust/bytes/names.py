@@ -2,7 +2,7 @@
 
 Rules: the same name must mean the same file on every system that handles it, so a name is
 relative, `/`-separated, NFC, printable, without `.`, `..` or empty parts, backslashes or drive
-letters, and bounded; two names of one artifact may not differ in case alone. A directory on
+letters, and bounded; two names of one artifact may not differ in case only. A directory on
 disk and a signed manifest obey the same rules.
 """
 
@@ -51,7 +51,7 @@ def problem(name: str) -> str | None:
 
 
 def twins(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two names that are equal, or differ in case alone; None when there are none."""
+    """Two names that are equal, or differ in case only; None when there are none."""
     seen: dict[str, str] = {}
     for name in names:
         folded = unicodedata.normalize("NFKC", name).casefold()

@@ -2,7 +2,7 @@
 
 Rules:
 - A bundle is strict JSON with exactly one ECDSA signature, either by a key that is named by its
-  hint or by a certificate whose chain lies in the bundle. Bare key material inside the bundle is
+  hint or by a certificate whose chain is in the bundle. Bare key material inside the bundle is
   refused, never used.
 - The signature is checked over the raw payload before anything in it is believed.
 - The payload may say: `manifest`. Which certificates count: `certificate`.

@@ -274,7 +274,7 @@ def hold_and_close(
     advance: Callable[[int], None] = lambda count: None,
     consume: Blocks | None = None,
 ) -> SealedFile:
-    """Hash an open file and hold it where it lies, for models that do not fit into memory twice.
+    """Hash an open file and hold it where it is, for models that do not fit into memory twice.
 
     Args:
         fd: readable; closed in every case.

@@ -5,7 +5,7 @@
     DIR/published/      the same of the last one
 
 Rules: every step is on the disk before the next one begins, and what a crash kept a step from is
-done by the next one, so a ceremony goes on where it stopped; the next publication is drafted from
+done by the next one, so a ceremony continues where it stopped; the next publication is drafted from
 the last one, versions counted up; `publish` asks the appliance's own verifier first, and publishes
 nothing that it would refuse.
 """
@@ -70,9 +70,7 @@ class Ceremony:
         plan = ceremony_plan.make(org, holders, thresholds, days)
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.path.stat().st_mode & 0o022:
-            raise Refused(
-                "ceremony_plan", f"Others may write to {self.path}; make it yours alone: chmod 700."
-            )
+            raise Refused("ceremony_plan", f"Others may write to {self.path}: chmod 700 it.")
         (self.path / "keys").mkdir(mode=0o700, exist_ok=True)
         ceremony_plan.save(self.path, plan)
 

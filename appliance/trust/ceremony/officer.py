@@ -3,7 +3,7 @@
 Rules:
 - Drafts are complete but for signatures; each holder adds one with the own key, in any order and on
   any day. Nothing is published that the appliance's own verifier would refuse.
-- Private keys lie on tokens or in files under a passphrase; they are opened to sign, and kept
+- Private keys are on tokens or in files under a passphrase; they are opened to sign, and kept
   nowhere else.
 - Each key in the root names the person who holds it.
 

@@ -77,7 +77,7 @@ class Array:
     """An array of numbers or strings.
 
     Attributes:
-        data: the numbers as they lie in the file; empty for strings.
+        data: the numbers as they are in the file; empty for strings.
         strings: the strings as bytes, valid UTF-8; empty for numbers.
     """
 

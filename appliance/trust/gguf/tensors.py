@@ -1,4 +1,4 @@
-"""GGUF's tensor table: shapes, types and where the data lie.
+"""GGUF's tensor table: shapes, types and where the data are.
 
 Rules: the data of the tensors follow each other in the order of the table, each padded to the
 alignment, from the first aligned byte after the table to the end of the file: so nothing
@@ -102,7 +102,7 @@ def read_tensors(reader: Reader, header: Header) -> dict[str, Tensor]:
             raise GgufRejected("gguf_duplicate", f"The tensor {tensor.name} occurs twice.")
         if offset != padded:
             raise GgufRejected(
-                "gguf_tensor_offset", f"{tensor.name} lies at {offset}, not at {padded}."
+                "gguf_tensor_offset", f"{tensor.name} is at {offset}, not at {padded}."
             )
         end = padded + tensor.bytes
         padded = _pad(end, alignment)

@@ -98,7 +98,7 @@ class Stale:
 
 @dataclass(frozen=True)
 class TaskRule:
-    """Requirements on every task, beside those on its id.
+    """Requirements on every task, besides those on its id.
 
     Attributes:
         grace_days: how long a task serves on an evaluation that expired.

@@ -134,7 +134,7 @@ def _keys(table: dict[str, Any]) -> dict[str, PolicyKey]:
         except SignatureRefused as error:
             raise refuse(f"key {hint[:64]}: {error.message}") from error
         if ecdsa.hint(public) != hint:
-            raise refuse(f"key {hint[:64]} stands under a hint that is not its own")
+            raise refuse(f"key {hint[:64]} is under a hint that is not its own")
         keys[hint] = PolicyKey(hint, person, public)
     return keys
 

@@ -60,5 +60,5 @@ def load_policy(directory: Path) -> TrustPolicy:
     except SignatureRefused as error:
         raise PolicyRefused("policy_signature", f"root.pub: {error.message}") from error
     if policy.profile != "lab":
-        raise PolicyRefused("trust_profile", "Only a lab's policy lies beside a root.pub.")
+        raise PolicyRefused("trust_profile", "Only a lab's policy has a root.pub next to it.")
     return policy

@@ -7,7 +7,7 @@ Rules:
   root for ever.
 - A root may reset the clock's floor (`CLOCK`), for appliances whose clock was once in the
   future: since it is a root it takes two people, and since it has a number it counts once. It is
-  refused when it lies before what was signed already.
+  refused when it is before what was signed already.
 
 Source: TUF specification 1.0.33, section 5.3; ADR 0021 and 0027.
 """
@@ -166,7 +166,7 @@ def check(metadata: Metadata[Root]) -> None:
     if root.consistent_snapshot:
         raise refused("trust_metadata_malformed", "consistent snapshots are for servers")
     if root.roles["root"].threshold < 2:
-        raise refused("trust_root_weak", "one person alone could sign a root")
+        raise refused("trust_root_weak", "one person could sign a root")
     hints: set[str] = set()
     for key in root.keys.values():
         pem = str(key.keyval.get("public")).encode()

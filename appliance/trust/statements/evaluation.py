@@ -83,10 +83,10 @@ class GateFound(Struct, frozen=True, rename="camel"):
 
     Attributes:
         verdict: of the comparison, all floors and all packs: each must pass.
-        comparison: of the comparison alone.
+        comparison: of the comparison only.
         groups_needed: of an underpowered verdict, how many fresh groups would tell; None: no number
             is known.
-        groups_range: between how many that lies; None where older versions told none.
+        groups_range: between how many that is; None where older versions told none.
         agreed: items whose label nobody was asked for, since both sides answered the same.
         floor_lows: lower limit of each floor's mean, outward to the next point; none of older
             versions.

@@ -50,7 +50,7 @@ class TaskPointer(Statement, frozen=True):
         time: when, ISO 8601 in UTC.
         canary: answers a share of the apps in place of `live`.
         percent: the share of the canary, 1 to 99; 0 without one.
-        shadow: answers beside the others; apps never get its answers.
+        shadow: answers next to the others; apps never get its answers.
     """
 
     KIND: ClassVar = "https://appliance.invalid/task-pointer/v1"

@@ -216,7 +216,7 @@ class Calibrated(Unnamed, frozen=True):
         return policy.evaluator(hint)
 
     def predicate(self) -> dict[str, JsonValue]:
-        """Predicate of the statement; unchanged parts are stated for carried-over ones alone."""
+        """Predicate of the statement; unchanged parts are stated for carried-over ones only."""
         at: dict[str, JsonValue] = msgspec.to_builtins(self.circumstances)
         told = {n: v for n, v in at.items() if v or n not in ("unflipped", "accepted")}
         return super().predicate() | {"circumstances": told}

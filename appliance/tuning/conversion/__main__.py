@@ -78,7 +78,7 @@ def _stored(order: ConversionOrder) -> dict[str, Stored]:
         table = _read(order, file, safetensors.LENGTH, length)
         for name, one in safetensors.read(table, file, size).items():
             if name in found:
-                raise TuningRefused("convert_tensors", f"{name[:80]} lies in two files.")
+                raise TuningRefused("convert_tensors", f"{name[:80]} is in two files.")
             found[name] = one
     if INDEX in order.files:
         index = documents.parse(_whole(order, INDEX), INDEX)

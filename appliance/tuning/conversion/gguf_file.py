@@ -34,7 +34,7 @@ class TensorPlace:
 
 
 def head(pairs: Mapping[str, bytes], tensors: Sequence[TensorPlace]) -> bytes:
-    """All that stands before the first tensor."""
+    """All that is before the first tensor."""
     found = [b"GGUF", struct.pack("<IQQ", _VERSION, len(tensors), len(pairs))]
     found += [_string(key) + value for key, value in pairs.items()]
     at = 0

@@ -2,8 +2,8 @@
 
 Rules:
 - Only plain files with one name, opened below the directory, are read; a directory that holds
-  pickles is refused whole, since somebody may load what lies beside the weights.
-- The child has the descriptors of the files alone. It is not trusted: what it wrote is vetted like
+  pickles is refused whole, since somebody may load what is next to the weights.
+- The child has the descriptors of the files only. It is not trusted: what it wrote is vetted like
   an import.
 - The file appears whole or not at all, and overwrites none.
 """

@@ -1,6 +1,6 @@
 """The table at the beginning of a safetensors file. Pure.
 
-Rules: it is bounded; the tensors lie one after the other from its end to the end of the file,
+Rules: it is bounded; the tensors are one after the other from its end to the end of the file,
 without a hole and without an overlap; each has exactly the bytes of its shape; only plain numbers
 are read. Anything else is refused before a byte of a tensor is.
 
@@ -72,7 +72,7 @@ def read(table: bytes, file: str, size: int) -> dict[str, Stored]:
     at = start
     for stored in sorted(found, key=lambda one: (one.at, one.size)):
         if stored.at != at:
-            what = "lies over another tensor" if stored.at < at else "lies behind a hole"
+            what = "overlaps another tensor" if stored.at < at else "is behind a hole"
             raise _refused(file, f"says that {stored.name[:80]} {what}")
         at += stored.size
     if at != size or not found:

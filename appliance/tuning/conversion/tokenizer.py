@@ -112,7 +112,7 @@ def _ids(model: Members) -> dict[str, int]:
 
 
 def _added(tokenizer: Members, ids: dict[str, int]) -> dict[int, tuple[str, int]]:
-    """The tokens beside the vocabulary and their kinds, by id; what it has, too, must agree."""
+    """The tokens next to the vocabulary and their kinds, by id; what it has, too, must agree."""
     found: dict[int, tuple[str, int]] = {}
     taken, seen = {number: content for content, number in ids.items()}, set()
     for one in tokenizer.member("added_tokens", list, []):
@@ -122,7 +122,7 @@ def _added(tokenizer: Members, ids: dict[str, int]) -> dict[int, tuple[str, int]
         content, number = entry.member("content", str), entry.member("id", int)
         for key in ("lstrip", "rstrip", "single_word"):
             if entry.get(key):
-                raise _refused(f"its token {content[:40]!r} takes what stands beside it ({key})")
+                raise _refused(f"its token {content[:40]!r} takes its neighbours ({key})")
         same = ids.get(content, number) == number and taken.get(number, content) == content
         if not same or number in found or content in seen:
             raise _refused(f"its token {content[:40]!r} has two ids, or shares one")

@@ -1,6 +1,6 @@
 """Which rows are computed together, in which order. Pure; no torch.
 
-Rules: the order of an epoch follows from the seed and the epoch alone, so that training can begin
+Rules: the order of an epoch follows from the seed and the epoch only, so that training can begin
 at any step; rows of one step are computed in parts of at most so many tokens, rows of about one
 length together.
 """

@@ -3,7 +3,7 @@
 Rules: each is the same function as its plain form, and a test holds both gradients against
 differences; what can be computed again from the input for little is not kept.
 
-Where torch derives the gradients, a pair of narrow matrices beside a linear layer reads and writes
+Where torch derives the gradients, a pair of narrow matrices next to a linear layer reads and writes
 outputs as wide as the layer's several times over, which took as long as a third of the product.
 """
 

@@ -1,7 +1,7 @@
 """Training: steps of the optimiser, evaluations on dev, checkpoints.
 
 Rules:
-- The state after a step follows from the order alone, so that a run that was cut resumes to the
+- The state after a step follows from the order only, so that a run that was cut resumes to the
   weights that it would have had.
 - The matrices that are kept are those of the best evaluation on dev; training stops when
   `patience` evaluations brought no gain.

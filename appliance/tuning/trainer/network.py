@@ -1,4 +1,4 @@
-"""The decoder in 32-bit floats, with a pair of narrow matrices beside each linear layer.
+"""The decoder in 32-bit floats, with a pair of narrow matrices next to each linear layer.
 
 Rules: weights keep the layout of the GGUF file, positions are turned as llama.cpp turns them, so
 that what is trained is what is served; the base never changes; the beginning that all rows share
@@ -43,7 +43,7 @@ class PaddedBatch:
 
 @dataclass
 class Places:
-    """Where tokens stand: the shared beginning, then the rows, each after it.
+    """Where tokens are: the shared beginning, then the rows, each after it.
 
     Attributes:
         begun: tokens of the beginning.
@@ -235,7 +235,7 @@ class Network:
         return functional.cross_entropy(found @ self._head.T, targets, reduction="none")
 
     def _places(self, begun: int, count: int, length: int) -> Places:
-        """Where the tokens of a batch stand, and what each may look at."""
+        """Where the tokens of a batch are, and what each may look at."""
         at = torch.cat([torch.arange(begun), torch.arange(begun, begun + length).repeat(count)])
         angles = at[:, None].float() * self._frequencies
         turn = torch.complex(angles.cos(), angles.sin())[:, None]
@@ -275,7 +275,7 @@ class Network:
         return torch.cat([self._mixed(q[:begun], 1, first, places.first), mixed])
 
     def _mixed(self, q: Tensor, count: int, cells: list[Tensor], mask: Tensor) -> Tensor:
-        """Attention of rows; the query heads that share keys stand one after the other."""
+        """Attention of rows; the query heads that share keys are one after the other."""
         shared, head = self._shape.heads_kv, self._shape.head
         q = q.view(count, -1, shared, self._shape.heads // shared, head).permute(0, 2, 3, 1, 4)
         length = q.shape[3]

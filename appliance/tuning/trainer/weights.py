@@ -1,6 +1,6 @@
 """The weights of a base as 32-bit floats, from the bytes of its GGUF file.
 
-Rules: the file was vetted and lies in sealed memory; blocks are unpacked by ggml itself, so that
+Rules: the file was vetted and is in sealed memory; blocks are unpacked by ggml itself, so that
 every number is the one that the engine multiplies with; a tensor that the network would not use
 is refused, because the trained model would be another one than the served.
 

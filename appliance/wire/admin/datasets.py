@@ -33,7 +33,7 @@ class SeenWanted(Request):
 
     Attributes:
         data: the directory of their dataset.
-        trained: those of the ids that lie in its split `train`.
+        trained: those of the ids that are in its split `train`.
     """
 
     ids: list[str] = Field(min_length=1, max_length=10_000)

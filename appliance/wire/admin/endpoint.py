@@ -1,6 +1,6 @@
 """An endpoint of the admin socket, said once: the routes, the client and the documentation have it.
 
-Rules: a module of `wire.admin` has its endpoints beside their schemas; a name in a path is checked
+Rules: a module of `wire.admin` has its endpoints next to their schemas; a name in a path is checked
 before it is sent, so that it can name nothing else.
 """
 

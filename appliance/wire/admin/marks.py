@@ -1,6 +1,6 @@
 """The mark of each state, the same in every place that shows one to a person.
 
-Rules: a state is always a word with a mark, never a colour alone; the marks are ASCII, so that a
+Rules: a state is always a word with a mark, never a colour only; the marks are ASCII, so that a
 serial line, a log and a screen reader have them too.
 """
 

@@ -61,7 +61,7 @@ class Worker(_Reply):
         slots: requests that it runs at once.
         kv_used: cells of the cache that sequences use.
         kv_kept: cells that only kept prefixes use; running sequences may evict them.
-        adapters: ids of those that are loaded beside the model.
+        adapters: ids of those that are loaded with the model.
         threads: that computed the last step.
         threads_most: that compute when no other process needs the cores.
         restarts: times that its engine was started again, as the log says.
@@ -296,7 +296,7 @@ class VerifyRange(_Request):
     """Which entries to check; `last` null means the newest.
 
     `genesis_key` is the text of a genesis.pub that was kept elsewhere, to be believed instead of
-    the one beside the log.
+    the one next to the log.
     """
 
     first: int = Field(default=0, ge=0, lt=1 << 53)
@@ -372,7 +372,7 @@ class Erased(_Reply):
 
     Attributes:
         entry: its entry, which names the entries of the log that lost their texts.
-        places: how many texts went, by place beside the log.
+        places: how many texts went, by place besides the log.
         backups, datasets: still hold the texts, and cannot be changed here.
     """
 

@@ -9,7 +9,7 @@ from appliance.wire.admin.facts import Facts
 
 
 class PlanRequest(Request):
-    """Examine an artifact where it lies; `against` is the model that it is compared with."""
+    """Examine an artifact where it is; `against` is the model that it is compared with."""
 
     path: str = Field(min_length=1, max_length=4_096)
     id: str | None = Field(default=None, max_length=129)

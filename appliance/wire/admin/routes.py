@@ -94,7 +94,7 @@ class CalibrationCertificate(Reply):
 
 
 class Traffic(Reply):
-    """The groups whose answers a first stage gave in the last weeks, beside the sealed ones.
+    """The groups whose answers a first stage gave in the last weeks, next to the sealed ones.
 
     Attributes:
         effective: groups of one size that weigh as these do.
@@ -184,7 +184,7 @@ class Suspend(Request):
 
 
 class SampleToLabel(Reply):
-    """An accepted answer that waits for a label; what was answered is not told.
+    """An accepted answer that waits for a label; what was answered is not reported.
 
     Attributes:
         id: 0 where nothing waits.

@@ -48,7 +48,7 @@ class Tuned(Reply):
         value, interval: of the metric, the tuned model as it serves, on dev, at 95 %.
         best: the kind of the candidate that is best on dev, with its value and interval.
         dev_nats: loss of the exported seed on dev, in nats a token.
-        spread_nats: how far its seeds lie apart.
+        spread_nats: how far its seeds are apart.
         seconds: of the whole run; `peak_mib` of the trainer; `joules` of the whole host, null where
             it does not tell them.
     """

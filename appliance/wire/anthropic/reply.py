@@ -37,7 +37,7 @@ class TokenCount(BaseModel):
 
 
 class MessageErrorDetails(BaseModel):
-    """`error_code` is stable; `item` is there with `task_queued` alone."""
+    """`error_code` is stable; `item` is there with `task_queued` only."""
 
     error_code: str
     param: str | None

@@ -1,4 +1,4 @@
-"""The tools of `/mcp`: arguments, and results beside their receipts.
+"""The tools of `/mcp`: arguments, and results with their receipts.
 
 Rules: unknown arguments are refused; a result has the fields of the HTTP API's answer to the same
 request, the id of the request, and the receipt of its entry in the audit log.

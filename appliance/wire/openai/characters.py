@@ -28,7 +28,7 @@ def characters(text: Any) -> Any:
 def half_pair(value: Any) -> JsonPath | None:
     """Where in a JSON value a text or key has half of a surrogate pair; None where nothing has.
 
-    A key that has one is named by the object that it stands in.
+    A key that has one is named by the object that it is in.
     """
     if isinstance(value, str):
         return () if _HALF_PAIR.search(value) else None

@@ -177,7 +177,7 @@ class ChatRequest(GenerationFields):
 
     @property
     def alternatives(self) -> int | None:
-        """Number of log-probabilities to return beside each token's own; None returns nothing."""
+        """Number of log-probabilities to return besides each token's own; None returns nothing."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
 

@@ -94,7 +94,7 @@ class CompletionRequest(GenerationFields):
 
     @property
     def alternatives(self) -> int | None:
-        """Number of log-probabilities to return beside each token's own; None returns nothing."""
+        """Number of log-probabilities to return besides each token's own; None returns nothing."""
         return self.logprobs
 
 

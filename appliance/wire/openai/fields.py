@@ -1,7 +1,7 @@
 """The fields that OpenAI, vLLM, llama-server and Ollama document and that are not honoured here.
 
-Rules: this table is the one place that says what becomes of them; a field stands in it once for a
-route, as refused or as harmless, and never beside a schema that honours it. A field whose meaning
+Rules: this table is the one place that says what becomes of them; a field is in it once for a
+route, as refused or as harmless, and never besides a schema that honours it. A field whose meaning
 would be lost is refused by name: the day the engine can do what it asks for, its row goes.
 Harmless is what changes no answer. A field that spells another one in its own way (`maxTokens`) is
 refused with the right name. Other unknown fields are ignored, and logged by name.
@@ -43,7 +43,7 @@ class FieldGroup(NamedTuple):
         names: the fields.
         routes: where.
         reason: why they are refused, and what to use instead; or why they change no answer.
-        defaults: of refused ones, the values beside null that ask for nothing; None: all values
+        defaults: of refused ones, the values besides null that ask for nothing; None: all values
             are harmless.
     """
 
@@ -122,7 +122,7 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
     _harmless(
         "mirostat_tau mirostat_eta dynatemp_exponent xtc_threshold dry_base dry_allowed_length "
         "dry_penalty_last_n dry_sequence_breakers",
-        _TEXT, "read only beside a sampler that is refused",
+        _TEXT, "read only with a sampler that is refused",
     ),
     _refused("repeat_last_n", _TEXT, "penalties look at the whole text", -1, 64),
     _refused("lora", _TEXT, "an adapter is asked for by its model id", []),
@@ -137,7 +137,7 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
     _refused("t_max_predict_ms t_max_prompt_ms", _TEXT, "answers are limited by tokens", -1, 0),
     _refused("n_indent", _TEXT, "answers are limited by tokens", 0),
     _refused("truncate_prompt_tokens", (*_TEXT, *_POOLED), _NEVER_CUT),
-    _harmless("truncation_side", (*_TEXT, *_POOLED), "read only beside truncate_prompt_tokens"),
+    _harmless("truncation_side", (*_TEXT, *_POOLED), "read only with truncate_prompt_tokens"),
     _harmless("n_keep n_discard", _TEXT, _NEVER_CUT),
     _refused("n_cmpl", _TEXT, "its name is n here", 1),
     # What else the answer tells.
@@ -157,8 +157,8 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
     _refused("enable_thinking think thinking", _TEXT,
              'use chat_template_kwargs {"enable_thinking": …} or reasoning_effort "none"'),
     _refused("reasoning", _PLAIN, "use reasoning_effort"),
-    _refused("include_reasoning", _TEXT, "reasoning is always told, apart from the answer", True),
-    _refused("reasoning_format", _TEXT, "reasoning is always told, apart from the answer",
+    _refused("include_reasoning", _TEXT, "reasoning is always given, apart from the answer", True),
+    _refused("reasoning_format", _TEXT, "reasoning is always given, apart from the answer",
              "auto", "deepseek"),
     _refused(
         "thinking_token_budget thinking_budget_tokens reasoning_budget reasoning_budget_tokens "
@@ -219,8 +219,8 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
     # Vectors and scores.
     _refused("normalize", _EMBED, "vectors always have the length 1", True),
     _refused("embd_normalize", _EMBED, "vectors always have the length 1", 2),
-    _refused("use_activation", _VECTORS, "vectors have the length 1, scores lie from 0 to 1", True),
-    _refused("raw_scores", _RANK, "scores lie from 0 to 1", False),
+    _refused("use_activation", _VECTORS, "vectors have the length 1, scores are from 0 to 1", True),
+    _refused("raw_scores", _RANK, "scores are from 0 to 1", False),
     _refused("embed_dtype", _EMBED, "vectors are 32-bit floats", "float32"),
     _refused("endianness", _EMBED, "base64 is little-endian", "little", "native"),
     _refused("truncate", _POOLED, _NEVER_CUT, False, "NONE"),
@@ -296,7 +296,7 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
         "speculative.ngram_min_hits",
         _TEXT, "how an answer is computed, not what it says",
     ),
-    _harmless("media_io_kwargs mm_processor_kwargs", _EVERY, "read only beside pictures or sound"),
+    _harmless("media_io_kwargs mm_processor_kwargs", _EVERY, "read only with pictures or sound"),
 )  # fmt: skip
 
 

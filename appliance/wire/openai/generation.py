@@ -151,7 +151,7 @@ class GenerationFields(RequestBody, ConstraintFields):
 
     @property
     def alternatives(self) -> int | None:
-        """Number of log-probabilities to return beside each token's own; None returns nothing."""
+        """Number of log-probabilities to return besides each token's own; None returns nothing."""
         return None
 
     @property

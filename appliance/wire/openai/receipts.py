@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class EntryRef(BaseModel):
-    """Where an audit entry stands in the log: sequence number and leaf hash in hex."""
+    """Where an audit entry is in the log: sequence number and leaf hash in hex."""
 
     seq: int
     leaf: str

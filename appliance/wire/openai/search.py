@@ -1,7 +1,7 @@
 """`POST /v1/search`: passages of a collection that the key may read.
 
 Rules: a passage is quoted exactly; its id, span and digest name it for good; nothing in an answer
-says how many documents there are beside the readable ones.
+says how many documents there are besides the readable ones.
 """
 
 from typing import Annotated, Any, Final, Literal, TypeAlias

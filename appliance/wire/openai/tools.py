@@ -210,7 +210,7 @@ class ToolCall(BaseModel):
 
 
 def _cut_off(text: str) -> Any:
-    """The beginning of a JSON text as a value; None where no text goes on like that."""
+    """The beginning of a JSON text as a value; None where no text continues like that."""
     try:
         return from_json(text, allow_partial="trailing-strings", allow_inf_nan=False)
     except (ValueError, TypeError):  # the latter where the text has no UTF-8

@@ -89,7 +89,7 @@ EVERYTHING: dict[str, GenerationRequest] = {
     "`tools`": request(tools=TOOLS),
     "`tool_choice` required, or naming a function": request(tools=Tools((TOOL,), ("f",))),
     "`parallel_tool_calls` false": request(tools=Tools((TOOL,), parallel=False)),
-    "a form beside `tools`": request(tools=TOOLS, constraint=Constraint("json_object")),
+    "a form together with `tools`": request(tools=TOOLS, constraint=Constraint("json_object")),
     "`enable_thinking`": request(thinking=False),
     "`top_k`": request(sampling=Sampling(top_k=4)),
     "`min_p`": request(sampling=Sampling(min_p=0.1)),

@@ -83,7 +83,7 @@ def test_weights_in_several_files_are_one_model(tmp_path: Path) -> None:
     with pytest.raises(ApplianceError, match="names other tensors"):
         convert(parts, tmp_path / "third.gguf")
     directories.write_safetensors(parts / "twice.safetensors", dict(weights[:1]))
-    with pytest.raises(ApplianceError, match="lies in two files"):
+    with pytest.raises(ApplianceError, match="is in two files"):
         convert(parts, tmp_path / "third.gguf")
     assert not (tmp_path / "third.gguf").exists()
 
