@@ -58,7 +58,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "profile_unsupported": Code(
         "this profile does not have that",
-        "The profiles are lab and site: docs/adr/0011-lab-profile.md.",
+        "Use a data directory of the other profile: docs/adr/0011-lab-profile.md.",
     ),
     "data_locked": Code(
         "another process holds the data directory",
@@ -100,7 +100,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "key_unreadable": Code(
         "a file does not hold the key that is needed",
-        "Keys are PEM files: ECDSA on P-256, P-384 or P-521, Ed25519 for the audit log.",
+        "Pass a key as PEM: ECDSA on P-256, P-384 or P-521; for the audit log Ed25519.",
     ),
     "host_key_locked": Code(
         "the appliance's own keys are under a passphrase, which this process does not have",
@@ -191,7 +191,8 @@ CODES: Final[dict[str, Code]] = {
         "Pass a GGUF file: `appliance model demo --from FILE`.",
     ),
     "server_not_started": Code(
-        "the server ended before it answered", "The named file has its last lines."
+        "the server ended before it answered",
+        "Read its last lines in the named file, correct the cause, and start it again.",
     ),
     "interrupted": Code(
         "the client disconnected before the work was done", "Start it again; nothing was changed."
@@ -1327,7 +1328,9 @@ CODES: Final[dict[str, Code]] = {
         "requests of this key have ended the model's engine twice",
         "Wait ten minutes; an operator finds the cause in the audit log.",
     ),
-    "queue_full": Code("too many requests are waiting", "Try again later."),
+    "queue_full": Code(
+        "too many requests are waiting", "Wait as long as Retry-After says, then try again."
+    ),
     "rate_limit_exceeded": Code(
         "the key's requests or tokens of this minute are used up",
         "Wait as long as Retry-After says; an admin can give the key more.",
@@ -1641,7 +1644,10 @@ CODES: Final[dict[str, Code]] = {
         "this key's texts are not kept, but the upstream may keep them",
         "Use an upstream with `keeps_content = false`, or a model of this appliance.",
     ),
-    "internal_error": Code("an unexpected error", "Please report it with the request id."),
+    "internal_error": Code(
+        "an unexpected error",
+        "Report it with the request id; `appliance logs --level error` has the place.",
+    ),
 }
 
 

@@ -41,7 +41,11 @@ def logs(output: Output, /, data: Path, follow: bool, **conditions: str | int | 
     query = LogQuery.of(**conditions)
     found = page(data, query)
     if not follow:
-        note = [] if found.lines else [f"no lines in {safe(found.file)}"]
+        note = (
+            []
+            if found.lines
+            else [f"No lines in {safe(found.file)}. `appliance serve` writes them."]
+        )
         output.data(found, [*map(_line, found.lines), *note])
         return
     while True:

@@ -59,7 +59,7 @@ def usage(
         output.data(found, bars(found.rows, _SHOWN[chart], _columns()))
     else:
         output.listing(found, found.rows, USAGE_TABLE)
-    output.note(f"Nothing is missing since {found.known}.")
+    output.note(f"The counts are complete since {found.known}.")
 
 
 def csv_lines(found: UsageReport) -> Iterator[str]:

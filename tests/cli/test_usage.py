@@ -27,7 +27,7 @@ def test_usage_by_app_and_day(run: Run, lab: LabData) -> None:
     head, first, second = shown.out.splitlines()
     assert head.split()[:3] == ["PERIOD", "NAME", "REQUESTS"]
     assert (first.split()[1:3], second.split()[1:3]) == (["=planner", "1"], ["wiki", "2"])
-    assert "Nothing is missing since 20" in shown.err
+    assert "The counts are complete since 20" in shown.err
     (found,) = run("usage", "--by", "model", "--json").document["rows"]
     assert (found["name"], found["requests"]) == ("m1", 3)
     cells = list(csv.reader(run("usage", "--csv").out.splitlines()))
