@@ -101,7 +101,7 @@ def _power(found: Sequence[Doubled], blocks: Sequence[WeekBlock]) -> Section:
     )
     enough = sum(each.needed is not None and each.needed <= requests for each in found)
     return Section(
-        "Changes that so many requests show",
+        "What so many requests can find",
         (
             f"This task has {plain(requests)} requests a week: a doubled share is found within "
             f"three weeks for {enough} of {len(found)} common answers. Fewer requests find "

@@ -1,8 +1,7 @@
 """The use-case of a search: who may read, the query's vector, the passages, the record.
 
 Rules:
-- Each search decides anew which documents a caller may read, from the key's groups and the lists of
-  now.
+- At each search the key's groups and the lists of now decide which documents a caller may read.
 - The record of a search is durable before its passages leave: commitments to what was found, and
   the state of the collection. The query is the client's text, which can be erased; what opens the
   commitments goes with it.

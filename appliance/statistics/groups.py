@@ -126,7 +126,7 @@ def mean_of_items(
     """
     means = group_means(values, groups)
     if means.min() < 0 or means.max() > 1:
-        raise ValueError("a mean of outcomes is from 0 to 1")
+        raise ValueError("a mean of outcomes must be within 0 and 1")
     sizes = np.array(list(Counter(groups).values()), dtype=np.float64)
     n, total = len(means), len(values)
     value = math.fsum(values) / total
@@ -322,7 +322,7 @@ def effective_groups(sizes: Iterable[float]) -> float:
 def _shares(values: Sequence[float], groups: Sequence[Hashable]) -> np.ndarray:
     means = group_means(values, groups)
     if means.min() < 0 or means.max() > 1:
-        raise ValueError("a mean of outcomes is from 0 to 1")
+        raise ValueError("a mean of outcomes must be within 0 and 1")
     return means
 
 
@@ -334,7 +334,7 @@ def _gaps(
         raise ValueError("paired values need the same items on both sides")
     for side in (first, second):
         if len(side) and not 0 <= min(side) <= max(side) <= 1:
-            raise ValueError("outcomes are from 0 to 1")
+            raise ValueError("outcomes must be within 0 and 1")
     return group_means([a - b for a, b in zip(first, second, strict=True)], groups)
 
 

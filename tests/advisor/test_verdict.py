@@ -286,7 +286,7 @@ def test_17_joules_that_the_host_tells_stand_in_for_watts_that_were_not_answered
     assert cost(said(asked(dear), known), "prompt") == 1605.80 == 50 + 240 + 1314 + 1.80
     unknown = said(asked(dear), facts(measured("prompt", 0.90)))
     assert cost(unknown, "prompt") == 1604.00
-    assert any("not told by this host" in note for note in unknown.notes)
+    assert any("not reported by this host" in note for note in unknown.notes)
     assert any("18 J" in note for note in said(asked(quiet), known).notes)
 
 
@@ -349,7 +349,7 @@ def test_costs_that_overlap_are_not_told_apart() -> None:
     known = facts(measured("tuned", 0.93))
     found = said(asked(MACHINE, CLOUD, LEAVES, load=load), known)
     assert found.verdict == "cloud" and not found.told_apart
-    assert any("not told apart" in note for note in found.notes)
+    assert any("cannot be distinguished" in note for note in found.notes)
     assert found.tornado[0].name == "load.requests_day"
     assert (found.tornado[0].at_low, found.tornado[0].at_high) == pytest.approx((4.5, 540.0))
 

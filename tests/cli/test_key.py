@@ -46,7 +46,7 @@ def test_a_key_with_a_certificate_prints_no_secret(run: Run, tmp_path: Path) -> 
     path.write_bytes(self_signed())
     done = run("key", "new", "app", "--certificate", path)
     assert "sk-" not in done.out + done.err
-    assert "its client certificate stands for it" in done.out
+    assert "its client certificate is its secret" in done.out
 
 
 def test_an_expired_key_says_so(lab: LabData, run: Run) -> None:

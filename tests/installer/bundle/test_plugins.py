@@ -46,10 +46,10 @@ def test_nothing_is_nothing() -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Given], object], str]] = {
-    "a library is missing": (lambda g: g.pop(), "needs b 1.0, c 1.0 beside it"),
+    "a library is missing": (lambda g: g.pop(), "needs b 1.0, c 1.0 next to it"),
     "the plugin is missing": (lambda g: g.pop(0), "0 wheels of appliance_cuda13"),
     "another accelerator": (lambda g: g.append(("rocm", g[1][1])), "no accelerator rocm"),
-    "one twice": (lambda g: g.append(g[1]), "beside it, and nothing else"),
+    "one twice": (lambda g: g.append(g[1]), "next to it, and nothing else"),
     "other bytes": (lambda g: write_wheel(g[1][1], "b/x.py", name="b"), "b is not a wheel of"),
 }
 

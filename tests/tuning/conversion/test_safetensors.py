@@ -35,7 +35,7 @@ def put(name: str, key: str, value: Any) -> Callable[[Entries], object]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (put("b", "data_offsets", [8, 24]), "over another"),
+        (put("b", "data_offsets", [8, 24]), "overlaps another"),
         (put("c", "data_offsets", [29, 39]), "hole"),
         (put("b", "data_offsets", [12, 12 + 2**40]), "bytes, and its shape"),
         (put("b", "shape", [5]), "its shape has 20"),
