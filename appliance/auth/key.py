@@ -69,7 +69,7 @@ class ApiKey:
         certificate: SHA-256 of the client certificate that stands for the key, 32 bytes.
         content: what the log keeps of its prompts and answers; None is the log's own rule.
         examples: its owners agree that prompts become items of datasets.
-        tasks_only: whether it may use tasks alone, no model by itself.
+        tasks_only: whether it may use tasks only, no model by itself.
         person: whether it is answered only for a verified person.
     """
 

@@ -22,7 +22,7 @@ class Key(Reply):
         certificate: SHA-256 of the client certificate that stands for the key.
         content: what the log keeps of its texts; null is the log's own rule.
         examples: its owners agree that prompts become items of datasets.
-        tasks_only: whether it may use tasks alone, no model by itself.
+        tasks_only: whether it may use tasks only, no model by itself.
         person: whether it is answered only for a verified person.
     """
 
