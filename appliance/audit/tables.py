@@ -97,16 +97,8 @@ CREATE TABLE handover (
 ) STRICT;
 """
 
-_PEOPLE: Final = """
-ALTER TABLE leaf ADD COLUMN end_user ANY GENERATED ALWAYS AS (
-  json_extract(CAST(body AS TEXT), '$.end_user')
-) VIRTUAL;
-CREATE INDEX leaf_end_user ON leaf (end_user) WHERE end_user IS NOT NULL;
-"""
-
 MIGRATIONS: Final[tuple[str, ...]] = (
     _SCHEMA + _triggers(*_TABLES),
     _SPANS + _triggers("span"),
     _CARRIED + _triggers("handover"),
-    _PEOPLE,
 )

@@ -30,7 +30,6 @@ ORIGIN = "appliance.example/audit/test"
 INDEXES = {
     "kind": "kind", "request_id": "request", "key_id": "key", "model": "model", "app": "app",
     "code": "code", "intent": "intent", "dek": "dek",
-    "end_user": "end_user",
 }  # fmt: skip
 _PATHS = {
     **{name: (f"$.{name}",) for name in (*INDEXES, "time_us")},

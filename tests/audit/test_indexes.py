@@ -7,7 +7,7 @@ import pytest
 from appliance.audit import indexes
 from appliance.audit.segments import Log
 
-COLUMNS = ("kind", "request_id", "key_id", "model", "app", "code", "end_user")
+COLUMNS = ("kind", "request_id", "key_id", "model", "app", "code")
 
 
 @pytest.mark.parametrize("down", [False, True])

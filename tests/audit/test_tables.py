@@ -92,7 +92,6 @@ def test_query_columns_are_those_of_the_body(database: Any) -> None:
         ("code = 'x'", "leaf_code"),
         ("intent = 5", "leaf_intent"),
         ("dek = 'x'", "leaf_dek"),
-        ("end_user = 'x'", "leaf_end_user"),
     ],
 )
 def test_each_query_column_has_its_index(database: Any, condition: str, index: str) -> None:
@@ -118,7 +117,6 @@ def test_57_a_migration_keeps_the_root_and_adds_what_a_new_log_has(tmp_path: Pat
     older = copy(newer, tmp_path / "older")
     Intruder(older).sql(
         "DROP INDEX leaf_app", "DROP INDEX leaf_code", "DROP TABLE span", "DROP TABLE handover",
-        "DROP INDEX leaf_end_user", "ALTER TABLE leaf DROP COLUMN end_user",
         "ALTER TABLE leaf DROP COLUMN app", "ALTER TABLE leaf DROP COLUMN code",
         "CREATE INDEX leaf_time ON leaf (time_us)", "PRAGMA user_version = 1",
     )  # fmt: skip

@@ -28,7 +28,6 @@ from appliance.audit.verification.findings import MAX_FINDINGS
 _INDEXES: Final = {
     "kind": "leaf_kind", "request_id": "leaf_request", "key_id": "leaf_key", "model": "leaf_model",
     "app": "leaf_app", "code": "leaf_code", "intent": "leaf_intent", "dek": "leaf_dek",
-    "end_user": "leaf_end_user",
 }  # fmt: skip
 _HIDDEN: Final = " OR ".join(
     f"(a.{column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM leaf AS b INDEXED BY {index} "  # noqa: S608 - names from here
@@ -70,7 +69,6 @@ _VALUES: Final[dict[str, Callable[[Sequence[Fields]], list[object]]]] = {
     "code": lambda bodies: [_code(body) for body in bodies],
     "intent": lambda bodies: [body.intent for body in bodies],
     "dek": lambda bodies: [body.content and body.content.key for body in bodies],
-    "end_user": lambda bodies: [body.end_user for body in bodies],
 }
 """The sources of the columns of entries (tables.py); None is NULL."""
 
