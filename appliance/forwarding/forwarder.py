@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,7 +28,9 @@ from appliance.config import ForwardConfig
 from appliance.errors import ApplianceError
 from appliance.forwarding.cursors import ForwardCursor, ForwardCursors
 from appliance.forwarding.messages import outgoing
-from appliance.forwarding.receivers import Receiver, open_receiver
+
+if TYPE_CHECKING:
+    from appliance.forwarding.receivers import Receiver
 
 BATCH: Final = 256
 _IDLE_S: Final = 0.5
@@ -74,7 +76,7 @@ class Forwarder:
         reader: LogReader,
         cursors: ForwardCursors,
         clock: Clock,
-        connect: Callable[[], Receiver],
+        connect: "Callable[[], Receiver]",
     ) -> None:
         self.name, self._config = name, config
         self._reader, self._cursors, self._clock = reader, cursors, clock
@@ -123,7 +125,7 @@ class Forwarder:
                 return
             pause = min(2 * pause, _MOST_S)
 
-    def _stream(self, receiver: Receiver) -> None:
+    def _stream(self, receiver: "Receiver") -> None:
         """Send from the cursor on until the connection ends or the forwarder is stopped."""
         self._begin()
         overlap = 0.0 if receiver.acknowledges else float(self._config.overlap_seconds)
@@ -227,5 +229,7 @@ class Forwarding:
 
 def _opener(
     config: ForwardConfig, enterprise: int, data: Path, reader: LogReader
-) -> Callable[[], Receiver]:
+) -> "Callable[[], Receiver]":
+    from appliance.forwarding.receivers import open_receiver  # of a site that has one
+
     return lambda: open_receiver(config, enterprise, data, reader.origin)

@@ -1,29 +1,21 @@
-"""Delivers messages about incidents: to a webhook, or as mail through a relay.
+"""Tells people of incidents, each destination on its own.
 
 Rules: what cannot be delivered is kept and goes with the next message; nothing here delays a look;
-a relay or a webhook with TLS shows a certificate of the pinned CA.
+without a destination no thread runs, and what delivers is not loaded.
 """
 
-import json
 import logging
 import queue
-import smtplib
 import threading
 from collections.abc import Mapping
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from appliance.auth.secret_file import read_secret
 from appliance.config import NotifyConfig
-from appliance.errors import ApplianceError
 from appliance.forwarding.notices import IncidentNotice, NoticePlan
-from appliance.forwarding.receivers import SECONDS, post, tls_of
 from appliance.incidents.kept import Look
 
 _PATIENCE_S: Final = 5.0
-UNDELIVERED: Final = (OSError, ApplianceError, smtplib.SMTPException)
 _log = logging.getLogger("appliance")
 
 
@@ -43,7 +35,8 @@ class Notifier:
 
     def start(self) -> None:
         """Begin to deliver."""
-        self._thread.start()
+        if self._plans:
+            self._thread.start()
 
     def stop(self) -> None:
         """End, after the message under way."""
@@ -53,7 +46,7 @@ class Notifier:
 
     def tell(self, look: Look, now_us: int) -> None:
         """Take a look; returns at once."""
-        if self._plans and self._thread.is_alive():
+        if self._thread.is_alive():
             self._looks.put((look, now_us))
 
     def _run(self) -> None:
@@ -66,6 +59,8 @@ class Notifier:
                     self._deliver(name, plan, notice)
 
     def _deliver(self, name: str, plan: NoticePlan, notice: IncidentNotice) -> None:
+        from appliance.forwarding.delivery import UNDELIVERED, send
+
         try:
             send(plan.config, self._data, notice)
         except UNDELIVERED as error:
@@ -75,42 +70,3 @@ class Notifier:
             return
         self.problems.pop(name, None)
         plan.delivered(notice)
-
-
-def tell_at_once(
-    destinations: Mapping[str, NotifyConfig], data: Path, notice: IncidentNotice
-) -> dict[str, str]:
-    """Deliver one message to each destination; returns why it was not taken, or "" by name."""
-    found = {}
-    for name, config in destinations.items():
-        try:
-            send(config, data, notice)
-            found[name] = ""
-        except UNDELIVERED as error:
-            found[name] = str(error) or type(error).__name__
-    return found
-
-
-def send(config: NotifyConfig, data: Path, notice: IncidentNotice) -> None:
-    """Deliver one message.
-
-    Raises:
-        OSError, smtplib.SMTPException: it was not taken.
-        UsageError: `certificate_unusable`, `key_unreadable`.
-    """
-    parts = urlsplit(config.to)
-    context = tls_of(config, data) if parts.scheme in ("https", "smtps") else None
-    if parts.scheme in ("http", "https"):
-        head = {"Content-Type": "application/json"}
-        if config.token:
-            head["Authorization"] = f"Bearer {read_secret(data, config.token)}"
-        post(config.to, json.dumps(notice.document()).encode(), head, context)
-        return
-    mail = EmailMessage()
-    mail["From"], mail["To"] = config.mail_from, ", ".join(config.mail_to)
-    mail["Subject"] = "".join(c if c.isprintable() else " " for c in notice.subject)
-    mail.set_content(notice.text)
-    with smtplib.SMTP(parts.hostname or "", parts.port or 25, timeout=SECONDS) as relay:
-        if context is not None:
-            relay.starttls(context=context)
-        relay.send_message(mail)

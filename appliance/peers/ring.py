@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,10 +26,12 @@ from appliance.audit.reader import LogReader
 from appliance.clock import Clock
 from appliance.config import PeerConfig
 from appliance.errors import ApplianceError, AuditRefused, UsageError
-from appliance.forwarding.receivers import HttpAnswer, answered, tls_of
 from appliance.peers.seen_logs import CosignedHead, SeenLogs
 from appliance.peers.witness import PURPOSE, SENT, PeerKeys, Witness
 from appliance.registry.audit_entries import SYSTEM
+
+if TYPE_CHECKING:
+    from appliance.forwarding.receivers import HttpAnswer
 
 PATH: Final = "/witness/add-checkpoint"
 EVERY_S: Final = 60.0
@@ -86,7 +88,7 @@ class RingPeer:
         reader: LogReader,
         heads: SeenLogs,
         clock: Clock,
-        post: Callable[[bytes, Mapping[str, str]], HttpAnswer],
+        post: "Callable[[bytes, Mapping[str, str]], HttpAnswer]",
         record: Callable[[Draft], object],
     ) -> None:
         self.name, self._url, self._keys = name, url, keys
@@ -235,8 +237,10 @@ def keys_of(name: str, peer: PeerConfig) -> PeerKeys:
     return PeerKeys(log, witness)
 
 
-def _poster(peer: PeerConfig, data: Path) -> Callable[[bytes, Mapping[str, str]], HttpAnswer]:
-    def post(body: bytes, head: Mapping[str, str]) -> HttpAnswer:
+def _poster(peer: PeerConfig, data: Path) -> "Callable[[bytes, Mapping[str, str]], HttpAnswer]":
+    from appliance.forwarding.receivers import answered, tls_of  # of a site that has peers
+
+    def post(body: bytes, head: Mapping[str, str]) -> "HttpAnswer":
         context = tls_of(peer, data) if peer.url.startswith("https:") else None
         return answered(peer.url.rstrip("/") + PATH, body, head, context)
 

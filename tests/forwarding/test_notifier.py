@@ -86,3 +86,12 @@ def test_a_destination_that_refuses_is_a_problem_until_it_takes_one(tmp_path: Pa
     with collector(500, got) as to:
         found = told(NotifyConfig(to=to), tmp_path, lambda: False)
     assert "500" in found.problems["duty"]
+
+
+def test_without_a_destination_no_thread_runs(tmp_path: Path) -> None:
+    before = threading.active_count()
+    notifier = Notifier({}, tmp_path, ORIGIN)
+    notifier.start()
+    notifier.tell(BEGAN, 1)
+    assert threading.active_count() == before
+    notifier.stop()
