@@ -1538,6 +1538,10 @@ CODES: Final[dict[str, Code]] = {
         "too many answers are kept for this key",
         "Leave Idempotency-Key out, or wait: an answer is kept for a day.",
     ),
+    "conversation_not_found": Code(
+        "no such conversation, or item of it, is kept for this key, or not any more",
+        "Begin another with POST /v1/conversations.",
+    ),
     "response_not_found": Code(
         "no such response is kept for this key, or not any more",
         "Send the whole conversation as input; `store: false` and old ones are not kept.",

@@ -31,6 +31,7 @@ from appliance.upstream_kinds import KINDS
 from appliance.wire.admin.endpoint import Endpoint
 from appliance.wire.openai.fields import TABLE, FieldGroup
 from installer.host import problems
+from tests.contract import seen
 
 DOCS = Path(__file__).parent
 _BEGIN = "<!-- fields: made by docs/generate.py from appliance/wire/openai/fields.py -->\n"
@@ -229,7 +230,25 @@ def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def interop_document() -> str:
+    """docs/interop.md: the clients that the contract tests saw."""
+    lines = [
+        "# Clients",
+        "",
+        _NOTE,
+        "",
+        "Unmodified clients, as the contract tests saw them with a running server. Each item is",
+        "the name of a test that passed. `make test-contract RECORD=1` runs them again.",
+        "",
+        "| clients | works | is refused, in the client's own way |",
+        "|---|---|---|",
+        *(_row(list(cells)) for cells in seen.table()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 DOCUMENTS = {
+    "interop.md": interop_document,
     "errors.md": errors_document,
     "config.md": config_document,
     "api.md": api_document,

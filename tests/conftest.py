@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What `make` asks for."""
     parser.addoption("--whole", action="store_true", help="every case of tests/sweeps.txt")
     parser.addoption("--record", action="store_true", help="write tests/durations.txt anew")
+    parser.addoption("--seen", action="store_true", help="write tests/contract/seen.json anew")
 
 
 gc.disable()  # collecting the tests makes a million objects, none of them garbage

@@ -16,8 +16,8 @@ _MADE = re.compile(
     r"<!-- [\w ]+: (?:made by docs/generate\.py|python -m docs\.).*?<!-- end[\w ]*-->", re.DOTALL
 )
 _PAGES_MADE = {
-    "cli.md", "config.md", "errors.md", "install-results.md", "keys.md", "oms-interop.md",
-    "soak-results.md",
+    "cli.md", "config.md", "errors.md", "install-results.md", "interop.md", "keys.md",
+    "oms-interop.md", "soak-results.md",
 }  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -16,7 +16,7 @@ PHRASES = re.compile(
     r"|for want of|is to be had|what it can of)\b|\bnobody\b|(?:^|[.:] )Of what ",
     re.IGNORECASE | re.MULTILINE,
 )
-RESULTS = ("install-results", "soak-results", "oms-interop")
+RESULTS = ("install-results", "interop", "soak-results", "oms-interop")
 """Pages that tests write."""
 READ_FIRST = (
     "README.md", "CONTRIBUTING.md",

@@ -31,6 +31,7 @@ from appliance.api.openai import (
     chat,
     classify,
     completions,
+    conversations,
     embeddings,
     files,
     health,
@@ -112,8 +113,8 @@ def create_lan_app(services: "Services") -> FastAPI:
     if services.config.peers:
         app.include_router(witness.router)
     for module in (
-        chat, completions, responses, classify, embeddings, rerank, search, models, receipts, queue,
-        stored, tokenize, ca, usage, files, batches,
+        chat, completions, responses, conversations, classify, embeddings, rerank, search, models,
+        receipts, queue, stored, tokenize, ca, usage, files, batches,
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     app.include_router(messages.router, dependencies=KEYS, responses=in_messages(KEYED))

@@ -98,6 +98,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "too_many_batches": 429,
     "erased": 409,
     "response_not_found": 404,
+    "conversation_not_found": 404,
     "idempotency_mismatch": 422,
     "idempotency_retention": 403,
     "idempotency_running": 409,

@@ -13,6 +13,7 @@ Rules:
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -83,6 +84,7 @@ class KeptAnswers:
     ) -> None:
         self._database, self._clock, self._kek = database, clock, kek
         self._secret, self._content = secret, content
+        self._changing = threading.Lock()
 
     def keeps(self, principal: Principal) -> bool:
         """Tell if texts of this key are kept at all."""
@@ -154,6 +156,20 @@ class KeptAnswers:
             if replacing and not gone.rowcount:
                 return
             connection.execute(sa.insert(_ROWS).values(row))
+
+    def change(
+        self, place: str, key_id: str, change: Callable[[KeptAnswer], KeptAnswer], seconds: int
+    ) -> None:
+        """Keep a changed answer in place of one, changes one after another; nothing if none is.
+
+        Raises:
+            StateRefused: `erased`; what `change` raises.
+            SQLAlchemyError: it cannot be kept.
+        """
+        with self._changing:
+            found = self.find(place)
+            if found is not None:
+                self.keep(place, key_id, change(found), seconds, replacing=True)
 
     def remove(self, place: str) -> bool:
         """Destroy the answer at a place; False where there was none."""

@@ -55,6 +55,10 @@ ROUTES = {
     "/v1/batches": {"GET", "POST"},
     "/v1/batches/{batch_id}": {"GET"},
     "/v1/batches/{batch_id}/cancel": {"POST"},
+    "/v1/conversations": {"POST"},
+    "/v1/conversations/{name}": {"GET", "POST", "DELETE"},
+    "/v1/conversations/{name}/items": {"GET", "POST"},
+    "/v1/conversations/{name}/items/{item_id}": {"GET", "DELETE"},
     "/v1/messages": {"POST"},
     "/v1/messages/count_tokens": {"POST"},
 }
@@ -140,7 +144,7 @@ async def test_every_route_with_a_body_refuses_other_types_sizes_and_shapes(
         (b" " * (MAX_BODY + 1), "application/json", 413, "request_too_large"),
         (b"{", "application/json", 400, "invalid_json"),
         (b"[]", "application/json", 400, "invalid_json"),
-        (b"{}", "application/json", 400, "invalid_value"),  # the control: it was read
+        (b'{"items": 5}', "application/json", 400, "invalid_value"),  # the control: it was read
     ):
         reply = await lan.client.post(path, content=body, headers={"content-type": kind})
         assert (reply.status_code, shaped(reply)["code"]) == (status, code)

@@ -273,6 +273,12 @@ def _address(process: "subprocess.Popen[str]", models: set[str]) -> str:
 
 
 @pytest.fixture(scope="session")
+def record(request: pytest.FixtureRequest) -> bool:
+    """Whether to write down which clients were seen: `--seen`."""
+    return bool(request.config.getoption("--seen"))
+
+
+@pytest.fixture(scope="session")
 def python() -> Path:
     """The interpreter that has the clients; rouge-score, of lm-eval, has no wheel."""
     return oracle.environment(LOCKS / "lock-clients.txt", "--no-deps", "--prefer-binary")

@@ -5,6 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.engine.generator import Generator
@@ -12,6 +13,7 @@ from appliance.engine.protocol import Load
 from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.workers.cpu_variants import best_variant, library_directory
 from tests.contract.conftest import CITING, COLLECTION, EMBEDDER, RERANKER, TASK, Live
+from tests.contract.seen import SeenClients, write
 from tests.prepare import prepare
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -30,8 +32,8 @@ FRAMEWORKS = {
 FAR = 1800  # seconds
 
 
-def run(python: Path, server: Live, directory: Path, name: str) -> None:
-    """Run one file of tests there."""
+def run(python: Path, server: Live, directory: Path, name: str, *, record: bool) -> None:
+    """Run one file of tests there, and write down what it saw if asked to."""
     environment = {
         "PATH": os.defpath,
         "HOME": str(directory),
@@ -43,6 +45,7 @@ def run(python: Path, server: Live, directory: Path, name: str) -> None:
         "CONTRACT_COLLECTION": COLLECTION,
         "CONTRACT_CITING": CITING,
         "CONTRACT_OUT": str(directory / "out.json"),
+        "CONTRACT_SEEN": str(directory / "seen.json"),
         "OPENAI_API_KEY": server.api_key,
         **OFFLINE,
     }
@@ -55,6 +58,10 @@ def run(python: Path, server: Live, directory: Path, name: str) -> None:
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
+    seen = msgspec.json.decode((directory / "seen.json").read_bytes(), type=SeenClients)
+    assert seen.clients and seen.passed
+    if record:
+        write(name, seen)
 
 
 @pytest.mark.slow
@@ -63,21 +70,23 @@ def run(python: Path, server: Live, directory: Path, name: str) -> None:
     "name",
     sorted({path.name for path in CLIENTS.glob("test_*.py")} - {LM, INSPECT} - FRAMEWORKS),
 )
-def test_client(python: Path, three_models: Live, tmp_path: Path, name: str) -> None:
-    run(python, three_models, tmp_path, name)
+def test_client(python: Path, three_models: Live, tmp_path: Path, name: str, record: bool) -> None:
+    run(python, three_models, tmp_path, name, record=record)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(FAR + 1300)
-def test_inspect(inspect_python: Path, three_models: Live, tmp_path: Path) -> None:
-    run(inspect_python, three_models, tmp_path, INSPECT)
+def test_inspect(inspect_python: Path, three_models: Live, tmp_path: Path, record: bool) -> None:
+    run(inspect_python, three_models, tmp_path, INSPECT, record=record)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(FAR + 1300)
 @pytest.mark.parametrize("name", sorted(FRAMEWORKS))
-def test_framework(frameworks_python: Path, three_models: Live, tmp_path: Path, name: str) -> None:
-    run(frameworks_python, three_models, tmp_path, name)
+def test_framework(
+    frameworks_python: Path, three_models: Live, tmp_path: Path, name: str, record: bool
+) -> None:
+    run(frameworks_python, three_models, tmp_path, name, record=record)
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +121,9 @@ def log_likelihood(generator: Generator, number: int, context: str, continuation
 @pytest.mark.slow
 @pytest.mark.timeout(FAR + 1300)
 def test_lm_eval_scores_what_the_engine_scores(
-    python: Path, three_models: Live, generator: Generator, tmp_path: Path
+    python: Path, three_models: Live, generator: Generator, tmp_path: Path, record: bool
 ) -> None:
-    run(python, three_models, tmp_path, LM)
+    run(python, three_models, tmp_path, LM, record=record)
     scored = json.loads((tmp_path / "out.json").read_text())
     assert len(scored) == 18
     for number, (context, continuation, told, _) in enumerate(scored):

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import need_tool
 from tests.contract.conftest import COLLECTION, EMBEDDER, NODE, NODE_LOCK, TASK, Live
+from tests.contract.seen import of_node, write
 
 
 @pytest.mark.slow
@@ -27,7 +28,7 @@ from tests.contract.conftest import COLLECTION, EMBEDDER, NODE, NODE_LOCK, TASK,
     ],
 )
 def test_the_packages_of_npm(
-    packages: Path, three_models: Live, tmp_path: Path, name: str, count: int
+    packages: Path, three_models: Live, tmp_path: Path, name: str, count: int, record: bool
 ) -> None:
     node = need_tool("node")
     shutil.copyfile(NODE / name, tmp_path / name)
@@ -47,6 +48,10 @@ def test_the_packages_of_npm(
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
     assert f"# pass {count}" in done.stdout and "# fail 0" in done.stdout
+    seen = of_node((NODE / name).read_text("utf-8"), done.stdout)
+    assert seen.clients and len(seen.passed) == count
+    if record:
+        write(name, seen)
 
 
 def test_every_package_of_the_lock_has_a_digest() -> None:

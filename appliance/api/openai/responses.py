@@ -76,7 +76,7 @@ async def _in_background(
         Overloaded: `queue_full`; and what the start raises.
         Unavailable: `answer_unkept`.
     """
-    if keeper is None:
+    if keeper is None or not keeper.stores:
         what = "background: no response of this key is kept, so it could not be read."
         raise BadRequest("unsupported_parameter", what, param="background")
     services.backgrounds.check_room(caller.principal.key_id)
@@ -356,7 +356,8 @@ class ResponsesFormat(Format):
             "output": self._items,
             "parallel_tool_calls": body.parallel_tool_calls is not False,
             "previous_response_id": body.previous_response_id,
-            "store": self._keeping is not None,
+            "store": self._keeping is not None and self._keeping.stores,
+            "conversation": body.conversation.model_dump() if body.conversation else None,
             "temperature": 1.0 if body.temperature is None else body.temperature,
             "top_p": 1.0 if body.top_p is None else body.top_p,
             "text": body.text.model_dump(by_alias=True, exclude_none=True) if body.text else {},

@@ -9,6 +9,7 @@ Rules:
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
 from appliance.api.deps import CallerDep, services_of
+from appliance.api.openai.kept_conversations import (
+    KeptConversation,
+    KeptConversations,
+    spelled,
+)
 from appliance.app import Services
 from appliance.errors import BadRequest, NotFound, Overloaded, Unavailable
 from appliance.serving.kept_answers import KeptAnswer
@@ -70,17 +76,47 @@ class ResponseKeeping:
     Args:
         past: the conversation before it.
         given: the items of the request.
+        stores: whether it can be read again.
+        conversation: the one that it adds to.
     """
 
-    def __init__(self, services: Services, caller: Caller, past: Past, given: Sequence[Item]):
+    def __init__(
+        self,
+        services: Services,
+        caller: Caller,
+        past: Past,
+        given: Sequence[Item],
+        *,
+        stores: bool = True,
+        conversation: str | None = None,
+    ) -> None:
         self._services, self._caller = services, caller
         self._past, self._given = past, given
         self._kept = False
+        self.stores, self._conversation = stores, conversation
 
     async def keep(self, response_id: str, response: bytes, output: Sequence[bytes]) -> None:
         """Keep it, in place of what was kept of it before. Raises Unavailable (`answer_unkept`)."""
-        said = [_spelled(item) for item in (*self._past.items, *self._given)]
         requests = tuple(dict.fromkeys((*self._past.requests, self._caller.request_id)))
+        if self.stores:
+            await self._store(response_id, response, output, requests)
+        if output and self._conversation is not None:
+            await self._add(self._conversation, output, requests)
+
+    async def _add(self, name: str, output: Sequence[bytes], requests: tuple[str, ...]) -> None:
+        added = [*spelled(self._given), *output]
+
+        def add(found: KeptConversation) -> None:
+            found.items += added
+
+        with contextlib.suppress(NotFound):  # it was removed meanwhile
+            kept = KeptConversations(self._services, self._caller.principal)
+            await kept.change(name, add, requests)
+
+    async def _store(
+        self, response_id: str, response: bytes, output: Sequence[bytes], requests: tuple[str, ...]
+    ) -> None:
+        said = [_spelled(item) for item in (*self._past.items, *self._given)]
         stored = _StoredResponse(response, [*said, *output], len(output), list(requests))
         kept, key_id = self._services.kept, self._caller.principal.key_id
         answer = KeptAnswer(requests, "", msgspec.msgpack.encode(stored))
@@ -106,15 +142,19 @@ async def keeping(
         Overloaded: `kept_answers_full`, where `store` asks for it.
     """
     kept, who = services.kept, caller.principal
-    if body.store is False or not services.config.server.responses_days or not kept.keeps(who):
+    days = services.config.server.responses_days
+    stores = body.store is not False and bool(days) and kept.keeps(who)
+    if stores:
+        try:
+            await asyncio.to_thread(kept.check_room, who.key_id)
+        except Overloaded:
+            if body.store:
+                raise
+            stores = False
+    name = None if body.conversation is None else body.conversation.id
+    if not stores and name is None:
         return None
-    try:
-        await asyncio.to_thread(kept.check_room, who.key_id)
-    except Overloaded:
-        if body.store:
-            raise
-        return None
-    return ResponseKeeping(services, caller, past, given)
+    return ResponseKeeping(services, caller, past, given, stores=stores, conversation=name)
 
 
 async def conversation_of(
@@ -130,10 +170,15 @@ async def _past(services: Services, caller: Caller, body: ResponsesRequest) -> P
     """The conversation that a request continues.
 
     Raises:
-        NotFound: `response_not_found`.
-        BadRequest: `invalid_value` for one without an answer.
+        NotFound: `response_not_found`, `conversation_not_found`.
+        BadRequest: `invalid_value` for one without an answer, or that is full.
         StateRefused: `erased`.
     """
+    if body.conversation is not None:
+        talks = KeptConversations(services, caller.principal)
+        found, requests = await talks.find(body.conversation.id)
+        found.check_room()
+        return Past(tuple(found.parsed()), requests)
     if body.previous_response_id is None:
         return Past()
     stored = await _found(services, caller, body.previous_response_id)

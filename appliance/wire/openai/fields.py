@@ -205,7 +205,6 @@ TABLE: Final[tuple[FieldGroup, ...]] = (
     _refused("functions function_call", _RESPONSES, _OLD_TOOLS, [], "none", "auto"),
     _refused("service_tier", _RESPONSES, "the key decides how urgent it is", "auto", "default"),
     # Of a store.
-    _refused("conversation", _RESPONSES, "use previous_response_id"),
     _refused("previous_response previous_input_messages", _RESPONSES, "use previous_response_id"),
     _refused("background_options", _RESPONSES, "background is true or false",
              False),

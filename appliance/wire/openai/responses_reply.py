@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from appliance.wire.openai.responses_request import ConversationName
+
 
 class InputDetails(BaseModel):
     """Of the input: what was not computed again, and what was put aside for later."""
@@ -72,6 +74,7 @@ class Response(BaseModel):
     model: str
     status: Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
     background: bool
+    conversation: ConversationName | None
     error: ResponseError | None
     incomplete_details: dict[str, str] | None
     instructions: str | None

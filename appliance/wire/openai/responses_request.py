@@ -230,6 +230,19 @@ class ReasoningSettings(BaseModel):
     effort: str | None = Field(None, max_length=32)
 
 
+Metadata: TypeAlias = Annotated[dict[str, str], at_most(_MOST_METADATA)]
+
+
+class ConversationName(BaseModel):
+    """A conversation by its id."""
+
+    id: str = Field(min_length=1, max_length=128)
+
+
+def _as_name(value: Any) -> Any:
+    return {"id": value} if isinstance(value, str) else value
+
+
 class ResponsesRequest(RequestBody):
     """The body of `POST /v1/responses`."""
 
@@ -252,7 +265,11 @@ class ResponsesRequest(RequestBody):
     store: bool | None = None
     background: bool | None = None
     previous_response_id: str | None = Field(None, min_length=1, max_length=128)
-    metadata: Annotated[dict[str, str], at_most(_MOST_METADATA)] | None = None
+    conversation: Annotated[
+        ConversationName | None,
+        BeforeValidator(_as_name, json_schema_input_type=str | ConversationName | None),
+    ] = None
+    metadata: Metadata | None = None
     text: TextSettings | None = None
     tools: list[FunctionTool] | None = Field(None, max_length=MOST_TOOLS, fail_fast=True)
     tool_choice: Choice | None = None
@@ -263,6 +280,8 @@ class ResponsesRequest(RequestBody):
     def _consistent(self) -> Self:
         if not self.input:
             raise field_refused("invalid_value", "input", "is empty")
+        if self.conversation is not None and self.previous_response_id is not None:
+            raise field_refused("invalid_value", "conversation", "not with previous_response_id")
         if self.background and self.stream:
             reason = "a background response is read with GET, not streamed"
             raise field_refused("unsupported_parameter", "stream", reason)

@@ -123,7 +123,6 @@ async def test_a_history_arrives_as_messages(lan: Lan) -> None:
 @pytest.mark.parametrize(
     ("fields", "code", "param"),
     [
-        ({"conversation": "c"}, "unsupported_parameter", "conversation"),
         ({"truncation": "auto"}, "unsupported_parameter", "truncation"),
         ({"tools": [{"type": "web_search", "name": "x"}]}, "unsupported_parameter",
          "tools[0].type"),

@@ -4,10 +4,20 @@ They run in the environments of `lock-clients.txt`, `lock-inspect.txt` and `lock
 where nothing of the product can be imported.
 """
 
+import json
 import os
+import re
+import sys
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 
 import pytest
+
+PASSED: dict[str, bool] = {}
+"""Tests in words, and whether all their cases passed."""
+_BESIDE = {"httpx", "httpx2", "pydantic", "pytest", "requests"}
+"""Packages that tests import, and that are no clients."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +43,25 @@ def server() -> Server:
         os.environ["CONTRACT_RERANKER"],
         os.environ["CONTRACT_TASK"],
     )
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note a test that passed; one that was skipped says nothing."""
+    if report.when == "call" and not report.skipped:
+        words = report.location[2].partition("[")[0].removeprefix("test_").replace("_", " ")
+        PASSED[words] = PASSED.get(words, True) and report.passed
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell which clients were seen, for `tests/contract/seen.py`."""
+    out = os.environ.get("CONTRACT_SEEN")
+    files = {item.path for item in session.items}
+    if out is None or len(files) != 1:
+        return
+    imported = re.findall(r"^(?:from|import) (\w+)", files.pop().read_text("utf-8"), re.MULTILINE)
+    owners = metadata.packages_distributions()
+    foreign = set(imported) - set(sys.stdlib_module_names) - _BESIDE
+    names = {owners[name][0] for name in foreign if name in owners}
+    clients = {name: metadata.version(name) for name in sorted(names)}
+    passed = [words for words, good in PASSED.items() if good]
+    Path(out).write_text(json.dumps({"clients": clients, "passed": passed}), encoding="utf-8")

@@ -60,7 +60,7 @@ def test_a_response(server: Any) -> None:
     assert last.response.output_text
 
 
-def test_a_response_is_kept_gone_on_with_and_removed(server: Any) -> None:
+def test_a_response_is_kept_continued_and_removed(server: Any) -> None:
     with OpenAI(base_url=server.base_url, api_key=server.api_key) as client:
         short: Any = {"model": server.model, "max_output_tokens": 8, "temperature": 0}
         first = client.responses.create(input="Say hello.", **short)
@@ -79,3 +79,22 @@ def test_a_response_is_kept_gone_on_with_and_removed(server: Any) -> None:
         assert client.responses.cancel(begun.id).output_text == done.output_text
         with pytest.raises(NotFoundError):
             client.responses.retrieve(second.id)
+
+
+def test_a_conversation_is_kept_and_continued(server: Any) -> None:
+    with OpenAI(base_url=server.base_url, api_key=server.api_key) as client:
+        short: Any = {"model": server.model, "max_output_tokens": 8, "temperature": 0}
+        first: Any = {"type": "message", "role": "developer", "content": "Be brief."}
+        talk = client.conversations.create(items=[first], metadata={"topic": "valves"})
+        for turn in range(2):
+            answer = client.responses.create(input=f"Turn {turn}.", conversation=talk.id, **short)
+            assert answer.conversation and answer.conversation.id == talk.id
+        items = list(client.conversations.items.list(talk.id, order="asc", limit=2))
+        assert [item.type for item in items] == ["message"] * 5
+        client.conversations.items.delete(str(items[0].id), conversation_id=talk.id)
+        assert len(list(client.conversations.items.list(talk.id))) == 4
+        changed = client.conversations.update(talk.id, metadata={"topic": "pumps"})
+        assert client.conversations.retrieve(talk.id).metadata == changed.metadata
+        client.conversations.delete(talk.id)
+        with pytest.raises(NotFoundError):
+            client.conversations.retrieve(talk.id)

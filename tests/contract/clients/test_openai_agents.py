@@ -1,5 +1,6 @@
 """`openai-agents`: an output type, a demanded function and its result, over both routes."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from agents import (
     Agent,
     ModelSettings,
     OpenAIChatCompletionsModel,
+    OpenAIConversationsSession,
     OpenAIResponsesModel,
     Runner,
     function_tool,
@@ -100,3 +102,24 @@ def test_ten_turns_by_the_id_of_the_response_before(server: Any) -> None:
         previous = done.last_response_id
         seen.append(done.context_wrapper.usage.input_tokens)
     assert previous and seen == sorted(seen) and len(set(seen)) == 10  # each reads all before
+
+
+def test_a_session_of_kept_conversations(server: Any) -> None:
+    client = AsyncOpenAI(base_url=server.base_url, api_key=server.api_key, max_retries=0)
+    session = OpenAIConversationsSession(openai_client=client)
+    agent = Agent(
+        name="host", model=model(server, OpenAIResponsesModel),
+        model_settings=ModelSettings(temperature=0, max_tokens=4),
+    )  # fmt: skip
+
+    async def talk() -> list[int]:
+        seen = []
+        for turn in range(3):
+            await Runner.run(agent, f"Turn {turn}.", session=session)
+            seen.append(len(await session.get_items()))
+        assert await session.pop_item()
+        seen.append(len(await session.get_items()))
+        await session.clear_session()
+        return seen
+
+    assert asyncio.run(talk()) == [2, 4, 6, 5]

@@ -1,0 +1,78 @@
+"""Clients as the contract tests saw them: `seen.json`, of which docs/interop.md is made.
+
+Rules: only a test that passed is written down; `--seen` writes what this run saw over what an
+earlier one saw of the same file, and leaves all else. A test whose name says that something is
+refused, or an error, is a refusal.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+RECORD: Final = Path(__file__).with_name("seen.json")
+NODE: Final = Path(__file__).parent / "node"
+_REFUSAL: Final = re.compile("refus|error|fails|is not", re.ASCII)
+_IMPORTED: Final = re.compile(r'from "(@[^"/]+/[^"/]+|[^"@/.:][^"/:]*)')
+_PASSED: Final = re.compile(r"^ok \d+ - (.+)$", re.MULTILINE)
+
+
+class SeenClients(msgspec.Struct):
+    """One file of tests.
+
+    Attributes:
+        clients: names of packages and their versions.
+        passed: in words, the tests that passed.
+    """
+
+    clients: dict[str, str]
+    passed: list[str]
+
+    @property
+    def works(self) -> list[str]:
+        """The tests of what works."""
+        return [test for test in self.passed if not _REFUSAL.search(test)]
+
+    @property
+    def refused(self) -> list[str]:
+        """The tests of what is refused."""
+        return [test for test in self.passed if _REFUSAL.search(test)]
+
+
+def recorded() -> dict[str, SeenClients]:
+    """The record of this tree, by file."""
+    return msgspec.json.decode(RECORD.read_bytes(), type=dict[str, SeenClients])
+
+
+def write(name: str, seen: SeenClients) -> None:
+    """Write down what a run saw of a file."""
+    found = {**(recorded() if RECORD.is_file() else {}), name: seen}
+    whole = {key: msgspec.to_builtins(found[key]) for key in sorted(found)}
+    text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)
+    RECORD.write_text(text + "\n", encoding="utf-8")
+
+
+def of_node(script: str, output: str) -> SeenClients:
+    """The packages of npm that a script imports, and what its output in TAP says.
+
+    Args:
+        script: its text.
+    """
+    lock = json.loads((NODE / "package-lock.json").read_text("utf-8"))["packages"]
+    names = sorted(set(_IMPORTED.findall(script)) & _direct())
+    versions = {f"{name} (npm)": lock[f"node_modules/{name}"]["version"] for name in names}
+    return SeenClients(versions, _PASSED.findall(output))
+
+
+def _direct() -> set[str]:
+    return set(json.loads((NODE / "package.json").read_text("utf-8"))["dependencies"])
+
+
+def table() -> Iterable[tuple[str, str, str]]:
+    """The rows of docs/interop.md: clients, what works, what is refused."""
+    for _, one in sorted(recorded().items()):
+        clients = ", ".join(f"{name} {version}" for name, version in sorted(one.clients.items()))
+        yield clients, "; ".join(one.works), "; ".join(one.refused)

@@ -1,0 +1,65 @@
+"""The record of clients is of tests that are there, and the page of the record."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.contract import seen
+from tests.contract.seen import NODE, SeenClients, of_node, recorded, table, write
+
+CLIENTS = Path(__file__).parent / "clients"
+NO_CLIENT = {"test_schemathesis.py"}
+"""Sends what no client would."""
+NOT_YET = {
+    "ai-sdk.test.mjs", "langchain.test.mjs", "test_dspy.py", "test_embeddings.py",
+    "test_haystack.py", "test_inspect.py", "test_instructor.py", "test_langchain.py",
+    "test_langchain_agents.py", "test_litellm.py", "test_llama_index.py", "test_llm.py",
+    "test_lm_eval.py", "test_pydantic_ai.py", "test_semantic_kernel.py", "test_smolagents.py",
+}  # fmt: skip
+"""Of no recorded run: the next one takes its files out of here."""
+
+
+def named_in(path: Path) -> set[str]:
+    """The tests of a file, in words."""
+    found = ast.walk(ast.parse(path.read_text("utf-8")))
+    names = {node.name for node in found if isinstance(node, ast.FunctionDef)}
+    return {name.removeprefix("test_").replace("_", " ") for name in names if "test_" in name}
+
+
+def test_the_record_is_of_files_and_tests_that_are_there() -> None:
+    python = {path.name: path for path in CLIENTS.glob("test_*.py")}
+    node = {path.name for path in NODE.glob("*.test.mjs")}
+    assert set(recorded()) <= python.keys() | node
+    for name, one in recorded().items():
+        assert one.clients and one.passed
+        if name in python:
+            gone = set(one.passed) - named_in(python[name])
+            assert not gone, f"{name} was changed: make test-contract RECORD=1"
+
+
+def test_every_client_is_in_the_record() -> None:
+    files = {path.name for path in [*CLIENTS.glob("test_*.py"), *NODE.glob("*.test.mjs")]}
+    missing = files - NO_CLIENT - recorded().keys()
+    assert missing == NOT_YET, "make test-contract RECORD=1"
+
+
+def test_a_run_is_written_over_an_earlier_one_of_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen, "RECORD", tmp_path / "seen.json")
+    write("b.py", SeenClients({"b": "1"}, ["a stream", "errors are classes"]))
+    write("a.py", SeenClients({"a": "1"}, ["a chat"]))
+    write("b.py", SeenClients({"b": "2"}, ["a stream", "what is wrong is refused"]))
+    assert list(table()) == [
+        ("a 1", "a chat", ""),
+        ("b 2", "a stream", "what is wrong is refused"),
+    ]
+
+
+def test_packages_of_npm_have_the_version_of_the_lock() -> None:
+    script = 'import { Client } from "@modelcontextprotocol/client";\nimport { x } from "node:x";'
+    found = of_node(script, "ok 1 - one\nnot ok 2 - two\nok 3 - what is refused\n")
+    ((name, version),) = found.clients.items()
+    assert name == "@modelcontextprotocol/client (npm)" and version[0].isdigit()
+    assert (found.works, found.refused) == (["one"], ["what is refused"])
