@@ -63,8 +63,8 @@ def notice(output: Output, data: Path) -> None:
     """
     from appliance.audit.files import LogFiles  # what lists incidents needs none of it
     from appliance.clock import SystemClock
-    from appliance.forwarding.notices import IncidentNotice
     from appliance.forwarding.delivery import tell_at_once
+    from appliance.forwarding.notices import IncidentNotice
     from appliance.incidents.rules import SERVICE_FAILED
 
     origin = LogFiles(data / "audit").verifier_key().name

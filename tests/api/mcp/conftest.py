@@ -8,6 +8,7 @@ import pytest
 
 from appliance.api.app import create_lan_app
 from appliance.app import Services
+from appliance.auth.rejected import RejectedCounts
 from appliance.retrieval.collection import Settings
 from tests.api.conftest import Lan
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
@@ -22,7 +23,11 @@ async def lan(real_services: Services) -> AsyncIterator[Lan]:
     inference, supervisor = FakeInference(real_services.audit), FakeSupervisor(["ready"])
     services = with_fakes(real_services, inference, supervisor)
     server = replace(services.config.server, mcp=True, cors_origins=(PAGE,))
-    services = replace(services, config=replace(services.config, server=server))
+    services = replace(
+        services,
+        config=replace(services.config, server=server),
+        rejected=RejectedCounts(services.clock),  # of a minute without sources of other tests
+    )
     app = create_lan_app(services)
     key, secret = services.keys.create("mcp app")
     headers = {"authorization": f"Bearer {secret}"}
