@@ -166,7 +166,7 @@ EDITS: Final = {
     "a key that nobody made": (
         "INSERT INTO api_keys SELECT 'aaaaaaaaaaaa', 'x', role, models, zeroblob(32), 0, NULL,"
         " NULL, NULL, rpm, tpm, concurrency, weight, priority, NULL, NULL, NULL, 0, 0, 0, content,"
-        " 0, 0 FROM api_keys WHERE name = 'app'",
+        " 0, 0, 0 FROM api_keys WHERE name = 'app'",
     ),
     "a member of a group": (f"INSERT INTO key_groups VALUES ('staff', {ONE.format('small')})",),
     "an artifact is not retired": ("UPDATE models SET state = 'approved' WHERE id = 'retired'",),
