@@ -2,7 +2,9 @@
 
 Rules: the program itself draws, at 100 columns and 30 lines, from made-up answers of a server;
 nothing is touched up. Run `.venv/bin/python docs/screenshots.py` after changing `tui/`; with
-`--png` pictures are made beside them as well, by rsvg-convert (Debian: librsvg2-bin).
+`--png` pictures are made beside them as well, by rsvg-convert (Debian: librsvg2-bin). With
+`--all DIR` every scene is drawn to a directory outside the tree, in three sizes and two palettes,
+to be looked at.
 """
 
 import asyncio
@@ -18,6 +20,8 @@ from tests.tui.staging import Scene, scenes, staged
 
 IMAGES = Path(__file__).parent / "img"
 SIZE: Final = (100, 30)
+SIZES: Final = ((80, 24), (120, 40), (200, 60))
+PALETTES: Final = ("dark", "light")
 PICTURES: Final = ("overview", "models", "import-plan", "keys")
 _FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
@@ -28,9 +32,9 @@ _INDENTED = re.compile(
 _CELL: Final = 12.2
 
 
-async def draw(scene: Scene) -> str:
+async def draw(scene: Scene, size: tuple[int, int] = SIZE, palette: str = "dark") -> str:
     """One screen as an SVG that asks no other host for a font."""
-    async with staged(scene, SIZE) as opened:
+    async with staged(scene, size, palette=palette) as opened:
         svg = opened.app.export_screenshot(title=f"appliance tui: {scene.title}")
     svg = re.sub(r"terminal-\d+", "terminal", _FONT_FACES.sub("", svg))
     return _INDENTED.sub(_moved, svg)
@@ -48,11 +52,30 @@ async def _draw_all() -> None:
         (IMAGES / f"{scene.name}.svg").write_text(await draw(scene), encoding="utf-8")
 
 
+async def _draw_sizes(place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    for scene in scenes():
+        for width, height in SIZES:
+            for palette in PALETTES:
+                name = f"{scene.name}-{width}x{height}-{palette}.svg"
+                drawn = await draw(scene, (width, height), palette)
+                (place / name).write_text(drawn, encoding="utf-8")
+
+
+def _picture(image: Path) -> None:
+    picture = image.with_suffix(".png")
+    subprocess.run(["rsvg-convert", "-o", picture, image], check=True)
+
+
 if __name__ == "__main__":
-    IMAGES.mkdir(exist_ok=True)
-    asyncio.run(_draw_all())
+    if "--all" in sys.argv:
+        place = Path(sys.argv[sys.argv.index("--all") + 1])
+        asyncio.run(_draw_sizes(place))
+        images = sorted(place.glob("*.svg"))
+    else:
+        IMAGES.mkdir(exist_ok=True)
+        asyncio.run(_draw_all())
+        images = [IMAGES / f"{name}.svg" for name in PICTURES]
     if "--png" in sys.argv:
-        for name in PICTURES:
-            image = IMAGES / f"{name}.svg"
-            picture = image.with_suffix(".png")
-            subprocess.run(["rsvg-convert", "-o", picture, image], check=True)
+        for image in images:
+            _picture(image)

@@ -3,7 +3,7 @@
 - A test costs user and system time of its process and of the children that it waited for.
 - `RECORD` names the modules that take a second or more; the longest begin first, so that none of
   them runs alone at the end.
-- `make test RECORD=1` writes it anew, on two idle cores; a run of named files writes nothing.
+- `make test RECORD=1` writes it anew, on two idle cores.
 
     python -m tests.durations     the packages, the most expensive first
 """
@@ -110,7 +110,7 @@ class Meter:
         terminalreporter.section("durations")
         for line in _table(title, by_package(self._sums)) + _table("modules", self._sums):
             terminalreporter.write_line(line)
-        if self._record and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        if self._record:
             RECORD.write_text(write(self._sums), encoding="utf-8")
 
 

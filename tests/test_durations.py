@@ -1,8 +1,6 @@
 """What modules of tests cost, as it is recorded and as it orders a run."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
@@ -45,16 +43,3 @@ def test_the_longest_groups_begin(
     assert [each.nodeid for each in items] == [
         "tests/a/test_x.py::t", "tests/test_z.py::t", "tests/new.py::t",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("source", pytest.Config.ArgsSource)
-def test_only_a_run_of_all_is_recorded(
-    source: pytest.Config.ArgsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(durations, "RECORD", tmp_path / "durations.txt")
-    meter = durations.Meter(record=True)
-    meter._sums = {f"tests/a/test_{number}.py": 2.0 for number in range(20)}
-    reporter: Any = SimpleNamespace(section=print, write_line=print)
-    meter.pytest_terminal_summary(reporter, cast(Any, SimpleNamespace(args_source=source)))
-    whole = source is pytest.Config.ArgsSource.TESTPATHS
-    assert (sum(durations.recorded().values()) == 40) is durations.RECORD.exists() is whole

@@ -15,49 +15,67 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import ContentSwitcher
 
 from appliance.errors import ApplianceError
-from tui import theme
+from appliance.wire.admin.usage import CurrentLoad
+from tui import ring, theme
 from tui.change import Answers, Change, Running
 from tui.desk import Desk
+from tui.keys import OF_SCREENS, PLACES, VERBS, Level, Verb
 from tui.link import Files, Link, LinkState, Poller, Question, Snapshot, look
+from tui.screens.acting import Acting
 from tui.screens.advice import AdvicePage
 from tui.screens.audit import AuditPage
 from tui.screens.collections import CollectionsPage
+from tui.screens.datasets import DatasetsPage
+from tui.screens.drift import DriftPage
 from tui.screens.evaluations import EvaluationsPage
 from tui.screens.first import FirstPage
-from tui.screens.help import HelpScreen, live_keys
+from tui.screens.help import HelpScreen
 from tui.screens.incidents import IncidentsPage
 from tui.screens.jobs import JobsPage
 from tui.screens.keys import KeysPage
 from tui.screens.labels import LabelsPage
+from tui.screens.listing import BROAD, ListPage
 from tui.screens.logs import LogsPage
 from tui.screens.media import MediaPage
 from tui.screens.models import ModelsPage
-from tui.screens.overview import OverviewPage
+from tui.screens.overview import ROOMY, TALL, OverviewPage
 from tui.screens.page import Page
-from tui.screens.palette import Choice, Palette
+from tui.screens.palette import Palette
+from tui.screens.people import PeoplePage
 from tui.screens.requests import RequestsPage
 from tui.screens.routes import RoutesPage
 from tui.screens.tasks import TasksPage
+from tui.screens.trust import TrustPage
 from tui.screens.tuning import TuningPage
 from tui.screens.upstreams import UpstreamsPage
+from tui.screens.usage import UsagePage
 from tui.text import lines
 from tui.view import frame
 from tui.view.flash import flash
+from tui.view.palette import Choice
 from tui.widgets.ask import Ask
 from tui.widgets.entry import Typing
 from tui.widgets.keys import KeyLine
+from tui.widgets.menu import Menu, MenuLine
 from tui.widgets.part import OLD, Part
 
 PERIOD, BASIC_PERIOD = 1.0, 5.0
 _LONGEST_UNPAINTED = 2.0
+_WRITE_SECONDS = 30.0
+_TRAIL = 20
+"""Places that escape goes back through."""
+_ROWS = 200
+"""Rows of the list in front that the palette finds."""
 PAGES: tuple[type[Page], ...] = (
     OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, TasksPage,
     EvaluationsPage, LogsPage, MediaPage, LabelsPage, CollectionsPage, AdvicePage, RoutesPage,
-    TuningPage, UpstreamsPage, IncidentsPage, FirstPage,
+    TuningPage, UpstreamsPage, IncidentsPage, DatasetsPage, DriftPage, PeoplePage, TrustPage,
+    UsagePage, FirstPage,
 )  # fmt: skip
 
 
@@ -96,25 +114,17 @@ class OperatorApp(Typing):
     TITLE = "appliance"
     CSS_PATH = Path(__file__).with_name("operator.tcss")
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-wide")]  # noqa: RUF012 - declared so by Textual
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Textual
+        (0, "-narrow"), (70, "-wide"), (ROOMY, "-roomy"), (BROAD, "-broad"),
+    ]  # fmt: skip
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (TALL, "-tall")]  # noqa: RUF012 - declared so by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1", "help", "Help", key_display="?", show=False),
-        Binding("colon,ctrl+p", "palette", "Commands", key_display=":"),
-        Binding("r", "refresh", "Refresh", show=False),
-        Binding("a", "go('advice')", "Advice", show=False),
-        Binding("t", "go('labels')", "To label: queues", show=False),
-        Binding("o", "go('collections')", "Collections of documents", show=False),
-        Binding("u", "go('routes')", "Routes", show=False),
-        Binding("m", "go('tuning')", "Tuning of models", show=False),
-        Binding("h", "go('upstreams')", "Hosts of upstreams", show=False),
-        Binding("i", "go('incidents')", "Incidents", show=False),
-        Binding("escape", "escape", "Back", show=False),
-        Binding("q", "leave", "Quit"),
         *(
-            Binding(page.DIGIT, f"go('{page.TITLE.lower()}')", page.TITLE, show=False)
-            for page in PAGES
-            if page.DIGIT
+            Binding(verb.keys, verb.action, verb.words, show=verb.shown, key_display=verb.display)
+            for verb in VERBS
+            if verb.action and not verb.page
         ),
+        *(Binding(place.key, f"go('{place.name}')", place.title, show=False) for place in PLACES),
     ]
 
     def __init__(self, desk: Desk, *, period: float | None = None) -> None:
@@ -132,8 +142,11 @@ class OperatorApp(Typing):
         self._read_topic: str | None = None  # what was read of the files since the server went
         self._unpainted: ExitStack | None = ExitStack()
         self._shown_state: tuple[object, ...] = ()
-        self.register_theme(theme.full())
-        self.theme = theme.BASIC if desk.basic else theme.full().name
+        self._trail: list[str] = []
+        self._written = desk.clock()
+        for made in theme.PALETTES.values():
+            self.register_theme(made)
+        self.theme = theme.BASIC if desk.basic else theme.PALETTES[desk.palette].name
         self.animation_level = "none"
         self.set_class(desk.basic, "basic")
 
@@ -177,6 +190,7 @@ class OperatorApp(Typing):
         """Let go of the server, and end what runs."""
         self._poller.stop()
         self._desk.commands.close()
+        ring.write(self._desk.ring, self._desk.ring_file)
 
     def on_resize(self) -> None:
         """Use the room that there is, once the framework knows it, too."""
@@ -205,11 +219,22 @@ class OperatorApp(Typing):
             self._desk.files = self._read_topic = None
         if snapshot is not None and not link.failures:
             if snapshot.load is not None:
-                self._desk.history.add(snapshot.load)
+                self._keep(snapshot.load)
             if self._question is not None and snapshot.topic == self._question.topic:
                 self.page.hear(snapshot.topic, snapshot.answer)
         self.draw()
         self._read_files()
+
+    def _keep(self, load: CurrentLoad) -> None:
+        """A point for the charts, and from time to time the file."""
+        desk, before = self._desk, self._desk.history.newest
+        desk.history.add(load)
+        point = desk.history.newest
+        if point is not None and point is not before:
+            desk.ring.add(point, desk.wall())
+            if desk.clock() - self._written >= _WRITE_SECONDS:
+                self._written = desk.clock()
+                ring.write(desk.ring, desk.ring_file)
 
     def _read_files(self) -> None:
         """While no server answers, have the commands say what the screen wants to know, once."""
@@ -252,13 +277,16 @@ class OperatorApp(Typing):
         if not self._top.is_attached:
             return
         desk, now, width = self._desk, self._desk.clock(), self.size.width
-        newest = desk.history.newest
-        shown = frame.top(desk.link, newest, now, width, readonly=desk.readonly, files=desk.files)
-        self._top.say(shown)
-        tabs = [(page.DIGIT, page.TITLE) for page in self._pages.values() if page.DIGIT]
-        self._nav.say(frame.navigation(tabs, self.page.TITLE, width))
+        self._top.say(
+            frame.top(
+                desk.link, desk.history.newest, now, desk.wall(), width,
+                readonly=desk.readonly, files=desk.files,
+            )
+        )  # fmt: skip
+        self._nav.say(frame.navigation(self.page.TITLE, width))
         told = [] if self.page.TITLE == "Start" else frame.trouble(desk.link, now, str(desk.data))
-        self._trouble.say(lines(told))
+        known = frame.worst(desk.status, width) if not told and self.page.ALARMED else Content("")
+        self._trouble.say(lines(told) if told else known)
         self._flash.say(flash(self._under_way))
         self.query_one("#body").set_class(desk.stale and desk.status is not None, OLD)
         self.page.draw()
@@ -269,14 +297,35 @@ class OperatorApp(Typing):
 
     # moving about
 
-    def action_go(self, name: str) -> None:
-        """Put a screen in front."""
+    def action_go(self, name: str, words: str = "") -> None:
+        """Put a place in front, narrowed to what the words find."""
         if len(self.screen_stack) > 1:
             return
-        switcher = self.query_one("#body", ContentSwitcher)
-        if switcher.current != f"page-{name}":
-            switcher.current = f"page-{name}"
-            self._enter(self._pages[name])
+        before = self.page.TITLE.lower()
+        self._pages[name].narrow(words)
+        if before != name:
+            self._trail = [*self._trail[-_TRAIL:], before]
+            self._put(name)
+        else:
+            self.draw()
+
+    def _put(self, name: str) -> None:
+        self.query_one("#body", ContentSwitcher).current = f"page-{name}"
+        self._enter(self._pages[name])
+
+    def on_page_go(self, message: Page.Go) -> None:
+        """A screen leads to another place."""
+        self.action_go(message.place.lower(), message.words)
+
+    def action_map(self) -> None:
+        """Show all places, level by level."""
+        options = [
+            MenuLine(one.key, one.name, one.title, f"{level}: {one.finds}")
+            for level in Level
+            for one in PLACES
+            if one.level is level
+        ]
+        self.push_screen(Menu("GO TO", options, self.action_go))
 
     def _enter(self, page: Page) -> None:
         page.enter()
@@ -301,10 +350,14 @@ class OperatorApp(Typing):
         self._ask(self.page.question())
 
     def action_escape(self) -> None:
-        """Undo the last narrowing, else put the last message away."""
-        if not self.page.back() and self._under_way is not None and self._under_way.done:
+        """One step back: a narrowing, the last message, then the place before."""
+        if self.page.back():
+            return
+        if self._under_way is not None and self._under_way.done:
             self._under_way = None
             self.draw()
+        elif self._trail:
+            self._put(self._trail.pop())
 
     def action_leave(self) -> None:
         """End the program."""
@@ -312,26 +365,56 @@ class OperatorApp(Typing):
 
     def action_help(self) -> None:
         """Show the keys that work now."""
-        self.push_screen(HelpScreen(live_keys(self.screen)))
+        page = self.page
+        acts = [act for act in page.ACTS if page.offers(act)]
+        verbs = [verb for verb in VERBS if not verb.page or page.check_action(_action(verb), ())]
+        self.push_screen(HelpScreen(page.TITLE, acts, verbs))
 
     def action_palette(self) -> None:
-        """Offer every command that works now, by its words."""
-        self.push_screen(Palette(self._choices()), self._chosen)
+        """Offer every place, action, row and colour by its letters."""
+        self.push_screen(Palette(list(self._choices())), self._chosen)
 
     def _choices(self) -> Iterable[Choice]:
-        for active in self.screen.active_bindings.values():
-            binding = active.binding
-            ours = active.node is self or isinstance(active.node, Page)
-            if ours and active.enabled and binding.description and binding.action != "palette":
-                yield Choice(binding.description, binding.key, binding.action, active.node)
+        page = self.page
+        for act in page.ACTS:
+            yield Choice(act.words, f"a {act.key}", f"do {act.name}", "", page.why_not(act))
+        for one in PLACES:
+            yield Choice(one.title, one.key, f"go {one.name}", one.finds)
+        for verb in VERBS:
+            if verb.action and _action(verb) != "palette":
+                has = not verb.page or page.check_action(_action(verb), ())
+                why_not = "" if has else "not on this screen"
+                yield Choice(verb.words, _display(verb), f"verb {verb.action}", verb.does, why_not)
+        for name in theme.PALETTES:
+            basic = "a basic terminal has its own" if self._desk.basic else ""
+            yield Choice(f"Colours: {name}", "", f"colours {name}", "", basic)
+        if isinstance(page, ListPage):
+            for item in page.items()[:_ROWS]:
+                key = page.rows.key_of(item)
+                yield Choice(key, "", f"row {key}", page.TITLE)
 
     def _chosen(self, choice: Choice | None) -> None:
-        if choice is not None:
-            self.call_later(self.run_action, choice.action, choice.node)
+        if choice is None:
+            return
+        kind, _, name = choice.action.partition(" ")
+        page = self.page
+        match kind:
+            case "do":
+                self.call_later(page.do, name)
+            case "go":
+                self.call_later(self.action_go, name)
+            case "verb":
+                node = page if _action_name(name) in OF_SCREENS else self
+                self.call_later(self.run_action, name, node)
+            case "colours":
+                self.theme = theme.PALETTES[name].name
+            case _:
+                self.call_later(page.narrow, name)
+                self.call_later(self.draw)
 
     # changes
 
-    def on_page_begin(self, message: Page.Begin) -> None:
+    def on_acting_begin(self, message: Acting.Begin) -> None:
         """Ask, then make the change."""
         change = message.change
         if self._under_way is not None and not self._under_way.done:
@@ -344,7 +427,7 @@ class OperatorApp(Typing):
 
         self.push_screen(Ask(change), answered)
 
-    def on_page_said(self, message: Page.Said) -> None:
+    def on_acting_said(self, message: Acting.Said) -> None:
         """Tell it in the flash line."""
         self._tell(message.words, failed=message.failed)
 
@@ -384,3 +467,15 @@ class OperatorApp(Typing):
         if running.done:
             self._ask(self.page.question())
         self.draw()
+
+
+def _action(verb: Verb) -> str:
+    return _action_name(verb.action)
+
+
+def _action_name(action: str) -> str:
+    return action.partition("(")[0]
+
+
+def _display(verb: Verb) -> str:
+    return verb.display or verb.keys.partition(",")[0]

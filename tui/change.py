@@ -4,15 +4,17 @@ Rules: a change names the object, the request and the audit record before it is 
 undone needs the object's name typed; it is sent once and never again by itself.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel
 
 from appliance.client import AdminClient
 from appliance.types import Report
 from appliance.wire.admin.endpoint import Endpoint, Named, R
+from tui.command import Commands
 from tui.text import Cell
 
 Answers: TypeAlias = Mapping[str, str]
@@ -25,6 +27,7 @@ class Blank:
     Attributes:
         must_be: the only text that is taken; for what cannot be undone.
         needed: may not stay empty.
+        choices: what up and down go through; anything else may be typed, too.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Blank:
     must_be: str = ""
     needed: bool = False
     help: str = ""
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,3 +152,55 @@ def name_blank(name: str) -> Blank:
 def reason_blank() -> Blank:
     """Why; it is recorded."""
     return Blank("reason", "Reason", help="recorded")
+
+
+def joined(words: str, changes: Sequence[Change]) -> Change:
+    """Several changes of one kind as one: asked once, made one after the other.
+
+    Args:
+        words: the kind.
+    """
+
+    def work(answers: Answers, report: Report) -> str:
+        said = []
+        for number, change in enumerate(changes):
+            report(words, number, len(changes))
+            said.append(str(change.work(answers, report)))
+        return "; ".join(said)
+
+    first = changes[0]
+    return Change(
+        f"{words}: {len(changes)} rows",
+        first.request,
+        first.record,
+        work,
+        first.blanks,
+        tuple(change.title for change in changes),
+        lasting=first.lasting,
+    )
+
+
+_COMMAND: Final = re.compile(r"`(appliance [^`]+)`")
+
+
+def first_step(said: str) -> str:
+    """The command that a text names; empty where it names none."""
+    found = _COMMAND.search(said)
+    return found[1] if found else ""
+
+
+def typed(commands: Commands, line: str) -> Change:
+    """The change that a person would type as a command; its capitals are blanks to fill in."""
+    words = line.split()[1:]
+    blanks = tuple(
+        Blank(word, word.replace("_", " ").capitalize(), needed=True)
+        for word in words
+        if word.isupper()
+    )
+
+    def work(answers: Answers, report: Report) -> str:
+        given = [answers[word] if word.isupper() else word for word in words]
+        commands.run(*given, "--directory", str(commands.data), report=report, data=False)
+        return " ".join(["done: appliance", *given])
+
+    return Change(f"Run {line}", line, "what the command records, by you", work, blanks)

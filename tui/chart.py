@@ -4,7 +4,7 @@ Rules: pure; every character of the basic set is ASCII; equal values draw equal 
 an appliance that rests sends nothing; what was before the first value looks like the first value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -46,13 +46,18 @@ def bar(part: float, whole: float, width: int, *, ascii_only: bool) -> str:
     return full * cells + empty * (width - cells)
 
 
-def scale(values: Sequence[float], least: float) -> float:
-    """A top of 1, 2 or 5 times a power of ten that holds every value, so that it rarely changes."""
+def scale(values: Sequence[float], least: float, *, finer: bool = False) -> float:
+    """A top of few digits times a power of ten that holds every value, so that it rarely changes.
+
+    Args:
+        finer: more tops, so that a large chart is filled.
+    """
     highest = max([least, *values])
     step = 1.0
     while step < highest:
         step *= 10.0
-    return next(s for s in (step / 10, step / 5, step / 2, step) if s >= highest)
+    parts = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0) if finer else (0.1, 0.2, 0.5, 1.0)
+    return next(step * part for part in parts if step * part >= highest)
 
 
 def _level(value: float, top: float, most: int) -> int:
@@ -151,3 +156,84 @@ def _line(points: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
             for n in range(steps + 1)
         }
     return found
+
+
+def over_time(
+    values: Sequence[float | None],
+    width: int,
+    height: int,
+    ends: tuple[str, str],
+    label: Callable[[float], str],
+    *,
+    least: float = 0.0,
+    ascii_only: bool,
+) -> list[str]:
+    """A filled chart of the whole width with an axis, its unit, and the time at both ends.
+
+    Args:
+        values: the oldest first, evenly apart; None leaves a gap.
+        width, height: in cells, the axes among them.
+        ends: the times at the left and the right end.
+        label: a value with its unit, for the axis.
+        least: the top is never lower.
+    """
+    top = scale([value for value in values if value is not None], least, finer=True)
+    told = [label(top), label(top / 2), label(0)]
+    margin = max(map(len, told))
+    room, lines = max(4, width - margin - 2), max(2, height - 2)
+    drawn = _filled(values, room, lines, top, ascii_only=ascii_only)
+    marks = {0: told[0], lines // 2: told[1]} if lines > 3 else {0: told[0]}
+    tick, rule, corner = ("|", "-", "+") if ascii_only else ("┤", "─", "└")
+    bare = "|" if ascii_only else "│"
+    said = [
+        f"{marks.get(n, ''):>{margin}} {tick if n in marks else bare}{row}"
+        for n, row in enumerate(drawn)
+    ]
+    said.append(f"{told[2]:>{margin}} {corner}{rule * room}")
+    gap = max(1, room - len(ends[0]) - len(ends[1]))
+    return [*said, f"{'':>{margin}}  {ends[0]}{' ' * gap}{ends[1]}"]
+
+
+def _filled(
+    values: Sequence[float | None], width: int, height: int, top: float, *, ascii_only: bool
+) -> list[str]:
+    """Columns of dots, two by four in a cell, or of `#`."""
+    across, down = (1, 1) if ascii_only else (2, 4)
+    steps = width * across
+    shown = [_mean_of(values, at, steps) for at in range(steps)]
+    heights = [0 if v is None else _level(v, top, height * down) for v in shown]
+    rows = []
+    for row in range(height):
+        cells = []
+        for cell in range(width):
+            dots = 0
+            for half in range(across):
+                full = heights[cell * across + half] - (height - 1 - row) * down
+                for above in range(down):
+                    if full >= down - above:
+                        dots |= _DOTS[half][above]
+            cells.append(" " if not dots else "#" if ascii_only else chr(0x2800 + dots))
+        rows.append("".join(cells))
+    return rows
+
+
+def _mean_of(values: Sequence[float | None], at: int, steps: int) -> float | None:
+    """The mean of the values that fall on one column."""
+    first = at * len(values) // steps
+    last = max(first + 1, (at + 1) * len(values) // steps)
+    found = [value for value in values[first:last] if value is not None]
+    return sum(found) / len(found) if found else None
+
+
+_BIG: Final = {
+    "0": ("█▀█", "█ █", "▀▀▀"), "1": ("▀█ ", " █ ", "▀▀▀"), "2": ("▀▀█", "█▀▀", "▀▀▀"),
+    "3": ("▀▀█", " ▀█", "▀▀▀"), "4": ("█ █", "▀▀█", "  ▀"), "5": ("█▀▀", "▀▀█", "▀▀▀"),
+    "6": ("█▀▀", "█▀█", "▀▀▀"), "7": ("▀▀█", "  █", "  ▀"), "8": ("█▀█", "█▀█", "▀▀▀"),
+    "9": ("█▀█", "▀▀█", "▀▀▀"), ".": (" ", " ", "▀"), "-": ("  ", "▀▀", "  "),
+}  # fmt: skip
+
+
+def large(number: str) -> list[str]:
+    """A number three lines tall, in half blocks."""
+    glyphs = [_BIG[sign] for sign in number if sign in _BIG]
+    return [" ".join(glyph[row] for glyph in glyphs) for row in range(3)]

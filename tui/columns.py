@@ -1,9 +1,11 @@
 """Aligned columns of text.
 
 Rules: every cell is `Content` before it is laid out, so a text can be neither markup nor wider than
-its column; where there is no room, columns go, the least important first.
+its column; where there is no room, columns go, the least important first; a number takes the room
+that it needs, then it is rounded, never cut.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +18,14 @@ from tui.text import GAP, Cell, cell, state
 from tui.view.units import clock, count, size
 
 _LONGEST: Final = 200
+_NUMBER: Final = re.compile(r"(?P<number>[+-]?\d(?:[\d \u202f,]*\d)?(?:\.\d+)?)(?P<unit>.*)")
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_SPACES: Final = {ord(sign): None for sign in " \u202f,"}
+_STEPS: Final = ((1e3, "k"), (1e6, "M"), (1e9, "G"))
+_UNITS: Final = {
+    "ms": 1e-3, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "k": 1e3, "M": 1e6, "KiB": 2.0**10,
+    "MiB": 2.0**20, "GiB": 2.0**30,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,31 +100,67 @@ def _shown(column: ListColumn[Any], item: object) -> Cell:
 
 
 class Layout:
-    """Columns in a width."""
+    """Columns in a width.
 
-    def __init__(self, columns: Sequence[Column], width: int) -> None:
-        kept = fitting(columns, width)
-        fixed = sum(columns[n].width for n in kept) + len(GAP) * (len(kept) - 1)
-        self._kept = kept
+    Args:
+        rows: numbers get the room that these need before any other column gets more than its own.
+        sorted_by: the column that orders the rows, and whether it falls.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        width: int,
+        rows: Iterable[Sequence[Cell]] = (),
+        sorted_by: tuple[int, bool] | None = None,
+    ) -> None:
         self._columns = columns
-        self._widths = [_width(columns[n], width - fixed) for n in kept]
+        self._kept = fitting(columns, width)
+        self._heads = [column.title for column in columns]
+        if sorted_by is not None:
+            self._heads[sorted_by[0]] += "v" if sorted_by[1] else "^"
+        self._widths = _widths(columns, self._kept, self._heads, list(rows), width)
 
     def head(self) -> Content:
         """The titles."""
-        return self.row([Content.styled(column.title, "$secondary") for column in self._columns])
+        return self.row([Content.styled(title, "$secondary") for title in self._heads])
 
     def row(self, cells: Sequence[Cell]) -> Content:
         """One row; `cells` has one for every column, shown or not."""
         made = [
-            _fit(cell(cells[n], limit=_LONGEST), width, self._columns[n].right)
-            for n, width in zip(self._kept, self._widths, strict=True)
+            _fit(cell(cells[n], limit=_LONGEST), self._widths[n], self._columns[n].right)
+            for n in self._kept
         ]
         return Content(GAP).join(made).rstrip()
 
 
-def _width(column: Column, left: int) -> int:
-    """Cells of a column, when others leave so many."""
-    return column.width or max(1, min(left, column.most or left))
+def _widths(
+    columns: Sequence[Column],
+    kept: Sequence[int],
+    heads: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    width: int,
+) -> Mapping[int, int]:
+    """Cells of each kept column: first what numbers need, then the texts, then what is left."""
+    needs = {
+        n: max([len(heads[n]), *(cell(row[n], limit=_LONGEST).cell_length for row in rows)])
+        for n in kept
+    }
+    made = {n: columns[n].width or min(columns[n].least, width) for n in kept}
+    spare = width - sum(made.values()) - len(GAP) * (len(kept) - 1)
+    fluid = [n for n in kept if not columns[n].width]
+    fixed = [n for n in kept if columns[n].width]
+    numbers = [n for n in fixed if columns[n].right]
+    for n in (*numbers, *fluid, *(n for n in fixed if n not in numbers)):
+        wanted = min(needs[n], columns[n].most or needs[n]) - made[n]
+        given = max(0, min(spare, wanted))
+        made[n], spare = made[n] + given, spare - given
+    for n in fluid:
+        given = max(0, min(spare, (columns[n].most or width) - made[n]))
+        made[n], spare = made[n] + given, spare - given
+    if spare < 0 and fluid:  # even the least is too much
+        made[fluid[0]] = max(1, made[fluid[0]] + spare)
+    return made
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[int]:
@@ -130,11 +176,46 @@ def fitting(columns: Sequence[Column], width: int) -> list[int]:
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int) -> list[Content]:
     """The head and one line for each row, no wider than `width` if the columns can be."""
-    layout = Layout(columns, width)
-    return [layout.head(), *map(layout.row, rows)]
+    made = list(rows)
+    layout = Layout(columns, width, made)
+    return [layout.head(), *map(layout.row, made)]
 
 
 def _fit(content: Content, width: int, right: bool) -> Content:
+    if right and content.cell_length > width:
+        content = cell(rounded(content.plain, width))
     cut = content.truncate(width, ellipsis=True)
     room = max(0, width - cut.cell_length)
     return cut.pad_left(room) if right else cut.pad_right(room)
+
+
+def rounded(text: str, width: int) -> str:
+    """A number in so many cells: without its spaces, then rounded, then in thousands; never cut.
+
+    A text that begins with no number stays as it is; where no number of significance has room, the
+    column is too narrow, which `#` says.
+    """
+    found = _NUMBER.fullmatch(text.strip())
+    if found is None or len(text) <= width:
+        return text
+    digits, unit = found["number"].translate(_SPACES), found["unit"]
+    value, decimals = float(digits), len(digits.partition(".")[2])
+    tries = [f"{value:.{n}f}{unit}" for n in range(decimals, -1, -1)]
+    for step, sign in _STEPS:
+        if abs(value) >= step:
+            tries += [f"{value / step:.{n}f}{sign}{unit}" for n in (1, 0)]
+    if value and abs(value) < 1:
+        tries = [one for one in tries if any(digit in one for digit in "123456789")]
+    return next((one for one in tries if len(one) <= width), "#" * width)
+
+
+def order(text: str) -> tuple[int, float, str]:
+    """Sorts cells as people read them: numbers with their units by size, then words, then none."""
+    told = text.strip()
+    if told in ("", "-"):
+        return (2, 0.0, "")
+    found = None if _MOMENT.match(told) else _NUMBER.match(told)
+    if found is None:
+        return (1, 0.0, told.lower())
+    value, unit = float(found["number"].translate(_SPACES)), (found["unit"].split() or [""])[0]
+    return (0, value * _UNITS.get(unit, 1.0), told)

@@ -30,6 +30,11 @@ class Commands:
         self._lock = threading.Lock()
         self._closed = False
 
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self._data
+
     def run(
         self,
         *arguments: str,

@@ -16,6 +16,7 @@ from tui.command import Commands
 from tui.link import Files, Link, LinkState, Snapshot
 from tui.offline import Offline
 from tui.rates import History
+from tui.ring import Ring, read
 
 _ORDER = tuple(Role)
 
@@ -28,10 +29,13 @@ class Desk:
         readonly: nothing that changes the appliance is offered.
         basic: ASCII, the terminal's own colours, a slow refresh.
         media: directories where artifacts are looked for besides on sticks.
+        palette: name of the colours.
+        ring_file: keeps what charts show beyond the program; None: nothing is kept.
         clock: monotonic seconds.
         wall: seconds since the epoch.
         files: what the files say while the server is down; None until they were read.
         offline: answers from the files.
+        meanings: what this person's signatures said, the newest first.
         verified: the last entry of the log that this person had verified, and it held.
     """
 
@@ -41,16 +45,21 @@ class Desk:
     readonly: bool = False
     basic: bool = False
     media: tuple[Path, ...] = ()
+    palette: str = "dark"
+    ring_file: Path | None = None
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     link: Link = field(default_factory=Link)
     history: History = field(default_factory=History)
     files: Files | None = None
     verified: int | None = None
+    meanings: list[str] = field(default_factory=list)
     offline: Offline = field(init=False)
+    ring: Ring = field(init=False)
 
     def __post_init__(self) -> None:
         self.offline = Offline(self.commands)
+        self.ring = read(self.ring_file)
 
     @property
     def reader(self) -> AdminClient:

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Refused, RequestRefused, ServerUnreachable, Unavailable
 from appliance.wire.admin.models import STATUS, Status
 from appliance.wire.admin.usage import LOAD, CurrentLoad
 
+T = TypeVar("T")
 _LONGEST_WAIT = 15.0
 _STALE_AFTER_POLLS = 3
 
@@ -124,6 +126,26 @@ class Link:
     def wait(self) -> float:
         """Seconds until the next poll: twice as long after each failure, up to 15."""
         return max(self.period, min(_LONGEST_WAIT, self.period * 2.0 ** min(self.failures, 8) / 2))
+
+
+class Seldom(Generic[T]):
+    """Something that is asked for at most every so many seconds, while its key stays the same.
+
+    Used in the poller's thread alone.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._kept: tuple[object, float, T] | None = None
+
+    def get(self, key: object, ask: Callable[[], T]) -> T:
+        """The kept answer, or a new one."""
+        now, kept = self._clock(), self._kept
+        if kept is not None and kept[0] == key and now - kept[1] < self._seconds:
+            return kept[2]
+        found = ask()
+        self._kept = (key, now, found)
+        return found
 
 
 def look(client: AdminClient, question: Question | None, status: Status | None = None) -> Snapshot:

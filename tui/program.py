@@ -5,6 +5,7 @@ anything is drawn.
 """
 
 import ctypes
+import hashlib
 import os
 import resource
 import sys
@@ -17,17 +18,23 @@ from tui.app import OperatorApp
 from tui.command import Commands
 from tui.desk import Desk
 from tui.link import attempt, look
-from tui.terminal import believe_terminal, is_basic
+from tui.terminal import PALETTES, believe_terminal, is_basic
 
 _ANSWER_SECONDS = 5.0
 
 
 def run(
-    data: Path, *, readonly: bool = False, basic: bool = False, media: tuple[Path, ...] = ()
+    data: Path,
+    *,
+    readonly: bool = False,
+    basic: bool = False,
+    media: tuple[Path, ...] = (),
+    palette: str = "dark",
 ) -> None:
     """Open the screens for a data directory.
 
     Args:
+        palette: a name of `theme.PALETTES`.
         media: directories where artifacts are looked for, besides on sticks.
 
     Raises:
@@ -38,10 +45,20 @@ def run(
     believe_terminal(os.environ, sys.stdout.fileno())
     basic = basic or is_basic(os.environ, sys.stdout.encoding)
     with AdminClient(socket_path(data), answer_seconds=_ANSWER_SECONDS) as client:
-        desk = Desk(client, Commands(data), data, readonly=readonly, basic=basic, media=media)
+        desk = Desk(
+            client, Commands(data), data, readonly=readonly, basic=basic, media=media,
+            palette=palette, ring_file=_ring_file(data),
+        )  # fmt: skip
         if basic:  # one paint with everything is half of what two cost
             desk.link = attempt(desk.link, lambda: look(client, None), desk.clock)
         OperatorApp(desk).run(mouse=not basic)
+
+
+def _ring_file(data: Path) -> Path:
+    """The file that charts of a data directory keep, among the person's own files."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    name = hashlib.sha256(str(data).encode()).hexdigest()[:16]
+    return Path(state) / "appliance" / f"{name}.ring"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,9 +79,10 @@ def run(
     type=click.Path(path_type=Path),
     help="Look for artifacts here as well as on sticks; may be repeated.",
 )
-def screens(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...]) -> None:
+@click.option("--palette", type=click.Choice(PALETTES), default="dark", help="The colours.")
+def screens(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...], palette: str) -> None:
     """Open the operator's screens."""
-    run(data.absolute(), readonly=readonly, basic=basic, media=media)
+    run(data.absolute(), readonly=readonly, basic=basic, media=media, palette=palette)
 
 
 def main() -> None:

@@ -6,6 +6,10 @@ no colour, gets the basic screens without asking; a terminal that knows its size
 
 import os
 from collections.abc import Mapping, MutableMapping
+from typing import Final
+
+PALETTES: Final = ("dark", "light", "contrast", "mono")
+"""Names of the colours that a person may choose."""
 
 
 def is_basic(environment: Mapping[str, str], encoding: str | None) -> bool:

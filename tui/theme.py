@@ -1,4 +1,8 @@
-"""The look: one theme of ours, and the terminal's own colours for the basic screens."""
+"""The look: one theme of ours in four palettes, and the terminal's own colours for basic screens.
+
+Rules: colour says state and where you are, nothing else: red, somebody must act; yellow, soon;
+green, proved good; the accent, where you are. Monochrome says all of it in weight and marks.
+"""
 
 from typing import Final
 
@@ -7,19 +11,46 @@ from textual.theme import Theme
 BASIC: Final = "ansi-dark"
 
 
-def full() -> Theme:
-    """The theme of the full screens: calm, and readable in a bright room."""
+def _palette(
+    name: str, text: str, back: str, accent: str, good: str, soon: str, act: str, quiet: str,
+    surface: str, panel: str, *, dark: bool = True,
+) -> Theme:  # fmt: skip
     return Theme(
-        name="appliance",
-        primary="#5fb3b3",
-        secondary="#7a9fc4",
-        accent="#5fb3b3",
-        foreground="#d8dee4",
-        background="#12171c",
-        surface="#161c22",
-        panel="#1f2830",
-        success="#7fc28a",
-        warning="#e0b25c",
-        error="#f07a7a",
-        variables={"footer-key-foreground": "#5fb3b3"},
-    )
+        name=f"appliance-{name}",
+        primary=accent,
+        secondary=quiet,
+        accent=accent,
+        foreground=text,
+        background=back,
+        surface=surface,
+        panel=panel,
+        success=good,
+        warning=soon,
+        error=act,
+        dark=dark,
+        variables={
+            "footer-key-foreground": accent, "frame": panel, "text-success": good,
+            "text-warning": soon, "text-error": act, "text-primary": accent,
+        },
+    )  # fmt: skip
+
+
+PALETTES: Final = {
+    "dark": _palette(
+        "dark", "#d8dee4", "#12171c", "#6cb6ff", "#7fc28a", "#e0b25c", "#f07a7a", "#8b9bab",
+        "#161c22", "#2a3540",
+    ),
+    "light": _palette(
+        "light", "#1f2328", "#ffffff", "#0757ad", "#116329", "#7d4e00", "#b3202c", "#57606a",
+        "#f6f8fa", "#d0d7de", dark=False,
+    ),
+    "contrast": _palette(
+        "contrast", "#ffffff", "#000000", "#7fdbff", "#5cff5c", "#ffe14d", "#ff9a9a", "#d0d0d0",
+        "#000000", "#808080",
+    ),
+    "mono": _palette(
+        "mono", "#d0d0d0", "#101010", "#ffffff", "#d0d0d0", "#e8e8e8", "#ffffff", "#989898",
+        "#161616", "#3a3a3a",
+    ),
+}  # fmt: skip
+"""By the name that a person gives."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.output import data_option
+from tui.terminal import PALETTES
 
 
 @click.command()
@@ -18,8 +19,9 @@ from appliance.cli.output import data_option
     type=click.Path(path_type=Path),
     help="Look for artifacts here, too; repeatable.",
 )
-def tui(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...]) -> None:
+@click.option("--palette", type=click.Choice(PALETTES), default="dark", help="The colours.")
+def tui(data: Path, readonly: bool, basic: bool, media: tuple[Path, ...], palette: str) -> None:
     """Open the operator's screens."""
     from tui.program import run  # Textual is loaded for this command only
 
-    run(data, readonly=readonly, basic=basic, media=media)
+    run(data, readonly=readonly, basic=basic, media=media, palette=palette)

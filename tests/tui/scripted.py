@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound, ServerUnreachable
 from appliance.registry.states import actions
-from appliance.types import Report, silent
+from appliance.types import Report, UsedBy, UsedPer, silent
 from appliance.wire.admin.advice import ADVICE_LIST, Advice, AdviceList
 from appliance.wire.admin.collections import (
     COLLECTION,
@@ -26,6 +26,14 @@ from appliance.wire.admin.collections import (
     ReportList,
     SearchWanted,
     Shown,
+)
+from appliance.wire.admin.drift import (
+    DRIFT,
+    DRIFT_REPORT,
+    DRIFT_RESTART,
+    Drift,
+    DriftReport,
+    Restart,
 )
 from appliance.wire.admin.endpoint import Endpoint, Named, R
 from appliance.wire.admin.evaluations import (
@@ -79,6 +87,7 @@ from appliance.wire.admin.labels import (
     LabelSet,
 )
 from appliance.wire.admin.logs import LOGS, LogLine, LogPage, LogQuery
+from appliance.wire.admin.metering import USAGE, UsageReport, UsageRow
 from appliance.wire.admin.models import (
     AUDIT_CHECKPOINT,
     AUDIT_ENTRIES,
@@ -91,6 +100,7 @@ from appliance.wire.admin.models import (
     MODEL_REVOKE,
     MODEL_SUSPEND,
     MODEL_UNLOAD,
+    MODELS,
     MODELS_RECHECK,
     REQUEST_CANCEL,
     REQUESTS,
@@ -110,7 +120,9 @@ from appliance.wire.admin.models import (
     VerifyRange,
 )
 from appliance.wire.admin.pointers import TASK_NAMES, Name, NameList
+from appliance.wire.admin.queue import QUEUE, QUEUE_ANSWER, Queue, QueueAnswer, Waiting
 from appliance.wire.admin.routes import ROUTES, Route, RouteList
+from appliance.wire.admin.trust import TRUST, Trust
 from appliance.wire.admin.tunings import (
     TUNING_LOSSES,
     TUNING_REPORT,
@@ -432,6 +444,10 @@ class Script(AdminClient):
     passages_found: Passages = field(
         default_factory=lambda: Passages(generation=1, ranking="bm25", passages=[])
     )
+    waiting: list[Waiting] = field(default_factory=list)
+    drifts: dict[str, Drift] = field(default_factory=dict)
+    policy: Trust | None = None
+    used: list[UsageRow] = field(default_factory=list)
     queues: list[LabelQueue] = field(default_factory=list)
     advised: list[Advice] = field(default_factory=list)
     to_label: list[LabelNext] = field(default_factory=list)
@@ -673,6 +689,52 @@ class Script(AdminClient):
         self._answer()
         return self.differences or LabelDifferences(raters=[], labels=[], differences=[])
 
+    @answers(QUEUE)
+    def queue_of_people(self, *, everything: bool = False, task: str | None = None) -> Queue:
+        self._answer()
+        return Queue(items=self.waiting)
+
+    @answers(QUEUE_ANSWER)
+    def answer_item(self, wanted: QueueAnswer, item_id: str) -> Waiting:
+        self._change("answer", item_id, wanted.answer)
+        (one,) = (each for each in self.waiting if each.id == item_id)
+        self.waiting = [each for each in self.waiting if each.id != item_id]
+        return one.model_copy(update={"state": "answered"})
+
+    @answers(MODELS)
+    def models(self) -> ModelList:
+        self._answer()
+        return ModelList(models=self.found.models)
+
+    @answers(DRIFT)
+    def drift(self, task: str) -> Drift:
+        self._answer()
+        if task not in self.drifts:
+            raise NotFound("not_found", "not watched")
+        return self.drifts[task]
+
+    @answers(DRIFT_REPORT)
+    def drift_report(self, task: str) -> DriftReport:
+        self._change("report", task)
+        return DriftReport(html=f"<p>{task}</p>")
+
+    @answers(DRIFT_RESTART)
+    def restart_drift(self, wanted: Restart, task: str) -> Drift:
+        self._change("restart", task, wanted.reason)
+        return self.drifts[task]
+
+    @answers(TRUST)
+    def trust(self) -> Trust:
+        self._answer()
+        if self.policy is None:
+            raise NotFound("not_found", "no policy")
+        return self.policy
+
+    @answers(USAGE)
+    def usage_report(self, *, by: UsedBy, per: UsedPer, since: str) -> UsageReport:
+        self._answer()
+        return UsageReport(by=by, per=per, known=since, rows=self.used)
+
     @answers(JOB_PAUSE)
     def pause_job(self, job_id: int) -> Job:
         return self._steer(job_id, "pause")
@@ -890,11 +952,12 @@ async def terminal(
     period: float = NEVER,
     commands: Commands | None = None,
     media: tuple[Path, ...] = (),
+    palette: str = "dark",
 ) -> AsyncIterator[Terminal]:
     """The program after its first poll; further ones only when asked, unless a period is given."""
     desk = _Initialised(
         client or Script(), commands or Told(), data, readonly=readonly, basic=basic, media=media,
-        clock=clock, wall=lambda: WALL,
+        clock=clock, wall=lambda: WALL, palette=palette,
     )  # fmt: skip
     app = Watched(desk, period=period)
     app.polled = asyncio.Queue()

@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import CODES
-from appliance.facts import ModelFacts, TaskFacts, table_of
+from appliance.facts import DatasetFacts, ModelFacts, TaskFacts, table_of
 from appliance.registry.states import actions
 from appliance.types import KeyUsage
 from appliance.wire.admin.collections import Passages, ReportList
-from appliance.wire.admin.gates import Certificate
+from appliance.wire.admin.drift import Drift
+from appliance.wire.admin.gates import Certificate, Ledger
 from appliance.wire.admin.incidents import Incident
 from appliance.wire.admin.labels import LabelDifference, LabelDifferences, LabelNext
+from appliance.wire.admin.metering import UsageRow
 from appliance.wire.admin.models import Approval, Entry, Model, ModelDetail, Status, Verification
 from appliance.wire.admin.pointers import Name, Pointer
+from appliance.wire.admin.queue import Waiting
 from appliance.wire.admin.routes import Route
+from appliance.wire.admin.trust import Trust
 from appliance.wire.admin.upstreams import Upstream
 from appliance.wire.admin.usage import CurrentLoad, Histogram
 from tests.tui.scripted import (
@@ -140,6 +144,15 @@ _EVALUATIONS = [
                message="The item 'n0042' expects 'pumps', which is no label of the task.",
                hint=CODES["item_unfit"].hint),
 ]  # fmt: skip
+_GATES = [
+    job(18, kind="gate", title="excavator-system on orders", state="done", actions=[],
+        created="2026-11-17T09:00:00Z", ended="2026-11-17T09:20:00Z", progress={}, result={
+            "verdict": "pass", "answer": "It passes.", "difference": 0.49,
+            "interval": [0.41, 0.57], "margin": 0.02, "groups": 222, "looks": 1, "looks_left": 3,
+            "certificate": "5d1c" * 16, "task": "excavator-system"}),
+    job(17, kind="gate", title="order-fields on notes", state="done", actions=[],
+        created="2026-11-16T09:00:00Z", ended="2026-11-16T09:20:00Z", progress={}),
+]  # fmt: skip
 _QUEUES = [
     queue("orders-2012"),
     queue("notes", created="2026-11-16T09:00:00Z", done={"anna": 40, "ben": 40}, finished=True,
@@ -242,6 +255,65 @@ TO_LABEL = LabelNext(
             "engine", "hydraulics"],
     done=17, total=40,
 )  # fmt: skip
+WAITING = [
+    Waiting(
+        id=f"w{number}", request_id=f"req-47{number}", app="triage", task="licences",
+        reason="no stage is sure", input={"text": text}, labels=["mit", "apache", "gpl", "other"],
+        created=f"2026-11-18T12:{14 + number}:00Z", deadline=f"2026-11-18T16:{14 + number}:00Z",
+        state="waiting",
+    )
+    for number, text in enumerate(
+        ("Permission is hereby granted, free of charge, to any person obtaining a copy",
+         "This program is free software: you can redistribute it",
+         "THE SOFTWARE IS PROVIDED AS IS")
+    )
+]  # fmt: skip
+DRIFTS = {
+    task: Drift.model_validate(
+        {"document": {
+            "task": task, "state": "alarm" if alarmed else "watching", "weeks": 31,
+            "answer": "The requests of week 47 are not those of the reference." if alarmed
+            else "No week differs.", "last_week": 47,
+            "findings": [
+                {"week": 47, "window": 4, "statistic": "words", "size": 0.31, "difference": 0.184,
+                 "rank": 0.0004, "level": 0.001, "alarm": alarmed}],
+            "alarm": {"week": 47, "window": 4, "statistic": "words", "size": 0.31,
+                      "difference": 0.184, "rank": 0.0004, "level": 0.001, "alarm": True}
+            if alarmed else None, "statistics": ["words", "labels"]},
+         "advice": ["Label 60 requests of week 47 and measure the task on them."] * alarmed,
+         "promise": "a change of 20 % of the requests is found within 4 weeks, 9 times of 10.",
+         "blind": ["A change of the right answers to the same requests."]})
+    for task, alarmed in (("excavator-system", False), ("order-fields", True))
+}  # fmt: skip
+POLICY = Trust.model_validate(
+    {"version": 7, "profile": "site", "org": "plant-7.example", "issued": "2026-09-01T08:00:00Z",
+     "roles": {
+         "publisher": {"threshold": 1, "distinct_from": [], "holders": [
+             {"person": "Model Team", "key": "1f" * 32, "revoked": False}]},
+         "approver": {"threshold": 2, "distinct_from": ["publisher"], "holders": [
+             {"person": "A. Weber", "key": "2a" * 32, "revoked": False},
+             {"person": "M. Okoye", "key": "3b" * 32, "revoked": False},
+             {"person": "J. Lind", "key": "4c" * 32, "revoked": True}]}},
+     "models": [], "algorithms": ["ed25519"], "revoked_keys": ["4c" * 32], "revoked_digests": [],
+     "revoked_engines": [],
+     "metadata": {"versions": {"root": 2, "targets": 7, "timestamp": 40}, "root": "5d" * 32,
+                  "first_root": "5d" * 32, "expires": "2026-12-09T00:00:00Z",
+                  "floor": "2026-11-18T00:00:00Z", "state": "ok", "alarms": []}}
+)  # fmt: skip
+USED = [
+    UsageRow(period=f"2026-11-18T{hour:02}:00:00Z", name=name, requests=requests + 17 * hour % 90,
+             answers=requests, failed=failed, prompt_tokens=88 * requests,
+             completion_tokens=31 * requests, seconds=requests * 0.7)
+    for hour in (9, 10, 11, 12)
+    for name, requests, failed in (
+        ("line-3-assistant", 1_204, 0), ("warehouse", 310, 2), ("planner", 84, 0))
+]  # fmt: skip
+DATASETS: list[dict[str, Any]] = [
+    {"id": "orders", "state": "approved", "digest": "aa71c0de9f3b2244" * 4, "kind": "dataset",
+     "created": "2026-11-12T08:00:00Z", "actions": [*actions("approved")]},
+    {"id": "notes", "state": "verified", "digest": "0b12c0de9f3b9900" * 4, "kind": "dataset",
+     "created": "2026-11-16T10:00:00Z", "actions": [*actions("verified")]},
+]  # fmt: skip
 _BOUNDS = [0.05, 0.1, 0.25, 0.5, 1.0]
 
 
@@ -328,6 +400,12 @@ def script() -> Script:
         routes_found=ROUTES,
         upstreams_found=UPSTREAMS,
         incidents_found=INCIDENTS,
+        waiting=list(WAITING),
+        drifts=dict(DRIFTS),
+        policy=POLICY,
+        used=USED,
+        evaluated=[Certificate(**_EVALUATED)],
+        ledgers_found=_LEDGERS,
         reported=REPORTED,
         passages_found=PASSAGES,
         advised=[
@@ -439,6 +517,14 @@ def _keys(*keys: str, until: str = "") -> Steps:
     return go
 
 
+def _both(first: Steps, *keys: str, until: str = "") -> Steps:
+    async def go(opened: Terminal) -> None:
+        await first(opened)
+        await _keys(*keys, until=until)(opened)
+
+    return go
+
+
 async def _quotas(opened: Terminal) -> None:
     """With what was used in the last minute."""
     server = opened.desk.client
@@ -468,12 +554,27 @@ def give_tasks(server: object) -> None:
             **task, publisher="Model Team", approvals_needed=2, facts=TASK_FACTS,
             approvals=signed[: 2 - number],
         )  # fmt: skip
-    server.evaluated = [Certificate(**_EVALUATED)]
+    server.jobs_found = [*server.jobs_found, evaluation(19, created="2026-11-18T10:11:00Z")]
     server.named = [Name(name="system", serves=True, pointers=[Pointer.model_validate(_POINTED)])]
     listed = [Model(**task) for task in _TASKS]
     server.found = server.found.model_copy(update={"models": [*server.found.models, *listed]})
 
 
+_LEDGERS = [
+    Ledger.model_validate(
+        {"dataset": "orders", "splits": [
+            {"split": "test", "groups": 480, "left": 3, "looks": [
+                {"job": 18, "task": "excavator-system", "taken": "2026-11-17T09:00:00Z",
+                 "verdict": "pass", "person": "anna", "dataset": "orders"}]},
+            {"split": "certify", "groups": 481, "left": 4, "looks": []}]}
+    ),
+    Ledger.model_validate(
+        {"dataset": "notes", "splits": [
+            {"split": "test", "groups": 120, "left": 0, "looks": [
+                {"job": 17, "task": "order-fields", "taken": "2026-11-16T09:00:00Z",
+                 "verdict": "underpowered", "person": "ben", "dataset": "notes"}]}]}
+    ),
+]  # fmt: skip
 _EVALUATED: dict[str, Any] = {
     "id": "5d1c" * 16, "task": "excavator-system", "task_digest": _TASKS[0]["digest"],
     "dataset": "orders", "verdict": "pass", "metric": "exact_match", "incumbent": "majority",
@@ -494,14 +595,14 @@ _SIGNED = (
 
 async def _task_ask(opened: Terminal) -> None:
     await _tasks(opened)
-    await opened.press("S")
+    await opened.press("a", "s")
 
 
 def _evaluations(*keys: str) -> Steps:
     async def go(opened: Terminal) -> None:
         server = opened.desk.client
         assert isinstance(server, Script)
-        server.jobs_found = _EVALUATIONS
+        server.jobs_found = [_EVALUATIONS[0], *_GATES, *_EVALUATIONS[1:]]
         await opened.press("8")
         await opened.refresh()
         await opened.press("down")
@@ -512,10 +613,30 @@ def _evaluations(*keys: str) -> Steps:
     return go
 
 
+async def _datasets(opened: Terminal) -> None:
+    """With datasets in the store."""
+    server = opened.desk.client
+    assert isinstance(server, Script)
+    for one in DATASETS:
+        server.details[one["id"]] = ModelDetail(
+            **one, publisher="Method Team",
+            facts=DatasetFacts(
+                name=one["id"], version=1, sealed=("certify", "test"),
+                items={"train": 3_120, "dev": 548, "certify": 900, "test": 902},
+                groups={"train": 1_400, "dev": 317, "certify": 481, "test": 480},
+            ),
+        )  # fmt: skip
+    listed = [Model(**one) for one in DATASETS]
+    server.found = server.found.model_copy(update={"models": [*server.found.models, *listed]})
+    await opened.press("e")
+    await opened.refresh()
+    await opened.refresh()
+
+
 async def _labelling(opened: Terminal) -> None:
     await opened.press("t")
     await opened.refresh()
-    await opened.press("B")
+    await opened.press("a", "l")
     await opened.wait("17 of 40")
     await opened.press("7")
 
@@ -524,13 +645,13 @@ async def _collections(opened: Terminal) -> None:
     server = opened.desk.client
     assert isinstance(server, Script)
     server.jobs_found = [job(21, kind="ingest", state="done", title="manuals into manuals")]
-    await opened.press("o")
+    await opened.press("c")
     await opened.wait("scan.pdf")
 
 
 async def _searching(opened: Terminal) -> None:
     await _collections(opened)
-    await opened.press("S", *"relief valve", "enter")
+    await opened.press("a", "s", *"relief valve", "enter")
     await opened.wait("12 bar")
 
 
@@ -538,7 +659,7 @@ async def _routes(opened: Terminal) -> None:
     server = opened.desk.client
     assert isinstance(server, Script)
     server.jobs_found = [job(31, kind="route", state="done", result=CURVE)]
-    await opened.press("u")
+    await opened.press("o")
     await opened.wait("licences-small")
 
 
@@ -562,14 +683,14 @@ async def _tunings(opened: Terminal) -> None:
 async def _tuned(opened: Terminal) -> None:
     """Two side by side."""
     await _tunings(opened)
-    await opened.press("down", "space", "down", "space")
+    await opened.press("down", "space", "space")
     await opened.wait("2 marked")
     server = opened.desk.client
     assert isinstance(server, Script)
     while ("compare", 23, 20) not in server.calls:
         await opened.refresh()
     await opened.refresh()
-    await opened.press("c")
+    await opened.press("a", "c")
     await opened.wait("SIDE BY SIDE")
 
 
@@ -582,7 +703,7 @@ async def _deferring(opened: Terminal) -> None:
 async def _secret(opened: Terminal) -> None:
     await opened.press("5")
     await opened.refresh()
-    await opened.press("N", *"kiosk", *["enter"] * 8)
+    await opened.press("a", "n", *"kiosk", *["enter"] * 8)
     await opened.wait("Shown once")
 
 
@@ -595,8 +716,8 @@ async def _plan(opened: Terminal) -> None:
 
 async def _approving(opened: Terminal) -> None:
     await _plan(opened)
-    await opened.press("I", "enter")
-    await opened.wait("Press A to approve")
+    await opened.press("a", "i", "enter")
+    await opened.wait("a a approves")
 
 
 def scenes() -> list[Scene]:
@@ -605,17 +726,17 @@ def scenes() -> list[Scene]:
         Scene("overview", "overview", _keys("1")),
         Scene("overview-down", "the server is gone", _keys("1"), down=True),
         Scene("models", "models", _keys("2", "down", "down")),
-        Scene("models-ask", "a change asks first", _keys("2", "S")),
+        Scene("models-ask", "a change asks first", _keys("2", "a", "s")),
         Scene("requests", "live requests", _keys("3")),
-        Scene("requests-ask", "ending a request", _keys("3", "C")),
+        Scene("requests-ask", "ending a request", _keys("3", "a", "c")),
         Scene("audit", "audit log", _keys("4")),
         Scene("audit-entry", "an entry", _keys("4", "down", "enter")),
-        Scene("audit-verify", "verification", _keys("4", "v", until="+ verified")),
-        Scene("audit-checkpoint", "checkpoint", _keys("4", "c", until="The code")),
+        Scene("audit-verify", "verification", _keys("4", "a", "v", until="+ verified")),
+        Scene("audit-checkpoint", "checkpoint", _keys("4", "a", "c", until="The code")),
         Scene("keys", "keys and quotas", _quotas),
         Scene("keys-secret", "a secret is shown once", _secret),
         Scene("jobs", "jobs", _keys("6")),
-        Scene("jobs-ask", "pausing a job", _keys("6", "P")),
+        Scene("jobs-ask", "pausing a job", _keys("6", "a", "p")),
         Scene("tasks", "tasks", _tasks),
         Scene("tasks-ask", "suspending a task", _task_ask),
         Scene("evaluations", "evaluations", _evaluations()),
@@ -624,29 +745,41 @@ def scenes() -> list[Scene]:
         Scene("labels-item", "labelling, blind", _labelling),
         Scene("collections", "collections of documents", _collections),
         Scene("collections-search", "a search", _searching),
-        Scene("advice", "what the advisor said", _keys("a")),
-        Scene("advice-report", "writing its page", _keys("a", "w")),
+        Scene("advice", "what the advisor said", _keys("v")),
+        Scene("advice-report", "writing its page", _keys("v", "w")),
         Scene("incidents", "incidents", _keys("i", "down", until="disk ordered")),
-        Scene("incidents-ask", "taking care of one", _keys("i", "K")),
+        Scene("incidents-ask", "taking care of one", _keys("i", "a", "a")),
         Scene("upstreams", "hosts of upstreams", _keys("h", "down", until="0.118")),
-        Scene("upstreams-ask", "draining a host", _keys("h", "D")),
+        Scene("upstreams-ask", "draining a host", _keys("h", "a", "d")),
         Scene("routes", "routes", _routes),
         Scene("routes-deferring", "a route that defers", _deferring),
         Scene("tuning", "a model learns", _tunings),
         Scene("tuning-compared", "tunings side by side", _tuned),
         Scene("logs", "logs", _keys("9")),
-        Scene("logs-warnings", "warnings", _keys("9", "l")),
+        Scene("logs-warnings", "warnings", _keys("9", "left_square_bracket")),
         Scene("import", "a stick", _keys("0", until="triage-notes-v3")),
         Scene("import-plan", "what an import would do", _plan),
         Scene("import-approve", "one of two approvals", _approving),
+        Scene("map", "all places", _keys("1", "g")),
+        Scene("models-acts", "what may be done, and why not", _keys("2", "down", "down", "a")),
         Scene("start", "a host without an appliance", _keys("1"), fresh=True),
+        Scene("usage", "usage by the hour", _keys("u", until="OVER TIME")),
+        Scene("usage-acts", "summed by something else", _keys("u", "a")),
+        Scene("datasets", "datasets", _datasets),
+        Scene("datasets-acts", "what may be done with one", _both(_datasets, "a")),
+        Scene("people", "answers that wait for a person", _keys("p", until="Permission")),
+        Scene("people-ask", "answering one", _keys("p", "enter")),
+        Scene("drift", "drift", _both(_tasks, "d", "down", until="Label 60")),
+        Scene("drift-ask", "learning a new reference", _both(_tasks, "d", "a", "r")),
+        Scene("trust", "what ends, and the policy", _keys("x", until="M. Okoye")),
+        Scene("trust-copy", "copying", _keys("2", "y")),
         Scene("help", "the keys that work now", _keys("2", "question_mark")),
     ]
 
 
 @asynccontextmanager
 async def staged(
-    scene: Scene, size: tuple[int, int], *, basic: bool = False
+    scene: Scene, size: tuple[int, int], *, basic: bool = False, palette: str = "dark"
 ) -> AsyncIterator[Terminal]:
     """The program in a scene."""
     made = script()
@@ -655,7 +788,13 @@ async def staged(
     if scene.fresh:
         made.error = DOWN
     async with terminal(
-        made, size=size, commands=commands(), data=data, basic=basic, clock=lambda: now[0]
+        made,
+        size=size,
+        commands=commands(),
+        data=data,
+        basic=basic,
+        palette=palette,
+        clock=lambda: now[0],
     ) as opened:
         opened.desk.history = History()
         for second in range(120) if not scene.fresh else ():

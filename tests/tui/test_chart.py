@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.chart import bar, chart, interval, plot, scale
+from tui.chart import bar, chart, interval, large, over_time, plot, scale
 
 
 def test_the_newest_value_stands_right_and_zero_draws_nothing() -> None:
@@ -94,3 +94,31 @@ def test_a_plot_has_its_size_whatever_the_values(
     drawn = plot(line, marks, width, height, ascii_only=plain)
     assert [len(row) for row in drawn] == [width] * height
     assert not plain or all(row.isascii() for row in drawn)
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.floats(0, 1e6)), min_size=1, max_size=200),
+    st.integers(24, 200), st.integers(4, 30), st.booleans(),
+)  # fmt: skip
+def test_a_chart_over_time_has_its_size_its_unit_and_both_ends(
+    values: list[float | None], width: int, height: int, plain: bool
+) -> None:
+    drawn = over_time(
+        values, width, height, ("13:02", "14:02"), lambda v: f"{v:.3g} t/s", ascii_only=plain
+    )
+    assert len(drawn) == height and all(len(row) <= width for row in drawn)
+    assert "t/s" in drawn[0] and "0 t/s" in drawn[-2]
+    assert drawn[-1].split() == ["13:02", "14:02"]
+    assert not plain or all(row.isascii() for row in drawn)
+
+
+def test_a_gap_is_empty_and_a_zero_is_empty_too_but_a_value_is_drawn_where_it_belongs() -> None:
+    drawn = over_time(
+        [None, None, 10.0, 10.0], 14, 5, ("a", "b"), lambda v: f"{v:.0f}", ascii_only=True
+    )
+    assert [row[4:] for row in drawn[:3]] == ["     #####"] * 3
+
+
+def test_large_digits_are_three_lines_of_one_width() -> None:
+    rows = large("213.5")
+    assert len(rows) == 3 and len({len(row) for row in rows}) == 1

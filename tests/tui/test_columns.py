@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tui.scripted import NASTY
-from tui.columns import Column, Layout, fitting, table
+from tui.columns import Column, Layout, fitting, order, rounded, table
 from tui.text import cell
 
 COLUMNS = (Column("ID", 0), Column("STATE", 8), Column("N", 4, right=True, drop=1))
@@ -43,3 +43,30 @@ def test_a_name_takes_no_more_than_it_may_and_what_is_beside_it_stays_near() -> 
 def test_a_cell_keeps_its_style() -> None:
     (_, row) = table(COLUMNS, [(cell("x", "bold"), "", "")], 60)
     assert row.spans
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "said"),
+    [
+        ("0.008541", 6, "0.0085"), ("11 553.25", 6, "11553"), ("1 234 567", 4, "1.2M"),
+        ("-56.9", 4, "-57"), ("12.34 s", 6, "12.3 s"), ("0.0000001", 4, "####"),
+        ("pump", 2, "pump"), ("8 of 40", 9, "8 of 40"),
+    ],
+)  # fmt: skip
+def test_a_number_is_rounded_and_never_cut(text: str, width: int, said: str) -> None:
+    assert rounded(text, width) == said
+
+
+def test_numbers_take_the_room_that_they_need_before_texts() -> None:
+    columns = [Column("WHAT", 0, least=6), Column("N", 4, right=True)]
+    head, row = table(columns, [("a long text that fills", "1 234 567")], 20)
+    assert row.plain.endswith("  1 234 567") and head.cell_length <= 20
+    (_, narrow) = table(columns, [("a long text", "1 234 567")], 12)
+    assert "\u2026" not in narrow.plain.split()[-1]
+
+
+def test_cells_are_sorted_as_people_read_them() -> None:
+    told = ["1.2 GiB", "-", "900 MiB", "1 200", "30 s", "5 min", "alpha", "0.5"]
+    assert sorted(told, key=order) == [
+        "0.5", "30 s", "5 min", "1 200", "900 MiB", "1.2 GiB", "alpha", "-"]  # fmt: skip
+    assert order("2026-11-18 12:00")[0] == 1  # a moment is no number

@@ -59,8 +59,8 @@ async def test_a_host_without_a_data_directory_ends_at_a_served_model(
     data = tmp_path_factory.mktemp("host") / "data"
     with server_ended(data):
         async with DRIVERS[driver](data, size, ()) as at:
-            await expect(at, "There is no appliance here yet.", "I Set up")
-            await at.press("I")
+            await expect(at, "There is no appliance here yet.", "enter Set up")
+            await at.press("enter")
             await expect(at, "Set up a LAB appliance", "Model file (GGUF)", "enter next")
             await at.type(str(default_model_path))
             await at.press("enter")

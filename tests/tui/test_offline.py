@@ -104,7 +104,7 @@ async def test_what_cannot_be_read_is_not_called_empty() -> None:
 async def test_a_list_that_is_empty_says_how_to_fill_it() -> None:
     async with terminal(Script()) as opened:  # positive control: here it is known
         await opened.press("5")
-        await opened.wait("Press N to make one")
+        await opened.wait("Enter makes one")
 
 
 def greens(opened: Terminal) -> list[str]:
@@ -153,7 +153,7 @@ async def test_the_files_are_read_once_for_each_question_and_not_by_a_clock() ->
     async with terminal(Script(error=DOWN), commands=told, period=0.05) as opened:
         await opened.wait("read from the files")
         await opened.press("5")
-        await opened.wait("Press N to make one")
+        await opened.wait("Enter makes one")
         before = list(told.ran)
         for _ in range(3):
             await asyncio.wait_for(opened.app.polled.get(), 30)
@@ -172,7 +172,7 @@ async def test_the_next_entry_comes_from_the_files(tmp_path: Path) -> None:
     async with terminal(Script(error=DOWN), commands=told) as opened:
         await opened.press("4")
         await opened.wait("later")
-        await opened.press("enter", "n")
+        await opened.press("enter", "right_square_bracket")
         await opened.wait("first")
     assert ("audit", "show", "0") in told.ran
 

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 import click
 import pytest
-from textual.binding import Binding
 
 from appliance.cli.main import cli
 from tui.app import PAGES
+from tui.screens.acting import Acting
 from tui.screens.entry import EntryScreen
 from tui.screens.evaluations import EvaluationScreen
-from tui.screens.labelling import LabellingScreen
 from tui.screens.tuning import TuningScreen
 
 SAME = {
@@ -22,6 +21,7 @@ SAME = {
     "requests": "request list", "requests cancel": "request cancel",
     "audit": "audit search", "audit verify": "audit verify",
     "audit checkpoint": "audit checkpoint", "audit export": "audit export",
+    "audit replay": "audit replay", "entry replay": "audit replay",
     "entry": "audit show", "entry proof": "audit proof", "entry decrypt": "audit show",
     "keys": "key list", "keys look": "key show", "keys create": "key new",
     "keys limit": "key limit", "keys rotate": "key rotate", "keys revoke": "key revoke",
@@ -49,37 +49,32 @@ SAME = {
     "import": "model places", "import look": "model plan", "import import": "model import",
     "import directory": "model places", "import approve": "model approve",
     "import load": "model load",
+    "usage": "usage", "usage app": "usage", "usage person": "usage", "usage task": "usage",
+    "usage model": "usage",
+    "people": "queue list", "people look": "queue show", "people answer": "queue answer",
+    "drift": "drift show", "drift restart": "drift restart", "drift report": "drift report",
+    "trust": "trust show",
+    "datasets": "dataset list", "datasets look": "dataset show",
+    "datasets approve": "model approve", "datasets suspend": "model suspend",
+    "datasets retire": "model retire", "datasets revoke": "model revoke",
     "start": "init", "start look": "model demo", "start init": "serve",
 }  # fmt: skip
-# Keys that move about in what a screen shows already.
-MOVES = {
-    "filter",
-    "mark",
-    "hold",
-    "older",
-    "newer",
-    "follow",
-    "level",
-    "along",
-    "dismiss",
-    "keep",
-    "before",
-}
 
 
 def shown() -> Iterator[str]:
-    """Every screen and everything that its keys do."""
-    parts: list[tuple[str, type]] = [(page.TITLE.lower(), page) for page in PAGES]
+    """Every screen and everything that may be done there."""
+    parts: list[tuple[str, type[Acting]]] = [(page.TITLE.lower(), page) for page in PAGES]
     parts += [
-        ("entry", EntryScreen), ("evaluation", EvaluationScreen), ("labelling", LabellingScreen),
-        ("one tuning", TuningScreen),
+        ("entry", EntryScreen), ("evaluation", EvaluationScreen), ("one tuning", TuningScreen),
     ]  # fmt: skip
     for name, screen in parts:
         yield name
-        for binding in Binding.make_bindings(vars(screen).get("BINDINGS", ())):
-            action = binding.action.partition("(")[0]
-            if action not in MOVES:
-                yield f"{name} {action}"
+        for act in screen.ACTS:
+            yield f"{name} {act.name}"
+        if hasattr(screen, "action_write"):
+            yield f"{name} report"
+    yield "labelling"
+    yield "start init"
 
 
 def command(words: str) -> click.Command:

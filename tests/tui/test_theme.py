@@ -1,18 +1,29 @@
 """The look."""
 
+import pytest
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES
 
 from tui import theme
+from tui.terminal import PALETTES
 
 
-def test_text_can_be_read_on_its_background() -> None:
-    made = theme.full()
-    assert made.background is not None
-    background = Color.parse(made.background)
-    for name in ("foreground", "success", "warning", "error", "primary"):
-        colour = Color.parse(getattr(made, name))
-        assert contrast(colour, background) >= 4.5, name  # WCAG 2.1, 1.4.3
+@pytest.mark.parametrize("name", theme.PALETTES)
+def test_text_can_be_read_on_its_background(name: str) -> None:
+    made = theme.PALETTES[name]
+    assert made.background is not None and made.surface is not None
+    needed = 7.0 if name == "contrast" else 4.5  # WCAG 2.1, 1.4.6 and 1.4.3
+    for back in (made.background, made.surface):
+        for part in ("foreground", "success", "warning", "error", "primary", "secondary"):
+            colour = Color.parse(getattr(made, part))
+            assert contrast(colour, Color.parse(back)) >= needed, (name, part)
+
+
+def test_the_names_are_those_of_the_command_and_mono_has_no_colour() -> None:
+    assert tuple(theme.PALETTES) == PALETTES
+    for part in ("foreground", "success", "warning", "error", "primary"):
+        red, green, blue = Color.parse(getattr(theme.PALETTES["mono"], part)).rgb
+        assert red == green == blue
 
 
 def test_contrast_of_black_and_white() -> None:

@@ -5,7 +5,6 @@ Rules: advice is asked for by the command, which takes the answers; this screen 
 
 from typing import Any, ClassVar
 
-from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from appliance.wire.admin.advice import ADVICE_LIST, Advice, AdviceList
@@ -22,9 +21,7 @@ class AdvicePage(DetailPage[Advice]):
 
     TITLE: ClassVar[str] = "Advice"
     AT = ADVICE_LIST
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("w", "report", "Write report"),
-    ]
+    COMMAND: ClassVar[str] = "advise"
 
     def __init__(self, desk: Desk) -> None:
         empty = "No advice. Ask for some with `appliance advise TASK --answers FILE`."
@@ -35,10 +32,6 @@ class AdvicePage(DetailPage[Advice]):
         """The advice."""
         self.found = answer.advice
 
-    def words(self, item: Advice) -> str:
-        """Text that the filter searches."""
-        return f"{item.task} {view.verdict(item)}"
-
     def summed(self) -> Content:
         """Summary line."""
         return view.summary(self.found, self.rows.count) if self.found else Content("")
@@ -47,13 +40,11 @@ class AdvicePage(DetailPage[Advice]):
         """The advice under the cursor."""
         return view.detail(item, width)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def refuses(self, act: str, item: object) -> str:
         """Only what is there has a report."""
-        if action == "report":
-            return True if self.rows.current is not None else None
-        return super().check_action(action, parameters)
+        return "" if self.rows.current is not None else "no advice is under the cursor"
 
-    def action_report(self) -> None:
+    def action_write(self) -> None:
         """Write the page of the advice under the cursor."""
         current = self.rows.current
         if current is not None:

@@ -4,21 +4,22 @@ Rules: only one page of the log is held, however long it is; the newest page fol
 older one stays as it is; verification works without a server.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, BadRequest
-from appliance.types import Report
+from appliance.types import Report, Role
 from appliance.wire.admin.models import AUDIT_ENTRIES, Entry, EntryList, EntryQuery
 from tui.change import Answers, Blank, Change
 from tui.desk import Desk
+from tui.keys import Act
 from tui.link import Question
 from tui.screens.checkpoint import CheckpointScreen
-from tui.screens.entry import EntryScreen
+from tui.screens.entry import EntryScreen, entry_copies, no_replay, replay
 from tui.screens.listing import ListPage
 from tui.screens.verify import VerifyScreen
 from tui.text import alarm, lines
@@ -33,16 +34,15 @@ _EMPTY = "No entries match. Press / to ask for fewer conditions."
 class AuditPage(ListPage[Entry]):
     """The log."""
 
-    DIGIT: ClassVar[str] = "4"
     TITLE: ClassVar[str] = "Audit"
+    COMMAND: ClassVar[str] = "audit show"
     FILTER_HELP: ClassVar[str] = view.HELP
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "verify", "Verify"),
-        Binding("c", "checkpoint", "Checkpoint QR"),
-        Binding("right_square_bracket,n", "older", "Older", key_display="]"),
-        Binding("left_square_bracket,b", "newer", "Newer", key_display="["),
-        Binding("e", "export", "Export", show=False),
-    ]
+    ACTS: ClassVar[tuple[Act, ...]] = (
+        Act("v", "verify", "Verify the log", item=False),
+        Act("c", "checkpoint", "Checkpoint and QR code", item=False),
+        Act("e", "export", "Export", item=False),
+        Act("r", "replay", "Compute the answer again", Role.OPERATOR, many=True),
+    )
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(
@@ -84,10 +84,13 @@ class AuditPage(ListPage[Entry]):
         """The page."""
         return self._found.entries
 
+    def _matches(self, item: Entry, wanted: list[str]) -> bool:
+        """The server has searched already."""
+        return True
+
     def draw(self) -> None:
-        """Draw the current state; the server has searched already."""
-        self.rows.say_unknown("" if self.known else self.unknown)
-        self.rows.show(self._found.entries)
+        """Draw the current state."""
+        super().draw()
         if self._error is not None:
             self._place.say(alarm(f"{self._error.code}: {self._error.message}"))
             return
@@ -98,10 +101,6 @@ class AuditPage(ListPage[Entry]):
         entries, more = head.entries if head else 0, self._found.next_before is not None
         place = view.place(self._words, len(self._befores), self._found.entries, entries, more=more)
         self._place.say(lines([place, *(view.replays(head) if head else [])]))
-
-    def enter(self) -> None:
-        """Begin where the person was."""
-        super().enter()
 
     def on_input_changed(self, message: Any) -> None:
         """A search is made when it is complete."""
@@ -132,31 +131,42 @@ class AuditPage(ListPage[Entry]):
         self.rows.move_to(0)
         self.post_message(self.Asked())
 
-    def on_rows_chosen(self, message: Rows.Chosen) -> None:
-        """Show the entry whole."""
-        entry = self.rows.current
-        if entry is not None:
-            self.app.push_screen(EntryScreen(self.desk, entry))
+    def open(self, item: Entry) -> None:
+        """The entry whole."""
+        self.app.push_screen(EntryScreen(self.desk, item))
 
-    def action_older(self) -> None:
-        """The page before this one in time."""
-        if self._found.next_before is not None:
+    def narrow(self, words: str) -> None:
+        """Search."""
+        super().narrow(words)
+        if words != self._words:
+            self._words, self._befores, self._error = words, [None], None
+
+    def copies(self) -> Sequence[tuple[str, str]]:
+        """The entry under the cursor."""
+        return entry_copies(self.rows.current)
+
+    def action_span(self, step: int) -> None:
+        """The page after or before this one in time."""
+        if step > 0 and self._found.next_before is not None:
             self._go(self._words, [*self._befores, self._found.next_before])
-
-    def action_newer(self) -> None:
-        """The page after this one in time."""
-        if len(self._befores) > 1:
+        elif step < 0 and len(self._befores) > 1:
             self._go(self._words, self._befores[:-1])
 
-    def action_verify(self) -> None:
-        """Check every entry, link, proof and signature."""
-        self.app.push_screen(VerifyScreen(self.desk))
+    def refuses(self, act: str, item: Entry | None) -> str:
+        """Only answers are computed again."""
+        return no_replay(item) if act == "replay" and item is not None else ""
 
-    def action_checkpoint(self) -> None:
-        """Show the newest signed head."""
-        self.app.push_screen(CheckpointScreen(self.desk))
+    def make(self, act: str, item: Entry | None) -> Change | None:
+        """Verify, show the newest signed head, export, or compute again."""
+        if item is not None:
+            return replay(self.desk, item)
+        if act == "verify":
+            self.app.push_screen(VerifyScreen(self.desk))
+        elif act == "checkpoint":
+            self.app.push_screen(CheckpointScreen(self.desk))
+        return self._export() if act == "export" else None
 
-    def action_export(self) -> None:
+    def _export(self) -> Change:
         """Write all entries for other programs."""
         commands = self.desk.commands
 
@@ -167,17 +177,16 @@ class AuditPage(ListPage[Entry]):
             )
             return f"{done.get('entries')} entries: {answers['out']}"
 
-        self.begin(
-            Change(
-                "Export the log",
-                "appliance audit export --format FORMAT --out PATH",
-                "nothing: reading the log is not recorded",
-                work,
-                blanks=(
-                    Blank("format", "ocsf, rfc5424, tiles or csv", "tiles", needed=True),
-                    Blank("out", "New file or directory", needed=True),
-                ),
-            )
+        formats = ("tiles", "ocsf", "cef", "rfc5424", "csv")
+        return Change(
+            "Export the log",
+            "appliance audit export --format FORMAT --out PATH",
+            "nothing: reading the log is not recorded",
+            work,
+            blanks=(
+                Blank("format", "Format", "tiles", needed=True, choices=formats),
+                Blank("out", "New file or directory", needed=True),
+            ),
         )
 
 

@@ -23,7 +23,7 @@ from tui.widgets.part import Part
 class CheckpointScreen(ModalScreen[None]):
     """A checkpoint."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,enter", "dismiss", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,enter", "dismiss", "Back")]
 
     class Found(Message):
         """The note, or why there is none."""

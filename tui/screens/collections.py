@@ -20,7 +20,9 @@ from appliance.wire.admin import collections as wire
 from appliance.wire.admin.collections import Collection, Passages, ReportList, SearchWanted, Shown
 from appliance.wire.admin.jobs import JOBS, Job
 from tui.background import background
+from tui.change import Change
 from tui.desk import Desk
+from tui.keys import Act
 from tui.link import Question
 from tui.screens.listing import DetailPage
 from tui.text import alarm, lines, quiet
@@ -47,8 +49,8 @@ class CollectionsPage(DetailPage[Collection]):
     """Collections, by name."""
 
     TITLE: ClassVar[str] = "Collections"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("S", "search", "Search")]
-    NEEDS: ClassVar[dict[str, Role]] = {"search": Role.ADMIN, "details": Role.OPERATOR}
+    COMMAND: ClassVar[str] = "collection show"
+    ACTS: ClassVar[tuple[Act, ...]] = (Act("s", "search", "Search", Role.ADMIN),)
 
     def __init__(self, desk: Desk) -> None:
         empty = wire.COLLECTION_TABLE.empty
@@ -89,10 +91,6 @@ class CollectionsPage(DetailPage[Collection]):
         live = {(c.name, c.generation) for c in self.found}
         self._details = {key: told for key, told in self._details.items() if key in live}
 
-    def words(self, item: Collection) -> str:
-        """Text that the filter searches."""
-        return f"{item.name} {item.ranking} {item.embedder}"
-
     def moved(self) -> None:
         """Ask about another one."""
         self.post_message(self.Asked())
@@ -109,23 +107,14 @@ class CollectionsPage(DetailPage[Collection]):
     def _cells(self, found: Collection) -> Any:
         return view.row(found, self._jobs.get(found.name), self.desk.wall())
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There must be something to search."""
-        allowed = super().check_action(action, parameters)
-        if action != "search" or not allowed:
-            return allowed
-        return True if self.rows.current is not None else None
-
-    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+    def open(self, item: Collection) -> None:
         """Enter searches, too."""
-        message.stop()
-        if self.check_action("search", ()):
-            self.action_search()
+        self.do("search")
 
-    def action_search(self) -> None:
-        """Search the collection under the cursor."""
-        if self.rows.current is not None:
-            self.app.push_screen(SearchScreen(self.desk, self.rows.current.name))
+    def make(self, act: str, item: Collection) -> Change | None:
+        """Search a collection."""
+        self.app.push_screen(SearchScreen(self.desk, item.name))
+        return None
 
 
 class SearchScreen(ModalScreen[None]):

@@ -1,8 +1,8 @@
 """One audit entry whole: its hashes, its body, and its texts for those who may read them."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Final
 
-from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 
@@ -12,23 +12,26 @@ from appliance.wire.admin.models import AUDIT_ENTRY, AUDIT_PROOF, Entry
 from tui.background import background
 from tui.change import Answers, Change, to_new_file
 from tui.desk import Desk
-from tui.screens.page import Page
+from tui.keys import Act
 from tui.screens.whole import WholeScreen
 from tui.text import alarm
 from tui.view import audit as view
 
+_COPIED: Final = (
+    ("request id", "request_id"), ("key id", "key_id"), ("model", "model"), ("digest", "digest"),
+)  # fmt: skip
+
 
 class EntryScreen(WholeScreen):
-    """An entry; `n` and `b` go along the log."""
+    """An entry; `[` and `]` go along the log."""
 
     frame_title: ClassVar[str] = "AUDIT ENTRY"
     PART: ClassVar[str] = "entry"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n,j,right_square_bracket", "along(-1)", "Before", show=False),
-        Binding("b,k,left_square_bracket", "along(1)", "After", show=False),
-        Binding("P", "proof", "Write proof"),
-        Binding("D", "decrypt", "Decrypt texts"),
-    ]
+    ACTS: ClassVar[tuple[Act, ...]] = (
+        Act("p", "proof", "Write a proof"),
+        Act("d", "decrypt", "Decrypt the texts", Role.ADMIN),
+        Act("r", "replay", "Compute the answer again", Role.OPERATOR),
+    )
 
     class Found(Message):
         """An entry, or why it cannot be shown."""
@@ -54,48 +57,83 @@ class EntryScreen(WholeScreen):
         elif isinstance(message.found, ApplianceError):
             self.shown.say(alarm(f"{message.found.code}: {message.found.message}"))
 
-    def action_along(self, step: int) -> None:
+    def action_span(self, step: int) -> None:
         """The entry before or after."""
-        seq, client = self._entry.seq + step, self.desk.reader
+        seq, client = self._entry.seq - step, self.desk.reader
         if seq >= 0:
             background(
                 lambda: client.call(AUDIT_ENTRY, seq=seq),
                 lambda found: self.post_message(self.Found(found)),
             )
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Texts are for admins, where they were kept."""
-        if action == "decrypt":
-            allowed = self.desk.may(Role.ADMIN)
-            return allowed if view.has_texts(self._entry) or not allowed else None
-        return True
+    def chosen(self) -> Sequence[Entry]:
+        """The entry."""
+        return (self._entry,)
 
-    def action_proof(self) -> None:
-        """Write a proof of this entry."""
-        seq, client = self._entry.seq, self.desk.client
-        change = to_new_file(
-            f"Write a proof of entry {seq}", AUDIT_PROOF.said(seq=seq),
-            f"proof of entry {seq}", f"entry-{seq}.proof",
-            lambda: client.call(AUDIT_PROOF, seq=seq), "the log",
-        )  # fmt: skip
-        self.post_message(Page.Begin(change))
+    def copies(self) -> Sequence[tuple[str, str]]:
+        """The entry."""
+        return entry_copies(self._entry)
 
-    def action_decrypt(self) -> None:
-        """Read the prompt and the answer, which is recorded."""
-        seq, client = self._entry.seq, self.desk.client
+    def refuses(self, act: str, item: Entry) -> str:
+        """Texts are there where they were kept; only answers are computed again."""
+        if act == "replay":
+            return no_replay(item)
+        return "" if act == "proof" or view.has_texts(item) else "no texts were kept"
+
+    def make(self, act: str, item: Entry) -> Change | None:
+        """Prove, read or compute again."""
+        seq, client = item.seq, self.desk.client
+        if act == "replay":
+            return replay(self.desk, item)
+        if act == "proof":
+            return to_new_file(
+                f"Write a proof of entry {seq}", AUDIT_PROOF.said(seq=seq),
+                f"proof of entry {seq}", f"entry-{seq}.proof",
+                lambda: client.call(AUDIT_PROOF, seq=seq), "the log",
+            )  # fmt: skip
 
         def work(_answers: Answers, _report: Report) -> Entry:
             return client.call(AUDIT_ENTRY, seq=seq, content=True)
 
-        self.post_message(
-            Page.Begin(
-                Change(
-                    f"Decrypt the texts of entry {seq}",
-                    f"GET /admin/audit/entries/{seq}?content=true",
-                    f"admin: content_read of entry {seq}, by you",
-                    work,
-                    explain=("Prompts and answers may hold personal data.",),
-                    then=lambda found: self.post_message(self.Found(found)),
-                )
-            )
+        return Change(
+            f"Decrypt the texts of entry {seq}",
+            f"GET /admin/audit/entries/{seq}?content=true",
+            f"admin: content_read of entry {seq}, by you",
+            work,
+            explain=("Prompts and answers may hold personal data.",),
+            then=lambda found: self.post_message(self.Found(found)),
         )
+
+
+def entry_copies(entry: Entry | None) -> Sequence[tuple[str, str]]:
+    """Texts of an entry that can be copied."""
+    if entry is None:
+        return ()
+    named = [(words, str(entry.body[name])) for words, name in _COPIED if entry.body.get(name)]
+    found = [("seq", str(entry.seq)), ("leaf hash", entry.leaf), *named]
+    return [*found, ("command", f"appliance audit show {entry.seq}")]
+
+
+def no_replay(entry: Entry) -> str:
+    """Why an entry's answer cannot be computed again; empty where it may be."""
+    return "" if entry.kind in ("intent", "outcome") else "it is no answer"
+
+
+def replay(desk: Desk, entry: Entry) -> Change:
+    """The change that computes an answer again."""
+
+    def work(_answers: Answers, report: Report) -> str:
+        done = desk.commands.run(
+            "audit", "replay", str(entry.seq), report=report, refused_is_data=True
+        )
+        counts = {name: done.get(name) for name in ("same", "differs", "cannot")}
+        said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        return f"entry {entry.seq}: {said or done.get('message', 'nothing to compute')}"
+
+    return Change(
+        f"Compute the answer of entry {entry.seq} again",
+        f"appliance audit replay {entry.seq}",
+        "a job, and its result",
+        work,
+        explain=("The same tokens must come out.",),
+    )

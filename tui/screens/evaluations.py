@@ -1,7 +1,7 @@
 """Evaluations and gates: what each candidate of a task is worth, on the customer's own items.
 
-Rules: both are jobs, and are steered on the screen of the jobs; a result is asked for once, since
-it does not change; the ledger is asked for when a gate has begun or ended.
+Rules: both are jobs, and are steered on the screen of the jobs; results are asked for once, since
+they do not change; the ledger is asked for when a gate has begun or ended.
 """
 
 from typing import Any, ClassVar, Final, NamedTuple
@@ -19,27 +19,27 @@ from appliance.wire.admin.jobs import JOB, JOBS, Job
 from appliance.wire.admin.results import EvaluationResult
 from tui.change import Change, report_to_file
 from tui.desk import Desk
+from tui.keys import Act
 from tui.link import Question
 from tui.screens.listing import DetailPage
-from tui.screens.page import Page
 from tui.screens.whole import WholeScreen
 from tui.view import evaluations as view
-from tui.view.jobs import row
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 _GATE: Final = "gate"
-_KINDS: Final = ("evaluation", _GATE)
+_KINDS: Final = ("evaluation", _GATE, "route", "carry", "route-carry")
 _NEWEST: Final = 300  # jobs that are looked through
+_AT_ONCE: Final = 20  # results that are asked for with a poll
 
 
 class EvaluationsFound(NamedTuple):
-    """The evaluations among the newest jobs, a result that was not known, the ledger where it may
+    """The evaluations among the newest jobs, results that were not known, the ledger where it may
     be another one, and the items that were asked for.
     """
 
     jobs: list[Job]
-    whole: Job | None
+    whole: list[Job]
     ledger: list[Ledger] | None
     items: Errors | Compared | ApplianceError | None = None
 
@@ -47,15 +47,13 @@ class EvaluationsFound(NamedTuple):
 class EvaluationsPage(DetailPage[Job]):
     """Evaluations, the newest first."""
 
-    DIGIT: ClassVar[str] = "8"
     TITLE: ClassVar[str] = "Evaluations"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("e", "errors", "Wrong"),
-        Binding("f", "flips", "Flips"),
-        Binding("w", "report", "Report"),
-        Binding("l", "ledger", "Ledger"),
-    ]
-    NEEDS: ClassVar[dict[str, Role]] = {"errors": Role.OPERATOR, "flips": Role.OPERATOR}
+    COMMAND: ClassVar[str] = "eval show"
+    ACTS: ClassVar[tuple[Act, ...]] = (
+        Act("e", "errors", "Wrong items", Role.OPERATOR),
+        Act("f", "flips", "Flips against the baseline", Role.OPERATOR),
+        Act("l", "ledger", "Ledger of sealed looks", item=False),
+    )
 
     def __init__(self, desk: Desk) -> None:
         empty = "No evaluations. Start one with `appliance eval run TASK_DIR --data DATASET_DIR`."
@@ -63,6 +61,7 @@ class EvaluationsPage(DetailPage[Job]):
         super().__init__(desk, rows, Part("evaluation", "RESULT"))
         self._whole: dict[int, Job] = {}
         self._ledger: list[Ledger] = []
+        self._verdicts: dict[int, str] = {}
         self._gates: list[tuple[int, str]] | None = None
         self._wanted: tuple[str, int] | None = None
 
@@ -81,24 +80,22 @@ class EvaluationsPage(DetailPage[Job]):
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
         ledger = None if _gates(jobs) == self._gates else _ledgers(client)
         items = None if wanted is None else _items(client, *wanted)
-        if named is None or named.state != "done" or named.id in self._whole:
-            return EvaluationsFound(jobs, None, ledger, items)
-        return EvaluationsFound(jobs, client.call(JOB, job_id=named.id), ledger, items)
+        unknown = [job for job in jobs if job.state == "done" and job.id not in self._whole]
+        first = [job for job in unknown if named is not None and job.id == named.id]
+        asked = [*first, *(job for job in unknown if job not in first)][:_AT_ONCE]
+        whole = [client.call(JOB, job_id=job.id) for job in asked]
+        return EvaluationsFound(jobs, whole, ledger, items)
 
     def came(self, answer: EvaluationsFound) -> None:
         """The evaluations."""
         self.found = answer.jobs
         if answer.ledger is not None:
             self._ledger, self._gates = answer.ledger, _gates(answer.jobs)
-        if answer.whole is not None:
-            self._whole = {**self._whole, answer.whole.id: answer.whole}
+            self._verdicts = view.verdicts(answer.ledger)
+        self._whole = {**self._whole, **{job.id: job for job in answer.whole}}
         if answer.items is not None and self._wanted is not None:
             self._wanted = None
             self._open(answer.items)
-
-    def words(self, item: Job) -> str:
-        """Text that the filter searches."""
-        return f"{item.id} {item.kind} {item.state} {item.title} {item.actor} {item.code}"
 
     def moved(self) -> None:
         """Ask about another one."""
@@ -119,22 +116,32 @@ class EvaluationsPage(DetailPage[Job]):
         return None if current is None else self._whole.get(current.id, current)
 
     def _cells(self, job: Job) -> Any:
-        return row(job, self.desk.wall(), ascii_only=self.desk.basic)
+        whole = self._whole.get(job.id, job)
+        verdict = self._verdicts.get(job.id, "")
+        return view.row(whole, verdict, self.desk.wall(), ascii_only=self.desk.basic)
 
-    def on_rows_chosen(self, message: Rows.Chosen) -> None:
-        """Open the evaluation under the cursor."""
-        message.stop()
-        current = self._current()
-        if current is not None:
-            self.app.push_screen(EvaluationScreen(self.desk, current))
+    def open(self, item: Job) -> None:
+        """The evaluation whole."""
+        self.app.push_screen(EvaluationScreen(self.desk, self._whole.get(item.id, item)))
 
-    def action_errors(self) -> None:
-        """Ask for the wrong items of the one under the cursor; they are shown when they come."""
-        self._want("errors")
+    def refuses(self, act: str, item: Job | None) -> str:
+        """Only what is done has a report, and items unless they are sealed; the server has both."""
+        item = self.rows.current if item is None else item
+        if act == "ledger":
+            return ""
+        if item is None or item.state != "done":
+            return "it is not done"
+        if self.desk.stale:
+            return "the data are old"
+        return "a gate's items are sealed" if act != "write" and item.kind == _GATE else ""
 
-    def action_flips(self) -> None:
-        """Ask for its flips against the baseline."""
-        self._want("flips")
+    def make(self, act: str, item: Job | None) -> Change | None:
+        """Items are shown when they come, the ledger at once."""
+        if item is None:
+            self.app.push_screen(LedgerScreen(self.desk, self._ledger))
+        else:
+            self._want(act)
+        return None
 
     def _want(self, what: str) -> None:
         current = self.rows.current
@@ -150,21 +157,7 @@ class EvaluationsPage(DetailPage[Job]):
         else:
             self.app.push_screen(FlipsScreen(self.desk, found))
 
-    def action_ledger(self) -> None:
-        """Show the looks that sealed splits have left."""
-        self.app.push_screen(LedgerScreen(self.desk, self._ledger))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what is done has a report, and items unless they are sealed; the server has both."""
-        allowed = super().check_action(action, parameters)
-        current = self.rows.current
-        if not allowed or action not in ("report", *self.NEEDS):
-            return allowed
-        if current is None or current.state != "done" or self.desk.stale:
-            return None
-        return None if action in self.NEEDS and current.kind == _GATE else True
-
-    def action_report(self) -> None:
+    def action_write(self) -> None:
         """Write the page of the evaluation under the cursor."""
         current = self.rows.current
         if current is not None:
@@ -176,7 +169,6 @@ class EvaluationScreen(WholeScreen):
 
     frame_title: ClassVar[str] = "EVALUATION"
     PART: ClassVar[str] = "evaluation-whole"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "report", "Write report")]
 
     def __init__(self, desk: Desk, job: Job) -> None:
         super().__init__(desk)
@@ -186,13 +178,13 @@ class EvaluationScreen(WholeScreen):
         """The evaluation."""
         return view.whole(self._job, self.desk.wall(), width, ascii_only=self.desk.basic)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def refuses(self, act: str, item: object) -> str:
         """Only what is done has a report."""
-        return None if action == "report" and self._job.state != "done" else True
+        return "" if self._job.state == "done" else "it is not done"
 
-    def action_report(self) -> None:
+    def action_write(self) -> None:
         """Write its page."""
-        self.post_message(Page.Begin(report(self.desk, self._job.id)))
+        self.begin(report(self.desk, self._job.id))
 
 
 class ErrorsScreen(WholeScreen):

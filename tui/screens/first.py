@@ -30,7 +30,10 @@ class FirstPage(Page):
     """Offers to set up a lab appliance."""
 
     TITLE: ClassVar[str] = "Start"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("I", "init", "Set up")]
+    ALARMED: ClassVar[bool] = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "init", "Set up", key_display="enter")
+    ]
 
     class Ready(Message):
         """A model is served."""

@@ -2,13 +2,12 @@
 
 from typing import Any, ClassVar
 
-from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from appliance.types import Role
 from appliance.wire.admin import incidents as wire
-from tui.change import Blank, asking
+from tui.change import Blank, Change, asking
 from tui.desk import Desk
+from tui.keys import Act
 from tui.screens.listing import DetailPage
 from tui.view import incidents as view
 from tui.widgets.part import Part
@@ -19,22 +18,21 @@ class IncidentsPage(DetailPage[wire.Incident]):
     """Open incidents."""
 
     TITLE: ClassVar[str] = "Incidents"
+    ALARMED: ClassVar[bool] = False
+    COMMAND: ClassVar[str] = "incident show"
     AT = wire.INCIDENTS
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("K", "acknowledge", "Acknowledge")]
-    NEEDS: ClassVar[dict[str, Role]] = {"acknowledge": wire.INCIDENT_ACK.role}
+    ACTS: ClassVar[tuple[Act, ...]] = (
+        Act("a", "acknowledge", "Acknowledge", wire.INCIDENT_ACK.role, many=True),
+    )
 
     def __init__(self, desk: Desk) -> None:
         empty = wire.INCIDENT_TABLE.empty
         rows = Rows("incidents", view.COLUMNS, lambda one: str(one.id), self._cells, empty)
-        super().__init__(desk, rows, Part("incident"))
+        super().__init__(desk, rows, Part("incident", "INCIDENT"))
 
     def came(self, answer: wire.IncidentList) -> None:
         """The open incidents."""
         self.found = answer.incidents
-
-    def words(self, item: wire.Incident) -> str:
-        """Text that the filter searches."""
-        return f"{wire.state_of(item)} {item.code} {item.subject} {item.message} {item.acked_by}"
 
     def summed(self) -> Content:
         """Summary line."""
@@ -47,26 +45,20 @@ class IncidentsPage(DetailPage[wire.Incident]):
     def _cells(self, item: wire.Incident) -> Any:
         return view.row(item, self.desk.wall())
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """An incident must be under the cursor."""
-        allowed = super().check_action(action, parameters)
-        return None if allowed and self.rows.current is None else allowed
+    def refuses(self, act: str, item: wire.Incident) -> str:
+        """Once is enough."""
+        return f"{item.acked_by} takes care of it" if item.acked_by else ""
 
-    def action_acknowledge(self) -> None:
-        """Take care of the incident under the cursor."""
-        one = self.rows.current
-        if one is None:
-            return
-        self.begin(
-            asking(
-                self.desk.client,
-                wire.INCIDENT_ACK,
-                f"Acknowledge {one.code} {one.subject}".rstrip(),
-                f"admin: incident_ack {one.id}, by you",
-                lambda done: f"{done.code} is acknowledged by {done.acked_by}",
-                request=lambda answers: wire.Acknowledge(note=answers["note"]),
-                blanks=(Blank("note", "Note"),),
-                explain=("It stays open until its cause is gone.",),
-                number=one.id,
-            )
+    def make(self, act: str, item: wire.Incident) -> Change | None:
+        """Take care of an incident."""
+        return asking(
+            self.desk.client,
+            wire.INCIDENT_ACK,
+            f"Acknowledge {item.code} {item.subject}".rstrip(),
+            f"admin: incident_ack {item.id}, by you",
+            lambda done: f"{done.code} is acknowledged by {done.acked_by}",
+            request=lambda answers: wire.Acknowledge(note=answers["note"]),
+            blanks=(Blank("note", "Note"),),
+            explain=("It stays open until its cause is gone.",),
+            number=item.id,
         )

@@ -4,15 +4,15 @@ from collections import deque
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 from appliance.errors import ApplianceError, BadRequest
-from appliance.types import JsonValue, Limits, Role
+from appliance.types import JsonValue, Limits
 from appliance.wire.admin import keys as wire
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
-from tui.change import Answers, Blank, asking, name_blank
+from tui.change import Answers, Blank, Change, asking, name_blank
 from tui.desk import Desk
+from tui.keys import Act
 from tui.link import Question
 from tui.screens.listing import ListPage
 from tui.text import alarm, lines
@@ -27,18 +27,15 @@ _MINUTE = 60.0
 class KeysPage(ListPage[Key]):
     """The API keys of apps."""
 
-    DIGIT: ClassVar[str] = "5"
     TITLE: ClassVar[str] = "Keys"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("N", "create", "New key"),
-        Binding("L", "limit", "Limits"),
-        Binding("O", "rotate", "Rotate"),
-        Binding("X", "revoke", "Revoke"),
-    ]
-    NEEDS: ClassVar[dict[str, Role]] = {
-        "create": wire.KEY_CREATE.role, "limit": wire.KEY_LIMIT.role,
-        "rotate": wire.KEY_ROTATE.role, "revoke": wire.KEY_REVOKE.role,
-    }  # fmt: skip
+    COMMAND: ClassVar[str] = "key show"
+    FIRST: ClassVar[str] = "create"
+    ACTS: ClassVar[tuple[Act, ...]] = (
+        Act("n", "create", "New key", wire.KEY_CREATE.role, item=False),
+        Act("l", "limit", "Limits", wire.KEY_LIMIT.role),
+        Act("o", "rotate", "Rotate", wire.KEY_ROTATE.role),
+        Act("x", "revoke", "Revoke", wire.KEY_REVOKE.role),
+    )
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(
@@ -48,7 +45,7 @@ class KeysPage(ListPage[Key]):
                 view.COLUMNS,
                 lambda key: key.id,
                 self._cells,
-                "No keys. Press N to make one.",
+                "No keys. Enter makes one.",
             ),
         )
         self._detail = Part("key", "KEY")
@@ -82,7 +79,11 @@ class KeysPage(ListPage[Key]):
 
     def words(self, item: Key) -> str:
         """Text that the filter searches."""
-        return f"{item.id} {item.name} {item.state} {' '.join(item.models)}"
+        return f"{super().words(item)} {' '.join(item.models)}"
+
+    def open(self, item: Key) -> None:
+        """Its entries in the log."""
+        self.post_message(self.Go("Audit", f"key={item.id}"))
 
     def draw(self) -> None:
         """Draw the current state."""
@@ -91,8 +92,7 @@ class KeysPage(ListPage[Key]):
         if key is None:
             self._detail.say(lines([]))
             return
-        width = max(20, self.app.size.width - 4)
-        told = view.detail(key, self._minute(key.id), width, ascii_only=self.desk.basic)
+        told = view.detail(key, self._minute(key.id), self.beside, ascii_only=self.desk.basic)
         self._detail.say(lines(told))
 
     def _minute(self, key_id: str) -> tuple[int, int]:
@@ -107,101 +107,89 @@ class KeysPage(ListPage[Key]):
         most = max((view.tokens(other) for other in self._keys), default=0)
         return view.row(key, most, ascii_only=self.desk.basic)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There must be a key that is not revoked."""
-        allowed = super().check_action(action, parameters)
-        if allowed and action in ("limit", "rotate", "revoke"):
-            key = self.rows.current
-            if key is None or key.revoked or (action == "rotate" and key.certificate):
-                return None
-        return allowed
+    def refuses(self, act: str, item: Key | None) -> str:
+        """A revoked key stays so; a client certificate has no secret."""
+        if item is not None and item.revoked:
+            return f"{item.name} is revoked"
+        held = item.certificate if item is not None and act == "rotate" else ""
+        return "it has a certificate, no secret" if held else ""
 
-    # changes
+    def make(self, act: str, item: Key | None) -> Change | None:
+        """The change of a key, or a new one."""
+        if item is None:
+            return self._create()
+        changes = {"limit": self._limit, "rotate": self._rotate, "revoke": self._revoke}
+        return changes[act](item)
 
-    def action_create(self) -> None:
+    def _create(self) -> Change:
         """Make a key; its secret is shown once."""
-        self.begin(
-            asking(
-                self.desk.client,
-                wire.KEY_CREATE,
-                "Make an API key",
-                "admin: key_create with name and limits, by you",
-                lambda made: made,
-                request=_wanted,
-                blanks=(
-                    Blank("name", "Name of the app", needed=True, help="line-3-assistant"),
-                    Blank(
-                        "models",
-                        "Models that it may use",
-                        help="empty: all, at a site tasks only; else ID, ID",
-                    ),
-                    Blank("expires", "Expires", help="empty: never; else 2027-12-31"),
-                    *_limit_blanks(None),
+        return asking(
+            self.desk.client,
+            wire.KEY_CREATE,
+            "Make an API key",
+            "admin: key_create with name and limits, by you",
+            lambda made: made,
+            request=_wanted,
+            blanks=(
+                Blank("name", "Name of the app", needed=True, help="line-3-assistant"),
+                Blank(
+                    "models",
+                    "Models that it may use",
+                    help="empty: all, at a site tasks only; else ID, ID",
                 ),
-                then=self._show_secret,
-            )
+                Blank("expires", "Expires", help="empty: never; else 2027-12-31"),
+                *_limit_blanks(None),
+            ),
+            then=self._show_secret,
         )
 
-    def action_limit(self) -> None:
+    def _limit(self, key: Key) -> Change:
         """Give the key other limits."""
-        key = self.rows.current
-        if key is None:
-            return
-        self.begin(
-            asking(
-                self.desk.client,
-                wire.KEY_LIMIT,
-                f"Give {key.name} other limits",
-                "admin: key_limit with the limits, by you",
-                lambda _: f"{key.name} has new limits",
-                request=lambda answers: KeyLimits.of(**_limits(answers)),
-                blanks=_limit_blanks(key),
-                key_id=key.id,
-            )
+        return asking(
+            self.desk.client,
+            wire.KEY_LIMIT,
+            f"Give {key.name} other limits",
+            "admin: key_limit with the limits, by you",
+            lambda _: f"{key.name} has new limits",
+            request=lambda answers: KeyLimits.of(**_limits(answers)),
+            blanks=_limit_blanks(key),
+            key_id=key.id,
         )
 
-    def action_rotate(self) -> None:
+    def _rotate(self, key: Key) -> Change:
         """Give the key a new secret."""
-        key = self.rows.current
-        if key is None:
-            return
-        self.begin(
-            asking(
-                self.desk.client,
-                wire.KEY_ROTATE,
-                f"Give {key.name} a new secret",
-                "admin: key_rotate, by you",
-                lambda made: made,
-                request=lambda a: wire.KeyRotate.of(overlap=_number(a, "overlap") or 0),
-                blanks=(Blank("overlap", "Old secret stays good, seconds", "0"),),
-                then=self._show_secret,
-                key_id=key.id,
-            )
+        return asking(
+            self.desk.client,
+            wire.KEY_ROTATE,
+            f"Give {key.name} a new secret",
+            "admin: key_rotate, by you",
+            lambda made: made,
+            request=lambda a: wire.KeyRotate.of(overlap=_number(a, "overlap") or 0),
+            blanks=(Blank("overlap", "Old secret stays good, seconds", "0"),),
+            then=self._show_secret,
+            key_id=key.id,
         )
 
-    def action_revoke(self) -> None:
+    def _revoke(self, key: Key) -> Change:
         """Make the key useless for good."""
-        key = self.rows.current
-        if key is None:
-            return
-        self.begin(
-            asking(
-                self.desk.client,
-                wire.KEY_REVOKE,
-                f"Revoke the key of {key.name}",
-                f"admin: key_revoke {key.id}, by you",
-                lambda _: f"{key.name} is revoked",
-                blanks=(name_blank(key.name),),
-                explain=("Its running answers end with an error within a second.",),
-                lasting=True,
-                key_id=key.id,
-            )
+        return asking(
+            self.desk.client,
+            wire.KEY_REVOKE,
+            f"Revoke the key of {key.name}",
+            f"admin: key_revoke {key.id}, by you",
+            lambda _: f"{key.name} is revoked",
+            blanks=(name_blank(key.name),),
+            explain=("Its running answers end with an error within a second.",),
+            lasting=True,
+            key_id=key.id,
         )
 
     def _show_secret(self, made: object) -> None:
         if isinstance(made, NewKey):
             url = self.desk.status.url if self.desk.status else ""
-            self.app.push_screen(Tell(view.secret(made, url), title="NEW SECRET", saved=True))
+            self.app.push_screen(
+                Tell(view.secret(made, url), title="NEW SECRET", secret=made.secret)
+            )
 
 
 def _wanted(answers: Answers) -> KeyCreate:

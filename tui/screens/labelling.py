@@ -34,8 +34,8 @@ class LabellingScreen(ModalScreen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss", "Back"),
-        Binding("b", "before", "Item before"),
+        Binding("escape", "dismiss", "Back"),
+        Binding("left_square_bracket", "before", "Item before", key_display="["),
     ]
 
     class Came(Message):

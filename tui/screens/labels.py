@@ -6,13 +6,13 @@ finished.
 
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from appliance.types import Role
 from appliance.wire.admin.labels import LABEL_QUEUES, LabelQueue, LabelQueueList
+from tui.change import Change
 from tui.desk import Desk
+from tui.keys import Act
 from tui.screens.labelling import LabellingScreen
 from tui.screens.listing import DetailPage
 from tui.view import labels as view
@@ -24,29 +24,21 @@ class LabelsPage(DetailPage[LabelQueue]):
     """Queues of items that people label."""
 
     TITLE: ClassVar[str] = "Labels"
+    COMMAND: ClassVar[str] = "label show"
     AT = LABEL_QUEUES
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("B", "label", "Label, blind"),
-        Binding("D", "differences", "Differences"),
-    ]
-    NEEDS: ClassVar[dict[str, Role]] = {"label": Role.OPERATOR, "differences": Role.OPERATOR}
+    ACTS: ClassVar[tuple[Act, ...]] = (
+        Act("l", "label", "Label, blind", Role.OPERATOR),
+        Act("d", "differences", "Settle differences", Role.OPERATOR),
+    )
 
     def __init__(self, desk: Desk) -> None:
         empty = "No queues. Make one with `appliance label new DATASET_DIR`."
         rows = Rows("queues", view.COLUMNS, lambda q: q.name, self._cells, empty)
         super().__init__(desk, rows, Part("queue", "QUEUE"))
 
-    def compose_below(self) -> ComposeResult:
-        """The queue under the cursor."""
-        yield self._one
-
     def came(self, answer: LabelQueueList) -> None:
         """The queues."""
         self.found = answer.queues
-
-    def words(self, item: LabelQueue) -> str:
-        """Text that the filter searches."""
-        return f"{item.name} {item.data} {' '.join(item.raters)}"
 
     def said(self, item: LabelQueue, width: int) -> list[Content]:
         """The queue under the cursor."""
@@ -55,35 +47,21 @@ class LabelsPage(DetailPage[LabelQueue]):
     def _cells(self, queue: LabelQueue) -> Any:
         return view.row(queue, self.desk.wall())
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def refuses(self, act: str, item: LabelQueue) -> str:
         """Differences are there when both raters have finished."""
-        allowed = super().check_action(action, parameters)
-        if not allowed or action not in self.NEEDS:
-            return allowed
-        queue = self.rows.current
-        if queue is None:
-            return None
-        return True if action == "label" or (queue.finished and queue.unsettled) else None
+        if act == "label" or (item.finished and item.unsettled):
+            return ""
+        return "no difference is left" if item.finished else "the raters have not finished"
 
-    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+    def open(self, item: LabelQueue) -> None:
         """Enter labels, too."""
-        message.stop()
-        if self.check_action("label", ()):
-            self.action_label()
+        self.do("label")
 
-    def action_label(self) -> None:
-        """Label the items of the queue under the cursor."""
-        self._open(together=False)
-
-    def action_differences(self) -> None:
-        """Settle differences, the two raters together."""
-        self._open(together=True)
-
-    def _open(self, *, together: bool) -> None:
-        queue = self.rows.current
-        if queue is not None:
-            screen = LabellingScreen(self.desk, queue.name, together=together)
-            self.app.push_screen(screen, self._left)
+    def make(self, act: str, item: LabelQueue) -> Change | None:
+        """Label, or settle differences, the two raters together."""
+        screen = LabellingScreen(self.desk, item.name, together=act == "differences")
+        self.app.push_screen(screen, self._left)
+        return None
 
     def _left(self, _: None) -> None:
         """Look again at how far the people are."""

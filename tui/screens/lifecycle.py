@@ -1,15 +1,25 @@
 """People's actions on an artifact of the store, as changes; models and tasks have the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from appliance.types import Role
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.endpoint import Endpoint
 from tui.change import Answers, Change, asking, name_blank, reason_blank
 from tui.desk import Desk
+from tui.keys import Act
+from tui.link import Question
 from tui.screens.approving import approval
 from tui.screens.listing import ListPage
+from tui.text import Cell, alarm, lines
+from tui.widgets.part import Part
+from tui.widgets.rows import Rows
 
 _MEANING: Final = {
     "load": "its bytes are checked again and held in sealed memory",
@@ -27,6 +37,15 @@ _ENDPOINTS: Final[Mapping[str, Endpoint[Any, wire.Model]]] = {
     "retire": wire.MODEL_RETIRE, "revoke": wire.MODEL_REVOKE,
 }  # fmt: skip
 _LASTING: Final = frozenset({"retire", "revoke"})
+LIFE: Final[Mapping[str, Act]] = {
+    "load": Act("l", "load", "Load", wire.MODEL_LOAD.role, many=True),
+    "unload": Act("u", "unload", "Unload", wire.MODEL_UNLOAD.role, many=True),
+    "approve": Act("a", "approve", "Approve", wire.MODEL_APPROVE.role),
+    "suspend": Act("s", "suspend", "Suspend", wire.MODEL_SUSPEND.role, many=True),
+    "retire": Act("t", "retire", "Retire", wire.MODEL_RETIRE.role),
+    "revoke": Act("x", "revoke", "Revoke", wire.MODEL_REVOKE.role),
+}
+"""What people do with an artifact, by its name."""
 
 
 def lifecycle(desk: Desk, name: str, verb: str) -> Change:
@@ -57,10 +76,7 @@ def lifecycle(desk: Desk, name: str, verb: str) -> Change:
 class ArtifactsPage(ListPage[wire.Model]):
     """A list of artifacts of the store, and what may be done with the one under the cursor."""
 
-    NEEDS: ClassVar[dict[str, Role]] = {
-        **{verb: at.role for verb, at in _ENDPOINTS.items()},
-        "approve": wire.MODEL_APPROVE.role,
-    }
+    COMMAND: ClassVar[str] = "model show"
 
     @property
     def known(self) -> bool:
@@ -71,44 +87,101 @@ class ArtifactsPage(ListPage[wire.Model]):
         """Ask about another one."""
         self.post_message(self.Asked())
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def refuses(self, act: str, item: Any) -> str:
         """Only what the server says that it allows."""
-        allowed = super().check_action(action, parameters)
-        if not allowed or action not in ArtifactsPage.NEEDS:
-            return allowed
+        if act not in LIFE or act in item.actions:
+            return ""
+        return f"{item.id} is {item.state}"
+
+    def make(self, act: str, item: Any) -> Change | None:
+        """The change of an artifact."""
+        if act == "approve":
+            return approval(self.desk, item.id, item.digest or "")
+        return lifecycle(self.desk, item.id, act)
+
+
+class KindPage(ArtifactsPage):
+    """The artifacts of one kind, whose details are asked for once for each state that they are in,
+    those of the one under the cursor with each poll.
+    """
+
+    KIND: ClassVar[str] = ""
+
+    def __init__(self, desk: Desk, rows: Rows[wire.Model], one: Part) -> None:
+        super().__init__(desk, rows)
+        self.summary = Part(f"{self.TITLE.lower()}-summary", classes="summary")
+        self.one = one
+        self.error: ApplianceError | None = None
+        self.details: dict[str, wire.ModelDetail] = {}
+
+    def compose_above(self) -> ComposeResult:
+        """Compose the count."""
+        yield self.summary
+
+    def compose_below(self) -> ComposeResult:
+        """Compose what is known of the one under the cursor."""
+        with VerticalScroll(classes="detail", can_focus=False):
+            yield self.one
+
+    def question(self) -> Question | None:
+        """The details that are not known yet, and what else the screen shows."""
         current = self.rows.current
-        return True if current is not None and action in current.actions else None
+        name = None if current is None else current.id
+        return Question(f"{self.KIND} {name}", lambda client: self._ask(client, name))
 
-    def action_load(self) -> None:
-        """Verify the stored bytes once more and serve the model."""
-        self._change("load")
+    def _ask(
+        self, client: AdminClient, current: str | None
+    ) -> tuple[dict[str, wire.ModelDetail], object]:
+        """Called in the poller's thread."""
+        known = dict(self.details)
+        wanted = [
+            one.id for one in self.items() if one.id == current or not _same(one, known.get(one.id))
+        ]
+        details = {name: client.call(wire.MODEL, model_id=name) for name in wanted}
+        return details, self.more(client)
 
-    def action_unload(self) -> None:
-        """End the engine."""
-        self._change("unload")
+    def more(self, client: AdminClient) -> object:
+        """Ask for the rest; called in the poller's thread."""
 
-    def action_suspend(self) -> None:
-        """Take it out of use until enough people approve it again."""
-        self._change("suspend")
+    def came(self, more: Any) -> None:
+        """Keep what else was asked."""
 
-    def action_retire(self) -> None:
-        """Take it out of use for good."""
-        self._change("retire")
+    def take(self, topic: str, answer: Any) -> None:
+        """The details, and the rest."""
+        self.error = answer if isinstance(answer, ApplianceError) else None
+        if self.error is None:
+            details, more = answer
+            self.details = {**self.details, **details}
+            self.came(more)
 
-    def action_revoke(self) -> None:
-        """End it for good because it must not be trusted."""
-        self._change("revoke")
+    def items(self) -> list[wire.Model]:
+        """All of the kind."""
+        found = self.desk.status.models if self.desk.status else []
+        return [model for model in found if model.kind == self.KIND]
 
-    def action_approve(self) -> None:
-        """Sign one approval."""
+    def summed(self) -> Content:
+        """Write the count."""
+        raise NotImplementedError
+
+    def said(self, known: wire.ModelDetail, width: int) -> Sequence[Cell]:
+        """Describe the one under the cursor."""
+        raise NotImplementedError
+
+    def draw(self) -> None:
+        """Draw the current state."""
+        super().draw()
+        if self.known:
+            self.summary.say(self.summed())
         current = self.rows.current
-        if current is not None:
-            self.begin(approval(self.desk, current.id, current.digest or ""))
+        known = None if current is None else self.details.get(current.id)
+        if self.error is not None:
+            self.one.say(alarm(f"{self.error.code}: {self.error.message}"))
+        else:
+            self.one.say(lines(self.said(known, self.beside) if known is not None else []))
 
-    def _change(self, verb: str) -> None:
-        current = self.rows.current
-        if current is not None:
-            self.begin(lifecycle(self.desk, current.id, verb))
+
+def _same(one: wire.Model, known: wire.ModelDetail | None) -> bool:
+    return known is not None and (known.state, known.digest) == (one.state, one.digest)
 
 
 def _reason(answers: Answers) -> wire.Reason:

@@ -1,28 +1,34 @@
-"""A screen that is a list with a filter, and something about the item under the cursor.
+"""A screen that is a list with a filter, and what is known of the item under the cursor.
 
 Rules: the filter keeps the items whose words hold what was typed, whatever its case; escape takes
-it away before it does anything else.
+it away before it does anything else. Enter opens an item; in an empty list it runs the first step
+that the list names. Where the terminal is wide, what is known stands to the right of the list.
 """
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 
 from appliance.errors import ApplianceError
 from appliance.wire.admin.endpoint import Endpoint
+from tui.change import first_step, typed
 from tui.desk import Desk
 from tui.link import Question
 from tui.screens.page import Page
-from tui.text import alarm, lines
+from tui.text import alarm, cell, lines
 from tui.widgets.entry import EntryLine
+from tui.widgets.menu import Menu, lettered
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 T = TypeVar("T")
+_AROUND = 4
+"""Lines of a frame, a count and a filter."""
+BROAD = 140
+"""Cells of a terminal from which on the list and what is known stand beside each other."""
 
 
 class ListPage(Page, Generic[T]):
@@ -33,7 +39,11 @@ class ListPage(Page, Generic[T]):
     """
 
     FILTER_HELP: ClassVar[str] = "words to look for"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
+    COMMAND: ClassVar[str] = ""
+    """The command that shows an item, to copy."""
+    FIRST: ClassVar[str] = ""
+    """Enter in an empty list: an action's name, or a place's title; else the command that the empty
+    list names."""
 
     def __init__(self, desk: Desk, rows: Rows[T]) -> None:
         super().__init__(desk)
@@ -47,18 +57,34 @@ class ListPage(Page, Generic[T]):
 
     def compose(self) -> ComposeResult:
         """The list, the filter, the rest."""
-        yield from self.compose_above()
-        yield self.rows
-        yield self.filter
-        yield from self.compose_below()
+        with Container(classes="split"):
+            with Vertical(classes="list"):
+                yield from self.compose_above()
+                yield self.rows
+                yield self.filter
+            yield from self.compose_below()
 
     def compose_above(self) -> ComposeResult:
         """Compose the part above the list."""
         yield from ()
 
     def compose_below(self) -> ComposeResult:
-        """Compose the part below the list."""
+        """Compose the part below the list, or beside it."""
         yield from ()
+
+    @property
+    def beside(self) -> int:
+        """Cells in a line of what stands below the list, or beside it."""
+        width = self.app.size.width
+        return max(20, (width * 2 // 5 if width >= BROAD else width) - 6)
+
+    def _most_lines(self) -> int:
+        """Lines of the list: all that there are, or so many that what is known keeps its room."""
+        size = self.app.size
+        room = self.size.height or size.height - 5
+        alone = not self.query(".detail, .whole-page")
+        share = room if alone or size.width >= BROAD else room * 6 // 10
+        return max(2, share - _AROUND)
 
     def items(self) -> Sequence[T]:
         """All items."""
@@ -66,7 +92,8 @@ class ListPage(Page, Generic[T]):
 
     def words(self, item: T) -> str:
         """Text that the filter searches."""
-        return str(item)
+        told = [cell(each).plain for each in self.rows.told(item)]
+        return " ".join([self.rows.key_of(item), str(getattr(item, "digest", "")), *told])
 
     def moved(self) -> None:
         """The cursor is on another item."""
@@ -75,6 +102,15 @@ class ListPage(Page, Generic[T]):
         """Keys go to the list."""
         self.screen.set_focus(self.rows)
 
+    def narrow(self, words: str) -> None:
+        """Filter, and show that."""
+        self.filter.value = words
+        self.filter.display = bool(words)
+
+    def chosen(self) -> Sequence[T]:
+        """The marked rows, or the one under the cursor."""
+        return self.rows.chosen
+
     def draw(self) -> None:
         """Show the items that the filter keeps."""
         wanted = self.filter.value.lower().split()
@@ -82,6 +118,7 @@ class ListPage(Page, Generic[T]):
         if wanted:
             items = [item for item in items if self._matches(item, wanted)]
         self.rows.say_unknown("" if self.known else self.unknown)
+        self.rows.styles.max_height = self._most_lines()
         self.rows.show(items)
 
     def _matches(self, item: T, wanted: list[str]) -> bool:
@@ -93,11 +130,43 @@ class ListPage(Page, Generic[T]):
         message.stop()
         current = self.rows.current
         name = "" if current is None else self.rows.key_of(current)
+        name = f"{self.rows.marked} {name}"
         if name != self._kept:
             self._kept = name
             self.moved()
             self.draw()
             self.screen.refresh_bindings()
+
+    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+        """Enter: the item, or the first step where there is none."""
+        message.stop()
+        current = self.rows.current
+        if current is not None:
+            self.open(current)
+        elif self.known and not self.filter.value:
+            self.first_step()
+
+    def open(self, item: T) -> None:
+        """Open an item."""
+
+    def first_step(self) -> None:
+        """Do the first step of an empty list."""
+        line = first_step(self.rows.empty)
+        if any(act.name == self.FIRST for act in self.ACTS):
+            self.do(self.FIRST)
+        elif self.FIRST:
+            self.post_message(self.Go(self.FIRST))
+        elif line and not self.desk.readonly:
+            self.begin(typed(self.desk.commands, line))
+
+    def copies(self) -> Sequence[tuple[str, str]]:
+        """The id, the digest and the command of the item under the cursor."""
+        item = self.rows.current
+        if item is None:
+            return ()
+        name, digest = self.rows.key_of(item), getattr(item, "digest", None)
+        found = [("id", name), *([("digest", str(digest))] if digest else [])]
+        return [*found, *([("command", f"appliance {self.COMMAND} {name}")] * bool(self.COMMAND))]
 
     def on_input_changed(self, message: EntryLine.Changed) -> None:
         """Narrow the list as one types."""
@@ -114,10 +183,17 @@ class ListPage(Page, Generic[T]):
         self.filter.display = True
         self.screen.set_focus(self.filter)  # at once: the next keys may be there already
 
+    def action_sort(self) -> None:
+        """Order the list by a column; as it came, or turned round."""
+        titles = [column.title for column in self.rows.columns]
+        named = [(title, str(n)) for n, title in enumerate(titles) if title]
+
+        self.app.push_screen(Menu("SORT BY", lettered(named), lambda n: self.rows.sort(int(n))))
+
     def back(self) -> bool:
-        """Show everything again."""
+        """Show everything again, then take the marks away."""
         if not self.filter.display:
-            return False
+            return self.rows.unmark()
         self.filter.value = ""
         self.filter.display = False
         self.screen.set_focus(self.rows)
@@ -126,7 +202,7 @@ class ListPage(Page, Generic[T]):
 
 
 class DetailPage(ListPage[T]):
-    """A list with what sums it up above, and what is known of the item under the cursor below.
+    """A list with what sums it up above, and what is known of the item under the cursor.
 
     Args:
         one: the part below.
@@ -140,7 +216,7 @@ class DetailPage(ListPage[T]):
 
     def __init__(self, desk: Desk, rows: Rows[T], one: Part) -> None:
         super().__init__(desk, rows)
-        self._summary, self._one = Part(f"{self.TITLE.lower()}-summary"), one
+        self._summary, self._one = Part(f"{self.TITLE.lower()}-summary", classes="summary"), one
         self._error: ApplianceError | None = None
         self.found: Sequence[T] = []
 
@@ -187,6 +263,5 @@ class DetailPage(ListPage[T]):
         elif self.known:
             self._summary.say(self.summed())
         current = self.rows.current
-        width = max(20, self.app.size.width - 4)
-        self._one.say(lines([] if current is None else self.said(current, width)))
+        self._one.say(lines([] if current is None else self.said(current, self.beside)))
         self.screen.refresh_bindings()

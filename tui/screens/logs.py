@@ -4,12 +4,12 @@ Rules: a running server is asked; without one the command reads the file, and sa
 the lines when it cannot.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message
 
@@ -33,12 +33,7 @@ _HOW = "With systemd: journalctl -u appliance. In a terminal: appliance logs"
 class LogsPage(ListPage[LogLine]):
     """The server's log lines."""
 
-    DIGIT: ClassVar[str] = "9"
     TITLE: ClassVar[str] = "Logs"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "follow", "Follow"),
-        Binding("l", "level", "Level"),
-    ]
 
     class Read(Message):
         """The command has read the file."""
@@ -116,8 +111,7 @@ class LogsPage(ListPage[LogLine]):
                 )
             )
         current = self.rows.current
-        width = max(20, self.app.size.width - 4)
-        self._detail.say(lines(view.detail(current, width)) if current else lines([]))
+        self._detail.say(lines(view.detail(current, self.beside)) if current else lines([]))
 
     def _read_file(self) -> None:
         """In a thread, one at a time; a person at a file does not wait for each poll."""
@@ -163,13 +157,23 @@ class LogsPage(ListPage[LogLine]):
         self._follows = not self._follows
         self.draw()
 
-    def action_level(self) -> None:
-        """The next level."""
-        self._level = _LEVELS[(_LEVELS.index(self._level) + 1) % len(_LEVELS)]
+    def action_span(self, step: int) -> None:
+        """Fewer lines, or less important ones, too."""
+        at = max(0, min(len(_LEVELS) - 1, _LEVELS.index(self._level) - step))
+        if _LEVELS[at] == self._level:
+            return
+        self._level = _LEVELS[at]
         self._reading = False
         self._found = LogPage(lines=[], file=self._found.file)
         self.post_message(self.Asked())
         self.draw()
+
+    def copies(self) -> Sequence[tuple[str, str]]:
+        """The line under the cursor."""
+        one = self.rows.current
+        if one is None:
+            return ()
+        return [("line", f"{one.time} {one.level} {one.message}"), *sorted(one.fields.items())]
 
 
 def _query(level: str, words: str) -> LogQuery:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message
 
@@ -20,6 +19,7 @@ from appliance.wire.admin.plan import ImportPlan
 from tui.background import background
 from tui.change import Answers, Blank, Change
 from tui.desk import Desk
+from tui.keys import Act
 from tui.link import LinkState
 from tui.screens.approving import approval
 from tui.screens.listing import ListPage
@@ -32,18 +32,14 @@ from tui.widgets.rows import Rows
 class MediaPage(ListPage[view.Found]):
     """From a stick to a served model."""
 
-    DIGIT: ClassVar[str] = "0"
     TITLE: ClassVar[str] = "Import"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d", "directory", "Directory"),
-        Binding("I", "import", "Import"),
-        Binding("A", "approve", "Approve"),
-        Binding("L", "load", "Load"),
-    ]
-    NEEDS: ClassVar[dict[str, Role]] = {
-        "import": Role.ADMIN, "approve": Role.APPROVER, "load": Role.OPERATOR,
-    }  # fmt: skip
-    WITHOUT_SERVER: ClassVar[frozenset[str]] = frozenset({"import", "approve"})
+    FIRST: ClassVar[str] = "directory"
+    ACTS: ClassVar[tuple[Act, ...]] = (
+        Act("d", "directory", "Look in a directory", item=False),
+        Act("i", "import", "Import", Role.ADMIN, item=False, without_server=True),
+        Act("a", "approve", "Approve", Role.APPROVER, item=False, without_server=True),
+        Act("l", "load", "Load", Role.OPERATOR, item=False),
+    )
 
     class Told(Message):
         """A command's findings arrived."""
@@ -60,7 +56,7 @@ class MediaPage(ListPage[view.Found]):
                 view.COLUMNS,
                 lambda item: item.path,
                 view.row,
-                "No artifacts. Plug in a stick, or press d to name a directory.",
+                "No artifacts. Plug in a stick, or enter names a directory.",
             ),
         )
         self._steps, self._places = Part("steps"), Part("places")
@@ -136,12 +132,14 @@ class MediaPage(ListPage[view.Found]):
     def _needed(self) -> int:
         return self._plan.approvals if self._plan else 2
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def refuses(self, act: str, item: object) -> str:
         """Only the step that comes next."""
-        allowed = super().check_action(action, parameters)
-        if action in self.NEEDS and allowed:
-            return True if action == self.step else None
-        return allowed
+        return "" if act in ("directory", self.step) else f"the next step is to {self.step}"
+
+    def make(self, act: str, item: object) -> Change | None:
+        """One step."""
+        steps = {"import": self._importing, "approve": self._approving, "load": self._loading}
+        return self._directory() if act == "directory" else steps[act]()
 
     def back(self) -> bool:
         """Choose again."""
@@ -189,10 +187,9 @@ class MediaPage(ListPage[view.Found]):
         if self.app.screen is self.screen:
             self.screen.set_focus(self.query_one(".whole-page"))
 
-    def on_rows_chosen(self, message: Rows.Chosen) -> None:
+    def open(self, item: view.Found) -> None:
         """Check the artifact."""
-        item = self.rows.current
-        if item is None or self._checking:
+        if self._checking:
             return
         commands = self.desk.commands
 
@@ -202,22 +199,20 @@ class MediaPage(ListPage[view.Found]):
 
         self._start("plan", work)
 
-    def action_directory(self) -> None:
+    def _directory(self) -> Change:
         """Look in a directory that the person names."""
 
         def work(answers: Answers, _report: Report) -> str:
             self._named.append(answers["path"])
             return f"looking in {answers['path']}"
 
-        self.begin(
-            Change(
-                "Look for artifacts in a directory",
-                "appliance model places DIR",
-                "nothing: looking is not recorded",
-                work,
-                blanks=(Blank("path", "Directory", needed=True, help="/srv/incoming"),),
-                then=lambda _result: self._again(),
-            )
+        return Change(
+            "Look for artifacts in a directory",
+            "appliance model places DIR",
+            "nothing: looking is not recorded",
+            work,
+            blanks=(Blank("path", "Directory", needed=True, help="/srv/incoming"),),
+            then=lambda _result: self._again(),
         )
 
     def _again(self) -> None:
@@ -226,11 +221,11 @@ class MediaPage(ListPage[view.Found]):
 
     # changes
 
-    def action_import(self) -> None:
+    def _importing(self) -> Change | None:
         """Copy the artifact into the store, vet and verify it."""
         plan = self._plan
         if plan is None:
-            return
+            return None
         commands = self.desk.commands
 
         def work(answers: Answers, report: Report) -> str:
@@ -241,15 +236,13 @@ class MediaPage(ListPage[view.Found]):
             self._show(name)
             return f"{name} is in the store"
 
-        self.begin(
-            Change(
-                f"Import {plan.id}",
-                f"appliance model import {plan.path} --id ID",
-                f"model: {plan.id} quarantined, vetted, verified, or refused with the reason",
-                work,
-                blanks=(Blank("id", "Id in the store", plan.id, needed=True),),
-                explain=(f"Digest {plan.digest}",),
-            )
+        return Change(
+            f"Import {plan.id}",
+            f"appliance model import {plan.path} --id ID",
+            f"model: {plan.id} quarantined, vetted, verified, or refused with the reason",
+            work,
+            blanks=(Blank("id", "Id in the store", plan.id, needed=True),),
+            explain=(f"Digest {plan.digest}",),
         )
 
     def _show(self, name: str) -> None:
@@ -257,33 +250,31 @@ class MediaPage(ListPage[view.Found]):
         document = self.desk.commands.run("model", "show", name)
         self.post_message(self.Told("show", parsed(ModelDetail, document)))
 
-    def action_approve(self) -> None:
+    def _approving(self) -> Change | None:
         """One person's approval."""
         model = self._model
         if model is None:
-            return
+            return None
         given = {given.name for given in model.approvals}
         people = self._plan.approvers if self._plan else []
         name = next((person for person in people if person not in given), "")
-        change = approval(self.desk, model.id, model.digest or "", name)
+        change = approval(self.desk, model.id, model.digest or "", name, tuple(people))
 
         def work(answers: Answers, report: Report) -> object:
             said = change.work(answers, report)
             self._show(model.id)
             return said
 
-        self.begin(
-            Change(
-                change.title, change.request, change.record, work,
-                blanks=change.blanks, explain=change.explain,
-            )
+        return Change(
+            change.title, change.request, change.record, work,
+            blanks=change.blanks, explain=change.explain,
         )  # fmt: skip
 
-    def action_load(self) -> None:
+    def _loading(self) -> Change | None:
         """Serve it."""
         model = self._model
         if model is None:
-            return
+            return None
         name, client = model.id, self.desk.client
 
         def work(_answers: Answers, report: Report) -> str:
@@ -291,14 +282,12 @@ class MediaPage(ListPage[view.Found]):
             self._show(name)
             return f"{name} is {loaded.state}"
 
-        self.begin(
-            Change(
-                f"Load {name}",
-                f"POST /admin/models/{name}/load",
-                f"model: {name} staged, then serving, by you",
-                work,
-                explain=("Its bytes are checked again and held in sealed memory.",),
-            )
+        return Change(
+            f"Load {name}",
+            f"POST /admin/models/{name}/load",
+            f"model: {name} staged, then serving, by you",
+            work,
+            explain=("Its bytes are checked again and held in sealed memory.",),
         )
 
 

@@ -4,17 +4,16 @@ from functools import partial
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
-from appliance.types import Role
 from appliance.wire.admin.models import MODEL, MODELS_RECHECK, Model, ModelDetail, ModelList
-from tui.change import asking
+from tui.change import Change, asking
 from tui.desk import Desk
+from tui.keys import Act
 from tui.link import Question
-from tui.screens.lifecycle import ArtifactsPage
+from tui.screens.lifecycle import LIFE, ArtifactsPage
 from tui.text import alarm, lines
 from tui.view import models as view
 from tui.widgets.part import Part
@@ -24,21 +23,12 @@ from tui.widgets.rows import Rows
 class ModelsPage(ArtifactsPage):
     """The store."""
 
-    DIGIT: ClassVar[str] = "2"
     TITLE: ClassVar[str] = "Models"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("L", "load", "Load"),
-        Binding("U", "unload", "Unload"),
-        Binding("A", "approve", "Approve"),
-        Binding("S", "suspend", "Suspend"),
-        Binding("T", "retire", "Retire", show=False),
-        Binding("X", "revoke", "Revoke", show=False),
-        Binding("K", "recheck", "Check all again", show=False),
-    ]
-    NEEDS: ClassVar[dict[str, Role]] = {
-        **ArtifactsPage.NEEDS,
-        "recheck": MODELS_RECHECK.role,
-    }
+    FIRST: ClassVar[str] = "Import"
+    ACTS: ClassVar[tuple[Act, ...]] = (
+        *LIFE.values(),
+        Act("k", "recheck", "Check all again", MODELS_RECHECK.role, item=False),
+    )
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(
@@ -48,7 +38,7 @@ class ModelsPage(ArtifactsPage):
                 view.COLUMNS,
                 lambda model: model.id,
                 self._cells,
-                "No models. Press 0 to import one.",
+                "No models. Enter imports one.",
             ),
         )
         self._detail = Part("model", "MODEL")
@@ -75,20 +65,31 @@ class ModelsPage(ArtifactsPage):
         found = self.desk.status.models if self.desk.status else []
         return sorted(found, key=view.place)
 
-    def words(self, model: Model) -> str:
-        """Text that the filter searches."""
-        return f"{model.id} {model.state} {model.kind} {model.code or ''} {model.digest or ''}"
+    def open(self, item: Model) -> None:
+        """Its requests."""
+        self.post_message(self.Go("Requests", item.id))
+
+    def make(self, act: str, item: Any) -> Change | None:
+        """The change of a model, or the check of all."""
+        if act != "recheck":
+            return super().make(act, item)
+        return asking(
+            self.desk.client,
+            MODELS_RECHECK,
+            "Check every approved model again",
+            "model: an entry for each that is not as it was",
+            _rechecked,
+        )
 
     def draw(self) -> None:
         """Draw the current state."""
         super().draw()
-        width = max(20, self.app.size.width - 4)
         current, known = self.rows.current, self._known
         if current is None:
             self._detail.say(lines([]))
         elif isinstance(known, ModelDetail) and known.id == current.id:
             engine = self._engines().get(current.id)
-            self._detail.say(lines(view.detail(known, engine, width)))
+            self._detail.say(lines(view.detail(known, engine, self.beside)))
         elif isinstance(known, ApplianceError):
             self._detail.say(alarm(f"{known.code}: {known.message}"))
 
@@ -98,18 +99,6 @@ class ModelsPage(ArtifactsPage):
 
     def _cells(self, model: Model) -> Any:
         return view.row(model, self._engines())
-
-    def action_recheck(self) -> None:
-        """Hash every approved model again and ask the policy again."""
-        self.begin(
-            asking(
-                self.desk.client,
-                MODELS_RECHECK,
-                "Check every approved model again",
-                "model: an entry for each that is not as it was",
-                _rechecked,
-            )
-        )
 
 
 def _detail(client: AdminClient, model_id: str) -> ModelDetail:

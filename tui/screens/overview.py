@@ -1,85 +1,186 @@
 """The overview: charts, alarms, models with why they were refused, engines, log, host."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
 
+from appliance.client import AdminClient
+from appliance.errors import ApplianceError, ServerUnreachable
 from appliance.types import Report
+from appliance.wire.admin.jobs import JOBS
+from appliance.wire.admin.labels import LABEL_QUEUES, LabelQueue
+from appliance.wire.admin.metering import USAGE, UsageRow
+from appliance.wire.admin.queue import QUEUE, Waiting
 from tui.change import Answers, Change
 from tui.desk import Desk
-from tui.link import LinkState
+from tui.keys import Act
+from tui.link import LinkState, Question, Seldom
+from tui.ring import SPANS
 from tui.screens.page import Page
+from tui.screens.trust import asked as trust_asked
 from tui.text import lines
 from tui.view import overview as view
+from tui.view.units import iso, since
 from tui.widgets.part import Part
+
+_T = TypeVar("_T")
+_SECONDS: Final = 10.0
+_NEWEST: Final = 100  # jobs that are looked through
+_DAY: Final = 86_400.0
+_HOUR: Final = 3_600.0
+ROOMY: Final = 110
+"""Cells of a terminal from which on two panels stand beside each other."""
+TALL: Final = 34
+"""Lines from which on panels have frames."""
+_PAIRS: Final = (("serving", "needs"), ("models", "apps"), ("log", "host"))
 
 
 class OverviewPage(Page):
     """The first screen: what an operator wants to know at a glance."""
 
-    DIGIT: ClassVar[str] = "1"
     TITLE: ClassVar[str] = "Overview"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("S", "serve", "Start server")]
+    ALARMED: ClassVar[bool] = False
+    ACTS: ClassVar[tuple[Act, ...]] = (Act("s", "serve", "Start the server", item=False),)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         # Held here, since a timer may fire while the screen is being taken down.
-        self._alarms, self._load = Part("alarms"), Part("load", "LOAD")
-        self._models, self._workers = Part("models", "MODELS"), Part("workers", "ENGINES")
-        self._audit, self._host = Part("audit", "AUDIT LOG"), Part("host", "HOST")
+        self._alarms = Part("alarms")
+        self._panels = {
+            name: Part(name, title)
+            for name, title in (
+                ("serving", "SERVING"), ("needs", "NEEDS A PERSON"), ("models", "MODELS"),
+                ("apps", "APPS, LAST HOUR"), ("log", "AUDIT LOG"), ("host", "HOST"),
+            )
+        }  # fmt: skip
+        self._span = 0
+        self._waits = view.PeopleWanted()
+        self._seldom: Seldom[view.PeopleWanted] = Seldom(_SECONDS, desk.clock)
 
     def compose(self) -> ComposeResult:
-        """Alarms first, then the sections."""
+        """Alarms first, then the panels, two beside each other where there is room."""
         yield self._alarms
+        panels = list(self._panels.values())
         with VerticalScroll(classes="sections"):
-            yield from (self._load, self._models, self._workers, self._audit, self._host)
+            for at in range(0, len(panels), 2):
+                with Container(classes="pair"):
+                    yield from panels[at : at + 2]
 
     def enter(self) -> None:
         """Keys scroll."""
         self.screen.set_focus(self.query_one(VerticalScroll))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A server is started only where none answers."""
-        if action == "serve":
-            down = self.desk.state is LinkState.DOWN
-            return down and self.desk.initialised and not self.desk.readonly
-        return True
+    def question(self) -> Question | None:
+        """The work that waits for people, at most every ten seconds."""
+        return Question("overview", self._ask)
 
-    def action_serve(self) -> None:
-        """Start the server next to this program; it stays when the program ends."""
+    def _ask(self, client: AdminClient) -> view.PeopleWanted:
+        """Called in the poller's thread; no command is run for it while no server runs."""
+        if client is self.desk.offline:
+            return view.PeopleWanted()
+        return self._seldom.get("", lambda: waits_of(client, self.desk.wall()))
+
+    def take(self, topic: str, answer: Any) -> None:
+        """The work that waits."""
+        if isinstance(answer, view.PeopleWanted):
+            self._waits = answer
+
+    def action_span(self, step: int) -> None:
+        """A shorter or a longer time in the charts."""
+        self._span = max(0, min(len(SPANS) - 1, self._span + step))
+        self.draw()
+
+    def refuses(self, act: str, item: object) -> str:
+        """A server is started only where none answers."""
+        if self.desk.readonly:
+            return "this program is read-only"
+        down = self.desk.state is LinkState.DOWN and self.desk.initialised
+        return "" if down else "a server answers"
+
+    def make(self, act: str, item: object) -> Change | None:
+        """Start the server beside this program; it stays when the program ends."""
         commands = self.desk.commands
 
         def work(_answers: Answers, _report: Report) -> str:
             return f"the server runs with process id {commands.run('serve', '--detach').get('pid')}"
 
-        self.begin(
-            Change(
-                "Start the server",
-                f"appliance serve --detach --data {self.desk.data}",
-                "start, and serving for each model that it loads",
-                work,
-                explain=("The server keeps running after you quit. Under systemd, use systemctl.",),
-            )
+        return Change(
+            "Start the server",
+            f"appliance serve --detach --data {self.desk.data}",
+            "start, and serving for each model that it loads",
+            work,
+            explain=("The server keeps running after you quit. Under systemd, use systemctl.",),
         )
-
-    def take(self, topic: str, answer: Any) -> None:
-        """The status is all that is shown."""
 
     def draw(self) -> None:
         """Draw the current state."""
         status, desk = self.desk.status, self.desk
         if status is None:
             return
-        room = max(20, self.app.size.width - 3)  # padding and the scroll bar
-        tall = 3 if self.app.size.height >= 50 else 1
-        charts = view.gauges(
-            desk.history.points, desk.history.load, room, tall, ascii_only=desk.basic
+        width, height = self.app.size.width, self.app.size.height
+        pairs = width >= ROOMY
+        left = (width * 3 // 5 if pairs else width) - 5  # frame, padding, the scroll bar
+        right = (width - width * 3 // 5 if pairs else width) - 5
+        ascii_only, points = desk.basic, desk.history.points
+        alarms = view.alarms(status)
+        said = {
+            "needs": view.needs(status, self._waits, desk.wall(), right),
+            "models": view.models(status, left),
+            "apps": view.apps(self._waits, right, ascii_only=ascii_only),
+            "log": view.audit(status, left),
+            "host": view.host(status, desk.history.load, points, right, ascii_only=ascii_only),
+        }
+        below = [max(len(said[a]), len(said[b])) for a, b in (("models", "apps"), ("log", "host"))]
+        frames = 6 if height >= TALL else 3
+        rest = height - 4 - len(alarms) - frames - sum(below)
+        tall = max(len(said["needs"]) if pairs else 0, min(26, rest) if pairs else 0, 7)
+        span = SPANS[self._span]
+        said["serving"] = view.serving(
+            points, desk.ring, span, desk.wall(), left, tall, ascii_only=ascii_only
         )
-        self._alarms.say(lines(view.alarms(status)))
-        self._load.say(lines(charts))
-        self._models.say(lines(view.models(status, room)))
-        self._workers.say(lines(view.workers(status, room)))
-        self._audit.say(lines(view.audit(status)))
-        self._host.say(lines(view.host(status)))
+        self._alarms.say(lines(alarms))
+        for (a, b), need in zip(_PAIRS, (tall, *below), strict=True):
+            for name in (a, b):
+                fill = need - len(said[name]) if pairs else 0
+                blank = [Content(" ")] * max(0, fill)
+                self._panels[name].say(lines([*said[name], *blank]))
+        title = f"SERVING, {span.name}"
+        if self._panels["serving"].border_title != title:  # to set it paints it
+            self._panels["serving"].border_title = title
+
+
+def waits_of(client: AdminClient, wall: float) -> view.PeopleWanted:
+    """The work that waits for people; what an older server does not tell is left out."""
+
+    def asked(work: Callable[[], _T], otherwise: _T) -> _T:
+        try:
+            return work()
+        except ServerUnreachable:
+            raise
+        except ApplianceError:
+            return otherwise
+
+    def failed() -> int:
+        jobs = client.call(JOBS, count=_NEWEST).jobs
+        return sum(j.state == "failed" and since(j.created, wall) < _DAY for j in jobs)
+
+    def usage() -> tuple[UsageRow, ...]:
+        rows = client.call(USAGE, by="app", per="hour", since=iso(wall - _HOUR)).rows
+        latest = max((row.period for row in rows), default="")
+        return tuple(row for row in rows if row.period == latest)
+
+    nothing: list[Waiting] = []
+    queue = asked(lambda: client.call(QUEUE).items, nothing)
+    unlabelled: list[LabelQueue] = []
+    labels = asked(lambda: client.call(LABEL_QUEUES).queues, unlabelled)
+    return view.PeopleWanted(
+        people=len(queue),
+        oldest=max((since(one.created, wall) for one in queue), default=0.0),
+        labels=sum(not one.finished for one in labels),
+        failed=asked(failed, 0),
+        endings=tuple(asked(lambda: trust_asked(client).endings, [])),
+        apps=asked(usage, ()),
+    )

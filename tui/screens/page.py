@@ -1,47 +1,43 @@
-"""Common base of every screen.
+"""Common base of every screen of the map.
 
 Rules: a screen asks one question with each poll and keeps the last answer; what it shows when the
-server is gone is that answer; a key that changes something is there only for those who may.
+server is gone is that answer; a verb that it has no use for is not bound there.
 """
 
 from typing import Any, ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 
 from appliance.errors import ApplianceError
-from appliance.types import Role
-from tui.change import Change
 from tui.desk import Desk
+from tui.keys import VERBS
 from tui.link import Question
+from tui.screens.acting import Acting
 
 
-class Page(Vertical):
-    """A screen; `DIGIT` switches to it."""
+class Page(Acting, Vertical):
+    """A screen of the map, by its `TITLE`."""
 
-    DIGIT: ClassVar[str] = ""
     TITLE: ClassVar[str] = ""
-    NEEDS: ClassVar[dict[str, Role]] = {}
-    """Actions that change something, and the role that they take."""
-    WITHOUT_SERVER: ClassVar[frozenset[str]] = frozenset()
-    """Those that can be done while no server runs."""
-
-    class Begin(Message):
-        """The person wants to make a change."""
-
-        def __init__(self, change: Change) -> None:
-            super().__init__()
-            self.change = change
+    ALARMED: ClassVar[bool] = True
+    """The worst alarm stands above it."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(verb.keys, verb.action, verb.words, show=verb.shown, key_display=verb.display)
+        for verb in VERBS
+        if verb.page
+    ]
 
     class Asked(Message):
         """The question is another one now: poll at once."""
 
-    class Said(Message):
-        """Something for the flash line."""
+    class Go(Message):
+        """Another place, narrowed to what these words find."""
 
-        def __init__(self, words: str, *, failed: bool = False) -> None:
+        def __init__(self, place: str, words: str = "") -> None:
             super().__init__()
-            self.words, self.failed = words, failed
+            self.place, self.words = place, words
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(id=f"page-{self.TITLE.lower()}", classes="page")
@@ -79,17 +75,9 @@ class Page(Vertical):
             self.screen.set_focus(widget)
             return
 
+    def narrow(self, words: str) -> None:
+        """Show what these words find; the screen before leads here."""
+
     def back(self) -> bool:
         """Escape: undo the last narrowing; whether there was one."""
         return False
-
-    def begin(self, change: Change) -> None:
-        """Ask the person about a change, and make it."""
-        self.post_message(self.Begin(change))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide what this person may not do, and dim what cannot be done now."""
-        needed = self.NEEDS.get(action)
-        if needed is None:
-            return True
-        return self.desk.may(needed, without_server=action in self.WITHOUT_SERVER)

@@ -1,35 +1,26 @@
-"""Every command that works now, found by its words.
+"""Every place, action, row and colour, found by letters of its words.
 
-Rules: what is on offer comes from the live bindings, so it cannot be out of date; in a basic
-terminal it is ASCII like everything else.
+Rules: what is on offer comes from the model of keys and the screen in front, so it cannot be out of
+date; what is not possible now is there with the reason; in a basic terminal it is ASCII.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.dom import DOMNode
 from textual.screen import ModalScreen
 
 from tui.columns import Column
+from tui.text import cell, quiet
+from tui.view.palette import Choice, ranked
 from tui.widgets.entry import EntryLine
 from tui.widgets.keys import KeyLine
+from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
-_COLUMNS = (Column("COMMAND", 0), Column("KEY", 10))
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One command; `node` has its action."""
-
-    words: str
-    key: str
-    action: str
-    node: DOMNode
+_COLUMNS = (Column("COMMAND", 0), Column("KEY", 6), Column("", 30, drop=1))
 
 
 class Palette(ModalScreen[Choice | None]):
@@ -41,21 +32,31 @@ class Palette(ModalScreen[Choice | None]):
         Binding("up", "move(-1)", "Up", show=False, priority=True),
     ]
 
-    def __init__(self, choices: Iterable[Choice]) -> None:
+    def __init__(self, choices: Sequence[Choice]) -> None:
         super().__init__()
-        self._choices = sorted(choices, key=lambda choice: choice.words)
+        self._choices = choices
         self._entry = EntryLine(
             name="palette-entry", help="what do you want to do?", entered=self._take
         )
         self._rows: Rows[Choice] = Rows(
-            "choices", _COLUMNS, lambda c: c.action, lambda c: (c.words, c.key), "no such command"
+            "choices",
+            _COLUMNS,
+            lambda c: f"{c.action} {c.words}",
+            lambda c: (
+                quiet(c.words) if c.why_not else c.words,
+                c.key,
+                quiet(c.why_not or c.more),
+            ),
+            "no such command",
         )
+        self._said = Part("palette-said")
 
     def compose(self) -> ComposeResult:
         """The words, and below them what they fit."""
         with Vertical(id="palette"):
             yield self._entry
             yield self._rows
+            yield self._said
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -64,23 +65,26 @@ class Palette(ModalScreen[Choice | None]):
         self.set_focus(self._entry)
 
     def on_input_changed(self, message: EntryLine.Changed) -> None:
-        """Keep what has all the words."""
+        """Keep what has the letters."""
         self._keep(message.value)
 
     def _keep(self, typed: str) -> None:
-        words = typed.lower().split()
-        self._rows.show(
-            [c for c in self._choices if all(word in c.words.lower() for word in words)]
-        )
+        self._rows.show(ranked(self._choices, typed))
+        self._rows.move_to(0)
 
     def _take(self) -> None:
         """Take what is under the cursor, of what the words keep now."""
-        self._keep(self._entry.value)
-        self.dismiss(self._rows.current)
+        if self._entry.value and self._rows.cursor == 0:
+            self._keep(self._entry.value)
+        one = self._rows.current
+        if one is not None and one.why_not:
+            self._said.say(cell(f"{one.words}: {one.why_not}", "$text-warning"))
+        else:
+            self.dismiss(one)
 
     def on_rows_chosen(self, _: Rows.Chosen) -> None:
         """The same by a click."""
-        self.dismiss(self._rows.current)
+        self._take()
 
     def action_move(self, step: int) -> None:
         """Up and down while one types."""

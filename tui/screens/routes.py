@@ -34,6 +34,7 @@ class RoutesPage(DetailPage[Route]):
     """Routes, by id."""
 
     TITLE: ClassVar[str] = "Routes"
+    COMMAND: ClassVar[str] = "route show"
 
     def __init__(self, desk: Desk) -> None:
         rows = Rows("routes", view.COLUMNS, lambda r: r.id, view.row, ROUTE_TABLE.empty)
@@ -57,9 +58,10 @@ class RoutesPage(DetailPage[Route]):
         self.found = answer.routes
         self._known |= {job.id: job for job in answer.calibrations}
 
-    def words(self, item: Route) -> str:
-        """Text that the filter searches."""
-        return f"{item.id} {item.state} {item.why} {item.description}"
+    def open(self, item: Route) -> None:
+        """Its first task."""
+        task = next((stage.task for stage in item.stages if stage.task), "")
+        self.post_message(self.Go("Tasks", task))
 
     def summed(self) -> Content:
         """Summary line."""

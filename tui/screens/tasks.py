@@ -1,123 +1,112 @@
-"""Tasks: what apps call by name, what answers for each, and who approved it.
+"""Tasks: what apps call by name, and each one's life from its data to its drift.
 
-Rules: a task is an artifact of the store and changes like a model; the details of a task are asked
-for once for each state that it is in, those of the task under the cursor with each poll, as are the
-evaluations that are kept and the names that point at tasks.
+Rules: a task is an artifact of the store and changes like a model; what its life is made of is
+asked for with the poll, at most every ten seconds; drift is asked for each task by itself.
 """
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.content import Content
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
 from appliance.facts import TaskFacts
-from appliance.wire.admin.gates import CERTIFICATES
-from appliance.wire.admin.models import MODEL, Model, ModelDetail
+from appliance.wire.admin.gates import CERTIFICATES, LEDGERS
+from appliance.wire.admin.jobs import JOB, JOBS, Job
+from appliance.wire.admin.models import Model, ModelDetail
 from appliance.wire.admin.pointers import TASK_NAMES
+from appliance.wire.admin.routes import ROUTES
 from tui.desk import Desk
-from tui.link import Question
-from tui.screens.lifecycle import ArtifactsPage
-from tui.text import alarm, lines
+from tui.keys import Act
+from tui.link import Seldom
+from tui.screens.drift import drift_of
+from tui.screens.lifecycle import LIFE, KindPage
+from tui.view import life
 from tui.view import tasks as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
-_KIND: Final = "task"
+_NEWEST = 300  # jobs that are looked through
+_SECONDS = 10.0
 
 
-class TasksPage(ArtifactsPage):
+class TasksPage(KindPage):
     """The tasks of the store."""
 
-    DIGIT: ClassVar[str] = "7"
     TITLE: ClassVar[str] = "Tasks"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("A", "approve", "Approve"),
-        Binding("S", "suspend", "Suspend"),
-        Binding("T", "retire", "Retire", show=False),
-        Binding("X", "revoke", "Revoke", show=False),
-    ]
+    KIND: ClassVar[str] = "task"
+    ACTS: ClassVar[tuple[Act, ...]] = tuple(
+        LIFE[name] for name in ("approve", "suspend", "retire", "revoke")
+    )
 
     def __init__(self, desk: Desk) -> None:
         empty = "No tasks. Draft one with `appliance task new DIR`."
-        super().__init__(desk, Rows("tasks", view.COLUMNS, lambda t: t.id, self._cells, empty))
-        self._summary, self._one = Part("tasks-summary"), Part("task", "TASK")
-        self._details: dict[str, ModelDetail] = {}
-        self._evidence = view.EvaluationsShown()
-        self._error: ApplianceError | None = None
+        rows = Rows("tasks", view.COLUMNS, lambda t: t.id, self._cells, empty)
+        super().__init__(desk, rows, Part("task", "TASK"))
+        self._known_life = life.Lives()
+        self._seldom: Seldom[life.Lives] = Seldom(_SECONDS, desk.clock)
+        self._measured: dict[int, Job] = {}
 
-    def compose_above(self) -> ComposeResult:
-        """Compose the count."""
-        yield self._summary
+    def more(self, client: AdminClient) -> object:
+        """Evaluations, names, routes and drift."""
+        names = frozenset(task.id for task in self.items())
+        return self._seldom.get(names, lambda: self._lives(client, names))
 
-    def compose_below(self) -> ComposeResult:
-        """Compose the details of the task under the cursor."""
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self._one
-
-    def question(self) -> Question | None:
-        """The details that are not known yet, and those of the task under the cursor."""
-        current = self.rows.current
-        name = None if current is None else current.id
-        return Question(f"tasks {name}", lambda client: self._ask(client, name))
-
-    def _ask(
-        self, client: AdminClient, current: str | None
-    ) -> tuple[dict[str, ModelDetail], view.EvaluationsShown]:
+    def _lives(self, client: AdminClient, names: frozenset[str]) -> life.Lives:
         """Called in the poller's thread."""
-        known = dict(self._details)
-        wanted = [
-            task.id
-            for task in self.items()
-            if task.id == current or not _same(task, known.get(task.id))
-        ]
-        details = {name: client.call(MODEL, model_id=name) for name in wanted}
-        if current is None:
-            return details, view.EvaluationsShown()
-        return details, view.EvaluationsShown(
-            tuple(client.call(CERTIFICATES).certificates), tuple(client.call(TASK_NAMES).names)
+        jobs = [j for j in client.call(JOBS, count=_NEWEST).jobs if j.kind == "evaluation"]
+        for job in jobs:
+            if job.state == "done" and job.id not in self._measured:
+                self._measured[job.id] = client.call(JOB, job_id=job.id)
+        return life.Lives(
+            certificates=tuple(client.call(CERTIFICATES).certificates),
+            names=tuple(client.call(TASK_NAMES).names),
+            routes=tuple(_routes(client)),
+            ledgers=tuple(_ledgers(client)),
+            evaluations=tuple(self._measured[job.id] for job in jobs if job.id in self._measured),
+            drift={name: drift_of(client, name) for name in names},
         )
 
-    def take(self, topic: str, answer: Any) -> None:
-        """The details, the evaluations and the names."""
-        self._error = answer if isinstance(answer, ApplianceError) else None
-        if self._error is None:
-            details, self._evidence = answer
-            self._details = {**self._details, **details}
-
-    def items(self) -> list[Model]:
-        """All tasks."""
-        found = self.desk.status.models if self.desk.status else []
-        return [model for model in found if model.kind == _KIND]
+    def came(self, more: Any) -> None:
+        """The lives."""
+        self._known_life = more
 
     def words(self, item: Model) -> str:
         """Text that the filter searches."""
-        facts = self._details[item.id].facts if item.id in self._details else None
+        facts = self.details[item.id].facts if item.id in self.details else None
         told = ""
         if isinstance(facts, TaskFacts):
             told = f"{facts.form} {facts.model} {facts.description}"
-        return f"{item.id} {item.state} {item.code or ''} {item.digest or ''} {told}"
+        return f"{super().words(item)} {item.code or ''} {told}"
 
-    def draw(self) -> None:
-        """Draw the current state."""
-        super().draw()
-        if self.known:
-            self._summary.say(view.summary(self.items(), self.rows.count))
-        current = self.rows.current
-        known = None if current is None else self._details.get(current.id)
-        width = max(20, self.app.size.width - 4)
-        if self._error is not None:
-            self._one.say(alarm(f"{self._error.code}: {self._error.message}"))
-        else:
-            self._one.say(
-                lines(view.detail(known, self._evidence, width) if known is not None else [])
-            )
+    def open(self, item: Model) -> None:
+        """Its evaluations; a gate's items are sealed."""
+        self.post_message(self.Go("Evaluations", f"evaluation {item.id}"))
+
+    def summed(self) -> Content:
+        """Write the count."""
+        return view.summary(self.items(), self.rows.count)
+
+    def said(self, known: ModelDetail, width: int) -> list[Content]:
+        """The life first, then the facts."""
+        told = life.whole(
+            known, self._known_life, self.desk.wall(), width, ascii_only=self.desk.basic
+        )
+        return [*told, *view.detail(known, self._known_life, width)]
 
     def _cells(self, task: Model) -> Any:
-        return view.row(task, self._details.get(task.id))
+        return view.row(task, self.details.get(task.id), self._known_life, self.desk.wall())
 
 
-def _same(task: Model, known: ModelDetail | None) -> bool:
-    return known is not None and (known.state, known.digest) == (task.state, task.digest)
+def _routes(client: AdminClient) -> list[Any]:
+    try:
+        return list(client.call(ROUTES).routes)
+    except ApplianceError:  # an older server
+        return []
+
+
+def _ledgers(client: AdminClient) -> list[Any]:
+    try:
+        return list(client.call(LEDGERS).ledgers)
+    except ApplianceError:
+        return []

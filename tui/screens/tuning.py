@@ -7,7 +7,6 @@ each poll.
 
 from typing import Any, ClassVar, Final, NamedTuple
 
-from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from appliance.client import AdminClient
@@ -17,9 +16,9 @@ from appliance.wire.admin.jobs import JOB, JOBS, Job
 from appliance.wire.admin.tunings import MOST, LossRun, TuningsCompared
 from tui.change import Change, report_to_file
 from tui.desk import Desk
+from tui.keys import Act
 from tui.link import Question
 from tui.screens.listing import DetailPage
-from tui.screens.page import Page
 from tui.screens.whole import WholeScreen
 from tui.view import tuning as view
 from tui.view.jobs import LIVE
@@ -48,11 +47,8 @@ class TuningPage(DetailPage[Job]):
     """Tunings and plans, the newest first."""
 
     TITLE: ClassVar[str] = "Tuning"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Mark"),
-        Binding("c", "compare", "Compare"),
-        Binding("w", "report", "Write report"),
-    ]
+    COMMAND: ClassVar[str] = "tune show"
+    ACTS: ClassVar[tuple[Act, ...]] = (Act("c", "compare", "Compare the marked ones", item=False),)
 
     def __init__(self, desk: Desk) -> None:
         empty = "No tunings. Start one with `appliance tune run TASK_DIR --data DATASET_DIR`."
@@ -60,12 +56,11 @@ class TuningPage(DetailPage[Job]):
         super().__init__(desk, rows, Part("tuning", "TUNING"))
         self._whole: dict[int, Job] = {}
         self._runs: dict[int, tuple[str, list[LossRun]]] = {}
-        self._marked: tuple[int, ...] = ()
         self._compared: tuple[tuple[int, ...], TuningsCompared] | None = None
 
     def question(self) -> Question | None:
         """The newest ones, what is not known of the one under the cursor, and the marked ones."""
-        current, marked = self.rows.current, self._marked
+        current, marked = self.rows.current, self._side()
         number = None if current is None else current.id
         topic = f"tuning {number} {marked}"
         return Question(topic, lambda client: self._ask(client, number, marked))
@@ -103,9 +98,10 @@ class TuningPage(DetailPage[Job]):
         elif answer.compared is not None:
             self._error = answer.compared
 
-    def words(self, item: Job) -> str:
-        """Text that the filter searches."""
-        return f"{item.id} {item.state} {item.title} {item.actor} {item.code}"
+    def _side(self) -> tuple[int, ...]:
+        """The tunings that are marked, and have a result to compare."""
+        chosen = self.rows.chosen if self.rows.marked else ()
+        return tuple(job.id for job in chosen if _trained(job))[:MOST]
 
     def moved(self) -> None:
         """Ask about another one."""
@@ -113,7 +109,7 @@ class TuningPage(DetailPage[Job]):
 
     def summed(self) -> Content:
         """Summary line."""
-        return view.summary(self.found, self.rows.count, len(self._marked))
+        return view.summary(self.found, self.rows.count, len(self._side()))
 
     def said(self, item: Job, width: int) -> list[Content]:
         """The tuning under the cursor."""
@@ -131,53 +127,37 @@ class TuningPage(DetailPage[Job]):
         return [] if current is None else self._runs.get(current.id, ("", []))[1]
 
     def _cells(self, job: Job) -> Any:
-        marked = job.id in self._marked
-        return view.row(job, self.desk.wall(), marked=marked, ascii_only=self.desk.basic)
+        return view.row(job, self.desk.wall(), ascii_only=self.desk.basic)
 
-    def on_rows_chosen(self, message: Rows.Chosen) -> None:
-        """Open the tuning under the cursor."""
-        message.stop()
-        current = self._current()
-        if current is not None:
-            self.app.push_screen(TuningScreen(self.desk, current, self._losses()))
+    def open(self, item: Job) -> None:
+        """The tuning whole."""
+        whole = self._whole.get(item.id, item)
+        self.app.push_screen(TuningScreen(self.desk, whole, self._losses()))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def refuses(self, act: str, item: object) -> str:
         """A report and a comparison are there for what trained an adapter, from a server."""
-        if action in ("report", "mark"):
+        if act == "write":
             current = self.rows.current
             trained = current is not None and _trained(current)
-            return True if trained and not self.desk.stale else None
-        if action == "compare":
-            return True if self._side_by_side() is not None else None
-        return super().check_action(action, parameters)
+            return "" if trained and not self.desk.stale else "it trained no adapter yet"
+        return (
+            "" if self._side_by_side() is not None else "mark two or more that are done, by space"
+        )
 
     def _side_by_side(self) -> TuningsCompared | None:
         """The marked ones, as far as they were told."""
-        if self._compared is None or self._compared[0] != self._marked:
+        if self._compared is None or self._compared[0] != self._side():
             return None
         return self._compared[1]
 
-    def action_mark(self) -> None:
-        """Take the one under the cursor to those that are compared, or away from them."""
-        current = self.rows.current
-        if current is None:
-            return
-        if current.id in self._marked:
-            self._marked = tuple(number for number in self._marked if number != current.id)
-        elif len(self._marked) == MOST:
-            self.post_message(self.Said(f"{MOST} tunings are the most to compare.", failed=True))
-        else:
-            self._marked = (*self._marked, current.id)
-        self.draw()
-        self.post_message(self.Asked())
-
-    def action_compare(self) -> None:
+    def make(self, act: str, item: object) -> Change | None:
         """Show the marked ones side by side."""
         found = self._side_by_side()
         if found is not None:
             self.app.push_screen(ComparedScreen(self.desk, found))
+        return None
 
-    def action_report(self) -> None:
+    def action_write(self) -> None:
         """Write the page of the tuning under the cursor."""
         current = self.rows.current
         if current is not None:
@@ -189,7 +169,6 @@ class TuningScreen(WholeScreen):
 
     frame_title: ClassVar[str] = "TUNING"
     PART: ClassVar[str] = "tuning-whole"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "report", "Write report")]
 
     def __init__(self, desk: Desk, job: Job, runs: list[LossRun]) -> None:
         super().__init__(desk)
@@ -200,13 +179,13 @@ class TuningScreen(WholeScreen):
         basic, now = self.desk.basic, self.desk.wall()
         return view.whole(self._job, self._runs, now, width, ascii_only=basic)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def refuses(self, act: str, item: object) -> str:
         """Only what trained an adapter has a report."""
-        return None if action == "report" and not _trained(self._job) else True
+        return "" if _trained(self._job) else "it trained no adapter"
 
-    def action_report(self) -> None:
+    def action_write(self) -> None:
         """Write its page."""
-        self.post_message(Page.Begin(report(self.desk, self._job.id)))
+        self.begin(report(self.desk, self._job.id))
 
 
 class ComparedScreen(WholeScreen):

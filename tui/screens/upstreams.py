@@ -5,13 +5,12 @@ Rules: learning and approving take a look at the host and a private key, so they
 
 from typing import ClassVar
 
-from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from appliance.types import Role
 from appliance.wire.admin import upstreams as wire
-from tui.change import asking
+from tui.change import Change, asking
 from tui.desk import Desk
+from tui.keys import Act
 from tui.screens.listing import DetailPage
 from tui.view import upstreams as view
 from tui.widgets.part import Part
@@ -23,16 +22,11 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
 
     TITLE: ClassVar[str] = "Upstreams"
     AT = wire.UPSTREAMS
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("P", "probe", "Probe"),
-        Binding("D", "drain", "Drain, or undo"),
-        Binding("R", "reload", "Read again"),
-    ]
-    NEEDS: ClassVar[dict[str, Role]] = {
-        "probe": wire.UPSTREAM_PROBE.role,
-        "drain": wire.UPSTREAM_DRAIN.role,
-        "reload": wire.UPSTREAMS_RELOAD.role,
-    }  # fmt: skip
+    ACTS: ClassVar[tuple[Act, ...]] = (
+        Act("p", "probe", "Probe", wire.UPSTREAM_PROBE.role, many=True),
+        Act("d", "drain", "Drain, or undo", wire.UPSTREAM_DRAIN.role, many=True),
+        Act("r", "reload", "Read again", wire.UPSTREAMS_RELOAD.role, item=False),
+    )
 
     def __init__(self, desk: Desk) -> None:
         rows = Rows("upstreams", view.COLUMNS, lambda r: r.key, view.row, wire.UPSTREAM_TABLE.empty)
@@ -43,11 +37,6 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
         """The hosts of the upstreams."""
         self._upstreams, self.found = answer.upstreams, wire.hosts_of(answer.upstreams)
 
-    def words(self, item: wire.HostOf) -> str:
-        """Text that the filter searches."""
-        state = "broken" if item.host is None else item.host.state
-        return f"{item.key} {state} {item.upstream.kind} {item.upstream.model} {item.why}"
-
     def summed(self) -> Content:
         """Summary line."""
         return view.summary(self._upstreams, self.rows.count)
@@ -56,55 +45,14 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
         """The host under the cursor."""
         return view.detail(item, width)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A host must be under the cursor; reading again takes none."""
-        allowed = super().check_action(action, parameters)
-        if allowed and action in ("probe", "drain"):
-            one = self.rows.current
-            return True if one is not None and one.host is not None else None
-        return allowed
+    def refuses(self, act: str, item: wire.HostOf | None) -> str:
+        """There must be a host; reading again takes none."""
+        return f"{item.upstream.name} has no host" if item is not None and item.host is None else ""
 
-    def action_probe(self) -> None:
-        """Have the hosts of the upstream compared with what was learnt."""
-        one = self.rows.current
-        if one is None:
-            return
-        name = one.upstream.name
-        self.begin(
-            asking(
-                self.desk.client,
-                wire.UPSTREAM_PROBE,
-                f"Probe the hosts of {name}",
-                f"admin: upstream_probe {name}, by you",
-                lambda found: f"{name}: " + ", ".join(f"{h.url} {h.state}" for h in found.hosts),
-                explain=("One that tripped is taken back when it agrees.",),
-                name=name,
-            )
-        )
-
-    def action_drain(self) -> None:
-        """Keep new requests from the host, or let them come again."""
-        one = self.rows.current
-        if one is None or one.host is None:
-            return
-        name, url, drained = one.upstream.name, one.host.url, one.host.state != "drained"
-        self.begin(
-            asking(
-                self.desk.client,
-                wire.UPSTREAM_DRAIN,
-                f"{'Drain' if drained else 'Undo the draining of'} {url} of {name}",
-                f"admin: upstream_drain {name}, by you",
-                lambda _: f"{url} gets {'no new' if drained else 'new'} requests",
-                request=lambda _: wire.UpstreamDrain.of(url=url, drained=drained),
-                explain=("Answers under way end as they do.",),
-                name=name,
-            )
-        )
-
-    def action_reload(self) -> None:
-        """Read the upstreams of the configuration again."""
-        self.begin(
-            asking(
+    def make(self, act: str, item: wire.HostOf | None) -> Change | None:
+        """Compare, drain or read again."""
+        if item is None:
+            return asking(
                 self.desk.client,
                 wire.UPSTREAMS_RELOAD,
                 "Read the upstreams of appliance.toml again",
@@ -112,4 +60,33 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
                 lambda found: view.counted(found.upstreams),
                 explain=("Hosts that are gone end their answers. An error changes nothing.",),
             )
+        return self._probed(item) if act == "probe" else self._drained(item)
+
+    def _probed(self, one: wire.HostOf) -> Change:
+        """Have the hosts of the upstream compared with what was learnt."""
+        name = one.upstream.name
+        return asking(
+            self.desk.client,
+            wire.UPSTREAM_PROBE,
+            f"Probe the hosts of {name}",
+            f"admin: upstream_probe {name}, by you",
+            lambda found: f"{name}: " + ", ".join(f"{h.url} {h.state}" for h in found.hosts),
+            explain=("One that tripped is taken back when it agrees.",),
+            name=name,
+        )
+
+    def _drained(self, one: wire.HostOf) -> Change | None:
+        """Keep new requests from the host, or let them come again."""
+        if one.host is None:
+            return None
+        name, url, drained = one.upstream.name, one.host.url, one.host.state != "drained"
+        return asking(
+            self.desk.client,
+            wire.UPSTREAM_DRAIN,
+            f"{'Drain' if drained else 'Undo the draining of'} {url} of {name}",
+            f"admin: upstream_drain {name}, by you",
+            lambda _: f"{url} gets {'no new' if drained else 'new'} requests",
+            request=lambda _: wire.UpstreamDrain.of(url=url, drained=drained),
+            explain=("Answers under way end as they do.",),
+            name=name,
         )

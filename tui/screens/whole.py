@@ -1,6 +1,6 @@
 """A screen of one thing in full, in a frame that scrolls, until the person leaves it.
 
-Rules: it is drawn when it is opened and when the room changes; escape, q and enter lead back.
+Rules: it is drawn when it is opened and when the room changes; escape and enter lead back.
 """
 
 from collections.abc import Iterable
@@ -12,17 +12,26 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
 from tui.desk import Desk
+from tui.screens.acting import Acting
 from tui.text import Cell, lines
 from tui.widgets.keys import KeyLine
 from tui.widgets.part import Part
 
 
-class WholeScreen(ModalScreen[None]):
-    """One thing whole; `frame_title` is in the frame, `PART` is the id of what is said."""
+class WholeScreen(Acting, ModalScreen[None]):
+    """One thing whole; `frame_title` stands in the frame, `PART` is the id of what is said."""
 
     frame_title: ClassVar[str] = ""
     PART: ClassVar[str] = ""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter", "dismiss", "Back"),
+        Binding("q", "app.leave", "Quit", show=False),
+        Binding("a", "acts", "Actions"),
+        Binding("y", "copy", "Copy", show=False),
+        Binding("w", "write", "Write", show=False),
+        Binding("left_square_bracket", "span(-1)", "Less", key_display="[", show=False),
+        Binding("right_square_bracket", "span(1)", "More", key_display="]", show=False),
+    ]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()

@@ -23,11 +23,13 @@ from tui.view.units import clock, count, many, seconds
 COLUMNS: Final = (
     Column("ID", 5, right=True),
     Column("KIND", 10, drop=4),
-    Column("STATE", 13),
-    Column("PROGRESS", 18),
-    Column("LEFT", 9, right=True, drop=2),
-    Column("AGE", 6, right=True, drop=1),
+    Column("STATE", 13, drop=5),
+    Column("VERDICT", 15),
     Column("WHAT", 0, least=16),
+    Column("VALUE", 22, drop=2),
+    Column("AGE", 6, right=True, drop=1),
+    Column("PROGRESS", 18, drop=6),
+    Column("LEFT", 9, right=True, drop=7),
     Column("BY", 10, drop=3),
 )
 _CANDIDATES: Final = (
@@ -61,6 +63,32 @@ _COMPARED: Final = (
     Column("ONLY IT", 7, right=True, drop=2),
     Column("ONLY BASE", 9, right=True, drop=3),
 )
+
+
+def row(job: Job, verdict: str, now: float, *, ascii_only: bool) -> Sequence[Cell]:
+    """One evaluation or gate.
+
+    Args:
+        job: with its result, where that is known.
+        verdict: of the ledger; "" where it has none.
+        now: seconds since the epoch.
+    """
+    number, kind, at, progress, left, aged, what, by = jobs.row(job, now, ascii_only=ascii_only)
+    result = job.result
+    said, value = cell("-"), "-"
+    if isinstance(result, GateResult):
+        verdict, value = result.verdict, f"{_points(result.difference)} ({_range(result.interval)})"
+    elif isinstance(result, EvaluationResult):
+        best = max(result.candidates, key=lambda one: one.quality)
+        value = f"{best.quality:.3f} ({best.interval[0]:.3f} to {best.interval[1]:.3f})"
+        said = cell(f"best: {best.name}")
+    if verdict:
+        said = state(verdict)
+    elif job.state != "done":
+        live = job.state in jobs.LIVE
+        said = cell(f"{left} left" if left != "-" else job.progress.phase if live else "-")
+        value = str(progress) if live else "-"
+    return number, kind, at, said, what, value, aged, progress, left, by
 
 
 def summary(found: Sequence[Job], kept: int) -> Content:
@@ -175,6 +203,17 @@ def flips(found: Compared, width: int) -> list[Content]:
 
 def _unread(reason: str) -> list[Content]:
     return [Content(""), quiet(f"No inputs: {reason}.")] if reason else []
+
+
+def verdicts(found: Sequence[Ledger]) -> dict[int, str]:
+    """The verdict of each look that the ledger has, by its job."""
+    return {
+        look.job: look.verdict
+        for each in found
+        for split in each.splits
+        for look in split.looks
+        if look.job and look.verdict
+    }
 
 
 def ledger(found: Sequence[Ledger], width: int) -> list[Content]:

@@ -23,7 +23,7 @@ def welcome(data: str, width: int, *, readonly: bool) -> list[Content]:
     next_ = (
         alarm("Read-only was asked for: run the commands, or start without it.")
         if readonly
-        else cell("Press I to set one up and try it, q to leave everything as it is.", "bold")
+        else cell("Enter sets one up to try it; q leaves everything as it is.", "bold")
     )
     said = [
         cell("There is no appliance here yet."),

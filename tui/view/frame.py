@@ -11,37 +11,46 @@ from textual.content import Content
 
 from appliance.text import visible
 from appliance.wire.admin.models import Status
+from tui.keys import PLACES, Level, MapPlace
 from tui.link import Files, Link, LinkState
 from tui.rates import RatePoint
-from tui.text import GAP, QUIET, Cell, cell, line, quiet, spread, state
-from tui.view.units import rate
+from tui.text import GAP, QUIET, Cell, alarm, cell, line, quiet, spread, state
+from tui.view.units import iso, rate
 
-_HELP: Final = "? Help"
-_CUT: Final = 3  # letters of a screen's name on a terminal of 80 columns
+_HELP: Final = "g Map  ? Help"
+_CUT: Final = 4  # letters of a place's name where there is little room
 _TROUBLE: Final = 160  # characters; it is above every screen, and takes no room from it
+_HOST: Final = 20
 
 
 def top(
     link: Link,
     newest: RatePoint | None,
     now: float,
+    wall: float,
     width: int,
     *,
     readonly: bool = False,
     files: Files | None = None,
 ) -> Content:
-    """The first line of every screen; where all is not well, the connection comes first."""
+    """The first line of every screen; where all is not well, the connection comes first.
+
+    Args:
+        now: monotonic seconds, `wall` seconds since the epoch.
+    """
     if link.state(now) not in (LinkState.LIVE, LinkState.CONNECTING):
-        return _in_trouble(link, now, width, files)
+        return _in_trouble(link, now, wall, width, files)
     connection = line(*link_words(link, now))
-    known = _known(link.status, newest, readonly) if link.status else [cell("appliance")]
+    if readonly:
+        connection = line(quiet("read-only"), connection)
+    known = _known(link.status, newest, wall) if link.status else [cell("appliance")]
     room = width - connection.cell_length - 4
     while len(known) > 1 and _width(known) > room:
-        known.pop(-1 if len(known) <= 3 else -2 if readonly else -1)
+        known.pop()
     return spread(Content(" ") + line(*known), connection + " ", width)
 
 
-def _in_trouble(link: Link, now: float, width: int, files: Files | None) -> Content:
+def _in_trouble(link: Link, now: float, wall: float, width: int, files: Files | None) -> Content:
     """The connection, and without any colour what was known, or what the files say."""
     found, read = link.state(now), files.snapshot if files else None
     words: list[Cell] = list(link_words(link, now))
@@ -51,32 +60,31 @@ def _in_trouble(link: Link, now: float, width: int, files: Files | None) -> Cont
         status = read.status
     said = Content(" ") + line(*words)
     if status is not None:
-        known = [cell(part.plain, QUIET) for part in _known(status, None, False)]
+        known = [cell(part.plain, QUIET) for part in _known(status, None, wall)]
         if read is None or status is not read.status:
-            known[1] = quiet(f"was {status.state}")
+            known[2] = quiet(f"was {status.state}")
         while known and said.cell_length + _width(known) > width - 1:
             known.pop()
         said = line(said, *known)
     return said.truncate(width, ellipsis=True, pad=True)
 
 
-def _known(status: Status, newest: RatePoint | None, readonly: bool) -> list[Content]:
+def _known(status: Status, newest: RatePoint | None, wall: float) -> list[Content]:
     """Most important first."""
-    held = status.audit
-    good = sum(model.loaded for model in status.models)
-    bad = sum(model.state in ("refused", "revoked", "suspended") for model in status.models)
     queued = newest.queued if newest else sum(worker.queued for worker in status.workers)
-    words = [
+    host = status.host.name.partition(".")[0] or "appliance"
+    return [
+        cell(host, "bold $primary", limit=_HOST),
         cell(status.profile.upper(), "bold $text-warning" if status.profile == "lab" else "bold"),
         state(status.state),
-        cell(f"models {good}+") if not bad else cell(f"models {good}+ {bad}!"),
-        state("refusing") if held.latched else cell(f"audit {held.entries}"),
+        cell(f"{iso(wall)[11:16]} UTC"),
+        cell(status.version),
+        *([cell(status.url.rpartition("//")[2], limit=2 * _HOST)] if status.url else []),
+        quiet(f"you: {status.role}"),
+        *([state("refusing")] if status.audit.latched else []),
         cell(f"queue {queued}"),
         cell(f"{rate(newest.tokens) if newest else '-'} tok/s"),
-        quiet(f"you: {status.role}"),
-        *([quiet(f"{status.host.name} {status.url}")] if status.url else []),
     ]
-    return [*words, quiet("read-only")] if readonly else words
 
 
 def _width(parts: Sequence[Content]) -> int:
@@ -107,26 +115,42 @@ def trouble(link: Link, now: float, data: str) -> list[str]:
     return said
 
 
-def navigation(pages: Sequence[tuple[str, str]], current: str, width: int) -> Content:
-    """The screens with their digits, the one in front in brackets; and where help is, always."""
-    tabs = [_tab(d, name, name == current, short=False) for d, name in pages]
-    shorter = [_tab(d, name, name == current, short=True) for d, name in pages]
-    room = width - len(GAP) - len(_HELP) - 2
-    names = Content(GAP).join(tabs)
-    if names.cell_length > room:
-        names = Content(" ").join(tabs)
-    if names.cell_length > room:
-        cut = [
-            _tab(d, name if name == current else name[:_CUT], name == current, short=False)
-            for d, name in pages
-        ]
-        names = Content(" ").join(cut)
-    if names.cell_length > room:
-        names = Content(" ").join(shorter)
-    return spread(Content(" ") + names, line(cell(_HELP, QUIET)) + " ", width)
+def worst(status: Status | None, width: int) -> Content:
+    """The worst alarm and how many more there are; empty where there is none."""
+    if status is None or not status.alarms:
+        return Content("")
+    more = len(status.alarms) - 1
+    said = f"{more} more: i" if more else "what to do: i"
+    return spread(alarm(status.alarms[0]), quiet(said), width - 2)
 
 
-def _tab(digit: str, title: str, current: bool, *, short: bool) -> Content:
-    if current:
-        return cell(f"[{digit} {title}]", "bold $primary")
-    return cell(digit if short else f"{digit} {title}", "$secondary")
+def navigation(title: str, width: int) -> Content:
+    """The places of the lit level, the lit one in brackets; the other levels where they have room.
+
+    Args:
+        title: of the screen in front.
+    """
+    help_ = cell(_HELP, QUIET) + " "
+    room = width - help_.cell_length - len(GAP) - 1
+    lit = next((place.level for place in PLACES if place.title == title), Level.SERVICE)
+    whole = Content("  | ").join([_level(level, title, 0, " ") for level in Level])
+    tries = [
+        whole,
+        _level(lit, title, 0, GAP, head=True), _level(lit, title, 0, " ", head=True),
+        *(_level(lit, title, cut, " ") for cut in (0, _CUT, _CUT - 1, _CUT - 2, 1)),
+        *(_tab(place, title, 0) for place in PLACES if place.title == title),
+    ]  # fmt: skip
+    shown = next((one for one in tries if one.cell_length <= room), tries[-1])
+    return spread(Content(" ") + shown, help_, width)
+
+
+def _level(level: Level, title: str, cut: int, gap: str, *, head: bool = False) -> Content:
+    """The places of a level; names of others are cut where `cut` says to how many letters."""
+    tabs = [_tab(place, title, cut) for place in PLACES if place.level is level]
+    return Content(gap).join([*([cell(level.upper(), QUIET)] if head else []), *tabs])
+
+
+def _tab(place: MapPlace, title: str, cut: int) -> Content:
+    if place.title == title:
+        return cell(f"[{place.key} {title}]", "bold $primary")
+    return cell(f"{place.key} {place.title[: cut or None]}" if cut != 1 else place.key, QUIET)

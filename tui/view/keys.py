@@ -92,7 +92,7 @@ def secret(made: NewKey, url: str = "") -> list[Content]:
         Content(""),
         cell(made.secret, "bold $text-warning", limit=WHOLE),
         Content(""),
-        alarm("Shown once: only its hash is kept. Give it to the app now, then press S."),
+        alarm("Shown once: only its hash is kept. Give it to the app now, then press esc."),
         *([cell(f"base URL {url}/v1")] if url else []),
         lines([quiet("Authorization: Bearer SECRET, or x-api-key")]),
     ]

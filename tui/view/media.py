@@ -69,7 +69,7 @@ def places(document: Mapping[str, Any]) -> list[Content]:
             line(cell(str(place.get("path")), limit=_PATH), quiet(f"{kind}, {free} free, {lying}"))
         )
     return told or [
-        quiet("No stick is mounted. Plug one in and press r, or press d to name a directory.")
+        quiet("No stick is mounted. Plug one in and press r, or name a directory: a d.")
     ]
 
 
@@ -103,7 +103,7 @@ def plan(made: ImportPlan, width: int) -> list[Content]:
         said += labelled("why", made.message, width, limit=WHOLE)
         said += labelled("what to do", made.hint, width)
         return said
-    said = [cell("Next: I imports it. Esc chooses another.", "bold"), Content("")]
+    said = [cell("Next: a i imports it. Esc chooses another.", "bold"), Content("")]
     said += labelled("artifact", made.path, width, limit=WHOLE)
     said += labelled("as", made.id, width)
     said += labelled("signed by", line(made.publisher, state("verified")), width)
@@ -157,9 +157,11 @@ def _fact(name: str, value: str) -> str:
 def progress(model: ModelDetail, needed: int, width: int, *, live: bool) -> list[Content]:
     """A model of the store on its way."""
     following = {
-        "verified": f"Press A to approve ({len(model.approvals)} of {needed} approvals so far).",
-        "approved": "L loads it." if live else "It is loaded when the server starts: 1, then S.",
-        "serving": f"Apps call it by the name {model.id}. A key for an app: 5, then N.",
+        "verified": f"a a approves ({len(model.approvals)} of {needed} approvals so far).",
+        "approved": "a l loads it."
+        if live
+        else "It is loaded when the server starts: 1, then a s.",
+        "serving": f"Apps call it by the name {model.id}. A key for an app: 5, then a n.",
     }.get(model.state, "Esc chooses another artifact.")
     said = [cell(f"Next: {following}", "bold"), Content("")]
     said.append(line(cell(model.id, "bold"), state(model.state)))

@@ -32,9 +32,9 @@ COLUMNS: Final = (
     Column("ADDED", 19, drop=5),
 )
 _NEXT: Final = {
-    "verified": "Next: A to approve; enough different people must.",
-    "approved": "Next: L to load it.",
-    "suspended": "Next: find out why; then A to approve it again.",
+    "verified": "Next: a a approves; enough different people must.",
+    "approved": "Next: a l loads it.",
+    "suspended": "Next: find out why; then a a approves it again.",
     "quarantined": "Its checks have not ended.",
     "missing": "Next: 0 to import the artifact with this digest under this id; approvals stay.",
     "retired": "Out of use for good; its files stay as evidence.",

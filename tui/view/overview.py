@@ -1,6 +1,8 @@
-"""Content of the overview: charts, models, engines, the log and the host.
+"""Content of the overview: is it serving, how fast, who waits, what failed, what ends, what waits
+for me.
 
-Rules: pure; every chart has its newest value, its unit and the value of its top next to it.
+Rules: pure; a chart has its axis, its unit and the time at both ends; what exists is not green,
+what is proved good is.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,190 +11,213 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.wire.admin.metering import UsageRow
 from appliance.wire.admin.models import Model, Status, Worker
 from appliance.wire.admin.usage import CurrentLoad
 from tui import chart
 from tui.columns import Column, table
 from tui.rates import RatePoint
-from tui.text import Cell, alarm, cell, indented, line, quiet, state
-from tui.view.units import clock, count, duration, rate, seconds, size
+from tui.ring import NOW, Ring, Span, newest
+from tui.text import Cell, alarm, cell, indented, line, quiet, spread, state
+from tui.view.expiry import Ending, soon
+from tui.view.units import age, count, duration, iso, many, rate, seconds, size, until
 
 MODEL_COLUMNS: Final = (
     Column("MODEL", 0, least=16, most=44),
-    Column("STATE", 14),
-    Column("KIND", 8, drop=2),
-    Column("ADDED", 19, drop=1),
-    Column("DIGEST", 16, drop=3),
-)
-WORKER_COLUMNS: Final = (
-    Column("ENGINE", 0, least=12, most=44),
-    Column("STATE", 12),
-    Column("KV USE", 13, right=True),
+    Column("STATE", 13),
     Column("RUN", 5, right=True),
     Column("QUEUE", 5, right=True),
-    Column("MEMORY", 9, right=True, drop=1),
-    Column("RESTARTS", 8, right=True, drop=2),
-    Column("THREADS", 7, right=True, drop=3),
-    Column("PID", 7, right=True, drop=5),
+    Column("KV USE", 13, right=True, drop=1),
+    Column("MEMORY", 8, right=True, drop=2),
+    Column("RESTARTS", 8, right=True, drop=3),
     Column("CPU CODE", 10, drop=6),
+    Column("PID", 7, right=True, drop=5),
+)
+APP_COLUMNS: Final = (
+    Column("APP", 0, least=12, most=36),
+    Column("REQUESTS", 8, right=True),
+    Column("FAILED", 6, right=True),
+    Column("TOKENS", 9, right=True, drop=1),
+    Column("SHARE", 12, drop=2),
 )
 _ALARMS: Final = 4
-_LABEL: Final = 11
-_VALUE: Final = 22
+_APPS: Final = 6
+_TALL: Final = 12
+"""Lines of a panel from which on its number is drawn large."""
 
 
 @dataclass(frozen=True)
-class Gauge:
-    """One chart.
+class ChartedField:
+    """One chart: a field of a point, its title, and a value with its unit."""
+
+    field: str
+    title: str
+    told: Callable[[float], str]
+    least: float
+
+
+CHARTS: Final = (
+    ChartedField("tokens", "written", lambda v: f"{v:.0f} tok/s", 10.0),
+    ChartedField("ttft_p95", "first token, p95", seconds, 0.1),
+    ChartedField("queued", "waiting for a turn", lambda v: f"{v:.3g}", 4.0),
+    ChartedField("host_cpu", "processors", lambda v: f"{v:.0%}", 1.0),
+)
+
+
+@dataclass(frozen=True)
+class PeopleWanted:
+    """The work that waits for people, as the server said it last.
 
     Attributes:
-        value: of a point; in units of `unit`.
-        least: the top is never lower.
-        fixed: the top is always `least`.
+        people: answers that wait for a person, and `oldest` how many seconds.
+        apps: use of the last hour.
     """
 
-    label: str
-    value: Callable[[RatePoint], float]
-    told: Callable[[RatePoint], str]
-    top: Callable[[float], str]
-    least: float
-    fixed: bool = False
+    people: int = 0
+    oldest: float = 0.0
+    labels: int = 0
+    failed: int = 0
+    endings: tuple[Ending, ...] = ()
+    apps: tuple[UsageRow, ...] = ()
 
 
-GAUGES: Final = (
-    Gauge(
-        "tokens", lambda p: p.tokens, lambda p: f"{rate(p.tokens)} tok/s",
-        lambda top: f"{top:.0f} tok/s", 10.0,
-    ),
-    Gauge(
-        "queue", lambda p: float(p.queued), lambda p: f"{p.queued} waiting, {p.running} run",
-        lambda top: f"{top:.0f}", 5.0,
-    ),
-    Gauge("KV use", lambda p: p.kv, lambda p: f"{p.kv:.0%}", lambda _: "100%", 1.0, True),
-    Gauge(
-        "first token", lambda p: p.ttft_p95 or 0.0,
-        lambda p: f"p50 {seconds(p.ttft_p50)} p95 {seconds(p.ttft_p95)}", seconds, 0.1,
-    ),
-    Gauge(
-        "CPU own", lambda p: p.own_cpu, lambda p: f"{_steps(p.own_cpu)} of the host",
-        lambda _: "100%", 1.0, True,
-    ),
-    Gauge(
-        "CPU host", lambda p: p.host_cpu, lambda p: _steps(p.host_cpu),
-        lambda _: "100%", 1.0, True,
-    ),
-    Gauge("RAM host", lambda p: p.memory, lambda p: _steps(p.memory), lambda _: "100%", 1.0, True),
-)  # fmt: skip
-
-
-def gauges(
+def serving(
     points: Sequence[RatePoint],
-    load: CurrentLoad | None,
+    ring: Ring,
+    span: Span,
+    wall: float,
     width: int,
     height: int,
     *,
     ascii_only: bool,
 ) -> list[Content]:
-    """The charts, beside each other where there is room for two.
+    """Speed and queue, the most important number largest, then the charts.
 
     Args:
-        height: lines of each chart.
+        height: lines in all.
     """
-    newest = points[-1] if points else RatePoint()
-    columns = 2 if width >= 110 else 1
-    each = (width - 2 * (columns - 1)) // columns
-    made = [_gauge(gauge, points, newest, each, height, ascii_only=ascii_only) for gauge in GAUGES]
-    made += [
-        _gpu(index, gpu_line, each) for index, gpu_line in enumerate(_gpus(load, each, ascii_only))
-    ]
-    shown: list[Content] = []
-    for at in range(0, len(made), columns):
-        blocks = made[at : at + columns]
-        tall = max(len(block) for block in blocks)
-        for row in range(tall):
-            parts = [block[row] if row < len(block) else Content("") for block in blocks]
-            padded = [part.pad_right(max(0, each - part.cell_length)) for part in parts]
-            shown.append(Content("  ").join(padded).rstrip())
-    return shown
+    now = points[-1] if points else RatePoint()
+    first = f"first token {seconds(now.ttft_p50)} p50, {seconds(now.ttft_p95)} p95"
+    works = f"{now.running} running, {now.queued} waiting"
+    use = f"KV {now.kv:.0%}"
+    speed = rate(now.tokens) if points else "-"
+    if height >= _TALL and not ascii_only:
+        big = [cell(row, "bold $primary") for row in chart.large(speed)]
+        beside = [quiet("tok/s"), cell(works), line(first, use)]
+        said = [line(a, b).truncate(width) for a, b in zip(big, beside, strict=True)]
+    else:
+        speed_said = cell(f"{speed} tok/s", "bold $primary")
+        said = [line(speed_said, works, first, use).truncate(width)]
+    return said + _charts(points, ring, span, wall, width, height - len(said), ascii_only)
 
 
-def _gauge(
-    gauge: Gauge,
+def _charts(
     points: Sequence[RatePoint],
-    newest: RatePoint,
+    ring: Ring,
+    span: Span,
+    wall: float,
     width: int,
     height: int,
-    *,
     ascii_only: bool,
 ) -> list[Content]:
-    top_room = 9
-    room = max(8, width - _LABEL - _VALUE - top_room - 6)
-    values = [_quiet(gauge, point) for point in points][-room:]
-    top = gauge.least if gauge.fixed else chart.scale(values, gauge.least)
-    drawn = chart.chart(values, room, height, top, ascii_only=ascii_only)
-    told = cell(gauge.told(newest)) if points else quiet("-")
-    made = []
-    for number, text in enumerate(drawn):
-        last = number == height - 1
-        label = quiet(gauge.label if last else "").pad_right(0)
-        left = label.pad_right(_LABEL - label.cell_length)
-        value = told if last else Content("")
-        right = quiet(gauge.top(top) if number == 0 else "")
-        made.append(
-            left
-            + "  "
-            + value.pad_right(max(0, _VALUE - value.cell_length))
-            + "  "
-            + Content.styled(text, "$primary")
-            + "  "
-            + right
-        )
+    """As many charts as have room, two beside each other where it is wide."""
+    columns = 2 if width >= 100 and height >= 14 else 1
+    rows = 2 if columns == 2 else 1
+    each, tall = (width - 2 * (columns - 1)) // columns, height // rows
+    ends = _ends(span, wall)
+    made: list[Content] = []
+    for row in range(rows):
+        blocks = []
+        for series in CHARTS[row * columns : (row + 1) * columns]:
+            values = (
+                newest(points, series.field)
+                if span is NOW
+                else ring.series(span, series.field, wall)
+            )
+            if series.field == "host_cpu":  # in steps, so that a host at rest draws the same
+                values = [None if v is None else round(v * 20) / 20 for v in values]
+            drawn = chart.over_time(
+                values, each, max(4, tall - (columns > 1)), ends, series.told,
+                least=series.least, ascii_only=ascii_only,
+            )  # fmt: skip
+            titled = [quiet(series.title)] if columns > 1 else []
+            blocks.append([*titled, *(cell(text, "$primary", limit=each) for text in drawn)])
+        for parts in zip(*blocks, strict=True):
+            padded = [part.pad_right(max(0, each - part.cell_length)) for part in parts]
+            made.append(Content("  ").join(padded).rstrip())
     return made
 
 
-def _quiet(gauge: Gauge, point: RatePoint) -> float:
-    """Shares in steps of five percent, so that a host at rest does not redraw the screen."""
-    value = gauge.value(point)
-    return round(value * 20) / 20 if gauge.fixed else value
+def _ends(span: Span, wall: float) -> tuple[str, str]:
+    """The time at both ends of a chart."""
+    shown = slice(5, 10) if span.whole > 2 * 86_400 else slice(11, 16)
+    if span is NOW:
+        return ("2 min ago", "now")
+    return iso(wall - span.whole)[shown], f"{iso(wall)[shown]} UTC"
 
 
-def _steps(share: float) -> str:
-    return f"{round(share * 20) * 5}%"
+def needs(status: Status, waits: PeopleWanted, now: float, width: int) -> list[Content]:
+    """List the work that waits for a person, each with the key that leads there.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    approve = [m for m in status.models if m.state == "verified" and "approve" in m.actions]
+    bad = [m for m in status.models if m.state in ("refused", "suspended", "missing")]
+    told: list[tuple[Cell, str]] = []
+    if waits.people:
+        words = f"{many(waits.people, 'answer')} for a person, oldest {age(waits.oldest)}"
+        told.append((alarm(words), "p"))
+    if bad:
+        told.append((alarm(f"{many(len(bad), 'artifact')} out of use: {bad[0].id}"), "2"))
+    if waits.failed:
+        told.append((alarm(f"{many(waits.failed, 'job')} failed today"), "6"))
+    told += [(_ending(one, now), "x") for one in soon(waits.endings, now)[:3]]
+    if approve:
+        told.append((f"{many(len(approve), 'artifact')} to approve: {approve[0].id}", "2"))
+    if waits.labels:
+        told.append((f"{many(waits.labels, 'queue')} to label", "t"))
+    if not told:
+        return [state("ok") + " nothing waits for a person"]
+    return [spread(cell(words), cell(key, "bold"), width) for words, key in told]
 
 
-def _gpus(load: CurrentLoad | None, width: int, ascii_only: bool) -> list[Content]:
-    shown = []
-    for gpu in load.gpus if load else ():
-        used = chart.bar(gpu.memory_used, gpu.memory, max(8, width // 4), ascii_only=ascii_only)
-        busy = "" if gpu.busy_percent is None else f"{gpu.busy_percent}% busy"
-        memory = f"{size(gpu.memory_used)} of {size(gpu.memory)}"
-        shown.append(line(cell(gpu.name, limit=30), Content.styled(used, "$primary"), memory, busy))
-    return shown
-
-
-def _gpu(index: int, content: Content, width: int) -> list[Content]:
-    label = quiet(f"GPU {index}")
-    return [(label.pad_right(_LABEL - label.cell_length) + "  " + content).truncate(width)]
+def _ending(one: Ending, now: float) -> Cell:
+    left = until(one.ends, now)
+    said = f"{one.kind} {one.name} " + (f"ends in {duration(left)}" if left else "has ended")
+    return cell(f"! {said}", "$text-warning") if left else alarm(said)
 
 
 def models(status: Status, width: int) -> list[Content]:
     """The models, and why each refused one was refused."""
     if not status.models:
         return [quiet("No models. Press 0 to import one from a stick.")]
-    head, *made = table(MODEL_COLUMNS, map(_model_row, status.models), width)
+    engines = {worker.model: worker for worker in status.workers}
+    found = [m for m in status.models if m.kind not in ("task", "dataset", "route")]
+    head, *made = table(MODEL_COLUMNS, [_model_row(m, engines.get(m.id)) for m in found], width)
     shown = [head]
-    for content, model in zip(made, status.models, strict=True):
+    for content, model in zip(made, found, strict=True):
         shown.append(content)
         if model.code:
             shown += indented(why(model), width)
     return shown
 
 
-def _model_row(model: Model) -> Sequence[Cell]:
+def _model_row(model: Model, worker: Worker | None) -> Sequence[Cell]:
+    if worker is None:
+        return model.id, state(model.state), "-", "-", "-", "-", "-", "-", "-"
+    used = 100 * worker.kv_used // worker.n_ctx if worker.n_ctx > 0 else 0
     return (
-        model.id, state(model.state), model.kind or "-",
-        clock(model.created) if model.created else "-", (model.digest or "-")[:16],
-    )  # fmt: skip
+        model.id,
+        state(model.state),
+        f"{worker.running}/{worker.slots}",
+        str(worker.queued),
+        f"{used}% of {count(worker.n_ctx)}",
+        size(worker.memory_mib << 20),
+        str(worker.restarts),
+        worker.variant,
+        "-" if worker.pid is None else str(worker.pid),
+    )
 
 
 def why(model: Model) -> str:
@@ -201,32 +226,26 @@ def why(model: Model) -> str:
     return " ".join(part for part in (f"why: {reason}", model.hint) if part)
 
 
-def workers(status: Status, width: int) -> list[Content]:
-    """The engine processes."""
-    if not status.workers:
-        return [quiet("No engines: no model is loaded.")]
-    return table(WORKER_COLUMNS, map(worker_row, status.workers), width)
+def apps(waits: PeopleWanted, width: int, *, ascii_only: bool) -> list[Content]:
+    """The apps of the last hour by their requests."""
+    if not waits.apps:
+        return [quiet("No requests in the last hour.")]
+    found = sorted(waits.apps, key=lambda one: -one.requests)
+    most = found[0].requests
+    rows = [_app_row(one, most, ascii_only=ascii_only) for one in found[:_APPS]]
+    more = [quiet(f"{len(found) - _APPS} more: u")] if len(found) > _APPS else []
+    return [*table(APP_COLUMNS, rows, width), *more]
 
 
-def worker_row(worker: Worker) -> Sequence[Cell]:
-    """One engine process."""
-    used = 100 * worker.kv_used // worker.n_ctx if worker.n_ctx > 0 else 0
-    return (
-        worker.model,
-        state(worker.state),
-        f"{used}% of {count(worker.n_ctx)}",
-        f"{worker.running}/{worker.slots}",
-        str(worker.queued),
-        size(worker.memory_mib << 20),
-        str(worker.restarts),
-        f"{worker.threads}/{worker.threads_most}" if worker.threads_most else "-",
-        "-" if worker.pid is None else str(worker.pid),
-        worker.variant,
-    )
+def _app_row(one: UsageRow, most: int, *, ascii_only: bool) -> Sequence[Cell]:
+    drawn = chart.bar(one.requests, most, 12, ascii_only=ascii_only)
+    tokens = count(one.prompt_tokens + one.completion_tokens)
+    failed = alarm(count(one.failed)) if one.failed else cell("0")
+    return one.name or "-", count(one.requests), failed, tokens, cell(drawn, "$primary")
 
 
-def audit(status: Status) -> list[Content]:
-    """Describe the log: writable or not, its head, and a witness's last look."""
+def audit(status: Status, width: int) -> list[Content]:
+    """Describe the log: writable or not, its head, a witness's last look, answers done again."""
     head = status.audit
     writable = (
         line(state("refusing"), head.latched) if head.latched else line(state("ok"), "writable")
@@ -234,39 +253,70 @@ def audit(status: Status) -> list[Content]:
     seen = f"{count(head.unwitnessed)} not witnessed" + (
         f" since {head.witnessed}" if head.witnessed else ""
     )
-    return [line(writable, f"{count(head.entries)} entries", seen), line("root", head.root)]
+    said = [line(writable, f"{count(head.entries)} entries"), line(seen)]
+    if head.replayed:
+        again = f"{count(head.replayed_same)} of {count(head.replayed)} answers the same"
+        good = head.difference is None
+        said.append(line(state("ok" if good else "failed"), "computed again:", again))
+    return [*said, line(quiet("root"), head.root).truncate(width, ellipsis=True)]
 
 
-def host(status: Status) -> list[Content]:
-    """The machine and where the data are."""
-    facts = status.host
-    models_take = f"models take {size(status.taken_mib << 20)} of {size(status.budget_mib << 20)}"
-    if status.indexes_mib:
-        models_take += f", indexes {size(status.indexes_mib << 20)} of that"
-    listens = "will listen on" if status.state == "stopped" else "listens on"
-    named = [line(f"host {facts.name}", f"{listens} {status.url}")] if status.url else []
-    return [
-        *named,
-        line(
-            facts.cpu,
-            f"{facts.cores} cores",
-            f"kernel {facts.kernel}",
-            f"up {duration(status.uptime_seconds)}",
-        ),
-        line(
-            f"{size(facts.memory)} memory",
-            *([models_take] if status.budget_mib else []),
-            f"{facts.disk_free >> 30} GiB disk free",
-            f"data {status.data}",
-        ),
+def host(
+    status: Status, load: CurrentLoad | None, points: Sequence[RatePoint], width: int,
+    *, ascii_only: bool,
+) -> list[Content]:  # fmt: skip
+    """The machine, what is used of it, and where the data are."""
+    facts, now = status.host, points[-1] if points else RatePoint()
+    room = max(8, min(24, width - 44))
+    used = [
+        _used("cpu", now.host_cpu, f"{_steps(now.own_cpu)} ours, {facts.cores} cores"),
+        _used("memory", now.memory, f"of {size(facts.memory)}"),
     ]
+    bars = [
+        line(
+            quiet(name).pad_right(6 - len(name)),
+            cell(chart.bar(share, 1.0, room, ascii_only=ascii_only), "$primary"),
+            _steps(share),
+            told,
+        )
+        for name, share, told in used
+    ]
+    take = f"models take {size(status.taken_mib << 20)} of {size(status.budget_mib << 20)}"
+    if status.indexes_mib:
+        take += f", indexes {size(status.indexes_mib << 20)} of that"
+    return [
+        *bars,
+        *(_gpu(gpu.name, gpu.memory_used, gpu.memory, gpu.busy_percent, room, ascii_only)
+          for gpu in (load.gpus if load else ())),
+        *([line(take)] if status.budget_mib else []),
+        line(f"{facts.disk_free >> 30} GiB disk free", f"data {status.data}"),
+        line(facts.cpu, f"kernel {facts.kernel}", f"up {duration(status.uptime_seconds)}"),
+    ]  # fmt: skip
+
+
+def _used(name: str, share: float, told: str) -> tuple[str, float, str]:
+    return name, round(share * 20) / 20, told
+
+
+def _steps(share: float) -> str:
+    """A share in steps of five percent, so that a host at rest does not redraw the screen."""
+    return f"{round(share * 20) * 5}%"
+
+
+def _gpu(
+    name: str, used: int, whole: int, busy: int | None, room: int, ascii_only: bool
+) -> Content:  # fmt: skip
+    drawn = chart.bar(used, whole, room, ascii_only=ascii_only)
+    told = "" if busy is None else f"{busy}% busy"
+    memory = f"{size(used)} of {size(whole)}"
+    return line(quiet("gpu").pad_right(3), cell(drawn, "$primary"), memory, told, cell(name))
 
 
 def alarms(status: Status) -> list[Content]:
     """List the alarms for a person, with the next step; where it is a lot, how much."""
     told, most = status.alarms, _ALARMS
     steps = {incident.message: incident.next for incident in status.incidents}
-    more = [f"{len(told)} alarms, the first {most}; appliance status has all"]
+    more = [f"{len(told)} alarms, the first {most}; i has all"]
     shown = [alarm(text) for text in (more if len(told) > most else [])]
     return shown + [
         line(alarm(text), quiet(steps[text])) if text in steps else alarm(text)

@@ -11,7 +11,7 @@ from textual.content import Content
 
 from appliance.wire.admin.models import REQUEST_TABLE, RunningRequest
 from tui.columns import Column, cells, listed
-from tui.text import Cell, line, quiet
+from tui.text import Cell, labelled, line, quiet
 from tui.view.units import age, clock, count, many, rate, since
 
 COLUMNS: Final = (
@@ -55,11 +55,12 @@ def summary(requests: Sequence[RunningRequest], kept: int) -> Content:
     return line(*map(quiet, told))
 
 
-def detail(request: RunningRequest, now: float) -> Content:
+def detail(request: RunningRequest, now: float, width: int) -> list[Content]:
     """The request under the cursor: what a person needs to find it elsewhere."""
-    return line(
-        f"request {request.request_id}",
-        f"key {request.key_id}",
-        f"intent in the log at seq {request.seq}",
-        f"since {clock(request.started)} ({age(since(request.started, now))})",
-    )
+    began = f"{clock(request.started)} ({age(since(request.started, now))})"
+    return [
+        *labelled("request", request.request_id, width),
+        *labelled("key", request.key_id, width),
+        *labelled("in the log", f"intent at seq {request.seq}; enter shows it", width),
+        *labelled("since", began, width),
+    ]

@@ -4,7 +4,6 @@ Rules: pure; what is not read yet is "-", never a guess; what a task allows come
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from textual.content import Content
@@ -15,38 +14,49 @@ from appliance.wire.admin.models import Model, ModelDetail
 from appliance.wire.admin.pointers import Name
 from tui.columns import Column
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
+from tui.view.life import Lives, following, steps
 from tui.view.units import clock, count, many
 
 COLUMNS: Final = (
     Column("TASK", 0, least=16, most=44),
     Column("STATE", 13),
-    Column("FORM", 7, drop=2),
-    Column("MODEL", 20, drop=1),
-    Column("APPROVED", 8, drop=3),
-    Column("DIGEST", 16, drop=4),
-    Column("ADDED", 19, drop=5),
+    Column("EVALUATION", 22, drop=4),
+    Column("GATE", 15),
+    Column("ROUTE", 14, drop=2),
+    Column("DRIFT", 11, drop=3),
+    Column("MODEL", 20, drop=5),
+    Column("APPROVED", 8, drop=6),
+    Column("NEXT", 26, drop=1),
 )
 _NEXT: Final = {
-    "verified": "Next: A to approve; enough different people must.",
+    "verified": "Next: a a approves; enough different people must.",
     "approved": "Apps name it in `model`; their keys may be limited to it.",
-    "suspended": "Next: find out why; then A to approve it again.",
+    "suspended": "Next: find out why; then a a approves it again.",
     "quarantined": "Its checks have not ended.",
     "retired": "Out of use for good; its files stay as evidence.",
     "revoked": "It never answers again; import another version.",
 }
 
 
-def row(task: Model, detail: ModelDetail | None) -> Sequence[Cell]:
-    """One task of the store."""
+def row(task: Model, detail: ModelDetail | None, known: Lives, now: float) -> Sequence[Cell]:
+    """One task of the store, with the verdict of each step of its life.
+
+    Args:
+        now: seconds since the epoch.
+    """
     facts = _facts(detail)
+    _, measured, gate, route, drift = steps(task, known)
+    follow = "" if task.state != "approved" else following(task, known)
     return (
         task.id,
         state(task.state),
-        facts.form or "-",
+        measured.value or "-",
+        gate.verdict,
+        route.verdict,
+        drift.verdict,
         facts.model or "-",
         "-" if detail is None else f"{len(detail.approvals)} of {detail.approvals_needed}",
-        (task.digest or "-")[:16],
-        clock(task.created) if task.created else "-",
+        task.hint if task.code and task.hint else follow or _NEXT.get(task.state, ""),
     )
 
 
@@ -59,15 +69,7 @@ def summary(tasks: Sequence[Model], kept: int) -> Content:
     return line(*map(quiet, told))
 
 
-@dataclass(frozen=True)
-class EvaluationsShown:
-    """The evaluations that are kept, the oldest first, and the names that point at tasks."""
-
-    certificates: tuple[Certificate, ...] = ()
-    names: tuple[Name, ...] = ()
-
-
-def detail(task: ModelDetail, evidence: EvaluationsShown, width: int) -> list[Content]:
+def detail(task: ModelDetail, evidence: Lives, width: int) -> list[Content]:
     """Everything about one task."""
     facts = _facts(task)
     said = labelled("what", facts.description, width) if facts.description else []

@@ -26,7 +26,6 @@ from tui.view.intervals import drawn_column, interval_cell, measured
 from tui.view.units import clock, count, duration
 
 COLUMNS: Final = (
-    Column("", 1),
     Column("ID", 5, right=True),
     Column("FOR", 5, drop=4),
     Column("STATE", 13),
@@ -36,7 +35,6 @@ COLUMNS: Final = (
     Column("TASK AND DATA", 0, least=12),
     Column("BY", 10, drop=3),
 )
-MARK: Final = "*"
 _ROOM: Final = 12
 """Cells of a label."""
 _CURVE: Final = 6
@@ -91,7 +89,7 @@ _TUNED: Final = (
 )
 
 
-def row(job: Job, now: float, *, marked: bool, ascii_only: bool) -> Sequence[Cell]:
+def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
     """One tuning.
 
     Args:
@@ -99,7 +97,6 @@ def row(job: Job, now: float, *, marked: bool, ascii_only: bool) -> Sequence[Cel
         marked: it is one of those that are compared.
     """
     return (
-        MARK if marked else " ",
         str(job.id),
         "plan" if planned(job) else "train",
         *jobs.row(job, now, ascii_only=ascii_only)[2:],

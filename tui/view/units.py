@@ -66,6 +66,16 @@ def since(moment_text: str, now: float) -> float:
     return max(0.0, now - aware.timestamp())
 
 
+def until(moment_text: str, now: float) -> float:
+    """Seconds from `now` to an ISO 8601 time; 0 for what is over or cannot be read."""
+    try:
+        moment = datetime.fromisoformat(moment_text.replace("Z", "+00:00"))
+    except ValueError:
+        return 0.0
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, aware.timestamp() - now)
+
+
 def clock(moment: str) -> str:
     """An ISO 8601 time to the second, without the letters."""
     return moment[:19].replace("T", " ")

@@ -41,6 +41,7 @@ class Ask(ModalScreen[dict[str, str] | None]):
                 name=f"blank-{blank.name}",
                 help=blank.help,
                 entered=partial(self._entered, blank.name),
+                choices=blank.choices,
             )
             for blank in change.blanks
         }
@@ -64,7 +65,8 @@ class Ask(ModalScreen[dict[str, str] | None]):
             yield Static(lines(said), markup=False)
             for blank in change.blanks:
                 with Horizontal(classes="blank"):
-                    yield Static(quiet(blank.label), markup=False, classes="label")
+                    of = f" (up/down: {len(blank.choices)})" if blank.choices else ""
+                    yield Static(quiet(blank.label + of), markup=False, classes="label")
                     yield self._lines[blank.name]
             yield self._wrong
         yield KeyLine()
@@ -74,13 +76,12 @@ class Ask(ModalScreen[dict[str, str] | None]):
         if self._lines:
             self.set_focus(next(iter(self._lines.values())))
 
-    def on_key(self, event: events.Key) -> None:
+    def pressed(self, event: events.Key) -> bool:
         """Without blanks a single key answers."""
-        if self._lines:
-            return
-        if event.key in ("y", "n"):
-            event.stop()
-            self.action_yes() if event.key == "y" else self.action_no()
+        if self._lines or event.key not in ("y", "n"):
+            return False
+        self.action_yes() if event.key == "y" else self.action_no()
+        return True
 
     def _entered(self, name: str) -> None:
         """Enter: the next blank, or yes."""

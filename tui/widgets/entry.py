@@ -6,8 +6,8 @@ Keys have their effect in the order in which they came, however fast they come: 
 on a busy host, the next line's text is there before this one's enter was seen.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, cast
 
 from textual import events
 from textual.app import App
@@ -30,6 +30,7 @@ class EntryLine(Input):
         value: what is in it at first.
         help: shown while it is empty.
         entered: called when enter was pressed.
+        choices: what up and down go through.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class EntryLine(Input):
         name: str = "",
         help: str = "",
         entered: Callable[[], object] = lambda: None,
+        choices: Sequence[str] = (),
     ) -> None:
         super().__init__(value, placeholder=help, id=name or None, select_on_focus=False)
         self.cursor_blink = False
-        self._entered = entered
+        self._entered, self._choices = entered, list(choices)
 
     def validate_value(self, value: str) -> str:
         """Only what can be seen."""
@@ -55,6 +57,8 @@ class EntryLine(Input):
         """
         if event.key == "enter":
             self._entered()
+        elif event.key in ("up", "down") and self._choices:
+            self._choose(1 if event.key == "down" else -1)
         elif event.key in _EDITS:
             _EDITS[event.key](self)
         elif event.is_printable and event.character is not None:
@@ -66,14 +70,33 @@ class EntryLine(Input):
             return False
         return True
 
+    def _choose(self, step: int) -> None:
+        """The choice after, or before, the one that stands there."""
+        known = self._choices.index(self.value) if self.value in self._choices else None
+        at = (0 if step > 0 else -1) if known is None else (known + step) % len(self._choices)
+        self.value = self._choices[at]
+        self.action_end()
+
+
+class Pressed(Protocol):
+    """A screen that takes keys at once."""
+
+    def pressed(self, event: events.Key) -> bool:
+        """Take a key; whether it was for this screen."""
+
 
 class Typing(App[None]):
-    """A program whose lines take keys in the order in which they come."""
+    """A program whose lines, menus and screens take keys in the order in which they come."""
 
     async def on_event(self, event: events.Event) -> None:
-        """A key for the line that is typed in goes there now, and by no message."""
-        if isinstance(event, events.Key) and not event.is_forwarded:
-            line = self.focused
-            if isinstance(line, EntryLine) and line.typed(event):
+        """A key has its effect before the next one is looked at, and by no message."""
+        if isinstance(event, events.Key) and not event.is_forwarded and self.app_focus:
+            line, screen = self.focused, self.screen
+            if isinstance(line, EntryLine):
+                if line.typed(event):
+                    return
+            elif (
+                hasattr(screen, "pressed") and cast("Pressed", screen).pressed(event)
+            ) or await self._check_bindings(event.key):
                 return
         await super().on_event(event)

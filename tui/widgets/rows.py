@@ -2,7 +2,7 @@
 
 Rules: only the lines that are on the screen are made, so ten thousand items cost what twenty do; a
 line is drawn again only when it changed; the cursor stays on its item when items come and go; the
-cursor is a character, not a colour only.
+cursor and a mark are characters, not a colour alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +17,14 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
-from tui.columns import Column, Layout
+from tui.columns import Column, Layout, order
 from tui.text import Cell, cell
 from tui.widgets.part import faded
 
 T = TypeVar("T")
 _MARGIN = 3  # the cursor on the left, a blank on the right
+_LOOKED_AT = 40
+"""Items whose cells decide how wide columns are."""
 
 
 class Rows(ScrollView, Generic[T], can_focus=True):
@@ -40,9 +42,10 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False),
         Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
-        Binding("home,g", "edge(0)", "First", show=False),
-        Binding("end,G", "edge(1)", "Last", show=False),
+        Binding("home", "edge(0)", "First", show=False),
+        Binding("end", "edge(1)", "Last", show=False),
         Binding("enter", "choose", "Open", show=False),
+        Binding("space", "mark", "Mark", show=False),
     ]
 
     class Chosen(Message):
@@ -73,13 +76,57 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._unknown = ""
         self._items: Sequence[T] = []
         self._cursor = 0
-        self._layout, self._laid_out_for = Layout(columns, 80), 80
+        self._head = int(any(column.title for column in columns))  # its lines
+        self._sorted_by: tuple[int, bool] | None = None
+        self._marked: set[str] = set()
+        self._layout, self._laid_out_for = Layout(columns, 80), 0
         self._drawn: dict[int, Content] = {}
 
     @property
     def current(self) -> T | None:
         """The item under the cursor."""
         return self._items[self._cursor] if self._items else None
+
+    @property
+    def empty(self) -> str:
+        """Said when there is no item."""
+        return self._empty
+
+    def told(self, item: T) -> Sequence[Cell]:
+        """Cells of an item."""
+        return self._cells(item)
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Columns of each line."""
+        return self._columns
+
+    @property
+    def chosen(self) -> list[T]:
+        """The marked items, or the one under the cursor."""
+        marked = [item for item in self._items if self._key(item) in self._marked]
+        return marked or ([] if self.current is None else [self.current])
+
+    @property
+    def marked(self) -> int:
+        """Number of marked items."""
+        return len(self._marked)
+
+    def unmark(self) -> bool:
+        """Take every mark away; whether there was one."""
+        had = bool(self._marked)
+        self._marked.clear()
+        self._draw_changes()
+        return had
+
+    def sort(self, column: int | None) -> None:
+        """Order the items by a column; by the same again, the other way round."""
+        if column is None:
+            self._sorted_by = None
+        else:
+            falls = self._sorted_by is not None and self._sorted_by == (column, False)
+            self._sorted_by = (column, falls)
+        self.show(self._items)
 
     @property
     def count(self) -> int:
@@ -103,16 +150,29 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         """
         held = None if self.current is None else self._key(self.current)
         before = self._cursor
-        self._items = items
+        self._items = items = self._in_order(items)
+        self._marked &= {self._key(item) for item in items} if self._marked else set()
+        self._laid_out_for = 0
         if at_end:
             self._cursor = max(0, len(items) - 1)
         elif not (before < len(items) and self._key(items[before]) == held):
             place = next((n for n, item in enumerate(items) if self._key(item) == held), before)
             self._cursor = max(0, min(place, len(items) - 1))
-        self.virtual_size = Size(0, len(items) + 1)
+        size = Size(0, len(items) + self._head)
+        if size != self.virtual_size:
+            self.virtual_size = size
+            self.refresh(layout=True)
         self._keep_in_view()
         self._draw_changes()
         self.post_message(self.Moved(self))
+
+    def _in_order(self, items: Sequence[T]) -> Sequence[T]:
+        if self._sorted_by is None:
+            return items
+        column, falls = self._sorted_by
+        keyed = [(order(cell(self._cells(item)[column]).plain), item) for item in items]
+        known = sorted((k for k in keyed if k[0][0] != 2), key=lambda k: k[0], reverse=falls)
+        return [item for _, item in [*known, *(k for k in keyed if k[0][0] == 2)]]
 
     def say_unknown(self, words: str) -> None:
         """Say this in place of that there is no item; empty when that is known."""
@@ -136,21 +196,28 @@ class Rows(ScrollView, Generic[T], can_focus=True):
 
     def action_page(self, step: int) -> None:
         """One screen up or down."""
-        self.move_to(self._cursor + step * max(1, self.size.height - 2))
+        self.move_to(self._cursor + step * max(1, self.size.height - 1 - self._head))
 
     def action_edge(self, last: int) -> None:
         """To the first or the last line."""
         self.move_to(last * (len(self._items) - 1))
 
     def action_choose(self) -> None:
-        """Open the item under the cursor."""
-        if self._items:
-            self.post_message(self.Chosen(self))
+        """Open the item under the cursor; where there is none, the first step."""
+        self.post_message(self.Chosen(self))
+
+    def action_mark(self) -> None:
+        """Mark the item under the cursor, or take its mark away, and go on."""
+        if self.current is not None:
+            self._marked ^= {self._key(self.current)}
+            self.action_move(1)
+            self._draw_changes()
+            self.post_message(self.Moved(self))
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor there, or open what it is on."""
-        place = self.scroll_offset.y + event.y - 1
-        if event.y and 0 <= place < len(self._items):
+        place = self.scroll_offset.y + event.y - self._head
+        if event.y >= self._head and 0 <= place < len(self._items):
             if place == self._cursor:
                 self.action_choose()
             self.move_to(place)
@@ -168,6 +235,10 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         """Show that keys go elsewhere."""
         self._draw_changes()
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as there are, so that nothing stands apart below a short list."""
+        return max(1, len(self._items)) + self._head
+
     def render_line(self, y: int) -> Strip:
         """One line of the screen; the first is the head."""
         content = self._line(y)
@@ -182,23 +253,26 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         """For the room that there is now; a scroll bar comes and goes without a word."""
         width = max(10, self.size.width - _MARGIN)
         if width != self._laid_out_for:
-            self._layout, self._laid_out_for = Layout(self._columns, width), width
+            looked_at = map(self._cells, self._items[:_LOOKED_AT])
+            self._layout = Layout(self._columns, width, looked_at, self._sorted_by)
+            self._laid_out_for = width
         return self._layout
 
     def _line(self, y: int) -> Content:
         blank, layout = Content(" "), self._lay_out()
-        if y == 0:
+        if y < self._head:
             return (Content("  ") + layout.head()) if self._items else blank
-        place = self.scroll_offset.y + y - 1
+        place = self.scroll_offset.y + y - self._head
         if not self._items:
             said = self._unknown or self._empty
-            return cell(f"  {said}", "$secondary") if y == 1 else blank
+            return cell(f"  {said}", "$secondary") if y == self._head else blank
         if place >= len(self._items):
             return blank
         row = faded(layout.row(self._cells(self._items[place])), self)
+        marks = self._key(self._items[place]) in self._marked
         if place != self._cursor:
-            return Content("  ") + row
-        marked = cell("> ", "bold $primary") + row
+            return cell("* " if marks else "  ", "bold $primary") + row
+        marked = cell(">*" if marks else "> ", "bold $primary") + row
         padded = marked.pad_right(max(0, self.size.width - marked.cell_length))
         return padded.stylize("bold on $boost" if not self.has_focus else "bold on $panel")
 
@@ -208,7 +282,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
                 self.refresh(Region(0, y, self.size.width, 1))
 
     def _keep_in_view(self) -> None:
-        room = max(1, self.size.height - 1)
+        room = max(1, self.size.height - self._head)
         top = round(self.scroll_y)
         if self._cursor < top:
             top = self._cursor

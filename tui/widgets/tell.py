@@ -1,7 +1,7 @@
-"""Something that a person must see before they continue: a secret, a result, a detail.
+"""Something that a person must keep before they go on: a secret that is shown once.
 
-Rules: what is shown only once closes on a key that ends no form, so that one enter too many does
-not lose it.
+Rules: it closes on a key that ends no form, so that one enter too many does not lose it; it can be
+copied.
 """
 
 from collections.abc import Iterable
@@ -18,21 +18,21 @@ from tui.widgets.keys import KeyLine
 
 
 class Tell(ModalScreen[None]):
-    """Shows lines until a key says that they were read.
+    """Shows lines until a person says that they were kept.
 
     Args:
         said: lines.
-        saved: shown only once: it closes on S only.
+        secret: what `y` copies.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("escape,q,enter", "back", "Back"),
-        ("S", "saved", "I have saved it"),
+        ("escape", "dismiss", "I have saved it"),
+        ("y", "copy", "Copy"),
     ]
 
-    def __init__(self, said: Iterable[Cell], *, title: str = "", saved: bool = False) -> None:
+    def __init__(self, said: Iterable[Cell], *, title: str, secret: str) -> None:
         super().__init__()
-        self._said, self._title, self._saved = list(said), title, saved
+        self._said, self._title, self._secret = list(said), title, secret
 
     def compose(self) -> ComposeResult:
         """The lines."""
@@ -41,14 +41,6 @@ class Tell(ModalScreen[None]):
             yield Static(lines(self._said), markup=False)
         yield KeyLine()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """One of the two ways out."""
-        return action == "saved" if self._saved else action != "saved"
-
-    def action_back(self) -> None:
-        """It was read."""
-        self.dismiss()
-
-    def action_saved(self) -> None:
-        """It was put somewhere else."""
-        self.dismiss()
+    def action_copy(self) -> None:
+        """To the clipboard of the terminal."""
+        self.app.copy_to_clipboard(self._secret)

@@ -12,9 +12,9 @@ NEEDS_A_PERSON: Final = "!"
 AT_REST: Final = "-"
 
 _MARKS: Final = {
-    GOOD: "serving approved verified ready ok valid live running done pass busy same",
+    GOOD: "serving approved verified ready ok valid live running pass certified busy same",
     UNDER_WAY: "loading starting restarting quarantined connecting stale queued waiting warning"
-    " pausing cancelling paused underpowered acknowledged",
+    " pausing cancelling paused underpowered not_certifiable acknowledged",
     NEEDS_A_PERSON: "refused refusing suspended revoked expired missing failed down denied"
     " incompatible error critical interrupted fail tripped suspect unreachable unlearnt unapproved"
     " broken differs",

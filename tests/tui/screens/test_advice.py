@@ -10,7 +10,7 @@ async def test_the_advice_is_shown_and_its_page_is_written(tmp_path: Path) -> No
     script = Script(advised=[advice("notes", verdict="not_enough_data"), advice("orders")])
     target = tmp_path / "page.html"
     async with terminal(script, size=(120, 40)) as opened:
-        await opened.press("a")
+        await opened.press("v")
         shown = await opened.refresh()
         for words in ("2 advised", "not enough data", "Don't use a language model"):
             assert words in shown, (words, shown)
@@ -27,7 +27,7 @@ async def test_the_advice_is_shown_and_its_page_is_written(tmp_path: Path) -> No
 async def test_without_advice_it_says_how_to_get_some_and_a_refusal_is_shown() -> None:
     script = Script()
     async with terminal(script) as opened:
-        await opened.press("a")
+        await opened.press("v")
         assert "appliance advise TASK" in await opened.refresh()
         assert "Write the report" not in await opened.press("w")
 

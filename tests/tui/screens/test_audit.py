@@ -19,11 +19,11 @@ async def test_the_newest_come_first_page_by_page() -> None:
         assert "150 to 249" in shown and ">       249" in shown and "e249" in shown
         await opened.press("right_square_bracket")
         assert "50 to 149" in await opened.wait("page 2")
-        await opened.press("n")
+        await opened.press("right_square_bracket")
         assert "0 to 49" in await opened.wait("page 3, the last")
-        await opened.press("n")  # there is nothing older
+        await opened.press("right_square_bracket")  # there is nothing older
         assert "page 3" in await opened.refresh()
-        await opened.press("b")
+        await opened.press("left_square_bracket")
         assert "50 to 149" in await opened.wait("page 2")
         await opened.press("escape")
         assert "150 to 249" in await opened.wait("page 1")
@@ -46,7 +46,7 @@ async def test_the_newest_page_follows_the_log_and_an_older_one_does_not() -> No
         await opened.wait("page 1")
         made.entries.append(entry(120, event="e120"))
         assert "e120" in await opened.refresh()
-        await opened.press("n")
+        await opened.press("right_square_bracket")
         await opened.wait("page 2")
         made.entries.append(entry(121, event="e121"))
         assert "e121" not in await opened.refresh()
@@ -72,13 +72,13 @@ async def test_an_entry_is_opened() -> None:
         await opened.press("4")
         await opened.wait("page 1")
         assert "AUDIT ENTRY" in await opened.press("enter")
-        assert "AUDIT ENTRY" not in await opened.press("q")
+        assert "AUDIT ENTRY" not in await opened.press("escape")
 
 
 async def test_the_log_is_exported_by_the_command() -> None:
     commands = Told(audit_export={"entries": 250})
     async with terminal(script(), commands=commands) as opened:
-        await opened.press("4", "e", "enter")
+        await opened.press("4", "a", "e", "enter")
         await opened.type("/o")
         await opened.press("enter")
         assert "250 entries: /o" in await opened.wait("250 entries: /o")

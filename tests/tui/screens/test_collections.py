@@ -19,9 +19,9 @@ def script(**changes: object) -> Script:
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
 async def test_documents_their_readers_and_what_was_refused(size: tuple[int, int]) -> None:
     async with terminal(script(), size=size) as opened:
-        await opened.press("o")
+        await opened.press("c")
         shown = await opened.wait("scan.pdf")
-        for words in ("> manuals", "vectors", "+ done", "2 collections, 4 documents", "rules"):
+        for words in ("> manuals", "vectors", "- done", "2 collections, 4 documents", "rules"):
             assert words in shown, (words, shown)
         for words in ("old/fax.pdf", "document_unreadable", "group:fitters", "no app"):
             assert words in shown, (words, shown)
@@ -39,7 +39,7 @@ async def test_documents_are_asked_for_once_for_each_generation() -> None:
 
     made = Counting(status(), shelves=[shelf("manuals")])
     async with terminal(made) as opened:
-        await opened.press("o")
+        await opened.press("c")
         for _ in range(4):
             await opened.refresh()
         assert asked == ["manuals"]
@@ -52,7 +52,7 @@ async def test_documents_are_asked_for_once_for_each_generation() -> None:
 async def test_a_search_shows_passages_with_their_places() -> None:
     made = script()
     async with terminal(made) as opened:
-        await opened.press("o")
+        await opened.press("c")
         await opened.wait("scan.pdf")
         await opened.press("enter", "enter")
         assert made.calls == []
@@ -67,24 +67,24 @@ async def test_a_search_shows_passages_with_their_places() -> None:
 async def test_what_is_refused_is_said() -> None:
     made = script()
     async with terminal(made) as opened:
-        await opened.press("o")
+        await opened.press("c")
         await opened.wait("scan.pdf")
         made.refused["search"] = Unavailable("model_unavailable", "The embedder is not there.")
-        await opened.press("S", "x", "enter")
+        await opened.press("a", "s", "x", "enter")
         await opened.wait("The embedder is not there.")
 
 
 async def test_only_an_admin_searches_and_a_viewer_sees_no_documents() -> None:
     made = script(role=Role.VIEWER)
     async with terminal(made) as opened:
-        await opened.press("o")
+        await opened.press("c")
         shown = await opened.refresh()
         assert "manuals" in shown and "scan.pdf" not in shown
-        await opened.press("S", "enter", "x", "enter")
+        await opened.press("a", "s", "enter", "x", "enter")
         assert made.calls == []
 
 
 async def test_an_empty_list() -> None:
     async with terminal(Script()) as opened:
-        await opened.press("o")
+        await opened.press("c")
         assert "appliance collection new" in await opened.refresh()

@@ -20,9 +20,9 @@ async def test_it_is_whole_and_one_goes_along_the_log() -> None:
         await opened.wait("page 1")
         shown = await opened.press("enter")
         assert "ab" * 32 in shown and "cd" * 32 in shown and "e2" in shown
-        await opened.press("n")
+        await opened.press("right_square_bracket")
         await opened.wait("e1")
-        await opened.press("b", "b")
+        await opened.press("left_square_bracket", "left_square_bracket")
         await opened.wait("! not_found")
 
 
@@ -32,7 +32,7 @@ async def test_texts_are_decrypted_after_yes_and_recorded() -> None:
         await opened.press("4")
         await opened.wait("page 1")
         await opened.press("enter")
-        assert "content_read of entry 2" in await opened.press("D")
+        assert "content_read of entry 2" in await opened.press("a", "d")
         await opened.press("y")
         assert "recorded" in await opened.wait("secret words")
         assert made.calls == [("decrypt", 2)]
@@ -46,7 +46,7 @@ async def test_who_is_no_admin_is_not_offered_the_texts(role: str) -> None:
         await opened.wait("page 1")
         await opened.press("enter")
         assert "Decrypt" not in opened.text
-        await opened.press("D", "y")
+        await opened.press("a", "d", "y")
         assert made.calls == []
 
 
@@ -56,8 +56,8 @@ async def test_a_proof_is_written_and_never_over_another_file(tmp_path: Path) ->
         for outcome in ("proof of entry 2", "! "):
             await opened.press("4")
             await opened.wait("page 1")
-            await opened.press("enter", "P", "ctrl+u")
+            await opened.press("enter", "a", "p", "ctrl+u")
             await opened.type(str(target))
-            await opened.press("enter", "q")
+            await opened.press("enter", "escape")
             await opened.wait(outcome)
     assert target.read_bytes() == b"proof of 2"

@@ -16,7 +16,7 @@ RUNNING = evaluation(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+@pytest.mark.parametrize("size", [(80, 24), (130, 50)])
 async def test_a_running_one_has_a_bar_and_a_done_one_its_table(size: tuple[int, int]) -> None:
     script = Script(jobs_found=[job(9), RUNNING, evaluation(7)])
     async with terminal(script, size=size) as opened:
@@ -125,7 +125,7 @@ async def test_a_gate_stands_beside_them_and_the_ledger_has_a_screen() -> None:
         await opened.refresh()
         shown = await opened.wait("1 taken, 3 left")
         assert "gate" in shown and "-3.0 to +4.0" in shown
-        shown = await opened.press("l")
+        shown = await opened.press("a", "l")
         for words in ("LEDGER", "orders, test", "1 look spent", "3 left", "orders-1"):
             assert words in shown, (words, shown)
         assert "LEDGER" not in await opened.press("escape")
@@ -138,7 +138,7 @@ async def test_what_is_wrong_is_one_key_away_and_a_cell_one_more() -> None:
     async with terminal(script, size=(120, 45)) as opened:
         await opened.press("8")
         await opened.refresh()
-        await opened.press("e")
+        await opened.press("a", "e")
         shown = await opened.wait("WRONG ITEMS")
         for words in ("3 of 548 items of dev wrong", "replace pump of the oil cooler", "0.993",
                       "turbo hose leaks", "seat belt torn", "(timeout)"):  # fmt: skip
@@ -147,7 +147,7 @@ async def test_what_is_wrong_is_one_key_away_and_a_cell_one_more() -> None:
         assert "seat belt torn" in shown and "turbo hose leaks" not in shown
         shown = await opened.press("0")
         assert "turbo hose leaks" in shown
-        await opened.press("escape", "f")
+        await opened.press("escape", "a", "f")
         shown = await opened.wait("FLIPS")
         for words in ("+2.0 points, -1.0 to +5.0", "idler worn out", "the first is right"):
             assert words in shown, (words, shown)
@@ -166,6 +166,6 @@ async def test_a_viewer_is_offered_no_item_and_a_gate_has_none() -> None:
         async with terminal(script) as opened:
             await opened.press("8")
             await opened.refresh()
-            shown = await opened.press("e", "f")
+            shown = await opened.press("a", "e", "escape", "a", "f")
             assert "WRONG ITEMS" not in shown and "FLIPS" not in shown
             assert not [each for each in script.calls if each[0] in ("errors", "compare")]

@@ -17,7 +17,7 @@ async def test_one_key_leads_to_a_served_model(tmp_path: Path) -> None:
     told = Told(init={}, model_list={"models": []}, model_demo={}, serve=serve)
     async with terminal(script, commands=told, data=tmp_path) as opened:
         assert "There is no appliance here yet." in opened.text and "! DOWN" in opened.text
-        assert "appliance init; appliance model demo" in await opened.press("I")
+        assert "appliance init; appliance model demo" in await opened.press("enter")
         await opened.press("enter", "enter")
         shown = await opened.wait("[1 Overview]")
         await opened.wait("demo is served")
@@ -28,9 +28,9 @@ async def test_one_key_leads_to_a_served_model(tmp_path: Path) -> None:
 async def test_a_step_that_fails_is_told_and_can_be_tried_again(tmp_path: Path) -> None:
     told = Told(init={}, model_list={"models": []}, model_demo=Refused("demo_model_missing", "No."))
     async with terminal(Script(error=DOWN), commands=told, data=tmp_path) as opened:
-        await opened.press("I", "enter", "enter")
+        await opened.press("enter", "enter", "enter")
         await opened.wait("! demo_model_missing")
-        await opened.press("I", *"m.gguf", "enter", *"8181", "enter")
+        await opened.press("enter", *"m.gguf", "enter", *"8181", "enter")
         await opened.wait("! demo_model_missing")
         assert told.ran[-1] == ("model", "demo", "--from", "m.gguf")
 
@@ -47,9 +47,9 @@ async def test_a_port_that_is_taken_is_told_and_another_can_be_named(tmp_path: P
 
     told = Told(init={}, model_list={"models": [model("demo")]}, serve=serve)
     async with terminal(script, commands=told, data=tmp_path) as opened:
-        await opened.press("I", "enter", "enter")
+        await opened.press("enter", "enter", "enter")
         await opened.wait("Port 8080 is in use.")
-        await opened.press("I", "enter", *"8181", "enter")
+        await opened.press("enter", "enter", *"8181", "enter")
         await opened.wait("demo is served")
     assert told.ran[-1] == ("serve", "--detach", "--port", "8181", "--save")
 
@@ -58,5 +58,5 @@ async def test_read_only_offers_nothing(tmp_path: Path) -> None:
     told = Told()
     async with terminal(Script(error=DOWN), commands=told, data=tmp_path, readonly=True) as opened:
         assert "Read-only was asked for" in opened.text
-        await opened.press("I")
+        await opened.press("enter")
         assert len(opened.app.screen_stack) == 1

@@ -9,7 +9,7 @@ async def test_an_incident_is_acknowledged() -> None:
     async with terminal(server, size=(120, 40)) as opened:
         await opened.press("i")
         await opened.wait("Free some.")
-        await opened.press("K")
+        await opened.press("a", "a")
         await opened.wait("POST /admin/incidents/3/ack")
         await opened.press("enter")
         await opened.wait("is acknowledged by you")

@@ -15,15 +15,15 @@ async def test_a_job_is_paused_resumed_and_cancelled_after_a_question() -> None:
     async with terminal(script) as opened:
         await opened.press("6")
         shown = await opened.refresh()
-        for words in ("+ running", "~ paused", "+ done", "25 %", "model-3", "1 running"):
+        for words in ("+ running", "~ paused", "- done", "25 %", "model-3", "1 running"):
             assert words in shown, words
-        shown = await opened.press("P")
+        shown = await opened.press("a", "p")
         assert "Pause job 3" in shown and "job_pause 3" in shown
         await opened.press("y")
         await opened.wait("job 3 is paused")
-        await opened.press("down", "R", "y")
+        await opened.press("down", "a", "r", "y")
         await opened.wait("job 2 is resumed")
-        await opened.press("C", "y")
+        await opened.press("a", "c", "y")
         await opened.wait("job 2 is canceld")
         assert script.calls == [
             ("steer", 3, "pause"),
@@ -37,9 +37,9 @@ async def test_only_what_the_job_allows_is_offered() -> None:
     async with terminal(script, size=(120, 24)) as opened:
         await opened.press("6")
         await opened.refresh()
-        await opened.press("P", "y", "R", "y", "down", "C", "y")
+        await opened.press("a", "p", "r", "escape", "down", "a", "c", "escape")
         assert script.calls == []
-        await opened.press("up", "C", "y")  # the positive control
+        await opened.press("up", "a", "c", "y")  # the positive control
         await opened.wait("job 2 is")
         assert script.calls == [("steer", 2, "cancel")]
 
@@ -49,7 +49,7 @@ async def test_a_viewer_steers_none() -> None:
     async with terminal(script) as opened:
         await opened.press("6")
         await opened.refresh()
-        assert "Pause" not in await opened.press("P", "y")
+        assert "Pause job" not in await opened.press("a", "p", "y")
         assert script.calls == []
 
 
@@ -59,7 +59,7 @@ async def test_a_refusal_is_told() -> None:
     async with terminal(script) as opened:
         await opened.press("6")
         await opened.refresh()
-        await opened.press("C", "y")
+        await opened.press("a", "c", "y")
         await opened.wait("Job 1 is done")
 
 

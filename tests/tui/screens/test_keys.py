@@ -26,12 +26,12 @@ async def test_quotas_are_shown_as_bars_of_the_last_minute() -> None:
 async def test_a_secret_is_shown_once() -> None:
     made = script()
     async with terminal(made) as opened:
-        await opened.press("5", "N", *"kiosk", "enter")
+        await opened.press("5", "a", "n", *"kiosk", "enter")
         await opened.type("pump, motor")
         await opened.press("enter", "enter", *"60", *["enter"] * 5)
         assert "Shown once" in await opened.wait("sk-once")
-        assert "sk-once" in await opened.press("enter", "escape", "q")
-        assert "sk-once" not in await opened.press("S")
+        assert "sk-once" in await opened.press("enter", "q")
+        assert "sk-once" not in await opened.press("escape")
         ((name, wanted),) = made.calls
         assert isinstance(wanted, KeyCreate) and name == "create"
         assert (wanted.name, wanted.models, wanted.rpm) == ("kiosk", ["pump", "motor"], 60)
@@ -40,7 +40,9 @@ async def test_a_secret_is_shown_once() -> None:
 async def test_what_is_no_number_is_refused_before_it_is_sent() -> None:
     made = script()
     async with terminal(made) as opened:
-        await opened.press("5", "N", *"kiosk", "enter", "enter", "enter", *"many", *["enter"] * 5)
+        await opened.press(
+            "5", "a", "n", *"kiosk", "enter", "enter", "enter", *"many", *["enter"] * 5
+        )
         await opened.wait("rpm must be a number")
         assert made.calls == []
 
@@ -50,11 +52,11 @@ async def test_rotate_limit_and_revoke() -> None:
     async with terminal(made) as opened:
         await opened.press("5")
         await opened.wait("> one")
-        await opened.press("O", "backspace", *"60", "enter")
+        await opened.press("a", "o", "backspace", *"60", "enter")
         await opened.wait("sk-again")
-        await opened.press("S", "L", *["enter"] * 5)
+        await opened.press("escape", "a", "l", *["enter"] * 5)
         await opened.wait("one has new limits")
-        await opened.press("X", *"wrong", "enter")
+        await opened.press("a", "x", *"wrong", "enter")
         assert "Type one to go on." in opened.text
         await opened.press(*["backspace"] * 5, *"one", "enter")
         await opened.wait("one is revoked")
@@ -68,8 +70,8 @@ async def test_a_revoked_key_can_only_be_looked_at() -> None:
     async with terminal(made) as opened:
         await opened.press("5")
         await opened.wait("> one")
-        await opened.press("down", "X", "O", "L")
-        assert len(opened.app.screen_stack) == 1
+        assert "is revoked" in await opened.press("down", "a", "x", "o", "l")
+        assert "records" not in opened.text
 
 
 async def test_a_key_without_a_secret_cannot_be_rotated() -> None:
@@ -78,8 +80,8 @@ async def test_a_key_without_a_secret_cannot_be_rotated() -> None:
     async with terminal(made) as opened:
         await opened.press("5")
         await opened.wait("> bound")
-        await opened.press("O")
-        assert len(opened.app.screen_stack) == 1
+        assert "it has a certificate" in await opened.press("a", "o")
+        assert "records" not in opened.text
 
 
 async def test_a_server_that_does_not_answer_is_asked_once() -> None:
@@ -88,7 +90,7 @@ async def test_a_server_that_does_not_answer_is_asked_once() -> None:
     async with terminal(made) as opened:
         await opened.press("5")
         await opened.wait("> one")
-        await opened.press("X", *"one", "enter")
+        await opened.press("a", "x", *"one", "enter")
         await opened.wait("! audit_unavailable")
         await opened.refresh()
         assert len(made.calls) == 1

@@ -58,7 +58,7 @@ async def test_the_item_before_can_be_labelled_again() -> None:
         await opened.wait("hose 1 leaks")
         await opened.press("enter")
         await opened.wait("hose 2 leaks")
-        assert "hose 1 leaks" in await opened.press("b")
+        assert "hose 1 leaks" in await opened.press("left_square_bracket")
         await opened.press("2", "enter")
         await opened.wait("hose 2 leaks")
         assert script.calls == [given("w1", "hydraulics"), given("w1", "engine")]

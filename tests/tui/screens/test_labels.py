@@ -17,7 +17,7 @@ async def test_queues_and_their_people(size: tuple[int, int]) -> None:
     async with terminal(Script(queues=[queue("orders"), DONE]), size=size) as opened:
         await opened.press("t")
         shown = await opened.refresh()
-        for words in ("> orders", "~ waiting", "+ done", "0.79", "anna 17, ben 3"):
+        for words in ("> orders", "~ waiting", "- done", "0.79", "anna 17, ben 3"):
             assert words in shown, (words, shown)
         assert "kappa" not in shown  # of the one under the cursor nothing is compared yet
         shown = await opened.press("down")
@@ -29,9 +29,9 @@ async def test_differences_are_there_when_both_have_finished() -> None:
     async with terminal(script) as opened:
         await opened.press("7", "t")
         await opened.refresh()
-        assert "Item before" not in await opened.press("D")
-        await opened.press("down")
-        assert "Item before" in await opened.press("D")
+        assert "Item before" not in await opened.press("a", "d")
+        await opened.press("escape", "down")
+        assert "Item before" in await opened.press("a", "d")
         await opened.press("escape", "up")
         assert "Item before" in await opened.press("enter")
 
@@ -41,7 +41,7 @@ async def test_a_viewer_labels_nothing() -> None:
     async with terminal(script) as opened:
         await opened.press("t")
         await opened.refresh()
-        assert "Item before" not in await opened.press("B", "enter")
+        assert "Item before" not in await opened.press("a", "l", "enter")
 
 
 async def test_an_empty_list_and_a_refusal() -> None:
@@ -49,7 +49,8 @@ async def test_an_empty_list_and_a_refusal() -> None:
     async with terminal(script) as opened:
         await opened.press("t")
         assert "No queues." in await opened.refresh()
-        await opened.press("B")
+        assert "no row is under" in await opened.press("a", "l")
+        await opened.press("escape")
 
         def refuse() -> None:
             raise Unavailable("insufficient_memory", "Not now.")

@@ -20,7 +20,7 @@ async def test_it_follows_and_holds_still() -> None:
 async def test_the_level_and_the_filter_are_asked_of_the_server() -> None:
     made = Script(log=[log_line(1, "first", "error"), log_line(2, "second", "warning")])
     async with terminal(made) as opened:
-        await opened.press("9", "l")
+        await opened.press("9", "left_square_bracket")
         assert "warning and above" in await opened.refresh()
         await opened.press("slash")
         await opened.type("sec")

@@ -1,32 +1,20 @@
 """What every screen has in common."""
 
-import pytest
-
 from tests.tui.scripted import Script, terminal
 from tui.app import PAGES
+from tui.keys import PLACES, START
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.DIGIT])
-async def test_its_digit_puts_it_in_front(page: type) -> None:
-    async with terminal(Script()) as opened:
-        assert f"[{page.DIGIT} {page.TITLE}]" in await opened.press(page.DIGIT)  # type: ignore[attr-defined]
+async def test_the_key_of_a_place_puts_it_in_front_and_escape_leads_back() -> None:
+    async with terminal(Script(), size=(100, 24)) as opened:
+        for place in PLACES[1:]:
+            assert f"[{place.key} {place.title}]" in await opened.press(place.key)
+        for place in reversed(PLACES[:-1]):
+            assert f"[{place.key} {place.title}]" in await opened.press("escape")
+        assert opened.app.is_running  # escape never ends the program
+        for place in PLACES[1:3]:
+            assert f"[{place.key} {place.title}]" in await opened.press("g", place.key)
 
 
-def test_no_digit_and_no_title_is_used_twice() -> None:
-    digits = [page.DIGIT for page in PAGES if page.DIGIT]
-    assert len(set(digits)) == len(digits)
-    assert len({page.TITLE for page in PAGES}) == len(PAGES)
-
-
-READ = {"errors", "flips"}
-"""They take a role and change nothing: texts of items are for operators."""
-
-
-def test_every_change_takes_a_capital_and_a_role() -> None:
-    for page in PAGES:
-        for binding in page.BINDINGS:
-            key, action = binding.key, binding.action  # type: ignore[union-attr]
-            if len(key) == 1 and key.isupper() and action not in ("serve", "init"):
-                assert action in page.NEEDS, (page, key)
-            if action in page.NEEDS and action not in READ:
-                assert key.isupper(), (page, key)
+def test_each_place_has_one_screen_and_each_screen_one_place() -> None:
+    assert sorted(page.TITLE for page in PAGES) == sorted([START, *(p.title for p in PLACES)])

@@ -8,9 +8,9 @@ async def test_ten_thousand_are_listed_and_one_is_ended() -> None:
     async with terminal(script) as opened:
         await opened.press("3")
         assert "10 000 requests" in await opened.wait("10 000 requests")
-        await opened.press("G")
+        await opened.press("end")
         assert "app-9999" in opened.text
-        shown = await opened.press("C")
+        shown = await opened.press("a", "c")
         assert "request_cancel req-9999" in shown and "request_cancelled" in shown
         await opened.press("y")
         await opened.wait("request req-9999 ended")
@@ -23,10 +23,10 @@ async def test_the_filter_and_the_list_that_is_held_still() -> None:
         await opened.press("3", "slash")
         shown = await opened.type("queued")
         assert "app-2" in shown and "app-1 " not in shown and "1 shown" in shown
-        await opened.press("escape", "p")
+        await opened.press("escape", "f")
         script.running = []
         assert "app-1" in await opened.refresh()
-        await opened.press("p")
+        await opened.press("f")
         assert "No requests" in await opened.refresh()
 
 
@@ -35,7 +35,7 @@ async def test_a_viewer_cannot_end_one() -> None:
     async with terminal(script) as opened:
         await opened.press("3")
         await opened.refresh()
-        assert "Cancel request" not in await opened.press("C", "y")
+        assert "Cancel the request" not in await opened.press("a", "c", "y")
         assert script.calls == []
 
 

@@ -12,10 +12,10 @@ def script() -> Script:
     return made
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+@pytest.mark.parametrize("size", [(80, 24), (130, 50)])
 async def test_who_answers_and_what_the_certificate_promises(size: tuple[int, int]) -> None:
     async with terminal(script(), size=size) as opened:
-        await opened.press("u")
+        await opened.press("o")
         shown = await opened.wait("licences-small")
         for words in ("2 routes, 1 certified", "> licences", "may answer", "87%", "a person"):
             assert words in shown, (words, shown)
@@ -36,7 +36,7 @@ async def test_what_thresholds_do_is_asked_for_once() -> None:
     made = Counting(status(), routes_found=ROUTES)
     made.jobs_found = script().jobs_found
     async with terminal(made, size=(120, 50)) as opened:
-        await opened.press("u")
+        await opened.press("o")
         shown = await opened.wait("What if: on open items, which promise nothing")
         assert "0.900" in shown and "30%" in shown
         for _ in range(3):
@@ -46,5 +46,5 @@ async def test_what_thresholds_do_is_asked_for_once() -> None:
 
 async def test_no_routes() -> None:
     async with terminal(Script(status())) as opened:
-        await opened.press("u")
+        await opened.press("o")
         await opened.wait("appliance route import")

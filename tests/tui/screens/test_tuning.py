@@ -61,18 +61,18 @@ async def test_marked_ones_stand_side_by_side() -> None:
     async with terminal(made, size=(120, 40)) as opened:
         await opened.press("m")
         await opened.refresh()
-        assert "marked" not in await opened.press("space")  # it has trained no adapter yet
-        await opened.press("down", "space")
+        assert "marked" not in await opened.press("space", "up", "space")  # no adapter yet
+        await opened.press("space")
         await opened.wait("1 marked")
-        assert "SIDE BY SIDE" not in await opened.press("c")
-        await opened.press("down", "space")
+        assert "SIDE BY SIDE" not in await opened.press("a", "c", "escape")
+        await opened.press("space")
         shown = await opened.wait("2 marked")
         assert shown.count("*") >= 2
         while ("compare", 7, 6) not in made.calls:
             await opened.refresh()
         await opened.refresh()
         asked = made.calls.count(("compare", 7, 6))
-        shown = await opened.press("c")
+        shown = await opened.press("a", "c")
         for words in ("SIDE BY SIDE", "DIFFERS", "rank", "0.793 to 0.885", "2 280 s"):
             assert words in shown, (words, shown)
         assert "SIDE BY SIDE" not in await opened.press("escape")

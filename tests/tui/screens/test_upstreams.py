@@ -29,11 +29,11 @@ async def test_probing_draining_and_reading_again() -> None:
         await opened.press("h")
         await opened.wait("+ ready")
         for key, asked, told in (
-            ("D", f"Drain {HOST} of large", f"{HOST} gets no new requests"),
-            ("P", "Probe the hosts of large", f"large: {HOST} ready"),
-            ("R", "POST /admin/upstreams/reload", "2 upstreams, 2 hosts"),
+            ("d", f"Drain {HOST} of large", f"{HOST} gets no new requests"),
+            ("p", "Probe the hosts of large", f"large: {HOST} ready"),
+            ("r", "POST /admin/upstreams/reload", "2 upstreams, 2 hosts"),
         ):
-            await opened.press(key)
+            await opened.press("a", key)
             await opened.wait(asked)
             await opened.press("y")
             await opened.wait(told)
@@ -49,14 +49,14 @@ async def test_what_cannot_be_used_is_not_probed_and_a_viewer_changes_nothing() 
     async with terminal(server, size=(120, 40)) as opened:
         await opened.press("h", "down", "down")
         await opened.wait("site-ca.pem")
-        await opened.press("D", "P")
+        await opened.press("a", "d", "a", "p")
         await opened.refresh()
         assert "Drain https" not in opened.text and "POST" not in opened.text
     viewer = Script(status(role="viewer"), upstreams_found=UPSTREAMS)
     async with terminal(viewer) as opened:
         await opened.press("h")
         await opened.wait("+ ready")
-        await opened.press("D", "R")
+        await opened.press("a", "d", "a", "r")
         await opened.refresh()
         assert "POST" not in opened.text
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from appliance.wire.admin.gates import Ledger
 from tests.tui.scripted import WALL, candidate, evaluation
+from tests.tui.staging import _LEDGERS
 from tui.text import line
 from tui.view import evaluations as view
-from tui.view.jobs import row
 
 
 def shown(width: int = 120, *, ascii_only: bool = True, **changes: Any) -> str:
@@ -16,8 +16,22 @@ def shown(width: int = 120, *, ascii_only: bool = True, **changes: Any) -> str:
 
 
 def test_a_row_has_a_cell_for_each_column() -> None:
-    made = row(evaluation(7), WALL, ascii_only=True)
-    assert len(made) == len(view.COLUMNS) and "+ done" in line(*made).plain
+    made = view.row(evaluation(7), "", WALL, ascii_only=True)
+    assert len(made) == len(view.COLUMNS)
+    said = line(*made).plain
+    assert "- done" in said and "best: logistic regression" in said
+    assert "0.691 (0.641 to 0.737)" in said
+
+
+def test_the_verdict_of_a_gate_is_in_the_list_and_each_looks_different() -> None:
+    for verdict, shown_as in (
+        ("pass", "+ pass"), ("fail", "! fail"), ("underpowered", "~ underpowered"),
+    ):  # fmt: skip
+        listed = evaluation(7, kind="gate", result=None)
+        assert shown_as in line(*view.row(listed, verdict, WALL, ascii_only=True)).plain
+    running = evaluation(7, state="running", result=None)
+    assert "~ " not in line(*view.row(running, "", WALL, ascii_only=True)).plain
+    assert view.verdicts(_LEDGERS) == {18: "pass", 17: "underpowered"}
 
 
 def test_candidates_stand_by_score_with_interval_groups_and_speed() -> None:

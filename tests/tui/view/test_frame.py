@@ -4,13 +4,12 @@ import pytest
 
 from appliance.errors import ApplianceError, Forbidden
 from tests.test_client import STATUS
-from tests.tui.scripted import DOWN, model, status
+from tests.tui.scripted import DOWN, WALL, model, status
+from tui.keys import PLACES
 from tui.link import Link, Snapshot
 from tui.rates import RatePoint
 from tui.text import line
 from tui.view import frame
-
-PAGES = [("1", "Overview"), ("2", "Models"), ("0", "Import")]
 
 
 def live(**changes: object) -> Link:
@@ -19,41 +18,65 @@ def live(**changes: object) -> Link:
 
 def test_the_first_line_names_profile_state_work_and_role() -> None:
     models = [model("a", "serving", loaded=True), model("b", "refused")]
-    said = frame.top(live(models=models), RatePoint(tokens=12.34, queued=7), 101, 100).plain
-    for words in ("LAB", "- idle", "models 1+ 1!", "queue 7", "12.3 tok/s", "you: admin", "+ LIVE"):
+    said = frame.top(live(models=models), RatePoint(tokens=12.34, queued=7), 101, WALL, 100).plain
+    for words in (
+        "appliance",
+        "LAB",
+        "- idle",
+        "12:26 UTC",
+        "queue 7",
+        "12.3 tok/s",
+        "you: admin",
+        "+ LIVE",
+    ):
         assert words in said, words
-    assert "read-only" in frame.top(live(), None, 101, 120, readonly=True).plain
+    assert "read-only" in frame.top(live(), None, 101, WALL, 120, readonly=True).plain
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
 def test_it_is_as_wide_as_the_screen_and_keeps_the_connection(width: int) -> None:
-    said = frame.top(live(), None, 101, width)
+    said = frame.top(live(), None, 101, WALL, width)
     assert said.cell_length == width and said.plain.rstrip().endswith("+ LIVE")
 
 
 def test_the_host_and_its_address_are_named_where_there_is_room() -> None:
     host = {**STATUS["host"], "name": "plant-7"}
     link = live(url="http://127.0.0.1:8181", host=host)
-    assert "plant-7 http://127.0.0.1:8181" in frame.top(link, None, 101, 140).plain
-    assert "you: admin" in frame.top(link, None, 101, 100).plain
+    assert all(
+        word in frame.top(link, None, 101, WALL, 80).plain
+        for word in ("plant-7", "LAB", "127.0.0.1:8181", "12:26 UTC", status().version)
+    )
+    assert "you: admin" in frame.top(link, None, 101, WALL, 100).plain
 
 
 def test_a_second_changes_nothing() -> None:
-    said = [frame.top(live(uptime_seconds=n), None, 101, 80).plain for n in (61, 62)]
+    said = [frame.top(live(uptime_seconds=n), None, 101, WALL, 80).plain for n in (61, 62)]
     assert said[0] == said[1]
 
 
 def test_a_log_that_cannot_be_written_is_on_every_screen() -> None:
     latched = live(audit={"entries": 1, "root": "00", "latched": "disk full"})
-    assert "! refusing" in frame.top(latched, None, 101, 80).plain
+    assert "! refusing" in frame.top(latched, None, 101, WALL, 80).plain
 
 
-def test_the_screen_in_front_is_in_brackets_and_digits_stay_where_it_is_narrow() -> None:
-    wide = frame.navigation(PAGES, "Models", 80).plain
-    assert wide.startswith(" 1 Overview  [2 Models]  0 Import ") and wide.endswith("  ? Help ")
-    narrow = frame.navigation(PAGES, "Models", 30).plain
-    assert narrow.startswith(" 1 [2 Models] 0 ") and narrow.endswith("  ? Help ")
-    assert len(wide) == 80 and len(narrow) == 30
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200, 250])
+def test_the_lit_place_is_named_at_every_width_and_the_map_and_help_are_shown(width: int) -> None:
+    for place in PLACES:
+        said = frame.navigation(place.title, width).plain
+        assert f"[{place.key} {place.title}]" in said and said.endswith("g Map  ? Help ")
+        assert len(said) == width
+
+
+def test_where_there_is_room_every_place_is_named() -> None:
+    said = frame.navigation("Models", 250).plain
+    assert all(f"{place.key} {place.title}" in said for place in PLACES)
+    assert " 7 " not in frame.navigation("Models", 80).plain  # the map has the other levels
+
+
+def test_the_worst_alarm_stands_above_every_screen_with_how_many_more() -> None:
+    assert not frame.worst(status(), 80)
+    said = frame.worst(status(alarms=["The disk is full.", "b", "c"]), 80).plain
+    assert said.startswith("! The disk is full.") and said.endswith("2 more: i")
 
 
 def test_a_live_link_needs_no_words() -> None:

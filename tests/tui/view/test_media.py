@@ -39,7 +39,7 @@ def test_a_plan_says_signer_memory_people_differences_and_what_comes_next() -> N
         "2.4 GiB of 25.6 GiB",
         "2 different people",
         "context, tokens",
-        "Next: I",
+        "Next: a i",
     ):
         assert words in shown, words
     assert "1.2 GiB" in shown and "32 768" in shown and "1288490188" not in shown
@@ -59,7 +59,7 @@ def test_a_refused_artifact_says_why_and_offers_no_import() -> None:
 @pytest.mark.parametrize(
     ("state", "live", "words"),
     [
-        ("verified", True, "Press A to approve (1 of 2"), ("approved", True, "L loads it"),
+        ("verified", True, "a a approves (1 of 2"), ("approved", True, "a l loads it"),
         ("approved", False, "when the server starts"), ("serving", True, "5, then N"),
         ("retired", True, "Esc chooses"),
     ],

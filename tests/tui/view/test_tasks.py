@@ -7,6 +7,7 @@ from appliance.wire.admin.models import Approval, Model, ModelDetail
 from appliance.wire.admin.pointers import Name
 from tui.text import line
 from tui.view import tasks as view
+from tui.view.life import Lives
 
 FACTS = {
     "kind": "task", "name": "t", "version": 3, "model": "smollm2-135m", "model_digest": "cd" * 32,
@@ -19,10 +20,10 @@ def detail(**changes: object) -> ModelDetail:
     return ModelDetail.model_validate({**plain, **changes})
 
 
-NOTHING = view.EvaluationsShown()
+NOTHING = Lives()
 
 
-def shown(task: ModelDetail, evidence: view.EvaluationsShown = NOTHING) -> str:
+def shown(task: ModelDetail, evidence: Lives = NOTHING) -> str:
     return "\n".join(part.plain for part in view.detail(task, evidence, 100))
 
 
@@ -47,33 +48,34 @@ def name(**changes: object) -> Name:
 
 def test_its_newest_evaluation_and_how_long_it_holds() -> None:
     old, other = certificate(id="11" * 32), certificate(task_digest="99" * 32, groups=7)
-    said = shown(detail(), view.EvaluationsShown((old, certificate(), other)))
+    said = shown(detail(), Lives((old, certificate(), other)))
     assert "+ pass  481 groups of orders, against majority" in said
     assert (
         "until 2027-11-17" in said and "5d5d" in said and "1111" not in said and "7 gr" not in said
     )
     void = certificate(usable=False, why="It is for another engine.")
-    assert "! It is for another engine." in shown(detail(), view.EvaluationsShown((void,)))
-    assert "evaluated" not in shown(detail(), view.EvaluationsShown((other,)))
+    assert "! It is for another engine." in shown(detail(), Lives((void,)))
+    assert "evaluated" not in shown(detail(), Lives((other,)))
 
 
 def test_the_names_under_which_it_answers() -> None:
     mine = {"task": "t", "digest": "ab" * 32}
-    assert "orders" not in shown(detail(), view.EvaluationsShown(names=(name(),)))
-    assert "+ live" in shown(detail(), view.EvaluationsShown(names=(name(live=mine),)))
-    canary = shown(detail(), view.EvaluationsShown(names=(name(canary=mine, percent=10),)))
+    assert "orders" not in shown(detail(), Lives(names=(name(),)))
+    assert "+ live" in shown(detail(), Lives(names=(name(live=mine),)))
+    canary = shown(detail(), Lives(names=(name(canary=mine, percent=10),)))
     assert "canary, 10 % of the apps" in canary and "by anna" in canary
     tally = {"same": 90, "differs": 2, "failed": 1}
-    shadow = shown(detail(), view.EvaluationsShown(names=(name(shadow=mine, compared=tally),)))
+    shadow = shown(detail(), Lives(names=(name(shadow=mine, compared=tally),)))
     assert "90 answers the same, 2 differ, 1 failed" in shadow
 
 
 def test_a_row_has_a_cell_for_each_column_and_what_is_not_known_is_no_guess() -> None:
     listed = Model(id="t", state="approved", digest="ab" * 32)
-    known = view.row(listed, detail(approvals_needed=2))
+    known = view.row(listed, detail(approvals_needed=2), NOTHING, 0.0)
     assert len(known) == len(view.COLUMNS)
-    assert line(*known).plain.split()[:6] == ["t", "+", "approved", "labels", "smollm2-135m", "0"]
-    assert list(view.row(listed, None))[2:5] == ["-", "-", "-"]
+    said = line(*known).plain
+    assert said.startswith("t  + approved  -  -  -  -  smollm2-135m  0 of 2")
+    assert list(view.row(listed, None, NOTHING, 0.0))[6:8] == ["-", "-"]
 
 
 def test_the_task_with_model_metric_and_approvals() -> None:

@@ -19,12 +19,12 @@ def whole(width: int = 120, *, runs: Any = (), **changes: Any) -> str:
     return "\n".join(part.plain for part in said)
 
 
-def test_a_row_says_whether_it_is_a_plan_and_whether_it_is_marked() -> None:
-    made = view.row(tuning(7), WALL, marked=True, ascii_only=True)
+def test_a_row_says_whether_it_is_a_plan() -> None:
+    made = view.row(tuning(7), WALL, ascii_only=True)
     assert len(made) == len(view.COLUMNS)
-    assert line(*made).plain.startswith("*  7  train  + done")
-    planned = view.row(tuning(7, params={"plan": True}), WALL, marked=False, ascii_only=True)
-    assert line(*planned).plain.startswith("   7  plan")
+    assert line(*made).plain.startswith("7  train  - done")
+    planned = view.row(tuning(7, params={"plan": True}), WALL, ascii_only=True)
+    assert line(*planned).plain.startswith("7  plan")
 
 
 def test_a_plan_has_its_figures() -> None:

@@ -55,14 +55,14 @@ def shown(app: Host) -> list[str]:
 async def test_an_empty_list_says_so() -> None:
     async with listing([]) as (app, pilot):
         assert "  nothing" in shown(app)
-        await pilot.press("down", "enter", "G", "pagedown")
-        assert app.rows.current is None and app.chosen == []
+        await pilot.press("down", "enter", "end", "pagedown")
+        assert app.rows.current is None and app.chosen == ["None"]  # the first step is asked for
 
 
 async def test_the_cursor_is_a_character_and_moves_by_keys() -> None:
     async with listing(["a", "b", "c"]) as (app, pilot):
         assert shown(app)[1].startswith("> a") and shown(app)[2].startswith("  b")
-        moves = {"j": "b", "down": "c", "k": "b", "g": "a", "G": "c", "home": "a", "end": "c"}
+        moves = {"j": "b", "down": "c", "k": "b", "home": "a", "end": "c"}
         for pressed, name in moves.items():
             await pilot.press(pressed)
             assert app.rows.current == name
@@ -73,12 +73,12 @@ async def test_the_cursor_is_a_character_and_moves_by_keys() -> None:
 async def test_ten_thousand_cost_what_a_screen_costs() -> None:
     async with listing([f"item {n}" for n in range(10_000)]) as (app, pilot):
         assert app.made < 100
-        await pilot.press("G")
+        await pilot.press("end")
         await pilot.pause()
         assert "> item 9999" in "\n".join(shown(app)) and app.made < 300
         await pilot.press("pageup")
         assert app.rows.current == "item 9991"
-        await pilot.press("g")
+        await pilot.press("home")
         await pilot.pause()
         assert shown(app)[1].startswith("> item 0")
 
@@ -121,3 +121,19 @@ async def test_hostile_text_stays_in_its_line(text: str) -> None:
         await pilot.press("down")
         assert all(row.isprintable() for row in shown(app))
         assert shown(app)[2].startswith("> after")
+
+
+async def test_rows_are_marked_and_sorted_and_the_cursor_stays_on_its_own() -> None:
+    async with listing(["ccc", "a", "bb"]) as (app, pilot):
+        await pilot.press("space", "space")
+        assert app.rows.chosen == ["ccc", "a"] and app.rows.current == "bb"
+        assert shown(app)[1].startswith("* ccc") and shown(app)[3].startswith("> bb")
+        app.rows.sort(1)
+        await pilot.pause()
+        assert [row.split()[-2] for row in shown(app)[1:4]] == ["a", "bb", "ccc"]
+        assert "N^" in shown(app)[0] and app.rows.current == "bb"
+        app.rows.sort(1)
+        await pilot.pause()
+        assert [row.split()[-2] for row in shown(app)[1:4]] == ["ccc", "bb", "a"]
+        app.rows.show(["a", "bb"])  # a marked item went
+        assert app.rows.chosen == ["a"] and app.rows.unmark() and app.rows.chosen == ["bb"]

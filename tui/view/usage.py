@@ -1,0 +1,59 @@
+"""Content of the usage screen: sums by period and name, and a chart over time.
+
+Rules: pure; a name that stands for nothing is "-".
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from appliance.wire.admin.metering import USAGE_TABLE, UsageRow
+from tui.chart import bar
+from tui.columns import Column, cells, listed
+from tui.text import Cell, cell, line, quiet
+from tui.view.units import count, many
+
+COLUMNS: Final = (
+    listed(USAGE_TABLE, "PERIOD", 16),
+    listed(USAGE_TABLE, "NAME", 0, least=12, most=40),
+    listed(USAGE_TABLE, "REQUESTS", 9),
+    listed(USAGE_TABLE, "FAILED", 7),
+    listed(USAGE_TABLE, "READ", 10, drop=2),
+    listed(USAGE_TABLE, "WRITTEN", 10, drop=1),
+    Column("SECONDS", 10, right=True, drop=3),
+)
+_BAR: Final = 30
+_PERIODS: Final = 24
+
+
+def name_of(one: UsageRow) -> str:
+    """Its key in a list."""
+    return f"{one.period} {one.name}"
+
+
+def row(one: UsageRow) -> Sequence[Cell]:
+    """One sum."""
+    return cells(COLUMNS, one, {"SECONDS": f"{one.seconds:,.1f}".replace(",", " ")})
+
+
+def summary(found: Sequence[UsageRow], by: str, per: str) -> Content:
+    """Write what is summed."""
+    asked = sum(one.requests for one in found)
+    return line(f"by {by}, per {per}", quiet(many(asked, "request")), quiet("[ ] changes the time"))
+
+
+def over_time(
+    found: Sequence[UsageRow], name: str, width: int, *, ascii_only: bool
+) -> list[Content]:
+    """Requests of a name, period by period, the newest first."""
+    mine = [one for one in found if one.name == name][:_PERIODS]
+    most = max((one.requests for one in mine), default=0)
+    room = max(8, min(_BAR, width - 34))
+    said = [cell(name or "-", "bold")]
+    for one in mine:
+        drawn = bar(one.requests, most, room, ascii_only=ascii_only)
+        told = cell(count(one.requests))
+        value = told.pad_left(max(0, 9 - told.cell_length))
+        said.append(line(one.period[:16], value, cell(drawn, "$primary")))
+    return said
