@@ -20,8 +20,8 @@ def site() -> None:
 def status(output: Output, client: AdminClient) -> None:
     """List peers, and what each saw of the logs.
 
-    Those of `[peers]` in appliance.toml. AT is when the peer cosigned our log last, and when we
-    cosigned its log.
+    Those of `[peers]` in appliance.toml. COSIGNED entries of our log are known there, SEEN ones of
+    its log here.
     """
     found = client.call(SITE)
     output.listing(found, found.peers, PEER_TABLE)

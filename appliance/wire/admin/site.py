@@ -54,9 +54,9 @@ PEER_TABLE: Final[ListTable[SitePeer]] = ListTable(
         ListColumn("NAME", lambda one: one.name),
         ListColumn("STATE", state_of, ColumnKind.STATE),
         ListColumn("COSIGNED", lambda one: one.cosigned, ColumnKind.COUNT),
-        ListColumn("AT", lambda one: one.cosigned_at),
+        ListColumn("COSIGNED AT", lambda one: one.cosigned_at),
         ListColumn("SEEN", lambda one: one.seen, ColumnKind.COUNT),
-        ListColumn("AT", lambda one: one.seen_at),
+        ListColumn("SEEN AT", lambda one: one.seen_at),
         ListColumn("PROBLEM", lambda one: one.differs or one.problem or None),
     ),
 )
