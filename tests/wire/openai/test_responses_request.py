@@ -28,13 +28,19 @@ def refused(**fields: Any) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("conversation", "c"), ("background", True),
+        ("conversation", "c"),
         ("prompt", {"id": "p"}), ("include", ["message.output_text.logprobs"]),
         ("truncation", "auto"), ("max_tool_calls", 1), ("top_logprobs", 1),
     ],
 )  # fmt: skip
 def test_what_would_need_a_store_or_is_not_done_is_refused_by_name(field: str, value: Any) -> None:
     assert refused(**{field: value}) == ("unsupported_parameter", field)
+
+
+def test_a_background_response_is_kept_and_not_streamed() -> None:
+    assert parse(background=True).background
+    assert refused(background=True, stream=True) == ("unsupported_parameter", "stream")
+    assert refused(background=True, store=False) == ("invalid_value", "store")
 
 
 def test_defaults_that_sdks_send_are_taken() -> None:
