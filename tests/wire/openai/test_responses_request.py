@@ -28,7 +28,7 @@ def refused(**fields: Any) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("conversation", "c"),
+
         ("prompt", {"id": "p"}), ("include", ["message.output_text.logprobs"]),
         ("truncation", "auto"), ("max_tool_calls", 1), ("top_logprobs", 1),
     ],
