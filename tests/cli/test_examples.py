@@ -13,6 +13,7 @@ import pytest
 import appliance.cli
 from appliance.cli.examples import LINES
 from appliance.cli.main import cli
+from appliance.cli.signing import PlaceOfKey
 from tests.cli.test_main import PASSED_ON, commands
 
 
@@ -22,7 +23,7 @@ def parsed(command: click.Command, words: list[str]) -> dict[str, object]:
     found, rest, _ = command.make_parser(context).parse_args(list(words))
     assert not rest
     for parameter in command.params:
-        if isinstance(parameter.type, click.Path | click.File):
+        if isinstance(parameter.type, click.Path | click.File | PlaceOfKey):
             parameter = copy.copy(parameter)
             parameter.type = click.STRING
         value = found.get(parameter.name or "")

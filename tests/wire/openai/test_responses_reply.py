@@ -23,7 +23,7 @@ FIELDS: dict[str, Any] = {
     "metadata": {}, "max_output_tokens": None, "output": [MESSAGE], "parallel_tool_calls": True,
     "previous_response_id": None, "store": False, "temperature": 1.0, "top_p": 1.0,
     "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [],
-    "truncation": "disabled", "background": False,
+    "truncation": "disabled", "background": False, "conversation": None,
     "usage": ResponseUsage(
         input_tokens=5,
         input_tokens_details=InputDetails(cached_tokens=2, cache_write_tokens=0),
