@@ -26,6 +26,7 @@ def test_a_point_with_and_without_its_head_is_one_key() -> None:
         (P384, b"", "token_module_failed"),
         (P384, bytes([*POINT[:-1], POINT[-1] ^ 1]), "token_module_failed"),
     ],
+    ids=["another curve", "no point", "off the curve"],
 )
 def test_what_is_no_key_of_ours_is_refused(parameters: bytes, point: bytes, code: str) -> None:
     with pytest.raises(TokenProblem) as caught:
