@@ -33,7 +33,7 @@ from appliance.jobs.jobs import Jobs
 from appliance.metering.ledger import UsageLedger
 from appliance.observability.log_file import Kept
 from appliance.observability.metrics import Metrics
-from appliance.peers.ring import Ring
+from appliance.peers.ring import PeerRing
 from appliance.people.end_users import EndUsers
 from appliance.pool.pool import Pool
 from appliance.registry.lifecycle import Lifecycle
@@ -84,7 +84,7 @@ class Services:
     audit: AuditLog
     reader: LogReader
     forwarding: Forwarding
-    ring: Ring
+    ring: PeerRing
     notifier: Notifier
     usage: UsageLedger
     store: ModelStore

@@ -250,15 +250,15 @@ class Scheduler:
     def _admit(self, plan: StepPlan) -> list[Sequence]:
         """Let waiting sequences run while there are ids, and room for their whole prompts."""
         admitted: list[Sequence] = []
-        passed: set[int] = set()  # they wait for a prefix that is being computed
-        blocked: set[str] = set()  # apps whose next one has no room
+        passed: set[int] = set()  # wait for a prefix being computed, or lost their place just now
+        blocked: set[str] = set()  # apps whose next one has no room or lost its place just now
         head: Sequence | None = None
         while (sequence := self._next(passed, blocked)) is not None:
             if self._has_leader(sequence):
                 passed.add(sequence.arrival)
             elif not self._leaves_room(sequence, head):
                 blocked.add(sequence.scope)
-            elif self._fits(sequence, plan) or self._make_place(sequence, plan):
+            elif self._fits(sequence, plan) or self._make_place(sequence, plan, passed, blocked):
                 self._start(sequence)
                 admitted.append(sequence)
             elif self.cells.has_id():
@@ -320,13 +320,19 @@ class Scheduler:
         room = self.cells.room() - (0 if self.cells.separate else promised)
         return self.cells.lacking(sequence) - room
 
-    def _make_place(self, sequence: Sequence, plan: StepPlan) -> bool:
+    def _make_place(
+        self, sequence: Sequence, plan: StepPlan, passed: set[int], blocked: set[str]
+    ) -> bool:
         """Preempt the youngest of apps that still have at least what this one's app has then.
 
-        Batch work goes before other work.
+        Batch work goes before other work and takes no place of it, but for one that starves: two
+        that may each preempt the other would do so for ever.
         """
         has, batch = held(self.running), [] if sequence.batch else self._batch()
-        left = [s for s in self.running if s not in batch][1:]
+        alike = [s for s in self.running if s.batch == sequence.batch]
+        if sequence.batch and not alike and self.batches.starved:
+            alike = self.running
+        left = alike[1:]
         then = has.get(sequence.scope, 0.0) + size(sequence) / sequence.weight
         lacks, victims = self._lacks(sequence, plan), list[Sequence]()
         while lacks > 0 or not (victims or self.cells.has_id()):
@@ -340,6 +346,10 @@ class Scheduler:
             lacks -= self.cells.alone(victim) + victim.pending
         for victim in victims:
             self._preempt(victim, plan)
+            if victim.batch:
+                passed.add(victim.arrival)
+            else:
+                blocked.add(victim.scope)
         return self._fits(sequence, plan)
 
     def _has_leader(self, sequence: Sequence) -> bool:

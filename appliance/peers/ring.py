@@ -166,7 +166,7 @@ class RingPeer:
         self._problem, self._differs = problem, differs
 
 
-class Ring:
+class PeerRing:
     """All peers of `[peers]`, and the witness that they ask here.
 
     Args:

@@ -17,7 +17,7 @@ from appliance.forwarding.notifier import Notifier
 from appliance.governance.agreement import Agreement
 from appliance.metering.ledger import UsageLedger
 from appliance.observability.metrics import Metrics
-from appliance.peers.ring import Ring
+from appliance.peers.ring import PeerRing
 from appliance.peers.seen_logs import SeenLogs
 from appliance.routing import monitor, people
 from appliance.types import Json
@@ -69,7 +69,7 @@ class LogRoom:
         )
         held.closing.callback(self.forwarding.stop)
         self.usage = UsageLedger(self.database, self.reader)
-        self.ring = Ring(
+        self.ring = PeerRing(
             held.config.peers,
             held.data,
             self.secret,

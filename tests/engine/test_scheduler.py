@@ -108,6 +108,15 @@ class _Player:
         # The oldest request gains a token at each step of its group, so this many end them all.
         self.groups = len({a.adapter for a in scene.asks})
         self.bound = 60 + self.groups * sum(a.prompt + a.max_tokens + 1 for a in scene.asks)
+        self.started = 0
+        start = self.scheduler._start
+
+        def counted(sequence: Sequence) -> None:
+            self.started += 1
+            assert self.started <= len(self.alive), "a request is admitted again and again"
+            start(sequence)
+
+        self.scheduler._start = counted  # type: ignore[method-assign]
         self.apps = {a.app for a in scene.asks}
         self.waited: dict[str, int] = {}
 
@@ -143,6 +152,7 @@ class _Player:
         before = list(self.scheduler.running)
         decoding = {s: min(s.pending, FORCED) for s in before if s.generating}
         held = {s.id: s.computed for s in before}
+        self.started = 0
         plan = self.scheduler.plan()
         self._check(plan, before, decoding, held)
         for chunk in plan.chunks:
