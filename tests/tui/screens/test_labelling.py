@@ -24,12 +24,12 @@ def item(number: int) -> LabelNext:
 
 @asynccontextmanager
 async def labelling(
-    script: Script, key: str = "B", size: tuple[int, int] = (80, 24)
+    script: Script, key: str = "l", size: tuple[int, int] = (80, 24)
 ) -> AsyncIterator[Terminal]:
     async with terminal(script, size=size) as opened:
         await opened.press("t")
         await opened.refresh()
-        await opened.press(key)
+        await opened.press("a", key)
         yield opened
 
 
@@ -69,7 +69,7 @@ async def test_differences_show_both_labels_and_are_settled_together() -> None:
     differ = LabelDifferences(raters=["anna", "ben"], labels=LABELS, differences=[pair])
     finished = queue("orders", finished=True, unsettled=1, kappa=0.5, agreement=0.7)
     script = Script(queues=[finished], differences=differ)
-    async with labelling(script, "D") as opened:
+    async with labelling(script, "d") as opened:
         shown = await opened.wait("anna: engine  ben: hydraulics")
         assert "hose 1 leaks" in shown and "1 left" in shown
         await opened.press("1", "enter")
