@@ -44,7 +44,7 @@ async def conversation(request: Request, caller: CallerDep, name: str) -> Conver
 
 
 @router.post(_ONE)
-async def describe_conversation(
+async def conversation_tags(
     request: Request, body: ConversationRequest, caller: CallerDep, name: str
 ) -> ConversationReply:
     """Change the metadata of a conversation."""
