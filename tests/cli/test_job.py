@@ -73,7 +73,7 @@ def test_a_job_is_listed_paused_resumed_watched(lab: LabData, run: Run, steps: S
         assert "stepping" in watched.err
         (row,) = run("job", "list", "--json").document["jobs"]
         assert (row["id"], row["kind"], row["state"]) == (1, "steps", "done")
-        assert "[+] done" in run("job", "list").out
+        assert "[-] done" in run("job", "list").out
 
 
 def test_a_job_is_cancelled_once(lab: LabData, run: Run, steps: Steps) -> None:

@@ -11,7 +11,7 @@ from tests.cli.test_serve import server
 
 
 def test_the_lines_of_a_server_that_runs_and_of_one_that_ended(lab: LabData, run: Run) -> None:
-    assert "no lines" in run("logs").out
+    assert "No lines" in run("logs").out
     with server(lab.data, "listening on"):
         found = run("logs", "--json").document
         assert any("listening on" in line["message"] for line in found["lines"])

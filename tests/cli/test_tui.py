@@ -13,14 +13,18 @@ def test_it_opens_the_screens_of_the_data_directory(
 ) -> None:
     opened: list[tuple[object, ...]] = []
 
-    def run(data: Path, *, readonly: bool, basic: bool, media: tuple[Path, ...]) -> None:
-        opened.append((data, readonly, basic, media))
+    def run(
+        data: Path, *, readonly: bool, basic: bool, media: tuple[Path, ...], palette: str
+    ) -> None:
+        opened.append((data, readonly, basic, media, palette))
 
     monkeypatch.setattr(tui.program, "run", run)
     assert run_command("tui", "--data", tmp_path).status == 0
-    options = ("--readonly", "--basic", "--media", tmp_path)
+    options = ("--readonly", "--basic", "--media", tmp_path, "--palette", "light")
     assert run_command("tui", "--data", tmp_path, *options).status == 0
-    assert opened == [(tmp_path, False, False, ()), (tmp_path, True, True, (tmp_path,))]
+    assert opened == [
+        (tmp_path, False, False, (), "dark"), (tmp_path, True, True, (tmp_path,), "light"),
+    ]  # fmt: skip
 
 
 def test_it_needs_to_know_the_data_directory() -> None:
