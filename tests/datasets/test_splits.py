@@ -62,7 +62,7 @@ def test_one_group_in_two_splits() -> None:
     assert refused(orders(30), SplitRule("time", starts=starts)) == "group_in_two_splits"
     given = [replace(item, split="train" if n else "test") for n, item in enumerate(orders(3))]
     assert refused(given, SplitRule("given")) == "group_in_two_splits"
-    with pytest.raises(DatasetRefused, match="lies in train and in test"):
+    with pytest.raises(DatasetRefused, match="is in train and in test"):
         check_groups({"train": given[:1], "test": given[1:]})
 
 
