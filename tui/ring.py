@@ -1,7 +1,7 @@
 """A ring file of what the charts show: an hour, a day and a month that outlive the program.
 
 Rules: pure but for `read` and `write`; a file has one size for good and is replaced whole; an
-empty slot is a gap in the chart, no zero; an unreadable file begins anew.
+empty slot is a gap in the chart, no zero; an unreadable file is replaced.
 """
 
 import os
