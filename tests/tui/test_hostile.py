@@ -293,7 +293,7 @@ async def test_a_long_name_leaves_every_screen_its_room(size: tuple[int, int]) -
             await opened.press(digit)
             await opened.refresh()
             room(opened)
-            shown = opened.app.query_one(f"#{rows}", Rows)
+            shown = opened.app.query(Rows).filter(f"#{rows}").first()
             assert shown.region.height >= min(4, shown.virtual_size.height), opened.text
         await opened.press("2", "a", "s")
         assert "enter next" in await opened.press("tab"), opened.text

@@ -14,12 +14,16 @@ def test_the_command_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(
         tui.program,
         "run",
-        lambda data, *, readonly, basic, media: seen.append((data, readonly, basic, media)),
+        lambda data, *, readonly, basic, media, palette: seen.append(
+            (data, readonly, basic, media, palette)
+        ),
     )
     for arguments in (["--data", "/d"], ["--readonly", "--basic", "--media", "/m"]):
         done = CliRunner().invoke(screens, arguments, env={"APPLIANCE_DATA": "/e"})
         assert done.exit_code == 0, done.output
-    assert seen == [(Path("/d"), False, False, ()), (Path("/e"), True, True, (Path("/m"),))]
+    assert seen == [
+        (Path("/d"), False, False, (), "dark"), (Path("/e"), True, True, (Path("/m"),), "dark"),
+    ]  # fmt: skip
 
 
 def test_without_a_terminal_it_says_what_to_use() -> None:

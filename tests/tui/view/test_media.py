@@ -60,7 +60,7 @@ def test_a_refused_artifact_says_why_and_offers_no_import() -> None:
     ("state", "live", "words"),
     [
         ("verified", True, "a a approves (1 of 2"), ("approved", True, "a l loads it"),
-        ("approved", False, "when the server starts"), ("serving", True, "5, then N"),
+        ("approved", False, "when the server starts"), ("serving", True, "5, then a n"),
         ("retired", True, "Esc chooses"),
     ],
 )  # fmt: skip
