@@ -201,7 +201,8 @@ async def test_each_example_of_the_openapi_document_gets_the_answer_that_it_desc
     )  # fmt: skip
     names = {
         "model_id": smol.ID, "request_id": asked.headers["x-request-id"], "item_id": "none",
-        "file_id": "file-none", "batch_id": "batch_none", "name": kept.json()["id"].removeprefix("resp_"),
+        "file_id": "file-none", "batch_id": "batch_none",
+        "name": kept.json()["id"].removeprefix("resp_"),
     }  # fmt: skip
     item = {"role": "user", "content": "Hello"}
     held = await http.post("http://lan/v1/conversations", headers=key, json={"items": [item]})
