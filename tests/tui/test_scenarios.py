@@ -347,7 +347,7 @@ async def test_import_approve_and_serve_from_a_stick(
         await expect(at, "pump", "tampered")
         await find(at, "pump", "a Actions")
         await at.press("enter")
-        await expect(at, "Next: I imports it", "[3 import]")
+        await expect(at, "Next: a i imports it", "[3 import]")
         await at.press("a", "i")
         await expect(at, "Import pump", "Id in the store", "enter next")
         await at.press("ctrl+u")
@@ -356,7 +356,7 @@ async def test_import_approve_and_serve_from_a_stick(
         for number, person in enumerate(APPROVERS):
             await expect(at, f"({number} of 2)", "Next: a a approves")
             await at.press("a", "a")
-            await expect(at, "Name, as in the trust policy", "enter next")
+            await expect(at, "Name, as in the policy", "enter next")
             await at.press("ctrl+u")
             await at.type(person)
             await at.press("enter", "ctrl+u")
