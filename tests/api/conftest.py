@@ -1,6 +1,7 @@
 """The LAN app on real keys and a real audit log, with a scripted engine."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 
 from appliance.api.app import create_lan_app
 from appliance.app import Services, initialise, open_services
+from appliance.auth.keys import KeyStore
 from appliance.config import Config, ServerConfig
 from tests.api.fake import CARD, FakeInference, FakeSupervisor, with_fakes
 
@@ -41,18 +43,29 @@ def real_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services
         yield made
 
 
+@contextmanager
+def keys_end_here(keys: KeyStore) -> Iterator[None]:
+    """Revoke the keys that a test made, so that the next one may use their names."""
+    before = {key.id for key in keys.list()}
+    yield
+    for key in keys.list():
+        if key.id not in before and key.revoked_us is None:
+            keys.revoke(key.id)
+
+
 @pytest.fixture
 async def lan(real_services: Services) -> AsyncIterator[Lan]:
     """A fresh app with a fresh key."""
     inference, supervisor = FakeInference(real_services.audit), FakeSupervisor(["ready"])
     services = with_fakes(real_services, inference, supervisor)
     app = create_lan_app(services)
-    key, secret = services.keys.create("test app")
     transport = httpx.ASGITransport(app)
-    headers = {"authorization": f"Bearer {secret}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://lan", headers=headers) as c:
-        yield Lan(app, services, inference, supervisor, secret, c)
-    services.keys.revoke(key.id)
+    with keys_end_here(services.keys):
+        _, secret = services.keys.create("test app")
+        headers = {"authorization": f"Bearer {secret}"}
+        client = httpx.AsyncClient(transport=transport, base_url="http://lan", headers=headers)
+        async with client:
+            yield Lan(app, services, inference, supervisor, secret, client)
 
 
 @pytest.fixture

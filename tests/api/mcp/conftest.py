@@ -10,7 +10,7 @@ from appliance.api.app import create_lan_app
 from appliance.app import Services
 from appliance.auth.rejected import RejectedCounts
 from appliance.retrieval.collection import Settings
-from tests.api.conftest import Lan
+from tests.api.conftest import Lan, keys_end_here
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
 from tests.retrieval.shelf import incoming
 
@@ -29,12 +29,13 @@ async def lan(real_services: Services) -> AsyncIterator[Lan]:
         rejected=RejectedCounts(services.clock),  # of a minute without sources of other tests
     )
     app = create_lan_app(services)
-    key, secret = services.keys.create("mcp app")
-    headers = {"authorization": f"Bearer {secret}"}
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://lan", headers=headers) as c:
-        yield Lan(app, services, inference, supervisor, secret, c)
-    services.keys.revoke(key.id)
+    with keys_end_here(services.keys):
+        _, secret = services.keys.create("mcp app")
+        headers = {"authorization": f"Bearer {secret}"}
+        client = httpx.AsyncClient(transport=transport, base_url="http://lan", headers=headers)
+        async with client:
+            yield Lan(app, services, inference, supervisor, secret, client)
 
 
 @pytest.fixture
