@@ -287,6 +287,7 @@ def play(model: str, engines: list[str], repeat: int) -> None:
     commands: dict[str, str] = {}
     with Workshop() as workshop:
         contest, left = Contest(workshop, model), list(engines)
+        workshop.lab(model)  # before the first start is timed
         for number in range(repeat):
             for engine in left[:: -1 if number % 2 else 1]:
                 say(f"{model}, round {number + 1}: {engine}")
@@ -303,7 +304,7 @@ def play(model: str, engines: list[str], repeat: int) -> None:
     versions = [p for e in engines for p in ENGINES.get(e, ())] + list(GUIDELLM)
     keep(
         "league",
-        model,
+        model if set(engines) == set(ALL) else f"{model}, {' and '.join(engines[1:])}",
         "what a user would pick instead",
         figures_of(found) if found["ours"] else [],
         time.monotonic() - begun,
