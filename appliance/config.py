@@ -505,6 +505,58 @@ class OidcConfig:
     grace_minutes: int = _key(
         15, "How long known keys are good while the set cannot be read.", low=0, high=1440
     )
+    directory: str = _key(
+        "",
+        "A name of `[ldap]`: its people are looked up there, and have the groups of there alone.",
+    )
+
+
+@dataclass(frozen=True)
+class LdapConfig:
+    """`[ldap."NAME"]`: a directory that people are looked up in, for each of them once a minute.
+
+    Paths are taken from the data directory.
+    """
+
+    kind: str = _key(
+        "ad",
+        "Active Directory (ad), or another server such as OpenLDAP (openldap): how nested groups"
+        " are found, and closed accounts.",
+        choices=("ad", "openldap"),
+    )
+    urls: tuple[str, ...] = _key((), "Its hosts, ldaps://HOST[:PORT]; the next if one is away.")
+    ca: str = _key("", "Certificates that those of the hosts descend from, PEM; no other is taken.")
+    bind: str = _key("", "The distinguished name of our account, which may only read.")
+    password: str = _key("", "A file with its password, mode 0600.")
+    base: str = _key("", "The distinguished name below which people are.")
+    groups: str = _key("", "The same for groups; `base` by default.")
+    person: str = _key("userPrincipalName", "The attribute that is the name of a person.")
+    member: str = _key("member", "The attribute of a group that names who is in it.")
+    grace_minutes: int = _key(
+        15, "How long last known rights are good while no host answers.", low=0, high=1440
+    )
+
+
+@dataclass(frozen=True)
+class PersonCertificatesConfig:
+    """`[certificates."NAME"]`: client certificates of people, beside the API key of the app.
+
+    They need `tls.enabled`. Paths are taken from the data directory.
+    """
+
+    ca: str = _key("", "The CAs that themselves issue them, PEM.")
+    crls: tuple[str, ...] = _key((), "The revocation list of each of these, PEM or DER.")
+    subject: str = _key(
+        "upn",
+        "The name of the person: the UPN among the certificate's other names, or its subject.",
+        choices=("upn", "subject"),
+    )
+    grace_minutes: int = _key(
+        15, "How long a list is good beyond its end, while no newer one is there.", low=0, high=1440
+    )
+    directory: str = _key(
+        "", "A name of `[ldap]`, as for `[oidc]`; without it they have no groups."
+    )
 
 
 @dataclass(frozen=True)
@@ -531,6 +583,7 @@ _PEER: Final = re.compile(
     r"https://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
     r"|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?"
 )
+_DIRECTORY: Final = re.compile(r"ldaps://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _RECEIVER: Final = re.compile(
     r"(?:tls://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])|tcp://(?:127\.0\.0\.1|localhost|\[::1\])):[0-9]{1,5}"
     rf"|(?:{_LAN})(?:/[!-~]*)?"
@@ -622,6 +675,8 @@ class Config:
     peers: Mapping[str, PeerConfig] = field(default_factory=dict)
     people: PeopleConfig = field(default_factory=PeopleConfig)
     oidc: Mapping[str, OidcConfig] = field(default_factory=dict)
+    ldap: Mapping[str, LdapConfig] = field(default_factory=dict)
+    certificates: Mapping[str, PersonCertificatesConfig] = field(default_factory=dict)
     groups: Mapping[str, PeopleGroupConfig] = field(default_factory=dict)
 
     def model(self, model_id: str) -> ModelConfig:
@@ -635,7 +690,10 @@ class Config:
         return f"{'https' if self.tls.enabled else 'http'}://{shown}:{port}"
 
 
-_NAMED: Final = ("roles", "models", "upstreams", "forward", "notify", "peers", "oidc", "groups")
+_NAMED: Final = (
+    "roles", "models", "upstreams", "forward", "notify", "peers", "oidc", "ldap", "certificates",
+    "groups",
+)  # fmt: skip
 """Fields of `Config` that are not one table of their name with fixed keys."""
 
 
@@ -702,7 +760,7 @@ def parse_config(text: str) -> Config:
     admin = _table(table, "admin", "")
     _refuse_unknown(admin, {"roles"}, "admin.")
     models = _table(table, "models", "")
-    oidc = _table(table, "oidc", "")
+    oidc, ldap = _table(table, "oidc", ""), _table(table, "ldap", "")
     for name in models:
         if ":" in name:  # an adapter: all else is its base's
             _refuse_unknown(_table(models, name, "models."), {"autoload"}, f"models.{name}.")
@@ -729,9 +787,18 @@ def parse_config(text: str) -> Config:
             name: _peer(name, _table(_table(table, "peers", ""), name, "peers."))
             for name in _table(table, "peers", "")
         },
-        oidc={name: _login(name, _table(oidc, name, "oidc.")) for name in oidc},
+        oidc={name: _login(name, _table(oidc, name, "oidc."), ldap) for name in oidc},
+        ldap={name: _directory(name, _table(ldap, name, "ldap."), oidc) for name in ldap},
+        certificates={
+            name: _cards(
+                name, _table(_table(table, "certificates", ""), name, "certificates."), ldap
+            )
+            for name in _table(table, "certificates", "")
+        },
         groups={
-            name: _people_group(name, _table(_table(table, "groups", ""), name, "groups."), oidc)
+            name: _people_group(
+                name, _table(_table(table, "groups", ""), name, "groups."), {*oidc, *ldap}
+            )
             for name in _table(table, "groups", "")
         },
     )
@@ -778,7 +845,7 @@ def _peer(name: str, table: _Table) -> PeerConfig:
     return made
 
 
-def _login(name: str, table: _Table) -> OidcConfig:
+def _login(name: str, table: _Table, directories: Collection[str]) -> OidcConfig:
     """A login service, complete. Raises UsageError (`config_invalid`)."""
     where = f"oidc.{name}."
     made = _section(OidcConfig, table, where)
@@ -792,7 +859,40 @@ def _login(name: str, table: _Table) -> OidcConfig:
         if algorithm not in TOKEN_ALGORITHMS:
             message = f"{where}algorithms: {algorithm!r} is none of {', '.join(TOKEN_ALGORITHMS)}."
             raise UsageError("config_invalid", message, param=where + "algorithms")
+    _check_directory(made.directory, directories, where)
     return made
+
+
+def _directory(name: str, table: _Table, logins: Collection[str]) -> LdapConfig:
+    """A directory of people, complete. Raises UsageError (`config_invalid`)."""
+    where = f"ldap.{name}."
+    made = _section(LdapConfig, table, where)
+    _check_name(name, where)
+    needed = ("urls", "ca", "bind", "password", "base", "person", "member")
+    _refuse_missing([n for n in needed if not getattr(made, n)], where)
+    if not all(map(_DIRECTORY.fullmatch, made.urls)):
+        message = f"{where}urls are ldaps://HOST[:PORT]; none is without TLS."
+        raise UsageError("config_invalid", message, param=where + "urls")
+    if name in logins:  # groups are SOURCE/GROUP
+        message = f"{where[:-1]} has the name of a login service."
+        raise UsageError("config_invalid", message, param=where[:-1])
+    return made
+
+
+def _cards(name: str, table: _Table, directories: Collection[str]) -> PersonCertificatesConfig:
+    """Certificates of people, complete. Raises UsageError (`config_invalid`)."""
+    where = f"certificates.{name}."
+    made = _section(PersonCertificatesConfig, table, where)
+    _check_name(name, where)
+    _refuse_missing([n for n in ("ca", "crls") if not getattr(made, n)], where)
+    _check_directory(made.directory, directories, where)
+    return made
+
+
+def _check_directory(name: str, directories: Collection[str], where: str) -> None:
+    if name and name not in directories:
+        message = f"{where}directory: there is no [ldap.{name}]."
+        raise UsageError("config_invalid", message, param=where + "directory")
 
 
 def _people_group(name: str, table: _Table, sources: Collection[str]) -> PeopleGroupConfig:

@@ -1616,6 +1616,20 @@ CODES: Final[dict[str, Code]] = {
         "the source of people does not answer",
         "Try again later; the server's log says why it cannot be read: `appliance logs`.",
     ),
+    "person_certificate_expired": Code(
+        "the person's certificate is not valid now", "Have the site's CA issue a new one."
+    ),
+    "person_certificate_invalid": Code(
+        "the person's certificate is not one that the site pins",
+        "Show a certificate for clients with the name that `[certificates]` asks for.",
+    ),
+    "person_certificate_revoked": Code(
+        "the site's CA has revoked the person's certificate", "Have the site's CA issue a new one."
+    ),
+    "person_disabled": Code(
+        "the directory says that the person's account is closed",
+        "Ask the administrators of the directory.",
+    ),
     "person_required": Code(
         "this is answered only for a verified person",
         "Pass the person's token on in `X-End-User-Token`: docs/site-guide.md.",
@@ -1640,6 +1654,10 @@ CODES: Final[dict[str, Code]] = {
     ),
     "person_token_replayed": Code(
         "another app has used the person's token", "Get a token of its own for each app."
+    ),
+    "person_unknown": Code(
+        "the directory knows no person of this name, or not one alone",
+        "Compare the name with the attribute that `person` in `[ldap]` names.",
     ),
     "people_queue_full": Code(
         "too many items wait for people", "Answer some, or let fewer be deferred."

@@ -133,11 +133,12 @@ class EndUser:
 
     Attributes:
         subject: stable name in its source; of a claim the words of the app, cleaned.
-        source: `claim`, or the way in which the person is known, as `oidc:NAME`.
+        source: `claim`, or the way in which the person is known: `oidc:NAME`, `certificate:NAME`.
         alias: the name in the log: the subject, or a keyed pseudonym of it.
         name: for people to read; "" where the source tells none.
         groups: those of `[groups]` that the person is in; a claim has none.
         until_us: from then on the person is not known any more; 0 for a claim.
+        groups_from: the directory that says the groups, as `ldap:NAME`; "" where the source does.
     """
 
     subject: str
@@ -146,6 +147,7 @@ class EndUser:
     name: str = ""
     groups: frozenset[str] = frozenset()
     until_us: int = 0
+    groups_from: str = ""
 
     @property
     def verified(self) -> bool:
@@ -157,6 +159,8 @@ class EndUser:
         said: dict[str, Json] = {"end_user": self.alias, "end_user_from": self.source}
         if self.verified:
             said |= {"end_user_groups": [*sorted(self.groups)], "end_user_until_us": self.until_us}
+        if self.groups_from:
+            said["end_user_groups_from"] = self.groups_from
         return said
 
     def texts(self) -> dict[str, bytes]:

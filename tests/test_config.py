@@ -24,8 +24,7 @@ from docs import generate
 SECTIONS: dict[str, type[Any]] = {
     spec.name: type(getattr(Config(), spec.name))
     for spec in fields(Config)
-    if spec.name
-    not in ("roles", "models", "upstreams", "forward", "notify", "peers", "oidc", "groups")
+    if spec.name not in config._NAMED
 } | {"admin.roles": RolesConfig, "models.default": ModelConfig}
 
 
@@ -262,6 +261,58 @@ def test_a_login_service_and_its_groups(before: str, after: str, key: str) -> No
         assert refusal(LOGIN.replace(before, after)).param == key
     else:
         assert parse_config(LOGIN).groups["radiology"].names == ("corp/Radiology Staff",)
+
+
+PEOPLE = """[ldap.ad]
+urls = ["ldaps://dc1.example"]
+ca = "ad.pem"
+bind = "CN=appliance,DC=example"
+password = "ad.password"
+base = "DC=example"
+[oidc.corp]
+issuer = "https://login.example"
+audience = "appliance"
+keys = "corp.jwks"
+directory = "ad"
+[certificates.card]
+ca = "card.pem"
+crls = ["card.crl"]
+directory = "ad"
+[groups.radiology]
+names = ["ad/CN=Radiology Staff,DC=example"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("", "", ""),
+        ("ldaps://dc1.example", "ldaps://[fe80::1]:6636", ""),
+        ("ldaps://", "ldap://", "ldap.ad.urls"),
+        ("dc1.example", "dc1.example/DC=other", "ldap.ad.urls"),
+        ('urls = ["ldaps://dc1.example"]', "", "ldap.ad.urls"),
+        ('ca = "ad.pem"', "", "ldap.ad.ca"),
+        ('bind = "CN=appliance,DC=example"', "", "ldap.ad.bind"),
+        ('password = "ad.password"', "", "ldap.ad.password"),
+        ('base = "DC=example"', 'base = "DC=example"\nkind = "nis"', "ldap.ad.kind"),
+        ("[ldap.ad]", "[ldap.corp]", "oidc.corp.directory"),
+        ('[certificates.card]\nca = "card.pem"', "[certificates.card]", "certificates.card.ca"),
+        ('["card.crl"]', "[]", "certificates.card.crls"),
+        ('crls = ["card.crl"]\ndirectory = "ad"', 'crls = ["c"]\ndirectory = "x"',
+         "certificates.card.directory"),
+        ("ad/CN=Radiology", "card/CN=Radiology", "groups.radiology.names"),
+    ],
+)  # fmt: skip
+def test_a_directory_and_certificates(before: str, after: str, key: str) -> None:
+    if key:
+        assert refusal(PEOPLE.replace(before, after)).param == key
+    else:
+        assert parse_config(PEOPLE.replace(before, after)).certificates["card"].directory == "ad"
+
+
+def test_a_directory_has_no_name_of_a_login_service() -> None:
+    both = PEOPLE.replace('directory = "ad"', "").replace("[ldap.ad]", "[ldap.corp]")
+    assert refusal(both.replace("ad/CN", "corp/CN")).param == "ldap.corp"
 
 
 DUTY = """[notify.duty]

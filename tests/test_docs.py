@@ -46,7 +46,7 @@ def test_every_code_and_every_key_is_in_its_document() -> None:
         "[server]", "[tls]", "[metrics]", "[engine]", "[batches]", "[jobs]", "[routes]",
         "[tuning]", "[drift]", "[trust]", "[watch]", "[audit]",
         '[forward."NAME"]', '[notify."NAME"]', '[peers."NAME"]', '[models."ID"]', "[admin.roles]",
-        "[people]", '[oidc."NAME"]', '[groups."NAME"]',
+        "[people]", '[oidc."NAME"]', '[ldap."NAME"]', '[certificates."NAME"]', '[groups."NAME"]',
         '[upstreams."NAME"]',
     ]  # fmt: skip
 

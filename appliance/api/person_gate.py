@@ -1,8 +1,9 @@
 """The end user of a request, out of its headers, before any route.
 
 Rules:
-- `X-End-User-Token` is the person's own token, which is verified; `X-End-User` is the app's claim,
-  for routes whose body has no field for it. A token that is refused ends the request.
+- `X-End-User-Token` is the person's own token, which is verified, as is the connection's client
+  certificate where it is a person's; `X-End-User` is the app's claim, for routes whose body has no
+  field for it. A token or certificate that is refused ends the request; both are two persons.
 - A key for verified people gets nothing without one, except the list of its models and its own
   use. This holds for answers that are kept, too.
 """
@@ -34,6 +35,10 @@ class Identifies(Protocol):
         """The person of a token."""
         ...
 
+    async def certified(self, der: bytes) -> EndUser | None:
+        """The person of a client certificate; None where it is not a person's."""
+        ...
+
     def limited(self, principal: Principal, person: EndUser) -> Principal:
         """The rights of an app while it asks for a person."""
         ...
@@ -60,16 +65,23 @@ class PersonGate:
     async def _find(self, scope: Scope) -> None:
         state, headers = scope["state"], Headers(scope=scope)
         principal: Principal = state["principal"]
-        person = await self._person(headers, principal)
+        person = await self._person(headers, principal, state.get("peer_certificate"))
         if person is not None:
             state["principal"] = self.people.limited(principal, person)
         if principal.for_people and state["principal"].known is None and not _free(scope["path"]):
             raise required("This key")
 
-    async def _person(self, headers: Headers, principal: Principal) -> EndUser | None:
+    async def _person(
+        self, headers: Headers, principal: Principal, certificate: bytes | None
+    ) -> EndUser | None:
         tokens, claims = headers.getlist(VOUCHED), headers.getlist(CLAIMED)
         if len(tokens) > 1 or len(claims) > 1:
             raise Unauthenticated("person_token_invalid", "Two headers name the person.")
+        certified = None if certificate is None else await self.people.certified(certificate)
+        if tokens and certified is not None:
+            raise Unauthenticated("person_token_invalid", "A certificate names a person, too.")
+        if certified is not None:
+            return certified
         if tokens:
             return await self.people.verified(tokens[0].strip(), principal.key_id)
         if not claims:

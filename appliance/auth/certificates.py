@@ -334,8 +334,8 @@ def _now(clock: Clock) -> datetime:
     return datetime.fromtimestamp(clock.wall_us() // 1_000_000, UTC)
 
 
-def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
-    """A context for the listener.
+def server_context(certificate: Path, key: Path, *client_cas: Path) -> ssl.SSLContext:
+    """A context for the listener; an issuing CA of clients needs no other above it.
 
     Raises:
         UsageError: `certificate_unusable`.
@@ -344,13 +344,14 @@ def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     load(context, certificate, key)
-    if client_ca is not None:
+    for path in client_cas:
         try:
-            context.load_verify_locations(client_ca)
+            context.load_verify_locations(path)
         except (OSError, ssl.SSLError) as error:
-            raise _unusable(client_ca, error) from error
+            raise _unusable(path, error) from error
         # Optional: a client without one brings a secret.
         context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 

@@ -2,13 +2,16 @@
 
 Rules:
 - A person whom no source verified is a claim, which permits nothing.
+- A token or a certificate says who it is. Where its source names a directory, the directory alone
+  says which groups, and whether there is such a person still.
 - A token is verified once and known by its digest until its end, for the API key that brought it
   first: another app that sends it again is refused.
 - Rights are those of the key and of the person, both: groups that are not in `[groups]` give none.
-- Verification is imported with the first token.
+- What verifies is imported with the first token, certificate or person of a directory.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -21,23 +24,29 @@ from appliance.people.names import Aliases, cleaned
 from appliance.types import CLAIM, EndUser, Principal
 
 if TYPE_CHECKING:
+    from appliance.people.directories import PeopleDirectory
     from appliance.people.login_keys import LoginKeys
+    from appliance.people.person_certificates import PersonCertificates
     from appliance.people.tokens import PublicKey, TokenRules, UnverifiedToken, VerifiedToken
 
 EVERYTHING: Final = "*"
 MOST_KNOWN: Final = 10_000
 """Verified tokens that are remembered."""
-_MINUTE_US: Final = 60_000_000
+_SECOND_US: Final = 1_000_000
+_MINUTE_US: Final = 60 * _SECOND_US
 
 
 @dataclass(frozen=True)
 class _KnownToken:
-    """A verified token: the person, the key that it was verified under, and who brought it."""
+    """A verified token: the person, the key that it was verified under, who brought it, and where
+    the person's rights are looked up.
+    """
 
     person: EndUser
     kid: str
     key: "PublicKey"
     app: str
+    directory: str
 
 
 class EndUsers:
@@ -52,11 +61,17 @@ class EndUsers:
         self.aliases = aliases
         self._required = frozenset(config.people.required)
         self._clock = clock
-        self._groups = {name: frozenset(group.names) for name, group in config.groups.items()}
+        self._config, self._data = config, data
+        self._groups = {
+            name: frozenset(map(self._spelled, group.names))
+            for name, group in config.groups.items()
+        }
         given = {name: frozenset(group.models) for name, group in config.groups.items()}
         self._given = {name: models for name, models in given.items() if models}
         self._logins = [_Login(name, one, data) for name, one in config.oidc.items()]
         self._known: OrderedDict[bytes, _KnownToken] = OrderedDict()
+        self._directories: dict[str, PeopleDirectory] = {}
+        self._cards: dict[str, PersonCertificates] = {}
 
     def claimed(self, text: str) -> EndUser | None:
         """The person whom an app names by the way; None where it names none."""
@@ -73,6 +88,7 @@ class EndUsers:
             Unauthenticated: `person_token_invalid`, `person_token_foreign`,
                 `person_token_expired`, `person_token_early`, `person_token_lifetime`,
                 `person_token_replayed`.
+            Forbidden: `person_unknown`, `person_disabled`.
             Unavailable: `people_unavailable`.
         """
         digest = sha256(token.encode("latin-1", "replace")).digest()
@@ -87,7 +103,25 @@ class EndUsers:
         if known.app != app:
             message = "Another app brought this token before."
             raise Unauthenticated("person_token_replayed", message)
-        return known.person
+        return await self._with_rights(known.person, known.directory)
+
+    async def certified(self, der: bytes) -> EndUser | None:
+        """The person of a client certificate; None where it is not a person's.
+
+        Raises:
+            Unauthenticated: `person_certificate_invalid`, `person_certificate_expired`,
+                `person_certificate_revoked`.
+            Forbidden, Unavailable: as `verified`.
+        """
+        for name, config in self._config.certificates.items():
+            found = await self._card(name).find(der)
+            if found is not None:
+                said, until = found
+                source, until_us = f"certificate:{name}", int(until.timestamp() * _SECOND_US)
+                alias = self.aliases.of(said.subject)
+                person = EndUser(said.subject, source, alias, until_us=until_us)
+                return await self._with_rights(person, config.directory)
+        return None
 
     def limited(self, principal: Principal, person: EndUser) -> Principal:
         """The rights of an app while it asks for a person; a claim neither gives nor takes any."""
@@ -119,16 +153,61 @@ class EndUsers:
             message = "The token is of a login service that is not configured."
             raise Unauthenticated("person_token_foreign", message)
         found, key = await login.verify(token, self._clock.wall_us())
-        theirs = {f"{login.name}/{group}" for group in found.groups}
         person = EndUser(
             found.subject,
             login.source,
             self.aliases.of(found.subject),
             cleaned(found.name),
-            frozenset(name for name, names in self._groups.items() if names & theirs),
+            self._of_groups(login.name, found.groups),
             found.until_us,
         )
-        return _KnownToken(person, token.kid, key, app)
+        return _KnownToken(person, token.kid, key, app, login.config.directory)
+
+    async def _with_rights(self, person: EndUser, directory: str) -> EndUser:
+        """The same person with the rights of a directory, where the source names one."""
+        if not directory:
+            return person
+        found, seconds = await self._directory(directory).find(person.subject)
+        until = self._clock.wall_us() + int(seconds * _SECOND_US)
+        return replace(
+            person,
+            name=person.name or found.name,
+            groups=self._of_groups(directory, found.groups),
+            groups_from=f"ldap:{directory}",
+            until_us=min(person.until_us, until),
+        )
+
+    def _of_groups(self, source: str, spelled: Iterable[str]) -> frozenset[str]:
+        """The groups of `[groups]` that these of a source are."""
+        theirs = {f"{source}/{group}" for group in spelled}
+        return frozenset(name for name, names in self._groups.items() if names & theirs)
+
+    def _spelled(self, name: str) -> str:
+        """A group of a source; of a directory as its names are compared."""
+        source, _, group = name.partition("/")
+        if source not in self._config.ldap:
+            return name
+        from appliance.people.ldap_messages import folded
+
+        return f"{source}/{folded(group)}"
+
+    def _directory(self, name: str) -> "PeopleDirectory":
+        made = self._directories.get(name)
+        if made is None:
+            from appliance.people.directories import PeopleDirectory
+
+            made = PeopleDirectory(name, self._config.ldap[name], self._data, self._clock)
+            self._directories[name] = made
+        return made
+
+    def _card(self, name: str) -> "PersonCertificates":
+        made = self._cards.get(name)
+        if made is None:
+            from appliance.people.person_certificates import PersonCertificates
+
+            config = self._config.certificates[name]
+            made = self._cards[name] = PersonCertificates(name, config, self._data, self._clock)
+        return made
 
     async def _still(self, known: _KnownToken) -> bool:
         """True if a token has not ended, and its key is the service's still."""

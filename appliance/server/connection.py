@@ -127,7 +127,8 @@ class LanProtocol(HttpToolsProtocol):
         certificate = ssl_object.getpeercert(binary_form=True) if ssl_object else None
         if certificate:
             digest = hashlib.sha256(certificate).digest()
-            self.app_state = {**self.app_state, "certificate": digest}
+            shown = {"certificate": digest, "peer_certificate": certificate}
+            self.app_state = {**self.app_state, **shown}
         transport.set_write_buffer_limits(high=_KEPT_BYTES)
         super().connection_made(transport)
         self._source = self.client[0] if self.client else ""

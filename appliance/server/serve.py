@@ -392,8 +392,9 @@ def _tls_context(services: Services) -> ssl.SSLContext | None:
     if not tls.enabled:
         return None
     certificates.change_if_due((data / tls.certificate).parent, services.clock)
-    client_ca = data / tls.client_ca if tls.client_ca else None
-    return certificates.server_context(data / tls.certificate, data / tls.key, client_ca)
+    cas = [tls.client_ca, *(one.ca for one in services.config.certificates.values())]
+    shown = data / tls.certificate, data / tls.key
+    return certificates.server_context(*shown, *(data / one for one in cas if one))
 
 
 def _metrics_context(services: Services) -> ssl.SSLContext | None:
@@ -404,8 +405,8 @@ def _metrics_context(services: Services) -> ssl.SSLContext | None:
     if not wanted.token and not wanted.client_ca:
         message = "metrics.token or metrics.client_ca is missing: nobody could read."
         raise UsageError("config_invalid", message, param="metrics.token")
-    client_ca = data / wanted.client_ca if wanted.client_ca else None
-    context = certificates.server_context(data / tls.certificate, data / tls.key, client_ca)
+    cas = [data / wanted.client_ca] if wanted.client_ca else []
+    context = certificates.server_context(data / tls.certificate, data / tls.key, *cas)
     if not wanted.token:
         context.verify_mode = ssl.CERT_REQUIRED
     return context

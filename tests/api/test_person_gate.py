@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.api.app import create_lan_app
 from appliance.api.observe import write_counts
@@ -18,9 +20,11 @@ from appliance.config import PeopleConfig
 from appliance.errors import Forbidden, NotFound
 from appliance.retrieval.collection import Settings
 from appliance.retrieval.service import SearchQuery
-from appliance.types import Caller
+from appliance.types import Caller, EndUser
 from tests.api.fake import CARD, FakeInference, FakeSupervisor, with_fakes
 from tests.people.attacks import ATTACKS
+from tests.people.cards import ATTACKS as CARD_ATTACKS
+from tests.people.cards import Cards
 from tests.people.login import NOW, Login
 from tests.retrieval.shelf import incoming
 from tests.smol import request as asked
@@ -30,7 +34,19 @@ TASK = "org/strict:1"
 """A task that is for verified people, whoever asks."""
 
 
-Opened = tuple[Login, FixedClock, Services]
+Opened = tuple[Login, FixedClock, Services, Cards]
+
+
+@dataclass
+class Shown:
+    """The application behind a TLS layer that was shown a certificate."""
+
+    app: ASGIApp
+    certificate: bytes = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["peer_certificate"] = self.certificate
+        await self.app(scope, receive, send)
 
 
 @dataclass
@@ -43,6 +59,8 @@ class Site:
     inference: FakeInference
     client: httpx.AsyncClient
     strict: httpx.AsyncClient
+    carded: httpx.AsyncClient
+    shown: Shown
 
     async def chat(self, token: str = "", *, strict: bool = False, **more: Any) -> httpx.Response:
         headers = {**more.pop("headers", {}), **({"x-end-user-token": token} if token else {})}
@@ -59,32 +77,36 @@ class Site:
 @pytest.fixture(scope="module")
 def opened(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Login, FixedClock, Services]]:
+) -> Iterator[Opened]:
     directory, clock = tmp_path_factory.mktemp("people"), FixedClock()
     login = Login(directory / "keys.json")
     initialise(directory / "data", "lab", clock)
+    cards = Cards(directory / "cards")
     config = login.site(PeopleConfig(required=(TASK, "vault")))
+    config = replace(config, certificates={"card": cards.config()})
     with open_services(directory / "data", config=config, clock=clock) as services:
-        yield login, clock, services
+        yield login, clock, services, cards
 
 
 @pytest.fixture
 async def site(opened: Opened) -> AsyncIterator[Site]:
-    login, clock, real = opened
+    login, clock, real, _ = opened
     clock.now_us = NOW * 1_000_000
     inference = FakeInference(real.audit)
     services = with_fakes(real, inference, FakeSupervisor(["ready"]))
-    transport = httpx.ASGITransport(create_lan_app(services))
+    app = create_lan_app(services)
+    shown = Shown(app)
     made = [services.keys.create("plain"), services.keys.create("strict", person=True)]
+    (_, plain), (_, strict) = made
     clients = [
         httpx.AsyncClient(
-            transport=transport,
+            transport=httpx.ASGITransport(below),
             base_url="http://lan",
             headers={"authorization": f"Bearer {secret}"},
         )
-        for _, secret in made
+        for below, secret in ((app, plain), (app, strict), (shown, strict))
     ]
-    yield Site(login, clock, services, inference, *clients)
+    yield Site(login, clock, services, inference, *clients, shown)
     for client in clients:
         await client.aclose()
     for key, _ in made:
@@ -323,3 +345,42 @@ async def test_files_and_batches_are_an_apps_own(site: Site) -> None:
             assert told == (403, "batch_for_person")
         alone = await site.client.get(path)
         assert alone.status_code in (200, 404)
+
+
+async def test_a_certificate_on_the_connection_is_a_person(site: Site, opened: Opened) -> None:
+    cards = opened[3]
+    site.shown.certificate = cards.card().public_bytes(Encoding.DER)
+    reply = await site.carded.post("/v1/chat/completions", json=CHAT)
+    assert reply.json()["error"]["code"] == "model_not_found"  # known, and in no group
+    found = await site.services.end_users.certified(site.shown.certificate)
+    assert found is not None and found.fields()["end_user_from"] == "certificate:card"
+    token = {"x-end-user-token": site.login.token(jti="and a card")}
+    both = await site.carded.post("/v1/chat/completions", json=CHAT, headers=token)
+    assert (both.status_code, both.json()["error"]["code"]) == (401, "person_token_invalid")
+
+
+async def test_certificates_that_are_refused_get_no_answer_and_are_in_the_log(
+    site: Site, opened: Opened
+) -> None:
+    await write_counts(site.services.rejected, site.services.audit, everything=True)
+    size, wanted = site.services.reader.size, dict[str, int]()
+    for name, (make, code) in CARD_ATTACKS.items():
+        site.shown.certificate = make(opened[3])
+        site.services.end_users._card("card")._looked = float("-inf")  # one has a new list
+        reply = await site.carded.post("/v1/chat/completions", json=CHAT)
+        code = code or "person_required"  # of a stranger's CA: as if none was shown
+        assert reply.json()["error"]["code"] == code, name
+        wanted[code] = wanted.get(code, 0) + 1
+    assert not site.inference.requests
+    await write_counts(site.services.rejected, site.services.audit, everything=True)
+    counted = site.services.reader.search(Query(kind="counted", after=size - 1)).entries
+    assert [entry.body["codes"] for entry in counted] == [wanted]
+
+
+def test_the_record_says_which_directory_told_the_groups() -> None:
+    known = EndUser("ann", "oidc:corp", "p-1", groups=frozenset({"b", "a"}), until_us=7)
+    told = {"end_user": "p-1", "end_user_from": "oidc:corp", "end_user_groups": ["a", "b"],
+            "end_user_until_us": 7}  # fmt: skip
+    assert known.fields() == told
+    looked_up = replace(known, groups_from="ldap:ad")
+    assert looked_up.fields() == {**told, "end_user_groups_from": "ldap:ad"}

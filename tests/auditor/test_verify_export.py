@@ -91,7 +91,8 @@ def test_both_take_entries_about_people_beside_older_ones(tmp_path: Path) -> Non
     names: dict[str, Json] = {"end_user": "p-1", "end_user_from": "oidc:corp"}
     with open_log(log) as opened:
         ask(opened, "r1")
-        known: dict[str, Json] = {**names, "end_user_groups": ["a"], "end_user_until_us": 7}
+        known: dict[str, Json] = {**names, "end_user_groups": ["a"], "end_user_until_us": 7,
+                                 "end_user_groups_from": "ldap:ad"}  # fmt: skip
         opened.append(intent("r2", PROMPT, **known)).result()
         claim = {**COUNTED, **names, "end_user_from": "claim"}
         opened.append(admin("x"), Draft("counted", claim)).result()

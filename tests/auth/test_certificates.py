@@ -55,12 +55,12 @@ def client_of(ca: Path) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_client_with_the_ca_reaches_each_name(made: Path, name: str) -> None:
-    context = server_context(made / "server.pem", made / "server.key", None)
+    context = server_context(made / "server.pem", made / "server.key")
     assert handshake(context, client_of(made / "ca.pem"), name) == "TLSv1.3"
 
 
 def test_no_other_name_and_no_other_ca(made: Path, tmp_path: Path) -> None:
-    context = server_context(made / "server.pem", made / "server.key", None)
+    context = server_context(made / "server.pem", made / "server.key")
     with pytest.raises(ssl.SSLError):
         handshake(context, client_of(made / "ca.pem"), "other.lan")
     issue(tmp_path / "other", NAMES, SystemClock())
@@ -77,7 +77,7 @@ def only(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
 def test_tls_older_than_1_2_is_refused(made: Path) -> None:
-    context = server_context(made / "server.pem", made / "server.key", None)
+    context = server_context(made / "server.pem", made / "server.key")
     old = only(client_of(made / "ca.pem"), ssl.TLSVersion.TLSv1_1)
     with pytest.raises(ssl.SSLError, match="unsupported protocol"):
         handshake(context, old, NAMES[0])
@@ -136,9 +136,9 @@ def test_an_organisations_own_chain_is_shown_whole(tmp_path: Path) -> None:
     middle = issued("middle", root, ca=True)
     own = issued("llm.example", middle)
     trusted, _ = root.keep(tmp_path / "root")
-    whole = server_context(*own.keep(tmp_path / "own", middle), None)
+    whole = server_context(*own.keep(tmp_path / "own", middle))
     assert handshake(whole, client_of(trusted), "llm.example") == "TLSv1.3"
-    short = server_context(*own.keep(tmp_path / "short"), None)
+    short = server_context(*own.keep(tmp_path / "short"))
     with pytest.raises(ssl.SSLError):  # the control
         handshake(short, client_of(trusted), "llm.example")
 
@@ -183,13 +183,13 @@ def test_a_certificate_beyond_the_constraints_is_worthless(
     monkeypatch.setattr(certificates, "_constraint", lambda _: inner(x509.DNSName("appliance.lan")))
     issue(tmp_path / "tls", ["bank.example"], SystemClock())
     made = tmp_path / "tls"
-    context = server_context(made / "server.pem", made / "server.key", None)
+    context = server_context(made / "server.pem", made / "server.key")
     with pytest.raises(ssl.SSLError, match="permitted subtree violation"):
         handshake(context, client_of(made / "ca.pem"), "bank.example")
 
 
 def test_a_new_certificate_serves_the_next_handshake(made: Path) -> None:
-    context = server_context(made / "server.pem", made / "server.key", None)
+    context = server_context(made / "server.pem", made / "server.key")
     old = client_of(made / "ca.pem")
     issue(made, NAMES, SystemClock())
     load(context, made / "server.pem", made / "server.key")
@@ -199,7 +199,7 @@ def test_a_new_certificate_serves_the_next_handshake(made: Path) -> None:
 
 
 def test_a_bad_pair_changes_nothing(made: Path) -> None:
-    context = server_context(made / "server.pem", made / "server.key", None)
+    context = server_context(made / "server.pem", made / "server.key")
     (made / "bad.pem").write_text("no certificate")
     with pytest.raises(UsageError) as caught:
         load(context, made / "bad.pem", made / "server.key")

@@ -38,9 +38,7 @@ def test_a_lab_renews_without_a_question_and_the_ca_stays(lab: LabData, run: Run
     assert after.extensions.get_extension_for_class(names) == (
         before.extensions.get_extension_for_class(names)
     )
-    certificates.server_context(
-        lab.data / "tls" / "server.pem", lab.data / "tls" / "server.key", None
-    )
+    certificates.server_context(lab.data / "tls" / "server.pem", lab.data / "tls" / "server.key")
 
 
 def test_a_site_keeps_the_key_under_a_passphrase_or_on_a_stick(tmp_path: Path) -> None:

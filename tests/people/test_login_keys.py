@@ -139,7 +139,7 @@ def host(tmp_path: Path) -> Iterator[Callable[[Answer], str]]:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         tls = tmp_path / "tls"
-        context = server_context(tls / "server.pem", tls / "server.key", None)
+        context = server_context(tls / "server.pem", tls / "server.key")
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)

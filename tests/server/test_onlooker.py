@@ -67,7 +67,7 @@ async def connected(
 
 def server_context(data: Path) -> ssl.SSLContext:
     tls = data / "tls"
-    return certificates.server_context(tls / "server.pem", tls / "server.key", None)
+    return certificates.server_context(tls / "server.pem", tls / "server.key")
 
 
 async def test_a_running_server_takes_a_renewed_certificate_and_no_client_notices(

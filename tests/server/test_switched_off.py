@@ -16,6 +16,8 @@ FEATURES = {
     "server.mcp": {"appliance.api.mcp", "appliance.wire.mcp"},
     "forward": {"appliance.forwarding.receivers"},  # and peers
     "oidc": {"appliance.people.tokens", "joserfc"},
+    "ldap": {"appliance.people.directories", "appliance.people.ldap_messages"},
+    "certificates": {"appliance.people.person_certificates"},
     "notify": {"appliance.forwarding.delivery", "smtplib"},
     "the operator's screens": {"tui", "textual", "rich"},
     "tuning": {"torch", "safetensors"},

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from tests.api.admin.lab import LabData, make_lab
 from tests.cli.conftest import run_command
 from tests.cli.test_serve import refused, start
+from tests.people.cards import Cards
 
 
 @pytest.fixture
@@ -61,12 +62,14 @@ def test_beyond_loopback_takes_tls_and_a_key_and_more_than_a_lab(lab: LabData) -
 
 
 def test_tls_client_certificates_and_reloading(lab: LabData, tmp_path: Path) -> None:
-    pair = client_pair(tmp_path)
+    pair, cards = client_pair(tmp_path), Cards(tmp_path / "cards", now=datetime.now(UTC))
     with (lab.data / "appliance.toml").open("a") as file:
-        file.write(f'[tls]\nenabled = true\nclient_ca = "{pair[0]}"\n')
+        file.write(f'[tls]\nenabled = true\nclient_ca = "{pair[0]}"\n[certificates.card]\n')
+        file.write(f'ca = "{cards.at}/ca.pem"\ncrls = ["{cards.at}/crl"]\n')
     assert run_command("tls", "issue", "localhost", "127.0.0.1", data=lab.data).status == 0
     made = run_command("key", "create", "app", "--certificate", pair[0], data=lab.data)
     assert made.status == 0
+    strict = run_command("key", "create", "strict", "--person", data=lab.data).out.strip()
     ca = lab.data / "tls" / "ca.pem"
     with start(lab.data) as process:
         try:
@@ -80,6 +83,12 @@ def test_tls_client_certificates_and_reloading(lab: LabData, tmp_path: Path) -> 
                 assert known.get(url, headers={"x-api-key": "wrong"}).status_code == 401
                 with httpx.Client(verify=context_of(ca)) as stranger:
                     assert stranger.get(url).status_code == 401
+                nowhere, secret = url.replace("models", "responses/r"), {"x-api-key": strict}
+                with httpx.Client(verify=context_of(ca, cards.keep(cards.card()))) as person:
+                    assert person.get(url).status_code == 401  # no certificate of an app
+                    assert person.get(nowhere, headers=secret).status_code == 404
+                reply = known.get(nowhere, headers=secret)  # an app's is no person's
+                assert reply.json()["error"]["code"] == "person_required"
                 old = context_of(ca)
                 run_command("tls", "issue", "localhost", "127.0.0.1", data=lab.data)
                 process.send_signal(signal.SIGHUP)

@@ -90,12 +90,12 @@ def test_a_locked_directory_opens_nothing_and_changes_nothing(data: Path) -> Non
     assert code_of(opened) == "host_key_locked"
     assert code_of(lambda: evidence.ensure(data)) == "host_key_locked"
     pair = data / "tls" / "server.pem", data / "tls" / "server.key"
-    assert code_of(lambda: certificates.server_context(*pair, None)) == "host_key_locked"
+    assert code_of(lambda: certificates.server_context(*pair)) == "host_key_locked"
     after = {path: path.read_bytes() for path in before if path.exists()}
     assert after == before
     host_key.unlock(data, WORDS)
     opened()
-    certificates.server_context(*pair, None)
+    certificates.server_context(*pair)
 
 
 def test_steps_are_recorded_and_undone(data: Path) -> None:

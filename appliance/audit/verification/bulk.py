@@ -143,6 +143,7 @@ class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     end_user: str | None = None
     end_user_from: str | None = None
     end_user_groups: list[str] | None = None
+    end_user_groups_from: str | None = None
     end_user_until_us: _Int | None = None
     engine: str | None = None
     epoch: _Int

@@ -65,7 +65,7 @@ GIVEN: list[dict[str, Json]] = [
     {**REQUEST, "task": DIGEST},
     {**REQUEST, "end_user": "p-1", "end_user_from": "claim"},
     {**OUTCOME, "end_user": "p-1", "end_user_from": "oidc:corp", "end_user_groups": ["a", "b"],
-     "end_user_until_us": 7},
+     "end_user_groups_from": "ldap:ad", "end_user_until_us": 7},
     {**REQUEST, "app": "R\u00f6ntgen"},
 ]  # fmt: skip
 
