@@ -480,6 +480,18 @@ class PeopleConfig:
         (),
         "Tasks, routes, models and collections that are for verified people only; `*` is all.",
     )
+    rpm: int = _key(
+        0,
+        "Requests a minute of each verified person, by all keys; 0 sets no limit.",
+        low=0,
+        high=10**6,
+    )
+    tpm: int = _key(
+        0,
+        "Tokens a minute of each verified person, by all keys; 0 sets no limit.",
+        low=0,
+        high=10**9,
+    )
 
 
 @dataclass(frozen=True)
@@ -568,6 +580,9 @@ class PeopleGroupConfig:
         (),
         "Models, tasks and routes that its people may use, within what the API key may; `*` is"
         " all. Once a group has some, people without such a group may use none.",
+    )
+    cost_centre: str = _key(
+        "", "Where their use is booked (`usage --by cost_centre`); of several groups, the first's."
     )
 
 

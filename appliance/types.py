@@ -88,7 +88,7 @@ class KeyUsage:
         )
 
 
-UsedBy: TypeAlias = Literal["app", "person", "task", "model"]
+UsedBy: TypeAlias = Literal["app", "person", "cost_centre", "task", "model"]
 UsedPer: TypeAlias = Literal["hour", "day", "month"]
 """Usage over time: whose sums, and of which periods."""
 
@@ -120,6 +120,10 @@ CLAIM: Final = "claim"
 """The source of a person whom an app names and nobody has verified."""
 
 
+PERSON: Final = "person|"
+"""Begins the name of a person's quotas, which no id of a key has."""
+
+
 TOKEN_ALGORITHMS: Final[Mapping[str, str]] = {
     "ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "Ed25519": "Ed25519",
     "RS256": "RSA", "RS384": "RSA", "RS512": "RSA", "PS256": "RSA", "PS384": "RSA", "PS512": "RSA",
@@ -139,6 +143,7 @@ class EndUser:
         groups: those of `[groups]` that the person is in; a claim has none.
         until_us: from then on the person is not known any more; 0 for a claim.
         groups_from: the directory that says the groups, as `ldap:NAME`; "" where the source does.
+        cost_centre: where what is asked for this person is booked; "" for nowhere.
     """
 
     subject: str
@@ -148,6 +153,7 @@ class EndUser:
     groups: frozenset[str] = frozenset()
     until_us: int = 0
     groups_from: str = ""
+    cost_centre: str = ""
 
     @property
     def verified(self) -> bool:
@@ -161,6 +167,8 @@ class EndUser:
             said |= {"end_user_groups": [*sorted(self.groups)], "end_user_until_us": self.until_us}
         if self.groups_from:
             said["end_user_groups_from"] = self.groups_from
+        if self.cost_centre:
+            said["end_user_cost_centre"] = self.cost_centre
         return said
 
     def texts(self) -> dict[str, bytes]:
@@ -185,6 +193,7 @@ class Principal:
         for_people: whether it is answered only for verified people.
         person: the end user for whom it asks, where it names one; a claim changes no answer.
         granted: models that this person's groups give; None where nothing limits the person.
+        person_limits: what each verified person may use, through all keys together.
     """
 
     key_id: str
@@ -198,6 +207,7 @@ class Principal:
     for_people: bool = False
     person: EndUser | None = None
     granted: frozenset[str] | None = None
+    person_limits: Limits = Limits()
 
     @property
     def known(self) -> EndUser | None:
@@ -209,6 +219,14 @@ class Principal:
         """Whose the answers are: the key's, and for a verified person theirs alone."""
         key, person = self.key_id.encode(), self.known
         return (key,) if person is None else (key, f"{person.source}|{person.subject}".encode())
+
+    @property
+    def accounts(self) -> tuple[tuple[str, Limits], ...]:
+        """Whose quotas a request takes from: the key's, and those of the verified person."""
+        key, person = (self.key_id, self.limits), self.known
+        if person is None:
+            return (key,)
+        return key, (f"{PERSON}{person.source}|{person.subject}", self.person_limits)
 
     def step(self, number: int, step: int) -> int:
         """A number for the log: as it is, or up to the next step."""

@@ -15,6 +15,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
@@ -60,9 +61,7 @@ class Place:
             BadRequest: `request_exceeds_quota`.
             Overloaded: `rate_limit_exceeded`.
         """
-        now = self._shares.now()
-        limits = self._principal.limits
-        self._shares.quotas.reserve(self._principal.key_id, limits, prompt + answer, now)
+        self._shares.reserve(self._principal, prompt + answer)
         self._reserved = prompt + answer
         self._ticket.cost = max(1, token_cost(prompt, answer))
 
@@ -95,8 +94,8 @@ class Place:
         if self._inside:
             self._queue.inside -= 1
         now = self._shares.now()
-        key, limits = self._principal.key_id, self._principal.limits
-        self._shares.quotas.settle(key, limits, self._reserved, prompt + answer, now)
+        for key, limits in self._principal.accounts:
+            self._shares.quotas.settle(key, limits, self._reserved, prompt + answer, now)
         self._queue.leave(self._ticket, token_cost(prompt, answer), now)
         self._shares.dispatch()
         if self._inside:
@@ -190,15 +189,37 @@ class Shares:
         queue = self._queues.setdefault((model, apart), ModelQueue(slots, apart=apart))
         queue.fair.slots = slots
         self._check_room(queue, key, now)
-        self.quotas.admit(key, limits, now)
+        self.count(principal)
         self._concurrency[key] = limits.concurrency
         queue.held[key] += 1
         ticket = Ticket(key, limits.weight, urgency, slots=choices)
         return Place(self, queue, principal, ticket)
 
     def count(self, principal: Principal) -> None:
-        """Count a request that takes no place. Raises Overloaded (`rate_limit_exceeded`)."""
-        self.quotas.admit(principal.key_id, principal.limits, self.now())
+        """Count a request; one that is refused counts for nobody.
+
+        Raises:
+            Overloaded: `rate_limit_exceeded`.
+        """
+        with ExitStack() as taken:
+            for account in principal.accounts:
+                self.quotas.admit(*account, self.now())
+                taken.callback(self.quotas.give_back, *account)
+            taken.pop_all()
+
+    def reserve(self, principal: Principal, tokens: int) -> None:
+        """Set tokens aside, of the key and of the person, or of neither.
+
+        Raises:
+            BadRequest: `request_exceeds_quota`.
+            Overloaded: `rate_limit_exceeded`.
+        """
+        now = self.now()
+        with ExitStack() as taken:
+            for account in principal.accounts:
+                self.quotas.reserve(*account, tokens, now)
+                taken.callback(self.quotas.settle, *account, tokens, 0, now)
+            taken.pop_all()
 
     def left(self, principal: Principal) -> tuple[QuotaLeft | None, QuotaLeft | None]:
         """The rest of a key's requests and of its tokens; None without a limit."""

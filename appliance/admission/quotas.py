@@ -1,4 +1,4 @@
-"""Requests and tokens per minute of each key, as token buckets.
+"""Requests and tokens per minute of each key and person, as token buckets.
 
 Rules:
 - A bucket holds one minute's worth and fills evenly, so a key may send its minute at once and
@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 
 from appliance.errors import BadRequest, Overloaded
-from appliance.types import Limits
+from appliance.types import PERSON, Limits
 
 _MINUTE_S = 60.0
 
@@ -78,7 +78,12 @@ class Quotas:
             bucket = self._requests.setdefault(key, Bucket(limits.rpm, now))
             wait = bucket.take(1, limits.rpm, now)
             if wait:
-                raise _refusal(f"{limits.rpm} requests per minute", wait)
+                raise _refusal(key, f"{limits.rpm} requests per minute", wait)
+
+    def give_back(self, key: str, limits: Limits) -> None:
+        """Count one request less: another quota refused it."""
+        if limits.rpm is not None:
+            self._requests[key].level += 1
 
     def reserve(self, key: str, limits: Limits, tokens: int, now: float) -> None:
         """Set tokens aside for a request.
@@ -90,15 +95,13 @@ class Quotas:
         if limits.tpm is None:
             return
         if tokens > limits.tpm:
-            raise BadRequest(
-                "request_exceeds_quota",
-                f"The request may take {tokens} tokens; the key has {limits.tpm} per minute.",
-                param="max_tokens",
-            )
+            message = f"The request may take {tokens} tokens;"
+            message += f" the {_whose(key)} has {limits.tpm} per minute."
+            raise BadRequest("request_exceeds_quota", message, param="max_tokens")
         bucket = self._tokens.setdefault(key, Bucket(limits.tpm, now))
         wait = bucket.take(tokens, limits.tpm, now)
         if wait:
-            raise _refusal(f"{limits.tpm} tokens per minute", wait)
+            raise _refusal(key, f"{limits.tpm} tokens per minute", wait)
 
     def settle(self, key: str, limits: Limits, reserved: int, used: int, now: float) -> None:
         """Replace what was reserved by what was used."""
@@ -127,10 +130,14 @@ def _left(bucket: Bucket | None, per_minute: int | None, now: float) -> QuotaLef
     return QuotaLeft(per_minute, max(0, math.floor(bucket.level)), missing)
 
 
-def _refusal(quota: str, wait: float) -> Overloaded:
+def _whose(key: str) -> str:
+    return "person" if key.startswith(PERSON) else "key"
+
+
+def _refusal(key: str, quota: str, wait: float) -> Overloaded:
     seconds = math.ceil(wait)
     return Overloaded(
         "rate_limit_exceeded",
-        f"The key has {quota}; try again in {seconds} s.",
+        f"The {_whose(key)} has {quota}; try again in {seconds} s.",
         retry_after=seconds,
     )

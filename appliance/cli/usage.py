@@ -1,4 +1,4 @@
-"""`usage`: use by app, person, task or model over time; derived from the audit log."""
+"""`usage`: use by app, person, cost centre, task or model; derived from the audit log."""
 
 import csv
 import io
@@ -50,7 +50,7 @@ def usage(
     """Show usage by app, person, task or model.
 
     SECONDS is the time of the answers without their wait for a turn: what a task costs whose
-    answers have no tokens.
+    answers have no tokens. A cost centre is that of a person's group in appliance.toml.
     """
     found = client.call(USAGE, by=by, per=per, since=since, until=until)
     if as_csv:

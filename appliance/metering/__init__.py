@@ -1,1 +1,1 @@
-"""Usage over time, derived from the audit log: by app, person, task and model."""
+"""Usage over time, derived from the audit log: by app, person, cost centre, task and model."""

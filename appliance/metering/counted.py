@@ -31,6 +31,7 @@ class UsageSubject:
         hour: hours since 1970, UTC.
         key_id, app: id and name of the API key.
         person: the person for whom the app asked; "" where nothing says it.
+        cost_centre: of a group of that person.
         task: the task that was asked; "" for a model.
         model: the answering model, or the collection of a search.
     """
@@ -39,6 +40,7 @@ class UsageSubject:
     key_id: str
     app: str
     person: str
+    cost_centre: str
     task: str
     model: str
 
@@ -107,6 +109,7 @@ def _answered(outcome: LogEntry, intent: LogEntry) -> tuple[UsageSubject, UsageS
         _text(asked, "key_id"),
         _text(asked, "app"),
         _text(asked, "end_user"),
+        _text(asked, "end_user_cost_centre"),
         _text(said, "model") if asked.get("task") else "",
         _text(asked, "model"),
     )
@@ -124,8 +127,8 @@ def _answered(outcome: LogEntry, intent: LogEntry) -> tuple[UsageSubject, UsageS
 def _searched(entry: LogEntry) -> UsageSubject:
     body, hour = entry.body, entry.time_us // HOUR_US
     return UsageSubject(
-        hour, _text(body, "key_id"), _text(body, "app"), _text(body, "end_user"), "",
-        _text(body, "collection"),
+        hour, _text(body, "key_id"), _text(body, "app"), _text(body, "end_user"),
+        _text(body, "end_user_cost_centre"), "", _text(body, "collection"),
     )  # fmt: skip
 
 

@@ -51,11 +51,41 @@ CREATE TABLE used_place (
   known_us INTEGER NOT NULL
 ) STRICT;
 """
+CENTRES: Final = """\
+CREATE TABLE spent (
+  hour INTEGER NOT NULL,
+  key_id TEXT NOT NULL,
+  app TEXT NOT NULL,
+  person TEXT NOT NULL,
+  cost_centre TEXT NOT NULL,
+  task TEXT NOT NULL,
+  model TEXT NOT NULL,
+  requests INTEGER NOT NULL,
+  answers INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  prompt_tokens INTEGER NOT NULL,
+  completion_tokens INTEGER NOT NULL,
+  busy_us INTEGER NOT NULL,
+  PRIMARY KEY (hour, key_id, app, person, cost_centre, task, model)
+) STRICT, WITHOUT ROWID;
+INSERT INTO spent SELECT
+  hour, key_id, app, person, '', task, model,
+  requests, answers, failed, prompt_tokens, completion_tokens, busy_us
+FROM used;
+CREATE TABLE spent_place (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  next INTEGER NOT NULL,
+  leaf BLOB NOT NULL,
+  known_us INTEGER NOT NULL
+) STRICT;
+INSERT INTO spent_place SELECT * FROM used_place;
+"""
+"""With cost centres. A release that is put back goes on with its own sums."""
 _BATCH: Final = 4_096
 _SUBJECTS: Final = tuple(one.name for one in fields(UsageSubject))
 _SUMS: Final = tuple(one.name for one in fields(UsageSums))
-_ROWS: Final = sa.table("used", *map(sa.column, (*_SUBJECTS, *_SUMS)))
-_PLACE: Final = sa.table("used_place", *map(sa.column, ("one", "next", "leaf", "known_us")))
+_ROWS: Final = sa.table("spent", *map(sa.column, (*_SUBJECTS, *_SUMS)))
+_PLACE: Final = sa.table("spent_place", *map(sa.column, ("one", "next", "leaf", "known_us")))
 
 
 @dataclass(frozen=True)
@@ -77,7 +107,7 @@ class UsageLedger:
     """Answers who used what; callable from any thread.
 
     Args:
-        database: an engine whose migrations include `TABLES`.
+        database: an engine whose migrations include `TABLES` and `CENTRES`.
     """
 
     def __init__(self, database: Engine, reader: LogReader) -> None:

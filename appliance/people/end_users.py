@@ -21,7 +21,7 @@ from appliance.clock import Clock
 from appliance.config import Config, OidcConfig
 from appliance.errors import Forbidden, Unauthenticated
 from appliance.people.names import Aliases, cleaned
-from appliance.types import CLAIM, EndUser, Principal
+from appliance.types import CLAIM, EndUser, Limits, Principal
 
 if TYPE_CHECKING:
     from appliance.people.directories import PeopleDirectory
@@ -68,6 +68,8 @@ class EndUsers:
         }
         given = {name: frozenset(group.models) for name, group in config.groups.items()}
         self._given = {name: models for name, models in given.items() if models}
+        self._centres = {name: one.cost_centre for name, one in config.groups.items()}
+        self._limits = Limits(config.people.rpm or None, config.people.tpm or None)
         self._logins = [_Login(name, one, data) for name, one in config.oidc.items()]
         self._known: OrderedDict[bytes, _KnownToken] = OrderedDict()
         self._directories: dict[str, PeopleDirectory] = {}
@@ -129,7 +131,8 @@ class EndUsers:
         if self._given and person.verified:
             granted = frozenset[str]().union(*(self._given.get(g, ()) for g in person.groups))
             granted = None if EVERYTHING in granted else granted
-        return replace(principal, person=person, granted=granted)
+        limits = self._limits if person.verified else Limits()
+        return replace(principal, person=person, granted=granted, person_limits=limits)
 
     def check(self, principal: Principal, name: str) -> None:
         """Refuse what is answered only for a verified person.
@@ -153,14 +156,9 @@ class EndUsers:
             message = "The token is of a login service that is not configured."
             raise Unauthenticated("person_token_foreign", message)
         found, key = await login.verify(token, self._clock.wall_us())
-        person = EndUser(
-            found.subject,
-            login.source,
-            self.aliases.of(found.subject),
-            cleaned(found.name),
-            self._of_groups(login.name, found.groups),
-            found.until_us,
-        )
+        alias, name = self.aliases.of(found.subject), cleaned(found.name)
+        person = EndUser(found.subject, login.source, alias, name, until_us=found.until_us)
+        person = self._placed(person, login.name, found.groups)
         return _KnownToken(person, token.kid, key, app, login.config.directory)
 
     async def _with_rights(self, person: EndUser, directory: str) -> EndUser:
@@ -169,18 +167,20 @@ class EndUsers:
             return person
         found, seconds = await self._directory(directory).find(person.subject)
         until = self._clock.wall_us() + int(seconds * _SECOND_US)
-        return replace(
+        known = replace(
             person,
             name=person.name or found.name,
-            groups=self._of_groups(directory, found.groups),
             groups_from=f"ldap:{directory}",
             until_us=min(person.until_us, until),
         )
+        return self._placed(known, directory, found.groups)
 
-    def _of_groups(self, source: str, spelled: Iterable[str]) -> frozenset[str]:
-        """The groups of `[groups]` that these of a source are."""
+    def _placed(self, person: EndUser, source: str, spelled: Iterable[str]) -> EndUser:
+        """The person in the groups of `[groups]` that these of a source are."""
         theirs = {f"{source}/{group}" for group in spelled}
-        return frozenset(name for name, names in self._groups.items() if names & theirs)
+        groups = [name for name, names in self._groups.items() if names & theirs]
+        centre = next((one for name in groups if (one := self._centres[name])), "")
+        return replace(person, groups=frozenset(groups), cost_centre=centre)
 
     def _spelled(self, name: str) -> str:
         """A group of a source; of a directory as its names are compared."""

@@ -93,8 +93,9 @@ class SearchService:
         """
         app = caller.principal
         self._inference.check_person(app, query.collection)
-        self._shares.quotas.admit(app.key_id, app.limits, self._shares.now())
-        counted = replace(app, limits=replace(app.limits, rpm=None))  # its vector is part of it
+        self._shares.count(app)
+        key, person = (replace(one, rpm=None) for one in (app.limits, app.person_limits))
+        counted = replace(app, limits=key, person_limits=person)  # its vector is part of it
         found = await self.look(replace(caller, principal=counted), query, self.access_of(app))
         receipt = await append(self._audit, record(caller, query, found))
         return found, receipt

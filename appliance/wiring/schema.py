@@ -59,6 +59,7 @@ MIGRATIONS: Final = (
     metering.TABLES,
     seen_logs.TABLES,
     key.PEOPLE,
+    metering.CENTRES,
 )
 FILES: Final = (batch_files.TABLES, batch_store.BATCHES)
 """The scripts of files.db, in the same way."""

@@ -1,13 +1,13 @@
 """Places: bounded, left once, and everyone gets their turn."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from appliance.admission.places import Place, Shares
 from appliance.errors import BadRequest, Overloaded
-from appliance.types import Limits, Principal, Priority
+from appliance.types import EndUser, Limits, Principal, Priority
 
 
 @dataclass
@@ -151,6 +151,46 @@ async def test_quotas_are_taken_and_settled_once() -> None:
         shares.admit(limited, "m", 1)
     assert caught.value.retry_after == 20
     assert not shares._queues["m", False].held
+
+
+ANN = EndUser("ann", "oidc:corp", "p-1")
+
+
+def asking(key: str, person: EndUser | None, few: Limits, **limits: object) -> Principal:
+    return replace(app(key, **limits), person=person, person_limits=few)
+
+
+def left(shares: Shares, principal: Principal) -> list[int]:
+    return [one.left for one in shares.left(principal) if one is not None]
+
+
+async def test_a_persons_requests_count_over_all_keys() -> None:
+    shares, steady = shares_of()
+    few = Limits(rpm=3)
+    for key in ("a", "b", "a"):
+        shares.admit(asking(key, ANN, few, rpm=10), "m", 9)
+    with pytest.raises(Overloaded, match="The person has 3 requests per minute"):
+        shares.admit(asking("a", ANN, few, rpm=10), "m", 9)
+    assert left(shares, app("a", rpm=10)) == [8]  # what was refused counts for nobody
+    for other in (replace(ANN, subject="bea"), replace(ANN, source="claim"), None):
+        shares.admit(asking("a", other, few), "m", 9)
+    steady.seconds += 20
+    shares.admit(asking("c", ANN, few), "m", 9)
+
+
+async def test_a_persons_tokens_are_set_aside_with_the_keys_or_not_at_all() -> None:
+    shares, _ = shares_of()
+    few = Limits(tpm=600)
+    place = shares.admit(asking("a", ANN, few, tpm=1_000), "m", 9)
+    place.reserve(400, 100)
+    with pytest.raises(Overloaded, match="The person has 600 tokens per minute"):
+        shares.admit(asking("b", ANN, few, tpm=1_000), "m", 9).reserve(200, 0)
+    assert left(shares, app("b", tpm=1_000)) == [1_000]
+    with pytest.raises(BadRequest, match="the person has 600 per minute"):
+        shares.admit(asking("b", ANN, few, tpm=1_000), "m", 9).reserve(601, 0)
+    place.leave(100, 0)
+    shares.admit(asking("b", ANN, few, tpm=1_000), "m", 9).reserve(400, 100)
+    assert left(shares, app("a", tpm=1_000)) == [900]
 
 
 async def test_a_request_may_be_of_another_priority_than_its_key() -> None:

@@ -12,7 +12,7 @@ from appliance.audit.log import AuditLog
 from appliance.audit.reader import LogReader
 from appliance.db import open_database
 from appliance.metering import ledger as module
-from appliance.metering.ledger import TABLES, UsageLedger
+from appliance.metering.ledger import CENTRES, TABLES, UsageLedger
 from tests.audit.logs import ask, intent, new_log, open_log, outcome
 
 
@@ -32,7 +32,7 @@ class Metered:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Metered]:
     new_log(tmp_path / "log")
-    database = open_database(tmp_path / "a.db", (TABLES,))
+    database = open_database(tmp_path / "a.db", (TABLES, CENTRES))
     with open_log(tmp_path / "log") as log:
         reader = LogReader(tmp_path / "log")
         yield Metered(log, reader, database)
@@ -107,3 +107,31 @@ def test_a_log_that_was_pruned_says_from_when_it_knows(
     with site.database.begin() as connection:
         connection.execute(sa.update(module._PLACE).values(next=2, known_us=begun - 9))
     assert ledger.follow().known_us == site.reader.entry(3).time_us  # entry 2 was not counted
+
+
+def test_sums_are_taken_over_from_a_release_without_cost_centres(
+    site: Metered, tmp_path: Path
+) -> None:
+    older = sa.table("used", *map(sa.column, ("hour", "requests", *_NAMES, *_REST)))
+    place = sa.table("used_place", *map(sa.column, ("one", "next", "leaf", "known_us")))
+    ask(site.log, "r1")
+    database = open_database(tmp_path / "old.db", (TABLES,))
+    with database.begin() as connection:
+        row = {"hour": 7, "requests": 5, **dict.fromkeys(_NAMES, "x"), **dict.fromkeys(_REST, 0)}
+        connection.execute(sa.insert(older).values(row))
+        leaf = site.reader.entry(site.reader.size - 1).leaf
+        counted = {"one": 1, "next": site.reader.size, "leaf": leaf, "known_us": 3}
+        connection.execute(sa.insert(place).values(counted))
+    database.dispose()
+    newer = open_database(tmp_path / "old.db", (TABLES, CENTRES))
+    site.log.append(intent("late", end_user_cost_centre="4711")).result()
+    site.log.append(outcome(site.reader.size - 1, "late")).result()
+    taken = Metered(site.log, site.reader, newer)
+    assert taken.requests("cost_centre") == {"": 5, "4711": 1}
+    with newer.connect() as connection:
+        assert connection.execute(sa.select(older.c.requests)).all() == [(5,)]  # as it was
+    newer.dispose()
+
+
+_NAMES = ("key_id", "app", "person", "task", "model")
+_REST = ("answers", "failed", "prompt_tokens", "completion_tokens", "busy_us")

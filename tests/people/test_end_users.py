@@ -3,17 +3,18 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.clock import FixedClock
-from appliance.config import Config
+from appliance.config import Config, PeopleConfig
 from appliance.errors import ApplianceError, Unauthenticated
 from appliance.people import end_users
 from appliance.people.end_users import EndUsers
 from appliance.people.names import Aliases
-from appliance.types import Principal
+from appliance.types import Limits, Principal
 from tests.people.login import Login
 
 APP = Principal("k1", "app")
@@ -80,6 +81,19 @@ async def test_two_login_services_keep_their_groups_apart(tmp_path: Path) -> Non
     assert (guest.source, guest.groups) == ("oidc:guests", frozenset())
     with pytest.raises(Unauthenticated):  # signed by the other service's key
         await made.verified(one.token(iss="https://guests.example"), "k1")
+
+
+async def test_limits_and_cost_centre_of_a_person(login: Login) -> None:
+    config = login.site(PeopleConfig(rpm=3, tpm=900))
+    groups = {n: replace(one, cost_centre=n[0]) for n, one in config.groups.items()}
+    made = people(replace(config, groups=groups))
+    both = await made.verified(login.token(groups=["Board", "Radiology"]), "k1")
+    assert both.cost_centre == "r" and both.fields()["end_user_cost_centre"] == "r"
+    none = await made.verified(login.token(groups=[], jti="2"), "k1")
+    assert "end_user_cost_centre" not in none.fields()
+    assert made.limited(APP, both).accounts[1] == ("person|oidc:corp|ann", Limits(rpm=3, tpm=900))
+    claim = made.claimed("ann")
+    assert claim is not None and made.limited(APP, claim).accounts == (("k1", Limits()),)
 
 
 def test_a_claim_gives_and_takes_nothing(login: Login) -> None:

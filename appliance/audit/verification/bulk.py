@@ -141,6 +141,7 @@ class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     digest: str | None = None
     duration_us: _Int | None = None
     end_user: str | None = None
+    end_user_cost_centre: str | None = None
     end_user_from: str | None = None
     end_user_groups: list[str] | None = None
     end_user_groups_from: str | None = None

@@ -11,7 +11,7 @@ from appliance.wire.admin.endpoint import viewers
 
 
 class UsageRow(Reply):
-    """Use of one app, person, task or model within a period.
+    """Use of one app, person, cost centre, task or model within a period.
 
     Attributes:
         name: "" for what has none, such as a request to a model, which has no task.
