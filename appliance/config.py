@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 import msgspec
 
 from appliance.errors import UsageError
-from appliance.types import TOKEN_ALGORITHMS, ContentMode, ModelKind
+from appliance.types import PEOPLE, TOKEN_ALGORITHMS, ContentMode, ModelKind, Role
 from appliance.upstream_kinds import KINDS
 
 T = TypeVar("T")
@@ -464,6 +464,11 @@ class RolesConfig:
     operator: tuple[str, ...] = _key((), "May also load, unload and cancel.")
     approver: tuple[str, ...] = _key((), "May also approve models.")
     admin: tuple[str, ...] = _key((), "May do everything.")
+    directory: str = _key(
+        "",
+        "A name of `[ldap]`: only who is there under the user's name has a role, and `people:NAME`"
+        " of `[groups]` may stand above.",
+    )
 
 
 @dataclass(frozen=True)
@@ -784,7 +789,7 @@ def parse_config(text: str) -> Config:
             name: _section(cast(Any, kind), _table(table, name, ""), f"{name}.")
             for name, kind in plain.items()
         },
-        roles=_section(RolesConfig, _table(admin, "roles", "admin."), "admin.roles."),
+        roles=_roles(_table(admin, "roles", "admin."), ldap, _table(table, "groups", "")),
         models={
             name: _section(ModelConfig, _table(models, name, "models."), f"models.{name}.")
             for name in models
@@ -817,6 +822,19 @@ def parse_config(text: str) -> Config:
             for name in _table(table, "groups", "")
         },
     )
+
+
+def _roles(table: _Table, directories: Collection[str], groups: Collection[str]) -> RolesConfig:
+    """The roles; groups of people that there are, where there is a directory."""
+    made, where = _section(RolesConfig, table, "admin.roles."), "admin.roles."
+    _check_directory(made.directory, directories, where)
+    for role in Role:
+        for name in getattr(made, role.value):
+            group = name.removeprefix(PEOPLE)
+            if group != name and (not made.directory or group not in groups):
+                message = f"{where}{role}: {name} needs `directory` and [groups.{group}]."
+                raise UsageError("config_invalid", message, param=where + role)
+    return made
 
 
 def _receiver(name: str, table: _Table) -> ForwardConfig:

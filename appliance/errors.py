@@ -1632,7 +1632,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "person_required": Code(
         "this is answered only for a verified person",
-        "Pass the person's token on in `X-End-User-Token`: docs/site-guide.md.",
+        "Pass the person's token on in `X-End-User-Token`: docs/people.md.",
     ),
     "person_token_early": Code(
         "the person's token is not valid yet", "Compare the clocks of this host and the login."

@@ -120,6 +120,10 @@ CLAIM: Final = "claim"
 """The source of a person whom an app names and nobody has verified."""
 
 
+PEOPLE: Final = "people:"
+"""Begins the name of a group of people where groups of keys, or of the host, may stand, too."""
+
+
 PERSON: Final = "person|"
 """Begins the name of a person's quotas, which no id of a key has."""
 

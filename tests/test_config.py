@@ -263,6 +263,7 @@ def test_a_login_service_and_its_groups(before: str, after: str, key: str) -> No
         assert parse_config(LOGIN).groups["radiology"].names == ("corp/Radiology Staff",)
 
 
+LDAP, ROLES = "[ldap.ad]", "[admin.roles]\n"
 PEOPLE = """[ldap.ad]
 urls = ["ldaps://dc1.example"]
 ca = "ad.pem"
@@ -301,9 +302,15 @@ names = ["ad/CN=Radiology Staff,DC=example"]
         ('crls = ["card.crl"]\ndirectory = "ad"', 'crls = ["c"]\ndirectory = "x"',
          "certificates.card.directory"),
         ("ad/CN=Radiology", "card/CN=Radiology", "groups.radiology.names"),
+        (LDAP, ROLES + 'viewer = ["people:radiology"]', "admin.roles.viewer"),
+        (LDAP, ROLES + 'directory = "x"', "admin.roles.directory"),
+        (LDAP, ROLES + 'directory = "ad"\nadmin = ["people:none"]', "admin.roles.admin"),
+        (LDAP, ROLES + 'directory = "ad"\nadmin = ["people:radiology"]', ""),
     ],
 )  # fmt: skip
 def test_a_directory_and_certificates(before: str, after: str, key: str) -> None:
+    if before == LDAP and after.startswith(ROLES):
+        after += "\n" + LDAP
     if key:
         assert refusal(PEOPLE.replace(before, after)).param == key
     else:

@@ -196,7 +196,7 @@ class Shares:
         return Place(self, queue, principal, ticket)
 
     def count(self, principal: Principal) -> None:
-        """Count a request; one that is refused counts for nobody.
+        """Count a request; a refused one counts nowhere.
 
         Raises:
             Overloaded: `rate_limit_exceeded`.

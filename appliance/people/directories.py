@@ -68,7 +68,7 @@ _logger = logging.getLogger("appliance.people")
 
 @dataclass(frozen=True)
 class DirectoryPerson:
-    """What a directory says of a name.
+    """The answer of a directory about a name.
 
     Attributes:
         name: for people to read.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 EVERYTHING: Final = "*"
 MOST_KNOWN: Final = 10_000
 """Verified tokens that are remembered."""
+_EVER_US: Final = 1 << 62
 _SECOND_US: Final = 1_000_000
 _MINUTE_US: Final = 60 * _SECOND_US
 
@@ -124,6 +125,15 @@ class EndUsers:
                 person = EndUser(said.subject, source, alias, until_us=until_us)
                 return await self._with_rights(person, config.directory)
         return None
+
+    async def looked_up(self, subject: str, directory: str) -> EndUser:
+        """The person of a directory for whose name the host vouches.
+
+        Raises:
+            Forbidden, Unavailable: as `verified`.
+        """
+        person = EndUser(subject, f"ldap:{directory}", self.aliases.of(subject), until_us=_EVER_US)
+        return await self._with_rights(person, directory)
 
     def limited(self, principal: Principal, person: EndUser) -> Principal:
         """The rights of an app while it asks for a person; a claim neither gives nor takes any."""

@@ -115,7 +115,7 @@ def search(
 
 
 def size_of(head: bytes) -> tuple[int, int]:
-    """How many bytes of a message follow its first two: those of its length, else of its body.
+    """The bytes of a message that follow its first two: those of its length, else of its body.
 
     Returns:
         Bytes of the length that are still to be read, and those of the body, if it is known.

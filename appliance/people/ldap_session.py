@@ -24,7 +24,7 @@ PAGE: Final = 200
 
 @dataclass(frozen=True)
 class ServiceAccount:
-    """Who asks."""
+    """The account that asks."""
 
     dn: str
     password: str

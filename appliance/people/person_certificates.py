@@ -102,7 +102,7 @@ class PersonCertificates:
         self._files = [data / one for one in config.crls]
         self._stamps: dict[Path, tuple[int, int, int]] = {}
         self._lists: dict[bytes, RevocationList] = {}
-        self._known: OrderedDict[bytes, CertifiedPerson] = OrderedDict()
+        self._known: OrderedDict[bytes, CertifiedPerson | None] = OrderedDict()
         self._looked = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -116,14 +116,13 @@ class PersonCertificates:
         """
         await self._read_if_due()
         digest = sha256(der).digest()
-        known = self._known.get(digest)
-        if known is None:
-            verified = self._verify(der)
-            if verified is None:
-                return None
-            known = self._known[digest] = verified
+        if digest not in self._known:
+            self._known[digest] = self._verify(der)
             while len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)
+        known = self._known[digest]
+        if known is None:
+            return None
         now = self._now()
         if now >= known.until:
             raise _expired("has expired")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.errors import CollectionRefused
+from appliance.types import PEOPLE
 
 EVERYONE: Final = "everyone"
 """The grantee that stands for every API key."""
@@ -42,7 +43,7 @@ def of_key(key_id: str, groups: Iterable[str], people: Iterable[str] = ()) -> Ac
     Args:
         people: the groups of the verified person for whom it asks.
     """
-    named = (*(f"group:{name}" for name in groups), *(f"people:{name}" for name in people))
+    named = (*(f"group:{name}" for name in groups), *(PEOPLE + name for name in people))
     return AccessSet(frozenset({EVERYONE, f"key:{key_id}", *named}))
 
 

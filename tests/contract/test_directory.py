@@ -86,7 +86,7 @@ class Slapd:
 
     def __init__(self, at: Path) -> None:
         assert SLAPD is not None
-        self.at, self.program = at, Path(SLAPD)
+        self.at, self.program = at, Path(SLAPD).resolve()
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         certificates.issue(at / "tls", ["localhost"], SystemClock())

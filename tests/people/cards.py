@@ -211,10 +211,19 @@ ATTACKS: Final[Mapping[str, tuple[Callable[[Cards], bytes], str | None]]] = {
 """What is shown, and the code of the refusal; None for a certificate that is not of a person."""
 
 Put = Callable[[Cards], None]
+
+
+def _written(data: bytes) -> Put:
+    def put(cards: Cards) -> None:
+        (cards.at / "crl").write_bytes(data)
+
+    return put
+
+
 LISTS: Final[Mapping[str, tuple[Put, str]]] = {
     "missing": (lambda cards: (cards.at / "crl").unlink(), AWAY),
-    "garbage": (lambda cards: (cards.at / "crl").write_bytes(b"garbage") and None, AWAY),
-    "empty": (lambda cards: (cards.at / "crl").write_bytes(b"") and None, AWAY),
+    "garbage": (_written(b"garbage"), AWAY),
+    "empty": (_written(b""), AWAY),
     "of another CA of the same name": (
         lambda cards: cards.revoke(key=ec.generate_private_key(ec.SECP256R1())), AWAY,
     ),

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ParamSpec, TypeAlias
 from fastapi import APIRouter, Depends, Request, Response
 
 from appliance.api.admin.peer import Peer
-from appliance.api.admin.roles import RoleTable, allows, resolve_role
+from appliance.api.admin.roles import RoleTable, allows, resolve_role, unquestioned
 from appliance.app import Services
 from appliance.errors import Forbidden
 from appliance.types import Role
@@ -54,10 +54,15 @@ class Person:
     @property
     def name(self) -> str:
         """The name of the user on this host, by which label queues name raters."""
-        try:
-            return pwd.getpwuid(self.uid).pw_name
-        except KeyError:
-            return self.actor
+        return user_name(self.uid)
+
+
+def user_name(uid: int) -> str:
+    """The name of a user on this host, or `uid:NUMBER`."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid:{uid}"
 
 
 async def _state(request: Request) -> AdminState:
@@ -69,7 +74,11 @@ async def _caller(request: Request, state: Annotated[AdminState, Depends(_state)
     peer: Peer | None = getattr(request.state, "peer", None)
     if peer is None:
         raise Forbidden("forbidden", "The caller's user is not known.")
-    role = resolve_role(peer.uid, peer.gids, state.owner_uid, state.roles)
+    groups = frozenset[str]()
+    if state.roles.directory and not unquestioned(peer.uid, state.owner_uid):
+        people, name = state.services.end_users, user_name(peer.uid)
+        groups = (await people.looked_up(name, state.roles.directory)).groups
+    role = resolve_role(peer.uid, peer.gids, state.owner_uid, state.roles, groups)
     if role is None:
         raise Forbidden("forbidden", f"uid {peer.uid} has no role on this appliance.")
     return Person(peer.uid, role)

@@ -3,16 +3,17 @@
 Rules: root and the owner of the data directory are admins always; `[admin.roles]` gives other
 users and groups a role; of several the highest counts; everyone else is denied. Names are
 resolved once, at start: a name that the host does not know gives no right and is
-reported by `status` and `doctor`. There is no admin key.
+reported by `status` and `doctor`. With a directory only its people have a role, also by its groups;
+root and the owner are not looked up, so an outage does not lock them out. There is no admin key.
 """
 
 import grp
 import pwd
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from appliance.config import RolesConfig
-from appliance.types import Role
+from appliance.types import PEOPLE, Role
 
 _ORDER = tuple(Role)
 _ROOT = 0
@@ -20,11 +21,18 @@ _ROOT = 0
 
 @dataclass(frozen=True)
 class RoleTable:
-    """`[admin.roles]` with the names turned into ids; `unresolved` are those the host lacks."""
+    """`[admin.roles]` with the names turned into ids; `unresolved` are those the host lacks.
+
+    Attributes:
+        people: by groups of `[groups]`.
+        directory: where who has a role must be; "" for nowhere.
+    """
 
     users: Mapping[int, Role]
     groups: Mapping[int, Role]
     unresolved: tuple[str, ...] = ()
+    people: Mapping[str, Role] = field(default_factory=dict)
+    directory: str = ""
 
 
 def allows(role: Role, needed: Role) -> bool:
@@ -32,17 +40,30 @@ def allows(role: Role, needed: Role) -> bool:
     return _ORDER.index(role) >= _ORDER.index(needed)
 
 
-def resolve_role(uid: int, gids: Collection[int], owner_uid: int, roles: RoleTable) -> Role | None:
+def unquestioned(uid: int, owner_uid: int) -> bool:
+    """True of root and the owner of the data directory."""
+    return uid in (_ROOT, owner_uid)
+
+
+def resolve_role(
+    uid: int,
+    gids: Collection[int],
+    owner_uid: int,
+    roles: RoleTable,
+    people: Collection[str] = (),
+) -> Role | None:
     """The highest role of a peer, or None when it has none.
 
     Args:
         uid: effective user of the peer.
         gids: its primary and supplementary groups.
         owner_uid: owner of the data directory.
+        people: groups of `[groups]` that a directory says the peer is in.
     """
-    if uid in (_ROOT, owner_uid):
+    if unquestioned(uid, owner_uid):
         return Role.ADMIN
     held = [roles.users.get(uid), *(roles.groups.get(gid) for gid in gids)]
+    held += [roles.people.get(name) for name in people]
     return max((role for role in held if role), key=_ORDER.index, default=None)
 
 
@@ -50,9 +71,13 @@ def role_table(config: RolesConfig) -> RoleTable:
     """Look the configured names up: each is a user name, a group name or a uid."""
     users: dict[int, Role] = {}
     groups: dict[int, Role] = {}
+    people: dict[str, Role] = {}
     unresolved = []
     for role in _ORDER:  # upwards, so that the highest role of a name stays
         for name in getattr(config, role.value):
+            if name.startswith(PEOPLE):
+                people[name.removeprefix(PEOPLE)] = role
+                continue
             uid, gid = _user(name), _group(name)
             if uid is not None:
                 users[uid] = role
@@ -60,7 +85,7 @@ def role_table(config: RolesConfig) -> RoleTable:
                 groups[gid] = role
             if uid is None and gid is None:
                 unresolved.append(name)
-    return RoleTable(users, groups, tuple(unresolved))
+    return RoleTable(users, groups, tuple(unresolved), people, config.directory)
 
 
 def _user(name: str) -> int | None:

@@ -4,10 +4,12 @@ import contextlib
 import http.client
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,8 @@ from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.deps import RoleNeeded
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import Services, open_services
-from appliance.config import Config, RolesConfig
+from appliance.config import Config, LdapConfig, PeopleGroupConfig, RolesConfig
+from appliance.people.directories import DirectoryPerson
 from tests.api.admin.lab import LabData
 
 NOBODY = 65_534
@@ -144,3 +147,26 @@ def test_the_owner_of_the_data_directory_is_an_admin(lab: LabData) -> None:
     with open_services(lab.data) as services, open_to_all(services) as path:
         status, answer = ask(path, "GET", "/admin/status")
     assert (status, answer["role"]) == (200, "admin")
+
+
+@as_root
+def test_with_a_directory_only_its_people_have_a_role(lab: LabData) -> None:
+    roles = RolesConfig(viewer=(str(NOBODY),), operator=("people:it",), directory="ad")
+    groups = {"it": PeopleGroupConfig(("ad/cn=IT,dc=site",))}
+    config = Config(roles=roles, ldap={"ad": LdapConfig()}, groups=groups)
+    name = pwd.getpwuid(NOBODY).pw_name
+    with open_services(lab.data, config=config) as services, open_to_all(services) as path:
+        known = services.end_users._directory("ad")._known
+
+        def told(refused: tuple[str, str] | None, *names: str) -> str:
+            known[name] = DirectoryPerson("", frozenset(names), refused, time.monotonic() + 9e9)
+            status, answer = ask(path, "GET", "/admin/status")
+            return str(answer["role"] if status == 200 else answer["error"]["code"])
+
+        assert told(None) == "viewer"
+        assert told(None, "cn=it,dc=site") == "operator"
+        assert told(("person_disabled", "It is closed.")) == "person_disabled"
+        known.clear()
+        status, answer = ask(path, "GET", "/admin/status")  # it cannot be asked
+        assert (status, answer["error"]["code"]) == (503, "people_unavailable")
+        assert ask(path, "GET", "/admin/status", uid=0)[1]["role"] == "admin"

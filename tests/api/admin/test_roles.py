@@ -83,3 +83,13 @@ def test_a_name_in_two_roles_has_the_higher_one() -> None:
     uid = str(os.getuid() + 1)
     table = role_table(RolesConfig(viewer=(uid,), admin=(uid,), operator=(uid,)))
     assert table.users == {int(uid): Role.ADMIN}
+
+
+def test_a_group_of_people_gives_a_role_beside_the_users_own() -> None:
+    table = role_table(RolesConfig(operator=("people:it", "12"), admin=("people:chiefs",)))
+    assert (table.people, table.unresolved) == ({"it": Role.OPERATOR, "chiefs": Role.ADMIN}, ())
+    told = [
+        resolve_role(11, [], OWNER, table, people) for people in ((), ("it",), ("it", "chiefs"))
+    ]
+    assert told == [None, Role.OPERATOR, Role.ADMIN]
+    assert resolve_role(12, [], OWNER, table, ("other",)) == Role.OPERATOR
