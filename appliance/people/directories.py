@@ -142,7 +142,7 @@ class PeopleDirectory:
     async def _ask(self, subject: str) -> DirectoryPerson | None:
         """The answer of the first host that has one; None where none has."""
         async with self._turn:
-            begun = self._steady()
+            begun, failed = self._steady(), _DIRECTORY
             for url in tuple(self._urls):
                 if self._away(subject):
                     return None

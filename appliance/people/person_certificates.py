@@ -40,6 +40,7 @@ _AHEAD: Final = timedelta(seconds=30)
 _UPN: Final = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _UTF8: Final = 0x0C
 _RSA_BITS: Final = 2048
+_SIGNERS: Final = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 _KNOWN: Final = (
     x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.SubjectAlternativeName,
@@ -227,10 +228,9 @@ def _signed(found: x509.Certificate, ca: x509.Certificate) -> bool:
 
 def _lists(ca: x509.Certificate, read: x509.CertificateRevocationList) -> bool:
     key = ca.public_key()
-    strong = isinstance(
-        key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
-    )
-    return strong and _strong_hash(read) and read.is_signature_valid(key)
+    if not isinstance(key, _SIGNERS):
+        return False
+    return _strong_hash(read) and read.is_signature_valid(key)
 
 
 def _check(found: x509.Certificate) -> None:

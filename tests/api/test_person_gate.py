@@ -106,7 +106,7 @@ async def site(opened: Opened) -> AsyncIterator[Site]:
         )
         for below, secret in ((app, plain), (app, strict), (shown, strict))
     ]
-    yield Site(login, clock, services, inference, *clients, shown)
+    yield Site(login, clock, services, inference, clients[0], clients[1], clients[2], shown)
     for client in clients:
         await client.aclose()
     for key, _ in made:

@@ -34,6 +34,7 @@ database mdb
 suffix "dc=site"
 directory {at}/db
 overlay ppolicy
+limits dn.exact="cn=appliance,dc=site" size.prtotal=unlimited
 access to attrs=userPassword by anonymous auth
 access to * by dn.exact="cn=appliance,dc=site" read
 """

@@ -55,8 +55,8 @@ def test_a_task_and_a_person_are_told_beside_the_model_that_answers() -> None:
 
 def test_a_cost_centre_is_that_of_the_intent() -> None:
     count = UsageCount(lambda seq: intent(seq))
-    said: dict[str, Json] = {"key_id": "k", "app": "planner", "end_user_cost_centre": "4711"}
-    count.add([intent(1, end_user_cost_centre="4711"), outcome(2, 1), entry(3, "search", **said)])
+    searched = entry(3, "search", key_id="k", app="planner", end_user_cost_centre="4711")
+    count.add([intent(1, end_user_cost_centre="4711"), outcome(2, 1), searched])
     assert {subject.cost_centre for subject in count.sums} == {"4711"} and len(count.sums) == 2
 
 

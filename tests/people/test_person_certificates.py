@@ -143,9 +143,12 @@ async def test_lists_are_read_once_while_they_stay(
 ) -> None:
     site, read = Site(cards), list[Path]()
     take: Callable[[Path, int], None] = site.made._take
-    monkeypatch.setattr(
-        site.made, "_take", lambda path, size: (read.append(path), take(path, size))
-    )
+
+    def taken(path: Path, size: int) -> None:
+        read.append(path)
+        take(path, size)
+
+    monkeypatch.setattr(site.made, "_take", taken)
     for _ in range(3):
         await site.subject(der(cards.card()))
         site.later(LOOKED_S)
