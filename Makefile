@@ -145,6 +145,7 @@ lock: setup  ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer 
 	$(UV) --group tools -o offline-wheels/lock-tools.txt
 	$(UV) --group oracle -o offline-wheels/lock-oracle.txt
 	$(UV) --group oracle-statistics -o offline-wheels/lock-oracle-statistics.txt
+	$(UV) --group otlp -o offline-wheels/lock-otlp.txt
 	$(UV) --group clients -o offline-wheels/lock-clients.txt
 	$(UV) --group inspect -o offline-wheels/lock-inspect.txt
 	$(UV) --group frameworks -o offline-wheels/lock-frameworks.txt

@@ -308,6 +308,10 @@ class AuditConfig:
     )
 
 
+SPANS: Final = "spans"
+"""The format of a receiver that gets spans of answers in place of entries."""
+
+
 @dataclass(frozen=True)
 class ForwardConfig:
     """`[forward."NAME"]`: a receiver of the audit log, live. Texts never leave.
@@ -318,8 +322,9 @@ class ForwardConfig:
     to: str = _key("", "tls://HOST:PORT for syslog, https://HOST:PORT/v1/logs for OTLP.")
     format: str = _key(
         "ocsf",
-        "The body: ocsf (JSON), cef, or plain for the structured data only.",
-        choices=("ocsf", "cef", "plain"),
+        "The body: ocsf (JSON), cef, or plain for the structured data only; or spans: traces of"
+        " answers in place of entries, for https://HOST:PORT/v1/traces.",
+        choices=("ocsf", "cef", "plain", SPANS),
     )
     ca: str = _key("", "Certificates that the receiver's descends from, PEM; no other is taken.")
     certificate: str = _key("", "The client certificate that is shown to the receiver, PEM.")
@@ -846,6 +851,9 @@ def _receiver(name: str, table: _Table) -> ForwardConfig:
         message = f"{where}to is tls://HOST:PORT or https://HOST[:PORT]/PATH; without TLS"
         message += " tcp:// or http:// on loopback."
         raise UsageError("config_invalid", message, param=where + "to")
+    if made.format == SPANS and not made.to.startswith("http"):
+        message = f"{where}format {SPANS} goes to a collector: {where}to is https://HOST/v1/traces."
+        raise UsageError("config_invalid", message, param=where + "format")
     _check_tls(made, made.to.startswith(("tls:", "https:")), where)
     return made
 

@@ -33,6 +33,11 @@ def statistics_python() -> Path:
     return environment(LOCKS / "lock-oracle-statistics.txt", "--only-binary", ":all:")
 
 
+def otlp_python() -> Path:
+    """Likewise, with OpenTelemetry's messages."""
+    return environment(LOCKS / "lock-otlp.txt", "--only-binary", ":all:")
+
+
 def environment(lock: Path, *options: str) -> Path:
     """The interpreter of an environment made from a lock, kept under the lock's digest.
 

@@ -232,4 +232,4 @@ def _opener(
 ) -> "Callable[[], Receiver]":
     from appliance.forwarding.receivers import open_receiver  # of a site that has one
 
-    return lambda: open_receiver(config, enterprise, data, reader.origin)
+    return lambda: open_receiver(config, enterprise, data, reader)

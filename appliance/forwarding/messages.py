@@ -11,7 +11,7 @@ from typing import Final
 from appliance.audit import ocsf
 from appliance.audit.entry import LogEntry
 from appliance.audit.syslog import cef, syslog
-from appliance.types import Json
+from appliance.types import JsonValue
 
 Format = Callable[[Iterable[LogEntry], str], Iterator[str]]
 
@@ -36,8 +36,9 @@ BODIES: Final[Mapping[str, Format]] = {
     "ocsf": _events,
     "cef": lambda found, origin: (cef(entry, origin) for entry in found),
     "plain": lambda found, origin: ("" for _ in found),
+    "spans": lambda found, origin: ("" for _ in found),
 }
-"""The body of a message by the name of its format; "plain" has the structured data only."""
+"""The body of a message by the name of its format; "plain" and "spans" have none."""
 
 
 def outgoing(found: Sequence[LogEntry], origin: str, form: str) -> list[OutgoingEntry]:
@@ -63,21 +64,34 @@ def otlp_logs(messages: Sequence[OutgoingEntry], origin: str) -> bytes:
             "severityText": "INFO",
             "eventName": f"appliance.audit.{one.entry.kind}",
             "body": {"stringValue": one.text},
-            "attributes": _attributes(_facts(one.entry)),
+            "attributes": attributes(_facts(one.entry)),
         }
         for one in messages
     ]
-    resource = _attributes({"service.name": "appliance", "host.name": origin})
+    resource = attributes({"service.name": "appliance", "host.name": origin})
     scope = {"scope": {"name": "appliance.audit"}, "logRecords": records}
     logs = {"resourceLogs": [{"resource": {"attributes": resource}, "scopeLogs": [scope]}]}
     return json.dumps(logs, separators=(",", ":")).encode()
 
 
-def _facts(entry: LogEntry) -> dict[str, str]:
+def _facts(entry: LogEntry) -> dict[str, JsonValue]:
     names = ("request_id", "key_id", "model", "status", "actor", "action")
-    facts = {"audit.seq": str(entry.seq), "audit.leaf": entry.leaf.hex()}
+    facts: dict[str, JsonValue] = {"audit.seq": str(entry.seq), "audit.leaf": entry.leaf.hex()}
     return facts | {f"audit.{n}": str(entry.body[n]) for n in names if entry.body.get(n)}
 
 
-def _attributes(facts: Mapping[str, str]) -> list[Json]:
-    return [{"key": key, "value": {"stringValue": value}} for key, value in facts.items()]
+def attributes(facts: Mapping[str, JsonValue]) -> list[JsonValue]:
+    """Facts as OTLP writes them: each value with its type, whole numbers as text."""
+    return [{"key": key, "value": _typed(value)} for key, value in facts.items()]
+
+
+def _typed(value: JsonValue) -> dict[str, JsonValue]:
+    match value:
+        case int():
+            return {"intValue": str(value)}
+        case float():
+            return {"doubleValue": value}
+        case list():
+            return {"arrayValue": {"values": [_typed(each) for each in value]}}
+        case _:
+            return {"stringValue": str(value)}

@@ -1,4 +1,4 @@
-"""Connections to receivers: syslog over TLS, OTLP over HTTPS.
+"""Connections to receivers: syslog over TLS, OTLP over HTTPS (logs, or spans of answers).
 
 Rules:
 - The certificate of a receiver descends from the pinned CA; no other is taken. Without TLS a
@@ -12,20 +12,22 @@ Sources: RFC 5425, RFC 6587; OTLP 1.5, "OTLP/HTTP".
 
 import contextlib
 import fcntl
+import functools
 import http.client
 import socket
 import ssl
 import struct
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+from appliance.audit.reader import LogReader
 from appliance.auth import certificates
-from appliance.config import ForwardConfig, NotifyConfig, PeerConfig
+from appliance.config import SPANS, ForwardConfig, NotifyConfig, PeerConfig
 from appliance.forwarding.messages import OutgoingEntry, otlp_logs, syslog_frames
 
 SECONDS: Final = 20.0
@@ -54,7 +56,9 @@ def tls_of(config: ForwardConfig | NotifyConfig | PeerConfig, data: Path) -> ssl
     return certificates.pinned(data, config.ca, config.certificate, config.key)
 
 
-def open_receiver(config: ForwardConfig, enterprise: int, data: Path, origin: str) -> Receiver:
+def open_receiver(
+    config: ForwardConfig, enterprise: int, data: Path, reader: LogReader
+) -> Receiver:
     """Connect.
 
     Args:
@@ -66,10 +70,14 @@ def open_receiver(config: ForwardConfig, enterprise: int, data: Path, origin: st
     """
     parts = urlsplit(config.to)
     context = tls_of(config, data) if parts.scheme in ("tls", "https") else None
-    host = parts.hostname or ""
+    host, origin = parts.hostname or "", reader.origin
     if parts.scheme in ("tls", "tcp"):
         return _Syslog(enterprise, origin, host, parts.port or 6514, context)
-    return _Otlp(config.to, origin, context)
+    if config.format == SPANS:
+        from appliance.forwarding.spans import spans_of  # of a site that has traces
+
+        return _Otlp(config.to, spans_of(reader), context)
+    return _Otlp(config.to, functools.partial(otlp_logs, origin=origin), context)
 
 
 class _Syslog:
@@ -126,13 +134,18 @@ class _Syslog:
 class _Otlp:
     acknowledges = True
 
-    def __init__(self, to: str, origin: str, context: ssl.SSLContext | None) -> None:
-        self._to, self._origin, self._context = to, origin, context
+    def __init__(
+        self,
+        to: str,
+        encode: Callable[[Sequence[OutgoingEntry]], bytes],
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self._to, self._encode, self._context = to, encode, context
 
     def send(self, messages: Sequence[OutgoingEntry]) -> None:
-        """Post them and read the answer."""
-        head = {"Content-Type": "application/json"}
-        post(self._to, otlp_logs(messages, self._origin), head, self._context)
+        """Post what is to be said of them and read the answer."""
+        if body := self._encode(messages):
+            post(self._to, body, {"Content-Type": "application/json"}, self._context)
 
     def check(self) -> None:
         """The next request finds out."""

@@ -1,22 +1,28 @@
-"""P6: what the audit log costs, with a model and with one that computes nothing.
+"""P6: what the audit log costs, with a model and with one that computes nothing; and what it costs
+to send it on.
 
-Two servers of ours run side by side, one with its log in memory, and take turns: only one ever
-has work. So the pairs are close in time, and there can be many of them.
+Two servers of ours run side by side, one with its log in memory or without a receiver, and take
+turns: only one ever has work. So the pairs are close in time, and there can be many of them.
 """
 
 import contextlib
+import socketserver
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.loads import independent
 from benchmarks.measure import drive, load_of, summarise, warm_up
 from benchmarks.results import Figure
-from benchmarks.servers import SLOTS, ours
+from benchmarks.servers import SLOTS, BenchError, ours
 from benchmarks.session import Session
 from benchmarks.statistics import Summary, bootstrap, ratios
 
 _PAIRS: Final = 4  # per repetition
 _NULL_SLOTS: Final = 64
+_SHIPPED: Final = ("appliance", "serve")
+_LOGGED: Final = "requests per second, audited / log in memory"
 
 
 @dataclass(frozen=True)
@@ -25,35 +31,77 @@ class _Load:
 
     Attributes:
         at_once: clients, and slots of the server.
-        audited, unaudited: modules and arguments of the two servers.
+        sides: the two servers, each with its module and arguments.
+        what: is compared.
+        config: is added to the first server's `appliance.toml`.
     """
 
     requests: int
     at_once: int
-    audited: tuple[str, ...]
-    unaudited: tuple[str, ...]
+    sides: Mapping[str, tuple[str, ...]]
+    what: str
     target: float
+    config: str = ""
 
 
 def audit(session: Session) -> list[Figure]:
     """8 requests at a time; the median of the pairs' ratios."""
-    without = ("benchmarks.ablated", "--no-log")
-    return _compared(session, _Load(64, SLOTS, ("appliance", "serve"), without, 0.99))
+    sides = {"audited": _SHIPPED, "unaudited": ("benchmarks.ablated", "--no-log")}
+    return _compared(session, _Load(64, SLOTS, sides, _LOGGED, 0.99))
 
 
 def audit_alone(session: Session) -> list[Figure]:
     """64 requests at a time, without the model's own time."""
     program = ("benchmarks.ablated", "--no-model")
-    return _compared(session, _Load(768, _NULL_SLOTS, program, (*program, "--no-log"), 0.90))
+    sides = {"audited": program, "unaudited": (*program, "--no-log")}
+    return _compared(session, _Load(768, _NULL_SLOTS, sides, _LOGGED, 0.90))
+
+
+def forwarded(session: Session) -> list[Figure]:
+    """8 requests at a time; the first server's log goes to a receiver on this host, as OCSF."""
+    with _receiver() as (port, taken):
+        what = "requests per second, log forwarded / kept"
+        config = f'\n[forward.siem]\nto = "tcp://127.0.0.1:{port}"\n'
+        sides = {"forwarded": _SHIPPED, "kept": _SHIPPED}
+        figures = _compared(session, _Load(64, SLOTS, sides, what, 0.99, config))
+    if not taken:
+        raise BenchError("the receiver got nothing")
+    session.notes.append(f"the receiver got {sum(taken)} bytes")
+    return figures
+
+
+@contextlib.contextmanager
+def _receiver() -> Iterator[tuple[int, list[int]]]:
+    """A receiver that throws away what it gets: its port, and how many bytes came at a time."""
+    taken: list[int] = []
+
+    class Sink(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while data := self.request.recv(1 << 16):
+                taken.append(len(data))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sink) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1], taken
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _compared(session: Session, load: _Load) -> list[Figure]:
     count = session.count(load.requests)
-    rates: dict[str, list[float]] = {"audited": [], "unaudited": []}
+    rates: dict[str, list[float]] = {name: [] for name in load.sides}
+    first, second = rates
     with contextlib.ExitStack() as stack:
         servers = {}
-        for name, program in (("audited", load.audited), ("unaudited", load.unaudited)):
+        for name, program in load.sides.items():
             lab = session.workshop.lab(session.model, f"-{name}", slots=load.at_once)
+            if name == first and load.config:
+                with (lab.data / "appliance.toml").open("a") as config:
+                    config.write(load.config)
             servers[name] = stack.enter_context(ours(lab, program))
         for name, server in servers.items():
             session.commands[name] = server.command
@@ -65,15 +113,15 @@ def _compared(session: Session, load: _Load) -> list[Figure]:
                 run = summarise(name, answers)
                 session.record(pair, "short", run)
                 rates[name].append(run.requests_s)
-    interval = bootstrap(ratios(rates["audited"], rates["unaudited"]))
+    interval = bootstrap(ratios(rates[first], rates[second]))
     session.notes.append("spread: 95 % bootstrap interval of the median")
     return [
         Figure(
-            "requests per second, audited / log in memory",
+            load.what,
             "requests/s",
             interval,
-            Summary.of(rates["audited"]),
-            Summary.of(rates["unaudited"]),
+            Summary.of(rates[first]),
+            Summary.of(rates[second]),
             "≥",
             load.target,
         )

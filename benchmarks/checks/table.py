@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from benchmarks.checks.arrivals import arrivals
-from benchmarks.checks.audit import audit, audit_alone
+from benchmarks.checks.audit import audit, audit_alone, forwarded
 from benchmarks.checks.extraction import json_documents, task_documents
 from benchmarks.checks.fairness import fair
 from benchmarks.checks.limit import limit
@@ -13,6 +13,7 @@ from benchmarks.checks.loading import loading
 from benchmarks.checks.memory import memory
 from benchmarks.checks.neighbour import neighbour
 from benchmarks.checks.steps import steps
+from benchmarks.checks.terminal import terminal
 from benchmarks.checks.throughput import indep, prefix
 from benchmarks.models import MODELS, SHAPED
 from benchmarks.results import Figure
@@ -47,11 +48,13 @@ CHECKS: Final = {
         Check("P5", "the engine against its limit", limit),
         Check("P6", "what the audit log costs", audit, _ONE),
         Check("P6-null", "what it costs where the model costs nothing", audit_alone, _ONE),
+        Check("P6-forward", "what sending the log to a receiver costs", forwarded, _ONE),
         Check("P7", "a busy neighbour", neighbour, _ONE),
         Check("P8", "a step without a model", steps, _ONE),
         Check("P9", "fair shares", fair, _ONE),
         Check("P10", "memory", memory, _ONE),
         Check("P11", "load to first token", loading, (*MODELS, SHAPED)),
+        Check("P13", "the screens beside a busy server", terminal, _ONE),
     )
 }
 SETS: Final = {

@@ -22,7 +22,7 @@ from appliance.db import open_database
 from appliance.forwarding.cursors import TABLES, ForwardCursors
 from appliance.forwarding.forwarder import Forwarder
 from appliance.forwarding.receivers import open_receiver
-from tests.audit.logs import ORIGIN, new_log, open_log
+from tests.audit.logs import new_log, open_log
 from tests.forwarding.receiving import Heap
 from tests.forwarding.test_forwarder import Site, until
 from tests.routing.upstreams.test_connection import client
@@ -131,7 +131,7 @@ def test_kills_of_a_receiver_leave_no_gap(tmp_path: Path, daemon: Daemon) -> Non
         site = Site(log, reader, ForwardCursors(database))
         one = Forwarder(
             "siem", config, reader, site.cursors, SystemClock(),
-            lambda: open_receiver(config, 4711, tmp_path, ORIGIN),
+            lambda: open_receiver(config, 4711, tmp_path, reader),
         )  # fmt: skip
         one.start()
         for _ in range(10):

@@ -19,7 +19,7 @@ from appliance.forwarding import forwarder as module
 from appliance.forwarding.cursors import TABLES, ForwardCursor, ForwardCursors
 from appliance.forwarding.forwarder import Forwarder
 from appliance.forwarding.receivers import open_receiver
-from tests.audit.logs import ORIGIN, new_log, open_log
+from tests.audit.logs import new_log, open_log
 from tests.forwarding.receiving import Heap, SyslogSink, sink
 
 
@@ -38,7 +38,7 @@ class Site:
     def forwarder(self, config: ForwardConfig) -> Forwarder:
         return Forwarder(
             "siem", config, self.reader, self.cursors, SystemClock(),
-            lambda: open_receiver(config, 4711, Path(), ORIGIN),
+            lambda: open_receiver(config, 4711, Path(), self.reader),
         )  # fmt: skip
 
 

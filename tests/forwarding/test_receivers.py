@@ -36,7 +36,7 @@ def deliver(root: Path, **settings: Any) -> None:
     """Connect and send the log."""
     reader = LogReader(root / "log")
     try:
-        receiver = open_receiver(ForwardConfig(**settings), 4711, root, ORIGIN)
+        receiver = open_receiver(ForwardConfig(**settings), 4711, root, reader)
         try:
             receiver.send(outgoing(reader.range(0, 9), ORIGIN, "cef"))
             receiver.check()

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.executed, pytest.mark.long]
 FEATURES = {
     "server.mcp": {"appliance.api.mcp", "appliance.wire.mcp"},
     "forward": {"appliance.forwarding.receivers"},  # and peers
+    "spans": {"appliance.forwarding.spans"},
     "oidc": {"appliance.people.tokens", "joserfc"},
     "ldap": {"appliance.people.directories", "appliance.people.ldap_messages"},
     "certificates": {"appliance.people.person_certificates"},
@@ -36,6 +37,9 @@ mail_from = "a@example"
 mail_to = ["b@example"]
 [forward.siem]
 to = "tcp://127.0.0.1:9"
+[forward.traces]
+to = "http://127.0.0.1:9/v1/traces"
+format = "spans"
 """
 PROGRAM = """
 import atexit, sys
@@ -76,4 +80,4 @@ def test_a_server_with_defaults_loads_no_feature(tmp_path: Path) -> None:
 
 def test_a_feature_that_is_switched_on_is_seen(tmp_path: Path) -> None:
     held = modules(tmp_path, "mcp = true\n", ON)
-    assert FEATURES["server.mcp"] | FEATURES["forward"] <= held
+    assert FEATURES["server.mcp"] | FEATURES["forward"] | FEATURES["spans"] <= held

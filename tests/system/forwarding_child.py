@@ -22,7 +22,7 @@ def forward(root: Path, config: ForwardConfig) -> None:
         reader,
         ForwardCursors(open_database(root / "a.db", (TABLES,))),
         SystemClock(),
-        lambda: open_receiver(config, 4711, root, reader.origin),
+        lambda: open_receiver(config, 4711, root, reader),
     )
     one.start()
     threading.Event().wait()

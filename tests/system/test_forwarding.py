@@ -22,7 +22,7 @@ from appliance.forwarding.forwarder import Forwarder
 from appliance.forwarding.receivers import open_receiver
 from appliance.incidents.facts import Facts, ReceiverFact
 from appliance.incidents.rules import alarms
-from tests.audit.logs import ORIGIN, new_log, open_log
+from tests.audit.logs import new_log, open_log
 from tests.forwarding.receiving import Heap, SyslogSink, sink
 from tests.forwarding.test_forwarder import until
 from tests.routing.upstreams.test_connection import client, server
@@ -105,7 +105,7 @@ def forwarding(
         stack.callback(opened.dispose)
         one = Forwarder(
             "siem", config, reader, ForwardCursors(opened), clock,
-            lambda: open_receiver(config, 4711, root, ORIGIN),
+            lambda: open_receiver(config, 4711, root, reader),
         )  # fmt: skip
         one.start()
         stack.callback(one.stop)
