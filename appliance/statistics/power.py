@@ -107,14 +107,15 @@ def groups_range(
     """Number of groups in all that certify `bound`, by the observations so far.
 
     Rate and coverage have Jeffreys' distribution; the medians are likely, the low end takes the
-    5 % quantile of the rate and the 90 % quantile of the coverage, the high end 90 and 10 %. None:
-    the likely rate is not below the bound.
+    2.5 % quantile of the rate and the 90 % quantile of the coverage, the high end 90 and 10 %: a
+    range is told after a look that failed, so its errors are more than the rate's. None: the
+    likely rate is not below the bound.
 
     Args:
         accepted: of `seen` groups, how many were accepted at the threshold; `errors` of them wrong.
     """
     found = []
-    for quantile, covered in ((0.05, 0.9), (0.5, 0.5), (0.9, 0.1)):
+    for quantile, covered in ((0.025, 0.9), (0.5, 0.5), (0.9, 0.1)):
         rate = beta_quantile(quantile, errors + 0.5, accepted - errors + 0.5)
         share = beta_quantile(covered, accepted + 0.5, seen - accepted + 0.5)
         inside = groups_for_bound(bound, rate, delta)
