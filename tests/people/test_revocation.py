@@ -1,6 +1,7 @@
 """Each cell of the table of docs/people.md: how soon who is removed is refused, by source."""
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,14 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.clock import FixedClock
 from appliance.config import Config
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, Forbidden
 from appliance.people import directories
 from appliance.people.end_users import EndUsers
 from appliance.people.names import Aliases
-from appliance.types import EndUser
+from appliance.types import EndUser, Principal
 from tests.conftest import CHECKOUT
 from tests.people.cards import Cards
-from tests.people.directory import ANN, BOARD, FakeDirectory, group, person
+from tests.people.directory import ANN, BOARD, FakeDirectory, Said, bound, done, group, person
 from tests.people.login import GROUPS, NOW, Login
 
 
@@ -205,6 +206,50 @@ async def configured(site: Site) -> None:
     site.start()
     assert await site.who(token) == "person_token_foreign"
     assert await site.shown() == "nobody"
+
+
+FAILURES: Final[tuple[Said, ...]] = (
+    lambda number, tag: [b"no"],
+    lambda number, tag: [bound(number, 51)],
+    lambda number, tag: [bound(number) if tag == 0x60 else done(number, 52)],
+    lambda number, tag: [bytes(64)],
+)
+
+
+async def test_ten_thousand_requests_with_failures_of_the_directory(site: Site) -> None:
+    """Who passes the demand had rights at the last answer, or within the grace of an outage."""
+    strict, passed, refused = Principal("k1", "app", for_people=True), 0, Counter[str]()
+    open_until = up_since = closed_since = 0.0
+    there, token = site.fake.entries[ANN], ""
+    for number in range(10_000):
+        site.later(1)
+        if number % 240 == 0:
+            token = site.token(LOOKED_UP)
+        if number % 500 == 100:
+            site.fake.entries[ANN], closed_since = person("ann", userAccountControl=["2"]), site.now
+        if number % 500 == 250:
+            site.fake.entries[ANN] = there
+        if number % 3_000 in (300, 1_400):  # for 100 seconds, and for longer than the grace
+            site.fake.said = FAILURES[number // 300 % len(FAILURES)]
+            site.fake.from_the_start = True
+        if number % 3_000 in (400, 2_600):
+            site.fake.said, up_since = None, site.now
+        is_open, is_up = site.fake.entries[ANN] is there, site.fake.said is None
+        open_until = site.now if is_open else open_until
+        known = await site.who(token if number % 7 else site.token(LOOKED_UP, 0))
+        try:
+            asks = site.people.limited(strict, known) if isinstance(known, EndUser) else strict
+            site.people.check(asks, "m")
+        except Forbidden as error:
+            assert error.code == "person_required"
+            refused[str(known)] += 1
+            continue
+        passed += 1
+        assert number % 7 and site.now - open_until < 900
+        if is_up and site.now - up_since > 70:
+            assert is_open or site.now - closed_since < 60
+    assert passed > 4_000
+    assert min(refused[code] for code in ("person_disabled", "people_unavailable")) > 200
 
 
 CELLS: Final = {
