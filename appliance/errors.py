@@ -45,6 +45,29 @@ class Code(NamedTuple):
     hint: str
 
 
+_FLAWS: Final = {
+    "malformed": Code(
+        "{noun} is malformed", "{then} This one was damaged, or another program wrote it."
+    ),
+    "signature": Code(
+        "the signature of {noun} is invalid",
+        "{then} This one was changed, or signed with another key.",
+    ),
+    "inconsistent": Code("{noun} contradicts itself", "{then} Do not use this one."),
+}
+
+
+def _signed(
+    stem: str, noun: str, then: str, *, kinds: Sequence[str] = tuple(_FLAWS)
+) -> dict[str, Code]:
+    """The codes for the flaws of a signed statement: one text for all kinds of statement."""
+    flaws = {kind: _FLAWS[kind] for kind in kinds}
+    return {
+        f"{stem}_{kind}": Code(flaw.meaning.format(noun=noun), flaw.hint.format(then=then))
+        for kind, flaw in flaws.items()
+    }
+
+
 CODES: Final[dict[str, Code]] = {
     # configuration and command line
     "config_invalid": Code(
@@ -108,7 +131,8 @@ CODES: Final[dict[str, Code]] = {
         "credential `appliance.passphrase`: docs/admin-guide.md.",
     ),
     "host_key_missing": Code(
-        "the appliance's own keys are under no passphrase", "`appliance protect on` encrypts them."
+        "the appliance's own keys are under no passphrase",
+        "Run `appliance protect on` to encrypt them.",
     ),
     "host_key_damaged": Code(
         "the host key or a file under it cannot be used",
@@ -120,7 +144,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "token_uri_invalid": Code(
         "a `pkcs11:` URI does not name one key as RFC 7512 has it",
-        "`pkcs11:token=NAME;object=KEY?module-path=/path/of/module.so`; quote it for the shell.",
+        "Write 'pkcs11:token=NAME;object=KEY?module-path=/path/of/module.so', in quotes.",
     ),
     "token_missing": Code(
         "no token matches the URI", "Insert the token; `p11tool --list-tokens` shows their names."
@@ -138,26 +162,26 @@ CODES: Final[dict[str, Code]] = {
     ),
     "token_pin_wrong": Code(
         "the token refused the PIN",
-        "Nothing tried it again. Check the PIN before you do: a token locks after a few tries.",
+        "Check the PIN before you try again: a token locks after a few tries.",
     ),
     "token_pin_locked": Code(
-        "the token's PIN is locked", "Its administrator unlocks it, with the SO PIN or the PUK."
+        "the token's PIN is locked",
+        "Ask its administrator to unlock it, with the SO PIN or the PUK.",
     ),
     "token_full": Code(
         "the token has no room for another key", "Delete a key that is not used, or take another."
     ),
     "token_removed": Code(
         "the token went away while it was used",
-        "Nothing was signed. Insert it and run the command again.",
+        "Insert it and run the command again; nothing was signed.",
     ),
     "token_refused": Code(
         "the token refused an operation",
-        "The number is a CKR_ value of PKCS #11; the vendor's manual explains it.",
+        "Look up the CKR_ value in the vendor's manual, then run the command again.",
     ),
     "token_module_failed": Code(
         "the vendor's PKCS#11 module cannot be loaded, crashed, or does not answer as it must",
-        "Nothing was signed, and it ran apart from this program. Check module-path= and the "
-        "vendor's service.",
+        "Check module-path= and the vendor's service; nothing was signed.",
     ),
     "file_too_open": Code(
         "others than its owner can read a private file", "Run chmod 0600 on the file."
@@ -176,7 +200,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "host_unsuitable": Code(
         "the host lacks something that the product needs",
-        "docs/admin-guide.md lists the requirements.",
+        "Run `appliance doctor`; docs/admin-guide.md lists the requirements.",
     ),
     "role_name_unknown": Code(
         "a user or group in [admin.roles] is not known on this host",
@@ -229,7 +253,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "job_failed": Code(
         "a job ended with an unexpected error",
-        "The server log has the details: `appliance logs`. Please report it.",
+        "Read the details with `appliance logs`, and report them.",
     ),
     # tasks
     "task_invalid": Code(
@@ -261,7 +285,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "task_model_missing": Code(
         "the task's model is not approved here, or cannot be loaded",
-        "Approve the model that the task names (`appliance model approve`), or bring it in first.",
+        "Approve the model that the task names (`appliance artifact approve`), or import it first.",
     ),
     "task_examples_invalid": Code(
         "the task's examples cannot be used",
@@ -285,7 +309,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "task_deferred": Code(
         "no stage of the route may answer this input",
-        "A person answers it; `appliance route show ROUTE` says why the route defers.",
+        "Have a person answer it; `appliance route show ROUTE` says why the route defers.",
     ),
     "task_queued": Code(
         "no stage of the route may answer this input, and it waits for a person",
@@ -294,7 +318,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "route_not_certified": Code(
         "the route has no certificate that lets its first stage answer",
-        "Every request is escalated until `appliance route calibrate` certifies a threshold.",
+        "Run `appliance route calibrate`; without a certificate every request is escalated.",
     ),
     "route_suspended": Code(
         "the certificate of the route is suspended",
@@ -302,42 +326,29 @@ CODES: Final[dict[str, Code]] = {
     ),
     "route_certificate_other": Code(
         "the certificate is for another route, other terms, another engine, host or time",
-        "After an upgrade of the engine: `appliance route carry`. Else calibrate the route as it "
-        "is: `appliance route calibrate`.",
+        "Run `appliance route carry` after an engine's upgrade, else `appliance route calibrate`.",
     ),
     "route_no_replay": Code(
-        "the recorded answers that a new engine must reproduce are missing",
+        "the route's recorded answers for a new engine to reproduce are missing",
         "Calibrate with the engine that serves: `appliance route calibrate`.",
     ),
     "route_change_unbounded": Code(
-        "too few open groups were compared to bound the change by the new engine",
+        "too few open groups of the route were compared to bound the new engine's change",
         "Calibrate with the new engine: `appliance route calibrate`. More groups in `dev` and in "
         "the sealed split let the next upgrade carry over.",
     ),
     "route_certificate_expired": Code(
         "the certificate of the route has expired", "Calibrate again on new groups."
     ),
-    "route_certificate_malformed": Code(
-        "the certificate of a route is malformed",
-        "It was damaged or made by another program; calibrate again.",
-    ),
-    "route_certificate_signature": Code(
-        "the signature of a route certificate is invalid",
-        "It was changed after signing; calibrate again.",
-    ),
-    "route_certificate_inconsistent": Code(
-        "the certificate of a route contradicts itself or its specification",
-        "No signature makes it usable; calibrate again.",
-    ),
+    **_signed("route_certificate", "the certificate of a route", "Calibrate again."),
     "route_stage_away": Code(
         "a stage's task or model is not on this host",
         "Approve the task that the stage names by its digest, or sign a new version of the route.",
     ),
     "route_stage_unfit": Code(
         "a stage does not fit the route",
-        "All stages take the same fields and give the same form, labels or fields; the "
-        "first has a model where it says `p_true`; `group_from` is one of its fields, `key` "
-        "or `person`.",
+        "Give all stages the same fields and form, labels or fields;"
+        " for `p_true` the first needs a model; `group_from` is a field, `key` or `person`.",
     ),
     # datasets
     "dataset_unreadable": Code(
@@ -348,7 +359,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "dataset_malformed": Code(
         "a file is not the JSON lines, CSV or manifest that is expected",
-        "The message names the line; docs/datasets.md has the format.",
+        "Correct the line that the message names; docs/datasets.md has the format.",
     ),
     "dataset_too_large": Code(
         "a dataset has more items or bytes than the limits allow",
@@ -373,7 +384,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "item_invalid": Code(
         "an item lacks a field or has one of the wrong kind",
-        "The message names the item and the field; docs/datasets.md has the format.",
+        "Correct the item and field that the message names; docs/datasets.md has the format.",
     ),
     "item_too_large": Code(
         "an item's input or expected answer is too large", "Shorten it, or split the document."
@@ -401,11 +412,11 @@ CODES: Final[dict[str, Code]] = {
     ),
     "split_invalid": Code(
         "the items cannot be split in this way",
-        "Shares add up to 1; boundaries rise; a split by time needs a time on every item.",
+        "Give shares that add up to 1, rising boundaries, and by time a time on every item.",
     ),
     "dataset_sealed": Code(
         "the split is sealed",
-        "Only the gate opens sealed items; change the dataset before it is sealed.",
+        "Change the dataset before you seal it; only the gate opens sealed items.",
     ),
     "dataset_seal_empty": Code(
         "there is nothing to seal", "Split the dataset so that certify or test has items."
@@ -445,8 +456,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "gate_interrupted": Code(
         "too many items of a gate or calibration got no answer, and not because of the task",
-        "An engine, upstream or queue was not available. See that they run and start again; "
-        "`appliance eval ledger DATASET` lists whether the look counts.",
+        "See that engines, upstreams and queues run, then start again;"
+        " `appliance eval ledger DATASET` lists whether the look counts.",
     ),
     "sealed_item_unfit": Code(
         "an item of a sealed split does not fit the task",
@@ -459,9 +470,11 @@ CODES: Final[dict[str, Code]] = {
         "the specification of a gate cannot be used",
         "Make one with `appliance eval gate TASK --data DATASET --as NAME --key KEY`.",
     ),
-    "specification_signature": Code(
-        "the signature of a specification is invalid",
-        "Sign the specification that is used, unchanged.",
+    **_signed(
+        "specification",
+        "a specification",
+        "Sign it again with `appliance eval gate`.",
+        kinds=("signature",),
     ),
     "specification_other": Code(
         "the specification does not fit the task or the dataset as they are stored",
@@ -469,14 +482,13 @@ CODES: Final[dict[str, Code]] = {
     ),
     "specifier_not_allowed": Code(
         "the key may not sign specifications",
-        "A publisher or an approver of the trust policy signs them, under their own name.",
+        "Have a publisher or an approver of the trust policy sign them, under their own name.",
     ),
-    "pointer_malformed": Code(
-        "a pointer is malformed",
+    **_signed(
+        "pointer",
+        "a pointer",
         "Make one with `appliance task promote NAME TASK --as NAME --key KEY --reason TEXT`.",
-    ),
-    "pointer_signature": Code(
-        "the signature of a pointer is invalid", "Sign the pointer that is used, unchanged."
+        kinds=("malformed", "signature"),
     ),
     "pointer_moved": Code(
         "the name points at another version now",
@@ -487,25 +499,17 @@ CODES: Final[dict[str, Code]] = {
     ),
     "evidence_key_unusable": Code(
         "the key that signs evaluations cannot be read or made",
-        "The data directory's keys/ must belong to the service; restore keys/evidence.pem.",
+        "Give the data directory's keys/ to the service, and restore keys/evidence.pem.",
     ),
     "evaluation_missing": Code(
         "the policy asks for an evaluation, and there is no certificate",
         "`appliance eval gate TASK --data DATASET --as NAME --key KEY`, or bring a certificate "
         "with `appliance eval import FILE`.",
     ),
-    "evaluation_malformed": Code(
-        "a certificate is malformed", "Get the certificate from its source again."
-    ),
-    "evaluation_signature": Code(
-        "the signature of a certificate is invalid",
-        "Get the unchanged certificate from its source.",
-    ),
-    "evaluation_inconsistent": Code(
-        "a certificate contradicts itself", "Do not use it; ask who signed it."
-    ),
+    **_signed("evaluation", "a certificate", "Get it from its source again, or ask its signer."),
     "evaluation_not_passed": Code(
-        "the evaluation did not pass", "Only a certificate of a pass lets a task be approved."
+        "the evaluation did not pass",
+        "Improve the task and run `appliance eval gate` again: approval needs a pass.",
     ),
     "evaluation_other_task": Code(
         "the certificate is for another task, model or metric",
@@ -521,20 +525,19 @@ CODES: Final[dict[str, Code]] = {
         "evaluate again.",
     ),
     "evaluation_no_replay": Code(
-        "the recorded answers that a new engine must reproduce are missing",
+        "the task's recorded answers for a new engine to reproduce are missing",
         "Evaluate with the engine that serves: `appliance eval gate`.",
     ),
     "gate_labels_wanted": Code(
         "a gate waits for the labels of the items on which its two sides differ",
-        "The two raters label them (`appliance label next QUEUE`); then `appliance job "
-        "resume ID` judges.",
+        "Have both raters run `appliance label next QUEUE`, then `appliance job resume ID`.",
     ),
     "label_queue_sealed": Code(
         "the labels of a gate's queue go to the gate only",
         "`appliance job resume ID` gives them to the gate.",
     ),
     "evaluation_change_unbounded": Code(
-        "too few open groups were compared to bound the change by the new engine",
+        "too few open groups of the task were compared to bound the new engine's change",
         "Evaluate with the new engine: `appliance eval gate`. More groups in `dev` let the "
         "next upgrade carry over.",
     ),
@@ -549,12 +552,11 @@ CODES: Final[dict[str, Code]] = {
     ),
     "evaluation_unsupported": Code(
         "the policy requires an evaluation of something that cannot have one",
-        "Only tasks are evaluated; ask the security officer to require it of tasks.",
+        "Ask the security officer to require it of tasks: only tasks are evaluated.",
     ),
     "evaluator_not_allowed": Code(
         "the key may not sign evaluations",
-        "The policy's role evaluator must list this appliance's evidence key: "
-        "`appliance eval key` prints it.",
+        "Have the policy's role evaluator list the key that `appliance eval key` prints.",
     ),
     "evaluator_revoked": Code(
         "the key that signed the evaluation is revoked",
@@ -568,7 +570,8 @@ CODES: Final[dict[str, Code]] = {
         "a queue has this name already", "Choose another with --name, or remove the queue."
     ),
     "label_queue_empty": Code(
-        "the dataset has nothing to label", "A queue is made of the items of `unlabelled`."
+        "the dataset has nothing to label",
+        "Put items without labels into the split `unlabelled`: a queue is made of them.",
     ),
     "label_unknown": Code(
         "the queue does not offer this label", "`appliance label next` lists the labels."
@@ -584,7 +587,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "rater_invalid": Code(
         "this person is not a rater of the queue",
-        "A queue has two raters with different names; `appliance label show` names them.",
+        "Ask one of the two raters that `appliance label show` names, or make the queue again.",
     ),
     # evaluation
     "outcomes_invalid": Code(
@@ -710,7 +713,7 @@ CODES: Final[dict[str, Code]] = {
         "Report it: the file is not kept.",
     ),
     "quantize_failed": Code(
-        "llama.cpp made no file of this type", "The message quotes it; choose another type."
+        "llama.cpp made no file of this type", "Choose another type; the message quotes llama.cpp."
     ),
     "convert_source": Code(
         "no GGUF file can be made of this directory",
@@ -718,7 +721,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "convert_architecture": Code(
         "models of this architecture are not converted here",
-        "Llama and Qwen2 models with plain weights are converted; get others as GGUF.",
+        "Get the model as GGUF: only Llama and Qwen2 models with plain weights are converted.",
     ),
     "convert_tokenizer": Code(
         "llama.cpp would read this tokenizer differently",
@@ -729,7 +732,8 @@ CODES: Final[dict[str, Code]] = {
         "Fetch the files again and compare their digests with the publisher's.",
     ),
     "convert_failed": Code(
-        "the conversion ended without a file", "The message has the reason: memory, disk or path."
+        "the conversion ended without a file",
+        "Free memory or disk, or correct the path: the message has the reason.",
     ),
     "report_missing": Code(
         "there is no such report",
@@ -801,7 +805,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "document_time": Code(
         "reading a document took too long",
-        "It was skipped; split it, or save it in another format.",
+        "Split it, or save it in another format; it was skipped.",
     ),
     "questions_invalid": Code(
         "a file of questions with known answers cannot be used",
@@ -828,7 +832,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "not_approved": Code(
         "the model has fewer valid approvals than the policy asks for",
-        "A different approver must run `appliance artifact approve`.",
+        "Have another approver run `appliance artifact approve`.",
     ),
     "insufficient_memory": Code(
         "the model does not fit into the memory budget",
@@ -852,7 +856,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "gpu_backend_failed": Code(
         "the GPU backend does not load, finds no GPU or computes wrongly",
-        "The message quotes the driver; `appliance doctor` tries it again.",
+        "Run `appliance doctor`, which tries it again; the message quotes the driver.",
     ),
     "gpu_memory_insufficient": Code(
         "the layers asked for do not fit the free memory of the GPUs",
@@ -866,7 +870,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "confinement_failed": Code(
         "the worker could not be confined, so no model was loaded",
-        "The kernel must offer seccomp and Landlock; `appliance doctor` reports both.",
+        "Use a kernel with seccomp and Landlock; `appliance doctor` reports both.",
     ),
     "server_required": Code(
         "this command needs a running server", "Start it with `appliance serve`."
@@ -880,8 +884,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "model_missing": Code(
         "the files of the model are not on this host, as after a restore without models",
-        "Bring the artifact with the digest that `model show` names, and import it under the same"
-        " id: its approvals are kept.",
+        "Import the artifact with the digest in `appliance artifact show ID` under the same id: its"
+        " approvals are kept.",
     ),
     "model_suspended": Code(
         "a person, a check or repeated crashes took the model out of service",
@@ -917,7 +921,8 @@ CODES: Final[dict[str, Code]] = {
         "Remove .git, .github, .gitattributes and .gitignore from the artifact.",
     ),
     "file_limit": Code(
-        "the artifact has too many, too deep or too large files", "docs/trust.md lists the limits."
+        "the artifact has too many, too deep or too large files",
+        "Leave files out, or divide the artifact; docs/trust.md lists the limits.",
     ),
     "file_missing": Code(
         "a signed file is missing", "Copy the complete artifact from its publisher again."
@@ -1031,11 +1036,11 @@ CODES: Final[dict[str, Code]] = {
     ),
     "adapter_unbound": Code(
         "the adapter does not say which base it is for, in a signed adapter.json",
-        "Have the publisher sign it with `appliance model sign DIR --base BASE_DIR`.",
+        "Have the publisher sign it with `appliance artifact sign DIR --base BASE_DIR`.",
     ),
     "adapter_statement_invalid": Code(
         "adapter.json is not the statement of a base",
-        "Have the publisher sign it with `appliance model sign DIR --base BASE_DIR`.",
+        "Have the publisher sign it with `appliance artifact sign DIR --base BASE_DIR`.",
     ),
     "adapter_base_missing": Code(
         "the adapter's base is not in the store, or is not acceptable",
@@ -1054,7 +1059,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "adapter_unsupported": Code(
         "the adapter uses something that the engine does not support",
-        "docs/adapters.md lists what an adapter may hold.",
+        "Train it again on the weights that docs/adapters.md lists.",
     ),
     # trust: policy and approvals
     "policy_missing": Code(
@@ -1074,7 +1079,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "trust_metadata_missing": Code(
         "a file of the trust metadata is missing",
-        "The directory must hold metadata/ and targets/ as `trust ceremony publish` writes them.",
+        "Copy the whole directory that `trust ceremony publish` wrote: metadata/ and targets/.",
     ),
     "trust_metadata_malformed": Code(
         "a file of the trust metadata is malformed",
@@ -1137,7 +1142,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "ceremony_plan": Code(
         "the plan of the ceremony would not be accepted",
-        "A root takes at least two signers; every holder has one name and one key for each role.",
+        "Name at least two signers of the root, and for every holder one name and one key a role.",
     ),
     "certificate_foreign": Code(
         "the server's certificate comes from a CA that this appliance did not make",
@@ -1150,7 +1155,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "ca_ends": Code(
         "the CA expires before a new certificate of it would",
-        "`appliance tls renew --new-ca`; every client needs the new file once.",
+        "Run `appliance tls renew --new-ca`; every client needs the new file once.",
     ),
     "passphrase_refused": Code(
         "the passphrase is too short, or does not open the key",
@@ -1201,18 +1206,18 @@ CODES: Final[dict[str, Code]] = {
     "template_not_in_policy": Code(
         "the chat template is not the pinned one", "Ask the approver to compare the templates."
     ),
-    "approval_malformed": Code(
-        "an approval is malformed", "Approve with `appliance artifact approve`."
-    ),
-    "approval_signature": Code(
-        "the signature of an approval is invalid", "Approve again with the right key."
+    **_signed(
+        "approval",
+        "an approval",
+        "Approve again with `appliance artifact approve`.",
+        kinds=("malformed", "signature"),
     ),
     "approval_other_artifact": Code(
         "the approval is for another artifact or signature",
         "Approve the artifact that is stored now.",
     ),
     "approval_duplicate": Code(
-        "this person has approved already", "A different approver must approve."
+        "this person has approved already", "Have another approver approve."
     ),
     "approval_void": Code(
         "the approval was given before a suspension made all approvals void",
@@ -1224,7 +1229,7 @@ CODES: Final[dict[str, Code]] = {
         "Pass your own name with --as.",
     ),
     "approver_not_distinct": Code(
-        "a publisher cannot approve their own artifact", "A different person must approve."
+        "a publisher cannot approve their own artifact", "Have another person approve."
     ),
     # trust: GGUF
     "gguf_magic": Code("the file is not GGUF", "Convert the model to GGUF."),
@@ -1232,7 +1237,10 @@ CODES: Final[dict[str, Code]] = {
         "the GGUF version or byte order is not accepted", "Convert it to GGUF v3."
     ),
     "gguf_truncated": Code("the GGUF file ends too early", "Copy the file again."),
-    "gguf_limit": Code("the GGUF file exceeds a limit", "docs/trust.md lists the limits."),
+    "gguf_limit": Code(
+        "the GGUF file exceeds a limit",
+        "Get a smaller model, or convert it again; docs/trust.md lists the limits.",
+    ),
     "gguf_name": Code("a key or tensor has a name that is not allowed", "Convert the model again."),
     "gguf_duplicate": Code("a key or tensor occurs twice", "Convert the model again."),
     "gguf_value": Code("a metadata value has a wrong type or value", "Convert the model again."),
@@ -1247,7 +1255,8 @@ CODES: Final[dict[str, Code]] = {
     "gguf_split": Code("the model is split over several files", "Merge it with llama-gguf-split."),
     "gguf_tokenizer": Code("the tokenizer's data are inconsistent", "Convert the model again."),
     "gguf_architecture": Code(
-        "the model's architecture is not on the list", "docs/trust.md lists the architectures."
+        "the model's architecture is not on the list",
+        "Choose a model of an architecture that docs/trust.md lists.",
     ),
     "rerank_unusable": Code(
         "the model cannot rerank: its head is missing or does not work, or it needs more "
@@ -1269,18 +1278,24 @@ CODES: Final[dict[str, Code]] = {
     "invalid_api_key": Code(
         "the API key is missing, wrong, expired or revoked", "Ask an admin for a key."
     ),
-    "forbidden": Code("the caller's role does not allow this", "Ask an admin."),
+    "forbidden": Code(
+        "the caller's role does not allow this",
+        "Ask an admin to give you the role: [admin.roles] in appliance.toml.",
+    ),
     "wrong_model_kind": Code(
         "the model does not do this",
-        "GET /v1/models has the kind of each: generate, embed or rerank.",
+        "Name a model of the right kind: GET /v1/models has `meta.kind` of each.",
     ),
     "adapter_unloaded": Code(
         "the adapter was unloaded before the answer was complete",
         "GET /v1/models lists what is loaded; try again when an operator has loaded it.",
     ),
     "model_not_found": Code("no such model is being served", "GET /v1/models lists the ids."),
-    "not_found": Code("no such resource", "Check the address."),
-    "method_not_allowed": Code("the address does not take this method", "Check the method."),
+    "not_found": Code("no such resource", "Check the address: docs/api.md lists the routes."),
+    "method_not_allowed": Code(
+        "the address does not take this method",
+        "Use a method that docs/api.md lists for the route.",
+    ),
     "unsupported_media_type": Code(
         "the body is not JSON by its type", "Send Content-Type: application/json."
     ),
@@ -1311,7 +1326,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "unknown_grammar": Code(
         "the model was not signed with a grammar of this name",
-        "Use a name that the message lists; `appliance model show ID` lists them, too.",
+        "Use a name that the message lists; `appliance artifact show ID` lists them, too.",
     ),
     "output_invalid": Code(
         "the constraint led to a dead end or was broken; there is no answer",
@@ -1322,7 +1337,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "place_waited": Code(
         "an evaluation waited too long for the engine",
-        "Other work uses the engine; try again later.",
+        "Try again later: other work uses the engine.",
     ),
     "key_quarantined": Code(
         "requests of this key have ended the model's engine twice",
@@ -1354,7 +1369,7 @@ CODES: Final[dict[str, Code]] = {
         "the audit log is shorter than appliance.db knows, so nothing is answered",
         "Restore audit/ and appliance.db from one backup, or decide: `appliance state settle`.",
     ),
-    "worker_lost": Code("the engine process ended", "It restarts by itself; try again."),
+    "worker_lost": Code("the engine process ended", "Try again: it restarts by itself."),
     "model_loading": Code(
         "the model is not ready yet", "Try again after the seconds that Retry-After says."
     ),
@@ -1373,7 +1388,8 @@ CODES: Final[dict[str, Code]] = {
         "Keep the files as evidence, run `appliance audit verify`, then restore a backup.",
     ),
     "audit_entry_invalid": Code(
-        "an audit entry is malformed", "See docs/audit-format.md for the format."
+        "an audit entry is malformed",
+        "Keep the entry as evidence and run `appliance audit verify`: docs/audit-format.md.",
     ),
     "audit_origin_invalid": Code(
         "the name of the audit log cannot be used",
@@ -1403,7 +1419,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "replay_impossible": Code(
         "an answer cannot be computed again",
-        "The message says why; docs/auditor-guide.md tells what a replay needs.",
+        "Choose another entry; docs/auditor-guide.md lists what a replay needs.",
     ),
     "content_unavailable": Code(
         "the text of an entry was not kept, was erased or does not decrypt",
@@ -1461,8 +1477,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "upstream_lost": Code(
         "the connection to an upstream ended after the request was sent",
-        "No other host could answer, or part of the answer had arrived. Send the request "
-        "again if you want to.",
+        "Send the request again if you want to: no other host could answer,"
+        " or part of the answer had arrived.",
     ),
     "upstream_incomplete": Code(
         "an upstream ended its answer without a finish reason, or with an error",
@@ -1489,7 +1505,7 @@ CODES: Final[dict[str, Code]] = {
         "Compare the file that `api_key` names with the keys of the upstream.",
     ),
     "upstream_rejected": Code(
-        "an upstream refused the request", "The message quotes it; correct the request."
+        "an upstream refused the request", "Correct the request as the quoted message says."
     ),
     "upstream_unsupported": Code(
         "engines of this kind do not support a field of the request",
@@ -1610,7 +1626,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "erased": Code(
         "what was asked for was erased from the audit log, and so from here",
-        "Ask again under another name.",
+        "Begin again: another Idempotency-Key, or a new conversation.",
     ),
     "people_unavailable": Code(
         "the source of people does not answer",
@@ -1635,7 +1651,8 @@ CODES: Final[dict[str, Code]] = {
         "Pass the person's token on in `X-End-User-Token`: docs/people.md.",
     ),
     "person_token_early": Code(
-        "the person's token is not valid yet", "Compare the clocks of this host and the login."
+        "the person's token is not valid yet",
+        "Set the clocks of this host and of the login service: they differ.",
     ),
     "person_token_expired": Code(
         "the person's token has expired", "Get a new token from the login service."

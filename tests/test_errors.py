@@ -2,12 +2,18 @@
 
 import ast
 import inspect
+import re
+from collections import Counter
 from pathlib import Path
 
 from appliance import errors
 from appliance.errors import CODES, ApplianceError
 
 SOURCE = Path(errors.__file__).parent
+NO_STEP = re.compile(
+    r"(?:The|A|An|It|This|That|All|Nothing|Nobody|Other|No|Only|After|What|docs/\S+) "
+)
+"""A hint that begins so tells a fact and no step."""
 CLASSES = {
     name: kind
     for name, kind in vars(errors).items()
@@ -51,6 +57,17 @@ def test_every_code_tells_what_it_means_and_what_to_do() -> None:
         assert meaning and not meaning.endswith("."), code
         assert hint.endswith((".", "`")), code
         assert code == code.lower() and " " not in code
+
+
+def test_every_hint_begins_with_what_to_do() -> None:
+    assert [(code, hint) for code, (_, hint) in CODES.items() if NO_STEP.match(hint)] == []
+    assert NO_STEP.match("docs/trust.md lists the limits.") and NO_STEP.match("The log has it.")
+
+
+def test_one_thing_is_said_once() -> None:
+    """Two codes with one meaning would be one code."""
+    said = Counter(meaning for meaning, _ in CODES.values())
+    assert {meaning: count for meaning, count in said.items() if count > 1} == {}
 
 
 def test_an_error_explains_itself() -> None:

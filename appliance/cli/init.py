@@ -87,7 +87,7 @@ def init(
             f"  keys to sign and approve with: {keys}",
             "Not for production: publisher and approvers are keys on this machine.",
             "Next: appliance serve --detach, then appliance dataset new NAME --from FILE.csv",
-            f"Or a model: appliance model sign DIR --key {keys / 'publisher.pem'}",
+            f"Or a model: appliance artifact sign DIR --key {keys / 'publisher.pem'}",
         ]
     else:
         lines += ["Next: appliance trust update DIR, with what the security officer published"]

@@ -44,7 +44,10 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def key() -> None:
-    """API keys of apps."""
+    """API keys of apps.
+
+    `create` is the old name of `new`.
+    """
 
 
 @key.command()

@@ -54,7 +54,7 @@ def convert(output: Output, directory: Path, target: Path) -> None:
     }  # fmt: skip
     line = f"{safe(str(made.path))}: {found.architecture}, {found.type}, {size(made.size)}"
     output.data(document, [line, f"sha256 {made.sha256}"])
-    output.note(f"  appliance model sign {safe(str(made.path.parent))} --key KEY")
+    output.note(f"  appliance artifact sign {safe(str(made.path.parent))} --key KEY")
 
 
 @model.command()

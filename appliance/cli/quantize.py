@@ -67,7 +67,7 @@ def quantize(
     result = result_of(ctx, output, found, ModelQuantized)
     output.data({"id": found.id, "state": found.state, **result.document}, told(result))
     if result.recommended:
-        output.note(f"  appliance model sign {safe(result.directory)} --key KEY")
+        output.note(f"  appliance artifact sign {safe(result.directory)} --key KEY")
     else:
         ctx.exit(1)
 

@@ -119,9 +119,9 @@ def next_commands(
     """
     name = f"{base}:{task}"
     return (
-        *(() if signed else (f"appliance model sign {adapter} --key KEY",)),
-        f"appliance model import {adapter} --id {name}",
-        f"appliance model approve {name} --as NAME --key KEY --meaning WHY",
+        *(() if signed else (f"appliance artifact sign {adapter} --key KEY",)),
+        f"appliance artifact import {adapter} --id {name}",
+        f"appliance artifact approve {name} --as NAME --key KEY --meaning WHY",
         f"appliance model load {name}",
         f"appliance tune offer {number} TASK_DIR --as {name}",
     )

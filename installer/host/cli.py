@@ -172,7 +172,7 @@ def _restore(options: argparse.Namespace) -> Result:
         bring = backup.to_bring(place.layout, place.answers, found, place.layout.data)
         place.service.start()
     say(f"{place.layout.data} is as it was under {found['release']}.")
-    _say_models(bring, "Bring these models: appliance model import DIR --id ID")
+    _say_models(bring, "Bring these models: appliance artifact import DIR --id ID")
     return {"release": found["release"], "bring": bring}
 
 

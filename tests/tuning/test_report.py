@@ -175,7 +175,7 @@ def test_joules_where_the_host_tells_them() -> None:
 
 def test_the_next_commands_begin_with_the_signature_where_there_is_none() -> None:
     html = shown()
-    assert "appliance model sign /d/tuning/7/adapter" in html
+    assert "appliance artifact sign /d/tuning/7/adapter" in html
     assert "appliance tune offer 7 TASK_DIR --as smollm2-135m:licences" in html
     assert "model sign" not in shown(signed=True)
 
