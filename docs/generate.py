@@ -5,7 +5,8 @@ differs from what this makes. Run `.venv/bin/python docs/generate.py` after chan
 `appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
 `appliance/wire/openai/fields.py`, `appliance/incidents/rules.py`, `appliance/tasks/metrics.py`,
 `appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`,
-`installer/host/problems.py`, an endpoint, or the docstring of a package.
+`installer/host/problems.py`, `installer/host/answers.py`, an endpoint, or the docstring of a
+package or of a route.
 """
 
 import ast
@@ -13,10 +14,17 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+import appliance.api.anthropic
+import appliance.api.mcp
+import appliance.api.openai
 import appliance.wire.admin
 from appliance import config
 from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
@@ -31,6 +39,7 @@ from appliance.upstream_kinds import KINDS
 from appliance.wire.admin.endpoint import Endpoint
 from appliance.wire.openai.fields import TABLE, FieldGroup
 from installer.host import problems
+from installer.host.answers import Answers
 from tests.contract import seen
 
 DOCS = Path(__file__).parent
@@ -46,6 +55,10 @@ _METRICS_BEGIN = "<!-- metrics: made by docs/generate.py from appliance/tasks/me
 _METRICS_END = "<!-- end of metrics -->\n"
 _ROLES_BEGIN = "<!-- roles: made by docs/generate.py from appliance/wire/admin -->\n"
 _ROLES_END = "<!-- end of roles -->\n"
+_ANSWERS_BEGIN = "<!-- answers: made by docs/generate.py from installer/host/answers.py -->\n"
+_ANSWERS_END = "<!-- end of answers -->\n"
+_ROUTES_BEGIN = "<!-- routes: made by docs/generate.py from appliance/api -->\n"
+_ROUTES_END = "<!-- end of routes -->\n"
 _MESSAGES_BEGIN = "<!-- messages: made by docs/generate.py from installer/host/problems.py -->\n"
 _MESSAGES_END = "<!-- end of messages -->\n"
 _PACKAGES_BEGIN = "<!-- packages: made by docs/generate.py from the docstrings -->\n"
@@ -106,13 +119,29 @@ def config_document() -> str:
 
 
 def api_document() -> str:
-    """docs/api.md, with the part on fields that are not honoured made new."""
+    """docs/api.md, with the tables of routes and of fields that are not honoured made new."""
+    made = ["", "| route | method | |", "|---|---|---|", *_routes(), ""]
+    page = _between((DOCS / "api.md").read_text(encoding="utf-8"), _ROUTES_BEGIN, made, _ROUTES_END)
     lines = ["", "| refused | on | because |", "|---|---|---|"]
     lines += [_field_row(row) for row in TABLE if row.defaults is not None]
     lines += ["", "These change no answer, and are taken:", ""]
     lines += ["| harmless | on | because |", "|---|---|---|"]
     lines += [_field_row(row) for row in TABLE if row.defaults is None]
-    return _between("api.md", _BEGIN, lines, _END)
+    return _between(page, _BEGIN, lines, _END)
+
+
+def _routes() -> Iterator[str]:
+    """A row for each route and method, with the first line of its docstring."""
+    for package in (appliance.api.openai, appliance.api.anthropic, appliance.api.mcp):
+        for info in pkgutil.iter_modules(package.__path__):
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+            router = vars(module).get("router")
+            for route in router.routes if isinstance(router, APIRouter) else ():
+                if isinstance(route, APIRoute):
+                    path = re.sub(r"\{request_id\}", "{request-id}", route.path)
+                    path = re.sub(r"\{\w*_id(:path)?\}|resp_\{name\}", "{id}", path)
+                    said = (route.endpoint.__doc__ or "").partition("\n")[0].rstrip(".")
+                    yield _row([f"`{path}`", ", ".join(sorted(route.methods)), said])
 
 
 def scaling_document() -> str:
@@ -140,9 +169,10 @@ def collections_document() -> str:
     return _between("collections.md", _FORMATS_BEGIN, [*lines, ""], _FORMATS_END)
 
 
-def _between(name: str, begin: str, lines: list[str], end: str) -> str:
-    """A document with other lines between two marks."""
-    before, rest = (DOCS / name).read_text(encoding="utf-8").split(begin)
+def _between(page: str, begin: str, lines: list[str], end: str) -> str:
+    """A document, by its name or as its text, with other lines between two marks."""
+    text = page if "\n" in page else (DOCS / page).read_text(encoding="utf-8")
+    before, rest = text.split(begin)
     return before + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1]
 
 
@@ -173,10 +203,16 @@ def admin_document() -> str:
 
 
 def install_document() -> str:
-    """docs/install-guide.md, with the table of the installer's messages made new."""
+    """docs/install-guide.md, with the tables of answers and of messages made new."""
+    made = ["", "| key | default | means |", "|---|---|---|"]
+    for key in dataclasses.fields(Answers):
+        default = key.metadata["place"] or key.default
+        shown = f"`{_toml(default)}`" if default != "" else ""
+        made.append(_row([f"`{key.name}`", shown, key.metadata["doc"]]))
+    page = _between("install-guide.md", _ANSWERS_BEGIN, [*made, ""], _ANSWERS_END)
     lines = ["", "| code | do |", "|---|---|"]
     lines += [_row([f"`{code}`", hint]) for code, hint in problems.CODES.items()]
-    return _between("install-guide.md", _MESSAGES_BEGIN, [*lines, ""], _MESSAGES_END)
+    return _between(page, _MESSAGES_BEGIN, [*lines, ""], _MESSAGES_END)
 
 
 def structures_document() -> str:

@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,23 +30,43 @@ _KINDS: Final = {
 }
 
 
+def _key(default: Any, doc: str, place: str = "") -> Any:
+    """A key of the answer file: its default and meaning; an empty path means the default place."""
+    return field(default=default, metadata={"doc": doc, "place": place})
+
+
 @dataclass(frozen=True)
 class Answers:
-    """All keys of the answer file with their defaults; an empty path means the default place."""
+    """All keys of the answer file, for people in docs/install-guide.md, too."""
 
-    profile: str = "lab"
-    service: str = "auto"
-    account: str = "appliance"
-    operators: str = "appliance-operators"
-    prefix: str = ""
-    data: str = ""
-    state: str = ""
-    host: str = "127.0.0.1"
-    port: int = 8080
-    models: tuple[str, ...] = ()
-    fingerprint: str = ""
-    trust: str = ""
-    trust_fingerprint: str = ""
+    profile: str = _key(
+        "lab",
+        "`lab`: all on one machine, to try. `site`: with the organisation's trust root",
+    )
+    service: str = _key(
+        "auto", "`systemd`, `none` (you start `appliance serve`), or `auto`: systemd where it runs"
+    )
+    account: str = _key("appliance", "the service's account")
+    operators: str = _key("appliance-operators", "the group that may use the admin socket")
+    prefix: str = _key("", "the releases", "/opt/appliance")
+    data: str = _key("", "the data directory", "/var/lib/appliance")
+    state: str = _key("", "ledger and copies of the installer", "/var/lib/appliance-install")
+    host: str = _key("127.0.0.1", "where the server listens, set at the first installation")
+    port: int = _key(8080, "its port")
+    models: tuple[str, ...] = _key(
+        (),
+        "models of the stick to bring; with `multilingual-e5-small` evaluations measure nearest"
+        " neighbours",
+    )
+    fingerprint: str = _key("", "of the vendor's key, from the paper")
+    trust: str = _key(
+        "",
+        "for `site`: the officer's directory with `metadata/` and `targets/`; without it, the"
+        " bundle's",
+    )
+    trust_fingerprint: str = _key(
+        "", "for `site`: of the trust root, from the officer's printed record"
+    )
 
 
 @dataclass(frozen=True)
@@ -115,7 +135,7 @@ def parse(data: bytes) -> dict[str, Any]:
         table = tomllib.loads(data.decode("utf-8-sig"))
     except ValueError as error:
         raise _invalid(str(error)) from error
-    known = {field.name: field.default for field in fields(Answers)}
+    known = {each.name: each.default for each in fields(Answers)}
     for name, value in table.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]

@@ -1,0 +1,140 @@
+"""Each command and code block of the guides: the test that runs it, or why none does.
+
+A block that is marked in its page (`<!-- tested … -->`, `<!-- step: … -->`) is run by the test of
+its page. Every other one is in one of the tables here, by its page and its beginning.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import CHECKOUT
+
+MADE = {"install-results", "interop", "oms-interop", "soak-results", "cli", "config", "errors"}
+RUN = ("sh", "python", "js")
+"""The languages of blocks that run; `READ` are those of blocks that the product reads."""
+READ = ("toml", "json")
+_BLOCK = re.compile(
+    r"^(?P<mark><!-- (?:tested|step).*? -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class GuideBlock:
+    """A fenced block of a page.
+
+    Attributes:
+        mark: the comment before it, or nothing.
+    """
+
+    page: str
+    language: str
+    code: str
+    mark: str
+
+
+def pages() -> Iterator[Path]:
+    """The pages that people write."""
+    yield from (CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md")
+    found = sorted((CHECKOUT / "docs").glob("*.md"))
+    yield from (path for path in found if path.stem not in MADE)
+
+
+def blocks_of(path: Path) -> list[GuideBlock]:
+    """The blocks of a page, in order."""
+    text = path.read_text(encoding="utf-8")
+    return [
+        GuideBlock(path.stem, found["language"], found["code"], (found["mark"] or "").strip())
+        for found in _BLOCK.finditer(text)
+    ]
+
+
+def block(page: str, begins: str) -> str:
+    """The code of one block."""
+    path = CHECKOUT / ("" if page.isupper() else "docs") / f"{page}.md"
+    (found,) = (one.code for one in blocks_of(path) if one.code.startswith(begins))
+    return found
+
+
+WALKED: tuple[tuple[str, str], ...] = (
+    ("start-here", "appliance dataset new notices"),
+    ("datasets", "appliance dataset new orders"),
+    ("datasets", "appliance dataset split orders"),
+    ("datasets", "appliance key new plant-7"),
+    ("datasets", "appliance dataset seal orders"),
+    ("datasets", "appliance dataset import"),
+    ("gate", "appliance dataset seal orders"),
+    ("gate", "appliance task promote"),
+    ("gate", "appliance eval certificates"),
+    ("tasks", "appliance task new"),
+    ("tasks", "answer = client"),
+    ("tasks", "curl"),
+    ("tasks", "appliance eval compare"),
+    ("routes", "appliance route check"),
+    ("collections", "appliance collection new"),
+    ("collections", "appliance collection tune"),
+    ("documents-guide", "appliance key list"),
+    ("documents-guide", "appliance collection new"),
+    ("documents-guide", "appliance collection search"),
+    ("documents-guide", "appliance collection tune"),
+    ("documents-guide", "appliance collection add manuals /srv/manuals --keep-access"),
+    ("README", "from openai"),
+    ("admin-guide", "export APPLIANCE_DATA"),
+    ("admin-guide", "appliance tls issue"),
+    ("admin-guide", "appliance tls renew"),
+    ("admin-guide", "appliance audit retention"),
+    ("admin-guide", "cp -a"),
+    ("auditor-guide", "python3 verify_export.py /mnt/stick/log genesis.pub DATA/audit"),
+    ("auditor-guide", "appliance job result"),
+    ("auditor-guide", "python3 verify_result.py"),
+    ("auditor-guide", "curl"),
+)
+"""Run by tests/system/test_guide_walk.py."""
+
+_CHROOTS = "tests/installer/test_chroots.py"
+RUN_BY: dict[tuple[str, str], str] = {
+    ("admin-guide", "appliance serve"): "tests/system/test_docs_snippets.py",
+    ("app-guide", "export OPENAI_BASE_URL"): "tests/contract/test_guide.py",
+    ("install-guide", "mount -o ro /dev/sdX1 /mnt && cd /mnt/appliance\n"): _CHROOTS,
+    ("install-guide", "sha256sum vendor.pub"): _CHROOTS,
+    ("install-guide", "sh install.sh"): _CHROOTS,
+    ("install-guide", "mount -o ro /dev/sdX1 /mnt && cd /mnt/appliance &&"): _CHROOTS,
+    ("install-guide", "appliance-installer rollback"): _CHROOTS,
+    ("install-guide", "appliance-installer backup"): _CHROOTS,
+    ("install-guide", "appliance-installer status"): _CHROOTS,
+    ("install-guide", "mount -o ro /dev/sdX1 /mnt\n"): _CHROOTS,
+    ("routes", "appliance route sample"): "tests/cli/test_route.py",
+    ("routes", "appliance queue list"): "tests/cli/test_queue.py",
+    ("scaling-guide", "appliance upstream learn"): "tests/cli/test_upstream.py",
+    ("gpu", "make wheel-cuda13"): "tests/installer/test_built_plugin.py",
+    ("gpu", "pip download"): "tests/installer/test_built_plugin.py",
+}  # fmt: skip
+"""Run by another test, in its own words."""
+
+NOT_RUN: dict[tuple[str, str], str] = {
+    ("README", "make demo"): "it sets up the checkout and runs this suite",
+    ("CONTRIBUTING", "make setup"): "it sets up the checkout and runs this suite",
+    ("admin-guide", "systemd-creds"): "it needs systemd, and changes the host",
+    ("datasets", "appliance label new"): "two people, each under their own user of the host",
+    ("method-guide", "appliance label next"): "two people, each under their own user of the host",
+    ("gate", "appliance dataset seal plant"): "two people, each under their own user of the host",
+    ("install-guide", "appliance status"): "KEY and MODEL are the reader's own",
+    ("operator-guide", "appliance tui"): "screens and `--watch` stay open",
+    ("collections", "appliance eval run"): "minutes: a model answers every question",
+    ("auditor-guide", "python3 verify_receipt.py receipt.json genesis.pub --cited"): (
+        "a model must cite first: tests/auditor/test_verify_receipt.py"
+    ),
+    ("scaling-guide", "python -m vllm"): "vLLM is no part of the product",
+    ("tuning-guide", "appliance tune plan"): "it needs the tuning set: `make test-tune`",
+    ("tuning-guide", "make lock-torch"): "it needs torch's wheels",
+    ("tuning-guide", "appliance bundle tuning"): "it needs torch's wheels",
+    ("tuning-guide", "appliance tune teach"): "it needs a second model",
+    ("tuning-guide", "appliance model import"): "it needs a tuning: `make test-tune`",
+    ("tuning-guide", "appliance artifact import"): "it needs a tuning: `make test-tune`",
+    ("tuning-guide", "appliance tune report"): "it needs a tuning: `make test-tune`",
+    ("tuning-guide", "appliance quantize"): "it needs a model in F16",
+    ("tuning-guide", "appliance model convert"): "it needs a directory of safetensors",
+}
+"""Run by none, and why."""
