@@ -28,7 +28,7 @@ from appliance.governance.recheck import Sweep
 from appliance.governance.retention import Retention
 from appliance.governance.trust_updates import Renewal, TrustState
 from appliance.incidents.disk_trend import DiskTrend
-from appliance.incidents.kept import Incidents
+from appliance.incidents.history import Incidents
 from appliance.jobs.jobs import Jobs
 from appliance.metering.ledger import UsageLedger
 from appliance.observability.log_file import Kept

@@ -19,8 +19,8 @@ from typing import Final
 from msgspec.structs import replace as changed
 
 from appliance.app import Services
-from appliance.audit import answered
-from appliance.serving.again import request_of
+from appliance.audit import recorded_answer
+from appliance.serving.recorded_request import request_of
 from appliance.serving.replaying import Replaying
 from appliance.wire.admin.results import AnswersReplayed
 from benchmarks.models import MODELS, gguf
@@ -114,10 +114,10 @@ async def _altered(services: Services, model: Path, seqs: list[int], count: int)
         number, tried = tried, tried + 1
         change = alteration(number)
         async with replayed.altered(services, change, model) as elsewhere:
-            bodies = answered.bodies(services.reader, dice.choice(seqs))
+            bodies = recorded_answer.bodies(services.reader, dice.choice(seqs))
             while bool(bodies.intent["adapter"]) is not (change.name == "adapter"):
-                bodies = answered.bodies(services.reader, dice.choice(seqs))
-            answer = answered.opened(services.reader, bodies.seqs)
+                bodies = recorded_answer.bodies(services.reader, dice.choice(seqs))
+            answer = recorded_answer.opened(services.reader, bodies.seqs)
             asked = request_of(answer.intent.body, answer.intent.texts)
             moves = await replayed.moves(services, elsewhere, asked)
             verdict = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from appliance.advisor.questions import Questions
-from appliance.evals.known import CertifiedRoute, Contender, Quality, TaskEvidence
+from appliance.evals.evidence_reader import CertifiedRoute, Contender, Quality, TaskEvidence
 
 OPTIONS: Final = ("baseline", "prompt", "retrieval", "tuned", "cascade", "larger", "upstream")
 """Options that answer within the network, the simplest first."""

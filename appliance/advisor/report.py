@@ -12,7 +12,7 @@ from appliance.advisor.costs import MOST_UNCERTAIN
 from appliance.advisor.options import MeasuredFacts
 from appliance.advisor.questions import SOURCE, Questions, Range
 from appliance.advisor.verdict import NAMES, Option, Recommendation, parts
-from appliance.evals.known import Quality
+from appliance.evals.evidence_reader import Quality
 from appliance.reports import charts
 from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import ChartEstimate

@@ -19,8 +19,8 @@ from appliance.advisor.options import (
 )
 from appliance.audit.reader import LogReader
 from appliance.audit.search import MAX_LIMIT, Query
-from appliance.evals import known
-from appliance.evals.known import CertifiedRoute, Contender
+from appliance.evals import evidence_reader
+from appliance.evals.evidence_reader import CertifiedRoute, Contender
 from appliance.evals.store import newest_result
 from appliance.host.hardware import total_memory
 from appliance.serving.inference import OWN
@@ -45,20 +45,20 @@ def gather(
         needs: the model of the task's candidate; "" for a classifier only.
     """
     newest = newest_result(evaluations, task) if task else None
-    found, sources = known.TaskEvidence(task), []
+    found, sources = evidence_reader.TaskEvidence(task), []
     if newest is not None:
-        found = known.of_evaluation(newest[1])
+        found = evidence_reader.of_evaluation(newest[1])
         sources.append(("evaluation", str(newest[0])))
     if gates:
         gate = max(gates, key=lambda each: each.circumstances.issued_us)
-        found = known.with_gate(found, gate, needs)
+        found = evidence_reader.with_gate(found, gate, needs)
         said = f"{gate.found.verdict} on {gate.found.groups} sealed groups, {gate.id[:16]}"
         sources.append((f"gate of {gate.wanted.split}", said))
     facts = of_evidence(found)
     facts = replace(facts, made_of=(*sources, *facts.made_of))
     if found.own is not None and routes:
         latest = max(routes, key=lambda each: each.circumstances.issued_us)
-        facts = _with_cascade(facts, evaluations, known.of_route(latest), found.own)
+        facts = _with_cascade(facts, evaluations, evidence_reader.of_route(latest), found.own)
     return replace(
         facts,
         task=task,
@@ -72,7 +72,7 @@ def _with_cascade(
 ) -> MeasuredFacts:
     """The facts with the cascade of a route."""
     second = newest_result(evaluations, found.larger) if found.larger else None
-    larger = None if second is None else known.of_evaluation(second[1]).own
+    larger = None if second is None else evidence_reader.of_evaluation(second[1]).own
     made = cascade(
         found, candidate("own", small), None if larger is None else candidate("own", larger)
     )

@@ -24,7 +24,7 @@ from appliance.advisor.options import (
     with_people,
 )
 from appliance.advisor.questions import SOURCE, Price, Questions, Range, exactly
-from appliance.evals.known import Quality
+from appliance.evals.evidence_reader import Quality
 from appliance.statistics import power, verdict
 from appliance.wire.admin.advice import (
     AdviceDocument,

@@ -33,7 +33,7 @@ from appliance.evals import judging, pairs
 from appliance.evals.gate_report import called
 from appliance.evals.gate_subject import check_floor
 from appliance.routing import certifying
-from appliance.routing.rejudged import check_outcomes
+from appliance.routing.route_findings import check_outcomes
 from appliance.trust.bytes import ecdsa
 from appliance.trust.policy.policy import PolicyKey
 from appliance.trust.statements import evaluation, route, specification

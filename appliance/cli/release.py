@@ -41,7 +41,7 @@ from appliance.evals.gate_subject import NONE, baseline_of
 from appliance.evals.subject import draft_digest
 from appliance.facts import TaskFacts
 from appliance.tasks import catalogue
-from appliance.tasks.enforced import check_form
+from appliance.tasks.enforcement import check_form
 from appliance.text import many
 from appliance.trust.bytes import ecdsa, names
 from appliance.trust.bytes.directory import open_artifact

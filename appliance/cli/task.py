@@ -27,7 +27,7 @@ from appliance.evals.shots import choose
 from appliance.evals.subject import check_examples
 from appliance.facts import table_of
 from appliance.tasks import catalogue, drafting
-from appliance.tasks.enforced import check_form
+from appliance.tasks.enforcement import check_form
 from appliance.tasks.metrics import FORMS, METRICS
 from appliance.text import many
 from appliance.trust.bytes import ecdsa

@@ -21,7 +21,7 @@ from appliance.errors import ApplianceError, NotFound, Overloaded, Unavailable, 
 from appliance.evals import scoring
 from appliance.evals.baselines import Guess
 from appliance.evals.outcomes import RANKED, Outcome, ranked
-from appliance.looks.unasked import OURS
+from appliance.looks.lost_items import OURS
 from appliance.serving.generation import Generation
 from appliance.serving.inference import EVALUATION, Inference
 from appliance.tasks.definition import LabelForm, Task

@@ -27,8 +27,8 @@ from appliance.evals.gate_outcomes import GateMeasured
 from appliance.evals.gate_subject import GateSubject
 from appliance.evals.outcomes import Outcome
 from appliance.jobs.kind import Context, Waits
+from appliance.looks.lost_items import ERASED, OURS
 from appliance.looks.subject import LookParts
-from appliance.looks.unasked import ERASED, OURS
 from appliance.tasks.definition import LabelForm, Task
 from appliance.tasks.metrics import METRICS
 from appliance.types import Json

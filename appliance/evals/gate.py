@@ -46,8 +46,8 @@ from appliance.jobs.kind import Context
 from appliance.looks import replay
 from appliance.looks.answers import LookFiles, answered
 from appliance.looks.look import Judgement, SealedLook
+from appliance.looks.lost_items import UNCOUNTED
 from appliance.looks.subject import YEAR_US, LookParts, Specified, envelope_of, needs_engine
-from appliance.looks.unasked import UNCOUNTED
 from appliance.reports.page import render
 from appliance.statistics.power import groups_without_error
 from appliance.tasks.definition import LabelForm

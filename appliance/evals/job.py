@@ -23,6 +23,7 @@ from appliance.errors import BadRequest, EvaluationRefused, Unavailable
 from appliance.evals import evidence, neighbours, parameters, plan, scoring, shots, subject
 from appliance.evals.asking import Asking, CandidateReply, as_it_is, guessed, outcome, started
 from appliance.evals.baselines import battery, timed
+from appliance.evals.free_form import UnforcedTask, read_freely
 from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import PACKS
 from appliance.evals.packs.items import items as pack_items
@@ -33,7 +34,6 @@ from appliance.evals.report import page
 from appliance.evals.results import Measured, concluded
 from appliance.evals.store import OutcomeFiles
 from appliance.evals.subject import EvaluationSubject, Store
-from appliance.evals.unforced import UnforcedTask, read_freely
 from appliance.host.energy import EnergyMeter
 from appliance.jobs.kind import Context, JobKind
 from appliance.looks.answers import BATCH, Askable, answered, side_by_side

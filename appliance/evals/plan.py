@@ -17,9 +17,9 @@ import msgspec
 from appliance.errors import EvaluationRefused
 from appliance.evals import neighbours, scoring, shots
 from appliance.evals.baselines import battery, learnable
+from appliance.evals.free_form import forced
 from appliance.evals.parameters import EvaluationWanted
 from appliance.evals.subject import EvaluationSubject
-from appliance.evals.unforced import forced
 from appliance.serving.backend import Backends
 from appliance.tasks.inputs import checked
 from appliance.tasks.loaded import LoadedTask

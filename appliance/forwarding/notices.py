@@ -10,7 +10,7 @@ from typing import Final
 
 from appliance.clock import iso
 from appliance.config import NotifyConfig
-from appliance.incidents.kept import Look
+from appliance.incidents.history import Look
 from appliance.incidents.rules import Alarm
 from appliance.types import Json
 

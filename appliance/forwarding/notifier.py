@@ -13,7 +13,7 @@ from typing import Final
 
 from appliance.config import NotifyConfig
 from appliance.forwarding.notices import IncidentNotice, NoticePlan
-from appliance.incidents.kept import Look
+from appliance.incidents.history import Look
 
 _PATIENCE_S: Final = 5.0
 _log = logging.getLogger("appliance")

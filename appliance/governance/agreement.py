@@ -31,8 +31,8 @@ from appliance.audit.reader import LogReader
 from appliance.clock import Clock
 from appliance.db import reading
 from appliance.errors import AuditRefused, AuditUnavailable, StateRefused
-from appliance.governance import proven, rows
-from appliance.governance.proven import ANY, KINDS, TABLES, ProvenFacts, State, UnprovenRow
+from appliance.governance import log_state, rows
+from appliance.governance.log_state import ANY, KINDS, TABLES, ProvenFacts, State, UnprovenRow
 from appliance.types import Held, Json, Told
 
 TABLE: Final = """
@@ -268,10 +268,10 @@ class Agreement:
         else:  # of what was pruned, no entry tells
             state = {table: {ANY: ProvenFacts()} for table in TABLES} if first else {}
         begun = record.size if record else first
-        proven.fold(state, (entry.body for entry in self._reader.since(begun, size, KINDS)))
+        log_state.fold(state, (entry.body for entry in self._reader.since(begun, size, KINDS)))
         with reading(self._database) as connection:
             there = rows.read(connection)
-        found = proven.differences(state, there)
+        found = log_state.differences(state, there)
         return _Found(record, self._reader.entry(size - 1), state, there, found)
 
     def _ends_early(self, record: Record, first: int, size: int) -> str:
@@ -291,12 +291,12 @@ class Agreement:
         """Make rows stricter and have an entry say what holds from here on."""
         with self._database.begin() as connection:
             rows.mend(connection, found, self._clock.wall_us())
-            made = proven.settled(found, rows.read(connection))
+            made = log_state.settled(found, rows.read(connection))
             drafts = []
             for part in _parts(made):
                 drafts.append(
                     Draft.deed(
-                        proven.SETTLED,
+                        log_state.SETTLED,
                         actor,
                         reason=reason,
                         ends_early=ends_early,
@@ -323,7 +323,7 @@ class Agreement:
     def _save(self, found: _Found | None) -> None:
         if found is None or (found.record and found.record.size == found.size):
             return
-        kept = Record(found.size, found.last.leaf.hex(), proven.agreed(found.state, found.rows))
+        kept = Record(found.size, found.last.leaf.hex(), log_state.agreed(found.state, found.rows))
         data = msgspec.json.encode(kept)
         sql = text("INSERT OR REPLACE INTO agreement VALUES (1, :record, :code)")
         try:

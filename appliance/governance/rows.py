@@ -11,7 +11,15 @@ from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, text
 
-from appliance.governance.proven import RANKS, ProvenFacts, State, UnprovenRow, Value, Values, label
+from appliance.governance.log_state import (
+    RANKS,
+    ProvenFacts,
+    State,
+    UnprovenRow,
+    Value,
+    Values,
+    label,
+)
 from appliance.registry.audit_entries import facts_digest
 
 Bound: TypeAlias = dict[str, Value | bytes]

@@ -20,8 +20,8 @@ from appliance.datasets.ledger import LedgerLook
 from appliance.errors import EvaluationRefused, PolicyRefused
 from appliance.jobs.kind import Context, JobKind, digest
 from appliance.looks.answers import LookFiles
+from appliance.looks.lost_items import interruption
 from appliance.looks.subject import LookParts, LookSubject, Specified, envelope_of
-from appliance.looks.unasked import interruption
 from appliance.trust.bytes import durable
 from appliance.trust.statements import route, specification
 from appliance.trust.statements.evaluations import Evaluations

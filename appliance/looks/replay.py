@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused
-from appliance.looks.unasked import OURS
+from appliance.looks.lost_items import OURS
 from appliance.types import Json
 
 ITEMS: Final = 200

@@ -32,8 +32,8 @@ from appliance.jobs.kind import Context
 from appliance.looks import replay
 from appliance.looks.answers import answered
 from appliance.looks.look import Judgement, SealedLook
+from appliance.looks.lost_items import OURS, interruption
 from appliance.looks.subject import YEAR_US, Specified, envelope_of, needs_engine
-from appliance.looks.unasked import OURS, interruption
 from appliance.reports.page import render
 from appliance.routing import certifying, confidence, report
 from appliance.routing import subject as subjects
@@ -47,7 +47,7 @@ from appliance.routing.certifying import (
     parse,
 )
 from appliance.routing.confidence import MILLION, Confidence
-from appliance.routing.rejudged import numbers, outward, terms_of
+from appliance.routing.route_findings import numbers, outward, terms_of
 from appliance.routing.rules import unclaimed
 from appliance.routing.subject import CalibrationParts, Drawn, RouteSubject, subject_of
 from appliance.serving.inference import Inference

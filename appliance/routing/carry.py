@@ -25,7 +25,7 @@ from appliance.routing import catalogue, confidence, outcomes
 from appliance.routing.calibration import at_place, observe, replayed
 from appliance.routing.certifying import Observed
 from appliance.routing.confidence import MILLION
-from appliance.routing.rejudged import judged
+from appliance.routing.route_findings import judged
 from appliance.routing.subject import CalibrationParts, open_answers
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import evaluation

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from appliance.audit.log import Draft
-from appliance.serving.again import REST, AskedRest, rest_of
 from appliance.serving.backend import PreparedRequest
+from appliance.serving.recorded_request import REST, AskedRest, rest_of
 from appliance.types import Caller, Constraint, Json, Tools
 
 TOKENS: Final = 256

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from appliance.admission.places import Place
 from appliance.engine.text.reply import ReplyForm
-from appliance.serving.computed import Computed
+from appliance.serving.answer_numbers import Computed
 from appliance.types import Delta, GenerationRequest, Json, ModelCard, Principal
 from appliance.workers.coverage import Obstacle
 

@@ -20,10 +20,10 @@ from appliance.admission.places import Place
 from appliance.audit.log import Draft
 from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, AuditUnavailable
+from appliance.serving.answer_numbers import PART
 from appliance.serving.audit_entries import BYTES, MICROSECONDS, TOKENS
 from appliance.serving.backend import ModelBackend, PreparedRequest
 from appliance.serving.choices import Choices
-from appliance.serving.computed import PART
 from appliance.serving.recording import Recording
 from appliance.types import (
     Answerer,

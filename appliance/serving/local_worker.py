@@ -12,9 +12,9 @@ from appliance.engine.protocol import Prepare, Prepared, Row, Tokenize
 from appliance.engine.text.reply import ReplyForm
 from appliance.errors import ApplianceError, BadRequest, Unavailable, WorkerLost
 from appliance.pool.pool import Pool
+from appliance.serving.answer_numbers import Computed
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
-from appliance.serving.computed import Computed
 from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal, Priority
 from appliance.workers.coverage import Obstacle

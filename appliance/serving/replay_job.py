@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Final
 
-from appliance.audit import answered
-from appliance.audit.answered import RecordedAnswer
+from appliance.audit import recorded_answer
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
+from appliance.audit.recorded_answer import RecordedAnswer
 from appliance.audit.search import Query
 from appliance.errors import BadRequest, NotFound, Refused
 from appliance.jobs.kind import Context, JobKind
 from appliance.observability.metrics import Metrics
-from appliance.serving.again import check
+from appliance.serving.recorded_request import check
 from appliance.serving.replaying import Replaying
 from appliance.serving.replays import KIND
 from appliance.types import Json
@@ -127,10 +127,10 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
 
     def _proved(self, one: int | bytes, key: bytes) -> RecordedAnswer:
         if isinstance(one, bytes):
-            return answered.of_line(one, key)
-        found = answered.bodies(self._reader, one)
+            return recorded_answer.of_line(one, key)
+        found = recorded_answer.bodies(self._reader, one)
         check(found.intent, found.outcome)
-        return answered.opened(self._reader, found.seqs)
+        return recorded_answer.opened(self._reader, found.seqs)
 
     async def _written(
         self, job: Context[ReplayWanted], named: "list[int | bytes]"
@@ -146,9 +146,9 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
                     job.report("writing", count, len(named))
                     if isinstance(seq, int):
                         try:
-                            found = answered.bodies(self._reader, seq)
+                            found = recorded_answer.bodies(self._reader, seq)
                             check(found.intent, found.outcome)
-                            file.write(answered.line_of(self._reader, found.seqs) + b"\n")
+                            file.write(recorded_answer.line_of(self._reader, found.seqs) + b"\n")
                             count += 1
                         except (Refused, NotFound) as error:
                             reasons[error.message] += 1

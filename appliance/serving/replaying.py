@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from appliance.admission.places import Place, Shares
-from appliance.audit.answered import RecordedAnswer
+from appliance.audit.recorded_answer import RecordedAnswer
 from appliance.errors import ApplianceError, Overloaded, StateRefused, Unavailable
-from appliance.serving.again import check, impossible, request_of
+from appliance.serving.answer_numbers import PART, AnswerNumbers, differing, token_of
 from appliance.serving.backend import PreparedRequest
 from appliance.serving.choices import Choices
-from appliance.serving.computed import PART, AnswerNumbers, differing, token_of
 from appliance.serving.inference import REPLAY
 from appliance.serving.local_worker import LocalWorker
+from appliance.serving.recorded_request import check, impossible, request_of
 from appliance.types import Delta, Limits, ModelCard, Principal, Priority
 from appliance.wire.admin.results import AnswerReplayed
 

@@ -18,9 +18,9 @@ from typing import Final
 from appliance.serving.backend import ModelBackend, PreparedRequest, Wrapped, common, inner
 from appliance.statistics.labels import blended, distribution, prior, total
 from appliance.tasks import labelled, values
-from appliance.tasks.decided import decided
 from appliance.tasks.definition import JsonForm, LabelForm, Output, form_of
-from appliance.tasks.enforced import constraint, most_tokens
+from appliance.tasks.enforcement import constraint, most_tokens
+from appliance.tasks.field_confidence import decided
 from appliance.tasks.inputs import Values, values_of
 from appliance.tasks.judging import Judging
 from appliance.tasks.loaded import LoadedTask

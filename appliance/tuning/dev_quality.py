@@ -15,7 +15,7 @@ from appliance.evals.outcomes import Outcome
 from appliance.statistics.labels import distribution
 from appliance.tasks import values
 from appliance.tasks.definition import JsonForm, LabelForm
-from appliance.tasks.enforced import constraint, most_tokens
+from appliance.tasks.enforcement import constraint, most_tokens
 from appliance.tasks.loaded import LoadedTask
 from appliance.tuning.candidates import labelled_outcomes, outcome
 from appliance.tuning.proof import AdapterForm

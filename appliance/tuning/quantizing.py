@@ -38,7 +38,7 @@ from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.bytes import durable
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.trust.gguf.gguf import GgufFacts, vet
-from appliance.tuning import examples, importance, selection, unchanged
+from appliance.tuning import examples, importance, same_model, selection
 from appliance.tuning.dev_quality import measured
 from appliance.tuning.plan import MIB
 from appliance.tuning.quantizer_process import collected_by_child, made_by_child
@@ -167,7 +167,7 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
         with contextlib.closing(model):
             self._check_source(model.facts)
             with _mapped(model.sealed) as data:
-                before = unchanged.identity(data)
+                before = same_model.identity(data)
             job.report("asking the source", 0, 0)
             source = await job.unless_stopped(
                 self._answers(model, subject, learning=wanted.importance)
@@ -181,7 +181,7 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
                 weighed = None if name in UNWEIGHTED else matrix
                 order = self._order(model, ftype, source.rows, weighed, name in BESIDE)
                 with await self._made(job, model, name, order) as made:
-                    files[name] = unchanged.check(before, made.identity), made.file.sealed.sha256
+                    files[name] = same_model.check(before, made.identity), made.file.sealed.sha256
                     job.report(f"asking {name}", number, len(types))
                     answered = await job.unless_stopped(self._answers(made.file, subject))
                     one = selection.Made(
@@ -333,7 +333,7 @@ def _vetted(name: str, made: tuple[int, Result]) -> _Making:
     sealed = seal_and_close(made[0], f"{name}.gguf")
     try:
         with _mapped(sealed) as data:
-            return _Making(_QuantizedFile(sealed, vet(data)), unchanged.identity(data), made[1])
+            return _Making(_QuantizedFile(sealed, vet(data)), same_model.identity(data), made[1])
     except BaseException:
         sealed.close()
         raise

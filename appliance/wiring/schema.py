@@ -12,7 +12,7 @@ from appliance.datasets import label_queues
 from appliance.datasets import ledger as ledgers
 from appliance.forwarding import cursors as forwarded
 from appliance.governance import agreement, erasing
-from appliance.incidents import kept as incidents
+from appliance.incidents import history as incidents
 from appliance.jobs import store as job_store
 from appliance.metering import ledger as metering
 from appliance.peers import seen_logs

@@ -19,7 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from installer.bundle import carried, debs, e5, licences, media, pages, plugins, pyz, runtime, sbom
+from installer.bundle import (
+    bundled_wheels,
+    debs,
+    e5,
+    licences,
+    media,
+    pages,
+    plugins,
+    pyz,
+    runtime,
+    sbom,
+)
 from installer.bundle.cache import cache_root, sha256_file
 from installer.bundle.default_model import default_model, lay_out
 from installer.bundle.llama_recipe import recipe
@@ -110,7 +121,7 @@ def _wheels() -> list[Path]:
     directory = fill(LOCKS, CHECKOUT, llama, BUNDLED)
     built = {llama.path.name: llama.sha256}
     built |= {path.name: sha256_file(path) for path in directory.glob(f"{OWN}-*.whl")}
-    return carried.carried(directory, built)
+    return bundled_wheels.carried(directory, built)
 
 
 def _sabotaged(path: Path, work: Path) -> Path:
@@ -203,7 +214,7 @@ def _texts(
         **programs(CHECKOUT / "auditor"),
         **monitoring(CHECKOUT / "appliance/incidents/monitoring"),
         "LICENSES/appliance.txt": (CHECKOUT / "LICENSE").read_bytes(),
-        **carried.texts(),
+        **bundled_wheels.texts(),
     }
     for path in sorted((work / "licences" / "debian").iterdir()):
         texts[f"LICENSES/debian/{path.name}.txt"] = path.read_bytes()

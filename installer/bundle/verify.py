@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from installer.bundle import carried, sbom
+from installer.bundle import bundled_wheels, sbom
 from installer.bundle.steps import BundleError, command_line, say
 from installer.host import manifest, signature
 from installer.host.files import hash_file
@@ -43,8 +43,8 @@ def verify(bundle: Path, key: Path | None = None) -> tuple[Manifest, str]:
                     raise BundleError(f"{chunk.path}: the list and the manifest differ")
         if "sbom.cdx.json" in sums:
             _check_sbom(bundle, document)
-        if any(name.startswith(f"{carried.ON_STICK}/") for name in sums):
-            carried.check_stick(bundle, {p.name: p.sha256 for p in document.of("wheel")})
+        if any(name.startswith(f"{bundled_wheels.ON_STICK}/") for name in sums):
+            bundled_wheels.check_stick(bundle, {p.name: p.sha256 for p in document.of("wheel")})
         return document, signature.fingerprint(key)
     except InstallError as error:
         raise BundleError(f"{error.code}: {error.message}") from error

@@ -5,7 +5,7 @@ from datetime import date
 
 from appliance.advisor.options import MeasuredFacts, OptionMeasured
 from appliance.advisor.questions import Questions, read
-from appliance.evals.known import Quality
+from appliance.evals.evidence_reader import Quality
 
 TODAY = date(2026, 11, 27)
 MACHINE = """

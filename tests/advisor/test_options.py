@@ -14,14 +14,16 @@ from appliance.advisor.options import (
     told,
 )
 from appliance.advisor.questions import read
-from appliance.evals import known
+from appliance.evals import evidence_reader
 from appliance.wire.admin.results import EvaluationResult
 
 HOUR = 3_600_000_000
 
 
 def from_evaluation(result: dict[str, Any], adapters: tuple[str, ...] = ()) -> MeasuredFacts:
-    return of_evidence(known.of_evaluation(EvaluationResult.model_validate(result)), adapters)
+    return of_evidence(
+        evidence_reader.of_evaluation(EvaluationResult.model_validate(result)), adapters
+    )
 
 
 def row(name: str, kind: str, quality: float, *, model: str = "", mib: int = 0) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from appliance.advisor.options import MeasuredFacts, OptionMeasured, cascade
 from appliance.advisor.questions import Questions
 from appliance.advisor.verdict import Recommendation, advise, document
-from appliance.evals.known import CertifiedRoute, Quality
+from appliance.evals.evidence_reader import CertifiedRoute, Quality
 from tests.advisor.scenarios import (
     CLOUD,
     FIXED,

@@ -21,7 +21,7 @@ from appliance.errors import (
 )
 from appliance.evals.asking import ASKER, TRIES, Asking
 from appliance.evals.outcomes import RANKED
-from appliance.looks.unasked import OURS
+from appliance.looks.lost_items import OURS
 from appliance.serving.inference import Inference
 from appliance.tasks.definition import parse
 from appliance.tasks.metrics import METRICS

@@ -4,7 +4,7 @@ from typing import Any
 
 from appliance.config import NotifyConfig
 from appliance.forwarding.notices import NoticePlan
-from appliance.incidents.kept import Look
+from appliance.incidents.history import Look
 from appliance.incidents.rules import Alarm, Level
 
 HOUR = 3_600_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from appliance.config import NotifyConfig
 from appliance.forwarding.notifier import Notifier
-from appliance.incidents.kept import Look
+from appliance.incidents.history import Look
 from appliance.incidents.rules import Alarm
 from tests.audit.logs import ORIGIN
 from tests.forwarding.test_forwarder import until

@@ -24,7 +24,7 @@ from appliance.errors import ApplianceError
 from appliance.facts import RouteFacts
 from appliance.governance import rows
 from appliance.governance.agreement import AGREES
-from appliance.governance.proven import KINDS
+from appliance.governance.log_state import KINDS
 from appliance.trust.artifacts.records import Records
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.statements.pointer import TaskPointer, TaskVersion

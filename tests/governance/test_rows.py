@@ -10,7 +10,7 @@ from appliance.app import initialise, open_services
 from appliance.datasets.ledger import LedgerLook, groups_digest
 from appliance.datasets.marks import SplitMarks
 from appliance.governance import rows
-from appliance.governance.proven import ProvenFacts, UnprovenRow
+from appliance.governance.log_state import ProvenFacts, UnprovenRow
 
 
 def test_each_table_is_read(tmp_path: Path) -> None:

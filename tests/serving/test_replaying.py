@@ -13,10 +13,10 @@ import pytest_asyncio
 from msgspec.structs import replace as other
 
 from appliance.app import Services
-from appliance.audit import answered
-from appliance.serving.again import request_of
+from appliance.audit import recorded_answer
 from appliance.serving.backend import PreparedRequest
 from appliance.serving.local_worker import LocalWorkers
+from appliance.serving.recorded_request import request_of
 from appliance.serving.replaying import Replaying
 from appliance.types import Delta
 from appliance.workers.coverage import Obstacle
@@ -57,7 +57,7 @@ async def test_a_mixed_load_is_the_same_in_another_process(
     found = {one.seq: (one.verdict, one.why) for one in told.answers}
     assert found == dict.fromkeys(recorded.seqs, ("same", "")), told.document
     assert (told.same, told.differs, told.cannot) == (ANSWERS, 0, 0)
-    bodies = [answered.bodies(again.reader, seq).intent for seq in recorded.seqs]
+    bodies = [recorded_answer.bodies(again.reader, seq).intent for seq in recorded.seqs]
     assert len({body["model"] for body in bodies}) == 2 and len(KINDS) == 8
     assert any(body["adapter"] for body in bodies) and ADAPTER and LABELS and FIELDS
     (entry,) = [e for e in again.reader.tail(20) if e.body.get("action") == "replay"]
@@ -70,9 +70,9 @@ async def test_a_task_that_writes_otherwise_is_found(recorded: Recorded, again: 
     async def wrong(digest: str, prepared: PreparedRequest, pieces: Sequence[Delta]) -> str | None:
         return "another"
 
-    bodies = (answered.bodies(again.reader, seq) for seq in recorded.seqs)
+    bodies = (recorded_answer.bodies(again.reader, seq) for seq in recorded.seqs)
     of_task = next(body for body in bodies if "task" in body.intent)
-    answer = answered.opened(again.reader, of_task.seqs)
+    answer = recorded_answer.opened(again.reader, of_task.seqs)
     local = LocalWorkers(again.pool, again.supervisor)
     told = [
         await Replaying(local, again.shares, texts).verdict(answer)
@@ -122,7 +122,7 @@ async def test_whatever_moves_a_number_is_found(
     recorded: Recorded, again: Services, default_model_path: Path, change: Alteration
 ) -> None:
     """Of each: brute force over the log-probabilities says whether an answer must differ."""
-    bodies = [answered.bodies(again.reader, seq) for seq in recorded.seqs]
+    bodies = [recorded_answer.bodies(again.reader, seq) for seq in recorded.seqs]
     plain = [b for b in bodies if not {"task"} & b.intent.keys() and '"constraint":null' in
              json.dumps(b.intent["params"], separators=(",", ":"))]  # fmt: skip
     by = [next(b for b in plain if bool(b.intent["adapter"]) is own) for own in (True, False)]
@@ -130,7 +130,7 @@ async def test_whatever_moves_a_number_is_found(
     async with replayed.altered(again, change, default_model_path) as elsewhere:
         replaying = Replaying(elsewhere, again.shares, replayed.unwritten)
         for body in by:
-            answer = answered.opened(again.reader, body.seqs)
+            answer = recorded_answer.opened(again.reader, body.seqs)
             asked = request_of(answer.intent.body, answer.intent.texts)
             moved = await replayed.moves(again, elsewhere, asked)
             found.append((moved, (await replaying.verdict(answer)).verdict))
@@ -143,7 +143,9 @@ async def test_the_control_computes_the_same(
 ) -> None:
     async with replayed.altered(again, Alteration("nothing"), default_model_path) as elsewhere:
         for seq in recorded.seqs[:8]:
-            answer = answered.opened(again.reader, answered.bodies(again.reader, seq).seqs)
+            answer = recorded_answer.opened(
+                again.reader, recorded_answer.bodies(again.reader, seq).seqs
+            )
             assert (
                 await Replaying(elsewhere, again.shares, replayed.unwritten).verdict(answer)
             ).verdict == "same"
@@ -155,10 +157,10 @@ async def test_a_difference_says_where_and_both_tokens(
     change = Alteration("weights", replayed.flipped(3, 200_000))
     async with replayed.altered(again, change, default_model_path) as elsewhere:
         for seq in recorded.seqs:
-            body = answered.bodies(again.reader, seq)
+            body = recorded_answer.bodies(again.reader, seq)
             if "task" in body.intent or not str(body.intent["request_id"]):
                 continue
-            answer = answered.opened(again.reader, body.seqs)
+            answer = recorded_answer.opened(again.reader, body.seqs)
             told = await Replaying(elsewhere, again.shares, replayed.unwritten).verdict(answer)
             if told.why == "another token was chosen" and told.token == 0:
                 assert told.was != told.now and told.was
@@ -230,7 +232,9 @@ async def test_another_engine_or_no_model_is_a_reason(
     monkeypatch.setattr(again.pool, "cards", list)
     nowhere: Any = replayed.Elsewhere(again, None, lambda r: r)  # type: ignore[arg-type] # it is not asked
     local = Replaying(nowhere, again.shares, replayed.unwritten)
-    answer = answered.opened(again.reader, answered.bodies(again.reader, recorded.seqs[0]).seqs)
+    answer = recorded_answer.opened(
+        again.reader, recorded_answer.bodies(again.reader, recorded.seqs[0]).seqs
+    )
     assert "no model that may serve" in (await local.verdict(answer)).why
     assert Obstacle.UPSTREAM.value == "upstream"
 

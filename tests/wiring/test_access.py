@@ -1,7 +1,7 @@
 """Keys: their changes are in the log, and what log and rows differ about is held back at once."""
 
 from appliance.governance.agreement import AgreementFound
-from appliance.governance.proven import UnprovenRow
+from appliance.governance.log_state import UnprovenRow
 from appliance.wiring.access import AccessRoom
 from appliance.wiring.log import LogRoom
 

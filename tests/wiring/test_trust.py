@@ -4,7 +4,7 @@ import pytest
 
 from appliance.errors import StateRefused
 from appliance.governance.agreement import AgreementFound
-from appliance.governance.proven import UnprovenRow
+from appliance.governance.log_state import UnprovenRow
 from appliance.wiring.log import LogRoom
 from appliance.wiring.trust import TrustRoom
 from appliance.workers.supervisor import ENGINE, engine_version

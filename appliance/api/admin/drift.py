@@ -18,7 +18,7 @@ from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.clock import iso
 from appliance.errors import Refused
-from appliance.evals import known
+from appliance.evals import evidence_reader
 from appliance.evals.job import DIRECTORY as EVALUATIONS
 from appliance.evals.store import newest_result
 from appliance.reports.page import render
@@ -73,7 +73,7 @@ def _shown(services: Services, task: str) -> wire.Drift:
 def _advice(services: Services, found: Watch) -> tuple[str, ...]:
     """With the curve of the newest evaluation, and the price of labels as it was told last."""
     newest = newest_result(services.data / EVALUATIONS, found.task)
-    curve = () if newest is None else known.of_evaluation(newest[1]).curve
+    curve = () if newest is None else evidence_reader.of_evaluation(newest[1]).curve
     price, currency = None, ""
     with contextlib.suppress(Refused):
         given = shelf.last(services.data / shelf.DIRECTORY, found.task).document

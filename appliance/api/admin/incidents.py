@@ -9,7 +9,7 @@ from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
 from appliance.clock import iso
-from appliance.incidents.kept import IncidentRecord
+from appliance.incidents.history import IncidentRecord
 from appliance.incidents.rules import Alarm
 from appliance.wire.admin import incidents as wire
 

@@ -10,8 +10,8 @@ from appliance.audit.entry import LogEntry
 from appliance.audit.reader import LogReader
 from appliance.errors import AuditRefused, NotFound, Refused
 from appliance.retrieval.commitments import TEXT, nonce_of
-from appliance.serving import again
-from appliance.serving.computed import PART
+from appliance.serving import recorded_request
+from appliance.serving.answer_numbers import PART
 from appliance.wire.openai.receipts import AnsweredBy, EntryRef, Evidence, ReceiptResponse
 
 _REQUEST_ID: Final = re.compile("req-[0-9a-f]{32}")
@@ -51,7 +51,7 @@ def _replayable(reader: LogReader, intent: LogEntry, outcome: LogEntry | None) -
     if intent.kind != "intent":
         return None
     try:
-        again.check(intent.body, None if outcome is None else outcome.body)
+        recorded_request.check(intent.body, None if outcome is None else outcome.body)
         reader.content(intent.seq, "prompt")
         if outcome is not None:
             reader.content(outcome.seq, PART)

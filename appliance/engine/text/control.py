@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from appliance.engine import effort
-from appliance.engine.text.spelled import longest_of
+from appliance.engine.text.text_set import longest_of
 from appliance.errors import BadRequest
 from appliance.types import JsonValue
 

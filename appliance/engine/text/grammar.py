@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.engine.text.calls import ForcedCalls
-from appliance.engine.text.ending import STRUCTURE, Endings
 from appliance.engine.text.enforceable import enforceable
-from appliance.engine.text.following import JsonText, repeating
+from appliance.engine.text.json_completion import STRUCTURE, Endings
+from appliance.engine.text.json_scanner import JsonText, repeating
 from appliance.engine.text.numbers import Growing
 from appliance.engine.text.phrases import endings as ends_of
 from appliance.engine.text.phrases import expressions, formats

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.engine.text.following import DIGITS, NUMBER
+from appliance.engine.text.json_scanner import DIGITS, NUMBER
 
 
 class Growing:

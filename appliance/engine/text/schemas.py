@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import jsonschema_rs
 
-from appliance.engine.text.costly import costly
+from appliance.engine.text.schema_cost import costly
 from appliance.errors import BadRequest
 from appliance.trust.bytes import strict_json
 from appliance.types import JsonValue

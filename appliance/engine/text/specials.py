@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from appliance.engine.text.runs import check_runs
-from appliance.engine.text.spelled import longest_of
+from appliance.engine.text.text_set import longest_of
 
 _SPACES: Final = b" \t\n\v\f\r"
 _RUN: Final = re.compile(rb"[ \t\n\v\f\r]*")

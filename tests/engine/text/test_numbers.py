@@ -9,8 +9,8 @@ import pytest
 
 from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.text.calls import ForcedCalls
-from appliance.engine.text.following import MOST_DIGITS, JsonText
 from appliance.engine.text.grammar import GrammarCache, Guide
+from appliance.engine.text.json_scanner import MOST_DIGITS, JsonText
 from appliance.engine.text.numbers import Growing
 from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Tools

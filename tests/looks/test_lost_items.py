@@ -1,6 +1,6 @@
 """How many items may lack an answer for a reason of ours."""
 
-from appliance.looks.unasked import MOST_UNASKED, OURS, UNCOUNTED, interruption
+from appliance.looks.lost_items import MOST_UNASKED, OURS, UNCOUNTED, interruption
 
 
 def test_more_than_a_fiftieth_of_either_side_ends_a_look() -> None:

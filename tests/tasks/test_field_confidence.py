@@ -6,8 +6,8 @@ import math
 import pytest
 
 from appliance.engine.logprobs import FLOOR
-from appliance.tasks.decided import decided
 from appliance.tasks.definition import JsonForm
+from appliance.tasks.field_confidence import decided
 from appliance.tasks.schemas import ObjectSchema
 from appliance.types import Decision
 from tests.tasks import example

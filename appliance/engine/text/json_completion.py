@@ -11,7 +11,7 @@ nothing is changed.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from appliance.engine.text.following import JsonText
+from appliance.engine.text.json_scanner import JsonText
 from appliance.engine.text.phrases import spelled
 
 _MOST: Final = 512  # tokens of a way

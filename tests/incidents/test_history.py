@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from appliance.db import open_database
 from appliance.errors import NotFound
-from appliance.incidents.kept import AGAIN_US, TABLES, Incidents
+from appliance.incidents.history import AGAIN_US, TABLES, Incidents
 from appliance.incidents.rules import Alarm
 
 HOUR = 3_600_000_000

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from appliance.errors import StateRefused
-from appliance.serving.computed import PART
+from appliance.serving.answer_numbers import PART
 from appliance.types import (
     Constraint,
     GenerationRequest,

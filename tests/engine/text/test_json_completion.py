@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.engine.text.calls import ForcedCalls
-from appliance.engine.text.ending import Endings
 from appliance.engine.text.grammar import GrammarCache, Guide
+from appliance.engine.text.json_completion import Endings
 from appliance.trust.bytes.sealed import SealedFile
 from appliance.types import Constraint, Tools
 

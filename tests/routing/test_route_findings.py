@@ -10,7 +10,7 @@ import pytest
 from appliance.errors import EvaluationRefused
 from appliance.evals import pairs
 from appliance.routing.certifying import Observed
-from appliance.routing.rejudged import check_outcomes
+from appliance.routing.route_findings import check_outcomes
 from appliance.trust.statements import route
 from appliance.trust.statements.route import RouteCertificate
 from tests.auditor.test_verify_certificate import pem

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from appliance.engine.text.costly import (
+from appliance.engine.text.schema_cost import (
     LARGEST_DIVISOR,
     MOST_DATA,
     MOST_NAMES,

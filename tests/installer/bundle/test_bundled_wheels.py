@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from installer.bundle import carried, sbom
+from installer.bundle import bundled_wheels, sbom
+from installer.bundle.bundled_wheels import LISTS, ON_STICK, check_stick
 from installer.bundle.cache import sha256_file
-from installer.bundle.carried import LISTS, ON_STICK, check_stick
 from installer.bundle.locks import LOCKS
 from installer.bundle.steps import BundleError
 from installer.bundle.wheel_facts import read_wheel
@@ -38,7 +38,7 @@ class Small:
         self.lock.write_text(f"a==1.0 --hash=sha256:{sha256_file(self.wheels / A)}\n")
 
     def carried(self) -> list[str]:
-        found = carried.carried(self.wheels, self.built, BUNDLED, self.lists)
+        found = bundled_wheels.carried(self.wheels, self.built, BUNDLED, self.lists)
         return [path.name for path in found]
 
     def edit(self, name: str, old: str, new: str) -> None:
@@ -110,7 +110,7 @@ def test_each_difference_is_refused(small: Small, name: str) -> None:
 
 
 def test_the_lists_are_on_the_stick() -> None:
-    found = carried.texts()
+    found = bundled_wheels.texts()
     assert set(found) == {f"{ON_STICK}/{name}" for name in LISTS}
     assert found[f"{ON_STICK}/{LISTS[1]}"] == (LOCKS / "cp313.sha256").read_bytes()
 

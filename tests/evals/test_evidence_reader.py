@@ -9,8 +9,8 @@ import pytest
 from appliance.advisor.options import of_evidence
 from appliance.advisor.questions import read
 from appliance.advisor.verdict import advise
-from appliance.evals import judging, known
-from appliance.evals.known import Quality
+from appliance.evals import evidence_reader, judging
+from appliance.evals.evidence_reader import Quality
 from appliance.evals.outcomes import Outcome
 from appliance.evals.report import Evaluated, conclusion
 from appliance.evals.summary import compare_all, summarise
@@ -49,7 +49,7 @@ def both(groups: int, **right: int) -> tuple[str, str]:
         for s in summaries
     ]  # fmt: skip
     result = {"task": "orders", "candidate": "small", "candidates": rows}
-    facts = of_evidence(known.of_evaluation(EvaluationResult.model_validate(result)))
+    facts = of_evidence(evidence_reader.of_evaluation(EvaluationResult.model_validate(result)))
     return conclusion(shown)[0], advise(ASKED, facts, TODAY).answer
 
 
@@ -70,7 +70,9 @@ def test_after_a_gate_the_advisor_knows_its_groups_and_its_quality() -> None:
     """It said: with 0 of them no option is told from another, after a pass on 222 groups."""
     found = verified(certificate(pairs(222, gained=20)))
     assert found.found.verdict == "pass" and found.found.groups == 222
-    facts = of_evidence(known.with_gate(known.TaskEvidence("orders"), found, "smol"))
+    facts = of_evidence(
+        evidence_reader.with_gate(evidence_reader.TaskEvidence("orders"), found, "smol")
+    )
     (option,) = facts.candidates
     assert option.quality is not None and option.quality.sealed
     assert (facts.groups, option.option, option.source) == (222, "prompt", "gate")
@@ -87,8 +89,8 @@ def test_sealed_items_outrank_open_ones_and_speed_stays() -> None:
     best = {**row, "name": "smol, 8 examples", "quality": 0.99, "interval": [0.97, 1.0]}
     result = {"task": "orders", "candidate": "smol", "candidates": [row, best]}
     found = verified(certificate(pairs(222, gained=20)))
-    after = known.with_gate(
-        known.of_evaluation(EvaluationResult.model_validate(result)), found, "smol"
+    after = evidence_reader.with_gate(
+        evidence_reader.of_evaluation(EvaluationResult.model_validate(result)), found, "smol"
     )
     (option,) = of_evidence(after).candidates
     assert option.quality is not None and option.quality.sealed
@@ -97,7 +99,7 @@ def test_sealed_items_outrank_open_ones_and_speed_stays() -> None:
 
 def test_a_certificate_of_before_tells_its_groups_alone() -> None:
     old = forged(certificate(), lambda s: s["predicate"]["evaluation"].pop("qualityMicros"))
-    after = known.with_gate(known.TaskEvidence("orders"), verified(old), "smol")
+    after = evidence_reader.with_gate(evidence_reader.TaskEvidence("orders"), verified(old), "smol")
     assert (after.groups, after.candidates) == (400, ())
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from appliance.errors import TaskRefused
-from appliance.tasks.enforced import check_form
+from appliance.tasks.enforcement import check_form
 from appliance.tasks.loaded import LoadedTask, load
 from tests.tasks.example import FIELDS, LABELS
 

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.engine.logprobs import CHOSEN, bits, digest_of
 from appliance.errors import AuditRefused
-from appliance.serving.computed import AnswerNumbers, Computed, differing, token_of
+from appliance.serving.answer_numbers import AnswerNumbers, Computed, differing, token_of
 
 PROMPT = digest_of([[1, 2], [3]])
 

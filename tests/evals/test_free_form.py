@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from appliance.admission.places import Place
-from appliance.evals.unforced import UnforcedTask, forced, read_freely
+from appliance.evals.free_form import UnforcedTask, forced, read_freely
 from appliance.serving.backend import Backends, ModelBackend
 from appliance.tasks.backend import TaskBackend
 from appliance.tasks.loaded import LoadedTask, load

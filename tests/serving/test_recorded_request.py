@@ -7,9 +7,9 @@ import pytest
 
 from appliance.audit.entry import canonical, parse_canonical
 from appliance.errors import StateRefused
-from appliance.serving.again import check, request_of
 from appliance.serving.audit_entries import intent
 from appliance.serving.backend import PreparedRequest
+from appliance.serving.recorded_request import check, request_of
 from appliance.types import (
     Constraint,
     GenerationRequest,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.engine.text.spelled import longest_of
+from appliance.engine.text.text_set import longest_of
 
 words = st.text("ab|(", min_size=1, max_size=5)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance.audit import answered
+from appliance.audit import recorded_answer
 from appliance.audit.reader import LogReader
 from appliance.errors import AuditRefused, NotFound
 from tests.audit.logs import ANSWER, PROMPT, Intruder, consistent
@@ -31,19 +31,22 @@ def reading(directory: Path) -> Iterator[LogReader]:
 def lines(directory: Path) -> list[dict[str, Any]]:
     with reading(directory) as reader:
         return [
-            json.loads(answered.line_of(reader, answered.bodies(reader, seq).seqs))
+            json.loads(recorded_answer.line_of(reader, recorded_answer.bodies(reader, seq).seqs))
             for seq in (ASKED, ASKED + 2)
         ]
 
 
 def test_an_answer_is_found_by_either_entry_and_opened(pristine: Path) -> None:
     with reading(pristine) as reader:
-        found = answered.bodies(reader, ASKED)
-        assert found == answered.bodies(reader, ASKED + 1) and found.seqs == (ASKED, ASKED + 1)
-        answer = answered.opened(reader, found.seqs)
+        found = recorded_answer.bodies(reader, ASKED)
+        assert found == recorded_answer.bodies(reader, ASKED + 1) and found.seqs == (
+            ASKED,
+            ASKED + 1,
+        )
+        answer = recorded_answer.opened(reader, found.seqs)
         for seq in (0, 1, 39):
             with pytest.raises(NotFound, match=f"Entry {seq} is no answer"):
-                answered.bodies(reader, seq)
+                recorded_answer.bodies(reader, seq)
     assert (dict(answer.intent.texts), dict(answer.outcome.texts)) == (
         {"prompt": PROMPT}, {"completion": ANSWER},
     )  # fmt: skip
@@ -53,10 +56,12 @@ def test_an_answer_is_found_by_either_entry_and_opened(pristine: Path) -> None:
 def test_a_line_needs_the_first_key_alone(pristine: Path, whole: Path) -> None:
     genesis = (pristine / "genesis.pub").read_bytes()
     with reading(pristine) as reader:
-        line = answered.line_of(reader, (ASKED, ASKED + 1))
-        assert answered.of_line(line, genesis) == answered.opened(reader, (ASKED, ASKED + 1))
+        line = recorded_answer.line_of(reader, (ASKED, ASKED + 1))
+        assert recorded_answer.of_line(line, genesis) == recorded_answer.opened(
+            reader, (ASKED, ASKED + 1)
+        )
     with pytest.raises(AuditRefused, match="The proof does not hold"):
-        answered.of_line(line, (whole / "genesis.pub").read_bytes())
+        recorded_answer.of_line(line, (whole / "genesis.pub").read_bytes())
 
 
 def test_a_line_with_any_part_changed_is_refused(pristine: Path) -> None:
@@ -83,8 +88,8 @@ def test_a_line_with_any_part_changed_is_refused(pristine: Path) -> None:
             spoilt.append({**one, part: {**held, "proof": held["proof"].replace(old, new, 1)}})
     for line in spoilt:
         with pytest.raises(AuditRefused):
-            answered.of_line(json.dumps(line).encode(), genesis)
-    answered.of_line(json.dumps(one).encode(), genesis)  # the control
+            recorded_answer.of_line(json.dumps(line).encode(), genesis)
+    recorded_answer.of_line(json.dumps(one).encode(), genesis)  # the control
 
 
 @pytest.mark.parametrize("entry", [ASKED, ASKED + 1])
@@ -98,10 +103,10 @@ def test_of_a_log_that_root_changed_nothing_leaves(
     kept = row.hash if not hides else changed.hash
     intruder.change(entry, lambda old: type(old)(old.seq, old.prev, kept, changed.body))
     with reading(victim) as reader, pytest.raises((AuditRefused, NotFound)):
-        answered.opened(reader, answered.bodies(reader, entry).seqs)
+        recorded_answer.opened(reader, recorded_answer.bodies(reader, entry).seqs)
 
 
 def test_a_text_that_was_changed_does_not_leave(victim: Path, intruder: Intruder) -> None:
     intruder.sql(f"UPDATE content SET ct = zeroblob(length(ct)) WHERE seq = {ASKED}")
     with reading(victim) as reader, pytest.raises(AuditRefused, match="not what the entry names"):
-        answered.opened(reader, (ASKED, ASKED + 1))
+        recorded_answer.opened(reader, (ASKED, ASKED + 1))

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from appliance.governance import proven
-from appliance.governance.proven import ANY, ProvenFacts, State
+from appliance.governance import log_state
+from appliance.governance.log_state import ANY, ProvenFacts, State
 
 KEY: dict[str, Any] = {"kind": "admin", "action": "key_create", "key_id": "k", "name": "app"}
 
@@ -20,7 +20,7 @@ def entry(seq: int, action: str, **more: Any) -> dict[str, Any]:
 
 
 def what(state: State, rows: State) -> list[tuple[str, str]]:
-    return [(found.what, found.subject) for found in proven.differences(state, rows)]
+    return [(found.what, found.subject) for found in log_state.differences(state, rows)]
 
 
 def test_a_suspension_makes_a_round_and_another_artifact_begins_again() -> None:
@@ -29,7 +29,7 @@ def test_a_suspension_makes_a_round_and_another_artifact_begins_again() -> None:
         model(4, "approved", event="approval", key="a", envelope_sha256="e"),
         model(5, "serving"), model(6, "suspended"),
     ]  # fmt: skip
-    state = proven.fold({}, life)
+    state = log_state.fold({}, life)
     found = state["models"]["m"]
     assert (found.rank, found.values["round"], found.seq) == (3, 1, 6)
     assert state["model_approvals"]["m/a"].values == {"envelope_sha256": "e"}
@@ -41,13 +41,13 @@ def test_a_suspension_makes_a_round_and_another_artifact_begins_again() -> None:
         ][::-1]
     )
     again = [model(7, "refused"), model(8, "quarantined", before="media"), model(9, "vetted")]
-    state = proven.fold(state, again)
+    state = log_state.fold(state, again)
     assert (state["models"]["m"].values["round"], state["model_approvals"]) == (0, {})
 
 
 def test_an_import_that_was_refused_says_nothing_of_the_artifact_of_that_id() -> None:
     life = [model(1, "verified"), model(2, "refused", before="media", digest="")]
-    state = proven.fold({}, life)
+    state = log_state.fold({}, life)
     assert (state["models"]["m"].rank, state["models"]["m"].seq) == (1, 1)
 
 
@@ -57,7 +57,7 @@ def test_entries_of_older_releases_are_compared_as_far_as_they_say_it() -> None:
         model(2, "approved", event="approval", approver="anna"),
         entry(3, "gate_verdict", specification="s", certificate=""),
     ]
-    state = proven.fold({}, old)
+    state = log_state.fold({}, old)
     row = ProvenFacts(0, {"name": "app", "secret_sha256": "aa"})
     rows: State = {
         "api_keys": {"k": row},
@@ -66,7 +66,7 @@ def test_entries_of_older_releases_are_compared_as_far_as_they_say_it() -> None:
         "certificates": {"c": ProvenFacts()},
     }
     assert what(state, rows) == []
-    kept = proven.agreed(state, rows)
+    kept = log_state.agreed(state, rows)
     assert not any(ANY in subject for subjects in kept.values() for subject in subjects)
     rows["api_keys"] = {"k": ProvenFacts(0, {"name": "app", "secret_sha256": "bb"})}
     rows["model_approvals"] = {"m/key": ProvenFacts(), "m/other": ProvenFacts()}
@@ -79,11 +79,11 @@ def test_a_job_at_work_may_change_its_checkpoint_where_the_log_was_pruned() -> N
     def job(name: str, digest: str) -> State:
         return {"jobs": {"5": ProvenFacts(values={f"{name}_sha256": digest})}}
 
-    settled = entry(1, proven.SETTLED, settled=[{"table": "jobs", "subject": "5", "facts": {}}])
-    for state in ({"jobs": {ANY: ProvenFacts()}}, proven.fold({}, [settled])):
-        kept = proven.agreed(state, job("checkpoint", "aa"))
+    settled = entry(1, log_state.SETTLED, settled=[{"table": "jobs", "subject": "5", "facts": {}}])
+    for state in ({"jobs": {ANY: ProvenFacts()}}, log_state.fold({}, [settled])):
+        kept = log_state.agreed(state, job("checkpoint", "aa"))
         assert what(kept, job("checkpoint", "bb")) == []
-        done = proven.agreed(kept, job("result", "cc"))
+        done = log_state.agreed(kept, job("result", "cc"))
         assert what(done, job("result", "dd")) == [("edited", "5")]
 
 
@@ -96,19 +96,19 @@ def test_a_job_at_work_may_change_its_checkpoint_where_the_log_was_pruned() -> N
     ],
 )
 def test_a_row_that_permits_less_is_only_named(row: ProvenFacts | None, found: str) -> None:
-    state = proven.fold({}, [{**KEY, "seq": 1}])
+    state = log_state.fold({}, [{**KEY, "seq": 1}])
     rows: State = {"api_keys": {} if row is None else {"k": row}}
     assert [one for one, _ in what(state, rows)] == ([] if row and row.rank else [found])
-    permits = [one.permits for one in proven.differences(state, rows)]
+    permits = [one.permits for one in log_state.differences(state, rows)]
     assert permits == ([] if row and row.rank else [found == "edited"])
 
 
 def test_a_settled_entry_is_the_state_from_there_on() -> None:
-    state = proven.fold({}, [{**KEY, "seq": 1}, entry(2, "key_revoke", key_id="k")])
+    state = log_state.fold({}, [{**KEY, "seq": 1}, entry(2, "key_revoke", key_id="k")])
     rows: State = {"api_keys": {"k": ProvenFacts(0, {"name": "app"})}}
-    found = proven.differences(state, rows)
+    found = log_state.differences(state, rows)
     assert found[0].sentence().startswith("The API key k was withdrawn by entry 2")
-    said = entry(3, proven.SETTLED, settled=proven.settled(found, rows))
-    assert what(proven.fold(state, [said]), rows) == []
-    gone = entry(4, proven.SETTLED, settled=proven.settled(found, {}))
-    assert what(proven.fold(state, [gone]), {}) == []
+    said = entry(3, log_state.SETTLED, settled=log_state.settled(found, rows))
+    assert what(log_state.fold(state, [said]), rows) == []
+    gone = entry(4, log_state.SETTLED, settled=log_state.settled(found, {}))
+    assert what(log_state.fold(state, [gone]), {}) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import TuningRefused
-from appliance.tuning.unchanged import check, identity
+from appliance.tuning.same_model import check, identity
 from tests.requantised import as_q4_0
 
 
