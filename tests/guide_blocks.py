@@ -131,7 +131,6 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("tuning-guide", "make lock-torch"): "it needs torch's wheels",
     ("tuning-guide", "appliance bundle tuning"): "it needs torch's wheels",
     ("tuning-guide", "appliance tune teach"): "it needs a second model",
-    ("tuning-guide", "appliance model import"): "it needs a tuning: `make test-tune`",
     ("tuning-guide", "appliance artifact import"): "it needs a tuning: `make test-tune`",
     ("tuning-guide", "appliance tune report"): "it needs a tuning: `make test-tune`",
     ("tuning-guide", "appliance quantize"): "it needs a model in F16",

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -54,10 +55,16 @@ class Desk:
     url: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
 
-    def typed(self, page: str, begins: str, status: int = 0, **more: str) -> str:
+    def typed(
+        self,
+        page: str,
+        begins: str,
+        names: Mapping[str, str] = MappingProxyType({}),
+        status: int = 0,
+    ) -> str:
         """Run one block of a page."""
         code = block(page, begins)
-        for old, new in {**more, **self.names}.items():
+        for old, new in {**names, **self.names}.items():
             code = re.sub(rf"(?<![\w-]){re.escape(old)}(?![\w-])", new, code)
         return self.run("\n".join(map(self.signed, code.splitlines())), status)
 
@@ -175,7 +182,7 @@ def test_a_dataset_from_a_table_to_the_store(desk: Desk) -> None:
     here.run(f"appliance dataset sign orders --key {here.lab.key('publisher')}")
     shutil.copytree(here.directory / "orders", here.directory / "stick" / "planned-orders")
     stick = {"/media/stick/orders": str(here.directory / "stick/planned-orders")}
-    said = here.typed("datasets", "appliance dataset import", **stick, orders="planned-orders")
+    said = here.typed("datasets", "appliance dataset import", stick | {"orders": "planned-orders"})
     assert "planned-orders" in said and "approved" in said
 
 
@@ -204,7 +211,9 @@ def test_a_gate_a_task_and_its_versions(desk: Desk) -> None:
     here.run("appliance auditor export-tools tools && mv tools/verify_certificate.py .")
     here.run("appliance eval key | sed /END/q > evaluator.pub")
     (kept,) = here.document("eval", "certificates")["certificates"]
-    said = here.typed("gate", "appliance eval certificates", ID=kept["id"], JOB=str(kept["job"]))
+    said = here.typed(
+        "gate", "appliance eval certificates", {"ID": kept["id"], "JOB": str(kept["job"])}
+    )
     assert "certificate" in said
 
     tasks = here.at("tasks", KEY=here.names["KEY"], **{"qwen-0.5b": MODEL})
@@ -216,9 +225,9 @@ def test_a_gate_a_task_and_its_versions(desk: Desk) -> None:
     tasks.run(report.replace("7", str(max(jobs))))
     tasks.run("appliance eval run ./excavator-task --data ./excavators --limit 4")
     second = str(max(jobs) + 1)
-    said = tasks.typed("tasks", "appliance eval compare", **{"7": str(max(jobs)), "9": second})
+    said = tasks.typed("tasks", "appliance eval compare", {"7": str(max(jobs)), "9": second})
     assert "logistic regression" in said
-    said = tasks.typed("tasks", "curl", **{"http://127.0.0.1:8080": desk.url})
+    said = tasks.typed("tasks", "curl", {"http://127.0.0.1:8080": desk.url})
     assert '"label":"' in said.replace(" ", "")
     known: dict[str, Any] = {"client": here.client(here.names["KEY"])}
     exec(block("tasks", "answer = client"), known)
@@ -264,17 +273,17 @@ def test_documents_from_a_folder_to_measured_searches(desk: Desk) -> None:
         lines = [json.dumps(question | {"query": f"{question['query']} {n}"}) for n in range(3)]
         (here.directory / "questions.jsonl").write_text("\n".join(lines) + "\n")
         if page == "documents-guide":
-            here.typed(page, "appliance key list", **names)
-        here.typed(page, "appliance collection new", **names)
+            here.typed(page, "appliance key list", names)
+        here.typed(page, "appliance collection new", names)
         if page == "documents-guide":
-            said = here.typed(page, "appliance collection search", **names)
+            said = here.typed(page, "appliance collection search", names)
             assert "12 bar" in said
-        said = here.typed(page, "appliance collection tune", **names)
+        said = here.typed(page, "appliance collection tune", names)
         assert "50 are needed" in said
         if page == "documents-guide":
             files = {"pump.pdf": "pump.pdf.md", "old-pump.pdf": "old-pump.md"}
             keep = "appliance collection add manuals /srv/manuals --keep-access"
-            here.typed(page, keep, **files, **names)
+            here.typed(page, keep, files | names)
         assert secret.startswith("sk-")
 
 
@@ -294,7 +303,7 @@ def test_tls_and_a_copy_of_the_directory(tmp_path: Path) -> None:
     assert "BEGIN CERTIFICATE" in (tmp_path / "data" / "tls" / "ca.pem").read_text()
     here.typed("admin-guide", "appliance tls renew")
     backup = {"/mnt/backup/appliance-2026-11-24": str(tmp_path / "backup")}
-    here.typed("admin-guide", "cp -a", **backup)
+    here.typed("admin-guide", "cp -a", backup)
     assert (tmp_path / "backup" / "appliance.db").is_file()
 
 
@@ -308,7 +317,7 @@ def test_old_entries_leave_with_two_approvals(tmp_path: Path) -> None:
     here = Desk(LabData(data), tmp_path / "desk")
     copy = str(tmp_path / "copy")
     said = here.typed(
-        "admin-guide", "appliance audit retention", SEQ=str(ROWS), **{"/mnt/archive/log": copy}
+        "admin-guide", "appliance audit retention", {"SEQ": str(ROWS), "/mnt/archive/log": copy}
     )
     assert "[+] verified" in said
     assert verify_export.main([copy, str(data / "audit" / "genesis.pub")]) == 0
@@ -327,12 +336,12 @@ def test_an_auditor_checks_texts_a_result_and_an_answer(desk: Desk) -> None:
         "/mnt/stick": str(here.directory), "ID": "1", "TASK": "--", "DATA/audit": str(audit),
         "http://127.0.0.1:8080": desk.url, "REQUEST-ID": asked.headers["x-request-id"],
     }  # fmt: skip
-    here.typed("auditor-guide", "curl", **places)
+    here.typed("auditor-guide", "curl", places)
     assert json.loads((here.directory / "receipt.json").read_text())["outcome"]["seq"]
-    here.typed("auditor-guide", "appliance job result", **places)
+    here.typed("auditor-guide", "appliance job result", places)
     here.run(f"appliance audit export --format tiles --out {here.directory}/log")
-    said = here.typed("auditor-guide", "python3 verify_result.py", **places)
+    said = here.typed("auditor-guide", "python3 verify_result.py", places)
     assert "job-1.json" in said
     here.typed(
-        "auditor-guide", "python3 verify_export.py /mnt/stick/log genesis.pub DATA/audit", **places
+        "auditor-guide", "python3 verify_export.py /mnt/stick/log genesis.pub DATA/audit", places
     )

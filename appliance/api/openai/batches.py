@@ -17,7 +17,7 @@ router = APIRouter(tags=["batches"], route_class=JsonRoute, dependencies=APP_ALO
 
 @router.post("/v1/batches")
 async def create(request: Request, body: BatchRequest, caller: CallerDep) -> BatchObject:
-    """Have the lines of a file answered, when nobody else waits."""
+    """Have the lines of a file answered while no other requests wait."""
     services = services_of(request)
     check_keeps(services, caller.principal)
     expires = body.output_expires_after
