@@ -94,7 +94,7 @@ class Desk:
                 "APPLIANCE_DATA": str(self.lab.data),
                 "HOME": str(self.directory),
             },
-            capture_output=True, text=True, timeout=120, check=False,
+            input="y\n", capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == status, f"{code}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
@@ -167,14 +167,13 @@ def test_a_dataset_from_a_table_to_the_store(desk: Desk) -> None:
     here = desk.at("datasets")
     write_orders(here.directory / "orders.csv", seed=3)
     said = here.typed("datasets", "appliance dataset new orders")
-    assert "SMALLEST EFFECT" in said and "600 items" in said, said
+    assert "SMALLEST EFFECT" in said and "certify" in said, said
     here.typed("datasets", "appliance dataset split orders")
     new, capture = block("datasets", "appliance key new plant-7").splitlines()
     secret = re.search(r"sk-\S+", here.run(new))
     assert secret is not None
-    client = here.client(secret[0])
-    message = {"role": "user", "content": "hose leaks at the boom"}
-    client.chat.completions.create(model=MODEL, messages=[message], max_tokens=1)  # type: ignore[list-item]
+    with here.client(secret[0]) as client:
+        client.completions.create(model=MODEL, prompt="hose leaks at the boom", max_tokens=1)
     (key,) = [k["id"] for k in here.document("key", "list")["keys"] if k["name"] == "plant-7"]
     here.run(capture.replace("KEY-ID", key))
     assert "hose leaks at the boom" in (here.directory / "plant/unlabelled.jsonl").read_text()
@@ -200,7 +199,7 @@ def test_a_gate_a_task_and_its_versions(desk: Desk) -> None:
         )
     )
     said = here.typed("gate", "appliance dataset seal orders")
-    assert "Pass: excavator-system is not worse than majority" in said, said
+    assert "Pass: excavator-system is not worse" in said, said
     for name in ("orders-2", "orders-3"):
         here.run(f"appliance task import {name}")
         for person in APPROVERS:
@@ -210,7 +209,8 @@ def test_a_gate_a_task_and_its_versions(desk: Desk) -> None:
     assert "order-system" in said
     here.run("appliance auditor export-tools tools && mv tools/verify_certificate.py .")
     here.run("appliance eval key | sed /END/q > evaluator.pub")
-    (kept,) = here.document("eval", "certificates")["certificates"]
+    found = here.document("eval", "certificates")["certificates"]
+    (kept,) = [each for each in found if each["task"] == "excavator-system"]
     said = here.typed(
         "gate", "appliance eval certificates", {"ID": kept["id"], "JOB": str(kept["job"])}
     )
@@ -231,6 +231,7 @@ def test_a_gate_a_task_and_its_versions(desk: Desk) -> None:
     assert '"label":"' in said.replace(" ", "")
     known: dict[str, Any] = {"client": here.client(here.names["KEY"])}
     exec(block("tasks", "answer = client"), known)
+    known["client"].close()
     assert known["answer"].choices[0].message.content in PARTS
 
 
@@ -246,10 +247,10 @@ def test_a_route_from_a_directory_to_its_export(route_data: Path, tmp_path: Path
         text = block("routes", "appliance route check")
         check, import_, *rest, carry = text.splitlines()
         desk.run(desk.signed(check))
-        desk.run(import_ + " || true")  # the world has it already
+        desk.run(import_.partition("  #")[0] + " || true")  # the world has it already
         said = desk.run("\n".join(map(desk.signed, rest)))
         assert "certified" in said.lower()
-        desk.run(carry + " || true")  # it was suspended
+        desk.run(carry.partition("  #")[0] + " || true")  # it was suspended
     finally:
         assert server.end(signal.SIGTERM) == 0
 
@@ -280,10 +281,6 @@ def test_documents_from_a_folder_to_measured_searches(desk: Desk) -> None:
             assert "12 bar" in said
         said = here.typed(page, "appliance collection tune", names)
         assert "50 are needed" in said
-        if page == "documents-guide":
-            files = {"pump.pdf": "pump.pdf.md", "old-pump.pdf": "old-pump.md"}
-            keep = "appliance collection add manuals /srv/manuals --keep-access"
-            here.typed(page, keep, files | names)
         assert secret.startswith("sk-")
 
 
@@ -291,6 +288,7 @@ def test_the_python_of_the_readme(desk: Desk) -> None:
     code = block("README", "from openai").replace("http://127.0.0.1:8080", desk.url)
     known: dict[str, Any] = {}
     exec(code.replace("sk-…", desk.new_key("newcomer")), known)
+    known["client"].close()
     assert known["answer"].choices[0].message.content
 
 
@@ -330,10 +328,15 @@ def test_an_auditor_checks_texts_a_result_and_an_answer(desk: Desk) -> None:
         asked = client.chat.completions.with_raw_response.create(
             model=MODEL, messages=[{"role": "user", "content": "Hello"}], max_tokens=1
         )
-    here.run(f"appliance auditor export-tools . && cp {audit}/genesis.pub .")
-    here.run("appliance advise --example > answers.toml")
+    here.run(
+        f"appliance auditor export-tools . && cp {audit}/genesis.pub .\n"
+        "appliance advise --example > answers.toml\n"
+        "echo text > text.txt && appliance collection new audited\n"
+        "appliance collection add audited text.txt --everyone"  # a job with a result
+    )
+    job = str(max(job["id"] for job in here.document("job", "list")["jobs"]))
     places = {
-        "/mnt/stick": str(here.directory), "ID": "1", "TASK": "--", "DATA/audit": str(audit),
+        "/mnt/stick": str(here.directory), "ID": job, "TASK": "", "DATA/audit": str(audit),
         "http://127.0.0.1:8080": desk.url, "REQUEST-ID": asked.headers["x-request-id"],
     }  # fmt: skip
     here.typed("auditor-guide", "curl", places)
@@ -341,7 +344,7 @@ def test_an_auditor_checks_texts_a_result_and_an_answer(desk: Desk) -> None:
     here.typed("auditor-guide", "appliance job result", places)
     here.run(f"appliance audit export --format tiles --out {here.directory}/log")
     said = here.typed("auditor-guide", "python3 verify_result.py", places)
-    assert "job-1.json" in said
+    assert f"the result of job {job}" in said
     here.typed(
         "auditor-guide", "python3 verify_export.py /mnt/stick/log genesis.pub DATA/audit", places
     )
