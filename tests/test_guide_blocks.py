@@ -84,6 +84,9 @@ def read(one: GuideBlock) -> None:
         assert len(routes.parse(text.encode()).stages) == 2
     elif one.page == "tasks":
         read_task(text)
+    elif one.page == "people" and "issuer" not in text:  # the same table with more keys
+        (table,) = (b.code for b in TO_READ if b.page == "people" and "issuer" in b.code)
+        parse_config(table.partition("\n[groups")[0] + "\n" + text.partition("\n")[2])
     elif text.startswith("genesis ="):  # one more key of the table before
         (table,) = (b.code for b in TO_READ if b.code.startswith('[upstreams."big"]'))
         parse_config(table.replace('"vllm"', '"appliance"') + text)

@@ -211,9 +211,8 @@ def test_a_gate_a_task_and_its_versions(desk: Desk) -> None:
     here.run("appliance eval key | sed /END/q > evaluator.pub")
     found = here.document("eval", "certificates")["certificates"]
     (kept,) = [each for each in found if each["task"] == "excavator-system"]
-    said = here.typed(
-        "gate", "appliance eval certificates", {"ID": kept["id"], "JOB": str(kept["job"])}
-    )
+    (gate,) = [j["id"] for j in here.document("job", "list")["jobs"] if j["kind"] == "gate"]
+    said = here.typed("gate", "appliance eval certificates", {"ID": kept["id"], "JOB": str(gate)})
     assert "certificate" in said
 
     tasks = here.at("tasks", KEY=here.names["KEY"], **{"qwen-0.5b": MODEL})
