@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.admission.places import Shares
 from appliance.audit.log import AuditLog
@@ -68,6 +69,9 @@ from appliance.wiring.trust import TrustRoom
 from appliance.workers.gpu_use import GpuWatch
 from appliance.workers.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from appliance.wiring.site import SiteRoom
+
 __all__ = ["SCHEMA", "Services", "initialise", "open_services"]
 
 
@@ -85,6 +89,7 @@ class Services:
     reader: LogReader
     forwarding: Forwarding
     ring: PeerRing
+    site: "SiteRoom | None"
     notifier: Notifier
     usage: UsageLedger
     store: ModelStore
@@ -160,6 +165,11 @@ def open_services(
         routing = RoutingRoom(log, trust, pool, serving, retrieval, evidence)
         batches = BatchRoom(log, access, pool, routing)
         governance = GovernanceRoom(log, access, trust, pool, serving, evidence, routing, batches)
+        site = None
+        if access.standing is not None:
+            from appliance.wiring.site import SiteRoom  # of a site that has peers
+
+            site = SiteRoom(access.standing, log, access, trust, pool, evidence.ledger, routing)
         yield Services(
             data=data,
             config=held.config,
@@ -169,6 +179,7 @@ def open_services(
             reader=log.reader,
             forwarding=log.forwarding,
             ring=log.ring,
+            site=site,
             notifier=log.notifier,
             usage=log.usage,
             agreement=log.agreement,

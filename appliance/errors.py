@@ -1068,6 +1068,53 @@ CODES: Final[dict[str, Code]] = {
     "policy_invalid": Code(
         "the trust policy is malformed", "Ask the security officer for a corrected policy."
     ),
+    "looks_unagreed": Code(
+        "a look needs more than half of the site's appliances",
+        "Bring the others up, or have the security officer take lost ones off the list; "
+        "`appliance site status` names them.",
+    ),
+    "member_not_listed": Code(
+        "the trust policy lists no such appliance",
+        "`appliance site join` there writes a request, which the security officer signs.",
+    ),
+    "member_revoked": Code(
+        "the key of an appliance is revoked",
+        "Make a new evidence key there, and ask to be listed again with `appliance site join`.",
+    ),
+    "site_alone": Code(
+        "this appliance has no other appliances of a site",
+        'Add one with [peers."NAME"] in appliance.toml: docs/config.md.',
+    ),
+    "site_request": Code(
+        "a request to be listed is malformed, or its signature does not hold",
+        "Write it again with `appliance site join` on that appliance.",
+    ),
+    "site_stale": Code(
+        "this appliance has heard no other of its site for too long, and the policy has it wait",
+        "Try again; a balancer asks another appliance. `appliance site status` says why.",
+    ),
+    "travelling_malformed": Code(
+        "a document of the site cannot be read",
+        "Take it from another appliance; both must be of releases that know it.",
+    ),
+    "travelling_signature": Code(
+        "a document of the site is not signed as it says",
+        "Do not use it; `appliance site status` says which appliance sent it.",
+    ),
+    "travelling_other_site": Code(
+        "a document is of another site", "Take documents of this site's appliances only."
+    ),
+    "travelling_older": Code(
+        "a newer version of the document is here", "Nothing; the newer version stays."
+    ),
+    "travelling_from_future": Code(
+        "a document is dated more than a day ahead",
+        "Set the clocks of this appliance and of the one that signed it.",
+    ),
+    "travelling_unknown_kind": Code(
+        "this release does not know documents of this kind",
+        "Upgrade this appliance to the release of the one that sent it.",
+    ),
     "policy_signature": Code(
         "the trust policy is not signed by the trust root",
         "Do not use it; ask the security officer and check who changed it.",

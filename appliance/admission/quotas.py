@@ -35,6 +35,8 @@ class Bucket:
     def take(self, units: int, per_minute: int, now: float) -> float:
         """Take units, or return the seconds after which they can be taken; 0 means taken."""
         self.fill(per_minute, now)
+        if not per_minute:  # this appliance's part of a small limit
+            return _MINUTE_S
         if self.level >= units:
             self.level -= units
             return 0.0
@@ -123,7 +125,7 @@ class Quotas:
 def _left(bucket: Bucket | None, per_minute: int | None, now: float) -> QuotaLeft | None:
     if per_minute is None:
         return None
-    if bucket is None:
+    if bucket is None or not per_minute:
         return QuotaLeft(per_minute, per_minute, 0.0)
     bucket.fill(per_minute, now)
     missing = (per_minute - bucket.level) * _MINUTE_S / per_minute

@@ -50,7 +50,7 @@ from appliance.api.person_gate import PersonGate
 from appliance.api.quota_headers import QuotaTelling
 from appliance.api.refusals import PacedRefusals
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
-from appliance.peers.ring import PATH
+from appliance.peers.ring import DOCUMENTS, LOOKS, PATH, RECEIPTS
 
 if TYPE_CHECKING:
     from appliance.app import Services
@@ -110,8 +110,11 @@ def create_lan_app(services: "Services") -> FastAPI:
     if server.docs:
         app.router.routes.extend(docs_routes())
     app.include_router(health.router)
-    if services.config.peers:
+    if services.site is not None:
+        from appliance.api import site
+
         app.include_router(witness.router)
+        app.include_router(site.router)
     for module in (
         chat, completions, responses, conversations, classify, embeddings, rerank, search, models,
         receipts, queue, stored, tokenize, ca, usage, files, batches,
@@ -126,9 +129,9 @@ def create_lan_app(services: "Services") -> FastAPI:
 
 
 def _public(services: "Services") -> frozenset[str]:
-    """The addresses that need no key; a request to the witness carries a signature."""
+    """The addresses that need no key; a request of a peer carries a signature."""
     shown = PUBLIC if services.config.server.docs else PUBLIC - DOCUMENTATION
-    return shown | {PATH} if services.config.peers else shown
+    return shown | {PATH, DOCUMENTS, LOOKS, RECEIPTS} if services.config.peers else shown
 
 
 class _Routes:

@@ -130,6 +130,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "audit_unavailable": 503,
     "log_ends_early": 503,
     "state_differs": 503,
+    "site_stale": 503,
     "model_loading": 503,
     "model_unavailable": 503,
     "model_missing": 503,

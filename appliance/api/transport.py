@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from appliance.api.dialect import speaks_anthropic
 from appliance.api.errors import error_response
 from appliance.api.identity import named_by_client, told_back
-from appliance.errors import BadRequest, RequestRefused, TooLarge, Unauthenticated
+from appliance.errors import BadRequest, RequestRefused, TooLarge, Unauthenticated, Unavailable
 from appliance.observability.unexpected import unexpected
 from appliance.text import visible
 from appliance.types import Principal
@@ -127,7 +127,7 @@ class KeyGate:
         if scope["type"] == "http" and scope["path"] not in self.public:
             try:
                 scope["state"]["principal"] = self._principal(scope)
-            except Unauthenticated as refused:
+            except (Unauthenticated, Unavailable) as refused:
                 await error_response(refused)(scope, receive, send)
                 return
         await self.app(scope, receive, send)

@@ -310,6 +310,11 @@ def _read(path: Path) -> x509.Certificate:
         raise _unusable(path, error) from error
 
 
+def fingerprint_of(path: Path) -> str:
+    """Hex SHA-256 of a file's first certificate. Raises UsageError (`certificate_unusable`)."""
+    return _read(path).fingerprint(SHA256()).hex()
+
+
 def _names(server: x509.Certificate) -> list[x509.GeneralName]:
     try:
         found = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -55,6 +55,11 @@ ALTER TABLE api_keys ADD COLUMN tasks_only INTEGER NOT NULL DEFAULT 0;
 PEOPLE: Final = """
 ALTER TABLE api_keys ADD COLUMN person INTEGER NOT NULL DEFAULT 0;
 """
+SITE: Final = """
+DROP INDEX api_keys_active_name;
+DROP INDEX api_keys_certificate;
+"""
+"""Two appliances of a site may have made keys of one name; each refuses a second one by itself."""
 _LONGEST_NAME = 64
 
 
@@ -99,6 +104,15 @@ class ApiKey:
     def live(self, now_us: int) -> bool:
         """True if it may be used: neither revoked nor expired."""
         return self.state(now_us) == "valid"
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """A key with the hashes of its secret and of the one before the last rotation."""
+
+    key: ApiKey
+    secret: bytes
+    old: bytes | None
 
 
 @dataclass(frozen=True)

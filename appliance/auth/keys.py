@@ -25,7 +25,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.auth.key import ApiKey, KeyChange, check_limits, check_name, key_of_row
+from appliance.auth.key import ApiKey, KeyChange, KeyRow, check_limits, check_name, key_of_row
 from appliance.auth.secret import NO_HASH, new_id, new_secret, parse
 from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
@@ -38,9 +38,19 @@ SYSTEM: Final = "appliance"
 _FLUSH_EVERY_US = 60_000_000
 _INSERT: Final = text(
     "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us, expires_us, rpm, tpm,"
-    " concurrency, weight, priority, certificate_sha256, content, examples, tasks_only, person)"
+    " concurrency, weight, priority, certificate_sha256, content, examples, tasks_only, person,"
+    " revoked_us, old_sha256, old_until_us)"
     " VALUES (:id, :name, :role, :models, :digest, :created, :expires, :rpm, :tpm, :concurrency,"
-    " :weight, :priority, :certificate, :content, :examples, :tasks_only, :person)"
+    " :weight, :priority, :certificate, :content, :examples, :tasks_only, :person,"
+    " :revoked, :old, :until)"
+    " ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role,"
+    " models = excluded.models, secret_sha256 = excluded.secret_sha256,"
+    " created_us = excluded.created_us, expires_us = excluded.expires_us, rpm = excluded.rpm,"
+    " tpm = excluded.tpm, concurrency = excluded.concurrency, weight = excluded.weight,"
+    " priority = excluded.priority, certificate_sha256 = excluded.certificate_sha256,"
+    " content = excluded.content, examples = excluded.examples, tasks_only = excluded.tasks_only,"
+    " person = excluded.person, revoked_us = excluded.revoked_us,"
+    " old_sha256 = excluded.old_sha256, old_until_us = excluded.old_until_us"
 )
 _FLUSH: Final = text(
     "UPDATE api_keys SET last_used_us = :at, requests = :requests, prompt_tokens = :prompt_tokens,"
@@ -57,6 +67,10 @@ class KeyStore:
         clock: decides about expiry.
         record: makes a change durable in the log.
         held: ids of keys that are refused until a person decides.
+        share: this appliance's part of the limits; raises Unavailable where it may answer nobody.
+
+    Attributes:
+        changes: counts each change of a key.
     """
 
     def __init__(
@@ -65,11 +79,14 @@ class KeyStore:
         clock: Clock,
         record: Callable[[KeyChange], None] = lambda change: None,
         held: Held = frozenset,
+        share: Callable[[Limits], Limits] = lambda limits: limits,
     ) -> None:
         self._database = database
         self._clock = clock
         self._record = record
         self._held = held
+        self._share = share
+        self.changes = 0
         self._lock = threading.Lock()
         self._keys: dict[str, ApiKey] = {}
         self._hashes: dict[str, bytes] = {}
@@ -89,11 +106,10 @@ class KeyStore:
                 key = key_of_row(row)
                 if (known := self._keys.get(key.id)) is not None:
                     key = replace(key, usage=known.usage)  # what was counted since is added to it
-                if row["old_sha256"] is not None:
-                    self._old[key.id] = bytes(row["old_sha256"])
-                else:
-                    self._old.pop(key.id, None)
-                self._remember(key, bytes(row["secret_sha256"]))
+                old = row["old_sha256"]
+                self._remember(
+                    key, bytes(row["secret_sha256"]), None if old is None else bytes(old)
+                )
             for gone in self._keys.keys() - {row["id"] for row in rows}:
                 for kept in (self._keys, self._hashes, self._old, self._used, self._usage):
                     kept.pop(gone, None)
@@ -176,8 +192,6 @@ class KeyStore:
             if key.revoked_us is None:
                 key = replace(key, revoked_us=self._clock.wall_us())
                 self._update(key, "revoked_us = :at", at=key.revoked_us)
-                if key.certificate is not None:
-                    self._certificates.pop(key.certificate, None)
             self._changed("key_revoke", actor, key)
             return key
 
@@ -227,6 +241,41 @@ class KeyStore:
             columns = ", ".join(f"{name} = :{name}" for name in _columns(limits))
             self._update(key, columns, **_columns(limits))
             return key
+
+    def rows(self) -> Sequence[KeyRow]:
+        """The keys that count, with their hashes; those that are held back are left out."""
+        with self._lock:
+            held = self._held()
+            return [self._row(key) for key in self._keys.values() if key.id not in held]
+
+    def row(self, key_id: str) -> KeyRow | None:
+        """One key with its hashes; None where there is none."""
+        with self._lock:
+            key = self._keys.get(key_id)
+            return None if key is None else self._row(key)
+
+    def _row(self, key: ApiKey) -> KeyRow:
+        return KeyRow(key, self._hashes[key.id], self._old.get(key.id))
+
+    def take(self, row: KeyRow, actor: str) -> None:
+        """Have a key be as another appliance of the site says.
+
+        Raises:
+            AuditUnavailable: it cannot be recorded; a key that was revoked has ended all the same.
+        """
+        with self._lock:
+            key, known = row.key, self._keys.get(row.key.id)
+            action = "key_create" if known is None else "key_limit"
+            if known is not None:
+                key = replace(key, last_used_us=known.last_used_us, usage=known.usage)
+                action = action if self._hashes[key.id] == row.secret else "key_rotate"
+            change = KeyChange(action, actor, key, row.secret, row.old)
+            if key.revoked_us is None:
+                self._record(change)
+                self._insert(key, row.secret, row.old)
+            else:
+                self._insert(key, row.secret, row.old)
+                self._record(replace(change, action="key_revoke"))
 
     def authenticate(self, secret: str) -> Principal:
         """Find the holder of this secret.
@@ -295,7 +344,7 @@ class KeyStore:
         self._flush_when_due(now)
         models = frozenset(key.models)
         return Principal(
-            key.id, key.name, models, key.limits, key.content,
+            key.id, key.name, models, self._share(key.limits), key.content,
             tasks_only=key.tasks_only, answers=key.role == QUEUE, for_people=key.person,
         )  # fmt: skip
 
@@ -353,9 +402,9 @@ class KeyStore:
         with self._database.begin() as connection:
             sql = f"UPDATE api_keys SET {columns} WHERE id = :id"  # noqa: S608 - our own words
             connection.execute(text(sql), {"id": key.id, **values})
-        self._keys[key.id] = key
+        self._keep(key)
 
-    def _insert(self, key: ApiKey, digest: bytes) -> None:
+    def _insert(self, key: ApiKey, digest: bytes, old: bytes | None = None) -> None:
         with self._database.begin() as connection:
             connection.execute(
                 _INSERT,
@@ -372,16 +421,35 @@ class KeyStore:
                     "examples": key.examples,
                     "tasks_only": key.tasks_only,
                     "person": key.person,
+                    "revoked": key.revoked_us,
+                    "old": old,
+                    "until": key.old_until_us,
                     **_columns(key.limits),
                 },
             )
-        self._remember(key, digest)
+        self._remember(key, digest, old)
 
-    def _remember(self, key: ApiKey, digest: bytes) -> None:
+    def _remember(self, key: ApiKey, digest: bytes, old: bytes | None) -> None:
         self._hashes[key.id] = digest
+        if old is not None:
+            self._old[key.id] = old
+        else:
+            self._old.pop(key.id, None)
+        self._keep(key)
+
+    def _keep(self, key: ApiKey) -> None:
         self._keys[key.id] = key
-        if key.certificate is not None and key.revoked_us is None:
-            self._certificates[key.certificate] = key.id
+        self.changes += 1
+        if key.certificate is None:
+            return
+        holder = self._certificates.get(key.certificate)
+        if key.revoked_us is None:  # two appliances may have given one certificate to two keys
+            self._certificates[key.certificate] = min(holder or key.id, key.id)
+        elif holder == key.id:
+            of = (k for k in self._keys.values() if k.certificate == key.certificate)
+            live = [k.id for k in of if k.revoked_us is None]
+            self._certificates.pop(key.certificate)
+            self._certificates.update({key.certificate: min(live)} if live else {})
 
 
 def _columns(limits: Limits) -> dict[str, JsonValue]:

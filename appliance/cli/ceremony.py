@@ -19,6 +19,7 @@ from appliance.trust.bytes import ecdsa, key_file
 from appliance.trust.ceremony import officer, policy_words
 from appliance.trust.ceremony.ceremony import DAYS, Ceremony
 from appliance.trust.ceremony.officer import ROLES
+from appliance.trust.policy import members
 from appliance.trust.policy.root import fingerprint, holder_of, reset_of
 from appliance.types import JsonValue
 
@@ -137,12 +138,16 @@ def _own_key(output: Output, path: Path, ring: KeyRing) -> bytes:
 @ceremony.command()
 @_DIR
 @click.argument("policy_file", metavar="FILE", type=_FILE)
+@click.option("--member", "requests", multiple=True, type=_FILE, metavar="FILE",
+              help="Request of an appliance to be listed. Of `site join`; repeatable.")  # fmt: skip
 @json_option
 @click.pass_obj
-def policy(output: Output, directory: Path, policy_file: Path) -> None:
+def policy(output: Output, directory: Path, policy_file: Path, requests: tuple[Path, ...]) -> None:
     """Draft the next publication over a new policy."""
-    made = _open(directory)
-    made.set_policy(policy_file.read_bytes())
+    made, wanted = _open(directory), policy_file.read_bytes()
+    if requests:
+        wanted = members.with_members(wanted, [path.read_bytes() for path in requests])
+    made.set_policy(wanted)
     _show(output, made)
 
 

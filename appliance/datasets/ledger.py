@@ -13,7 +13,7 @@ Rules:
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -146,6 +146,7 @@ class LookLedger:
         marks: SplitMarks,
         record: Callable[[LedgerLook, int], int],
         schedule: Sequence[int] = QUARTERS,
+        elsewhere: Sequence[LedgerLook] = (),
     ) -> tuple[LedgerLook, int]:
         """Take a look, or find the one that the same job took before it was interrupted.
 
@@ -154,6 +155,7 @@ class LookLedger:
             record: writes the audit entry of a look and its number among all, and returns the
                 entry's number once it is durable. Called inside the transaction.
             schedule: the share of alpha that each look spends, by the terms that were signed.
+            elsewhere: looks at what will be seen that other appliances of the site took.
 
         Returns:
             The look, and its number, from 1.
@@ -173,22 +175,49 @@ class LookLedger:
             if known_rows := _select(connection, _LOOKS.c.id == look.id):
                 _check_job(known_rows[0], look)
                 raise StateRefused("specification_used", "It was used for other groups.")
+            here = {known.id for known in earlier}
+            others = [known for known in elsewhere if known.id not in here]
             behind = spent(earlier)
+            behind += [  # at most what the looks so far may have spent
+                replace(known, share_micros=schedule[min(place, LOOKS - 1)])
+                for place, known in enumerate(spent(others), len(behind))
+            ]
             _check_left(behind, schedule, look)
             number = len(behind) + 1
             taken = replace(look, number=number, share_micros=schedule[number - 1])
-            entry = record(taken, number)
-            connection.execute(sa.insert(_LOOKS).values({**vars(taken), "entry": entry}))
-            groups = [{"mark": mark, "look": look.id} for mark in sorted(marks.groups)]
-            connection.execute(sa.insert(_MARKS), groups)
-            items = [
-                {"mark": mark, "look": look.id, "item": place}
-                for place, held in enumerate(marks.items)
-                for mark in parts(held)
-            ]
-            if items:
-                connection.execute(sa.insert(_ITEMS).prefix_with("OR IGNORE"), items)
+            _insert(connection, replace(taken, entry=record(taken, number)), marks)
             return _select(connection, _LOOKS.c.id == look.id)[0], number
+
+    def note(self, look: LedgerLook, marks: SplitMarks) -> None:
+        """Keep a look that another appliance takes; of one that is kept, only how it ended."""
+        with self._database.begin() as connection:
+            known = next(iter(_select(connection, _LOOKS.c.id == look.id)), None)
+            if known is None:
+                _insert(connection, look, marks)
+                return
+            connection.execute(
+                sa.update(_LOOKS)
+                .where(_LOOKS.c.id == look.id)
+                .values(
+                    verdict=known.verdict or look.verdict,
+                    certificate=known.certificate or look.certificate,
+                    exported=max(known.exported, look.exported),
+                    number=look.number or known.number,
+                    share_micros=look.share_micros if look.number else known.share_micros,
+                )
+            )
+
+    def all(self) -> list[tuple[LedgerLook, SplitMarks]]:
+        """Every look with its marks; those of groups are not told apart."""
+        with self._database.begin() as connection:
+            looks = _select(connection, sa.true())
+            groups: dict[str, set[str]] = defaultdict(set)
+            for mark, look in connection.execute(sa.select(_MARKS.c.mark, _MARKS.c.look)):
+                groups[look].add(mark)
+            items: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+            for mark, look, item in connection.execute(sa.select(_ITEMS)):
+                items[look][item].append(mark)
+        return [(look, _marks(groups[look.id], items[look.id])) for look in looks]
 
     def conclude(self, look_id: str, verdict: str, certificate: str) -> None:
         """Write the verdict of a look; one that is written stays."""
@@ -240,6 +269,25 @@ class LookLedger:
             inherited = {look.id for look in _sharing(connection, marks)}
             seen = _by_items(connection, marks)
         return sorted({m for look, found in seen.items() if look not in inherited for m in found})
+
+
+def _insert(connection: Connection, look: LedgerLook, marks: SplitMarks) -> None:
+    connection.execute(sa.insert(_LOOKS).values(vars(look)))
+    groups = [{"mark": mark, "look": look.id} for mark in sorted(marks.groups)]
+    connection.execute(sa.insert(_MARKS), groups)
+    items = [
+        {"mark": mark, "look": look.id, "item": place}
+        for place, held in enumerate(marks.items)
+        for mark in parts(held)
+    ]
+    if items:
+        connection.execute(sa.insert(_ITEMS).prefix_with("OR IGNORE"), items)
+
+
+def _marks(groups: Iterable[str], items: Mapping[int, Sequence[str]]) -> SplitMarks:
+    """Marks as rows have them: the mark of an item is longer than its bands."""
+    held = [":".join(sorted(items[n], key=lambda mark: -len(mark))) for n in sorted(items)]
+    return SplitMarks(frozenset(groups), frozenset(), tuple(held))
 
 
 def groups_digest(marks: SplitMarks) -> str:

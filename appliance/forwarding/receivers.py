@@ -13,6 +13,7 @@ Sources: RFC 5425, RFC 6587; OTLP 1.5, "OTLP/HTTP".
 import contextlib
 import fcntl
 import functools
+import hashlib
 import http.client
 import socket
 import ssl
@@ -170,9 +171,23 @@ def post(url: str, body: bytes, head: Mapping[str, str], context: ssl.SSLContext
 
 
 def answered(
-    url: str, body: bytes, head: Mapping[str, str], context: ssl.SSLContext | None
+    url: str,
+    body: bytes,
+    head: Mapping[str, str],
+    context: ssl.SSLContext | None,
+    *,
+    most: int = _ANSWER,
+    certificate: str = "",
 ) -> HttpAnswer:
-    """Post a document; at most 64 KiB of the answer. Raises OSError where there is none."""
+    """Post a document and read the answer.
+
+    Args:
+        most: bytes of the answer that are read.
+        certificate: hex SHA-256 of the only certificate that is taken; "" for any of the CA.
+
+    Raises:
+        OSError: there is none, or another certificate.
+    """
     parts = urlsplit(url)
     connection: http.client.HTTPConnection
     if context is None:
@@ -183,8 +198,18 @@ def answered(
         )
     with contextlib.closing(connection):
         try:
+            connection.connect()
+            if certificate and _shown(connection.sock) != certificate:
+                raise ssl.SSLCertVerificationError("its certificate is not the one that is listed")
             connection.request("POST", parts.path or "/", body, dict(head))
             answer = connection.getresponse()
-            return HttpAnswer(answer.status, answer.read(_ANSWER))
+            return HttpAnswer(answer.status, answer.read(most))
         except http.client.HTTPException as error:
             raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
+
+
+def _shown(connection: object) -> str:
+    """Hex SHA-256 of the certificate that the other side showed; "" without TLS."""
+    if not isinstance(connection, ssl.SSLSocket):
+        return ""
+    return hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()

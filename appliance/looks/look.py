@@ -152,7 +152,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
             more: fields of its entry.
 
         Raises:
-            StateRefused: what `Ledger.take` raises.
+            StateRefused: what `Ledger.take` raises; `looks_unagreed`.
             EvaluationRefused: `gate_interrupted` for one that ended before.
         """
         wanted, part, ledger = subject.signed.said, subject.split.part, self.parts.ledger
@@ -172,8 +172,10 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
                 "look": number, "looks": ledgers.LOOKS,
             })  # fmt: skip
 
-        schedule = wanted.schedule or ledgers.QUARTERS
-        taken, number = ledger.take(look, part.marks, record, schedule)
+        schedule, marks = wanted.schedule or ledgers.QUARTERS, part.marks
+        resumed = any(known.id == look.id for known in ledger.looks(marks))
+        elsewhere = () if resumed else self.parts.agreed(look, marks)
+        taken, number = ledger.take(look, marks, record, schedule, elsewhere)
         if taken.verdict:
             self.given_up(job)
         ledgers.check_open(taken)

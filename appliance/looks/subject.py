@@ -4,7 +4,7 @@ Rules: what is wrong is found here, from the stored bytes, before anything is op
 split are opened by `SealedSplit.opened` only, into memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from appliance.datasets import sealing
 from appliance.datasets.directory import Dataset
 from appliance.datasets.items import Item
 from appliance.datasets.label_queues import LabelQueues
-from appliance.datasets.ledger import LookLedger
+from appliance.datasets.ledger import LedgerLook, LookLedger
+from appliance.datasets.marks import SplitMarks
 from appliance.datasets.sealing import Seal, SealedPart
 from appliance.errors import PolicyRefused, StateRefused
 from appliance.facts import TaskFacts
@@ -72,6 +73,7 @@ class LookParts:
         labels: where people label the items on which two sides differ.
         covered: whether answers of a model have the same bits in any company, here and now.
         documents: searches collections, as the app `evaluation`.
+        agreed: has a majority of the site's appliances know a look; those that it counts with.
     """
 
     directory: Path
@@ -91,6 +93,7 @@ class LookParts:
     labels: LabelQueues
     covered: Callable[[str], bool]
     documents: Evidence | None = None
+    agreed: Callable[[LedgerLook, SplitMarks], Sequence[LedgerLook]] = lambda look, marks: ()
 
     @property
     def engine(self) -> str:

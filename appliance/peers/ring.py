@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from appliance.forwarding.receivers import HttpAnswer
 
 PATH: Final = "/witness/add-checkpoint"
+DOCUMENTS: Final = "/site/documents"
+RECEIPTS: Final = "/site/receipts"
+LOOKS: Final = "/site/looks"
+"""The addresses of `peers.exchange`, which not every appliance loads."""
 EVERY_S: Final = 60.0
 _RECORD_US: Final = 3_600_000_000
 _PATIENCE_S: Final = 5.0

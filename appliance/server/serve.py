@@ -184,6 +184,8 @@ async def _serve(services: Services, listeners: _Listeners) -> None:
     await append(services.audit, Draft("start", _start(services)))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    if services.site is not None:
+        services.site.start(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     onlooker = Onlooker(services, listeners.contexts)

@@ -1,5 +1,7 @@
 """The right to ask, and how much: keys, groups of them, places in the queue."""
 
+from typing import TYPE_CHECKING
+
 from appliance.admission.places import Shares
 from appliance.auth.groups import KeyGroups
 from appliance.auth.keys import KeyStore
@@ -8,18 +10,27 @@ from appliance.people.end_users import EndUsers
 from appliance.people.names import Aliases
 from appliance.wiring.log import LogRoom
 
+if TYPE_CHECKING:
+    from appliance.peers.standing import SiteStanding
+
 
 class AccessRoom:
-    """Puts the parts together."""
+    """Puts the parts together.
+
+    Attributes:
+        standing: in the site; None without peers.
+    """
 
     def __init__(self, log: LogRoom) -> None:
         held = log.held
         agreement = log.agreement
+        self.standing = _standing() if held.config.peers else None
         self.keys = KeyStore(
             log.database,
             held.clock,
             lambda change: log.decided(change.fields()),
             agreement.held("api_keys"),
+            self.standing.share if self.standing else lambda limits: limits,
         )
         agreement.when_mended(self.keys.read)
         held.closing.callback(self.keys.close)
@@ -40,3 +51,9 @@ class AccessRoom:
             return self.keys.get(key_id).examples
         except StateRefused:
             return False
+
+
+def _standing() -> "SiteStanding":
+    from appliance.peers.standing import SiteStanding  # of a site that has peers
+
+    return SiteStanding()

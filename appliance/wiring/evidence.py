@@ -1,19 +1,24 @@
 """Evidence of tasks: datasets, looks, evaluations, gates, and what is trained from them."""
 
+import functools
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from appliance.datasets.job import Checking
 from appliance.datasets.job import CheckParts as CheckParts
 from appliance.datasets.label_queues import LabelQueues
-from appliance.datasets.ledger import LookLedger
+from appliance.datasets.ledger import LedgerLook, LookLedger
+from appliance.datasets.marks import SplitMarks
+from appliance.errors import StateRefused
 from appliance.evals.carry import Carry
 from appliance.evals.gate import GateJob
 from appliance.evals.job import DIRECTORY, EvaluationJob, Parts
 from appliance.evals.subject import ApprovedArtifacts, read_data
 from appliance.host.hardware import available_cores
 from appliance.looks.subject import LookParts
+from appliance.trust.bytes import ecdsa
 from appliance.tuning import exporting, quantizing, teaching
 from appliance.tuning.job import TuningJob
 from appliance.tuning.quantizing import Quantizing
@@ -86,6 +91,7 @@ class EvidenceRoom:
             labels=self.labels,
             covered=lambda model_id: trust.covered(model_id, pool.supervisor.covers),
             documents=parts.documents,
+            agreed=functools.partial(_agreed, log, trust),
         )
         jobs.add(GateJob(self.look))
         jobs.add(Carry(self.look, pool.suspend))
@@ -103,3 +109,15 @@ class EvidenceRoom:
         )
         jobs.add(TuningJob(tuning))
         jobs.add(Quantizing(tuning, held.data / quantizing.DIRECTORY, trust.adapters_of))
+
+
+def _agreed(
+    log: LogRoom, trust: TrustRoom, look: LedgerLook, marks: SplitMarks
+) -> Sequence[LedgerLook]:
+    """Looks of other appliances, which know of this one now; none for an appliance alone."""
+    if log.agree is not None:
+        return log.agree(look, marks)
+    listed = trust.policy().site.members
+    if listed and ecdsa.hint(trust.evidence_key().public_key()) in listed:
+        raise StateRefused("looks_unagreed", "appliance.toml has no [peers].")
+    return ()

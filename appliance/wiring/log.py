@@ -1,7 +1,7 @@
 """The log, the database next to it, and whether the two agree."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
 from appliance.audit.appending import append
@@ -10,6 +10,8 @@ from appliance.audit.files import LogFiles
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.datasets import label_queues
+from appliance.datasets.ledger import LedgerLook
+from appliance.datasets.marks import SplitMarks
 from appliance.db import open_database, seal
 from appliance.forwarding.cursors import ForwardCursors
 from appliance.forwarding.forwarder import Forwarding
@@ -32,6 +34,7 @@ class LogRoom:
         held: the data directory that all rooms are in.
         kek: reads the log's key-encryption key.
         secret: of a purpose, a key that only who has that one can make.
+        agree: has other appliances know a look; None without peers.
     """
 
     def __init__(self, held: HeldDirectory) -> None:
@@ -79,6 +82,7 @@ class LogRoom:
             lambda draft: self.audit.append(draft).result(),
         )
         held.closing.callback(self.ring.stop)
+        self.agree: Callable[[LedgerLook, SplitMarks], Sequence[LedgerLook]] | None = None
         self.notifier = Notifier(held.config.notify, held.data, self.reader.origin)
         held.closing.callback(self.notifier.stop)
 

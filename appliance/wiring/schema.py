@@ -15,7 +15,7 @@ from appliance.governance import agreement, erasing
 from appliance.incidents import history as incidents
 from appliance.jobs import store as job_store
 from appliance.metering import ledger as metering
-from appliance.peers import seen_logs
+from appliance.peers import documents, seen_logs
 from appliance.routing import monitor as route_monitor
 from appliance.routing import people as deferred
 from appliance.serving import kept_answers
@@ -60,6 +60,8 @@ MIGRATIONS: Final = (
     seen_logs.TABLES,
     key.PEOPLE,
     metering.CENTRES,
+    key.SITE,
+    documents.TABLES,
 )
 FILES: Final = (batch_files.TABLES, batch_store.BATCHES)
 """The scripts of files.db, in the same way."""

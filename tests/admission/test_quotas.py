@@ -106,3 +106,12 @@ def test_after_the_stated_time_the_request_passes(tpm: int, first: int, gap: flo
     except Overloaded as refusal:
         assert refusal.retry_after is not None
         quotas.reserve("k", limits, tpm, gap + refusal.retry_after + 1e-6)
+
+
+def test_a_part_of_nothing_lets_nothing_pass() -> None:
+    """Of a limit below the number of appliances of a site, some have no part."""
+    quotas, limits = Quotas(), Limits(rpm=0, tpm=0)
+    with pytest.raises(Overloaded) as caught:
+        quotas.admit("k", limits, 0.0)
+    assert caught.value.code == "rate_limit_exceeded" and caught.value.retry_after == 60
+    assert [left and left.left for left in quotas.left("k", limits, 1.0)] == [0, 0]

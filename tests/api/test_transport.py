@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from appliance.api.transport import BodyGate, KeyGate, RequestContext
-from appliance.errors import Unauthenticated
+from appliance.errors import Unauthenticated, Unavailable
 from appliance.types import Principal
 
 
@@ -119,6 +119,17 @@ async def test_a_key_in_either_header_opens_the_gate(headers: dict[str, str]) ->
     inner = Inner()
     assert (await ask(gate(inner), headers=headers)).status_code == 204
     assert inner.scopes[0]["state"]["principal"].key_id == "id"
+
+
+async def test_an_appliance_that_may_answer_nobody_says_when_to_try_again() -> None:
+    def stale(secret: str) -> Principal:
+        raise Unavailable("site_stale", "No other appliance answered.", retry_after=5)
+
+    inner = Inner()
+    gated = RequestContext(KeyGate(inner, stale, frozenset()), "lab")
+    reply = await ask(gated, headers={"authorization": "Bearer good"})
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+    assert reply.json()["error"]["code"] == "site_stale" and not inner.scopes
 
 
 @pytest.mark.parametrize(

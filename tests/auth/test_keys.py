@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, text
 
-from appliance.auth.key import CONTENT, EXAMPLES, PEOPLE, SHARES, TABLES, TASKS
+from appliance.auth.key import CONTENT, EXAMPLES, PEOPLE, SHARES, SITE, TABLES, TASKS, KeyChange
 from appliance.auth.keys import KeyStore
 from appliance.clock import FixedClock
 from appliance.db import open_database
-from appliance.errors import StateRefused, Unauthenticated
+from appliance.errors import AuditUnavailable, StateRefused, Unauthenticated
 from appliance.types import KeyUsage, Limits, ModelCard, Priority
 
 
@@ -26,7 +26,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Engine]:
-    scripts = [TABLES, SHARES, CONTENT, EXAMPLES, TASKS, PEOPLE]
+    scripts = [TABLES, SHARES, CONTENT, EXAMPLES, TASKS, PEOPLE, SITE]
     engine = open_database(tmp_path / "appliance.db", scripts)
     yield engine
     engine.dispose()
@@ -403,3 +403,57 @@ SECRET_LIKE = st.from_regex(r"sk-[0-9a-f]{12}-[A-Za-z0-9_-]{43}", fullmatch=True
 @given(st.text(max_size=80) | SECRET_LIKE)
 def test_no_text_passes_by_chance_or_breaks_the_check(keys: KeyStore, secret: str) -> None:
     refusal_of(keys, secret)
+
+
+def test_a_key_of_another_appliance_is_taken_whole(database: Engine, clock: FixedClock) -> None:
+    told: list[KeyChange] = []
+    here = KeyStore(database, clock, told.append)
+    key, secret = here.create("crm", limits=Limits(rpm=1))
+    here.note_usage(key.id, 5, 6)
+    row = here.row(key.id)
+    assert row is not None and here.rows() == [row]
+    here.take(replace(row, key=replace(row.key, limits=Limits(rpm=2))), "site b")
+    here.take(replace(row, secret=b"x" * 32, old=row.secret), "site b")
+    refusal_of(here, secret)  # its overlap is over
+    assert here.get(key.id).usage.requests == 1
+    again = KeyStore(database, clock)  # as the database keeps it
+    assert again.row(key.id) == here.row(key.id)
+    ended = replace(row, key=replace(row.key, revoked_us=clock.now_us))
+    here.take(ended, "site b")
+    assert [change.action for change in told] == [
+        "key_create", "key_limit", "key_rotate", "key_revoke",
+    ]  # fmt: skip
+    assert {change.actor for change in told[1:]} == {"site b"} and not here.is_live(key.id)
+
+
+def test_a_key_ends_even_where_that_cannot_be_recorded(keys: KeyStore, clock: FixedClock) -> None:
+    key, secret = keys.create("crm")
+    row = keys.row(key.id)
+    assert row is not None
+
+    def full(change: KeyChange) -> None:
+        raise AuditUnavailable("audit_unavailable", "the disk is full")
+
+    keys._record = full
+    with pytest.raises(AuditUnavailable):
+        keys.take(replace(row, key=replace(row.key, limits=Limits(rpm=2))), "site b")
+    assert keys.get(key.id).limits == Limits()
+    with pytest.raises(AuditUnavailable):
+        keys.take(replace(row, key=replace(row.key, revoked_us=clock.now_us)), "site b")
+    refusal_of(keys, secret)
+
+
+def test_one_certificate_of_two_keys_is_that_of_one_until_it_ends(
+    keys: KeyStore, clock: FixedClock
+) -> None:
+    first, _ = keys.create("crm", certificate=b"c" * 32)
+    row = keys.row(first.id)
+    assert row is not None
+    lowest = replace(row, key=replace(row.key, id="000000000000", name="erp"))
+    keys.take(lowest, "site b")
+    assert keys.authenticate_certificate(b"c" * 32).name == "erp"
+    keys.take(replace(lowest, key=replace(lowest.key, revoked_us=clock.now_us)), "site b")
+    assert keys.authenticate_certificate(b"c" * 32).name == "crm"
+    keys.revoke(first.id)
+    with pytest.raises(Unauthenticated):
+        keys.authenticate_certificate(b"c" * 32)

@@ -9,10 +9,12 @@ from click.testing import CliRunner
 from appliance.cli.main import cli
 from appliance.trust.bytes import key_file
 from appliance.trust.ceremony import officer
+from appliance.trust.policy import policy_document
 from appliance.trust.policy import root as roots
 from tests.cli.conftest import Done, run_command
 from tests.trust.forge import as_json
 from tests.trust.policies import document
+from tests.trust.policy.test_members import ONE, TWO, member
 
 WORDS = "correct horse battery"
 ROOT = ("Ada", "Bea", "Cid")
@@ -152,3 +154,18 @@ def test_a_root_that_resets_the_clock_says_so_to_who_signs(tmp_path: Path, words
     assert all("sets the clock to 20" in out for out in signed)
     assert ceremony("publish", path, tmp_path / "second").status == 0
     assert b"x-clock-floor" in (tmp_path / "second/metadata/2.root.json").read_bytes()
+
+
+def test_appliances_that_asked_are_signed_into_the_policy(tmp_path: Path, words: Path) -> None:
+    path, policy = prepared(tmp_path, words), tmp_path / "policy.json"
+    requests: list[str | Path] = []
+    for name, key in (("north", ONE), ("south", TWO)):
+        file = tmp_path / f"{name}.site"
+        file.write_bytes(member(name, key).asks(key))
+        requests += ["--member", file]
+    told = ceremony("policy", path, policy, *requests).out
+    assert "appliance north, log" in told and "appliance south, log" in told
+    drafted = (path / "draft" / "targets" / "policy.json").read_bytes()
+    assert len(policy_document.parse(drafted).site.members) == 2
+    (tmp_path / "north.site").write_bytes(member("north", ONE).asks(TWO))
+    assert ceremony("policy", path, policy, *requests, "--json").code == (1, "site_request")

@@ -87,6 +87,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
     assert {name for name, _ in commands()} == {
         "init", "serve", "status", "usage", "doctor", "tui", "trust show", "tls issue", "tls renew",
         "docs", "advise", "state show", "state settle", "site status", "site key",
+        "site join", "site export", "site import",
         *(f"incident {verb}" for verb in ("list", "show", "ack", "notice")),
         *(f"drift {verb}" for verb in ("check", "show", "report", "restart", "rehearse")),
         *(f"artifact {verb}" for verb in ("sign", "verify", "import", "approve", "list", "show")),

@@ -238,3 +238,30 @@ def test_looks_of_an_older_version_have_spent_a_quarter_each(tmp_path: Path) -> 
     assert found.take(look(2), MARKS, Log(), QUARTERS)[1] == 2
     assert found.counted(2) == (2, 2)
     database.dispose()
+
+
+def test_looks_of_other_appliances_count_and_take_their_shares(ledger: LookLedger) -> None:
+    log = Log()
+    others = [look(n, job=0, share_micros=1) for n in (7, 8)]
+    taken, number = ledger.take(look(1), MARKS, log, FALLING, others)
+    assert (number, taken.share_micros) == (3, FALLING[2])
+    assert ledger.take(look(2), MARKS, log, FALLING, [*others, taken])[1] == 4  # it is known here
+    with pytest.raises(StateRefused) as caught:
+        ledger.take(look(3), MARKS, log, FALLING, others)
+    assert caught.value.code == "looks_spent"
+    passed = look(9, job=0, verdict="pass", task_digest="ef" * 32)
+    with pytest.raises(StateRefused, match="Another task passed"):
+        ledger.take(look(4), marked("x"), log, FALLING, [passed])
+    unspent = look(9, job=0, verdict=ledgers.UNSPENT)
+    assert ledger.take(look(4), marked("x"), log, FALLING, [unspent])[1] == 1
+
+
+def test_a_look_of_another_is_kept_with_its_marks_and_how_it_ended(ledger: LookLedger) -> None:
+    marks = SplitMarks(frozenset("ab"), frozenset("c"), (f"{'1' * 32}:{'2' * 12}", "3" * 32))
+    ledger.note(look(1), marks)
+    ledger.note(replace(look(1), verdict="pass", number=2, share_micros=5), marks)
+    ledger.note(look(1), marks)  # told again by somebody who does not know yet
+    ((kept, again),) = ledger.all()
+    assert (kept.verdict, kept.number, kept.share_micros) == ("pass", 2, 5)
+    assert (again.groups, again.items) == (marks.groups, marks.items)
+    assert ledger.looks(marks) == [kept]

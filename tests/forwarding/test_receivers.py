@@ -16,7 +16,7 @@ from appliance.clock import SystemClock
 from appliance.config import ForwardConfig
 from appliance.errors import UsageError
 from appliance.forwarding.messages import outgoing
-from appliance.forwarding.receivers import open_receiver
+from appliance.forwarding.receivers import answered, open_receiver
 from tests.audit.logs import ORIGIN, new_log
 from tests.forwarding.receiving import Heap, sink
 from tests.routing.upstreams.test_connection import client, server
@@ -74,7 +74,9 @@ def test_files_that_cannot_be_used(root: Path) -> None:
 
 
 @contextmanager
-def collector(status: int, got: list[bytes]) -> Iterator[str]:
+def collector(
+    status: int, got: list[bytes], context: ssl.SSLContext | None = None
+) -> Iterator[str]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             got.append(self.rfile.read(int(self.headers["Content-Length"])))
@@ -87,6 +89,8 @@ def collector(status: int, got: list[bytes]) -> Iterator[str]:
             pass
 
     made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if context is not None:
+        made.socket = context.wrap_socket(made.socket, server_side=True)
     thread = threading.Thread(target=made.serve_forever, daemon=True)
     thread.start()
     try:
@@ -104,3 +108,16 @@ def test_a_collector_that_takes_and_one_that_refuses(root: Path) -> None:
     assert b"audit.seq" in got[0]
     with collector(503, got) as to, pytest.raises(ConnectionError, match="503"):
         deliver(root, to=to)
+
+
+def test_the_only_certificate_that_is_listed(root: Path) -> None:
+    got: list[bytes] = []
+    with collector(200, got, server(root / "a")) as to:
+        context = certificates.pinned(root, "a/ca.pem", "", "")
+        to = to.replace("http://127.0.0.1", "https://localhost")
+        listed = certificates.fingerprint_of(root / "a" / "server.pem")
+        answer = answered(to, b"{}", {}, context, most=1, certificate=listed)
+        assert (answer.status, answer.body) == (200, b"{")
+        with pytest.raises(ssl.SSLCertVerificationError, match="listed"):
+            answered(to, b"{}", {}, context, certificate="ab" * 32)
+    assert got == [b"{}"]  # nothing was sent to the other

@@ -16,6 +16,18 @@ FEATURES = {
     "server.mcp": {"appliance.api.mcp", "appliance.wire.mcp"},
     "forward": {"appliance.forwarding.receivers"},  # and peers
     "spans": {"appliance.forwarding.spans"},
+    "peers": {
+        "appliance.api.site",
+        "appliance.peers.exchange",
+        "appliance.peers.kept_looks",
+        "appliance.peers.look_votes",
+        "appliance.peers.signed_key",
+        "appliance.peers.standing",
+        "appliance.peers.travelling",
+        "appliance.peers.travelling_keys",
+        "appliance.peers.travelling_statements",
+        "appliance.wiring.site",
+    },
     "oidc": {"appliance.people.tokens", "joserfc"},
     "ldap": {"appliance.people.directories", "appliance.people.ldap_messages"},
     "certificates": {"appliance.people.person_certificates"},

@@ -31,6 +31,7 @@ from appliance.evals import gate_outcomes, gate_subject, judging, pairs
 from appliance.evals.job import DIRECTORY
 from appliance.facts import DatasetFacts, TaskFacts
 from appliance.looks.answers import Lined
+from appliance.registry import keeping
 from appliance.routing import outcomes as route_outcomes
 from appliance.routing.calibration import SEALED
 from appliance.tasks import catalogue
@@ -248,19 +249,15 @@ def keep_certificate(
     person: PersonDep, services: ServicesDep, upload: wire.CertificateUpload
 ) -> wire.Certificate:
     """Verify a certificate that came from elsewhere, and keep it."""
-    services.trust.freshness().check_change()
-    envelope, policy = upload.envelope.encode(), services.policy()
-    found = evaluation.verify(envelope, policy)
-    evaluation.check_dated(found, services.store.evaluations.now_us())
-    deed = Draft.deed(
-        "certificate_kept",
+    envelope = upload.envelope.encode()
+    found = keeping.keep_certificate(
+        services.store,
+        services.trust.freshness,
+        lambda draft: services.audit.append(draft).result(),
         person.actor,
-        certificate=found.id,
-        task_digest=found.wanted.task_digest,
-        verdict=found.found.verdict,
+        envelope,
+        services.policy(),
     )
-    services.audit.append(deed).result()
-    services.store.evaluations.add(envelope, policy)
     shown = _shown(services, envelope)
     if shown is None:
         raise PolicyRefused("evaluation_missing", f"There is no certificate {found.id}.")

@@ -1,19 +1,15 @@
 """Routes of the names that point at versions of tasks.
 
-Rules: a pointer is signed by an approver elsewhere and only checked here; it may name approved
-tasks only, all of one form; the entry in the log is durable before the name points elsewhere.
+Rule: a pointer is signed by an approver elsewhere and only checked here.
 """
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.app import Services
-from appliance.audit.entry import Draft
-from appliance.errors import Refused, StateRefused
-from appliance.facts import TaskFacts
-from appliance.trust.artifacts.records import ArtifactRecord
+from appliance.errors import Refused
+from appliance.registry.pointing import Pointing
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.trust.statements.statement import Signed
-from appliance.types import Json
 from appliance.wire.admin import pointers as wire
 
 router = Routes()
@@ -31,7 +27,7 @@ def names(services: ServicesDep) -> wire.NameList:
 @router.serves(wire.TASK_TARGET)
 def target(services: ServicesDep, name: str, task: str) -> wire.Target:
     """Show a pointer's target for this name and task."""
-    record = _approved(services, name, task)
+    record = _pointing(services).target(name, task)
     newest = services.pointers.newest(name)
     policy = services.policy()
     told = _shown(services, policy, name).pointers
@@ -47,59 +43,17 @@ def target(services: ServicesDep, name: str, task: str) -> wire.Target:
 @router.serves(wire.TASK_POINT)
 def flip(person: PersonDep, services: ServicesDep, upload: wire.PointerUpload) -> wire.Name:
     """Have a name point elsewhere."""
-    services.trust.freshness().check_change()
-    policy, envelope = services.policy(), upload.envelope.encode()
-    signed = TaskPointer.verify(envelope, policy)
-    told = signed.said
-    forms = set()
-    for version in told.versions():
-        record = _approved(services, told.name, version.task)
-        if record.digest != version.digest:
-            raise StateRefused("artifact_kind", f"{version.task} has the digest {record.digest}.")
-        services.store.ask(version.task, policy)
-        forms.add(record.facts.form)
-    if len(forms) > 1:
-        raise StateRefused("artifact_kind", "The versions of a name answer in one form.")
-    deed = Draft.deed(
-        "task_pointer",
-        person.actor,
-        name=told.name,
-        live=_told(told.live),
-        canary=_told(told.canary),
-        percent=told.percent,
-        shadow=_told(told.shadow),
-        person=told.person,
-        reason=told.reason,
-        pointer=signed.id,
-        previous=told.previous,
-        envelope=upload.envelope,
+    name = _pointing(services).flip(person.actor, upload.envelope.encode(), services.policy())
+    return _shown(services, services.policy(), name)
+
+
+def _pointing(services: Services) -> Pointing:
+    return Pointing(
+        services.store,
+        services.pointers,
+        services.trust.freshness,
+        lambda draft: services.audit.append(draft).result(),
     )
-    services.pointers.flip(signed, lambda: _recorded(services, deed))
-    return _shown(services, policy, told.name)
-
-
-def _told(version: TaskVersion | None) -> Json:
-    return None if version is None else {"task": version.task, "digest": version.digest}
-
-
-def _recorded(services: Services, draft: Draft) -> None:
-    services.audit.append(draft).result()
-
-
-def _approved(services: Services, name: str, task: str) -> ArtifactRecord[TaskFacts]:
-    """The record of a task that a name may point at.
-
-    Raises:
-        StateRefused: `unknown_model_id`, `artifact_kind`, `not_approved`, `model_id_taken`.
-    """
-    if any(record.id == name for record in services.store.inventory.records()):
-        raise StateRefused("model_id_taken", f"{name} is the id of an artifact.")
-    record = services.store.inventory.record_of(task, TaskFacts)
-    if record is None:
-        raise StateRefused("artifact_kind", f"{task} is no task.")
-    if record.state != "approved":
-        raise StateRefused("not_approved", f"{task} is {record.state}, not approved.")
-    return record
 
 
 def _shown(services: Services, policy: TrustPolicy, name: str) -> wire.Name:

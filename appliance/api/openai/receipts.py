@@ -21,8 +21,20 @@ router = APIRouter(tags=["receipts"])
 # A plain function, so that it runs in a thread: it reads the log's database.
 @router.get("/v1/receipts/{request_id}")
 def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResponse:
-    """The entries, an inclusion proof and the newest signed head; 404 for another app's request."""
-    return evidence_of(services_of(request).reader, caller.principal.key_id, request_id)
+    """The entries, an inclusion proof and the newest signed head; 404 for another app's request.
+
+    Of a request that another appliance of the site answered, they are of its log.
+    """
+    services, key_id = services_of(request), caller.principal.key_id
+    try:
+        return evidence_of(services.reader, key_id, request_id)
+    except NotFound:
+        if services.site is None or not _REQUEST_ID.fullmatch(request_id):
+            raise
+        found = services.site.exchange.receipt(key_id, request_id)
+        if found is None:
+            raise
+        return ReceiptResponse.model_validate_json(found)
 
 
 def evidence_of(reader: LogReader, key_id: str, request_id: str) -> ReceiptResponse:

@@ -191,15 +191,13 @@ class Records:
                 sa.insert(_APPROVALS).values(model=model_id, key=key, envelope=envelope)
             )
 
-    def approvals(self, model_id: str) -> list[bytes]:
-        """The envelopes for a model, by key."""
+    def approvals(self, model_id: str | None = None) -> list[bytes]:
+        """The envelopes for a model, or for all, by key."""
+        asked = sa.select(_APPROVALS.c.envelope).order_by(_APPROVALS.c.key)
+        if model_id is not None:
+            asked = asked.where(_APPROVALS.c.model == model_id)
         with self._database.begin() as connection:
-            rows = connection.execute(
-                sa.select(_APPROVALS.c.envelope)
-                .where(_APPROVALS.c.model == model_id)
-                .order_by(_APPROVALS.c.key)
-            )
-            return [bytes(envelope) for (envelope,) in rows]
+            return [bytes(envelope) for (envelope,) in connection.execute(asked)]
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[Connection]:

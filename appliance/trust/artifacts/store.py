@@ -519,6 +519,10 @@ class ModelStore:
             best = max(best, distinct, key=len)
         return best
 
+    def envelopes(self, model_id: str | None = None) -> list[bytes]:
+        """The approvals of a model, or of all, as they were signed."""
+        return self._records.approvals(model_id)
+
     def approvals(self, model_id: str, policy: TrustPolicy) -> list[ValidApproval]:
         """The approvals that count, one per person, by time. Raises as `standing`."""
         return self.standing(model_id, policy)[1]

@@ -62,6 +62,12 @@ def _lines(policy: TrustPolicy) -> Iterator[str]:
     ):
         for one in sorted(revoked):
             yield f"revoked: {what} {one}"
+    for member in sorted(policy.site.members.values(), key=lambda member: member.name):
+        pinned = f", certificate {member.certificate}" if member.certificate else ""
+        yield f"appliance {member.name}, log {member.log_key}, key {member.hint[:32]}{pinned}"
+    if policy.site.members:
+        alone = "refuses apps" if policy.site.refuse_stale else "says so"
+        yield f"an appliance that hears no other for {policy.site.stale_seconds} s {alone}"
     yield f"models are served for {policy.stale.refuse_serve_days} days after the expiry"
 
 

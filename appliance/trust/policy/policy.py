@@ -11,7 +11,7 @@ import datetime
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from appliance.errors import PolicyRefused
@@ -20,6 +20,7 @@ from appliance.trust.bytes.certificate import public_key
 from appliance.trust.bytes.oms import Bundle
 from appliance.trust.policy import authorities
 from appliance.trust.policy.authorities import Authority
+from appliance.trust.policy.members import SiteRule
 
 PAYLOAD_TYPE: Final = "application/vnd.appliance.trust-policy+json"
 PROFILES: Final = ("lab", "site")
@@ -127,6 +128,7 @@ class TrustPolicy:
     revoked: Revoked
     stale: Stale = Stale()
     tasks: TaskRule = TaskRule()
+    site: SiteRule = field(default_factory=SiteRule)
 
     @property
     def issued_us(self) -> int:
@@ -188,6 +190,19 @@ class TrustPolicy:
         if EVALUATOR not in self.roles:
             raise PolicyRefused("evaluator_not_allowed", "The policy has no role evaluator.")
         return self._actor(hint, EVALUATOR, "evaluator_not_allowed")
+
+    def member(self, hint: str) -> PolicyKey:
+        """The key of an appliance of the site.
+
+        Raises:
+            PolicyRefused: `member_revoked`, `member_not_listed`, `algorithm_not_allowed`.
+        """
+        if hint in self.revoked.keys:
+            raise PolicyRefused("member_revoked", f"Key {hint} of an appliance is revoked.")
+        member = self.site.members.get(hint)
+        if member is None:
+            raise PolicyRefused("member_not_listed", f"No appliance of the site has key {hint}.")
+        return self._allowed(PolicyKey(hint, member.name, member.key))
 
     def specifier(self, hint: str, name: str) -> PolicyKey:
         """The person who may sign the specification of a gate: a publisher or an approver.

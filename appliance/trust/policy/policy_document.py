@@ -19,8 +19,9 @@ from typing import Any, Final
 from appliance.errors import PolicyRefused, SignatureRefused
 from appliance.trust.bytes import dsse, ecdsa, strict_json
 from appliance.trust.bytes.names import MODEL_ID
-from appliance.trust.policy import authorities, people
+from appliance.trust.policy import authorities, members, people
 from appliance.trust.policy.authorities import SERIAL
+from appliance.trust.policy.members import SiteRule
 from appliance.trust.policy.policy import (
     APPROVER,
     ENGINE,
@@ -38,10 +39,11 @@ from appliance.trust.policy.policy import (
     TaskRule,
     TrustPolicy,
 )
+from appliance.types import JsonValue
 
 _FIELDS: Final = {
     "version", "profile", "org", "issued", "keys", "roles", "authorities", "models",
-    "algorithms", "revoked", "stale", "tasks",
+    "algorithms", "revoked", "stale", "tasks", "site",
 }  # fmt: skip
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -115,6 +117,7 @@ def parse(data: bytes) -> TrustPolicy:
         revoked=_revoked(strict_json.optional(value, "revoked", dict, {}, refuse)),
         stale=_stale(strict_json.optional(value, "stale", dict, {}, refuse)),
         tasks=_tasks(strict_json.optional(value, "tasks", dict, {}, refuse)),
+        site=_site(value, roles),
     )
 
 
@@ -190,6 +193,18 @@ def _check_evaluators(
     people_ = {keys[hint].person for r in (PUBLISHER, APPROVER) for hint in roles[r].keys}
     if both := (people_ | certified) & {keys[hint].person for hint in role.keys}:
         raise refuse(f"{min(both)} may not evaluate and publish or approve")
+
+
+def _site(value: dict[str, JsonValue], roles: Mapping[str, SigningRole]) -> SiteRule:
+    """The appliances of the site: the key of none is a person's."""
+    refuse = _refuse("policy_invalid")
+    if "site" not in value:
+        return SiteRule()
+    site = members.parse(strict_json.member(value, "site", dict, refuse), refuse)
+    for role in (PUBLISHER, APPROVER):
+        if both := roles[role].keys & site.members.keys():
+            raise refuse(f"key {min(both)} is an appliance's and has the role {role}")
+    return site
 
 
 def _models(entries: list[Any], profile: str) -> dict[str, ModelRule]:

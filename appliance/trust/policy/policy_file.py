@@ -20,12 +20,19 @@ def marks_key(directory: Path) -> bytes:
     Raises:
         PolicyRefused: as `load_policy`.
     """
+    return hashlib.sha256(b"marks of sealed items\0" + _first_root(directory)).digest()
+
+
+def site_id(directory: Path) -> str:
+    """The site, in hex: of its first trust root. Raises PolicyRefused, as `load_policy`."""
+    return hashlib.sha256(b"site of documents\0" + _first_root(directory)).hexdigest()
+
+
+def _first_root(directory: Path) -> bytes:
     if trusted_file.exists(directory):
-        root = trusted_file.load(directory).held.roots[0]
-    else:
-        load_policy(directory)
-        root = (directory / "root.pub").read_bytes()
-    return hashlib.sha256(b"marks of sealed items\0" + root).digest()
+        return trusted_file.load(directory).held.roots[0]
+    load_policy(directory)
+    return (directory / "root.pub").read_bytes()
 
 
 def load_policy(directory: Path) -> TrustPolicy:

@@ -74,11 +74,18 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
         """The envelopes of a name, the newest first."""
         return self.envelopes(name)[::-1]
 
-    def flip(self, signed: Signed[TaskPointer], record: Callable[[], None]) -> None:
+    def flip(
+        self,
+        signed: Signed[TaskPointer],
+        record: Callable[[], object],
+        *,
+        follows: bool = True,
+    ) -> None:
         """Have a name point elsewhere.
 
         Args:
             record: makes the entry in the log durable; called inside the transaction.
+            follows: it must follow the newest one here.
 
         Raises:
             StateRefused: `pointer_moved` when it does not follow the newest one.
@@ -87,7 +94,7 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
         with self._database.begin() as connection:
             newest = _newest(connection, name)
             before = newest[0] if newest else ""
-            if previous != before:
+            if follows and previous != before:
                 raise StateRefused(
                     "pointer_moved", f"{name} points elsewhere since this pointer was signed."
                 )

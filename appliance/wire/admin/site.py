@@ -2,16 +2,18 @@
 
 from typing import Final
 
-from appliance.wire.admin.base import Reply
+from pydantic import Field
+
+from appliance.wire.admin.base import Reply, Request
 from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
-from appliance.wire.admin.endpoint import viewers
+from appliance.wire.admin.endpoint import admins, viewers
 
 
 class SitePeer(Reply):
     """Another appliance: it knows `cosigned` entries of our log, we know `seen` ones of its log.
 
-    `problem` is why it does not cosign now, and `differs` how one of the two logs is not what was
-    seen of it before; both may be "".
+    `problem` is why it does not cosign now, `differs` how one of the two logs is not what was seen
+    of it before, and `documents` why no documents come from it; each may be "".
     """
 
     name: str
@@ -22,12 +24,31 @@ class SitePeer(Reply):
     seen_at: str | None
     problem: str
     differs: str
+    documents: str = ""
+
+
+class SiteDocument(Reply):
+    """A document that was refused, or waits, with the code of the reason."""
+
+    kind: str
+    code: str
+    message: str
 
 
 class SitePeerList(Reply):
-    """The peers of `[peers]`."""
+    """The peers of `[peers]`, and this appliance in its site.
+
+    Attributes:
+        member: its name in the trust policy; "" where that does not list it.
+        stale: it has heard no other appliance for too long.
+        refused, waiting: documents that were refused, and that do not hold here yet.
+    """
 
     peers: list[SitePeer]
+    member: str = ""
+    stale: bool = False
+    refused: list[SiteDocument] = Field(default=[])
+    waiting: list[SiteDocument] = Field(default=[])
 
 
 class SiteKeys(Reply):
@@ -37,15 +58,58 @@ class SiteKeys(Reply):
     witness_key: str
 
 
+class SiteJoin(Request):
+    """The name under which this appliance asks to be listed; `pin` names its certificate, too."""
+
+    name: str = Field(min_length=1, max_length=100)
+    pin: bool = False
+
+
+class SiteRequest(Reply):
+    """A signed request to be listed, for the ceremony."""
+
+    request: str
+    key: str
+
+
+class SiteLine(Request):
+    """A document as it travels."""
+
+    kind: str = Field(max_length=100)
+    envelope: str = Field(max_length=1 << 20)
+
+
+class SiteDocuments(Request):
+    """Documents of a site, for a stick or from one."""
+
+    documents: list[SiteLine] = Field(max_length=100_000)
+
+
+class SiteExport(Reply):
+    """Every document that is kept here."""
+
+    documents: list[SiteLine]
+
+
+class SiteTaken(Reply):
+    """The number of documents that were new, and those that were refused."""
+
+    new: int
+    refused: list[SiteDocument]
+
+
 SITE = viewers.get("/admin/site", SitePeerList)
 SITE_KEYS = viewers.get("/admin/site/keys", SiteKeys)
+SITE_EXPORT = viewers.get("/admin/site/documents", SiteExport)
+SITE_IMPORT = admins.post("/admin/site/documents", SiteDocuments, SiteTaken)
+SITE_JOIN = admins.post("/admin/site/join", SiteJoin, SiteRequest)
 
 
 def state_of(peer: SitePeer) -> str:
     """One word for the state of a peer."""
     if peer.differs:
         return "differs"
-    return "down" if peer.problem else "live"
+    return "down" if peer.problem or peer.documents else "live"
 
 
 PEER_TABLE: Final[ListTable[SitePeer]] = ListTable(
@@ -57,6 +121,6 @@ PEER_TABLE: Final[ListTable[SitePeer]] = ListTable(
         ListColumn("COSIGNED AT", lambda one: one.cosigned_at),
         ListColumn("SEEN", lambda one: one.seen, ColumnKind.COUNT),
         ListColumn("SEEN AT", lambda one: one.seen_at),
-        ListColumn("PROBLEM", lambda one: one.differs or one.problem or None),
+        ListColumn("PROBLEM", lambda one: one.differs or one.problem or one.documents or None),
     ),
 )

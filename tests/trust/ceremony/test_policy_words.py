@@ -18,6 +18,7 @@ from tests.trust.policies import (
     put,
     role,
 )
+from tests.trust.policy.test_members import SITE
 
 ZOE = new_key()
 CHAIN = certs.chain()
@@ -98,6 +99,14 @@ CHANGES: dict[str, tuple[Change, list[str]]] = {
     "who specifies does not approve": (
         role("approver", "distinct_from", ["publisher", "evaluator"]),
         ["+ who specified an evaluation may not approve"],
+    ),
+    "appliances of a site": (
+        put("", "site", {**SITE, "refuse_stale": True}),
+        [
+            "+ appliance north, log appliance.site/north+",
+            "+ appliance south, log appliance.site/south+",
+            "+ an appliance that hears no other for 60 s refuses apps",
+        ],
     ),
     "served for longer": (
         put("", "stale", {"refuse_serve_days": 999}),

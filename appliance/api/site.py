@@ -1,0 +1,63 @@
+"""Requests of the other appliances of a site: for documents, and for receipts of their apps.
+
+Rule: no key is asked for; a request carries the signature of an appliance that the trust policy
+lists.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request, Response
+
+from appliance.api.deps import services_of
+from appliance.api.openai.receipts import evidence_of
+from appliance.errors import NotFound, Refused
+from appliance.peers.exchange import SIGNED
+from appliance.peers.ring import DOCUMENTS, LOOKS, RECEIPTS
+
+router = APIRouter(tags=["site"])
+
+
+@router.post(DOCUMENTS, response_class=Response)
+async def documents(request: Request) -> Response:
+    """The next documents, or a line that says why there are none."""
+    site = services_of(request).site
+    return await _answered(request, site.exchange.answer) if site else Response(status_code=404)
+
+
+@router.post(RECEIPTS, response_class=Response)
+async def receipts(request: Request) -> Response:
+    """The receipt of an app's request, or a line that says why there is none."""
+    services = services_of(request)
+    if (site := services.site) is None:
+        return Response(status_code=404)
+
+    def found(body: bytes, signature: bytes) -> bytes:
+        asked = site.exchange.receipt_asked(body, signature)
+        return evidence_of(services.reader, asked.key, asked.request).model_dump_json().encode()
+
+    return await _answered(request, found)
+
+
+@router.post(LOOKS, response_class=Response)
+async def looks(request: Request) -> Response:
+    """The looks that this appliance knows, or a line that says why it tells none."""
+    site = services_of(request).site
+    return await _answered(request, site.exchange.vote) if site else Response(status_code=404)
+
+
+async def _answered(request: Request, answer: Callable[[bytes, bytes], bytes]) -> Response:
+    body = await request.body()
+    try:
+        signature = base64.b64decode(request.headers.get(SIGNED, ""), validate=True)
+    except binascii.Error:
+        signature = b""
+    try:
+        found = await asyncio.to_thread(answer, body, signature)
+    except Refused as error:
+        return Response(f"{error.code}: {error.message}\n", 403, media_type="text/plain")
+    except NotFound as error:
+        return Response(f"{error.code}: {error.message}\n", 404, media_type="text/plain")
+    return Response(found, media_type="application/json")

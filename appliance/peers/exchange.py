@@ -1,0 +1,360 @@
+"""Documents pulled from the peers: every two seconds each is asked for what it took since.
+
+A receipt that is not here is asked of them, too: the balancer may send an app anywhere.
+
+Rules:
+- A request is signed by the asking appliance, which the policy lists; others get nothing. An answer
+  needs no signature, since each document in it has one.
+- Where the policy names a peer's certificate, no other is taken over TLS.
+- The places of a peer count in its run only: after its restart it is asked for everything again, as
+  after an hour, so that what was refused before is looked at again.
+"""
+
+import base64
+import contextlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.datasets.ledger import LedgerLook
+from appliance.datasets.marks import SplitMarks
+from appliance.errors import ApplianceError, PolicyRefused
+from appliance.peers.documents import TravelRefusal
+from appliance.peers.look_votes import (
+    Answer,
+    LooksTold,
+    LookVoter,
+    RegisteredLook,
+    VoteAsked,
+)
+from appliance.peers.ring import DOCUMENTS, LOOKS, RECEIPTS
+from appliance.peers.standing import SiteStanding
+from appliance.peers.travelling import Place, Travelling, TravelPage
+from appliance.trust.bytes import ecdsa, strict_json
+from appliance.trust.policy.members import SiteMember
+from appliance.trust.policy.policy import TrustPolicy
+
+if TYPE_CHECKING:
+    from appliance.forwarding.receivers import HttpAnswer
+
+SIGNED: Final = "x-appliance-member"
+"""The header in which the asking appliance signs its request, in base64."""
+EVERY_S: Final = 2.0
+MOST_BYTES: Final = 4 << 20
+_AGAIN: Final = 1_800
+"""Rounds after which everything is asked for again."""
+_PAGES: Final = 100
+_PATIENCE_S: Final = 5.0
+_STATEMENT: Final = b"appliance site request v1\n"
+_log = logging.getLogger("appliance")
+
+
+class DocumentsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request.
+
+    Attributes:
+        member: hint of the key of who asks.
+        to: name of the log of who is asked.
+        run, place: where the last answer ended.
+    """
+
+    member: str
+    to: str
+    run: str
+    place: Place
+
+
+class ReceiptAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request for the receipt of an app's request, whose key the asking appliance has checked."""
+
+    member: str
+    to: str
+    key: str
+    request: str
+
+
+class LooksAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question about looks at sealed splits.
+
+    Attributes:
+        vote: what is to be registered or read; None asks for every look.
+    """
+
+    member: str
+    to: str
+    vote: VoteAsked | None
+
+
+A = TypeVar("A", DocumentsAsked, ReceiptAsked, LooksAsked)
+
+
+@dataclass(frozen=True)
+class PeerTravel:
+    """State of the documents of one peer.
+
+    Attributes:
+        problem: why nothing comes from it now; "" where it does.
+        refused: documents of its last whole answer that were refused.
+    """
+
+    name: str
+    problem: str
+    refused: tuple[TravelRefusal, ...]
+
+
+@dataclass(frozen=True)
+class PeerAddress:
+    """Address of a peer.
+
+    Attributes:
+        log_key: the first verifier key of its log, a line.
+        post: sends a body with headers to a path; takes the only certificate that may be shown.
+    """
+
+    name: str
+    log_key: str
+    post: "Callable[[str, bytes, Mapping[str, str], str], HttpAnswer]"
+
+
+class PulledPeer:
+    """Asks one peer."""
+
+    def __init__(self, address: PeerAddress, exchange: "SiteExchange") -> None:
+        self.address, self._exchange = address, exchange
+        self._run, self._place, self._rounds = "", 0, 0
+        self.travel = PeerTravel(address.name, "", ())
+
+    def pull(self) -> None:
+        """Ask once for all that is new; `travel` tells what is wrong then."""
+        if self._exchange.standing.place is None:  # the policy does not list this appliance
+            self.travel = PeerTravel(self.address.name, "", ())
+            return
+        self._rounds += 1
+        if self._rounds % _AGAIN == 0:
+            self._run, self._place = "", 0
+        refused = list(self.travel.refused) if self._place else []
+        try:
+            refused += self._pages()
+            self._exchange.hear_looks(self.address)
+        except (OSError, ValueError, ApplianceError, SQLAlchemyError) as error:
+            problem = str(error) or type(error).__name__
+        else:
+            problem = ""
+        if bool(problem) != bool(self.travel.problem):
+            told = f"gives no documents: {problem}" if problem else "gives documents"
+            _log.info("peer %s %s", self.address.name, told)
+        self.travel = PeerTravel(self.address.name, problem, tuple(refused[:_PAGES]))
+
+    def _pages(self) -> list[TravelRefusal]:
+        refused: list[TravelRefusal] = []
+        for _ in range(_PAGES):
+            page = self._exchange.ask(self.address, self._run, self._place)
+            refused += self._exchange.travelling.take_all(page.documents)[1]
+            self._run, self._place = page.run, page.place
+            if not page.more:
+                break
+        return refused
+
+
+class SiteExchange:
+    """Gives and takes documents.
+
+    Args:
+        origin: name of the own log.
+        key: the own evidence key.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        key: ecdsa.SigningKey,
+        travelling: Travelling,
+        standing: SiteStanding,
+        policy: Callable[[], TrustPolicy],
+        voter: LookVoter,
+        addresses: list[PeerAddress],
+    ) -> None:
+        self._voter, self._voting = voter, threading.Lock()
+        self._origin, self._key, self._policy = origin, key, policy
+        self.hint = ecdsa.hint(key.public_key())
+        self.travelling, self.standing = travelling, standing
+        self._run = secrets.token_hex(8)
+        self.peers = [PulledPeer(address, self) for address in addresses]
+        self._stop = threading.Event()
+        runs = [self._told_here, *(peer.pull for peer in self.peers)]
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(run,), name=f"site-{number}", daemon=True)
+            for number, run in enumerate(runs)
+        ]
+
+    def start(self) -> None:
+        """Begin to ask."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End, after the requests under way."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(_PATIENCE_S)
+
+    @property
+    def travels(self) -> dict[str, PeerTravel]:
+        """State of the documents of each peer, by its name."""
+        return {peer.travel.name: peer.travel for peer in self.peers}
+
+    def answer(self, body: bytes, signature: bytes) -> bytes:
+        """The next documents for another appliance.
+
+        Raises:
+            PolicyRefused: `travelling_malformed`, `travelling_signature`, `travelling_other_site`,
+                `member_not_listed`, `member_revoked`.
+        """
+        asked = self._asked(body, signature, DocumentsAsked)
+        self.travelling.publish()
+        page = self.travelling.page(self._run, asked.place if asked.run == self._run else 0)
+        return msgspec.json.encode(page)
+
+    def receipt_asked(self, body: bytes, signature: bytes) -> ReceiptAsked:
+        """A request for a receipt. Raises PolicyRefused, as `answer`."""
+        return self._asked(body, signature, ReceiptAsked)
+
+    def receipt(self, key_id: str, request_id: str) -> bytes | None:
+        """The receipt of a request that another appliance answered; None where none has it."""
+        for peer in self.peers:
+            with contextlib.suppress(OSError, ApplianceError):
+                member = self._listed(peer.address)
+                asked = ReceiptAsked(self.hint, member.log, key_id, request_id)
+                answer = self._post(RECEIPTS, peer.address, member, asked)
+                if answer.status == 200:
+                    return answer.body
+        return None
+
+    def vote(self, body: bytes, signature: bytes) -> bytes:
+        """The looks that are known here, after one was registered if that was asked.
+
+        Raises:
+            PolicyRefused: as `answer`.
+            StateRefused: `looks_unagreed`.
+        """
+        asked = self._asked(body, signature, LooksAsked)
+        if asked.vote is None:
+            return msgspec.json.encode(self._voter.tell())
+        with self._voting:
+            return msgspec.json.encode(self._voter.answer(asked.vote))
+
+    def hear_looks(self, address: PeerAddress) -> None:
+        """Take all looks that a peer knows, unless that was done since the start."""
+        member = self._listed(address)
+        if self._voter.has_heard(member.hint):
+            return
+        answer = self._post(LOOKS, address, member, LooksAsked(self.hint, member.log, None))
+        if answer.status == 200:
+            told = strict_json.decode(answer.body, LooksTold, _malformed)
+            self._voter.hear(member.hint, told)
+
+    def agree(self, look: LedgerLook, marks: SplitMarks) -> list[LedgerLook]:
+        """Have a majority register a look; the looks that it must be counted with.
+
+        Raises:
+            StateRefused: `looks_unagreed`; the look is not permitted.
+        """
+        if self.standing.place is None:
+            return []
+        mine = f"@{self.hint}"  # one specification on two appliances is two looks
+        asking = self._voter.agree(RegisteredLook(replace(look, id=look.id + mine), marks))
+        asked = next(asking)
+        while True:
+            try:
+                asked = asking.send(self._voted(asked))
+            except StopIteration as ended:
+                found: list[LedgerLook] = ended.value
+                return [replace(one, id=one.id.removesuffix(mine)) for one in found]
+
+    def _voted(self, asked: VoteAsked) -> Answer:
+        """The answer of another member; None where it is away or refuses."""
+        for peer in self.peers:
+            with contextlib.suppress(OSError, ApplianceError):
+                member = self._listed(peer.address)
+                if member.hint == asked.member:
+                    vote = LooksAsked(self.hint, member.log, asked)
+                    answer = self._post(LOOKS, peer.address, member, vote)
+                    if answer.status == 200:
+                        return strict_json.decode(answer.body, tuple[LedgerLook, ...], _malformed)
+        return None
+
+    def ask(self, address: PeerAddress, run: str, place: int) -> TravelPage:
+        """The next documents of a peer.
+
+        Raises:
+            OSError: it does not answer, or refuses.
+            PolicyRefused: `member_not_listed`, `travelling_malformed`.
+        """
+        member = self._listed(address)
+        asked = DocumentsAsked(self.hint, member.log, run, place)
+        answer = self._post(DOCUMENTS, address, member, asked)
+        if answer.status != 200:
+            said = answer.body.decode("utf-8", "replace").strip()[:200]
+            raise ConnectionError(f"it answered {answer.status}: {said}")
+        if len(answer.body) > MOST_BYTES:
+            raise _malformed(f"more than {MOST_BYTES} bytes")
+        page = strict_json.decode(answer.body, TravelPage, _malformed)
+        if page.more and page.run == run and page.place <= place:
+            raise _malformed("it does not end")
+        self.standing.hear()
+        return page
+
+    def _asked(self, body: bytes, signature: bytes, kind: type[A]) -> A:
+        """A request that a listed appliance signed for this one."""
+        asked = strict_json.decode(body, kind, _malformed)
+        member = self._policy().member(asked.member)
+        signed = _STATEMENT + body
+        if not (ecdsa.is_der(signature) and ecdsa.verify(member.public, signature, signed)):
+            message = f"The request is not signed by {member.person}."
+            raise PolicyRefused("travelling_signature", message)
+        if asked.to != self._origin:
+            raise PolicyRefused("travelling_other_site", f"The request is for {asked.to[:80]}.")
+        return asked
+
+    def _post(
+        self,
+        path: str,
+        address: PeerAddress,
+        member: SiteMember,
+        asked: DocumentsAsked | ReceiptAsked | LooksAsked,
+    ) -> "HttpAnswer":
+        body = msgspec.json.encode(asked)
+        signature = base64.b64encode(ecdsa.sign(self._key, _STATEMENT + body)).decode()
+        head = {"Content-Type": "application/json", SIGNED: signature}
+        return address.post(path, body, head, member.certificate)
+
+    def _listed(self, address: PeerAddress) -> SiteMember:
+        for member in self._policy().site.members.values():
+            if member.log_key == address.log_key:
+                return member
+        message = f"The trust policy does not list the appliance {address.name}."
+        raise PolicyRefused("member_not_listed", message)
+
+    def _told_here(self) -> None:
+        """Go by the policy of now, and keep what was made here."""
+        try:
+            self.standing.take(self._policy().site, self.hint)
+            self.travelling.publish()
+        except (ApplianceError, SQLAlchemyError) as error:
+            _log.warning("documents of this appliance are not told: %s", error)
+
+    def _repeat(self, run: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            run()
+            self._stop.wait(EVERY_S)
+
+
+def _malformed(problem: str) -> PolicyRefused:
+    return PolicyRefused("travelling_malformed", f"Documents of a peer: {problem}.")

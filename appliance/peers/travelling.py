@@ -1,0 +1,173 @@
+"""Documents that travel between the appliances of a site: one door, whatever way they come.
+
+Rules:
+- Each document is verified by itself under the policy of now; who hands it over needs no trust.
+- The newest version wins, a final one for good; of two with one rank each appliance takes the same.
+- It holds here before it is kept; one that cannot hold yet is kept, waits, and is tried again.
+- What was made here is found by comparing, so that no change can forget to tell.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Final, Protocol, TypeAlias
+
+import msgspec
+
+from appliance.errors import PolicyRefused, Refused
+from appliance.peers.documents import (
+    TravelLine,
+    TravellingDocument,
+    TravelRefusal,
+    TravelStore,
+)
+from appliance.trust.policy.policy import TrustPolicy
+
+MOST: Final = 500
+"""Documents in one answer."""
+_MOST_BYTES: Final = 1 << 20
+
+
+class TravelKind(Protocol):
+    """A kind of documents."""
+
+    name: str
+
+    def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
+        """Verify a document by itself. Raises PolicyRefused."""
+        ...
+
+    def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
+        """Have it hold here. Raises Refused where it cannot, or not yet."""
+        ...
+
+    def made(self, policy: TrustPolicy) -> Iterable[TravellingDocument]:
+        """Documents that say what this appliance has and no kept document says."""
+        ...
+
+
+Place: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+
+
+class TravelPage(msgspec.Struct, frozen=True):
+    """Documents in the order in which one appliance took them.
+
+    Attributes:
+        run: of the process that answers; its places count in this run only.
+        place: of the last one.
+        more: whether more follow.
+    """
+
+    run: str
+    place: Place
+    more: bool
+    documents: tuple[TravelLine, ...]
+
+
+class Travelling:
+    """The documents of one appliance.
+
+    Args:
+        policy: reads the trust policy in force.
+        member: whether this appliance is listed under a policy.
+    """
+
+    def __init__(
+        self,
+        store: TravelStore,
+        kinds: Sequence[TravelKind],
+        policy: Callable[[], TrustPolicy],
+        member: Callable[[TrustPolicy], bool],
+    ) -> None:
+        self._store, self._kinds = store, {kind.name: kind for kind in kinds}
+        self._policy, self._member = policy, member
+        self._lock = threading.RLock()
+
+    def take(self, line: TravelLine, policy: TrustPolicy) -> bool:
+        """Verify a document, have it hold here and keep it.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            PolicyRefused: `travelling_unknown_kind`, `travelling_older`, and what its kind raises;
+                nothing was changed.
+        """
+        with self._lock:
+            kind = self._kinds.get(line.kind)
+            if kind is None:
+                said = f"This release knows no {line.kind[:64]!r}."
+                raise PolicyRefused("travelling_unknown_kind", said)
+            document = kind.read(line.envelope.encode(), policy)
+            known = self._store.get(document.kind, document.id)
+            if known is not None and document.rank <= known.rank:
+                if document.digest == known.digest:
+                    return False
+                message = f"{document.id} is at version {known.version} here."
+                raise PolicyRefused("travelling_older", message)
+            self._store.put(document, self._applied(kind, document, policy))
+            return True
+
+    def take_all(self, lines: Iterable[TravelLine]) -> tuple[int, list[TravelRefusal]]:
+        """Take what can be taken; how many were new, and what was refused but older versions."""
+        new, refused, policy = 0, list[TravelRefusal](), self._policy()
+        for line in lines:
+            try:
+                new += self.take(line, policy)
+            except Refused as error:
+                if error.code != "travelling_older":
+                    refused.append(TravelRefusal(line.kind[:64], error.code, error.message))
+        return new, refused
+
+    def publish(self) -> None:
+        """Keep what was made here since, and try again what waits."""
+        with self._lock:
+            policy = self._policy()
+            if self._member(policy):
+                for kind in self._kinds.values():
+                    for document in kind.made(policy):
+                        known = self._store.get(document.kind, document.id)
+                        if known is None or document.rank > known.rank:
+                            self._store.put(document)
+                        else:  # what has ended stays ended, whatever a row says
+                            self._applied(kind, known, policy)
+            for kept in self._store.waiting():
+                kind = self._kinds[kept.document.kind]
+                waits = self._applied(kind, kept.document, policy)
+                if waits != kept.waits:
+                    self._store.holds(kept.document, waits)
+
+    def page(self, run: str, after: int) -> TravelPage:
+        """The next documents after a place."""
+        kept, lines = self._store.after(after, MOST), list[TravelLine]()
+        size, place = 0, after
+        for one in kept:
+            size += len(one.document.envelope)
+            if lines and size > _MOST_BYTES:
+                break
+            lines.append(TravelLine(one.document.kind, one.document.envelope.decode()))
+            place = one.place
+        more = len(lines) < len(kept) or len(kept) == MOST
+        return TravelPage(run, place, more, tuple(lines))
+
+    def all(self) -> Iterator[TravelLine]:
+        """Every document that is kept, the oldest first."""
+        place, more = 0, True
+        while more:
+            page = self.page("", place)
+            yield from page.documents
+            place, more = page.place, page.more
+
+    def waiting(self) -> list[TravelRefusal]:
+        """Documents that do not hold here yet."""
+        return [
+            TravelRefusal(kept.document.kind, kept.waits, kept.document.id)
+            for kept in self._store.waiting()
+        ]
+
+    def _applied(self, kind: TravelKind, document: TravellingDocument, policy: TrustPolicy) -> str:
+        """Have a document hold here; the code of why it does not yet, or ""."""
+        try:
+            kind.apply(document, policy)
+        except Refused as error:
+            return error.code
+        return ""

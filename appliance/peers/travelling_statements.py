@@ -1,0 +1,176 @@
+"""Statements on their way: approvals, pointers, certificates of gates.
+
+Rules:
+- Each takes the way of one that was brought on a stick, with its checks and its entry in the log.
+- An approval waits for its artifact, and counts in the round for which it was signed.
+- Of the pointers of a name that no other follows, the one that was signed last holds: two that were
+  signed at the same time at two appliances end alike on both.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from appliance.errors import Refused, StateRefused
+from appliance.peers.documents import TravellingDocument, TravelStore
+from appliance.registry.pointing import Pointing
+from appliance.registry.states import following
+from appliance.trust.artifacts.store import ModelStore
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import evaluation
+from appliance.trust.statements.approval import ApprovalStatement
+from appliance.trust.statements.evaluations import Evaluations
+from appliance.trust.statements.pointer import TaskPointer
+from appliance.trust.statements.statement import Signed
+
+ACTOR: Final = "site"
+
+
+class _Statements:
+    """Documents that never change: each has version 1 and its digest as id."""
+
+    name: str
+
+    def __init__(self, store: TravelStore) -> None:
+        self._store = store
+        self._told: set[bytes] = set()
+
+    def _document(self, digest: str, envelope: bytes) -> TravellingDocument:
+        return TravellingDocument(self.name, digest, 1, digest, envelope)
+
+    def _fresh(self, envelopes: list[bytes]) -> Iterator[bytes]:
+        """Those that were not looked at since the start."""
+        for envelope in envelopes:
+            if envelope not in self._told:
+                yield envelope
+                self._told.add(envelope)
+
+
+class TravellingApprovals(_Statements):
+    """Approvals of artifacts.
+
+    Args:
+        approve: takes one for an artifact, as `Pool.approve`.
+    """
+
+    name = "approval"
+
+    def __init__(
+        self,
+        store: TravelStore,
+        models: ModelStore,
+        approve: Callable[[str, str, bytes], object],
+    ) -> None:
+        super().__init__(store)
+        self._models, self._approve = models, approve
+
+    def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
+        """Verify an approval by itself."""
+        return self._document(ApprovalStatement.verify(envelope, policy).id, envelope)
+
+    def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
+        """Give it to the artifact that it is about."""
+        said = ApprovalStatement.open(document.envelope).said
+        digests = {each.digest.sha256 for each in said.about}
+        for record in self._models.inventory.records():
+            if record.digest not in digests:
+                continue
+            if document.envelope in self._models.envelopes(record.id):
+                return
+            following(record.id, record.state, "approve")
+            subject = self._models.subject(record.id, policy)
+            if said.about != subject.named() or said.round != subject.round:
+                raise StateRefused("approval_void", "It is of another round or certificate.")
+            with _once("approval_duplicate"):
+                self._approve(ACTOR, record.id, document.envelope)
+            return
+        raise StateRefused("unknown_model_id", "Its artifact is not here.")
+
+    def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
+        """Approvals that were given here."""
+        for envelope in self._fresh(self._models.envelopes()):
+            with contextlib.suppress(Refused):
+                yield self.read(envelope, policy)
+
+
+class TravellingPointers(_Statements):
+    """Pointers of names."""
+
+    name = "pointer"
+
+    def __init__(self, store: TravelStore, pointing: Pointing) -> None:
+        super().__init__(store)
+        self._pointing = pointing
+
+    def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
+        """Verify a pointer by itself."""
+        return self._document(TaskPointer.verify(envelope, policy).id, envelope)
+
+    def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
+        """Follow it, if it is the last one of its name."""
+        pointer = TaskPointer.verify(document.envelope, policy)
+        newest = self._pointing.pointers.newest(pointer.said.name)
+        last = self._last(pointer, policy)
+        if last.id == pointer.id and (newest is None or newest[0] != pointer.id):
+            self._pointing.flip(ACTOR, document.envelope, policy, follows=False)
+
+    def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
+        """Pointers that were signed here."""
+        for envelope in self._fresh(self._pointing.pointers.envelopes()):
+            with contextlib.suppress(Refused):
+                yield self.read(envelope, policy)
+
+    def _last(self, pointer: Signed[TaskPointer], policy: TrustPolicy) -> Signed[TaskPointer]:
+        """The one of its name that holds."""
+        known = {pointer.id: pointer}
+        for one in self._store.of(self.name):
+            with contextlib.suppress(Refused):
+                known[one.id] = TaskPointer.verify(one.envelope, policy)
+        of = [each for each in known.values() if each.said.name == pointer.said.name]
+        followed = {each.said.previous for each in of}
+        ends = [each for each in of if each.id not in followed]
+        return max(ends, key=lambda each: (each.said.time, each.id), default=pointer)
+
+
+class TravellingCertificates(_Statements):
+    """Certificates of gates.
+
+    Args:
+        keep: takes one that came from elsewhere, as `keeping.keep_certificate`.
+    """
+
+    name = "evaluation"
+
+    def __init__(
+        self,
+        store: TravelStore,
+        evaluations: Evaluations,
+        keep: Callable[[str, bytes, TrustPolicy], object],
+    ) -> None:
+        super().__init__(store)
+        self._evaluations, self._keep = evaluations, keep
+
+    def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
+        """Verify a certificate by itself."""
+        return self._document(evaluation.verify(envelope, policy).id, envelope)
+
+    def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
+        """Keep it, unless it is kept already."""
+        if document.envelope not in self._evaluations.envelopes():
+            self._keep(ACTOR, document.envelope, policy)
+
+    def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
+        """Certificates that were made here."""
+        for envelope in self._fresh(self._evaluations.envelopes()):
+            with contextlib.suppress(Refused):
+                yield self.read(envelope, policy)
+
+
+@contextlib.contextmanager
+def _once(code: str) -> Iterator[None]:
+    """Take a refusal with this code for done."""
+    try:
+        yield
+    except Refused as error:
+        if error.code != code:
+            raise

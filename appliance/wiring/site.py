@@ -1,0 +1,134 @@
+"""The other appliances of a site: what this one hears of them, and documents that travel.
+
+Rule: this is imported where the configuration has peers, and not else.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from appliance.audit.log import Draft
+from appliance.config import PeerConfig
+from appliance.datasets.ledger import LookLedger
+from appliance.errors import PolicyRefused
+from appliance.forwarding.receivers import HttpAnswer, answered, tls_of
+from appliance.peers.documents import TravelStore
+from appliance.peers.exchange import MOST_BYTES, PeerAddress, SiteExchange
+from appliance.peers.kept_looks import KeptLooks
+from appliance.peers.look_votes import LookVoter
+from appliance.peers.standing import SiteStanding
+from appliance.peers.travelling import Travelling
+from appliance.peers.travelling_keys import TravellingKeys
+from appliance.peers.travelling_statements import (
+    TravellingApprovals,
+    TravellingCertificates,
+    TravellingPointers,
+)
+from appliance.registry import keeping
+from appliance.registry.pointing import Pointing
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy import policy_file
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.wiring.access import AccessRoom
+from appliance.wiring.directory import HeldDirectory
+from appliance.wiring.log import LogRoom
+from appliance.wiring.pool import PoolRoom
+from appliance.wiring.routing import RoutingRoom
+from appliance.wiring.trust import TrustRoom
+
+_APPROVING_S: Final = 20.0
+
+
+class SiteRoom:
+    """Puts the parts together."""
+
+    def __init__(
+        self,
+        standing: SiteStanding,
+        log: LogRoom,
+        access: AccessRoom,
+        trust: TrustRoom,
+        pool: PoolRoom,
+        ledger: LookLedger,
+        routing: RoutingRoom,
+    ) -> None:
+        held = log.held
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool = pool
+        policy = _kept(held, trust.policy)
+        evidence: Callable[[], ecdsa.SigningKey] = functools.cache(trust.evidence_key)
+        hint = ecdsa.hint(evidence().public_key())
+        store = TravelStore(log.database)
+
+        def record(draft: Draft) -> object:
+            return log.audit.append(draft).result()
+
+        pointing = Pointing(trust.store, routing.pointers, trust.fresh, record)
+        keep = functools.partial(keeping.keep_certificate, trust.store, trust.fresh, record)
+        site = functools.cache(lambda: policy_file.site_id(held.data / "trust"))
+        travelling = Travelling(
+            store,
+            [
+                TravellingKeys(access.keys, store, held.clock, site, evidence),
+                TravellingCertificates(store, trust.store.evaluations, keep),
+                TravellingApprovals(store, trust.store, self._approve),
+                TravellingPointers(store, pointing),
+            ],
+            policy,
+            lambda policy: hint in policy.site.members,
+        )
+        looks = KeptLooks(held.data, ledger, hint)
+        held.closing.callback(looks.close)
+        voter = LookVoter(looks, hint, lambda: frozenset(policy().site.members))
+        addresses = [_address(held, name, peer) for name, peer in held.config.peers.items()]
+        self.exchange = SiteExchange(
+            log.reader.origin, evidence(), travelling, standing, policy, voter, addresses
+        )
+        with contextlib.suppress(PolicyRefused):  # a site may have no policy yet
+            standing.take(policy().site, hint)
+        held.closing.callback(self.exchange.stop)
+        log.agree = self.exchange.agree
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to ask the peers; `loop` is the server's."""
+        self._loop = loop
+        self.exchange.start()
+
+    def _approve(self, actor: str, model_id: str, envelope: bytes) -> object:
+        """Take an approval as the model's lock has it."""
+        if self._loop is None:
+            return self._pool.lifecycle.approve(actor, model_id, envelope)
+        approving = self._pool.pool.approve(actor, model_id, envelope)
+        return asyncio.run_coroutine_threadsafe(approving, self._loop).result(_APPROVING_S)
+
+
+def _address(held: HeldDirectory, name: str, peer: PeerConfig) -> PeerAddress:
+    def post(path: str, body: bytes, head: Mapping[str, str], certificate: str) -> HttpAnswer:
+        context = tls_of(peer, held.data) if peer.url.startswith("https:") else None
+        return answered(
+            peer.url.rstrip("/") + path,
+            body,
+            head,
+            context,
+            most=MOST_BYTES + 1,
+            certificate=certificate,
+        )
+
+    return PeerAddress(name, peer.log_key, post)
+
+
+def _kept(held: HeldDirectory, read: Callable[[], TrustPolicy]) -> Callable[[], TrustPolicy]:
+    """Read the policy again where its file changed."""
+    kept: tuple[list[tuple[int, int]], TrustPolicy] | None = None
+
+    def policy() -> TrustPolicy:
+        nonlocal kept
+        found = [path.stat() for path in sorted((held.data / "trust").glob("*.json"))]
+        state = [(one.st_ino, one.st_mtime_ns) for one in found]
+        if kept is None or kept[0] != state:
+            kept = state, read()
+        return kept[1]
+
+    return policy

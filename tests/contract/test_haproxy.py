@@ -1,0 +1,169 @@
+"""HAProxy of Debian before three real appliances: one key, two approvals, one of them killed."""
+
+import functools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from appliance.app import Services
+from appliance.trust.artifacts import signing
+from appliance.trust.bytes import ecdsa
+from tests.conftest import CHECKOUT
+from tests.peers.site_servers import SiteServer, free, servers, until
+from tests.site import MODEL, approve
+from tests.smol import quiet
+from tests.trust import policies
+
+HAPROXY = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
+SHIPPED = CHECKOUT / "docs" / "haproxy.cfg"
+
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed"),
+]
+
+
+def configured(members: list[SiteServer], port: int, at: Path) -> str:
+    """The file that is shipped, with the addresses of these."""
+    text = SHIPPED.read_text()
+    tls = members[0].data / "tls"
+    (at / "site.pem").write_bytes(
+        (tls / "server.pem").read_bytes() + (tls / "server.key").read_bytes()
+    )
+    (at / "ca.pem").write_bytes(b"".join(one.ca.read_bytes() for one in members))
+    text = text.replace("0.0.0.0:8443", f"127.0.0.1:{port}")
+    text = text.replace("/etc/haproxy/site.pem", str(at / "site.pem"))
+    text = text.replace("/etc/haproxy/site-ca.pem", str(at / "ca.pem"))
+    line = re.search(r"(?m)^  server north .*\n", text)
+    assert line is not None
+    lines = (
+        line[0]
+        .replace("server north north.example:8443", f"server {one.name} 127.0.0.1:{one.port}")
+        .replace("north.example", "localhost")
+        for one in members
+    )
+    text, count = re.subn(r"(?m)^  server .*\n", "", text)
+    assert count == 2
+    return text + "".join(lines)
+
+
+def approved(one: SiteServer) -> bool:
+    """Two people approved its model, one of them elsewhere."""
+    return bool(one.command("model", "show", MODEL)["state"] == "approved")
+
+
+@contextmanager
+def balanced(members: list[SiteServer], at: Path) -> Iterator[str]:
+    """HAProxy before them; its address."""
+    assert HAPROXY is not None
+    port = free()
+    (at / "haproxy.cfg").write_text(configured(members, port, at))
+    checked = subprocess.run(
+        [HAPROXY, "-c", "-f", at / "haproxy.cfg"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    with subprocess.Popen([HAPROXY, "-db", "-f", at / "haproxy.cfg"]) as process:
+        try:
+            until(listens)
+            yield f"https://localhost:{port}"
+        finally:
+            process.terminate()
+
+
+def test_three_appliances_behind_a_balancer(tmp_path: Path, default_model_path: Path) -> None:
+    artifact = tmp_path / MODEL
+    artifact.mkdir()
+    shutil.copyfile(default_model_path, artifact / "model.gguf")
+    signing.sign_directory(artifact, ecdsa.private_pem(policies.PUBLISHER), quiet)
+
+    def prepare(name: str, services: Services) -> None:
+        services.lifecycle.import_model("uid:0", artifact, None, quiet)
+        if name == "a":
+            approve(services, MODEL, "Alice")
+        if name == "b":
+            approve(services, MODEL, "Bob")
+
+    with servers(tmp_path, "abc", prepare) as found:
+        a, b, c = found.values()
+        for one in found.values():
+            until(functools.partial(approved, one))
+            one.command("model", "load", MODEL)
+        with balanced([a, b, c], tmp_path) as url:
+            made = a.command("key", "new", "crm", "--any-model")
+            head = {"authorization": f"Bearer {made['secret']}"}
+            client = httpx.Client(base_url=url, headers=head, verify=a.trust, timeout=60)
+
+            def ask(with_: httpx.Client = client) -> httpx.Response:
+                return with_.post(
+                    "/v1/completions", json={"model": MODEL, "prompt": "a", "max_tokens": 1}
+                )
+
+            until(lambda: all(one.admits(made["secret"]) for one in found.values()))
+            until(lambda: ask().status_code == 200)
+            ids = [reply.headers["x-request-id"] for reply in (ask() for _ in range(6))]
+            receipts = [client.get(f"/v1/receipts/{each}") for each in ids]
+            assert {reply.status_code for reply in receipts} == {200}
+            origins = {reply.json()["checkpoint"].split("\n")[0] for reply in receipts}
+            assert len(origins) == 3  # each answered some, and any gives the receipt
+            for one in found.values():  # whoever is asked, not the balancer's choice only
+                direct = f"https://localhost:{one.port}/v1/receipts/{ids[0]}"
+                reply = httpx.get(direct, headers=head, verify=one.trust, timeout=60)
+                assert reply.json() | {"proof": "", "checkpoint": ""} == receipts[0].json() | {
+                    "proof": "", "checkpoint": "",
+                }  # fmt: skip
+            failed = killed_under_requests(url, head, a, b)
+            assert len(failed) <= 4, failed  # what was sent to it, one of each client
+            assert all(ask().status_code == 200 for _ in range(6))
+            c.command("key", "revoke", made["id"])
+            until(lambda: not a.admits(made["secret"]))
+            assert {ask().status_code for _ in range(6)} == {401}
+
+
+def killed_under_requests(
+    url: str, head: dict[str, str], a: SiteServer, killed: SiteServer
+) -> list[str]:
+    """Kill one while four clients ask; how requests failed."""
+    failed: list[str] = []
+    counts = [0] * 4
+    stop = threading.Event()
+
+    def asks(number: int) -> None:
+        with httpx.Client(base_url=url, headers=head, verify=a.trust, timeout=60) as client:
+            while not stop.is_set():
+                try:
+                    reply = client.post(
+                        "/v1/completions", json={"model": MODEL, "prompt": "a", "max_tokens": 4}
+                    )
+                except httpx.HTTPError as error:
+                    failed.append(repr(error))
+                else:
+                    if reply.status_code != 200:
+                        failed.append(f"{reply.status_code} {reply.text[:200]}")
+                counts[number] += 1
+
+    threads = [threading.Thread(target=asks, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: min(counts) >= 3)
+    killed.end(signal.SIGKILL)
+    then = list(counts)
+    until(lambda: all(now >= before + 4 for now, before in zip(counts, then, strict=True)))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return failed
