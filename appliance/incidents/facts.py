@@ -236,6 +236,7 @@ class Facts:
     unread_upstreams: tuple[Told, ...] = ()
     receivers: tuple[ReceiverFact, ...] = ()
     peers: tuple[PeerFact, ...] = ()
+    people_away: tuple[Told, ...] = ()
     unnotified: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()
     replays: tuple[Told, ...] = ()

@@ -428,6 +428,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("peer_silent", "warning", "A peer does not cosign, or its log has not been seen", "3 min",
          "`appliance site status` says why; see to the peer, its network and its certificate.",
          _silent_peers),
+    Rule("people_away", "critical", "A source of people does not answer: soon they are refused",
+         "when a person asks", "`appliance logs --grep people` says why; see to the directory, the"
+         " login service, or the list of revoked certificates.", lambda facts: facts.people_away),
     Rule("notice_undelivered", "warning", "A webhook or mail relay takes no messages", "20 s",
          "Look at the destination; [notify] in appliance.toml has its address and certificate.",
          lambda facts: facts.unnotified),

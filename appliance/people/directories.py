@@ -86,6 +86,9 @@ class DirectoryPerson:
 class PeopleDirectory:
     """One directory.
 
+    Attributes:
+        problem: why no host answered at the last try; "" where one did.
+
     Args:
         name: of its table in the configuration.
         data: where the files of the configuration are.
@@ -106,6 +109,7 @@ class PeopleDirectory:
         self._running: dict[str, asyncio.Task[DirectoryPerson | None]] = {}
         self._failed: OrderedDict[str, float] = OrderedDict()
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        self.problem = ""
         self._urls = list(config.urls)
 
     async def find(self, subject: str) -> tuple[DirectoryPerson, float]:
@@ -142,7 +146,7 @@ class PeopleDirectory:
     async def _ask(self, subject: str) -> DirectoryPerson | None:
         """The answer of the first host that has one; None where none has."""
         async with self._turn:
-            begun, failed = self._steady(), _DIRECTORY
+            begun, failed, problem = self._steady(), _DIRECTORY, "It has no hosts."
             for url in tuple(self._urls):
                 if self._away(subject):
                     return None
@@ -150,6 +154,7 @@ class PeopleDirectory:
                 try:
                     async with await self._session(url) as opened:
                         failed = subject
+                        self.problem = ""
                         found = await self._person(opened, subject, begun)
                     return _kept(self._known, subject, found)
                 except OSError as error:  # also where it let us in, and then was too slow
@@ -159,6 +164,7 @@ class PeopleDirectory:
                 _logger.warning("the directory %s at %s: %s", self._name, url, problem)
                 self._urls.append(self._urls.pop(0))
             _kept(self._failed, failed, self._steady())
+            self.problem = problem if failed == _DIRECTORY else ""
             return None
 
     def _away(self, subject: str) -> bool:

@@ -11,7 +11,7 @@ Rules:
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -135,6 +135,17 @@ class EndUsers:
         person = EndUser(subject, f"ldap:{directory}", self.aliases.of(subject), until_us=_EVER_US)
         return await self._with_rights(person, directory)
 
+    def away(self) -> Iterator[tuple[str, str]]:
+        """The sources that could not be read at the last try, each with the reason."""
+        sources: list[tuple[str, LoginKeys | PeopleDirectory | PersonCertificates]] = [
+            *((login.source, login.keys) for login in self._logins if login.asked),
+            *((f"ldap:{name}", one) for name, one in self._directories.items()),
+            *((f"certificate:{name}", one) for name, one in self._cards.items()),
+        ]
+        for name, one in sources:
+            if one.problem:
+                yield name, f"The source of people {name} cannot be read: {one.problem}"
+
     def limited(self, principal: Principal, person: EndUser) -> Principal:
         """The rights of an app while it asks for a person; a claim neither gives nor takes any."""
         granted = None
@@ -237,6 +248,11 @@ class _Login:
         self.name, self.config, self.source = name, config, f"oidc:{name}"
         self._data = data
         self._made: tuple[LoginKeys, TokenRules] | None = None
+
+    @property
+    def asked(self) -> bool:
+        """True once a token of it came."""
+        return self._made is not None
 
     @property
     def keys(self) -> "LoginKeys":

@@ -20,12 +20,12 @@ MOST_MESSAGE: Final = 256 << 10
 """Bytes of one message."""
 LONGEST_NAME: Final = 4 << 10
 """Bytes of a distinguished name."""
-UNBIND: Final = b"\x42\x00"
 _MOST_PARTS: Final = 4_096
 _PAGED: Final = b"1.2.840.113556.1.4.319"
 _IN_CHAIN: Final = b"1.2.840.113556.1.4.1941"
 _SEQUENCE, _OCTETS, _INTEGER, _ENUM, _BOOLEAN, _CONTROLS = 0x30, 4, 2, 10, 1, 0xA0
-_BIND, _SEARCH, _BOUND, _ENTRY, _DONE, _REFERENCE = 0x60, 0x63, 0x61, 0x64, 0x65, 0x73
+_BIND, _UNBIND, _SEARCH = 0x60, 0x42, 0x63
+_BOUND, _ENTRY, _DONE, _REFERENCE = 0x61, 0x64, 0x65, 0x73
 _NEVER_ALIASES: Final = 0
 _SUBTREE: Final = 2
 
@@ -96,6 +96,11 @@ def bind(number: int, dn: str, password: str) -> bytes:
     if not dn or not password:
         raise DirectoryError("its account has no name or no password")
     return _message(number, _made(_BIND, _number(3), _octets(dn), _made(0x80, password.encode())))
+
+
+def unbind(number: int) -> bytes:
+    """The end."""
+    return _message(number, _made(_UNBIND))
 
 
 def search(

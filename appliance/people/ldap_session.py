@@ -45,6 +45,10 @@ class LdapSession:
         if not isinstance(result, DirectoryResult) or not result.bound or result.code:
             raise DirectoryError("it refuses our account")
 
+    def unbind(self) -> None:
+        """Say that this is the end; there is no answer."""
+        self._writer.write(messages.unbind(self._number + 1))
+
     async def search(
         self, base: str, wanted: bytes, attributes: Sequence[str], most: int
     ) -> list[DirectoryEntry]:
@@ -107,6 +111,6 @@ async def session(
             opened = LdapSession(reader, writer)
             await opened.bind(account)
             yield opened
-            writer.write(messages.UNBIND)
+            opened.unbind()
         finally:
             writer.transport.abort()

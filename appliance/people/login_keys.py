@@ -44,6 +44,9 @@ class KeysRead:
 class LoginKeys:
     """The keys of one login service.
 
+    Attributes:
+        problem: why they could not be read at the last try; "" where they could.
+
     Args:
         name: of the service in the configuration.
         data: where the files of its configuration are.
@@ -61,6 +64,7 @@ class LoginKeys:
         self._known = KeysRead({}, b"", float("-inf"))
         self._tried = float("-inf")
         self._reading = asyncio.Lock()
+        self.problem = ""
 
     async def find(self, kid: str) -> PublicKey:
         """The key of an id.
@@ -96,7 +100,9 @@ class LoginKeys:
                 same = data == self._known.data  # then what was verified under them still is
                 keys = self._known.keys if same else tokens.key_set(data, MOST_BYTES)
                 self._known = KeysRead(keys, data, self._steady())
+                self.problem = ""
             except (OSError, ApplianceError) as error:
+                self.problem = str(error) or type(error).__name__
                 _logger.warning("the keys of %s were not read: %s", self._name, error)
 
     def _fetch(self) -> bytes:

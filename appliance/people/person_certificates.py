@@ -107,6 +107,18 @@ class PersonCertificates:
         self._looked = float("-inf")
         self._reading = asyncio.Lock()
 
+    @property
+    def problem(self) -> str:
+        """The list that is missing or has ended; "" where all are good, or none was asked for."""
+        if self._looked == float("-inf"):
+            return ""
+        ends = [self._lists[key].until for key in map(_key_of, self._cas) if key in self._lists]
+        if len(ends) < len(self._cas):
+            return "A list of revoked certificates cannot be read."
+        if min(ends) > self._now():
+            return ""
+        return f"A list of revoked certificates ended at {min(ends):%Y-%m-%d %H:%M}."
+
     async def find(self, der: bytes) -> tuple[CertifiedPerson, datetime] | None:
         """The person of a certificate, and until when; None where no CA of these signed it.
 

@@ -69,6 +69,7 @@ BAD = {
     "receiver_behind": replace(
         WELL, receivers=(ReceiverFact("siem", "tls://s:1", 3, NOW - DAY, "refused", NOW - DAY),)
     ),
+    "people_away": replace(WELL, people_away=told()),
     "peer_silent": replace(WELL, peers=(PeerFact("b", NOW - DAY, "refused", ""),)),
     "peer_log_differs": replace(WELL, peers=(PeerFact("b", NOW - DAY, "", "it was put back"),)),
     "log_ends_early": replace(WELL, ends_early="The log ends with entry 3."),

@@ -1,12 +1,15 @@
 """People of an appliance: what is not switched on is not imported, and no cache outlives a key."""
 
+import contextlib
 import json
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.clock import FixedClock
 from appliance.config import Config, PeopleConfig
@@ -15,7 +18,9 @@ from appliance.people import end_users
 from appliance.people.end_users import EndUsers
 from appliance.people.names import Aliases
 from appliance.types import Limits, Principal
-from tests.people.login import Login
+from tests.people.cards import Cards
+from tests.people.directory import FakeDirectory
+from tests.people.login import NOW, Login
 
 APP = Principal("k1", "app")
 
@@ -94,6 +99,41 @@ async def test_limits_and_cost_centre_of_a_person(login: Login) -> None:
     assert made.limited(APP, both).accounts[1] == ("person|oidc:corp|ann", Limits(rpm=3, tpm=900))
     claim = made.claimed("ann")
     assert claim is not None and made.limited(APP, claim).accounts == (("k1", Limits()),)
+
+
+async def test_a_source_that_is_away_is_told_until_it_is_back(login: Login, tmp_path: Path) -> None:
+    cards, clock, now = Cards(tmp_path / "cards"), FixedClock(), [0.0]
+    clock.now_us = NOW * 1_000_000
+    card = cards.card(end=cards.now + timedelta(days=9)).public_bytes(Encoding.DER)
+    async with FakeDirectory(tmp_path).running() as fake:
+        config = replace(
+            login.site(), ldap={"ad": fake.config()}, certificates={"card": cards.config()}
+        )  # fmt: skip
+        made = people(config, clock)
+        for one in (made._card("card"), made._logins[0].keys, made._directory("ad")):
+            one._steady = lambda: now[0]
+
+        async def away() -> list[str]:
+            now[0] += 1_000  # each is asked again
+            for asked in (
+                made.verified(login.token(jti=str(now)), "k1"), made.certified(card),
+                made.looked_up("ann", "ad"),
+            ):  # fmt: skip
+                with contextlib.suppress(ApplianceError):
+                    await asked
+            return [name for name, _ in made.away()]
+
+        assert list(made.away()) == [] == await away()
+        fake.stop()
+        login.file.unlink()
+        clock.advance(86_400)  # the list has ended
+        assert await away() == ["oidc:corp", "ldap:ad", "certificate:card"]
+        await fake.start()
+        login.publish()
+        cards.revoke(issued=timedelta(days=1))
+        assert await away() == []
+        (cards.at / "crl").unlink()
+        assert await away() == []  # the last one is good still
 
 
 def test_a_claim_gives_and_takes_nothing(login: Login) -> None:

@@ -28,6 +28,10 @@ def test_a_bind_as_it_is_in_bytes() -> None:
     assert made == b"\x30\x12\x02\x01\x01\x60\x0d\x02\x01\x03\x04\x04cn=a\x80\x02pw"
 
 
+def test_an_unbind_as_it_is_in_bytes() -> None:
+    assert messages.unbind(5) == b"\x30\x05\x02\x01\x05\x42\x00"
+
+
 @pytest.mark.parametrize(("dn", "password"), [("", "pw"), ("cn=a", ""), ("", "")])
 def test_a_bind_of_nobody_is_refused(dn: str, password: str) -> None:
     with pytest.raises(DirectoryError):

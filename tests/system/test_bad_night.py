@@ -87,6 +87,7 @@ ELSEWHERE = {
     "upstream_suspect": ("tests/routing/upstreams/test_service.py", "suspect"),
     "model_on_processor": ("tests/workers/test_gpu_devices.py", "found.warning"),
     "model_on_disk": ("tests/test_held_on_disk.py", "status.held"),
+    "people_away": ("tests/people/test_end_users.py", "away"),
     "peer_silent": ("tests/peers/test_ring.py", "nobody listens"),
     "peer_log_differs": ("tests/peers/test_ring.py", "test_a_log_that_was_put_back"),
     "batch_starves": ("tests/batches/test_batches.py", "batches.starving()"),
