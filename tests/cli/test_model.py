@@ -20,7 +20,7 @@ def test_a_directory_of_safetensors_becomes_a_file(run: Run, tmp_path: Path) -> 
     source, target = directories.write(tmp_path / "tiny"), tmp_path / "new" / "model.gguf"
     target.parent.mkdir()
     done = run("model", "convert", source, "--to", target, "--json")
-    assert done.status == 0 and "model sign" in done.err
+    assert done.status == 0 and "artifact sign" in done.err
     assert done.document["bytes"] == target.stat().st_size
     assert (done.document["architecture"], done.document["type"]) == ("llama", "BF16")
     assert run("model", "convert", source, "--to", target, "--json").code == (2, "data_exists")

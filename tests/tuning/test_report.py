@@ -177,7 +177,7 @@ def test_the_next_commands_begin_with_the_signature_where_there_is_none() -> Non
     html = shown()
     assert "appliance artifact sign /d/tuning/7/adapter" in html
     assert "appliance tune offer 7 TASK_DIR --as smollm2-135m:licences" in html
-    assert "model sign" not in shown(signed=True)
+    assert "artifact sign" not in shown(signed=True)
 
 
 def test_text_of_a_record_is_escaped() -> None:

@@ -63,9 +63,9 @@ def test_a_page_is_made_of_the_record(services: Services, client: AdminClient) -
     adapter.mkdir(parents=True)
     (adapter / record.FILE).write_bytes(record.document(example.kept()))
     html = client.call(wire.TUNING_REPORT, job_id=5).html
-    assert "Tuning 5: licences" in html and f"model sign {adapter}" in html
+    assert "Tuning 5: licences" in html and f"artifact sign {adapter}" in html
     (adapter / "model.sig").touch()
-    assert "model sign" not in client.call(wire.TUNING_REPORT, job_id=5).html
+    assert "artifact sign" not in client.call(wire.TUNING_REPORT, job_id=5).html
 
 
 def test_losses_are_handed_out_while_it_trains(services: Services, client: AdminClient) -> None:
