@@ -5,6 +5,7 @@ differs from what this makes. Run `.venv/bin/python docs/generate.py` after chan
 `appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
 `appliance/wire/openai/fields.py`, `appliance/incidents/rules.py`, `appliance/tasks/metrics.py`,
 `appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`,
+`appliance/audit/verification/findings.py`,
 `installer/host/problems.py`, `installer/host/answers.py`, an endpoint, or the docstring of a
 package or of a route.
 """
@@ -28,6 +29,7 @@ import appliance.api.openai
 import appliance.wire.admin
 from appliance import config
 from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
+from appliance.audit.verification.findings import MEANINGS
 from appliance.errors import CODES
 from appliance.incidents import prometheus
 from appliance.incidents.rules import RULES
@@ -59,6 +61,10 @@ _ANSWERS_BEGIN = "<!-- answers: made by docs/generate.py from installer/host/ans
 _ANSWERS_END = "<!-- end of answers -->\n"
 _ROUTES_BEGIN = "<!-- routes: made by docs/generate.py from appliance/api -->\n"
 _ROUTES_END = "<!-- end of routes -->\n"
+_FINDINGS_BEGIN = (
+    "<!-- findings: made by docs/generate.py from appliance/audit/verification/findings.py -->\n"
+)
+_FINDINGS_END = "<!-- end of findings -->\n"
 _MESSAGES_BEGIN = "<!-- messages: made by docs/generate.py from installer/host/problems.py -->\n"
 _MESSAGES_END = "<!-- end of messages -->\n"
 _PACKAGES_BEGIN = "<!-- packages: made by docs/generate.py from the docstrings -->\n"
@@ -215,6 +221,13 @@ def install_document() -> str:
     return _between(page, _MESSAGES_BEGIN, [*lines, ""], _MESSAGES_END)
 
 
+def audit_document() -> str:
+    """docs/audit-format.md, with the table of what a verification reports made new."""
+    lines = ["", "| code | meaning |", "|---|---|"]
+    lines += [_row([f"`{code}`", meaning]) for code, meaning in MEANINGS.items()]
+    return _between("audit-format.md", _FINDINGS_BEGIN, [*lines, ""], _FINDINGS_END)
+
+
 def structures_document() -> str:
     """docs/structures.md, with the line of each package and top module made new."""
     root = DOCS.parent
@@ -294,6 +307,7 @@ DOCUMENTS = {
     "tasks.md": tasks_document,
     "admin-guide.md": admin_document,
     "install-guide.md": install_document,
+    "audit-format.md": audit_document,
     "structures.md": structures_document,
     "../appliance/incidents/monitoring/appliance.rules.yml": prometheus.rules_file,
     "../appliance/incidents/monitoring/appliance.dashboard.json": prometheus.dashboard,

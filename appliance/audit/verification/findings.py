@@ -10,6 +10,63 @@ from appliance.audit.merkle import Frontier
 MAX_FINDINGS: Final = 100
 DAMAGED: Final = "database_damaged"
 """The finding that explains all others: it is always kept, and comes first."""
+MEANINGS: Final = {
+    "genesis_mismatch": (
+        "entry 0, `genesis.pub` and the believed key disagree, or another entry says that it is "
+        "the first"
+    ),
+    "entry_missing": "entries are gone from here on, at the beginning without a prune entry",
+    "entry_unexpected": "a segment holds an entry of another one",
+    "seq_mismatch": "the body says that it is another entry",
+    "body_invalid": "not canonical, not an entry, or a field is missing",
+    "leaf_mismatch": "the body does not have the stored hash",
+    "prev_mismatch": "the stored predecessor is not the one in the body",
+    "chain_broken": "the entry is not the one that its neighbours name",
+    "root_mismatch": "the entries do not have the signed root",
+    "checkpoint_invalid": "a head is malformed, of another log, or not signed by the epoch's key",
+    "checkpoint_unexpected": "a stored head has a size that its segment does not reach",
+    "unsigned": "no valid head covers the entries from here on",
+    "epoch_invalid": "the entry names another epoch than the handovers before it",
+    "handover_invalid": (
+        "a handover that the old key did not sign, or of another epoch or size; a segment "
+        "carries another one"
+    ),
+    "epoch_unclosed": "no head over the handover: the old key does not cover the end of its epoch",
+    "time_fell": "time since boot is lower than in the entry before",
+    "outcome_orphan": "an outcome closes no open intent",
+    "outcome_mismatch": "an outcome and its intent name different requests",
+    "outcome_missing": "an intent has no outcome although the server restarted",
+    "content_missing": "the ciphertext that the entry names is not stored",
+    "content_mismatch": "the stored ciphertext is another one, or its nonce does not have 12 bytes",
+    "content_unexpected": "a ciphertext is stored that no entry names",
+    "key_missing": (
+        "the entry's content key is gone without an `erase` entry; or `kek` cannot be read"
+    ),
+    "key_mismatch": "the entry's content key does not unwrap, or does not decrypt the text",
+    "index_mismatch": (
+        "an index or a page of the database hides the entry, or its block's span is another or "
+        "too early; an index of the segment from this entry on has entries that are not the "
+        "log's"
+    ),
+    "schema_mismatch": (
+        "tables, columns, indexes or triggers of the segment from this entry on, or of "
+        "`keys.db`, are not those of the format"
+    ),
+    "node_mismatch": "a stored inner node is not the tree's, or the tree has no such node",
+    "tree_incomplete": "stored hashes before a range are missing",
+    "tail_missing": "HEAD has seen more entries than the log has",
+    "head_missing": "HEAD is gone",
+    "head_invalid": "HEAD is malformed",
+    "head_mismatch": "HEAD is not of this log",
+    "receipt_mismatch": "a receipt proves another entry than the log has",
+    "prune_invalid": "a prune without the approvals of two people, or of something else than went",
+    "database_damaged": (
+        "SQLite cannot read on from this entry; a database is cut short, no database, or has "
+        "other tables; or a rollback journal exists. It comes first, since others may follow "
+        "from it"
+    ),
+}
+"""The meaning of each code; docs/audit-format.md lists them."""
 
 
 @dataclass(frozen=True)
