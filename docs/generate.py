@@ -5,7 +5,7 @@ differs from what this makes. Run `.venv/bin/python docs/generate.py` after chan
 `appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
 `appliance/wire/openai/fields.py`, `appliance/incidents/rules.py`, `appliance/tasks/metrics.py`,
 `appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`,
-`appliance/audit/verification/findings.py`,
+`appliance/audit/verification/findings.py`, `appliance/tuning/settings.py`,
 `installer/host/problems.py`, `installer/host/answers.py`, an endpoint, or the docstring of a
 package or of a route.
 """
@@ -36,6 +36,7 @@ from appliance.incidents.rules import RULES
 from appliance.retrieval.formats import formats
 from appliance.routing.upstreams.kinds import FEATURES
 from appliance.tasks.metrics import METRICS
+from appliance.tuning.settings import TuneSettings
 from appliance.types import Role
 from appliance.upstream_kinds import KINDS
 from appliance.wire.admin.endpoint import Endpoint
@@ -65,6 +66,8 @@ _FINDINGS_BEGIN = (
     "<!-- findings: made by docs/generate.py from appliance/audit/verification/findings.py -->\n"
 )
 _FINDINGS_END = "<!-- end of findings -->\n"
+_SETTINGS_BEGIN = "<!-- settings: made by docs/generate.py from appliance/tuning/settings.py -->\n"
+_SETTINGS_END = "<!-- end of settings -->\n"
 _MESSAGES_BEGIN = "<!-- messages: made by docs/generate.py from installer/host/problems.py -->\n"
 _MESSAGES_END = "<!-- end of messages -->\n"
 _PACKAGES_BEGIN = "<!-- packages: made by docs/generate.py from the docstrings -->\n"
@@ -228,6 +231,18 @@ def audit_document() -> str:
     return _between("audit-format.md", _FINDINGS_BEGIN, [*lines, ""], _FINDINGS_END)
 
 
+def tuning_document() -> str:
+    """docs/tuning-guide.md, with the table of settings made new, from their docstring."""
+    said = " ".join((TuneSettings.__doc__ or "").split()).partition("Attributes:")[2]
+    names = "|".join(TuneSettings.__struct_fields__)
+    found = dict(re.findall(rf"\b({names}): (.*?)\.(?= (?:{names}): |$)", said.strip()))
+    default = TuneSettings()
+    lines = ["", "| setting | default | |", "|---|---|---|"]
+    for name in TuneSettings.__struct_fields__:
+        lines.append(_row([f"`{name}`", f"`{_toml(getattr(default, name))}`", found[name]]))
+    return _between("tuning-guide.md", _SETTINGS_BEGIN, [*lines, ""], _SETTINGS_END)
+
+
 def structures_document() -> str:
     """docs/structures.md, with the line of each package and top module made new."""
     root = DOCS.parent
@@ -308,6 +323,7 @@ DOCUMENTS = {
     "admin-guide.md": admin_document,
     "install-guide.md": install_document,
     "audit-format.md": audit_document,
+    "tuning-guide.md": tuning_document,
     "structures.md": structures_document,
     "../appliance/incidents/monitoring/appliance.rules.yml": prometheus.rules_file,
     "../appliance/incidents/monitoring/appliance.dashboard.json": prometheus.dashboard,
