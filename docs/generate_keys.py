@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tui.app import PAGES
-from tui.keys import PLACES, VERBS, Act, Level, Verb
+from tui.keys import PLACES, UNDO, VERBS, Act, Level, Verb
 from tui.screens.entry import EntryScreen
+from tui.screens.receipt import ReceiptScreen
 
 TARGET = Path(__file__).parent / "keys.md"
 _HEAD = """\
@@ -27,7 +28,12 @@ takes. `?` shows the keys of the place in front.
 
 def keys_document() -> str:
     """docs/keys.md: every place, verb and action."""
-    said = _HEAD + _section("Everywhere", [(_verb(v), f"{v.words}: {v.does}") for v in VERBS])
+    everywhere = [(_verb(v), f"{v.words}: {v.does}") for v in VERBS]
+    undo = (
+        f"a {UNDO.key}",
+        f"{UNDO.words}: takes back the last change, where it can be",
+    )
+    said = _HEAD + _section("Everywhere", [*everywhere, undo])
     for level in Level:
         places = [(one.key, f"{one.title}: {one.finds}") for one in PLACES if one.level is level]
         said += _section(f"Places: {level}", places)
@@ -35,7 +41,8 @@ def keys_document() -> str:
     for page in (pages[one.title] for one in PLACES):
         if page.ACTS:
             said += _section(f"Actions: {page.TITLE}", map(_act, page.ACTS))
-    return said + _section("Actions: one audit entry", map(_act, EntryScreen.ACTS))
+    said += _section("Actions: one audit entry", map(_act, EntryScreen.ACTS))
+    return said + _section("Actions: a receipt", map(_act, ReceiptScreen.ACTS))
 
 
 def _act(act: Act) -> tuple[str, str]:

@@ -16,7 +16,9 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.tui.scripted import Terminal
 from tests.tui.staging import Scene, scenes, staged
+from tui import theme
 
 IMAGES = Path(__file__).parent / "img"
 SIZE: Final = (100, 30)
@@ -32,10 +34,14 @@ _INDENTED = re.compile(
 _CELL: Final = 12.2
 
 
-async def draw(scene: Scene, size: tuple[int, int] = SIZE, palette: str = "dark") -> str:
+async def draw(scene: Scene) -> str:
     """One screen as an SVG that asks no other host for a font."""
-    async with staged(scene, size, palette=palette) as opened:
-        svg = opened.app.export_screenshot(title=f"appliance tui: {scene.title}")
+    async with staged(scene, SIZE) as opened:
+        return _drawn(opened, scene)
+
+
+def _drawn(opened: Terminal, scene: Scene) -> str:
+    svg = opened.app.export_screenshot(title=f"appliance tui: {scene.title}")
     svg = re.sub(r"terminal-\d+", "terminal", _FONT_FACES.sub("", svg))
     return _INDENTED.sub(_moved, svg)
 
@@ -55,11 +61,15 @@ async def _draw_all() -> None:
 async def _draw_sizes(place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for scene in scenes():
-        for width, height in SIZES:
-            for palette in PALETTES:
-                name = f"{scene.name}-{width}x{height}-{palette}.svg"
-                drawn = await draw(scene, (width, height), palette)
-                (place / name).write_text(drawn, encoding="utf-8")
+        async with staged(scene, SIZES[-1]) as opened:
+            for width, height in SIZES:
+                await opened.pilot.resize_terminal(width, height)
+                for palette in PALETTES:
+                    opened.app.theme = theme.PALETTES[palette].name
+                    await opened.refresh()
+                    await opened.pilot.pause()
+                    name = f"{scene.name}-{width}x{height}-{palette}.svg"
+                    (place / name).write_text(_drawn(opened, scene), encoding="utf-8")
 
 
 def _picture(image: Path) -> None:

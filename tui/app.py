@@ -24,7 +24,7 @@ from appliance.wire.admin.usage import CurrentLoad
 from tui import ring, theme
 from tui.change import Answers, Change, Running
 from tui.desk import Desk
-from tui.keys import OF_SCREENS, PLACES, VERBS, Level, Verb
+from tui.keys import OF_SCREENS, PLACES, UNDO, VERBS, Level, Verb
 from tui.link import Files, Link, LinkState, Poller, Question, Snapshot, look
 from tui.screens.acting import Acting
 from tui.screens.advice import AdvicePage
@@ -54,6 +54,7 @@ from tui.screens.trust import TrustPage
 from tui.screens.tuning import TuningPage
 from tui.screens.upstreams import UpstreamsPage
 from tui.screens.usage import UsagePage
+from tui.screens.whole import WholeScreen
 from tui.text import lines
 from tui.view import frame
 from tui.view.flash import flash
@@ -158,7 +159,7 @@ class OperatorApp(Typing):
             yield self._trouble
             first = "overview" if self._desk.initialised else "start"
             with ContentSwitcher(initial=f"page-{first}", id="body"):
-                yield from self._pages.values()
+                yield self._pages[first]  # the others when a person comes to them
             yield self._flash
             yield KeyLine()
 
@@ -288,6 +289,8 @@ class OperatorApp(Typing):
         known = frame.worst(desk.status, width) if not told and self.page.ALARMED else Content("")
         self._trouble.say(lines(told) if told else known)
         self._flash.say(flash(self._under_way))
+        if isinstance(self.screen, WholeScreen):
+            self.screen.told.say(flash(self._under_way))
         self.query_one("#body").set_class(desk.stale and desk.status is not None, OLD)
         self.page.draw()
         seen = (desk.state, desk.status.role if desk.status else "")
@@ -297,12 +300,15 @@ class OperatorApp(Typing):
 
     # moving about
 
-    def action_go(self, name: str, words: str = "") -> None:
+    async def action_go(self, name: str, words: str = "") -> None:
         """Put a place in front, narrowed to what the words find."""
         if len(self.screen_stack) > 1:
             return
-        before = self.page.TITLE.lower()
-        self._pages[name].narrow(words)
+        before, page = self.page.TITLE.lower(), self._pages[name]
+        if not page.is_attached:
+            page.display = False
+            await self.query_one("#body").mount(page)
+        page.narrow(words)
         if before != name:
             self._trail = [*self._trail[-_TRAIL:], before]
             self._put(name)
@@ -313,9 +319,9 @@ class OperatorApp(Typing):
         self.query_one("#body", ContentSwitcher).current = f"page-{name}"
         self._enter(self._pages[name])
 
-    def on_page_go(self, message: Page.Go) -> None:
+    async def on_page_go(self, message: Page.Go) -> None:
         """A screen leads to another place."""
-        self.action_go(message.place.lower(), message.words)
+        await self.action_go(message.place.lower(), message.words)
 
     def action_map(self) -> None:
         """Show all places, level by level."""
@@ -325,7 +331,8 @@ class OperatorApp(Typing):
             for one in PLACES
             if one.level is level
         ]
-        self.push_screen(Menu("GO TO", options, self.action_go))
+        # Before the next key, which may be there already.
+        self.push_screen(Menu("GO TO", options, lambda name: self.call_next(self.action_go, name)))
 
     def _enter(self, page: Page) -> None:
         page.enter()
@@ -340,9 +347,9 @@ class OperatorApp(Typing):
         """The screen in front wants to know something else."""
         self._ask(self.page.question())
 
-    def on_first_page_ready(self, _: FirstPage.Ready) -> None:
+    async def on_first_page_ready(self, _: FirstPage.Ready) -> None:
         """A model is served: show it."""
-        self.action_go("overview")
+        await self.action_go("overview")
 
     def action_refresh(self) -> None:
         """Poll now, and where no server answers read the files again."""
@@ -378,6 +385,9 @@ class OperatorApp(Typing):
         page = self.page
         for act in page.ACTS:
             yield Choice(act.words, f"a {act.key}", f"do {act.name}", "", page.why_not(act))
+        if self._desk.undo is not None:
+            title = self._desk.undo().title
+            yield Choice(f"{UNDO.words}: {title}", f"a {UNDO.key}", f"do {UNDO.name}")
         for one in PLACES:
             yield Choice(one.title, one.key, f"go {one.name}", one.finds)
         for verb in VERBS:
@@ -465,7 +475,9 @@ class OperatorApp(Typing):
         if running.done and running.error is None and running.change.then is not None:
             running.change.then(running.result)
         if running.done:
+            self._desk.undo = running.change.undo if running.error is None else None
             self._ask(self.page.question())
+            self.screen.refresh_bindings()
         self.draw()
 
 

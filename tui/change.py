@@ -50,6 +50,7 @@ class Change:
         work: makes it, in a thread; gets the answers and a progress, returns what to say.
         then: gets what `work` returned, on the screen's side; by default it is said.
         lasting: it cannot be undone.
+        undo: makes the change that takes this one back, where there is one.
     """
 
     title: str
@@ -60,6 +61,7 @@ class Change:
     explain: tuple[Cell, ...] = ()
     then: Callable[[object], object] | None = None
     lasting: bool = False
+    undo: "Callable[[], Change] | None" = None
 
     def wrong(self, answers: Answers) -> str:
         """Describe the missing or invalid answers; empty when the change can be made."""
@@ -96,6 +98,7 @@ def asking(
     explain: tuple[Cell, ...] = (),
     then: Callable[[object], object] | None = None,
     lasting: bool = False,
+    undo: Callable[[], Change] | None = None,
     **names: Named,
 ) -> Change:
     """The change that an endpoint makes.
@@ -110,7 +113,7 @@ def asking(
         body = None if request is None else request(answers)
         return said(client.answer(at, body, names, report))
 
-    return Change(title, at.said(**names), record, work, blanks, explain, then, lasting)
+    return Change(title, at.said(**names), record, work, blanks, explain, then, lasting, undo)
 
 
 def to_new_file(
@@ -169,6 +172,8 @@ def joined(words: str, changes: Sequence[Change]) -> Change:
         return "; ".join(said)
 
     first = changes[0]
+    undos = [change.undo for change in changes if change.undo is not None]
+    undone = len(undos) == len(changes)
     return Change(
         f"{words}: {len(changes)} rows",
         first.request,
@@ -177,6 +182,7 @@ def joined(words: str, changes: Sequence[Change]) -> Change:
         first.blanks,
         tuple(change.title for change in changes),
         lasting=first.lasting,
+        undo=(lambda: joined(f"Undo {words}", [undo() for undo in undos])) if undone else None,
     )
 
 

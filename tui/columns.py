@@ -141,7 +141,10 @@ def _widths(
     rows: Sequence[Sequence[Cell]],
     width: int,
 ) -> Mapping[int, int]:
-    """Cells of each kept column: first what numbers need, then the texts, then what is left."""
+    """Cells of each kept column: first what numbers need, then the texts, then what is left.
+
+    What a text does not need goes to a column that lacks it before anything is cut.
+    """
     needs = {
         n: max([len(heads[n]), *(cell(row[n], limit=_LONGEST).cell_length for row in rows)])
         for n in kept
@@ -151,8 +154,13 @@ def _widths(
     fluid = [n for n in kept if not columns[n].width]
     fixed = [n for n in kept if columns[n].width]
     numbers = [n for n in fixed if columns[n].right]
-    for n in (*numbers, *fluid, *(n for n in fixed if n not in numbers)):
+    texts = [n for n in fixed if n not in numbers]
+    for n in (*numbers, *fluid, *texts):
         wanted = min(needs[n], columns[n].most or needs[n]) - made[n]
+        if rows and wanted > spare:  # a text beside it may have more than it needs
+            for other in texts:
+                air = max(0, min(made[other] - needs[other], wanted - spare))
+                made[other], spare = made[other] - air, spare + air
         given = max(0, min(spare, wanted))
         made[n], spare = made[n] + given, spare - given
     for n in fluid:

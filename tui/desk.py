@@ -12,6 +12,7 @@ from pathlib import Path
 from appliance.client import AdminClient
 from appliance.types import Role
 from appliance.wire.admin.models import Status
+from tui.change import Change
 from tui.command import Commands
 from tui.link import Files, Link, LinkState, Snapshot
 from tui.offline import Offline
@@ -37,6 +38,7 @@ class Desk:
         offline: answers from the files.
         meanings: what this person's signatures said, the newest first.
         verified: the last entry of the log that this person had verified, and it held.
+        undo: makes the change that takes the last one back; None where there is none.
     """
 
     client: AdminClient
@@ -53,6 +55,7 @@ class Desk:
     history: History = field(default_factory=History)
     files: Files | None = None
     verified: int | None = None
+    undo: Callable[[], Change] | None = None
     meanings: list[str] = field(default_factory=list)
     offline: Offline = field(init=False)
     ring: Ring = field(init=False)

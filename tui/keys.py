@@ -129,3 +129,7 @@ class Act:
     item: bool = True
     many: bool = False
     without_server: bool = False
+
+
+UNDO: Final = Act("z", "undo", "Undo", Role.VIEWER, item=False)
+"""Takes the last change back, where there is an undo: on every screen, and asked for like each."""

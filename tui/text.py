@@ -25,6 +25,8 @@ _STYLES: Final = {
     marks.NEEDS_A_PERSON: "bold $text-error",
     marks.AT_REST: "",
 }
+_EXISTS: Final = frozenset({"running", "busy", "ready", "valid"})
+"""States that are in order and prove nothing good: green is for what is proved."""
 QUIET: Final = "$secondary"
 Cell: TypeAlias = "str | Content"
 
@@ -39,7 +41,7 @@ def cell(text: Cell, style: str = "", *, limit: int = NOTE) -> Content:
 def state(word: str) -> Content:
     """A state: its mark and its word."""
     sign = marks.mark(word)
-    return cell(f"{sign} {word}", _STYLES[sign])
+    return cell(f"{sign} {word}", "" if word.lower() in _EXISTS else _STYLES[sign])
 
 
 def alarm(text: str) -> Content:
@@ -55,6 +57,17 @@ def quiet(text: str) -> Content:
 def line(*parts: Cell) -> Content:
     """Cells beside each other."""
     return Content(GAP).join([cell(part) for part in parts])
+
+
+def fitting_line(parts: Iterable[Cell], width: int) -> Content:
+    """Cells beside each other, as many as there is room for: the last ones go, whole."""
+    said = Content("")
+    for part in parts:
+        longer = line(said, part) if said else cell(part)
+        if said and longer.cell_length > width:
+            break
+        said = longer
+    return said.truncate(width, ellipsis=True)
 
 
 def lines(parts: Iterable[Cell]) -> Content:

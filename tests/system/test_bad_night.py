@@ -35,7 +35,7 @@ from appliance.audit.log import Draft
 from appliance.auth import certificates
 from appliance.auth.certificates import CaKey
 from appliance.client import AdminClient, socket_path
-from appliance.clock import Clock, FixedClock, SystemClock
+from appliance.clock import Clock, FixedClock, SystemClock, iso
 from appliance.config import (
     AuditConfig,
     Config,
@@ -54,7 +54,7 @@ from appliance.incidents.rules import BY_CODE
 from appliance.observability import log_file
 from appliance.observability.unexpected import kept
 from appliance.server.onlooker import Onlooker
-from appliance.types import Limits
+from appliance.types import Json, Limits
 from appliance.wire.admin.keys import KEY_CREATE, KEY_REVOKE, KeyCreate
 from appliance.wire.admin.models import MODEL_SUSPEND, MODELS, STATUS, Reason
 from appliance.wire.admin.state import STATE_SETTLE, Settle
@@ -78,6 +78,32 @@ DAY_S = 86_400
 MIB = 1 << 20
 TOLD: set[str] = set()
 """Codes that a fault raised here."""
+ENDED: set[str] = set()
+"""Codes that were over here, once the fault was."""
+STAYS = {
+    "role_name_unknown": "the configuration is read at a start",
+    "upstream_broken": "the configuration is read again",
+    "upstreams_unread": "the configuration is read again",
+    "log_file_short": "seven days go by",
+    "log_file_unwritable": "the file can be opened again",
+    "unexpected_errors": "the count is of the process",
+    "certificate_changes": "its day comes",
+    "engine_died": "ten minutes go by",
+    "key_quarantined": "ten minutes go by",
+    "queue_full": "five minutes go by",
+    "app_floods": "five minutes go by",
+    "engine_suspended": "a person loads the model again",
+    "model_unloadable": "a person loads the model again",
+    "model_suspended": "people approve it in a new round",
+    "trust_expires_soon": "newer metadata",
+    "trust_expired": "newer metadata",
+    "trust_stale": "newer metadata",
+    "drift_found": "a new reference",
+    "upstream_down": "a host answers a probe",
+    "upstream_host_down": "the host answers a probe",
+    "notice_undelivered": "the destination takes a message",
+}
+"""Codes that are only raised here, and how they end."""
 ELSEWHERE = {
     "evaluation_expires": ("tests/trust/test_certified_tasks.py", "expires at"),
     "route_suspended": ("tests/routing/test_answering.py", "suspend"),
@@ -160,6 +186,7 @@ class Night:
         kept = {one.code for one in self.services.incidents.all(ended=False)}
         metrics = exposition(self.services, ())
         for code in codes:
+            ENDED.add(code)
             assert f"alarm {code} is over" in self._caplog.text
             assert code not in kept
             level = BY_CODE[code].level
@@ -208,32 +235,49 @@ def lab(tmp_path: Path) -> LabData:
 
 
 @pytest.fixture
-def still_disk(lab: LabData, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk as it is now, whatever other processes write to it."""
-    now = os.statvfs(lab.data)
-    monkeypatch.setattr(os, "statvfs", lambda _place: now)
+def still_disk(lab: LabData, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """The disk as it is now, whatever other processes write to it; or with so often its room."""
+    found = os.statvfs(lab.data)
+
+    def room(times: int) -> None:
+        free = (found.f_bfree * times, found.f_bavail * times)
+        now = os.statvfs_result((*found[:3], *free, *found[5:]))
+        monkeypatch.setattr(os, "statvfs", lambda _place: now)
+
+    room(1)
+    return room
 
 
 @pytest.mark.parametrize(
     ("code", "share"), [("disk_low", 0.5), ("insufficient_disk", 2.0), ("log_unwritable", 2.0)]
 )
-@pytest.mark.usefixtures("still_disk")
 def test_little_disk_is_left(
-    lab: LabData, caplog: pytest.LogCaptureFixture, code: str, share: float
+    lab: LabData,
+    caplog: pytest.LogCaptureFixture,
+    still_disk: Callable[[int], None],
+    code: str,
+    share: float,
 ) -> None:
     reserve = int(share * host_facts(lab.data).disk_free) // MIB
     with night(lab, caplog, Config(audit=AuditConfig(reserve_mib=reserve))) as seen:
         seen.tells(code)
+        still_disk(20)
+        seen.ends(code)
 
 
-@pytest.mark.usefixtures("still_disk")
-def test_the_disk_fills(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_disk_fills(
+    lab: LabData, caplog: pytest.LogCaptureFixture, still_disk: Callable[[int], None]
+) -> None:
     with night(lab, caplog) as seen:
         free, trend = host_facts(lab.data).disk_free, seen.services.disk_trend
         now = seen.services.clock.wall_us() / 1e6
         for hour in range(13):  # a hundredth of it an hour
             trend.note(now - 3_600 * (13 - hour), free + (13 - hour) * free // 100)
         seen.tells("disk_fills", "The disk fills")
+        still_disk(2)
+        for hour in range(13):
+            trend.note(now + 3_600 * hour, 2 * free)
+        seen.ends("disk_fills")
 
 
 def test_the_log_file_is_full(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
@@ -297,8 +341,11 @@ def test_files_are_missing(lab: LabData, caplog: pytest.LogCaptureFixture) -> No
     with night(lab, caplog) as seen:
         with client_of(seen.services) as client:
             lab.approved(client)
-        shutil.rmtree(lab.data / "models" / "tiny")
+        place = lab.data / "models" / "tiny"
+        place.rename(lab.data.parent / "away")
         seen.tells("model_missing", "tiny")
+        (lab.data.parent / "away").rename(place)
+        seen.ends("model_missing")
 
 
 def test_a_job_fails(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
@@ -307,6 +354,9 @@ def test_a_job_fails(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
         with client_of(seen.services) as client, pytest.raises(ApplianceError):
             import_model(client, gone, "m")
         seen.tells("job_failed", "import")
+        with client_of(seen.services) as client:
+            import_model(client, lab.artifact("gone"), "m")
+        seen.ends("job_failed")
 
 
 def test_the_backup_is_old(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
@@ -314,23 +364,33 @@ def test_the_backup_is_old(lab: LabData, caplog: pytest.LogCaptureFixture) -> No
     (lab.data / "backups.json").write_text(json.dumps(notes))
     with night(lab, caplog) as seen:
         seen.tells("backup_old", "2026-01-01")
+        notes["backups"].append({"time": iso(SystemClock().wall_us()), "file": "c.tar"})
+        (lab.data / "backups.json").write_text(json.dumps(notes))
+        seen.ends("backup_old")
 
 
 def test_the_clock_goes_back(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
     yesterday = FixedClock(SystemClock().wall_us() - DAY_S * 1_000_000)
     with night(lab, caplog, clock=yesterday) as seen:
         seen.tells("clock_behind")
+        yesterday.advance(2 * DAY_S)
+        seen.ends("clock_behind")
 
 
 def test_the_witness_is_silent(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
     clock = FixedClock(SystemClock().wall_us())
     with night(lab, caplog, clock=clock) as seen:
         audit = seen.services.audit
-        audit.append(
-            Draft("witness", {"actor": "uid:0", "key": "w", "note": "", "size": audit.size})
-        ).result()
+
+        def witness() -> None:
+            fields: dict[str, Json] = {"actor": "uid:0", "key": "w", "note": "", "size": audit.size}
+            audit.append(Draft("witness", fields)).result()
+
+        witness()
         clock.advance(8 * DAY_S)
         seen.tells("witness_silent", "not witnessed")
+        witness()
+        seen.ends("witness_silent")
 
 
 def test_a_task_drifts(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
@@ -650,3 +710,4 @@ def test_each_rule_was_raised_by_a_fault() -> None:
         assert words in (CHECKOUT / path).read_text(encoding="utf-8"), path
     assert set(BY_CODE) - TOLD - set(ELSEWHERE) == set()
     assert not TOLD & set(ELSEWHERE)
+    assert TOLD - ENDED - set(STAYS) == set()

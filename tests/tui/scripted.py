@@ -782,7 +782,9 @@ class Script(AdminClient):
         before = 1 << 53 if query.before is None else query.before
         fitting = [
             e for e in reversed(self.entries)
-            if e.seq < before and query.kind in (None, e.kind)
+            if e.seq < before
+            and query.kind in (None, e.kind)
+            and query.request_id in (None, e.body.get("request_id"))
         ]  # fmt: skip
         page = fitting[: query.limit]
         more = page[-1].seq if len(fitting) > len(page) else None

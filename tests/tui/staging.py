@@ -337,8 +337,11 @@ def _entries() -> list[Any]:
         about: dict[str, object] = {"model": _MODEL, "app": "line-3-assistant", "key_id": "k-7f3a"}
         request_id = f"req-{seq:x}"
         made += [
-            entry(seq, "intent", request_id=request_id, **about),
-            entry(seq + 1, "outcome", request_id=request_id, status="ok", **about),
+            entry(seq, "intent", request_id=request_id, digest=_DIGEST, replayable="yes",
+                  engine="llama.cpp b9871, avx512-vnni", **about),
+            entry(seq + 1, "outcome", request_id=request_id, intent=seq, status="ok", finish="stop",
+                  prompt_tokens=412, completion_tokens=57, duration_us=1_240_000, queued_us=3_100,
+                  ttft_us=96_400, **about),
             entry(seq + 2, "model", actor="uid:1000", model="triage-notes-v2", event="approval",
                   state="verified", approver="approver-1", meaning="tested on the bench"),
             entry(seq + 3, "admin", action="key_create", actor="uid:1000", name="warehouse"),
@@ -707,6 +710,11 @@ async def _secret(opened: Terminal) -> None:
     await opened.wait("Shown once")
 
 
+async def _receipt(opened: Terminal) -> None:
+    await opened.press("4", "down", "down", "enter", "enter")
+    await opened.wait("under a signed head")
+
+
 async def _plan(opened: Terminal) -> None:
     await opened.press("0")
     await opened.wait("triage-notes-v3")
@@ -731,6 +739,7 @@ def scenes() -> list[Scene]:
         Scene("requests-ask", "ending a request", _keys("3", "a", "c")),
         Scene("audit", "audit log", _keys("4")),
         Scene("audit-entry", "an entry", _keys("4", "down", "enter")),
+        Scene("audit-receipt", "the receipt of an answer", _receipt),
         Scene("audit-verify", "verification", _keys("4", "a", "v", until="+ verified")),
         Scene("audit-checkpoint", "checkpoint", _keys("4", "a", "c", until="The code")),
         Scene("keys", "keys and quotas", _quotas),

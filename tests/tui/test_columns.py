@@ -65,6 +65,14 @@ def test_numbers_take_the_room_that_they_need_before_texts() -> None:
     assert "\u2026" not in narrow.plain.split()[-1]
 
 
+def test_no_text_is_cut_while_another_column_has_more_than_it_needs() -> None:
+    columns = [Column("CODE", 22), Column("MESSAGE", 0, least=6), Column("N", 4, right=True)]
+    _, row = table(columns, [("disk_low", "912 MiB of disk are free.", "3")], 44)
+    assert row.plain == "disk_low     912 MiB of disk are free.     3"
+    head, row = table(columns, [("disk_low", "short", "3")], 44)  # else each has its own width
+    assert head.plain.index("MESSAGE") == row.plain.index("short") == 24
+
+
 def test_cells_are_sorted_as_people_read_them() -> None:
     told = ["1.2 GiB", "-", "900 MiB", "1 200", "30 s", "5 min", "alpha", "0.5"]
     assert sorted(told, key=order) == [

@@ -4,23 +4,26 @@ from textual.binding import Binding
 
 from appliance.types import Role
 from tui.app import PAGES, OperatorApp
-from tui.keys import PLACES, VERBS, Act
+from tui.keys import PLACES, UNDO, VERBS, Act
 from tui.screens.acting import Acting
 from tui.screens.entry import EntryScreen
 from tui.screens.evaluations import ErrorsScreen, EvaluationScreen
 from tui.screens.labelling import LabellingScreen
 from tui.screens.page import Page
+from tui.screens.receipt import ReceiptScreen
 from tui.screens.tuning import TuningScreen
 from tui.screens.whole import WholeScreen
 from tui.widgets.ask import Ask
 from tui.widgets.rows import Rows
 from tui.widgets.tell import Tell
 
-SCREENS: tuple[type[Acting], ...] = (*PAGES, EntryScreen, EvaluationScreen, TuningScreen)
+SCREENS: tuple[type[Acting], ...] = (
+    *PAGES, EntryScreen, EvaluationScreen, ReceiptScreen, TuningScreen,
+)  # fmt: skip
 READ = {"errors", "flips", "decrypt", "search", "replay"}
 """They take a role and change nothing but the log."""
 WITHOUT_ROLE = {
-    "serve", "directory", "verify", "checkpoint", "export", "ledger", "compare", "proof",
+    "serve", "directory", "verify", "checkpoint", "export", "ledger", "compare", "proof", "check",
     "app", "person", "task", "model",
 }  # fmt: skip
 """What a command does with files alone, or what only shows something."""
@@ -58,9 +61,9 @@ def test_screens_bind_nothing_of_their_own() -> None:
 
 def test_a_letter_of_the_actions_has_one_meaning_on_a_screen() -> None:
     for screen in SCREENS:
-        letters = [act.key for act in screen.ACTS]
+        letters = [*(act.key for act in screen.ACTS), UNDO.key]
         assert len(set(letters)) == len(letters), screen
-        assert len({act.name for act in screen.ACTS}) == len(letters), screen
+        assert len({UNDO.name, *(act.name for act in screen.ACTS)}) == len(letters), screen
 
 
 def test_every_change_takes_a_role() -> None:

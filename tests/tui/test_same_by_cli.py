@@ -10,6 +10,7 @@ from tui.app import PAGES
 from tui.screens.acting import Acting
 from tui.screens.entry import EntryScreen
 from tui.screens.evaluations import EvaluationScreen
+from tui.screens.receipt import ReceiptScreen
 from tui.screens.tuning import TuningScreen
 
 SAME = {
@@ -23,6 +24,8 @@ SAME = {
     "audit checkpoint": "audit checkpoint", "audit export": "audit export",
     "audit replay": "audit replay", "entry replay": "audit replay",
     "entry": "audit show", "entry proof": "audit proof", "entry decrypt": "audit show",
+    "receipt": "audit search", "receipt replay": "audit replay", "receipt proof": "audit proof",
+    "receipt check": "audit check-proof",
     "keys": "key list", "keys look": "key show", "keys create": "key new",
     "keys limit": "key limit", "keys rotate": "key rotate", "keys revoke": "key revoke",
     "jobs": "job list", "jobs pause": "job pause", "jobs resume": "job resume",
@@ -65,7 +68,8 @@ def shown() -> Iterator[str]:
     """Every screen and everything that may be done there."""
     parts: list[tuple[str, type[Acting]]] = [(page.TITLE.lower(), page) for page in PAGES]
     parts += [
-        ("entry", EntryScreen), ("evaluation", EvaluationScreen), ("one tuning", TuningScreen),
+        ("entry", EntryScreen), ("receipt", ReceiptScreen), ("evaluation", EvaluationScreen),
+        ("one tuning", TuningScreen),
     ]  # fmt: skip
     for name, screen in parts:
         yield name

@@ -13,10 +13,20 @@ def test_text_can_be_read_on_its_background(name: str) -> None:
     made = theme.PALETTES[name]
     assert made.background is not None and made.surface is not None
     needed = 7.0 if name == "contrast" else 4.5  # WCAG 2.1, 1.4.6 and 1.4.3
-    for back in (made.background, made.surface):
+    assert made.panel is not None  # below the cursor, the first line and a line to type in
+    for back in (made.background, made.surface, made.panel):
         for part in ("foreground", "success", "warning", "error", "primary", "secondary"):
             colour = Color.parse(getattr(made, part))
             assert contrast(colour, Color.parse(back)) >= needed, (name, part)
+
+
+@pytest.mark.parametrize("name", theme.PALETTES)
+def test_frames_can_be_seen(name: str) -> None:
+    made = theme.PALETTES[name]
+    assert (
+        contrast(Color.parse(made.variables["border-blurred"]), Color.parse(made.background or ""))
+        >= 2
+    )
 
 
 def test_the_names_are_those_of_the_command_and_mono_has_no_colour() -> None:

@@ -12,7 +12,7 @@ from textual.message import Message
 
 from tui.change import Change, joined
 from tui.desk import Desk
-from tui.keys import OF_SCREENS, Act
+from tui.keys import OF_SCREENS, UNDO, Act
 from tui.link import LinkState
 from tui.widgets.menu import Menu, MenuLine, lettered
 
@@ -58,6 +58,8 @@ class Acting(DOMNode):
         if may is None:
             waits = desk.state is not LinkState.DOWN
             return "the data are old" if waits else "no server answers"
+        if act is UNDO:
+            return ""
         chosen = self.chosen() if act.item else (None,)
         if not chosen:
             return "no row is under the cursor"
@@ -89,7 +91,7 @@ class Acting(DOMNode):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A verb is bound where the screen has it."""
         if action == "acts":
-            return bool(self.ACTS)
+            return bool(self.ACTS) or self.desk.undo is not None
         if action == "copy":
             return bool(self.copies())
         if action == "write":
@@ -103,12 +105,18 @@ class Acting(DOMNode):
         options = [
             MenuLine(act.key, act.name, act.words, "", self.why_not(act)) for act in self.ACTS
         ]
+        if self.desk.undo is not None:
+            title = self.desk.undo().title
+            options.append(MenuLine(UNDO.key, UNDO.name, UNDO.words, title, self.why_not(UNDO)))
         chosen = len(self.chosen())
         title = f"ACTIONS on {chosen} rows" if chosen > 1 else "ACTIONS"
         self.app.push_screen(Menu(title, options, self.do))
 
     def do(self, name: str) -> None:
         """Do what an action's name says, if it is possible."""
+        if name == UNDO.name and self.desk.undo is not None and not self.why_not(UNDO):
+            self.begin(self.desk.undo())
+            return
         act = next((act for act in self.ACTS if act.name == name), None)
         if act is None or self.why_not(act):
             return

@@ -19,8 +19,9 @@ from tui.desk import Desk
 from tui.keys import Act
 from tui.link import Question
 from tui.screens.checkpoint import CheckpointScreen
-from tui.screens.entry import EntryScreen, entry_copies, no_replay, replay
+from tui.screens.entry import EntryScreen, entry_copies
 from tui.screens.listing import ListPage
+from tui.screens.receipt import no_replay, replay
 from tui.screens.verify import VerifyScreen
 from tui.text import alarm, lines
 from tui.view import audit as view

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 
 from appliance.errors import ApplianceError
 from appliance.types import Report, Role
-from appliance.wire.admin.models import AUDIT_ENTRY, AUDIT_PROOF, Entry
+from appliance.wire.admin.models import AUDIT_ENTRY, Entry
 from tui.background import background
-from tui.change import Answers, Change, to_new_file
+from tui.change import Answers, Change
 from tui.desk import Desk
 from tui.keys import Act
+from tui.screens.receipt import ReceiptScreen, is_answer, no_replay, proof, replay
 from tui.screens.whole import WholeScreen
 from tui.text import alarm
 from tui.view import audit as view
@@ -23,7 +25,7 @@ _COPIED: Final = (
 
 
 class EntryScreen(WholeScreen):
-    """An entry; `[` and `]` go along the log."""
+    """An entry; `[` and `]` go along the log, enter opens the receipt of an answer."""
 
     frame_title: ClassVar[str] = "AUDIT ENTRY"
     PART: ClassVar[str] = "entry"
@@ -32,6 +34,10 @@ class EntryScreen(WholeScreen):
         Act("d", "decrypt", "Decrypt the texts", Role.ADMIN),
         Act("r", "replay", "Compute the answer again", Role.OPERATOR),
     )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "receipt", "Receipt"),
+        Binding("enter", "dismiss", "Back", show=False),
+    ]
 
     class Found(Message):
         """An entry, or why it cannot be shown."""
@@ -66,6 +72,16 @@ class EntryScreen(WholeScreen):
                 lambda found: self.post_message(self.Found(found)),
             )
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only answers have a receipt."""
+        if action == "receipt":
+            return is_answer(self._entry)
+        return super().check_action(action, parameters)
+
+    def action_receipt(self) -> None:
+        """The receipt of the answer."""
+        self.app.push_screen(ReceiptScreen(self.desk, self._entry))
+
     def chosen(self) -> Sequence[Entry]:
         """The entry."""
         return (self._entry,)
@@ -86,11 +102,7 @@ class EntryScreen(WholeScreen):
         if act == "replay":
             return replay(self.desk, item)
         if act == "proof":
-            return to_new_file(
-                f"Write a proof of entry {seq}", AUDIT_PROOF.said(seq=seq),
-                f"proof of entry {seq}", f"entry-{seq}.proof",
-                lambda: client.call(AUDIT_PROOF, seq=seq), "the log",
-            )  # fmt: skip
+            return proof(self.desk, seq)
 
         def work(_answers: Answers, _report: Report) -> Entry:
             return client.call(AUDIT_ENTRY, seq=seq, content=True)
@@ -112,28 +124,3 @@ def entry_copies(entry: Entry | None) -> Sequence[tuple[str, str]]:
     named = [(words, str(entry.body[name])) for words, name in _COPIED if entry.body.get(name)]
     found = [("seq", str(entry.seq)), ("leaf hash", entry.leaf), *named]
     return [*found, ("command", f"appliance audit show {entry.seq}")]
-
-
-def no_replay(entry: Entry) -> str:
-    """Why an entry's answer cannot be computed again; empty where it may be."""
-    return "" if entry.kind in ("intent", "outcome") else "it is no answer"
-
-
-def replay(desk: Desk, entry: Entry) -> Change:
-    """The change that computes an answer again."""
-
-    def work(_answers: Answers, report: Report) -> str:
-        done = desk.commands.run(
-            "audit", "replay", str(entry.seq), report=report, refused_is_data=True
-        )
-        counts = {name: done.get(name) for name in ("same", "differs", "cannot")}
-        said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        return f"entry {entry.seq}: {said or done.get('message', 'nothing to compute')}"
-
-    return Change(
-        f"Compute the answer of entry {entry.seq} again",
-        f"appliance audit replay {entry.seq}",
-        "a job, and its result",
-        work,
-        explain=("The same tokens must come out.",),
-    )

@@ -59,7 +59,9 @@ class FirstPage(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Not read-only."""
-        return not (action == "init" and self.desk.readonly)
+        if action == "init":
+            return not self.desk.readonly
+        return super().check_action(action, parameters)
 
     def action_init(self) -> None:
         """Set up, ask nothing more, and show a served model."""

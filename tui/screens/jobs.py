@@ -26,6 +26,7 @@ _EXPLAIN: Final = {
 _STEERS: Final[Mapping[str, Endpoint[None, Job]]] = {
     "pause": JOB_PAUSE, "resume": JOB_RESUME, "cancel": JOB_CANCEL,
 }  # fmt: skip
+_UNDO: Final = {"pause": "resume", "resume": "pause"}
 
 
 class JobsPage(DetailPage[Job]):
@@ -64,8 +65,9 @@ class JobsPage(DetailPage[Job]):
         """The job must allow it."""
         return "" if act in item.actions else f"job {item.id} is {item.state}"
 
-    def make(self, act: str, item: Job) -> Change | None:
+    def make(self, act: str, item: Job) -> Change:
         """Stop, continue or end a job."""
+        undo = _UNDO.get(act)
         return asking(
             self.desk.client,
             _STEERS[act],
@@ -73,5 +75,6 @@ class JobsPage(DetailPage[Job]):
             f"admin: job_{act} {item.id}, by you",
             lambda changed: f"job {item.id} is {changed.state}",
             explain=(_EXPLAIN[act],),
+            undo=None if undo is None else lambda: self.make(undo, item),
             job_id=item.id,
         )

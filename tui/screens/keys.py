@@ -143,16 +143,17 @@ class KeysPage(ListPage[Key]):
             then=self._show_secret,
         )
 
-    def _limit(self, key: Key) -> Change:
-        """Give the key other limits."""
+    def _limit(self, key: Key, *, back: bool = False) -> Change:
+        """Give the key other limits, or back those that it had when this was asked for."""
         return asking(
             self.desk.client,
             wire.KEY_LIMIT,
-            f"Give {key.name} other limits",
+            f"Give {key.name} {'its former' if back else 'other'} limits",
             "admin: key_limit with the limits, by you",
             lambda _: f"{key.name} has new limits",
             request=lambda answers: KeyLimits.of(**_limits(answers)),
             blanks=_limit_blanks(key),
+            undo=None if back else lambda: self._limit(key, back=True),
             key_id=key.id,
         )
 

@@ -37,6 +37,7 @@ _ENDPOINTS: Final[Mapping[str, Endpoint[Any, wire.Model]]] = {
     "retire": wire.MODEL_RETIRE, "revoke": wire.MODEL_REVOKE,
 }  # fmt: skip
 _LASTING: Final = frozenset({"retire", "revoke"})
+_UNDO: Final = {"load": "unload", "unload": "load"}
 LIFE: Final[Mapping[str, Act]] = {
     "load": Act("l", "load", "Load", wire.MODEL_LOAD.role, many=True),
     "unload": Act("u", "unload", "Unload", wire.MODEL_UNLOAD.role, many=True),
@@ -69,6 +70,7 @@ def lifecycle(desk: Desk, name: str, verb: str) -> Change:
         blanks=blanks,
         explain=(f"{meaning[0].upper()}{meaning[1:]}.",),
         lasting=verb in _LASTING,
+        undo=(lambda: lifecycle(desk, name, _UNDO[verb])) if verb in _UNDO else None,
         model_id=name,
     )
 

@@ -76,7 +76,7 @@ class ListPage(Page, Generic[T]):
     def beside(self) -> int:
         """Cells in a line of what stands below the list, or beside it."""
         width = self.app.size.width
-        return max(20, (width * 2 // 5 if width >= BROAD else width) - 6)
+        return max(20, (width * 3 // 7 if width >= BROAD else width) - 6)
 
     def _most_lines(self) -> int:
         """Lines of the list: all that there are, or so many that what is known keeps its room."""
@@ -143,11 +143,16 @@ class ListPage(Page, Generic[T]):
         current = self.rows.current
         if current is not None:
             self.open(current)
-        elif self.known and not self.filter.value:
+        elif self.known and self.filter.value:
+            self.beyond()
+        elif self.known:
             self.first_step()
 
     def open(self, item: T) -> None:
         """Open an item."""
+
+    def beyond(self) -> None:
+        """Go on from where the filter finds nothing."""
 
     def first_step(self) -> None:
         """Do the first step of an empty list."""

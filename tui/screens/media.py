@@ -101,11 +101,17 @@ class MediaPage(ListPage[view.Found]):
         """Text that the filter searches."""
         return f"{item.name} {item.path}"
 
+    @property
+    def beside(self) -> int:
+        """Without a list the plan has the whole width."""
+        return max(20, self.app.size.width - 6) if self.has_class("alone") else super().beside
+
     def draw(self) -> None:
         """Say where the person is."""
         super().draw()
         choosing = self._plan is None and self._model is None
         self.rows.display = choosing
+        self.set_class(not choosing, "alone")
         note = ""
         if self._model is not None and self.step == "approve":
             note = f"({len(self._model.approvals)} of {self._needed})"

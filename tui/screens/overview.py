@@ -136,7 +136,10 @@ class OverviewPage(Page):
         below = [max(len(said[a]), len(said[b])) for a, b in (("models", "apps"), ("log", "host"))]
         frames = 6 if height >= TALL else 3
         rest = height - 4 - len(alarms) - frames - sum(below)
-        tall = max(len(said["needs"]) if pairs else 0, min(26, rest) if pairs else 0, 7)
+        tall = max(len(said["needs"]) if pairs else 0, rest if pairs else 0, 7)
+        if pairs:
+            room = tall - len(said["needs"])
+            said["needs"] += view.ahead(status, self._waits, desk.wall(), right, room)
         span = SPANS[self._span]
         said["serving"] = view.serving(
             points, desk.ring, span, desk.wall(), left, tall, ascii_only=ascii_only

@@ -45,6 +45,24 @@ class RequestsPage(DetailPage[RunningRequest]):
         """Its entries in the log."""
         self.post_message(self.Go("Audit", f"request={item.request_id}"))
 
+    def beyond(self) -> None:
+        """The answers of a model that has no request under way."""
+        if model := self._model():
+            self.post_message(self.Go("Audit", f"kind=outcome model={model}"))
+
+    def _model(self) -> str:
+        """The model that the list is narrowed to; empty for none."""
+        models = self.desk.status.models if self.desk.status else []
+        return next((one.id for one in models if one.id == self.filter.value), "")
+
+    def draw(self) -> None:
+        """Draw the current state."""
+        super().draw()
+        if self.known and not self.rows.count and (model := self._model()):
+            self.rows.say_unknown(
+                f"{model} answers nobody now. Enter shows its answers in the log."
+            )
+
     def copies(self) -> Sequence[tuple[str, str]]:
         """The request, its key and the command."""
         one = self.rows.current

@@ -60,7 +60,9 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
                 lambda found: view.counted(found.upstreams),
                 explain=("Hosts that are gone end their answers. An error changes nothing.",),
             )
-        return self._probed(item) if act == "probe" else self._drained(item)
+        if act == "probe" or item.host is None:
+            return self._probed(item)
+        return self._drained(item, item.host.url, drained=item.host.state != "drained")
 
     def _probed(self, one: wire.HostOf) -> Change:
         """Have the hosts of the upstream compared with what was learnt."""
@@ -75,11 +77,9 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
             name=name,
         )
 
-    def _drained(self, one: wire.HostOf) -> Change | None:
+    def _drained(self, one: wire.HostOf, url: str, *, drained: bool) -> Change:
         """Keep new requests from the host, or let them come again."""
-        if one.host is None:
-            return None
-        name, url, drained = one.upstream.name, one.host.url, one.host.state != "drained"
+        name = one.upstream.name
         return asking(
             self.desk.client,
             wire.UPSTREAM_DRAIN,
@@ -88,5 +88,6 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
             lambda _: f"{url} gets {'no new' if drained else 'new'} requests",
             request=lambda _: wire.UpstreamDrain.of(url=url, drained=drained),
             explain=("Answers under way end as they do.",),
+            undo=lambda: self._drained(one, url, drained=not drained),
             name=name,
         )

@@ -1,6 +1,7 @@
 """A screen of one thing in full, in a frame that scrolls, until the person leaves it.
 
-Rules: it is drawn when it is opened and when the room changes; escape and enter lead back.
+Rules: it is drawn when it is opened and when the room changes; escape leads back, and so does enter
+where it opens nothing.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,11 @@ from tui.widgets.part import Part
 
 
 class WholeScreen(Acting, ModalScreen[None]):
-    """One thing whole; `frame_title` stands in the frame, `PART` is the id of what is said."""
+    """One thing whole; `frame_title` stands in the frame, `PART` is the id of what is said.
+
+    Attributes:
+        told: the change under way or the last one.
+    """
 
     frame_title: ClassVar[str] = ""
     PART: ClassVar[str] = ""
@@ -37,12 +42,14 @@ class WholeScreen(Acting, ModalScreen[None]):
         super().__init__()
         self.desk = desk
         self.shown = Part(self.PART)
+        self.told = Part("whole-told")
 
     def compose(self) -> ComposeResult:
         """The frame, then the keys."""
         with VerticalScroll(id="whole") as box:
             box.border_title = self.frame_title
             yield self.shown
+        yield self.told
         yield KeyLine()
 
     def on_mount(self) -> None:

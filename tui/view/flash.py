@@ -23,4 +23,5 @@ def flash(running: Running | None) -> Content:
     if error is not None:
         return alarm(str(error) or type(error).__name__)
     said = running.result if isinstance(running.result, str) else f"done: {running.change.title}"
-    return cell(f"{marks.GOOD} {said}", "$text-success")
+    good = cell(f"{marks.GOOD} {said}", "$text-success")
+    return good if running.change.undo is None else line(good, quiet("a z undoes it"))

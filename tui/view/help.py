@@ -1,22 +1,25 @@
 """Content of the help: actions here, verbs, places, in as many columns as fit on the screen.
 
-Rules: pure; where there is room a line says what it does, not its name alone.
+Rules: pure; where there is room a line says what it does, not its name alone; where there is little
+no key is below the fold: keys and names follow each other in as few lines as they take.
 """
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Final
+from typing import Final, TypeAlias
 
 from textual.content import Content
 
 from appliance.wire.admin import marks
 from tui.keys import PLACES, Act, Level, Verb
-from tui.text import GAP, cell, quiet
+from tui.text import GAP, cell, line, quiet
 
-_MARKS: Final = (
-    f"{marks.GOOD} good   {marks.UNDER_WAY} under way   {marks.NEEDS_A_PERSON} needs a person   "
-    f"{marks.AT_REST} at rest"
-)
+_BETWEEN: Final = "   "
+_MARKS: Final = _BETWEEN.join((
+    f"{marks.GOOD} good", f"{marks.UNDER_WAY} under way", f"{marks.NEEDS_A_PERSON} needs a person",
+    f"{marks.AT_REST} at rest",
+))  # fmt: skip
+_Told: TypeAlias = "tuple[str, str, str]"
 _KEY: Final = 7
 _LEAST: Final = 22
 """Cells of a column."""
@@ -28,35 +31,55 @@ def page_of(acts: Sequence[Act], verbs: Sequence[Verb], width: int, height: int)
     Args:
         height: lines; more columns are made until it fits, as far as the width goes.
     """
+    told = _told(acts, verbs)
     most = max(1, (width + len(GAP)) // (_LEAST + len(GAP)))
     for columns in range(1, most + 1):
         each = (width - len(GAP) * (columns - 1)) // columns
-        blocks = _blocks(acts, verbs, each)
+        blocks = [_block(head, keys, each) for head, keys in told]
         tall = -(-sum(map(len, blocks)) // columns)
         made = _columns(blocks, columns, tall)
-        if max(map(len, made)) + 2 <= height or columns == most:
+        if max(map(len, made)) + 2 <= height:
             rows = zip_longest(*made, fillvalue=Content(""))
             said = [_beside(row, each) for row in rows]
             return [*said, Content(""), quiet(_MARKS)]
-    return []
+    marks_said = [quiet(part) for part in _MARKS.split(_BETWEEN)]
+    flowing = [part for head, keys in told for part in _flowing(head, keys, width)]
+    return [*flowing, *_packed(marks_said, width)]
 
 
-def _blocks(acts: Sequence[Act], verbs: Sequence[Verb], width: int) -> list[list[Content]]:
-    made = [_block("actions here", [(f"a {a.key}", a.words, _role(a)) for a in acts], width)]
-    made.append(_block("everywhere", [(_shown(v), v.words, v.does) for v in verbs], width))
+def _told(acts: Sequence[Act], verbs: Sequence[Verb]) -> list[tuple[str, list[_Told]]]:
+    """Every key below its head: the key, its name, and what it does."""
+    made = [("actions here", [(f"a {act.key}", act.words, _role(act)) for act in acts])]
+    made.append(("everywhere", [(_shown(v), v.words, v.does) for v in verbs]))
     for level in Level:
-        told = [(p.key, p.title, p.finds) for p in PLACES if p.level is level]
-        made.append(_block(level, told, width))
-    return [block for block in made if len(block) > 1]
+        made.append((level, [(p.key, p.title, p.finds) for p in PLACES if p.level is level]))
+    return [(head.upper(), keys) for head, keys in made if keys]
 
 
-def _block(head: str, told: Sequence[tuple[str, str, str]], width: int) -> list[Content]:
-    said = [cell(head.upper(), "bold $primary")]
+def _flowing(head: str, told: Sequence[_Told], width: int) -> list[Content]:
+    keys = [cell(key, "bold") + " " + cell(words) for key, words, _ in told]
+    return _packed([cell(head, "bold $primary"), *keys], width)
+
+
+def _packed(parts: Sequence[Content], width: int) -> list[Content]:
+    """Parts beside each other, as many in a line as it takes."""
+    said = [parts[0]]
+    for part in parts[1:]:
+        longer = line(said[-1], part)
+        if longer.cell_length <= width:
+            said[-1] = longer
+        else:
+            said.append(part)
+    return said
+
+
+def _block(head: str, told: Sequence[_Told], width: int) -> list[Content]:
+    said = [cell(head, "bold $primary")]
     for key, words, does in told:
-        line = cell(key, "bold").pad_right(_KEY - len(key)) + cell(words)
-        room = width - line.cell_length - len(GAP)
+        named = cell(key, "bold").pad_right(_KEY - len(key)) + cell(words)
+        room = width - named.cell_length - len(GAP)
         more = quiet(does) if len(does) <= room else Content("")
-        said.append(line + GAP + more if more else line)
+        said.append(named + GAP + more if more else named)
     return said
 
 
@@ -64,11 +87,11 @@ def _columns(blocks: Sequence[list[Content]], columns: int, tall: int) -> list[l
     """Blocks one after the other; a column ends where it is tall enough, even within a block."""
     made: list[list[Content]] = [[]]
     for block in blocks:
-        for number, line in enumerate(block):
+        for number, said in enumerate(block):
             full = len(made[-1]) >= tall or (number == 0 and len(made[-1]) + 3 > tall)
             if full and len(made) < columns:
                 made.append([])
-            made[-1].append(line)
+            made[-1].append(said)
     return made
 
 

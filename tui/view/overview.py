@@ -11,6 +11,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.wire.admin import marks
 from appliance.wire.admin.metering import UsageRow
 from appliance.wire.admin.models import Model, Status, Worker
 from appliance.wire.admin.usage import CurrentLoad
@@ -18,9 +19,9 @@ from tui import chart
 from tui.columns import Column, table
 from tui.rates import RatePoint
 from tui.ring import NOW, Ring, Span, newest
-from tui.text import Cell, alarm, cell, indented, line, quiet, spread, state
+from tui.text import Cell, alarm, cell, fitting_line, indented, line, quiet, spread, state
 from tui.view.expiry import Ending, soon
-from tui.view.units import age, count, duration, iso, many, rate, seconds, size, until
+from tui.view.units import age, count, duration, iso, many, rate, seconds, since, size, until
 
 MODEL_COLUMNS: Final = (
     Column("MODEL", 0, least=16, most=44),
@@ -104,10 +105,10 @@ def serving(
     if height >= _TALL and not ascii_only:
         big = [cell(row, "bold $primary") for row in chart.large(speed)]
         beside = [quiet("tok/s"), cell(works), line(first, use)]
-        said = [line(a, b).truncate(width) for a, b in zip(big, beside, strict=True)]
+        said = [fitting_line((a, b), width) for a, b in zip(big, beside, strict=True)]
     else:
         speed_said = cell(f"{speed} tok/s", "bold $primary")
-        said = [line(speed_said, works, first, use).truncate(width)]
+        said = [fitting_line((speed_said, works, first, use), width)]
     return said + _charts(points, ring, span, wall, width, height - len(said), ascii_only)
 
 
@@ -180,6 +181,30 @@ def needs(status: Status, waits: PeopleWanted, now: float, width: int) -> list[C
     if not told:
         return [state("ok") + " nothing waits for a person"]
     return [spread(cell(words), cell(key, "bold"), width) for words, key in told]
+
+
+def ahead(status: Status, waits: PeopleWanted, now: float, width: int, room: int) -> list[Content]:
+    """Use the room below: what is wrong now, then what ends next.
+
+    Args:
+        now: seconds since the epoch.
+        room: lines.
+    """
+    near = len(soon(waits.endings, now))
+    wrong = [
+        (f"{marks.NEEDS_A_PERSON} {one.code} {one.subject}".strip(), age(since(one.since, now)))
+        for one in status.incidents
+    ]
+    ends = [
+        (f"{one.kind} {one.name}", duration(until(one.ends, now))) for one in waits.endings[near:]
+    ]
+    said: list[Content] = []
+    for head, told in (("wrong now: i", wrong), ("ends next: x", ends)):
+        most = room - len(said) - 2
+        if told and most > 0:
+            said += [Content(""), quiet(head)]
+            said += [spread(cell(words), quiet(when), width) for words, when in told[:most]]
+    return said
 
 
 def _ending(one: Ending, now: float) -> Cell:

@@ -235,12 +235,15 @@ def _curve(runs: Sequence[LossRun], width: int, height: int, *, ascii_only: bool
     room = max(map(len, scales))
     cells = max(10, min(_WIDEST, width - room - 2))
     drawn = plot(steps, on_dev, cells, height, ascii_only=ascii_only)
+    ends = (f"step {steps[0][0]:.0f}", f"step {steps[-1][0]:.0f}")
+    apart = " " * max(1, cells - sum(map(len, ends)))
     return [
         line(*told),
         *(
             line(quiet(scale.rjust(room)), cell(one, "$primary"))
             for scale, one in zip(scales, drawn, strict=True)
         ),
+        line(" " * room, quiet(ends[0] + apart + ends[1])),
     ]
 
 

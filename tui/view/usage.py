@@ -12,10 +12,10 @@ from appliance.wire.admin.metering import USAGE_TABLE, UsageRow
 from tui.chart import bar
 from tui.columns import Column, cells, listed
 from tui.text import Cell, cell, line, quiet
-from tui.view.units import count, many
+from tui.view.units import clock, count, many
 
 COLUMNS: Final = (
-    listed(USAGE_TABLE, "PERIOD", 16),
+    Column("PERIOD", 16),
     listed(USAGE_TABLE, "NAME", 0, least=12, most=40),
     listed(USAGE_TABLE, "REQUESTS", 9),
     listed(USAGE_TABLE, "FAILED", 7),
@@ -34,7 +34,8 @@ def name_of(one: UsageRow) -> str:
 
 def row(one: UsageRow) -> Sequence[Cell]:
     """One sum."""
-    return cells(COLUMNS, one, {"SECONDS": f"{one.seconds:,.1f}".replace(",", " ")})
+    seconds = f"{one.seconds:,.1f}".replace(",", " ")
+    return cells(COLUMNS, one, {"PERIOD": clock(one.period)[:16], "SECONDS": seconds})
 
 
 def summary(found: Sequence[UsageRow], by: str, per: str) -> Content:
@@ -50,10 +51,10 @@ def over_time(
     mine = [one for one in found if one.name == name][:_PERIODS]
     most = max((one.requests for one in mine), default=0)
     room = max(8, min(_BAR, width - 34))
-    said = [cell(name or "-", "bold")]
+    said = [line(cell(name or "-", "bold"), quiet("requests"))]
     for one in mine:
         drawn = bar(one.requests, most, room, ascii_only=ascii_only)
         told = cell(count(one.requests))
         value = told.pad_left(max(0, 9 - told.cell_length))
-        said.append(line(one.period[:16], value, cell(drawn, "$primary")))
+        said.append(line(clock(one.period)[:16], value, cell(drawn, "$primary")))
     return said

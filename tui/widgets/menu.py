@@ -23,6 +23,8 @@ from tui.widgets.rows import Rows
 
 _COLUMNS = (Column("", 2), Column("", 14), Column("", 0, least=4))
 _DIGITS = "1234567890"
+_LONG = 20
+"""Lines from which on a menu needs all of a small terminal."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Menu(ModalScreen[None]):
         """The lines."""
         with Vertical(id="menu") as box:
             box.border_title = self._title
+            box.set_class(len(self._options) > _LONG, "long")
             yield self._rows
             yield self._said
         yield KeyLine()

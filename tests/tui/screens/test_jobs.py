@@ -21,6 +21,8 @@ async def test_a_job_is_paused_resumed_and_cancelled_after_a_question() -> None:
         assert "Pause job 3" in shown and "job_pause 3" in shown
         await opened.press("y")
         await opened.wait("job 3 is paused")
+        assert "Resume job 3" in await opened.press("a")  # the undo
+        await opened.press("escape")
         await opened.press("down", "a", "r", "y")
         await opened.wait("job 2 is resumed")
         await opened.press("a", "c", "y")

@@ -37,6 +37,9 @@ async def test_probing_draining_and_reading_again() -> None:
             await opened.wait(asked)
             await opened.press("y")
             await opened.wait(told)
+            undo = f"Undo the draining of {HOST}"
+            assert (undo in await opened.press("a")) is (key == "d")
+            await opened.press("escape")
     assert server.calls == [
         ("drain_upstream", "large", HOST, True),
         ("probe_upstream", "large"),
