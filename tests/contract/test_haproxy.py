@@ -103,10 +103,12 @@ def test_three_appliances_behind_a_balancer(tmp_path: Path, default_model_path: 
         for one in found.values():
             until(functools.partial(approved, one))
             one.command("model", "load", MODEL)
-        with balanced([a, b, c], tmp_path) as url:
-            made = a.command("key", "new", "crm", "--any-model")
-            head = {"authorization": f"Bearer {made['secret']}"}
-            client = httpx.Client(base_url=url, headers=head, verify=a.trust, timeout=60)
+        made = a.command("key", "new", "crm", "--any-model")
+        head = {"authorization": f"Bearer {made['secret']}"}
+        with (
+            balanced([a, b, c], tmp_path) as url,
+            httpx.Client(base_url=url, headers=head, verify=a.trust, timeout=60) as client,
+        ):
 
             def ask(with_: httpx.Client = client) -> httpx.Response:
                 return with_.post(
