@@ -1,1 +1,1 @@
-"""Several appliances at one site: each is a witness of the logs of the others."""
+"""Several appliances at one site: each witnesses the others; documents travel, looks are agreed."""

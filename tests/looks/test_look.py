@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -12,8 +13,9 @@ import pytest
 
 from appliance.app import Services, initialise, open_services
 from appliance.datasets import ledger as ledgers
+from appliance.datasets.ledger import LedgerLook
 from appliance.datasets.marks import SplitMarks
-from appliance.errors import ApplianceError, PolicyRefused
+from appliance.errors import ApplianceError, PolicyRefused, StateRefused
 from appliance.evals.gate import GateJob
 from appliance.jobs.kind import Context
 from appliance.looks.look import Judgement, SealedLook
@@ -147,6 +149,33 @@ async def test_a_look_is_in_the_log_then_judged_and_kept_once(
     assert judge.judged == 1 and len(services.ledger.looks(MARKS)) == 1
     other: Any = Job("cd" * 32)  # its owner may look again
     assert (await judge.run(other)).document["looks"] == 2
+
+
+async def test_a_look_waits_for_the_other_appliances_and_counts_with_theirs(
+    services: Services, judge: Judge
+) -> None:
+    def unagreed(look: LedgerLook, marks: SplitMarks) -> list[LedgerLook]:
+        raise StateRefused("looks_unagreed", "1 of 2 agreed.")
+
+    own, job = judge.parts, cast(Any, Job("ab" * 32))
+    judge.parts = replace(own, agreed=unagreed)
+    with pytest.raises(StateRefused):
+        await judge.run(job)
+    assert entries(services) == [] and services.ledger.looks(MARKS) == []
+    asked: list[str] = []
+
+    def agreed(look: LedgerLook, marks: SplitMarks) -> list[LedgerLook]:
+        asked.append(look.id)
+        return [replace(look, id=f"{look.id}@{name}", job=0) for name in "bc"]
+
+    judge.parts = replace(own, agreed=agreed)
+    await judge.run(job)
+    assert [entry.get("look") for entry in entries(services)] == [3, None, None]
+    assert services.ledger.looks(MARKS)[0].share_micros == ledgers.FALLING[2]
+    job.checkpoint = None  # its process died before it was judged
+    with pytest.raises(ApplianceError):
+        await judge.run(job)
+    assert asked == ["ab" * 32]  # a look that is taken is not asked about again
 
 
 async def test_nothing_is_told_of_a_certificate_that_does_not_hold(
