@@ -472,7 +472,7 @@ class RolesConfig:
     directory: str = _key(
         "",
         "A name of `[ldap]`: only who is there under the user's name has a role, and `people:NAME`"
-        " of `[groups]` may stand above.",
+        " of `[groups]` may be named above.",
     )
 
 
@@ -529,7 +529,7 @@ class OidcConfig:
     )
     directory: str = _key(
         "",
-        "A name of `[ldap]`: its people are looked up there, and have the groups of there alone.",
+        "A name of `[ldap]`: its people are looked up there and have only its groups.",
     )
 
 
@@ -561,7 +561,7 @@ class LdapConfig:
 
 @dataclass(frozen=True)
 class PersonCertificatesConfig:
-    """`[certificates."NAME"]`: client certificates of people, beside the API key of the app.
+    """`[certificates."NAME"]`: client certificates of people, next to the app's API key.
 
     They need `tls.enabled`. Paths are taken from the data directory.
     """

@@ -1720,7 +1720,7 @@ CODES: Final[dict[str, Code]] = {
         "another app has used the person's token", "Get a token of its own for each app."
     ),
     "person_unknown": Code(
-        "the directory knows no person of this name, or not one alone",
+        "the directory knows no person of this name, or several",
         "Compare the name with the attribute that `person` in `[ldap]` names.",
     ),
     "people_queue_full": Code(

@@ -109,7 +109,7 @@ class Session:
     ) -> Self:
         """Take the lock, check the end of the log, close what a crash left open.
 
-        What is missing of the ballast is not made yet.
+        The missing part of the ballast is not made yet.
 
         Raises:
             StateRefused: `data_missing`, `data_locked`, `database_unusable`.

@@ -5,7 +5,7 @@ Rules:
   tells neither a name nor a line. A part of a file that came is some whole lines; of one that is
   written here, one line.
 - A file belongs to one key. To another key it is not there, and neither is one that is not whole.
-- What is over goes at the next look. An erased line leaves `ERASED` in its place.
+- Expired files go at the next look. An erased line leaves `ERASED` in its place.
 """
 
 import json

@@ -4,7 +4,7 @@ Rules:
 - A request's id tells its batch, its line and how often the line was begun before, so that the log
   says after a crash what was begun.
 - All lines are looked at before the first one runs: each names itself as no other does, all ask
-  the same address and one model. What a line asks for is judged when it runs, as any request is.
+  the same address and one model. A line's request is judged when it runs, like any request.
 
 Source: OpenAI API reference, batches: the request input and output objects.
 """

@@ -4,7 +4,7 @@ Rules:
 - A line's answer, its number among those answered and the time of the newest are one transaction:
   a line has an answer once, in the output or in the errors, however often the server ends.
 - A batch that is to end says first what it becomes, so that a restart finishes that.
-- What a client named a batch by, its metadata, is encrypted as lines are.
+- A batch's metadata, which names it for the client, is encrypted like lines.
 """
 
 from collections.abc import Collection, Mapping, Sequence

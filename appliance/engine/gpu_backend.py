@@ -22,7 +22,7 @@ def map_backend(backend: Path, engine: Path, devices: tuple[str, ...]) -> GpuAcc
         devices: device files that the backend opens.
 
     Returns:
-        What the worker may reach, and what starts the driver.
+        The paths that the worker may reach, and the call that starts the driver.
 
     Raises:
         StateRefused: `gpu_backend_failed`, with the loader's words.

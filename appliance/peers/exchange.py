@@ -348,7 +348,7 @@ class SiteExchange:
             self.standing.take(self._policy().site, self.hint)
             self.travelling.publish()
         except (ApplianceError, SQLAlchemyError) as error:
-            _log.warning("documents of this appliance are not told: %s", error)
+            _log.warning("documents of this appliance were not sent: %s", error)
 
     def _repeat(self, run: Callable[[], None]) -> None:
         while not self._stop.is_set():

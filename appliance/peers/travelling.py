@@ -4,7 +4,7 @@ Rules:
 - Each document is verified by itself under the policy of now; who hands it over needs no trust.
 - The newest version wins, a final one for good; of two with one rank each appliance takes the same.
 - It holds here before it is kept; one that cannot hold yet is kept, waits, and is tried again.
-- What was made here is found by comparing, so that no change can forget to tell.
+- Comparison finds the documents made here, so no change can be forgotten.
 """
 
 import threading

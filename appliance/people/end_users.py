@@ -7,7 +7,7 @@ Rules:
 - A token is verified once and known by its digest until its end, for the API key that brought it
   first: another app that sends it again is refused.
 - Rights are those of the key and of the person, both: groups that are not in `[groups]` give none.
-- What verifies is imported with the first token, certificate or person of a directory.
+- The libraries that verify are imported with the first token, certificate or person of a directory.
 """
 
 from collections import OrderedDict

@@ -2,7 +2,7 @@
 
 Rules:
 - Filters are made of values and never of text, so nothing in a name has to be escaped.
-- What is read is bounded, has definite lengths, and is as deep as the code that takes it apart.
+- Messages are bounded, have definite lengths, and are no deeper than the code that parses them.
 - A referral is an answer like any other refusal; a reference to another host is left out.
 
 Sources: RFC 4511 (messages), 4514 (names), 2696 (pages), X.690 (BER); MS-ADTS 3.1.1.3.4.4.3 (the

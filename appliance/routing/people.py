@@ -280,7 +280,7 @@ class People:
     def seen_by(self, who: Principal) -> Sequence[DeferredItem]:
         """The items that a key may see: its own; if it answers, what waits under its tasks, too.
 
-        What it may not see takes no place among the most that are shown.
+        Items that it may not see take no place among the most that are shown.
         """
         own = _ITEMS.c.key_id == who.key_id
         if not who.answers:

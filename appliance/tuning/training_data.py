@@ -45,7 +45,7 @@ class TrainingItems:
     def frozen(self) -> tuple[TokenRow, ...]:
         """Text of which each token is scored that rows do not share: `_FROZEN` tokens or all.
 
-        What rows share would be counted once for each, as if it were as many texts.
+        Text that rows share would count once for each row.
         """
         every = (*self.dev, *self.rows)
         start, found, tokens = max(1, rows.common_prefix(every)), [], 0

@@ -73,7 +73,7 @@ def loaded(
 ) -> int:
     """Bytes of all weights of a file that is not mapped; arguments as `copied`.
 
-    What is kept in another order is not kept in that of the file.
+    A repacked tensor is held once, in its new order.
     """
     moved = sum(
         size

@@ -237,7 +237,7 @@ def _texts(
 def guides(docs: Path) -> dict[str, bytes]:
     """The guides by their paths on the stick, with the pictures that they show.
 
-    What was measured here is left out: it is written after a bundle was built.
+    The page of results is left out: it is written after a bundle was built.
     """
     pages = sorted({*docs.glob("*.md"), *docs.glob("adr/*.md")} - {docs / "install-results.md"})
     found = {path: path.read_bytes() for path in pages}

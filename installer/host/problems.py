@@ -112,7 +112,7 @@ def keep(log: Path) -> None:
 def say(text: str) -> None:
     """Tell the person at the terminal; stdout stays free for results.
 
-    What is not printable ASCII is escaped: names on a stick may try to steer the terminal, and
+    Text is escaped to printable ASCII: names on a stick may try to steer the terminal, and
     the terminal may be set to any encoding.
     """
     for line in text.split("\n"):

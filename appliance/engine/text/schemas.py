@@ -62,7 +62,7 @@ def refused(reason: str) -> BadRequest:
 def json_validator(schema: dict[str, JsonValue]) -> Callable[[str], bool]:
     """Build a check that a text is JSON that the schema accepts.
 
-    What it returns raises ValueError for what is no JSON, or has a key twice in one object.
+    The returned check raises ValueError if the text is no JSON or repeats a key in an object.
     """
     check = jsonschema_rs.validator_for(
         schema, validate_formats=True, formats=_NOT_CHECKED, retriever=_no_other_document
