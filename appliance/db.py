@@ -16,35 +16,32 @@ Rules:
 
 import contextlib
 import re
-from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import pysqlite3.dbapi2
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from sqlalchemy import (
     URL,
+    ColumnClause,
     Connection,
     Dialect,
     Engine,
-    Integer,
+    Executable,
+    LargeBinary,
     TableClause,
     Text,
     TypeDecorator,
+    bindparam,
     create_engine,
     event,
-    func,
-    literal_column,
-    select,
-    type_coerce,
-    update,
+    text,
 )  # fmt: skip
 
 from appliance import __version__
 from appliance.errors import StateRefused, Unavailable
+from appliance.host.at_rest import MARK, OVERHEAD, PLAIN, TextCipher
 
 # 3.51.3 fixed the WAL-reset bug.
 OLDEST_SQLITE = (3, 51, 3)
@@ -57,8 +54,8 @@ PRAGMAS: Final[dict[str, str | int]] = {
 """How every database that is written is opened."""
 _READS: Final = "appliance_reads"
 _CIPHER: Final = "appliance_cipher"
-_SEALED: Final = "\1sealed:"
-"""Begins an encrypted text; no text of a client does, since JSON and labels print."""
+LENGTH: Final = f"(length({{0}}) - {OVERHEAD} * (substr({{0}}, 1, {len(MARK)}) IS x'{MARK.hex()}'))"
+"""SQL for the bytes of a text in a column of `SealedBytes`."""
 _BITS: Final = 10
 """Bits of `application_id` for each of the three numbers of a release."""
 
@@ -140,9 +137,8 @@ def scrub(engine: Engine, *, anew: bool = True) -> None:
 
 
 class SealedText(TypeDecorator[str]):
-    """A text that lies encrypted where its database has a key (`seal`).
+    """A text that lies encrypted where its database has a cipher (`seal`).
 
-    AES-SIV (RFC 5297) without a nonce: equal texts look equal, which SQL asks, and lengths show.
     Marks of what is not there (empty, `{}`, or begun by NUL) lie as they are.
     """
 
@@ -151,48 +147,85 @@ class SealedText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """The text as it lies."""
-        cipher: AESSIV | None = getattr(dialect, _CIPHER, None)
-        if cipher is None or value in (None, "", "{}") or str(value).startswith("\0"):
+        if value in (None, "", "{}") or str(value).startswith("\0"):
             return value
-        return _SEALED + b64encode(cipher.encrypt(str(value).encode(), None)).decode()
+        return _cipher(dialect).seal_line(str(value).encode()).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """The text. Raises StateRefused (`content_unavailable`) without its key."""
-        if value is None or not value.startswith(_SEALED):
+        if value is None or not value.startswith(MARK.decode()):
             return value
-        cipher: AESSIV | None = getattr(dialect, _CIPHER, None)
-        try:
-            if cipher is None:
-                raise InvalidTag
-            return cipher.decrypt(b64decode(value.removeprefix(_SEALED)), None).decode()
-        except (InvalidTag, ValueError) as error:
-            message = "A text of appliance.db is encrypted under another key."
-            raise StateRefused("content_unavailable", message) from error
+        return _cipher(dialect).open_line(value.encode()).decode()
 
 
-def seal(engine: Engine, key: bytes, tables: Sequence[TableClause]) -> None:
-    """Give a database the key of its `SealedText`, and encrypt what an older release left in plain.
+class SealedBytes(TypeDecorator[bytes]):
+    """The same for bytes; only what is empty lies as it is."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        """The bytes as they lie."""
+        return None if value is None else _cipher(dialect).seal(value)
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        """The bytes. Raises as `SealedText`."""
+        return None if value is None else _cipher(dialect).open(value)
+
+
+def sealed_columns(sql: str, *columns: ColumnClause[Any]) -> Executable:
+    """SQL whose results, and parameters of the same names, have the types of these columns."""
+    named = (c for c in columns if f":{c.name}" in sql)
+    clause = text(sql).bindparams(*(bindparam(c.name, type_=c.type) for c in named))
+    types = {column.name: column.type for column in columns}
+    return clause.columns(**types) if sql.startswith("SELECT") else clause
+
+
+def seal(engine: Engine, cipher: TextCipher, tables: Sequence[TableClause]) -> None:
+    """Give a database its cipher, and encrypt what an older release left in plain.
 
     Args:
-        key: 64 bytes.
-        tables: those with columns of that type, and with rowids.
+        tables: those with columns of `SealedText` and `SealedBytes`.
 
     Raises:
         Unavailable: as `scrub`.
     """
-    setattr(engine.dialect, _CIPHER, AESSIV(key))
-    left, rowid = 0, literal_column("rowid", Integer)
+    give(engine, cipher)
+    if not cipher:
+        return
+    left = 0
     with engine.begin() as connection:
+        raw: Any = connection.connection.dbapi_connection
+        raw.create_function("sealed_text", 1, lambda said: cipher.seal_line(said.encode()).decode())
+        raw.create_function("sealed_bytes", 1, cipher.seal)
         for table in tables:
-            for column in (one for one in table.c if isinstance(one.type, SealedText)):
-                raw = type_coerce(column, Text)
-                marks = raw.in_(("", "{}")) | (func.substr(raw, 1, 1) == "\0")
-                plain = select(rowid, raw).where(~marks, raw.not_like(f"{_SEALED}%"))
-                for row, text in connection.execute(plain.select_from(table)).all():
-                    change = update(table).where(rowid == row).values({column.name: text})
-                    left += connection.execute(change).rowcount
+            for c in table.c:
+                if isinstance(c.type, SealedText | SealedBytes):
+                    left += connection.exec_driver_sql(_sealing(table, c)).rowcount
     if left:
         scrub(engine)
+
+
+def give(engine: Engine, cipher: TextCipher) -> None:
+    """Give a database the cipher by which its sealed columns are read."""
+    setattr(engine.dialect, _CIPHER, cipher)
+
+
+def _cipher(dialect: Dialect) -> TextCipher:
+    found: TextCipher = getattr(dialect, _CIPHER, PLAIN)
+    return found
+
+
+def _sealing(table: TableClause, column: ColumnClause[Any]) -> str:
+    """SQL that encrypts the plain values of a column; all names are our own words."""
+    name = f'"{column.name}"'
+    if isinstance(column.type, SealedBytes):
+        function, marks = "sealed_bytes", f"length({name}) = 0"
+    else:
+        function, marks = "sealed_text", f"{name} IN ('', '{{}}') OR unicode({name}) IS NULL"
+    begins = f"CAST(substr({name}, 1, {len(MARK)}) AS BLOB) = x'{MARK.hex()}'"
+    sql = f"UPDATE {table.name} SET {name} = {function}({name}) WHERE NOT ({marks} OR {begins})"  # noqa: S608
+    return sql
 
 
 def check_pragma(statements: Any, name: str, value: str | int) -> None:

@@ -134,9 +134,23 @@ CODES: Final[dict[str, Code]] = {
         "the appliance's own keys are under no passphrase",
         "Run `appliance protect on` to encrypt them.",
     ),
+    "host_key_renewing": Code(
+        "the host key is being renewed", "`appliance protect renew host` ends it."
+    ),
     "host_key_damaged": Code(
         "the host key or a file under it cannot be used",
         "Restore keys/, audit/ and tls/ from one backup.",
+    ),
+    "backup_recipients": Code(
+        "there is no key, or there are too many, to encrypt a backup to",
+        "A site's officers are in its trust root; elsewhere name public keys with `--to`.",
+    ),
+    "backup_other_key": Code(
+        "a backup is not encrypted to this key",
+        "Pass the key of an officer of the time when it was made.",
+    ),
+    "backup_damaged": Code(
+        "an encrypted backup is not whole, or was changed", "Use another backup."
     ),
     "key_unencrypted": Code(
         "a private key is in a file without a passphrase",

@@ -10,8 +10,17 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from appliance import __version__, db
-from appliance.db import SealedText, open_database, open_readonly, seal
+from appliance.db import (
+    LENGTH,
+    SealedBytes,
+    SealedText,
+    open_database,
+    open_readonly,
+    seal,
+    sealed_columns,
+)
 from appliance.errors import StateRefused
+from appliance.host.at_rest import DATABASE, MARK, PLAIN, TextCipher
 
 pytestmark = pytest.mark.durable
 
@@ -133,7 +142,7 @@ def test_the_driver_is_the_bundled_one() -> None:
 
 
 def test_texts_lie_encrypted_and_are_found_by_what_they_are(tmp_path: Path) -> None:
-    path, key = tmp_path / "a.db", bytes(range(64))
+    path, cipher = tmp_path / "a.db", TextCipher(bytes(range(32)), DATABASE)
     script = "CREATE TABLE t (id INTEGER PRIMARY KEY, said TEXT, meant TEXT) STRICT;"
     table = sa.table("t", sa.column("id"), sa.column("said", SealedText),
                      sa.column("meant", SealedText))  # fmt: skip
@@ -142,7 +151,7 @@ def test_texts_lie_encrypted_and_are_found_by_what_they_are(tmp_path: Path) -> N
            {"id": 3, "said": "\0erased", "meant": ""}]  # fmt: skip
     with engine.begin() as connection:
         connection.execute(sa.insert(table), old)
-    seal(engine, key, (table,))
+    seal(engine, cipher, (table,))
     with engine.begin() as connection:
         connection.execute(sa.insert(table), {"id": 4, "said": "canary", "meant": "other"})
         assert [dict(row) for row in connection.execute(sa.select(table)).mappings()] == [
@@ -154,15 +163,37 @@ def test_texts_lie_encrypted_and_are_found_by_what_they_are(tmp_path: Path) -> N
         assert connection.execute(named).scalars().all() == [1, 4]
         empty = sa.select(table.c.id).where((table.c.said == "{}") | (table.c.meant == ""))
         assert connection.execute(empty).scalars().all() == [2, 3]
-    seal(engine, key, (table,))  # nothing is left to do
+    seal(engine, cipher, (table,))  # nothing is left to do
     engine.dispose()
     disk = b"".join(found.read_bytes() for found in tmp_path.iterdir())
     assert b"canary" not in disk and b"erased" in disk  # the control: what is no text is there
-    for other in (b"k" * 64, None):
+    for other in (TextCipher(b"k" * 32, DATABASE), PLAIN):
         engine = open_database(path, (script,))
-        if other is not None:
-            seal(engine, other, (table,))
+        seal(engine, other, (table,))
         with engine.connect() as connection, pytest.raises(StateRefused) as caught:
             connection.execute(sa.select(table)).all()
         assert caught.value.code == "content_unavailable"
         engine.dispose()
+
+
+def test_sql_as_text_has_sealed_columns_and_so_have_bytes(tmp_path: Path) -> None:
+    script = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, body BLOB) STRICT;"
+    table = sa.table("t", sa.column("name", SealedText), sa.column("body", SealedBytes))
+    cipher = TextCipher(bytes(32), DATABASE)
+    engine = open_database(tmp_path / "a.db", (script,))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO t VALUES (1, 'old', x'00ff'), (2, '', x'')")
+    seal(engine, cipher, (table,))
+    add = sealed_columns("INSERT INTO t VALUES (:id, :name, :body)", *table.c)
+    every = f"SELECT *, {LENGTH.format('body')} AS size FROM t ORDER BY id"
+    with engine.begin() as connection:
+        connection.execute(add, {"id": 3, "name": "old", "body": b"new"})
+        rows = connection.execute(sealed_columns(every, *table.c)).all()
+        assert [tuple(row) for row in rows] == [
+            (1, "old", b"\x00\xff", 2), (2, "", b"", 0), (3, "old", b"new", 3),
+        ]  # fmt: skip
+        same = sealed_columns("SELECT id FROM t WHERE name = :name", *table.c)
+        assert connection.execute(same, {"name": "old"}).scalars().all() == [1, 3]
+        raw = connection.exec_driver_sql("SELECT body FROM t ORDER BY id").scalars().all()
+        assert raw[0].startswith(MARK) and raw[1] == b"" and raw[2].startswith(MARK)
+    engine.dispose()

@@ -1,6 +1,6 @@
 """The advice that was given last for each task: `DATA/advice/TASK.json`.
 
-Rules: one file a task, replaced whole; what cannot be read is no advice.
+Rules: one file a task, encrypted, replaced whole; what cannot be read is no advice.
 """
 
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.errors import Refused
+from appliance.host import at_rest
 from appliance.wire.admin.advice import Advice
 
 DIRECTORY: Final = "advice"
@@ -19,7 +20,8 @@ def keep(directory: Path, given: Advice) -> None:
     """Keep an advice in place of the one before."""
     directory.mkdir(mode=0o700, exist_ok=True)
     part = directory / f"{given.task}.part"
-    part.write_text(json.dumps(given.model_dump(mode="json")), encoding="utf-8")
+    said = json.dumps(given.model_dump(mode="json")).encode()
+    part.write_bytes(at_rest.sealed(part, said))
     part.replace(directory / f"{given.task}.json")
 
 
@@ -43,6 +45,6 @@ def every(directory: Path) -> list[Advice]:
 
 def _read(path: Path) -> Advice | None:
     try:
-        return Advice.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Advice.model_validate(json.loads(at_rest.read(path)))
     except (OSError, ValueError):
         return None

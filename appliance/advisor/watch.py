@@ -26,6 +26,7 @@ from appliance.audit.search import MAX_LIMIT, Query
 from appliance.clock import Clock
 from appliance.datasets import capture
 from appliance.errors import AuditRefused, EvaluationRefused, NotFound, Refused
+from appliance.host import at_rest
 from appliance.jobs.kind import Context, JobKind
 from appliance.serving.inference import OWN
 from appliance.types import Json, Role, Told
@@ -143,7 +144,7 @@ def load(directory: Path, task: str) -> Watch:
         Refused: `drift_missing`.
     """
     try:
-        return msgspec.json.decode((directory / f"{task}.json").read_bytes(), type=Watch)
+        return msgspec.json.decode(at_rest.read(directory / f"{task}.json"), type=Watch)
     except (OSError, msgspec.MsgspecError) as error:
         raise Refused("drift_missing", f"{task} was not looked at.") from error
 
@@ -152,13 +153,13 @@ def keep(directory: Path, watch: Watch) -> None:
     """Keep a watch in place of the one before."""
     directory.mkdir(mode=0o700, exist_ok=True)
     part = directory / f"{watch.task}.part"
-    part.write_bytes(msgspec.json.encode(watch))
+    part.write_bytes(at_rest.sealed(part, msgspec.json.encode(watch)))
     part.replace(directory / f"{watch.task}.json")
     alarm = directory / f"{watch.task}.alarm"
     if watch.alarm is None:
         alarm.unlink(missing_ok=True)
     else:
-        alarm.write_text(watch.sentence(), encoding="utf-8")
+        alarm.write_bytes(at_rest.sealed(alarm, watch.sentence().encode()))
 
 
 def alarms(directory: Path) -> list[Told]:
@@ -166,7 +167,7 @@ def alarms(directory: Path) -> list[Told]:
     return [
         Told(
             path.stem,
-            f"Task {path.stem}: {path.read_text(encoding='utf-8')}",
+            f"Task {path.stem}: {at_rest.read(path).decode()}",
             path.stat().st_mtime_ns // 1_000,
         )
         for path in sorted(directory.glob("*.alarm"))

@@ -27,6 +27,7 @@ from appliance.cli.output import (
     state,
     table,
 )
+from appliance.cli.unlocking import unlock
 from appliance.client import AdminClient, socket_path
 from appliance.clock import iso
 from appliance.config import load_config
@@ -76,6 +77,7 @@ def verify(ctx: click.Context, data: Path, first: int, last: int | None, key: Pa
             from appliance.api.admin.audit import verification  # a server needs none of it here
 
             load_config(data)  # says when this is no data directory
+            unlock(data)
             found = verification(data, wanted, progress)
     output.data(found, _report(found))
     if not found.ok:

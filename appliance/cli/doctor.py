@@ -24,10 +24,10 @@ from appliance.cli.output import Output, data_option, json_option, safe, size, s
 from appliance.client import AdminClient, socket_path
 from appliance.clock import SystemClock
 from appliance.config import Config, load_config
-from appliance.db import OLDEST_SQLITE, open_readonly, schema_of
+from appliance.db import OLDEST_SQLITE, give, open_readonly, schema_of
 from appliance.errors import ApplianceError, Refused, StateRefused
 from appliance.governance.trust_updates import TrustState
-from appliance.host import hardware
+from appliance.host import at_rest, hardware, host_key
 from appliance.incidents import rules
 from appliance.incidents.facts import Facts
 from appliance.jobs.store import JobStore
@@ -156,6 +156,8 @@ def _facts(data: Path, config: Config, host: hardware.HostFacts) -> Facts:
     """Read facts from the files while no server runs."""
     database, reader = open_readonly(data / "appliance.db"), LogReader(data / "audit")
     clock = SystemClock()
+    if not host_key.locked(data):  # else messages of jobs stay closed
+        give(database, at_rest.cipher_of(data, at_rest.DATABASE))
     try:
         profile = "site" if trusted_file.exists(data / "trust") else "lab"
         jobs = JobStore(database, clock)

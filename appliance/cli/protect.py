@@ -1,18 +1,27 @@
-"""`appliance protect`: the appliance's own key files under a passphrase.
+"""`appliance protect`: the appliance's own key files under a passphrase; backups to the officers.
 
-Rules: no server may run; the passphrase is typed, a line of a file, or the service's credential.
+Rules: no server may run while keys change; the passphrase is typed, a line of a file, or the
+service's credential. A backup passes from standard input to standard output, and never lies in
+between.
 """
 
+import contextlib
+import fcntl
+import os
+import stat
+import sys
 from pathlib import Path
+from typing import IO
 
 import click
 
 from appliance.cli.imports import importing
-from appliance.cli.output import Output, prints, safe, state
-from appliance.cli.signing import KeyRing, passphrase_option
+from appliance.cli.output import Output, data_option, prints, safe, state
+from appliance.cli.signing import KeyRing, key_option, passphrase_option
 from appliance.cli.unlocking import unlock
 from appliance.config import load_config
 from appliance.host import host_key
+from appliance.trust.bytes import ecdsa, sealed_stream
 
 
 @click.group()
@@ -61,6 +70,34 @@ def change(output: Output, data: Path, passphrase_file: Path | None) -> None:
 
 
 @protect.command()
+@click.argument("key", type=click.Choice(["host", "evidence"]))
+@passphrase_option
+@prints
+def renew(output: Output, data: Path, key: str, passphrase_file: Path | None) -> None:
+    """Put a new key in the place of the old one.
+
+    The host key encrypts the key files. The next evidence key waits until the trust policy lists
+    it as evaluator. Other keys: `tls renew`; those of the log change by themselves.
+    """
+    with importing():
+        from appliance.wiring import protection
+
+    load_config(data)
+    if key == "host":
+        ring = KeyRing(passphrase_file)
+        passphrase = ring.secret(f"Passphrase of {data}")
+        if host_key.locked(data):
+            host_key.unlock(data, passphrase)
+        _tell(output, data, protection.renew_host(data, passphrase))
+        return
+    unlock(data, passphrase_file)
+    public = protection.renew_evidence(data)
+    pem = ecdsa.public_pem(public).decode()
+    told = [f"Next: list {ecdsa.hint(public)} as evaluator, beside the present one", pem.strip()]
+    output.data({"hint": ecdsa.hint(public), "pem": pem}, told)
+
+
+@protect.command()
 @passphrase_option
 @prints
 def off(output: Output, data: Path, passphrase_file: Path | None) -> None:
@@ -71,6 +108,52 @@ def off(output: Output, data: Path, passphrase_file: Path | None) -> None:
     load_config(data)
     unlock(data, passphrase_file)
     _tell(output, data, protection.unprotect(data))
+
+
+@protect.command()
+@click.option("--to", "people", multiple=True, metavar="FILE",
+              type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A public key that opens it. By default the officers' keys.")  # fmt: skip
+@data_option
+def encrypt(data: Path, people: tuple[Path, ...]) -> None:
+    """Encrypt a backup to the officers.
+
+    From standard input to standard output, which is read back where it is a file.
+    """
+    with importing():
+        from appliance.trust.policy import officers
+
+    if people:
+        keys = [ecdsa.load_public(path.read_bytes()) for path in people]
+    else:
+        keys = [*officers.keys(data / "trust")]
+    target = _standard_output()
+    sealed_stream.seal(sys.stdin.buffer, target, keys)
+    with contextlib.suppress(OSError):  # a pipe
+        os.fsync(target.fileno())
+
+
+@protect.command()
+@key_option("The private key of an officer.")
+def decrypt(key: ecdsa.SigningKey) -> None:
+    """Decrypt a backup with an officer's key.
+
+    From standard input to standard output. Nothing of it counts if this fails.
+    """
+    sealed_stream.unseal(sys.stdin.buffer, sys.stdout.buffer, key)
+
+
+def _standard_output() -> IO[bytes]:
+    """Open for reading, too, where it is a file that whoever starts this has opened so."""
+    output = sys.stdout.buffer
+    try:
+        flags = fcntl.fcntl(output.fileno(), fcntl.F_GETFL)
+        plain = stat.S_ISREG(os.fstat(output.fileno()).st_mode)
+    except OSError:
+        return output
+    if not plain or flags & os.O_ACCMODE != os.O_RDWR:
+        return output
+    return open(output.fileno(), "rb+", closefd=False)
 
 
 def _tell(output: Output, data: Path, files: list[Path]) -> None:

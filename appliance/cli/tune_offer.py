@@ -14,6 +14,7 @@ from appliance.cli.connect import connected
 from appliance.cli.output import Output, safe
 from appliance.client import AdminClient
 from appliance.errors import Refused, SignatureRefused, TuningRefused
+from appliance.host import at_rest
 from appliance.tasks import catalogue, definition
 from appliance.tasks.classifiers import document
 from appliance.tasks.definition import TaskAnswerer
@@ -65,7 +66,7 @@ def offer(
         **named,
     )
     source = Path(result.adapter).with_name(TASK)
-    made = {file.name: file.read_bytes() for file in sorted(source.iterdir())}
+    made = {file.name: at_rest.read(file) for file in sorted(source.iterdir())}
     if chosen == "model":
         made.pop(document.FILE, None)
     made[definition.FILE] = with_candidate(made[definition.FILE], wanted)

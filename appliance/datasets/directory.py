@@ -21,6 +21,7 @@ from appliance.datasets.sealing import SEALABLE, SEALED, Seal, SealKey, sealed_f
 from appliance.datasets.splits import LABELLED, SPLITS, UNLABELLED, Splits, check_groups
 from appliance.errors import DatasetRefused, SignatureRefused
 from appliance.facts import DatasetFacts
+from appliance.host import at_rest
 from appliance.text import visible
 from appliance.trust.artifacts.artifact import VettedWhole
 from appliance.trust.bytes import names, strict_json
@@ -252,13 +253,12 @@ def _replace(
     for name, source in kept.items():
         (part / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, part / name)
-    (part / FILE).write_bytes(dataset.manifest.document())
-    for name, data in more.items():
-        (part / name).write_bytes(data)
+    files = {FILE: dataset.manifest.document(), **more}
     for name, items in dataset.splits.items():
         if items:
-            with (part / split_file(name)).open("wb") as file:
-                file.writelines(item.line() for item in items)
+            files[split_file(name)] = b"".join(item.line() for item in items)
+    for name, data in files.items():
+        (part / name).write_bytes(at_rest.sealed(part / name, data))
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)

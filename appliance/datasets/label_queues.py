@@ -23,7 +23,7 @@ from appliance.datasets.labelling import (
     check_labels,
     check_raters,
 )
-from appliance.db import SealedText, scrub
+from appliance.db import SealedText, scrub, sealed_columns
 from appliance.errors import DatasetRefused, StateRefused
 from appliance.types import Held
 
@@ -66,7 +66,10 @@ ALTER TABLE label_items ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 _ITEMS: Final = table(
     "label_items", *map(column, ("queue", "place", "item", "origin")), column("input", SealedText)
 )
-TEXTS: Final = _ITEMS
+_LABELS: Final = table("labels", column("label", SealedText))
+_QUEUES: Final = table("label_queues", column("labels", SealedText))
+TEXTS: Final = (_ITEMS, _LABELS, _QUEUES)
+"""The columns that lie encrypted."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,10 @@ class LabelQueues:
             if _exists(connection, name):
                 raise DatasetRefused("label_queue_exists", f"There is a queue {name} already.")
             connection.execute(
-                text(
+                sealed_columns(
                     "INSERT INTO label_queues"
-                    " VALUES (:name, :source, :labels, :raters, :created, :job)"
+                    " VALUES (:name, :source, :labels, :raters, :created, :job)",
+                    *_QUEUES.c,
                 ),
                 {
                     "name": name,
@@ -182,12 +186,13 @@ class LabelQueues:
 
     def set(self, name: str, new: Given, actor: str) -> StoredLabelQueue:
         """Keep a label. Raises DatasetRefused: `label_queue_unknown`, or as `Labelling.admit`."""
-        sql = text(
+        sql = sealed_columns(
             "INSERT INTO labels (queue, item, rater, together, label, actor, time_us)"
             " VALUES (:queue, :item, :rater, :together, :label, :actor, :time)"
             " ON CONFLICT (queue, item, rater, together)"
             " DO UPDATE SET label = excluded.label, actor = excluded.actor,"
-            " time_us = excluded.time_us"
+            " time_us = excluded.time_us",
+            *_LABELS.c,
         )
         with self._database.begin() as connection:
             _read(connection, name).labelling.admit(new)
@@ -260,8 +265,9 @@ def _exists(connection: Connection, name: str) -> bool:
 
 
 def _read(connection: Connection, name: str) -> StoredLabelQueue:
-    sql = text(
-        "SELECT source, labels, raters, created_us, job FROM label_queues WHERE name = :name"
+    sql = sealed_columns(
+        "SELECT source, labels, raters, created_us, job FROM label_queues WHERE name = :name",
+        *_QUEUES.c,
     )
     row = connection.execute(sql, {"name": name}).first()
     if row is None:
@@ -270,7 +276,10 @@ def _read(connection: Connection, name: str) -> StoredLabelQueue:
         text("SELECT item FROM label_items WHERE queue = :name ORDER BY place"), {"name": name}
     )
     given = connection.execute(
-        text("SELECT item, rater, label, together FROM labels WHERE queue = :name ORDER BY id"),
+        sealed_columns(
+            "SELECT item, rater, label, together FROM labels WHERE queue = :name ORDER BY id",
+            *_LABELS.c,
+        ),
         {"name": name},
     )
     labelling = Labelling(

@@ -16,6 +16,7 @@ import msgspec
 
 from appliance.errors import ApplianceError, EvaluationRefused
 from appliance.evals.outcomes import parse
+from appliance.host import at_rest
 from appliance.trust.statements.specification import Specification
 
 _MOST: Final = 1 << 30
@@ -108,8 +109,6 @@ def _asked(directory: Path) -> set[str]:
     files = sorted(directory.glob("*.jsonl"))
     if sum(path.stat().st_size for path in files) > _MOST:
         raise EvaluationRefused("outcomes_invalid", "There are too many outcomes to read.")
-    asked = {
-        parse(line).item for path in files for line in path.read_bytes().split(b"\n")[:-1] if line
-    }
+    asked = {parse(line).item for path in files for line in at_rest.read_lines(path)}
     replay = directory / REPLAY
-    return asked | set(json.loads(replay.read_bytes())) if replay.exists() else asked
+    return asked | set(json.loads(at_rest.read(replay))) if replay.exists() else asked

@@ -3,7 +3,7 @@
 Rules: outcomes are appended and made durable in batches, so that an evaluation resumes at the item
 where it stopped; a line that a crash cut short is dropped, and its item is answered again; the
 result is next to them, so that it outlives the record of the job; texts of an item can be erased,
-and then its scores stay.
+and then its scores stay; all of it lies encrypted (`host/at_rest.py`).
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Final
 from appliance.errors import EvaluationRefused
 from appliance.evals.outcomes import Outcome, parse
 from appliance.evals.report import without_items
+from appliance.host import at_rest
 from appliance.wire.admin.results import EvaluationResult
 
 REPORT: Final = "report.html"
@@ -49,12 +50,14 @@ class OutcomeFiles:
         whole, _, rest = path.read_bytes().rpartition(b"\n")
         if rest:
             os.truncate(path, len(whole) + bool(whole))
-        return [parse(line) for line in whole.split(b"\n") if line]
+        return [parse(line) for line in at_rest.read_lines(path)]
 
     def append(self, number: int, outcomes: Iterable[Outcome], pack: str = "") -> None:
         """Add outcomes and make them durable."""
-        with _WRITING, self._path(number, pack).open("ab") as file:
-            file.writelines(outcome.line() for outcome in outcomes)
+        path = self._path(number, pack)
+        lines = at_rest.sealed_lines(path, (outcome.line()[:-1] for outcome in outcomes))
+        with _WRITING, path.open("ab") as file:
+            file.write(lines)
             file.flush()
             os.fsync(file.fileno())
 
@@ -63,7 +66,8 @@ class OutcomeFiles:
 
         The page was made of outcomes in memory: once any is erased here, it shows no items.
         """
-        if any(b'"erased":true' in p.read_bytes() for p in self._directory.glob("*.jsonl")):
+        kept = (line for p in self._directory.glob("*.jsonl") for line in at_rest.read_lines(p))
+        if any(b'"erased":true' in line for line in kept):
             html = without_items(html)
         if result is not None:
             self._write(RESULT, json.dumps(result.document, ensure_ascii=False, sort_keys=True))
@@ -74,9 +78,7 @@ class OutcomeFiles:
         self._write(NEIGHBOURS, document.decode())
 
     def _write(self, name: str, text: str) -> None:
-        part = self._directory / f"{name}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(self._directory / name)
+        _replace(self._directory / name, text.encode())
 
     def _path(self, number: int, pack: str) -> Path:
         return self._directory / (f"{number:03}-{pack}.pack" if pack else f"{number:03}.jsonl")
@@ -104,17 +106,17 @@ class OutcomeTexts:
         """
         for path in dict.fromkeys(path for path, _ in self._lines(ids)):
             with _WRITING:
-                lines = path.read_bytes().split(b"\n")
-                _replace(path, b"\n".join(_erased(line, ids) for line in lines))
+                lines = (_erased(line, ids) for line in at_rest.read_lines(path))
+                _write(path, at_rest.sealed_lines(path, lines))
             page = path.parent / REPORT
             if page.exists():
-                _replace(page, without_items(page.read_text(encoding="utf-8")).encode())
+                _replace(page, without_items(at_rest.read(page).decode()).encode())
 
     def _lines(self, ids: Collection[str]) -> Iterator[tuple[Path, bytes]]:
         names = [f'"item":{json.dumps(one, ensure_ascii=False)},'.encode() for one in ids]
         for directory in self._directories:
             for path in sorted(directory.glob("*/*.jsonl")):
-                for line in path.read_bytes().split(b"\n"):
+                for line in at_rest.read_lines(path):
                     if any(name in line for name in names) and _erased(line, ids) != line:
                         yield path, line
 
@@ -129,6 +131,10 @@ def _erased(line: bytes, ids: Collection[str]) -> bytes:
 
 
 def _replace(path: Path, data: bytes) -> None:
+    _write(path, at_rest.sealed(path, data))
+
+
+def _write(path: Path, data: bytes) -> None:
     part = path.with_name(f"{path.name}.part")
     with part.open("wb") as file:
         file.write(data)
@@ -189,7 +195,7 @@ def read_neighbours(evaluations: Path, job_id: int) -> str:
 
 def _read(evaluations: Path, job_id: int, name: str) -> str:
     try:
-        return (evaluations / str(job_id) / name).read_text(encoding="utf-8")
+        return at_rest.read(evaluations / str(job_id) / name).decode()
     except FileNotFoundError as error:
         raise EvaluationRefused(
             "report_missing", f"Job {job_id} has no report: it is no evaluation, or is not done."

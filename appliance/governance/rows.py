@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, text
 
+from appliance.db import sealed_columns
 from appliance.governance.log_state import (
     RANKS,
     ProvenFacts,
@@ -20,6 +21,7 @@ from appliance.governance.log_state import (
     Values,
     label,
 )
+from appliance.jobs import store as jobs
 from appliance.registry.audit_entries import facts_digest
 
 Bound: TypeAlias = dict[str, Value | bytes]
@@ -130,7 +132,7 @@ def _restored(facts: ProvenFacts, values: Bound) -> tuple[str, ...]:
 
 def _all(connection: Connection, table: str) -> Sequence[RowMapping]:
     sql = f"SELECT * FROM {table}"  # noqa: S608 - our own word
-    return connection.execute(text(sql)).mappings().all()
+    return connection.execute(sealed_columns(sql, *jobs.TEXTS.c)).mappings().all()
 
 
 def _named(connection: Connection, table: str, *names: str) -> dict[str, ProvenFacts]:

@@ -6,6 +6,8 @@ Rules:
 - It is unlocked once in a process and kept in memory; where it is locked, no key file is read.
 - A plain file in a protected directory is read: a crash kept it from being encrypted, and the next
   `protect` encrypts it.
+- A new host key lies in `keys/host.next.json`, under the same passphrase, until every file is under
+  it; until then files of either key are read.
 - A file that is replaced is overwritten where it lay. Flash and copy-on-write file systems may keep
   old blocks.
 
@@ -14,7 +16,7 @@ Sources: RFC 7914 (scrypt), NIST SP 800-38D (GCM).
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -31,10 +33,12 @@ CREDENTIAL: Final = "appliance.passphrase"
 MIN_WORDS: Final = 12
 BYTES: Final = 32
 _FILE: Final = "keys/host.json"
+_NEXT: Final = "keys/host.next.json"
 _MAGIC: Final = b"appliance wrapped key v1\n"
 _NONCE: Final = 12
 _COST, _BLOCK, _LANES = 1 << 15, 8, 1
-_UNLOCKED: Final[dict[Path, bytes]] = {}
+_UNLOCKED: Final[dict[Path, tuple[bytes, ...]]] = {}
+"""The keys of a directory, the newest last."""
 Cost = Annotated[int, Meta(ge=2, le=1 << 20)]
 
 
@@ -63,7 +67,9 @@ def locked(data: Path) -> bool:
 
 def make(data: Path, passphrase: str) -> None:
     """Make a host key; it is unlocked then. Raises Refused (`passphrase_refused`)."""
-    _keep(data, os.urandom(BYTES), passphrase)
+    key = os.urandom(BYTES)
+    _keep(data / _FILE, key, passphrase)
+    take(data, key)
 
 
 def unlock(data: Path, passphrase: str) -> None:
@@ -73,20 +79,25 @@ def unlock(data: Path, passphrase: str) -> None:
         Refused: `passphrase_refused`.
         StateRefused: `host_key_damaged`.
     """
+    there = [data / _NEXT] if (data / _NEXT).exists() else []
+    take(data, b"".join(_opened(path, passphrase) for path in (data / _FILE, *there)))
+
+
+def _opened(path: Path, passphrase: str) -> bytes:
     try:
-        found = msgspec.json.decode((data / _FILE).read_bytes(), type=_HostKeyFile)
+        found = msgspec.json.decode(path.read_bytes(), type=_HostKeyFile)
         nonce, sealed = found.wrapped[:_NONCE], found.wrapped[_NONCE:]
-        key = found.cipher(passphrase).decrypt(nonce, sealed, _MAGIC)
+        return found.cipher(passphrase).decrypt(nonce, sealed, _MAGIC)
     except (OSError, ValueError, MemoryError) as error:
-        raise StateRefused("host_key_damaged", f"{_FILE}: {error}.") from error
+        raise StateRefused("host_key_damaged", f"{path.name}: {error}.") from error
     except InvalidTag as error:
-        raise Refused("passphrase_refused", f"{_FILE} does not open with it.") from error
-    take(data, key)
+        raise Refused("passphrase_refused", f"{path.name} does not open with it.") from error
 
 
-def take(data: Path, key: bytes) -> None:
-    """Unlock with the key itself, which another process of this program has handed over."""
-    _UNLOCKED[data.resolve()] = key
+def take(data: Path, keys: bytes) -> None:
+    """Unlock with what `held` gives, which another process of this program has handed over."""
+    found = (keys[at : at + BYTES] for at in range(0, len(keys), BYTES))
+    _UNLOCKED[data.resolve()] = tuple(found)
 
 
 def lock(data: Path) -> None:
@@ -95,28 +106,55 @@ def lock(data: Path) -> None:
 
 
 def held(data: Path) -> bytes:
-    """The unlocked key, for a process of this program; empty where there is none."""
-    return _UNLOCKED.get(data.resolve(), b"")
+    """The unlocked keys, for a process of this program; empty where there are none."""
+    return b"".join(_UNLOCKED.get(data.resolve(), ()))
 
 
 def change(data: Path, passphrase: str) -> None:
-    """Put the key, which is unlocked, under another passphrase; raises as `make`."""
-    _keep(data, _key(data), passphrase)
+    """Put the key, which is unlocked, under another passphrase.
+
+    Raises:
+        Refused: `passphrase_refused`.
+        StateRefused: `host_key_locked`; `host_key_renewing` until a `renew` is done.
+    """
+    if (data / _NEXT).exists():
+        raise StateRefused("host_key_renewing", f"{_NEXT} is there: a renewal was cut short.")
+    _keep(data / _FILE, _keys(data)[-1], passphrase)
+
+
+def renew(data: Path, passphrase: str, files: list[Path]) -> None:
+    """Put these files under a new host key, whose passphrase stays. After a crash, the same again.
+
+    Raises:
+        Refused: `passphrase_refused`.
+        StateRefused: `host_key_damaged`.
+    """
+    unlock(data, passphrase)
+    if not (data / _NEXT).exists():
+        _keep(data / _NEXT, os.urandom(BYTES), passphrase)
+        unlock(data, passphrase)
+    for path in files:
+        replace(path, sealed(path, read(path)))
+    _keep(data / _FILE, _keys(data)[-1], passphrase)
+    (data / _NEXT).unlink()
+    unlock(data, passphrase)
 
 
 def protect(data: Path, files: list[Path]) -> None:
     """Encrypt the plain ones of these files. Raises StateRefused (`host_key_locked`)."""
     for path in files:
         if not path.read_bytes().startswith(_MAGIC):
-            _replace(path, sealed(path, path.read_bytes()))
+            replace(path, sealed(path, path.read_bytes()))
 
 
 def unprotect(data: Path, files: list[Path]) -> None:
     """Write these files in plain, then remove the key. Raises StateRefused (`host_key_locked`)."""
     for path in files:
-        _replace(path, read(path))
-    _overwrite(data / _FILE)
-    (data / _FILE).unlink()
+        replace(path, read(path))
+    for path in (data / _NEXT, data / _FILE):
+        if path.exists():
+            _overwrite(path)
+            path.unlink()
     lock(data)
 
 
@@ -130,12 +168,12 @@ def read(path: Path) -> bytes:
     data = path.read_bytes()
     if not data.startswith(_MAGIC):
         return data
-    try:
-        body = data.removeprefix(_MAGIC)
-        return AESGCM(_key(_data_of(path))).decrypt(body[:_NONCE], body[_NONCE:], _MAGIC)
-    except (InvalidTag, ValueError) as error:
-        message = f"{path.name} was encrypted under another host key, or is damaged."
-        raise StateRefused("host_key_damaged", message) from error
+    body = data.removeprefix(_MAGIC)
+    for key in _keys(_data_of(path)):
+        with suppress(InvalidTag, ValueError):
+            return AESGCM(key).decrypt(body[:_NONCE], body[_NONCE:], _MAGIC)
+    message = f"{path.name} was encrypted under another host key, or is damaged."
+    raise StateRefused("host_key_damaged", message)
 
 
 def sealed(path: Path, content: bytes) -> bytes:
@@ -144,7 +182,7 @@ def sealed(path: Path, content: bytes) -> bytes:
     if not protected(data):
         return content
     nonce = os.urandom(_NONCE)
-    return _MAGIC + nonce + AESGCM(_key(data)).encrypt(nonce, content, _MAGIC)
+    return _MAGIC + nonce + AESGCM(_keys(data)[-1]).encrypt(nonce, content, _MAGIC)
 
 
 @contextmanager
@@ -185,7 +223,7 @@ def _data_of(path: Path) -> Path:
     return path.parent.parent
 
 
-def _key(data: Path) -> bytes:
+def _keys(data: Path) -> tuple[bytes, ...]:
     try:
         return _UNLOCKED[data.resolve()]
     except KeyError as error:
@@ -193,19 +231,18 @@ def _key(data: Path) -> bytes:
         raise StateRefused("host_key_locked", message) from error
 
 
-def _keep(data: Path, key: bytes, passphrase: str) -> None:
+def _keep(path: Path, key: bytes, passphrase: str) -> None:
     if len(passphrase) < MIN_WORDS:
         problem = f"A passphrase takes at least {MIN_WORDS} characters."
         raise Refused("passphrase_refused", problem)
-    salt, nonce, path = os.urandom(16), os.urandom(_NONCE), data / _FILE
+    salt, nonce = os.urandom(16), os.urandom(_NONCE)
     wrapped = nonce + _HostKeyFile(salt, b"").cipher(passphrase).encrypt(nonce, key, _MAGIC)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    _replace(path, msgspec.json.encode(_HostKeyFile(salt, wrapped)))
-    take(data, key)
+    replace(path, msgspec.json.encode(_HostKeyFile(salt, wrapped)))
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all, and nothing of the old file where it lay."""
+def replace(path: Path, content: bytes) -> None:
+    """Replace a file, whole or not at all, and leave nothing of the old one where it lay."""
     part = path.with_name(path.name + ".part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(part, flags, 0o600), "wb") as file:

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, Engine, Executable, RowMapping, column, table
 
 from appliance.clock import Clock
+from appliance.db import SealedText, sealed_columns
 from appliance.errors import StateRefused
 from appliance.jobs.kind import JsonObject, dumps
 from appliance.jobs.progress import Progress
@@ -42,6 +43,10 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE INDEX jobs_state ON jobs (state);
 """
+TEXTS: Final = table(
+    "jobs", *(column(name, SealedText) for name in ("params", "checkpoint", "result", "message"))
+)
+"""The columns that lie encrypted."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ class JobStore:
         }
         sql = f"INSERT INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})"  # noqa: S608 - our own words
         with self._database.begin() as connection:
-            made = connection.execute(text(sql), values)
+            made = connection.execute(_sql(sql), values)
             self._trim(connection)
             return _read(connection, int(made.lastrowid))
 
@@ -139,7 +144,7 @@ class JobStore:
 
     def newest(self, count: int) -> list[StoredJob]:
         """Jobs, the newest first."""
-        sql = text("SELECT * FROM jobs ORDER BY id DESC LIMIT :count")
+        sql = _sql("SELECT * FROM jobs ORDER BY id DESC LIMIT :count")
         with self._database.connect() as connection:
             return [_job(row) for row in connection.execute(sql, {"count": count}).mappings()]
 
@@ -149,7 +154,7 @@ class JobStore:
 
     def failed(self, since_us: int) -> list[StoredJob]:
         """Jobs that failed since then, but for loads, unless a later one like it did not."""
-        sql = text(
+        sql = _sql(
             "SELECT * FROM jobs AS one WHERE state IN ('failed', 'interrupted') AND kind != 'load'"
             " AND ended_us >= :since AND NOT EXISTS (SELECT 1 FROM jobs AS later"
             " WHERE later.kind = one.kind AND later.title = one.title AND later.id > one.id"
@@ -161,7 +166,7 @@ class JobStore:
 
     def done(self, kind: str, count: int) -> list[StoredJob]:
         """Jobs of a kind that are done, the newest first."""
-        sql = text("SELECT * FROM jobs WHERE kind = :kind AND state = 'done'"
+        sql = _sql("SELECT * FROM jobs WHERE kind = :kind AND state = 'done'"
                    " ORDER BY id DESC LIMIT :count")  # fmt: skip
         with self._database.connect() as connection:
             rows = connection.execute(sql, {"kind": kind, "count": count}).mappings()
@@ -169,7 +174,7 @@ class JobStore:
 
     def counts(self) -> dict[str, int]:
         """Count the jobs in each state."""
-        sql = text("SELECT state, COUNT(*) AS number FROM jobs GROUP BY state")
+        sql = _sql("SELECT state, COUNT(*) AS number FROM jobs GROUP BY state")
         with self._database.connect() as connection:
             return {row["state"]: row["number"] for row in connection.execute(sql).mappings()}
 
@@ -204,7 +209,7 @@ class JobStore:
         values = {f"state{number}": state for number, state in enumerate(states)}
         sql = f"SELECT * FROM jobs WHERE state IN ({_marks(values)}) ORDER BY id"  # noqa: S608 - our own words
         with self._database.connect() as connection:
-            return [_job(row) for row in connection.execute(text(sql), values).mappings()]
+            return [_job(row) for row in connection.execute(_sql(sql), values).mappings()]
 
     def _trim(self, connection: Connection) -> None:
         states = {f"state{number}": state for number, state in enumerate(ENDED)}
@@ -213,7 +218,7 @@ class JobStore:
             f"DELETE FROM jobs WHERE {ended} AND id <= (SELECT id FROM jobs WHERE {ended}"  # noqa: S608 - our own words
             " ORDER BY id DESC LIMIT 1 OFFSET :keep)"
         )
-        connection.execute(text(sql), {**states, "keep": self._keep})
+        connection.execute(_sql(sql), {**states, "keep": self._keep})
 
 
 def columns_of(progress: Progress) -> dict[str, Any]:
@@ -222,7 +227,7 @@ def columns_of(progress: Progress) -> dict[str, Any]:
 
 
 def _read(connection: Connection, job_id: int) -> StoredJob:
-    sql = text("SELECT * FROM jobs WHERE id = :id")
+    sql = _sql("SELECT * FROM jobs WHERE id = :id")
     row = connection.execute(sql, {"id": job_id}).mappings().first()
     if row is None:
         raise StateRefused("unknown_job_id", f"No job has the id {job_id}.", param="id")
@@ -253,7 +258,11 @@ def _update(connection: Connection, job_id: int, values: dict[str, Any]) -> None
     """Write some columns; their names are our own words."""
     columns = ", ".join(f"{name} = :{name}" for name in values)
     sql = f"UPDATE jobs SET {columns} WHERE id = :id"  # noqa: S608 - our own words
-    connection.execute(text(sql), {**values, "id": job_id})
+    connection.execute(_sql(sql), {**values, "id": job_id})
+
+
+def _sql(statement: str) -> Executable:
+    return sealed_columns(statement, *TEXTS.c)
 
 
 def _marks(values: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ import appliance
 from appliance.datasets import ledger as ledgers
 from appliance.datasets.ledger import LedgerLook
 from appliance.errors import EvaluationRefused, PolicyRefused
+from appliance.host import at_rest
 from appliance.jobs.kind import Context, JobKind, digest
 from appliance.looks.answers import LookFiles
 from appliance.looks.lost_items import interruption
@@ -221,7 +222,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         place = self.parts.directory / str(job.id)
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, text in {REPORT: made.html, **self.left_behind(made)}.items():
-            durable.replace(place / name, text.encode())
+            durable.replace(place / name, at_rest.sealed(place / name, text.encode()))
         certificate = told.certificate or ""
         verdict = _IN_LEDGER.get(told.verdict, told.verdict) if envelope else ""
         statement = self.certificates.verified(envelope, self.parts.policy()).id if envelope else ""

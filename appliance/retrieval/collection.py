@@ -1,12 +1,14 @@
-"""One collection: documents, versions, access lists, chunks, terms and vectors in one database.
+"""One collection: documents, versions, access lists, chunks and vectors in one database.
 
 Rules:
-- A document comes in with its text, chunks, terms and vectors in one transaction, or not at all.
+- A document comes in with its text, chunks and vectors in one transaction, or not at all.
 - Only the current version of a document is searched. Earlier ones keep their text, so that a
   passage of an old answer can be shown again, until the document is removed.
 - Every change raises the generation, which answers are recorded with.
-- Removing a document overwrites its bytes in the file: SQLite zeroes what it frees, the index of
-  terms is built again, and the log of writes is emptied.
+- Texts, headings, values and vectors lie encrypted (`schema.TEXTS`); no index of words is on the
+  disk.
+- Removing a document overwrites its bytes in the file: SQLite zeroes what it frees, and the log of
+  writes is emptied.
 """
 
 import hashlib
@@ -21,21 +23,39 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DatabaseError
 
-from appliance.db import open_database, open_readonly
+from appliance.db import (
+    LENGTH,
+    give,
+    open_database,
+    open_readonly,
+    seal,
+    sealed_columns,
+)
 from appliance.errors import CollectionRefused
+from appliance.host import at_rest
 from appliance.retrieval.access import AccessSet
 from appliance.retrieval.chunking import TextChunk
 from appliance.retrieval.extracted import Extracted
 from appliance.retrieval.ranking import Floats
-from appliance.retrieval.schema import MIGRATIONS
+from appliance.retrieval.schema import (
+    CHUNKS,
+    INGESTS,
+    METADATA,
+    MIGRATIONS,
+    REPORTS,
+    TEXTS,
+    VECTORS,
+    VERSIONS,
+)
 from appliance.retrieval.terms import language_of
 
 RANKINGS: Final = ("bm25", "vectors", "fusion")
 EMBEDDED_BUDGET: Final = 440
 """Default budget in tokens of a chunk that gets a vector; measured on `debfaq`."""
 _FORGOTTEN_US: Final = 30 * 86_400_000_000
+_SEALED: Final = "sealed"
+"""The setting of a collection whose texts are all encrypted."""
 _WORD: Final = re.compile(r"\w+")
 _NONE: Final = np.zeros(0, np.int64)
 
@@ -119,9 +139,16 @@ class OpenCollection:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        cipher = at_rest.cipher_of(path, at_rest.COLLECTION)
         self._database = open_database(path, MIGRATIONS, erases=True)
         self._reading = open_readonly(path)
+        give(self._reading, cipher)
+        give(self._database, cipher)
         self.settings = self._read_settings()
+        if cipher and not self._is_sealed():
+            seal(self._database, cipher, TEXTS)
+            with self._database.begin() as connection:
+                _set(connection, _SEALED, "1")
 
     @classmethod
     def create(cls, path: Path, settings: Settings) -> None:
@@ -131,6 +158,8 @@ class OpenCollection:
             for name, value in vars(settings).items():
                 _set(connection, name, str(value))
             _set(connection, "generation", "1")
+            if at_rest.cipher_of(path, at_rest.COLLECTION):
+                _set(connection, _SEALED, "1")
         database.dispose()
 
     def close(self) -> None:
@@ -218,8 +247,6 @@ class OpenCollection:
                 parameters = {"id": document, "name": name}
                 connection.execute(text("DELETE FROM documents WHERE id = :id"), parameters)
                 connection.execute(text("DELETE FROM reports WHERE name = :name"), parameters)
-            # The terms that divide its pages stay in a full-text index when their rows go.
-            connection.exec_driver_sql("INSERT INTO terms (terms) VALUES ('rebuild')")
         self.empty_log()
         return len(names)
 
@@ -251,10 +278,13 @@ class OpenCollection:
             ):
                 lists.setdefault(document, []).append(grantee)
             rows = connection.execute(
-                text(
-                    "SELECT d.id, d.name, v.*, length(v.text) AS bytes, (SELECT count(*) FROM"
+                sealed_columns(
+                    "SELECT d.id, d.name, v.document, v.number, v.title, v.media, v.language,"  # noqa: S608
+                    " v.pages, v.empty_pages, v.warnings, v.source_sha256, v.text_sha256,"
+                    f" v.added_us, {LENGTH.format('v.text')} AS bytes, (SELECT count(*) FROM"
                     " chunks c WHERE c.version = v.id) AS chunks FROM documents d"
-                    " JOIN versions v ON v.id = d.current ORDER BY d.name"
+                    " JOIN versions v ON v.id = d.current ORDER BY d.name",
+                    *VERSIONS.c,
                 )
             ).mappings()
             return [
@@ -292,8 +322,10 @@ class OpenCollection:
                 {"before": now_us - _FORGOTTEN_US},
             )
             made = connection.execute(
-                text("INSERT INTO ingests (metadata, created_us) VALUES (:values, :at)"),
-                {"values": json.dumps(dict(values)), "at": now_us},
+                sealed_columns(
+                    "INSERT INTO ingests (metadata, created_us) VALUES (:metadata, :at)", *INGESTS.c
+                ),
+                {"metadata": json.dumps(dict(values)), "at": now_us},
             )
             return int(made.lastrowid)
 
@@ -305,7 +337,8 @@ class OpenCollection:
         """
         with self.reading() as connection:
             found = connection.execute(
-                text("SELECT metadata FROM ingests WHERE id = :id"), {"id": number}
+                sealed_columns("SELECT metadata FROM ingests WHERE id = :id", *INGESTS.c),
+                {"id": number},
             ).scalar()
         if found is None:
             raise CollectionRefused("collection_invalid", "The job's metadata are gone: add anew.")
@@ -323,8 +356,9 @@ class OpenCollection:
         """Note what a job made of one document."""
         with self._database.begin() as connection:
             connection.execute(
-                text(
-                    "INSERT OR REPLACE INTO reports VALUES (:job, :name, :state, :code, :message)"
+                sealed_columns(
+                    "INSERT OR REPLACE INTO reports VALUES (:job, :name, :state, :code, :message)",
+                    *REPORTS.c,
                 ),
                 {"job": job, "name": name, "state": state, "code": code, "message": message},
             )
@@ -333,7 +367,9 @@ class OpenCollection:
         """Report a job's documents by name."""
         with self.reading() as connection:
             rows = connection.execute(
-                text("SELECT name, state, code, message FROM reports WHERE job = :job"),
+                sealed_columns(
+                    "SELECT name, state, code, message FROM reports WHERE job = :job", *REPORTS.c
+                ),
                 {"job": job},
             )
             return [dict(row) for row in rows.mappings()]
@@ -350,17 +386,6 @@ class OpenCollection:
             _set(connection, "ranking", ranking)
         self.settings = self._read_settings()
 
-    def check_terms(self) -> list[str]:
-        """List differences between the index of terms and the chunks."""
-        try:
-            with self._database.begin() as connection:
-                connection.exec_driver_sql(
-                    "INSERT INTO terms (terms, rank) VALUES ('integrity-check', 1)"
-                )
-        except DatabaseError:
-            return ["terms: the index is not that of the chunks"]
-        return []
-
     # inside
 
     @contextmanager
@@ -369,6 +394,11 @@ class OpenCollection:
         with self._database.begin() as connection:
             yield connection
             _set(connection, "generation", str(generation(connection) + 1))
+
+    def _is_sealed(self) -> bool:
+        with self.reading() as connection:
+            found = text("SELECT 1 FROM settings WHERE name = :name")
+            return connection.execute(found, {"name": _SEALED}).scalar() is not None
 
     def _read_settings(self) -> Settings:
         with self.reading() as connection:
@@ -405,7 +435,9 @@ class OpenCollection:
             )
             for name, value in new.metadata.items():
                 connection.execute(
-                    text("INSERT INTO metadata VALUES (:document, :name, :value)"),
+                    sealed_columns(
+                        "INSERT INTO metadata VALUES (:document, :name, :value)", *METADATA.c
+                    ),
                     {"document": found, "name": name, "value": value},
                 )
         return int(found)
@@ -419,11 +451,12 @@ class OpenCollection:
         ).scalar_one()
         extracted = new.extracted
         version = connection.execute(
-            text(
+            sealed_columns(
                 "INSERT INTO versions (document, number, source_sha256, text_sha256, text, media,"
                 " title, language, pages, empty_pages, warnings, added_us) VALUES (:document,"
                 " :number, :source, :digest, :text, :media, :title, :language, :pages, :empty,"
-                " :warnings, :at) RETURNING id"
+                " :warnings, :at) RETURNING id",
+                *VERSIONS.c,
             ),
             {
                 "document": document,
@@ -444,26 +477,22 @@ class OpenCollection:
 
     def _retire(self, connection: Connection, document: int) -> None:
         """Take the chunks of a document out of the search."""
-        parameters = {"document": document}
-        connection.execute(
-            text(
-                "INSERT INTO terms (terms, rowid, body) SELECT 'delete', id, body FROM chunks"
-                " WHERE document = :document"
-            ),
-            parameters,
-        )
-        connection.execute(text("DELETE FROM chunks WHERE document = :document"), parameters)
+        gone = text("DELETE FROM chunks WHERE document = :document")
+        connection.execute(gone, {"document": document})
 
     def _fill(self, connection: Connection, document: int, version: int, new: Incoming) -> None:
+        add_chunk = sealed_columns(
+            'INSERT INTO chunks (version, document, start, "end", page, heading, words,'
+            " sha256, body) VALUES (:version, :document, :start, :end, :page, :heading,"
+            " :words, :sha256, :body) RETURNING id",
+            *CHUNKS.c,
+        )
+        add_vector = sealed_columns("INSERT INTO vectors VALUES (:id, :vector)", *VECTORS.c)
         for number, chunk in enumerate(new.chunks):
             content = new.extracted.text[chunk.start : chunk.end]
             body = content.decode()
             row = connection.execute(
-                text(
-                    'INSERT INTO chunks (version, document, start, "end", page, heading, words,'
-                    " sha256, body) VALUES (:version, :document, :start, :end, :page, :heading,"
-                    " :words, :sha256, :body) RETURNING id"
-                ),
+                add_chunk,
                 {
                     "version": version,
                     "document": document,
@@ -476,15 +505,9 @@ class OpenCollection:
                     "body": body,
                 },
             ).scalar_one()
-            connection.execute(
-                text("INSERT INTO terms (rowid, body) VALUES (:id, :body)"),
-                {"id": row, "body": body},
-            )
             if new.vectors is not None:
                 vector = np.ascontiguousarray(new.vectors[number], "<f4").tobytes()
-                connection.execute(
-                    text("INSERT INTO vectors VALUES (:id, :vector)"), {"id": row, "vector": vector}
-                )
+                connection.execute(add_vector, {"id": row, "vector": vector})
 
 
 def generation(connection: Connection) -> int:
@@ -498,15 +521,15 @@ def readable(
 ) -> NDArray[np.int64]:
     """The documents that may be read and have these metadata, rising."""
     if access.all:
-        sql, names = "SELECT id FROM documents", []
+        sql, names = "SELECT id FROM documents", {}
     else:
-        names = sorted(access.grantees)
-        marks = ", ".join("?" * len(names))
+        names = {f"g{number}": name for number, name in enumerate(sorted(access.grantees))}
+        marks = ", ".join(f":{mark}" for mark in names)
         sql = f"SELECT DISTINCT document AS id FROM access WHERE grantee IN ({marks})"  # noqa: S608
     found = _numbers(connection, sql, names)
     for name, value in (filters or {}).items():
-        wanted = "SELECT document AS id FROM metadata WHERE name = ? AND value = ?"
-        found = np.intersect1d(found, _numbers(connection, wanted, (name, value)))
+        wanted = "SELECT document AS id FROM metadata WHERE name = :name AND value = :value"
+        found = np.intersect1d(found, _numbers(connection, wanted, {"name": name, "value": value}))
     return found
 
 
@@ -522,13 +545,13 @@ def current(connection: Connection, documents: NDArray[np.int64]) -> Iterator[st
             yield f"{row[1]}\x00{row[2]}\x00{row[3]}"
 
 
-def _numbers(connection: Connection, sql: str, parameters: Sequence[str]) -> NDArray[np.int64]:
+def _numbers(connection: Connection, sql: str, parameters: Mapping[str, str]) -> NDArray[np.int64]:
     """The column `id` of a query, rising, each once.
 
     As one text, since rows one by one take ten times as long.
     """
-    joined = f"SELECT group_concat(id) FROM ({sql})"  # noqa: S608
-    found = connection.exec_driver_sql(joined, tuple(parameters)).scalar()
+    joined = sealed_columns(f"SELECT group_concat(id) FROM ({sql})", *METADATA.c)  # noqa: S608
+    found = connection.execute(joined, parameters).scalar()
     return np.unique(np.fromstring(str(found), np.int64, sep=",")) if found else _NONE
 
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
+from appliance.db import sealed_columns
 from appliance.retrieval.collection import generation
-from appliance.retrieval.postings import NONE, Layered, stored, written
+from appliance.retrieval.postings import NONE, Layered, written
 from appliance.retrieval.ranking import Bools, Codes, Floats, Ints, quantised
+from appliance.retrieval.schema import CHUNKS, VECTORS
 
-_FEW: Final = 2_000
-"""New chunks whose terms are read from their texts; for more, the stored index is read."""
 _SLICE: Final = 4_096
 """Vectors that are read at once."""
 _CHUNK_BYTES: Final = 48
@@ -127,13 +127,15 @@ def _facts(connection: Connection, after: int) -> Ints:
 def _postings(
     connection: Connection, before: ChunkIndex, kept: Bools, ids: Ints, fresh: Ints
 ) -> Layered:
-    """The postings of these chunks; those that are known are kept, and few new ones are added."""
-    if not kept.any() or len(fresh) > _FEW:
-        return Layered(stored(connection, ids), NONE, len(ids))
-    found = before.postings if kept.all() else before.postings.without(kept)
+    """The postings of these chunks; those that are known are kept, and new ones are added."""
+    if kept.all():
+        found = before.postings
+    else:
+        found = before.postings.without(kept) if kept.any() else EMPTY.postings
     if not len(fresh):
         return found
-    rows = connection.exec_driver_sql("SELECT id, body FROM chunks WHERE id >= ?", (int(fresh[0]),))
+    wanted = sealed_columns("SELECT id, body FROM chunks WHERE id >= :first", *CHUNKS.c)
+    rows = connection.execute(wanted, {"first": int(fresh[0])})
     texts = ((int(row[0]), str(row[1])) for row in rows)
     return found.plus(written(texts, fresh), int(kept.sum()), len(fresh))
 
@@ -144,9 +146,8 @@ def _vectors(connection: Connection, before: ChunkIndex, kept: Bools) -> tuple[C
     codes, scales = [before.codes], [before.scales]
     if len(before.codes) and not kept.all():
         codes, scales = [before.codes[kept]], [before.scales[kept]]
-    read = connection.exec_driver_sql(
-        "SELECT vector FROM vectors WHERE chunk > ? ORDER BY chunk", (last,)
-    )
+    wanted = "SELECT vector FROM vectors WHERE chunk > :last ORDER BY chunk"
+    read = connection.execute(sealed_columns(wanted, *VECTORS.c), {"last": last})
     while rows := read.fetchmany(_SLICE):
         some = quantised(_floats(rows))
         codes.append(some[0])
@@ -165,7 +166,7 @@ def exact(connection: Connection, ids: Ints) -> Floats:
         return np.zeros((0, 0), np.float32)
     wanted = ",".join(map(str, ids.tolist()))
     sql = f"SELECT vector FROM vectors WHERE chunk IN ({wanted}) ORDER BY chunk"  # noqa: S608
-    return _floats(connection.exec_driver_sql(sql).fetchall())
+    return _floats(connection.execute(sealed_columns(sql, *VECTORS.c)).fetchall())
 
 
 def _floats(rows: Sequence[Any]) -> Floats:

@@ -1,8 +1,8 @@
 """Which rows have a term, and how often: the full-text index of a collection, in memory.
 
-Rules: made by the index's own tokeniser, from the stored index or from the texts of new chunks, so
-that both ways agree; rows rise within a term; a row that is gone is gone from every term. Numbers
-only: eight bytes for a term in a row, whatever the term.
+Rules: made of the texts of chunks by SQLite's tokeniser, and never on the disk, where it would show
+their words; rows rise within a term; a row that is gone is gone from every term. Numbers only:
+eight bytes for a term in a row, whatever the term.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 import pysqlite3.dbapi2
 from numpy.typing import NDArray
-from sqlalchemy import Connection
 
 from appliance.retrieval.ranking import Bools, Ints
 from appliance.retrieval.terms import TOKENIZER
@@ -23,7 +22,7 @@ _TERM_BYTES: Final = 150
 """Of a term: its text, its number, and their place in a table."""
 _MUCH: Final = 8
 """Share of all occurrences that the newer ones may be, as its reciprocal."""
-_OCCURRENCES: Final = "SELECT term, group_concat(doc) FROM {} GROUP BY term"
+_OCCURRENCES: Final = "SELECT term, group_concat(doc) FROM v GROUP BY term"
 
 
 @dataclass(frozen=True)
@@ -142,27 +141,21 @@ class Layered:
         return Layered(self.older.plus(newer, self.first), NONE, count + added)
 
 
-def stored(connection: Connection, ids: Ints) -> Postings:
-    """Those of all chunks, from the stored index.
-
-    Args:
-        ids: of the chunks, one a row, rising.
-    """
-    return _read(connection.exec_driver_sql(_OCCURRENCES.format("postings")), ids)
-
-
 def written(texts: Iterable[tuple[int, str]], ids: Ints) -> Postings:
-    """Those of some chunks, from their texts.
+    """Those of some chunks.
 
     Args:
         texts: id and text of each.
+        ids: of the chunks, one a row, rising.
     """
     connection = pysqlite3.dbapi2.connect(":memory:")
     try:
-        connection.execute(f"CREATE VIRTUAL TABLE t USING fts5(body, tokenize='{TOKENIZER}')")
+        connection.execute(
+            f"CREATE VIRTUAL TABLE t USING fts5(body, content='', tokenize='{TOKENIZER}')"
+        )
         connection.execute("CREATE VIRTUAL TABLE v USING fts5vocab(t, instance)")
         connection.executemany("INSERT INTO t (rowid, body) VALUES (?, ?)", texts)
-        return _read(connection.execute(_OCCURRENCES.format("v")), ids)
+        return _read(connection.execute(_OCCURRENCES), ids)
     finally:
         connection.close()
 

@@ -2,6 +2,10 @@
 
 from typing import Final
 
+from sqlalchemy import column, table
+
+from appliance.db import SealedBytes, SealedText
+
 _FIRST: Final = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE documents (
@@ -79,4 +83,18 @@ CREATE TABLE ingests (
 ) STRICT;
 """
 """Values of metadata that an ingest waits with: its job and the log have the number of the row."""
-MIGRATIONS: Final = (_FIRST, _INGESTS)
+_NO_TERMS: Final = "DROP TABLE postings;\nDROP TABLE terms;\n"
+"""An index of words on the disk shows them; the one in memory is made of the texts."""
+MIGRATIONS: Final = (_FIRST, _INGESTS, _NO_TERMS)
+
+METADATA: Final = table("metadata", column("value", SealedText))
+VERSIONS: Final = table(
+    "versions", column("text", SealedBytes), column("title", SealedText),
+    column("warnings", SealedText),
+)  # fmt: skip
+CHUNKS: Final = table("chunks", column("heading", SealedText), column("body", SealedText))
+VECTORS: Final = table("vectors", column("vector", SealedBytes))
+REPORTS: Final = table("reports", column("message", SealedText))
+INGESTS: Final = table("ingests", column("metadata", SealedText))
+TEXTS: Final = (METADATA, VERSIONS, CHUNKS, VECTORS, REPORTS, INGESTS)
+"""The columns that lie encrypted."""

@@ -21,12 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from appliance.db import sealed_columns
 from appliance.errors import CollectionRefused, StateRefused, Unavailable
 from appliance.retrieval import ranking
 from appliance.retrieval.access import AccessSet
 from appliance.retrieval.collection import OpenCollection, current, readable
 from appliance.retrieval.index import EMPTY, ChunkIndex, estimate, exact, renewed
 from appliance.retrieval.ranking import Bools, Floats, Ranked
+from appliance.retrieval.schema import CHUNKS, VERSIONS
 from appliance.retrieval.terms import query_terms
 from appliance.types import Passage
 from appliance.workers.memory_budget import Budget
@@ -210,11 +212,15 @@ def _ranked(
 
 def _passage(connection: Connection, chunk: int, score: float) -> Passage:
     row = (
-        connection.exec_driver_sql(
-            'SELECT c.start, c."end", c.page, c.heading, c.sha256, c.body, v.number, v.title,'
-            " v.text_sha256, d.name FROM chunks c JOIN versions v ON v.id = c.version"
-            " JOIN documents d ON d.id = c.document WHERE c.id = ?",
-            (chunk,),
+        connection.execute(
+            sealed_columns(
+                'SELECT c.start, c."end", c.page, c.heading, c.sha256, c.body, v.number, v.title,'
+                " v.text_sha256, d.name FROM chunks c JOIN versions v ON v.id = c.version"
+                " JOIN documents d ON d.id = c.document WHERE c.id = :id",
+                *CHUNKS.c,
+                *VERSIONS.c,
+            ),
+            {"id": chunk},
         )
         .mappings()
         .one()

@@ -15,14 +15,16 @@ _FUNCTIONS: Final = {
     "C_Initialize": 0, "C_Finalize": 1, "C_GetSlotList": 4, "C_GetTokenInfo": 6,
     "C_OpenSession": 12, "C_Login": 18, "C_DestroyObject": 22, "C_GetAttributeValue": 24,
     "C_FindObjectsInit": 26, "C_FindObjects": 27, "C_FindObjectsFinal": 28, "C_SignInit": 42,
-    "C_Sign": 43, "C_GenerateKeyPair": 59,
+    "C_Sign": 43, "C_GenerateKeyPair": 59, "C_DeriveKey": 62,
 }  # fmt: skip
 """Places in the list of functions, which begins with a version."""
 CLASS, TOKEN, PRIVATE, LABEL, VALUE, KEY_TYPE, ID, SENSITIVE = 0, 1, 2, 3, 0x11, 0x100, 0x102, 0x103
 SIGN, VERIFY, EXTRACTABLE, EC_PARAMS, EC_POINT, ALWAYS = 0x108, 0x10A, 0x162, 0x180, 0x181, 0x202
+DERIVE: Final = 0x10C
+_VALUE_LENGTH, _SECRET_KEY, _GENERIC = 0x161, 4, 0x10
 CERTIFICATE, PUBLIC_KEY, PRIVATE_KEY, EC = 1, 2, 3, 3
 PIN_PAD, FINAL_TRY, LOCKED = 0x100, 0x20000, 0x40000
-_EC_KEY_PAIR_GEN, _ECDSA = 0x1040, 0x1041
+_EC_KEY_PAIR_GEN, _ECDSA, _ECDH, _NO_KDF = 0x1040, 0x1041, 0x1050, 1
 _READ_WRITE, _SERIAL, _USER, _OF_THIS_SIGNATURE = 2, 4, 1, 2
 _ALREADY_LOGGED_IN, _PRESENT, _MOST_SLOTS, _MOST_BYTES = 0x100, 1, 256, 64 << 10
 Attributes: TypeAlias = Mapping[int, int | bytes]
@@ -47,6 +49,13 @@ class _Attribute(ctypes.Structure):
 
 class _Mechanism(ctypes.Structure):
     _fields_ = [("type", _Ulong), ("value", ctypes.c_void_p), ("length", _Ulong)]
+
+
+class _Agreement(ctypes.Structure):
+    _fields_ = [
+        ("kdf", _Ulong), ("shared_length", _Ulong), ("shared", ctypes.c_void_p),
+        ("length", _Ulong), ("point", ctypes.c_void_p),
+    ]  # fmt: skip
 
 
 class CryptokiToken(NamedTuple):
@@ -140,6 +149,29 @@ class Cryptoki:
             return self.read(handle, ALWAYS) == b"\1"
         except CryptokiError:
             return False
+
+    def agree(self, handle: int, point: bytes) -> bytes:
+        """ECDH with another key's point: the x coordinate, in an object of the session only."""
+        room = ctypes.create_string_buffer(point, len(point))
+        given = _Agreement(_NO_KDF, 0, None, len(point), ctypes.cast(room, ctypes.c_void_p))
+        how = _Mechanism(
+            _ECDH, ctypes.cast(ctypes.byref(given), ctypes.c_void_p), ctypes.sizeof(given)
+        )
+        secret, made = (
+            _template({
+                CLASS: _SECRET_KEY, KEY_TYPE: _GENERIC, TOKEN: False, SENSITIVE: False,
+                EXTRACTABLE: True, _VALUE_LENGTH: (len(point) - 1) // 2,
+            }),
+            _Ulong(),
+        )  # fmt: skip
+        self._call(
+            "C_DeriveKey", self._session, ctypes.byref(how), handle, secret, len(secret),
+            ctypes.byref(made),
+        )  # fmt: skip
+        try:
+            return self.read(made.value, VALUE)
+        finally:
+            self.destroy([made.value])
 
     def generate(self, public: Attributes, private: Attributes) -> tuple[int, int]:
         """Make a pair of keys on a curve; the public one first."""

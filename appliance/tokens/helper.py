@@ -62,6 +62,8 @@ class TokenDesk:
                 return self._make_key()
             case messages.SignDigest(digest):
                 return messages.RawSignature(self._module.sign(self._key, digest, self._pin))
+            case messages.AgreeWith(point):
+                return messages.SharedSecret(self._module.agree(self._key, point))
             case _:
                 assert_never(order)
 
@@ -135,8 +137,8 @@ class TokenDesk:
         pair = self._module.generate(
             {**both, cryptoki.EC_PARAMS: _P384, cryptoki.VERIFY: True, cryptoki.PRIVATE: False},
             {
-                **both, cryptoki.SIGN: True, cryptoki.PRIVATE: True, cryptoki.SENSITIVE: True,
-                cryptoki.EXTRACTABLE: False,
+                **both, cryptoki.SIGN: True, cryptoki.DERIVE: True, cryptoki.PRIVATE: True,
+                cryptoki.SENSITIVE: True, cryptoki.EXTRACTABLE: False,
             },
         )  # fmt: skip
         try:

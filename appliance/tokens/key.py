@@ -14,7 +14,11 @@ from typing import Final, Self, TypeVar
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 from appliance.config import module_environment
 from appliance.errors import CODES, Refused
@@ -83,6 +87,11 @@ class TokenKey:
         except InvalidSignature as error:
             raise self._failed("its signature does not hold under its own public key") from error
         return signature
+
+    def exchange(self, _: ec.ECDH, peer_public_key: ecdsa.PublicKey) -> bytes:
+        """The secret that it shares with another key of its curve."""
+        point = peer_public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        return self._asked(messages.AgreeWith(point), messages.SharedSecret).value
 
     def _read(self, der: bytes) -> ecdsa.PublicKey:
         try:

@@ -64,6 +64,18 @@ class RawSignature(Struct, tag=True, frozen=True):
     value: bytes
 
 
+class AgreeWith(Struct, tag=True, frozen=True):
+    """Agree with another key of the curve: its point, uncompressed."""
+
+    point: bytes
+
+
+class SharedSecret(Struct, tag=True, frozen=True):
+    """The x coordinate that both share."""
+
+    value: bytes
+
+
 class TokenFailure(Struct, tag=True, frozen=True):
     """Nothing was done."""
 
@@ -71,7 +83,7 @@ class TokenFailure(Struct, tag=True, frozen=True):
     message: str
 
 
-Order: TypeAlias = FindToken | LogIn | MakeTokenKey | SignDigest
-Answer: TypeAlias = TokenFound | TokenKeyFound | RawSignature | TokenFailure
+Order: TypeAlias = FindToken | LogIn | MakeTokenKey | SignDigest | AgreeWith
+Answer: TypeAlias = TokenFound | TokenKeyFound | RawSignature | SharedSecret | TokenFailure
 ORDERS: Final = msgspec.msgpack.Decoder(Order)
 ANSWERS: Final = msgspec.msgpack.Decoder(Answer)

@@ -20,6 +20,7 @@ from appliance.trust.artifacts.adapter import STATEMENT_FILE, Base
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.bytes import durable
 from appliance.trust.bytes.directory import sync_directory
+from appliance.trust.bytes.encrypting import encrypt
 from appliance.tuning import dev_outcomes, record, rows
 from appliance.tuning.forgetting import Forgotten
 from appliance.tuning.proof import AdapterProof
@@ -81,6 +82,7 @@ def export(
             (whole / part).mkdir(mode=0o750, parents=True)
             for name, content in contents.items():
                 durable.replace(whole / part / name, content, 0o640)
+        encrypt(whole / TASK)  # its examples
         durable.replace(whole / dev_outcomes.FILE, outcomes, 0o640)
         (whole / dev_outcomes.FILE).rename(directory / dev_outcomes.FILE)
         for part in parts:  # the adapter at last

@@ -11,6 +11,7 @@ import msgspec
 
 from appliance.errors import TuningRefused
 from appliance.evals.parameters import EvaluationWanted as Evaluated
+from appliance.host import at_rest
 from appliance.tasks import definition
 from appliance.tasks.loaded import MAX_FILE
 from appliance.trust.bytes.directory import open_artifact
@@ -68,7 +69,7 @@ class TuneWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             TuningRefused: `tuning_invalid` where there is none.
         """
         try:
-            text = (Path(self.task) / definition.FILE).read_bytes()
+            text = at_rest.read(Path(self.task) / definition.FILE)
         except OSError as error:
             message = f"{definition.FILE}: {error.strerror}."
             raise TuningRefused("tuning_invalid", message) from error

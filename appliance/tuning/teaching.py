@@ -44,6 +44,7 @@ from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
 from appliance.trust.bytes import durable
+from appliance.trust.bytes.encrypting import encrypt
 from appliance.tuning.candidates import outcome
 from appliance.tuning.teacher_items import Taught, taught, with_taught
 from appliance.types import GenerationRequest, Role
@@ -258,5 +259,6 @@ def _write(path: Path, given: Path, data: Dataset, found: Taught, told: DatasetT
         directory.rewrite(path, with_taught(data, found, said))
         text = json.dumps({"_type": TYPE, **told.document}, sort_keys=True, indent=1) + "\n"
         durable.replace(path / RECORD, text.encode(), 0o640)
+        encrypt(path)
     except OSError as error:
         raise TuningRefused("tuning_checkpoint", f"The dataset: {error.strerror}.") from error

@@ -9,7 +9,6 @@ from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import LogFiles
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
-from appliance.datasets import label_queues
 from appliance.datasets.ledger import LedgerLook
 from appliance.datasets.marks import SplitMarks
 from appliance.db import open_database, seal
@@ -17,14 +16,14 @@ from appliance.forwarding.cursors import ForwardCursors
 from appliance.forwarding.forwarder import Forwarding
 from appliance.forwarding.notifier import Notifier
 from appliance.governance.agreement import Agreement
+from appliance.host import at_rest
 from appliance.metering.ledger import UsageLedger
 from appliance.observability.metrics import Metrics
 from appliance.peers.ring import PeerRing
 from appliance.peers.seen_logs import SeenLogs
-from appliance.routing import monitor, people
 from appliance.types import Json
 from appliance.wiring.directory import HeldDirectory, check_profile
-from appliance.wiring.schema import MIGRATIONS
+from appliance.wiring.schema import MIGRATIONS, SEALED
 
 
 class LogRoom:
@@ -56,8 +55,7 @@ class LogRoom:
         check_profile(held.profile, self.reader.origin)
         self.kek = LogFiles(directory).key_encryption_key
         self.secret = functools.cache(lambda purpose: sha256(purpose + self.kek()).digest())
-        key = b"".join(self.secret(b"texts of appliance.db %d" % half) for half in range(2))
-        seal(self.database, key, (people.TEXTS, monitor.TEXTS, label_queues.TEXTS))
+        seal(self.database, at_rest.cipher_of(held.data, at_rest.DATABASE), SEALED)
         self.agreement = Agreement(self.database, self.reader, self.audit, held.clock, self.kek())
         self.agreement.begin()  # before the rows are read, and before anything is recorded
         held.closing.callback(self.agreement.close)

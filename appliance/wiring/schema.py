@@ -24,6 +24,8 @@ from appliance.trust.artifacts import store
 from appliance.trust.statements import evaluations, pointers, route_certificates
 from appliance.trust.statements import upstreams as upstream_records
 
+_SEALED: Final = "SELECT 1;\n"
+"""Changes no table: from here on columns lie encrypted, which older releases do not read."""
 MIGRATIONS: Final = (
     store.TABLES,
     key.TABLES,
@@ -62,8 +64,18 @@ MIGRATIONS: Final = (
     metering.CENTRES,
     key.SITE,
     documents.TABLES,
+    _SEALED,
 )
 FILES: Final = (batch_files.TABLES, batch_store.BATCHES)
 """The scripts of files.db, in the same way."""
+SEALED: Final = (
+    deferred.TEXTS,
+    route_monitor.TEXTS,
+    *label_queues.TEXTS,
+    job_store.TEXTS,
+    evaluations.TEXTS,
+    route_certificates.TEXTS,
+)
+"""The columns of appliance.db that lie encrypted, by table."""
 SCHEMA: Final = len(MIGRATIONS)
 """The schema of appliance.db that this release makes and needs."""

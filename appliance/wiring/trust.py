@@ -1,10 +1,12 @@
 """The trust of the data directory, and the artifacts in its store."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Final
 
 from appliance.datasets import directory as datasets
+from appliance.errors import PolicyRefused
 from appliance.governance.trust_updates import TrustState
 from appliance.registry.permission import Permission
 from appliance.routing import catalogue as routes
@@ -82,6 +84,11 @@ class TrustRoom:
 
     def evidence_key(self) -> ecdsa.PrivateKey:
         """The key that signs what gates and calibrations found."""
+        following = evidence.following(self._held.data)
+        if following is not None:
+            with contextlib.suppress(PolicyRefused):  # it waits for the policy
+                load_policy(self._directory).evaluator(ecdsa.hint(following.public_key()))
+                evidence.advance(self._held.data)
         return evidence.ensure(self._held.data, lab.MARK if self._held.profile == "lab" else b"")
 
     def template_of(self, model_id: str) -> str:

@@ -4,7 +4,8 @@ Rules: the server is stopped while the archive is made, since databases and thei
 belong together; the archive carries a list of digests and is read back before it counts; restoring
 never overwrites a data directory. A drill restores into a directory beside, verifies the audit log
 there with the product's own command, and removes it: it shows that the backup is one. The archive
-holds secrets and is readable by its owner only. It leaves out the weights of models only, which a
+holds secrets and is readable by its owner only; that of a site is encrypted to its officers by the
+product, and never lies in plain. It leaves out the weights of models only, which a
 stick brings again: the product says what each artifact is, and what nobody can name goes in. A
 backup says which models it leaves out; restore and drill say which must be brought.
 """
@@ -14,10 +15,13 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from installer.host import releases
 from installer.host.answers import Answers, Layout
@@ -30,7 +34,7 @@ from installer.host.files import (
     sync_tree,
 )
 from installer.host.problems import InstallError
-from installer.host.product import product
+from installer.host.product import Product, product
 from installer.host.service import Service
 
 _INDEX: Final = "backup.json"
@@ -41,11 +45,32 @@ _USED: Final = frozenset({"verified", "approved", "serving", "suspended", "missi
 """States of models that have files, or should."""
 _WEIGHTS: Final = frozenset({"generate", "embed", "rerank"})
 """Kinds of artifacts that are large and come from elsewhere; the others are small or made here."""
+_SEALED: Final = b"appliance sealed backup"
+"""Begins an archive that is encrypted."""
 _COPY: Final = ".part"
 """How the name of a copy ends that an import did not finish."""
 
 Left = list[dict[str, str]]
 """Models without files: the id and the digest of each."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """An officer's private key, as the product's `--key` takes it, and where its secret lies."""
+
+    key: str = ""
+    passphrase_file: str = ""
+
+    def words(self) -> list[str]:
+        """The options of the product's command, which runs elsewhere."""
+        token = self.key.startswith("pkcs11:")
+        words = ["--key", self.key if token else str(Path(self.key).absolute())]
+        if self.passphrase_file:
+            words += ["--passphrase-file", str(Path(self.passphrase_file).absolute())]
+        return words
+
+
+_NONE: Final = Opening()
 
 
 def backup(
@@ -61,7 +86,8 @@ def backup(
         models: whether the weights of models go into it; they are large and on the stick too.
 
     Returns:
-        Release, number of files and bytes; `left_out`: the models that are not in it.
+        Release, number of files and bytes; `encrypted`: whether only officers open it;
+        `left_out`: the models that are not in it.
 
     Raises:
         InstallError: `not_installed`, `backup_exists`, `service_running`, `disk_full`.
@@ -77,49 +103,50 @@ def backup(
     ran = service.stop()
     try:
         with explained(target):
-            files = _write(layout, part, release, skipped, left)
+            encrypted = (layout.data / "trust" / "metadata.json").is_file()
+            writer = product(layout, answers, release) if encrypted else None
+            index = _write(layout, part, _index(layout, release, skipped, left), skipped, writer)
     except BaseException:
         remove(part)
         raise
     finally:
         if ran:
             service.start()
-    index = read(part)
+    if not encrypted:
+        read(part)
     part.rename(target)
     sync_directory(target.parent)
-    size = target.stat().st_size
+    size, files = target.stat().st_size, len(index["files"])
     _note(layout, answers, layout.data, target, index)
-    return {"release": release, "files": files, "bytes": size, "left_out": left}
+    told = {"release": release, "files": files, "bytes": size, "left_out": left}
+    return {**told, "encrypted": encrypted}
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Check a backup to the last byte; its index.
+    """Check a plain backup to the last byte; its index.
 
     Raises:
         InstallError: `backup_invalid`.
     """
-    try:
-        with tarfile.open(path, "r") as archive:
-            members = iter(archive)
-            first = next(members)
-            body = archive.extractfile(first)
-            if first.name != _INDEX or body is None:
-                raise ValueError("it does not begin with its index")
-            index: dict[str, Any] = json.loads(body.read())
-            found = {}
-            for member in members:
-                file = archive.extractfile(member) if member.isreg() else None
-                if file is not None:
-                    found[member.name] = hash_stream(file)[0]
-            if found != index["files"]:
-                raise ValueError(f"{len(found.items() ^ index['files'].items())} files differ")
-            return index
-    except (OSError, ValueError, KeyError, TypeError, tarfile.TarError, StopIteration) as error:
-        raise InstallError("backup_invalid", f"{path}: {str(error) or 'it is empty'}.") from error
+    with path.open("rb") as file, _understood(path), tarfile.open(fileobj=file) as archive:
+        members = iter(archive)
+        index = _index_of(archive, next(members))
+        found = {}
+        for member in members:
+            body = archive.extractfile(member) if member.isreg() else None
+            if body is not None:
+                found[member.name] = hash_stream(body)[0]
+        _same(found, index)
+        return index
 
 
 def restore(
-    layout: Layout, answers: Answers, path: Path, *, data: Path | None = None
+    layout: Layout,
+    answers: Answers,
+    path: Path,
+    *,
+    data: Path | None = None,
+    opening: Opening = _NONE,
 ) -> dict[str, Any]:
     """Put the data of a backup back, next to its place first and then by one rename.
 
@@ -128,11 +155,11 @@ def restore(
         answers: name the account and the group that the data directory belongs to.
         path: the backup.
         data: another place, for a drill.
+        opening: of one that is encrypted.
 
     Raises:
-        InstallError: `backup_invalid`, `data_present`, `disk_full`.
+        InstallError: `backup_invalid`, `backup_sealed`, `data_present`, `disk_full`.
     """
-    index = read(path)
     target = data or layout.data
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InstallError("data_present", f"{target} is there.")
@@ -141,8 +168,8 @@ def restore(
     with explained(part):
         part.mkdir(mode=0o750, parents=True)
         try:
-            with tarfile.open(path, "r") as archive:
-                archive.extractall(part, members=_below_data(archive), filter="tar")
+            with _archive(layout, answers, path, opening) as archive, _understood(path):
+                index = _unpack(archive, part)
             if not layout.user:
                 shutil.chown(part, answers.account, answers.operators)
             _note(layout, answers, part, path, index)
@@ -155,6 +182,74 @@ def restore(
             remove(part)
             raise
     return index
+
+
+@contextmanager
+def _archive(layout: Layout, answers: Answers, path: Path, opening: Opening) -> Iterator[IO[bytes]]:
+    """The plain archive of a backup, as a stream that is read once.
+
+    Raises:
+        InstallError: `backup_invalid`, `backup_sealed`.
+    """
+    with _understood(path), path.open("rb", buffering=0) as file:
+        sealed = file.read(len(_SEALED)) == _SEALED
+        file.seek(0)
+        if not sealed:
+            yield file
+            return
+        release = releases.current(layout)
+        if release is None or not opening.key:
+            raise InstallError("backup_sealed", f"{path} is encrypted to the officers.")
+        whoever = replace(product(layout, answers, release), account=None)  # the key is theirs
+        words = ("protect", "decrypt", *opening.words())
+        try:
+            with whoever.filtering(*words, source=file, target=subprocess.PIPE) as process:
+                wrong: InstallError | None = None
+                try:
+                    yield process.stdout  # type: ignore[misc]  # it was asked for
+                except InstallError as error:
+                    wrong = error
+                while process.stdout.read(1 << 20):  # type: ignore[union-attr]
+                    pass  # to its end, which says whether all of it was true
+                if process.wait() == 0 and wrong is not None:
+                    raise wrong
+        except InstallError as error:
+            if error.code != "step_failed":
+                raise
+            raise InstallError("backup_sealed", f"{path} does not open.") from error
+
+
+def _unpack(stream: IO[bytes], part: Path) -> dict[str, Any]:
+    """Write what is in an archive, hold it against the index, and return that."""
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        members = iter(archive)
+        index = _index_of(archive, next(members))
+        archive.extractall(part, members=_below_data(members), filter="tar")
+    plain = (p for p in part.rglob("*") if p.is_file() and not p.is_symlink())
+    _same({f"data/{p.relative_to(part)}": hash_file(p)[0] for p in plain}, index)
+    return index
+
+
+def _index_of(archive: tarfile.TarFile, first: tarfile.TarInfo) -> dict[str, Any]:
+    body = archive.extractfile(first)
+    if first.name != _INDEX or body is None:
+        raise ValueError("it does not begin with its index")
+    index: dict[str, Any] = json.loads(body.read())
+    return index
+
+
+def _same(found: dict[str, str], index: dict[str, Any]) -> None:
+    if found != index["files"]:
+        raise ValueError(f"{len(found.items() ^ index['files'].items())} files differ")
+
+
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """Turn what is wrong with an archive into `backup_invalid`."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, EOFError, tarfile.TarError, StopIteration) as error:
+        raise InstallError("backup_invalid", f"{path}: {str(error) or 'it is empty'}.") from error
 
 
 def to_bring(layout: Layout, answers: Answers, index: dict[str, Any], data: Path) -> Left:
@@ -172,14 +267,15 @@ def to_bring(layout: Layout, answers: Answers, index: dict[str, Any], data: Path
     return _named(index.get("left_out", []))
 
 
-def drill(layout: Layout, answers: Answers, path: Path) -> dict[str, Any]:
+def drill(layout: Layout, answers: Answers, path: Path, opening: Opening = _NONE) -> dict[str, Any]:
     """Restore a backup into a directory beside, verify its audit log, remove it again.
 
     Returns:
         Release, entries and root of the log; `bring`: the models whose files are not in it.
 
     Raises:
-        InstallError: `backup_invalid` when it cannot be restored or its log does not verify.
+        InstallError: `backup_invalid` when it cannot be restored or its log does not verify;
+            `backup_sealed`.
     """
     release = releases.current(layout)
     if release is None:
@@ -187,7 +283,7 @@ def drill(layout: Layout, answers: Answers, path: Path) -> dict[str, Any]:
     place = layout.data.with_name(layout.data.name + ".drill")
     remove(place)
     try:
-        index = restore(layout, answers, path, data=place)
+        index = restore(layout, answers, path, data=place, opening=opening)
         found = product(layout, answers, release, place).run("audit", "verify")
         if found.get("ok") is not True:
             raise InstallError("backup_invalid", f"{path}: its audit log does not verify.")
@@ -245,26 +341,50 @@ def _named(models: Iterable[dict[str, Any]]) -> Left:
     return [{"id": str(m["id"]), "digest": str(m.get("digest") or "")} for m in models]
 
 
-def _write(layout: Layout, part: Path, release: str, skipped: frozenset[str], left: Left) -> int:
-    paths = list(_files(layout.data, skipped))
-    digests = {}
-    for path in paths:
-        if path.is_file():
-            digests[f"data/{path.relative_to(layout.data)}"] = hash_file(path)[0]
+def _index(layout: Layout, release: str, skipped: frozenset[str], left: Left) -> dict[str, Any]:
+    digests = {
+        f"data/{path.relative_to(layout.data)}": hash_file(path)[0]
+        for path in _files(layout.data, skipped)
+        if path.is_file()
+    }
     made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    table = {"format": 1, "made": made, "release": release, "files": digests, "left_out": left}
-    index = json.dumps(table, sort_keys=True).encode()
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as raw, tarfile.open(fileobj=raw, mode="w") as archive:
+    return {"format": 1, "made": made, "release": release, "files": digests, "left_out": left}
+
+
+def _write(
+    layout: Layout, part: Path, index: dict[str, Any], skipped: frozenset[str], by: Product | None
+) -> dict[str, Any]:
+    """Write an archive; its index.
+
+    Args:
+        by: encrypts it to the officers, and reads it back.
+    """
+    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb+") as file:
+        if by is None:
+            _pack(layout, file, index, skipped)
+        else:
+            words = ("protect", "encrypt", "--data", str(layout.data))
+            with (
+                by.filtering(*words, source=subprocess.PIPE, target=file) as process,
+                process.stdin as pipe,  # type: ignore[union-attr]  # it was asked for
+            ):
+                _pack(layout, pipe, index, skipped)
+        file.flush()
+        os.fsync(file.fileno())
+    return index
+
+
+def _pack(
+    layout: Layout, target: IO[bytes], index: dict[str, Any], skipped: frozenset[str]
+) -> None:
+    said = json.dumps(index, sort_keys=True).encode()
+    with tarfile.open(fileobj=target, mode="w|") as archive:
         info = tarfile.TarInfo(_INDEX)
-        info.size, info.mode = len(index), 0o600
-        archive.addfile(info, io.BytesIO(index))
-        for path in paths:
+        info.size, info.mode = len(said), 0o600
+        archive.addfile(info, io.BytesIO(said))
+        for path in _files(layout.data, skipped):
             archive.add(path, f"data/{path.relative_to(layout.data)}", recursive=False)
-        archive.close()
-        raw.flush()
-        os.fsync(raw.fileno())
-    return len(digests)
 
 
 def _files(data: Path, skipped: frozenset[str]) -> Iterator[Path]:
@@ -276,7 +396,8 @@ def _files(data: Path, skipped: frozenset[str]) -> Iterator[Path]:
             yield path
 
 
-def _below_data(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    for member in archive:
-        if member.name.startswith("data/"):
-            yield member.replace(name=member.name.removeprefix("data/"), deep=False)
+def _below_data(members: Iterator[tarfile.TarInfo]) -> Iterator[tarfile.TarInfo]:
+    for member in members:
+        if not member.name.startswith("data/"):
+            raise ValueError(f"{member.name} is not below data")
+        yield member.replace(name=member.name.removeprefix("data/"), deep=False)

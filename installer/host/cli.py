@@ -62,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
         ("restore", "Put the data of a backup back."),
         ("drill", "Try a backup: restore a copy, verify its log, remove it."),
     ):
-        command(name, text).add_argument("file", type=Path)
+        tried = command(name, text)
+        tried.add_argument("file", type=Path)
+        tried.add_argument("--key", default="", help="an officer's private key, if it is encrypted")
+        tried.add_argument("--passphrase-file", default="", help="has its passphrase or PIN")
     return top
 
 
@@ -158,8 +161,11 @@ def _backup(options: argparse.Namespace) -> Result:
             options.file.absolute(),
             models=options.with_models,
         )
-    say(f"{options.file}: {found['files']} files, {found['bytes'] >> 20} MiB, read back. It holds")
-    say("  secret keys and texts: store it as you would store those. Try it with `drill`.")
+    say(f"{options.file}: {found['files']} files, {found['bytes'] >> 20} MiB, read back.")
+    if found["encrypted"]:
+        say("  The officers' keys open it, each alone. Try it with `drill --key KEY`.")
+    else:
+        say("  It holds secret keys and texts: store it as you store those. Try it with `drill`.")
     _say_models(found["left_out"], "These models are not in it; keep what brings them back")
     return found
 
@@ -168,7 +174,9 @@ def _restore(options: argparse.Namespace) -> Result:
     place = commands.installed(options)
     with open_ledger(place.layout.state):
         place.service.stop()
-        found = backup.restore(place.layout, place.answers, options.file.absolute())
+        found = backup.restore(
+            place.layout, place.answers, options.file.absolute(), opening=_opening(options)
+        )
         bring = backup.to_bring(place.layout, place.answers, found, place.layout.data)
         place.service.start()
     say(f"{place.layout.data} is as it was under {found['release']}.")
@@ -178,10 +186,14 @@ def _restore(options: argparse.Namespace) -> Result:
 
 def _drill(options: argparse.Namespace) -> Result:
     place = commands.installed(options)
-    found = backup.drill(place.layout, place.answers, options.file.absolute())
+    found = backup.drill(place.layout, place.answers, options.file.absolute(), _opening(options))
     say(f"The backup restores; its audit log verifies: {found['entries']} entries.")
     _say_models(found["bring"], "These models must be brought after a restore")
     return found
+
+
+def _opening(options: argparse.Namespace) -> backup.Opening:
+    return backup.Opening(options.key, options.passphrase_file)
 
 
 def _say_models(models: backup.Left, words: str) -> None:

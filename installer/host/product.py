@@ -4,13 +4,15 @@ Rules: the product is started, never imported; its environment is clean and its 
 is the root; answers are the JSON of `--json`. Private keys stay with the product's commands.
 """
 
+import contextlib
 import json
 import os
 import pwd
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from installer.host.answers import Answers, Layout
 from installer.host.assemble import CLEAN, PYTHON
@@ -62,14 +64,12 @@ class Product:
         Raises:
             InstallError: `step_failed` when it does not start or does not end in time.
         """
-        command = [str(self.root / PYTHON), "-I", "-m", "appliance", *arguments]
-        command += ["--data", str(self.data)] if on_data else []
-        command += ["--json"]
-        home = "/" if self.account else str(Path.home())
+        on = ["--data", str(self.data)] if on_data else []
+        command = [*self._command(*arguments), *on, "--json"]
         try:
             return subprocess.run(
                 command,
-                env=CLEAN | {"HOME": home} | _credentials(),
+                env=self._environment(),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -81,6 +81,42 @@ class Product:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise InstallError("step_failed", f"appliance {arguments[0]}: {error}") from error
+
+    @contextlib.contextmanager
+    def filtering(
+        self, *arguments: str, source: IO[bytes] | int, target: IO[bytes] | int
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run a command that reads its standard input and writes its standard output.
+
+        It may ask at the terminal; what it refuses stands on standard error.
+
+        Raises:
+            InstallError: `step_failed` when it does not start or does not end well.
+        """
+        try:
+            process = subprocess.Popen(
+                self._command(*arguments), env=self._environment(), cwd="/", stdin=source,
+                stdout=target, umask=0o077, **self._identity(),
+            )  # fmt: skip
+        except OSError as error:
+            raise InstallError("step_failed", f"appliance {arguments[0]}: {error}") from error
+        with process:
+            try:
+                yield process
+            except BrokenPipeError:
+                pass  # it says why
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            raise InstallError("step_failed", f"appliance {' '.join(arguments[:2])} failed.")
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [str(self.root / PYTHON), "-I", "-m", "appliance", *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        home = "/" if self.account else str(Path.home())
+        return CLEAN | {"HOME": home} | _credentials()
 
     def _identity(self) -> dict[str, Any]:
         if self.account is None or os.geteuid() != 0:

@@ -47,10 +47,11 @@ STAND_ALONE = {
     *(f"trust ceremony {step}" for step in CEREMONY),
     "drift rehearse",
     "task weights",
+    "protect decrypt",
     "docs",
     *(f"signer {verb}" for verb in ("new", "encrypt", "show", "sign")),
 }
-WITHOUT_JSON = {"tui", "trust ceremony guide"}
+WITHOUT_JSON = {"tui", "trust ceremony guide", "protect encrypt", "protect decrypt"}
 PASSED_ON = {"bundle build", "bundle verify", "bundle tuning"}  # their options are the builder's
 
 
@@ -104,7 +105,7 @@ def test_the_commands_are_those_that_are_promised() -> None:
         *(f"eval {verb}" for verb in ("outcomes", "verify", "carry")),
         *(f"tune {verb}" for verb in ("plan", "run", "resume", "show", "offer", "teach")),
         *(f"tune {verb}" for verb in ("list", "compare", "report")), "bundle tuning",
-        *(f"protect {verb}" for verb in ("on", "change", "off")),
+        *(f"protect {verb}" for verb in ("on", "change", "off", "renew", "encrypt", "decrypt")),
         "quantize", *(f"signer {verb}" for verb in ("new", "encrypt", "show", "sign")),
         *(f"queue {verb}" for verb in ("list", "show", "answer", "labels")),
         *(f"upstream {verb}" for verb in ("list", "show", "learn", "approve", "probe", "drain")),

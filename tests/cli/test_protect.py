@@ -1,10 +1,13 @@
-"""`appliance protect`: on, change, off, and a server that is started with the passphrase."""
+"""`appliance protect`: on, change, renew, off, backups, and a server that takes the passphrase."""
 
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from appliance.cli.main import cli
 from appliance.host import host_key
 from tests.api.admin.lab import LabData
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, run_command
 
 WORDS, OTHER = "correct horse battery", "another good passphrase"
 
@@ -30,6 +33,39 @@ def test_on_change_off(lab: LabData, run: Run, tmp_path: Path) -> None:
     assert run("protect", "off", *secret).status == 0
     assert run("protect", "off", *secret, "--json").code == (1, "host_key_missing")
     assert run("key", "list").status == 0
+
+
+def test_keys_are_renewed_by_one_verb(lab: LabData, run: Run, tmp_path: Path) -> None:
+    secret = ("--passphrase-file", tmp_path / "words")
+    (tmp_path / "words").write_text(WORDS)
+    assert run("protect", "renew", "host", *secret, "--json").code == (1, "host_key_missing")
+    assert run("protect", "on", *secret).status == 0
+    assert run("protect", "renew", "host", *secret, "--json").document["protected"]
+    told = run("protect", "renew", "evidence", *secret, "--json").document
+    assert run("protect", "renew", "evidence", *secret, "--json").document == told
+    assert "PUBLIC KEY" in told["pem"] and len(told["hint"]) == 64
+    host_key.lock(lab.data)
+
+
+def piped(*words: str | Path, given: bytes) -> tuple[int, bytes, str]:
+    done = CliRunner().invoke(cli, [str(word) for word in words], input=given)
+    return done.exit_code, done.stdout_bytes, done.stderr
+
+
+def test_a_backup_passes_through(lab: LabData, tmp_path: Path) -> None:
+    archive, on = b"archive" * 400_000, ("--data", lab.data)
+    public, private = tmp_path / "o.pub", tmp_path / "o.pem"
+    (words := tmp_path / "words").write_text(WORDS)
+    made = run_command("signer", "new", private, "--public", public, "--passphrase-file", words)
+    assert made.status == 0
+    status, sealed, _ = piped("protect", "encrypt", "--to", public, *on, given=archive)
+    assert status == 0 and archive[:70] not in sealed
+    opening = ("protect", "decrypt", "--key", private, "--passphrase-file", words)
+    assert piped(*opening, given=sealed)[:2] == (0, archive)
+    status, out, told = piped(*opening, given=sealed[:-1])
+    assert (status, archive.startswith(out)) == (1, True) and "backup_damaged" in told
+    status, out, told = piped("protect", "encrypt", *on, given=b"")
+    assert (status, out) == (1, b"") and "backup_recipients" in told  # a lab has no officers
 
 
 def test_a_detached_server_takes_the_passphrase(lab: LabData, run: Run, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from appliance.errors import AuditRefused, NotFound, Unavailable
 from appliance.evals.outcomes import Outcome
 from appliance.evals.store import OutcomeFiles
 from appliance.governance import erasing
+from appliance.host import at_rest
 from appliance.retrieval.collection import Settings
 from appliance.routing.people import Form
 from appliance.tuning import teaching
@@ -50,8 +51,8 @@ def where(data: Path, words: Iterator[str] | list[str]) -> dict[str, set[str]]:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Texts of appliance.db lie in clear here, so that what is left of them is seen."""
-    monkeypatch.setattr("appliance.wiring.log.seal", lambda *_: None)
+    """Texts lie in clear here, so that what is left of them is seen."""
+    monkeypatch.setattr(at_rest, "cipher_of", lambda *_: at_rest.PLAIN)
     initialise(tmp_path / "data", "lab")
     return tmp_path / "data"
 

@@ -74,6 +74,38 @@ def test_the_passphrase_changes_and_the_files_stay(data: Path) -> None:
     assert kek(data).read_bytes() == SECRET and not host_key.protected(data)
 
 
+def test_a_new_host_key_takes_over_whenever_a_crash_comes(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host_key.make(data, WORDS)
+    host_key.protect(data, [kek(data)])
+    old, true = host_key.held(data), host_key.replace
+    for steps in (0, 1, 1):  # before the key, before the file, before the key takes its name
+        left = [steps]
+
+        def crash(path: Path, content: bytes, left: list[int] = left) -> None:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            true(path, content)
+
+        with monkeypatch.context() as cut:
+            cut.setattr(host_key, "replace", crash)
+            with pytest.raises(KeyboardInterrupt):
+                host_key.renew(data, WORDS, [kek(data)])
+        host_key.lock(data)
+        host_key.unlock(data, WORDS)
+        assert host_key.read(kek(data)) == SECRET
+        if steps:
+            assert code_of(lambda: host_key.change(data, "another")) == "host_key_renewing"
+    assert code_of(lambda: host_key.renew(data, WORDS + "!", [])) == "passphrase_refused"
+    host_key.renew(data, WORDS, [kek(data)])
+    assert [path.name for path in (data / "keys").iterdir()] == ["host.json"]
+    assert host_key.read(kek(data)) == SECRET and host_key.held(data) != old
+    host_key.take(data, old)
+    assert code_of(lambda: host_key.read(kek(data))) == "host_key_damaged"
+
+
 def test_damage_is_told(data: Path) -> None:
     host_key.make(data, WORDS)
     host_key.protect(data, [kek(data)])

@@ -1,4 +1,4 @@
-"""The postings in memory are those of the stored index, however they were made."""
+"""The postings in memory are those of the texts, however they were made."""
 
 import random
 from collections import Counter
@@ -32,7 +32,7 @@ def listed(postings: Postings | Layered) -> dict[str, list[tuple[int, int]]]:
     }
 
 
-def test_rows_and_counts_of_a_stored_index(tmp_path: Path) -> None:
+def test_rows_and_counts_of_a_collection(tmp_path: Path) -> None:
     shelf = collection(tmp_path / "c.db")
     found = texts(1, 40)
     for number, text in enumerate(found):

@@ -1,5 +1,6 @@
 """Keys on a real token: SoftHSM2, whole and with faults."""
 
+import io
 import os
 import shutil
 import signal
@@ -7,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.errors import Refused
 from appliance.tokens import uri
 from appliance.tokens.key import TokenKey
 from appliance.tokens.messages import TokenFound
-from appliance.trust.bytes import ecdsa
+from appliance.trust.bytes import ecdsa, sealed_stream
 from tests.tokens.softhsm import (
     GENERATE,
     LOG_IN,
@@ -55,6 +57,18 @@ def test_a_key_signs_like_one_of_a_file(token: SoftToken) -> None:
         assert ecdsa.verify(key.public_key(), signature, b"message")
         assert not ecdsa.verify(key.public_key(), signature, b"massage")
         assert ecdsa.algorithm(key.public_key()).name == "ecdsa-p384-sha384"
+
+
+def test_a_key_agrees_like_one_of_a_file(token: SoftToken) -> None:
+    other = ec.generate_private_key(ec.SECP384R1())
+    with open_key(token.uri("paula")) as key:
+        shared = key.exchange(ec.ECDH(), other.public_key())
+        assert shared == other.exchange(ec.ECDH(), key.public_key())
+        before, target = token.kept(), io.BytesIO()
+        sealed = io.BytesIO()
+        sealed_stream.seal(io.BytesIO(b"backup"), sealed, [key.public_key()])
+        sealed_stream.unseal(io.BytesIO(sealed.getvalue()), target, key)
+        assert target.getvalue() == b"backup" and token.kept() == before
 
 
 def test_keys_that_are_not_there_or_not_one(token: SoftToken) -> None:

@@ -11,7 +11,7 @@ def test_each_message_is_read_as_it_was_written() -> None:
     uri = TokenUri("/m.so", object="k", id=b"\0")
     orders = [
         messages.FindToken(uri), messages.LogIn(None), messages.MakeTokenKey("1"),
-        messages.SignDigest(b"d"),
+        messages.SignDigest(b"d"), messages.AgreeWith(b"\4"),
     ]  # fmt: skip
     for order in orders:
         assert messages.ORDERS.decode(msgspec.msgpack.encode(order)) == order

@@ -1,20 +1,29 @@
 """The key files of a data directory under a host key: migrated, used, changed, taken back."""
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    load_pem_private_key,
+)
+from cryptography.hazmat.primitives.serialization import PrivateFormat as Form
 
 from appliance.app import initialise, open_services
 from appliance.audit.search import Query
 from appliance.audit.verification.verify import verify_log
 from appliance.auth import certificates
+from appliance.clock import FixedClock
 from appliance.errors import ApplianceError
 from appliance.host import host_key
-from appliance.trust.bytes import evidence
+from appliance.trust.bytes import dsse, ecdsa, evidence, strict_json
+from appliance.trust.policy import lab, policy
 from appliance.wiring import protection
 from tests.smol import SMALL
 
@@ -31,7 +40,7 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 
 def secrets_of(data: Path) -> dict[str, list[bytes]]:
-    """Each key of the host as it could lie on a disk: raw, hex, base64, PEM, DER, scalar."""
+    """Each key of the host as it could lie on a disk: raw, hex, PEM, DER of both kinds, scalar."""
     found = {}
     for path in protection.key_files(data, SMALL):
         plain = host_key.read(path)
@@ -46,6 +55,8 @@ def secrets_of(data: Path) -> dict[str, list[bytes]]:
                 number = key.private_numbers().private_value  # type: ignore[union-attr]
                 scalar = number.to_bytes((number.bit_length() + 7) // 8)
             raw = [body[:60], base64.b64decode(body), scalar]
+            if isinstance(key, EllipticCurvePrivateKey):
+                raw.append(key.private_bytes(Encoding.DER, Form.TraditionalOpenSSL, NoEncryption()))
         found[path.name] = [*raw, *(part.hex().encode() for part in raw)]
     return found
 
@@ -112,6 +123,43 @@ def test_steps_are_recorded_and_undone(data: Path) -> None:
         page = services.reader.search(Query(kind="admin"))
     admin = [entry.body["action"] for entry in page.entries]
     assert admin == ["protect_on"] * 3 + ["protect_change", "protect_off"]
+
+
+def test_keys_are_renewed_with_an_overlap(data: Path) -> None:
+    protection.protect(data, WORDS)
+    before, old = secrets_of(data)["kek"], host_key.held(data)
+    protection.renew_host(data, WORDS)
+    assert secrets_of(data)["kek"] == before and host_key.held(data) != old
+    present = evidence.ensure(data).public_key()
+    following = protection.renew_evidence(data)
+    assert protection.renew_evidence(data) == following  # the same again
+    assert found_on_disk(data, secrets_of(data)) == set()
+    with open_services(data, config=SMALL) as services:
+        room = services.jobs._kinds["gate"].parts  # type: ignore[attr-defined]
+        assert room.evidence().public_key() == present  # no policy lists the next one
+        listed(data, present, following)
+        assert room.evidence().public_key() == following
+        assert not evidence.next_path(data).exists()
+        page = services.reader.search(Query(kind="admin"))
+    assert [e.body["action"] for e in page.entries][-2:] == ["protect_evidence"] * 2
+    assert secrets_of(data).keys() == {"kek", "signing.pem", "evidence.pem", "server.key"}
+
+
+def listed(data: Path, *evaluators: ecdsa.PublicKey) -> None:
+    """A lab's policy that lists these as evaluators."""
+    keys = data / "keys" / "lab"
+    names = (lab.PUBLISHER, *lab.APPROVERS)
+    public = {n: ecdsa.load_public((keys / f"{n}.pub").read_bytes()) for n in names}
+    said = json.loads(
+        json.dumps(lab._policy({**public, evidence.NAME: evaluators[0]}, FixedClock()))
+    )
+    for number, key in enumerate(evaluators):
+        pem = ecdsa.public_pem(key).decode()
+        said["keys"][ecdsa.hint(key)] = {"pem": pem, "person": f"host {number}"}
+    said["roles"][policy.EVALUATOR]["keys"] = [ecdsa.hint(key) for key in evaluators]
+    root = ecdsa.load_private((keys / f"{lab.ROOT}.pem").read_bytes())
+    envelope = dsse.sign(strict_json.dump(said), policy.PAYLOAD_TYPE, [root])
+    (data / "trust" / "policy.json").write_bytes(envelope)
 
 
 def test_a_server_that_runs_is_in_the_way(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from appliance.trust.artifacts.copying import Told
 from appliance.trust.artifacts.records import ModelRecord, ModelState, Records
 from appliance.trust.bytes import directory as directories
 from appliance.trust.bytes import names, oms
+from appliance.trust.bytes.encrypting import encrypt_artifact
 from appliance.trust.bytes.names import MODEL_ID
 from appliance.types import Report
 
@@ -97,6 +98,7 @@ class Intake:
         """Make a copy a model in quarantine; approvals of an earlier one of this id go."""
         part, final = self._part(model_id), self._directory / model_id
         try:
+            encrypt_artifact(part)
             directories.remove_tree(final)
             part.rename(final)
         except BaseException:
@@ -131,6 +133,7 @@ class Intake:
                     f"{model_id} is in use, {record.state}; its files are missing, and only the"
                     f" artifact with the digest {record.digest} brings them back.",
                 )
+            encrypt_artifact(part)
             part.rename(self._directory / model_id)
         except BaseException:
             self.abandon(model_id)

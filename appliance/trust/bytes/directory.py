@@ -3,7 +3,8 @@
 Rules: everything is reached from one directory descriptor, so that renaming a parent changes
 nothing; only plain files with one name and plain directories are allowed; names obey
 `names.problem`; nothing may be under the paths that OMS leaves out; numbers, sizes and depth are
-bounded. Each file is checked again at the descriptor that is opened.
+bounded. Each file is checked again at the descriptor that is opened. In a data directory, files
+that lie encrypted (`host/at_rest.py`) are listed and opened as what they are.
 """
 
 import contextlib
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance.errors import SignatureRefused
+from appliance.errors import SignatureRefused, StateRefused
+from appliance.host import at_rest
+from appliance.host.at_rest import PLAIN, TextCipher
 from appliance.text import visible
 from appliance.trust.bytes import names, sealed
 from appliance.trust.bytes.manifest import MAX_FILES
@@ -37,11 +40,13 @@ class Artifact:
         fd: descriptor of the directory.
         sizes: bytes of every file by relative path, `model.sig` included.
         owners: uids that the files must belong to; None on a medium, where nothing is believed.
+        cipher: of the data directory that it is in.
     """
 
     fd: int
     sizes: Mapping[str, int]
     owners: Owners = None
+    cipher: TextCipher = PLAIN
 
     @property
     def covered(self) -> dict[str, int]:
@@ -65,16 +70,17 @@ class Artifact:
         return self.prefix(names.SIGNATURE_FILE, MAX_BUNDLE)
 
     def open(self, name: str) -> int:
-        """Open one of the files, checked once more.
+        """Open one of the files, checked once more; one that lies encrypted is opened in memory.
 
         Raises:
-            SignatureRefused: what `sealed.open_regular` raises.
+            SignatureRefused: what `sealed.open_regular` raises; `artifact_unreadable`.
         """
-        return sealed.open_regular(self.fd, name, self.owners)
+        fd = sealed.open_regular(self.fd, name, self.owners)
+        return _decrypted(fd, name, self.cipher) if self.cipher and _encrypted(fd) else fd
 
     def prefix(self, name: str, limit: int) -> bytes:
-        """The first bytes of one of the files, at most `limit`."""
-        return read_prefix(self.fd, name, limit, self.owners)
+        """The first bytes of one of the files, at most `limit`. Raises as `open`."""
+        return _prefix_and_close(self.open(name), name, limit)
 
 
 @contextlib.contextmanager
@@ -88,8 +94,10 @@ def open_artifact(path: Path, owners: Owners = None) -> Iterator[Artifact]:
         SignatureRefused: `artifact_not_directory`, `artifact_unreadable`, `file_symlink`,
             `file_hardlink`, `file_special`, `file_owner`, `file_name_refused`,
             `file_ignored_path`, `file_limit`.
+        StateRefused: `host_key_locked`.
     """
     shown = visible(str(path), limit=200)
+    cipher = at_rest.cipher_of(path)
     try:
         fd = os.open(path, _OPEN)
     except OSError as error:
@@ -100,9 +108,41 @@ def open_artifact(path: Path, owners: Owners = None) -> Iterator[Artifact]:
         ) from error
     try:
         sealed.check_owner(os.fstat(fd), shown, owners)
-        yield Artifact(fd, _list(fd, owners), owners)
+        sizes = _list(fd, owners)
+        yield Artifact(fd, _plain_sizes(fd, sizes, owners) if cipher else sizes, owners, cipher)
     finally:
         os.close(fd)
+
+
+def _plain_sizes(root: int, sizes: Mapping[str, int], owners: Owners) -> dict[str, int]:
+    """The sizes of files as they are, of which some lie encrypted."""
+    found = dict(sizes)
+    for name, size in sizes.items():
+        if size > at_rest.OVERHEAD:
+            fd = sealed.open_regular(root, name, owners)
+            try:
+                found[name] = size - at_rest.OVERHEAD * _encrypted(fd)
+            finally:
+                os.close(fd)
+    return found
+
+
+def _encrypted(fd: int) -> bool:
+    return os.pread(fd, len(at_rest.MARK), 0) == at_rest.MARK
+
+
+def _decrypted(fd: int, name: str, cipher: TextCipher) -> int:
+    """A file in memory in the place of one that lies encrypted, which is closed."""
+    try:
+        text = cipher.open(_prefix_and_close(fd, name, MAX_FILE_BYTES))
+    except StateRefused as error:
+        raise SignatureRefused(
+            "artifact_unreadable", f"{visible(name)} does not decrypt.", param=name
+        ) from error
+    memory = os.memfd_create("text", os.MFD_CLOEXEC)
+    sealed.write_all(memory, memoryview(text))
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
 
 
 def _list(root: int, owners: Owners) -> dict[str, int]:
@@ -212,7 +252,10 @@ def read_prefix(directory: int, name: str, limit: int, owners: Owners = None) ->
     Raises:
         SignatureRefused: what `sealed.open_regular` raises; `artifact_unreadable`.
     """
-    fd = sealed.open_regular(directory, name, owners)
+    return _prefix_and_close(sealed.open_regular(directory, name, owners), name, limit)
+
+
+def _prefix_and_close(fd: int, name: str, limit: int) -> bytes:
     try:
         data = bytearray()
         while len(data) < limit and (block := os.read(fd, min(sealed.BLOCK, limit - len(data)))):

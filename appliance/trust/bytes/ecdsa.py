@@ -30,6 +30,9 @@ class SigningKey(Protocol):
     def sign(self, data: bytes, algorithm: ec.ECDSA, /) -> bytes:
         """A DER signature over `data`."""
 
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: PublicKey, /) -> bytes:
+        """The secret that it shares with another key of its curve."""
+
 
 class Algorithm(NamedTuple):
     """A curve's one signature algorithm, named as in the OMS algorithm registry."""

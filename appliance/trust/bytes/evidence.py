@@ -1,8 +1,9 @@
 """The evidence key: with which this appliance signs what it measured.
 
-Rules: the key is made on this machine, P-384, mode 0600, under the host key
-where there is one, and only backups carry it; it has no
-weight until a trust policy lists it in the role `evaluator`.
+Rules: the key is made on this machine, P-384, mode 0600, under the host key where there is one, and
+only backups carry it; it has no weight until a trust policy lists it in the role `evaluator`. The
+next one waits beside it, and takes its place once a policy lists that: what the old one signed
+holds for as long as the policy lists the old one, too.
 """
 
 import os
@@ -23,17 +24,34 @@ def path(data: Path) -> Path:
     return data / "keys" / f"{NAME}.pem"
 
 
-def ensure(data: Path, mark: bytes = b"") -> ecdsa.PrivateKey:
+def next_path(data: Path) -> Path:
+    """The file of the private key that follows."""
+    return data / "keys" / f"{NAME}.next.pem"
+
+
+def following(data: Path) -> ecdsa.PrivateKey | None:
+    """The key that waits, if one does; raises as `ensure`."""
+    return ensure(data, place=next_path(data)) if next_path(data).exists() else None
+
+
+def advance(data: Path) -> None:
+    """Put the next key in the place of the present one, which is gone then. Raises OSError."""
+    host_key.replace(path(data), next_path(data).read_bytes())
+    next_path(data).unlink()
+
+
+def ensure(data: Path, mark: bytes = b"", place: Path | None = None) -> ecdsa.PrivateKey:
     """The evidence key of a data directory; made where there is none.
 
     Args:
         mark: is before the PEM of a new key.
+        place: of the next one.
 
     Raises:
         StateRefused: `evidence_key_unusable`.
         SignatureRefused: `signature_key_unsupported`.
     """
-    file = path(data)
+    file = place or path(data)
     try:
         if file.exists():
             return ecdsa.load_private(host_key.read(file))

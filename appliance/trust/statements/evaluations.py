@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from appliance.clock import iso
+from appliance.db import SealedBytes
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.facts import TaskFacts
 from appliance.trust.policy.policy import TrustPolicy
@@ -45,7 +46,9 @@ CREATE TABLE replays (
 """
 """The next migration: what each certified candidate answered to open items, by digest."""
 
-_REPLAYS: Final = sa.table("replays", *map(sa.column, ("certificate", "answers")))
+_REPLAYS: Final = sa.table("replays", sa.column("certificate"), sa.column("answers", SealedBytes))
+TEXTS: Final = _REPLAYS
+"""The columns that lie encrypted."""
 _CERTIFICATES: Final = sa.table(
     "certificates", *map(sa.column, ("id", "task_digest", "envelope", "added_us"))
 )

@@ -11,6 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from appliance.db import SealedBytes
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import route
@@ -42,7 +43,11 @@ CREATE TABLE route_replays (
 """
 """A later migration: what the stages of each certified route did with open items, by digest."""
 
-_REPLAYS: Final = sa.table("route_replays", *map(sa.column, ("certificate", "answers")))
+_REPLAYS: Final = sa.table(
+    "route_replays", sa.column("certificate"), sa.column("answers", SealedBytes)
+)
+TEXTS: Final = _REPLAYS
+"""The columns that lie encrypted."""
 _CERTIFICATES: Final = sa.table(
     "route_certificates", *map(sa.column, ("id", "route_digest", "envelope", "added_us"))
 )

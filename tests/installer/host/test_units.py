@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from appliance.host import host_key
 from installer.bundle import runtime
 from installer.host import answers, units
 from installer.host.preflight import OURS
-from tests.conftest import need_tool
+from tests.conftest import CHECKOUT, need_tool
 
 CHOSEN = answers.combine({"host": "0.0.0.0"})
 LAYOUT = answers.layout(CHOSEN, user=False, home=Path("/root"))
 WORST = 1.5
+CREDENTIAL = "LoadCredentialEncrypted=appliance.passphrase:/etc/appliance/passphrase.cred"
 
 
 def score(path: Path) -> float:
@@ -52,6 +54,7 @@ def test_systemd_understands_every_line(tmp_path: Path, gpu: bool) -> None:
     for name, text in units.units(LAYOUT, CHOSEN, "1.0", gpu=gpu).items():
         text = re.sub(r"(?m)^RootDirectory=.*$", "", text)
         text = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text)
+        text = text.replace("[Service]\n", f"[Service]\n{CREDENTIAL}\n")  # as the guide adds it
         (tmp_path / name).write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *tmp_path.glob("*.service")],
@@ -60,6 +63,15 @@ def test_systemd_understands_every_line(tmp_path: Path, gpu: bool) -> None:
     )
     wrong = ("Unknown", "ailed to parse", "is not normalized", "ignoring")
     assert not any(word in done.stderr for word in wrong), done.stderr
+
+
+def test_the_passphrase_comes_as_a_credential_and_a_token_never_to_the_service() -> None:
+    guide = (CHECKOUT / "docs" / "admin-guide.md").read_text()
+    assert CREDENTIAL in guide and CREDENTIAL.split("=")[1].split(":")[0] == host_key.CREDENTIAL
+    text = units.units(LAYOUT, CHOSEN, "1.0")[units.SERVICE]
+    assert "\nMountAPIVFS=yes\n" in text  # credentials are mounted into the service's own root
+    assert "PrivateMounts=no" not in text and "pcscd" not in text
+    assert re.findall(r"(?m)^BindPaths=(.*)$", text) == [str(LAYOUT.data)]  # no socket of a daemon
 
 
 def test_without_a_plugin_there_is_no_device() -> None:

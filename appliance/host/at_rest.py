@@ -1,0 +1,124 @@
+"""Texts at rest: the one cipher of a data directory's columns, lines and files.
+
+Rules:
+- Its keys hang on the log's key-encryption key, `audit/kek`. Outside of a data directory there is
+  none, and texts lie in plain.
+- AES-SIV (RFC 5297) without a nonce: equal texts look equal, which SQL asks, and lengths show.
+- `MARK` begins what is encrypted. What has none was written by an older release: it is read as it
+  lies, until the next write or `appliance protect` encrypts it.
+"""
+
+import contextlib
+import functools
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from appliance.errors import StateRefused
+from appliance.host import host_key
+
+MARK: Final = b"\1sealed:"
+"""No text of a client and no file of ours begins so: JSON, labels and pages print."""
+OVERHEAD: Final = len(MARK) + 16
+MOST: Final = 1 << 30
+"""Bytes of the largest text; a larger file lies as it is."""
+DATABASE, COLLECTION, FILE = b"texts of appliance.db", b"texts of collections", b"texts of files"
+_KEK: Final = Path("audit", "kek")
+_DEPTH: Final = 6
+"""Folders above a file that are looked at for the data directory that it is in."""
+
+
+class TextCipher:
+    """Encrypts texts for one purpose.
+
+    Args:
+        kek: the key-encryption key; empty where there is none, and then texts lie in plain.
+    """
+
+    def __init__(self, kek: bytes = b"", purpose: bytes = b"") -> None:
+        halves = (sha256(purpose + b" %d" % half + kek).digest() for half in range(2))
+        self._siv = AESSIV(b"".join(halves)) if kek else None
+
+    def __bool__(self) -> bool:
+        return self._siv is not None
+
+    def seal(self, content: bytes) -> bytes:
+        """A text as it lies; an empty one lies as it is."""
+        if self._siv is None or not content or len(content) > MOST:
+            return content
+        return MARK + self._siv.encrypt(content, None)
+
+    def open(self, kept: bytes) -> bytes:
+        """The text. Raises StateRefused (`content_unavailable`) without its key."""
+        if not kept.startswith(MARK):
+            return kept
+        try:
+            if self._siv is None:
+                raise InvalidTag
+            return self._siv.decrypt(kept[len(MARK) :], None)
+        except (InvalidTag, ValueError) as error:
+            message = "A text of the data directory is encrypted under another key."
+            raise StateRefused("content_unavailable", message) from error
+
+    def seal_line(self, line: bytes) -> bytes:
+        """A text as it lies where only what prints may lie."""
+        sealed = self.seal(line)
+        return sealed if sealed is line else MARK + b64encode(sealed[len(MARK) :])
+
+    def open_line(self, kept: bytes) -> bytes:
+        """The same back; raises as `open`."""
+        if not kept.startswith(MARK):
+            return kept
+        try:
+            return self.open(MARK + b64decode(kept[len(MARK) :]))
+        except ValueError:  # no base64
+            return self.open(MARK)
+
+
+PLAIN: Final = TextCipher()
+
+
+def cipher_of(path: Path, purpose: bytes = FILE) -> TextCipher:
+    """The cipher of what lies at a path; for who may not read the key, as where there is none.
+
+    Raises:
+        OSError: the key cannot be read.
+        StateRefused: `host_key_locked`, `host_key_damaged`.
+    """
+    place = path.absolute()
+    for folder in (place, *place.parents)[: _DEPTH + 1]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            return _cipher(host_key.read(folder / _KEK), purpose)
+    return PLAIN
+
+
+def read(path: Path) -> bytes:
+    """The content of a file. Raises OSError, and StateRefused as `cipher_of`."""
+    return cipher_of(path).open(path.read_bytes())
+
+
+def sealed(path: Path, content: bytes) -> bytes:
+    """The bytes that a file of this content has; raises as `cipher_of`."""
+    return cipher_of(path).seal(content)
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """The whole lines of a file, without their ends; raises as `read`."""
+    cipher = cipher_of(path)
+    return [cipher.open_line(line) for line in path.read_bytes().split(b"\n")[:-1] if line]
+
+
+def sealed_lines(path: Path, lines: Iterable[bytes]) -> bytes:
+    """The bytes of such lines; raises as `cipher_of`."""
+    cipher = cipher_of(path)
+    return b"".join(cipher.seal_line(line) + b"\n" for line in lines)
+
+
+@functools.lru_cache(maxsize=8)
+def _cipher(kek: bytes, purpose: bytes) -> TextCipher:
+    return TextCipher(kek, purpose)

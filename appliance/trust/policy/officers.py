@@ -1,0 +1,22 @@
+"""The officers of a site: who holds its root of trust, and opens its backups."""
+
+from pathlib import Path
+
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy import trusted_file
+
+
+def keys(directory: Path) -> tuple[ecdsa.PublicKey, ...]:
+    """The public keys of the root's holders; none in a lab.
+
+    Args:
+        directory: `DATA/trust`.
+
+    Raises:
+        PolicyRefused: as `trusted_file.load`.
+    """
+    if not trusted_file.exists(directory):
+        return ()
+    root = trusted_file.load(directory).root
+    held = (root.keys[name].keyval["public"] for name in root.roles["root"].keyids)
+    return tuple(ecdsa.load_public(str(pem).encode()) for pem in held)
