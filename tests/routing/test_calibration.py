@@ -22,6 +22,7 @@ from appliance.datasets.items import Item
 from appliance.errors import ApplianceError, EvaluationRefused, PolicyRefused
 from appliance.evals import asking
 from appliance.evals.job import DIRECTORY
+from appliance.host import at_rest
 from appliance.looks.answers import BATCH
 from appliance.routing import calibration, catalogue
 from appliance.routing.certifying import Observed
@@ -108,7 +109,7 @@ async def test_a_route_is_certified_and_then_its_first_stage_answers(
     assert certificate.id == result["certificate"]
     assert certificate.found.threshold_micros == round(result["threshold"] * 1e6)
     assert (certificate.found.interval, certificate.found.company) == ("tango", False)
-    page = (place / "report.html").read_text()
+    page = at_rest.read(place / "report.html").decode()
     assert "of the last 365 days: 1 (1 at delta 0.05)" in page and "Room is left" not in page
     assert "Certified" in page and "accepted error against coverage" in page
 
@@ -124,7 +125,9 @@ async def test_what_the_rules_leave_is_certified(lab: Services, tmp_path: Path) 
     asked = [e["request_id"] for e in entries(lab, kind="intent", key_id="evaluation")]
     mine = [a for a in asked if a.startswith(f"route-{result['job']}-certify")]
     assert len(mine) == 2 * result["groups"]
-    assert result["certificate"] and "What is promised" in (place / "report.html").read_text()
+    assert (
+        result["certificate"] and "What is promised" in at_rest.read(place / "report.html").decode()
+    )
     old = lab.routes.certificates.of(terms(lab).route_digest, _policy(lab))[0]
     route = lab.routes._look("ruled").route
     with pytest.raises(PolicyRefused) as caught:
@@ -177,7 +180,7 @@ async def test_answers_weigh_as_their_groups_have_items(lab: Services, tmp_path:
     write_dataset(lab, tmp_path / "others", dev=160, certify=240, doubled=3)
     result = await calibrate(lab, terms(lab, route="alike", dataset="others"))
     assert (result["weight"], result["effective"], result["groups"]) == ("groups", groups, groups)
-    page = (lab.data / DIRECTORY / str(result["job"]) / "report.html").read_text()
+    page = at_rest.read(lab.data / DIRECTORY / str(result["job"]) / "report.html").decode()
     assert "Groups count alike, however many requests each sends." in page
 
 

@@ -9,6 +9,7 @@ import pytest
 from appliance.app import Services
 from appliance.datasets import directory
 from appliance.errors import ApplianceError, TuningRefused
+from appliance.host import at_rest
 from tests.evals.orders import item
 from tests.smol import ID
 
@@ -47,7 +48,7 @@ async def test_a_dataset_comes_of_it_that_says_who_answered(
     digest = ready.lifecycle.record(ID).digest
     assert len(found) == result["taken"] and {one.teacher for one in found} == {digest}
     assert made.manifest.version == 2 and ID in made.manifest.source
-    record = json.loads((Path(result["dataset"]) / "teaching.json").read_text())
+    record = json.loads(at_rest.read(Path(result["dataset"]) / "teaching.json"))
     assert record["teacher"] == {"id": ID, "digest": digest, "shots": 2}
     assert record["licence"] == TERMS and record["share_dropped"] == result["share_dropped"]
 
