@@ -14,6 +14,7 @@ from appliance.app import Services, open_services
 from appliance.audit.search import Query
 from appliance.errors import TaskRefused
 from appliance.facts import TaskFacts
+from appliance.host import at_rest
 from appliance.tasks import catalogue
 from appliance.tasks.catalogue import ApprovedTasks
 from appliance.trust.artifacts import signing
@@ -125,7 +126,8 @@ async def test_a_task_that_was_changed_in_the_store_does_not_answer(
     approve(own, "orders", *APPROVERS)
     stored = own.data / "models" / "orders" / "task.toml"
     stored.chmod(0o600)
-    stored.write_text(stored.read_text().replace("engine", "wings "))
+    changed = at_rest.read(stored).replace(b"engine", b"wings ")
+    stored.write_bytes(at_rest.sealed(stored, changed))
     async with app_of(own) as client:
         answer = await ask(client)
         assert answer.status_code >= 400

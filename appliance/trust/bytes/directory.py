@@ -73,7 +73,8 @@ class Artifact:
         """Open one of the files, checked once more; one that lies encrypted is opened in memory.
 
         Raises:
-            SignatureRefused: what `sealed.open_regular` raises; `artifact_unreadable`.
+            SignatureRefused: what `sealed.open_regular` raises; `artifact_unreadable`;
+                `file_changed` for one that does not decrypt.
         """
         fd = sealed.open_regular(self.fd, name, self.owners)
         return _decrypted(fd, name, self.cipher) if self.cipher and _encrypted(fd) else fd
@@ -137,7 +138,7 @@ def _decrypted(fd: int, name: str, cipher: TextCipher) -> int:
         text = cipher.open(_prefix_and_close(fd, name, MAX_FILE_BYTES))
     except StateRefused as error:
         raise SignatureRefused(
-            "artifact_unreadable", f"{visible(name)} does not decrypt.", param=name
+            "file_changed", f"{visible(name)} does not decrypt.", param=name
         ) from error
     memory = os.memfd_create("text", os.MFD_CLOEXEC)
     sealed.write_all(memory, memoryview(text))
