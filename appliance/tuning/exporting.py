@@ -15,12 +15,12 @@ from appliance.datasets.duplicates import plain
 from appliance.errors import TuningRefused
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import summarise
+from appliance.host import at_rest
 from appliance.tasks import definition
 from appliance.trust.artifacts.adapter import STATEMENT_FILE, Base
 from appliance.trust.artifacts.verified import VerifiedModel
 from appliance.trust.bytes import durable
 from appliance.trust.bytes.directory import sync_directory
-from appliance.trust.bytes.encrypting import encrypt
 from appliance.tuning import dev_outcomes, record, rows
 from appliance.tuning.forgetting import Forgotten
 from appliance.tuning.proof import AdapterProof
@@ -81,8 +81,9 @@ def export(
         for part, contents in parts.items():
             (whole / part).mkdir(mode=0o750, parents=True)
             for name, content in contents.items():
-                durable.replace(whole / part / name, content, 0o640)
-        encrypt(whole / TASK)  # its examples
+                path = whole / part / name
+                kept = at_rest.sealed(path, content) if part == TASK else content  # it has examples
+                durable.replace(path, kept, 0o640)
         durable.replace(whole / dev_outcomes.FILE, outcomes, 0o640)
         (whole / dev_outcomes.FILE).rename(directory / dev_outcomes.FILE)
         for part in parts:  # the adapter at last

@@ -27,6 +27,7 @@ from appliance.audit.log import Draft
 from appliance.audit.search import Query
 from appliance.clock import FixedClock
 from appliance.errors import Refused
+from appliance.host import at_rest
 from appliance.jobs.kind import Context
 from appliance.types import Json, Receipt
 from tests.api.admin.lab import make_lab
@@ -144,7 +145,7 @@ async def test_weeks_are_read_once_and_a_change_is_an_alarm(tmp_path: Path) -> N
         assert log.suspended == [(TASK, "drift_found")] and log.withdrawn == [TASK]
         await log.look(suspends=True)
         assert len(log.recorded("drift_alarm")) == len(log.suspended) == len(log.withdrawn) == 1
-        text = (log.services.data / watch.DIRECTORY / f"{TASK}.json").read_text()
+        text = at_rest.read(log.services.data / watch.DIRECTORY / f"{TASK}.json").decode()
         assert "hose" not in text and "hydraulics" not in text and "ENTIRELY" not in text
 
 

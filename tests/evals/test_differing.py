@@ -22,6 +22,7 @@ from appliance.evals import differing, judging
 from appliance.evals.gate_outcomes import read_pairs
 from appliance.evals.job import DIRECTORY
 from appliance.evals.pairs import MILLION, ItemPair
+from appliance.host import at_rest
 from appliance.jobs.kind import Waits
 from appliance.looks import sealed_lines
 from appliance.trust.artifacts import signing
@@ -165,7 +166,7 @@ async def test_the_verdict_is_that_of_all_labels(
         assert not any(each["item"] in name for each in answers for name in requests)
         looks = [e for e in entries(services) if e.get("action") == "gate_look"]
         assert len(looks) == 2  # one for each gate: the resumed one kept its own
-        page = (services.data / DIRECTORY / str(job) / "report.html").read_text()
+        page = at_rest.read(services.data / DIRECTORY / str(job) / "report.html").decode()
         assert "Logistic regression" not in page and "anna and ben labelled" in page
 
 

@@ -26,6 +26,7 @@ from appliance.evals.job import DIRECTORY
 from appliance.evals.outcomes import Outcome
 from appliance.evals.packs.items import FILES, PINS, items
 from appliance.facts import TaskFacts
+from appliance.host import at_rest
 from appliance.jobs.kind import Stop
 from appliance.looks import answers
 from appliance.looks.answers import SealedAnswers
@@ -127,7 +128,7 @@ async def test_a_pass_is_certified_and_then_the_task_serves(lab: Services, few: 
     place = lab.data / DIRECTORY / str(result["job"])
     written = b"".join(p.read_bytes() for p in place.iterdir())
     assert not any(pair.item.encode() in written for pair in outcomes)  # items stay encrypted
-    page = (place / "report.html").read_text()
+    page = at_rest.read(place / "report.html").decode()
     assert page.index("logistic regression") < page.index("incumbent: none")
     approve(lab, "orders", *APPROVERS)
     assert lab.store.inventory.record("orders").state == "approved"

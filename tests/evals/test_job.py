@@ -16,6 +16,7 @@ from appliance.evals.outcomes import parse
 from appliance.evals.packs.items import items
 from appliance.evals.parameters import EvaluationWanted
 from appliance.evals.store import NEIGHBOURS
+from appliance.host import at_rest
 from appliance.host.energy import EnergyMeter
 from appliance.jobs.kind import Stop
 from appliance.looks import answers
@@ -109,11 +110,11 @@ async def test_every_candidate_answers_every_item(
     assert result["digests"]["task"] != result["digests"]["dataset"]
     assert result["digests"][f"model {ID}"] == ready.supervisor.served()[0].digest
     directory = ready.data / DIRECTORY / str(live.job.id)
-    page = (directory / "report.html").read_text()
+    page = at_rest.read(directory / "report.html").decode()
     assert result["answer"].split(":")[0] in page and "logistic regression, n=100" in page
     assert "no embedding model" in page and "Speed and memory" in page
-    assert json.loads((directory / "result.json").read_text()) == result
-    unheld = [parse(line) for line in (directory / "006.jsonl").read_bytes().splitlines()]
+    assert json.loads(at_rest.read(directory / "result.json")) == result
+    unheld = [*map(parse, at_rest.read_lines(directory / "006.jsonl"))]
     assert all(line.tokens >= 1 for line in unheld)
 
 
@@ -166,7 +167,7 @@ async def test_answers_are_recorded_like_those_of_apps(
     lines = [
         parse(line)
         for path in (ready.data / DIRECTORY / str(live.job.id)).glob("*.jsonl")
-        for line in path.read_bytes().splitlines()
+        for line in at_rest.read_lines(path)
     ]
     assert len({line.item for line in lines} & {f"dev{n:03}" for n in range(12)}) == 3
     assert all(line.answer in ("hydraulics", "engine") and line.confidence_micros for line in lines)
@@ -318,7 +319,7 @@ async def test_nearest_neighbours_by_a_real_embedding_model(
     assert 0.5 < own["quality"] < 1 and own["tokens"] == 0 and result["candidate"] == own["name"]
     assert own["calibration_error"] is not None
     (kept,) = (home / DIRECTORY).glob(f"*/{NEIGHBOURS}")
-    learned = read(kept.read_bytes())
+    learned = read(at_rest.read(kept))
     assert isinstance(learned, NeighbourModel) and len(learned.vectors) == 120
     assert learned.embedder == result["digests"]["model minilm"]
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from appliance.evals.job import DIRECTORY
+from appliance.host import at_rest
 from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.cli.conftest import Done, run_command
 from tests.evals.orders import write_data, write_task
@@ -70,7 +71,7 @@ def lines(lab: LabData, number: int) -> list[dict[str, Any]]:
     path = lab.data / DIRECTORY / str(number) / "000.jsonl"
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    return [json.loads(line) for line in at_rest.read_lines(path)]
 
 
 def begin(lab: LabData, task: Path, data: Path) -> int:
