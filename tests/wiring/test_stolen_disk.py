@@ -47,6 +47,7 @@ Reader = Callable[[Services], str]
 PLACES: Final = {
     "audit": "records' texts encrypted one by one; who asked which model when in clear",
     "appliance.db": "schema.SEALED encrypted; names, states, times, digests, signed statements",
+    "site_looks.db": "ids, marks and verdicts of looks of other appliances: no text",
     "files.db": "parts of files and of batches encrypted one by one; names of models, counts",
     "collections": "schema.TEXTS encrypted; names, readers, sizes, digests",
     "models": "artifacts of texts encrypted; models, adapters and signatures as they came",
@@ -73,7 +74,7 @@ TABLES: Final = {
         " model_approvals models replays route_certificates route_monitors route_replays"
         " route_samples route_suspensions route_traffic seen_logs cosigned_heads shadow_answers"
         " task_pointers upstream_agreements upstream_approvals upstream_fingerprints used"
-        " used_place spent spent_place"
+        " used_place spent spent_place travelling"
     ),
     "files.db": "batches file_parts files",
     "collections/c.db": (
