@@ -1,5 +1,6 @@
 """The person behind a request: verified or claimed, demanded, limited by groups, in the record."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,8 +17,9 @@ from appliance.audit.entry import LogEntry
 from appliance.audit.proof import check_proof
 from appliance.audit.search import Query
 from appliance.clock import FixedClock
-from appliance.config import PeopleConfig
+from appliance.config import LdapConfig, PeopleConfig, PeopleGroupConfig
 from appliance.errors import Forbidden, NotFound
+from appliance.people.directories import DirectoryPerson
 from appliance.retrieval.collection import Settings
 from appliance.retrieval.service import SearchQuery
 from appliance.types import Caller, EndUser
@@ -34,6 +36,8 @@ TASK = "org/strict:1"
 """A task that is for verified people, whoever asks."""
 
 
+WARD = "https://ward.example"
+"""A login service whose people a directory knows."""
 Opened = tuple[Login, FixedClock, Services, Cards]
 
 
@@ -83,7 +87,14 @@ def opened(
     initialise(directory / "data", "lab", clock)
     cards = Cards(directory / "cards")
     config = login.site(PeopleConfig(required=(TASK, "vault")))
-    config = replace(config, certificates={"card": cards.config()})
+    ward = PeopleGroupConfig(("ad/CN=Ward,DC=site",), ("*",), "4711")
+    config = replace(
+        config,
+        certificates={"card": cards.config()},
+        oidc={**config.oidc, "ward": login.config(issuer=WARD, directory="ad")},
+        ldap={"ad": LdapConfig()},
+        groups={**config.groups, "ward": ward},
+    )
     with open_services(directory / "data", config=config, clock=clock) as services:
         yield login, clock, services, cards
 
@@ -375,6 +386,34 @@ async def test_certificates_that_are_refused_get_no_answer_and_are_in_the_log(
     await write_counts(site.services.rejected, site.services.audit, everything=True)
     counted = site.services.reader.search(Query(kind="counted", after=size - 1)).entries
     assert [entry.body["codes"] for entry in counted] == [wanted]
+
+
+async def test_the_rights_of_a_directory_hold_and_are_in_the_record(site: Site) -> None:
+    known = site.services.end_users._directory("ad")._known
+    names = frozenset({"cn=ward,dc=site"})
+    known["ann"] = DirectoryPerson("Ann", names, None, time.monotonic() + 9e9)
+    token = site.login.token(iss=WARD)  # its own groups do not count
+    reply = await site.chat(token)
+    assert reply.status_code == 200
+    for entry in site.entries(reply):
+        said = {name: value for name, value in entry.body.items() if name.startswith("end_user")}
+        assert said.pop("end_user_until_us") == (NOW + 300) * 1_000_000
+        assert said == {
+            "end_user": site.services.end_users.aliases.of("ann"), "end_user_from": "oidc:ward",
+            "end_user_groups": ["ward"], "end_user_groups_from": "ldap:ad",
+            "end_user_cost_centre": "4711",
+        }  # fmt: skip
+    site.services.usage.follow()
+    used = site.services.usage.used("cost_centre", "month")
+    assert {centre: sums.requests for (_, centre), sums in used.items() if centre} == {"4711": 1}
+    for refused, code, status in (
+        (("person_disabled", "Closed."), "person_disabled", 403), (None, "people_unavailable", 503),
+    ):  # fmt: skip
+        known["ann"] = replace(known["ann"], refused=refused, at=time.monotonic())
+        if refused is None:
+            known.clear()
+        reply = await site.chat(token)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
 
 
 def test_the_record_says_which_directory_told_the_groups() -> None:
