@@ -152,6 +152,8 @@ ATTACKS: Final[Mapping[str, tuple[Attack, str]]] = {
 }  # fmt: skip
 """With a person `ann` who is in `Board`, and through it in `All`."""
 
+SILENT: Final = ("nothing", "half an answer")
+"""Those that last until the lookup's time is over."""
 NAMES: Final = (
     "*", "a*", "ann)(userPrincipalName=*", "ann)(|(userPrincipalName=*)", "*)(uid=*))(|(uid=*",
     "ann\\2a", "\\61nn", "ann\\00", "(ann)", "&ann", ANN, "ann,dc=site", "a" * 256,
