@@ -1607,6 +1607,9 @@ CODES: Final[dict[str, Code]] = {
         "an answer would have to be kept to be given again, and texts of this key are not",
         "Leave Idempotency-Key out, or use a key whose texts are kept.",
     ),
+    "disk_full": Code(
+        "the disk has no room for what is to be kept", "Free disk space; then send it again."
+    ),
     "answer_unkept": Code(
         "an answer could not be kept to be given again, so it was not given",
         "Free disk space; then send the request again: a model runs again.",

@@ -24,10 +24,14 @@ def visible(text: str, *, limit: int = 2_000, newlines: bool = False) -> str:
         newlines: keep "\\n" and "\\t" as they are.
     """
     cut = text[:limit]
-    shown = "".join(
-        c if (newlines and c in "\n\t") or unicodedata.category(c) not in _HIDDEN else _escape(c)
-        for c in cut
-    )
+    shown = cut
+    if not cut.isprintable():  # nothing that is printable is hidden
+        shown = "".join(
+            c
+            if (newlines and c in "\n\t") or unicodedata.category(c) not in _HIDDEN
+            else _escape(c)
+            for c in cut
+        )
     return shown if len(text) <= limit else shown + "…"
 
 

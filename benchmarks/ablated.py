@@ -32,6 +32,7 @@ class MemoryLog(AuditLog):
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
+        self._held = {}
 
     @classmethod
     def open(cls, directory: Path, **_: Any) -> "MemoryLog":
@@ -54,6 +55,11 @@ class MemoryLog(AuditLog):
 
     @property
     def latched(self) -> str | None:
+        """Never."""
+        return None
+
+    @property
+    def unwritable(self) -> str | None:
         """Never."""
         return None
 

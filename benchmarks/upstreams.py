@@ -1,132 +1,264 @@
-"""The front host's limit: one-token answers a second from engines that compute nothing, log on.
+"""The front host's price: processor time, log entries and bytes of a one-token answer.
 
-Two engines, the server and this client share the machine, so that the processor time of the server
-for an answer says more than the rate: its inverse is what one core can do.
+Two engines that compute nothing answer each side in turn, and the load comes from here, so that
+the processor time of each server is its own. The sides take turns, and the median of the rounds
+counts: processor time moves little on a busy machine, rates do. The controls are our server without
+its log, another checkout of it, LiteLLM's proxy and nginx.
 
-usage: python -m benchmarks.upstreams [SECONDS]
+usage: python -m benchmarks.upstreams [--answers 2000] [--rounds 5] [--beside CHECKOUT]
+       [--litellm ENVIRONMENT] [--nginx PROGRAM]
+A checkout has its own `.venv`; LiteLLM's environment has `litellm[proxy]` installed.
 """
 
+import argparse
 import asyncio
+import contextlib
 import json
+import os
+import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import httpcore
 
 from appliance.app import initialise, open_services
-from tests.engines import free_port
+from benchmarks.machine import CHECKOUT, children
+from benchmarks.servers import free_port
 from tests.routing.upstreams.site import BIG, approve
 
 _CLIENTS: Final = 32
+_WARM: Final = 200
 _OK: Final = 200
+_COUNTED: Final = """
+SELECT (SELECT count(*) FROM leaf WHERE kind IN ('intent', 'hop', 'outcome')),
+  (SELECT total(length(body)) FROM leaf WHERE kind IN ('intent', 'hop', 'outcome')),
+  (SELECT total(length(nonce) + length(ct)) FROM content)
+"""
+_NGINX: Final = """
+daemon off; pid PLACE/pid; error_log PLACE/error.log; events {}
+http {
+  access_log PLACE/access.log; client_body_temp_path PLACE/b; proxy_temp_path PLACE/p;
+  fastcgi_temp_path PLACE/f; uwsgi_temp_path PLACE/u; scgi_temp_path PLACE/s;
+  upstream engines { UPSTREAMS }
+  server { listen 127.0.0.1:PORT; location / { proxy_pass http://engines; } }
+}
+"""
 
 
-async def measured(seconds: float, root: Path) -> dict[str, Any]:
-    """Start everything, ask for so many seconds, end everything."""
-    data, port = root / "data", free_port()
+@dataclass
+class FrontSide:
+    """One server under load, in each round anew.
+
+    Attributes:
+        command: starts it.
+        secret: its key.
+        data: of ours, where its log is.
+        ms: processor time of an answer, in each round.
+        rates: answers a second, in each round.
+        answers: whole answers, those of warming up too.
+    """
+
+    name: str
+    command: list[str]
+    port: int
+    secret: str
+    place: Path
+    data: Path | None = None
+    ms: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    answers: int = 0
+    failed: int = 0
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[int]:
+        """The process that answers."""
+        env = {**os.environ, "APPLIANCE_DATA": str(self.data or "")}
+        with tempfile.TemporaryFile() as said:
+            server = await asyncio.create_subprocess_exec(
+                *self.command, cwd=self.place, env=env, stdout=said, stderr=said
+            )
+            try:
+                yield server.pid
+            except RuntimeError as error:
+                said.seek(0)
+                raise RuntimeError(f"{self.name}: {said.read()[-2000:].decode()}") from error
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    server.terminate()
+                await server.wait()
+
+    def result(self) -> dict[str, Any]:
+        """The figures."""
+        found: dict[str, Any] = {
+            "processor_ms": round(median(self.ms), 3),
+            "processor_ms_of_rounds": [round(one, 3) for one in self.ms],
+            "answers_s": round(median(self.rates), 1),
+            "failed": self.failed,
+        }
+        log = None if self.data is None else self.data / "audit" / "log.db"
+        if log is not None and self.name != "log off":
+            with sqlite3.connect(f"file:{log}?mode=ro", uri=True) as database:
+                counts = database.execute(_COUNTED).fetchone()
+            names = ("entries", "entry_bytes", "text_bytes")
+            found |= {n: round(c / self.answers, 2) for n, c in zip(names, counts, strict=True)}
+        return found
+
+
+def _ours(root: Path, name: str, urls: list[str], command: list[str]) -> FrontSide:
+    """A data directory whose upstream is the engines; its hosts are learnt and approved."""
+    data, port = root / name.replace(" ", "-") / "data", free_port()
+    data.parent.mkdir()
     initialise(data, "lab")
-    engines = [await _started("-m", "benchmarks.null_upstream") for _ in range(2)]
-    try:
-        urls = [f"http://127.0.0.1:{int(await one.stdout.readline())}" for one in engines]
-        with (data / "appliance.toml").open("w") as file:
-            file.write(f"[server]\nport = {port}\n[engine]\nmax_queued = 256\n")
-            file.write('[upstreams.big]\nkind = "vllm"\nmodel = "null"\nslots = 32\n')
-            file.write(f"urls = {json.dumps(urls)}\n")
-        with open_services(data) as services:
-            await services.upstreams.learn("uid:0", BIG)
-            approve(services)
-            secret = services.keys.create("bench")[1]
-            await services.upstreams.close()
-        server = await _started("-m", "appliance", "serve", "--data", str(data))
-        try:
-            return await _load(f"http://127.0.0.1:{port}", secret, seconds, server.pid)
-        finally:
-            server.terminate()
-            await server.wait()
-    finally:
-        for one in engines:
-            one.kill()
-            await one.wait()
+    with (data / "appliance.toml").open("w") as file:
+        file.write(f"[server]\nport = {port}\n[engine]\nmax_queued = 256\n")
+        file.write('[upstreams.big]\nkind = "vllm"\nmodel = "null"\nslots = 32\n')
+        file.write(f"urls = {json.dumps(urls)}\n")
+    with open_services(data) as services:
+        asyncio.run(services.upstreams.learn("uid:0", BIG))
+        approve(services)
+        secret = services.keys.create("bench")[1]
+    return FrontSide(name, [*command, "--port", str(port)], port, secret, CHECKOUT, data)
 
 
-async def _started(*arguments: str) -> Any:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+def _litellm(root: Path, urls: list[str], environment: Path) -> FrontSide:
+    place, port = root / "litellm", free_port()
+    place.mkdir()
+    models = [
+        {
+            "model_name": BIG,
+            "litellm_params": {
+                "model": "text-completion-openai/null",
+                "api_base": f"{url}/v1",
+                "api_key": "none",
+            },
+        }
+        for url in urls
+    ]
+    # JSON is YAML.
+    settings = {"model_list": models, "general_settings": {"master_key": "sk-bench"}}
+    (place / "config.yaml").write_text(json.dumps(settings))
+    program = str(environment / "bin" / "litellm")
+    command = [program, "--config", str(place / "config.yaml"), "--host", "127.0.0.1"]
+    return FrontSide("litellm", [*command, "--port", str(port)], port, "sk-bench", place)
 
 
-async def _load(url: str, secret: str, seconds: float, pid: int) -> dict[str, Any]:
+def _nginx(root: Path, urls: list[str], program: str) -> FrontSide:
+    place, port = root / "nginx", free_port()
+    place.mkdir()
+    servers = " ".join(f"server {url.removeprefix('http://')};" for url in urls)
+    text = _NGINX.replace("PLACE", str(place)).replace("PORT", str(port))
+    (place / "nginx.conf").write_text(text.replace("UPSTREAMS", servers))
+    command = [program, "-p", str(place), "-c", str(place / "nginx.conf")]
+    return FrontSide("nginx", command, port, "none", place)
+
+
+async def _round(side: FrontSide, answers: int) -> None:
+    """Start a side, warm it up, load it, end it."""
     body = json.dumps({"model": BIG, "prompt": "Is it?", "max_tokens": 1}).encode()
     headers = [
-        ("host", "bench"), ("authorization", f"Bearer {secret}"),
+        ("host", "bench"), ("authorization", f"Bearer {side.secret}"),
         ("content-type", "application/json"), ("content-length", str(len(body))),
     ]  # fmt: skip
-    times: list[float] = []
-    failed = 0
-    async with httpcore.AsyncConnectionPool(max_connections=_CLIENTS) as pool:
+    url = f"http://127.0.0.1:{side.port}/v1/completions"
+    async with (
+        side.serving() as pid,
+        httpcore.AsyncConnectionPool(max_connections=_CLIENTS) as pool,
+    ):
 
-        async def ask() -> int:
-            path = f"{url}/v1/completions"
-            answer = await pool.request("POST", path, headers=headers, content=body)
-            return answer.status
+        async def ask() -> bool:
+            whole = (await pool.request("POST", url, headers=headers, content=body)).status == _OK
+            side.answers += whole
+            return whole
 
-        async def client(end: float) -> None:
-            nonlocal failed
-            while (begun := time.perf_counter()) < end:
-                if await ask() == _OK:
-                    times.append(time.perf_counter() - begun)
-                else:
-                    failed += 1
+        async def client(left: list[int]) -> None:
+            while left:
+                left.pop()
+                side.failed += not await ask()
+
+        async def load(count: int) -> None:
+            left = [0] * count
+            await asyncio.gather(*(client(left) for _ in range(_CLIENTS)))
 
         await _until_ready(ask)
-        await asyncio.gather(*(client(time.perf_counter() + 1.0) for _ in range(_CLIENTS)))
-        times.clear()
+        await load(_WARM)
         before, begun = _processor(pid), time.perf_counter()
-        await asyncio.gather(*(client(begun + seconds) for _ in range(_CLIENTS)))
-        spent, wall = _processor(pid) - before, time.perf_counter() - begun
-    times.sort()
-    return {
-        "answers_s": round(len(times) / wall, 1),
-        "failed": failed,
-        "server_ms_per_answer": round(spent / len(times) * 1e3, 3),
-        "answers_s_of_one_core": round(len(times) / spent, 1),
-        "p50_ms": round(times[len(times) // 2] * 1e3, 1),
-        "p99_ms": round(times[int(len(times) * 0.99)] * 1e3, 1),
-    }
+        await load(answers)
+        side.ms.append((_processor(pid) - before) / answers * 1e3)
+        side.rates.append(answers / (time.perf_counter() - begun))
 
 
 async def _until_ready(ask: Any) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         try:
-            if await ask() == _OK:
+            if await ask():
                 return
-        except httpcore.ConnectError:
+        except (httpcore.NetworkError, httpcore.RemoteProtocolError):
             pass
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
     raise RuntimeError("the server did not answer")
 
 
 def _processor(pid: int) -> float:
-    """Seconds of processor time of a process so far."""
-    import os
+    """Seconds of processor time of a process and its children so far."""
+    total = 0
+    for one in (pid, *children(pid)):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+@contextlib.contextmanager
+def _engines(count: int) -> Iterator[list[str]]:
+    """Engines that compute nothing; their addresses."""
+    command = [sys.executable, "-m", "benchmarks.null_upstream"]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, cwd=CHECKOUT) for _ in range(count)
+    ]
+    try:
+        ports = [int(one.stdout.readline()) for one in started if one.stdout is not None]
+        yield [f"http://127.0.0.1:{port}" for port in ports]
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
 
 
 def main() -> None:
     """Print one JSON document."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
-    with tempfile.TemporaryDirectory(prefix="upstreams-") as root:
-        found = asyncio.run(measured(seconds, Path(root)))
-    print(json.dumps(found, indent=2))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.upstreams")
+    parser.add_argument("--answers", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--beside", type=Path)
+    parser.add_argument("--litellm", type=Path)
+    parser.add_argument("--nginx")
+    wanted = parser.parse_args()
+    serve = ["-m", "appliance", "serve"]
+    programs = {"ours": [sys.executable, *serve]}
+    programs["log off"] = [sys.executable, "-m", "benchmarks.ablated", "--no-log"]
+    if wanted.beside is not None:
+        programs["beside"] = [str(wanted.beside / ".venv" / "bin" / "python"), *serve]
+    with tempfile.TemporaryDirectory(prefix="upstreams-") as place, _engines(2) as urls:
+        root, sides = Path(place), list[FrontSide]()
+        for name, command in programs.items():
+            sides.append(_ours(root, name, urls, command))
+        if wanted.beside is not None:
+            sides[-1].place = wanted.beside
+        if wanted.litellm is not None:
+            sides.append(_litellm(root, urls, wanted.litellm))
+        if wanted.nginx is not None:
+            sides.append(_nginx(root, urls, wanted.nginx))
+        for number in range(wanted.rounds):
+            for side in sides if number % 2 == 0 else reversed(sides):
+                asyncio.run(_round(side, wanted.answers))
+        print(json.dumps({side.name: side.result() for side in sides}, indent=2))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ _WHOLE: Final[Mapping[str, str]] = {
 }
 _BELOW_V1: Final = frozenset(
     {
-        "batches", "chat", "classify", "completions", "embeddings", "files", "messages", "models",
-        "rerank", "responses",
+        "batches", "chat", "classify", "completions", "conversations", "embeddings", "files",
+        "messages", "models", "rerank", "responses",
     }
 )  # fmt: skip
 """First parts of addresses whose client was given a base URL without `/v1`."""

@@ -7,13 +7,14 @@ and its pages with remote assets are off.
 
 import functools
 import re
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.middleware import Middleware
-from starlette.routing import compile_path
+from starlette.routing import BaseRoute, Match, compile_path
+from starlette.types import Receive, Scope, Send
 
 import appliance
 from appliance.api import witness
@@ -101,6 +102,7 @@ def create_lan_app(services: "Services") -> FastAPI:
         ],
     )
     there.app, app.state.routes = app, there
+    app.router.routes.insert(0, _ExactRoutes(there))
     app.state.services = services
     app.state.large_bodies = LargeBodies()
     app.state.running = set()  # requests with an Idempotency-Key
@@ -140,9 +142,23 @@ class _Routes:
     app: FastAPI
 
     @functools.cached_property
-    def _known(self) -> list[tuple[re.Pattern[str], Set[str]]]:
+    def _contexts(self) -> list[RouteContext]:
         contexts = iter_route_contexts(self.app.routes)
-        return [(compile_path(str(one.path))[0], set(one.methods or ())) for one in contexts]
+        return [one for one in contexts if one.path is not None]
+
+    @functools.cached_property
+    def _known(self) -> list[tuple[re.Pattern[str], Set[str]]]:
+        return [(compile_path(str(one.path))[0], set(one.methods or ())) for one in self._contexts]
+
+    @functools.cached_property
+    def exact(self) -> Mapping[tuple[str, str], RouteContext]:
+        """Those without parameters, by method and path; of two the first."""
+        return {
+            (method, str(one.path)): one
+            for one in reversed(self._contexts)
+            if "{" not in str(one.path) and one.app is not None
+            for method in one.methods or ()
+        }
 
     def __call__(self, path: str) -> bool:
         """True of a path that a route has, by whatever method."""
@@ -151,6 +167,25 @@ class _Routes:
     def methods(self, path: str) -> list[str]:
         """All methods that a path takes."""
         return sorted({m for pattern, some in self._known if pattern.match(path) for m in some})
+
+
+class _ExactRoutes(BaseRoute):
+    """The routes without parameters, found at once: the framework asks each in turn, twice."""
+
+    def __init__(self, there: _Routes) -> None:
+        self._there = there
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Find the route."""
+        found = self._there.exact.get((scope.get("method", ""), scope["path"]))
+        if found is None:
+            return Match.NONE, {}
+        route = found.original_route
+        return Match.FULL, {"endpoint": found.endpoint, "path_params": {}, "route": route}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have it answer."""
+        await self._there.exact[scope["method"], scope["path"]].app(scope, receive, send)
 
 
 def _observer(services: "Services") -> Observer:

@@ -17,11 +17,13 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from appliance.api.dialect import speaks_anthropic
+from appliance.audit.store import full
 from appliance.errors import (
     CODES,
     ApplianceError,
@@ -128,6 +130,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "output_invalid": 500,
     "audit_corrupt": 503,
     "audit_unavailable": 503,
+    "disk_full": 503,
     "log_ends_early": 503,
     "state_differs": 503,
     "site_stale": 503,
@@ -172,6 +175,7 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
     "model_unavailable": 60,
     "shutting_down": 10,
     "audit_unavailable": 60,
+    "disk_full": 60,
     "log_ends_early": 600,
     "key_quarantined": 600,
 }
@@ -180,10 +184,10 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
 # Trying again at once cannot help, or may cost the work a second time.
 _HOPELESS: Final = frozenset(
     {
-        "answer_unkept", "audit_corrupt", "audit_unavailable", "internal_error", "key_quarantined",
-        "log_ends_early", "model_suspended", "output_invalid", "state_differs", "upstream_denied",
-        "upstream_incomplete", "upstream_invalid", "upstream_lost", "upstream_redirect",
-        "upstream_timeout",
+        "answer_unkept", "audit_corrupt", "audit_unavailable", "disk_full", "internal_error",
+        "key_quarantined", "log_ends_early", "model_suspended", "output_invalid", "state_differs",
+        "upstream_denied", "upstream_incomplete", "upstream_invalid", "upstream_lost",
+        "upstream_redirect", "upstream_timeout",
     }
 )  # fmt: skip
 _TYPES: Final[Mapping[int, str]] = {
@@ -298,6 +302,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ApplianceError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(OperationalError, _on_database)
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:
@@ -310,6 +315,12 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
             item["items"] = list(error.ids)
         return JSONResponse(item, 202, {"location": answer.headers["location"], **_APPLIED})
     return answer
+
+
+async def _on_database(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, OperationalError) or not full(error.orig):
+        raise error
+    return error_response(Unavailable("disk_full", "There is no room to keep this."))
 
 
 def _prefers_async(request: Request) -> bool:

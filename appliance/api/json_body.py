@@ -1,8 +1,12 @@
 """The JSON of a request's body: one meaning, or refused.
 
-Rules: UTF-8; no key twice in an object, since two readers could each take another one; no half of
-a surrogate pair anywhere, which neither the log nor a model could be given. The refusal names the
-place.
+Rules:
+- UTF-8; no key twice in an object, since two readers could each take another one; no half of a
+  surrogate pair anywhere, which neither the log nor a model could be given. The refusal names the
+  place.
+- An endpoint of a request, its body and its caller that gives a response is called without the
+  framework's search for parameters, a tenth of what an answer costs. What a router is included
+  with (`KEYS`) describes it and does nothing.
 """
 
 import asyncio
@@ -12,20 +16,25 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from appliance.api.deps import services_of
+from appliance.api.deps import caller_of, services_of
 from appliance.api.errors import place_name
-from appliance.api.idempotency import HEADER, once
+from appliance.api.idempotency import HEADER, Handler, once
 from appliance.api.large_bodies import SMALL, check_messages
 from appliance.errors import BadRequest
 from appliance.text import visible
 from appliance.wire.openai.characters import half_pair
 
+_TAKEN: Final = {"request", "body", "caller"}
 _UNREAD: Final = 32 << 20
 """Bytes of large bodies after which the garbage that grew old with them is collected."""
 _MAY_SPELL_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -35,14 +44,43 @@ class JsonRoute(APIRoute):
     """A route whose body is read by `parsed`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of the framework, with a request that reads JSON in this way."""
-        handle = super().get_route_handler()
+        """The handler, with a request that reads JSON in this way."""
+        handle = _direct(self) or super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
             read = _JsonRequest(request.scope, request.receive)
             return await (once(read, handle) if HEADER in request.headers else handle(read))
 
         return handle_strictly
+
+
+def _direct(route: APIRoute) -> Handler | None:
+    """The handler of an endpoint that needs nothing of the framework; None of any other."""
+    endpoint, hints = route.endpoint, get_type_hints(route.endpoint)
+    given = hints.pop("return", None)
+    responses = all(
+        isinstance(one, type) and issubclass(one, Response) for one in get_args(given) or (given,)
+    )
+    if not responses or route.dependencies or hints.keys() != _TAKEN:
+        return None
+    model: type[BaseModel] = hints["body"]
+
+    async def handle(request: Request) -> Response:
+        try:
+            body = model.model_validate(await request.json())
+        except ValidationError as error:
+            told = [
+                {**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)
+            ]
+            raise RequestValidationError(told) from error
+        except ClientDisconnect as error:
+            raise HTTPException(400) from error
+        found: Response = await endpoint(
+            request=request, body=body, caller=await caller_of(request)
+        )
+        return found
+
+    return handle
 
 
 class _JsonRequest(Request):

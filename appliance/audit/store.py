@@ -162,7 +162,7 @@ def code(error: BaseException) -> str:
     return "database_damaged" if damaged(error) else "audit_unavailable"
 
 
-def full(error: BaseException) -> bool:
+def full(error: BaseException | None) -> bool:
     """True if SQLite refused for want of disk space."""
     return bool(getattr(error, "sqlite_errorcode", None) == driver.SQLITE_FULL)
 

@@ -45,6 +45,7 @@ class IncomingFile:
         self._files, self._limits = files, limits
         self._used = files.used(key_id)
         self._rest, self._lines, self._bytes = bytearray(), 0, 0
+        self._open = 0  # bytes of the line that has no end yet
         self._key, self._until = key_id, until_us
         self._id = ""
         self._check_room(1)
@@ -72,10 +73,11 @@ class IncomingFile:
             raise TooLarge("request_too_large", what, param="file")
         self._check_room(self._bytes)
         self._rest += data
-        end = self._rest.rfind(b"\n") + 1
-        if end >= PART_BYTES:
+        ended = data.rfind(b"\n") + 1
+        self._open = len(data) - ended if ended else self._open + len(data)
+        if (end := len(self._rest) - self._open) >= PART_BYTES:
             self._keep(end)
-        self._check_line(len(self._rest) - self._rest.rfind(b"\n") - 1)
+        self._check_line(self._open)
 
     def finish(self, until_us: int | None = None) -> KeptFile:
         """Have the file there.

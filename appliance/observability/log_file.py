@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.observability.log_lines import JsonLines, Unwaited, write_all
+from appliance.types import Json
 
 _BLOCK: Final = 1 << 16
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
@@ -43,9 +44,8 @@ class _Numbered(JsonLines):
         super().__init__()
         self._numbers = itertools.count(1)  # two threads may ask for the next
 
-    def format(self, record: logging.LogRecord) -> str:
-        line_id = f"{os.getpid()}.{next(self._numbers)}"
-        return json.dumps({"id": line_id, **json.loads(super().format(record))})
+    def fields(self, record: logging.LogRecord) -> dict[str, Json]:
+        return {"id": f"{os.getpid()}.{next(self._numbers)}", **super().fields(record)}
 
 
 def log_file(data: Path) -> Path:

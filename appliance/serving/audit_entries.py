@@ -53,12 +53,16 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
         fields["unused"] = list(answers.unused)
     if caller.hop is not None:
         fields["hop"] = dict(vars(caller.hop))
+    if prepared.first is not None:
+        fields["sent"] = dict(prepared.first.sent)
     prompt: object = request.messages or request.prompt or request.tokens or request.texts
     if request.query is not None:
         prompt = {"query": request.query, "documents": request.texts}
     # Stop strings and the words behind a bias are the client's text too: erasable, and not
     # in the permanent body.
-    texts = {"prompt": _text(prompt), "stop": _text(request.stop), **caller.texts()}
+    texts = {"prompt": _text(prompt), **caller.texts()}
+    if request.stop:
+        texts["stop"] = _text(request.stop)
     if request.task.labels:
         texts["labels"] = _text(request.task.labels)
     if request.sampling.logit_bias:

@@ -53,6 +53,29 @@ class Provenance:
     unused: tuple[str, ...] = ()
 
 
+@dataclass
+class FirstHop:
+    """The host that a request goes to first; the entries of the request say so, where all is well.
+
+    Attributes:
+        sent: about the host, for the intent.
+        recorded: whether an intent with that is durable.
+        unsent: whether nothing was sent to it.
+        answered: what it said of its answer, once that is whole.
+    """
+
+    sent: Mapping[str, Json]
+    recorded: bool = False
+    unsent: bool = True
+    answered: Mapping[str, Json] | None = None
+
+    def ended(self) -> dict[str, Json]:
+        """Fields for the outcome; none where an entry of its own says how it ended."""
+        if self.unsent:
+            return {"unsent": True}
+        return {} if self.answered is None else {"answered": dict(self.answered)}
+
+
 @dataclass(frozen=True)
 class PreparedRequest:
     """A request that a backend has checked and measured; it can run.
@@ -64,6 +87,7 @@ class PreparedRequest:
         max_tokens: most tokens of one choice: what was asked, or what the context leaves.
         form: how reasoning and calls are read out of the text.
         computed: the numbers of the answer as they come; None where it cannot be computed again.
+        first: the host on the network that it goes to first; None where it goes to none.
     """
 
     request: GenerationRequest
@@ -74,6 +98,7 @@ class PreparedRequest:
     provenance: Provenance
     form: ReplyForm = field(default_factory=ReplyForm)
     computed: Computed | None = None
+    first: FirstHop | None = None
 
     @property
     def choices(self) -> int:

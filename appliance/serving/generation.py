@@ -382,6 +382,8 @@ class Generation:
             fields["citations"] = list(self.about.cited.commitments)
         if self.by is not None:
             fields["answered_by"] = self.by.fields()
+        if self._prepared.first is not None:
+            fields |= self._prepared.first.ended()
         self._metrics.generations.labels(self.card.id, status).inc()
         self._metrics.prompt_tokens.labels(self.card.id).inc(self.prompt_tokens)
         self._metrics.cached_tokens.labels(self.card.id).inc(self.cached_tokens)

@@ -147,6 +147,8 @@ class Inference:
             draft = intent(admitted.caller, admitted.prepared)
             shared = self._shared
             receipt = await shared.recording.append(draft)
+            if admitted.prepared.first is not None:
+                admitted.prepared.first.recorded = True
             created = shared.clock.wall_us() // 1_000_000
             generation = Generation(
                 admitted, receipt, created, shared.recording, buffered=shared.buffered

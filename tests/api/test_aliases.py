@@ -14,6 +14,7 @@ from tests.api.fake import CARD, TEXT
     [
         ("/chat/completions", "/v1/chat/completions"), ("/models/a/b", "/v1/models/a/b"),
         ("/v1/v1/messages", "/v1/messages"), ("/messages", "/v1/messages"),
+        ("/conversations/c/items", "/v1/conversations/c/items"),
         ("/rerank", "/v1/rerank"), ("/v2/rerank", "/v1/rerank"), ("/health", "/healthz"),
         ("/v1/health", "/healthz"), ("/v1/models", "/v1/models"), ("/tokenize", "/tokenize"),
         ("/v1", "/v1"), ("/", "/"), ("/v1/v1", "/v1/v1"), ("/modelsx", "/modelsx"),

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from starlette.routing import compile_path
 
 from appliance.api.app import DOCUMENTATION, PUBLIC, create_lan_app
 from appliance.api.dialect import speaks_anthropic
@@ -68,6 +69,8 @@ JSON = {"content-type": "application/json"}
 def routes_of(app: FastAPI) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for one in iter_route_contexts(app.routes):
+        if one.path is None:  # finds others
+            continue
         found.setdefault(str(one.path), set()).update(one.methods or ())
     return found
 
@@ -91,6 +94,19 @@ def shaped(reply: httpx.Response) -> dict[str, Any]:
 
 
 # the surface
+
+
+def test_routes_without_parameters_are_those_that_the_framework_finds(lan: Lan) -> None:
+    exact = lan.app.state.routes.exact
+    assert len(exact) > 20 and ("POST", "/v1/chat/completions") in exact
+    known = [one for one in iter_route_contexts(lan.app.routes) if one.path is not None]
+    for (method, path), found in exact.items():
+        first = next(
+            one
+            for one in known
+            if method in (one.methods or ()) and compile_path(str(one.path))[0].match(path)
+        )
+        assert first.original_route is found.original_route, path
 
 
 async def test_the_lan_serves_these_routes_and_no_other(lan: Lan) -> None:

@@ -74,6 +74,24 @@ async def test_nor_in_json_inside_a_text(lan: Lan, field: str, value: Any, param
     assert (error["code"], error["param"]) == ("invalid_value", param)
 
 
+async def test_an_answer_needs_no_search_for_parameters(
+    lan: Lan, chat_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(**_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("fastapi.routing.solve_dependencies", never)
+    for path, body in (
+        ("/v1/chat/completions", chat_body),
+        ("/v1/completions", {"model": chat_body["model"], "prompt": "Hi"}),
+        ("/v1/messages", {**chat_body, "max_tokens": 3}),
+        ("/v1/responses", {"model": chat_body["model"], "input": "Hi"}),
+    ):
+        reply = await lan.client.post(path, json=body)
+        assert reply.status_code == 200, reply.text
+    assert (await lan.client.get("/v1/models")).status_code == 500  # the control
+
+
 def test_whole_pairs_are_characters() -> None:
     assert parsed(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
     assert half_pair({"a": ["b", {"c": "\U0001f600"}]}) is None

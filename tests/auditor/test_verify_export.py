@@ -111,6 +111,35 @@ def test_both_take_entries_about_people_beside_older_ones(tmp_path: Path) -> Non
     assert [one["user"] for one in users if one["user"]["uid"] == "p-1"] == [person]  # no claim
 
 
+def test_both_take_hops_in_entries_of_requests_beside_older_ones(tmp_path: Path) -> None:
+    log = new_log(tmp_path / "log")
+    host: dict[str, Json] = {
+        "host": "https://gpu-1", "digest": _HEX, "identity": "claimed", "state": "ready"
+    }  # fmt: skip
+    said: dict[str, Json] = {"answer": "a", "model": "m", "fingerprint": "", "finish": "stop"}
+    with open_log(log) as opened:
+
+        def request(name: str, sent: dict[str, Json], ended: dict[str, Json], *own: Draft) -> None:
+            (asked,) = opened.append(intent(name, PROMPT, **sent)).result()
+            if own:
+                opened.append(*own).result()
+            fields = {"intent": asked.seq, "request_id": name, "status": "ok", **ended}
+            opened.append(Draft("outcome", fields)).result()
+
+        hop: dict[str, Json] = {"request_id": "r1", "upstream": "big", "hop": 1, **host}
+        both = ({"event": "sent"}, {**said, "event": "answered"})
+        request("r1", {}, {}, *(Draft("hop", {**hop, **each}) for each in both))
+        request("r2", {"sent": host}, {"answered": said})
+        request("r3", {"sent": host}, {"unsent": True})
+    assert verify_log(log).ok
+    code, lines = run(exported(log, tmp_path / "out"), log / "genesis.pub")
+    assert code == 0, lines
+    for form in ("csv", "rfc5424", "cef", "ocsf"):
+        export(log, form, tmp_path / form)
+        text = (tmp_path / form).read_text()
+        assert all(text.count(name) >= 2 for name in ("r1", "r2", "r3")), form
+
+
 def test_the_fields_of_each_kind_are_those_of_the_first() -> None:
     def names(fields: str) -> set[str]:
         return {field.rstrip("+*0123456789") for field in fields.split()}

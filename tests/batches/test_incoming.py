@@ -2,6 +2,7 @@
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,26 @@ def test_a_line_of_four_mebibytes_passes_and_one_byte_more_does_not(files: KeptF
     assert caught.value.code == "batch_line_too_long"
     two.drop()
     assert files.used("app") == 4 * MIB + 3
+
+
+class _Looked(bytearray):
+    """Counts the bytes that are looked through."""
+
+    total = 0
+
+    def rfind(self, *given: Any) -> int:
+        self.total += len(self)
+        return super().rfind(*given)
+
+
+def test_a_line_that_comes_in_crumbs_is_looked_through_once(files: KeptFiles) -> None:
+    one, seen = incoming(files), _Looked()
+    one._rest = seen
+    for _ in range(MIB // 16):
+        one.take(b"abcdefgh" * 8)
+    assert len(seen) == 4 * MIB and seen.total <= 4 * MIB
+    one.take(b"\n{}")
+    assert one.finish().lines == 2
 
 
 def test_lines_and_bytes_have_their_limits(files: KeptFiles) -> None:

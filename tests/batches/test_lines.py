@@ -1,6 +1,7 @@
 """Lines of a batch: read, checked together, written; ids that tell their line."""
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -87,6 +88,18 @@ def test_each_second_use_of_an_id_is_told_with_both_lines() -> None:
         assert problem.line is not None and f"line {problem.line - 900}" in problem.message
     three = checked(line("same") for _ in range(3))
     assert sorted(problem.line or 0 for problem in three.problems) == [2, 3]
+
+
+@pytest.mark.slow
+def test_a_million_lines_take_little_memory_and_the_last_is_compared_with_the_first() -> None:
+    text = b'{"custom_id": "%d", "url": "/v1/chat/completions", "body": {"model": "m"}}\n'
+    tracemalloc.start()
+    check = checked(text % (n % 999_999) for n in range(1_000_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    (problem,) = check.problems
+    assert (problem.code, problem.line, check.total) == ("batch_id_twice", 1_000_000, 1_000_000)
+    assert peak < 128 << 20
 
 
 def test_a_file_of_nothing_is_told() -> None:

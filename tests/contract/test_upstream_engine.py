@@ -15,7 +15,7 @@ import pytest
 from appliance.config import AuditConfig, Config, UpstreamConfig
 from appliance.types import GenerationRequest, ModelKind
 from tests.engines import contract, tokens_of
-from tests.routing.upstreams.site import answer, caller, entries, ready
+from tests.routing.upstreams.site import all_hops, answer, caller, ready
 
 _GIVEN = {name: os.environ.get(f"UPSTREAM_{name}", "") for name in ("KIND", "URL", "MODEL")}
 _DOES = msgspec.convert(os.environ.get("UPSTREAM_DOES", "generate"), ModelKind)
@@ -35,7 +35,7 @@ async def test_the_engine_answers_as_an_upstream(tmp_path: Path) -> None:
         asked = await contract(services, "engine")
         await services.upstreams.probe("uid:0", "engine")
         assert services.upstreams.get("engine").hosts[0].state == "ready"
-        assert [hop["event"] for hop in entries(services, "hop")] == ["sent", "answered"] * asked
+        assert [hop["event"] for hop in all_hops(services)] == ["sent", "answered"] * asked
         if services.upstreams.get("engine").kind.tokenize is not None:
             await tokens_of(services, "engine")
 
@@ -56,4 +56,4 @@ async def test_its_vectors_and_scores_belong_to_their_texts(tmp_path: Path) -> N
         assert query is not None or abs(np.linalg.norm(first) - 1) < 1e-6
         await services.upstreams.probe("uid:0", "engine")
         assert services.upstreams.get("engine").hosts[0].state == "ready"
-        assert [hop["event"] for hop in entries(services, "hop")] == ["sent", "answered"]
+        assert [hop["event"] for hop in all_hops(services)] == ["sent", "answered"]

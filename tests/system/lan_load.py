@@ -26,6 +26,9 @@ WORD: Final = "Cormorant"
 """In every text that a client sends: it must be nowhere in the clear afterwards."""
 
 RPM, TPM = 2, 16
+LINES: Final = 3
+"""Of each batch."""
+_GONE: Final = "response_not_found"
 APPS: Final[dict[str, tuple[str, ...]]] = {
     "one": (),
     "batch": ("--priority", "batch"),
@@ -36,9 +39,10 @@ APPS: Final[dict[str, tuple[str, ...]]] = {
     "revoked": (),
 }
 KINDS: Final = {
-    "chat": 12, "stream": 14, "completion": 8, "response": 5, "schema": 5, "tool": 4,
-    "embedding": 12, "tokens": 3, "receipt": 2, "leave": 8, "refused": 9, "many requests": 4,
+    "chat": 10, "stream": 11, "completion": 7, "response": 5, "schema": 5, "tool": 4,
+    "embedding": 10, "tokens": 3, "receipt": 2, "leave": 7, "refused": 8, "many requests": 4,
     "many tokens": 3, "other model": 2, "bad key": 4, "not HTTP": 2, "not JSON": 2, "poll": 1,
+    "message": 2, "state": 2, "conversation": 2, "file": 1, "batch": 1, "mcp": 2,
 }  # fmt: skip
 DECK: Final = [kind for kind, number in KINDS.items() for _ in range(number)]
 random.Random(1).shuffle(DECK)
@@ -91,6 +95,7 @@ class Load:
         seen: requests by kind and what became of them: a status, or `left`.
         closed: requests that were sent again, since a kept connection had been closed meanwhile.
         passed: requests and tokens that passed the quota of each.
+        batches: ids of those that were begun.
     """
 
     server: Live
@@ -100,6 +105,7 @@ class Load:
     passed: Counter[str] = field(default_factory=Counter)
     begun: float = field(default_factory=time.monotonic)
     answered: deque[str] = field(default_factory=lambda: deque(maxlen=64))
+    batches: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, server: Live) -> "Load":
@@ -315,6 +321,99 @@ class Load:
         reply = await client.post("/chat/completions", content=wrong, headers=header)
         expect(reply, 400, "invalid_json")
         return "400"
+
+    async def _message(self, client: httpx.AsyncClient, body: "Body") -> str:
+        reply = await client.post("/messages", json=body.chat(), headers=self.anybody(body))
+        if expect(reply, 200)["type"] != "message":
+            raise Unexplained(reply.text)
+        return "200"
+
+    async def _state(self, client: httpx.AsyncClient, body: "Body") -> str:
+        key, asked = self.key("one"), {"input": body.text, "max_output_tokens": 1}
+        first = await client.post("/responses", json={"model": body.model, **asked}, headers=key)
+        name = expect(first, 200)["id"]
+        more = {"model": body.model, **asked, "previous_response_id": name}
+        second = expect(await client.post("/responses", json=more, headers=key), 200)["id"]
+        expect(await client.get(f"/responses/{second}", headers=key), 200)
+        expect(await client.get(f"/responses/{second}", headers=self.key("batch")), 404, _GONE)
+        for one in (name, second):
+            expect(await client.delete(f"/responses/{one}", headers=key), 200)
+            expect(await client.get(f"/responses/{one}", headers=key), 404, _GONE)
+        return "200"
+
+    async def _conversation(self, client: httpx.AsyncClient, body: "Body") -> str:
+        key, item = self.key("one"), {"role": "user", "content": body.text}
+        reply = await client.post("/conversations", json={"items": [item]}, headers=key)
+        name = expect(reply, 200)["id"]
+        asked = {"model": body.model, "input": body.text, "max_output_tokens": 1}
+        asked["conversation"] = name
+        expect(await client.post("/responses", json=asked, headers=key), 200)
+        reply = await client.get(f"/conversations/{name}/items", headers=key)
+        if len(expect(reply, 200)["data"]) != 3:
+            raise Unexplained(reply.text)
+        expect(await client.delete(f"/conversations/{name}", headers=key), 200)
+        return "200"
+
+    async def _file(self, client: httpx.AsyncClient, body: "Body") -> str:
+        key, text = self.key("one"), f'{{"text": "{body.text}"}}\n'.encode() * 100
+        name = await self._sent(client, key, text)
+        reply = await client.get(f"/files/{name}/content", headers=key)
+        if reply.content != text:
+            raise Unexplained(reply.text[:2000])
+        expect(await client.delete(f"/files/{name}", headers=key), 200)
+        return "200"
+
+    async def _batch(self, client: httpx.AsyncClient, body: "Body") -> str:
+        key, url = self.key("batch"), "/v1/chat/completions"
+        lines = [
+            {"custom_id": str(n), "method": "POST", "url": url, "body": body.chat(max_tokens=1)}
+            for n in range(LINES)
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        asked = {
+            "input_file_id": await self._sent(client, key, text), "endpoint": url,
+            "completion_window": "24h",
+        }  # fmt: skip
+        reply = await client.post("/batches", json=asked, headers=key)
+        if reply.status_code == 429:
+            expect(reply, 429, "too_many_batches")
+            return "429"
+        self.batches.append(expect(reply, 200)["id"])
+        return "200"
+
+    async def _sent(self, client: httpx.AsyncClient, key: dict[str, str], text: bytes) -> str:
+        purpose = {"purpose": "batch"}
+        reply = await client.post("/files", headers=key, data=purpose, files={"file": text})
+        return str(expect(reply, 200)["id"])
+
+    async def batched(self) -> None:
+        """Wait until all batches have ended: each line was answered, once."""
+        key = self.key("batch")
+        async with httpx.AsyncClient(base_url=self.server.base_url, timeout=60) as client:
+            for name in self.batches:
+                while True:
+                    batch = expect(await client.get(f"/batches/{name}", headers=key), 200)
+                    if batch["status"] not in ("validating", "in_progress", "finalizing"):
+                        break
+                    await asyncio.sleep(0.2)
+                reply = await client.get(f"/files/{batch['output_file_id']}/content", headers=key)
+                ids = [json.loads(line)["custom_id"] for line in reply.text.splitlines()]
+                if batch["status"] != "completed" or ids != [str(n) for n in range(LINES)]:
+                    raise Unexplained(batch)
+
+    async def _mcp(self, client: httpx.AsyncClient, body: "Body") -> str:
+        url = self.server.base_url.removesuffix("/v1") + "/mcp"
+        hello = {"protocolVersion": "2025-11-25", "capabilities": {}}
+        call = {"name": "check_receipt", "arguments": {"request_id": "req-0"}}
+        for method, params in (
+            ("initialize", hello), ("tools/list", {}), ("tools/call", call), ("nothing", {}),
+        ):  # fmt: skip
+            asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            reply = await client.post(url, json=asked, headers=self.key("one"))
+            told = reply.json()
+            if reply.status_code != 200 or ("error" in told) != (method == "nothing"):
+                raise Unexplained(reply.text)
+        return "200"
 
     async def _poll(self, client: httpx.AsyncClient, _: "Body") -> str:
         reply = await client.get("/models", headers=self.key("one"))

@@ -79,6 +79,7 @@ def soak(directory: Path, models: dict[str, Path], count: int, rounds: int) -> N
             sizes.append(asyncio.run(rest(server, load)))
             say(f"alone {figures(alone)}, beside attackers {figures(beside)}; {sizes[-1]}")
         say(f"attacks {dict(sorted(seen.items()))}")
+        asyncio.run(load.batched())
         check_quotas(load)
         assert sizes[-1].descriptors <= sizes[0].descriptors + DATABASES, sizes
         check_memory([size.kib for size in sizes])

@@ -22,7 +22,7 @@ from tests.engines import (
     tokens_of,
 )
 from tests.minilm import WIDTH, MiniLm
-from tests.routing.upstreams.site import answer, caller, chat, entries, ready
+from tests.routing.upstreams.site import all_hops, answer, caller, chat, entries, ready
 from tests.smol import ID
 
 
@@ -74,11 +74,11 @@ async def test_both_answer_as_models(
             host = outcome["answered_by"]
             assert (host["upstream"], "receipt" in host) in (("stock", False), ("other", True))
             assert host["upstream"] == "stock" or host["receipt"]["standing"] == "checked"
-        hops = entries(services, "hop")
+        hops = all_hops(services)
         assert [hop["event"] for hop in hops] == ["sent", "answered"] * asked
         for name in ("stock", "other"):
             await tokens_of(services, name)
-        told = [hop for hop in entries(services, "hop") if hop.get("asks") == "tokens"]
+        told = [hop for hop in all_hops(services) if hop.get("asks") == "tokens"]
         assert [hop["event"] for hop in told] == ["sent", "answered"] * 10
         # Another appliance says which weights answer; its digest is in the fingerprint.
         known = services.upstreams.get("other").known

@@ -28,9 +28,12 @@ import httpx
 from pydantic import BaseModel
 
 from appliance.wire.anthropic.messages import MessagesRequest
+from appliance.wire.mcp.rpc import RpcRequest
+from appliance.wire.openai.batches import BatchRequest
 from appliance.wire.openai.chat import ChatRequest
 from appliance.wire.openai.classify import ClassifyRequest
 from appliance.wire.openai.completions import CompletionRequest
+from appliance.wire.openai.conversations import ConversationRequest, ItemsRequest
 from appliance.wire.openai.embeddings import EmbeddingRequest
 from appliance.wire.openai.rerank import RerankRequest
 from appliance.wire.openai.responses_request import ResponsesRequest
@@ -176,7 +179,16 @@ ROUTES: Final[dict[str, tuple[str, type[BaseModel], dict[str, str]]]] = {
     "search": ("/search", SearchRequest, {"collection": '"a"', "query": '"x"'}),
     "tokenize": ("/../tokenize", TokenizeRequest, {"prompt": '"x"'}),
     "detokenize": ("/../detokenize", DetokenizeRequest, {"tokens": "[1]"}),
-}
+    "batches": ("/batches", BatchRequest, {
+        "input_file_id": '"a"', "endpoint": '"/v1/completions"', "completion_window": '"24h"',
+    }),
+    "conversations": ("/conversations", ConversationRequest, {}),
+    "items": ("/conversations/{name}/items", ItemsRequest, {"items": _USER}),
+    "mcp": ("/../mcp", RpcRequest, {
+        "jsonrpc": '"2.0"', "id": "1", "method": '"tools/call"',
+        "params": '{"name":"ask","arguments":{"task":"smol","text":"x"}}',
+    }),
+}  # fmt: skip
 MODELS: Final = {"embeddings": EMBEDDER, "rerank": RERANKER}
 _MESSAGE: Final = '[{"role":"user","content":"x"},%s]'
 _FORM: Final = '{"type":"json_schema","json_schema":{"name":"a","schema":%s}}'
@@ -231,18 +243,48 @@ _NESTED: Final[list[tuple[str, str, str]]] = [
     ("rerank", "documents", "[%s]"),
     ("rerank", "documents", '[{"text":%s}]'),
     ("tokenize", "messages", '[{"role":"user","content":%s}]'),
+    ("conversations", "metadata", '{"a":%s}'),
+    *(
+        (route, "items", form)
+        for route in ("conversations", "items")
+        for form in (
+            '[{"role":"user","content":%s}]',
+            '[{"role":"user","content":[{"type":"input_text","text":%s}]}]',
+            '[{"type":"function_call","call_id":"a","name":"f","arguments":%s}]',
+            '[{"type":"reasoning","summary":%s}]',
+        )
+    ),
+    ("batches", "metadata", '{"a":%s}'),
+    ("mcp", "params", '{"name":%s}'),
+    ("mcp", "params", '{"name":"ask","arguments":{"task":"smol","text":%s}}'),
+    ("mcp", "params", '{"name":"classify","arguments":{"task":"smol","texts":%s}}'),
+    ("mcp", "params", '{"name":"search_collection","arguments":{"collection":"a","query":%s}}'),
+    ("mcp", "params", '{"name":"check_receipt","arguments":{"request_id":%s}}'),
 ]  # fmt: skip
 
 
-def _body(model: str, fields: dict[str, str]) -> str:
-    named = {} if "collection" in fields else {"model": json.dumps(model)}
-    return _object(**{**named, **fields})
+_LINES: Final = [
+    "%s",
+    '{"custom_id":%s,"method":"POST","url":"/v1/completions","body":{"model":"smol"}}',
+    '{"custom_id":"a","method":"POST","url":"/v1/completions","body":%s}',
+    '{"custom_id":"a","method":"POST","url":"/v1/completions","body":{"model":"smol","prompt":%s}}',
+]
+"""Lines of a file for batches."""
+_BOUNDARY: Final = "7d1f"
+_PART: Final = f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+FORM_TYPE: Final = f"multipart/form-data; boundary={_BOUNDARY}"
+
+
+def _form(lines: str) -> str:
+    named = _PART.replace('name="%s"', 'name="file"; filename="a"', 1)
+    return _PART % ("purpose", "batch") + named.replace("%s", lines) + f"--{_BOUNDARY}--\r\n"
 
 
 def places() -> Iterator[tuple[str, str, Make]]:
     """A name, the path, and how a value there becomes a body."""
     for route, (path, kind, least) in ROUTES.items():
-        model = MODELS.get(route, "smol")
+        model = {"model": json.dumps(MODELS.get(route, "smol"))}
+        model = model if "model" in kind.model_fields else {}
         names = [field.alias or name for name, field in kind.model_fields.items()]
         forms = [(name, "%s") for name in [*names, "unknown"]]
         forms += [(name, form) for where, name, form in _NESTED if where == route]
@@ -253,12 +295,19 @@ def places() -> Iterator[tuple[str, str, Make]]:
                 name: str = name,
                 form: str = form,
                 least: dict[str, str] = least,
-                model: str = model,
+                model: dict[str, str] = model,
             ) -> str:
-                return _body(model, {**least, name: form.replace("%s", value)})
+                return _object(**{**model, **least, name: form.replace("%s", value)})
 
             yield f"{route} {name} {form}", path, make
         yield f"{route} body", path, str
+    for line in _LINES:
+
+        def sent(value: str, line: str = line) -> str:
+            return _form(line.replace("%s", value))
+
+        yield f"files {line}", "/files", sent
+    yield "files purpose", "/files", lambda value: _form("{}").replace("batch", value)
 
 
 def cases() -> Iterator[tuple[str, str, Make, str, int]]:
@@ -327,16 +376,15 @@ def sweep(server: Live, picked: Iterable[Case]) -> Seen:
     """Send cases, one after the other."""
     seen = Seen()
     root = server.base_url.removesuffix("/v1")
-    headers = {
-        "authorization": f"Bearer {server.api_key}",
-        "content-type": "application/json",
-    }
+    headers = {"authorization": f"Bearer {server.api_key}"}
     with httpx.Client(timeout=600, headers=headers) as client:
+        begun = client.post(f"{server.base_url}/conversations", json={}).json()["id"]
         for case in picked:
-            path = case.path
+            path = case.path.format(name=begun)
+            kind = FORM_TYPE if path == "/files" else "application/json"
             url = root + path[3:] if path.startswith("/..") else server.base_url + path
             before = spent(server)
-            reply = client.post(url, content=case.body)
+            reply = client.post(url, content=case.body, headers={"content-type": kind})
             seen.took[case.name] = spent(server) - before
             seen.statuses[reply.status_code] += 1
             if reply.status_code >= 500:
@@ -350,7 +398,7 @@ def scene(
 ) -> Iterator[Live]:
     """A server with a model of each kind."""
     others = {name: models[name] for name in (EMBEDDER, RERANKER)}
-    with live(directory, models["smol"], CONFIG, others, program=program) as server:
+    with live(directory, models["smol"], CONFIG, others, "mcp = true\n", program=program) as server:
         yield server
 
 

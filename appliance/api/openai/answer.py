@@ -53,15 +53,22 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         ClientGone: the client left first; `work` was cancelled and has ended.
     """
     working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnect(receive))
+
+    def left(_: object) -> None:
+        if not gone.cancelled() and not working.done():
+            gone.exception()
+            working.cancel()
+
+    gone.add_done_callback(left)
     try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientGone
-        return working.result()
+        return await working
+    except asyncio.CancelledError:
+        own = asyncio.current_task()
+        if gone.done() and not (own is not None and own.cancelling()):
+            raise ClientGone from None
+        raise
     finally:
-        working.cancel()
         gone.cancel()
-        await asyncio.gather(working, gone, return_exceptions=True)
 
 
 async def _disconnect(receive: Receive) -> None:

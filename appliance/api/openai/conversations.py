@@ -44,7 +44,7 @@ async def conversation(request: Request, caller: CallerDep, name: str) -> Conver
 
 
 @router.post(_ONE)
-async def conversation_tags(
+async def update_conversation(
     request: Request, body: ConversationRequest, caller: CallerDep, name: str
 ) -> ConversationReply:
     """Change the metadata of a conversation."""

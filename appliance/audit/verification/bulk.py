@@ -125,10 +125,26 @@ class _Answerer(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     upstream: str
 
 
+class _Sent(msgspec.Struct, kw_only=True, gc=False):
+    digest: str
+    host: str
+    identity: str
+    state: str
+
+
+class _HostSaid(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
+    answer: str
+    counts: str | None = None
+    fingerprint: str
+    finish: str | None
+    model: str
+
+
 class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """The fields of a body: those that all have, and those of requests, in the order of a body."""
 
     adapter: str | UnsetType | None = UNSET
+    answered: _HostSaid | None = None
     answered_by: _Answerer | None = None
     app: str | None = None
     boot_id: str
@@ -166,12 +182,14 @@ class Fields(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     retrieved: _Retrieved | None = None
     retry: _Int | None = None
     route: str | None = None
+    sent: _Sent | None = None
     seq: _Int
     status: str | None = None
     task: str | None = None
     template: str | UnsetType | None = UNSET
     time_us: _Int
     ttft_us: _Int | None = None
+    unsent: bool = False
     v: Literal[1]
 
 

@@ -4,7 +4,8 @@ Rules:
 - The rights of the key are asked again here: whether it may use the upstream, and whether its texts
   may be kept there. Quota and queue are those of the place that was taken for it.
 - A hop is durable in the log before its request is sent, and how it ended before the answer is
-  handed out whole.
+  handed out whole: the first host in the intent, and in the outcome if it answered; every other
+  hop, and every other end, as entries of their own.
 - A request goes to another host if it was not sent, and once if it was sent and no piece of an
   answer came; each hop is an entry, within one budget and one deadline for all of them. After the
   first piece a failure is the end.
@@ -36,7 +37,7 @@ from appliance.routing.upstreams.hosts import ConfiguredUpstream, UpstreamPeer
 from appliance.routing.upstreams.kinds import Asked
 from appliance.routing.upstreams.pooled import PooledReply
 from appliance.routing.upstreams.stream import BYTES_PER_TOKEN, StreamedAnswer, Wanted
-from appliance.serving.backend import PreparedRequest, Provenance
+from appliance.serving.backend import FirstHop, PreparedRequest, Provenance
 from appliance.serving.choices import ranked
 from appliance.text import visible
 from appliance.trust.statements.upstream import CLAIMED
@@ -117,6 +118,7 @@ class UpstreamBackend:
         policy: version of the trust policy that its hosts are approved under.
         content: what the log keeps of texts of keys that have no rule of their own.
         record: writes hops.
+        count: counts one that ended, and that the outcome of its request records.
     """
 
     card: ModelCard
@@ -124,7 +126,9 @@ class UpstreamBackend:
     policy: int
     content: ContentMode
     record: Record
+    count: Callable[[Mapping[str, Json]], None]
     _calls: dict[int, _Exchange] = field(default_factory=dict)
+    _meant: dict[int, UpstreamPeer] = field(default_factory=dict)
 
     def check(self, principal: Principal) -> None:
         """Refuse a key that may not use the upstream, or whose texts may not be kept there.
@@ -142,14 +146,8 @@ class UpstreamBackend:
 
     def about(self, host: UpstreamPeer, request: GenerationRequest) -> dict[str, Json]:
         """Fields of a hop's entries about a request and a host."""
-        return {
-            "request_id": request.request_id,
-            "upstream": self.upstream.name,
-            "host": host.url,
-            "digest": host.record.digest if host.record else "",
-            "identity": CLAIMED,
-            "state": host.state,
-        }
+        named = {"request_id": request.request_id, "upstream": self.upstream.name}
+        return {**named, **_about(host)}
 
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
@@ -179,8 +177,13 @@ class UpstreamBackend:
             engine=f"{config.kind}, another host, identity {CLAIMED}",
             obstacle=Obstacle.UPSTREAM,
         )
-        form = _form(request)
-        return _Prepared(request, next(_numbers), seed, length, most, answers, form, asked=asked)
+        number, first = next(_numbers), None
+        if (host := self.upstream.choose(asked.beginning)) is not None:
+            self._meant[number], first = host, FirstHop(_about(host))
+            host.meant += 1
+        return _Prepared(
+            request, number, seed, length, most, answers, _form(request), first=first, asked=asked
+        )
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
         """The answer of the first host that takes the request; raises as `Backend.run`.
@@ -192,12 +195,13 @@ class UpstreamBackend:
         if not isinstance(prepared, _Prepared):
             raise TypeError("another backend prepared this request")
         call = self._calls[prepared.number] = _Exchange()
+        meant = self._claim(prepared)
         end = asyncio.get_running_loop().time() + self.upstream.config.answer_seconds
         tried: list[UpstreamPeer] = []
         failed: list[ApplianceError] = []
         try:
             while True:
-                host = await self._next(prepared, tried, call, end, failed)
+                host = await self._next(prepared, tried, call, end, failed, meant)
                 if host is None:
                     for delta in _cancelled(prepared.request):
                         yield delta
@@ -222,8 +226,15 @@ class UpstreamBackend:
 
     async def cancel(self, prepared: PreparedRequest) -> None:
         """As `Backend.cancel`; the host sees its connection close."""
+        self._claim(prepared)
         if (call := self._calls.get(prepared.number)) is not None:
             call.cancel()
+
+    def _claim(self, prepared: PreparedRequest) -> UpstreamPeer | None:
+        """The host that a request was meant for, once: it waits there no more."""
+        if (host := self._meant.pop(prepared.number, None)) is not None:
+            host.meant -= 1
+        return host
 
     async def _next(
         self,
@@ -232,6 +243,7 @@ class UpstreamBackend:
         call: _Exchange,
         end: float,
         failed: list[ApplianceError],
+        meant: UpstreamPeer | None,
     ) -> UpstreamPeer | None:
         """The host to ask; None if the call was cancelled before there was one.
 
@@ -239,7 +251,7 @@ class UpstreamBackend:
             ApplianceError: as those that were asked failed.
             Unavailable: `upstream_unavailable` where none was.
         """
-        chosen = partial(self.upstream.chosen, prepared.asked.beginning, tried)
+        chosen = partial(self.upstream.chosen, prepared.asked.beginning, tried, meant)
         host = None
         with contextlib.suppress(TimeoutError):
             host = await call.wait(chosen, end)
@@ -256,7 +268,11 @@ class UpstreamBackend:
     ) -> AsyncGenerator[Delta, None]:
         """One try at one host, recorded before and after."""
         about: dict[str, Json] = {**self.about(host, prepared.request), "hop": number}
-        await self.record({**about, "event": "sent"})
+        first = _recorded(prepared, host, number)
+        if first is None:
+            await self.record({**about, "event": "sent"})
+        else:
+            first.unsent = False
         answer: StreamedAnswer | PooledReply
         if prepared.request.texts is None:
             seen = host.seen if self.upstream.kind.new_ids else None
@@ -293,7 +309,11 @@ class UpstreamBackend:
         event = "cancelled" if call.cancelled else "answered"
         if not call.cancelled:
             host.health.answered()
-        await self.record({**about, **_said(answer), "event": event})
+        if first is None or call.cancelled:
+            await self.record({**about, **_said(answer), "event": event})
+        else:
+            first.answered = _said(answer)
+            self.count({**about, "event": event})
         for delta in last:
             yield replace(delta, by=by)
 
@@ -412,6 +432,19 @@ class UpstreamBackend:
         yield replace(
             last, tokens=tokens, vector=labels.vector(request.task.labels, text, logprobs)
         )
+
+
+def _about(host: UpstreamPeer) -> dict[str, Json]:
+    """Fields about a host when it is asked."""
+    digest = host.record.digest if host.record else ""
+    return {"host": host.url, "digest": digest, "identity": CLAIMED, "state": host.state}
+
+
+def _recorded(prepared: PreparedRequest, host: UpstreamPeer, number: int) -> FirstHop | None:
+    """The record of a hop that the intent has; None where it needs entries of its own."""
+    first = prepared.first
+    same = number == 1 and first is not None and first.recorded and first.sent == _about(host)
+    return first if same else None
 
 
 def _again(call: _Exchange, failed: list[ApplianceError]) -> bool:

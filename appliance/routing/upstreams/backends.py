@@ -74,8 +74,9 @@ class UpstreamBackends:
         found = self.upstream(model_id)
         if found is None:
             raise NotFound("model_not_found", f"The model {model_id!r} does not exist.")
+        known = self._upstreams
         return UpstreamBackend(
-            self._card(found), found, self._upstreams.policy, self._content, self._upstreams.hop
+            self._card(found), found, known.policy, self._content, known.hop, known.count
         )
 
     def upstream(self, model_id: str) -> ConfiguredUpstream | None:

@@ -5,7 +5,7 @@ document is decoded in a thread. Members that mean nothing here are left out.
 """
 
 import asyncio
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from msgspec import Meta, MsgspecError, Raw, Struct, field
 from msgspec.json import Decoder
@@ -16,6 +16,7 @@ from appliance.types import TokenLogprob
 _LARGE: Final = 64 << 10
 _TOP: Final = 64
 _MOST_TOKENS: Final = 1 << 16
+_DECODERS: Final[dict[type[Any], Decoder[Any]]] = {}
 T = TypeVar("T")
 
 # What float32 can say; engines have their lowest number for what is impossible.
@@ -216,7 +217,9 @@ async def decoded(data: bytes, form: type[T]) -> T:
 def decode(data: bytes, form: type[T]) -> T:
     """A document of a form; raises as `decoded`."""
     try:
-        return Decoder(form).decode(data)
+        decoder = _DECODERS.get(form) or _DECODERS.setdefault(form, Decoder(form))
+        found: T = decoder.decode(data)
+        return found
     except (MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"its answer is not what was asked for: {str(error)[:100]}") from error
 

@@ -7,7 +7,8 @@ Rules:
   wait, about as long as for a piece of an answer at most.
 - Among those, a prompt goes where its beginning went before, unless that host has more to do than
   another by more than a few requests; then to the one with the fewest.
-- A host is counted as busy from the choice to the end of the answer.
+- A host is counted as busy from the choice to the end of the answer, and before its turn a request
+  counts where it is meant to go.
 """
 
 import asyncio
@@ -42,6 +43,7 @@ class UpstreamPeer:
         approved: whether enough people approved the record.
         drained: whether a person keeps requests from it.
         looked: whether it was looked at since the appliance was started.
+        meant: requests that wait for their turn and are meant to go to it.
     """
 
     url: str
@@ -52,6 +54,12 @@ class UpstreamPeer:
     drained: bool = False
     looked: bool = False
     seen: SeenIds = field(default_factory=SeenIds)
+    meant: int = 0
+
+    @property
+    def load(self) -> int:
+        """Requests that run there or are meant to."""
+        return self.health.running + self.meant
 
     @property
     def usable(self) -> bool:
@@ -145,27 +153,35 @@ class ConfiguredUpstream:
                 return host
         raise StateRefused("upstream_unknown", f"{self.name} has no host {url!r}.")
 
-    def choose(self, prefix: bytes, tried: Collection[UpstreamPeer] = ()) -> UpstreamPeer | None:
+    def choose(
+        self,
+        prefix: bytes,
+        tried: Collection[UpstreamPeer] = (),
+        meant: UpstreamPeer | None = None,
+    ) -> UpstreamPeer | None:
         """The host to ask; None where there is none.
 
         Args:
             prefix: how the prompt begins.
             tried: hosts that this request was refused by.
+            meant: the one that it was meant for, in place of the one for its beginning.
         """
         usable = [host for host in self._left(tried) if not host.health.held]
         if not usable:
             return None
-        near = max(usable, key=lambda host: _weight(host.url, prefix))
-        least = min(host.health.running for host in usable)
-        if near.health.running <= least + SLACK:
+        near = max(usable, key=lambda host: (host is meant, _weight(host.url, prefix)))
+        if near.load <= min(host.load for host in usable) + SLACK:
             return near
-        return min(usable, key=lambda host: (host.health.running, _weight(host.url, prefix)))
+        return min(usable, key=lambda host: (host.load, _weight(host.url, prefix)))
 
     async def chosen(
-        self, prefix: bytes, tried: Collection[UpstreamPeer] = ()
+        self,
+        prefix: bytes,
+        tried: Collection[UpstreamPeer] = (),
+        meant: UpstreamPeer | None = None,
     ) -> UpstreamPeer | None:
         """The host to ask, as soon as one is not held; None where none can be asked."""
-        while (host := self.choose(prefix, tried)) is None and self._left(tried):
+        while (host := self.choose(prefix, tried, meant)) is None and self._left(tried):
             await self._changed.wait()
         return host
 

@@ -290,10 +290,14 @@ class Upstreams:
     async def hop(self, fields: Mapping[str, Json]) -> object:
         """Make an entry of a hop durable, and count it once it ended."""
         if fields["event"] != "sent":
-            result = fields.get("code", fields["event"])
-            about = str(fields["upstream"]), str(fields["state"]), str(result)
-            self._metrics.upstream_hops.labels(*about).inc()
+            self.count(fields)
         return await append(self._audit, Draft("hop", dict(fields)))
+
+    def count(self, fields: Mapping[str, Json]) -> None:
+        """Count a hop that ended."""
+        result = fields.get("code", fields["event"])
+        about = str(fields["upstream"]), str(fields["state"]), str(result)
+        self._metrics.upstream_hops.labels(*about).inc()
 
     async def _look(self, upstream: ConfiguredUpstream, host: UpstreamPeer) -> None:
         try:

@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 from openai.types import FileObject
+from pysqlite3 import dbapi2
+from sqlalchemy.exc import OperationalError
 
+from appliance.batches.files import KeptFiles
 from appliance.batches.incoming import FileLimits
+from appliance.batches.store import BatchStore
 from tests.api.conftest import MAX_BODY, Lan
 from tests.api.openai.test_batches import CHAT, code, jsonl, line, made, sent
 
@@ -102,6 +106,36 @@ async def test_limits_of_bytes_and_lines_hold_while_a_file_comes(
     full = await sent(lan.client, lines * 2)
     assert code(full) == (429, "files_full") and full.headers["retry-after"] == "600"
     assert (await sent(lan.client, lines)).status_code == 200
+
+
+def full_disk() -> OperationalError:
+    """As SQLAlchemy tells it of a database that may not grow."""
+    connection = dbapi2.connect(":memory:")
+    connection.execute("PRAGMA max_page_count = 2")
+    connection.execute("CREATE TABLE t (x)")
+    with pytest.raises(dbapi2.OperationalError) as caught:
+        connection.execute("INSERT INTO t VALUES (zeroblob(20000))")
+    return OperationalError("INSERT", {}, caught.value)
+
+
+async def test_a_full_disk_is_told_and_nothing_of_the_file_is_there(
+    lan: Lan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise full_disk()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KeptFiles, "append", refuses)
+        reply = await sent(lan.client, jsonl([line(0)]))
+        assert code(reply) == (503, "disk_full")
+        assert (reply.headers["retry-after"], reply.headers["x-should-retry"]) == ("60", "false")
+    newest = lan.services.keys.list()[-1].id
+    assert lan.services.batches.files.used(newest) == 0
+    file = (await sent(lan.client, jsonl([line(0)]))).json()
+    asked = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"}
+    with monkeypatch.context() as patched:
+        patched.setattr(BatchStore, "create", refuses)
+        assert code(await lan.client.post("/v1/batches", json=asked)) == (503, "disk_full")
 
 
 def _with(policy: Any, limits: FileLimits) -> Any:

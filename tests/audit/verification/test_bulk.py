@@ -45,6 +45,10 @@ OUTCOME: dict[str, Json] = {
 }  # fmt: skip
 HOST: dict[str, Json] = {"upstream": "big", "host": "https://gpu-1", "digest": DIGEST}
 KEPT: dict[str, Json] = {"seq": 7, "leaf": DIGEST, "size": 9, "standing": "kept"}
+SENT: dict[str, Json] = {
+    "host": "https://gpu-1", "digest": DIGEST, "identity": "claimed", "state": "ready"
+}  # fmt: skip
+SAID: dict[str, Json] = {"answer": "a-1", "model": "m", "fingerprint": "", "finish": "stop"}
 GIVEN: list[dict[str, Json]] = [
     *SAMPLES.values(), REQUEST, EMBEDDED, OUTCOME,
     {**OUTCOME, "content": {"key": "k", "mode": "commit-only", "parts": COMMITTED}},
@@ -60,6 +64,10 @@ GIVEN: list[dict[str, Json]] = [
     {**OUTCOME, "answered_by": HOST},
     {**OUTCOME, "answered_by": {**HOST, "receipt": KEPT}},
     {**OUTCOME, "answered_by": {**HOST, "receipt": {**KEPT, "origin": "o"}}},
+    {**REQUEST, "sent": SENT},
+    {**OUTCOME, "answered_by": HOST, "answered": SAID},
+    {**OUTCOME, "answered": {**SAID, "finish": None, "counts": "ours"}},
+    {**OUTCOME, "unsent": True},
     {**REQUEST, "params": {"n": 1, "constraint": {"kind": "regex"},
                            "tools": {"count": 1, "forced": 0}}},
     {**REQUEST, "task": DIGEST},
@@ -81,7 +89,7 @@ def wire(body: Any) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("body", [REQUEST, EMBEDDED, OUTCOME, *GIVEN[-7:]])
+@pytest.mark.parametrize("body", [REQUEST, EMBEDDED, OUTCOME, *GIVEN[-11:]])
 def test_what_a_request_leaves_needs_no_second_look(body: dict[str, Json]) -> None:
     assert undecoded([encode(body)]) is not None
 

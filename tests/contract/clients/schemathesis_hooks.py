@@ -39,6 +39,31 @@ def kept_response() -> str:
     return str(asked.json()["id"]).removeprefix("resp_")
 
 
+def kept_conversation() -> str:
+    """The id of a conversation with one item: each call may remove it."""
+    return str(_begun()["id"])
+
+
+def kept_item() -> tuple[str, str]:
+    """The ids of a conversation and of its item."""
+    begun = str(_begun()["id"])
+    items = httpx.get(
+        f"{os.environ['CONTRACT_URL']}/conversations/{begun}/items", timeout=60,
+        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
+    )  # fmt: skip
+    return begun, str(items.json()["data"][0]["id"])
+
+
+def _begun() -> dict[str, Any]:
+    asked = httpx.post(
+        f"{os.environ['CONTRACT_URL']}/conversations", timeout=60,
+        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
+        json={"items": [{"role": "user", "content": "Hello"}]},
+    )  # fmt: skip
+    found: dict[str, Any] = asked.json()
+    return found
+
+
 def kept_file() -> str:
     """The id of a file that is there: each call may remove it."""
     body = {"model": MODEL, "prompt": "Hello", "max_tokens": SHORT}
@@ -83,8 +108,13 @@ def before_call(_context: Any, case: Any, _arguments: Any) -> None:
     if case.meta is None or case.meta.generation.mode.is_positive:
         for name in NAMES.keys() & (case.path_parameters or {}).keys():
             case.path_parameters[name] = NAMES[name]
-        for name in MADE.keys() & (case.path_parameters or {}).keys():
-            case.path_parameters[name] = MADE[name]()
+        if "item_id" in (case.path_parameters or {}) and "/conversations/" in path:
+            case.path_parameters |= dict(zip(("name", "item_id"), kept_item(), strict=True))
+        elif "/conversations/" in path:
+            case.path_parameters["name"] = kept_conversation()
+        else:
+            for name in MADE.keys() & (case.path_parameters or {}).keys():
+                case.path_parameters[name] = MADE[name]()
         if isinstance(case.body, dict) and isinstance(case.body.get("input_file_id"), str):
             case.body["input_file_id"] = kept_file()
     length = LENGTH.get(path)

@@ -25,7 +25,7 @@ from appliance.app import Services
 from appliance.config import AuditConfig, Config, UpstreamConfig
 from appliance.errors import ApplianceError
 from tests.engines import GREEDY, Running, serving, wait_for
-from tests.routing.upstreams.site import BIG, caller, chat, entries, ready, until
+from tests.routing.upstreams.site import BIG, all_hops, caller, chat, ready, until
 from tests.smol import ID
 
 PORT = 8443
@@ -120,7 +120,7 @@ async def ended(
     except ApplianceError as error:
         code = error.code
     await generation.finished()
-    hops = [hop for hop in entries(services, "hop") if hop["request_id"] == who.request_id]
+    hops = [hop for hop in all_hops(services) if hop["request_id"] == who.request_id]
     shown = [[hop["host"], hop["event"], hop.get("code", "")] for hop in hops]
     return {"text": text, "code": code, "hops": shown}
 

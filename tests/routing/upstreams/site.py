@@ -90,4 +90,24 @@ def entries(services: Services, kind: str) -> list[dict[str, Any]]:
     return found
 
 
-__all__ = ["BIG", "answer", "approve", "caller", "chat", "config", "entries", "ready", "until"]
+def all_hops(services: Services) -> list[dict[str, Any]]:
+    """All tries at hosts, in their order: entries of their own, and those in requests' entries."""
+    found = entries(services, "hop")
+    outcomes = {outcome["intent"]: outcome for outcome in entries(services, "outcome")}
+    for intent in entries(services, "intent"):
+        outcome = outcomes.get(intent["seq"], {})
+        if "sent" not in intent or "unsent" in outcome:
+            continue
+        named = {"request_id": intent["request_id"], "upstream": intent["model"], "hop": 1}
+        begun = intent["mono_us"] + outcome.get("queued_us", 0)
+        about = {**named, **intent["sent"]}
+        found.append({**about, "event": "sent", "seq": intent["seq"], "mono_us": begun})
+        if "answered" in outcome:
+            said = {**outcome["answered"], "event": "answered", "seq": outcome["seq"]}
+            found.append({**about, **said, "mono_us": outcome["mono_us"]})
+    return sorted(found, key=lambda hop: int(hop["seq"]))
+
+
+__all__ = [
+    "BIG", "all_hops", "answer", "approve", "caller", "chat", "config", "entries", "ready", "until",
+]  # fmt: skip

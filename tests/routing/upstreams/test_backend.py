@@ -2,11 +2,13 @@
 
 import asyncio
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.admission.fair_queue import AHEAD
 from appliance.config import UpstreamConfig
 from appliance.engine.text.reply import ParsedReply, collected
 from appliance.errors import ApplianceError, AuditUnavailable, Forbidden
@@ -14,7 +16,17 @@ from appliance.routing.upstreams.connection import Connection
 from appliance.routing.upstreams.hosts import SLACK
 from appliance.types import TaskNeeds, Tools
 from tests.routing.upstreams.engine import WORDS, Engine
-from tests.routing.upstreams.site import BIG, answer, caller, chat, config, entries, ready
+from tests.routing.upstreams.site import (
+    BIG,
+    all_hops,
+    answer,
+    caller,
+    chat,
+    config,
+    entries,
+    ready,
+    until,
+)
 
 
 async def test_an_answer_and_what_the_log_says(tmp_path: Path) -> None:
@@ -22,13 +34,21 @@ async def test_an_answer_and_what_the_log_says(tmp_path: Path) -> None:
         pieces = await answer(services, caller(), chat(max_tokens=9))
         assert "".join(piece.text for piece in pieces) == "".join(WORDS)
         assert pieces[-1].finish_reason == "stop"
-        (sent, answered) = entries(services, "hop")
+        (sent, answered) = all_hops(services)
         assert (sent["event"], answered["event"]) == ("sent", "answered")
         assert sent["request_id"] == answered["request_id"] == "req-k1"
         assert answered["identity"] == "claimed" and answered["model"] == "m"
         (intent,), (outcome,) = entries(services, "intent"), entries(services, "outcome")
         assert intent["digest"] == services.upstreams.get(BIG).identity
-        assert intent["seq"] < sent["seq"] < answered["seq"] < outcome["seq"]
+        assert (sent["seq"], answered["seq"]) == (intent["seq"], outcome["seq"])
+        assert not entries(services, "hop")
+        record = services.upstreams.get(BIG).hosts[0].record
+        assert record is not None and intent["sent"] == {
+            "host": engine.url, "digest": record.digest, "identity": "claimed", "state": "ready"
+        }  # fmt: skip
+        assert set(outcome["answered"]) == {"answer", "model", "fingerprint", "finish"}
+        both = services.reader.entry(intent["seq"]).raw + services.reader.entry(outcome["seq"]).raw
+        assert len(both) <= 2_500
         assert (outcome["prompt_tokens"], outcome["completion_tokens"]) == (11, 4)
         (request,) = engine.streams
         assert request.body["model"] == "there" and request.body["max_tokens"] == 9
@@ -43,7 +63,7 @@ async def test_each_answer_to_a_request_has_an_id_of_its_own(tmp_path: Path) -> 
         for _ in range(2):
             pieces = await answer(services, caller(), chat())
             assert pieces[-1].finish_reason == "stop"
-        ids = {hop["answer"] for hop in entries(services, "hop") if hop["event"] == "answered"}
+        ids = {hop["answer"] for hop in all_hops(services) if hop["event"] == "answered"}
         assert len(ids) == 2 and all("req-k1-" in each for each in ids)
 
 
@@ -110,7 +130,7 @@ async def test_what_is_no_whole_answer_is_none(tmp_path: Path) -> None:
             for mode in BAD:
                 await tried(mode)
             outcomes = entries(services, "outcome")
-            hops = [hop for hop in entries(services, "hop") if hop["event"] != "sent"]
+            hops = [hop for hop in all_hops(services) if hop["event"] != "sent"]
     assert found == BAD
     assert {mode for mode in BAD if sent[mode] == 1} == PIECES_CAME and max(sent.values()) == 2
     assert [one["finish"] for one in outcomes] == list(BAD.values())
@@ -157,7 +177,7 @@ async def test_a_refused_connection_is_tried_elsewhere_once_each(tmp_path: Path)
         with pytest.raises(ApplianceError) as caught:
             await answer(services, caller(), chat())
         assert caught.value.code == "upstream_unavailable"
-        events = [hop["event"] for hop in entries(services, "hop")]
+        events = [hop["event"] for hop in all_hops(services)]
         assert events == ["sent", "refused"] * 2
         assert not one.streams and not two.streams
 
@@ -176,7 +196,7 @@ async def test_a_cancelled_answer_closes_its_connection(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         await generation.cancel()
         await generation.finished()
-        assert [hop["event"] for hop in entries(services, "hop")] == ["sent", "cancelled"]
+        assert [hop["event"] for hop in all_hops(services)] == ["sent", "cancelled"]
         assert services.upstreams.get(BIG).hosts[0].health.running == 0
         (outcome,) = entries(services, "outcome")
         assert outcome["status"] == "cancelled"
@@ -211,7 +231,7 @@ async def test_no_way_around_the_rights_of_a_key(tmp_path: Path) -> None:
             with pytest.raises(ApplianceError) as caught:
                 await answer(services, who, chat())
             assert caught.value.code == code
-        assert not engine.streams and not entries(services, "hop")
+        assert not engine.streams and not all_hops(services)
         assert not entries(services, "intent")
         last = caller("k", BIG, rpm=1)
         await answer(services, last, chat())
@@ -234,15 +254,78 @@ async def test_the_right_is_asked_again_at_the_target(tmp_path: Path) -> None:
 
 
 async def test_no_hop_without_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
+    """The first one is in the intent; where its end cannot be written, there is no second."""
+    async with (
+        Engine().serve() as one,
+        Engine().serve() as two,
+        ready(tmp_path / "d", config(one.url, two.url)) as services,
+    ):
 
         async def fails(_fields: object) -> object:
             raise AuditUnavailable("audit_unavailable", "The disk is full.")
 
-        monkeypatch.setattr(services.upstreams, "hop", fails)
-        with pytest.raises(AuditUnavailable):
-            await answer(services, caller(), chat())
-        assert not engine.streams
+        first, other = services.upstreams.get(BIG).hosts
+        for _ in range(SLACK + 1):  # so that the first one is asked first
+            services.upstreams.get(BIG).begin(other)
+        first.connection = _refusing(first.url)
+        with monkeypatch.context() as patched:
+            patched.setattr(services.upstreams, "hop", fails)
+            with pytest.raises(AuditUnavailable):
+                await answer(services, caller(), chat())
+            assert not two.streams
+        await answer(services, caller(), chat())
+        assert not one.streams and len(two.streams) == 1
+
+
+async def test_a_request_goes_to_another_host_than_it_was_meant_for(tmp_path: Path) -> None:
+    """The outcome says that nothing was sent to the first; the second has entries of its own."""
+    async with (
+        Engine().serve() as one,
+        Engine().serve() as two,
+        ready(tmp_path / "d", config(one.url, two.url, slots=1)) as services,
+    ):
+        upstream = services.upstreams.get(BIG)
+        one.mode = two.mode = "silent"
+        begin, both = services.inference.begin, 2
+        running = [await begin(caller(), chat()) for _ in range(both + AHEAD)]
+        await until(lambda: len(one.streams) + len(two.streams) == len(running))
+        waits = await begin(replace(caller(), request_id="req-waits"), chat())
+        gone = await begin(replace(caller(), request_id="req-gone"), chat())
+        assert sum(host.meant for host in upstream.hosts) == 2
+        meant = entries(services, "intent")[len(running)]["sent"]["host"]
+        await gone.cancel()
+        await services.upstreams.drain("uid:0", BIG, meant, drained=True)
+        one.mode = two.mode = "whole"
+        for each in running:
+            await each.cancel()
+        assert "".join([piece.text async for piece in waits]) == "".join(WORDS)
+        await gone.finished()
+        assert [host.meant for host in upstream.hosts] == [0, 0]
+        outcomes = {outcome["request_id"]: outcome for outcome in entries(services, "outcome")}
+        assert outcomes["req-waits"]["unsent"] and outcomes["req-gone"]["unsent"]
+        assert outcomes["req-waits"]["answered_by"]["host"] != meant
+        mine = [hop for hop in entries(services, "hop") if hop["request_id"] == "req-waits"]
+        assert [(hop["event"], hop["host"] == meant) for hop in mine] == [
+            ("sent", False), ("answered", False),
+        ]  # fmt: skip
+
+
+async def test_requests_that_wait_are_meant_for_all_hosts_alike(tmp_path: Path) -> None:
+    """Though all begin alike, and none runs yet when they are prepared."""
+    async with (
+        Engine().serve() as one,
+        Engine().serve() as two,
+        ready(tmp_path / "d", config(one.url, two.url, slots=8)) as services,
+    ):
+        who = caller().principal
+        place = services.shares.admit(who, BIG, 16)
+        backend = await services.upstream_backends.open(BIG, "k1", place)
+        asked = [await backend.prepare(chat(), who, 1) for _ in range(16)]
+        found = sorted(host.meant for host in services.upstreams.get(BIG).hosts)
+        assert sum(found) == 16 and found[1] - found[0] <= SLACK + 1
+        for each in asked:
+            await backend.cancel(each)
+        place.leave(0, 0)
 
 
 async def test_a_request_without_a_piece_is_sent_to_another_host_once(tmp_path: Path) -> None:
@@ -260,7 +343,7 @@ async def test_a_request_without_a_piece_is_sent_to_another_host_once(tmp_path: 
             one.mode = mode
             pieces = await answer(services, caller(mode), chat())
             assert "".join(piece.text for piece in pieces) == "".join(WORDS)
-            mine = [hop for hop in entries(services, "hop") if hop["request_id"] == f"req-{mode}"]
+            mine = [hop for hop in all_hops(services) if hop["request_id"] == f"req-{mode}"]
             events = [(hop["hop"], hop["event"]) for hop in mine]
             assert events == [(1, "sent"), (1, "failed"), (2, "sent"), (2, "answered")]
             assert mine[0]["host"] == near.url != mine[2]["host"]
@@ -309,5 +392,5 @@ async def test_several_choices_of_another_host(tmp_path: Path) -> None:
         best = await answer(services, caller("k2"), chat(best_of=3, **given))
         assert "".join(piece.text for piece in best) == "choice 2"
         assert engine.streams[-1].body["logprobs"] == 0
-        hops = [hop for hop in entries(services, "hop") if hop["event"] == "answered"]
+        hops = [hop for hop in all_hops(services) if hop["event"] == "answered"]
         assert [hop["finish"] for hop in hops] == ["stop,stop,stop"] * 2

@@ -18,7 +18,17 @@ from appliance.errors import ApplianceError
 from tests.conftest import CHECKOUT
 from tests.evals.test_gate_simulation import told
 from tests.routing.upstreams.engine import WORDS, Engine
-from tests.routing.upstreams.site import BIG, answer, caller, chat, config, entries, ready, until
+from tests.routing.upstreams.site import (
+    BIG,
+    all_hops,
+    answer,
+    caller,
+    chat,
+    config,
+    entries,
+    ready,
+    until,
+)
 
 REQUESTS, AT_ONCE, SLOTS = 200, 24, 8
 
@@ -101,7 +111,7 @@ def check(services: Services, ended: dict[str, str], one: Process, two: Process)
     lost = {request for request, code in ended.items() if code}
     assert {ended[request] for request in lost} <= {"upstream_lost"}
     assert len(lost) <= SLOTS * 2
-    mine = [hop for hop in entries(services, "hop") if hop["request_id"] in ended]
+    mine = [hop for hop in all_hops(services) if hop["request_id"] in ended]
     for request in ended:
         hops = [hop for hop in mine if hop["request_id"] == request]
         sent = [hop["host"] for hop in hops if hop["event"] == "sent"]

@@ -28,7 +28,16 @@ from tests.conftest import CHECKOUT
 from tests.engines import free_port
 from tests.evals.test_gate_simulation import told
 from tests.routing.upstreams.hostile import CANARY, MODES, Host
-from tests.routing.upstreams.site import BIG, answer, approve, caller, chat, entries, ready
+from tests.routing.upstreams.site import (
+    BIG,
+    all_hops,
+    answer,
+    approve,
+    caller,
+    chat,
+    entries,
+    ready,
+)
 
 FAIR, ALICE, BOB = "fair", "alice", "bob"
 
@@ -101,7 +110,7 @@ async def test_every_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert alarms(services.metrics) == []
         check_log(services, 1 + 3 * len(MODES))
         assert max(one["prompt_tokens"] for one in entries(services, "outcome")) < 200
-        doubted = [hop for hop in entries(services, "hop") if hop.get("counts") == "ours"]
+        doubted = [hop for hop in all_hops(services) if hop.get("counts") == "ours"]
         assert len(doubted) == 3
     wrong = {mode: end for mode, end in ends.items() if end not in MODES[mode][1]}
     assert wrong == {}
@@ -113,7 +122,7 @@ def check_log(services: Services, requests: int) -> None:
     intents, outcomes = entries(services, "intent"), entries(services, "outcome")
     assert len(intents) == len(outcomes) == requests
     assert {one["request_id"] for one in intents} == {one["request_id"] for one in outcomes}
-    hops = entries(services, "hop")
+    hops = all_hops(services)
     begun = [hop["request_id"] for hop in hops if hop["event"] == "sent"]
     assert sorted(begun) == sorted(hop["request_id"] for hop in hops if hop["event"] != "sent")
 

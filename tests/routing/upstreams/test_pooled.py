@@ -25,7 +25,16 @@ from appliance.upstream_kinds import KINDS
 from appliance.wire.admin.collections import COLLECTION_NEW, CollectionNew
 from tests.api.admin.lab import client_of
 from tests.routing.upstreams.engine import NEVER, Engine, Request
-from tests.routing.upstreams.site import BIG, answer, caller, config, entries, ready, until
+from tests.routing.upstreams.site import (
+    BIG,
+    all_hops,
+    answer,
+    caller,
+    config,
+    entries,
+    ready,
+    until,
+)
 
 WIDTH = 4
 
@@ -94,7 +103,7 @@ async def test_an_app_gets_vectors_and_the_log_has_the_hop(tmp_path: Path) -> No
         (sent,) = engine.requests
         assert (sent.path, sent.body["input"]) == ("/v1/embeddings", body["input"])
         assert sent.headers["x-request-id"].startswith("req-")
-        assert [hop["event"] for hop in entries(services, "hop")] == ["sent", "answered"]
+        assert [hop["event"] for hop in all_hops(services)] == ["sent", "answered"]
         (outcome,) = entries(services, "outcome")
         assert (outcome["status"], outcome["answered_by"]["host"]) == ("ok", engine.url)
         assert reply.headers["x-appliance-receipt"].startswith(f"{outcome['seq']} ")
@@ -205,7 +214,7 @@ async def test_an_answer_that_is_none_is_an_error_with_its_hop(tmp_path: Path) -
         with pytest.raises(ApplianceError) as caught:
             await answer(services, caller(), texts("a", "b"))
         assert caught.value.code == "upstream_invalid"
-        *_, sent, failed = entries(services, "hop")
+        *_, sent, failed = all_hops(services)
         assert (sent["event"], failed["event"], failed["code"]) == (
             "sent", "failed", "upstream_invalid",
         )  # fmt: skip
@@ -261,11 +270,11 @@ async def test_a_host_that_says_nothing_is_asked_once_and_another_answers(tmp_pa
         engines = {engine.url: engine for engine in (one, two)}
         asked = texts("a", "b")
         await answer(services, caller(), asked)
-        first = entries(services, "hop")[0]["host"]
+        first = all_hops(services)[0]["host"]
         engines[first].reply = lambda request: NEVER
         pieces = await answer(services, caller(), asked)
         assert len(pieces) == 2 and pieces[-1].by is not None and pieces[-1].by.host != first
-        events = [(hop["event"], hop.get("code")) for hop in entries(services, "hop")[2:]]
+        events = [(hop["event"], hop.get("code")) for hop in all_hops(services)[2:]]
         assert events == [
             ("sent", None), ("failed", "upstream_timeout"), ("sent", None), ("answered", None),
         ]  # fmt: skip
@@ -283,7 +292,7 @@ async def test_a_client_that_goes_away_ends_the_request_there(tmp_path: Path) ->
         await until(lambda: len(engine.requests) == 1)
         await generation.cancel()
         await generation.finished()
-        assert [hop["event"] for hop in entries(services, "hop")] == ["sent", "cancelled"]
+        assert [hop["event"] for hop in all_hops(services)] == ["sent", "cancelled"]
         (outcome,) = entries(services, "outcome")
         assert outcome["status"] == "cancelled" and services.shares.inside(BIG) == 0
         assert services.upstreams.get(BIG).hosts[0].state == "ready"

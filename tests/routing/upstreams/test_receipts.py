@@ -23,7 +23,7 @@ from appliance.types import Json, PeerReceipt
 from auditor.verify_receipt import check, told
 from tests.audit.logs import intent, new_log, open_log
 from tests.routing.upstreams.engine import Engine, Request, _chunk, _event, _head, _whole
-from tests.routing.upstreams.site import BIG, answer, caller, chat, config, entries, ready
+from tests.routing.upstreams.site import BIG, all_hops, answer, caller, chat, config, entries, ready
 
 LEAF = "ab" * 32
 
@@ -92,7 +92,7 @@ async def test_the_host_that_answered_is_in_the_outcome_and_the_receipt(tmp_path
     ):
         await services.upstreams.drain("uid:0", BIG, away.url, drained=True)
         await answer(services, caller(), chat())
-        (hop,) = [hop for hop in entries(services, "hop") if hop["event"] == "answered"]
+        (hop,) = [hop for hop in all_hops(services) if hop["event"] == "answered"]
         (outcome,) = entries(services, "outcome")
         wanted = {"upstream": BIG, "host": there.url, "digest": hop["digest"]}
         assert outcome["answered_by"] == wanted

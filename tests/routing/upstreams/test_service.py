@@ -14,6 +14,7 @@ from appliance.errors import ApplianceError, NotFound, PolicyRefused, StateRefus
 from tests.routing.upstreams.engine import Engine
 from tests.routing.upstreams.site import (
     BIG,
+    all_hops,
     answer,
     approve,
     caller,
@@ -310,5 +311,5 @@ async def test_hops_are_counted_by_upstream_state_and_result(tmp_path: Path) -> 
         for result, count in (("answered", 2), ("upstream_busy", 1)):
             labels = f'result="{result}",state="ready",upstream="{BIG}"'
             assert f"appliance_upstream_hops_total{{{labels}}} {count}.0" in shown
-        states = {(hop["event"], hop["state"]) for hop in entries(services, "hop")}
+        states = {(hop["event"], hop["state"]) for hop in all_hops(services)}
         assert states == {("sent", "ready"), ("answered", "ready"), ("failed", "ready")}
