@@ -48,6 +48,9 @@ class ServerConfig:
     mcp: bool = _key(
         False, "Serve the Model Context Protocol at /mcp: tools for the keys of the API."
     )
+    people: bool = _key(
+        False, "Serve /people: a page on which people ask, label, and answer what waits for them."
+    )
     max_body_bytes: int = _key(4 << 20, "Largest request body.", low=1024, high=1 << 30)
     max_connections: int = _key(1024, "Most open connections.", low=1, high=100_000)
     max_connections_per_source: int = _key(
@@ -502,6 +505,11 @@ class PeopleConfig:
         low=0,
         high=10**9,
     )
+    page_key: str = _key(
+        "",
+        "Name of the API key, made with `--person`, under which people ask who sign in to /people"
+        " at a login service.",
+    )
 
 
 @dataclass(frozen=True)
@@ -515,6 +523,14 @@ class OidcConfig:
     audience: str = _key("", "What their `aud` must name.")
     keys: str = _key("", "Its key set (JWKS): a file, or https://HOST/PATH on the LAN.")
     ca: str = _key("", "Certificates that its own descends from, PEM; no other is taken.")
+    authorize: str = _key(
+        "",
+        "The address at which people sign in to /people, a public client named as `audience`:"
+        " https://HOST/PATH.",
+    )
+    token: str = _key(
+        "", "The address on the LAN that gives a token for a code: https://HOST/PATH."
+    )
     algorithms: tuple[str, ...] = _key(("ES256", "RS256"), "Signatures that are taken.")
     subject: str = _key("sub", "The claim that names the person; it must be stable.")
     groups: str = _key("groups", "The claim that lists the person's groups.")
@@ -893,9 +909,12 @@ def _login(name: str, table: _Table, directories: Collection[str]) -> OidcConfig
     _check_name(name, where)
     _refuse_missing([n for n in ("issuer", "audience", "keys") if not getattr(made, n)], where)
     _refuse_missing(["ca"] if made.keys.startswith("https:") and not made.ca else [], where)
-    if "://" in made.keys and not re.fullmatch(rf"(?:{_LAN})(?:/[!-~]*)?", made.keys):
-        message = f"{where}keys is a file or https://HOST[:PORT]/PATH; http:// on loopback only."
-        raise UsageError("config_invalid", message, param=where + "keys")
+    if "://" in made.keys:
+        _check_lan(made.keys, "keys", where, "a file or ")
+    if made.authorize or made.token:
+        _check_lan(made.authorize, "authorize", where)
+        _check_lan(made.token, "token", where)
+        _refuse_missing(["ca"] if made.token.startswith("https:") and not made.ca else [], where)
     for algorithm in made.algorithms or ("none",):
         if algorithm not in TOKEN_ALGORITHMS:
             message = f"{where}algorithms: {algorithm!r} is none of {', '.join(TOKEN_ALGORITHMS)}."
@@ -934,6 +953,12 @@ def _check_directory(name: str, directories: Collection[str], where: str) -> Non
     if name and name not in directories:
         message = f"{where}directory: there is no [ldap.{name}]."
         raise UsageError("config_invalid", message, param=where + "directory")
+
+
+def _check_lan(url: str, key: str, where: str, otherwise: str = "") -> None:
+    if not re.fullmatch(rf"(?:{_LAN})(?:/[!-~]*)?", url):
+        message = f"{where}{key} is {otherwise}https://HOST[:PORT]/PATH; http:// on loopback only."
+        raise UsageError("config_invalid", message, param=where + key)
 
 
 def _people_group(name: str, table: _Table, sources: Collection[str]) -> PeopleGroupConfig:

@@ -1339,6 +1339,7 @@ CODES: Final[dict[str, Code]] = {
     "invalid_api_key": Code(
         "the API key is missing, wrong, expired or revoked", "Ask an admin for a key."
     ),
+    "session_ended": Code("the session of the browser has ended", "Sign in with the key again."),
     "forbidden": Code(
         "the caller's role does not allow this",
         "Ask an admin to give you the role: [admin.roles] in appliance.toml.",

@@ -4,6 +4,7 @@ Rules: it starts without a profile, a sandbox or background traffic; nothing is 
 only by what the browser reports.
 """
 
+import base64
 import json
 import os
 import subprocess
@@ -35,6 +36,7 @@ class Tab:
     _number: int = 0
     requested: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    _downloads: list[str] = field(default_factory=list)
 
     def command(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one command of the DevTools protocol and wait for its result."""
@@ -43,14 +45,19 @@ class Tab:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while (told := self._told()).get("id") != self._number:
+            pass
+        if "error" in told:
+            raise RuntimeError(f"{method}: {told['error']}")
+        result: dict[str, Any] = told["result"]
+        return result
+
+    def _told(self) -> dict[str, Any]:
+        """The next message; an event is noted."""
         for line in self._answers:
-            told = json.loads(line)
-            if told.get("id") == self._number:
-                if "error" in told:
-                    raise RuntimeError(f"{method}: {told['error']}")
-                result: dict[str, Any] = told["result"]
-                return result
+            told: dict[str, Any] = json.loads(line)
             self._note(told.get("method", ""), told.get("params", {}))
+            return told
         raise RuntimeError("the browser ended")
 
     def _note(self, event: str, about: dict[str, Any]) -> None:
@@ -60,6 +67,8 @@ class Tab:
             self.complaints.append(about["entry"]["text"])
         elif event == "Runtime.exceptionThrown":
             self.complaints.append(about["exceptionDetails"]["text"])
+        elif event == "Page.downloadProgress" and about["state"] == "completed":
+            self._downloads.append(about["guid"])
 
     def attach(self) -> None:
         """Open an empty page and listen to it."""
@@ -91,6 +100,47 @@ class Tab:
         """Click the first such element and wait until another one is there."""
         self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
         self.wait(then)
+
+    def press(self, key: str, text: str = "", modifiers: int = 0) -> None:
+        """Press a key of the keyboard, as a person does; 2 is Control, 8 is Shift."""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
+        pressed = {
+            "key": key, "modifiers": modifiers, "windowsVirtualKeyCode": codes.get(key, 0),
+        }  # fmt: skip
+        self.command("Input.dispatchKeyEvent", type="keyDown", text=text, **pressed)
+        self.command("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+    def write(self, selector: str, text: str) -> None:
+        """Write into a field, over what it holds."""
+        self.evaluate(
+            f"(e => {{ e.focus(); e.select(); }})(document.querySelector({json.dumps(selector)}))"
+        )
+        self.command("Input.insertText", text=text)
+
+    def choose_file(self, selector: str, path: str) -> None:
+        """Choose a file of this machine in an input."""
+        script = f"document.querySelector({json.dumps(selector)})"
+        found = self.command("Runtime.evaluate", expression=script)["result"]["objectId"]
+        self.command("DOM.setFileInputFiles", files=[path], objectId=found)
+
+    def downloaded(self, count: int) -> None:
+        """Wait until so many downloads are complete."""
+        while len(self._downloads) < count:
+            self._told()
+
+    def picture(self) -> bytes:
+        """The whole page as a PNG file."""
+        shown = self.command("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        return base64.b64decode(shown["data"])
+
+    def look(self, width: int, height: int, scheme: str = "light") -> None:
+        """See the page in a window of this size, under this colour scheme."""
+        self.command(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=False,
+        )  # fmt: skip
+        scheme_is = {"name": "prefers-color-scheme", "value": scheme}
+        self.command("Emulation.setEmulatedMedia", features=[scheme_is])
 
     def wait(self, selector: str) -> None:
         """Wait until an element is there."""

@@ -36,7 +36,9 @@ from appliance.api.openai import (
     embeddings,
     files,
     health,
+    labels,
     models,
+    own_requests,
     queue,
     receipts,
     rerank,
@@ -46,11 +48,13 @@ from appliance.api.openai import (
     tokenize,
     usage,
 )
+from appliance.api.openai import sessions as session_routes
 from appliance.api.openai.batch_lines import BatchLines
 from appliance.api.person_gate import PersonGate
 from appliance.api.quota_headers import QuotaTelling
 from appliance.api.refusals import PacedRefusals
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
+from appliance.auth.sessions import PersonSessions
 from appliance.peers.ring import DOCUMENTS, LOOKS, PATH, RECEIPTS
 
 if TYPE_CHECKING:
@@ -64,6 +68,7 @@ PUBLIC: Final = _PROBES | DOCUMENTATION
 def create_lan_app(services: "Services") -> FastAPI:
     """The app of the LAN listener."""
     server, there = services.config.server, _Routes()
+    sessions = PersonSessions(services.keys, services.clock)
     app = FastAPI(
         title="appliance",
         summary="The OpenAI API, from small models of your own, with a receipt for each answer.",
@@ -87,12 +92,12 @@ def create_lan_app(services: "Services") -> FastAPI:
             Middleware(CorsGate, origins=frozenset(server.cors_origins)),
             Middleware(
                 KeyGate,
-                authenticate=services.keys.authenticate,
+                authenticate=sessions.authenticate,
                 public=_public(services),
                 by_certificate=services.keys.authenticate_certificate,
             ),
             Middleware(PacedRefusals),
-            Middleware(PersonGate, people=services.end_users),
+            Middleware(PersonGate, people=services.end_users, kept=sessions.token_of),
             Middleware(
                 BodyGate,
                 max_bytes=server.max_body_bytes,
@@ -105,12 +110,19 @@ def create_lan_app(services: "Services") -> FastAPI:
     app.router.routes.insert(0, _ExactRoutes(there))
     app.state.services = services
     app.state.large_bodies = LargeBodies()
+    app.state.sessions = sessions
     app.state.running = set()  # requests with an Idempotency-Key
     lines = BatchLines(services, _observer(services), app.state.large_bodies)
     services.batches.answer_by(lines.ask)
     install_error_handlers(app)
     if server.docs:
         app.router.routes.extend(docs_routes())
+    if server.people:
+        from appliance.api.people_page import people_routes
+
+        app.router.routes.extend(people_routes(services.config))
+        if services.config.people.page_key:
+            _let_people_log_in(app, services)
     app.include_router(health.router)
     if services.site is not None:
         from appliance.api import site
@@ -119,7 +131,8 @@ def create_lan_app(services: "Services") -> FastAPI:
         app.include_router(site.router)
     for module in (
         chat, completions, responses, conversations, classify, embeddings, rerank, search, models,
-        receipts, queue, stored, tokenize, ca, usage, files, batches,
+        receipts, queue, stored, tokenize, ca, usage, files, batches, labels, own_requests,
+        session_routes,
     ):  # fmt: skip
         app.include_router(module.router, dependencies=KEYS, responses=KEYED)
     app.include_router(messages.router, dependencies=KEYS, responses=in_messages(KEYED))
@@ -130,10 +143,25 @@ def create_lan_app(services: "Services") -> FastAPI:
     return app
 
 
+def _let_people_log_in(app: FastAPI, services: "Services") -> None:
+    """Sign-in at a login service, which is imported where it is switched on."""
+    from appliance.api.openai import login
+    from appliance.people.code_flow import CodeFlow
+
+    app.state.code_flow = CodeFlow(services.config.oidc, services.data, services.end_users)
+    app.include_router(login.router)
+
+
 def _public(services: "Services") -> frozenset[str]:
     """The addresses that need no key; a request of a peer carries a signature."""
-    shown = PUBLIC if services.config.server.docs else PUBLIC - DOCUMENTATION
-    return shown | {PATH, DOCUMENTS, LOOKS, RECEIPTS} if services.config.peers else shown
+    config = services.config
+    shown = PUBLIC if config.server.docs else PUBLIC - DOCUMENTATION
+    if config.server.people:
+        from appliance.api import people_page
+
+        shown |= people_page.PATHS
+        shown |= {session_routes.LOGIN} if config.people.page_key else set()
+    return shown | {PATH, DOCUMENTS, LOOKS, RECEIPTS} if config.peers else shown
 
 
 class _Routes:

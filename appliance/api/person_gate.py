@@ -4,10 +4,12 @@ Rules:
 - `X-End-User-Token` is the person's own token, which is verified, as is the connection's client
   certificate where it is a person's; `X-End-User` is the app's claim, for routes whose body has no
   field for it. A token or certificate that is refused ends the request; both are two persons.
+- Who signed in at a login service is the person of their session; its token comes before headers.
 - A key for verified people gets nothing without one, except the list of its models and its own
   use. This holds for answers that are kept, too.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,6 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.api.errors import error_response
+from appliance.api.transport import secret_of
 from appliance.errors import ApplianceError, Unauthenticated
 from appliance.people.end_users import required
 from appliance.types import EndUser, Principal
@@ -46,10 +49,15 @@ class Identifies(Protocol):
 
 @dataclass(frozen=True)
 class PersonGate:
-    """Finds out for whom a request is; lets nobody pass where a person is demanded."""
+    """Finds out for whom a request is; lets nobody pass where a person is demanded.
+
+    Args:
+        kept: the token of the person whose session a secret is; "" for none.
+    """
 
     app: ASGIApp
     people: Identifies
+    kept: Callable[[str], str] = lambda secret: ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -75,6 +83,8 @@ class PersonGate:
         self, headers: Headers, principal: Principal, certificate: bytes | None
     ) -> EndUser | None:
         tokens, claims = headers.getlist(VOUCHED), headers.getlist(CLAIMED)
+        if kept := self.kept(secret_of(headers)):
+            tokens, claims = [kept], []
         if len(tokens) > 1 or len(claims) > 1:
             raise Unauthenticated("person_token_invalid", "Two headers name the person.")
         certified = None if certificate is None else await self.people.certified(certificate)

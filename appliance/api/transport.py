@@ -133,7 +133,7 @@ class KeyGate:
         await self.app(scope, receive, send)
 
     def _principal(self, scope: Scope) -> Principal:
-        secret = _secret(Headers(scope=scope))
+        secret = secret_of(Headers(scope=scope))
         certificate = scope["state"].get("certificate")
         if not secret and certificate is not None and self.by_certificate is not None:
             return self.by_certificate(certificate)
@@ -210,7 +210,7 @@ def _keep_escaped_slashes(scope: Scope) -> None:
         scope["path"] = unquote(_SLASH.sub(b"%252F", raw).decode("latin-1"))
 
 
-def _secret(headers: Headers) -> str:
+def secret_of(headers: Headers) -> str:
     """The secret out of `Authorization: Bearer` or, without one, `x-api-key`."""
     bearer, plain = headers.getlist("authorization"), headers.getlist("x-api-key")
     if len(bearer) > 1 or len(plain) > 1:

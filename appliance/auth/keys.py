@@ -286,7 +286,10 @@ class KeyStore:
         parsed = parse(secret)
         if parsed is None:
             raise _refusal()
-        key_id, digest = parsed
+        return self.proved(*parsed)
+
+    def proved(self, key_id: str, digest: bytes) -> Principal:
+        """Find the holder of the secret with this hash; raises as `authenticate`."""
         newest = hmac.compare_digest(digest, self._hashes.get(key_id, NO_HASH))
         older = hmac.compare_digest(digest, self._old.get(key_id, NO_HASH))
         key, now = self._keys.get(key_id), self._clock.wall_us()

@@ -48,7 +48,8 @@ def label() -> None:
 @label.command()
 @click.argument("path", metavar="DATASET_DIR", type=_DIRECTORY)
 @click.option("--rater", "raters", multiple=True, required=True, metavar="NAME",
-              help="User who labels every item; give two. Of this host.")  # fmt: skip
+              help="User who labels every item; give two. Of this host, or key:NAME for an API "
+                   "key.")  # fmt: skip
 @click.option("--label", "labels", multiple=True, metavar="LABEL", help="One of the labels.")
 @click.option("--task", type=_DIRECTORY, metavar="TASK_DIR", help="Take the labels of this task.")
 @click.option("--name", metavar="QUEUE", help="By default the name of the directory.")
@@ -217,6 +218,8 @@ def _lines(queue: LabelQueue) -> Iterator[str]:
             f"  kappa {queue.kappa:.2f}, agreement {queue.agreement or 0:.1%}, "
             f"{queue.unsettled} not settled"
         )
+    if queue.aside:
+        yield f"  put aside: {', '.join(f'{why} {n}' for why, n in queue.aside.items())}"
     if queue.job:
         yield f"  of the gate {queue.job}: when all are settled, appliance job resume {queue.job}"
 

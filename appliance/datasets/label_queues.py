@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import Connection, Engine, bindparam, column, insert, select, table, text
+from sqlalchemy import Connection, Engine, bindparam, column, func, insert, select, table, text
 
 from appliance.clock import Clock
 from appliance.datasets.items import Item, Scalar
@@ -20,6 +20,7 @@ from appliance.datasets.labelling import (
     MOST_ITEMS,
     Given,
     Labelling,
+    PutAside,
     check_labels,
     check_raters,
 )
@@ -62,6 +63,19 @@ ALTER TABLE label_items ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 """
 """A further migration: queues of a gate's sealed items, and which item each of them is."""
 
+ASIDE: Final = """\
+CREATE TABLE label_aside (
+  id INTEGER PRIMARY KEY,
+  queue TEXT NOT NULL,
+  item TEXT NOT NULL,
+  rater TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  UNIQUE (queue, item, rater),
+  FOREIGN KEY (queue, item) REFERENCES label_items (queue, item) ON DELETE CASCADE
+) STRICT;
+"""
+"""A further migration: items that people have put aside."""
+
 
 _ITEMS: Final = table(
     "label_items", *map(column, ("queue", "place", "item", "origin")), column("input", SealedText)
@@ -70,6 +84,7 @@ _LABELS: Final = table("labels", column("label", SealedText))
 _QUEUES: Final = table("label_queues", column("labels", SealedText))
 TEXTS: Final = (_ITEMS, _LABELS, _QUEUES)
 """The columns that lie encrypted."""
+_ASIDE: Final = table("label_aside", *map(column, ("id", "queue", "item", "rater", "reason")))
 
 
 @dataclass(frozen=True)
@@ -207,6 +222,20 @@ class LabelQueues:
             )
             return _read(connection, name)
 
+    def put_aside(self, name: str, new: PutAside) -> StoredLabelQueue:
+        """Put an item aside, behind what this person has put aside before.
+
+        Raises:
+            DatasetRefused: `label_queue_unknown`, or as `Labelling.admit_aside`.
+        """
+        row = {"queue": name, **new._asdict()}
+        with self._database.begin() as connection:
+            _read(connection, name).labelling.admit_aside(new)
+            # The newest id, also where the item was put aside last.
+            newest = select(func.coalesce(func.max(_ASIDE.c.id), 0) + 1).scalar_subquery()
+            connection.execute(insert(_ASIDE).values(id=newest, **row).prefix_with("OR REPLACE"))
+            return _read(connection, name)
+
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
         """Count these items in queues, by queue."""
         with self._database.begin() as connection:
@@ -282,11 +311,14 @@ def _read(connection: Connection, name: str) -> StoredLabelQueue:
         ),
         {"name": name},
     )
+    columns = (_ASIDE.c.item, _ASIDE.c.rater, _ASIDE.c.reason)
+    aside = select(*columns).where(_ASIDE.c.queue == name).order_by(_ASIDE.c.id)
     labelling = Labelling(
         tuple(str(found[0]) for found in items),
         tuple(json.loads(row[1])),
         check_raters(json.loads(row[2])),
         tuple(Given(found[0], found[1], found[2], bool(found[3])) for found in given),
+        tuple(PutAside(*found) for found in connection.execute(aside)),
     )
     return StoredLabelQueue(name, row[0], row[3], labelling, row[4])
 

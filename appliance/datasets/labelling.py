@@ -3,12 +3,14 @@
 Rules: pure; a queue names its two raters; until both have labelled every item nothing is told that
 depends on the other's labels, not even whether they agree, and each may change their own; then
 differences are settled by a third person, who sees no label either, or by the two together. Kappa
-compares the labels that the two gave by themselves.
+compares the labels that the two gave by themselves. An item that a person puts aside comes after
+all others of theirs: it wants a label still, so that hard items are not left out of what is judged.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from appliance.errors import DatasetRefused
 from appliance.statistics.agreement import Kappa, cohen_kappa
@@ -18,7 +20,8 @@ from appliance.types import JsonValue
 RATERS: Final = 2
 MOST_LABELS: Final = 256
 MOST_ITEMS: Final = 10_000
-_LONGEST_NAME: Final = 64
+_LONGEST_NAME: Final = 330
+"""Room for a verified person with the name of the login service."""
 _LONGEST_LABEL: Final = 200
 
 
@@ -33,6 +36,18 @@ class Given(NamedTuple):
     rater: str
     label: str
     together: bool = False
+
+
+Reason: TypeAlias = Literal["unreadable", "no_label_fits", "several_fit", "not_my_field"]
+"""Why an item is put aside; no free text, which would have to be erased with the item."""
+
+
+class PutAside(NamedTuple):
+    """An item that a person has put aside, and why."""
+
+    item: str
+    rater: str
+    reason: Reason
 
 
 class RaterDifference(NamedTuple):
@@ -50,12 +65,14 @@ class Labelling:
         items: ids in the order of labelling.
         raters: the two people who label every item.
         given: in the order in which they came.
+        aside: what was put aside, in the order in which it was.
     """
 
     items: tuple[str, ...]
     labels: tuple[str, ...]
     raters: tuple[str, str]
     given: tuple[Given, ...] = ()
+    aside: tuple[PutAside, ...] = ()
     _said: dict[str, dict[str, str]] = field(init=False, compare=False, repr=False)
     _together: dict[str, str] = field(init=False, compare=False, repr=False)
 
@@ -116,13 +133,40 @@ class Labelling:
     def next_item(self, rater: str) -> str | None:
         """The item to ask a person about; None when they have labelled all that is theirs.
 
+        What they have put aside comes last.
+
         Raises:
             DatasetRefused: `rater_invalid`; `labels_unfinished` for a third person while the two
                 are not done.
         """
         asked = self.asked_of(rater)
         said = self._said.get(rater, {})
-        return next((item for item in asked if item not in said), None)
+        places = {one.item: place for place, one in enumerate(self.aside) if one.rater == rater}
+        wanted = (item for item in asked if item not in said)
+        return min(wanted, key=lambda item: places.get(item, -1), default=None)
+
+    def put_aside(self, item: str, rater: str) -> Reason | None:
+        """The reason for which a person has put an item aside."""
+        mine = (one for one in self.aside if (one.item, one.rater) == (item, rater))
+        return next((one.reason for one in mine), None)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Number of items that are put aside and not labelled, by reason."""
+        waiting = (one for one in self.aside if one.item not in self._said.get(one.rater, {}))
+        return dict(Counter(one.reason for one in waiting))
+
+    def admit_aside(self, new: PutAside) -> None:
+        """Check that a person may put an item aside.
+
+        Raises:
+            DatasetRefused: `item_unknown`, `label_settled` for one that they have labelled, and as
+                `next_item`.
+        """
+        if new.item not in self.asked_of(new.rater):
+            raise _unknown_item(new.item)
+        if new.item in self._said.get(new.rater, {}):
+            raise DatasetRefused("label_settled", f"{new.item!r} has a label already.")
 
     def asked_of(self, rater: str) -> tuple[str, ...]:
         """The items that a person is to label: all, or for a third person the differences.
@@ -148,8 +192,7 @@ class Labelling:
             DatasetRefused: `item_unknown`, `label_unknown`, `label_settled`, and as `next_item`.
         """
         if new.item not in self.items:
-            shown = visible(new.item, limit=80)
-            raise DatasetRefused("item_unknown", f"The queue has no item {shown!r}.")
+            raise _unknown_item(new.item)
         if new.label not in self.labels:
             shown = visible(new.label, limit=80)
             raise DatasetRefused("label_unknown", f"{shown!r} is none of the queue's labels.")
@@ -183,6 +226,11 @@ class Labelling:
             f"The raters label {len(self.items)} items before their labels are compared; "
             f"labelled so far: {told}.",
         )
+
+
+def _unknown_item(item: str) -> DatasetRefused:
+    shown = visible(item, limit=80)
+    return DatasetRefused("item_unknown", f"The queue has no item {shown!r}.")
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

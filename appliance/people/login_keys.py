@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from appliance.auth import certificates
 from appliance.config import OidcConfig
@@ -39,6 +39,14 @@ class KeysRead:
     keys: Mapping[str, PublicKey]
     data: bytes
     at: float
+
+
+class OtherStatus(ConnectionError):
+    """A login service answered, and not with 200."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the login service answered {status}")
+        self.status = status
 
 
 class LoginKeys:
@@ -111,25 +119,37 @@ class LoginKeys:
         if not url.startswith(("https://", "http://")):
             with (self._data / url).open("rb") as file:
                 return _bounded(file.read)
-        parts = urlsplit(url)
-        host, end = parts.hostname or "", time.monotonic() + SECONDS
-        connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            context = certificates.pinned(self._data, self._config.ca, "", "")
-            connection = http.client.HTTPSConnection(
-                host, parts.port, timeout=SECONDS, context=context
-            )
-        else:
-            connection = http.client.HTTPConnection(host, parts.port, timeout=SECONDS)
-        with contextlib.closing(connection):
-            try:
-                connection.request("GET", parts.path or "/", headers={"Accept": "application/json"})
-                answer = connection.getresponse()
+        return asked(self._config, self._data, url)
+
+
+def asked(config: OidcConfig, data: Path, url: str, form: Mapping[str, str] | None = None) -> bytes:
+    """The body of a login service's answer; a form is posted.
+
+    Raises:
+        OSError: no answer in time, or another one than 200.
+        UsageError: `certificate_unusable`.
+    """
+    parts = urlsplit(url)
+    host, end = parts.hostname or "", time.monotonic() + SECONDS
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = certificates.pinned(data, config.ca, "", "")
+        connection = http.client.HTTPSConnection(host, parts.port, timeout=SECONDS, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, parts.port, timeout=SECONDS)
+    headers = {"Accept": "application/json"}
+    if form is not None:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    with contextlib.closing(connection):
+        try:
+            method, body = ("GET", None) if form is None else ("POST", urlencode(form))
+            connection.request(method, parts.path or "/", body, headers)
+            with connection.getresponse() as answer:
                 if answer.status != 200:
-                    raise ConnectionError(f"the login service answered {answer.status}")
+                    raise OtherStatus(answer.status)
                 return _bounded(answer.read1, end)
-            except http.client.HTTPException as error:
-                raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
 
 
 def _bounded(read: Callable[[int], bytes], end: float = float("inf")) -> bytes:

@@ -12,6 +12,7 @@ Rules:
 """
 
 import hashlib
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ from appliance.workers.memory_budget import Budget
 
 MOST_PASSAGES: Final = 100
 _MOST_STATES: Final = 1_000
+_PLACE: Final = re.compile(r"([0-9a-f]{16}):([0-9]{1,10})-([0-9]{1,10})", re.ASCII)
+_AT: Final = (
+    "SELECT c.id, c.document FROM versions v JOIN chunks c ON c.version = v.id"
+    ' WHERE substr(v.text_sha256, 1, 16) = ? AND c.start = ? AND c."end" = ? ORDER BY c.id'
+)
 _DEPTH: Final = 100
 """Candidates of each generator that a fusion looks at."""
 
@@ -116,6 +122,20 @@ class Searcher:
             digest = hashlib.sha256(seen).hexdigest()
             state = index.generation if access.all else self._state(connection, documents, digest)
         return SearchHits(passages, state, how, len(documents), digest)
+
+    def passage(self, access: AccessSet, passage_id: str) -> SearchHits | None:
+        """The passage of an id; None where there is none that the caller may read."""
+        place = _PLACE.fullmatch(passage_id)
+        if place is None:
+            return None
+        with self._collection.reading() as connection:
+            documents = readable(connection, access)
+            rows = connection.exec_driver_sql(_AT, (place[1], int(place[2]), int(place[3])))
+            found = [chunk for chunk, document in rows if document in documents]
+            if not found:
+                return None
+            passage = _passage(connection, found[0], 0.0)
+        return SearchHits((passage,), 0, "id", len(documents))
 
     def _state(self, connection: Connection, documents: NDArray[np.int64], seen: str) -> int:
         """The state of these documents as a number; nothing of the others is in it.

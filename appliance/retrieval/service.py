@@ -19,7 +19,7 @@ from appliance.admission.places import Shares
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.auth.groups import KeyGroups
-from appliance.errors import Overloaded
+from appliance.errors import NotFound, Overloaded
 from appliance.retrieval import access, commitments
 from appliance.retrieval.access import AccessSet
 from appliance.retrieval.embedder import Embedder
@@ -99,6 +99,30 @@ class SearchService:
         found = await self.look(replace(caller, principal=counted), query, self.access_of(app))
         receipt = await append(self._audit, record(caller, query, found))
         return found, receipt
+
+    async def passage(
+        self, caller: Caller, collection: str, passage_id: str
+    ) -> tuple[SearchHits, Receipt]:
+        """The passage that a citation names; recorded as a search for its id.
+
+        Raises:
+            NotFound: `collection_not_found`; `not_found` where no document that may be read has it.
+            As `search`.
+        """
+        app, access_set = caller.principal, self.access_of(caller.principal)
+        self._check_log()
+        self._inference.check_person(app, collection)
+        self._shares.quotas.admit(app.key_id, app.limits, self._shares.now())
+
+        def find() -> SearchHits | None:
+            return self._shelf(collection, access_set).searcher.passage(access_set, passage_id)
+
+        found = await asyncio.to_thread(find)
+        if found is None:
+            raise NotFound("not_found", "The collection has no such passage.")
+        found = replace(found, nonce=commitments.fresh())
+        query = SearchQuery(collection, passage_id, 1, {})
+        return found, await append(self._audit, record(caller, query, found))
 
     async def evidence(self, app: Principal, query: SearchQuery) -> SearchHits:
         """Search for an answer of an app, which is what is recorded and what its quota counts.

@@ -65,6 +65,7 @@ MIGRATIONS: Final = (
     key.SITE,
     documents.TABLES,
     _SEALED,
+    label_queues.ASIDE,
 )
 FILES: Final = (batch_files.TABLES, batch_store.BATCHES)
 """The scripts of files.db, in the same way."""

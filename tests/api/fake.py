@@ -120,7 +120,10 @@ class FakeInference:
             raise self.refusal
         if request.model != CARD.id or not caller.principal.may_use(request.model):
             raise NotFound("model_not_found", "The model does not exist.", param="model")
-        fields = {**_who(caller), "key_id": caller.principal.key_id, "model": request.model}
+        fields = {
+            **_who(caller), "key_id": caller.principal.key_id, "model": request.model,
+            "route": caller.route,
+        }  # fmt: skip
         intent = await self._append(Draft("intent", fields, caller.texts()))
         generation = FakeGeneration(self, caller, intent)
         self.generations.append(generation)

@@ -30,11 +30,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def login_service(directory: Path, port: int, seconds: int = 300) -> Iterator[str]:
-    """The service with keys of its own; its address."""
+def login_service(
+    directory: Path, port: int, seconds: int = 300, page: str = BACK
+) -> Iterator[str]:
+    """The service with keys of its own; its address. It sends people of `page` back there."""
     program = directory / "provider.mjs"
     program.write_bytes((PROVIDER / program.name).read_bytes())
-    command = [need_tool("node"), str(program), str(port), str(seconds)]
+    command = [need_tool("node"), str(program), str(port), str(seconds), page]
     with subprocess.Popen(
         command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as child:

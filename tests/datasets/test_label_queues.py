@@ -7,8 +7,8 @@ import pytest
 
 from appliance.clock import SystemClock
 from appliance.datasets.items import Item
-from appliance.datasets.label_queues import SEALED, TABLES, LabelQueues, shuffled
-from appliance.datasets.labelling import Given
+from appliance.datasets.label_queues import ASIDE, SEALED, TABLES, LabelQueues, shuffled
+from appliance.datasets.labelling import Given, PutAside
 from appliance.db import open_database
 from appliance.errors import DatasetRefused
 
@@ -18,7 +18,11 @@ LABELS, RATERS = ("hose", "pump"), ("anna", "ben")
 
 @pytest.fixture
 def queues(tmp_path: Path) -> LabelQueues:
-    return LabelQueues(open_database(tmp_path / "a.db", (TABLES, SEALED)), SystemClock())
+    return opened(tmp_path)
+
+
+def opened(directory: Path) -> LabelQueues:
+    return LabelQueues(open_database(directory / "a.db", (TABLES, SEALED, ASIDE)), SystemClock())
 
 
 def code(call: object, *arguments: object) -> str:
@@ -31,7 +35,7 @@ def test_a_queue_is_kept_with_its_items_and_labels(queues: LabelQueues, tmp_path
     queues.create("orders", "/stick/orders", ITEMS, LABELS, RATERS)
     first = queues.get("orders").labelling.items[0]
     queues.set("orders", Given(first, "anna", "hose"), "uid:7")
-    again = LabelQueues(open_database(tmp_path / "a.db", (TABLES, SEALED)), SystemClock())
+    again = opened(tmp_path)
     (found,) = again.list()
     assert (found.name, found.source) == ("orders", "/stick/orders")
     assert found.labelling.items == tuple(item.id for item in shuffled(ITEMS))
@@ -49,6 +53,23 @@ def test_a_label_is_replaced_by_its_rater_alone(queues: LabelQueues) -> None:
         Given("u1", "anna", "pump"),
         Given("u1", "ben", "hose"),
     )
+
+
+def test_what_is_put_aside_is_kept_the_newest_last_and_goes_with_its_item(
+    queues: LabelQueues, tmp_path: Path
+) -> None:
+    queues.create("orders", "", ITEMS, LABELS, RATERS)
+    for item in ("u1", "u2", "u1"):
+        queues.put_aside("orders", PutAside(item, "anna", "unreadable"))
+    kept = opened(tmp_path).get("orders").labelling
+    assert [one.item for one in kept.aside] == ["u2", "u1"]
+    queues.erase(["u2"])
+    assert [one.item for one in queues.get("orders").labelling.aside] == ["u1"]
+    unknown = PutAside("none", "anna", "unreadable")
+    assert code(queues.put_aside, "orders", unknown) == "item_unknown"
+    queues.remove("orders")
+    queues.create("orders", "", ITEMS, LABELS, RATERS)
+    assert queues.get("orders").labelling.aside == ()
 
 
 def test_a_label_that_is_refused_changes_nothing(queues: LabelQueues) -> None:

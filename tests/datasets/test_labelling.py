@@ -5,6 +5,7 @@ import pytest
 from appliance.datasets.labelling import (
     Given,
     Labelling,
+    PutAside,
     check_labels,
     check_raters,
     report,
@@ -58,6 +59,21 @@ def test_nothing_that_compares_is_told_before_both_have_finished() -> None:
 def test_a_queue_without_items_has_no_kappa() -> None:
     empty = Labelling((), LABELS, RATERS)
     assert code(empty.kappa) == code(report, empty) == "label_queue_empty"
+
+
+def test_what_is_put_aside_comes_last_for_that_person_and_wants_a_label_still() -> None:
+    aside = (PutAside("i1", "anna", "unreadable"), PutAside("i2", "anna", "several_fit"))
+    begun = Labelling(ITEMS, LABELS, RATERS, said("anna", {"i3": "pump"}, 1), aside)
+    assert (begun.next_item("anna"), begun.next_item("ben")) == ("i4", "i1")
+    rest = Labelling(ITEMS, LABELS, RATERS, said("anna", {"i3": "pump", "i4": "pump"}), aside)
+    assert rest.next_item("anna") == "i1" and not rest.compared
+    assert (rest.put_aside("i1", "anna"), rest.put_aside("i1", "ben")) == ("unreadable", None)
+    assert rest.reasons == {"unreadable": 1, "several_fit": 1}
+    done = Labelling(ITEMS, LABELS, RATERS, said("anna", ANNA), aside)
+    assert done.next_item("anna") is None and done.reasons == {}
+    assert code(begun.admit_aside, PutAside("i3", "anna", "unreadable")) == "label_settled"
+    assert code(begun.admit_aside, PutAside("i9", "anna", "unreadable")) == "item_unknown"
+    assert code(begun.admit_aside, PutAside("i1", "carl", "unreadable")) == "labels_unfinished"
 
 
 def test_kappa_is_of_what_the_two_said_by_themselves() -> None:

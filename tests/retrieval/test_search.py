@@ -242,6 +242,48 @@ def unique(score: float, plain: list[tuple[str, float]]) -> bool:
     )
 
 
+def found_by_id(shelf: OpenCollection, queries: int, *, all_rights: bool = False) -> int:
+    """How many of the passages that were asked for by id the caller had no right to, but got."""
+    rng = random.Random(11)
+    world, searcher, wrong = World(shelf, rng), Searcher(shelf), 0
+    ids: dict[str, str] = {}
+    for number in range(queries):
+        if number % 50 == 0:
+            world.change()
+            every = searcher.search(ADMIN, " ".join(f"w{n}" for n in range(80)), 100, by="bm25")
+            ids = {one.document: one.id for one in every.passages}
+        key, name = rng.choice(sorted(world.groups)), rng.choice(sorted(ids))
+        access = of_key(key, world.groups[key])
+        hits = searcher.passage(ADMIN if all_rights else access, ids[name])
+        # Two documents of one text have passages of one id.
+        alike = {n for n, other in ids.items() if other == ids[name]}
+        readable = {n for n in alike if may_read(access, world.texts[n][1])}
+        got = set() if hits is None else set(names(hits))
+        wrong += not (got <= readable and bool(got) == bool(readable))
+    return wrong
+
+
+def test_a_passage_is_found_by_its_id_by_who_may_read_it_alone(shelf: OpenCollection) -> None:
+    assert found_by_id(shelf, 1_000) == 0
+
+
+@pytest.mark.slow
+def test_no_passage_of_twenty_thousand_is_given_to_another(shelf: OpenCollection) -> None:
+    assert found_by_id(shelf, 20_000) == 0
+
+
+def test_a_reader_of_everything_would_get_them(shelf: OpenCollection) -> None:
+    assert found_by_id(shelf, 200, all_rights=True) > 50
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x", "0" * 16 + ":0-1", "' OR 1=1:0-1", "0" * 16 + ":0-" + "9" * 30]
+)
+def test_what_is_no_id_finds_nothing(shelf: OpenCollection, name: str) -> None:
+    shelf.put(incoming("a.txt", "The pump leaks."), "p", 1)
+    assert Searcher(shelf).passage(ADMIN, name) is None
+
+
 def test_no_answer_depends_on_what_may_not_be_read(shelf: OpenCollection) -> None:
     assert leaks(shelf, 400) == 0
 

@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.executed, pytest.mark.long]
 
 FEATURES = {
     "server.mcp": {"appliance.api.mcp", "appliance.wire.mcp"},
+    "server.people": {"appliance.api.people_page"},
+    "people.page_key": {"appliance.api.openai.login", "appliance.people.code_flow"},
     "forward": {"appliance.forwarding.receivers"},  # and peers
     "spans": {"appliance.forwarding.spans"},
     "peers": {
@@ -47,6 +49,8 @@ ON = """
 to = "smtp://127.0.0.1:9"
 mail_from = "a@example"
 mail_to = ["b@example"]
+[people]
+page_key = "page"
 [forward.siem]
 to = "tcp://127.0.0.1:9"
 [forward.traces]
@@ -91,5 +95,6 @@ def test_a_server_with_defaults_loads_no_feature(tmp_path: Path) -> None:
 
 
 def test_a_feature_that_is_switched_on_is_seen(tmp_path: Path) -> None:
-    held = modules(tmp_path, "mcp = true\n", ON)
-    assert FEATURES["server.mcp"] | FEATURES["forward"] | FEATURES["spans"] <= held
+    held = modules(tmp_path, "mcp = true\npeople = true\n", ON)
+    on = ("server.mcp", "server.people", "people.page_key", "forward", "spans")
+    assert set().union(*(FEATURES[name] for name in on)) <= held

@@ -51,6 +51,8 @@ def detail(queue: LabelQueue, width: int) -> list[Content]:
     said = labelled("dataset", queue.data, width)
     said += labelled("labels", ", ".join(queue.labels), width)
     said += labelled("raters", people(queue.done), width)
+    if queue.aside:
+        said += labelled("put aside", people(queue.aside), width)
     if not queue.finished:
         told = "Enter labels. The raters are compared when both have labelled every item."
     elif queue.unsettled:

@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import Path as InPath
 
 from appliance.api.admin.deps import Person, PersonDep, Routes, ServicesDep
+from appliance.api.labelled import keep_label
 from appliance.app import Services
 from appliance.audit.entry import Draft
 from appliance.clock import iso
@@ -80,12 +81,7 @@ def set_label(
 ) -> wire.LabelQueue:
     """Keep the label that a person gave an item; recorded before it is kept."""
     new = labelling.Given(wanted.item, person.name, wanted.label, wanted.together)
-    services.labels.get(name).labelling.admit(new)
-    _record(
-        services, person, "label_set", queue=name, item=new.item, rater=new.rater,
-        together=new.together,
-    )  # fmt: skip
-    return _shown(services.labels.set(name, new, person.actor))
+    return _shown(keep_label(services, name, new, person.actor))
 
 
 @router.serves(wire.LABEL_DIFFERENCES)
@@ -151,6 +147,7 @@ def _shown(queue: StoredLabelQueue) -> wire.LabelQueue:
         labels=list(work.labels),
         raters=list(work.raters),
         done=work.done,
+        aside=work.reasons,
         finished=work.compared,
         agreement=None if kappa is None else kappa.agreement,
         kappa=None if kappa is None else kappa.value,

@@ -1,4 +1,4 @@
-"""`POST /v1/search`: passages of the documents that a key may read."""
+"""`POST /v1/search` and the passages that citations name: documents that a key may read."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -21,6 +21,17 @@ async def search(
     found, receipt = await searched(services_of(request), caller, body)
     response.headers["x-appliance-receipt"] = receipt.header()
     return found
+
+
+@router.get("/v1/collections/{collection}/passages/{passage_id}", responses=RECORDED)
+async def passage(
+    request: Request, response: Response, collection: str, passage_id: str, caller: CallerDep
+) -> PassageFound:
+    """The passage that a citation names; `score` is 0."""
+    services = services_of(request)
+    found, receipt = await services.retrieval.passage(caller, collection, passage_id)
+    response.headers["x-appliance-receipt"] = receipt.header()
+    return PassageFound(**vars(found.passages[0]))
 
 
 async def searched(

@@ -37,6 +37,7 @@ class LabelQueue(Reply):
 
     Attributes:
         done: items that each person has labelled.
+        aside: items that are put aside and not labelled, by reason.
         finished: both raters have labelled every item. Before, comparisons are null.
         unsettled: items on which they differ, and which nothing has settled yet.
         job: the gate that takes the labels; 0 for none.
@@ -49,6 +50,7 @@ class LabelQueue(Reply):
     labels: list[str]
     raters: list[str]
     done: dict[str, int]
+    aside: dict[str, int] = Field(default={})
     finished: bool
     agreement: float | None = None
     kappa: float | None = None

@@ -1,9 +1,12 @@
 """`/v1/search` on a real collection."""
 
+import asyncio
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
+from appliance.retrieval.access import ADMIN
 from appliance.retrieval.collection import Settings
 from tests.api.conftest import Lan
 from tests.retrieval.shelf import incoming
@@ -59,3 +62,32 @@ async def test_bad_requests_are_refused(lan: Lan, change: dict[str, object]) -> 
 async def test_a_key_is_needed(lan: Lan) -> None:
     body = {"collection": "manuals", "query": "pump"}
     assert (await lan.anonymous().post("/v1/search", json=body)).status_code == 401
+
+
+async def by_id(lan: Lan, name: str, collection: str = "manuals") -> httpx.Response:
+    return await lan.client.get(f"/v1/collections/{collection}/passages/{name}")
+
+
+async def test_the_passage_of_a_citation_opens_and_its_reading_is_recorded(lan: Lan) -> None:
+    body = {"collection": "manuals", "query": "pump"}
+    (first,) = (await lan.client.post("/v1/search", json=body)).json()["data"]
+    reply = await by_id(lan, first["id"])
+    assert reply.status_code == 200 and reply.json() == {**first, "score": 0.0}
+    receipt = (await lan.client.get(f"/v1/receipts/{reply.headers['x-request-id']}")).json()
+    assert reply.headers["x-appliance-receipt"].split()[0] == str(receipt["intent"]["seq"])
+    entry = await asyncio.to_thread(lan.services.reader.entry, receipt["intent"]["seq"])
+    assert (entry.kind, entry.body["ranking"], len(entry.body["passages"])) == ("search", "id", 1)  # type: ignore[arg-type]
+
+
+async def test_a_passage_of_others_is_not_there(lan: Lan) -> None:
+    library = lan.services.retrieval.library
+    found = library.get("manuals").searcher.search(ADMIN, "theirs.txt", 1)
+    (theirs,) = [p for p in found.passages if p.document == "theirs.txt"]
+    told = []
+    for name in (theirs.id, "0" * 16 + ":0-5", "what%2Fever"):
+        reply = await by_id(lan, name)
+        error = reply.json()["error"]
+        told.append((reply.status_code, error["code"], error["message"]))
+    assert len(set(told)) == 1 and told[0][:2] == (404, "not_found")
+    gone = await by_id(lan, theirs.id, "nothing")
+    assert gone.json()["error"]["code"] == "collection_not_found"

@@ -11,15 +11,16 @@ const keys = ["EC", "RSA"].map((kty) => {
   return { ...made.privateKey.export({ format: "jwk" }), use: "sig" };
 });
 const groups = { ann: ["Radiology"], bea: ["Board", "Radiology"], eve: [] };
-const client = (client_id, alg) => ({
+const back = "https://app.example/cb";
+const client = (client_id, alg, redirect = back) => ({
   client_id,
-  redirect_uris: ["https://app.example/cb"],
+  redirect_uris: [redirect],
   grant_types: ["authorization_code"],
   token_endpoint_auth_method: "none",
   id_token_signed_response_alg: alg,
 });
 const provider = new Provider(`http://127.0.0.1:${port}`, {
-  clients: [client("appliance", "ES256"), client("older", "RS256")],
+  clients: [client("appliance", "ES256"), client("older", "RS256"), client("page", "ES256", process.argv[4])],
   jwks: { keys },
   claims: { openid: ["sub", "name", "groups"] },
   conformIdTokenClaims: false,
