@@ -347,7 +347,7 @@ class SiteExchange:
         try:
             self.standing.take(self._policy().site, self.hint)
             self.travelling.publish()
-        except (ApplianceError, SQLAlchemyError) as error:
+        except (OSError, ValueError, ApplianceError, SQLAlchemyError) as error:
             _log.warning("documents of this appliance were not sent: %s", error)
 
     def _repeat(self, run: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ clock that is more than a day ahead, is refused.
 import datetime
 import functools
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -21,6 +22,7 @@ from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.statement import Opened
 
 DAY_US: Final = 86_400_000_000
+_log = logging.getLogger("appliance")
 
 
 class TravellingKeys:
@@ -77,7 +79,10 @@ class TravellingKeys:
                 version = before.said.version + 1 if before else 1
                 said = SignedKey.of(row, version, self._site(), self._clock.wall_us())
                 digest = hashlib.sha256(said.payload()).hexdigest()
-                yield self._document(said, digest, said.sign(self._key()))
+                try:
+                    yield self._document(said, digest, said.sign(self._key()))
+                except PolicyRefused as error:  # it keeps no other away
+                    _log.warning("key %s does not travel: %s", row.key.id, error)
         self._compared = state
 
     def _document(self, said: SignedKey, digest: str, envelope: bytes) -> TravellingDocument:

@@ -148,6 +148,14 @@ def test_the_keys_of_one_that_is_gone_stay_and_its_documents_are_refused(
         assert {one.code for one in refused} == {"member_revoked"}
 
 
+def test_a_key_that_cannot_travel_keeps_no_other_away(members: dict[str, OneOf]) -> None:
+    a, b, _ = members.values()
+    _, odd = a.services.keys.create("odd", models=["m" * 300])
+    _, secret = a.services.keys.create("crm")
+    assert b.pulls("a") == ""
+    assert admits(b, secret) and not admits(b, odd) and admits(a, odd)
+
+
 def attacks(a: OneOf, key: ecdsa.PrivateKey, envelope: bytes) -> dict[str, tuple[str, bytes]]:
     """Documents that must change nothing, each with its code."""
     said = SignedKey.open(envelope).said
