@@ -52,7 +52,7 @@ def test_each_screen_has_two() -> None:
 async def test_a_basic_terminal_gets_ascii_in_few_bytes(
     scene: Scene, record_property: Callable[[str, object], None]
 ) -> None:
-    async with staged(scene, (100, 30), basic=True) as opened:
+    async with staged(scene, (200, 60), basic=True) as opened:
         await opened.pilot.resize_terminal(80, 24)
         await opened.pilot.pause()
         plain = opened.text.replace("…", "")  # the mark of a text that was cut is not yet

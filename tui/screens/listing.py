@@ -76,7 +76,7 @@ class ListPage(Page, Generic[T]):
     def beside(self) -> int:
         """Cells in a line of what stands below the list, or beside it."""
         width = self.app.size.width
-        return max(20, (width * 3 // 7 if width >= BROAD else width) - 6)
+        return max(20, (width * 9 // 22 if width >= BROAD else width) - 5)
 
     def _most_lines(self) -> int:
         """Lines of the list: all that there are, or so many that what is known keeps its room."""

@@ -19,8 +19,8 @@ COLUMNS: Final = (
     listed(USAGE_TABLE, "NAME", 0, least=12, most=40),
     listed(USAGE_TABLE, "REQUESTS", 9),
     listed(USAGE_TABLE, "FAILED", 7),
-    listed(USAGE_TABLE, "READ", 10, drop=2),
-    listed(USAGE_TABLE, "WRITTEN", 10, drop=1),
+    listed(USAGE_TABLE, "READ", 9, drop=2),
+    listed(USAGE_TABLE, "WRITTEN", 9, drop=1),
     Column("SECONDS", 10, right=True, drop=3),
 )
 _BAR: Final = 30
