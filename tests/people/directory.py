@@ -90,6 +90,7 @@ class FakeDirectory:
     from_the_start: bool = False
     searches: list[bytes] = field(default_factory=list)
     binds: int = 0
+    asked: int = 0
     page: int = 3
     url: str = ""
     _server: asyncio.Server | None = None
@@ -147,6 +148,7 @@ class FakeDirectory:
         number = int.from_bytes(said.body)
         if operation.tag == 0x42:
             return ()
+        self.asked += operation.tag == 0x63
         if self.said is not None and (self.from_the_start or operation.tag == 0x63):
             return self.said(number, operation.tag)
         if operation.tag == 0x60:

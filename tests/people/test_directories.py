@@ -56,7 +56,7 @@ def fake(running: FakeDirectory, monkeypatch: pytest.MonkeyPatch) -> FakeDirecto
     """The server as it should be."""
     monkeypatch.setattr(directories, "SECONDS", 60)  # however busy the machine is
     running.entries, running.said, running.from_the_start = people(), None, False
-    running.searches, running.binds, running.page = [], 0, 3
+    running.searches, running.binds, running.asked, running.page = [], 0, 0, 3
     return running
 
 
@@ -83,6 +83,7 @@ async def test_attacks(fake: FakeDirectory, name: str, monkeypatch: pytest.Monke
     attack, code = ATTACKS[name]
     attack(fake)
     assert await refusal(made(fake.config())) == code
+    assert fake.asked <= 20  # eleven pages of groups
 
 
 async def test_there_are_forty_attacks_and_without_one_a_person_is_found(
