@@ -104,6 +104,7 @@ RUN_BY: dict[tuple[str, str], str] = {
     ("install-guide", "appliance-installer backup"): _CHROOTS,
     ("install-guide", "appliance-installer status"): _CHROOTS,
     ("install-guide", "mount -o ro /dev/sdX1 /mnt\n"): _CHROOTS,
+    ("people-page", "appliance key create"): "tests/contract/test_people_page.py",
     ("routes", "appliance route sample"): "tests/cli/test_route.py",
     ("routes", "appliance queue list"): "tests/cli/test_queue.py",
     ("scaling-guide", "appliance upstream learn"): "tests/cli/test_upstream.py",
