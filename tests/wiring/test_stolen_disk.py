@@ -255,11 +255,15 @@ def test_no_text_is_found_and_without_protection_each_is(data: Path, tmp_path: P
         image = imaged(data, tmp_path / "image")  # its write-ahead logs are not empty
         assert any(path.stat().st_size for path in image.rglob("*-wal"))
         said = {place: read(services) for place, read in readers.items()}
+        done = services.erasure.erase(REQUEST, "uid:0", "asked for")
+        assert done.places["evaluations"] == 2  # an erasure finds what lies encrypted
+        gone = ("outcome answer", "outcome expected", "teaching answer", "report", "queue input")
+        assert not [place for place in gone if canary(place) in readers[place](services)]
     words = words_of(readers)
     assert len(words) >= 20
     assert {p for p, text in said.items() if canary(p) not in text} == set()  # its owner reads all
     names = {"shadow pointer"}  # the digest of a pointer: no text
-    assert search(image, words) == search(data, words) == names
+    assert search(image, words) == names and search(data, words) == set()
     host_key.lock(data)
     with pytest.raises(ApplianceError) as caught, open_services(image, config=SMALL):
         pass
