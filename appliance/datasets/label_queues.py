@@ -82,9 +82,11 @@ _ITEMS: Final = table(
 )
 _LABELS: Final = table("labels", column("label", SealedText))
 _QUEUES: Final = table("label_queues", column("labels", SealedText))
-TEXTS: Final = (_ITEMS, _LABELS, _QUEUES)
+_ASIDE: Final = table(
+    "label_aside", *map(column, ("id", "queue", "item", "rater")), column("reason", SealedText)
+)
+TEXTS: Final = (_ITEMS, _LABELS, _QUEUES, _ASIDE)
 """The columns that lie encrypted."""
-_ASIDE: Final = table("label_aside", *map(column, ("id", "queue", "item", "rater", "reason")))
 
 
 @dataclass(frozen=True)
