@@ -143,7 +143,7 @@ CODES: Final[dict[str, Code]] = {
     ),
     "backup_recipients": Code(
         "there is no key, or there are too many, to encrypt a backup to",
-        "A site's officers are in its trust root; elsewhere name public keys with `--to`.",
+        "Name public keys with `--to`; a site's officers are in its trust root.",
     ),
     "backup_other_key": Code(
         "a backup is not encrypted to this key",
