@@ -79,6 +79,7 @@ WALKED: tuple[tuple[str, str], ...] = (
     ("documents-guide", "appliance collection new"),
     ("documents-guide", "appliance collection search"),
     ("documents-guide", "appliance collection tune"),
+    ("documents-guide", "appliance collection add manuals /srv/manuals --keep-access"),
     ("README", "from openai"),
     ("admin-guide", "export APPLIANCE_DATA"),
     ("admin-guide", "appliance tls issue"),
@@ -123,9 +124,6 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("install-guide", "appliance status"): "KEY and MODEL are the reader's own",
     ("operator-guide", "appliance tui"): "screens and `--watch` stay open",
     ("collections", "appliance eval run"): "minutes: a model answers every question",
-    ("documents-guide", "appliance collection add manuals /srv/manuals --keep-access"): (
-        "a server's `collection verify` after `remove` says that the index of terms is corrupt"
-    ),
     ("auditor-guide", "python3 verify_receipt.py receipt.json genesis.pub --cited"): (
         "a model must cite first: tests/auditor/test_verify_receipt.py"
     ),
