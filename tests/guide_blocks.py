@@ -122,6 +122,7 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("method-guide", "appliance label next"): "two people, each under their own user of the host",
     ("gate", "appliance dataset seal plant"): "two people, each under their own user of the host",
     ("install-guide", "appliance status"): "KEY and MODEL are the reader's own",
+    ("people-page", "appliance key new paula"): "the tasks and the notices are the reader's own",
     ("operator-guide", "appliance tui"): "screens and `--watch` stay open",
     ("collections", "appliance eval run"): "minutes: a model answers every question",
     ("auditor-guide", "python3 verify_receipt.py receipt.json genesis.pub --cited"): (
