@@ -105,7 +105,7 @@ RUN_BY: dict[tuple[str, str], str] = {
     ("install-guide", "appliance-installer backup"): _CHROOTS,
     ("install-guide", "appliance-installer status"): _CHROOTS,
     ("install-guide", "mount -o ro /dev/sdX1 /mnt\n"): _CHROOTS,
-    ("people-page", "appliance key create"): "tests/contract/test_people_page.py",
+    ("people-page", "appliance key new"): "tests/contract/test_people_page.py",
     ("routes", "appliance route sample"): "tests/cli/test_route.py",
     ("routes", "appliance queue list"): "tests/cli/test_queue.py",
     ("scaling-guide", "appliance upstream learn"): "tests/cli/test_upstream.py",
@@ -122,7 +122,6 @@ NOT_RUN: dict[tuple[str, str], str] = {
     ("method-guide", "appliance label next"): "two people, each under their own user of the host",
     ("gate", "appliance dataset seal plant"): "two people, each under their own user of the host",
     ("install-guide", "appliance status"): "KEY and MODEL are the reader's own",
-    ("people-page", "appliance key new paula"): "the tasks and the notices are the reader's own",
     ("operator-guide", "appliance tui"): "screens and `--watch` stay open",
     ("collections", "appliance eval run"): "minutes: a model answers every question",
     ("auditor-guide", "python3 verify_receipt.py receipt.json genesis.pub --cited"): (
