@@ -5,7 +5,8 @@ differs from what this makes. Run `.venv/bin/python docs/generate.py` after chan
 `appliance/errors.py`, `appliance/api/errors.py`, `appliance/config.py`,
 `appliance/wire/openai/fields.py`, `appliance/incidents/rules.py`, `appliance/tasks/metrics.py`,
 `appliance/retrieval/formats/`, `appliance/upstream_kinds.py` or its `FEATURES`,
-`appliance/audit/verification/findings.py`, `appliance/tuning/settings.py`,
+`appliance/audit/entry.py`, `appliance/audit/verification/findings.py`,
+`appliance/tuning/settings.py`,
 `installer/host/problems.py`, `installer/host/answers.py`, an endpoint, or the docstring of a
 package or of a route.
 """
@@ -29,6 +30,8 @@ import appliance.api.openai
 import appliance.wire.admin
 from appliance import config
 from appliance.api.errors import RETRY_AFTER, STATUS_BY_CODE
+from appliance.audit.entry import KINDS as ENTRIES
+from appliance.audit.entry import NOTES
 from appliance.audit.verification.findings import MEANINGS
 from appliance.errors import CODES
 from appliance.incidents import prometheus
@@ -66,6 +69,7 @@ _FINDINGS_BEGIN = (
     "<!-- findings: made by docs/generate.py from appliance/audit/verification/findings.py -->\n"
 )
 _FINDINGS_END = "<!-- end of findings -->\n"
+_ENTRIES_BEGIN = "<!-- kinds: made by docs/generate.py from appliance/audit/entry.py -->\n"
 _SETTINGS_BEGIN = "<!-- settings: made by docs/generate.py from appliance/tuning/settings.py -->\n"
 _SETTINGS_END = "<!-- end of settings -->\n"
 _MESSAGES_BEGIN = "<!-- messages: made by docs/generate.py from installer/host/problems.py -->\n"
@@ -225,10 +229,14 @@ def install_document() -> str:
 
 
 def audit_document() -> str:
-    """docs/audit-format.md, with the table of what a verification reports made new."""
+    """docs/audit-format.md, with the tables of entries and of findings made new."""
+    kinds = ["", "| kind | fields that it must have | notes |", "|---|---|---|"]
+    for kind, fields in ENTRIES.items():
+        kinds.append(_row([f"`{kind}`", ", ".join(f"`{name}`" for name in fields), NOTES[kind]]))
+    page = _between("audit-format.md", _ENTRIES_BEGIN, [*kinds, ""], _KINDS_END)
     lines = ["", "| code | meaning |", "|---|---|"]
     lines += [_row([f"`{code}`", meaning]) for code, meaning in MEANINGS.items()]
-    return _between("audit-format.md", _FINDINGS_BEGIN, [*lines, ""], _FINDINGS_END)
+    return _between(page, _FINDINGS_BEGIN, [*lines, ""], _FINDINGS_END)
 
 
 def tuning_document() -> str:
