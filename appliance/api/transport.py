@@ -30,6 +30,7 @@ from appliance.observability.unexpected import unexpected
 from appliance.text import visible
 from appliance.types import Principal
 
+_WITH_BODY: Final = ("POST", "PUT", "PATCH", "DELETE")
 _JSON: Final = "application/json"
 _FORM: Final = "multipart/form-data"
 _SLASH: Final = re.compile(rb"%2[fF]")
@@ -165,7 +166,8 @@ class BodyGate:
             most, kind = form, _FORM
         refused = self._refusal(Headers(scope=scope), most, kind)
         typed = refused is not None and refused.code == "unsupported_media_type"
-        if refused is not None and not (typed and not self.there(scope["path"])):
+        takes = scope["method"] in _WITH_BODY and self.there(scope["path"])
+        if refused is not None and (takes or not typed):
             await error_response(refused)(scope, receive, send)
             return
         received = 0

@@ -219,3 +219,9 @@ async def test_a_body_that_is_not_json_by_type_is_415(kind: str | None) -> None:
 
 async def test_requests_without_a_body_need_no_type() -> None:
     assert (await ask(BodyGate(Inner(), 10), "GET")).status_code == 204
+
+
+async def test_a_method_without_a_body_is_not_refused_for_its_type() -> None:
+    sent = {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=x"}}
+    assert (await ask(BodyGate(Inner(), 10), "TRACE", **sent)).status_code == 204
+    assert (await ask(BodyGate(Inner(), 10), "POST", **sent)).status_code == 415

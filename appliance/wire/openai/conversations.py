@@ -8,10 +8,11 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from appliance.wire.openai.generation import example
-from appliance.wire.openai.responses_request import Items, Metadata
+from appliance.wire.openai.responses_request import Item, Items, Metadata
 
 MOST_AT_ONCE: Final = 20
 _Some = Annotated[Items, Field(max_length=MOST_AT_ONCE)]
+_Listed: TypeAlias = str | Annotated[list[Item], Field(max_length=MOST_AT_ONCE)] | None
 
 
 def _as_list(value: Any) -> Any:
@@ -23,7 +24,7 @@ class ConversationRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore", **example(metadata={"topic": "pumps"}))
 
-    items: Annotated[_Some, BeforeValidator(_as_list)] = []
+    items: Annotated[_Some, BeforeValidator(_as_list, json_schema_input_type=_Listed)] = []
     metadata: Metadata | None = None
 
 
