@@ -54,7 +54,7 @@ CHECKS: Final = {
         Check("P9", "fair shares", fair, _ONE),
         Check("P10", "memory", memory, _ONE),
         Check("P11", "load to first token", loading, (*MODELS, SHAPED)),
-        Check("P13", "the screens beside a busy server", terminal, _ONE),
+        Check("screens", "the screens beside a busy server", terminal, _ONE),
     )
 }
 SETS: Final = {

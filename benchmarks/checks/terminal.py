@@ -1,4 +1,4 @@
-"""P13: the screens beside a busy server: their own processor time, and the bytes that they send.
+"""The screens beside a busy server: their own processor time, and the bytes that they send.
 
 The processor time of one process depends little on other work of the host, so these figures hold on
 a busy one. The overview is in front, whose charts and numbers change with each poll.
