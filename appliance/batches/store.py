@@ -65,6 +65,9 @@ _COLUMNS: Final = (
 )  # fmt: skip
 _SEALED: Final = ("wrapped", "nonce", "sealed")
 _ROWS: Final = sa.table("batches", *map(sa.column, (*_COLUMNS, *_SEALED)))
+# What a change depends on is read by the change itself: a cancellation comes at any time.
+_UNDECIDED: Final = _ROWS.c.becomes == ""
+_CANCELLING: Final = _ROWS.c.status == "cancelling"
 
 
 @dataclass(frozen=True)
@@ -200,11 +203,10 @@ class BatchStore:
         return self._set(batch, job=job)
 
     def begin(self, batch: str, model: str, total: int) -> StoredBatch:
-        """Note that a batch was looked at, and runs."""
+        """Note that a batch was looked at, and runs unless it was cancelled meanwhile."""
         now = self._clock.wall_us()
-        return self._set(
-            batch, status="in_progress", model=model, total=total, begun_us=now, moved_us=now
-        )
+        status = sa.case((_CANCELLING, _ROWS.c.status), else_="in_progress")
+        return self._set(batch, status=status, model=model, total=total, begun_us=now, moved_us=now)
 
     def cancel(self, batch: str, key_id: str) -> StoredBatch:
         """Have a batch end.
@@ -216,10 +218,12 @@ class BatchStore:
         found = self.get(batch, key_id)
         if not found.live:
             raise StateRefused("batch_ended", f"The batch is {found.status}.")
-        if found.becomes:
-            return found
         now = self._clock.wall_us()
-        return self._set(batch, status="cancelling", becomes="cancelled", cancelling_us=now)
+        noted = {"status": "cancelling", "becomes": "cancelled", "cancelling_us": now}
+        once = {
+            name: sa.case((_UNDECIDED, new), else_=_ROWS.c[name]) for name, new in noted.items()
+        }
+        return self._set(batch, **once)
 
     def decide(
         self, batch: str, becomes: BatchEnd, problems: Sequence[LineProblem] = ()
@@ -228,12 +232,11 @@ class BatchStore:
         found = self.get(batch)
         told = problems or found.problems
         about = {"metadata": found.metadata, "problems": msgspec.to_builtins(told)}
-        cancelling = found.status == "cancelling"
         return self._set(
             batch,
-            becomes=found.becomes or becomes,
-            status=found.status if cancelling else "finalizing",
-            ending_us=None if cancelling else self._clock.wall_us(),
+            becomes=sa.case((_UNDECIDED, becomes), else_=_ROWS.c.becomes),
+            status=sa.case((_CANCELLING, _ROWS.c.status), else_="finalizing"),
+            ending_us=sa.case((_CANCELLING, None), else_=self._clock.wall_us()),
             **self._files.locked(batch, about),
         )
 

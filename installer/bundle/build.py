@@ -235,12 +235,12 @@ def _texts(
 
 
 def guides(docs: Path) -> dict[str, bytes]:
-    """The guides by their paths on the stick, with the pictures that they show.
+    """The guides by their paths on the stick, with the pictures and settings that they show.
 
     The page of results is left out: it is written after a bundle was built.
     """
-    pages = sorted({*docs.glob("*.md"), *docs.glob("adr/*.md")} - {docs / "install-results.md"})
-    found = {path: path.read_bytes() for path in pages}
+    pages = {*docs.glob("*.md"), *docs.glob("*.cfg"), *docs.glob("adr/*.md")}
+    found = {path: path.read_bytes() for path in sorted(pages - {docs / "install-results.md"})}
     for path, text in list(found.items()):
         for name in _PICTURE.findall(text.decode()):
             found[path.parent / name] = (path.parent / name).read_bytes()

@@ -83,6 +83,19 @@ def test_the_first_decision_stays(kept: Kept) -> None:
         kept.store.cancel(batch.id, "stranger")
 
 
+def test_a_batch_that_is_cancelled_while_it_is_looked_at_does_not_run(kept: Kept) -> None:
+    batch = kept.begun()
+    kept.store.cancel(batch.id, "app")
+    begun = kept.store.begin(batch.id, "echo", 40)
+    assert (begun.status, begun.becomes, begun.total) == ("cancelling", "cancelled", 40)
+
+
+def test_a_cancellation_after_the_decision_changes_nothing(kept: Kept) -> None:
+    batch = kept.begun()
+    decided = kept.store.decide(batch.id, "completed")
+    assert kept.store.cancel(batch.id, "app") == decided
+
+
 def test_a_key_has_so_many_at_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_store, "MOST_LIVE", 2)
     first, _ = kept.made(), kept.made()

@@ -80,7 +80,7 @@ def test_a_model_without_its_files_is_not_called_approved(services: Services) ->
     lost(services)
     shown = services.lifecycle.record("tiny")
     assert (shown.state, shown.code) == ("missing", "model_missing")
-    assert "import it under the same id" in shown.hint
+    assert "under the same id" in shown.hint
     assert services.store.inventory.record("tiny").state == "approved"  # what was decided, stays
 
 
