@@ -84,6 +84,10 @@ class LogRoom:
         self.notifier = Notifier(held.config.notify, held.data, self.reader.origin)
         held.closing.callback(self.notifier.stop)
 
+    def ask_the_site(self, agree: Callable[[LedgerLook, SplitMarks], Sequence[LedgerLook]]) -> None:
+        """Have the other appliances agree to each look."""
+        self.agree = agree
+
     async def record(self, kind: str, fields: Mapping[str, Json]) -> None:
         """Append an entry and wait until it is durable."""
         await append(self.audit, Draft(kind, fields))

@@ -1,7 +1,7 @@
 """`/people` in a browser: a person's ten tasks, what a screen reader and a keyboard find, and texts
 that would like to be script.
 
-`PEOPLE_PICTURES=DIR` keeps the pictures of the walk.
+`CONTRACT_PICTURES=DIR` keeps the pictures of the walk.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ SHOWN = "main :is(h1, h2, .card, form, .choices)"
 
 def pictures() -> Path | None:
     """Where the pictures go."""
-    named = os.environ.get("PEOPLE_PICTURES")
+    named = os.environ.get("CONTRACT_PICTURES")
     return None if named is None else Path(named)
 
 

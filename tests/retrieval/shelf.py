@@ -1,8 +1,10 @@
 """Small collections for tests: documents of paragraphs, with vectors of their words."""
 
 import hashlib
+import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +63,16 @@ def collection(path: Path, *, ranking: str = "vectors") -> OpenCollection:
     """A new collection."""
     OpenCollection.create(path, Settings(embedder="e", ranking=ranking, budget=40, overlap=0))
     return OpenCollection(path)
+
+
+def pieces(data: Path, name: str) -> set[bytes]:
+    """A part of each longer passage of a collection, encrypted as it lies on the disk."""
+    sql = "SELECT body FROM chunks WHERE length(body) > 72"
+    with closing(sqlite3.connect(data / "collections" / f"{name}.db")) as connection:
+        return {body[40:72].encode() for (body,) in connection.execute(sql)}
+
+
+def on_disk(data: Path, wanted: set[bytes]) -> set[bytes]:
+    """Those of the pieces that some file below a directory has."""
+    contents = [path.read_bytes() for path in data.rglob("*") if path.is_file()]
+    return {piece for piece in wanted if any(piece in content for content in contents)}

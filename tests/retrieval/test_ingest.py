@@ -3,9 +3,7 @@
 import asyncio
 import json
 import random
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from appliance.retrieval.checking import verify
 from appliance.retrieval.collection import OpenCollection, Settings
 from tests.retrieval.formats.test_docx import document, paragraph
 from tests.retrieval.pdfs import pdf
+from tests.retrieval.shelf import on_disk, pieces
 
 
 @pytest.fixture(scope="module")
@@ -199,21 +198,11 @@ async def test_nothing_is_left_in_the_data_directory_of_what_was_removed(
     shelf_ = opened.retrieval.library.get("c")
     assert shelf_.searcher.search(ADMIN, words[0], 5).passages
 
-    def pieces() -> set[bytes]:
-        """A part of each passage as it lies on the disk."""
-        file = opened.data / "collections" / "c.db"
-        sql = "SELECT body FROM chunks WHERE length(body) > 72"
-        with closing(sqlite3.connect(file)) as connection:
-            return {body[40:72].encode() for (body,) in connection.execute(sql)}
-
-    def on_disk() -> set[bytes]:
-        contents = [p.read_bytes() for p in opened.data.rglob("*") if p.is_file()]
-        return {piece for piece in before if any(piece in content for content in contents)}
-
-    before = pieces()
-    assert on_disk() == before and len(before) >= 20
+    before = pieces(opened.data, "c")
+    assert on_disk(opened.data, before) == before and len(before) >= 20
     shelf_.remove([f"{n}.txt" for n in range(10)])
-    assert on_disk() == pieces() and len(pieces()) <= len(before) - 10
+    after = pieces(opened.data, "c")
+    assert on_disk(opened.data, before) == after and len(after) <= len(before) - 10
 
 
 def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

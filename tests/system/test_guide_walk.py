@@ -211,7 +211,8 @@ def test_a_gate_a_task_and_its_versions(desk: Desk) -> None:
     here.run("appliance eval key | sed -n '1,/END/p' > evaluator.pub")
     found = here.document("eval", "certificates")["certificates"]
     (kept,) = [each for each in found if each["task"] == "excavator-system"]
-    (gate,) = [j["id"] for j in here.document("job", "list")["jobs"] if j["kind"] == "gate"]
+    jobs = here.document("job", "list")["jobs"]
+    (gate,) = [j["id"] for j in jobs if j["kind"] == "gate" and "excavator-system" in j["title"]]
     said = here.typed("gate", "appliance eval certificates", {"ID": kept["id"], "JOB": str(gate)})
     assert "certificate" in said
 

@@ -176,6 +176,8 @@ NOT_HERE = {  # this server has no TLS, no task with labels, no collection, and 
     "/ca.pem": "not_found",
     "/v1/classify": "wrong_model_kind",
     "/v1/search": "collection_not_found",
+    "/v1/collections/{collection}/passages/{passage_id}": "collection_not_found",
+    "/v1/labels/{queue}": "label_queue_unknown",
     "/v1/queue/{item_id}": "queue_item_unknown",
     "/v1/queue/{item_id}/answer": "queue_item_unknown",
     "/v1/responses/resp_{name}/cancel": "invalid_value",
@@ -202,6 +204,7 @@ async def test_each_example_of_the_openapi_document_gets_the_answer_that_it_desc
     names = {
         "model_id": smol.ID, "request_id": asked.headers["x-request-id"], "item_id": "none",
         "file_id": "file-none", "batch_id": "batch_none",
+        "collection": "none", "passage_id": "p-none", "queue": "none",
         "name": kept.json()["id"].removeprefix("resp_"),
     }  # fmt: skip
     item = {"role": "user", "content": "Hello"}
@@ -238,7 +241,7 @@ async def test_each_example_of_the_openapi_document_gets_the_answer_that_it_desc
         jsonschema_rs.validate({**schema, "components": document["components"]}, reply.json())
         assert set(described.get("headers", {})) <= set(reply.headers)
         operations += 1
-    assert operations == 31
+    assert operations == 36
 
 
 def example(document: Any, operation: Any) -> dict[str, Any] | None:

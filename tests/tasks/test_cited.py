@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import sqlalchemy as sa
 
 from appliance.app import Services
 from appliance.errors import BadRequest, NotFound, TaskRefused
@@ -16,6 +17,7 @@ from appliance.retrieval import commitments
 from appliance.retrieval.chunking import estimate
 from appliance.retrieval.citations import verified
 from appliance.retrieval.collection import OpenCollection, Settings
+from appliance.retrieval.schema import VERSIONS
 from appliance.retrieval.service import SearchQuery
 from appliance.serving.backend import Backends, ModelBackend, PreparedRequest
 from appliance.serving.generation import StartedAnswer
@@ -30,7 +32,7 @@ from appliance.tasks.definition import Text, parse
 from appliance.tasks.loaded import LoadedTask
 from appliance.types import CitedFrom, Delta, GenerationRequest, Passage, Principal
 from tests.answers import body, collect
-from tests.retrieval.shelf import incoming
+from tests.retrieval.shelf import incoming, on_disk, pieces
 from tests.serving.test_backend import Scripted
 from tests.smol import ID, caller
 from tests.tasks.example import LABELS
@@ -94,9 +96,8 @@ async def test_a_true_quotation_comes_with_its_place(
     assert (text, told.removed, told.refused, told.passages) == (answer, 0, False, 1)
     (citation,) = told.citations
     with handbook.reading() as connection:
-        stored = connection.exec_driver_sql(
-            "SELECT text FROM versions WHERE text_sha256 = ?", (citation.text_sha256,)
-        ).scalar_one()
+        of = sa.column("text_sha256") == citation.text_sha256
+        stored = connection.execute(sa.select(VERSIONS.c.text).where(of)).scalar_one()
     span = stored[citation.start : citation.end]
     assert (citation.document, span.decode()) == ("a.txt", "The relief valve opens at 12 bar")
     assert citation.sha256 == hashlib.sha256(span).hexdigest()
@@ -349,13 +350,12 @@ async def test_nothing_of_a_removed_document_is_left_after_an_answer(
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert digest.encode() in ready.reader.content(intent.seq, commitments.TEXT)
 
-    def left() -> list[str]:
-        contents = [path.read_bytes() for path in ready.data.rglob("*") if path.is_file()]
-        return [word for word in canaries if any(word.encode() in held for held in contents)]
-
-    assert left() == canaries
+    lies = pieces(ready.data, NAME)
+    assert on_disk(ready.data, lies) == lies
     ready.retrieval.library.get(NAME).remove(["canary.txt"])
-    assert left() == []
+    left = pieces(ready.data, NAME)
+    assert on_disk(ready.data, lies) == left and len(left) == len(lies) - 1
+    assert not on_disk(ready.data, {word.encode() for word in canaries})
 
 
 async def _recorded(services: Services, generation: StartedAnswer) -> None:

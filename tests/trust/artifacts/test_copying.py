@@ -287,6 +287,6 @@ def test_a_stick_that_fails_at_the_signature_keeps_what_was_copied(
         raise SignatureRefused("artifact_unreadable", "model.sig cannot be read.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(directory, "read_prefix", fail)
+        patch.setattr(directory.Artifact, "prefix", fail)
         assert code_of(lambda: copy(source, tmp_path / "copy")) == "artifact_unreadable"
     assert sum(p.stat().st_size for p in (tmp_path / "copy").rglob("*") if p.is_file()) == there
