@@ -222,6 +222,9 @@ async def test_requests_without_a_body_need_no_type() -> None:
 
 
 async def test_a_method_without_a_body_is_not_refused_for_its_type() -> None:
-    sent = {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=x"}}
+    sent: dict[str, Any] = {
+        "content": b"x",
+        "headers": {"content-type": "multipart/form-data; boundary=x"},
+    }
     assert (await ask(BodyGate(Inner(), 10), "TRACE", **sent)).status_code == 204
     assert (await ask(BodyGate(Inner(), 10), "POST", **sent)).status_code == 415
