@@ -55,7 +55,7 @@ async def test_a_desk_answers_what_its_tasks_defer(
     assert kept.actor is not None and kept.actor.startswith("key:")
 
 
-@pytest.mark.parametrize(("role", "models"), [("app", []), ("queue", ["other"])])
+@pytest.mark.parametrize(("role", "models"), [("app", []), ("queue", ["nothing"])])
 async def test_what_a_key_may_not_see_is_not_there(
     lan: Lan, waiting: DeferredItem, role: str, models: list[str]
 ) -> None:
