@@ -224,7 +224,7 @@ def test_an_idle_appliance_sends_nothing(options: tuple[str, ...]) -> None:
         on_a_line(data, {}, *options) as fd,
     ):
         read(fd, b"LIVE")
-        quiet = 0
+        quiet, sent = 0, b""
         for _ in range(20):  # each part is drawn when its own answer is there
             polled(made, 3)
             quiet = quiet + 1 if still(sent := read(fd)) else 0
