@@ -2,13 +2,12 @@
 
 Rules:
 - Each hop is a request of its own under the app's key: place, quota, permission, intent, outcome.
-- The first stage answers what its certificate lets it answer; while that is missing, suspended or
-  expired it is not asked, and it is looked at again when the answer is there.
+- The first stage is not asked while its certificate is missing, suspended or expired; the
+  certificate is checked again once the answer is there.
 - No piece of an answer leaves before it is decided which stage answers.
-- A stage that is away, busy, slow or not allowed to the key passes the input on. A quota that is
-  used up, a request that is wrong and a log that cannot be written end the request.
-- An input that no stage answers is deferred: an error, or a place in the queue of people; never an
-  answer.
+- A stage that is away, busy, slow or not allowed to the key passes the input on. A used-up quota, a
+  wrong request and a log that cannot be written end the request.
+- An input that no stage answers is deferred: an error, or a place in the queue of people.
 """
 
 import asyncio
@@ -82,8 +81,6 @@ class Accepted:
     """An answer that a first stage was let give: what a monitor draws from.
 
     Attributes:
-        request: what was asked, with the route as its model.
-        text: the answer.
         confidence_micros: what it scored.
         group: whose request it was, as the route says; "" where that is not reported.
     """
@@ -101,8 +98,6 @@ class RoutingParts:
     """Services that routes need.
 
     Attributes:
-        routes: the approved ones.
-        tasks: that stages name.
         targets: what answers for a stage.
         accepted: called with each answer that a first stage was let give.
     """
@@ -114,14 +109,13 @@ class RoutingParts:
 
 
 class RoutedInference(Inference):
-    """Answers for apps, those of routes among them.
+    """Answers for apps.
 
     Args:
-        parts: what routes need; the rest is as of `Inference`.
+        parts: the rest is as of `Inference`.
 
     Attributes:
-        shares: how many answers came from each stage, by route and stage, since the server
-            started.
+        shares: how many answers came from each stage, by route and stage, since the server started.
     """
 
     def __init__(
@@ -137,7 +131,7 @@ class RoutedInference(Inference):
         self.busy: Counter[tuple[str, str]] = Counter()
 
     def cards(self, principal: Principal) -> list[ModelCard]:
-        """The routes that an app may use, then tasks and models.
+        """Routes that an app may use, then tasks and models.
 
         A route takes what its longest stage takes, since the others pass longer inputs on.
         """
@@ -150,7 +144,7 @@ class RoutedInference(Inference):
         return [*routes, *super().cards(principal)]
 
     async def start(self, caller: Caller, request: GenerationRequest) -> StartedAnswer:
-        """Start an answer; of a route, its first hop. Raises as `Inference.begin`.
+        """Start an answer, or a route's first hop. Raises as `Inference.begin`.
 
         Raises:
             Deferred: `task_deferred` when no stage may be asked.
@@ -169,20 +163,18 @@ class RoutedInference(Inference):
         return walk
 
     def count(self, principal: Principal) -> None:
-        """Count a request that took no place. Raises Overloaded (`rate_limit_exceeded`)."""
+        """Count a request that took no place. Raises Overloaded."""
         self._shared.shares.count(principal)
 
     async def record(self, draft: Draft) -> None:
-        """Append an entry and wait until it is durable. Raises AuditUnavailable."""
         await self._shared.recording.append(draft)
 
 
 class Walk:
-    """One request on its way through the stages: a `StartedAnswer`.
+    """One request on its way through the stages. Counts of tokens are of all hops.
 
     Attributes:
-        card: the route's.
-        about: what is told of the answer, once it is decided.
+        about: facts about the answer, once it is decided.
     """
 
     def __init__(
@@ -206,12 +198,6 @@ class Walk:
         self._cancelled = self._holds = False
 
     async def begin(self) -> None:
-        """Start the first hop.
-
-        Raises:
-            Deferred: no stage may be asked.
-            ApplianceError: as `Inference.begin`.
-        """
         self._left = await self._stages()
         await self._next()
 
@@ -223,42 +209,34 @@ class Walk:
 
     @property
     def intent(self) -> Receipt:
-        """Of the newest hop."""
         return self._now.intent
 
     @property
     def outcome(self) -> Receipt | None:
-        """Of the newest hop."""
         return self._now.outcome
 
     @property
     def created(self) -> int:
-        """Unix time in seconds."""
         return self._now.created
 
     @property
     def form(self) -> ReplyForm:
-        """Rules for reading reasoning and calls out of the text."""
         return self._now.form
 
     @property
     def seed(self) -> int:
-        """Of the newest hop."""
         return self._now.seed
 
     @property
     def prompt_tokens(self) -> int:
-        """Of all hops."""
         return sum(each.prompt_tokens for each in (*self._past, self._now))
 
     @property
     def cached_tokens(self) -> int:
-        """Of all hops."""
         return sum(each.cached_tokens for each in (*self._past, self._now))
 
     @property
     def completion_tokens(self) -> int:
-        """Of all hops."""
         return sum(each.completion_tokens for each in (*self._past, self._now))
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
@@ -272,14 +250,12 @@ class Walk:
             yield piece
 
     async def cancel(self, why: ApplianceError | None = None) -> None:
-        """End the answer; does nothing when it has ended."""
         self._cancelled = True
         if self._current is not None:
             await self._current.cancel(why)
         self._release()
 
     async def _stages(self) -> list[StageDefinition]:
-        """The stages that may answer this input, in their order."""
         route, certificate = self._standing.route, self._standing.certificate
         stages = list(route.stages)
         if route.rules:
@@ -297,7 +273,6 @@ class Walk:
         return stages
 
     async def _group(self) -> str:
-        """Group of the request, by the route's rule; "" where that is not known."""
         group_from = self._standing.route.group_from
         if group_from == KEY:
             return self.caller.principal.name
@@ -307,11 +282,7 @@ class Walk:
         return (await self._sent()).get(group_from, "")
 
     async def _sent(self) -> dict[str, str]:
-        """The input fields, as the first task that is there reads them.
-
-        Raises:
-            BadRequest: what `content_of` and `values_of` raise.
-        """
+        """Input fields as the first available task reads them."""
         content = content_of(self.request)
         loaded = await first_task(self._standing.route, self._use.parts.tasks)
         return {} if loaded is None else values_of(loaded.task, content)
@@ -321,7 +292,6 @@ class Walk:
 
         Raises:
             Deferred: there is none; `Queued` where a person is asked.
-            ApplianceError: what ends the request.
         """
         self._release()
         while self._left:
@@ -362,7 +332,6 @@ class Walk:
         return await target.start(replace(self.caller, hop=hop), asked)
 
     async def _decided(self) -> list[Delta]:
-        """The answer of the first stage that may answer."""
         try:
             while True:
                 pieces = await self._whole()
@@ -373,11 +342,7 @@ class Walk:
             self._release()
 
     async def _whole(self) -> list[Delta]:
-        """All pieces of the current hop; none where it is slow or fails.
-
-        Raises:
-            ApplianceError: what ends the request.
-        """
+        """All pieces of the current hop; none where it is slow or fails in a way that passes on."""
         try:
             async with asyncio.timeout_at(self._deadline):
                 return [piece async for piece in self._now]
@@ -389,7 +354,7 @@ class Walk:
         return []
 
     async def _may(self, pieces: list[Delta]) -> bool:
-        """True if the current stage may give this answer; if so, what is told of it."""
+        """True if the current stage may give this answer, whose facts are then in `about`."""
         route, stage, last = self._standing.route, self._stage, pieces[-1]
         if stage is None:
             return False
@@ -418,7 +383,7 @@ class Walk:
         return True
 
     def _score(self, about: TaskAnswer | None) -> int | None:
-        """The confidence of an answer that may be given; None for one that may not."""
+        """Confidence of an answer that may be given; None for one that may not."""
         standing = self._standing
         if standing.certificate is None or standing.function is None:
             self._why = standing.why
@@ -432,7 +397,7 @@ class Walk:
         return score if score >= threshold else None
 
     async def _deferred(self) -> ApplianceError:
-        """Record that no stage answers; what the app is told.
+        """Record that no stage answers, and return the error for the app.
 
         Raises:
             AuditUnavailable: it cannot be recorded.
@@ -460,7 +425,6 @@ class Walk:
         )
 
     def _take(self, stage: StageDefinition) -> bool:
-        """Take one of the stage's places, if there is one."""
         place = self._standing.route.id, stage.name
         if self._use.busy[place] >= stage.at_once:
             return False
@@ -469,7 +433,6 @@ class Walk:
         return True
 
     def _release(self) -> None:
-        """Give the place back."""
         if self._holds:
             self._holds = False
             self._use.busy[self._place] -= 1

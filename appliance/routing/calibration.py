@@ -2,13 +2,13 @@
 
 Rules:
 - Faults of specification, route, stages, dataset or an item are found before the look, and a route
-  that open items show cannot be certified takes no look. No entry of the log tells a sealed item.
-- Function, thresholds and start are fixed on `dev`, and their digest is in the entry of the
-  look, which is durable before the split is answered.
-- The items that the rules of the route let reach its first stage are what is certified. The stages
-  answer them through the path of apps, at batch priority. An item that failed for a reason of ours
-  is asked again, then counts nowhere.
-- Items stay encrypted; shares of the sealed split leave to the point.
+  that open items show cannot be certified takes no look. No log entry reveals a sealed item.
+- Function, thresholds and start are fixed on `dev`; their digest is in the entry of the look, which
+  is durable before the split is answered.
+- Only items that the route's rules send to its first stage are certified. The stages answer them
+  through the path of apps, at batch priority. An item that failed for a reason of ours is asked
+  again, then counts nowhere.
+- Items stay encrypted; shares of the sealed split are rounded to the point.
 """
 
 import hashlib
@@ -78,7 +78,6 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         self._calibration = parts
 
     def engine(self, params: Specified) -> bool:
-        """Classifiers need none."""
         wanted = statements.RouteSpecification.open(envelope_of(params)).said
         return needs_engine(self.parts, *filter(None, (wanted.small, wanted.larger)))
 
@@ -117,11 +116,10 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         )
 
     def over(self, job: Context) -> None:
-        """The route's first stage may answer now."""
         self._calibration.changed()
 
     def _number(self, subject: RouteSubject) -> int:
-        """The number of the look that is taken now; of the one that was, when resumed."""
+        """Number of the look that is taken now, or of the one that is resumed."""
         behind = ledgers.spent(self.parts.ledger.looks(subject.split.part.marks))
         mine = [look for look in behind if look.id == subject.signed.id]
         return mine[0].number if mine else min(len(behind) + 1, ledgers.LOOKS)
@@ -141,11 +139,7 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         files.begin(self.answering)
 
     def _check_seen(self, job: Context, subject: RouteSubject, seen: Sequence[Observed]) -> None:
-        """End a look in which too many items could not be asked.
-
-        Raises:
-            EvaluationRefused: `gate_interrupted`.
-        """
+        """End a look (`gate_interrupted`) in which too many items could not be asked."""
         heard = any(each.told or each.larger_told for each in seen)
         self.check_asked(job, subject, *_lost(subject, seen), heard)
 
@@ -154,8 +148,8 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
     ) -> list[Observed]:
         """Observe the first two stages on each item; observations before a stop are kept.
 
-        Items that a rule keeps from the first stage are kept, too, and not asked. Where too many
-        open ones could not be asked, these are asked again: no look was taken then.
+        Items that a rule keeps from the first stage are kept unasked. Where too many open ones
+        could not be asked, these are asked again: no look was taken then.
         """
         files = await job.in_thread(self.files, job)
         sealed, phase = name == SEALED, name.partition(".")[0]
@@ -190,7 +184,7 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         return sorted(done, key=lambda o: o.item)
 
     def _stages(self, subject: RouteSubject) -> list[tuple[LoadedTask, Inference]]:
-        """Each stage that is measured, and what answers for it."""
+        """The measured stages, each with the inference that answers for it."""
         found = []
         for stage, loaded in zip(
             (subject.route.small, *subject.route.larger),
@@ -221,8 +215,7 @@ async def observe(
         label: names the requests in the log.
         p_true: whether the first is asked, too, whether its answer is right.
         named: an item's id as the log has it.
-        asker: who asks, for the log.
-        patient: whether a stage that is away after all tries is reported, and does not end it all.
+        patient: report a stage that is away after all tries, instead of ending the job.
     """
     found: list[tuple[bool, int, str, Any]] = []
     lost = ""
@@ -277,7 +270,7 @@ def replayed(
     """Digests of an item's answers and acceptance, which another engine must repeat.
 
     Args:
-        thresholds: falling; the place of the first that accepts the answer is reported.
+        thresholds: falling; the index of the first that accepts the answer is reported.
         larger: whether the second stage is computed here, too.
     """
     score = seen.score(function)
@@ -286,7 +279,7 @@ def replayed(
 
 
 def at_place(replayed: Sequence[str], place: int) -> list[str]:
-    """The same at one threshold, by its place; older ones tell no place, but what was accepted."""
+    """Digests at one threshold, by its index; older ones have only acceptance."""
     told, first, larger = replayed
     accepted = first == ACCEPTED or (first.isdigit() and int(first) <= place)
     return [told, ACCEPTED if accepted else DOUBTFUL, larger]
@@ -295,9 +288,9 @@ def at_place(replayed: Sequence[str], place: int) -> list[str]:
 def _replay(
     subject: RouteSubject, plan: CertificationPlan, found: CalibrationFound, dev: Sequence[Observed]
 ) -> str:
-    """The same of open items as JSON, by their ids; "" where nothing is certified.
+    """The replay of open items as JSON, by their ids; "" where nothing is certified.
 
-    So many that the same answers leave what is certified certified, or as many as may be asked.
+    Enough items that the same answers keep the certificate's findings, or as many as may be asked.
     """
     threshold, wanted = found.threshold_micros, subject.signed.said
     if threshold is None:
@@ -376,7 +369,7 @@ def _in_all(found: _V, reach: float) -> _V:
 
 
 def _more(subject: RouteSubject, needed: GroupsNeeded | None) -> str:
-    """Describe the number of missing groups; "" where no number is known to help."""
+    """Number of missing groups in words; "" where no number is known to help."""
     if needed is None or needed.likely <= subject.split.part.groups:
         return ""
     low = max(1, needed.low - subject.split.part.groups)
@@ -386,7 +379,6 @@ def _more(subject: RouteSubject, needed: GroupsNeeded | None) -> str:
 
 
 def _blank(subject: RouteSubject, needed: GroupsNeeded | None) -> CalibrationResult:
-    """The result where nothing was certified and no look was taken."""
     wanted = subject.signed.said
     return CalibrationResult.model_validate({
         "verdict": "not_certifiable", "answer": "", "certificate": None, "reason": "",
@@ -405,7 +397,6 @@ def _blank(subject: RouteSubject, needed: GroupsNeeded | None) -> CalibrationRes
 def _refused(
     subject: RouteSubject, why: Uncertifiable, dev: Sequence[Observed]
 ) -> Judgement[CalibrationResult]:
-    """The end where no look was taken."""
     more = _more(subject, why.needed)
     said = report.sentence(why.reason, why.message, subject.split.part.groups, more)
     result = _blank(subject, why.needed).having(reason=why.reason, answer=said)
@@ -423,7 +414,6 @@ def _concluded(
     seen: Sequence[Observed],
     drawn: Drawn,
 ) -> Judgement[CalibrationResult]:
-    """Judge, sign and write the page."""
     look, wanted = parts.look, subject.signed.said
     terms = terms_of(wanted, number, company=subject.company)
     past = certifying.drawn(dev, wanted.seed, terms.weight)
@@ -481,7 +471,7 @@ def _result(
     dev: Sequence[Observed],
     certificate: str,
 ) -> CalibrationResult:
-    """The result of a look, shares of the sealed split to the point."""
+    """Result of a look, shares of the sealed split to the point."""
     blank = _blank(subject, verdict.needed)
     curve = certifying.curve(plan.function, dev, subject.signed.said.weight or "groups")
     figures, more = report.figures(verdict, blank.weight), _more(subject, verdict.needed)
@@ -508,7 +498,6 @@ def _result(
 
 
 def _told(verdict: SealedVerdict) -> tuple[Origin, ...]:
-    """The origins of the backtest, rounded."""
     return tuple(
         o._replace(share=o.share and round(o.share, 3), limit=round(o.limit, 3))
         for o in verdict.origins

@@ -1,11 +1,10 @@
-"""A route's certificate, carried over: the stages that are computed here must answer as they did.
+"""A route's certificate, carried over to another engine: its stages must answer as they did.
 
-The same of their answers must be accepted, too. A carried certificate is watched as its origin is.
-
-Rules: the same answers bound a change, and what is certified must bear it. The kept outcomes are
-judged again, in the order that was fixed before, with the bound that the change leaves at each
-threshold, which the accepted groups of open items tell: so the threshold may rise, never fall.
-Certificates of before, and those whose outcomes are gone, keep theirs or are not carried over.
+Rules: the same items must also be accepted. Equal answers bound a change, and the certificate must
+bear it: the kept outcomes are judged again, in the order that was fixed before, with the bound that
+the change leaves at each threshold, which the accepted groups of open items give. So the threshold
+may rise, never fall. Certificates of older versions, and those whose outcomes are gone, keep theirs
+or are not carried over. A carried certificate is watched as its origin is.
 """
 
 import asyncio
@@ -43,13 +42,13 @@ TakeAway: TypeAlias = Callable[[str, str, str], None]
 
 
 class CarriedRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters: the id of the route."""
+    """Parameters of a carry-over."""
 
     route: str
 
 
 class RouteCarry(CarryOver[CarriedRoute]):
-    """Has the engine that serves do with open items what was certified under another one.
+    """Has the engine that serves answer open items of a certificate of another engine.
 
     Args:
         take_away: takes a certificate out of use.
@@ -132,7 +131,6 @@ class OpenReplay:
 
     Attributes:
         answers: by item, as `calibration.replayed` gives them.
-        items: the open ones of the dataset, by id.
     """
 
     answers: Mapping[str, Sequence[str]]
@@ -141,21 +139,20 @@ class OpenReplay:
 
     @property
     def placed(self) -> bool:
-        """True where it tells which thresholds accept an answer; older ones told one."""
+        """True if it has the thresholds that accept an answer; older ones had one."""
         return any(first.isdigit() for _, first, _ in self.answers.values())
 
     def at(self, place: int) -> dict[str, list[str]]:
-        """The same at one threshold, by its place."""
         return {item: at_place(each, place) for item, each in self.answers.items()}
 
     def groups(self, place: int) -> dict[str, int]:
-        """The groups that bound a change at a threshold: in all, and those that are accepted."""
+        """Groups that bound a change at a threshold: in all, and accepted."""
         open_ = open_answers(self.items.values(), self.at(place), self.wanted)
         return replay.groups(open_, {"", ACCEPTED})
 
 
 def place_of(found: CalibrationFound) -> int:
-    """The place of a certificate's threshold among those that were fixed before."""
+    """Index of the threshold among the fixed ones."""
     fixed = found.thresholds or (found.threshold_micros,)
     return fixed.index(found.threshold_micros)
 

@@ -1,8 +1,8 @@
-"""Which routes there are, and what lets their first stages answer.
+"""The approved routes, and the certificates that let their first stages answer.
 
 Rules: an approved route is checked again, from its stored bytes to its approvals and its
-certificate, when its record changes and every few seconds while requests come; between two checks
-a request costs nothing. Whatever is wrong with a certificate, the route defers.
+certificate, when its record changes and every few seconds while requests come; between two checks a
+request costs nothing. A route with any fault in its certificate defers.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class RouteStanding:
         digest: of the signed route.
         policy: version of the trust policy that it was verified under.
         certificate, function: what lets the first stage answer; None where nothing does.
-        why: code of the reason that nothing does; "" where something does.
+        why: code of the reason that nothing does; "" otherwise.
     """
 
     route: RouteDefinition
@@ -55,20 +55,12 @@ class RouteStanding:
 
 
 def read_artifact(artifact: Artifact) -> RouteDefinition:
-    """Read a route from an open directory.
-
-    Raises:
-        TaskRefused: `route_invalid`.
-    """
+    """Read a route from an open directory. Raises TaskRefused (`route_invalid`)."""
     return definition.parse(artifact.prefix(definition.FILE, definition.MAX_BYTES + 1))
 
 
 def vet(artifact: Artifact) -> VettedWhole[RouteFacts]:
-    """Read a route whole, and keep what its record says.
-
-    Raises:
-        TaskRefused: `route_invalid`.
-    """
+    """Read a route and keep the facts of its record. Raises TaskRefused (`route_invalid`)."""
     route = read_artifact(artifact)
     facts = RouteFacts(
         name=route.id,
@@ -100,10 +92,6 @@ class ApprovedRoutes:
     """The approved routes of the store.
 
     Args:
-        store: the artifacts and their states.
-        policy: reads the trust policy in force.
-        certificates: what was certified here.
-        tasks: that stages name.
         covered: whether answers of a model have the same bits in any company, here and now.
     """
 
@@ -122,21 +110,16 @@ class ApprovedRoutes:
         self._known: dict[str, tuple[ArtifactRecord[RouteFacts], float, RouteStanding]] = {}
 
     def cards(self) -> list[ModelCard]:
-        """Cards of the approved routes for the API."""
         records = self._store.inventory.records_of(RouteFacts)
         return [self._card(record) for record in records if self._serves(record)]
 
     def card(self, route_id: str) -> ModelCard | None:
-        """Card of a route; None where no approved route has the id."""
+        """None where no approved route has the id."""
         record = self._record(route_id)
         return None if record is None else self._card(record)
 
     async def standing(self, route_id: str) -> RouteStanding:
-        """The route, and what its first stage may answer.
-
-        Raises:
-            Refused: what a check of the store finds.
-        """
+        """Raises Refused: what a check of the store finds."""
         record = self._record(route_id)
         known = self._known.get(route_id)
         if known is not None and known[0] == record and time.monotonic() - known[1] < FRESH_S:
@@ -161,13 +144,10 @@ class ApprovedRoutes:
         self._known.clear()
 
     def ending_with_drift(self, task_id: str) -> list[tuple[str, str]]:
-        """The certificates in use that an alarm of drift on a task ends, with their routes. Blocks.
+        """Certificates in use that an alarm of drift on a task ends, with their routes. Blocks.
 
-        They are those of routes whose first stage is the task and whose author did not ask for a
-        warning only.
-
-        Raises:
-            PolicyRefused: the trust policy cannot be read.
+        Their routes begin with the task and do not ask for a warning only. Raises PolicyRefused:
+        the trust policy cannot be read.
         """
         policy, found = self._policy(), []
         for record in self._beginning_with(task_id):
@@ -179,11 +159,7 @@ class ApprovedRoutes:
         return found
 
     def holding(self, task_id: str) -> list[RouteCertificate]:
-        """List certificates that let a task answer first in approved routes now. Blocks.
-
-        Raises:
-            PolicyRefused: the trust policy cannot be read.
-        """
+        """Certificates that let a task answer first in approved routes now. Blocks."""
         policy, found = self._policy(), []
         for record in self._beginning_with(task_id):
             digest, terms = record.digest or "", record.facts.terms
@@ -193,7 +169,7 @@ class ApprovedRoutes:
         return found
 
     def alarms(self, policy: TrustPolicy) -> list[Told]:
-        """Each approved route whose certificate is suspended."""
+        """One for each approved route whose certificate is suspended."""
         found = []
         for record in self._store.inventory.records_of(RouteFacts):
             if record.state == ModelState.APPROVED:
@@ -205,11 +181,9 @@ class ApprovedRoutes:
         return found
 
     def forget(self) -> None:
-        """Look everything up again at the next request."""
         self._known.clear()
 
     def _beginning_with(self, task_id: str) -> list[ArtifactRecord[RouteFacts]]:
-        """The routes whose first stage is a task."""
         routes = self._store.inventory.records_of(RouteFacts)
         return [record for record in routes if record.facts.stages[0].task == task_id]
 
@@ -247,8 +221,8 @@ class ApprovedRoutes:
     def _check_company(self, certificate: RouteCertificate) -> None:
         """Refuse a certificate without room for other requests where they move its scores.
 
-        It was made on a host that computes the first stage's model to the same bits in any company,
-        and this one does not. Raises PolicyRefused.
+        Its host computed the first stage's model to the same bits in any company; this one does
+        not.
         """
         task = self._store.inventory.record_of(certificate.wanted.small, TaskFacts)
         if certificate.found.company or task is None or task.facts.candidate == "classifier":

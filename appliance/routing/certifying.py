@@ -71,7 +71,7 @@ class CertificationTerms:
     """Requirements of a certification.
 
     Attributes:
-        error: most of the accepted answers that may be wrong.
+        error: largest share of accepted answers that may be wrong.
         delta: probability of a wrong certificate, for this look only.
         margin: how much worse the route may be than its second stage.
         company: whether room is left for other requests in the batch of the first stage.
@@ -115,7 +115,7 @@ class Observed:
     unasked: str = ""
 
     def line(self) -> bytes:
-        """As JSON; fields that came later are in it where they say more."""
+        """As JSON; newer fields are left out at their defaults."""
         told = asdict(self).items()
         return strict_json.dump({k: v for k, v in told if k not in _LATER or v != _LATER[k]})
 
@@ -129,14 +129,14 @@ class Observed:
         return -1 if self.features is None else function.score(self.features)
 
     def counted(self, function: Confidence, *, company: bool) -> Counted:
-        """As `confidence.counted`; an item without an answer is below every threshold."""
+        """As `confidence.counted`; otherwise as `score`."""
         if self.features is None:
             return Counted(-1, self.small)
         return confidence.counted(function, self.features, right=self.small, company=company)
 
 
 def parse(line: bytes) -> Observed:
-    """Read a line. Raises EvaluationRefused (`outcomes_invalid`)."""
+    """Raises EvaluationRefused (`outcomes_invalid`)."""
     try:
         seen = msgspec.json.decode(line, type=Observed)
     except msgspec.MsgspecError as error:
@@ -154,9 +154,9 @@ class CertificationPlan:
 
     Attributes:
         thresholds: in millionths, strictly falling.
-        start: the first one if there were groups enough; the number that is missing is told for it.
-        doubtful: what answers what the first stage may not: the larger stage, or a person where
-            the larger one is not better on such items.
+        start: the first one if there were groups enough; the missing number is computed for it.
+        doubtful: who answers in place of the first stage: the larger one, or people where it is not
+            better on such items.
         error: of the first stage on all open items.
         areas: of the ablation.
     """
@@ -175,7 +175,6 @@ class Uncertifiable:
 
     Attributes:
         needed: groups that a sealed split should have in all; None: no number helps.
-        message: with the figures.
     """
 
     reason: Reason
@@ -184,7 +183,7 @@ class Uncertifiable:
 
 
 class Origin(NamedTuple):
-    """One origin of the backtest: what the past certified, and what came next.
+    """One origin of the backtest: the certificate of the past, and the time after.
 
     Attributes:
         threshold: in millionths; None where the past certifies nothing.
@@ -228,7 +227,6 @@ class SealedVerdict:
 
     @property
     def certified(self) -> bool:
-        """True if the first stage may answer."""
         return self.threshold is not None
 
 
@@ -388,8 +386,8 @@ def under_change(
 ) -> SealedVerdict | None:
     """The least cautious threshold that is certified still where answers may have changed.
 
-    The search is that of a calibration, with a tighter bound at each threshold; none is looked at
-    behind the first that fails. None: no threshold bears the change.
+    The search is that of a calibration, with a tighter bound at each threshold. None: no threshold
+    bears the change.
 
     Args:
         terms: with the margin that the change leaves.
@@ -433,7 +431,6 @@ def _origin(
     *,
     company: bool,
 ) -> Origin:
-    """One origin: certify on the past, look at the time after."""
     until, groups = past[-1].time, len(past)
     halves = [past[0::2], past[1::2]]  # every other group in the order of time
     choices = [_fitted(half, company=company) for half in halves]
@@ -468,7 +465,7 @@ def _origin(
 
 
 def _fitted(seen: Sequence[Observed], *, company: bool) -> confidence.ChosenFunction | None:
-    """The function that these items would have; None where none has features."""
+    """None where none has features."""
     answered = [o for o in seen if o.features is not None]
     if not answered:
         return None
@@ -544,7 +541,7 @@ def _not_worse(
 ) -> tuple[ThresholdStep | None, tuple[float, float, float] | None]:
     """The last certified step before the route is worse than its second stage, and the difference.
 
-    Where already the first is, the difference is that one's.
+    If the first step already is worse, its difference is returned.
     """
     kept, difference = None, None
     for step in found.steps:
@@ -638,8 +635,8 @@ def _avoided(
 ) -> tuple[float, float, float] | None:
     """Seconds that the route saves, as a share of the second stage's for all, with 95 % limits.
 
-    The first stage's own seconds are spent for every item. A ratio of means with the interval of
-    its linearisation (Cochran, Sampling Techniques, 3rd ed., 1977, section 6.3).
+    A ratio of means with the interval of its linearisation (Cochran, Sampling Techniques, 3rd ed.,
+    1977, section 6.3).
     """
     before = np.array([float(o.larger_us) for o in sealed])
     kept = np.array([score >= threshold for score in scores])

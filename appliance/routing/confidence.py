@@ -3,10 +3,9 @@
 Rules:
 - Features come from raw probabilities where the stage had a choice: the distribution over labels,
   or the tokens of fields that the schema left open, and the share that the form masked; where the
-  route says so, those of "yes" and "no" after the question whether the answer is right. They
-  depend on no sampling setting of the request.
+  route says so, those of "yes" and "no" after the question whether the answer is right. They depend
+  on no sampling setting of the request.
 - A function of the features is fitted on open items, and kept as JSON coefficients.
-- Coefficients from outside are checked before they are applied.
 - Other requests in a model's batch move what it is sure of. A certificate counts every doubt
   against us: a right answer at the lowest score that they can give it, a wrong one at the highest.
 - A score is reported in whole millionths, so that calibration and serving compare the same number.
@@ -119,7 +118,7 @@ def _log_odds(share: float) -> float:
 
 
 def names_of(found: Features) -> tuple[str, ...]:
-    """The names of an answer's features; none of features that no form has."""
+    """Names of its features; empty where no form has such."""
     return _FORMS.get(len(found), ())
 
 
@@ -160,7 +159,7 @@ class Logistic:
         return round(MILLION * self.fitted.apply(_chosen(found, self.names)))
 
     def range(self, found: Features) -> tuple[int, int]:
-        """The lowest and the highest score that company can give, in millionths."""
+        """Lowest and highest score that company can give, in millionths."""
         sides = [
             sorted(moved(name, value), key=lambda end, w=weight: w * end)  # type: ignore[misc]
             for name, value, weight in zip(
@@ -171,7 +170,6 @@ class Logistic:
         return round(MILLION * low), round(MILLION * high)
 
     def document(self) -> dict[str, JsonValue]:
-        """The coefficients as JSON values."""
         weights = dict(zip(self.names, self.fitted.weights, strict=True))
         return {"kind": "logistic", "weights": weights, "intercept": self.fitted.intercept}
 
@@ -184,17 +182,14 @@ class Steps:
     fitted: Isotonic
 
     def score(self, found: Features) -> int:
-        """In millionths."""
         (value,) = self.fitted.apply(_chosen(found, (self.name,)))
         return round(MILLION * float(value))
 
     def range(self, found: Features) -> tuple[int, int]:
-        """The lowest and the highest score that company can give, in millionths."""
         low, high = self.fitted.apply(moved(self.name, *_chosen(found, (self.name,))))
         return round(MILLION * float(low)), round(MILLION * float(high))
 
     def document(self) -> dict[str, JsonValue]:
-        """The coefficients as JSON values."""
         return {**self.fitted.coefficients(), "feature": self.name}
 
 
@@ -202,7 +197,7 @@ Confidence: TypeAlias = Logistic | Steps
 
 
 class Counted(NamedTuple):
-    """The score and the outcome by which an answer counts."""
+    """Score and outcome by which an answer counts."""
 
     score: int
     right: bool
@@ -211,8 +206,8 @@ class Counted(NamedTuple):
 def counted(function: Confidence, found: Features, *, right: bool, company: bool) -> Counted:
     """Count an answer: as it was measured, or at the worst that company makes of it.
 
-    Of the answers that a threshold lets through, whoever is with them, at most the share is wrong
-    that is wrong of those which count so: W / (W + C) grows with W and falls with C.
+    Of the answers above a threshold, in any company, at most the share of wrong ones so counted is
+    wrong: W / (W + C) grows with W and falls with C.
     """
     if not company:
         return Counted(function.score(found), right)
@@ -252,7 +247,7 @@ def fit(
         company: whether the areas are those of answers as `counted` counts them.
 
     Raises:
-        ValueError: lengths differ, or there is nothing.
+        ValueError: lengths differ or are 0.
     """
     if not len(rows) == len(right) == len(groups) or not rows:
         raise ValueError("every row needs its outcome and its group, and at least one row")
@@ -271,11 +266,7 @@ def fit(
 
 
 def read(value: object) -> Confidence:
-    """The function of coefficients from outside.
-
-    Raises:
-        Refused: `coefficients_invalid`.
-    """
+    """The function of coefficients from outside. Raises Refused (`coefficients_invalid`)."""
     table = dict(value) if isinstance(value, dict) else {}
     if table.get("kind") == "logistic" and set(table) == {"kind", "weights", "intercept"}:
         weights, intercept = table["weights"], table["intercept"]
@@ -311,7 +302,7 @@ def _crossed(
     *,
     company: bool,
 ) -> float:
-    """The area on items whose groups the function has not seen."""
+    """Area on items whose groups the function has not seen."""
     found = [Counted(0, right=False)] * len(rows)
     for fold in set(folds):
         inside = [n for n, other in enumerate(folds) if other != fold] or range(len(rows))
@@ -325,7 +316,6 @@ def _crossed(
 def _fitted(
     rows: Sequence[Features], right: Sequence[bool], names: tuple[str, ...] | None
 ) -> Confidence:
-    """Logistic regression on these features; isotonic regression on one for None."""
     if names is None:
         name = "margin" if "margin" in names_of(rows[0]) else "least"
         scores = [_chosen(row, (name,))[0] for row in rows]
@@ -343,5 +333,4 @@ def _places(count: int, names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _one_form(names: set[object]) -> bool:
-    """True if they are features of answers of one form."""
     return any(names <= set(form) for form in _FORMS.values())

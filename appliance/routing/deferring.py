@@ -19,12 +19,7 @@ from appliance.types import Caller, GenerationRequest
 
 
 class Deferring:
-    """Keeps deferred requests for people.
-
-    Args:
-        people: the queue.
-        tasks: that stages name.
-    """
+    """Keeps deferred requests for people."""
 
     def __init__(self, people: People, tasks: Tasks) -> None:
         self._people, self._tasks = people, tasks
@@ -39,8 +34,8 @@ class Deferring:
             the input has no fields and an answer no form.
 
         Raises:
-            BadRequest: what `content_of` and `values_of` raise.
-            ApplianceError: as `People.put`.
+            ApplianceError: as `content_of`, `values_of` and `People.put`.
+        Keep a request and return the error for the app.
         """
         loaded = await first_task(route, self._tasks)
         if loaded is None or route.queue is None:

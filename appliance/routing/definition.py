@@ -48,8 +48,8 @@ class RouteRule(Struct, frozen=True, forbid_unknown_fields=True):
     """Where an input goes by what it is. All conditions that are stated must hold.
 
     Attributes:
-        to: name of the first stage that may answer; `defer` for none.
-        field: the input field that is looked at; "" for all of them, one a line.
+        to: first stage that may answer; `defer` for none.
+        field: input field to examine; "" for all of them, one a line.
         longer_than: more characters than this.
         scripts: more than a tenth of its letters are in none of these scripts.
         contains: one of these texts is in it, case aside.
@@ -72,8 +72,9 @@ class StageDefinition(Struct, frozen=True, forbid_unknown_fields=True):
             to an engine on another host; `queue`: a person answers.
         task, digest: the task, and the digest that it must have; of a queue, none.
         upstream, model: of an upstream, its name in the configuration and the model's name there.
-        p_true: of the first stage: its model is asked in a second call whether its answer is right,
-            which is one more thing that is known of the answer.
+        p_true: of the first stage: a second call asks its model whether its answer is right.
+        at_once: concurrent requests of this route; more go to the next stage.
+        task, digest: the task and its required digest; of a queue, none.
         seconds: how long an answer may take before the next stage is asked.
         at_once: requests of this route that the stage answers at once; more go to the next stage.
         hours: of a queue, how long an item waits for a person.
@@ -95,7 +96,7 @@ class Terms(Struct, frozen=True, forbid_unknown_fields=True):
     """Requirements on a certificate before the first stage answers anything.
 
     Attributes:
-        error: most that the accepted answers of the first stage may be wrong, as a share.
+        error: largest share of wrong answers among those accepted from the first stage.
         delta: probability that a certificate promises too much, over all looks.
         margin: how much worse the whole route may be than its second stage only, as a share.
     """
@@ -109,8 +110,6 @@ class RouteDefinition(Struct, frozen=True, forbid_unknown_fields=True):
     """One route.
 
     Attributes:
-        version: counted up by the author.
-        description: one sentence for people.
         stages: in the order in which they are asked.
         rules: the first that holds decides.
         on_defer: what an app gets for an input that no stage may answer: `error` (422
@@ -120,9 +119,9 @@ class RouteDefinition(Struct, frozen=True, forbid_unknown_fields=True):
             `suspend` takes it out of use where `[drift] suspend` of the configuration is set,
             `warn` leaves it.
         weight: of what the certified error is a share.
-        group_from: where a request's group comes from, as the dataset names it: `key`, the name
-            of the app's key; `person`, the user that the request names; or a field of the input.
-            "": nowhere, so that groups cannot count alike.
+        group_from: source of a request's group, as the dataset names it: `key`, the name of the
+            app's key; `person`, the user that the request names; or a field of the input. "": none,
+            so that groups cannot count alike.
     """
 
     id: _Id
@@ -138,17 +137,16 @@ class RouteDefinition(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def small(self) -> StageDefinition:
-        """The stage that answers only what a certificate lets it answer."""
+        """Answers only what a certificate lets it answer."""
         return self.stages[0]
 
     @property
     def larger(self) -> tuple[StageDefinition, ...]:
-        """The stages that answer whatever reaches them, in their order."""
+        """Stages that answer whatever reaches them, in their order."""
         return tuple(stage for stage in self.stages[1:] if stage.kind != "queue")
 
     @property
     def queue(self) -> StageDefinition | None:
-        """The people, if there are any."""
         return next((stage for stage in self.stages if stage.kind == "queue"), None)
 
 
@@ -179,7 +177,6 @@ def parse(data: bytes) -> RouteDefinition:
 
 
 def _check_stage(stage: StageDefinition) -> None:
-    """A kind has what it needs and nothing else."""
     has_task = stage.task is not None and stage.digest is not None
     if (stage.task is None) != (stage.digest is None):
         raise invalid(f"stage {stage.name}: task and digest go together")
@@ -219,5 +216,5 @@ def _check_rule(rule: RouteRule, names: list[str]) -> None:
 
 
 def invalid(reason: str) -> TaskRefused:
-    """The refusal of a route that breaks its format."""
+    """The refusal of a route."""
     return TaskRefused("route_invalid", f"{FILE} cannot be used: {reason}.")

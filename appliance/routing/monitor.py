@@ -1,8 +1,8 @@
 """The monitor of accepted answers: does the bound of a certificate still hold?
 
 Rules:
-- A secret uniform sample of the answers that a first stage was let give waits for labels; the text
-  stays in the log, encrypted, and only answers whose texts the log keeps are drawn.
+- A secret uniform sample of the accepted answers waits for labels; the text stays in the log,
+  encrypted, and only answers whose texts the log keeps are drawn.
 - Answers of later stages, and labels of what was deferred, never count.
 - One bet a day, on the share of the day's labels that were wrong, weighted as the certificate is
   (`weighing`), once the day is over and each of its labels is given or overdue. An overdue label is
@@ -11,7 +11,6 @@ Rules:
   answers are wrong.
 - When the evidence reaches 1 / delta, or too many labels are missing for too long, the certificate
   is out of use: recorded first, then done.
-- A person who labels sees the input and not the answer.
 - Where the route says whose a request is, answers are counted by group, for five weeks; a group is
   kept as a keyed hash of its name.
 Source: `statistics.betting`.
@@ -130,11 +129,7 @@ _log = logging.getLogger("appliance")
 
 @dataclass(frozen=True)
 class Sample:
-    """An answer that waits for a label.
-
-    Attributes:
-        due: when it is overdue, ISO 8601.
-    """
+    """An answer that waits for a label, until `due` (ISO 8601)."""
 
     id: int
     request_id: str
@@ -144,7 +139,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Notice:
-    """A thing about the answers of a route that a person should know."""
+    """A message to people about the answers of a route."""
 
     route: str
     code: Literal["route_unwatched", "route_missing_wrong", "route_weights"]
@@ -155,9 +150,8 @@ class Monitors:
     """The samples and the evidence of all certificates.
 
     Args:
-        database: an engine whose migrations include `TABLES`.
-        secret: nobody outside can say from it which answers are drawn.
-        share: of the accepted answers that is drawn, 0 to 1.
+        secret: keeps the drawn answers unpredictable.
+        share: drawn part of the accepted answers, 0 to 1.
         days: until a label is overdue.
         grace_days: how long too many labels may be missing, by the trust policy.
         alarm: takes a certificate out of use, if it is in use: certificate, route, reason.
@@ -216,11 +210,10 @@ class Monitors:
         writing.add_done_callback(self._writing.discard)
 
     async def settled(self) -> None:
-        """Wait until all that was drawn is kept."""
         await asyncio.gather(*self._writing)
 
     async def watch(self) -> None:
-        """Settle days as they pass, for ever."""
+        """Settle days as they pass, forever."""
         while True:
             try:
                 await asyncio.to_thread(self.settle)
@@ -253,15 +246,14 @@ class Monitors:
         actor: str,
         same: Callable[[str], bool] | None = None,
     ) -> None:
-        """Keep what a person says is right.
+        """Keep a person's label.
 
         Args:
-            same: whether an answer counts as what was said, though it is written otherwise; then
-                the answer itself is kept as its label.
+            same: whether an answer counts as the label, though it is written otherwise; then the
+                answer itself is kept as its label.
 
         Raises:
-            StateRefused: `item_unknown` for one that is no sample of the route, has its label, or
-                is settled.
+            StateRefused: `item_unknown`: no sample of the route, labelled already, or settled.
         """
         where = (
             _SAMPLES.c.id == sample,
@@ -289,7 +281,6 @@ class Monitors:
         return None if row is None else str(row[0]) != str(row[1])
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """Count the samples of these requests, by route."""
         asked = sa.select(_SAMPLES.c.route, sa.func.count()).where(_of(ids))
         with self._database.begin() as connection:
             found = connection.execute(asked.group_by(_SAMPLES.c.route)).all()
@@ -298,7 +289,7 @@ class Monitors:
     def erase(self, ids: Collection[str]) -> None:
         """Erase answers and labels; whether they were equal stays, since days are counted by it.
 
-        A sample without a label goes: it cannot get one any more.
+        A sample without a label is deleted, since it can no longer get one.
         """
         same = _SAMPLES.c.answer == _SAMPLES.c.label
         label = sa.case((same, _ERASED), else_=f"not {_ERASED}")
@@ -311,7 +302,7 @@ class Monitors:
             )
 
     def settle(self) -> None:
-        """Settle the days that are over, look for missing labels, and raise alarms."""
+        """Settle the days that are over, find missing labels, and raise alarms."""
         now, grace_us = self._clock.wall_us(), self._grace_days() * _DAY_US
         self._keep_counts(now)
         with self._database.begin() as connection:
@@ -338,7 +329,6 @@ class Monitors:
         self._weighed = weights
 
     def standing(self, certificate: str) -> Watched:
-        """Return the observations of a certificate's monitor."""
         with self._database.begin() as connection:
             rows = connection.execute(
                 sa.select(_SAMPLES).where(_SAMPLES.c.certificate == certificate)
@@ -366,7 +356,7 @@ class Monitors:
         )
 
     def notices(self) -> list[Notice]:
-        """Which routes have too few labels, or missing ones that are wrong more often."""
+        """Routes with too few labels, or with missing ones that are wrong more often."""
         now, found = self._clock.wall_us(), []
         recent = (_SAMPLES.c.due_us > now - 2 * self._grace_days() * _DAY_US,)
         with self._database.begin() as connection:
@@ -396,7 +386,6 @@ class Monitors:
         return ticket < self._share * 2**64
 
     def _ticket(self, said: str) -> int:
-        """A number below 2**64 that nobody outside can say."""
         ticket = hmac.new(self._secret(), said.encode(), hashlib.sha256).digest()[:8]
         return int.from_bytes(ticket, "big")
 
@@ -408,7 +397,7 @@ class Monitors:
             _log.warning("a sample of %s is lost: %s", row["route"], error)
 
     def _keep_counts(self, now: int) -> None:
-        """Keep what was counted; it counts next time where it cannot be kept now."""
+        """Keep the counts; those that cannot be kept now count next time."""
         with self._counting:
             counted, self._answers = self._answers, Counter()
         try:
@@ -420,7 +409,6 @@ class Monitors:
             raise
 
     def _settle(self, connection: Connection, certificate: str, now: int) -> None:
-        """Settle the days of one certificate whose labels are all given or overdue."""
         rows = connection.execute(
             sa.select(_SAMPLES)
             .where(_SAMPLES.c.certificate == certificate, _SAMPLES.c.settled == 0)
@@ -449,7 +437,7 @@ class Monitors:
         _keep_monitor(connection, certificate, monitor, unwatched, heaviest)
 
     def _compared(self, certificate: str, answers: Counter[str]) -> Traffic | None:
-        """The weights of answers next to a certificate's; None while too little is known."""
+        """None while too little is known."""
         if certificate not in self._bases:
             found = self._basis(certificate)
             if found is not None:
@@ -468,7 +456,7 @@ class Monitors:
         return hmac.new(self._secret(), said, hashlib.sha256).hexdigest()[:32] if group else ""
 
     def _miss(self, connection: Connection, certificate: str, now: int) -> None:
-        """See whether too many labels are missing, and ask some of the overdue ones again."""
+        """Find whether too many labels are missing, and ask some of the overdue ones again."""
         mine = _SAMPLES.c.certificate == certificate
         due = connection.execute(
             sa.select(_SAMPLES).where(
@@ -501,12 +489,11 @@ def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
 
 
 def _wrongs(labelled: Sequence[sa.Row[Any]]) -> list[tuple[bool, str]]:
-    """Compare each answer with its label, with the group that got it."""
     return [(row.answer != row.label, row.group_mark) for row in labelled]
 
 
 def _count(connection: Connection, counted: Counter[tuple[str, str, int, str]], now: int) -> None:
-    """Add answers by group; those of groups beyond `MOST_GROUPS` have none."""
+    """Add answers by group; groups beyond `MOST_GROUPS` are counted without one."""
     connection.execute(sa.delete(_TRAFFIC).where(_TRAFFIC.c.week < now // _WEEK_US - WEEKS))
     known: dict[tuple[str, int], set[str]] = {}
     for (certificate, route, week, mark), count in counted.items():
@@ -526,7 +513,7 @@ def _count(connection: Connection, counted: Counter[tuple[str, str, int, str]], 
 
 
 def _lately(connection: Connection, now: int) -> dict[tuple[str, str], Counter[str]]:
-    """Answers of the last weeks by group, of certificates and routes that had them for so long."""
+    """Answers of the last weeks by group, where there were groups for so long."""
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     before = set()
     for row in connection.execute(sa.select(_TRAFFIC)):
@@ -537,7 +524,6 @@ def _lately(connection: Connection, now: int) -> dict[tuple[str, str], Counter[s
 
 
 def _of_groups(connection: Connection, certificate: str) -> dict[str, int]:
-    """Answers of the last weeks of a certificate by group."""
     total = sa.func.sum(_TRAFFIC.c.answers)
     wanted = sa.select(_TRAFFIC.c.group_mark, total).group_by(_TRAFFIC.c.group_mark)
     mine = wanted.where(_TRAFFIC.c.certificate == certificate, _TRAFFIC.c.group_mark != "")
@@ -549,10 +535,7 @@ def _missing_share(due: Sequence[sa.Row[Any]]) -> float | None:
 
 
 def _missing_wrong(connection: Connection, certificate: str) -> str | None:
-    """Evidence that answers whose labels were missing are wrong more often than the bound says.
-
-    One bet a day, as for the other labels.
-    """
+    """Evidence, by one bet a day, that answers with missing labels break the bound."""
     rows = connection.execute(
         sa.select(_SAMPLES)
         .where(
@@ -586,7 +569,7 @@ def _keep_monitor(
 
 
 def _alarms(connection: Connection, patience_us: int) -> list[tuple[str, str, str]]:
-    """Certificates that end now, with their routes and why."""
+    """Certificates that end now, with their routes and reasons."""
     found = []
     for certificate, state, unwatched, _ in connection.execute(sa.select(_MONITORS)).all():
         monitor = betting.read(json.loads(state))
@@ -614,10 +597,7 @@ def _alarms(connection: Connection, patience_us: int) -> list[tuple[str, str, st
 
 
 def _monitor(connection: Connection, certificate: str, bound: float) -> tuple[Monitor, int, float]:
-    """The bets of a certificate, since when too many labels are missing, and the heaviest day.
-
-    0: they are not missing; there was no day.
-    """
+    """The bets, since when too many labels are missing, and the heaviest day; 0 for none."""
     known = connection.execute(
         sa.select(_MONITORS).where(_MONITORS.c.certificate == certificate)
     ).first()

@@ -36,7 +36,7 @@ def read(directory: Path, look: LedgerLook, kek: bytes) -> list[Observed]:
 
 
 def of_certificate(parts: CalibrationParts, certificate: RouteCertificate) -> list[Observed] | None:
-    """The outcomes that a certificate rests on; None where those that were signed are not here."""
+    """None where the outcomes that were signed are not here."""
     gate = parts.look
     look = gate.ledger.of_certificate(certificate.origin)
     try:
@@ -47,7 +47,7 @@ def of_certificate(parts: CalibrationParts, certificate: RouteCertificate) -> li
 
 
 def basis(parts: CalibrationParts, origin: str) -> Basis | None:
-    """The sealed answers that the newest certificate of an origin rests on; None where not here."""
+    """Sealed answers of the newest certificate of an origin; None where they are not here."""
     envelope, policy = parts.certificates.envelope(origin), parts.look.policy()
     try:
         first = statements.verify(envelope or b"", policy)

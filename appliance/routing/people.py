@@ -1,15 +1,14 @@
-"""The queue of people: what no stage may answer waits for a person, up to a deadline.
+"""The queue of people: an input that no stage may answer waits for a person, up to a deadline.
 
 Rules:
 - An item keeps the input as the app sent it, so only texts that the log keeps may wait here.
 - An answer has the form of the task; one item has one answer, and none after its deadline.
-- The same request of the same key names the same item for a day, unless that has expired: an app
-  that asks again, or a client that tries again, makes no second one.
+- The same request of the same key names the same item for a day, unless that has expired, so that a
+  retry makes no second one.
 - An expired item stays so, whatever the clock says later.
-- The queue is bounded, and so is the part of it that one key can have: what does not fit is
-  refused, never answered.
-- The log says who read and who answered which item; the words of an answer are a text of its entry.
-- Answers are labels of items that were in doubt: they say nothing about accepted answers.
+- The queue is bounded, and so is each key's part of it: an item beyond is refused.
+- The log records who read and who answered each item; an answer's words are a text of its entry.
+- Answers are labels of items in doubt: they say nothing about accepted answers.
 """
 
 import hashlib
@@ -94,11 +93,7 @@ class Form:
     schema: Mapping[str, JsonValue] | None = None
 
     def check(self, answer: Any) -> None:
-        """Refuse what has another form.
-
-        Raises:
-            BadRequest: `queue_answer_unfit`.
-        """
+        """Raises BadRequest (`queue_answer_unfit`)."""
         if len(json.dumps(answer)) > _MOST_ANSWER:
             raise _unfit(f"an answer has at most {_MOST_ANSWER} bytes")
         if self.labels:
@@ -116,10 +111,8 @@ class DeferredItem:
     """An item of the queue; times in microseconds since the epoch.
 
     Attributes:
-        request_id: of the app's request, as the log has it.
         task: the name that the app asked under.
-        reason: why no stage answered, in words for a person.
-        answer, actor: what a person said, and who it was; None before.
+        answer, actor: a person's; None before.
         same: equal for the same request of the same key; None in items of older versions.
     """
 
@@ -175,9 +168,8 @@ class People:
     """The queue.
 
     Args:
-        database: an engine whose migrations include `TABLES`.
-        content: what the log keeps of texts of keys without a rule of their own.
-        secret: without it nobody can tell from a digest what was asked.
+        content: retention of texts of keys without a rule of their own.
+        secret: key of the digests of requests.
         most: items that wait at once.
     """
 
@@ -208,10 +200,9 @@ class People:
         """Let a request wait for a person; recorded before it does.
 
         Returns:
-            The item; of the same request within a day the one that is there, answered or not.
+            The item; the existing one, answered or not, for the same request within a day.
 
         Args:
-            given: the input fields of the app.
             hours: how long it waits.
 
         Raises:
@@ -250,11 +241,7 @@ class People:
         return made
 
     def get(self, item_id: str) -> DeferredItem:
-        """One item.
-
-        Raises:
-            NotFound: `queue_item_unknown`.
-        """
+        """Raises NotFound (`queue_item_unknown`)."""
         self._expire(self._clock.wall_us())
         with self._database.begin() as connection:
             row = connection.execute(
@@ -272,15 +259,15 @@ class People:
         task: str | None = None,
         limit: int = MOST_SHOWN,
     ) -> Sequence[DeferredItem]:
-        """Items of a state, of a key, of a task; those with the nearest deadline first."""
+        """Items with the nearest deadline first."""
         wanted = {"state": state, "key_id": key_id, "task": task}
         where = [_ITEMS.c[name] == value for name, value in wanted.items() if value is not None]
         return self._found(where, limit)
 
     def seen_by(self, who: Principal) -> Sequence[DeferredItem]:
-        """The items that a key may see: its own; if it answers, what waits under its tasks, too.
+        """Items that a key may see: its own; if it answers, those waiting under its tasks, too.
 
-        Items that it may not see take no place among the most that are shown.
+        Items that it may not see take no place in the limit.
         """
         own = _ITEMS.c.key_id == who.key_id
         if not who.answers:
@@ -294,8 +281,8 @@ class People:
         """Record that somebody reads the texts of items, before they leave.
 
         Args:
-            again: also of items that are among the newest that readers have read since the server
-                started; a screen that shows a list anew each few seconds is one reading.
+            again: also items that were read lately since the server started; a screen that
+                refreshes a list every few seconds is one reading.
 
         Raises:
             AuditUnavailable: it cannot be recorded.
@@ -322,7 +309,7 @@ class People:
 
         Raises:
             NotFound: `queue_item_unknown`.
-            StateRefused: `queue_item_closed` when it was answered or has expired.
+            StateRefused: `queue_item_closed`: answered or expired.
             BadRequest: `queue_answer_unfit`.
         """
         found = self.get(item_id)
@@ -343,13 +330,13 @@ class People:
         return self.get(item_id)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """Count the items of these requests, or with these ids, by task."""
+        """By task, the items of these requests or with these ids."""
         asked = sa.select(_ITEMS.c.task, sa.func.count()).where(_of(ids)).group_by(_ITEMS.c.task)
         with self._database.begin() as connection:
             return {str(task): int(count) for task, count in connection.execute(asked)}
 
     def erase(self, ids: Collection[str]) -> None:
-        """Erase what was asked and answered; an item that waits has expired then."""
+        """Erase the inputs and answers; a waiting item expires."""
         now = self._clock.wall_us()
         gone = {"input": "{}", "form": _text(Form()), "reason": "", "answer": None, "same": None}
         waiting = _ITEMS.c.state == "waiting"
@@ -360,7 +347,7 @@ class People:
             connection.execute(sa.update(_ITEMS).where(_of(ids)).values(**gone))
 
     def _digest(self, *asked: Any) -> str:
-        """The keyed digest of a request: the order of its fields makes no difference."""
+        """The keyed digest of a request; the order of its fields makes no difference."""
         said = json.dumps(asked, sort_keys=True).encode()
         return hmac.new(self._secret(), said, hashlib.sha256).hexdigest()
 
@@ -376,7 +363,6 @@ class People:
         return None if row is None else _item(dict(row))
 
     def _check_room(self, key_id: str) -> None:
-        """Refuse what does not fit. Raises Overloaded (`people_queue_full`)."""
         waiting = _ITEMS.c.state == "waiting"
         asked = sa.select(sa.func.count()).where(waiting)
         with self._database.begin() as connection:

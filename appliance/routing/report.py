@@ -35,8 +35,6 @@ class RoutePageFacts:
     """Data of a page.
 
     Attributes:
-        result: of the job.
-        made_of: digests and versions, for the last table.
         deltas: in millionths, of the certificates of routes that this appliance keeps of the last
             year, this one among them.
     """
@@ -50,7 +48,7 @@ class RoutePageFacts:
 
 
 def figures(verdict: SealedVerdict, weight: str = "groups") -> str:
-    """The figures that a verdict rests on, as a clause."""
+    """Figures of a verdict, as a clause."""
     if verdict.certified:
         return (
             f"{verdict.coverage:.0%} of the {weight} are accepted at confidence "
@@ -68,9 +66,8 @@ def sentence(reason: str, figures: str, groups: int, more: str, error: float = 0
     """The verdict in words.
 
     Args:
-        groups: that the verdict counts.
         more: how many groups are missing; "" where no number is known to help.
-        error: what is certified: most of the accepted answers that may be wrong.
+        error: certified largest share of wrong answers among the accepted ones.
     """
     if not reason:
         bound = f"at most {error:.1%} of accepted answers are wrong"
@@ -150,7 +147,7 @@ def _curve(result: CalibrationResult) -> Figure | None:
 
 
 def _certified(result: CalibrationResult) -> tuple[str, float, float] | None:
-    """The certified threshold, where it stands on the curve of the open items."""
+    """The certified threshold's place on the curve of the open items."""
     threshold = result.threshold
     if threshold is None or result.verdict != "certified":
         return None
@@ -195,7 +192,6 @@ def _promise(result: CalibrationResult) -> Section | None:
 
 
 def _weights(result: CalibrationResult) -> str:
-    """Where the weights come from, and who watches them."""
     said = "Groups count alike, however many requests each sends."
     if result.weight == "answers":
         said = (
@@ -279,7 +275,6 @@ def _shares(wanted: RouteSpecification) -> str:
 
 
 def _origin(origin: Origin) -> str:
-    """One origin of the backtest as a clause."""
     if origin.threshold is None:
         share = "too few answers" if origin.share is None else f"{origin.share:.1%} errors"
         return (

@@ -1,6 +1,6 @@
-"""The findings of a route's certificate again, from the outcomes that it rests on. Pure.
+"""Computes a route certificate's findings again, from its outcomes. Pure.
 
-Rule: the search is that of the calibration; of what was carried over, with the bound that the
+Rule: the search is that of the calibration; for a carried certificate, with the bound that the
 change of the engine leaves at each threshold.
 """
 
@@ -94,8 +94,8 @@ def check_outcomes(certificate: RouteCertificate, seen: Sequence[Observed]) -> N
     """Refuse a certificate that does not follow from these outcomes.
 
     Raises:
-        EvaluationRefused: `route_certificate_inconsistent`; `outcomes_invalid` for one of an older
-            version, which `verify_certificate.py` judges.
+        EvaluationRefused: `route_certificate_inconsistent`; `outcomes_invalid` for an older
+            version's, which `verify_certificate.py` judges.
     """
     found, at, seed = certificate.found, certificate.circumstances, certificate.wanted.seed
     if not found.thresholds:

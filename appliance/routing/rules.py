@@ -1,9 +1,9 @@
-"""Which stage an input goes to by what it is: length, script, words and the app's key. Pure.
+"""Stages for an input by its length, script, words and the app's key. Pure.
 
-Rules: the first rule whose conditions all hold decides; without one the first stage is asked.
-A rule reads the input only, never an answer. A calibration replays rules on its items, which
-have no key: where a rule looks at a key and at something else, nothing is known of what that key
-sends to the first stage, and the first stage is not asked.
+Rules: the first rule whose conditions all hold decides; without one the first stage is asked. A
+rule reads the input only, never an answer. A calibration replays rules on its items, which have no
+key: where a rule tests a key and something else, nothing is certified for that key, and the first
+stage is not asked.
 """
 
 import unicodedata
@@ -24,7 +24,6 @@ def stages_for(
     """The stages that may answer an input, in their order; none when a rule defers it.
 
     Args:
-        sent: the input fields.
         key: name of the app's key.
     """
     rule = next((rule for rule in route.rules if holds(rule, sent, key)), None)
@@ -52,7 +51,7 @@ def unclaimed(route: RouteDefinition) -> frozenset[str]:
 
 
 def holds(rule: RouteRule, sent: Mapping[str, str], key: str) -> bool:
-    """True if all stated conditions of a rule hold."""
+    """True if all stated conditions hold."""
     text = sent.get(rule.field, "") if rule.field else "\n".join(sent.values())
     folded = text.casefold()
     return all(

@@ -1,7 +1,7 @@
 """Subject of a calibration: route, stages, sealed dataset and terms, checked before the look.
 
-Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of
-the split are opened by `opened` only, into memory, at most one of each group.
+Rules: faults are found here, from the stored bytes, before anything is opened; only `opened` opens
+the items of the split, into memory, at most one of each group.
 """
 
 from collections import Counter
@@ -46,8 +46,6 @@ class CalibrationParts:
     """Services that a calibration needs.
 
     Attributes:
-        look: what every look at a sealed split needs.
-        certificates: where what was found is kept.
         changed: called when a certificate was kept.
         upstream: what answers for a stage on another host; raises Unavailable while it is away.
     """
@@ -64,7 +62,7 @@ class RouteSubject(LookSubject[RouteSpecification]):
 
     Attributes:
         small, larger: the tasks of the first two stages; `larger` is None without a second one.
-        covered: whether answers of the first one's model have the same bits in any company.
+        covered: whether the first one's model answers with the same bits in any company.
     """
 
     route: RouteDefinition
@@ -74,7 +72,7 @@ class RouteSubject(LookSubject[RouteSpecification]):
 
     @property
     def company(self) -> bool:
-        """True if other requests in a batch move what the first stage is sure of."""
+        """True if other requests in a batch move the first stage's confidence."""
         return self.small.task.candidate.kind != "classifier" and not self.covered
 
     @property
@@ -88,11 +86,7 @@ class RouteSubject(LookSubject[RouteSpecification]):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Items drawn of a sealed split.
-
-    Attributes:
-        sizes: how many items each group of the split has.
-    """
+    """Items drawn of a sealed split, and how many items each of its groups has."""
 
     items: tuple[Item, ...]
     sizes: Mapping[str, int]
@@ -103,7 +97,7 @@ class Drawn:
 
 
 def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
-    """Everything that can be wrong before the look, from the stored bytes; nothing is opened.
+    """Check everything before the look, from the stored bytes; nothing is opened.
 
     Raises:
         Refused: what `signed_terms` and `Specification.verify` raise; `specification_other`,
@@ -194,11 +188,7 @@ def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool 
 
 
 def opened(parts: LookParts, subject: RouteSubject) -> Drawn:
-    """Draw the split's items into memory: at most one item of each group.
-
-    Raises:
-        DatasetRefused: what `sealing.open_part` raises.
-    """
+    """Draw the split's items into memory; raises as `sealing.open_part`."""
     wanted, items = subject.signed.said, subject.split.opened(parts)
     draw = draw_by_size if wanted.weight == "answers" else draw_one_each
     places = draw([i.id for i in items], [i.group for i in items], wanted.seed)
@@ -213,7 +203,7 @@ def open_answers(
     Where answers count alike they are drawn as the sealed ones are.
 
     Args:
-        told: what `calibration.replayed` gave, by item.
+        told: results of `calibration.replayed`, by item.
     """
     labelled = [item for item in items if item.labelled]
     if wanted.weight == "answers":
@@ -228,10 +218,10 @@ def reaches(subject: RouteSubject, item: Item) -> bool:
 
 
 def check_sealed(parts: LookParts, subject: RouteSubject) -> Drawn:
-    """Hold the items of the split against the stages before the look; nothing of one is told.
+    """Check the split's items against the stages before the look; reveal nothing of one.
 
     Raises:
-        DatasetRefused: what `sealing.open_part` raises.
+        DatasetRefused: as `sealing.open_part`.
         EvaluationRefused: `sealed_item_unfit`.
     """
     stages = filter(None, (subject.small, subject.larger))
@@ -241,7 +231,7 @@ def check_sealed(parts: LookParts, subject: RouteSubject) -> Drawn:
 
 
 def check_items(subject: RouteSubject, items: tuple[Item, ...]) -> None:
-    """Refuse open items that the stages cannot take. Raises EvaluationRefused (`item_unfit`)."""
+    """Refuse open items that the stages cannot take: EvaluationRefused (`item_unfit`)."""
     for item in items:
         scoring.expected_of(subject.small.task, item)
         for loaded in filter(None, (subject.small, subject.larger)):

@@ -26,18 +26,13 @@ class Local(Protocol):
     async def __call__(
         self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
     ) -> Generation:
-        """As `Start`; over other backends where they are named."""
+        """Over other backends where they are named."""
         ...
 
 
 @dataclass(frozen=True)
 class StageTarget:
-    """Target of a stage.
-
-    Attributes:
-        start: begins its answers.
-        model: the id that they are asked under.
-    """
+    """Target of a stage."""
 
     start: Start
     model: str
@@ -53,7 +48,6 @@ class Targets:
     """Targets of the stages of any route.
 
     Args:
-        tasks: the tasks of the store.
         upstream: engines on other hosts; None where there are none.
         enqueue: the queue of people; None where there is none.
     """
@@ -65,9 +59,6 @@ class Targets:
 
     def resolve(self, stage: StageDefinition, local: Local) -> StageTarget:
         """Resolve a stage to its target.
-
-        Args:
-            local: starts answers of this appliance.
 
         Raises:
             Unavailable: `route_stage_away` when the task is not approved here, is another one than

@@ -37,12 +37,7 @@ class SealedAnswer:
 
 @dataclass(frozen=True)
 class Basis:
-    """The sealed answers that a certificate rests on.
-
-    Attributes:
-        delta: of its look.
-        limit: that it tells.
-    """
+    """Sealed answers that a certificate rests on, and the delta and the limit of its look."""
 
     weight: str
     bound: float

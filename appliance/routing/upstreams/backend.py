@@ -1,16 +1,15 @@
 """An upstream as a backend: a request out, pieces of an answer in, each hop in the log.
 
 Rules:
-- The rights of the key are asked again here: whether it may use the upstream, and whether its texts
+- The key's rights are checked again here: whether it may use the upstream, and whether its texts
   may be kept there. Quota and queue are those of the place that was taken for it.
-- A hop is durable in the log before its request is sent, and how it ended before the answer is
-  handed out whole: the first host in the intent, and in the outcome if it answered; every other
-  hop, and every other end, as entries of their own.
+- A hop is durable in the log before its request is sent, and so is its end before the whole answer
+  is returned: the first host in the intent, and in the outcome if it answered; every other hop, and
+  every other end, as entries of their own.
 - A request goes to another host if it was not sent, and once if it was sent and no piece of an
-  answer came; each hop is an entry, within one budget and one deadline for all of them. After the
-  first piece a failure is the end.
-- Whatever is not a whole answer is an error with a code, never an answer. An unexpected error
-  ends the hop like any other.
+  answer came; all hops share one budget and one deadline. After the first piece a failure is final.
+- Everything but a whole answer is an error with a code. An unexpected error ends the hop like any
+  other.
 """
 
 import asyncio
@@ -68,7 +67,7 @@ Record = Callable[[Mapping[str, Json]], Awaitable[object]]
 
 @dataclass(frozen=True)
 class _Prepared(PreparedRequest):
-    """A request that is ready to be sent; `asked` is the same for every host."""
+    """A request that is ready to be sent."""
 
     asked: Asked = _NOTHING
 
@@ -86,16 +85,12 @@ class _Exchange:
         self._waiting: asyncio.Timeout | None = None
 
     def cancel(self) -> None:
-        """End it: now if it waits for the host, else before it does."""
         self.cancelled = True
         if self._waiting is not None:
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def wait(self, ask: Callable[[], Awaitable[T]], until: float) -> T:
-        """Wait for the host.
-
-        Args:
-            until: time of the loop.
+        """Wait for the host until a time of the loop.
 
         Raises:
             TimeoutError: it is late, or the call was cancelled.
@@ -114,11 +109,8 @@ class UpstreamBackend:
     """A `Backend` over the hosts of an upstream.
 
     Attributes:
-        card: what the API says about it.
-        policy: version of the trust policy that its hosts are approved under.
-        content: what the log keeps of texts of keys that have no rule of their own.
-        record: writes hops.
-        count: counts one that ended, and that the outcome of its request records.
+        content: retention of texts of keys without a rule of their own.
+        count: counts a hop that ended and that the outcome of its request records.
     """
 
     card: ModelCard
@@ -131,11 +123,7 @@ class UpstreamBackend:
     _meant: dict[int, UpstreamPeer] = field(default_factory=dict)
 
     def check(self, principal: Principal) -> None:
-        """Refuse a key that may not use the upstream, or whose texts may not be kept there.
-
-        Raises:
-            Forbidden: `upstream_forbidden`, `upstream_retention`.
-        """
+        """Raises Forbidden (`upstream_forbidden`, `upstream_retention`)."""
         name = self.upstream.name
         if not principal.may_use(name):
             raise Forbidden("upstream_forbidden", f"The key may not use {name}.")
@@ -145,16 +133,13 @@ class UpstreamBackend:
             raise Forbidden("upstream_retention", message)
 
     def about(self, host: UpstreamPeer, request: GenerationRequest) -> dict[str, Json]:
-        """Fields of a hop's entries about a request and a host."""
         named = {"request_id": request.request_id, "upstream": self.upstream.name}
         return {**named, **_about(host)}
 
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """Check and measure a request; raises as `Backend.prepare`.
-
-        The length of the prompt is an estimate until the upstream has counted it.
+        """Check and measure a request, whose prompt's length is an estimate.
 
         Raises:
             Forbidden: as `check`.
@@ -186,7 +171,7 @@ class UpstreamBackend:
         )
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
-        """The answer of the first host that takes the request; raises as `Backend.run`.
+        """Raises as `Backend.run`.
 
         Raises:
             Unavailable: `upstream_unavailable` where no host can be asked, `upstream_busy`.
@@ -225,13 +210,13 @@ class UpstreamBackend:
             del self._calls[prepared.number]
 
     async def cancel(self, prepared: PreparedRequest) -> None:
-        """As `Backend.cancel`; the host sees its connection close."""
+        """The host sees its connection close."""
         self._claim(prepared)
         if (call := self._calls.get(prepared.number)) is not None:
             call.cancel()
 
     def _claim(self, prepared: PreparedRequest) -> UpstreamPeer | None:
-        """The host that a request was meant for, once: it waits there no more."""
+        """The host that a request was meant for, once."""
         if (host := self._meant.pop(prepared.number, None)) is not None:
             host.meant -= 1
         return host
@@ -266,7 +251,6 @@ class UpstreamBackend:
     async def _hop(
         self, host: UpstreamPeer, prepared: _Prepared, call: _Exchange, end: float, number: int
     ) -> AsyncGenerator[Delta, None]:
-        """One try at one host, recorded before and after."""
         about: dict[str, Json] = {**self.about(host, prepared.request), "hop": number}
         first = _recorded(prepared, host, number)
         if first is None:
@@ -320,7 +304,7 @@ class UpstreamBackend:
     async def _receipt(
         self, host: UpstreamPeer, answer: StreamedAnswer | PooledReply, call: _Exchange, end: float
     ) -> PeerReceipt | None:
-        """The receipt that came with an answer, checked if that can be done."""
+        """The receipt that came with an answer, checked where possible."""
         asked = partial(
             receipts.checked, host.connection, answer.id, answer.receipt, self.upstream.genesis
         )
@@ -355,7 +339,7 @@ class UpstreamBackend:
         end: float,
         answer: PooledReply,
     ) -> AsyncGenerator[Delta, None]:
-        """Yield each text's result; the last one has the finish reason, or says `cancelled`."""
+        """Yield each text's result; the last one has the finish reason, or `cancelled`."""
         asked, config = prepared.asked, self.upstream.config
         form, name = pooled.form(prepared.request), _name(prepared)
         most = pooled.most(prepared.request, self.card.n_embd, config.answer_kib << 10)
@@ -382,7 +366,7 @@ class UpstreamBackend:
         end: float,
         answer: StreamedAnswer,
     ) -> AsyncGenerator[Delta, None]:
-        """The pieces of one answer; the last ones have finish reasons, or say `cancelled`."""
+        """The pieces of one answer; the last ones have finish reasons, or `cancelled`."""
         asked, request = prepared.asked, prepared.request
         held: list[Delta] = []
         told = 0
@@ -435,13 +419,12 @@ class UpstreamBackend:
 
 
 def _about(host: UpstreamPeer) -> dict[str, Json]:
-    """Fields about a host when it is asked."""
     digest = host.record.digest if host.record else ""
     return {"host": host.url, "digest": digest, "identity": CLAIMED, "state": host.state}
 
 
 def _recorded(prepared: PreparedRequest, host: UpstreamPeer, number: int) -> FirstHop | None:
-    """The record of a hop that the intent has; None where it needs entries of its own."""
+    """The intent's record of a hop; None where it needs entries of its own."""
     first = prepared.first
     same = number == 1 and first is not None and first.recorded and first.sent == _about(host)
     return first if same else None
@@ -454,7 +437,7 @@ def _again(call: _Exchange, failed: list[ApplianceError]) -> bool:
 
 
 def _name(prepared: _Prepared) -> str:
-    """Engines make the id of an answer of it, and a request may have several answers."""
+    """A name from the answer's id; a request may have several answers."""
     return f"{prepared.request.request_id or 'call'}-{prepared.number}"
 
 
@@ -464,7 +447,7 @@ def _late(whole: bool) -> UpstreamLost:
 
 
 def estimate(request: GenerationRequest) -> int:
-    """About how many tokens a prompt has, rather more: its bytes by three, and some a message."""
+    """Estimated tokens of a prompt, rather more: its bytes by three, and some a message."""
     if request.tokens is not None:
         return len(request.tokens)
     if request.texts is not None:
@@ -499,10 +482,7 @@ def _tokens(text: str) -> int:
 
 
 def _said(answer: StreamedAnswer | PooledReply) -> dict[str, Json]:
-    """The host's claims about itself and its answer, kept as it made them.
-
-    `counts` says that its counts of tokens are not believed, and ours were taken.
-    """
+    """The host's claims; `counts` says that its token counts are not believed."""
     said: dict[str, Json] = {
         "answer": visible(answer.id),
         "model": visible(answer.model),
@@ -518,7 +498,7 @@ def surprised(error: Exception) -> ApplianceError:
 
 
 def is_fault(error: ApplianceError) -> bool:
-    """True if an error says something about the host, and not about the request."""
+    """True if an error concerns the host and not the request."""
     if isinstance(error, AuditUnavailable) or error.code == "upstream_busy":
         return False
     return isinstance(error, Unavailable) or error.code == "internal_error"

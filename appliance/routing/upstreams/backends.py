@@ -1,7 +1,7 @@
 """The backends of upstreams, besides those of the models that run here.
 
-Rules: an upstream answers under its name, which never hides a model of this appliance; one that
-is not approved is not there.
+Rules: an upstream answers under its name, which never hides a model of this appliance; one without
+approval does not exist for callers.
 """
 
 from appliance.admission.places import Place
@@ -17,9 +17,8 @@ class UpstreamBackends:
     """`Backends` of upstreams by their names; every other id is a model's.
 
     Args:
-        models: what answers here.
-        content: what the log keeps of texts of keys without a rule of their own.
-        created: Unix time that cards say.
+        content: retention of texts of keys without a rule of their own.
+        created: Unix time of the cards.
     """
 
     def __init__(
@@ -33,26 +32,22 @@ class UpstreamBackends:
         self._content, self._created = content, created
 
     def cards(self) -> list[ModelCard]:
-        """The models, then the upstreams that are approved."""
         found = (self.upstream(name) for name in self._upstreams.all)
         return [*self._models.cards(), *(self._card(one) for one in found if one is not None)]
 
     def card(self, model_id: str) -> ModelCard:
-        """The card of an upstream or a model; raises as `Backends.card`."""
         found = self.upstream(model_id)
         return self._models.card(model_id) if found is None else self._card(found)
 
     def resolve(self, model_id: str, app: str) -> str:
-        """The same id, or what a model's name means."""
         return model_id if self.upstream(model_id) else self._models.resolve(model_id, app)
 
     def slots(self, model_id: str) -> int:
-        """Requests that run at once; raises as `Backends.slots`."""
         found = self.upstream(model_id)
         return self._models.slots(model_id) if found is None else found.slots
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
-        """The backend of an upstream or a model; raises as `Backends.open`.
+        """Raises as `Backends.open`.
 
         Raises:
             Unavailable: `upstream_unavailable` when no host can be asked now.
@@ -66,11 +61,7 @@ class UpstreamBackends:
         return self.backend(model_id)
 
     def backend(self, model_id: str) -> UpstreamBackend:
-        """The backend of an upstream.
-
-        Raises:
-            NotFound: `model_not_found`.
-        """
+        """Raises NotFound (`model_not_found`)."""
         found = self.upstream(model_id)
         if found is None:
             raise NotFound("model_not_found", f"The model {model_id!r} does not exist.")

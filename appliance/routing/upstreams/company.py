@@ -34,11 +34,7 @@ class Company:
         self._evidence = 0.0
 
     def observe(self, distances: Sequence[int], tolerance: int) -> None:
-        """One probe during requests.
-
-        Args:
-            distances: of each prompt, in millionths.
-        """
+        """One probe during requests; each prompt's distance is in millionths."""
         while len(self._cleared) < len(distances):
             self._cleared.append(deque(maxlen=_NEWEST))
         for distance, cleared in zip(distances, self._cleared, strict=False):
@@ -59,6 +55,6 @@ class Company:
         self.forget()
 
     def forget(self) -> None:
-        """The host differed at a quiet moment: nothing is known of the distances since."""
+        """The host differed at a quiet moment: the distances since mean nothing."""
         self._waiting.clear()
         self._evidence = 0.0

@@ -1,12 +1,12 @@
 """The only way out: HTTP to one approved host.
 
 Rules:
-- Nothing but the configured host is connected to: no proxy of the environment, no redirect is
-  followed, TLS takes the pinned certificates only.
+- Only the configured host is connected to: no proxy of the environment, no redirect, and TLS takes
+  the pinned certificates only.
 - Nothing of a client is forwarded: the body is ours, and the headers are named here.
-- An error says whether the request can have reached the engine. `NotSent` is the only one after
-  which it may be sent again.
-- Each request has a connection of its own, so that its certificate is looked at each time.
+- An error says whether the request can have reached the engine: only after `NotSent` may it be sent
+  again.
+- Each request has a connection of its own, so that its certificate is checked each time.
 - Answers are bounded, decoded by a schema, and not decompressed.
 """
 
@@ -45,7 +45,7 @@ class NotSent(Unavailable):
     """The request did not leave: there is no connection to the host.
 
     Args:
-        gone: the host refused it, or its certificate is another; not that it took too long.
+        gone: the host refused it or has another certificate, and was not just slow.
     """
 
     def __init__(self, code: str, message: str, *, gone: bool = True) -> None:
@@ -54,15 +54,11 @@ class NotSent(Unavailable):
 
 
 class DocumentTooLarge(UpstreamLost):
-    """A document has more bytes than one may have here."""
+    """A document has more bytes than are allowed here."""
 
 
 def tls_context(config: UpstreamConfig, data: Path) -> ssl.SSLContext | None:
-    """Build the TLS context; None without TLS.
-
-    Raises:
-        UsageError: `certificate_unusable`.
-    """
+    """None without TLS. Raises UsageError (`certificate_unusable`)."""
     if not config.ca:
         return None
     return certificates.pinned(data, config.ca, config.certificate, config.key)
@@ -72,8 +68,7 @@ class Connection:
     """Requests to one host.
 
     Args:
-        url: the host.
-        tls: what `tls_context` made.
+        tls: of `tls_context`.
         key: the API key that the host asks for; "" for none.
     """
 
@@ -101,7 +96,7 @@ class Connection:
         """Send a request once; the bytes of its answer as they come.
 
         Args:
-            call: our name for it, the only thing that the host learns of who asked.
+            call: our name for it, the host's only information on who asked.
 
         Raises:
             NotSent: `upstream_unavailable`, `upstream_certificate`.
@@ -159,10 +154,10 @@ class Connection:
         """Identify the process behind a host; raises as `stream`.
 
         Args:
-            path: where its kind says when it began, as Prometheus metrics; "" where nowhere.
+            path: of Prometheus metrics with its start time; "" where its kind has none.
 
         Returns:
-            Its certificate, and when it began as far as it says.
+            Its certificate, and its start time if known.
         """
         if not path:
             exchange = await self._connected()

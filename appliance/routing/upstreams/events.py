@@ -1,7 +1,7 @@
-"""The forms of what hosts answer, decoded once: what fits no form is refused.
+"""The forms of hosts' answers, decoded once: anything of another form is refused.
 
-Rules: every list, text and number is bounded, and no number says how much is built. A large
-document is decoded in a thread. Members that mean nothing here are left out.
+Rules: every list, text and number is bounded. A large document is decoded in a thread. Members
+without a meaning here are left out.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ Bytes = Annotated[list[Byte], Meta(max_length=4096)]
 
 
 class Ranked(Struct):
-    """A token with its log-probability, as chat tells it."""
+    """A token with its log-probability, as in chat."""
 
     token: Piece
     logprob: Logarithm
@@ -37,12 +37,11 @@ class Ranked(Struct):
 
     @property
     def raw(self) -> bytes:
-        """Its bytes."""
         return bytes(self.spelt) if self.spelt else self.token.encode()
 
 
 class Generated(Ranked):
-    """A generated token with those that were likely in its place."""
+    """A generated token with the likely ones in its place."""
 
     top_logprobs: Annotated[list[Ranked], Meta(max_length=_TOP)] | None = None
 
@@ -62,10 +61,7 @@ class EventLogprobs(Struct):
     ) = None
 
     def read(self, offset: int = 0) -> tuple[TokenLogprob, ...]:
-        """The tokens.
-
-        Args:
-            offset: where the first one begins in the answer, in characters.
+        """Tokens, from an offset in characters of the answer.
 
         Raises:
             UpstreamLost: `upstream_invalid` for lists that do not belong together.
@@ -123,7 +119,7 @@ class ChoiceDelta(Struct):
 
 
 class PromptDetails(Struct):
-    """Of the tokens of a prompt, those that were not computed again."""
+    """Prompt tokens that were not computed again."""
 
     cached_tokens: Count | None = None
 
@@ -175,12 +171,11 @@ class TokenIds(Struct):
 
     @property
     def ids(self) -> list[int]:
-        """The ids."""
         return [one.id if isinstance(one, TokenPiece) else one for one in self.tokens]
 
     @property
     def strings(self) -> list[bytes]:
-        """The bytes of each, as far as they are told."""
+        """The bytes of each token, as far as the host gives them."""
         pieces = [one.piece for one in self.tokens if isinstance(one, TokenPiece)]
         return [
             one.encode("utf-8", "replace") if isinstance(one, str) else bytes(one)
@@ -196,7 +191,6 @@ class Spelt(Struct):
 
     @property
     def text(self) -> str:
-        """The text. Raises UpstreamLost."""
         found = self.content if self.prompt is None else self.prompt
         if found is None:
             raise invalid("it sent no text")
@@ -204,11 +198,7 @@ class Spelt(Struct):
 
 
 async def decoded(data: bytes, form: type[T]) -> T:
-    """A document of a form, decoded in a thread if it is large.
-
-    Raises:
-        UpstreamLost: `upstream_invalid`.
-    """
+    """Decode in a thread if it is large. Raises UpstreamLost (`upstream_invalid`)."""
     if len(data) > _LARGE:
         return await asyncio.to_thread(decode, data, form)
     return decode(data, form)

@@ -3,10 +3,10 @@
 Rules:
 - A connection carries one request and is closed with its answer, so that nothing that a host writes
   late, twice or for somebody else can be read as the answer to another request.
-- An answer begins after the whole request was sent and is the last thing on its connection: an
-  early or a doubled one is refused.
-- Each byte is looked at once. Heads, trailers and informational answers are bounded, and reading
-  pauses while too many bytes wait.
+- An answer begins after the whole request was sent and ends its connection: an early or a doubled
+  one is refused.
+- Each byte is read once. Heads, trailers and informational answers are bounded, and reading pauses
+  while too many bytes wait.
 """
 
 import asyncio
@@ -36,8 +36,7 @@ class Exchange(asyncio.Protocol):
     """The protocol of one connection.
 
     Attributes:
-        status: of the answer, once `answered` returned.
-        headers: of the answer; of those that came twice the last.
+        headers: of the answer; of repeated ones the last.
     """
 
     def __init__(self) -> None:
@@ -52,7 +51,6 @@ class Exchange(asyncio.Protocol):
         self.headers: dict[bytes, bytes] = {}
 
     def send(self, request: bytes) -> None:
-        """Send the request, once."""
         if self._transport is None or self._sent:
             raise RuntimeError("a connection carries one request")
         self._sent = True
@@ -70,10 +68,10 @@ class Exchange(asyncio.Protocol):
             raise self._why
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The bytes of the answer as they come, not more than 64 KiB at once.
+        """The bytes of the answer as they come, at most 64 KiB at once.
 
         Raises:
-            UpstreamLost: as `answered`; also after the last byte, for what follows it.
+            UpstreamLost: as `answered`; also after the last byte, for anything behind it.
         """
         while True:
             data = b"".join(self._parts)
@@ -100,7 +98,6 @@ class Exchange(asyncio.Protocol):
         return "" if shown is None else hashlib.sha256(shown).hexdigest()
 
     def close(self) -> None:
-        """Close the connection at once, whatever is still under way on it."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -111,12 +108,11 @@ class Exchange(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the transport; that of uvloop has all of `Transport` without being one."""
+        """uvloop's transport has all of `Transport` without being one."""
         narrowed: Any = transport
         self._transport = narrowed
 
     def data_received(self, data: bytes) -> None:
-        """Read what came in."""
         if self._transport is None or self._why is not None:
             return
         under_way = not self._sent or self._transport.get_write_buffer_size() > 0
@@ -138,7 +134,7 @@ class Exchange(asyncio.Protocol):
         self._news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end; it is that of an answer whose length nothing else tells."""
+        """The end may be that of an answer of undeclared length."""
         lengths = {b"content-length", b"transfer-encoding"}
         if self._why is None and not self._whole:
             if exc is None and self._head and not lengths & self.headers.keys():
@@ -155,17 +151,16 @@ class Exchange(asyncio.Protocol):
     # httptools
 
     def on_message_begin(self) -> None:
-        """A head begins: the first one, or one behind an informational one."""
+        """The first head, or one behind an informational one."""
         if self._whole:
             self._refuse("something follows its answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a header; trailers mean nothing."""
+        """Trailers are ignored."""
         if not self._head:
             self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Note the status, unless it is an informational one."""
         if self._whole or self._why is not None:
             return
         status = self._parser.get_status_code()
@@ -176,14 +171,12 @@ class Exchange(asyncio.Protocol):
         self.status, self._head = status, True
 
     def on_body(self, data: bytes) -> None:
-        """Keep bytes of the answer."""
         if not self._whole and self._why is None:
             self._beside = 0
             self._waiting += len(data)
             self._parts.append(data)
 
     def on_message_complete(self) -> None:
-        """Note the end of the answer."""
         self._whole = self._head
 
 

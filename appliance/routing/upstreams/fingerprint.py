@@ -2,9 +2,9 @@
 
 Rules: a fingerprint is the ids of fixed texts under its tokeniser, and the likeliest first tokens
 after fixed prompts, greedy, with their log-probabilities; of a model that embeds or reranks,
-numbers of their vectors, or scores of pairs. The texts are ours and hold no data. The
-tolerance is learnt from repeats and is never below what one build of the kind is known to need; no
-load widens it. It notices other weights behind one name; it proves nothing about what computes.
+numbers of their vectors, or scores of pairs. The texts are ours and hold no data. The tolerance is
+learnt from repeats and is at least the known need of one build of the kind; no load widens it. It
+notices other weights behind one name; it proves nothing about the engine.
 """
 
 import json
@@ -64,7 +64,7 @@ class Fingerprint:
     """An upstream's results on the texts.
 
     Attributes:
-        ids: of each text; empty where the engine tells none.
+        ids: of each text; empty where the engine gives none.
         rows: for each prompt its likeliest first tokens, with log-probabilities in millionths.
         system: what it says of its weights, where its kind says something.
         tolerance: in millionths.
@@ -78,7 +78,6 @@ class Fingerprint:
     width: int = 0
 
     def encode(self) -> bytes:
-        """Canonical bytes."""
         document = {
             "ids": [list(one) for one in self.ids],
             "rows": [[list(pair) for pair in row] for row in self.rows],
@@ -106,11 +105,7 @@ def probe_body(kind: EngineKind, model: str, prompt: str) -> dict[str, JsonValue
 
 
 def read_row(kind: EngineKind, answer: Probed) -> Row:
-    """The likeliest tokens of an answer to a probe.
-
-    Raises:
-        UpstreamLost: `upstream_invalid`.
-    """
+    """The likeliest tokens of a probe's answer. Raises UpstreamLost (`upstream_invalid`)."""
     choice = answer.choices[0] if len(answer.choices) == 1 else ChoiceDelta()
     if not kind.logprobs:
         if not choice.text:
@@ -187,13 +182,13 @@ def compare(known: Fingerprint, seen: Fingerprint) -> HostProbe:
 
 
 def _begins(known: tuple[tuple[int, ...], ...], seen: tuple[tuple[int, ...], ...]) -> bool:
-    """True if one begins as the other, and neither is nothing only."""
+    """True if one begins as the other, and neither is empty."""
     both = min(len(known), len(seen))
     return known[:both] == seen[:both] and bool(known) == bool(seen)
 
 
 def _distance(one: Row, other: Row) -> int:
-    """The largest difference, in millionths; a missing token counts as the last one told."""
+    """The largest difference, in millionths; a missing token counts as the last one given."""
     return max(_beyond(dict(one), dict(other)), _beyond(dict(other), dict(one)))
 
 

@@ -3,13 +3,13 @@
 Rules:
 - A host is asked after a probe that agrees, until it fails, or a second difference trips it. One
   difference makes it suspect: it is still asked, for a limited time.
-- Company moves log-probabilities by as much as other weights do. So a difference counts when
+- Company moves log-probabilities by as much as other weights do. So a difference counts only when
   nothing of ours ran there during the probe; differences during requests call for such a moment.
-- No request tries out a host that failed: a probe alone takes it back. The time until the next
-  one doubles up to a limit. One probe at a time.
-- Slowness during running answers is no failure, nor is any probe of a host that sent a piece of
-  an answer lately. Failures of one moment count once.
-- The last host that can be asked stays, unless it refuses, shows another certificate, or trips.
+- Only a probe, never a request, takes back a host that failed. The time until the next one doubles
+  up to a limit. One probe at a time.
+- Slowness during running answers is no failure, nor is a failed probe of a host that sent a piece
+  of an answer lately. Simultaneous failures count once.
+- The last usable host stays, unless it refuses, shows another certificate, or trips.
 """
 
 import math
@@ -46,7 +46,7 @@ class ProbeVerdict(Enum):
 
 @dataclass(frozen=True)
 class HostProbe:
-    """The finding of a probe.
+    """Finding of a probe.
 
     Attributes:
         why: what differs, or what failed.
@@ -84,11 +84,10 @@ class HostHealth:
         now: a steady clock, in seconds.
 
     Attributes:
-        times: of the upstream.
-        running: requests of ours that run there.
+        running: our requests there.
         problem: the code and words of the newest failure; "" after a whole answer or probe.
-        suspect: why it is suspect; "" if it is not.
-        tripped: why it is believed to be another one; "" if it is not.
+        suspect: why it is suspect; "" otherwise.
+        tripped: why it is believed to be another one; "" otherwise.
         held: whether new requests wait, for a quiet moment.
         agreed: when a probe agreed last; None before one did.
         company: whether a request of ours ran there during the newest probe.
@@ -119,7 +118,6 @@ class HostHealth:
 
     @property
     def state(self) -> State:
-        """In a word."""
         if self.tripped:
             return "tripped"
         if self.suspect:
@@ -141,7 +139,6 @@ class HostHealth:
 
     @property
     def due(self) -> bool:
-        """True if it is time for a probe."""
         if self.tripped or self._probing:
             return False
         if self._until is not None:
@@ -150,27 +147,24 @@ class HostHealth:
 
     @property
     def wants_quiet(self) -> bool:
-        """True if the next probe should find nothing of ours there."""
+        """True if the next probe needs a moment without our requests."""
         if self.suspect or self._beside.calls:
             return True
         newest = max(self._sought, -math.inf if self.agreed is None else self.agreed)
         return self._now() - newest >= self.times.quiet
 
     def begin(self) -> None:
-        """A request is sent there."""
         self.running += 1
         self.company = True
 
     def end(self) -> None:
-        """It ended, in whatever way."""
         self.running -= 1
 
     def heard(self) -> None:
-        """A piece of an answer came."""
         self._heard = self._now()
 
     def answered(self) -> None:
-        """An answer is whole; it closes nothing that is open."""
+        """An answer is whole; it closes no open breaker."""
         self.heard()
         if self._until is None:
             self._failures, self._wait, self.problem = 0, _FIRST_S, ""
@@ -194,23 +188,20 @@ class HostHealth:
         self._open()
 
     def hold(self) -> None:
-        """New requests wait from now on."""
         self.held, self._sought = True, self._now()
 
     def release(self) -> None:
-        """They are sent again: the probe ended, with a finding or without."""
+        """Send requests again: the probe ended, with a finding or without."""
         self.held = self._probing = False
 
     def restore(self) -> None:
-        """It is the host that agreed shortly before the appliance was started again."""
+        """It is the host that agreed shortly before the appliance restarted."""
         self._until, self._probed = None, self._now()
 
     def probe(self) -> None:
-        """A probe begins."""
         self._probing = True
 
     def asking(self) -> None:
-        """It is sent."""
         self.company = self.running > 0
 
     def probed(self, found: HostProbe, *, last: bool) -> None:
@@ -237,7 +228,7 @@ class HostHealth:
                 assert_never(found.verdict)
 
     def _alive(self, verdict: ProbeVerdict) -> bool:
-        """True if a probe that failed says nothing: the host answers, or works."""
+        """True if a failed probe means nothing: the host answers, or works."""
         beside = verdict is ProbeVerdict.SLOW and self.company
         return beside or self._now() - self._heard < self.times.idle
 
@@ -252,7 +243,7 @@ class HostHealth:
                 self.suspect = ""
 
     def _differ(self, found: HostProbe) -> None:
-        """A difference never opens it, and never closes it."""
+        """A difference neither opens nor closes the breaker."""
         if self._until is not None:
             self._later()
         if found.exact or not self.company:

@@ -1,14 +1,14 @@
-"""The hosts of one upstream while the server runs, and which of them is asked next.
+"""The hosts of one upstream while the server runs, and the choice of the next one.
 
 Rules:
 - A host is asked only when its record is approved today, its health allows it, and no person
   drained it. A host that tripped stays out until a person has it probed.
 - While a host is held for a quiet moment, requests go to another one; where there is none they
-  wait, about as long as for a piece of an answer at most.
-- Among those, a prompt goes where its beginning went before, unless that host has more to do than
-  another by more than a few requests; then to the one with the fewest.
-- A host is counted as busy from the choice to the end of the answer, and before its turn a request
-  counts where it is meant to go.
+  wait, at most about as long as for a piece of an answer.
+- A prompt goes where its beginning went before, unless that host has a few requests more than
+  another; then to the one with the fewest.
+- A host is counted as busy from the choice to the end of the answer; a waiting request counts for
+  its intended host.
 """
 
 import asyncio
@@ -38,12 +38,9 @@ class UpstreamPeer:
     """One host.
 
     Attributes:
-        connection: to it.
         record: what people approve of it; None before anything was learnt.
-        approved: whether enough people approved the record.
-        drained: whether a person keeps requests from it.
-        looked: whether it was looked at since the appliance was started.
-        meant: requests that wait for their turn and are meant to go to it.
+        looked: whether it was probed since the appliance started.
+        meant: waiting requests that are intended for it.
     """
 
     url: str
@@ -58,17 +55,14 @@ class UpstreamPeer:
 
     @property
     def load(self) -> int:
-        """Requests that run there or are meant to."""
         return self.health.running + self.meant
 
     @property
     def usable(self) -> bool:
-        """True if a request may be sent to it."""
         return self.approved and not self.drained and self.health.usable
 
     @property
     def state(self) -> str:
-        """In a word, what a person wants to know first."""
         if not self.approved:
             return "unapproved" if self.record else "unlearnt"
         if self.drained and not self.health.tripped:
@@ -77,7 +71,7 @@ class UpstreamPeer:
 
     @property
     def why(self) -> str:
-        """Why it is in that state; "" for nothing."""
+        """Empty without a reason."""
         return self.health.tripped or self.health.suspect or self.health.problem
 
 
@@ -89,9 +83,6 @@ class ConfiguredUpstream:
         genesis: first keys of the logs of other appliances, by which their receipts are checked.
 
     Attributes:
-        kind: of its engines.
-        does: what its model is for.
-        known: what was learnt.
         hidden: whether an artifact of this appliance has its name, and answers in its place.
     """
 
@@ -112,17 +103,16 @@ class ConfiguredUpstream:
 
     @property
     def identity(self) -> str:
-        """Identity that answers carry; "" before anything was learnt."""
+        """Empty before anything was learnt."""
         return next((h.record.identity for h in self.hosts if h.record is not None), "")
 
     @property
     def approved(self) -> bool:
-        """True if a host is approved."""
         return any(host.approved for host in self.hosts)
 
     @property
     def slots(self) -> int:
-        """Requests that it runs at once: those of its usable hosts, of one at least."""
+        """Slots of its usable hosts, of one at least."""
         return self.config.slots * max(1, sum(host.usable for host in self.hosts))
 
     @property
@@ -131,9 +121,9 @@ class ConfiguredUpstream:
         return 2_000_000 * self.config.probe_seconds
 
     def take(self, made: "ConfiguredUpstream") -> list[UpstreamPeer]:
-        """Be configured as another one of the same engines and model; the hosts that are gone.
+        """Take another configuration of the same engines and model; return the removed hosts.
 
-        Requests that wait go to the hosts that are left, and those that run end where they do.
+        Waiting requests go to the remaining hosts; running ones end where they are.
         """
         self.config, self.genesis, self.known = made.config, made.genesis, made.known
         self.hidden = made.hidden
@@ -143,11 +133,7 @@ class ConfiguredUpstream:
         return gone
 
     def host(self, url: str) -> UpstreamPeer:
-        """A host by its URL.
-
-        Raises:
-            StateRefused: `upstream_unknown`.
-        """
+        """Raises StateRefused (`upstream_unknown`)."""
         for host in self.hosts:
             if host.url == url:
                 return host
@@ -163,8 +149,7 @@ class ConfiguredUpstream:
 
         Args:
             prefix: how the prompt begins.
-            tried: hosts that this request was refused by.
-            meant: the one that it was meant for, in place of the one for its beginning.
+            meant: overrides the host for its beginning.
         """
         usable = [host for host in self._left(tried) if not host.health.held]
         if not usable:
@@ -186,11 +171,9 @@ class ConfiguredUpstream:
         return host
 
     def begin(self, host: UpstreamPeer) -> None:
-        """A request is sent to a host."""
         host.health.begin()
 
     def end(self, host: UpstreamPeer) -> None:
-        """It ended, in whatever way."""
         host.health.end()
         self.tell()
 
@@ -200,16 +183,15 @@ class ConfiguredUpstream:
         self._changed = asyncio.Event()
 
     def failed(self, host: UpstreamPeer, error: ApplianceError) -> None:
-        """Note that a host gave no whole answer."""
         host.health.failed(_words(error), gone=_gone(error), last=self._last(host))
 
     def due(self, host: UpstreamPeer) -> bool:
-        """True if it is time for a probe."""
         return host.approved and host.health.due
 
     async def probe(self, host: UpstreamPeer) -> HostProbe:
-        """Look whether a host is there and answers as what was learnt; at a quiet moment, if it is
-        time for one and the requests that run there end soon enough.
+        """Check that a host is there and answers as what was learnt.
+
+        At a quiet moment, if one is due and the requests that run there end soon enough.
 
         Raises:
             StateRefused: `upstream_unlearnt`.
@@ -229,7 +211,6 @@ class ConfiguredUpstream:
         return found
 
     async def _quieted(self, host: UpstreamPeer) -> None:
-        """Hold new requests back, and wait until those that run there have ended."""
         host.health.hold()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.idle_seconds):
@@ -237,7 +218,7 @@ class ConfiguredUpstream:
                     await self._changed.wait()
 
     async def _found(self, host: UpstreamPeer, known: Fingerprint) -> HostProbe:
-        """Probe the host; during requests a difference is looked at more closely."""
+        """During requests a difference is examined more closely."""
         host.health.asking()
         try:
             seen = await self.seen(host, fingerprint.FIRST)
@@ -254,7 +235,6 @@ class ConfiguredUpstream:
         return [host for host in self.hosts if host.usable and host.url not in urls]
 
     def _last(self, host: UpstreamPeer) -> bool:
-        """True if no other host can be asked."""
         return not self._left([host])
 
     async def seen(

@@ -1,8 +1,8 @@
 """The body of a request for each kind of engine, and what each cannot honour.
 
-Rules: what an engine cannot honour is refused by name and never left out: `FEATURES` is the table.
-A body holds what the request asks for, the model's name there, and nothing of the client; every
-text is asked for as a stream. A body is made once, whatever host it goes to.
+Rules: a feature that an engine cannot honour is refused by name, never left out: `FEATURES` is the
+table. A body holds the request's own settings, the model's name there, and nothing of the client;
+every text is requested as a stream. A body is made once, for all hosts.
 """
 
 import json
@@ -25,7 +25,7 @@ ALTERNATIVES: Final = 20
 
 @dataclass(frozen=True)
 class EngineFeature:
-    """Something that a request may ask for and not every engine does.
+    """A feature that a request may want and not every engine has.
 
     Attributes:
         name: as a refusal names it.
@@ -163,9 +163,7 @@ class Asked:
     """A request as it is sent.
 
     Attributes:
-        path: where to.
-        body: the JSON document.
-        beginning: what its prompt has in common with others that begin alike.
+        beginning: shared with other prompts that begin alike.
     """
 
     path: str
@@ -187,7 +185,6 @@ def asked(
 
     Args:
         model: its name there.
-        max_tokens: most tokens of the answer.
 
     Raises:
         BadRequest: `upstream_unsupported` names what it cannot honour.
@@ -263,7 +260,7 @@ def conversation(kind: EngineKind, model: str, request: GenerationRequest) -> Fi
 
 
 def _alternatives(request: GenerationRequest) -> int | None:
-    """Number of alternatives to ask for; to rank choices, none besides the tokens themselves."""
+    """Number of alternatives to ask for; to rank choices, only the tokens themselves."""
     if request.task.labels:
         return ALTERNATIVES
     return 0 if request.logprobs is None and ranked(request) else request.logprobs
@@ -282,7 +279,7 @@ def _sampling(kind: EngineKind, sampling: Sampling) -> Fields:
 
 
 def _offered(kind: EngineKind, tools: Tools) -> Fields:
-    """The functions on offer: where one must be called, those of which it may be one."""
+    """The functions on offer; where one must be called, only the permitted ones."""
     forced = tools.forced
     functions = [one for one in tools.functions if not forced or one["name"] in forced]
     found: Fields = {"tools": [{"type": "function", "function": one} for one in functions]}
@@ -314,7 +311,7 @@ def _bytes(document: object) -> bytes:
 
 
 def _beginning(request: GenerationRequest) -> bytes:
-    """The first KiB of a prompt: what later turns of a chat share, and what is a task's own."""
+    """The first KiB of a prompt, which later turns of a chat share."""
     turns = request.messages
     if turns is None:
         return _bytes(_prompt(request))[:_BEGINNING]

@@ -1,12 +1,12 @@
 """Probability of each label of a set, from the log-probabilities of the written one.
 
-Rules: at each token the labels that are still possible part into those that follow it and those
+Rules: at each token the labels that are still possible split into those that follow it and those
 that would have followed another one; each part has the raw probability of its token, normalised
-over the parts. Labels that part from the answer with the same token were not distinguished by the
-engine and share what the part has. A label that no told token begins has nothing.
+over the parts. Labels of one part that the engine did not distinguish share its probability. A
+label that no reported token begins has nothing.
 
 The share of the answer itself is that of the product over the label trie (method of `labels`
-tasks), as far as the engine told the alternatives.
+tasks), as far as the engine reported the alternatives.
 """
 
 import math
@@ -23,7 +23,7 @@ def vector(labels: Sequence[str], text: str, tokens: Sequence[TokenLogprob]) -> 
     """The logarithms of the labels' shares as little-endian 32-bit floats.
 
     Args:
-        text: what was written.
+        text: the written label.
 
     Raises:
         UpstreamLost: `upstream_invalid` when that is no label.
@@ -38,7 +38,7 @@ def shares(labels: Sequence[str], written: int, tokens: Sequence[TokenLogprob]) 
     """The share of each label; they add up to one.
 
     Args:
-        written: which of them was written.
+        written: index of the written one.
     """
     found = [0.0] * len(labels)
     alive, left, at = list(range(len(labels))), 1.0, 0
@@ -70,7 +70,7 @@ def shares(labels: Sequence[str], written: int, tokens: Sequence[TokenLogprob]) 
 
 
 def _parts(rests: Sequence[tuple[int, str]], odds: dict[str, float]) -> dict[str, list[int]]:
-    """The labels by the longest told token that continues them; "" for none."""
+    """Labels by the longest reported token that continues them; "" for none."""
     found: dict[str, list[int]] = {}
     for label, rest in rests:
         fitting = [name for name in odds if name and rest.startswith(name)]

@@ -1,11 +1,11 @@
 """The vectors and scores of an upstream's answer, read as one answer or refused.
 
 Rules:
-- There is one vector or score for each text, and its index says which: vectors come in the order of
+- There is one vector or score for each text, identified by its index: vectors come in the order of
   the texts, scores in any.
 - Vectors are as long as those that were learnt, finite, not zero, and leave with length 1.
-- Scores leave on the logistic scale's inner side, whichever side the engine tells.
-- A host's count of tokens is believed as far as it is like ours.
+- Scores leave on the logistic scale's inner side, whichever side the engine uses.
+- A host's count of tokens is believed if it is like ours.
 """
 
 import binascii
@@ -62,7 +62,7 @@ class PooledForm(Struct, kw_only=True):
 
 
 class ToldVectors(PooledForm):
-    """The answer to a request for embeddings."""
+    """Answer to a request for embeddings."""
 
     data: Annotated[list[ToldVector], Meta(max_length=_MOST_TEXTS)]
 
@@ -82,7 +82,7 @@ def form(request: GenerationRequest) -> type[Told]:
 
 
 def most(request: GenerationRequest, width: int, least: int) -> int:
-    """Bytes that the answer may have: `least`, or what that many vectors need.
+    """Most bytes of the answer: `least`, or the size of that many vectors.
 
     Args:
         width: as of `rows`.
@@ -95,9 +95,9 @@ def rows(told: Told, count: int, width: int, *, logistic: bool) -> Floats:
     """Each text's result, one a row: its vector of length 1, or its score.
 
     Args:
-        count: how many texts there were.
+        count: of texts.
         width: numbers of a vector; 0 for as many as the first one has.
-        logistic: whether scores are told between 0 and 1.
+        logistic: whether the host's scores are between 0 and 1.
 
     Raises:
         UpstreamLost: `upstream_invalid`.
@@ -150,7 +150,7 @@ def _numbers(told: list[float] | str) -> Floats:
 
 
 class PooledReply:
-    """The answer to one request for vectors or scores; the attributes are those of `Answer`.
+    """The answer to one request for vectors or scores, with the attributes of `Answer`.
 
     Args:
         estimate: about how many tokens the texts have.
@@ -169,11 +169,10 @@ class PooledReply:
 
     @property
     def doubted(self) -> bool:
-        """True if the host's count is not believed."""
         return self._told is not None and not fits(self._told, self._ours)
 
     def read(self, told: Told, headers: Mapping[bytes, bytes]) -> list[Delta]:
-        """Read each text's result, the last with the finish reason; blocks for a moment.
+        """Results of texts, the last with the finish reason; blocks for a moment.
 
         Raises:
             UpstreamLost: `upstream_invalid`.

@@ -1,7 +1,7 @@
 """The receipts of another appliance: where the outcome of its answer is in its own log.
 
-Rules: a receipt that is malformed, or that its own log disproves, makes the answer none. It is kept
-as it came where no key is named here, and where the host does not show the proof.
+Rules: an answer is refused if its receipt is malformed or its own log disproves it. A receipt is
+kept unchecked where no key is configured here, and where the host does not show the proof.
 """
 
 import asyncio
@@ -33,11 +33,7 @@ class _Evidence(Struct):
 
 
 def read(line: bytes) -> PeerReceipt:
-    """A receipt as it comes with an answer.
-
-    Raises:
-        UpstreamLost: `upstream_invalid`.
-    """
+    """A receipt as it comes with an answer. Raises UpstreamLost (`upstream_invalid`)."""
     found = _FORM.fullmatch(line.strip())
     if found is None or int(found[3]) <= int(found[1]):
         raise invalid("its receipt is malformed")
@@ -45,11 +41,7 @@ def read(line: bytes) -> PeerReceipt:
 
 
 def keys(paths: Sequence[str], data: Path) -> tuple[bytes, ...]:
-    """The first keys of logs.
-
-    Raises:
-        UsageError: `key_unreadable`.
-    """
+    """The first keys of logs. Raises UsageError (`key_unreadable`)."""
     found = []
     for path in paths:
         try:
@@ -64,11 +56,11 @@ def keys(paths: Sequence[str], data: Path) -> tuple[bytes, ...]:
 async def checked(
     connection: Connection, answer: str, receipt: PeerReceipt | None, genesis: Sequence[bytes]
 ) -> PeerReceipt | None:
-    """A receipt with the origin of its log, if the log proves it; as it came where nobody knows.
+    """A receipt with the origin of its log, if the log proves it; unchanged where nobody knows.
 
     Args:
-        answer: what the host calls its answer.
-        genesis: first keys of logs, one of which it must be in; none, and nothing is asked.
+        answer: the host's id for its answer.
+        genesis: first keys of logs, one of which it must be in; none: nothing is checked.
 
     Raises:
         UpstreamLost: `upstream_invalid`: there is no receipt, or it does not hold.

@@ -1,14 +1,14 @@
 """People's actions on upstreams, and the automatic probes.
 
 Rules:
-- Before two people approved a host nothing is sent to it but the fixed texts of the fingerprint,
-  and those when an admin has it learnt.
+- Until two people approved a host only the fixed texts of the fingerprint are sent to it, and those
+  when an admin has it learnt.
 - Learning, approving, draining and probing by hand, and every trip, are durable in the log before
   they take effect. A trip that cannot be recorded takes effect all the same.
-- Approvals are asked of the trust policy again at each probe, so that a revoked approver ends a
-  host within the time between two probes.
+- Each probe checks approvals against the trust policy again, so that a revoked approver ends a host
+  within the time between two probes.
 - The configuration is read again as a whole or not at all. A host whose record is the same keeps
-  its health; any other is a new one. Requests that run on a host that is gone end there.
+  its health; any other is a new one. Requests on a removed host end there.
 """
 
 import asyncio
@@ -49,17 +49,15 @@ class Upstreams:
     """The upstreams of one appliance.
 
     Args:
-        config: by name.
-        data: where paths of the configuration begin.
+        data: base of the configuration's paths.
         policy, fresh: read the trust policy, and what the time says about it.
-        taken: whether an artifact has a name; asked with the approvals.
+        taken: whether an artifact has a name.
         wall_us: Unix time in microseconds.
-        metrics: where hops are counted.
 
     Attributes:
-        policy: version of the trust policy that hosts were last asked about.
+        policy: version of the trust policy of the last check.
         config: as they are configured now.
-        unread: why the newest reading of the configuration changed nothing; "" after one that did.
+        unread: why the newest reload changed nothing; "" after one that did.
         all: those that can be used as they are configured, by name.
         broken: why the others cannot, by name.
     """
@@ -97,22 +95,17 @@ class Upstreams:
 
     @property
     def ready(self) -> bool:
-        """True if a host of any of them can be asked now."""
         return any(host.usable for one in self.all.values() for host in one.hosts)
 
     def get(self, name: str) -> ConfiguredUpstream:
-        """One upstream.
-
-        Raises:
-            StateRefused: `upstream_unknown`.
-        """
+        """Raises StateRefused (`upstream_unknown`)."""
         if name not in self.all:
             why = self.broken.get(name, "appliance.toml has no such table")
             raise StateRefused("upstream_unknown", f"There is no upstream {name!r}: {why}.")
         return self.all[name]
 
     def refresh(self, upstream: ConfiguredUpstream) -> None:
-        """Ask again what was learnt and which hosts are approved today."""
+        """Check again what was learnt and which hosts are approved today."""
         learnt = self._records.fingerprint(upstream.name)
         upstream.hidden = self._taken(upstream.name)
         upstream.known = None if learnt is None else Fingerprint.decode(learnt)
@@ -138,13 +131,12 @@ class Upstreams:
         return True
 
     def approvals(self, host: UpstreamPeer) -> list[ValidApproval]:
-        """The approvals of a host that count today."""
         if host.record is None:
             return []
         return self._records.approvals(host.record, self._policy())
 
     async def learn(self, actor: str, name: str) -> ConfiguredUpstream:
-        """Learn how the first host that answers does; approvals of before are of other records.
+        """Learn from the first host that answers; earlier approvals are of other records.
 
         Raises:
             StateRefused: `upstream_unknown`, `upstream_unstable`.
@@ -186,9 +178,7 @@ class Upstreams:
         return given
 
     async def probe(self, actor: str, name: str) -> ConfiguredUpstream:
-        """Probe all approved hosts now, again if one differs; one that tripped is taken back when
-        it agrees.
-        """
+        """Probe all approved hosts now, again if one differs; tripped ones may be taken back."""
         upstream = self.get(name)
         self.refresh(upstream)
         await self._note("upstream_probe", actor, upstream, {})
@@ -200,7 +190,7 @@ class Upstreams:
         return upstream
 
     async def drain(self, actor: str, name: str, url: str, *, drained: bool) -> ConfiguredUpstream:
-        """Keep new requests from a host, or let them come again; those under way end as they do."""
+        """Keep new requests from a host, or admit them again; those under way end as they do."""
         upstream = self.get(name)
         host = upstream.host(url)
         fields: dict[str, Json] = {"host": url, "drained": drained}
@@ -233,14 +223,12 @@ class Upstreams:
             _log.info("the upstreams were read again: %s changed", len(changes))
 
     def _all_made(self, wanted: Mapping[str, UpstreamConfig]) -> dict[str, ConfiguredUpstream]:
-        """All upstreams of a configuration, asked what is learnt and approved of them."""
         made = {name: self._made(name, config) for name, config in wanted.items()}
         for upstream in made.values():
             self.refresh(upstream)
         return made
 
     def _change(self, made: dict[str, ConfiguredUpstream]) -> None:
-        """Put new ones in place of those that are there."""
         before, gone = self.all, list[UpstreamPeer]()
         for name, old in before.items():
             new = made.get(name)
@@ -265,7 +253,7 @@ class Upstreams:
         self.all = made
 
     async def run(self) -> None:
-        """Probe hosts when it is time, for ever."""
+        """Probe hosts when they are due, forever."""
         for upstream in self.all.values():
             await asyncio.to_thread(self.refresh, upstream)
         while True:
@@ -282,7 +270,6 @@ class Upstreams:
             await asyncio.sleep(_LOOK_S)
 
     async def close(self) -> None:
-        """End all probes; requests close their connections themselves."""
         for task in self._probing:
             task.cancel()
         await asyncio.gather(*self._probing, return_exceptions=True)
@@ -294,7 +281,6 @@ class Upstreams:
         return await append(self._audit, Draft("hop", dict(fields)))
 
     def count(self, fields: Mapping[str, Json]) -> None:
-        """Count a hop that ended."""
         result = fields.get("code", fields["event"])
         about = str(fields["upstream"]), str(fields["state"]), str(result)
         self._metrics.upstream_hops.labels(*about).inc()
@@ -311,7 +297,7 @@ class Upstreams:
             host.health.release()
 
     async def _known(self, upstream: ConfiguredUpstream, host: UpstreamPeer) -> bool:
-        """True if it agreed shortly before the appliance was started, and is the same process."""
+        """True if it agreed shortly before the appliance started, and is the same process."""
         if host.record is None:
             return False
         kept = await asyncio.to_thread(self._records.agreed, host.record.digest)
@@ -336,9 +322,9 @@ class Upstreams:
         await asyncio.to_thread(self._records.agree, host.record.digest, agreed)
 
     async def probe_host(self, upstream: ConfiguredUpstream, host: UpstreamPeer) -> None:
-        """One probe; what it finds is the state of the host.
+        """Probe a host and apply the finding.
 
-        A change of what is believed of it is an entry. It takes effect without one, too.
+        A change of its state is recorded; it takes effect even if that fails.
         """
         health = host.health
         before, known = (health.suspect, health.tripped), health.problem
@@ -361,7 +347,6 @@ class Upstreams:
     async def _repeats(
         self, upstream: ConfiguredUpstream
     ) -> tuple[UpstreamPeer, list[Fingerprint]]:
-        """Ask the first host that answers for the texts, several times."""
         for host in upstream.hosts:
             try:
                 return host, [await upstream.seen(host) for _ in range(fingerprint.REPEATS)]
@@ -417,7 +402,7 @@ class Upstreams:
 
 
 def _keep(host: UpstreamPeer, known: Iterable[UpstreamPeer]) -> None:
-    """Keep what is known of a host that is the one that people approved before."""
+    """Keep the state of a host that is the one that people approved before."""
     for one in known:
         if one.url == host.url and one.record is not None and one.record == host.record:
             one.health.times = host.health.times
@@ -436,7 +421,7 @@ def _same(one: UpstreamConfig, other: UpstreamConfig) -> bool:
 def _changes(
     before: Mapping[str, UpstreamConfig], after: Mapping[str, UpstreamConfig]
 ) -> Iterator[dict[str, Json]]:
-    """Of each upstream that changes, hosts that come and go, and names of other settings."""
+    """For each changed upstream, added and removed hosts, and names of other settings."""
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
         urls, kept = (old.urls if old else ()), (new.urls if new else ())
@@ -455,11 +440,7 @@ def _changes(
 
 
 def learnt_record(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamRecord:
-    """Build the record of a host that people approve.
-
-    Raises:
-        StateRefused: `upstream_unlearnt`.
-    """
+    """The record of a host for approvals. Raises StateRefused (`upstream_unlearnt`)."""
     if host.record is None:
         raise StateRefused("upstream_unlearnt", f"Nothing was learnt of {upstream.name}.")
     return host.record

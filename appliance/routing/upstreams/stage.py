@@ -3,8 +3,8 @@
 Rules:
 - It is asked under the name of the upstream: permission, queue, quota and retention are those of
   any request to it.
-- The task is checked as if it answered here. Its own model need not be there.
-- An upstream that is not approved, or whose model is another one than the stage names, is away.
+- The task is checked as if it answered here, without its own model.
+- An upstream without approval, or with another model than the stage names, is away.
 - A task answers over another model by its prompt only; one of coefficients or documents does not.
 """
 
@@ -27,46 +27,34 @@ from appliance.types import ModelCard
 
 @dataclass(frozen=True)
 class _StageBackend(TaskBackend):
-    """A task over an upstream, under the upstream's name."""
-
     @property
     def card(self) -> ModelCard:
-        """The upstream's card, with the form of the task."""
         return replace(self.model.card, form=form_of(self.loaded.task))
 
 
 @dataclass(frozen=True)
 class StageBackends:
-    """`Backends` of one stage; the id is the name of its upstream.
-
-    Attributes:
-        hosts: where upstreams answer.
-        tasks: the stage's among them.
-    """
+    """`Backends` of one stage; the id is the name of its upstream."""
 
     hosts: UpstreamBackends
     tasks: Tasks
     stage: StageDefinition
 
     def cards(self) -> list[ModelCard]:
-        """The one card."""
         return [self.card(self.stage.upstream or "")]
 
     def card(self, model_id: str) -> ModelCard:
-        """The upstream's card, with the form of the task; raises as `Backends.card`."""
         entry = self.tasks.entry(self.stage.task or "")
         return replace(self.hosts.card(model_id), form=entry.form if entry is not None else "")
 
     def resolve(self, model_id: str, app: str) -> str:
-        """The same id."""
         return model_id
 
     def slots(self, model_id: str) -> int:
-        """Requests that the upstream runs at once."""
         return self.hosts.slots(model_id)
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
-        """The task over the upstream; raises as `Backends.open`.
+        """Raises as `Backends.open`.
 
         Raises:
             Refused: a check of the task fails.

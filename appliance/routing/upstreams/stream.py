@@ -49,7 +49,7 @@ _COUNT_SLACK: Final = 64
 
 
 class SeenIds:
-    """The ids of the newest answers of a host."""
+    """Ids of the newest answers of a host."""
 
     def __init__(self) -> None:
         self._order: deque[str] = deque()
@@ -59,7 +59,6 @@ class SeenIds:
         return name in self._known
 
     def add(self, name: str) -> None:
-        """Remember an id, and forget the oldest one."""
         if len(self._order) >= _REMEMBERED:
             self._known.discard(self._order.popleft())
         self._order.append(name)
@@ -67,13 +66,11 @@ class SeenIds:
 
 
 class _Lines:
-    """Bytes as they come, cut into lines."""
-
     def __init__(self) -> None:
         self.rest = bytearray()
 
     def take(self, data: bytes) -> list[bytes]:
-        """The lines that end with these bytes, without the empty ones.
+        """Lines completed by these bytes, without empty ones.
 
         Raises:
             UpstreamLost: `upstream_invalid` for one that is too long.
@@ -93,15 +90,12 @@ class Wanted:
     """Form that an answer must have.
 
     Attributes:
-        most_bytes: of the whole body.
         most_tokens: of each choice.
         prompt: about how many tokens the prompt has.
-        choices: how many there are.
-        names: the functions that may be called.
-        calls: how many calls a choice may have; None for any number.
-        must_call: whether each choice has one.
-        reasoning: whether what the model thinks is wanted.
-        receipt: whether it comes with the receipt of another appliance.
+        names: functions that may be called.
+        calls: most calls of a choice; None for any number.
+        must_call: whether each choice has a call.
+        receipt: whether another appliance's receipt comes with it.
     """
 
     most_bytes: int
@@ -126,7 +120,6 @@ class _StreamedChoice:
 
     Attributes:
         pieces, size: events with a part of it, and bytes of these parts.
-        finish: the finish reason, once there is one.
     """
 
     def __init__(self, wanted: Wanted, index: int) -> None:
@@ -139,12 +132,12 @@ class _StreamedChoice:
 
     @property
     def tokens(self) -> int:
-        """About how many tokens it has."""
+        """Estimated."""
         most = max(self.pieces, -(-self.size // BYTES_PER_TOKEN))
         return min(self._wanted.most_tokens, most)
 
     def take(self, choice: ChoiceDelta) -> Delta | None:
-        """Add what an event says of it; what may leave."""
+        """Add an event's part; return the piece that may leave."""
         message = choice.delta or MessageDelta(choice.text)
         thought, content = message.reasoning_content or message.reasoning or "", message.content
         calls, logprobs = message.tool_calls or [], self._logprobs(choice)
@@ -159,7 +152,7 @@ class _StreamedChoice:
         return Delta(text, count, None, self._index, logprobs) if text or logprobs else None
 
     def _counted(self, size: int, logprobs: tuple[TokenLogprob, ...]) -> int:
-        """Tokens of a piece that may leave; what is held back may come with the finish reason."""
+        """Tokens of a piece that may leave; the rest may come with the finish reason."""
         if not size and not logprobs:
             return 0
         most = self._wanted.most_tokens
@@ -177,7 +170,7 @@ class _StreamedChoice:
         return logprobs
 
     def _called(self, parts: list[Call]) -> int:
-        """Add to the calls; how many bytes there are."""
+        """Add to the calls; return the number of bytes."""
         size = 0
         for part in parts:
             name, arguments = part.function.name, part.function.arguments or ""
@@ -209,7 +202,6 @@ class _StreamedChoice:
         return end + content
 
     def _written(self) -> str:
-        """The calls, once all are there."""
         wanted = self._wanted
         whole = self.finish == "stop"
         if whole and wanted.must_call and not self._calls:
@@ -223,13 +215,11 @@ class StreamedAnswer:
     """One answer as it comes in.
 
     Args:
-        wanted: what it must be.
         seen: ids of earlier answers; None where ids mean nothing.
 
     Attributes:
-        id: what the upstream calls it.
-        model, fingerprint: what it says of itself, untrusted.
-        receipt: that it came with.
+        id: the upstream's.
+        model, fingerprint: its claims, untrusted.
         ended: whether the end was announced.
     """
 
@@ -245,7 +235,6 @@ class StreamedAnswer:
 
     @property
     def begun(self) -> bool:
-        """True if a piece came."""
         return any(choice.pieces or choice.size for choice in self._choices)
 
     @property
@@ -256,24 +245,22 @@ class StreamedAnswer:
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens of the prompt: the host's count, or ours where nobody would believe that."""
+        """The host's count, or ours where that is not credible; so are the other counts."""
         return believed(self._usage.prompt_tokens, self._wanted.prompt)
 
     @property
     def cached_tokens(self) -> int:
-        """Of these, those that the host says it had."""
+        """Of these, the host's cached ones."""
         details = self._usage.prompt_tokens_details
         return max(0, min((details and details.cached_tokens) or 0, self.prompt_tokens))
 
     @property
     def tokens(self) -> int:
-        """Tokens of the answer so far, counted likewise."""
         most = self._wanted.most_tokens * self._wanted.choices
         return min(most, believed(self._usage.completion_tokens, self._counted))
 
     @property
     def doubted(self) -> bool:
-        """True if a count of the host is not believed."""
         usage = self._usage
         told = (
             (usage.prompt_tokens, self._wanted.prompt),
@@ -286,7 +273,7 @@ class StreamedAnswer:
         return sum(choice.tokens for choice in self._choices)
 
     async def feed(self, data: bytes) -> tuple[list[Delta], bool]:
-        """Read what came in.
+        """Read incoming bytes.
 
         Returns:
             The pieces, none of them with a finish reason, and whether there was an event.
@@ -371,7 +358,7 @@ class StreamedAnswer:
 
 
 def _finish(reason: str | None) -> str | None:
-    """Our word for a finish reason; that there are calls shows in the answer itself."""
+    """Our word for a finish reason; the answer itself shows its calls."""
     if reason is not None and reason not in _FINISHES:
         told = visible(reason)[:40]
         message = f"The upstream ended its answer with {told!r}."
@@ -380,7 +367,7 @@ def _finish(reason: str | None) -> str | None:
 
 
 def _written(call: _ToolCall, *, whole: bool) -> str:
-    """A call as our models write it; one that `length` cut off stays as far as it came."""
+    """A call as our models write it; one that `length` cut off stays incomplete."""
     begin = f'{OPEN}{{"name": {json.dumps(call.name)}, "arguments": '
     arguments = "".join(call.parts).strip() or "{}"
     try:
@@ -398,7 +385,7 @@ def fits(told: int, ours: int) -> bool:
 
 
 def believed(told: int | None, ours: int) -> int:
-    """A host's count, or ours where nobody would believe that."""
+    """A host's count, or ours where that does not fit."""
     return told if told is not None and fits(told, ours) else ours
 
 

@@ -1,7 +1,7 @@
 """Tokenisers of upstreams, where the kind of engine offers them.
 
-Rules: the rights are those of any request to the upstream, and so is the record, since the text
-leaves: a hop before it is sent, and how that ended. One host is asked once.
+Rules: rights and record are those of any request to the upstream, since the text leaves: a hop
+before it is sent, and its end. One host is asked once.
 """
 
 import asyncio
@@ -19,20 +19,19 @@ from appliance.types import GenerationRequest, Json, JsonValue, ModelCard, Princ
 
 
 class UpstreamTokenizers:
-    """The tokenisers of the upstreams that are approved."""
+    """Tokenisers of the approved upstreams."""
 
     def __init__(self, backends: UpstreamBackends) -> None:
         self._backends = backends
         self.slots = backends.slots
 
     def cards(self) -> list[ModelCard]:
-        """The upstreams."""
         return [card for card in self._backends.cards() if card.upstream]
 
     async def tokens(
         self, principal: Principal, request: GenerationRequest, *, special: bool, strings: bool
     ) -> Tokens:
-        """The tokens of a prompt or of messages, or the text of tokens.
+        """Tokens of a prompt or of messages, or the text of tokens.
 
         Raises:
             Forbidden: `upstream_forbidden`, `upstream_retention`.
